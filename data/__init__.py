@@ -1,0 +1,1 @@
+"""The demo catalogue: drawn pictures with known truth, and the small encoder trained on them."""

@@ -1,0 +1,85 @@
+"""Pictures with known truth, drawn in memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from data.captions import Facts, full_caption
+from data.painting import Design, Scene, paint
+from data.scenes import colourfulness, quality_of, random_design, random_scene
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One drawn picture and its truth."""
+
+    image: Image.Image
+    """size x size pixels: RGB, or RGBA for a cut-out (its transparent pixels are white)."""
+    design: Design
+    scene: Scene
+    facts: Facts
+    caption: str
+    quality: float
+    """0..1: what grain, blur and lost contrast have left."""
+    close_up: float
+    """0..1: share of the frame the object fills."""
+    colourful: float
+    """0..1: measured on the pixels, see `data.scenes.colourfulness`."""
+
+    @property
+    def kind(self) -> str:
+        """The object's kind, such as "mug"."""
+        return self.design.kind
+
+    @property
+    def colours(self) -> tuple[str, str]:
+        """Names of the main and the accent colour."""
+        return self.design.main, self.design.accent
+
+    @property
+    def pattern(self) -> str:
+        """Name of the main colour's pattern."""
+        return self.design.pattern
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Kind, colours, pattern, size and background, as a person would tag them."""
+        return self.facts.tags()
+
+
+def draw_pictures(count: int, seed: int, size: int = 192, *, start: int = 0) -> Iterator[Picture]:
+    """`count` pictures of random designs, beginning with picture `start` of the sequence that `seed` names.
+
+    Picture i depends on seed, i and size alone, so that parts of a sequence can be drawn by several processes.
+    """
+    for index in range(start, start + count):
+        rng = np.random.default_rng([seed, index])
+        design = random_design(f"design-{index:05d}", rng)
+        yield draw_picture(design, random_scene(design, rng), rng, size)
+
+
+def draw_picture(design: Design, scene: Scene, rng: np.random.Generator, size: int) -> Picture:
+    """The picture of one design in one scene; `rng` draws grain, speckles and the caption's wording."""
+    image, close_up = paint(design, scene, size, rng)
+    facts = Facts(
+        kind=design.kind,
+        main=design.main,
+        accent=design.accent,
+        pattern=design.pattern,
+        size=scene.size,
+        background=scene.background,
+        texture=scene.texture,
+        look=scene.look,
+    )
+    return Picture(
+        image=image,
+        design=design,
+        scene=scene,
+        facts=facts,
+        caption=full_caption(facts, rng),
+        quality=quality_of(scene),
+        close_up=close_up,
+        colourful=colourfulness(image),
+    )

@@ -1,0 +1,142 @@
+"""Every error a user can meet: a stable ``code`` for programs and a sentence that says what to do for people."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VitrineError(Exception):
+    """Base of all errors that users can meet. ``details`` is small and JSON-serialisable."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class BadRequest(VitrineError):
+    """An argument is malformed or out of its range."""
+
+    code = "bad_request"
+
+
+class BadVector(VitrineError):
+    """A vector has the wrong shape, name or norm, or is not finite."""
+
+    code = "bad_vector"
+
+
+class UnknownField(VitrineError):
+    """A filter, facet or order names a payload field that has no index."""
+
+    code = "unknown_field"
+
+
+class UnknownVector(VitrineError):
+    """``using`` names a vector that the category does not have."""
+
+    code = "unknown_vector"
+
+
+class UnsupportedQuery(VitrineError):
+    """The encoder cannot encode this kind of query, such as a text with a vision-only encoder."""
+
+    code = "unsupported_query"
+
+
+class NotFound(VitrineError):
+    """A category, image or object does not exist."""
+
+    code = "not_found"
+
+
+class AlreadyExists(VitrineError):
+    """What is to be created exists, and differs."""
+
+    code = "already_exists"
+
+
+class EncoderMismatch(VitrineError):
+    """A category was filled by another revision or preprocessing of its encoder."""
+
+    code = "encoder_mismatch"
+
+
+class ModelUnavailable(VitrineError):
+    """The weights are neither in a folder, nor in the cache, nor on a reachable hub."""
+
+    code = "model_unavailable"
+
+
+class BadSource(VitrineError):
+    """A folder, archive or manifest to be indexed cannot be read as such."""
+
+    code = "bad_source"
+
+
+class StoreLocked(VitrineError):
+    """Another process owns the data directory."""
+
+    code = "store_locked"
+
+
+class StoreDamaged(VitrineError):
+    """A store opens with less than it had acknowledged."""
+
+    code = "store_damaged"
+
+
+class StorageFull(VitrineError):
+    """Too little disk space is free to write safely."""
+
+    code = "storage_full"
+
+
+class Unavailable(VitrineError):
+    """A store or server does not answer."""
+
+    code = "unavailable"
+
+
+class Unauthorized(VitrineError):
+    """No API key, or an unknown one."""
+
+    code = "unauthorized"
+
+
+class Forbidden(VitrineError):
+    """The API key lacks the scope."""
+
+    code = "forbidden"
+
+
+class TooLarge(VitrineError):
+    """A request body is over its limit."""
+
+    code = "too_large"
+
+
+class ImageRefused(VitrineError):
+    """An image is not indexed; ``reason`` is one of REFUSALS and becomes the code."""
+
+    code = "image_refused"
+
+    def __init__(self, reason: str, message: str, **details: object) -> None:
+        super().__init__(message, reason=reason, **details)
+        self.reason = reason
+
+
+REFUSALS = {
+    "empty_file": "the file has no bytes",
+    "unsupported_format": "the content is not an image format that Vitrine reads",
+    "damaged_image": "the file is cut short or does not decode",
+    "too_many_pixels": "the picture has more pixels than the cap",
+    "file_too_large": "the file has more bytes than the cap",
+    "unreadable_file": "the file cannot be opened",
+    "image_missing": "a manifest names a picture that is not there",
+    "bad_row": "a manifest row is malformed",
+    "bad_vector": "an adopted vector has the wrong shape or is not finite",
+}
+"""Why an image was refused: the stable reason, and what it means."""

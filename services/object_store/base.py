@@ -1,0 +1,55 @@
+"""Where the bytes of images live: a folder, or MinIO and any S3 endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+MAX_URL_LIFETIME = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class ObjectStat:
+    """``size`` in bytes; ``modified`` is timezone-aware UTC."""
+
+    key: str
+    size: int
+    media_type: str
+    modified: datetime
+
+
+class ObjectStore(Protocol):
+    """Objects by key. Thread-safe. Keys are relative POSIX paths: no leading slash, no empty, ``.`` or ``..`` part.
+
+    Raises ``BadRequest`` (malformed key), ``NotFound``, ``StorageFull``, ``Unavailable``.
+    """
+
+    def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
+        """Write or replace; whole and durable when it returns, never half visible."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """All bytes. ``NotFound`` if there is no such object."""
+        ...
+
+    def stat(self, key: str) -> ObjectStat | None:
+        """None if there is no such object."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove. No such object: no error, it is gone already."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        """All objects whose key starts with ``prefix``, in order of key."""
+        ...
+
+    def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
+        """A presigned GET URL that dies after ``lifetime`` (at most 15 minutes); None where the store has no web address."""
+        ...
+
+    def check(self) -> None:
+        """Raise ``Unavailable`` with what to do unless the store can be reached and written."""
+        ...

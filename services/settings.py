@@ -1,0 +1,67 @@
+"""One settings class. Precedence: command-line flag, environment, ``.env`` in the working directory, default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting, by its environment variable (``.env.example`` explains each).
+
+    ``QDRANT_URL`` unset: the embedded engine under ``VITRINE_DATA``. ``MINIO_ENDPOINT`` unset: a folder there.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
+
+    data: Path = Field(Path("vitrine-data"), validation_alias="VITRINE_DATA")
+    """Folder of the embedded engine, the local objects and the caches."""
+    models: Path = Field(Path("models"), validation_alias="VITRINE_MODELS")
+    """Folder that holds model folders by their name; looked into before any hub."""
+    encoder: str = Field("clip", validation_alias="VITRINE_ENCODER")
+    """Encoder of new categories: a preset (clip, vit, demo) or ``name=model[@revision]``."""
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", validation_alias="VITRINE_PRECISION")
+    device: str = Field("auto", validation_alias="VITRINE_DEVICE")
+    """auto, cpu, cuda or cuda:N."""
+    threads: int = Field(0, ge=0, validation_alias="VITRINE_THREADS")
+    """Threads of the decoding pool; 0: one a core."""
+    offline: bool = Field(False, validation_alias="VITRINE_OFFLINE")
+    """Never ask a model hub."""
+
+    qdrant_url: str | None = Field(None, validation_alias="QDRANT_URL")
+    qdrant_api_key: SecretStr | None = Field(None, validation_alias="QDRANT_API_KEY")
+    qdrant_prefer_grpc: bool = Field(True, validation_alias="QDRANT_PREFER_GRPC")
+    qdrant_shards: int = Field(1, ge=1, validation_alias="QDRANT_SHARDS")
+    qdrant_replicas: int = Field(1, ge=1, validation_alias="QDRANT_REPLICAS")
+    min_free_mb: int = Field(512, ge=0, validation_alias="VITRINE_MIN_FREE_MB")
+    """Writes to the embedded engine and the local folder are refused below this much free space: a full disk kills the engine."""
+
+    minio_endpoint: str | None = Field(None, validation_alias="MINIO_ENDPOINT")
+    minio_access_key: str | None = Field(None, validation_alias="MINIO_ACCESS_KEY")
+    minio_secret_key: SecretStr | None = Field(None, validation_alias="MINIO_SECRET_KEY")
+    minio_bucket: str = Field("vitrine", validation_alias="MINIO_BUCKET")
+    minio_prefix: str = Field("", validation_alias="MINIO_PREFIX")
+    minio_secure: bool = Field(False, validation_alias="MINIO_SECURE")
+    minio_region: str | None = Field(None, validation_alias="MINIO_REGION")
+
+    host: str = Field("127.0.0.1", validation_alias="VITRINE_HOST")
+    port: int = Field(8000, ge=0, le=65535, validation_alias="VITRINE_PORT")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias="VITRINE_API_KEYS")
+    """Comma-separated ``scope:key`` with scope read or write; write includes read."""
+    max_upload_mb: int = Field(64, ge=1, validation_alias="VITRINE_MAX_UPLOAD_MB")
+    """Largest request body."""
+    max_image_mb: int = Field(256, ge=1, validation_alias="VITRINE_MAX_IMAGE_MB")
+    """Largest single image file."""
+    max_megapixels: int = Field(50, ge=1, validation_alias="VITRINE_MAX_MEGAPIXELS")
+    """Pixel cap of all formats but JPEG."""
+    max_jpeg_megapixels: int = Field(250, ge=1, validation_alias="VITRINE_MAX_JPEG_MEGAPIXELS")
+    decode_budget_mb: int = Field(1024, ge=64, validation_alias="VITRINE_DECODE_BUDGET_MB")
+    """Memory that all running decodes may take together; a decode waits for its share."""
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

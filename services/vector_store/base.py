@@ -1,0 +1,184 @@
+"""The one surface over Qdrant's engines. Callers hold this type; only services/runtime.py knows which engine is behind it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from services.domain import (
+    CollectionInfo,
+    CollectionSchema,
+    Embeddings,
+    Facet,
+    Hit,
+    IndexKind,
+    OrderBy,
+    Page,
+    Payload,
+    Point,
+    Query,
+    VectorSpec,
+)
+from services.errors import BadVector, UnknownVector
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+NORM_TOLERANCE = 1e-3
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+MAX_LIMIT = 10_000
+"""No single query or page returns more hits than this; deeper reading goes by cursor."""
+
+
+class VectorStore(Protocol):
+    """Collections of points, on any engine. Thread-safe. Writes are durable when they return.
+
+    Ids are lower-case UUID strings. A collection may be called by its name or by an alias (see ``publish``).
+    Raises, everywhere: ``NotFound`` (no such collection), ``Unavailable``, ``StoreLocked``, ``StoreDamaged``, ``StorageFull``.
+    """
+
+    def ensure(self, schema: CollectionSchema) -> None:
+        """Create the collection, or add what it lacks of the schema; never removes. ``BadVector`` if a dimension differs."""
+        ...
+
+    def drop(self, collection: str) -> None:
+        """Remove the collection and every point in it. ``NotFound`` if there is none."""
+        ...
+
+    def collections(self) -> list[str]:
+        """Names of all collections, sorted, without aliases."""
+        ...
+
+    def info(self, collection: str) -> CollectionInfo: ...
+
+    def add_vector(self, collection: str, vector: VectorSpec) -> None:
+        """Add a named vector to a filled collection; its points lack it until ``update_vectors``. Again: nothing."""
+        ...
+
+    def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        """Index a payload field, also on a filled collection. Again with the same kind: nothing; another kind: ``BadRequest``."""
+        ...
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        """Insert or replace whole points, payload and all vectors. Checked by ``check_points`` before anything is applied."""
+        ...
+
+    def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
+        """Set one named vector of existing points, row i to ids[i]. ``NotFound`` (with ``ids``) before anything is applied."""
+        ...
+
+    def set_payload(self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None) -> None:
+        """Merge fields into each payload, or into the object at path ``key``. ``NotFound`` before anything is applied."""
+        ...
+
+    def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
+        """Remove field paths (``scores.cat``) from existing points. ``NotFound`` before anything is applied."""
+        ...
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        """Remove points. Unknown ids are no error: they are gone already."""
+        ...
+
+    def query(self, collection: str, query: Query) -> list[Hit]:
+        """Best first. ``UnknownField`` if the filter or order names an unindexed field, ``UnknownVector``, ``BadVector``."""
+        ...
+
+    def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        """Answer i belongs to queries[i]."""
+        ...
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[str],
+        *,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> list[Hit | None]:
+        """Aligned with ``ids``; None where there is no such point."""
+        ...
+
+    def scroll(
+        self,
+        collection: str,
+        *,
+        filter: Filter | None = None,
+        order_by: OrderBy | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> Page:
+        """A page of all matching points, in order of id or of a field. Every point that stays is seen exactly once."""
+        ...
+
+    def facet(self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100) -> list[Facet]:
+        """Most frequent values of an indexed keyword, integer or bool field; equal counts in order of value. Exact counts."""
+        ...
+
+    def count(self, collection: str, filter: Filter | None = None) -> int:
+        """Exact number of matching points."""
+        ...
+
+    def optimize(self, collection: str, *, wait: bool = True) -> None:
+        """Index what is not indexed yet; queries and writes go on meanwhile. ``wait=False`` returns at once."""
+        ...
+
+    def publish(self, alias: str, collection: str) -> None:
+        """Make ``alias`` mean ``collection`` from now on, in one step: a rebuilt collection swaps in without downtime."""
+        ...
+
+    def close(self) -> None:
+        """Release files, locks, processes and connections. Again: nothing."""
+        ...
+
+
+def check_points(schema: CollectionSchema, points: Sequence[Point]) -> None:
+    """Refuse a batch before an engine sees any of it: engines store NaN and zero vectors silently, and half of a bad batch.
+
+    Every vector must be known to the schema, of its dimension, finite and of unit length (within 1e-3). Every id a UUID string.
+    Raises ``BadVector`` or ``UnknownVector`` naming the first offender.
+    """
+    check_ids([point.id for point in points])
+    for name in dict.fromkeys(name for point in points for name in point.vectors):
+        owners = [point for point in points if name in point.vectors]
+        ragged = [p for p in owners if np.shape(p.vectors[name]) != np.shape(owners[0].vectors[name])]
+        if ragged:
+            check_vectors(schema, name, np.atleast_2d(ragged[0].vectors[name]), [ragged[0].id])
+        check_vectors(schema, name, np.stack([p.vectors[name] for p in owners]), [p.id for p in owners])
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Raise ``BadVector`` unless each id is a canonical lower-case UUID string, as every engine gives it back."""
+    for id in ids:
+        if not _UUID.fullmatch(id):
+            raise BadVector(f"{id!r} is not a point id: give the lower-case UUID that Vitrine returned.", id=id)
+
+
+def check_vectors(schema: CollectionSchema, using: str, vectors: Embeddings, ids: Sequence[str] = ()) -> None:
+    """Raise unless ``vectors`` is (n, dim) of the named vector, finite, and of unit length within 1e-3."""
+    dim = schema.dim(using)
+    if dim is None:
+        known = ", ".join(v.name for v in schema.vectors) or "none"
+        raise UnknownVector(f"Collection {schema.name!r} has no vector named {using!r}; it has: {known}.", using=using)
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise BadVector(f"Vector {using!r} takes {dim} components, got shape {vectors.shape}.", using=using)
+    if ids and len(ids) != len(vectors):
+        raise BadVector(f"{len(vectors)} vectors for {len(ids)} points: give one each.", using=using)
+    if not np.isfinite(vectors).all():
+        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise BadVector(f"Vector {using!r} of {_who(ids, row)} has NaN or infinite components.", using=using)
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    wrong = np.flatnonzero(np.abs(norms - 1.0) > NORM_TOLERANCE)
+    if len(wrong):
+        row = int(wrong[0])
+        raise BadVector(
+            f"Vector {using!r} of {_who(ids, row)} has length {norms[row]:.4g}; divide it by its L2 norm first.", using=using
+        )
+
+
+def _who(ids: Sequence[str], row: int) -> str:
+    return ids[row] if row < len(ids) else f"row {row}"
