@@ -100,6 +100,12 @@ class Unavailable(VitrineError):
     code = "unavailable"
 
 
+class MissingCredentials(VitrineError):
+    """A store is named without the keys it needs."""
+
+    code = "missing_credentials"
+
+
 class Unauthorized(VitrineError):
     """No API key, or an unknown one."""
 

@@ -1,0 +1,250 @@
+"""Categories and their manifests: data in the object store, one JSON object a category.
+
+A manifest binds a category to the revisions and preprocessing of its encoders. It is written after the collection is made and
+removed after everything else is gone, so that a manifest that is there and not being deleted always has its collection.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
+from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, UnknownVector
+from services.object_store.base import ObjectStore
+from services.payload import MAX_METADATA_INDEXES, STANDARD_INDEXES
+from services.vector_store.base import VectorStore
+
+MANIFESTS = "_categories/"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_FRESH_SECONDS = 1.0
+"""A manifest is read again after this long: another process may have changed it. A query should not pay for that each time."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """One image collection of the user, as its manifest has it. The first encoder is what queries use by default."""
+
+    name: str
+    description: str
+    encoders: tuple[EncoderSpec, ...]
+    indexes: Mapping[str, IndexKind]
+    created_at: str
+    updated_at: str
+    images: int = 0
+    """As counted at the end of the last indexing run; ``VectorStore.count`` knows the present."""
+    deleting: bool = False
+
+    def encoder(self, using: str | None = None) -> EncoderSpec:
+        """The encoder behind the named vector ``using`` (None: the first); ``UnknownVector`` naming those there are."""
+        if using is None:
+            return self.encoders[0]
+        for spec in self.encoders:
+            if spec.name == using:
+                return spec
+        known = ", ".join(spec.name for spec in self.encoders)
+        raise UnknownVector(f"Category {self.name!r} has no vector named {using!r}; it has: {known}.", using=using)
+
+    @property
+    def schema(self) -> CollectionSchema:
+        vectors = tuple(VectorSpec(spec.name, spec.dim) for spec in self.encoders)
+        return CollectionSchema(self.name, vectors, dict(self.indexes))
+
+
+class Catalog:
+    """Creates, finds, changes and deletes categories. Thread-safe; processes that share the stores see each other's changes."""
+
+    def __init__(self, objects: ObjectStore, vectors: VectorStore) -> None:
+        self._objects = objects
+        self._vectors = vectors
+        self._lock = threading.RLock()
+        self._cache: dict[str, tuple[float, Category]] = {}
+        self._writers: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    def writing(self, name: str) -> AbstractContextManager[object]:
+        """Held while points and objects of a category are read, changed and written back: one writer of this process at a time."""
+        with self._lock:
+            return self._writers[name]
+
+    def create(self, name: str, encoders: Iterable[EncoderSpec], *, description: str = "") -> Category:
+        """Make an empty category. ``BadRequest`` for a bad name or no encoder, ``AlreadyExists``."""
+        check_name(name)
+        specs = tuple(encoders)
+        if not specs:
+            raise BadRequest(f"Category {name!r} needs an encoder: name one, such as clip.")
+        with self._lock:
+            old = self._read(name)
+            if old is not None and not old.deleting:
+                raise AlreadyExists(f"Category {name!r} exists: choose another name, or delete it first.", category=name)
+            if old is not None:
+                self._delete(name)
+            now = _now()
+            category = Category(name, description, specs, dict(STANDARD_INDEXES), now, now)
+            self._vectors.ensure(category.schema)
+            return self._write(category)
+
+    def get(self, name: str) -> Category:
+        """``NotFound`` if there is no such category."""
+        cached = self._cache.get(name)
+        if cached is not None and time.monotonic() - cached[0] < _FRESH_SECONDS:
+            return cached[1]
+        category = self._read(name) if _NAME.fullmatch(name) else None
+        if category is None or category.deleting:
+            self._cache.pop(name, None)
+            raise NotFound(f"There is no category {name!r}: `vitrine category list` shows those there are.", category=name)
+        self._cache[name] = (time.monotonic(), category)
+        return category
+
+    def list(self) -> list[Category]:
+        """All categories by name."""
+        names = [stat.key[len(MANIFESTS) :].removesuffix(".json") for stat in self._objects.list(MANIFESTS)]
+        found = [self._read(name) for name in sorted(names)]
+        return [category for category in found if category is not None and not category.deleting]
+
+    def describe(self, name: str, description: str) -> Category:
+        """Change the description."""
+        with self._lock:
+            return self._write(replace(self._current(name), description=description))
+
+    def add_encoder(self, name: str, spec: EncoderSpec) -> Category:
+        """Add a named vector, also to a filled category; its points lack it until they are re-embedded.
+
+        Again with the same encoder: nothing. ``EncoderMismatch`` if the name is taken by another revision.
+        """
+        with self._lock:
+            category = self._current(name)
+            known = next((old for old in category.encoders if old.name == spec.name), None)
+            if known is not None:
+                check_encoder(category, spec)
+                return category
+            self._vectors.add_vector(name, VectorSpec(spec.name, spec.dim))
+            return self._write(replace(category, encoders=(*category.encoders, spec)))
+
+    def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind]) -> Category:
+        """Index these fields where they are not indexed yet. A field keeps its first kind; columns past the cap get none."""
+        category = self.get(name)
+        if kinds.keys() <= category.indexes.keys():
+            return category
+        with self._lock:
+            category = self._current(name)
+            indexes = dict(category.indexes)
+            for field, kind in kinds.items():
+                columns = sum(known.startswith("metadata.") for known in indexes)
+                if field in indexes or (field.startswith("metadata.") and columns >= MAX_METADATA_INDEXES):
+                    continue
+                self._vectors.add_index(name, field, kind)
+                indexes[field] = kind
+            return self._write(replace(category, indexes=indexes)) if indexes != category.indexes else category
+
+    def set_images(self, name: str, images: int) -> Category:
+        """Note how many images the category holds."""
+        with self._lock:
+            return self._write(replace(self._current(name), images=images))
+
+    def delete(self, name: str) -> None:
+        """Delete every point, then every object, then the manifest. Interrupted, the category is gone already and ``delete`` or
+        ``create`` with its name completes the work. ``NotFound``."""
+        with self.writing(name), self._lock:
+            category = self._read(name) if _NAME.fullmatch(name) else None
+            if category is None:
+                raise NotFound(f"There is no category {name!r}: nothing was deleted.", category=name)
+            self._write(replace(category, deleting=True))
+            self._delete(name)
+
+    def _delete(self, name: str) -> None:
+        if name in self._vectors.collections():
+            self._vectors.drop(name)
+        for stat in list_keys(self._objects, f"{name}/"):
+            self._objects.delete(stat)
+        self._objects.delete(_key(name))
+        self._cache.pop(name, None)
+
+    def _current(self, name: str) -> Category:
+        self._cache.pop(name, None)
+        return self.get(name)
+
+    def _read(self, name: str) -> Category | None:
+        try:
+            return _from_json(self._objects.get(_key(name)))
+        except NotFound:
+            return None
+
+    def _write(self, category: Category) -> Category:
+        category = replace(category, updated_at=_now())
+        self._objects.put(_key(category.name), _to_json(category), media_type="application/json")
+        self._cache.pop(category.name, None)
+        return category
+
+
+def check_name(name: str) -> None:
+    """Raise ``BadRequest`` unless ``name`` can be a category's."""
+    if not _NAME.fullmatch(name):
+        raise BadRequest(
+            f"{name!r} cannot be a category: use 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit.", name=name
+        )
+
+
+def check_encoder(category: Category, found: EncoderSpec) -> None:
+    """Raise ``EncoderMismatch`` unless ``found`` gives the embeddings that the category's vector of that name holds."""
+    known = category.encoder(found.name)
+    if known.fingerprint == found.fingerprint:
+        return
+    differs = [f for f in ("revision", "dim", "modalities", "preprocessing") if getattr(known, f) != getattr(found, f)]
+    raise EncoderMismatch(
+        f"Category {category.name!r} holds vectors of {known.model} at {known.revision[:19]}, but the encoder found is "
+        f"{found.model} at {found.revision[:19]} (other {', '.join(differs)}). Restore the first one, or add the new one under "
+        f"another name and re-embed.",
+        category=category.name,
+        using=found.name,
+        expected=known.revision,
+        found=found.revision,
+    )
+
+
+def list_keys(objects: ObjectStore, prefix: str) -> list[str]:
+    """Keys under a prefix, read to the end before anything is changed."""
+    return [stat.key for stat in objects.list(prefix)]
+
+
+def spec_to_json(spec: EncoderSpec) -> dict[str, Any]:
+    """JSON object of an encoder's spec; ``spec_from_json`` reads it back equal."""
+    return asdict(spec)
+
+
+def spec_from_json(tree: Mapping[str, Any]) -> EncoderSpec:
+    """An encoder's spec from ``spec_to_json``'s object, after a trip through JSON too."""
+    pixels = dict(tree["preprocessing"])
+    for name in ("resize", "crop", "mean", "std"):
+        pixels[name] = tuple(pixels[name]) if isinstance(pixels[name], list) else pixels[name]
+    rest = {key: value for key, value in tree.items() if key not in ("preprocessing", "modalities")}
+    return EncoderSpec(preprocessing=Preprocessing(**pixels), modalities=tuple(tree["modalities"]), **rest)
+
+
+def _to_json(category: Category) -> bytes:
+    tree = asdict(category)
+    return orjson.dumps({"format": 1, **tree}, option=orjson.OPT_INDENT_2)
+
+
+def _from_json(data: bytes) -> Category:
+    tree = orjson.loads(data)
+    if tree.pop("format") != 1:
+        raise BadRequest(f"The manifest of {tree.get('name')!r} was written by a newer Vitrine: update this one.")
+    encoders = tuple(spec_from_json(spec) for spec in tree.pop("encoders"))
+    return Category(encoders=encoders, **tree)
+
+
+def _key(name: str) -> str:
+    return f"{MANIFESTS}{name}.json"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

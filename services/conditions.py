@@ -1,0 +1,251 @@
+"""What a user may ask of the payload, in words; and its translation to Qdrant's filter.
+
+One class serves the JSON body of the API, its query string and the CLI. All conditions must hold together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from services.domain import IndexKind
+from services.errors import BadRequest, UnknownField
+from services.payload import field_path
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Condition, Filter
+
+Scalar = bool | int | float | str
+
+
+class NumberRange(BaseModel):
+    """``gte <= value <= lte``, ``gt < value < lt``; at least one bound."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    gte: float | None = None
+    lte: float | None = None
+    gt: float | None = None
+    lt: float | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> NumberRange:
+        if self.gte is self.lte is self.gt is self.lt is None:
+            raise ValueError("give at least one of gte, lte, gt, lt")
+        return self
+
+
+class DateRange(BaseModel):
+    """Like NumberRange, over RFC 3339 dates and times; without a zone they are UTC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    gte: datetime | None = None
+    lte: datetime | None = None
+    gt: datetime | None = None
+    lt: datetime | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> DateRange:
+        if self.gte is self.lte is self.gt is self.lt is None:
+            raise ValueError("give at least one of gte, lte, gt, lt")
+        return self
+
+
+class Conditions(BaseModel):
+    """Conditions on images; those given must all hold.
+
+    ``scores`` ranges over what taggers say, by tag, in 0..1. ``clusters`` asks for a node path by run: ``{"run": "root-14"}``.
+    ``metadata`` takes a value, a list of values (any of them) or a range, by column. ``where`` is a filter in Qdrant's own JSON.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    tags_all: tuple[str, ...] = ()
+    tags_any: tuple[str, ...] = ()
+    tags_none: tuple[str, ...] = ()
+    class_: tuple[str, ...] = Field((), alias="class")
+    scores: dict[str, NumberRange] = {}
+    quality: NumberRange | None = None
+    clusters: dict[str, str] = {}
+    duplicate_group: tuple[str, ...] = ()
+    filename: tuple[str, ...] = ()
+    media_type: tuple[str, ...] = ()
+    width: NumberRange | None = None
+    height: NumberRange | None = None
+    bytes: NumberRange | None = None
+    created_at: DateRange | None = None
+    indexed_at: DateRange | None = None
+    metadata: dict[str, Scalar | list[Scalar] | NumberRange | DateRange] = {}
+    ids: tuple[str, ...] = ()
+    where: dict[str, Any] | None = None
+
+    def to_filter(self, indexes: Mapping[str, IndexKind]) -> Filter | None:
+        """Qdrant's filter, or None without conditions. ``indexes`` says of which kind a metadata column is.
+
+        Raises ``UnknownField`` for a metadata column without an index, ``BadRequest`` for a value that does not fit its kind.
+        """
+        from qdrant_client import models
+
+        must: list[Condition] = [_match("tags", [tag]) for tag in self.tags_all]
+        must += [_match(name, values) for name, values in self._keywords() if values]
+        must += [_number_range(name, span) for name, span in self._numbers() if span]
+        must += [_date_range(name, span) for name, span in self._dates() if span]
+        must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
+        must += [_typed(field_path("metadata", name), value, indexes) for name, value in self.metadata.items()]
+        if self.ids:
+            must.append(models.HasIdCondition(has_id=list(self.ids)))
+        if self.where is not None:
+            must.append(_raw(self.where))
+        must_not: list[Condition] = [_match("tags", list(self.tags_none))] if self.tags_none else []
+        return models.Filter(must=must or None, must_not=must_not or None) if must or must_not else None
+
+    def _keywords(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        yield "tags", self.tags_any
+        yield "class", self.class_
+        yield "duplicate_group", self.duplicate_group
+        yield "filename", self.filename
+        yield "media_type", self.media_type
+
+    def _numbers(self) -> Iterable[tuple[str, NumberRange | None]]:
+        yield from ((field_path("scores", tag), span) for tag, span in self.scores.items())
+        yield "quality", self.quality
+        yield "width", self.width
+        yield "height", self.height
+        yield "bytes", self.bytes
+
+    def _dates(self) -> Iterable[tuple[str, DateRange | None]]:
+        yield "created_at", self.created_at
+        yield "indexed_at", self.indexed_at
+
+
+def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
+    """Conditions from ``key=value`` pairs, as in a query string or ``--where``.
+
+    Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``class``, ``filename``, ``media_type``, ``duplicate_group``, ``id``,
+    ``score.<tag>.gte``, ``quality.lte``, ``width.gte``, ``created_at.gte``, ``cluster.<run>``, ``metadata.<column>`` and
+    ``metadata.<column>.gte``; bounds are gte, lte, gt, lt. Repeated keys collect. ``BadRequest`` for any other key or value.
+
+    >>> conditions_from_pairs([("score.cat.gte", "0.5"), ("tag", "indoor")]).scores["cat"].gte
+    0.5
+    """
+    lists = {
+        "tag": "tags_all", "tag.all": "tags_all", "tag.any": "tags_any", "tag.none": "tags_none", "class": "class",
+        "filename": "filename", "media_type": "media_type", "duplicate_group": "duplicate_group", "id": "ids",
+    }  # fmt: skip
+    spans = ("quality", "width", "height", "bytes", "created_at", "indexed_at")
+    tree: dict[str, Any] = {}
+    for key, value in pairs:
+        head, _, rest = key.partition(".")
+        name, _, bound = rest.rpartition(".")
+        if key in lists:
+            tree.setdefault(lists[key], []).append(value)
+        elif head in spans and rest in _BOUNDS:
+            tree.setdefault(head, {})[rest] = value
+        elif head == "score" and name and bound in _BOUNDS:
+            tree.setdefault("scores", {}).setdefault(name, {})[bound] = value
+        elif head == "cluster" and rest:
+            tree.setdefault("clusters", {})[rest] = value
+        elif head == "metadata" and name and bound in _BOUNDS:
+            tree.setdefault("metadata", {}).setdefault(name, {})[bound] = value
+        elif head == "metadata" and rest:
+            tree.setdefault("metadata", {}).setdefault(rest, []).append(value)
+        else:
+            raise BadRequest(
+                f"{key!r} is no filter: use tag, tag.any, class, score.<tag>.gte, quality.lte, metadata.<column> ..."
+            )
+    return parse_conditions(tree)
+
+
+def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
+    """Conditions from their JSON; ``BadRequest`` naming the first field that is wrong."""
+    try:
+        return Conditions.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadRequest(f"Condition {where!r}: {first['msg']}.", field=where) from None
+
+
+_BOUNDS = ("gte", "lte", "gt", "lt")
+_Range = TypeVar("_Range", NumberRange, DateRange)
+
+
+def _match(field: str, values: Iterable[str]) -> Condition:
+    from qdrant_client import models
+
+    values = list(values)
+    match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=values)
+    return models.FieldCondition(key=field, match=match)
+
+
+def _number_range(field: str, span: NumberRange) -> Condition:
+    from qdrant_client import models
+
+    return models.FieldCondition(key=field, range=models.Range(gte=span.gte, lte=span.lte, gt=span.gt, lt=span.lt))
+
+
+def _date_range(field: str, span: DateRange) -> Condition:
+    from qdrant_client import models
+
+    return models.FieldCondition(key=field, range=models.DatetimeRange(gte=span.gte, lte=span.lte, gt=span.gt, lt=span.lt))
+
+
+def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condition:
+    """A metadata condition; a query string's words become what the column's index holds."""
+    from qdrant_client import models
+
+    kind = indexes.get(field)
+    if kind is None:
+        known = ", ".join(sorted(f for f in indexes if f.startswith("metadata."))) or "none"
+        raise UnknownField(f"{field!r} is not indexed, so it cannot be filtered. Indexed columns: {known}.", field=field)
+    if isinstance(value, NumberRange | DateRange):
+        bounds = value.model_dump(exclude_none=True)
+        if kind == "datetime":
+            return _date_range(field, _as(DateRange, bounds, field))
+        return _number_range(field, _as(NumberRange, bounds, field))
+    values = [_parse(field, item, kind) for item in (value if isinstance(value, list) else [value])]
+    if kind in ("float", "datetime"):  # Qdrant matches these by range only
+        spans: list[Condition] = [
+            _number_range(field, NumberRange(gte=v, lte=v))
+            if kind == "float"
+            else _date_range(field, _as(DateRange, {"gte": v, "lte": v}, field))
+            for v in values
+        ]
+        return spans[0] if len(spans) == 1 else models.Filter(should=spans)
+    if kind == "bool" or len(values) == 1:
+        matches: list[Condition] = [models.FieldCondition(key=field, match=models.MatchValue(value=v)) for v in values]
+        return matches[0] if len(matches) == 1 else models.Filter(should=matches)
+    return models.FieldCondition(key=field, match=models.MatchAny(any=values))
+
+
+def _parse(field: str, value: object, kind: IndexKind) -> Any:
+    if kind in ("keyword", "datetime"):
+        return str(value)
+    if kind == "bool":
+        word = str(value).lower()
+        if word not in ("true", "false", "1", "0"):
+            raise BadRequest(f"{field!r} is true or false, not {value!r}.", field=field)
+        return word in ("true", "1")
+    try:
+        return float(str(value)) if kind == "float" else int(str(value))
+    except ValueError:
+        raise BadRequest(f"{field!r} holds {kind}s; {value!r} is none.", field=field) from None
+
+
+def _as(cls: type[_Range], bounds: dict[str, Any], field: str) -> _Range:
+    try:
+        return cls.model_validate(bounds)
+    except ValidationError:
+        raise BadRequest(f"{field!r} cannot be compared with {bounds}.", field=field) from None
+
+
+def _raw(where: dict[str, Any]) -> Filter:
+    from qdrant_client import models
+
+    try:
+        return models.Filter.model_validate(where)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise BadRequest(f"'where' is not a Qdrant filter: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None

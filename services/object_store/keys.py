@@ -1,0 +1,62 @@
+"""What every object store agrees on: which keys are well formed, and the media type of a key."""
+
+from __future__ import annotations
+
+import mimetypes
+
+from services.errors import BadRequest
+
+RESERVED = ".tmp"
+"""First part of keys that no caller may use: half-written files and probes live there."""
+MAX_KEY_BYTES = 1024
+MAX_PART_BYTES = 255
+
+# Python's own table depends on its version and on the system's files; these must not.
+_IMAGE_TYPES = {
+    "avif": "image/avif",
+    "bmp": "image/bmp",
+    "gif": "image/gif",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "webp": "image/webp",
+}
+
+
+def check_key(key: str) -> str:
+    """The key itself, or ``BadRequest``.
+
+    A key is a relative POSIX path: parts of 1 to 255 bytes joined by ``/``, none of them ``.`` or ``..``, no backslash and no
+    control character, 1,024 bytes in all: what a file system and S3 both take.
+    """
+    reason = _fault(key)
+    if reason:
+        raise BadRequest(f"{key!r} is not an object key: {reason}.", key=key.encode("utf-8", "replace").decode())
+    return key
+
+
+def media_type_of(key: str) -> str:
+    """Media type by the key's extension; ``application/octet-stream`` where it says nothing."""
+    extension = key.rpartition("/")[2].rpartition(".")[2].lower()
+    return _IMAGE_TYPES.get(extension) or mimetypes.guess_type(f"x.{extension}")[0] or "application/octet-stream"
+
+
+def _fault(key: str) -> str | None:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        return "it is not valid Unicode"
+    parts = key.split("/")
+    if not key or size > MAX_KEY_BYTES:
+        return f"it has {size} bytes, 1 to {MAX_KEY_BYTES} are allowed"
+    if any(character < " " or character in "\\\x7f" for character in key):
+        return "it holds a backslash or a control character"
+    if any(part in ("", ".", "..") for part in parts):
+        return "it has an empty, '.' or '..' part; keys are relative paths such as pets/images/ab/cd/x.jpg"
+    if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
+        return f"one of its parts is longer than {MAX_PART_BYTES} bytes"
+    if parts[0] == RESERVED:
+        return f"{RESERVED!r} is reserved"
+    return None

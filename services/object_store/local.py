@@ -1,0 +1,199 @@
+"""Objects as files below one folder: the store of the embedded setup."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat as stat_module
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from services.errors import BadRequest, NotFound, StorageFull, Unavailable
+from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
+from services.object_store.keys import RESERVED, check_key, media_type_of
+
+STALE_SECONDS = 3600.0
+"""A temporary file untouched for so long belongs to a process that died."""
+
+
+class LocalObjectStore:
+    """An ``ObjectStore`` in ``folder``: the object ``a/b.jpg`` is the file ``folder/a/b.jpg``.
+
+    Writes that would leave less than ``min_free_mb`` MiB free raise ``StorageFull``. The media type follows from the key's
+    extension, not from ``put``. Unlike S3 a folder cannot hold both ``a`` and ``a/b``: the second is ``BadRequest``.
+    """
+
+    def __init__(self, folder: Path, *, min_free_mb: int = 512) -> None:
+        self._folder = str(folder)
+        self._min_free = min_free_mb * 1024 * 1024
+        self._durable: set[str] = set()
+        self._durable_lock = threading.Lock()
+        with self._errors():
+            os.makedirs(os.path.join(self._folder, RESERVED), exist_ok=True)
+            self._root = os.path.realpath(self._folder)
+            self._temporary = os.path.join(self._root, RESERVED)
+            self._wipe_stale()
+
+    def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
+        """Write or replace; ``media_type`` is not stored (see the class)."""
+        path = self._path(key)
+        self._guard_space(len(data))
+        with self._errors():
+            temporary = self._write_temporary(data)
+            try:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                os.replace(temporary, path)
+            except OSError as error:
+                os.unlink(temporary)
+                if isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
+                    raise BadRequest(f"The key {key!r} lies below another object, or others lie below it.", key=key) from error
+                raise
+            self._sync_folders(os.path.dirname(path))
+
+    def get(self, key: str) -> bytes:
+        with self._errors(key), open(self._path(key), "rb") as file:
+            return file.read()
+
+    def stat(self, key: str) -> ObjectStat | None:
+        path = self._path(key)
+        try:
+            with self._errors(key):
+                status = os.stat(path, follow_symlinks=False)
+        except NotFound:
+            return None
+        return _object_stat(key, status) if stat_module.S_ISREG(status.st_mode) else None
+
+    def delete(self, key: str) -> None:
+        """Remove. Folders stay when they become empty: removing them would race with a write of another thread."""
+        path = self._path(key)
+        with suppress(NotFound), self._errors(key):
+            os.unlink(path)
+            _sync_folder(os.path.dirname(path))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        """In order of the keys' UTF-8 bytes, as S3 lists. Read as it goes: writes meanwhile may or may not appear."""
+        return self._walk("", prefix)
+
+    def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
+        """None: a folder has no web address."""
+        return None
+
+    def check(self) -> None:
+        """Write and remove a small file, or raise ``Unavailable`` or ``StorageFull``."""
+        self._guard_space(0)
+        with self._errors():
+            os.unlink(self._write_temporary(b"vitrine"))
+
+    def _path(self, key: str) -> str:
+        path = os.path.join(self._root, check_key(key))
+        # A link below the folder could lead anywhere; we make none, so any link is refused.
+        if os.path.realpath(path) != path:
+            raise BadRequest(f"The object key {key!r} leads through a symbolic link; remove it.", key=key)
+        return path
+
+    def _write_temporary(self, data: bytes) -> str:
+        """Write to a new file in the reserved folder (the same file system, never listed) and return its path."""
+        path = os.path.join(self._temporary, secrets.token_hex(16))
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        try:
+            with open(descriptor, "wb", buffering=0) as file:
+                view = memoryview(data)
+                while view:
+                    view = view[file.write(view) :]
+                # Content before name: without this a crash can leave the final name on a file of zeros.
+                os.fsync(file.fileno())
+        except OSError:
+            os.unlink(path)
+            raise
+        return path
+
+    def _sync_folders(self, folder: str) -> None:
+        """Make the new name durable, and the names of folders above that this process has not yet seen durable.
+
+        Every put needs one sync of its own folder, because the name is an entry there. A folder's own entry lies in the folder
+        above and is synced once: another thread's ``makedirs`` may have made it a moment ago without having synced it yet, so
+        "it exists" is no proof and the set of those known to be durable is kept.
+        """
+        _sync_folder(folder)
+        while folder != self._root:
+            with self._durable_lock:
+                if folder in self._durable:
+                    return
+            parent = os.path.dirname(folder)
+            _sync_folder(parent)
+            with self._durable_lock:
+                self._durable.add(folder)
+            folder = parent
+
+    def _guard_space(self, size: int) -> None:
+        with self._errors():
+            free = shutil.disk_usage(self._root).free
+        if free - size < self._min_free:
+            raise StorageFull(
+                f"Only {free // 2**20} MiB are free for {self._folder} and {self._min_free // 2**20} MiB are kept free: "
+                "free space there or lower VITRINE_MIN_FREE_MB.",
+                free_bytes=free,
+            )
+
+    def _wipe_stale(self) -> None:
+        oldest = time.time() - STALE_SECONDS
+        for entry in os.scandir(self._temporary):
+            with suppress(FileNotFoundError):  # another process may wipe at the same time
+                if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                    os.unlink(entry.path)
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectStat]:
+        with self._errors():
+            entries = _entries(os.path.join(self._root, folder))
+        for name, entry in entries:
+            key = folder + name
+            if entry.is_dir(follow_symlinks=False):
+                if (key.startswith(prefix) or prefix.startswith(key)) and key != RESERVED + "/":
+                    yield from self._walk(key, prefix)
+            elif key.startswith(prefix) and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # deleted since the folder was read
+                    yield _object_stat(key, entry.stat(follow_symlinks=False))
+
+    @contextmanager
+    def _errors(self, key: str | None = None) -> Iterator[None]:
+        """Map what the operating system says; with ``key`` a missing file means a missing object."""
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            if key is None:
+                raise self._unusable(error) from error
+            raise NotFound(f"There is no object {key!r}.", key=key) from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(f"The disk of {self._folder} is full: free space there.") from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> Unavailable:
+        return Unavailable(
+            f"{self._folder} cannot be used ({error.strerror}): check that VITRINE_DATA is a folder this user may write."
+        )
+
+
+def _object_stat(key: str, status: os.stat_result) -> ObjectStat:
+    return ObjectStat(key, status.st_size, media_type_of(key), datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _entries(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
+    """Sorted so that whole keys come in order: folders by their name with the slash ('a-b' < 'a/' < 'a0')."""
+    with os.scandir(folder) as found:
+        named = [(entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name, entry) for entry in found]
+    return sorted(named, key=lambda pair: os.fsencode(pair[0]))
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

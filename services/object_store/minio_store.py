@@ -1,0 +1,219 @@
+"""Objects in a bucket: MinIO, or any endpoint that speaks the S3 API."""
+
+from __future__ import annotations
+
+import io
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+
+from services.errors import BadRequest, NotFound, StorageFull, Unavailable, VitrineError
+from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
+from services.object_store.keys import RESERVED, check_key, media_type_of
+
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 8.0
+PART_BYTES = 64 * 1024 * 1024
+"""Larger objects go up in parts of this size; smaller ones, nearly all images, in one request."""
+
+_MISSING = ("NoSuchKey", "NoSuchBucket", "NoSuchVersion")
+_EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+_FULL = ("XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded")
+_REFUSED = (
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidTokenId",
+    "AuthorizationHeaderMalformed",
+)
+
+
+class MinioObjectStore:
+    """An ``ObjectStore`` in ``bucket`` at ``endpoint`` (``host[:port]``), its keys under ``prefix``.
+
+    Nothing goes over the network until the first call; the bucket is made by the first write that misses it. Endpoints that do
+    not answer raise ``Unavailable`` within ten seconds. Without keys the requests are anonymous.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        access_key: str | None,
+        secret_key: str | None,
+        bucket: str,
+        prefix: str = "",
+        secure: bool = False,
+        region: str | None = None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._bucket = bucket
+        self._prefix = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
+        # Two seconds to connect, thrice, and eight to the first byte, once: a dead endpoint is known within ten. What was sent
+        # and not answered is not sent again; answers of an overloaded server are asked for again.
+        http = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            retries=urllib3.Retry(
+                total=2,
+                read=0,
+                redirect=0,
+                backoff_factor=0.2,
+                status_forcelist=(502, 503, 504),
+                allowed_methods=None,
+                respect_retry_after_header=False,
+                raise_on_status=False,
+            ),
+            maxsize=32,
+        )
+        try:
+            self._client = Minio(
+                endpoint, access_key=access_key, secret_key=secret_key, secure=secure, region=region, http_client=http
+            )
+        except ValueError as error:
+            raise BadRequest(
+                f"MINIO_ENDPOINT={endpoint!r} is no endpoint ({error}): give host or host:port without a scheme, "
+                "and MINIO_SECURE=1 for https; give MINIO_ACCESS_KEY and MINIO_SECRET_KEY together.",
+            ) from error
+
+    def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
+        """Write or replace; a ``media_type`` left at its default is derived from the key."""
+        self._put(check_key(key), data, media_type if media_type != "application/octet-stream" else media_type_of(key))
+
+    def get(self, key: str) -> bytes:
+        with self._errors(check_key(key)):
+            response = self._client.get_object(self._bucket, self._prefix + key)
+            try:
+                return bytes(response.read())
+            finally:
+                response.close()
+                response.release_conn()
+
+    def stat(self, key: str) -> ObjectStat | None:
+        with suppress(NotFound), self._errors(check_key(key)):
+            found = self._client.stat_object(self._bucket, self._prefix + key)
+            return ObjectStat(key, found.size, found.content_type or media_type_of(key), _modified(found))
+        return None
+
+    def delete(self, key: str) -> None:
+        with suppress(NotFound), self._errors(check_key(key)):
+            self._client.remove_object(self._bucket, self._prefix + key)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        """In order of the keys' UTF-8 bytes. Listings carry no media type, so here it is derived from the key."""
+        found = self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True)
+        while True:
+            try:
+                with self._errors(prefix):
+                    item = next(found, None)
+            except NotFound:  # no bucket yet: no objects
+                return
+            if item is None:
+                return
+            key = str(item.object_name).removeprefix(self._prefix)
+            if _is_ours(key):
+                yield ObjectStat(key, int(item.size or 0), media_type_of(key), _modified(item))
+
+    def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
+        """A presigned GET URL on the endpoint; it is signed here and says nothing about whether the object exists."""
+        if not timedelta(seconds=1) <= lifetime <= MAX_URL_LIFETIME:
+            raise BadRequest(f"A URL lives from 1 second to {MAX_URL_LIFETIME}, not {lifetime}.")
+        with self._errors(check_key(key)):
+            return str(self._client.presigned_get_object(self._bucket, self._prefix + key, expires=lifetime))
+
+    def check(self) -> None:
+        """Write and remove a small object under the reserved part, where ``list`` does not look."""
+        probe = f"{RESERVED}/{secrets.token_hex(8)}"
+        self._put(probe, b"vitrine", "text/plain")
+        with self._errors(probe):
+            self._client.remove_object(self._bucket, self._prefix + probe)
+
+    def _put(self, key: str, data: bytes, media_type: str) -> None:
+        # Asking first whether the bucket is there would cost a request a start, race with other writers, and need a
+        # permission that writers often lack. So: write, and only where the bucket is missing make it and write again.
+        for last in (False, True):
+            try:
+                with self._errors(key):
+                    self._client.put_object(
+                        self._bucket,
+                        self._prefix + key,
+                        io.BytesIO(data),
+                        len(data),
+                        content_type=media_type,
+                        part_size=PART_BYTES,
+                    )
+                return
+            except NotFound:
+                if last:
+                    raise
+                self._make_bucket()
+
+    def _make_bucket(self) -> None:
+        with self._errors():
+            try:
+                self._client.make_bucket(self._bucket)
+            except S3Error as error:
+                if error.code not in _EXISTS:  # another writer was faster
+                    raise
+            except ValueError as error:
+                raise BadRequest(f"MINIO_BUCKET={self._bucket!r} is no bucket name: {error}.") from error
+
+    @contextmanager
+    def _errors(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except S3Error as error:
+            raise self._translated(error, key) from error
+        except (InvalidResponseError, ServerError) as error:
+            if "507" in (str(getattr(error, "status_code", "")), str(error).partition("Response code: ")[2][:3]):
+                raise self._full() from error
+            raise self._unavailable(f"answered what is not S3: {error}") from error
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ParseError) as error:
+            raise self._unavailable(f"does not answer ({type(error).__name__})") from error
+        except ValueError as error:  # the client checks bucket names before it sends anything
+            raise BadRequest(f"MINIO_BUCKET={self._bucket!r} or the key {key!r} was refused: {error}.") from error
+
+    def _translated(self, error: S3Error, key: str) -> VitrineError:
+        code = error.code or ""
+        if code in _MISSING:
+            return NotFound(f"There is no object {key!r}.", key=key)
+        if code in _FULL or error.response.status == 507:
+            return self._full()
+        if code in _REFUSED or error.response.status in (401, 403):
+            return Unavailable(
+                f"The object store at {self._endpoint} refuses our credentials ({code}): check MINIO_ACCESS_KEY and "
+                f"MINIO_SECRET_KEY, and that they may use the bucket {self._bucket!r} (MINIO_BUCKET).",
+                endpoint=self._endpoint,
+                reason=code,
+            )
+        return self._unavailable(f"answered {code}: {error.message}")
+
+    def _full(self) -> StorageFull:
+        return StorageFull(f"The object store at {self._endpoint} is out of space: add disks or delete objects there.")
+
+    def _unavailable(self, what: str) -> Unavailable:
+        return Unavailable(
+            f"The object store at {self._endpoint} {what}. Check that it runs, MINIO_ENDPOINT and MINIO_SECURE.",
+            endpoint=self._endpoint,
+        )
+
+
+def _modified(found: Any) -> datetime:
+    modified: datetime = found.last_modified
+    return modified
+
+
+def _is_ours(key: str) -> bool:
+    """Whether our other methods could address it: the bucket may hold folder markers and other people's names."""
+    try:
+        check_key(key)
+    except BadRequest:
+        return False
+    return True

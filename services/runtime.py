@@ -1,0 +1,101 @@
+"""The one composition root: settings in, everything wired out. Engines and stores are chosen here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from services.catalog import Catalog
+from services.editor import Editor
+from services.encoders.pool import EncoderPool
+from services.errors import MissingCredentials
+from services.images import DecodeBudget, ImageLimits
+from services.object_store.base import ObjectStore
+from services.search import Searcher
+from services.settings import Settings
+from services.vector_store.base import VectorStore
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a command or a server works with. ``open_runtime`` makes and closes it."""
+
+    settings: Settings
+    vectors: VectorStore
+    objects: ObjectStore
+    catalog: Catalog
+    encoders: EncoderPool
+    limits: ImageLimits
+    budget: DecodeBudget
+    searcher: Searcher
+    editor: Editor
+
+
+@contextmanager
+def open_runtime(settings: Settings, *, command: str = "vitrine") -> Iterator[Runtime]:
+    """Open the stores that the settings name and close them at the end.
+
+    ``command`` is what others are told if they find the data directory taken. Raises ``StoreLocked``,
+    ``StoreDamaged``, ``Unavailable``, ``MissingCredentials``.
+    """
+    with ExitStack() as stack:
+        vectors = open_vectors(settings, command)
+        stack.callback(vectors.close)
+        encoders = EncoderPool(settings)
+        stack.callback(encoders.close)
+        yield assemble(settings, vectors, open_objects(settings), encoders)
+
+
+def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, encoders: EncoderPool) -> Runtime:
+    """Wire given stores and encoders; tests bring their own."""
+    limits = ImageLimits(
+        max_bytes=settings.max_image_mb * MB,
+        max_pixels=settings.max_megapixels * MB,
+        max_jpeg_pixels=settings.max_jpeg_megapixels * MB,
+    )
+    budget = DecodeBudget(settings.decode_budget_mb * MB)
+    catalog = Catalog(objects, vectors)
+    searcher = Searcher(catalog, vectors, encoders, limits, budget)
+    return Runtime(settings, vectors, objects, catalog, encoders, limits, budget, searcher, Editor(catalog, vectors, objects))
+
+
+def open_vectors(settings: Settings, command: str) -> VectorStore:
+    """The vector engine that ``QDRANT_URL`` chooses."""
+    if settings.qdrant_url:
+        from services.vector_store.server import ServerVectorStore
+
+        key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+        return ServerVectorStore.connect(
+            settings.qdrant_url,
+            api_key=key,
+            prefer_grpc=settings.qdrant_prefer_grpc,
+            shards=settings.qdrant_shards,
+            replicas=settings.qdrant_replicas,
+        )
+    from services.vector_store.edge import EdgeVectorStore
+
+    return EdgeVectorStore(settings.data / "vectors", min_free_mb=settings.min_free_mb, holder={"command": command})
+
+
+def open_objects(settings: Settings) -> ObjectStore:
+    """The object store that ``MINIO_ENDPOINT`` chooses."""
+    if settings.minio_endpoint:
+        from services.object_store.minio_store import MinioObjectStore
+
+        if not settings.minio_access_key or not settings.minio_secret_key:
+            raise MissingCredentials("MINIO_ENDPOINT is set: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY as well.")
+        return MinioObjectStore(
+            settings.minio_endpoint,
+            access_key=settings.minio_access_key,
+            secret_key=settings.minio_secret_key.get_secret_value(),
+            bucket=settings.minio_bucket,
+            prefix=settings.minio_prefix,
+            secure=settings.minio_secure,
+            region=settings.minio_region,
+        )
+    from services.object_store.local import LocalObjectStore
+
+    return LocalObjectStore(settings.data / "objects", min_free_mb=settings.min_free_mb)
