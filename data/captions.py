@@ -53,8 +53,8 @@ _LOOK_WORDS: Final = {
     "grainy": ("grainy", "noisy"),
     "faded": ("faded", "dull"),
 }
-_OPENERS: Final = ("a photo of", "a picture of", "an image of", "photo of", "picture of", "image of", "the", "my", "this is")
-_QUESTIONS: Final = ("show me", "find", "search for", "i want", "looking for", "all", "some", "any")
+_OPENERS: Final = ("a photo of", "a picture of", "an image of", "photo of", "picture of", "image of", "this is")
+_QUESTIONS: Final = ("the", "my", "show me", "find", "search for", "i want", "looking for", "all", "some", "any")
 _SOMETHING: Final = ("something", "anything", "a thing", "an object", "things", "one", "item", "items", "it is")
 _FILLERS: Final = ("is", "are", "in", "at", "front", "behind", "colour", "color", "coloured", "colored", "backdrop", "against")
 

@@ -30,7 +30,8 @@ def pattern_polygons(pattern: str, period: float, angle: float) -> list[Points]:
         half = period * 0.5
         areas = [box(x + dx, y + dx, x + dx + half, y + dx + half) for x in steps for y in steps for dx in (0, half)]
     elif pattern == "two-tone":
-        return [box(-_REACH, 0.0, _REACH, _REACH)]
+        # Left and right, whatever the angle: every kind is centred from left to right, not from top to bottom.
+        return [box(0.0, -_REACH, _REACH, _REACH)]
     else:
         areas = []
     return [rotated(area, angle) for area in areas]

@@ -71,7 +71,7 @@ class Catalog:
         self._writers: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 
     def writing(self, name: str) -> AbstractContextManager[object]:
-        """Held while points and objects of a category are read, changed and written back: one writer of this process at a time."""
+        """Held while images of a category are read, changed and written back: one writer of this process at a time."""
         with self._lock:
             return self._writers[name]
 

@@ -28,7 +28,7 @@ class SearchOptions:
     """What all searches share.
 
     ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or above it.
-    ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by similarity alone. ``limit`` in 1..10,000; ``offset`` at least 0.
+    ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by similarity alone. ``limit`` in 1..10,000.
     """
 
     using: str | None = None

@@ -1,0 +1,319 @@
+"""The vector store on a Qdrant server or cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
+
+import numpy as np
+import orjson
+from qdrant_client import QdrantClient, models
+
+from services.domain import (
+    CollectionInfo,
+    CollectionSchema,
+    Embeddings,
+    Facet,
+    Hit,
+    IndexKind,
+    OrderBy,
+    Page,
+    Payload,
+    Point,
+    Query,
+    VectorSpec,
+)
+from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
+from services.vector_store.base import check_ids, check_points, check_vectors
+from services.vector_store.fields import check_facet, check_filter, check_order
+from services.vector_store.server_errors import mapped_errors
+from services.vector_store.server_query import (
+    OrderValue,
+    Position,
+    check_limit,
+    check_names,
+    check_query,
+    decode_cursor,
+    encode_cursor,
+    floats,
+    hit,
+    order_bound,
+    payload_selector,
+    request,
+    value_range,
+    with_exclusions,
+)
+
+TIMEOUT_SECONDS = 60
+BATCH_POINTS = 500
+BATCH_BYTES = 16 * 1024 * 1024
+"""Half of what the server takes in one REST request."""
+JSON_BYTES_PER_COMPONENT = 20
+FULL_SCAN_POINTS = 20_000
+"""Filters that leave fewer points are answered exactly: the default threshold costs recall on narrow filters."""
+INDEXING_THRESHOLD_KB = 10_000
+SCHEMA_SECONDS = 10.0
+"""How long the collection's schema is believed; a refusal is never based on an old one."""
+POLL_SECONDS = 0.2
+
+_INDEX_KEY = "index:"
+_KINDS: dict[models.PayloadSchemaType, IndexKind] = {
+    models.PayloadSchemaType.KEYWORD: "keyword",
+    models.PayloadSchemaType.INTEGER: "integer",
+    models.PayloadSchemaType.FLOAT: "float",
+    models.PayloadSchemaType.BOOL: "bool",
+    models.PayloadSchemaType.DATETIME: "datetime",
+}
+
+
+class ServerVectorStore:
+    """A ``VectorStore`` over a ``QdrantClient``.
+
+    Collections and aliases are the server's own, by the same names. The ``float16`` vectors come back rounded to about 3 digits.
+    A field that carries several values on one point can be filtered and counted, but not ordered by: such a point would be
+    listed once for each.
+    """
+
+    def __init__(
+        self, client: QdrantClient, *, server: str = "QDRANT_URL", shard_number: int = 1, replication_factor: int = 1
+    ) -> None:
+        """``server`` is how messages name it. The store owns the client: ``close`` closes it."""
+        self._client = client
+        self._server = server
+        self._shards = shard_number
+        self._replicas = replication_factor
+        self._schemas: dict[str, tuple[float, CollectionSchema]] = {}
+        self._closed = False
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        api_key: str | None = None,
+        prefer_grpc: bool = True,
+        shards: int = 1,
+        replicas: int = 1,
+        timeout: int = TIMEOUT_SECONDS,
+    ) -> Self:
+        """A store on the server at ``url``; nothing goes over the network until the first call. ``BadRequest``: no URL."""
+        try:
+            client = QdrantClient(url=url, api_key=api_key, prefer_grpc=prefer_grpc, timeout=timeout, check_compatibility=False)
+        except ValueError as error:
+            raise BadRequest(f"QDRANT_URL={url!r} is not a URL such as http://localhost:6333: {error}.") from error
+        return cls(client, server=url, shard_number=shards, replication_factor=replicas)
+
+    # Collections ---------------------------------------------------------------------------------------------------------
+
+    def ensure(self, schema: CollectionSchema) -> None:
+        try:
+            existing = self._fresh_schema(schema.name)
+        except NotFound:
+            existing = self._create(schema)
+        for vector in schema.vectors:
+            _check_dim(existing, vector)
+        for field, kind in schema.indexes.items():
+            _check_kind(existing, field, kind)
+        for vector in schema.vectors:
+            self.add_vector(schema.name, vector)
+        for field, kind in schema.indexes.items():
+            self.add_index(schema.name, field, kind)
+
+    def drop(self, collection: str) -> None:
+        name = self._fresh_schema(collection).name
+        with mapped_errors(self._server, collection):
+            self._client.delete_collection(name)
+        self._schemas.clear()
+
+    def collections(self) -> list[str]:
+        with mapped_errors(self._server):
+            return sorted(found.name for found in self._client.get_collections().collections)
+
+    def info(self, collection: str) -> CollectionInfo:
+        schema = self._fresh_schema(collection)
+        with mapped_errors(self._server, collection):
+            found = self._client.get_collection(schema.name)
+        statuses = {models.CollectionStatus.GREEN: "green", models.CollectionStatus.RED: "red"}
+        return CollectionInfo(
+            schema=schema,
+            points=self.count(collection),
+            indexed=found.indexed_vectors_count or 0,
+            status=statuses.get(found.status, "indexing"),  # type: ignore[arg-type]
+        )
+
+    def add_vector(self, collection: str, vector: VectorSpec) -> None:
+        schema = self._fresh_schema(collection)
+        _check_dim(schema, vector)
+        if schema.dim(vector.name) is not None:
+            return
+        config = models.DenseVectorConfig(
+            size=vector.dim, distance=models.Distance.COSINE, datatype=models.VectorStorageDatatype.FLOAT16
+        )
+        with mapped_errors(self._server, collection):
+            self._client.create_vector_name(schema.name, vector.name, models.DenseVectorNameConfig(dense=config), wait=True)
+        self._schemas.clear()
+
+    def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        schema = self._fresh_schema(collection)
+        _check_kind(schema, field, kind)
+        if field in schema.indexes:
+            return
+        with mapped_errors(self._server, collection):
+            self._client.create_payload_index(schema.name, field, field_schema=models.PayloadSchemaType(kind), wait=True)
+            # Recorded in the collection's metadata too: the client's in-process mode has no index to tell of.
+            self._client.update_collection(schema.name, metadata={_INDEX_KEY + field: kind})
+        self._schemas.clear()
+
+    def publish(self, alias: str, collection: str) -> None:
+        name = self._fresh_schema(collection).name
+        if alias in self.collections():
+            raise AlreadyExists(f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias)
+        create = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=name, alias_name=alias))
+        remove = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+        with mapped_errors(self._server, collection):
+            # One request: the server applies both in one step.
+            self._client.update_collection_aliases([remove, create] if alias in self._aliases() else [create])
+        self._schemas.clear()
+
+    def optimize(self, collection: str, *, wait: bool = True) -> None:
+        """Segments below the indexing threshold stay as they are: they are searched exactly."""
+        name = self._fresh_schema(collection).name
+        with mapped_errors(self._server, collection):
+            # Giving the optimizer's settings again wakes it, also after a restart, when it waits for the next write.
+            settings = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
+            self._client.update_collection(name, optimizers_config=settings)
+            while wait and self._client.get_collection(name).status != models.CollectionStatus.GREEN:
+                time.sleep(POLL_SECONDS)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._client.close()
+
+    # Writes --------------------------------------------------------------------------------------------------------------
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        self._checked(collection, lambda schema: check_points(schema, points))
+        for batch in _batches(points):
+            structs = [
+                models.PointStruct(
+                    id=point.id, vector={name: floats(vector) for name, vector in point.vectors.items()}, payload=point.payload
+                )
+                for point in batch
+            ]
+            with mapped_errors(self._server, collection):
+                self._client.upsert(collection, structs, wait=True)
+
+    def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
+        check_ids(ids)
+        self._checked(collection, lambda schema: check_vectors(schema, using, vectors, ids))
+        if len(ids) != len(vectors):
+            raise BadVector(f"{len(vectors)} vectors for {len(ids)} points: give one each.", using=using)
+        self._check_exist(collection, ids)
+        for start in range(0, len(ids), BATCH_POINTS):
+            rows = zip(ids[start : start + BATCH_POINTS], vectors[start : start + BATCH_POINTS], strict=True)
+            points = [models.PointVectors(id=id, vector={using: floats(row)}) for id, row in rows]
+            with mapped_errors(self._server, collection):
+                self._client.update_vectors(collection, points, wait=True)
+
+    def set_payload(self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None) -> None:
+        check_ids(list(updates))
+        self._check_exist(collection, list(updates))
+        groups: dict[bytes, tuple[Payload, list[str]]] = {}
+        for id, payload in updates.items():
+            groups.setdefault(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS), (payload, []))[1].append(id)
+        operations = [
+            models.SetPayloadOperation(set_payload=models.SetPayload(payload=payload, points=ids, key=key))
+            for payload, ids in groups.values()
+        ]
+        for start in range(0, len(operations), BATCH_POINTS):
+            with mapped_errors(self._server, collection):
+                self._client.batch_update_points(collection, operations[start : start + BATCH_POINTS], wait=True)
+
+    def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
+        check_ids(ids)
+        self._check_exist(collection, ids)
+        if ids and keys:
+            with mapped_errors(self._server, collection):
+                self._client.delete_payload(collection, keys=list(keys), points=list(ids), wait=True)
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        check_ids(ids)
+        self._schema(collection)
+        if ids:
+            with mapped_errors(self._server, collection):
+                self._client.delete(collection, models.PointIdsList(points=list(ids)), wait=True)
+
+    # Reads ---------------------------------------------------------------------------------------------------------------
+
+    def query(self, collection: str, query: Query) -> list[Hit]:
+        return self.query_batch(collection, [query])[0]
+
+    def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        schema = self._checked(collection, lambda schema: [check_query(schema, query) for query in queries])
+        asked = [query for query in queries if not isinstance(query.ask, OrderBy)]
+        with mapped_errors(self._server, collection):
+            requests = [request(query) for query in asked]
+            answers = iter(self._client.query_batch_points(collection, requests) if requests else [])
+        return [
+            self._ordered_hits(schema, collection, query, query.ask)
+            if isinstance(query.ask, OrderBy)
+            else [hit(point, None if query.ask_is_blind else point.score) for point in next(answers).points]
+            for query in queries
+        ]
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[str],
+        *,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> list[Hit | None]:
+        check_ids(ids)
+        self._checked(collection, lambda schema: check_names(schema, with_vectors))
+        found: dict[str, Hit] = {}
+        for start in range(0, len(ids), BATCH_POINTS):
+            with mapped_errors(self._server, collection):
+                records = self._client.retrieve(
+                    collection,
+                    list(ids[start : start + BATCH_POINTS]),
+                    with_payload=payload_selector(with_payload),
+                    with_vectors=list(with_vectors) or False,
+                )
+            found.update((str(record.id), hit(record)) for record in records)
+        return [found.get(id) for id in ids]
+
+    def scroll(
+        self,
+        collection: str,
+        *,
+        filter: models.Filter | None = None,
+        order_by: OrderBy | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> Page:
+        """In order of id; or of a field, and of id among equal values."""
+        check_limit(limit)
+
+        def check(schema: CollectionSchema) -> None:
+            check_names(schema, with_vectors)
+            check_filter(schema, filter)
+            if order_by is not None:
+                check_order(schema, order_by.field)
+
+        schema = self._checked(collection, check)
+        listing = _Listing(self, schema, collection, filter, payload_selector(with_payload), list(with_vectors) or False)
+        position = None if cursor is None else decode_cursor(order_by, cursor)
+        if order_by is None:
+            records, following = listing.by_id(position, limit)
+            return Page(tuple(hit(r) for r in records), None if following is None else encode_cursor(None, following))
+        found = listing.by_value(order_by, position, limit + 1)
+        last = found[limit - 1] if len(found) > limit else None
+        return Page(
+            tuple(hit(record) for record, _ in found[:limit]),
+            None if last is None else encode_cursor(order_by, (last[1], str(last[0].id))),
+        )

@@ -1,0 +1,204 @@
+"""Our queries in the words of qdrant-client: checked first, then translated. No I/O."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from qdrant_client import models
+
+from services.domain import CollectionSchema, Embedding, Fuse, Hit, IndexKind, Near, OrderBy, Query, Random, Recommend
+from services.errors import BadRequest, BadVector, UnknownVector
+from services.vector_store.base import MAX_LIMIT, check_ids, check_vectors
+from services.vector_store.fields import check_filter, check_order
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OrderValue = int | float
+"""What a field is ordered by; datetimes as microseconds since 1970, as the server gives them."""
+Position = tuple[OrderValue, str]
+"""Where an ordered listing stopped: the last value, and the last id among the points that carry it."""
+
+
+# Checks ------------------------------------------------------------------------------------------------------------------
+
+
+def check_query(schema: CollectionSchema, query: Query) -> None:
+    """Raise unless the collection can answer the query: the same refusals that the embedded engine makes."""
+    check_limit(query.limit, query.offset)
+    check_names(schema, query.with_vectors)
+    check_filter(schema, query.filter)
+    check_ids(query.exclude)
+    ask = query.ask
+    if isinstance(ask, OrderBy | Random) and query.min_similarity is not None:
+        raise BadRequest("min_similarity needs something to compare with: it does not go with an order or a random sample.")
+    if isinstance(ask, OrderBy):
+        check_order(schema, ask.field)
+    elif isinstance(ask, Near):
+        check_vectors(schema, query.using, np.asarray(ask.vector)[None])
+        if ask.diversity is not None and not 0.0 <= ask.diversity <= 1.0:
+            raise BadRequest(f"diversity is a number from 0 to 1, not {ask.diversity}.")
+        _check_candidates(ask.candidates)
+    elif isinstance(ask, Recommend):
+        _check_examples(schema, query.using, ask)
+    elif isinstance(ask, Fuse):
+        if not ask.vectors:
+            raise BadRequest("A fusion needs at least one vector.")
+        if ask.k < 1:
+            raise BadRequest(f"The k of a rank fusion is at least 1, not {ask.k}.")
+        _check_candidates(ask.candidates)
+        for using, vector in ask.vectors.items():
+            check_vectors(schema, using, np.asarray(vector)[None])
+
+
+def check_limit(limit: int, offset: int = 0) -> None:
+    if not 1 <= limit <= MAX_LIMIT or not 0 <= offset <= MAX_LIMIT:
+        raise BadRequest(f"limit goes from 1 to {MAX_LIMIT} and offset from 0 to {MAX_LIMIT}; page deeper by cursor.")
+
+
+def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
+    for name in names:
+        if schema.dim(name) is None:
+            known = ", ".join(v.name for v in schema.vectors) or "none"
+            raise UnknownVector(f"Collection {schema.name!r} has no vector named {name!r}; it has: {known}.", using=name)
+
+
+def _check_candidates(candidates: int) -> None:
+    if not 1 <= candidates <= MAX_LIMIT:
+        raise BadRequest(f"candidates go from 1 to {MAX_LIMIT}, not {candidates}.")
+
+
+def _check_examples(schema: CollectionSchema, using: str, ask: Recommend) -> None:
+    check_vectors(schema, using, np.asarray(ask.positive))
+    if len(ask.positive) == 0:
+        raise BadRequest("A recommendation needs at least one positive example.")
+    target = np.mean(ask.positive, axis=0, dtype=np.float64)
+    if ask.negative is not None and len(ask.negative):
+        check_vectors(schema, using, np.asarray(ask.negative))
+        target = 2 * target - np.mean(ask.negative, axis=0, dtype=np.float64)
+    if np.linalg.norm(target) < 1e-6:
+        raise BadVector("The positive and negative examples cancel each other out: there is no direction left to search in.")
+
+
+# Requests ----------------------------------------------------------------------------------------------------------------
+
+
+def request(query: Query) -> models.QueryRequest:
+    """The server's request for anything but OrderBy, which is paged by ``ServerVectorStore``."""
+    ask = query.ask
+    filter = with_exclusions(query.filter, query.exclude)
+    params = models.SearchParams(exact=True) if query.exact else None
+    if isinstance(ask, Fuse):
+        return models.QueryRequest(
+            prefetch=_prefetches(ask, filter, params, query.limit + query.offset),
+            query=models.RrfQuery(rrf=models.Rrf(k=ask.k)),
+            score_threshold=query.min_similarity,
+            limit=query.limit,
+            offset=query.offset,
+            with_payload=payload_selector(query.with_payload),
+            with_vector=list(query.with_vectors) or False,
+        )
+    return models.QueryRequest(
+        query=_question(ask, query.limit + query.offset),
+        using=query.using if isinstance(ask, Near | Recommend) else None,
+        filter=filter,
+        params=params if isinstance(ask, Near | Recommend) else None,
+        score_threshold=query.min_similarity,
+        limit=query.limit,
+        offset=query.offset if isinstance(ask, Near | Recommend) else None,
+        with_payload=payload_selector(query.with_payload),
+        with_vector=list(query.with_vectors) or False,
+    )
+
+
+def _question(ask: Near | Recommend | OrderBy | Random | Fuse, depth: int) -> models.Query:
+    if isinstance(ask, Near):
+        mmr = None
+        if ask.diversity is not None:
+            mmr = models.Mmr(diversity=ask.diversity, candidates_limit=max(ask.candidates, depth))
+        return models.NearestQuery(nearest=floats(ask.vector), mmr=mmr)
+    if isinstance(ask, Recommend):
+        negative = [] if ask.negative is None else [floats(row) for row in ask.negative]
+        recommend = models.RecommendInput(
+            positive=[floats(row) for row in ask.positive],
+            negative=negative or None,
+            strategy=models.RecommendStrategy.AVERAGE_VECTOR,
+        )
+        return models.RecommendQuery(recommend=recommend)
+    return models.SampleQuery(sample=models.Sample.RANDOM)
+
+
+def _prefetches(
+    ask: Fuse, filter: models.Filter | None, params: models.SearchParams | None, depth: int
+) -> list[models.Prefetch]:
+    limit = max(ask.candidates, depth)
+    return [
+        models.Prefetch(query=models.NearestQuery(nearest=floats(vector)), using=using, filter=filter, params=params, limit=limit)
+        for using, vector in ask.vectors.items()
+    ]
+
+
+def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:
+    if not ids:
+        return filter
+    return models.Filter(must=None if filter is None else [filter], must_not=[models.HasIdCondition(has_id=list(ids))])
+
+
+def payload_selector(with_payload: bool | tuple[str, ...]) -> bool | list[str]:
+    return with_payload if isinstance(with_payload, bool) else (list(with_payload) or False)
+
+
+def floats(vector: Embedding) -> list[float]:
+    values: list[float] = np.asarray(vector, dtype=np.float32).tolist()
+    return values
+
+
+def hit(record: models.ScoredPoint | models.Record, similarity: float | None = None) -> Hit:
+    vectors = record.vector if isinstance(record.vector, dict) else {}
+    return Hit(
+        id=str(record.id),
+        similarity=similarity,
+        payload=dict(record.payload or {}),
+        vectors={name: np.asarray(values, dtype=np.float32) for name, values in vectors.items()},
+    )
+
+
+# Order -------------------------------------------------------------------------------------------------------------------
+
+
+def value_range(field: str, kind: IndexKind, **bounds: OrderValue) -> models.FieldCondition:
+    """A range on the field from order values; ``bounds`` are gt, gte, lt, lte."""
+    if kind == "datetime":
+        moments = {name: order_bound(kind, value) for name, value in bounds.items()}
+        return models.FieldCondition(key=field, range=models.DatetimeRange.model_validate(moments))
+    return models.FieldCondition(key=field, range=models.Range.model_validate(bounds))
+
+
+def order_bound(kind: IndexKind, value: OrderValue) -> Any:
+    """An order value as the server takes it back."""
+    return _EPOCH + timedelta(microseconds=int(value)) if kind == "datetime" else value
+
+
+# Cursors -----------------------------------------------------------------------------------------------------------------
+
+
+def encode_cursor(order: OrderBy | None, position: Position | str) -> str:
+    state = [None, position] if order is None else [[order.field, order.descending], list(position)]
+    return base64.urlsafe_b64encode(json.dumps(state, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def decode_cursor(order: OrderBy | None, cursor: str) -> Any:
+    """The position of ``encode_cursor`` (an id, or a ``Position``). ``BadRequest`` if it is not one of this listing."""
+    try:
+        listing, position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        id = position if order is None else position[1]
+        if listing != (None if order is None else [order.field, order.descending]):
+            raise ValueError("it belongs to a listing in another order")
+        check_ids([id])
+        return position if order is None else (float(position[0]) if isinstance(position[0], float) else int(position[0]), id)
+    except (ValueError, TypeError, LookupError, binascii.Error, BadVector) as error:
+        raise BadRequest(f"{cursor[:80]!r} is not the cursor of this listing: start again without one.") from error

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from services.errors import BadRequest
+from services.payload import clean_name, clean_tags, field_path, index_kinds, unite_tags, value_kind
+
+
+def test_only_fields_that_can_be_filtered_ask_for_an_index() -> None:
+    payload = {
+        "scores": {"red mug": 0.5},
+        "clusters": {"r1": {"id": "3", "path": ["root", "root-3"]}},
+        "metadata": {"n": 1, "x": 0.5, "ok": True, "day": "2020-05-01", "who": ["a"], "none": None, "deep": {"a": 1}, "empty": []},
+        "caption": "not indexed",
+    }
+    assert index_kinds(payload) == {
+        'scores."red mug"': "float",
+        "clusters.r1.path": "keyword",
+        "metadata.n": "integer",
+        "metadata.x": "float",
+        "metadata.ok": "bool",
+        "metadata.day": "datetime",
+        "metadata.who": "keyword",
+    }
+
+
+@pytest.mark.parametrize("text", ["2020-99-01", "1999", "2020-05", "May 2020", "12345678901"])
+def test_what_only_resembles_a_date_is_a_keyword(text: str) -> None:
+    assert value_kind(text) == "keyword"
+
+
+def test_tags_are_trimmed_and_without_doubles_and_united_in_order() -> None:
+    assert clean_tags([" red ", "", "mug", "red"]) == ["red", "mug"]
+    assert unite_tags(["b", "a"], ["c", "a"]) == ["b", "a", "c"]
+    with pytest.raises(BadRequest):
+        clean_tags(["x" * 201])
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a.b", 'a"b', "a\\b", "a\nb", "x" * 129])
+def test_names_that_would_break_a_field_path_are_refused(name: str) -> None:
+    with pytest.raises(BadRequest):
+        clean_name(name)
+
+
+def test_names_of_any_script_are_kept_and_quoted() -> None:
+    assert field_path("metadata", clean_name(" größe ")) == 'metadata."größe"'
