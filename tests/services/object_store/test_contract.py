@@ -1,0 +1,281 @@
+"""One body of tests over the folder and over an S3 endpoint: what callers may rely on, whichever is behind the protocol."""
+
+from __future__ import annotations
+
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from services.errors import BadRequest, NotFound
+from services.object_store.base import ObjectStore
+from services.object_store.local import LocalObjectStore
+from services.object_store.minio_store import MinioObjectStore
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
+    given = request.config.getoption("--minio-url")
+    if given:
+        yield given.removeprefix("http://").removeprefix("https://").rstrip("/")
+        return
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"{host}:{port}"
+    server.stop()
+
+
+def s3_store(request: pytest.FixtureRequest, endpoint: str, bucket: str, prefix: str = "") -> MinioObjectStore:
+    config = request.config
+    return MinioObjectStore(
+        endpoint,
+        access_key=config.getoption("--minio-access-key"),
+        secret_key=config.getoption("--minio-secret-key"),
+        bucket=bucket,
+        prefix=prefix,
+        secure=str(config.getoption("--minio-url")).startswith("https://"),
+    )
+
+
+@pytest.fixture(params=["local", "s3", "s3-prefix"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "local":
+        return LocalObjectStore(tmp_path / "objects", min_free_mb=0)
+    endpoint = request.getfixturevalue("s3_endpoint")
+    prefix = "somewhere/below/" if request.param == "s3-prefix" else ""
+    return s3_store(request, endpoint, f"contract-{secrets.token_hex(8)}", prefix)
+
+
+def keys(store: ObjectStore, prefix: str = "") -> list[str]:
+    return [found.key for found in store.list(prefix)]
+
+
+def test_what_was_put_comes_back(store: ObjectStore) -> None:
+    store.put("pets/images/ab/cd/one.png", PNG, media_type="image/png")
+    assert store.get("pets/images/ab/cd/one.png") == PNG
+
+
+def test_a_second_put_replaces(store: ObjectStore) -> None:
+    store.put("a/x.png", PNG)
+    store.put("a/x.png", b"short")
+    assert store.get("a/x.png") == b"short"
+    assert keys(store) == ["a/x.png"]
+
+
+def test_an_object_may_be_empty(store: ObjectStore) -> None:
+    store.put("a/empty.png", b"")
+    assert store.get("a/empty.png") == b""
+    found = store.stat("a/empty.png")
+    assert found is not None and found.size == 0
+
+
+def test_objects_larger_than_a_buffer_survive(store: ObjectStore) -> None:
+    data = secrets.token_bytes(3 * 1024 * 1024 + 17)
+    store.put("a/large.bin", data)
+    assert store.get("a/large.bin") == data
+
+
+@pytest.mark.parametrize("call", ["get", "stat", "delete"])
+def test_before_the_first_write_nothing_is_there(store: ObjectStore, call: str) -> None:
+    if call == "get":
+        with pytest.raises(NotFound) as caught:
+            store.get("no/such.png")
+        assert caught.value.details["key"] == "no/such.png"
+    else:
+        assert getattr(store, call)("no/such.png") is None
+    assert keys(store) == []
+
+
+def test_a_folder_of_objects_is_no_object(store: ObjectStore) -> None:
+    store.put("a/b/c.png", PNG)
+    assert store.stat("a/b") is None
+    with pytest.raises(NotFound):
+        store.get("a/b")
+    with pytest.raises(NotFound):
+        store.get("a/b/c.png/d")
+    store.delete("a/b")
+    assert store.get("a/b/c.png") == PNG
+
+
+def test_stat_tells_size_type_and_time(store: ObjectStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 answers in whole seconds
+    store.put("a/x.png", PNG, media_type="image/png")
+    found = store.stat("a/x.png")
+    assert found is not None
+    assert (found.key, found.size, found.media_type) == ("a/x.png", len(PNG), "image/png")
+    assert found.modified.utcoffset() == timedelta(0)
+    assert before <= found.modified <= datetime.now(UTC) + timedelta(seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("x.jpg", "image/jpeg"),
+        ("x.JPEG", "image/jpeg"),
+        ("x.webp", "image/webp"),
+        ("x.avif", "image/avif"),
+        ("x.tif", "image/tiff"),
+        ("x.json", "application/json"),
+        ("png", "image/png"),
+        ("x.unheard-of", "application/octet-stream"),
+    ],
+)
+def test_the_type_follows_from_the_extension(store: ObjectStore, name: str, media_type: str) -> None:
+    store.put(f"a/{name}", PNG)
+    found = store.stat(f"a/{name}")
+    assert found is not None and found.media_type == media_type
+    assert [listed.media_type for listed in store.list()] == [media_type]
+
+
+def test_delete_removes_and_may_be_repeated(store: ObjectStore) -> None:
+    store.put("a/x.png", PNG)
+    store.put("a/y.png", PNG)
+    store.delete("a/x.png")
+    store.delete("a/x.png")
+    assert store.stat("a/x.png") is None
+    assert keys(store) == ["a/y.png"]
+
+
+def test_list_is_in_order_of_whole_keys(store: ObjectStore) -> None:
+    # A walk that sorts names folder by folder gets these wrong: '-' and '.' sort before '/', '0' after.
+    wanted = ["a-b", "a.png", "a/b", "a/b-c", "a/b.d/e", "a0", "b/ä", "b/z", "z", "ä/a", "\U0001f600/x", "ﬁ"]
+    for key in sorted(wanted, reverse=True):
+        if key != "a/b":  # a folder cannot hold this one next to a/b.d; it holds a/b itself
+            store.put(key, b"x")
+    assert keys(store) == sorted((k for k in wanted if k != "a/b"), key=lambda key: key.encode())
+
+
+def test_list_gives_what_starts_with_the_prefix(store: ObjectStore) -> None:
+    for key in ["pets/images/ab/1", "pets/images/ac/2", "pets/thumbs/ab/1", "petshop/x", "other/pets/y"]:
+        store.put(key, b"x")
+    assert keys(store, "pets/") == ["pets/images/ab/1", "pets/images/ac/2", "pets/thumbs/ab/1"]
+    assert keys(store, "pets/images/a") == ["pets/images/ab/1", "pets/images/ac/2"]
+    assert keys(store, "pets") == ["pets/images/ab/1", "pets/images/ac/2", "pets/thumbs/ab/1", "petshop/x"]
+    assert keys(store, "pets/images/ab/1") == ["pets/images/ab/1"]
+    assert keys(store, "none") == keys(store, "../") == keys(store, "/") == []
+
+
+@pytest.mark.parametrize("prefix", ["", "many/"])
+def test_list_goes_on_after_the_first_thousand(store: ObjectStore, prefix: str) -> None:
+    wanted = [f"many/{number:04}" for number in range(1010)]
+    if isinstance(store, MinioObjectStore):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda key: store.put(key, b""), wanted))
+    else:
+        for key in wanted:
+            store.put(key, b"")
+    assert keys(store, prefix) == wanted
+
+
+MALFORMED = [
+    "",
+    "/",
+    "/etc/passwd",
+    "..",
+    "../x",
+    "a/../../x",
+    "a/./x",
+    "a//x",
+    "a/",
+    "a\\..\\x",
+    "a\0x",
+    "a\nx",
+    ".tmp/x",
+    "a" * 256,
+    "ab/" * 400 + "x",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("key", MALFORMED, ids=ascii)
+def test_malformed_keys_are_refused_by_every_call(store: ObjectStore, key: str) -> None:
+    calls = [
+        lambda: store.put(key, b"x"),
+        lambda: store.get(key),
+        lambda: store.stat(key),
+        lambda: store.delete(key),
+    ]
+    for call in calls:
+        with pytest.raises(BadRequest):
+            call()
+    assert keys(store) == []
+
+
+def test_names_of_all_kinds_are_kept(store: ObjectStore) -> None:
+    for key in ["with space/x y.png", "ünïcode/猫.png", "a+b&c=d%20/e#f?.png", "..hidden/...", "-rf", "'\"<>|*"]:
+        store.put(key, key.encode())
+        assert store.get(key) == key.encode()
+        found = store.stat(key)
+        assert found is not None and found.key == key
+        assert key in keys(store)
+
+
+def test_concurrent_writers_never_show_half_an_object(store: ObjectStore) -> None:
+    versions = [bytes([number]) * 50_000 for number in range(8)]
+    store.put("a/x", versions[0])
+
+    def write(data: bytes) -> None:
+        store.put("a/x", data)
+
+    def read(_: int) -> bytes:
+        return store.get("a/x")
+
+    with ThreadPoolExecutor(8) as pool:
+        writes = [pool.submit(write, data) for data in versions]
+        seen = list(pool.map(read, range(24)))
+        for done in writes:
+            done.result()
+    assert set(seen) <= set(versions)
+
+
+def test_check_leaves_nothing_behind(store: ObjectStore) -> None:
+    store.check()
+    store.check()
+    assert keys(store) == []
+
+
+def test_url(store: ObjectStore) -> None:
+    store.put("a/x y.png", PNG, media_type="image/png")
+    url = store.url("a/x y.png", lifetime=timedelta(minutes=5))
+    if isinstance(store, LocalObjectStore):
+        assert url is None
+        return
+    assert url is not None and "X-Amz-Expires=300" in url
+    with urllib.request.urlopen(url, timeout=10) as response:
+        assert response.read() == PNG
+        assert response.headers["Content-Type"] == "image/png"
+
+
+def test_two_stores_with_prefixes_share_a_bucket_unseen(request: pytest.FixtureRequest, s3_endpoint: str) -> None:
+    bucket = f"shared-{secrets.token_hex(8)}"
+    one, two = (s3_store(request, s3_endpoint, bucket, prefix) for prefix in ("one", "/two/"))
+    one.put("x", b"1")
+    two.put("x", b"2")
+    assert (one.get("x"), two.get("x")) == (b"1", b"2")
+    whole = s3_store(request, s3_endpoint, bucket)
+    assert keys(whole) == ["one/x", "two/x"]
+    one.delete("x")
+    assert keys(whole) == ["two/x"]
+
+
+def test_many_first_writers_make_one_bucket(request: pytest.FixtureRequest, s3_endpoint: str) -> None:
+    bucket = f"race-{secrets.token_hex(8)}"
+    stores = [s3_store(request, s3_endpoint, bucket) for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda pair: pair[1].put(f"k{pair[0]}", b"x"), enumerate(stores)))
+    assert keys(stores[0]) == [f"k{number}" for number in range(6)]
+
+
+@pytest.mark.parametrize("lifetime", [timedelta(minutes=15, seconds=1), timedelta(0), timedelta(days=7)])
+def test_urls_live_fifteen_minutes_at_most(request: pytest.FixtureRequest, s3_endpoint: str, lifetime: timedelta) -> None:
+    with pytest.raises(BadRequest):
+        s3_store(request, s3_endpoint, "any-bucket").url("a/x.png", lifetime=lifetime)
