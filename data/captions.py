@@ -12,15 +12,18 @@ from data.palette import BACKGROUND_COLOURS, OBJECT_COLOURS
 from data.patterns import PATTERNS
 from data.shapes import KINDS
 
+Words = dict[str, tuple[str, ...]]
+"""A value of a fact, and the words for it, the usual one first."""
+
 SIZES: Final = ("small", "medium", "large")
 LOOKS: Final = ("sharp", "blurry", "grainy", "faded")
 
-_SIZE_WORDS: Final = {
+_SIZE_WORDS: Final[Words] = {
     "small": ("small", "little", "tiny"),
     "medium": ("medium", "medium sized", "mid-sized"),
     "large": ("large", "big", "huge"),
 }
-_PATTERN_WORDS: Final = {
+_PATTERN_WORDS: Final[Words] = {
     "plain": ("plain", "solid", "unpatterned"),
     "striped": ("striped", "stripy", "stripey"),
     "dotted": ("dotted", "spotted", "polka dot"),
@@ -34,29 +37,82 @@ _PATTERN_PHRASES: Final = {
     "checked": ("with checks", "with {accent} squares", "with {accent} checks"),
     "two-tone": ("with a {accent} half", "half {accent}"),
 }
-_ACCENT_PHRASES: Final = ("with {accent} details", "with {accent} trim", "with {accent} parts", "and {accent}")
-_TEXTURE_WORDS: Final = {
+_ACCENT_PHRASES: Final = (
+    "with {accent} details",
+    "with {accent} trim",
+    "with {accent} parts",
+    "and {accent}",
+)
+_TEXTURE_WORDS: Final[Words] = {
     "plain": ("plain", "smooth", "even"),
     "shaded": ("shaded", "gradient", "graded"),
     "speckled": ("speckled", "mottled", "grainy textured"),
     "tiled": ("tiled", "checkerboard"),
 }
-_COLOUR_WORDS: Final = {
+_COLOUR_WORDS: Final[Words] = {
     "grey": ("grey", "gray"),
     "teal": ("teal", "turquoise"),
     "purple": ("purple", "violet"),
     "beige": ("beige", "cream", "tan"),
 }
-_LOOK_WORDS: Final = {
+_LOOK_WORDS: Final[Words] = {
     "sharp": ("sharp", "clear"),
     "blurry": ("blurry", "blurred", "out of focus"),
     "grainy": ("grainy", "noisy"),
     "faded": ("faded", "dull"),
 }
-_OPENERS: Final = ("a photo of", "a picture of", "an image of", "photo of", "picture of", "image of", "this is")
-_QUESTIONS: Final = ("the", "my", "show me", "find", "search for", "i want", "looking for", "all", "some", "any")
-_SOMETHING: Final = ("something", "anything", "a thing", "an object", "things", "one", "item", "items", "it is")
-_FILLERS: Final = ("is", "are", "in", "at", "front", "behind", "colour", "color", "coloured", "colored", "backdrop", "against")
+_WORDS: Final[dict[str, Words]] = {
+    "size": _SIZE_WORDS,
+    "pattern": _PATTERN_WORDS,
+    "texture": _TEXTURE_WORDS,
+    "look": _LOOK_WORDS,
+}
+_OPENERS: Final = (
+    "a photo of",
+    "a picture of",
+    "an image of",
+    "photo of",
+    "picture of",
+    "image of",
+    "this is",
+)
+_QUESTIONS: Final = (
+    "the",
+    "my",
+    "show me",
+    "find",
+    "search for",
+    "i want",
+    "looking for",
+    "all",
+    "some",
+    "any",
+)
+_SOMETHING: Final = (
+    "something",
+    "anything",
+    "a thing",
+    "an object",
+    "things",
+    "one",
+    "item",
+    "items",
+    "it is",
+)
+_FILLERS: Final = (
+    "is",
+    "are",
+    "in",
+    "at",
+    "front",
+    "behind",
+    "colour",
+    "color",
+    "coloured",
+    "colored",
+    "backdrop",
+    "against",
+)
 
 
 @dataclass(frozen=True)
@@ -132,15 +188,12 @@ class _Speaker:
         """The word for one fact."""
         self.stated.add(name)
         value: str = getattr(self.facts, name)
-        words = {
-            "size": _SIZE_WORDS, "pattern": _PATTERN_WORDS, "texture": _TEXTURE_WORDS, "look": _LOOK_WORDS,
-        }.get(name, _COLOUR_WORDS)
         if name == "kind":
             kind = KINDS[value]
             if self.free and self.chance(0.12):
                 return kind.plural
             return self.pick((kind.name, *kind.synonyms))
-        return self.pick(words.get(value, (value,)))
+        return self.pick(_WORDS.get(name, _COLOUR_WORDS).get(value, (value,)))
 
     def full(self) -> str:
         noun, looks = self.noun(size=True, pattern=True), self.look()
@@ -157,9 +210,9 @@ class _Speaker:
 
     def any_length(self) -> tuple[str, frozenset[str]]:
         draw = self.rng.random()
-        if draw < 0.5:
+        if draw < 0.3:
             text = self.full()
-        elif draw < 0.75:
+        elif draw < 0.6:
             text = self.partial()
         else:
             text = self.short()
@@ -197,7 +250,8 @@ class _Speaker:
         elif choice == 6:
             text = f"{self.say('main')} {self.say('pattern')} {self.say('kind')}"
         elif choice == 7:
-            text = self.any_of((self.background(texture=False), f"{self.say('kind')} on {self.background(texture=False)}"))
+            thing = f"{self.say('kind')} on " if self.chance(0.5) else ""
+            text = f"{thing}{self.background(texture=False)}"
         elif choice == 8:
             text = f"{self.say('kind')} {self.phrase()}"
         else:
@@ -239,7 +293,19 @@ def words_of(text: str) -> list[str]:
 
 def vocabulary() -> tuple[str, ...]:
     """Every word a caption may hold, sorted."""
-    spoken: list[str] = ["a", "an", "on", "in", "front", "of", "behind", "background", "photo", "picture", "image"]
+    spoken: list[str] = [
+        "a",
+        "an",
+        "on",
+        "in",
+        "front",
+        "of",
+        "behind",
+        "background",
+        "photo",
+        "picture",
+        "image",
+    ]
     spoken += [w for values in FACT_VALUES.values() for w in values]
     for table in (_SIZE_WORDS, _PATTERN_WORDS, _PATTERN_PHRASES, _TEXTURE_WORDS, _COLOUR_WORDS, _LOOK_WORDS):
         spoken += [w for words in table.values() for w in words]

@@ -22,13 +22,9 @@ def demo_tokenizer() -> PreTrainedTokenizerFast:
     """
     words = {word: i for i, word in enumerate((PAD, UNKNOWN, START, END, *vocabulary()))}
     tokenizer = Tokenizer(WordLevel(words, unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
-    )
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[^a-z0-9]+"), "removed")
-    tokenizer.post_processor = TemplateProcessing(
-        single=f"{START} $A {END}", special_tokens=[(START, START_ID), (END, END_ID)]
-    )
+    tokenizer.post_processor = TemplateProcessing(single=f"{START} $A {END}", special_tokens=[(START, START_ID), (END, END_ID)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

@@ -27,16 +27,16 @@ _SHIFT = 5
 class Recipe:
     """Everything that decides what a training run does."""
 
-    pictures: int = 48_000
+    pictures: int = 40_000
     picture_seed: int = 1001
     seed: int = 0
-    steps: int = 6_000
+    steps: int = 3_000
     batch: int = 512
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
     warm_up: float = 0.05
     """Share of the steps over which the learning rate rises."""
-    full_captions: float = 0.5
+    full_captions: float = 0.3
     """Share of captions that state everything; the others are free."""
     patch: int = 16
     width: int = 192
@@ -130,14 +130,19 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def info_nce(texts: Tensor, images: Tensor, log_scale: Tensor, same: Tensor) -> Tensor:
-    """Symmetric InfoNCE over (n, d) unit vectors of n pairs.
+    """Symmetric InfoNCE over (n, d) unit vectors of n pairs, with the other pictures a caption describes.
 
-    `same` (n, n) is true where caption i also describes picture j, i != j: such a pair is no negative, and is left
-    out. Without it "mug" would be pushed away from every other mug.
+    `same` (n, n) is true where caption i describes picture j, the diagonal included. Such a pair is no negative:
+    "mug" would be pushed away from every other mug. A caption's loss is the mean over all its pictures, each
+    against the pictures it does not describe; a picture's loss is that of its own caption against the captions that
+    do not describe it. Without short captions this is the usual loss.
     """
-    logits = (texts @ images.T * log_scale.exp()).masked_fill(same, -math.inf)
-    own = torch.arange(len(logits))
-    return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+    logits = texts @ images.T * log_scale.exp()
+    others = logits.masked_fill(same, -1e4)  # Finite: a row without negatives has a gradient too.
+    of_texts = functional.softplus(others.logsumexp(dim=1, keepdim=True) - logits)
+    of_images = functional.softplus(others.logsumexp(dim=0) - logits.diagonal())
+    positives = same.float()
+    return ((of_texts * positives).sum(dim=1) / positives.sum(dim=1) + of_images).mean() / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +153,7 @@ class _Batch:
     same: Tensor
 
 
-def _batches(
-    recipe: Recipe, pictures: TrainingPictures, tokenizer: PreTrainedTokenizerFast
-) -> Iterator[_Batch]:
+def _batches(recipe: Recipe, pictures: TrainingPictures, tokenizer: PreTrainedTokenizerFast) -> Iterator[_Batch]:
     rng = np.random.default_rng([recipe.seed, 1])
     order: NDArray[np.intp] = np.empty(0, dtype=np.intp)
     for _ in range(recipe.steps):
@@ -179,7 +182,6 @@ def _batch(
     known = pictures.facts[rows]
     differs = (known[:, None, :] != known[None, :, :]) & stated[:, None, :]
     same = ~differs.any(axis=2)
-    np.fill_diagonal(same, False)
     encoded = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
     tokens = encoded["input_ids"]
     # A word in thirty is hidden, so that an unknown word in a query does little harm.

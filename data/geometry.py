@@ -50,9 +50,7 @@ def poly(*corners: tuple[float, float]) -> Points:
     return np.array(corners, dtype=np.float64)
 
 
-def ellipse(
-    cx: float, cy: float, rx: float, ry: float, start: float = 0.0, end: float = 360.0, steps: int = 36
-) -> Points:
+def ellipse(cx: float, cy: float, rx: float, ry: float, start: float = 0.0, end: float = 360.0, steps: int = 36) -> Points:
     """An ellipse, or the arc of it from `start` to `end` degrees (0 is right, 90 is down)."""
     angle = np.radians(np.linspace(start, end, steps))
     return np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], axis=1)
@@ -97,7 +95,8 @@ def star(cx: float, cy: float, outer: float, inner: float, spikes: int) -> Point
 
 def mirrored(points: Points) -> Points:
     """`points` reflected left to right."""
-    return points * np.array([-1.0, 1.0])
+    result: Points = points * np.array([-1.0, 1.0])
+    return result
 
 
 def rotated(points: Points, degrees: float, cx: float = 0.0, cy: float = 0.0) -> Points:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from data.backgrounds import draw_background
-from data.geometry import Part, Points, Variation
+from data.geometry import Points, Variation
 from data.palette import Rgb, outline_of, shaded
 from data.patterns import pattern_polygons
 from data.shapes import KINDS
@@ -57,8 +57,8 @@ class Scene:
     """Without background: the picture has an alpha channel."""
 
 
-def paint(design: Design, scene: Scene, size: int, rng: np.random.Generator) -> tuple[Image.Image, float]:
-    """The picture (size x size, RGB, or RGBA if cut out) and the share of the frame its object fills (0..1)."""
+def paint(design: Design, scene: Scene, size: int, rng: np.random.Generator) -> tuple[Image.Image, Image.Image]:
+    """The picture (size x size, RGB, or RGBA if cut out) and the mask of its object (size x size, L)."""
     layer = _object_layer(design, scene, size)
     pixels = np.asarray(layer, dtype=np.float32)
     alpha = pixels[..., 3:] / 255.0
@@ -75,9 +75,10 @@ def paint(design: Design, scene: Scene, size: int, rng: np.random.Generator) -> 
         grain = rng.standard_normal((size, size, 1), dtype=np.float32)
         grain = grain + 0.4 * rng.standard_normal((size, size, 3), dtype=np.float32)
         image = Image.fromarray(np.clip(np.asarray(image) + grain * scene.noise, 0, 255).astype(np.uint8))
+    mask = layer.getchannel("A")
     if scene.cut_out:
-        image.putalpha(layer.getchannel("A"))
-    return image, float(alpha.mean())
+        image.putalpha(mask)
+    return image, mask
 
 
 def _object_layer(design: Design, scene: Scene, size: int) -> Image.Image:
@@ -136,7 +137,12 @@ def _paste_polygon(layer: Image.Image, sheet: Image.Image, points: Points) -> No
     """Copy the part of `sheet` inside the polygon; only its bounding box is touched."""
     left, top = np.floor(points.min(axis=0)).astype(int)
     right, bottom = np.ceil(points.max(axis=0)).astype(int) + 1
-    frame = (max(int(left), 0), max(int(top), 0), min(int(right), layer.width), min(int(bottom), layer.height))
+    frame = (
+        max(int(left), 0),
+        max(int(top), 0),
+        min(int(right), layer.width),
+        min(int(bottom), layer.height),
+    )
     if frame[0] >= frame[2] or frame[1] >= frame[3]:
         return
     mask = Image.new("L", (frame[2] - frame[0], frame[3] - frame[1]), 0)

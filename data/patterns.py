@@ -23,9 +23,7 @@ def pattern_polygons(pattern: str, period: float, angle: float) -> list[Points]:
         areas = [box(x, -_REACH, x + period * 0.42, _REACH) for x in steps]
     elif pattern == "dotted":
         r = period * 0.3
-        areas = [
-            ellipse(x + (row % 2) * period / 2, y, r, r, steps=14) for row, y in enumerate(steps) for x in steps
-        ]
+        areas = [ellipse(x + (row % 2) * period / 2, y, r, r, steps=14) for row, y in enumerate(steps) for x in steps]
     elif pattern == "checked":
         half = period * 0.5
         areas = [box(x + dx, y + dx, x + dx + half, y + dx + half) for x in steps for y in steps for dx in (0, half)]

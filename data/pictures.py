@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from PIL import Image
 
 from data.captions import Facts, full_caption
 from data.painting import Design, Scene, paint
-from data.scenes import colourfulness, quality_of, random_design, random_scene
+from data.scenes import colourfulness, filled_share, quality_of, random_design, random_scene
+
+GENERATOR_VERSION: Final = 1
+"""Raised whenever the same seed draws something else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +21,8 @@ class Picture:
 
     image: Image.Image
     """size x size pixels: RGB, or RGBA for a cut-out (its transparent pixels are white)."""
+    mask: Image.Image
+    """size x size pixels, L: 255 where the object is."""
     design: Design
     scene: Scene
     facts: Facts
@@ -62,7 +68,7 @@ def draw_pictures(count: int, seed: int, size: int = 192, *, start: int = 0) -> 
 
 def draw_picture(design: Design, scene: Scene, rng: np.random.Generator, size: int) -> Picture:
     """The picture of one design in one scene; `rng` draws grain, speckles and the caption's wording."""
-    image, close_up = paint(design, scene, size, rng)
+    image, mask = paint(design, scene, size, rng)
     facts = Facts(
         kind=design.kind,
         main=design.main,
@@ -75,11 +81,12 @@ def draw_picture(design: Design, scene: Scene, rng: np.random.Generator, size: i
     )
     return Picture(
         image=image,
+        mask=mask,
         design=design,
         scene=scene,
         facts=facts,
         caption=full_caption(facts, rng),
         quality=quality_of(scene),
-        close_up=close_up,
+        close_up=filled_share(mask),
         colourful=colourfulness(image),
     )

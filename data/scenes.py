@@ -22,7 +22,12 @@ EXTENTS: Final[dict[str, tuple[float, float]]] = {
 
 _LOOK_SHARES = (0.85, 0.05, 0.05, 0.05)
 _TOO_CLOSE = {("white", "grey"), ("grey", "white"), ("brown", "black"), ("black", "brown"), ("teal", "grey")}
-_HIDDEN_BY = {"beige": {"white", "yellow"}, "white": {"white"}, "grey": {"grey", "white"}, "black": {"black", "brown"}}
+_HIDDEN_BY = {
+    "beige": {"white", "yellow"},
+    "white": {"white"},
+    "grey": {"grey", "white"},
+    "black": {"black", "brown"},
+}
 
 
 def choice(options: tuple[str, ...], rng: np.random.Generator) -> str:
@@ -84,6 +89,11 @@ def quality_of(scene: Scene) -> float:
     """0..1: what grain, blur and lost contrast leave of a picture."""
     kept = (1 - scene.noise / 60) * (1 - scene.blur / 0.03) * scene.contrast
     return float(np.clip(kept, 0.0, 1.0))
+
+
+def filled_share(mask: Image.Image) -> float:
+    """0..1: share of the frame where `mask` (L) is set."""
+    return float(np.asarray(mask, dtype=np.float32).mean() / 255.0)
 
 
 def colourfulness(image: Image.Image) -> float:

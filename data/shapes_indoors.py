@@ -19,8 +19,16 @@ def bottle(v: Variation) -> list[Part]:
     """A bottle with a cap and a label in the accent colour."""
     neck, shoulder = v.between(0.12, 0.2), v.between_b(-0.45, -0.15)
     body = poly(
-        (-neck, -0.8), (neck, -0.8), (neck, shoulder - 0.25), (0.4, shoulder + 0.12),
-        (0.42, 0.9), (0.36, 1.0), (-0.36, 1.0), (-0.42, 0.9), (-0.4, shoulder + 0.12), (-neck, shoulder - 0.25),
+        (-neck, -0.8),
+        (neck, -0.8),
+        (neck, shoulder - 0.25),
+        (0.4, shoulder + 0.12),
+        (0.42, 0.9),
+        (0.36, 1.0),
+        (-0.36, 1.0),
+        (-0.42, 0.9),
+        (-0.4, shoulder + 0.12),
+        (-neck, shoulder - 0.25),
     )
     return [
         Part("main", body),
@@ -86,13 +94,25 @@ def shirt(v: Variation) -> list[Part]:
         Part(
             "main",
             poly(
-                (-0.28, -0.85), (0.28, -0.85), (0.55, -0.74), (1.0, sleeve - 0.1), (0.72, sleeve + 0.14),
-                (0.5, -0.2), (waist, 0.9), (-waist, 0.9), (-0.5, -0.2), (-0.72, sleeve + 0.14),
-                (-1.0, sleeve - 0.1), (-0.55, -0.74),
+                (-0.28, -0.85),
+                (0.28, -0.85),
+                (0.55, -0.74),
+                (1.0, sleeve - 0.1),
+                (0.72, sleeve + 0.14),
+                (0.5, -0.2),
+                (waist, 0.9),
+                (-waist, 0.9),
+                (-0.5, -0.2),
+                (-0.72, sleeve + 0.14),
+                (-1.0, sleeve - 0.1),
+                (-0.55, -0.74),
             ),
         ),
         Part("accent", poly((1.0, sleeve - 0.1), (0.72, sleeve + 0.14), (0.63, sleeve), (0.91, sleeve - 0.26))),
-        Part("accent", poly((-1.0, sleeve - 0.1), (-0.72, sleeve + 0.14), (-0.63, sleeve), (-0.91, sleeve - 0.26))),
+        Part(
+            "accent",
+            poly((-1.0, sleeve - 0.1), (-0.72, sleeve + 0.14), (-0.63, sleeve), (-0.91, sleeve - 0.26)),
+        ),
         Part("accent", ellipse(0, -0.85, 0.3, 0.26, 0, 180)),
         Part("dark", ellipse(0, -0.85, 0.18, 0.15, 0, 180), outlined=False),
         Part("accent", box(-waist, 0.78, waist, 0.92)),
@@ -107,8 +127,18 @@ def shoe(v: Variation) -> list[Part]:
         Part(
             "main",
             smooth(
-                (-0.95, ankle), (-0.75, ankle + 0.02), (-0.5, ankle + 0.14), (-0.28, ankle - 0.02), (0.0, -0.18),
-                (0.4, 0.02), (0.85, 0.14), (0.98, 0.4), (0.6, 0.46), (-0.3, 0.46), (-0.92, 0.44), (-0.98, 0.1),
+                (-0.95, ankle),
+                (-0.75, ankle + 0.02),
+                (-0.5, ankle + 0.14),
+                (-0.28, ankle - 0.02),
+                (0.0, -0.18),
+                (0.4, 0.02),
+                (0.85, 0.14),
+                (0.98, 0.4),
+                (0.6, 0.46),
+                (-0.3, 0.46),
+                (-0.92, 0.44),
+                (-0.98, 0.1),
             ),
         ),
         Part("accent", box(-1.0, 0.4, 1.02, 0.6, 0.1)),
@@ -126,13 +156,29 @@ def hat(v: Variation) -> list[Part]:
         Part(
             "main",
             smooth(
-                (-0.56, 0.3), (-slim, crown + 0.12), (-0.2, crown - 0.02), (0, crown + 0.08),
-                (0.2, crown - 0.02), (slim, crown + 0.12), (0.56, 0.3), (0.3, 0.4), (-0.3, 0.4),
+                (-0.56, 0.3),
+                (-slim, crown + 0.12),
+                (-0.2, crown - 0.02),
+                (0, crown + 0.08),
+                (0.2, crown - 0.02),
+                (slim, crown + 0.12),
+                (0.56, 0.3),
+                (0.3, 0.4),
+                (-0.3, 0.4),
             ),
         ),
         Part(
             "accent",
-            poly((-0.55, 0.08), (-0.3, 0.17), (0.3, 0.17), (0.55, 0.08), (0.58, 0.32), (0.3, 0.42), (-0.3, 0.42), (-0.58, 0.32)),
+            poly(
+                (-0.55, 0.08),
+                (-0.3, 0.17),
+                (0.3, 0.17),
+                (0.55, 0.08),
+                (0.58, 0.32),
+                (0.3, 0.42),
+                (-0.3, 0.42),
+                (-0.58, 0.32),
+            ),
         ),
     ]
 
@@ -147,7 +193,12 @@ def umbrella(v: Variation) -> list[Part]:
         scallop = ellipse(1.0 - edge * (i + 0.5), 0, edge / 2, 0.13, 0, -180, 9)
         canopy += [(float(x), float(y)) for x, y in scallop]
     ribs = [
-        Part("main_dark", smooth((0, -height), (x * 0.7, -height * 0.55), (x, 0.0), closed=False), width=0.03, outlined=False)
+        Part(
+            "main_dark",
+            smooth((0, -height), (x * 0.7, -height * 0.55), (x, 0.0), closed=False),
+            width=0.03,
+            outlined=False,
+        )
         for x in (1.0 - edge * (i + 1) for i in range(arcs - 1))
     ]
     return [

@@ -10,13 +10,24 @@ def car(v: Variation) -> list[Part]:
     roof, tail = -v.between(0.48, 0.62), v.between_b(-0.75, -0.55)
     parts = [
         Part("accent", smooth((tail, 0.02), (tail + 0.2, roof), (0.15, roof - 0.02), (0.58, 0.02), (0.0, 0.1))),
-        Part("glass", poly((tail + 0.14, -0.04), (tail + 0.28, roof + 0.12), (-0.14, roof + 0.1), (-0.14, -0.04))),
+        Part(
+            "glass",
+            poly((tail + 0.14, -0.04), (tail + 0.28, roof + 0.12), (-0.14, roof + 0.1), (-0.14, -0.04)),
+        ),
         Part("glass", poly((-0.04, -0.04), (-0.04, roof + 0.1), (0.13, roof + 0.12), (0.4, -0.04))),
         Part(
             "main",
             smooth(
-                (-1.0, 0.05), (-0.7, -0.06), (0.0, -0.05), (0.5, -0.04), (0.92, 0.08), (1.0, 0.3),
-                (0.85, 0.42), (0.0, 0.42), (-0.85, 0.42), (-1.0, 0.32),
+                (-1.0, 0.05),
+                (-0.7, -0.06),
+                (0.0, -0.05),
+                (0.5, -0.04),
+                (0.92, 0.08),
+                (1.0, 0.3),
+                (0.85, 0.42),
+                (0.0, 0.42),
+                (-0.85, 0.42),
+                (-1.0, 0.32),
             ),
         ),
         Part("light", ellipse(0.9, 0.17, 0.08, 0.07)),
@@ -34,7 +45,10 @@ def boat(v: Variation) -> list[Part]:
         Part("accent", poly((0.02, top - 0.12), (0.3, top - 0.02), (0.02, top + 0.1))),
         Part("main", poly((-0.05, top + 0.12), (-0.05, 0.25), (-0.75, 0.25))),
         Part("accent", poly((0.06, top + 0.22), (0.06, 0.25), (v.between_b(0.5, 0.72), 0.25))),
-        Part("main", smooth((-1.0, 0.38), (-0.5, 0.42), (0.5, 0.42), (1.0, 0.34), (0.62, 0.82), (0.0, 0.86), (-0.65, 0.82))),
+        Part(
+            "main",
+            smooth((-1.0, 0.38), (-0.5, 0.42), (0.5, 0.42), (1.0, 0.34), (0.62, 0.82), (0.0, 0.86), (-0.65, 0.82)),
+        ),
     ]
 
 
@@ -46,8 +60,29 @@ def rocket(v: Variation) -> list[Part]:
         Part("accent", poly((-0.2, 0.7), (0.2, 0.7), (0.28, 0.98), (-0.28, 0.98))),
         Part("accent", wing),
         Part("accent", mirrored(wing)),
-        Part("main", smooth((0, -1.05), (half * 0.8, -0.5), (half, 0.1), (half * 0.7, 0.78), (-half * 0.7, 0.78), (-half, 0.1), (-half * 0.8, -0.5))),
-        Part("accent", smooth((0, -1.05), (half * 0.45, -0.78), (half * 0.78, -0.52), (0, -0.46), (-half * 0.78, -0.52), (-half * 0.45, -0.78))),
+        Part(
+            "main",
+            smooth(
+                (0, -1.05),
+                (half * 0.8, -0.5),
+                (half, 0.1),
+                (half * 0.7, 0.78),
+                (-half * 0.7, 0.78),
+                (-half, 0.1),
+                (-half * 0.8, -0.5),
+            ),
+        ),
+        Part(
+            "accent",
+            smooth(
+                (0, -1.05),
+                (half * 0.45, -0.78),
+                (half * 0.78, -0.52),
+                (0, -0.46),
+                (-half * 0.78, -0.52),
+                (-half * 0.45, -0.78),
+            ),
+        ),
         Part("light", ellipse(0, -0.1, 0.2, 0.2)),
         Part("glass", ellipse(0, -0.1, 0.13, 0.13)),
     ]
@@ -73,9 +108,24 @@ def fish(v: Variation) -> list[Part]:
     belly, tail = v.between(0.36, 0.55), v.between_b(0.38, 0.55)
     return [
         Part("accent", smooth((0.5, 0.0), (0.98, -tail), (0.84, 0.0), (0.98, tail))),
-        Part("accent", smooth((-0.3, -belly + 0.12), (0.05, -belly - 0.25), (0.38, -belly - 0.12), (0.35, -belly + 0.25))),
+        Part(
+            "accent",
+            smooth((-0.3, -belly + 0.12), (0.05, -belly - 0.25), (0.38, -belly - 0.12), (0.35, -belly + 0.25)),
+        ),
         Part("accent", smooth((-0.1, belly - 0.14), (0.12, belly + 0.2), (0.3, belly - 0.2))),
-        Part("main", smooth((-0.98, 0.02), (-0.65, -belly * 0.75), (-0.1, -belly), (0.4, -belly * 0.5), (0.66, 0.0), (0.4, belly * 0.5), (-0.1, belly), (-0.65, belly * 0.75))),
+        Part(
+            "main",
+            smooth(
+                (-0.98, 0.02),
+                (-0.65, -belly * 0.75),
+                (-0.1, -belly),
+                (0.4, -belly * 0.5),
+                (0.66, 0.0),
+                (0.4, belly * 0.5),
+                (-0.1, belly),
+                (-0.65, belly * 0.75),
+            ),
+        ),
         Part("light", ellipse(-0.64, -0.1, 0.11, 0.11)),
         Part("dark", ellipse(-0.66, -0.1, 0.055, 0.055), outlined=False),
         Part("main_dark", ellipse(-0.62, 0.02, 0.3, 0.34, -50, 50), width=0.045, outlined=False),
@@ -102,8 +152,14 @@ def leaf(v: Variation) -> list[Part]:
     half, belly = v.between(0.42, 0.62), v.between_b(0.0, 0.3)
     veins = v.count(3, 4)
     blade = smooth(
-        (0, -1.0), (half * 0.6, -0.55), (half, belly), (half * 0.6, 0.5), (0, 0.7),
-        (-half * 0.6, 0.5), (-half, belly), (-half * 0.6, -0.55),
+        (0, -1.0),
+        (half * 0.6, -0.55),
+        (half, belly),
+        (half * 0.6, 0.5),
+        (0, 0.7),
+        (-half * 0.6, 0.5),
+        (-half, belly),
+        (-half * 0.6, -0.55),
     )
     parts = [Part("main", blade), Part("accent", poly((0, -0.72), (0, 1.05)), width=0.1)]
     for y in np.linspace(-0.2, 0.5, veins):
@@ -131,7 +187,10 @@ def star_shape(v: Variation) -> list[Part]:
     """A star with a smaller one in the accent colour inside it."""
     spikes = v.count(5, 7)
     inner = v.between(0.42, 0.55)
-    return [Part("main", star(0, 0, 1.0, inner, spikes)), Part("accent", star(0, 0, 0.42, 0.42 * inner, spikes))]
+    return [
+        Part("main", star(0, 0, 1.0, inner, spikes)),
+        Part("accent", star(0, 0, 0.42, 0.42 * inner, spikes)),
+    ]
 
 
 def kite(v: Variation) -> list[Part]:
@@ -145,5 +204,17 @@ def kite(v: Variation) -> list[Part]:
         Part("accent", poly((-half, wing), (half, wing)), width=0.08, outlined=False),
     ]
     for x, y in ((0.14, 0.64), (0.0, 0.84)):
-        parts.append(Part("accent", poly((x - 0.17, y - 0.1), (x, y), (x + 0.17, y - 0.1), (x + 0.17, y + 0.1), (x, y), (x - 0.17, y + 0.1))))
+        parts.append(
+            Part(
+                "accent",
+                poly(
+                    (x - 0.17, y - 0.1),
+                    (x, y),
+                    (x + 0.17, y - 0.1),
+                    (x + 0.17, y + 0.1),
+                    (x, y),
+                    (x - 0.17, y + 0.1),
+                ),
+            )
+        )
     return parts

@@ -14,13 +14,12 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast
 
+from data.captions import full_caption
 from data.demo_card import model_card
-from data.demo_evaluation import Figures, evaluate
+from data.demo_evaluation import Figures, evaluate, hit_rate, own_ranks
 from data.demo_tokenizer import demo_tokenizer
 from data.demo_training import MEAN, STD, Progress, Recipe, normalised, train
-from data.demo_evaluation import hit_rate, own_ranks
 from data.training_pictures import INPUT_SIZE, TrainingPictures, decode_facts, training_pictures
-from data.captions import full_caption
 
 DEFAULT_FOLDER = Path(__file__).parent / "demo-clip"
 HELD_OUT_SEED = 90_001
@@ -85,9 +84,7 @@ def make_encoder(recipe: Recipe, output: Path, cache: Path, workers: int) -> Fig
     return figures
 
 
-def validate(
-    model: CLIPModel, tokenizer: PreTrainedTokenizerFast, pictures: TrainingPictures
-) -> tuple[float, float]:
+def validate(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, pictures: TrainingPictures) -> tuple[float, float]:
     """Text-to-image hit@1 and hit@10 on pictures held in memory."""
     rng = np.random.default_rng(0)
     captions = [full_caption(decode_facts(row), rng) for row in pictures.facts]

@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.captions import FACT_NAMES, FACT_VALUES, Facts
-from data.pictures import draw_pictures
-
-GENERATOR_VERSION: Final = 1
-"""Raised whenever the same seed draws something else."""
+from data.pictures import GENERATOR_VERSION, draw_pictures
 
 INPUT_SIZE: Final = 64
 DRAWN_SIZE: Final = 192

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from indexer.records import ImageRecord
+from indexer.report import ItemOutcome, Outcome
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
 
-Outcome = Literal["added", "known", "updated", "refused"]
+__all__ = ["ItemOutcome", "Outcome", "Upload", "index_uploads"]
+SOURCE = "upload"
 
 
 @dataclass(frozen=True)
@@ -24,17 +28,29 @@ class Upload:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class ItemOutcome:
-    """What became of one file. ``id`` is there unless it was refused; ``reason`` (of ``REFUSALS``) and ``message`` if it was."""
-
-    filename: str
-    outcome: Outcome
-    id: str | None = None
-    reason: str | None = None
-    message: str | None = None
-
-
 def index_uploads(runtime: Runtime, category: str, uploads: Sequence[Upload]) -> list[ItemOutcome]:
-    """Index files; outcome i belongs to uploads[i]. Raises what ends a run: ``NotFound``, ``StorageFull``, ``Unavailable`` ..."""
-    raise NotImplementedError
+    """Index files; outcome i belongs to uploads[i], and is durable. What is wrong with one file is its outcome.
+
+    Raises what ends a run: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``, ``StorageFull`` ...
+    """
+    from indexer.pipeline import index_images
+
+    outcomes: list[ItemOutcome] = []
+    report = index_images([_record(upload) for upload in uploads], runtime, category, on_outcome=outcomes.append)
+    if report.error:
+        raise report.error
+    return outcomes
+
+
+def _record(upload: Upload) -> ImageRecord:
+    from indexer.sources.base import shown_name
+
+    return ImageRecord(
+        SOURCE,
+        shown_name(upload.filename),
+        lambda: upload.data,
+        tags=tuple(upload.tags),
+        class_=upload.class_,
+        caption=upload.caption,
+        metadata=upload.metadata,
+    )

@@ -9,8 +9,11 @@ from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from services.errors import ImageRefused
+from services.images import ImageLimits, thumbnail
+
 MAX_SIDE = 32_000
-"""Pillow writes larger pages, but JPEG ends at 65,535 pixels and few viewers open them."""
+"""Pixels of the page. Larger ones can be written, but few viewers open them."""
 _MARGIN = 28
 _GAP = 20
 _PAPER = (255, 255, 255)
@@ -109,7 +112,9 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, page: 
     picture = _picture(tile.image, side)
     if picture is None:
         words = fit_text("no picture", page.font, side - 8)
-        draw.text((left + (side - page.font.getlength(words)) / 2, top + side / 2 - page.line_height / 2), words, _FAINT, page.font)
+        draw.text(
+            (left + (side - page.font.getlength(words)) / 2, top + side / 2 - page.line_height / 2), words, _FAINT, page.font
+        )
     else:
         sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
     if tile.highlighted:  # outside the picture, so that nothing of it is covered
@@ -122,16 +127,9 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, page: 
 
 
 def _picture(source: bytes | Image.Image | None, side: int) -> Image.Image | None:
-    """RGB, upright, whole within the square; transparency shows the mount. None if it does not decode."""
-    if source is None:
-        return None
+    """RGB, upright, scaled to fit the square; None if there is none or it is refused."""
     try:
-        image = Image.open(BytesIO(source)) if isinstance(source, bytes) else source
-        image.draft("RGB", (side, side))
-        image = ImageOps.exif_transpose(image)
-        if image.has_transparency_data:
-            layer = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", layer.size, (*_MOUNT, 255)), layer)
-        return ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        image = Image.open(BytesIO(thumbnail(source, side, limits=ImageLimits())[0])) if isinstance(source, bytes) else source
+    except ImageRefused:
         return None
+    return None if image is None else ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)

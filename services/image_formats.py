@@ -94,13 +94,21 @@ def looks_like(data: bytes) -> str:
 def open_as(image_format: ImageFormat, data: bytes) -> ImageFile.ImageFile:
     """Read the header of ``data`` with the plug-in of ``image_format``; no pixel is decoded.
 
-    The plug-in is called directly rather than through ``Image.open``, whose own pixel cap is a process-wide variable: the caps here
-    are the caller's. Raises whatever the plug-in raises on a damaged header.
+    The plug-in is called directly rather than through ``Image.open``, whose own pixel cap is a process-wide variable: the caps
+    here are the caller's. Raises whatever the plug-in raises on a damaged header.
     """
     import io
 
-    from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin
-    from PIL import PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
+    from PIL import (
+        AvifImagePlugin,
+        BmpImagePlugin,
+        GifImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
 
     stream = io.BytesIO(data)
     match image_format.name:

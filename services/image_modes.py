@@ -5,8 +5,8 @@ transparent pixels. The rules here, one a layout:
 
 - transparency (alpha, a transparent palette entry, a PNG colour key) is composited on white;
 - 16-bit grey of PNG and PNM: 65535 is white, as those formats say;
-- 16-bit grey of TIFF: many cameras store 10, 12 or 14 bits in 16, so white is the smallest of 255, 1023, 4095, 16383 and 65535 that
-  holds the brightest pixel;
+- 16-bit grey of TIFF: many cameras store 10, 12 or 14 bits in 16, so white is the smallest of 255, 1023, 4095, 16383 and 65535
+  that holds the brightest pixel;
 - 32-bit integers within 0..65535 are read as 16 bits; others are stretched from their minimum to their maximum;
 - floats within 0..1 are read so; others are stretched likewise; a flat picture outside its range becomes middle grey, and values
   that are not finite count as the minimum;
@@ -51,6 +51,10 @@ def _on_white(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
         return _keyed_sixteen_bit(image)
     straight = image.convert("LA") if image.mode == "La" else image
+    key = straight.info.get("transparency")
+    if straight.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        straight = straight.copy()  # a 16-bit PNG: its pixels were decoded to 8 bits, its key was not
+        straight.info["transparency"] = tuple(value >> 8 for value in key)
     rgba = straight if straight.mode == "RGBA" else straight.convert("RGBA")
     alpha = rgba.getchannel("A")
     canvas = Image.new("RGB", rgba.size, (255, 255, 255))

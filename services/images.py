@@ -1,7 +1,7 @@
 """From the bytes of a file to an upright RGB picture and its identities; refusals are ``ImageRefused`` with a stable reason.
 
-Identity is content: ``content_hash`` names the bytes, ``point_id`` and ``object_key`` derive from it. ``perceptual_hash`` names what
-is to be seen, for near-duplicates.
+Identity is content: ``content_hash`` names the bytes, ``point_id`` and ``object_key`` derive from it. ``perceptual_hash``
+names what is to be seen, for near-duplicates.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _THUMBNAIL_MAX_ASPECT = 4
 class OpenedImage:
     """A decoded file.
 
-    ``image`` is upright RGB on white; a large picture is delivered smaller, with its shortest edge at least twice the asked target.
+    ``image`` is upright RGB on white; a large picture is delivered smaller, its shortest edge at least twice the asked target.
     ``width`` and ``height`` are those of the upright original in pixels; ``size`` counts the file's bytes. ``format`` is Pillow's
     name ("JPEG", "PPM"), ``extension`` that of the stored object. ``sha256`` and ``phash`` (64 bits) are lower-case hex.
     """
@@ -128,9 +128,8 @@ def pixel_hash(data: bytes, *, limits: ImageLimits | None = None, budget: Decode
 
     Older systems name their files by it; it serves to adopt them. Raises ImageRefused as ``open_image`` does.
     """
-    with _decoding(data, limits or ImageLimits(), budget) as opened:
-        with opened.share(1):
-            return hashlib.blake2b(opened.file.tobytes()).hexdigest()
+    with _decoding(data, limits or ImageLimits(), budget) as opened, opened.share(1):
+        return hashlib.blake2b(opened.file.tobytes()).hexdigest()
 
 
 def thumbnail(data: bytes, width: int, *, limits: ImageLimits, budget: DecodeBudget | None = None) -> tuple[bytes, str]:

@@ -172,6 +172,8 @@ class LocalObjectStore:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull(f"The disk of {self._folder} is full: free space there.") from error
+            if error.errno == errno.ELOOP:
+                raise BadRequest(f"The object key {key!r} leads through links in a circle; remove them.", key=key) from error
             raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> Unavailable:

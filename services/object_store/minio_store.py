@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ READ_SECONDS = 8.0
 PART_BYTES = 64 * 1024 * 1024
 """Larger objects go up in parts of this size; smaller ones, nearly all images, in one request."""
 
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MISSING = ("NoSuchKey", "NoSuchBucket", "NoSuchVersion")
 _EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 _FULL = ("XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded")
@@ -54,6 +56,8 @@ class MinioObjectStore:
         secure: bool = False,
         region: str | None = None,
     ) -> None:
+        if not _BUCKET.fullmatch(bucket):
+            raise BadRequest(f"MINIO_BUCKET={bucket!r} is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens.")
         self._endpoint = endpoint
         self._bucket = bucket
         self._prefix = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
@@ -74,6 +78,8 @@ class MinioObjectStore:
             maxsize=32,
         )
         try:
+            if not endpoint:
+                raise ValueError("it is empty")
             self._client = Minio(
                 endpoint, access_key=access_key, secret_key=secret_key, secure=secure, region=region, http_client=http
             )
@@ -162,8 +168,6 @@ class MinioObjectStore:
             except S3Error as error:
                 if error.code not in _EXISTS:  # another writer was faster
                     raise
-            except ValueError as error:
-                raise BadRequest(f"MINIO_BUCKET={self._bucket!r} is no bucket name: {error}.") from error
 
     @contextmanager
     def _errors(self, key: str = "") -> Iterator[None]:
@@ -171,14 +175,12 @@ class MinioObjectStore:
             yield
         except S3Error as error:
             raise self._translated(error, key) from error
-        except (InvalidResponseError, ServerError) as error:
+        except (InvalidResponseError, ServerError, ValueError, ParseError) as error:
             if "507" in (str(getattr(error, "status_code", "")), str(error).partition("Response code: ")[2][:3]):
                 raise self._full() from error
             raise self._unavailable(f"answered what is not S3: {error}") from error
-        except (MinioException, urllib3.exceptions.HTTPError, OSError, ParseError) as error:
+        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unavailable(f"does not answer ({type(error).__name__})") from error
-        except ValueError as error:  # the client checks bucket names before it sends anything
-            raise BadRequest(f"MINIO_BUCKET={self._bucket!r} or the key {key!r} was refused: {error}.") from error
 
     def _translated(self, error: S3Error, key: str) -> VitrineError:
         code = error.code or ""

@@ -7,6 +7,7 @@ wrongly. So it is refused on every engine, before the engine is asked. Field pat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -136,10 +137,19 @@ def _clause_kinds(condition: FieldCondition) -> tuple[IndexKind, ...]:
     if clause == "match":
         return _match_kinds(condition.key, condition.match)
     if clause == "range":
-        return ("datetime",) if isinstance(condition.range, models.DatetimeRange) else NUMBER
+        return ("datetime",) if isinstance(condition.range, models.DatetimeRange) else _number(condition)
     if clause in ("values_count", "is_empty", "is_null"):
         return ANY_KIND
     raise BadRequest(f"The filter on field {condition.key!r} uses {clause}: Vitrine has no geo index.", field=condition.key)
+
+
+def _number(condition: FieldCondition) -> tuple[IndexKind, ...]:
+    bounds = [b for b in (vars(condition.range) if condition.range else {}).values() if b is not None]
+    if not all(math.isfinite(bound) for bound in bounds):
+        raise BadRequest(
+            f"The range on field {condition.key!r} has a NaN or infinite bound: leave that bound out.", field=condition.key
+        )
+    return NUMBER
 
 
 def _match_kinds(field: str, match: Any) -> tuple[IndexKind, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Self
 
-import numpy as np
 import orjson
 from qdrant_client import QdrantClient, models
 
@@ -22,15 +22,15 @@ from services.domain import (
     Payload,
     Point,
     Query,
+    Random,
     VectorSpec,
 )
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
 from services.vector_store.base import check_ids, check_points, check_vectors
 from services.vector_store.fields import check_facet, check_filter, check_order
 from services.vector_store.server_errors import mapped_errors
+from services.vector_store.server_listing import Listing
 from services.vector_store.server_query import (
-    OrderValue,
-    Position,
     check_limit,
     check_names,
     check_query,
@@ -38,10 +38,8 @@ from services.vector_store.server_query import (
     encode_cursor,
     floats,
     hit,
-    order_bound,
     payload_selector,
     request,
-    value_range,
     with_exclusions,
 )
 
@@ -57,6 +55,7 @@ SCHEMA_SECONDS = 10.0
 """How long the collection's schema is believed; a refusal is never based on an old one."""
 POLL_SECONDS = 0.2
 
+_BUSY = (models.CollectionStatus.YELLOW, models.CollectionStatus.GREY)
 _INDEX_KEY = "index:"
 _KINDS: dict[models.PayloadSchemaType, IndexKind] = {
     models.PayloadSchemaType.KEYWORD: "keyword",
@@ -183,7 +182,7 @@ class ServerVectorStore:
             # Giving the optimizer's settings again wakes it, also after a restart, when it waits for the next write.
             settings = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
             self._client.update_collection(name, optimizers_config=settings)
-            while wait and self._client.get_collection(name).status != models.CollectionStatus.GREEN:
+            while wait and self._client.get_collection(name).status in _BUSY:
                 time.sleep(POLL_SECONDS)
 
     def close(self) -> None:
@@ -251,17 +250,22 @@ class ServerVectorStore:
         return self.query_batch(collection, [query])[0]
 
     def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
-        schema = self._checked(collection, lambda schema: [check_query(schema, query) for query in queries])
-        asked = [query for query in queries if not isinstance(query.ask, OrderBy)]
+        def check(schema: CollectionSchema) -> None:
+            for query in queries:
+                check_query(schema, query)
+
+        schema = self._checked(collection, check)
+        asked = [index for index, query in enumerate(queries) if not isinstance(query.ask, OrderBy)]
+        answers: dict[int, list[Hit]] = {}
         with mapped_errors(self._server, collection):
-            requests = [request(query) for query in asked]
-            answers = iter(self._client.query_batch_points(collection, requests) if requests else [])
-        return [
-            self._ordered_hits(schema, collection, query, query.ask)
-            if isinstance(query.ask, OrderBy)
-            else [hit(point, None if query.ask_is_blind else point.score) for point in next(answers).points]
-            for query in queries
-        ]
+            found = self._client.query_batch_points(collection, [request(queries[i]) for i in asked]) if asked else []
+        for index, answer in zip(asked, found, strict=True):
+            blind = isinstance(queries[index].ask, Random)
+            answers[index] = [hit(point, None if blind else point.score) for point in answer.points]
+        for index, query in enumerate(queries):
+            if isinstance(query.ask, OrderBy):
+                answers[index] = self._ordered(collection, schema, query, query.ask)
+        return [answers[index] for index in range(len(queries))]
 
     def retrieve(
         self,
@@ -306,14 +310,148 @@ class ServerVectorStore:
                 check_order(schema, order_by.field)
 
         schema = self._checked(collection, check)
-        listing = _Listing(self, schema, collection, filter, payload_selector(with_payload), list(with_vectors) or False)
+        listing = Listing(self._client, collection, filter, payload_selector(with_payload), list(with_vectors) or False)
         position = None if cursor is None else decode_cursor(order_by, cursor)
-        if order_by is None:
-            records, following = listing.by_id(position, limit)
-            return Page(tuple(hit(r) for r in records), None if following is None else encode_cursor(None, following))
-        found = listing.by_value(order_by, position, limit + 1)
+        with mapped_errors(self._server, collection):
+            if order_by is None:
+                records, following = listing.by_id(position, limit)
+                return Page(tuple(hit(r) for r in records), None if following is None else encode_cursor(None, following))
+            found = listing.by_value(order_by, schema.indexes[order_by.field], position, limit + 1)
         last = found[limit - 1] if len(found) > limit else None
         return Page(
             tuple(hit(record) for record, _ in found[:limit]),
             None if last is None else encode_cursor(order_by, (last[1], str(last[0].id))),
         )
+
+    def facet(self, collection: str, field: str, *, filter: models.Filter | None = None, limit: int = 100) -> list[Facet]:
+        check_limit(limit)
+
+        def check(schema: CollectionSchema) -> None:
+            check_filter(schema, filter)
+            check_facet(schema, field)
+
+        self._checked(collection, check)
+        with mapped_errors(self._server, collection):
+            found = self._client.facet(collection, field, facet_filter=filter, limit=limit, exact=True)
+        facets = [Facet(value=item.value, count=item.count) for item in found.hits]
+        return sorted(facets, key=lambda facet: (-facet.count, facet.value))
+
+    def count(self, collection: str, filter: models.Filter | None = None) -> int:
+        self._checked(collection, lambda schema: check_filter(schema, filter))
+        with mapped_errors(self._server, collection):
+            return self._client.count(collection, filter, exact=True).count
+
+    def _ordered(self, collection: str, schema: CollectionSchema, query: Query, order: OrderBy) -> list[Hit]:
+        listing = Listing(
+            self._client,
+            collection,
+            with_exclusions(query.filter, query.exclude),
+            payload_selector(query.with_payload),
+            list(query.with_vectors) or False,
+        )
+        with mapped_errors(self._server, collection):
+            found = listing.by_value(order, schema.indexes[order.field], None, query.offset + query.limit)
+        return [hit(record) for record, _ in found[query.offset :]]
+
+    # Schema --------------------------------------------------------------------------------------------------------------
+
+    def _create(self, schema: CollectionSchema) -> CollectionSchema:
+        vectors = {
+            vector.name: models.VectorParams(
+                size=vector.dim,
+                distance=models.Distance.COSINE,
+                datatype=models.Datatype.FLOAT16,
+                hnsw_config=models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024),
+            )
+            for vector in schema.vectors
+        }
+        strict = models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False)
+        with suppress(AlreadyExists), mapped_errors(self._server, schema.name):  # another process may have been faster
+            self._client.create_collection(
+                schema.name,
+                vectors_config=vectors,
+                shard_number=self._shards,
+                replication_factor=self._replicas,
+                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB),
+                strict_mode_config=strict,
+            )
+        return self._fresh_schema(schema.name)
+
+    def _aliases(self) -> dict[str, str]:
+        return {alias.alias_name: alias.collection_name for alias in self._client.get_aliases().aliases}
+
+    def _fresh_schema(self, collection: str) -> CollectionSchema:
+        """The schema as the server has it now, under the collection's own name."""
+        with mapped_errors(self._server, collection):
+            name = self._aliases().get(collection, collection)
+            config = self._client.get_collection(name)
+        vectors = config.config.params.vectors
+        named = vectors if isinstance(vectors, dict) else {}
+        indexes: dict[str, IndexKind] = {
+            key.removeprefix(_INDEX_KEY): kind
+            for key, kind in (config.config.metadata or {}).items()
+            if key.startswith(_INDEX_KEY)
+        }
+        indexes |= {field: _KINDS[info.data_type] for field, info in config.payload_schema.items() if info.data_type in _KINDS}
+        specs = tuple(VectorSpec(key, params.size) for key, params in named.items())
+        schema = CollectionSchema(name, specs, indexes)
+        self._schemas[collection] = (time.monotonic(), schema)
+        return schema
+
+    def _schema(self, collection: str) -> CollectionSchema:
+        read, schema = self._schemas.get(collection, (-SCHEMA_SECONDS, None))
+        if schema is None or time.monotonic() - read > SCHEMA_SECONDS:
+            return self._fresh_schema(collection)
+        return schema
+
+    def _checked(self, collection: str, check: Callable[[CollectionSchema], None]) -> CollectionSchema:
+        """The schema, after ``check``. Another process may have added what a remembered one lacks, so it is read again first."""
+        schema = self._schema(collection)
+        try:
+            check(schema)
+        except (BadRequest, BadVector, UnknownField, UnknownVector):
+            schema = self._fresh_schema(collection)
+            check(schema)
+        return schema
+
+    def _check_exist(self, collection: str, ids: Sequence[str]) -> None:
+        """Raise ``NotFound`` naming the unknown ids: the server would apply the change to the others and then complain."""
+        found = self.retrieve(collection, ids, with_payload=False)
+        missing = [id for id, hit in zip(ids, found, strict=True) if hit is None]
+        if missing:
+            raise NotFound(
+                f"{len(missing)} of {len(ids)} points are not in collection {collection!r}, the first is {missing[0]}; "
+                "nothing was changed.",
+                ids=missing[:100],
+            )
+
+
+def _check_dim(schema: CollectionSchema, vector: VectorSpec) -> None:
+    dim = schema.dim(vector.name)
+    if dim not in (None, vector.dim):
+        raise BadVector(
+            f"Vector {vector.name!r} of collection {schema.name!r} has {dim} components, not {vector.dim}.",
+            using=vector.name,
+        )
+
+
+def _check_kind(schema: CollectionSchema, field: str, kind: IndexKind) -> None:
+    existing = schema.indexes.get(field, kind)
+    if existing != kind:
+        raise BadRequest(f"Field {field!r} of collection {schema.name!r} is indexed as {existing}, not {kind}.", field=field)
+
+
+def _batches(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """Cut so that a request stays within what the server takes, whichever protocol carries it."""
+    batch: list[Point] = []
+    size = 0
+    for point in points:
+        components = sum(len(vector) for vector in point.vectors.values())
+        bytes = components * JSON_BYTES_PER_COMPONENT + len(orjson.dumps(point.payload))
+        if batch and (len(batch) == BATCH_POINTS or size + bytes > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(point)
+        size += bytes
+    if batch:
+        yield batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -76,10 +77,10 @@ def _check_examples(schema: CollectionSchema, using: str, ask: Recommend) -> Non
     check_vectors(schema, using, np.asarray(ask.positive))
     if len(ask.positive) == 0:
         raise BadRequest("A recommendation needs at least one positive example.")
-    target = np.mean(ask.positive, axis=0, dtype=np.float64)
+    target = np.asarray(ask.positive, dtype=np.float64).mean(axis=0)
     if ask.negative is not None and len(ask.negative):
         check_vectors(schema, using, np.asarray(ask.negative))
-        target = 2 * target - np.mean(ask.negative, axis=0, dtype=np.float64)
+        target = 2 * target - np.asarray(ask.negative, dtype=np.float64).mean(axis=0)
     if np.linalg.norm(target) < 1e-6:
         raise BadVector("The positive and negative examples cancel each other out: there is no direction left to search in.")
 
@@ -96,7 +97,7 @@ def request(query: Query) -> models.QueryRequest:
         return models.QueryRequest(
             prefetch=_prefetches(ask, filter, params, query.limit + query.offset),
             query=models.RrfQuery(rrf=models.Rrf(k=ask.k)),
-            score_threshold=query.min_similarity,
+            score_threshold=_threshold(query),
             limit=query.limit,
             offset=query.offset,
             with_payload=payload_selector(query.with_payload),
@@ -107,12 +108,19 @@ def request(query: Query) -> models.QueryRequest:
         using=query.using if isinstance(ask, Near | Recommend) else None,
         filter=filter,
         params=params if isinstance(ask, Near | Recommend) else None,
-        score_threshold=query.min_similarity,
+        score_threshold=_threshold(query),
         limit=query.limit,
         offset=query.offset if isinstance(ask, Near | Recommend) else None,
         with_payload=payload_selector(query.with_payload),
         with_vector=list(query.with_vectors) or False,
     )
+
+
+def _threshold(query: Query) -> float | None:
+    """The server keeps what is strictly above, in float32; we promise at or above."""
+    if query.min_similarity is None:
+        return None
+    return float(np.nextafter(np.float32(query.min_similarity), np.float32(-np.inf)))
 
 
 def _question(ask: Near | Recommend | OrderBy | Random | Fuse, depth: int) -> models.Query:
@@ -132,9 +140,7 @@ def _question(ask: Near | Recommend | OrderBy | Random | Fuse, depth: int) -> mo
     return models.SampleQuery(sample=models.Sample.RANDOM)
 
 
-def _prefetches(
-    ask: Fuse, filter: models.Filter | None, params: models.SearchParams | None, depth: int
-) -> list[models.Prefetch]:
+def _prefetches(ask: Fuse, filter: models.Filter | None, params: models.SearchParams | None, depth: int) -> list[models.Prefetch]:
     limit = max(ask.candidates, depth)
     return [
         models.Prefetch(query=models.NearestQuery(nearest=floats(vector)), using=using, filter=filter, params=params, limit=limit)
@@ -170,17 +176,26 @@ def hit(record: models.ScoredPoint | models.Record, similarity: float | None = N
 # Order -------------------------------------------------------------------------------------------------------------------
 
 
-def value_range(field: str, kind: IndexKind, **bounds: OrderValue) -> models.FieldCondition:
-    """A range on the field from order values; ``bounds`` are gt, gte, lt, lte."""
+def equals(field: str, kind: IndexKind, value: OrderValue) -> models.FieldCondition:
+    """The points with exactly this order value. Ranges are float64 to the server and would confuse large integers."""
+    if kind == "integer":
+        return models.FieldCondition(key=field, match=models.MatchValue(value=int(value)))
     if kind == "datetime":
-        moments = {name: order_bound(kind, value) for name, value in bounds.items()}
-        return models.FieldCondition(key=field, range=models.DatetimeRange.model_validate(moments))
-    return models.FieldCondition(key=field, range=models.Range.model_validate(bounds))
+        moment = _moment(value)
+        return models.FieldCondition(key=field, range=models.DatetimeRange(gte=moment, lte=moment))
+    return models.FieldCondition(key=field, range=models.Range(gte=value, lte=value))
 
 
-def order_bound(kind: IndexKind, value: OrderValue) -> Any:
-    """An order value as the server takes it back."""
-    return _EPOCH + timedelta(microseconds=int(value)) if kind == "datetime" else value
+def past(order: OrderBy, kind: IndexKind, value: OrderValue) -> models.StartFrom:
+    """The closest value past this one that the field can hold, as the server takes it back."""
+    if kind == "float":
+        return math.nextafter(value, -math.inf if order.descending else math.inf)
+    following = int(value) + (-1 if order.descending else 1)
+    return _moment(following) if kind == "datetime" else following
+
+
+def _moment(microseconds: OrderValue) -> datetime:
+    return _EPOCH + timedelta(microseconds=int(microseconds))
 
 
 # Cursors -----------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,13 @@ def parts(tmp_path: Path) -> tuple[Editor, Catalog, OracleVectorStore, LocalObje
 
     for id, key in ((A, "c/images/a"), (B, "c/images/b")):
         objects.put(key, b"picture")
-        payload = {"object_key": key, "tags": ["old"], "class": "hat", "caption": "a hat", "metadata": {"year": 1990, "who": "me"}}
+        payload = {
+            "object_key": key,
+            "tags": ["old"],
+            "class": "hat",
+            "caption": "a hat",
+            "metadata": {"year": 1990, "who": "me"},
+        }
         vectors.upsert("c", [Point(id, {spec.name: unit(np.ones(spec.dim))}, payload)])
     return Editor(catalog, vectors, objects), catalog, vectors, objects
 

@@ -10,7 +10,16 @@ def test_only_fields_that_can_be_filtered_ask_for_an_index() -> None:
     payload = {
         "scores": {"red mug": 0.5},
         "clusters": {"r1": {"id": "3", "path": ["root", "root-3"]}},
-        "metadata": {"n": 1, "x": 0.5, "ok": True, "day": "2020-05-01", "who": ["a"], "none": None, "deep": {"a": 1}, "empty": []},
+        "metadata": {
+            "n": 1,
+            "x": 0.5,
+            "ok": True,
+            "day": "2020-05-01",
+            "who": ["a"],
+            "none": None,
+            "deep": {"a": 1},
+            "empty": [],
+        },
         "caption": "not indexed",
     }
     assert index_kinds(payload) == {

@@ -164,16 +164,13 @@ def test_list_gives_what_starts_with_the_prefix(store: ObjectStore) -> None:
     assert keys(store, "none") == keys(store, "../") == keys(store, "/") == []
 
 
-@pytest.mark.parametrize("prefix", ["", "many/"])
-def test_list_goes_on_after_the_first_thousand(store: ObjectStore, prefix: str) -> None:
-    wanted = [f"many/{number:04}" for number in range(1010)]
-    if isinstance(store, MinioObjectStore):
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda key: store.put(key, b""), wanted))
-    else:
-        for key in wanted:
-            store.put(key, b"")
-    assert keys(store, prefix) == wanted
+def test_an_s3_listing_goes_on_after_the_first_thousand(request: pytest.FixtureRequest, s3_endpoint: str) -> None:
+    store = s3_store(request, s3_endpoint, f"many-{secrets.token_hex(8)}")
+    wanted = [f"many/{number:04}" for number in range(1005)]
+    store.put(wanted[0], b"")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda key: store.put(key, b""), wanted[1:]))
+    assert keys(store, "many/") == wanted
 
 
 MALFORMED = [
@@ -219,7 +216,9 @@ def test_names_of_all_kinds_are_kept(store: ObjectStore) -> None:
         assert key in keys(store)
 
 
-def test_concurrent_writers_never_show_half_an_object(store: ObjectStore) -> None:
+def test_concurrent_writers_never_show_half_an_object(request: pytest.FixtureRequest, store: ObjectStore) -> None:
+    if isinstance(store, MinioObjectStore) and not request.config.getoption("--minio-url"):
+        pytest.skip("the in-process S3 closes an object's buffer under its readers: run with --minio-url")
     versions = [bytes([number]) * 50_000 for number in range(8)]
     store.put("a/x", versions[0])
 

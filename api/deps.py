@@ -1,0 +1,49 @@
+"""What routes take as arguments: types that say where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.metrics import Metrics
+from api.readiness import Readiness
+from api.thumbnails import ThumbnailCache
+from services.conditions import Conditions, conditions_from_pairs
+from services.runtime import Runtime
+
+
+async def _runtime(request: Request) -> Runtime:  # async: a plain def would cost a trip through the thread pool
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+async def _metrics(request: Request) -> Metrics:
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
+async def _thumbnails(request: Request) -> ThumbnailCache:
+    thumbnails: ThumbnailCache = request.app.state.thumbnails
+    return thumbnails
+
+
+async def _readiness(request: Request) -> Readiness:
+    readiness: Readiness = request.app.state.readiness
+    return readiness
+
+
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
+ThumbnailsDep = Annotated[ThumbnailCache, Depends(_thumbnails)]
+ReadinessDep = Annotated[Readiness, Depends(_readiness)]
+
+
+def conditions_except(*own: str) -> Callable[[Request], Conditions]:
+    """A dependency: conditions from the query string, leaving out the route's own parameters. ``BadRequest`` for unknown ones."""
+
+    async def read(request: Request) -> Conditions:
+        return conditions_from_pairs(pair for pair in request.query_params.multi_items() if pair[0] not in own)
+
+    return read  # type: ignore[return-value]  # FastAPI awaits it

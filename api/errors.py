@@ -1,0 +1,156 @@
+"""The one place where errors become HTTP: problem documents (RFC 9457) with a stable ``code`` and the request's id."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.errors import BadRequest, ImageRefused, VitrineError
+
+PROBLEM_TYPE = "application/problem+json"
+_log = logging.getLogger("vitrine.api")
+
+STATUS: Mapping[str, int] = {
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "already_exists": 409,
+    "encoder_mismatch": 409,
+    "store_locked": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "unsupported_format": 415,
+    "bad_request": 422,
+    "bad_vector": 422,
+    "bad_source": 422,
+    "confirmation_needed": 422,
+    "image_refused": 422,
+    "unknown_field": 422,
+    "unknown_vector": 422,
+    "unsupported_query": 422,
+    "missing_credentials": 503,
+    "model_unavailable": 503,
+    "storage_full": 503,
+    "store_damaged": 503,
+    "unavailable": 503,
+    "internal": 500,
+}
+"""HTTP status by error code. A refused image has its reason as the code: 415 for ``unsupported_format``, else 422."""
+
+OPERATORS: Mapping[str, str] = {
+    "missing_credentials": "A store is not set up completely.",
+    "model_unavailable": "The weights of the encoder are not available to the server.",
+    "storage_full": "Too little disk space is free on the server to write safely.",
+    "store_damaged": "A store holds less than it should.",
+    "store_locked": "The data directory belongs to another process.",
+    "unavailable": "A store or service behind the server does not answer.",
+    "internal": "Something went wrong inside the server.",
+}
+"""What clients are told where the full sentence is for the operator: it names folders and hosts, so it goes to the log."""
+
+
+class ConfirmationNeeded(VitrineError):
+    """A whole category is to be deleted and the request does not repeat its name."""
+
+    code: ClassVar[str] = "confirmation_needed"
+
+
+class UnsupportedMediaType(VitrineError):
+    """The request body is neither JSON nor, where files are taken, multipart/form-data."""
+
+    code: ClassVar[str] = "unsupported_media_type"
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of a route, a dependency or the router with a problem document."""
+    app.add_exception_handler(VitrineError, _handle)
+    app.add_exception_handler(HTTPException, _handle)
+    app.add_exception_handler(RequestValidationError, _handle)
+
+
+def problem(error: Exception, request_id: str) -> Response:
+    """The problem document of any error. Operator's errors and unexpected ones are logged here, under the request's id."""
+    if isinstance(error, HTTPException):
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        detail = _ROUTER_SENTENCES.get(error.status_code, str(error.detail))
+        return _response(error.status_code, code, detail, request_id, {}, error.headers)
+    if isinstance(error, RequestValidationError):
+        return problem(invalid(error.errors(), "query"), request_id)
+    if not isinstance(error, VitrineError):
+        _log.error("request %s failed", request_id, exc_info=error)
+        return _response(500, "internal", _for_operators("internal"), request_id, {})
+    code = error.reason if isinstance(error, ImageRefused) else error.code
+    status = STATUS.get(code, STATUS.get(error.code, 500))
+    if code in OPERATORS:
+        _log.error("request %s: %s: %s", request_id, code, error.message)
+        return _response(status, code, _for_operators(code), request_id, {})
+    headers = {"WWW-Authenticate": "X-API-Key"} if status == 401 else None
+    return _response(status, code, error.message, request_id, error.details, headers)
+
+
+def invalid(errors: Any, part: str) -> BadRequest:
+    """``BadRequest`` naming every field that pydantic refused, the first one in the sentence."""
+    found = [{"field": _field(item["loc"]), "message": str(item["msg"]).removeprefix("Value error, ")} for item in errors][:20]
+    first = found[0]
+    where = f"{first['field']}: " if first["field"] else ""
+    return BadRequest(f"The {part} is not valid: {where}{first['message']}.", errors=found)
+
+
+def invalid_model(error: ValidationError, part: str) -> BadRequest:
+    """``invalid`` for a model that was validated by hand."""
+    return invalid(error.errors(include_url=False, include_context=False, include_input=False), part)
+
+
+def dump_json(content: object) -> bytes:
+    """JSON bytes; NaN becomes null, numpy arrays lists, and text that is no valid Unicode is escaped instead of refused."""
+    try:
+        return orjson.dumps(content, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        import json
+
+        return json.dumps(content, default=str).encode()
+
+
+_ROUTER_SENTENCES = {
+    404: "There is nothing at this address: /docs lists the routes.",
+    405: "This address does not take that method: the Allow header and /docs list those it takes.",
+}
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    return problem(error, request.scope.get("vitrine_request_id", ""))
+
+
+def _for_operators(code: str) -> str:
+    return f"{OPERATORS[code]} The server's log says more under the request_id."
+
+
+def _field(loc: tuple[object, ...]) -> str:
+    return ".".join(str(part) for part in loc if part not in ("query", "path", "body"))[:200]
+
+
+def _response(
+    status: int, code: str, detail: str, request_id: str, details: Mapping[str, object], headers: Mapping[str, str] | None = None
+) -> Response:
+    content: dict[str, object] = {
+        "type": f"urn:vitrine:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+    if details:
+        content["details"] = details
+    return Response(dump_json(content), status, dict(headers or {}), PROBLEM_TYPE)

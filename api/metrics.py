@@ -1,0 +1,47 @@
+"""What Prometheus may ask of one server; every app has a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """Counters and histograms. Label values come from routes, statuses and outcomes, never from what a client wrote."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "vitrine_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
+        )
+        self._latency = Histogram(
+            "vitrine_http_request_seconds", "Time to the end of the answer.", ("route",), buckets=_SECONDS, registry=self.registry
+        )
+        self._images = Counter("vitrine_images", "Uploaded images by outcome.", ("outcome",), registry=self.registry)
+        self._encode = Histogram(
+            "vitrine_encode_seconds", "Encoding the query of a search.", buckets=_SECONDS, registry=self.registry
+        )
+        self._search = Histogram(
+            "vitrine_search_seconds", "The engine's part of a search.", buckets=_SECONDS, registry=self.registry
+        )
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request, by the template of its route (``unmatched`` where there is none)."""
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
+        self._latency.labels(route).observe(seconds)
+
+    def uploaded(self, outcome: str) -> None:
+        """One uploaded image: added, known, updated or refused."""
+        self._images.labels(outcome).inc()
+
+    def searched(self, encode_ms: float, search_ms: float) -> None:
+        """One search; the encoding counts only where something was encoded."""
+        if encode_ms:
+            self._encode.observe(encode_ms / 1000)
+        self._search.observe(search_ms / 1000)
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,60 @@
+"""The outermost layer: an id for every request, its count and time, and an answer to every error that came this far."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import problem
+from api.metrics import Metrics
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CLIENT_GONE = 499
+
+
+class Observed:
+    """ASGI middleware. Keeps a client's X-Request-ID if it is 1 to 64 letters, digits, ``.``, ``_`` and ``-``; else makes one."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        scope["vitrine_request_id"] = request_id
+        status = 0
+
+        async def marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, marked)
+        except ClientDisconnect:
+            status = status or _CLIENT_GONE
+        except Exception as error:
+            answer = problem(error, request_id)
+            if status:  # too late for another answer: the connection breaks off, so that nobody takes half a body for a whole one
+                raise
+            await answer(scope, receive, marked)
+        finally:
+            self._metrics.answered(scope["method"], _route(scope), status or 500, time.perf_counter() - started)
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", None) or "unmatched"

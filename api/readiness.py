@@ -1,0 +1,40 @@
+"""Whether the stores answer, asked at most once a second: /readyz is open to everyone and the check writes to the disk."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from services.errors import VitrineError
+
+_FRESH_SECONDS = 1.0
+_log = logging.getLogger("vitrine.api")
+
+
+class Readiness:
+    """Thread-safe. ``parts`` are checks by name; each raises a VitrineError if its part cannot be used."""
+
+    def __init__(self, parts: Mapping[str, Callable[[], object]]) -> None:
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._asked = 0.0
+        self._found: dict[str, str] = {}
+
+    def check(self) -> dict[str, str]:
+        """``ok`` or an error code, by part."""
+        with self._lock:
+            if not self._found or time.monotonic() - self._asked > _FRESH_SECONDS:
+                self._found = {name: _state(name, ask) for name, ask in self._parts.items()}
+                self._asked = time.monotonic()
+            return dict(self._found)
+
+
+def _state(name: str, ask: Callable[[], object]) -> str:
+    try:
+        ask()
+    except VitrineError as error:
+        _log.warning("%s is not ready: %s", name, error.message)
+        return error.code
+    return "ok"

@@ -1,0 +1,137 @@
+"""``vitrine category``: make, look at and delete categories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import stores
+from cli.options import JsonOption, YesOption
+from cli.output import confirmed, note, print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from services.catalog import Category
+    from services.runtime import Runtime
+
+app = typer.Typer(no_args_is_help=True, help="Create, list, show and delete categories: image collections.")
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The category.")]
+_REFERENCE = "clip, vit, demo, colour, name=model[@revision], a folder or a hub name"
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 63 of a-z, 0-9, - and _.")],
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option("--encoder", "-e", metavar="REF", help=f"{_REFERENCE}; again: more. [default: VITRINE_ENCODER or clip]"),
+    ] = None,
+    description: Annotated[str, typer.Option("--description", "-d", help="What it holds.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Create an empty category, bound to the revision of its encoders."""
+    with stores(ctx) as runtime:
+        category = create_category(runtime, name, encoder or [], description)
+        tree = category_json(runtime, category)
+    if as_json:
+        print_json(tree)
+        return
+    names = ", ".join(f"{spec.name} ({spec.dim} dimensions)" for spec in category.encoders)
+    note(f"Created category {name!r} with {names}. Fill it: vitrine index add FOLDER -c {name}")
+
+
+@app.command("list")
+def list_categories(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List all categories."""
+    with stores(ctx) as runtime:
+        trees = [category_json(runtime, category) for category in runtime.catalog.list()]
+    if as_json:
+        print_json({"categories": trees})
+        return
+    if not trees:
+        note("There is no category yet: vitrine category create NAME, or vitrine demo.")
+        return
+    rows = [
+        (tree["name"], tree["images"], [spec["name"] for spec in tree["encoders"]], tree["created_at"][:10], tree["description"])
+        for tree in trees
+    ]
+    print_table(("category", "images", "encoders", "created", "description"), rows, right=("images",))
+
+
+@app.command()
+def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
+    """Show a category: its encoders, counts and the fields that can be filtered."""
+    with stores(ctx) as runtime:
+        tree = category_json(runtime, runtime.catalog.get(name))
+    if as_json:
+        print_json(tree)
+        return
+    encoders = {f"encoder {spec['name']}": _encoder_line(spec) for spec in tree["encoders"]}
+    fields = {"fields": ", ".join(f"{field} ({kind})" for field, kind in sorted(tree["indexes"].items()))}
+    plain = ("name", "description", "images", "indexed_vectors", "status", "created_at", "updated_at")
+    print_pairs({key.replace("_", " "): tree[key] for key in plain} | encoders | fields)
+
+
+@app.command()
+def delete(ctx: typer.Context, name: NameArgument, yes: YesOption = False, as_json: JsonOption = False) -> None:
+    """Delete a category with all its images. Asks first."""
+    with stores(ctx) as runtime:
+        runtime.catalog.get(name)
+        images = runtime.searcher.count(name)
+        if not confirmed(f"Delete category {name!r} and its {images} images for good?", yes):
+            raise typer.Exit(1)
+        runtime.catalog.delete(name)
+    if as_json:
+        print_json({"category": name, "deleted": images})
+        return
+    note(f"Deleted category {name!r} with {images} images.")
+
+
+@app.command("add-encoder")
+def add_encoder(
+    ctx: typer.Context,
+    name: NameArgument,
+    reference: Annotated[str, typer.Argument(metavar="REF", help=_REFERENCE + ".")],
+    as_json: JsonOption = False,
+) -> None:
+    """Add an encoder, also to a filled category: its images get the new vector when they are indexed again."""
+    with stores(ctx) as runtime:
+        category = runtime.catalog.add_encoder(name, runtime.encoders.get(reference).spec)
+        tree = category_json(runtime, category)
+    if as_json:
+        print_json(tree)
+        return
+    note(f"Category {name!r} has the encoders {', '.join(spec.name for spec in category.encoders)}.")
+
+
+def create_category(runtime: Runtime, name: str, references: list[str], description: str = "") -> Category:
+    """A new category with these encoders, or the default one."""
+    from services.catalog import check_name
+
+    check_name(name)  # before a model is loaded for it
+    specs = [runtime.encoders.get(reference).spec for reference in references or [runtime.settings.encoder]]
+    return runtime.catalog.create(name, specs, description=description)
+
+
+def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
+    """A category as ``--json`` prints it, with the present counts."""
+    from services.catalog import spec_to_json
+
+    info = runtime.vectors.info(category.name)
+    return {
+        "name": category.name,
+        "description": category.description,
+        "images": info.points,
+        "indexed_vectors": info.indexed,
+        "status": info.status,
+        "encoders": [spec_to_json(spec) for spec in category.encoders],
+        "indexes": dict(category.indexes),
+        "created_at": category.created_at,
+        "updated_at": category.updated_at,
+    }
+
+
+def _encoder_line(spec: dict[str, Any]) -> str:
+    reads = " and ".join(spec["modalities"])
+    return f"{spec['model']} at {spec['revision'][:19]}, {spec['dim']} dimensions, reads {reads}"

@@ -1,0 +1,54 @@
+"""What every command starts from: the settings with its flags applied, and the stores opened on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from services.errors import BadRequest
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+    from services.settings import Settings
+
+
+@dataclass(frozen=True)
+class GlobalFlags:
+    """Options given before the command."""
+
+    data: Path | None = None
+
+
+def read_settings(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> Settings:
+    """The settings, with ``--data`` and the command's own flags (None: not given) before environment and ``.env``."""
+    from pydantic import ValidationError
+
+    from services.settings import Settings
+
+    given = given_flags(ctx, flags)
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise BadRequest(f"The setting {name} is wrong: {first['msg']}.", setting=name) from None
+
+
+def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Those settings that are given on the command line, by field name."""
+    top = ctx.find_object(GlobalFlags) or GlobalFlags()
+    return {name: value for name, value in {"data": top.data, **(flags or {})}.items() if value is not None}
+
+
+@contextmanager
+def stores(ctx: typer.Context) -> Iterator[Runtime]:
+    """The runtime on the settings, closed at the end. Whoever finds the data folder taken is told this command's name."""
+    from services.runtime import open_runtime
+
+    with open_runtime(read_settings(ctx), command=ctx.command_path) as runtime:
+        yield runtime

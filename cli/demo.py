@@ -1,0 +1,158 @@
+"""``vitrine demo``: a catalogue, an index and three searches, to see what Vitrine does."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.category import create_category
+from cli.context import stores
+from cli.index import run_index
+from cli.options import JsonOption
+from cli.output import note, print_json, print_table
+from cli.sheets import query_tile, save_sheet
+
+if TYPE_CHECKING:
+    from data.catalogue import CatalogueSummary
+    from indexer.report import IndexReport
+    from services.contact_sheet import Tile
+    from services.domain import Hit
+    from services.runtime import Runtime
+
+CATEGORY = "demo"
+TEXT = "a red striped mug"
+TAG, SCORE, LEAST = "red", "close_up", 0.3
+_HITS = 9
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One search of the demo."""
+
+    kind: str
+    query: str
+    hits: Sequence[Hit]
+    queries: Sequence[Tile] = ()
+
+
+def demo(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Option("--folder", help="Where the catalogue and the contact sheets go.")] = Path(
+        "demo-output"
+    ),
+    count: Annotated[int, typer.Option("--count", min=50, max=100_000, help="How many pictures are drawn.")] = 1200,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a catalogue, index it as category "demo" and search it by picture, by text, and by tag and score."""
+    from data.catalogue import draw_catalogue
+
+    drawn = draw_catalogue(folder / "catalogue", count=count, progress=_drawing())
+    note(f"{'Drew' if drawn.drawn else 'Found'} {drawn.pictures} pictures of {drawn.designs} designs in {drawn.folder}.")
+    with stores(ctx) as runtime:
+        report = _index(runtime, drawn)
+        if report.exit_code:
+            note(report.summary())
+            raise typer.Exit(report.exit_code)
+        searches = [_by_picture(runtime, drawn.manifest), _by_text(runtime), _by_tag_and_score(runtime)]
+        sheets = [folder / f"by-{shown.kind.replace(' ', '-')}.png" for shown in searches]
+        for shown, sheet in zip(searches, sheets, strict=True):
+            save_sheet(runtime, sheet, shown.queries, shown.hits, title=f"By {shown.kind}: {shown.query}")
+        address = f"http://{runtime.settings.host}:{runtime.settings.port}"
+    if as_json:
+        trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
+        print_json({"category": CATEGORY, "index": report.to_json(), "searches": trees})
+        return
+    for number, (shown, sheet) in enumerate(zip(searches, sheets, strict=True), 1):
+        _print_search(number, shown, sheet)
+    _print_next(ctx, address)
+
+
+def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
+    from indexer.sources import open_source
+
+    if CATEGORY not in [category.name for category in runtime.catalog.list()]:
+        create_category(runtime, CATEGORY, ["demo"], "Drawn pictures of everyday things.")
+    report = run_index(runtime, CATEGORY, open_source(drawn.manifest), batch_size=64)
+    if report.added or report.updated:
+        note(f"Indexed {report.added + report.updated} pictures in {report.seconds:.1f} s: {report.rate:.0f} a second.")
+    else:
+        note(f"All {report.known} pictures are indexed already: nothing was encoded again ({report.seconds:.1f} s).")
+    return report
+
+
+def _by_picture(runtime: Runtime, manifest: Path) -> Shown:
+    """The picture whose design has most others to find; it is left out itself."""
+    from services.images import content_hash, point_id
+    from services.search import SearchOptions
+
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if not row["duplicate_of"]]
+    designs = Counter(row["design"] for row in rows)
+    chosen = max(rows, key=lambda row: designs[row["design"]])
+    path = manifest.parent / chosen["path"]
+    data = path.read_bytes()
+    result = runtime.searcher.by_id(CATEGORY, point_id(content_hash(data)), SearchOptions(limit=_HITS))
+    return Shown("picture", f"{path.name}, a {chosen['class']} of {chosen['design']}", result.hits, [query_tile(data, path.name)])
+
+
+def _by_text(runtime: Runtime) -> Shown:
+    from services.search import SearchOptions
+
+    return Shown("text", f"“{TEXT}”", runtime.searcher.by_text(CATEGORY, TEXT, SearchOptions(limit=_HITS + 1)).hits)
+
+
+def _by_tag_and_score(runtime: Runtime) -> Shown:
+    from services.conditions import conditions_from_pairs
+    from services.domain import OrderBy
+
+    chosen = conditions_from_pairs([("tag", TAG), (f"score.{SCORE}.gte", str(LEAST)), (f"score.{SCORE}.lte", "1")])
+    page = runtime.searcher.listing(CATEGORY, chosen, order_by=OrderBy(f"scores.{SCORE}", descending=True), limit=_HITS + 1)
+    return Shown("tag and score", f"tagged {TAG}, {SCORE} in {LEAST}..1, highest first", page.hits)
+
+
+def _print_search(number: int, shown: Shown, sheet: Path) -> None:
+    typer.secho(f"\n{number}. By {shown.kind}: {shown.query}", bold=True)
+    measure = "similarity" if any(hit.similarity is not None for hit in shown.hits) else SCORE
+    rows = [(_measure(hit), hit.payload.get("class"), _design(hit), hit.payload.get("caption")) for hit in shown.hits]
+    print_table((measure, "class", "design", "caption"), rows, right=(measure,))
+    typer.echo(f"Contact sheet: {sheet}")
+
+
+def _print_next(ctx: typer.Context, address: str) -> None:
+    data = ctx.find_root().params.get("data")
+    typer.secho("\nNext", bold=True)
+    typer.echo(f"  vitrine {f'--data {data} ' if data else ''}search -c {CATEGORY} --text 'a blue fish' --sheet fish.png")
+    typer.echo(f"  make serve                  # then open {address}")
+    typer.echo(f"  curl -s '{address}/categories/{CATEGORY}/search?text=a+blue+fish&limit=3'")
+
+
+def _search_json(shown: Shown, sheet: Path) -> dict[str, Any]:
+    hits = [
+        {"id": hit.id, "similarity": hit.similarity, "class": hit.payload.get("class"), "design": _design(hit)}
+        for hit in shown.hits
+    ]
+    return {"kind": shown.kind, "query": shown.query, "hits": hits, "sheet": str(sheet)}
+
+
+def _measure(hit: Hit) -> float | None:
+    return hit.similarity if hit.similarity is not None else hit.payload.get("scores", {}).get(SCORE)
+
+
+def _design(hit: Hit) -> str:
+    return str(hit.payload.get("metadata", {}).get("design", ""))
+
+
+def _drawing() -> Callable[[int, int], None]:
+    """Tells of the drawing now and then: it takes some seconds the first time."""
+
+    def tell(done: int, total: int) -> None:
+        if done % max(1, total // 4) == 0:
+            note(f"Drawing: {done} of {total}")
+
+    return tell

@@ -1,0 +1,141 @@
+"""``vitrine encoder``: which encoders there are, and whether one works here."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cli.context import read_settings, stores
+from cli.options import JsonOption, read_picture
+from cli.output import note, print_json, print_pairs, print_table
+from services.errors import ModelUnavailable, StoreLocked
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from services.domain import Embeddings
+    from services.encoders.base import Encoder
+    from services.encoders.reference import EncoderReference
+    from services.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="List encoders and check that one works on this machine.")
+_BATCH = 32
+
+
+@app.command("list")
+def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List the presets and the encoders of all categories, and where their weights lie."""
+    from services.encoders.reference import PRESETS, EncoderReference
+
+    settings = read_settings(ctx)
+    rows = [{"category": None, **_where(reference, settings)} for reference in PRESETS.values()]
+    try:
+        with stores(ctx) as runtime:
+            used = [(category.name, spec) for category in runtime.catalog.list() for spec in category.encoders]
+    except StoreLocked as error:
+        note(f"The categories' encoders are not listed. {error.message}")
+        used = []
+    for category, spec in used:
+        rows.append({"category": category, **_where(EncoderReference(spec.name, spec.model, spec.revision), settings)})
+    if as_json:
+        print_json({"default": settings.encoder, "encoders": rows})
+        return
+    columns = ("name", "category", "model", "revision", "weights")
+    print_table(columns, [[(row[column] or "")[:44] for column in columns] for row in rows])
+    note(f"New categories get {settings.encoder!r} unless --encoder names another.")
+
+
+@app.command()
+def check(
+    ctx: typer.Context,
+    reference: Annotated[str, typer.Argument(metavar="REF", help="A preset, name=model[@revision], a folder or a hub name.")],
+    image: Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="A picture to encode as well.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load an encoder, time it on a small batch, and compare its precision with float32."""
+    from dataclasses import asdict
+
+    from services.encoders.reference import parse_reference
+
+    settings = read_settings(ctx)
+    wanted = parse_reference(reference)
+    pictures = _pictures(image, settings)
+    started = time.perf_counter()
+    encoder = _load(wanted, settings, settings.precision)
+    load_seconds = time.perf_counter() - started
+    rows, rate = _timed(encoder, pictures)
+    precision = getattr(encoder, "precision", None)
+    exact = rows if precision in (None, "float32") else _load(wanted, settings, "float32").encode_images(pictures)
+    cosines = (rows * exact).sum(axis=1)
+    answer: dict[str, Any] = asdict(encoder.spec) | {
+        "device": getattr(encoder, "device", "cpu"),
+        "precision": precision,
+        "load_seconds": round(load_seconds, 2),
+        "batch": len(pictures),
+        "images_per_second": round(rate, 1),
+        "cosine_to_float32": {"min": round(float(cosines.min()), 6), "mean": round(float(cosines.mean()), 6)},
+    }
+    if as_json:
+        print_json(answer | {"embedding": [round(x, 6) for x in rows[0].tolist()] if image else None})
+        return
+    shown = {key.replace("_", " "): value for key, value in answer.items() if key not in ("preprocessing", "cosine_to_float32")}
+    shown["preprocessing"] = ", ".join(f"{key} {value}" for key, value in answer["preprocessing"].items())
+    if precision not in (None, "float32"):
+        shown["cosine to float32"] = f"{cosines.min():.5f} at least, {cosines.mean():.5f} on average"
+    print_pairs(shown)
+    if image:
+        note(f"{image.name}: " + " ".join(f"{x:.3f}" for x in rows[0][:6]) + " ...")
+
+
+def find_weights(reference: EncoderReference, settings: Settings) -> tuple[Path | None, str | None]:
+    """Folder and revision of an encoder's weights on this machine, without asking a hub; (None, None) where there are none."""
+    from services.encoders.resolve import resolve_model
+
+    try:
+        found = resolve_model(reference, models_folder=settings.models, offline=True)
+    except ModelUnavailable:
+        return None, None
+    return found.path, found.revision
+
+
+def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | None]:
+    from services.encoders.reference import COLOUR_MODEL
+
+    row = {"name": reference.name, "model": reference.model, "revision": reference.revision}
+    if reference.model == COLOUR_MODEL:
+        return {**row, "weights": "built in"}
+    path, revision = find_weights(reference, settings)
+    if path is None:
+        return {**row, "weights": "not on this machine"}
+    differs = reference.revision is not None and revision != reference.revision
+    return {**row, "revision": reference.revision or revision, "weights": f"{path}{' (another revision)' if differs else ''}"}
+
+
+def _load(reference: EncoderReference, settings: Settings, precision: Literal["auto", "float32", "bfloat16"]) -> Encoder:
+    from services.encoders.load import load_encoder
+
+    return load_encoder(
+        reference, models_folder=settings.models, precision=precision, device=settings.device, offline=settings.offline
+    )
+
+
+def _pictures(image: Path | None, settings: Settings) -> list[Image]:
+    """The picture first, if there is one, then drawn ones."""
+    from data.pictures import draw_pictures
+    from services.images import ImageLimits, open_image
+
+    drawn = [picture.image.convert("RGB") for picture in draw_pictures(_BATCH, seed=1)]
+    if image is None:
+        return drawn
+    return [open_image(read_picture(image), target=512, limits=ImageLimits()).image, *drawn[1:]]
+
+
+def _timed(encoder: Encoder, pictures: list[Image]) -> tuple[Embeddings, float]:
+    """Embeddings and images a second, after a first batch that warms up."""
+    encoder.encode_images(pictures)
+    started = time.perf_counter()
+    rows = encoder.encode_images(pictures)
+    return rows, len(pictures) / (time.perf_counter() - started)

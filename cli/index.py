@@ -1,0 +1,141 @@
+"""``vitrine index``: fill a category."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.category import create_category
+from cli.context import stores
+from cli.options import CategoryOption, JsonOption
+from cli.output import note, print_json
+from services.errors import BadRequest, NotFound
+
+if TYPE_CHECKING:
+    from indexer.records import Source
+    from indexer.report import IndexReport
+    from services.runtime import Runtime
+
+app = typer.Typer(no_args_is_help=True, help="Index images: from folders, archives and manifests, or from an older system.")
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, max=1024, help="Images encoded and written together.")]
+Refused = Annotated[
+    Path | None, typer.Option("--refused", metavar="FILE", help="Write what was refused and why, a JSON object a line.")
+]
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder, an archive (zip, tar), a manifest (csv, jsonl, parquet), a picture, or objects:PREFIX in the object store.",
+        ),
+    ],
+    category: CategoryOption,
+    create: Annotated[bool, typer.Option("--create", help="Create the category if it does not exist.")] = False,
+    encoder: Annotated[
+        list[str] | None, typer.Option("--encoder", "-e", metavar="REF", help="With --create: its encoder; again: more.")
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tags", metavar="TAG,TAG", help="Tags that every image gets; again: more.")
+    ] = None,
+    tags_from_folders: Annotated[
+        int,
+        typer.Option("--tags-from-folders", metavar="DEPTH", min=0, help="So many folder names become tags, outermost first."),
+    ] = 0,
+    class_from: Annotated[
+        str | None, typer.Option("--class-from", metavar="folder|COLUMN", help="The class: the innermost folder, or a column.")
+    ] = None,
+    path_column: Annotated[
+        str | None, typer.Option("--path-column", metavar="COLUMN", help="The manifest's column that names the picture.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option("--root", metavar="FOLDER", help="What a manifest's paths are relative to, if not its folder.")
+    ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option("--metadata", metavar="FILE", help="A table (csv, jsonl, parquet) that describes the images.")
+    ] = None,
+    join_on: Annotated[
+        Literal["name", "stem", "key", "hash"], typer.Option("--join-on", help="How its rows are matched with the files.")
+    ] = "name",
+    refused: Refused = None,
+    batch_size: BatchSize = 32,
+    as_json: JsonOption = False,
+) -> None:
+    """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3: some were refused."""
+    from indexer.sources import SourceOptions, open_source
+
+    if encoder and not create:
+        raise typer.BadParameter("--encoder is for a new category: add --create.")
+    with stores(ctx) as runtime:
+        options = SourceOptions(
+            tags_from_folders=tags_from_folders,
+            class_from=class_from,
+            path_column=path_column,
+            root=root,
+            metadata=metadata,
+            join_on=join_on,
+            max_bytes=runtime.limits.max_bytes,
+        )
+        records = open_source(source, options=options, objects=runtime.objects)
+        _ensure_category(runtime, category, create, encoder or [])
+        report = run_index(runtime, category, records, batch_size=batch_size, tags=_split(tags), refused=refused)
+    finish(report, as_json=as_json)
+
+
+def run_index(
+    runtime: Runtime, category: str, source: Source, *, batch_size: int, tags: Sequence[str] = (), refused: Path | None = None
+) -> IndexReport:
+    """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
+    from cli.tagging import TaggedSource
+    from indexer.pipeline import index_images
+    from indexer.progress import make_progress
+    from indexer.report import RefusedFile
+
+    with ExitStack() as stack:
+        try:
+            on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
+        except OSError as error:
+            raise BadRequest(f"{refused} cannot be written: {error.strerror}.") from error
+        return index_images(
+            TaggedSource(source, tags) if tags else source,
+            runtime,
+            category,
+            batch_size=batch_size,
+            progress=make_progress(),
+            on_outcome=on_outcome,
+        )
+
+
+def finish(report: IndexReport, *, as_json: bool) -> None:
+    """Print the report and leave with its exit code."""
+    if as_json:
+        print_json(report.to_json())
+    else:
+        typer.echo(report.summary())
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def _ensure_category(runtime: Runtime, name: str, create: bool, encoders: list[str]) -> None:
+    try:
+        runtime.catalog.get(name)
+    except NotFound:
+        if not create:
+            raise NotFound(
+                f"There is no category {name!r}: add --create, with --encoder if it shall not be {runtime.settings.encoder!r}.",
+                category=name,
+            ) from None
+        made = create_category(runtime, name, encoders)
+        note(f"Created category {name!r} with {', '.join(spec.name for spec in made.encoders)}.")
+
+
+def _split(tags: list[str] | None) -> list[str]:
+    """``--tags red,mug --tags sale`` as a list."""
+    return [tag for text in tags or () for tag in text.split(",") if tag.strip()]

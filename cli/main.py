@@ -1,0 +1,95 @@
+"""The command line ``vitrine``. Commands import what they need when they run: ``vitrine --help`` must answer at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli import category, demo, doctor, encoder, images, index, search, serve
+from cli.context import GlobalFlags
+from cli.output import print_error
+from services.errors import VitrineError
+
+AS_JSON = "vitrine.as_json"
+ORDER = ("demo", "category", "index", "search", "images", "encoder", "serve", "doctor")
+"""Commands as --help lists them: the way a newcomer goes."""
+
+
+class VitrineGroup(TyperGroup):
+    """The top of the command tree: here every error becomes one sentence and an exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(ORDER)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VitrineError as error:
+            if _debugging():
+                raise
+            print_error(error.code, error.message, error.details, as_json=ctx.meta[AS_JSON])
+        except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError, EOFError):
+            raise  # Typer's own: usage, exit codes, Ctrl-C and closed pipes
+        except Exception as error:
+            if _debugging():
+                raise
+            message = f"Unexpected {type(error).__name__}: {error}. VITRINE_DEBUG=1 shows where; please report it."
+            print_error("internal", message, {"type": type(error).__name__}, as_json=ctx.meta[AS_JSON])
+        raise typer.Exit(1)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"vitrine {version('vitrine')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=VitrineGroup,
+    name="vitrine",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images were refused, 130 interrupted (Ctrl-C).",
+)
+app.add_typer(category.app, name="category")
+app.add_typer(index.app, name="index")
+app.command("search", epilog=search.EXAMPLES)(search.search)
+app.add_typer(images.app, name="images")
+app.add_typer(encoder.app, name="encoder")
+app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Entry point of the ``vitrine`` command."""
+    app()
+
+
+@app.callback()
+def _top(
+    ctx: typer.Context,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FOLDER", help="Data folder; before VITRINE_DATA. [default: vitrine-data]")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Index image collections and search them by picture, text, tag and score."""
+    ctx.obj = GlobalFlags(data)
+
+
+def _debugging() -> bool:
+    return os.environ.get("VITRINE_DEBUG", "") not in ("", "0")

@@ -1,0 +1,79 @@
+"""What commands print: results on stdout, as JSON or tables; notes, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import typer
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """A table on a terminal; tab-separated lines under a heading elsewhere. ``right`` names columns set flush right."""
+    lines = [[_cell(value) for value in row] for row in rows]
+    if not sys.stdout.isatty():
+        typer.echo("\n".join("\t".join(line) for line in [list(columns), *lines]))
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in columns:
+        fixed = name in (*right, "id", "#")
+        table.add_column(
+            name, justify="right" if name in right else "left", no_wrap=fixed, overflow="fold" if fixed else "ellipsis"
+        )
+    for line in lines:
+        table.add_row(*(cell.replace("[", r"\[") for cell in line))
+    Console().print(table)
+
+
+def print_pairs(pairs: Mapping[str, object]) -> None:
+    """One ``name: value`` a line, aligned."""
+    width = max(map(len, pairs), default=0) + 1
+    for name, value in pairs.items():
+        typer.echo(f"{name + ':':<{width}} {_cell(value)}")
+
+
+def note(text: str) -> None:
+    """A line for the person at the terminal, on stderr."""
+    typer.echo(text, err=True)
+
+
+def print_error(code: str, message: str, details: Mapping[str, object], *, as_json: bool) -> None:
+    """An error's sentence and code on stderr; as JSON on stdout, where the result would have been."""
+    if as_json:
+        print_json({"error": {"code": code, "message": message, "details": dict(details)}})
+    else:
+        typer.secho("Error", fg="red", bold=True, err=True, nl=False)
+        typer.echo(f" ({code}): {message}", err=True)
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """True with ``yes``, or when the person at the terminal agrees; no answer means no."""
+    if yes:
+        return True
+    typer.echo(f"{question} [y/N] ", err=True, nl=False)
+    answer = sys.stdin.readline()  # not typer.confirm: Ctrl-C must stay Ctrl-C, and exit with 130
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    note("Nothing was deleted." if answer else "\nNobody answered, so nothing was deleted: --yes deletes without asking.")
+    return False
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    return " ".join(str(value).split())

@@ -1,0 +1,259 @@
+"""``vitrine search``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import stores
+from cli.options import (
+    AnyTagOption,
+    CategoryOption,
+    ClassOption,
+    JsonOption,
+    LimitOption,
+    NotTagOption,
+    QualityOption,
+    ScoreOption,
+    TagOption,
+    WhereOption,
+    read_picture,
+    read_vector,
+    to_conditions,
+    to_example,
+    to_order,
+)
+from cli.output import note, print_json, print_table
+from cli.sheets import check_sheet_path, picture_of, query_tile, save_sheet
+
+if TYPE_CHECKING:
+    from services.conditions import Conditions
+    from services.contact_sheet import Tile
+    from services.domain import Hit
+    from services.runtime import Runtime
+    from services.search import SearchOptions, SearchResult
+
+EXAMPLES = (
+    "Examples: vitrine search -c shop --text 'a red striped mug' --sheet mugs.png;  "
+    "vitrine search -c shop --image mug.jpg --tag sale;  "
+    "vitrine search -c shop --score striped=0.5..1 --order-by scores.striped:desc"
+)
+_QUERY = "Search with one of (none: list)"
+_SHAPE = "Results"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is searched with: at most one kind; none of them means a listing."""
+
+    text: str | None
+    image: Path | None
+    id: str | None
+    vector: Path | None
+    like: tuple[str, ...]
+    unlike: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """text, image, id, vector, examples or listing. Wrong usage if it is more than one."""
+        named = {"text": self.text, "image": self.image, "id": self.id, "vector": self.vector, "examples": self.like or None}
+        given = [kind for kind, value in named.items() if value is not None]
+        if len(given) > 1:
+            raise typer.BadParameter("give only one of --text, --image, --id, --vector and --like.")
+        if self.unlike and given != ["examples"]:
+            raise typer.BadParameter("--unlike needs --like.")
+        return given[0] if given else "listing"
+
+
+def search(
+    ctx: typer.Context,
+    category: CategoryOption,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="WORDS", help="Words (a CLIP-family encoder).", rich_help_panel=_QUERY)
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="A picture; - reads stdin.", rich_help_panel=_QUERY)
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="An image of the category, left out itself.", rich_help_panel=_QUERY)
+    ] = None,
+    vector: Annotated[
+        Path | None, typer.Option("--vector", metavar="FILE", help="A JSON list or .npy file.", rich_help_panel=_QUERY)
+    ] = None,
+    like: Annotated[
+        list[str] | None, typer.Option("--like", metavar="ID|FILE", help="Like these; again: more.", rich_help_panel=_QUERY)
+    ] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option("--unlike", metavar="ID|FILE", help="And unlike these.", rich_help_panel=_QUERY)
+    ] = None,
+    using: Annotated[
+        list[str] | None,
+        typer.Option("--using", metavar="ENCODER", rich_help_panel=_QUERY,
+                     help="The encoder's vector; the category's first if not given. Twice with --id: both, fused."),
+    ] = None,
+    tag: TagOption = None,
+    any_tag: AnyTagOption = None,
+    not_tag: NotTagOption = None,
+    class_: ClassOption = None,
+    score: ScoreOption = None,
+    quality: QualityOption = None,
+    where: WhereOption = None,
+    limit: LimitOption = 10,
+    offset: Annotated[int, typer.Option("--offset", min=0, help="Skip so many hits.", rich_help_panel=_SHAPE)] = 0,
+    min_similarity: Annotated[
+        float | None, typer.Option("--min-similarity", min=-1, max=1, help="Only hits so similar.", rich_help_panel=_SHAPE)
+    ] = None,
+    diversity: Annotated[
+        float | None, typer.Option("--diversity", min=0, max=1, help="0: the most similar; towards 1: fewer look-alikes.",
+                                   rich_help_panel=_SHAPE)
+    ] = None,
+    order_by: Annotated[
+        str | None, typer.Option("--order-by", metavar="FIELD[:desc]", help="Listing: by a number or date, such as "
+                                 "quality:desc.", rich_help_panel=_SHAPE)
+    ] = None,
+    random: Annotated[bool, typer.Option("--random", help="Listing: a random sample.", rich_help_panel=_SHAPE)] = False,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="Listing: the next page.", rich_help_panel=_SHAPE)] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="FILE.png", help="Draw the hits as a contact sheet.", rich_help_panel=_SHAPE)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Search a category by picture, text, id, vector or examples; without any of them list it."""
+    question = Question(text, image, id, vector, tuple(like or ()), tuple(unlike or ()))
+    names = tuple(using or ())
+    _check_usage(question, names, order_by=order_by, random=random, cursor=cursor, offset=offset)
+    if sheet is not None:
+        check_sheet_path(sheet)
+    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    with stores(ctx) as runtime:
+        if question.kind == "listing":
+            answer, hits = _listing(runtime, category, conditions, limit, order_by=order_by, random=random, cursor=cursor)
+            queries: list[Tile] = []
+        else:
+            from services.search import SearchOptions
+
+            options = SearchOptions(names[0] if names else None, conditions, limit, offset, min_similarity, diversity)
+            result, queries = _ask(runtime, category, question, names, options, draw=sheet is not None)
+            answer, hits = _result_json(category, question.kind, result), list(result.hits)
+        if sheet is not None:
+            save_sheet(runtime, sheet, queries, hits, title=_title(category, question))
+            answer["sheet"] = str(sheet)
+    if as_json:
+        print_json(answer)
+        return
+    print_hits(hits)
+    _notes(answer, len(hits))
+
+
+def print_hits(hits: Sequence[Hit]) -> None:
+    """A line for each hit."""
+    rows = [
+        (number, hit.similarity, hit.id, hit.payload.get("class"), hit.payload.get("tags", ()), hit.payload.get("filename"))
+        for number, hit in enumerate(hits, 1)
+    ]
+    print_table(("#", "similarity", "id", "class", "tags", "filename"), rows, right=("#", "similarity"))
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """A hit as ``--json`` prints it."""
+    return {"id": hit.id, "similarity": hit.similarity, "payload": hit.payload}
+
+
+def _check_usage(
+    question: Question, using: tuple[str, ...], *, order_by: str | None, random: bool, cursor: str | None, offset: int
+) -> None:
+    kind = question.kind
+    if kind != "listing" and (order_by or random or cursor):
+        raise typer.BadParameter("--order-by, --random and --cursor are for listings: leave out the query.")
+    if kind == "listing" and offset:
+        raise typer.BadParameter("a listing goes on by --cursor, not --offset.")
+    if random and (order_by or cursor):
+        raise typer.BadParameter("--random takes neither --order-by nor --cursor.")
+    if len(using) > 1 and kind != "id":
+        raise typer.BadParameter("several --using are fused for --id only.")
+
+
+def _listing(
+    runtime: Runtime, category: str, conditions: Conditions, limit: int, *, order_by: str | None, random: bool, cursor: str | None
+) -> tuple[dict[str, Any], list[Hit]]:
+    if random:
+        hits, following = runtime.searcher.random(category, conditions, limit=limit), None
+    else:
+        order = to_order(order_by) if order_by else None
+        page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
+        hits, following = list(page.hits), page.cursor
+    answer = {"category": category, "kind": "random" if random else "listing", "hits": [hit_json(hit) for hit in hits]}
+    return {**answer, "cursor": following}, hits
+
+
+def _ask(
+    runtime: Runtime, category: str, question: Question, using: tuple[str, ...], options: SearchOptions, *, draw: bool
+) -> tuple[SearchResult, list[Tile]]:
+    """The answer, and the pictures that were searched with where a sheet shall show them."""
+    searcher = runtime.searcher
+    if question.text is not None:
+        return searcher.by_text(category, question.text, options), []
+    if question.vector is not None:
+        return searcher.by_vector(category, read_vector(question.vector), options), []
+    if question.image is not None:
+        data = read_picture(question.image)
+        return searcher.by_image(category, data, options), [query_tile(data, question.image.name)]
+    if question.id is not None:
+        fused = len(using) > 1
+        result = (
+            searcher.by_fusion(category, question.id, using, options) if fused else searcher.by_id(category, question.id, options)
+        )
+        return result, _example_tiles(runtime, category, [question.id], [question.id], "query") if draw else []
+    likes, unlikes = [to_example(text) for text in question.like], [to_example(text) for text in question.unlike]
+    result = searcher.by_examples(category, likes, unlikes, options)
+    tiles = []
+    if draw:
+        tiles = _example_tiles(runtime, category, question.like, likes, "like")
+        tiles += _example_tiles(runtime, category, question.unlike, unlikes, "unlike")
+    return result, tiles
+
+
+def _example_tiles(
+    runtime: Runtime, category: str, names: Sequence[str], examples: Sequence[str | bytes], role: str
+) -> list[Tile]:
+    tiles = []
+    for name, example in zip(names, examples, strict=True):
+        if isinstance(example, bytes):
+            tiles.append(query_tile(example, Path(name).name, role))
+        else:
+            hit = runtime.searcher.image(category, example)
+            tiles.append(query_tile(picture_of(runtime, hit), str(hit.payload.get("filename", example)), role))
+    return tiles
+
+
+def _result_json(category: str, kind: str, result: SearchResult) -> dict[str, Any]:
+    return {
+        "category": category,
+        "kind": kind,
+        "using": result.encoder.name,
+        "hits": [hit_json(hit) for hit in result.hits],
+        "encode_ms": result.encode_ms,
+        "search_ms": result.search_ms,
+    }
+
+
+def _title(category: str, question: Question) -> str:
+    if question.text is not None:
+        return f"“{question.text}” in {category}"
+    return category if question.kind == "listing" else f"By {question.kind} in {category}"
+
+
+def _notes(answer: Mapping[str, Any], hits: int) -> None:
+    if "using" in answer:
+        took = f"encoding {answer['encode_ms']:.0f} ms, search {answer['search_ms']:.1f} ms"
+        note(f"{hits} hits by {answer['using']}: {took}.")
+    else:
+        note(f"{hits} images.")
+    if answer.get("cursor"):
+        note(f"More: --cursor {answer['cursor']}")
+    if "sheet" in answer:
+        note(f"Contact sheet: {answer['sheet']}")

@@ -1,0 +1,68 @@
+"""Search results as a contact sheet in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.errors import BadRequest, NotFound
+
+if TYPE_CHECKING:
+    from services.contact_sheet import Tile
+    from services.domain import Hit
+    from services.runtime import Runtime
+
+FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+TILE_SIZE = 220
+
+
+def save_sheet(runtime: Runtime, path: Path, queries: Sequence[Tile], hits: Sequence[Hit], *, title: str) -> None:
+    """Write the query pictures, highlighted, and then the hits. ``BadRequest`` for another file ending or too many hits."""
+    from services.contact_sheet import contact_sheet
+
+    check_sheet_path(path)
+    tiles = [*queries, *(hit_tile(runtime, hit) for hit in hits)]
+    columns = 5 if len(tiles) <= 30 else 10
+    try:
+        sheet = contact_sheet(tiles, columns=columns, tile_size=TILE_SIZE, title=title)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+    except OSError as error:
+        raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def check_sheet_path(path: Path) -> None:
+    """``BadRequest`` unless the file's ending names a format that sheets are written in."""
+    if path.suffix.lower() not in FORMATS:
+        raise BadRequest(f"{path} cannot be a sheet: let its name end in {', '.join(FORMATS)}.")
+
+
+def hit_tile(runtime: Runtime, hit: Hit) -> Tile:
+    """A hit with its similarity, class and tags."""
+    from services.contact_sheet import Tile
+
+    first = "" if hit.similarity is None else f"{hit.similarity:.3f}  "
+    name = str(hit.payload.get("class") or hit.payload.get("filename") or "")
+    return Tile(picture_of(runtime, hit), (first + name, ", ".join(hit.payload.get("tags", ()))))
+
+
+def query_tile(picture: bytes | None, name: str, role: str = "query") -> Tile:
+    """What was searched with."""
+    from services.contact_sheet import Tile
+
+    return Tile(picture, (role, name), highlighted=True)
+
+
+def picture_of(runtime: Runtime, hit: Hit) -> bytes | None:
+    """A small version of the hit's picture; None where its object is gone or does not decode."""
+    from services.errors import ImageRefused
+    from services.images import thumbnail
+
+    try:
+        data = runtime.objects.get(hit.payload["object_key"])
+        return thumbnail(data, 2 * TILE_SIZE, limits=runtime.limits, budget=runtime.budget)[0]
+    except (NotFound, ImageRefused, KeyError):
+        return None

@@ -1,0 +1,126 @@
+"""The payload that indexing writes, and what a second look at the same image adds to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from indexer.records import ImageRecord
+from services.catalog import Category
+from services.domain import Payload
+from services.errors import BadRequest, ImageRefused, VitrineError
+from services.images import object_key
+from services.payload import clean_name, clean_tags, unite_tags
+from services.vector_store.base import check_vectors
+
+SCORED_BY = "manifest"
+MAX_TEXT = 10_000
+_INT64 = 2**63
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What decoding found of one file."""
+
+    sha256: str
+    phash: str
+    media_type: str
+    extension: str
+    width: int
+    height: int
+    size: int
+
+
+def check_record(record: ImageRecord, category: Category) -> Payload:
+    """The payload fields that people gave, cleaned. ``ImageRefused`` as ``bad_row`` or ``bad_vector``."""
+    try:
+        said = _said(record)
+    except BadRequest as error:
+        raise ImageRefused("bad_row", error.message) from error
+    except ValueError as error:
+        raise ImageRefused("bad_row", f"{error}.") from error
+    try:
+        for using, vector in record.vectors.items():
+            check_vectors(category.schema, using, np.asarray(vector)[None])
+    except VitrineError as error:
+        raise ImageRefused("bad_vector", error.message) from error
+    return said
+
+
+def new_payload(category: str, record: ImageRecord, said: Payload, facts: FileFacts, now: str) -> Payload:
+    """The whole payload of an image that was not there. ``now`` is RFC 3339 in UTC."""
+    return {
+        "sha256": facts.sha256,
+        "phash": facts.phash,
+        "object_key": object_key(category, facts.sha256, facts.extension),
+        "source": record.source,
+        "filename": record.filename,
+        "media_type": facts.media_type,
+        "width": facts.width,
+        "height": facts.height,
+        "bytes": facts.size,
+        "created_at": record.created_at or now,
+        "indexed_at": now,
+        **said,
+    }
+
+
+def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False) -> Payload:
+    """The fields to set on an image that is there: tags are united, the rest fills gaps only, since users may have edited it.
+
+    With ``overwrite`` what is said now wins. Objects come back whole, old keys and new.
+
+    >>> additions({"tags": ["red"], "class": "mug"}, {"tags": ["red", "new"], "class": "cup", "caption": "A cup"})
+    {'tags': ['red', 'new'], 'caption': 'A cup'}
+    """
+    first, second = (old, said) if overwrite else (said, old)
+    merged: Payload = {"tags": unite_tags(old.get("tags", ()), said["tags"])}
+    for field, value in said.items():
+        if isinstance(value, dict):
+            merged[field] = {**first.get(field, {}), **second.get(field, {})}
+        elif field != "tags":
+            merged[field] = second.get(field, value)
+    return {field: value for field, value in merged.items() if value != old.get(field, [] if field == "tags" else None)}
+
+
+def _said(record: ImageRecord) -> Payload:
+    said: Payload = {"tags": clean_tags(record.tags)}
+    for field, text in (("class", record.class_), ("caption", record.caption)):
+        if text and text.strip():
+            said[field] = _value(field, text.strip())
+    if record.quality is not None:
+        said["quality"] = _unit("quality", record.quality)
+    if record.scores:
+        said["scores"] = {clean_name(tag): _unit(f"scores.{tag}", score) for tag, score in record.scores.items()}
+        said["scored_by"] = dict.fromkeys(said["scores"], SCORED_BY)
+    metadata = {clean_name(name): _value(name, value) for name, value in record.metadata.items() if value is not None}
+    if metadata:
+        said["metadata"] = metadata
+    return said
+
+
+def _unit(name: str, value: float) -> float:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} is a number in 0..1, not {value}")
+    return float(value)
+
+
+def _value(name: str, value: Any) -> Any:
+    """A value as it may be stored: text, whole or finite number, truth, or a list of them."""
+    if isinstance(value, list | tuple):
+        return [_value(name, item) for item in value]
+    if isinstance(value, str):
+        if len(value) > MAX_TEXT:
+            raise ValueError(f"{name} has more than {MAX_TEXT} characters")
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, no finite number")
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        raise ValueError(f"{name} is beyond 64 bits")
+    if not isinstance(value, bool | int | float):
+        raise ValueError(f"{name} takes text, numbers, booleans or lists of them")
+    return value

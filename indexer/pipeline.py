@@ -1,0 +1,394 @@
+"""Indexing: images of any source into a category, as one visible loop.
+
+Identity is content: the point id derives from the SHA-256 of the bytes. The order of writing is object, point, acknowledgement:
+a kill at any moment leaves at most objects without points, and the next run of the same source completes the work.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+
+from indexer.payloads import FileFacts, additions, check_record, new_payload
+from indexer.progress import Progress
+from indexer.records import ImageRecord, Refusal, Source
+from indexer.report import IndexReport, ItemOutcome, Outcome, StageClock
+from indexer.workers import in_batches, in_order
+from services.catalog import Category
+from services.domain import Embedding, IndexKind, Payload, Point
+from services.encoders.batching import BatchedEncoder, Prepared
+from services.errors import ImageRefused, NotFound, VitrineError
+from services.images import content_hash, open_image, point_id
+from services.payload import index_kinds
+from services.runtime import Runtime
+
+ADOPTED = "adopted"
+"""Revision of an encoder that exists only by its vectors, taken over from another system: it cannot encode anything."""
+STAGES = ("read", "look up", "decode", "encode", "put", "upsert")
+MAX_BATCH_BYTES = 64_000_000
+"""A batch of large files ends early: some six batches are under way at a time, each holding its files' bytes."""
+_READERS, _PUTTERS = 4, 8
+_READ_AHEAD = 16
+
+
+def index_images(
+    records: Iterable[ImageRecord],
+    runtime: Runtime,
+    category: str,
+    *,
+    batch_size: int = 32,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+    on_outcome: Callable[[ItemOutcome], None] | None = None,
+) -> IndexReport:
+    """Index images into a category; outcomes come in the order of the records, each once what it says is durable.
+
+    The same bytes again cost a read and a look-up: tags are united, what users set is kept (unless ``overwrite``), a named vector
+    or an object that is missing is made again. One image's errors are its outcome. ``stop`` or Ctrl-C ends the run once the
+    batch under way is written.
+
+    Raises before anything is read: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``. Errors after that end the
+    run with a ``failed`` report, which still counts what was done. ``on_outcome`` and ``progress`` are called on another thread.
+    """
+    cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
+    encoders = _encoders(runtime, cat)
+    with ExitStack() as threads:
+        pool = _Pools.open(threads, runtime.settings.threads)
+        stop = stop or threading.Event()
+        run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, pool.putters)
+        try:
+            if progress:
+                progress.start(records.total if isinstance(records, Source) else None)
+            read = in_order(pool.readers, run.read, run.until_stopped(records), _READ_AHEAD)
+            looked_up = in_order(pool.finder, run.look_up, in_batches(read, batch_size, MAX_BATCH_BYTES), 2)
+            decoded = in_order(pool.decoders, run.decode, (item for batch in looked_up for item in batch), batch_size)
+            encoded = in_order(pool.encoder, run.encode, in_batches(decoded, batch_size, MAX_BATCH_BYTES), 2)
+            for _ in in_order(pool.writer, run.write, encoded, 2):
+                report.seconds = time.perf_counter() - started
+        except KeyboardInterrupt:
+            report.interrupted = True
+        except VitrineError as error:
+            report.error = error
+        finally:
+            run.halted.set()
+    run.finish()
+    report.seconds = time.perf_counter() - started
+    if progress:
+        progress.finish(report)
+    return report
+
+
+@dataclass(eq=False)
+class _Item:
+    """One image on its way. ``refusal``, ``skipped`` or neither; ``facts`` once decoded; ``twin`` has the same bytes, earlier."""
+
+    record: ImageRecord
+    data: bytes = b""
+    id: str = ""
+    said: Payload = field(default_factory=dict)
+    refusal: Refusal | None = None
+    skipped: bool = False
+    known: bool = False
+    twin: _Item | None = None
+    needs: tuple[str, ...] = ()
+    facts: FileFacts | None = None
+    prepared: dict[str, Prepared] = field(default_factory=dict)
+    vectors: dict[str, Embedding] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def going(self) -> bool:
+        return self.refusal is None and not self.skipped
+
+    def refuse(self, error: ImageRefused) -> None:
+        self.refusal = Refusal(error.reason, error.message)
+        self.data = b""
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """The threads of a run. Those that wait (disk, network, engine) are apart from those that compute."""
+
+    readers: Executor
+    finder: Executor
+    decoders: Executor
+    encoder: Executor
+    putters: Executor
+    writer: Executor
+
+    @classmethod
+    def open(cls, stack: ExitStack, threads: int) -> _Pools:
+        """They close in the reverse order, the writer first: what it has begun it finishes, the rest is dropped."""
+        sizes = {"readers": _READERS, "finder": 1, "decoders": threads or os.cpu_count() or 1, "encoder": 1, "putters": _PUTTERS}
+        pools = {name: ThreadPoolExecutor(size, f"index-{name}") for name, size in (sizes | {"writer": 1}).items()}
+        for pool in pools.values():
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        return cls(**pools)
+
+
+@dataclass(eq=False)
+class _Run:
+    """The five calls that an image passes through, and what they share."""
+
+    runtime: Runtime
+    category: Category
+    records: Iterable[ImageRecord]
+    report: IndexReport
+    overwrite: bool
+    stop: threading.Event
+    on_outcome: Callable[[ItemOutcome], None] | None
+    progress: Progress | None
+    encoders: dict[str, BatchedEncoder]
+    putters: Executor
+    halted: threading.Event = field(default_factory=threading.Event)
+    clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
+    under_way: dict[str, _Item] = field(default_factory=dict)
+
+    @property
+    def target(self) -> int:
+        """Longest side in pixels that any of the encoders looks at."""
+        return max((encoder.spec.preprocessing.target for encoder in self.encoders.values()), default=1)
+
+    def until_stopped(self, records: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+        for record in records:
+            if self.stop.is_set():
+                self.report.interrupted = True
+                return
+            yield record
+
+    # The five calls ------------------------------------------------------------------------------------------------------
+
+    def read(self, record: ImageRecord) -> _Item:
+        """The file's bytes and identity."""
+        item = _Item(record, refusal=record.refusal)
+        if item.refusal:
+            return item
+        with self.clock.measure("read"):
+            try:
+                item.said = check_record(record, self.category)
+                item.data = record.read()
+                item.id = point_id(content_hash(item.data))
+            except ImageRefused as error:
+                item.refuse(error)
+            except NotFound as error:
+                item.refuse(ImageRefused("image_missing", error.message))
+            except OSError as error:
+                item.refuse(ImageRefused("unreadable_file", f"The file cannot be read: {error.strerror or error}."))
+        return item
+
+    def look_up(self, batch: list[_Item]) -> list[_Item]:
+        """Which images are there already, and which named vectors each lacks."""
+        going = [item for item in batch if item.going]
+        names = tuple(spec.name for spec in self.category.encoders)
+        with self.clock.measure("look up"):
+            ids = [item.id for item in going]
+            hits = self.runtime.vectors.retrieve(self.category.name, ids, with_payload=False, with_vectors=names)
+        for item, hit in zip(going, hits, strict=True):
+            item.twin = self.under_way.setdefault(item.id, item)
+            item.twin = None if item.twin is item else item.twin
+            item.known = hit is not None
+            has = hit.vectors if hit else {}
+            item.vectors = {name: vector for name, vector in item.record.vectors.items() if name not in has}
+            item.needs = tuple(name for name in self.encoders if name not in has and name not in item.vectors)
+            if not (item.known or item.needs or item.vectors):
+                item.refuse(ImageRefused("bad_vector", "No encoder of the category can be loaded, and it brings no vector."))
+        return batch
+
+    def decode(self, item: _Item) -> _Item:
+        """Pixels ready for each encoder that is to see them, and the facts of the file; nothing for an image that is complete."""
+        if item.going and item.twin is None and (item.needs or not item.known) and not self._ending():
+            with self.clock.measure("decode"):
+                self._decode(item)
+        return item
+
+    def encode(self, batch: list[_Item]) -> list[_Item]:
+        """The vectors that are lacking."""
+        if self._ending():
+            self.report.interrupted |= self.stop.is_set()
+            for item in batch:
+                item.skipped = True
+            return batch
+        with self.clock.measure("encode"):
+            for name, encoder in self.encoders.items():
+                self._encode(name, encoder, [item for item in batch if name in item.prepared])
+        return batch
+
+    def write(self, batch: list[_Item]) -> None:
+        """Objects, then points, then the outcomes."""
+        if self.halted.is_set():
+            return
+        with self.runtime.catalog.writing(self.category.name):  # what is read here must still be so when it is written back
+            outcomes = self._write([item for item in batch if item.going and not self._follows_twin(item)])
+        for item in batch:
+            if self.under_way.get(item.id) is item:
+                del self.under_way[item.id]
+            if not item.skipped:
+                self._count(item, outcomes.get(id(item), "known"))
+        if self.progress:
+            self.progress.update(self.report)
+
+    # How -----------------------------------------------------------------------------------------------------------------
+
+    def _decode(self, item: _Item) -> None:
+        try:
+            opened = open_image(item.data, target=self.target, limits=self.runtime.limits, budget=self.runtime.budget)
+        except ImageRefused as error:
+            item.refuse(error)
+            return
+        item.facts = FileFacts(
+            opened.sha256, opened.phash, opened.media_type, opened.extension, opened.width, opened.height, opened.size
+        )
+        item.prepared = {name: self.encoders[name].prepare(opened.image) for name in item.needs}
+
+    def _encode(self, name: str, encoder: BatchedEncoder, items: list[_Item]) -> None:
+        rows = encoder.encode_prepared([item.prepared.pop(name) for item in items])
+        for item, row in zip(items, rows, strict=True):
+            if np.isfinite(row).all():
+                item.vectors[name] = row
+            else:
+                item.refuse(ImageRefused("bad_vector", f"The encoder {name} gave no finite vector for it."))
+
+    def _write(self, items: list[_Item]) -> dict[int, Outcome]:
+        """Write a batch and tell what became of each item, by its ``id()``."""
+        stored = self._stored(items)
+        made = {item.id for item in items if item.facts and not item.known}
+        self._complete([item for item in items if item.id not in stored and item.id not in made])
+        plan = _Plan(self.category.name, stored, self.overwrite)
+        outcomes: dict[int, Outcome] = {id(item): plan.add(item) for item in items if item.going}
+        with self.clock.measure("put"):
+            restored = self.putters.map(lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts())
+            outcomes |= {id(item): "updated" for item, again in zip(plan.firsts(), restored, strict=True) if again}
+        with self.clock.measure("upsert"):
+            self._apply(plan)
+        return outcomes
+
+    def _stored(self, items: list[_Item]) -> dict[str, Payload]:
+        with self.clock.measure("look up"):
+            ids = list(dict.fromkeys(item.id for item in items))
+            hits = self.runtime.vectors.retrieve(self.category.name, ids)
+        return {hit.id: hit.payload for hit in hits if hit is not None}
+
+    def _complete(self, items: list[_Item]) -> None:
+        """Images that were there when they were looked up and have been deleted since: made now, like any new one."""
+        for item in items:
+            item.needs = tuple(name for name in self.encoders if name not in item.record.vectors)
+            item.vectors = dict(item.record.vectors)
+            self._decode(item)
+        for name, encoder in self.encoders.items():
+            self._encode(name, encoder, [item for item in items if name in item.prepared])
+
+    def _put(self, item: _Item, payload: Payload, there: bool) -> bool:
+        """Store the file; of an image that is there already only if it was lost, and then True."""
+        key = payload["object_key"]
+        if there and self.runtime.objects.stat(key) is not None:
+            return False
+        self.runtime.objects.put(key, item.data, media_type=payload["media_type"])
+        return there
+
+    def _apply(self, plan: _Plan) -> None:
+        vectors, name = self.runtime.vectors, self.category.name
+        self.runtime.catalog.ensure_indexes(name, self._indexes(plan))
+        if plan.points:
+            vectors.upsert(name, [Point(id, plan.vectors[id], plan.payloads[id]) for id in plan.points])
+        for using, rows in plan.missing().items():
+            vectors.update_vectors(name, list(rows), using, np.stack(list(rows.values())))
+        if plan.changes:
+            vectors.set_payload(name, plan.changes)
+
+    def _indexes(self, plan: _Plan) -> dict[str, IndexKind]:
+        """Indexes of the batch's fields; the source knows its columns as a whole, a batch may be of whole numbers by chance."""
+        asked: dict[str, IndexKind] = {}
+        for payload in (*(plan.payloads[id] for id in plan.points), *plan.changes.values()):
+            asked |= {field: kind for field, kind in index_kinds(payload).items() if field not in asked}
+        known = self.records.indexes if isinstance(self.records, Source) else {}
+        return {field: known.get(field, kind) for field, kind in asked.items()}
+
+    def _follows_twin(self, item: _Item) -> bool:
+        """Whether an image shares the end of the one with the same bytes before it, because that one was refused or skipped."""
+        if item.twin and not item.twin.going:
+            item.refusal, item.skipped = item.twin.refusal, item.twin.skipped
+        return not item.going
+
+    def _count(self, item: _Item, outcome: Outcome) -> None:
+        name = item.record.filename
+        if item.refusal:
+            told = ItemOutcome(name, "refused", reason=item.refusal.reason, message=item.refusal.message)
+        else:
+            told = ItemOutcome(name, outcome, item.id)
+        self.report.count(told)
+        if self.on_outcome:
+            self.on_outcome(told)
+
+    def _ending(self) -> bool:
+        return self.stop.is_set() or self.halted.is_set()
+
+    def finish(self) -> None:
+        """Count the category, and gather what the report tells besides outcomes."""
+        self.report.stages = self.clock.seconds
+        self.report.notes = self.records.notes() if isinstance(self.records, Source) else []
+        try:
+            self.report.images = self.runtime.vectors.count(self.category.name)
+            self.runtime.catalog.set_images(self.category.name, self.report.images)
+        except VitrineError as error:
+            self.report.error = self.report.error or error
+
+
+class _Plan:
+    """What a batch changes: whole new points, and for those that are there new fields and vectors."""
+
+    def __init__(self, category: str, stored: dict[str, Payload], overwrite: bool) -> None:
+        self.payloads = dict(stored)
+        self.points: list[str] = []
+        self.vectors: dict[str, dict[str, Embedding]] = {}
+        self.changes: dict[str, Payload] = {}
+        self._category = category
+        self._overwrite = overwrite
+        self._firsts: dict[str, _Item] = {}
+        self._now = datetime.now(UTC).isoformat(timespec="milliseconds")
+
+    def add(self, item: _Item) -> Outcome:
+        """Take one image in; the second of the same bytes finds the first."""
+        self._firsts.setdefault(item.id, item)
+        old = self.payloads.get(item.id)
+        if old is None and item.facts is not None:
+            self.payloads[item.id] = new_payload(self._category, item.record, item.said, item.facts, self._now)
+            self.points.append(item.id)
+            self.vectors[item.id] = item.vectors
+            return "added"
+        assert old is not None  # _complete decoded it, or it was refused
+        changes = additions(old, item.said, overwrite=self._overwrite)
+        self.payloads[item.id] = {**old, **changes}
+        self.vectors.setdefault(item.id, {}).update(item.vectors)
+        if changes and item.id not in self.points:
+            self.changes[item.id] = {**self.changes.get(item.id, {}), **changes}
+        return "updated" if item.vectors or (changes and item.id not in self.points) else "known"
+
+    def firsts(self) -> list[_Item]:
+        """One item for each image, with its bytes."""
+        return list(self._firsts.values())
+
+    def missing(self) -> dict[str, dict[str, Embedding]]:
+        """Vectors to set on points that are there: by named vector, then id."""
+        rows: dict[str, dict[str, Embedding]] = {}
+        for id, vectors in self.vectors.items():
+            for using, vector in vectors.items():
+                if id not in self.points:
+                    rows.setdefault(using, {})[id] = vector
+        return rows
+
+
+def _encoders(runtime: Runtime, category: Category) -> dict[str, BatchedEncoder]:
+    """The encoders that can be loaded, checked against the manifest, by named vector."""
+    return {spec.name: runtime.encoders.for_category(spec) for spec in category.encoders if spec.revision != ADOPTED}

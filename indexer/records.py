@@ -1,0 +1,69 @@
+"""What a source says of one image before anything is read, and what a source is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.domain import Embedding, IndexKind
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an image is not indexed: ``reason`` is one of ``services.errors.REFUSALS``."""
+
+    reason: str
+    message: str
+
+
+def no_bytes() -> bytes:
+    """The ``read`` of a record that is refused already."""
+    return b""
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image that a source offers.
+
+    ``source`` names where it came from (a folder's or file's own name, never a path on the server); ``filename`` is its relative
+    POSIX path or member name, shown and never opened. ``read`` gives the bytes; it may raise ``OSError`` or ``ImageRefused`` and
+    may run on another thread. ``scores`` and ``quality`` are in 0..1, ``created_at`` is RFC 3339 in UTC. ``vectors`` are adopted
+    as they are (unit length), by named vector. ``refusal``: the source knows already that the image cannot be indexed.
+    """
+
+    source: str
+    filename: str
+    read: Callable[[], bytes] = no_bytes
+    tags: tuple[str, ...] = ()
+    class_: str | None = None
+    caption: str | None = None
+    quality: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    created_at: str | None = None
+    vectors: Mapping[str, Embedding] = field(default_factory=dict)
+    refusal: Refusal | None = None
+
+
+class Source(ABC):
+    """Images to be indexed, in a stable order. Read lazily: nothing is opened before it is asked for.
+
+    ``indexes`` are the payload indexes that its columns ask for, known for the whole source before its first record.
+    """
+
+    name: str
+    indexes: Mapping[str, IndexKind]
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[ImageRecord]: ...
+
+    @property
+    def total(self) -> int | None:
+        """How many records there will be, where that is cheaply known. Files without an image extension are not counted."""
+        return None
+
+    def notes(self) -> list[str]:
+        """What a user should know after the last record, such as how many files were no pictures."""
+        return []

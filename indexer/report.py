@@ -1,0 +1,166 @@
+"""What an indexing run did: outcomes, counts, examples, times and the exit code."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import orjson
+
+from services.errors import VitrineError
+
+Outcome = Literal["added", "known", "updated", "refused"]
+Status = Literal["complete", "refused", "interrupted", "failed"]
+MAX_REFUSALS = 10_000
+"""So many refusals are kept in memory; ``RefusedFile`` keeps all."""
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class ItemOutcome:
+    """What became of one file. ``id`` is there unless it was refused; ``reason`` (of ``REFUSALS``) and ``message`` if it was."""
+
+    filename: str
+    outcome: Outcome
+    id: str | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass
+class IndexReport:
+    """The end of a run, complete or not: only what is durable is counted as added, known or updated.
+
+    ``images``: how many the category holds at the end. ``stages``: seconds of work by stage, summed over threads, which overlap.
+    ``refusals``: the first 10,000 (name, reason, message). ``error``: what ended the run.
+    """
+
+    category: str
+    added: int = 0
+    known: int = 0
+    updated: int = 0
+    refused: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    refusals: list[tuple[str, str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    images: int | None = None
+    seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+    interrupted: bool = False
+    error: VitrineError | None = None
+
+    @property
+    def done(self) -> int:
+        """Images whose outcome is known."""
+        return self.added + self.known + self.updated + self.refused
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+    @property
+    def status(self) -> Status:
+        if self.error:
+            return "failed"
+        if self.interrupted:
+            return "interrupted"
+        return "refused" if self.refused else "complete"
+
+    @property
+    def exit_code(self) -> int:
+        """0 all indexed, 3 some refused, 1 failed, 130 interrupted."""
+        return {"complete": 0, "refused": 3, "failed": 1, "interrupted": 130}[self.status]
+
+    def count(self, outcome: ItemOutcome) -> None:
+        setattr(self, outcome.outcome, getattr(self, outcome.outcome) + 1)
+        if outcome.outcome == "refused":
+            reason = outcome.reason or ""
+            self.reasons[reason] += 1
+            if len(self.refusals) < MAX_REFUSALS:
+                self.refusals.append((outcome.filename, reason, outcome.message or ""))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of all of it."""
+        return {
+            "category": self.category,
+            "status": self.status,
+            "added": self.added,
+            "known": self.known,
+            "updated": self.updated,
+            "refused": self.refused,
+            "reasons": dict(self.reasons),
+            "refusals": [{"filename": name, "reason": why, "message": text} for name, why, text in self.refusals],
+            "images": self.images,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.rate, 1),
+            "stages": {stage: round(seconds, 3) for stage, seconds in self.stages.items()},
+            "notes": self.notes,
+            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+        }
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield (
+            f"{self.added} added, {self.updated} updated, {self.known} known, {self.refused} refused "
+            f"in {self.seconds:.1f} s ({self.rate:.1f} images/s)"
+        )
+        yield from (f"  {count} {reason}" for reason, count in self.reasons.most_common())
+        yield from (f"    {name}: {message}" for name, _, message in self.refusals[:_SHOWN])
+        if self.refused > _SHOWN:
+            yield f"    ... and {self.refused - _SHOWN} more (--refused FILE lists all)"
+        yield from self.notes
+        if self.stages:
+            yield "Work by stage: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.stages.items())
+        if self.images is not None:
+            yield f"{self.category} holds {self.images} images."
+        if self.error:
+            yield f"Ended early ({self.error.code}): {self.error.message} What is counted above is stored; run again to go on."
+        elif self.interrupted:
+            yield "Interrupted. What is counted above is stored; run again to go on."
+
+
+class StageClock:
+    """Seconds of work by stage, from any thread."""
+
+    def __init__(self, stages: tuple[str, ...]) -> None:
+        self.seconds = dict.fromkeys(stages, 0.0)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.seconds[stage] += time.perf_counter() - started
+
+
+class RefusedFile:
+    """Writes every refusal to a JSON-lines file as it comes; an ``on_outcome`` of ``index_images``."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed by __exit__
+
+    def __call__(self, outcome: ItemOutcome) -> None:
+        if outcome.outcome == "refused":
+            row = {"filename": outcome.filename, "reason": outcome.reason, "message": outcome.message}
+            os.write(self._file.fileno(), orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+    def __enter__(self) -> RefusedFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()

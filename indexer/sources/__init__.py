@@ -1,0 +1,97 @@
+"""Where images come from: one function opens any of it as records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from indexer.records import ImageRecord, Source
+from indexer.sources.base import SourceOptions, has_image_extension, read_file, shown_name, utc
+from indexer.sources.joining import JoinedSource
+from indexer.sources.objects import SCHEME, ObjectsSource
+from indexer.sources.tables import is_table
+from services.errors import BadSource
+from services.object_store.base import ObjectStore
+
+__all__ = ["Source", "SourceOptions", "open_source"]
+
+
+def open_source(location: str | Path, *, options: SourceOptions | None = None, objects: ObjectStore | None = None) -> Source:
+    """Open a folder, an archive, a manifest, a single image file, or ``objects:PREFIX`` of the object store.
+
+    Raises ``BadSource`` if there is nothing of the kind, or if a table in it is unusable as a whole.
+    """
+    options = options or SourceOptions()
+    source = _open(str(location), options, objects)
+    if options.metadata is not None:
+        source = JoinedSource(source, options)
+    return LabelledSource(source, options) if options.tags_from_folders or options.class_from == "folder" else source
+
+
+class LabelledSource(Source):
+    """A source whose folders' names become tags and class; see ``SourceOptions``."""
+
+    def __init__(self, source: Source, options: SourceOptions) -> None:
+        self._source = source
+        self._options = options
+        self.name, self.indexes = source.name, source.indexes
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        for record in self._source:
+            yield record if record.refusal else self._label(record)
+
+    @property
+    def total(self) -> int | None:
+        return self._source.total
+
+    def notes(self) -> list[str]:
+        return self._source.notes()
+
+    def _label(self, record: ImageRecord) -> ImageRecord:
+        folders = record.filename.split("/")[:-1]
+        tags = [*record.tags, *folders[: self._options.tags_from_folders]]
+        innermost = folders[-1] if folders and self._options.class_from == "folder" else None
+        return replace(record, tags=tuple(tags), class_=record.class_ or innermost)
+
+
+class SingleSource(Source):
+    """One image file."""
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        self._path = path
+        self._max_bytes = options.max_bytes
+        self.name, self.indexes = "file", {}
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        created = utc(self._path.stat().st_mtime)
+        yield ImageRecord(
+            self.name, shown_name(self._path.name), lambda: read_file(str(self._path), self._max_bytes), created_at=created
+        )
+
+    @property
+    def total(self) -> int | None:
+        return 1
+
+
+def _open(location: str, options: SourceOptions, objects: ObjectStore | None) -> Source:
+    from indexer.sources.archive import ArchiveSource, is_archive_file
+    from indexer.sources.folder import FolderSource
+    from indexer.sources.manifest import ManifestSource
+
+    if location.startswith(SCHEME):
+        if objects is None:
+            raise BadSource(f"{location} needs the object store.")
+        return ObjectsSource(location.removeprefix(SCHEME), options, objects)
+    path = Path(location).expanduser()
+    if path.is_dir():
+        return FolderSource(path, options)
+    if not path.is_file():
+        raise BadSource(f"There is no file or folder {location}. Images come from a folder, archive, manifest or {SCHEME}PREFIX.")
+    if is_table(path.name):
+        return ManifestSource(path, options, objects)
+    if has_image_extension(path.name):
+        return SingleSource(path, options)
+    if is_archive_file(path):
+        return ArchiveSource(path, options)
+    raise BadSource(f"{path.name} is no archive, manifest (.csv, .jsonl, .parquet) or image.")

@@ -1,0 +1,127 @@
+"""What all sources share: their options, which files count as pictures, safe names and reading within a limit."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal
+
+from services.errors import ImageRefused
+from services.image_formats import looks_like, sniff
+
+READABLE = "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm"
+"""Extensions of formats that Vitrine reads."""
+REFUSED = "svg svgz heic heif psd psb pdf ico icns jp2 j2k jxl eps ai exr hdr tga xcf pcx raw cr2 cr3 nef arw dng orf rw2"
+"""Extensions of pictures that it does not: offered all the same, so that the report names them."""
+EXTENSIONS = frozenset(f".{name}" for name in f"{READABLE} {REFUSED}".split())
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
+HEAD = 512
+"""Bytes that ``looks_like_image`` looks at."""
+_PICTURES = ("HEIC", "PSD", "JPEG 2000", "JPEG XL", "OpenEXR")
+"""What services.image_formats calls pictures that it does not read."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How a source is read.
+
+    ``tags_from_folders``: the names of so many folders nearest to the root of the source become tags; with 2,
+    ``shop/red/mugs/1.jpg`` gets ``shop`` and ``red``. ``class_from``: "folder" (the innermost folder's name) or a column.
+    ``path_column``: the column that names the picture, else the first of path, file, file_name, filename, image, key.
+    ``root``: the folder that paths of a manifest are relative to, else its own. ``metadata``: a table that is joined by
+    ``join_on``: the file's name, its stem (name without extension), key (whole relative path or object key) or SHA-256.
+    ``max_bytes``: larger files are refused unread.
+    """
+
+    tags_from_folders: int = 0
+    class_from: str | None = None
+    path_column: str | None = None
+    root: Path | None = None
+    metadata: Path | None = None
+    join_on: Literal["name", "stem", "key", "hash"] = "name"
+    max_bytes: int = 256_000_000
+
+
+def is_hidden(name: str) -> bool:
+    """Dot files and what macOS adds to archives are nobody's pictures."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def has_image_extension(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in EXTENSIONS
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(ARCHIVES)
+
+
+def looks_like_image(head: bytes) -> bool:
+    """Whether a file that begins so is a picture, whatever its name says."""
+    return sniff(head) is not None or looks_like(head) in _PICTURES
+
+
+def shown_name(name: str) -> str:
+    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, valid Unicode."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\\", "/")
+    parts = [part for part in text.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts) or "unnamed"
+
+
+def read_stream(stream: IO[bytes], max_bytes: int, name: str) -> bytes:
+    """All bytes of a stream; ``ImageRefused`` past ``max_bytes``, whatever size was declared."""
+    data = stream.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise too_large(name, max_bytes)
+    return data
+
+
+def read_file(path: str, max_bytes: int) -> bytes:
+    """All bytes of a regular file; ``ImageRefused`` if it is none or has more than ``max_bytes``, ``OSError``."""
+    name = path.rpartition("/")[2]
+    with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+        status = file_status(file)
+        if not stat.S_ISREG(status):
+            raise ImageRefused("unreadable_file", f"{shown_name(name)} is not a regular file.")
+        return read_stream(file, max_bytes, name)
+
+
+def file_status(file: IO[bytes]) -> int:
+    """The mode of an open file."""
+    return os.fstat(file.fileno()).st_mode
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # opening a named pipe would wait for its writer
+
+
+def too_large(name: str, max_bytes: int) -> ImageRefused:
+    return ImageRefused(
+        "file_too_large",
+        f"{shown_name(name)} has more than {max_bytes / 1e6:.0f} MB: raise VITRINE_MAX_IMAGE_MB if it is to be read.",
+    )
+
+
+def utc(seconds: float) -> str:
+    """RFC 3339 in UTC of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+class Passed:
+    """Counts files that were not offered, by extension, for the note at the end."""
+
+    def __init__(self) -> None:
+        self._kinds: Counter[str] = Counter()
+
+    def add(self, name: str) -> None:
+        suffix = PurePosixPath(name).suffix.lower()
+        self._kinds[suffix if len(self._kinds) < 100 else "others"] += 1
+
+    def notes(self) -> list[str]:
+        if not self._kinds:
+            return []
+        kinds = ", ".join(f"{count} {suffix or 'without extension'}" for suffix, count in self._kinds.most_common(8))
+        return [f"{self._kinds.total()} files are no pictures and were not offered: {kinds}."]

@@ -1,0 +1,139 @@
+"""Rows found by key: a table kept on disk beside the source that it describes, so that memory does not grow with it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import orjson
+
+from indexer.records import ImageRecord, Refusal, Source
+from indexer.sources.base import SourceOptions, has_image_extension, shown_name
+from indexer.sources.rows import HASH_COLUMNS, PATH_COLUMNS, Columns
+from indexer.sources.tables import Row, Table, open_table
+from services.errors import BadRequest, BadSource, ImageRefused
+from services.images import content_hash
+
+JoinOn = Literal["name", "stem", "key", "hash"]
+
+
+class RowIndex:
+    """The rows of a table by a text key, in a temporary SQLite file that goes with the process."""
+
+    def __init__(self, table: Table, columns: Columns, on: JoinOn, *, below: str = "") -> None:
+        self._columns = columns
+        self._rows = sqlite3.connect("", check_same_thread=False)
+        self._rows.execute("PRAGMA journal_mode=OFF")
+        self._rows.execute("CREATE TABLE rows (key TEXT PRIMARY KEY, number INT, row BLOB, used INT) WITHOUT ROWID")
+        self.faults = 0
+        try:
+            self._rows.executemany("INSERT INTO rows VALUES (?, ?, ?, 0)", self._keyed(table, on, below))
+        except sqlite3.IntegrityError:
+            raise BadSource(f"{table.path.name} has several rows for one picture (by {on}): keep one of them.") from None
+        self.table = table
+
+    def apply(self, key: str, record: ImageRecord) -> ImageRecord:
+        """The record with what its row says, refused if the row is malformed, as it is if there is none."""
+        found = self._rows.execute("SELECT number, row FROM rows WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            return record
+        self._rows.execute("UPDATE rows SET used = 1 WHERE key = ?", (key,))
+        return described(record, Row(found[0], orjson.loads(found[1])), self._columns, self.table)
+
+    @property
+    def used(self) -> int:
+        """Rows that were asked for."""
+        return int(self._rows.execute("SELECT count(*) FROM rows WHERE used").fetchone()[0])
+
+    def unused(self) -> Iterator[str]:
+        """Keys that were never asked for."""
+        for (key,) in self._rows.execute("SELECT key FROM rows WHERE NOT used ORDER BY number"):
+            yield key
+
+    def _keyed(self, table: Table, on: JoinOn, below: str) -> Iterable[tuple[str, int, bytes]]:
+        for row in table.rows(self._columns.text):
+            value = row.values.get(self._columns.key)
+            if row.fault or value is None or isinstance(value, dict | list):
+                self.faults += 1
+                continue
+            kept = {column: value for column, value in row.values.items() if not isinstance(value, bytes)}
+            yield join_key(below + str(value), on), row.number, orjson.dumps(kept, default=_no_json)
+
+
+class JoinedSource(Source):
+    """A source whose records take what a row of another table says of them. Rows without a picture are left out."""
+
+    def __init__(self, source: Source, options: SourceOptions) -> None:
+        if options.metadata is None:
+            raise BadRequest("There is no table to join: name one.")
+        self._source = source
+        self._on = options.join_on
+        table = open_table(options.metadata)
+        own = SourceOptions(class_from=options.class_from)
+        columns = Columns.of(table, own, keys=HASH_COLUMNS if self._on == "hash" else PATH_COLUMNS)
+        self._index = RowIndex(table, columns, self._on)
+        self.name = source.name
+        self.indexes = {**source.indexes, **columns.indexes}
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        for record in self._source:
+            yield record if record.refusal else self._join(record)
+
+    def _join(self, record: ImageRecord) -> ImageRecord:
+        if self._on != "hash":
+            return self._index.apply(join_key(record.filename, self._on), record)
+        try:
+            return self._index.apply(content_hash(record.read()), record)
+        except (OSError, ImageRefused):
+            return record  # the loop meets the same error and refuses it by name
+
+    @property
+    def total(self) -> int | None:
+        return self._source.total
+
+    def notes(self) -> list[str]:
+        table = self._index.table
+        told = [f"{self._index.used} of {table.count} rows of {table.path.name} met a picture (by {self._on})."]
+        if self._index.faults:
+            told.append(f"{self._index.faults} rows of {table.path.name} are malformed or name no picture.")
+        return [*self._source.notes(), *told]
+
+
+def join_key(name: str, on: JoinOn) -> str:
+    """What a file's name, or a cell, is compared by.
+
+    >>> join_key("red/Mug 1.JPG", "name"), join_key("red/Mug 1.JPG", "stem"), join_key("./red/1.jpg", "key")
+    ('Mug 1.JPG', 'Mug 1', 'red/1.jpg')
+    """
+    if on == "hash":
+        return name.strip().lower()
+    shown = shown_name(name)
+    if on == "key":
+        return shown
+    path = PurePosixPath(shown)
+    # a bare product number such as "1.25" in a table has no extension to lose
+    return path.stem if on == "stem" and has_image_extension(shown) else path.name
+
+
+def described(record: ImageRecord, row: Row, columns: Columns, table: Table) -> ImageRecord:
+    """The record with what a row says, or refused as ``bad_row``."""
+    try:
+        if row.fault:
+            raise ValueError(row.fault)
+        return columns.read(row.values).of(record)
+    except ValueError as error:
+        return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {error}.")
+    except BadRequest as error:
+        return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {error.message}")
+
+
+def refused(record: ImageRecord, reason: str, message: str) -> ImageRecord:
+    """The same image, refused."""
+    return ImageRecord(record.source, record.filename, refusal=Refusal(reason, message))
+
+
+def _no_json(value: Any) -> Any:
+    """Bytes deep in a row are left out."""
+    return None

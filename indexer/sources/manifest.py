@@ -1,0 +1,79 @@
+"""A table that names the images to index, one a row: CSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from indexer.records import ImageRecord, Refusal, Source
+from indexer.sources.base import SourceOptions, read_file, shown_name, utc
+from indexer.sources.joining import described
+from indexer.sources.rows import Columns
+from indexer.sources.tables import open_table
+from services.errors import BadSource, VitrineError
+from services.object_store.base import ObjectStore
+
+
+class ManifestSource(Source):
+    """The pictures that a table names by path, relative to its folder or ``options.root``, or by object key (column ``key``).
+
+    A Parquet column may hold the picture itself, as ``{"bytes", "path"}``. A path that leads out of the folder is ``bad_row``, a
+    picture that is not there ``image_missing``.
+    """
+
+    def __init__(self, path: Path, options: SourceOptions, objects: ObjectStore | None = None) -> None:
+        self._table = open_table(path)
+        self._columns = Columns.of(self._table, options)
+        self._root = os.path.abspath(options.root or path.parent)
+        self._max_bytes = options.max_bytes
+        self._objects = objects if self._columns.key == "key" and options.path_column is None else None
+        if self._columns.key == "key" and options.path_column is None and objects is None:
+            raise BadSource(f"{path.name} names objects by key, but there is no object store: use a path column.")
+        self.name = shown_name(path.name)
+        self.indexes = self._columns.indexes
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        for row in self._table.rows(self._columns.text):
+            record = self._record(row.values, row.number)
+            yield record if record.refusal and not row.fault else described(record, row, self._columns, self._table)
+
+    @property
+    def total(self) -> int | None:
+        return self._table.count
+
+    def _record(self, values: Mapping[str, Any], number: int) -> ImageRecord:
+        cell = values.get(self._columns.key)
+        if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes):
+            data: bytes = cell["bytes"]
+            return ImageRecord(self.name, shown_name(cell.get("path") or f"row-{number}"), lambda: data)
+        if not isinstance(cell, str) or not cell:
+            return self._bad(f"row-{number}", f"{self.name}, row {number} names no picture.")
+        return self._object(cell) if self._objects else self._file(cell, number)
+
+    def _file(self, cell: str, number: int) -> ImageRecord:
+        path = os.path.normpath(os.path.join(self._root, cell))
+        if "\0" in cell or not path.startswith(self._root.rstrip("/") + "/"):
+            return self._bad(shown_name(cell), f"{self.name}, row {number}: the path leads out of the folder of the images.")
+        name, limit = shown_name(os.path.relpath(path, self._root)), self._max_bytes
+        try:
+            created = utc(os.stat(path).st_mtime)
+        except OSError:
+            message = f"{self.name}, row {number} names it, but it is not there."
+            return ImageRecord(self.name, name, refusal=Refusal("image_missing", message))
+        return ImageRecord(self.name, name, lambda: read_file(path, limit), created_at=created)
+
+    def _object(self, key: str) -> ImageRecord:
+        objects = self._objects
+        assert objects is not None
+        try:
+            stat = objects.stat(key)
+        except VitrineError as error:
+            return self._bad(shown_name(key), error.message)
+        if stat is None:
+            return ImageRecord(self.name, shown_name(key), refusal=Refusal("image_missing", f"There is no object {key!r}."))
+        return ImageRecord(self.name, key, lambda: objects.get(key), created_at=stat.modified.isoformat(timespec="seconds"))
+
+    def _bad(self, name: str, message: str) -> ImageRecord:
+        return ImageRecord(self.name, name, refusal=Refusal("bad_row", message))

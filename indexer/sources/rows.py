@@ -1,0 +1,171 @@
+"""From a row of a table to what is said of an image: which column means what."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from indexer.records import ImageRecord
+from indexer.sources.base import SourceOptions
+from indexer.sources.tables import Table
+from services.domain import IndexKind
+from services.errors import BadRequest, BadSource
+from services.payload import clean_name, clean_tags, field_path
+
+PATH_COLUMNS = ("path", "file", "file_name", "filename", "image", "key")
+HASH_COLUMNS = ("sha256", "hash")
+_SCORE = re.compile(r"scores?\.(.+)")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one row says of its image."""
+
+    tags: tuple[str, ...] = ()
+    class_: str | None = None
+    caption: str | None = None
+    quality: float | None = None
+    created_at: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, record: ImageRecord) -> ImageRecord:
+        """The record with what is said here; tags are united, and what is not said stays."""
+        return replace(
+            record,
+            tags=tuple(dict.fromkeys([*record.tags, *self.tags])),
+            class_=self.class_ or record.class_,
+            caption=self.caption or record.caption,
+            quality=record.quality if self.quality is None else self.quality,
+            created_at=self.created_at or record.created_at,
+            scores={**record.scores, **self.scores},
+            metadata={**record.metadata, **self.metadata},
+        )
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column of a table means what. ``scores`` and ``metadata`` map columns to payload keys."""
+
+    key: str
+    class_: str
+    scores: Mapping[str, str]
+    metadata: Mapping[str, str]
+    indexes: Mapping[str, IndexKind]
+
+    @property
+    def text(self) -> frozenset[str]:
+        """Columns whose words are taken as written: a class 2 beside a class 1.5 is not 2.0."""
+        return frozenset((self.key, self.class_, "tags", "caption", "created_at"))
+
+    @classmethod
+    def of(cls, table: Table, options: SourceOptions, *, keys: tuple[str, ...] = PATH_COLUMNS) -> Columns:
+        """Find the columns; ``keys`` may name the picture. ``BadSource`` if none does, or a name cannot be a payload field."""
+        key = _key_column(table, options.path_column, keys)
+        class_ = options.class_from if options.class_from in table.columns else "class"
+        scores = {c: _name(table, m[1]) for c in table.columns if (m := _SCORE.fullmatch(c))}
+        own = {key, class_, "tags", "caption", "quality", "created_at", "scores", *scores}
+        metadata = {column: _name(table, column) for column in table.columns if column not in own}
+        indexes = {field_path("metadata", name): table.kinds[column] for column, name in metadata.items()}
+        return cls(key, class_, scores, metadata, indexes)
+
+    def read(self, values: Mapping[str, Any]) -> Said:
+        """What a row says. ``ValueError`` or ``BadRequest`` with a sentence if a value is out of its range."""
+        scores = {tag: _unit(column, values[column]) for column, tag in self.scores.items() if column in values}
+        nested = values.get("scores", {})
+        if not isinstance(nested, dict):
+            raise ValueError("scores is an object of numbers by tag")
+        scores |= {clean_name(tag): _unit(f"scores.{tag}", value) for tag, value in nested.items() if value is not None}
+        metadata = {name: _stored(values[column]) for column, name in self.metadata.items() if column in values}
+        return Said(
+            tags=tuple(clean_tags(split_tags(values.get("tags", ())))),
+            class_=_text(values.get(self.class_)),
+            caption=_text(values.get("caption")),
+            quality=_unit("quality", values["quality"]) if "quality" in values else None,
+            created_at=rfc3339(str(values["created_at"])) if "created_at" in values else None,
+            scores=scores,
+            metadata={name: value for name, value in metadata.items() if value is not None},
+        )
+
+
+def split_tags(value: Any) -> list[str]:
+    """Tags of a cell: a list, a JSON list, or words between ``|``, else ``;``, else commas.
+
+    >>> split_tags("red | mug, small"), split_tags('["a, b", "c"]'), split_tags("red, mug")
+    (['red ', ' mug, small'], ['a, b', 'c'], ['red', ' mug'])
+    """
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            raise ValueError(f"tags {value[:40]!r} is no JSON list") from None
+    if isinstance(value, str):
+        return value.split(next((mark for mark in "|;" if mark in value), ","))
+    items = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(item, dict | list) for item in items):
+        raise ValueError("tags is a list of words")
+    return [str(item) for item in items if item is not None]
+
+
+def rfc3339(text: str) -> str:
+    """A date or time as RFC 3339 in UTC; without a zone it is UTC. ``ValueError`` with a sentence."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"created_at {text[:40]!r} is no ISO date or time") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
+    if wanted is not None and wanted not in table.columns:
+        raise BadSource(f"{table.path.name} has no column {wanted!r}; it has: {', '.join(table.columns)}.", column=wanted)
+    key = wanted or next((name for name in keys if name in table.columns), None)
+    if key is None:
+        raise BadSource(
+            f"No column of {table.path.name} names the picture: call it {', '.join(keys[:-1])} or {keys[-1]}, or name it "
+            f"with --path-column. It has: {', '.join(table.columns) or 'none'}."
+        )
+    return key
+
+
+def _name(table: Table, column: str) -> str:
+    try:
+        return clean_name(column)
+    except BadRequest as error:
+        raise BadSource(f"{table.path.name}: {error.message}", column=column) from error
+
+
+def _unit(column: str, value: Any) -> float:
+    """A number in 0..1."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{column} is a number in 0..1, not {str(value)[:40]!r}")
+    return number
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, dict | list):
+        raise ValueError("class and caption are text")
+    return None if value is None else str(value)
+
+
+def _stored(value: Any) -> Any:
+    """A metadata value fit for the payload; an object is kept as its JSON text, bytes are left out."""
+    if isinstance(value, bytes):
+        return None
+    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict | list) for item in value)):
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:  # bytes inside
+            return None
+    return value

@@ -1,0 +1,171 @@
+"""From a reference to a loaded encoder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from services.domain import EncoderSpec, Preprocessing
+from services.encoders.base import Encoder
+from services.encoders.precision import Precision, choose_device, choose_precision
+from services.encoders.reference import COLOUR_MODEL, EncoderReference
+from services.encoders.resolve import ResolvedModel, resolve_model
+from services.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    import torch
+
+_LOGGING = threading.Lock()
+
+
+def load_encoder(
+    reference: EncoderReference,
+    *,
+    models_folder: Path = Path("models"),
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    device: str = "auto",
+    offline: bool = False,
+    folders: bool = True,
+) -> Encoder:
+    """Find and load an encoder; what its config says decides whether it takes texts too.
+
+    ``folders=False`` ignores local folders and loads the very commit of the reference. Only safetensors weights are read, and no
+    code that comes with a model is run. Raises ModelUnavailable.
+    """
+    if reference.model == COLOUR_MODEL:
+        from services.encoders.fake import ColourEncoder
+
+        return ColourEncoder(reference.name)
+    found = resolve_model(reference, models_folder=models_folder, offline=offline, folders=folders)
+    return load_folder(reference, found, precision=precision, device=device)
+
+
+def load_folder(
+    reference: EncoderReference,
+    found: ResolvedModel,
+    *,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    device: str = "auto",
+) -> Encoder:
+    """Load the encoder that lies in a folder. Raises ModelUnavailable where the folder is incomplete or damaged."""
+    from services.encoders.preprocess import read_preprocessing
+
+    device = choose_device(device)
+    number_format = choose_precision(precision, device)
+    preprocessing = read_preprocessing(found.path)
+    try:
+        with _quiet():
+            model, missing = _load_model(found.path, number_format)
+        model = model.to(device).eval()
+        if hasattr(model, "get_image_features") and hasattr(model, "get_text_features"):
+            return _clip(reference, found, model, missing, preprocessing, number_format, device)
+        return _vision(reference, found, model, missing, preprocessing, number_format, device)
+    except ModelUnavailable:
+        raise
+    except Exception as error:  # loading runs through four libraries that each raise their own
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelUnavailable(f"{found.path} does not load as an encoder: {words}") from error
+
+
+def _clip(
+    reference: EncoderReference,
+    found: ResolvedModel,
+    model: Any,
+    missing: set[str],
+    preprocessing: Preprocessing,
+    precision: Precision,
+    device: str,
+) -> Encoder:
+    from transformers import AutoTokenizer
+
+    from services.encoders.clip import ClipEncoder
+
+    _refuse_missing(found.path, missing)
+    tokenizer = AutoTokenizer.from_pretrained(found.path, local_files_only=True, trust_remote_code=False)
+    probe = _probe(preprocessing, precision, device)
+    output = _forward(model.get_image_features, probe)
+    dim = int(getattr(output, "pooler_output", output).shape[-1])
+    spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image", "text"), preprocessing)
+    return ClipEncoder(spec, model, tokenizer, precision=precision, device=device)
+
+
+def _vision(
+    reference: EncoderReference,
+    found: ResolvedModel,
+    model: Any,
+    missing: set[str],
+    preprocessing: Preprocessing,
+    precision: Precision,
+    device: str,
+) -> Encoder:
+    from services.encoders.vit import VisionEncoder, choose_pooling, pooled
+
+    _refuse_missing(found.path, {name for name in missing if "pooler" not in name})
+    output = _forward(model, _probe(preprocessing, precision, device))
+    pooling = choose_pooling(model, output, missing)
+    dim = int(pooled(output, pooling).shape[-1])
+    spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image",), preprocessing)
+    return VisionEncoder(spec, model, pooling, precision=precision, device=device)
+
+
+def _load_model(folder: Path, precision: Precision) -> tuple[Any, set[str]]:
+    """The model and the names of the weights that its files lack (those are random)."""
+    from transformers import AutoModel
+
+    from services.encoders.torch_encoder import torch_dtype
+
+    model, report = AutoModel.from_pretrained(
+        folder,
+        dtype=torch_dtype(precision),
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    return model, set(report["missing_keys"])
+
+
+def _refuse_missing(folder: Path, missing: set[str]) -> None:
+    if missing:
+        names = ", ".join(sorted(missing)[:3])
+        raise ModelUnavailable(f"{folder} lacks {len(missing)} of its weights ({names}, ...): its embeddings would be random.")
+
+
+def _probe(preprocessing: Preprocessing, precision: Precision, device: str) -> torch.Tensor:
+    """One black image as a batch: it shows the dimension, and that the size fits the model."""
+    from PIL import Image
+
+    from services.encoders.preprocess import fit, normalise
+    from services.encoders.torch_encoder import torch_dtype
+
+    pixels = fit(Image.fromarray(np.zeros((8, 8, 3), np.uint8)), preprocessing)
+    return normalise([pixels], preprocessing, device=device, dtype=torch_dtype(precision))
+
+
+def _forward(function: Any, batch: torch.Tensor) -> Any:
+    import torch
+
+    with torch.inference_mode():
+        return function(pixel_values=batch)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers reports on unused classifier weights and draws progress bars; what matters of it is raised as an error."""
+    from transformers.utils import logging
+
+    with _LOGGING:
+        before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(before)
+            if bars:
+                logging.enable_progress_bar()

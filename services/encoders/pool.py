@@ -1,0 +1,162 @@
+"""The encoders of one process, loaded when first asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from services.domain import EncoderSpec
+from services.encoders.base import Encoder
+from services.encoders.batching import BatchedEncoder
+from services.encoders.reference import COLOUR_MODEL, EncoderReference, parse_reference
+from services.encoders.resolve import LOCAL_REVISION, ResolvedModel, resolve_model
+from services.errors import EncoderMismatch, ModelUnavailable, Unavailable
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+Loader = Callable[[EncoderReference, ResolvedModel], Encoder]
+"""Loads the encoder that lies in a folder."""
+
+
+class EncoderPool:
+    """Loads each encoder once, however many threads ask, and hands out its BatchedEncoder. Thread-safe.
+
+    One model is loaded at a time; those in memory are handed out meanwhile. ``loader`` replaces the loading, for folders that
+    hold an encoder of another kind.
+    """
+
+    def __init__(self, settings: Settings, loader: Loader | None = None) -> None:
+        self._settings = settings
+        self._loader = loader or self._load_folder
+        self._lock = threading.Lock()  # held for moments: guards the fields below
+        self._loading = threading.Lock()  # held while a model is found and loaded
+        self._registered: dict[str, BatchedEncoder] = {}
+        self._asked: dict[EncoderReference, BatchedEncoder] = {}
+        self._closed = False
+
+    def get(self, reference: EncoderReference | EncoderSpec | str) -> BatchedEncoder:
+        """The encoder of a reference, a spec or a text such as ``clip`` or ``mine=org/model@commit``; loads it the first time.
+
+        Raises BadRequest for a text that names none, ModelUnavailable, and Unavailable after ``close``.
+        """
+        if isinstance(reference, EncoderSpec):
+            return self.for_category(reference)
+        name = reference if isinstance(reference, str) else reference.name
+        registered = self._find_registered(name)
+        if registered is not None and (isinstance(reference, str) or reference.model == registered.spec.model):
+            return registered
+        return self._load_once(parse_reference(reference) if isinstance(reference, str) else reference)
+
+    def for_category(self, spec: EncoderSpec) -> BatchedEncoder:
+        """The encoder that filled a category: the same revision, dimension and preprocessing.
+
+        Raises EncoderMismatch where only another can be found, and ModelUnavailable where none can.
+        """
+        registered = self._find_registered(spec.name)
+        if registered is not None:
+            return _matching(spec, registered)
+        reference = EncoderReference(spec.name, spec.model, spec.revision)
+        encoder = self._load_once(reference)
+        if encoder.spec.revision != spec.revision and not spec.revision.startswith(LOCAL_REVISION):
+            # a local folder stands before the hub, but this category was filled from the hub: it wants the commit itself
+            with contextlib.suppress(ModelUnavailable):
+                encoder = self._load_once(reference, folders=False)
+        return _matching(spec, encoder)
+
+    def register(self, encoder: Encoder | BatchedEncoder) -> BatchedEncoder:
+        """Put in an encoder that is already made; it answers to its name."""
+        batched = encoder if isinstance(encoder, BatchedEncoder) else BatchedEncoder(encoder)
+        with self._lock:
+            self._registered[batched.spec.name] = batched
+        return batched
+
+    def loaded(self) -> tuple[EncoderSpec, ...]:
+        """What is in memory now."""
+        with self._lock:
+            return tuple(encoder.spec for encoder in self._in_memory())
+
+    def close(self) -> None:
+        """Stop every encoder; later calls raise Unavailable."""
+        with self._lock:
+            self._closed = True
+            encoders = self._in_memory()
+        for encoder in encoders:
+            encoder.close()
+
+    def _find_registered(self, name: str) -> BatchedEncoder | None:
+        with self._lock:
+            self._check_open()
+            return self._registered.get(name)
+
+    def _load_once(self, reference: EncoderReference, *, folders: bool = True) -> BatchedEncoder:
+        if folders and (known := self._known(reference)):
+            return known
+        with self._loading:
+            if folders and (known := self._known(reference)):
+                return known
+            encoder = self._load(reference, folders)
+            with self._lock:
+                closed = self._closed
+                if not closed and (folders or encoder.spec.revision == reference.revision):
+                    self._asked[reference] = encoder
+        if closed:  # while it was being loaded
+            encoder.close()
+            raise _closed_error()
+        return encoder
+
+    def _known(self, reference: EncoderReference) -> BatchedEncoder | None:
+        with self._lock:
+            self._check_open()
+            return self._asked.get(reference)
+
+    def _load(self, reference: EncoderReference, folders: bool) -> BatchedEncoder:
+        """Load, unless the same weights are in memory under another reference, such as without a revision."""
+        if reference.model == COLOUR_MODEL:
+            from services.encoders.fake import ColourEncoder
+
+            return BatchedEncoder(ColourEncoder(reference.name))
+        settings = self._settings
+        found = resolve_model(reference, models_folder=settings.models, offline=settings.offline, folders=folders)
+        same = (reference.name, reference.model, found.revision)
+        with self._lock:
+            for encoder in self._in_memory():
+                if (encoder.spec.name, encoder.spec.model, encoder.spec.revision) == same:
+                    return encoder
+        return BatchedEncoder(self._loader(reference, found))
+
+    def _load_folder(self, reference: EncoderReference, found: ResolvedModel) -> Encoder:
+        from services.encoders.load import load_folder
+
+        return load_folder(reference, found, precision=self._settings.precision, device=self._settings.device)
+
+    def _in_memory(self) -> list[BatchedEncoder]:
+        return list(dict.fromkeys([*self._registered.values(), *self._asked.values()]))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise _closed_error()
+
+
+def _matching(spec: EncoderSpec, encoder: BatchedEncoder) -> BatchedEncoder:
+    found = encoder.spec
+    if found.fingerprint == spec.fingerprint:
+        return encoder
+    raise EncoderMismatch(
+        f"The category was filled by {spec.name} ({spec.model}, revision {spec.revision}, {spec.dim} dimensions); found is "
+        f"{found.model}, revision {found.revision}, {found.dim} dimensions{_other_difference(spec, found)}. "
+        f"Bring the former model back, or index the category again with the new one.",
+        expected=spec.revision,
+        found=found.revision,
+    )
+
+
+def _other_difference(spec: EncoderSpec, found: EncoderSpec) -> str:
+    differs = [name for name in ("modalities", "preprocessing") if getattr(spec, name) != getattr(found, name)]
+    return f", with other {' and '.join(differs)}" if differs else ""
+
+
+def _closed_error() -> Unavailable:
+    return Unavailable("The encoders are closed: the service is shutting down.")

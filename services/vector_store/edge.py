@@ -1,0 +1,312 @@
+"""The embedded vector store: Qdrant Edge in a process of its own, behind a data folder that one owner holds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import orjson
+
+from services.domain import (
+    CollectionInfo,
+    CollectionSchema,
+    Embeddings,
+    Facet,
+    Hit,
+    IndexKind,
+    OrderBy,
+    Page,
+    Payload,
+    Point,
+    Query,
+    VectorSpec,
+)
+from services.errors import BadRequest, BadVector, NotFound
+from services.vector_store.base import check_ids, check_points, check_vectors
+from services.vector_store.edge_client import EngineClient
+from services.vector_store.edge_errors import not_found
+from services.vector_store.edge_files import MEGABYTE, folder_name, schema_from_plain, schema_plain
+from services.vector_store.edge_query import (
+    check_limit,
+    decode_cursor,
+    encode_cursor,
+    filter_plain,
+    query_plain,
+    selection,
+    unpack,
+)
+from services.vector_store.fields import check_facet, check_order
+from services.vector_store.lock import DataLock
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+_MESSAGE_POINTS: Final = 2_000
+"""Points in one message to the engine process: a message is read whole before other callers are answered."""
+
+
+class EdgeVectorStore:
+    """A ``VectorStore`` under ``folder``. Opening it takes the folder's lock: ``StoreLocked`` names who has it.
+
+    Nothing is loaded before it is asked for. Writes are refused (``StorageFull``) below ``min_free_mb`` of free disk. ``holder``
+    adds to what the lock tells of us. ``auto_optimize`` indexes by itself once enough is unindexed for queries to notice.
+    """
+
+    def __init__(
+        self, folder: Path, *, min_free_mb: int = 512, holder: Mapping[str, object] | None = None, auto_optimize: bool = True
+    ) -> None:
+        self._lock = DataLock(folder, holder)
+        self._client = EngineClient(
+            folder, lock_fd=self._lock.fd, min_free_bytes=min_free_mb * MEGABYTE, auto_optimize=auto_optimize
+        )
+        self._mutex = threading.Lock()
+        self._changes = 0
+        self._catalogue: tuple[int, dict[str, CollectionSchema], dict[str, str]] | None = None
+
+    def serving_at(self, url: str) -> None:
+        """Tell whoever finds the folder locked where to reach us."""
+        self._lock.describe(url)
+
+    @property
+    def engine_pid(self) -> int | None:
+        """Process id of the engine; None while it does not run."""
+        return self._client.pid
+
+    def close(self) -> None:
+        self._client.close()
+        self._lock.release()
+
+    # Collections ---------------------------------------------------------------------------------------------------------
+
+    def ensure(self, schema: CollectionSchema) -> None:
+        folder_name(schema.name)
+        self._extend(schema, create=True)
+
+    def drop(self, collection: str) -> None:
+        self._change({"op": "drop", "collection": self._schema(collection).name})
+
+    def collections(self) -> list[str]:
+        return sorted(self._read_catalogue()[0])
+
+    def info(self, collection: str) -> CollectionInfo:
+        schema = self._schema(collection)
+        answer, _ = self._client.call({"op": "info", "collection": schema.name})
+        return CollectionInfo(schema, answer["points"], answer["indexed"], answer["status"])
+
+    def add_vector(self, collection: str, vector: VectorSpec) -> None:
+        name = self._schema(collection).name
+        self._extend(CollectionSchema(name, (vector,)), create=False)
+
+    def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        name = self._schema(collection).name
+        self._extend(CollectionSchema(name, (), {field: kind}), create=False)
+
+    def publish(self, alias: str, collection: str) -> None:
+        folder_name(alias)
+        self._change({"op": "publish", "collection": self._schema(collection).name, "alias": alias})
+
+    def optimize(self, collection: str, *, wait: bool = True) -> None:
+        self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
+
+    def _extend(self, wanted: CollectionSchema, *, create: bool) -> None:
+        schemas, aliases = self._read_catalogue()
+        name = aliases.get(wanted.name, wanted.name)
+        present = schemas.get(name)
+        if present is not None and _covers(present, wanted):
+            return
+        plain = schema_plain(CollectionSchema(name, wanted.vectors, wanted.indexes))
+        self._change({"op": "extend", "collection": name, "schema": plain, "create": create})
+
+    def _change(self, header: dict[str, Any]) -> None:
+        try:
+            self._client.call(header)
+        finally:
+            with self._mutex:
+                self._changes += 1
+                self._catalogue = None
+
+    def _schema(self, collection: str) -> CollectionSchema:
+        schemas, aliases = self._read_catalogue()
+        schema = schemas.get(aliases.get(collection, collection))
+        if schema is None:
+            raise NotFound(f"There is no collection {collection!r}.", collection=collection)
+        return schema
+
+    def _read_catalogue(self) -> tuple[dict[str, CollectionSchema], dict[str, str]]:
+        """Schemas and aliases. Nobody else can change them, so they are asked for once; again after a new start or a change."""
+        with self._mutex:
+            known, changes = self._catalogue, self._changes
+        if known is None or known[0] != self._client.starts:
+            answer, _ = self._client.call({"op": "catalogue"})
+            schemas = [schema_from_plain(plain) for plain in answer["schemas"]]
+            known = (self._client.starts, {schema.name: schema for schema in schemas}, answer["aliases"])
+            with self._mutex:
+                if changes == self._changes:
+                    self._catalogue = known
+        return known[1], known[2]
+
+    # Writes --------------------------------------------------------------------------------------------------------------
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        schema = self._schema(collection)
+        check_points(schema, points)
+        for start in range(0, len(points), _MESSAGE_POINTS):
+            part = points[start : start + _MESSAGE_POINTS]
+            vectors: list[tuple[str, list[int] | None]] = []
+            matrices = []
+            for name in dict.fromkeys(name for point in part for name in point.vectors):
+                rows = [row for row, point in enumerate(part) if name in point.vectors]
+                vectors.append((name, rows if len(rows) < len(part) else None))
+                matrices.append(np.stack([np.asarray(part[row].vectors[name], dtype=np.float32) for row in rows]))
+            header = {
+                "op": "upsert",
+                "collection": schema.name,
+                "ids": [point.id for point in part],
+                "payloads": [point.payload for point in part],
+                "vectors": vectors,
+            }
+            self._client.call(header, matrices)
+
+    def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
+        schema = self._schema(collection)
+        check_ids(ids)
+        if len(ids) != len(vectors):
+            raise BadVector(f"{len(vectors)} vectors for {len(ids)} points: give one each.", using=using)
+        if not ids:
+            return
+        matrix = np.asarray(vectors, dtype=np.float32)
+        check_vectors(schema, using, matrix, ids)
+        self._check_known(schema, ids)
+        for start in range(0, len(ids), _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            header = {"op": "update_vectors", "collection": schema.name, "ids": part, "using": using}
+            self._client.call(header, [matrix[start : start + _MESSAGE_POINTS]])
+
+    def set_payload(self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None) -> None:
+        schema = self._schema(collection)
+        check_ids(list(updates))
+        self._check_known(schema, list(updates))
+        items = list(updates.items())
+        for start in range(0, len(items), _MESSAGE_POINTS):
+            groups: dict[bytes, tuple[Payload, list[str]]] = {}
+            for id, payload in items[start : start + _MESSAGE_POINTS]:
+                groups.setdefault(_json(payload), (payload, []))[1].append(id)
+            self._client.call({"op": "set_payload", "collection": schema.name, "groups": list(groups.values()), "key": key})
+
+    def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
+        schema = self._schema(collection)
+        check_ids(ids)
+        self._check_known(schema, ids)
+        for start in range(0, len(ids) if keys else 0, _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": list(keys)})
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        schema = self._schema(collection)
+        check_ids(ids)
+        for start in range(0, len(ids), _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            self._client.call({"op": "delete", "collection": schema.name, "ids": part})
+
+    def _check_known(self, schema: CollectionSchema, ids: Sequence[str]) -> None:
+        """``NotFound`` before the first of several messages is applied; a single message checks for itself."""
+        if len(ids) <= _MESSAGE_POINTS:
+            return
+        missing: list[str] = []
+        for start in range(0, len(ids), _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            answer, _ = self._client.call({"op": "missing", "collection": schema.name, "ids": part})
+            missing += answer["ids"]
+        if missing:
+            raise not_found(schema.name, missing)
+
+    # Reads ---------------------------------------------------------------------------------------------------------------
+
+    def query(self, collection: str, query: Query) -> list[Hit]:
+        return self.query_batch(collection, [query])[0]
+
+    def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        schema = self._schema(collection)
+        asked = [query_plain(schema, query) for query in queries]
+        header = {"op": "query", "collection": schema.name, "queries": [plain for plain, _ in asked]}
+        return unpack(*self._client.call(header, [vector for _, vectors in asked for vector in vectors]))
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[str],
+        *,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> list[Hit | None]:
+        schema = self._schema(collection)
+        check_ids(ids)
+        header = {"op": "retrieve", "collection": schema.name, **selection(schema, with_payload, with_vectors)}
+        found: dict[str, Hit] = {}
+        for start in range(0, len(ids), _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            (hits,) = unpack(*self._client.call({**header, "ids": part}))
+            found.update((hit.id, hit) for hit in hits)
+        return [found.get(id) for id in ids]
+
+    def scroll(
+        self,
+        collection: str,
+        *,
+        filter: Filter | None = None,
+        order_by: OrderBy | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> Page:
+        """In order of id; or of a field, and of id among equal values. A field with several values on one point cannot order."""
+        schema = self._schema(collection)
+        check_limit(limit)
+        if order_by is not None:
+            check_order(schema, order_by.field)
+        header = {
+            "op": "scroll",
+            "collection": schema.name,
+            **selection(schema, with_payload, with_vectors),
+            "filter": filter_plain(schema, filter),
+            "limit": limit,
+            "field": None if order_by is None else order_by.field,
+            "descending": order_by is not None and order_by.descending,
+            "position": None if cursor is None else decode_cursor(order_by, cursor),
+        }
+        answer, blocks = self._client.call(header)
+        (hits,) = unpack(answer, blocks)
+        position = answer["position"]
+        return Page(tuple(hits), None if position is None else encode_cursor(order_by, position))
+
+    def facet(self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100) -> list[Facet]:
+        schema = self._schema(collection)
+        check_limit(limit)
+        plain = filter_plain(schema, filter)
+        check_facet(schema, field)
+        header = {"op": "facet", "collection": schema.name, "field": field, "filter": plain, "limit": limit}
+        answer, _ = self._client.call(header)
+        return [Facet(value, count) for value, count in answer["values"]]
+
+    def count(self, collection: str, filter: Filter | None = None) -> int:
+        schema = self._schema(collection)
+        answer, _ = self._client.call({"op": "count", "collection": schema.name, "filter": filter_plain(schema, filter)})
+        count: int = answer["count"]
+        return count
+
+
+def _covers(present: CollectionSchema, wanted: CollectionSchema) -> bool:
+    """Whether all that is wanted is there already."""
+    vectors = all(present.dim(vector.name) == vector.dim for vector in wanted.vectors)
+    return vectors and all(present.indexes.get(field) == kind for field, kind in wanted.indexes.items())
+
+
+def _json(payload: Payload) -> bytes:
+    try:
+        return orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise BadRequest(f"A payload is not JSON: {error}.") from error

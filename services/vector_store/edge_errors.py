@@ -1,0 +1,75 @@
+"""The engine's errors, which are bare texts, as ours; and ours as JSON, so that they cross to the caller's process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services import errors
+from services.errors import (
+    BadRequest,
+    BadVector,
+    NotFound,
+    StorageFull,
+    StoreDamaged,
+    StoreLocked,
+    Unavailable,
+    UnknownField,
+    UnknownVector,
+    VitrineError,
+)
+
+_BY_TEXT: tuple[tuple[str, type[VitrineError]], ...] = (
+    ("wouldblock", StoreLocked),
+    ("no space left", StorageFull),
+    ("os error 28", StorageFull),
+    ("not existing vector name", UnknownVector),
+    ("vector dimension", BadVector),
+    ("no range index", UnknownField),
+    ("no appropriate index", UnknownField),
+    ("invalid json path", BadRequest),
+    ("already exists with different parameters", BadRequest),
+    ("validation", BadRequest),
+    ("failed to parse", BadRequest),
+    ("failed to convert", BadRequest),
+)
+RESTORE = "Restore the data folder from a backup, or drop the category and index its images again."
+
+
+def from_engine(error: BaseException, collection: str) -> VitrineError:
+    """Our error for one that the engine raised. Its panics are no ``Exception``: the shard behind it cannot be trusted."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if type(error).__name__ == "PanicException":
+        return StoreDamaged(f"The engine gave up on collection {collection!r} ({text[:500]}). {RESTORE}", collection=collection)
+    known = next((cls for part, cls in _BY_TEXT if part in text.lower()), Unavailable)
+    if known is Unavailable:
+        return Unavailable(
+            f"The engine failed on collection {collection!r} ({text[:500]}). Repeat the call: a write may be half applied.",
+            collection=collection,
+        )
+    return known(f"The engine refused a call on collection {collection!r}: {str(error)[:500]}", collection=collection)
+
+
+def not_found(collection: str, ids: list[str]) -> NotFound:
+    """For a change of points that are not there."""
+    return NotFound(
+        f"{len(ids)} of the points are not in collection {collection!r}, the first: {ids[0]}. Nothing was changed.", ids=ids
+    )
+
+
+def to_plain(error: VitrineError) -> dict[str, Any]:
+    """JSON of one of our errors."""
+    return {"code": error.code, "message": error.message, "details": error.details}
+
+
+def from_plain(plain: dict[str, Any]) -> VitrineError:
+    """The error again, by its code."""
+    error = _CLASSES.get(plain["code"], VitrineError)(plain["message"])
+    error.details = plain["details"]
+    return error
+
+
+_CLASSES: dict[str, type[VitrineError]] = {
+    cls.code: cls
+    for cls in vars(errors).values()
+    if isinstance(cls, type) and issubclass(cls, VitrineError) and cls is not errors.ImageRefused
+}

@@ -1,0 +1,211 @@
+"""The files around the engine's shards.
+
+```
+<data>/lock                                    who owns the folder
+<data>/aliases.json                            {alias: collection}
+<data>/trash/                                  dropped folders on their way out
+<data>/collections/<name>/collection.json      the schema; a folder without it is a creation that did not finish
+<data>/collections/<name>/points.json          points acknowledged at least
+<data>/collections/<name>/current              which generation is the shard
+<data>/collections/<name>/gen-<hex>/           the shard; any other generation is an indexing run that did not finish
+```
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from services.domain import CollectionSchema, VectorSpec
+from services.errors import BadRequest, StorageFull, StoreDamaged
+
+MEGABYTE = 1 << 20
+_MAX_FOLDER_NAME = 200
+_COPY_BYTES = 8 * MEGABYTE
+
+
+def write_json(path: Path, value: object, *, durable: bool = True) -> None:
+    """Replace the file in one step. ``durable`` also survives a power cut."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        file.write(orjson.dumps(value))
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+    if durable:
+        sync_folder(path.parent)
+
+
+def read_json(path: Path) -> Any:
+    """The file's value; None if it is absent, empty or cut short."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries, or the file's content, durable."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make everything below the folder durable: a copy is not, until it is asked for."""
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir() or path.is_file():
+            sync_folder(path)
+
+
+def folder_name(collection: str) -> str:
+    """A safe name of one folder for any collection name. ``BadRequest`` if it is empty or too long."""
+    name = quote(collection, safe=" ").replace(".", "%2E")
+    if not collection or len(name) > _MAX_FOLDER_NAME:
+        raise BadRequest(f"{collection!r} is no collection name: give 1 to {_MAX_FOLDER_NAME} characters.")
+    return name
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """``StorageFull`` unless ``needed`` bytes are free: the engine writes through mapped files, and a full disk kills it."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StorageFull(
+            f"Only {free // MEGABYTE} MB are free under {str(folder)!r}, and {max(1, needed // MEGABYTE)} MB are needed to write "
+            "safely. Free some space, or lower VITRINE_MIN_FREE_MB.",
+            free_mb=free // MEGABYTE,
+            needed_mb=needed // MEGABYTE,
+        )
+
+
+def disk_bytes(folder: Path) -> int:
+    """What the folder takes on the disk; holes of sparse files take nothing."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a folder; holes stay holes: a shard's logs are hundreds of megabytes long and nearly empty."""
+    for path in sorted(source.rglob("*")):
+        to = target / path.relative_to(source)
+        if path.is_dir():
+            to.mkdir(parents=True, exist_ok=True)
+        elif path.is_file():
+            to.parent.mkdir(parents=True, exist_ok=True)
+            _copy_file(path, to)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    if not hasattr(os, "SEEK_DATA") or not hasattr(os, "sendfile"):
+        shutil.copyfile(source, target)
+        return
+    with source.open("rb") as src, target.open("wb") as dst:
+        size = os.fstat(src.fileno()).st_size
+        os.ftruncate(dst.fileno(), size)
+        at = 0
+        while at < size:
+            try:
+                start = os.lseek(src.fileno(), at, os.SEEK_DATA)
+            except OSError:  # ENXIO: only a hole is left
+                return
+            at = os.lseek(src.fileno(), start, os.SEEK_HOLE)
+            os.lseek(dst.fileno(), start, os.SEEK_SET)
+            while start < at:
+                start += os.sendfile(dst.fileno(), src.fileno(), start, min(_COPY_BYTES, at - start))
+
+
+class CollectionFiles:
+    """The files of one collection. Reading and writing them is all it does; the shard is the engine's."""
+
+    def __init__(self, data: Path, collection: str) -> None:
+        self.folder = data / "collections" / folder_name(collection)
+        self.trash = data / "trash"
+
+    @property
+    def shard(self) -> Path:
+        """Folder of the current generation. ``StoreDamaged`` if the pointer to it is lost."""
+        name = read_json(self.folder / "current")
+        if not isinstance(name, str) or not (self.folder / name).is_dir():
+            raise StoreDamaged(
+                f"{str(self.folder)!r} does not say which of its shards is current. Restore it from a backup, or remove that "
+                "folder and index its images again.",
+                folder=str(self.folder),
+            )
+        return self.folder / name
+
+    def new_generation(self) -> Path:
+        """A fresh folder name for a shard, not created yet."""
+        return self.folder / f"gen-{uuid.uuid4().hex[:12]}"
+
+    def point_to(self, shard: Path) -> None:
+        """Make ``shard`` current, in one step. It must be flushed."""
+        sync_folder(self.folder)
+        write_json(self.folder / "current", shard.name)
+
+    def wipe_leftovers(self) -> None:
+        """Remove what indexing runs that were killed left behind."""
+        current = self.shard
+        for path in self.folder.glob("gen-*"):
+            if path != current:
+                shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(current / "temp_segments", ignore_errors=True)
+
+    def write_schema(self, schema: CollectionSchema) -> None:
+        """Keep the schema: from the first time on, the collection exists."""
+        write_json(self.folder / "collection.json", schema_plain(schema))
+
+    def write_points(self, points: int, *, durable: bool) -> None:
+        """Note how many points must be there at the next open.
+
+        The note may say too few, never too many: it is written after the flush that added points, but durably before a delete.
+        """
+        write_json(self.folder / "points.json", points, durable=durable)
+
+    def read_points(self) -> int:
+        """Points that must be there; 0 where the note is lost."""
+        points = read_json(self.folder / "points.json")
+        return points if isinstance(points, int) else 0
+
+    def discard(self) -> Path:
+        """Take the whole collection away in one step; the caller removes the folder that is returned."""
+        self.trash.mkdir(exist_ok=True)
+        away = self.trash / uuid.uuid4().hex
+        os.rename(self.folder, away)
+        sync_folder(self.folder.parent)
+        return away
+
+
+def schema_plain(schema: CollectionSchema) -> dict[str, Any]:
+    """JSON of a schema."""
+    return {"name": schema.name, "vectors": [[v.name, v.dim] for v in schema.vectors], "indexes": dict(schema.indexes)}
+
+
+def schema_from_plain(plain: dict[str, Any]) -> CollectionSchema:
+    """The schema again."""
+    return CollectionSchema(plain["name"], tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]), plain["indexes"])
+
+
+def read_schemas(data: Path) -> dict[str, CollectionSchema]:
+    """Every collection's schema by name. Folders whose creation did not finish are removed."""
+    (data / "collections").mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(data / "trash", ignore_errors=True)
+    schemas = {}
+    for folder in sorted(path for path in (data / "collections").iterdir() if path.is_dir()):
+        if not (folder / "collection.json").exists() and not (folder / "points.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        plain = read_json(folder / "collection.json")
+        if plain is None:
+            path = str(folder / "collection.json")
+            raise StoreDamaged(f"{path!r} is lost or damaged. Restore it from a backup.", folder=str(folder))
+        schema = schema_from_plain(plain)
+        schemas[schema.name] = schema
+    return schemas

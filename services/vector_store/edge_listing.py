@@ -1,0 +1,95 @@
+"""Points in order of a field, page after page. Runs in the engine process."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.domain import IndexKind
+from services.vector_store.edge_lib import edge
+
+Value = int | float
+"""What a field is ordered by; datetimes as microseconds since 1970, as the engine gives them."""
+Position = tuple[Value, str]
+"""Where a listing stopped: the value, and the last id among the points that carry it."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_ID = (1 << 128) - 1
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The points of ``shard`` that match ``filter``, by value of ``field`` and by id among equal values.
+
+    The engine orders by value alone and tells no next page. A page may cut a run of equal values anywhere; such a run is
+    therefore read by id, and a position stays two values long however long the run is. A point that carries several values of
+    the field is listed once for each.
+    """
+
+    shard: Any
+    filter: Any
+    field: str
+    kind: IndexKind
+    descending: bool
+
+    def after(self, position: Position | None, limit: int) -> list[Position]:
+        """Up to ``limit`` points after ``position``; fewer only at the end."""
+        found: list[Position] = []
+        if position is not None:
+            found += self._ties(position[0], position[1], limit)
+        value = None if position is None else position[0]
+        while len(found) < limit:
+            missing = limit - len(found)
+            batch = self._beyond(value, missing)
+            if len(batch) < missing:
+                return found + self._sorted(batch)
+            value = batch[-1][0]
+            found += self._sorted([item for item in batch if item[0] != value])
+            found += self._ties(value, None, limit - len(found))
+        return found
+
+    def _sorted(self, batch: list[Position]) -> list[Position]:
+        return sorted(batch, key=lambda item: (-item[0] if self.descending else item[0], item[1]))
+
+    def _beyond(self, value: Value | None, limit: int) -> list[Position]:
+        """Points past ``value``, in order of value only."""
+        order = edge.OrderBy(
+            self.field,
+            edge.Direction.Desc if self.descending else edge.Direction.Asc,
+            None if value is None else self._next(value),
+        )
+        request = edge.ScrollRequest(limit=limit, filter=self.filter, with_payload=False, with_vector=False, order_by=order)
+        records, _ = self.shard.scroll(request)
+        return [(record.order_value, str(record.id)) for record in records]
+
+    def _ties(self, value: Value, after: str | None, limit: int) -> list[Position]:
+        """Points with exactly ``value``, by id, past the id ``after``."""
+        number = -1 if after is None else uuid.UUID(after).int
+        if limit < 1 or number == _LAST_ID:
+            return []
+        request = edge.ScrollRequest(
+            offset=str(uuid.UUID(int=number + 1)),
+            limit=limit,
+            filter=edge.Filter(must=[self._equals(value), *([self.filter] if self.filter else [])]),
+            with_payload=False,
+            with_vector=False,
+        )
+        records, _ = self.shard.scroll(request)
+        return [(value, str(record.id)) for record in records]
+
+    def _next(self, value: Value) -> Value:
+        """The closest value past ``value`` that the field's type can hold: ranges in float64 would skip large integers."""
+        if self.kind == "float":
+            return math.nextafter(value, -math.inf if self.descending else math.inf)
+        return value - 1 if self.descending else value + 1
+
+    def _equals(self, value: Value) -> Any:
+        if self.kind == "integer":
+            return edge.FieldCondition(self.field, match=edge.MatchValue(value))
+        if self.kind == "datetime":
+            moment = (_EPOCH + timedelta(microseconds=int(value))).isoformat()
+            return edge.FieldCondition(self.field, range=edge.RangeDateTime(gte=moment, lte=moment))
+        return edge.FieldCondition(self.field, range=edge.RangeFloat(gte=value, lte=value))

@@ -1,0 +1,135 @@
+"""Questions to one shard: plain requests in, plain answers out. Runs in the engine process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from services.domain import CollectionSchema
+from services.vector_store.edge_filter import Plain, to_edge
+from services.vector_store.edge_lib import edge
+from services.vector_store.edge_listing import Listing
+from services.vector_store.edge_wire import Arrays, Header
+
+
+@dataclass(frozen=True)
+class Found:
+    """One point of an answer; ``vectors`` as the engine gives them."""
+
+    id: str
+    score: float | None
+    payload: dict[str, Any] | None
+    vectors: dict[str, list[float]]
+
+
+def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -> list[Found]:
+    """Hits of one query. ``arrays`` are its vectors, each (dim,)."""
+    if plain["ask"] == "order":
+        return _ordered(shard, schema, plain)
+    least = plain["min_similarity"]
+    request = edge.QueryRequest(
+        limit=plain["limit"],
+        offset=plain["offset"],
+        filter=to_edge(plain["filter"], without=tuple(plain["exclude"])),
+        # the engine keeps what is strictly above its threshold, in float32; we promise at or above
+        score_threshold=None if least is None else float(np.nextafter(np.float32(least), np.float32(-np.inf))),
+        with_payload=plain["with_payload"],
+        with_vector=plain["with_vectors"] or False,
+        **_question(plain, arrays),
+    )
+    blind = plain["ask"] == "random"
+    return [
+        Found(str(point.id), None if blind else point.score, point.payload, point.vector or {}) for point in shard.query(request)
+    ]
+
+
+def _question(plain: Plain, arrays: Arrays) -> dict[str, Any]:
+    params = edge.SearchParams(exact=True) if plain["exact"] else None
+    depth = plain["limit"] + plain["offset"]
+    if plain["ask"] == "random":
+        return {"query": edge.Sample.Random}
+    if plain["ask"] == "fuse":
+        filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
+        prefetches = [
+            edge.Prefetch(
+                limit=max(plain["candidates"], depth), query=edge.Query.Nearest(vector, using), filter=filter, params=params
+            )
+            for using, vector in zip(plain["using"], arrays, strict=True)
+        ]
+        return {"query": edge.Fusion.Rrf(k=plain["k"]), "prefetches": prefetches}
+    if plain["diversity"] is not None:
+        candidates = max(plain["candidates"], depth)
+        return {"query": edge.Mmr(arrays[0], 1.0 - plain["diversity"], candidates, plain["using"]), "params": params}
+    return {"query": edge.Query.Nearest(arrays[0], plain["using"]), "params": params}
+
+
+def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:
+    filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
+    listing = Listing(shard, filter, plain["field"], schema.indexes[plain["field"]], plain["descending"])
+    positions = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
+    return _fetch(shard, [id for _, id in positions], plain)
+
+
+def retrieve(shard: Any, plain: Plain) -> list[Found]:
+    """The points of ``plain["ids"]`` that exist, in that order."""
+    return _fetch(shard, plain["ids"], plain)
+
+
+def _fetch(shard: Any, ids: list[str], plain: Plain) -> list[Found]:
+    records = shard.retrieve(ids, plain["with_payload"], plain["with_vectors"] or False)
+    by_id = {str(record.id): record for record in records}
+    return [Found(id, None, by_id[id].payload, by_id[id].vector or {}) for id in ids if id in by_id]
+
+
+def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Found], Any]:
+    """One page, and the position after it: an id, or [value, id]; None at the end."""
+    position, limit = plain["position"], plain["limit"]
+    filter = to_edge(plain["filter"])
+    if plain["field"] is None:
+        records, following = shard.scroll(
+            edge.ScrollRequest(
+                offset=position,
+                limit=limit,
+                filter=filter,
+                with_payload=plain["with_payload"],
+                with_vector=plain["with_vectors"] or False,
+            )
+        )
+        page = [Found(str(record.id), None, record.payload, record.vector or {}) for record in records]
+        return page, None if following is None else str(following)
+    listing = Listing(shard, filter, plain["field"], schema.indexes[plain["field"]], plain["descending"])
+    positions = listing.after(None if position is None else (position[0], position[1]), limit + 1)
+    page = _fetch(shard, [id for _, id in positions[:limit]], plain)
+    return page, list(positions[limit - 1]) if len(positions) > limit else None
+
+
+def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
+    """(value, count), most frequent first and in order of value where equal; exact.
+
+    ``points`` is how many there are. The engine's quick way counts within each segment and adds up, a hundred times faster
+    than its exact one; it errs only where a point is in two segments, and then the engine counts more points than there are.
+    """
+    exact = shard.info().points_count != points
+    request = edge.FacetRequest(plain["field"], limit=plain["limit"], exact=exact, filter=to_edge(plain["filter"]))
+    return sorted(((hit.value, hit.count) for hit in shard.facet(request).hits), key=lambda pair: (-pair[1], pair[0]))
+
+
+def count(shard: Any, filter: Plain | None) -> int:
+    """Exact number of matching points."""
+    return int(shard.count(edge.CountRequest(exact=True, filter=to_edge(filter))))
+
+
+def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Header, Arrays]:
+    """Answers as one message: hits as [id, score, payload], and for each vector name the hits that have it, as one matrix."""
+    header: Header = {"answers": [], "blocks": []}
+    arrays: Arrays = []
+    for index, (found, names) in enumerate(zip(answers, with_vectors, strict=True)):
+        header["answers"].append([[hit.id, hit.score, hit.payload] for hit in found])
+        for name in names:
+            rows = [row for row, hit in enumerate(found) if name in hit.vectors]
+            if rows:
+                header["blocks"].append([index, name, rows])
+                arrays.append(np.array([found[row].vectors[name] for row in rows], dtype=np.float32))
+    return header, arrays

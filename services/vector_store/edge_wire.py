@@ -1,0 +1,61 @@
+"""Messages between the store and its engine process: a JSON header and raw arrays, over a stream socket.
+
+A frame is the header's length (4 bytes, little endian), the header, and the bytes of the arrays that the header lists under
+``arrays`` as [dtype, shape]. Nothing in it is executed on reading.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+Header = dict[str, Any]
+Arrays = list[NDArray[Any]]
+
+_LENGTH: Final = struct.Struct("<I")
+_DTYPES: Final = {"<f4": np.dtype("<f4"), "<i4": np.dtype("<i4")}
+_OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+
+
+def send(sock: socket.socket, header: Header, arrays: Sequence[NDArray[Any]] = ()) -> None:
+    """Send one frame. ``TypeError`` if the header is not JSON; ``OSError`` if the other side is gone."""
+    described = [[array.dtype.str, list(array.shape)] for array in arrays]
+    head = orjson.dumps({**header, "arrays": described}, option=_OPTIONS)
+    sock.sendall(_LENGTH.pack(len(head)) + head)
+    for array in arrays:
+        if array.size:
+            sock.sendall(np.ascontiguousarray(array).data.cast("B"))
+
+
+def receive(sock: socket.socket) -> tuple[Header, Arrays]:
+    """Receive one frame; its arrays own their memory. ``EOFError`` if the other side has closed."""
+    (length,) = _LENGTH.unpack(_exactly(sock, _LENGTH.size))
+    header: Header = orjson.loads(_exactly(sock, length))
+    return header, [_array(sock, _DTYPES[dtype], shape) for dtype, shape in header.pop("arrays")]
+
+
+def _array(sock: socket.socket, dtype: np.dtype[Any], shape: list[int]) -> NDArray[Any]:
+    array = np.empty(shape, dtype)
+    if array.size:
+        _fill(sock, array.data.cast("B"))
+    return array
+
+
+def _exactly(sock: socket.socket, size: int) -> bytearray:
+    data = bytearray(size)
+    _fill(sock, memoryview(data))
+    return data
+
+
+def _fill(sock: socket.socket, view: memoryview) -> None:
+    while view:
+        got = sock.recv_into(view)
+        if not got:
+            raise EOFError("the other side has closed the connection")
+        view = view[got:]

@@ -1,0 +1,79 @@
+"""Reading all matching points of a server collection page by page, in order of id or of a field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qdrant_client import QdrantClient, models
+
+from services.domain import IndexKind, OrderBy
+from services.vector_store.server_query import OrderValue, Position, equals, past
+
+Found = tuple[models.Record, OrderValue]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The points of ``collection`` that match ``filter``, with what shall be returned of each."""
+
+    client: QdrantClient
+    collection: str
+    filter: models.Filter | None
+    with_payload: bool | list[str]
+    with_vectors: bool | list[str]
+
+    def by_id(
+        self, start: str | None, limit: int, also: models.Condition | None = None
+    ) -> tuple[list[models.Record], str | None]:
+        """Up to ``limit`` points from id ``start`` on, and the id that the next page starts with."""
+        records, following = self.client.scroll(
+            self.collection,
+            scroll_filter=self._filter(also),
+            limit=limit,
+            offset=start,
+            with_payload=self.with_payload,
+            with_vectors=self.with_vectors,
+        )
+        return records, None if following is None else str(following)
+
+    def by_value(self, order: OrderBy, kind: IndexKind, after: Position | None, limit: int) -> list[Found]:
+        """Up to ``limit`` points after the position, by value and, among equal values, by id.
+
+        The server orders by value alone and gives no cursor. So points of equal value, which a page may cut anywhere, are
+        listed by id instead: positions stay two values long, however many points share one.
+        """
+        found = [] if after is None else self._ties(order.field, kind, after[0], after[1], limit)
+        missing = limit - len(found)
+        if missing == 0:
+            return found
+        beyond = self._beyond(order, kind, None if after is None else after[0], missing)
+        if len(beyond) == missing:
+            cut = beyond[-1][1]
+            beyond = [item for item in beyond if item[1] != cut]
+            beyond += self._ties(order.field, kind, cut, None, missing - len(beyond))
+        beyond.sort(key=lambda item: (-item[1] if order.descending else item[1], str(item[0].id)))
+        return found + beyond
+
+    def _ties(self, field: str, kind: IndexKind, value: OrderValue, after: str | None, limit: int) -> list[Found]:
+        # starts with the point ``after`` itself, while it is there
+        records, _ = self.by_id(after, limit + 1, also=equals(field, kind, value))
+        return [(record, value) for record in records if str(record.id) != after][:limit]
+
+    def _beyond(self, order: OrderBy, kind: IndexKind, value: OrderValue | None, limit: int) -> list[Found]:
+        direction = models.Direction.DESC if order.descending else models.Direction.ASC
+        records, _ = self.client.scroll(
+            self.collection,
+            scroll_filter=self.filter,
+            limit=limit,
+            order_by=models.OrderBy(
+                key=order.field, direction=direction, start_from=None if value is None else past(order, kind, value)
+            ),
+            with_payload=self.with_payload,
+            with_vectors=self.with_vectors,
+        )
+        return [(record, record.order_value) for record in records if record.order_value is not None]
+
+    def _filter(self, also: models.Condition | None) -> models.Filter | None:
+        if also is None:
+            return self.filter
+        return models.Filter(must=[also] if self.filter is None else [self.filter, also])

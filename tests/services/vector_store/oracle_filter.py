@@ -1,0 +1,221 @@
+"""Filters and payload paths by plain recursion: what a filter means, written down once more and slowly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+from qdrant_client import models
+
+from services.errors import BadRequest
+
+_STEP = re.compile(r'"([^"]+)"|([\w-]+)|\[(\d*)\]')
+MICROSECOND = 1_000_000
+
+
+def steps(path: str) -> list[str | int | None]:
+    """``a.b[].c[0]`` as ["a", "b", None, "c", 0]: names, places in a list, None for every place."""
+    found: list[str | int | None] = []
+    rest = path
+    while rest:
+        match = _STEP.match(rest)
+        if match is None:
+            raise BadRequest(f"{path!r} is not a field path.")
+        quoted, name, place = match.groups()
+        found.append(quoted or name or (int(place) if place else None))
+        rest = rest[match.end() :].removeprefix(".")
+    if not found:
+        raise BadRequest("A field path cannot be empty.")
+    return found
+
+
+def raw_values(payload: Any, path: str) -> list[Any]:
+    """Whatever stands at the path; several values only through ``[]``."""
+    return list(_walk(payload, steps(path)))
+
+
+def _walk(value: Any, path: list[str | int | None]) -> Iterator[Any]:
+    if not path:
+        yield value
+        return
+    step, rest = path[0], path[1:]
+    if isinstance(step, str):
+        if isinstance(value, dict) and step in value:
+            yield from _walk(value[step], rest)
+    elif isinstance(value, list):
+        for item in value if step is None else value[step : step + 1]:
+            yield from _walk(item, rest)
+
+
+def values(payload: Any, path: str) -> list[Any]:
+    """The single values at the path: a list counts as its items."""
+    return [item for value in raw_values(payload, path) for item in (value if isinstance(value, list) else [value])]
+
+
+def matches(filter: models.Filter | None, id: str, payload: Any, vectors: Any = ()) -> bool:
+    """Whether the point is among those the filter lets through."""
+    if filter is None:
+        return True
+
+    def holds(condition: Any) -> bool:
+        return _holds(condition, id, payload, vectors)
+
+    should = _listed(filter.should)
+    return (
+        all(holds(c) for c in _listed(filter.must))
+        and not any(holds(c) for c in _listed(filter.must_not))
+        and (not should or any(holds(c) for c in should))
+        and (filter.min_should is None or sum(holds(c) for c in filter.min_should.conditions) >= filter.min_should.min_count)
+    )
+
+
+def _listed(clause: Any) -> list[Any]:
+    return [] if clause is None else clause if isinstance(clause, list) else [clause]
+
+
+def _holds(condition: Any, id: str, payload: Any, vectors: Any) -> bool:
+    if isinstance(condition, models.Filter):
+        return matches(condition, id, payload, vectors)
+    if isinstance(condition, models.HasIdCondition):
+        return id in {str(wanted) for wanted in condition.has_id}
+    if isinstance(condition, models.HasVectorCondition):
+        return condition.has_vector in vectors
+    if isinstance(condition, models.IsEmptyCondition):
+        return _empty(payload, condition.is_empty.key)
+    if isinstance(condition, models.IsNullCondition):
+        return _null(payload, condition.is_null.key)
+    if isinstance(condition, models.NestedCondition):
+        key = condition.nested.key.removesuffix("[]")
+        lists = [value for value in raw_values(payload, key) if isinstance(value, list)]
+        return any(matches(condition.nested.filter, "", item) for one in lists for item in one if isinstance(item, dict))
+    return _field_holds(condition, payload)
+
+
+def _field_holds(condition: models.FieldCondition, payload: Any) -> bool:
+    if condition.is_empty is not None:
+        return _empty(payload, condition.key) == condition.is_empty
+    if condition.is_null is not None:
+        return _null(payload, condition.key) == condition.is_null
+    if condition.values_count is not None:
+        found = raw_values(payload, condition.key) or [None]
+        counts = [len(value) if isinstance(value, list) else int(value is not None) for value in found]
+        return any(_within(condition.values_count, count) for count in counts)
+    if condition.match is not None:
+        return any(_matched(condition.match, value) for value in values(payload, condition.key))
+    if isinstance(condition.range, models.DatetimeRange):
+        moments = [moment(value) for value in values(payload, condition.key) if isinstance(value, str)]
+        bounds = condition.range.model_copy(
+            update={name: moment(getattr(condition.range, name)) for name in ("gt", "gte", "lt", "lte")}
+        )
+        return any(value is not None and _within(bounds, value) for value in moments)
+    numbers = [v for v in values(payload, condition.key) if isinstance(v, int | float) and not isinstance(v, bool)]
+    return any(_within(condition.range, number) for number in numbers)
+
+
+def _empty(payload: Any, path: str) -> bool:
+    return all(value is None or value == [] for value in raw_values(payload, path))
+
+
+def _null(payload: Any, path: str) -> bool:
+    return any(value is None or (isinstance(value, list) and None in value) for value in raw_values(payload, path))
+
+
+def _matched(match: Any, value: Any) -> bool:
+    if isinstance(match, models.MatchValue):
+        return _same(value, match.value)
+    if isinstance(match, models.MatchAny):
+        return any(_same(value, wanted) for wanted in match.any)
+    return value is not None and not any(_same(value, unwanted) for unwanted in match.except_)
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    return type(value) is type(wanted) and value == wanted
+
+
+def _within(bounds: Any, value: Any) -> bool:
+    return (
+        (bounds.gt is None or value > bounds.gt)
+        and (bounds.gte is None or value >= bounds.gte)
+        and (bounds.lt is None or value < bounds.lt)
+        and (bounds.lte is None or value <= bounds.lte)
+    )
+
+
+def moment(value: Any) -> datetime | None:
+    """A time in UTC; one without a zone is UTC already, a date is its midnight."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if value is None or value.tzinfo is not None:
+        return value
+    return value.replace(tzinfo=UTC)
+
+
+def order_values(payload: Any, path: str, kind: str) -> list[int | float]:
+    """What the field orders the point by: numbers, or microseconds since 1970."""
+    found: list[int | float] = []
+    for value in values(payload, path):
+        if kind == "datetime":
+            when = moment(value) if isinstance(value, str) else None
+            if when is not None:
+                since = when - datetime(1970, 1, 1, tzinfo=UTC)
+                found.append((since.days * 86_400 + since.seconds) * MICROSECOND + since.microseconds)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and (kind == "float" or isinstance(value, int)):
+            found.append(value)
+    return found
+
+
+# Changing payloads -------------------------------------------------------------------------------------------------------
+
+
+def merge(target: dict[str, Any], fields: dict[str, Any]) -> None:
+    """Set each field; null removes it."""
+    for name, value in fields.items():
+        if value is None:
+            target.pop(name, None)
+        else:
+            target[name] = value
+
+
+def merge_at(payload: dict[str, Any], path: str, fields: dict[str, Any]) -> None:
+    """Merge into the object at a path of names, made where it is missing or no object."""
+    target = payload
+    for step in steps(path):
+        if not isinstance(step, str):
+            raise BadRequest("The oracle merges at paths of names only.")
+        if not isinstance(target.get(step), dict):
+            target[step] = {}
+        target = target[step]
+    merge(target, fields)
+
+
+def remove_at(payload: dict[str, Any], path: str) -> None:
+    *above, last = steps(path)
+    for parent in _walk(payload, above):
+        if isinstance(last, str) and isinstance(parent, dict):
+            parent.pop(last, None)
+        elif last is None and isinstance(parent, list):
+            parent.clear()
+
+
+def selected(payload: Any, paths: list[list[str | int | None]]) -> Any:
+    """Only what stands at the paths; in lists only ``[]`` selects."""
+    if any(not path for path in paths):
+        return payload
+    if isinstance(payload, dict):
+        result = {}
+        for name, value in payload.items():
+            below = [path[1:] for path in paths if path[0] == name]
+            if below:
+                result[name] = selected(value, below)
+        return result
+    if isinstance(payload, list):
+        below = [path[1:] for path in paths if path[0] is None]
+        return [selected(item, below) for item in payload] if below else []
+    return payload

@@ -1,0 +1,157 @@
+"""Seeded random points and filters that touch every clause of the shared filter surface."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from qdrant_client import models
+
+from services.domain import CollectionSchema, Embedding, Point, VectorSpec
+
+CLASSES = ["beagle", "boxer", "collie", "dingo", "elk"]
+TAGS = ["indoor", "outdoor", "night", "snow", "red car", "ünïcode"]
+START = datetime(2024, 1, 1, tzinfo=UTC)
+DIMS = {"clip": 16, "vit": 8}
+
+
+def schema(name: str) -> CollectionSchema:
+    return CollectionSchema(
+        name,
+        tuple(VectorSpec(using, dim) for using, dim in DIMS.items()),
+        {
+            "class": "keyword",
+            "tags": "keyword",
+            "width": "integer",
+            "quality": "float",
+            "scores.cat": "float",
+            "checked": "bool",
+            "created_at": "datetime",
+            "objects[].kind": "keyword",
+            "objects[].size": "integer",
+        },
+    )
+
+
+def unit(rng: np.random.Generator, dim: int) -> Embedding:
+    vector = rng.normal(size=dim)
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def points(count: int, seed: int = 0) -> list[Point]:
+    rng, pick = np.random.default_rng(seed), random.Random(seed)
+    return [_point(rng, pick) for _ in range(count)]
+
+
+def _point(rng: np.random.Generator, pick: random.Random) -> Point:
+    vectors = {"clip": unit(rng, DIMS["clip"])}
+    if pick.random() < 0.8:
+        vectors["vit"] = unit(rng, DIMS["vit"])
+    moment = START + timedelta(hours=pick.randrange(0, 40), microseconds=pick.choice([0, 1, 250_000]))
+    payload: dict[str, Any] = {
+        "class": pick.choice([*CLASSES, None]),
+        "tags": pick.sample(TAGS, pick.randrange(0, 4)),
+        "width": pick.choice([100, 200, 300, -5, 2**60 + pick.randrange(3)]),
+        "quality": pick.choice([0.0, 0.25, 0.5, 0.1, 1.0, 1, pick.random()]),
+        "scores": {"cat": pick.random(), "dog": pick.random()},
+        "checked": pick.choice([True, False]),
+        "created_at": moment.isoformat().replace("+00:00", pick.choice(["Z", "+00:00"])),
+        "objects": [{"kind": pick.choice(CLASSES), "size": pick.randrange(3)} for _ in range(pick.randrange(3))],
+        "caption": pick.choice(["a dog", "an elk in the snow"]),
+    }
+    for field in list(payload):
+        if pick.random() < 0.12:
+            del payload[field]
+    return Point(str(uuid.UUID(int=pick.getrandbits(128), version=4)), vectors, payload)
+
+
+def condition(pick: random.Random, ids: list[str], depth: int = 0) -> models.Condition:
+    kinds = [_match, _any, _except, _number, _moment, _presence, _checked, _nested, lambda p: _identity(p, ids)]
+    if depth < 2 and pick.random() < 0.25:
+        return filter(pick, ids, depth + 1)
+    return pick.choice(kinds)(pick)
+
+
+def filter(pick: random.Random, ids: list[str], depth: int = 0) -> models.Filter:
+    def clause() -> list[models.Condition] | None:
+        return [condition(pick, ids, depth) for _ in range(pick.randrange(1, 3))] if pick.random() < 0.5 else None
+
+    least = None
+    if pick.random() < 0.15:
+        least = models.MinShould(conditions=[condition(pick, ids, 2) for _ in range(3)], min_count=pick.randrange(1, 4))
+    must, should, must_not = clause(), clause(), clause()
+    if not (must or should or must_not or least):
+        must = [condition(pick, ids, depth)]
+    return models.Filter(must=must, should=should, must_not=must_not, min_should=least)
+
+
+def _match(pick: random.Random) -> models.Condition:
+    key, value = pick.choice(
+        [
+            ("class", pick.choice(CLASSES)),
+            ("tags", pick.choice(TAGS)),
+            ("width", pick.choice([100, -5, 2**60 + 1])),
+            ("tags", "no"),
+        ]
+    )
+    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+
+
+def _checked(pick: random.Random) -> models.Condition:
+    return models.FieldCondition(key="checked", match=models.MatchValue(value=pick.choice([True, False])))
+
+
+def _any(pick: random.Random) -> models.Condition:
+    key, values = pick.choice([("class", CLASSES), ("tags", TAGS), ("width", [100, 200, 300, -5])])
+    return models.FieldCondition(key=key, match=models.MatchAny(any=pick.sample(values, pick.randrange(1, 4))))
+
+
+def _except(pick: random.Random) -> models.Condition:
+    key, values = pick.choice([("class", CLASSES), ("tags", TAGS), ("width", [100, 200, 300, -5])])
+    return models.FieldCondition(key=key, match=models.MatchExcept(**{"except": pick.sample(values, pick.randrange(1, 4))}))
+
+
+def _number(pick: random.Random) -> models.Condition:
+    key = pick.choice(["width", "quality", "scores.cat"])
+    values = [100, 200, -5.5, 250] if key == "width" else [0, 0.25, 0.5, 0.75, 1]
+    bounds = {pick.choice(["gt", "gte", "lt", "lte"]): pick.choice(values) for _ in range(pick.randrange(1, 3))}
+    return models.FieldCondition(key=key, range=models.Range(**bounds))
+
+
+def _moment(pick: random.Random) -> models.Condition:
+    zones = [0, 2]  # the same hour may be written in another zone
+    bounds = {}
+    for _ in range(pick.randrange(1, 3)):
+        moment = START + timedelta(hours=pick.randrange(40) + pick.choice(zones), microseconds=pick.choice([0, 1]))
+        bounds[pick.choice(["gt", "gte", "lt", "lte"])] = moment
+    return models.FieldCondition(key="created_at", range=models.DatetimeRange(**bounds))
+
+
+def _presence(pick: random.Random) -> models.Condition:
+    key = pick.choice(["class", "tags", "width", "quality", "scores.cat"])
+    return pick.choice(
+        [
+            models.IsEmptyCondition(is_empty=models.PayloadField(key=key)),
+            models.IsNullCondition(is_null=models.PayloadField(key=key)),
+            models.FieldCondition(key="tags", values_count=models.ValuesCount(gte=pick.randrange(4))),
+            models.FieldCondition(key="tags", values_count=models.ValuesCount(lt=pick.randrange(4))),
+        ]
+    )
+
+
+def _nested(pick: random.Random) -> models.Condition:
+    kind = models.FieldCondition(key="kind", match=models.MatchValue(value=pick.choice(CLASSES)))
+    size = models.FieldCondition(key="size", range=models.Range(gte=pick.randrange(3)))
+    inner = pick.choice(
+        [models.Filter(must=[kind, size]), models.Filter(must=[kind], must_not=[size]), models.Filter(should=[kind, size])]
+    )
+    return models.NestedCondition(nested=models.Nested(key="objects", filter=inner))
+
+
+def _identity(pick: random.Random, ids: list[str]) -> models.Condition:
+    if pick.random() < 0.3:
+        return models.HasVectorCondition(has_vector="vit")
+    return models.HasIdCondition(has_id=[*pick.sample(ids, pick.randrange(1, 30)), str(uuid.UUID(int=1))])
