@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -40,10 +40,10 @@ ThumbnailsDep = Annotated[ThumbnailCache, Depends(_thumbnails)]
 ReadinessDep = Annotated[Readiness, Depends(_readiness)]
 
 
-def conditions_except(*own: str) -> Callable[[Request], Conditions]:
+def conditions_except(*own: str) -> Callable[[Request], Awaitable[Conditions]]:
     """A dependency: conditions from the query string, leaving out the route's own parameters. ``BadRequest`` for unknown ones."""
 
     async def read(request: Request) -> Conditions:
         return conditions_from_pairs(pair for pair in request.query_params.multi_items() if pair[0] not in own)
 
-    return read  # type: ignore[return-value]  # FastAPI awaits it
+    return read

@@ -16,7 +16,7 @@ from cli.context import stores
 from cli.index import run_index
 from cli.options import JsonOption
 from cli.output import note, print_json, print_table
-from cli.sheets import query_tile, save_sheet
+from cli.sheets import hit_captions, query_tile, save_sheet
 
 if TYPE_CHECKING:
     from data.catalogue import CatalogueSummary
@@ -62,7 +62,8 @@ def demo(
         searches = [_by_picture(runtime, drawn.manifest), _by_text(runtime), _by_tag_and_score(runtime)]
         sheets = [folder / f"by-{shown.kind.replace(' ', '-')}.png" for shown in searches]
         for shown, sheet in zip(searches, sheets, strict=True):
-            save_sheet(runtime, sheet, shown.queries, shown.hits, title=f"By {shown.kind}: {shown.query}")
+            title = f"By {shown.kind}: {shown.query}"
+            save_sheet(runtime, sheet, shown.queries, shown.hits, title=title, captions=_captions)
         address = f"http://{runtime.settings.host}:{runtime.settings.port}"
     if as_json:
         trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
@@ -129,7 +130,8 @@ def _print_next(ctx: typer.Context, address: str) -> None:
     typer.secho("\nNext", bold=True)
     typer.echo(f"  vitrine {f'--data {data} ' if data else ''}search -c {CATEGORY} --text 'a blue fish' --sheet fish.png")
     typer.echo(f"  make serve                  # then open {address}")
-    typer.echo(f"  curl -s '{address}/categories/{CATEGORY}/search?text=a+blue+fish&limit=3'")
+    body = '{"text": "a blue fish", "limit": 3}'
+    typer.echo(f"  curl -s {address}/v1/categories/{CATEGORY}/search -H 'Content-Type: application/json' -d '{body}'")
 
 
 def _search_json(shown: Shown, sheet: Path) -> dict[str, Any]:
@@ -138,6 +140,10 @@ def _search_json(shown: Shown, sheet: Path) -> dict[str, Any]:
         for hit in shown.hits
     ]
     return {"kind": shown.kind, "query": shown.query, "hits": hits, "sheet": str(sheet)}
+
+
+def _captions(hit: Hit) -> tuple[str, ...]:
+    return hit_captions(hit, _measure(hit))[0], _design(hit)
 
 
 def _measure(hit: Hit) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,16 +13,21 @@ from cli.category import create_category
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
 from cli.output import note, print_json
-from services.errors import BadRequest, NotFound
+from services.errors import BadRequest, BadSource, NotFound
 
 if TYPE_CHECKING:
     from indexer.records import Source
     from indexer.report import IndexReport
+    from services.domain import EncoderSpec
     from services.runtime import Runtime
 
 app = typer.Typer(no_args_is_help=True, help="Index images: from folders, archives and manifests, or from an older system.")
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, max=1024, help="Images encoded and written together.")]
-Refused = Annotated[
+CreateOption = Annotated[bool, typer.Option("--create", help="Create the category if it does not exist.")]
+EncoderOption = Annotated[
+    list[str] | None, typer.Option("--encoder", "-e", metavar="REF", help="With --create: its encoder; again: more.")
+]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, max=1024, help="Images encoded and written together.")]
+RefusedOption = Annotated[
     Path | None, typer.Option("--refused", metavar="FILE", help="Write what was refused and why, a JSON object a line.")
 ]
 
@@ -34,14 +39,12 @@ def add(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder, an archive (zip, tar), a manifest (csv, jsonl, parquet), a picture, or objects:PREFIX in the object store.",
+            help="A folder, archive (zip, tar), manifest (csv, jsonl, parquet), a picture, or objects:PREFIX (object store).",
         ),
     ],
     category: CategoryOption,
-    create: Annotated[bool, typer.Option("--create", help="Create the category if it does not exist.")] = False,
-    encoder: Annotated[
-        list[str] | None, typer.Option("--encoder", "-e", metavar="REF", help="With --create: its encoder; again: more.")
-    ] = None,
+    create: CreateOption = False,
+    encoder: EncoderOption = None,
     tags: Annotated[
         list[str] | None, typer.Option("--tags", metavar="TAG,TAG", help="Tags that every image gets; again: more.")
     ] = None,
@@ -64,15 +67,14 @@ def add(
     join_on: Annotated[
         Literal["name", "stem", "key", "hash"], typer.Option("--join-on", help="How its rows are matched with the files.")
     ] = "name",
-    refused: Refused = None,
-    batch_size: BatchSize = 32,
+    refused: RefusedOption = None,
+    batch_size: BatchSizeOption = 32,
     as_json: JsonOption = False,
 ) -> None:
     """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3: some were refused."""
     from indexer.sources import SourceOptions, open_source
 
-    if encoder and not create:
-        raise typer.BadParameter("--encoder is for a new category: add --create.")
+    _check_usage(create, encoder)
     with stores(ctx) as runtime:
         options = SourceOptions(
             tags_from_folders=tags_from_folders,
@@ -86,6 +88,56 @@ def add(
         records = open_source(source, options=options, objects=runtime.objects)
         _ensure_category(runtime, category, create, encoder or [])
         report = run_index(runtime, category, records, batch_size=batch_size, tags=_split(tags), refused=refused)
+    finish(report, as_json=as_json)
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="input-metadata.json with hashes, tags and vectors, or a CSV file,class,label.")
+    ],
+    category: CategoryOption,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="FOLDER", help="Where its pictures lie. [default for CSV: its folder]")
+    ] = None,
+    vector_name: Annotated[str, typer.Option("--vector-name", help="JSON: what its vectors shall be called here.")] = "adopted",
+    vector_model: Annotated[str, typer.Option("--vector-model", help="JSON: the model that made them, as a note.")] = "unknown",
+    create: CreateOption = False,
+    encoder: EncoderOption = None,
+    refused: RefusedOption = None,
+    batch_size: BatchSizeOption = 32,
+    as_json: JsonOption = False,
+) -> None:
+    """Take over a collection of an older system. Its vectors are kept as they are: they can be searched by id and vector.
+
+    With --create --encoder REF the pictures get an encoder's vectors as well, for searches by picture and text.
+    """
+    from indexer.importers import VectorDump, open_class_table
+
+    _check_usage(create, encoder)
+    if not file.is_file():
+        raise BadSource(f"There is no file {file}.")
+    with stores(ctx) as runtime:
+        if file.suffix.lower() == ".csv":
+            table = open_class_table(file, root=images, max_bytes=runtime.limits.max_bytes)
+            _ensure_category(runtime, category, create, encoder or [])
+            report = run_index(runtime, category, table, batch_size=batch_size, refused=refused)
+        else:
+            if images is None:
+                raise typer.BadParameter("--images must name the folder where the pictures lie.")
+            dump = VectorDump(
+                file,
+                images,
+                vector_name=vector_name,
+                vector_model=vector_model,
+                threads=runtime.settings.threads,
+                limits=runtime.limits,
+                budget=runtime.budget,
+                progress=_identifying(),
+            )
+            _ensure_adopting(runtime, category, dump.spec, create, encoder or [])
+            report = run_index(runtime, category, dump, batch_size=batch_size, refused=refused)
     finish(report, as_json=as_json)
 
 
@@ -134,6 +186,33 @@ def _ensure_category(runtime: Runtime, name: str, create: bool, encoders: list[s
             ) from None
         made = create_category(runtime, name, encoders)
         note(f"Created category {name!r} with {', '.join(spec.name for spec in made.encoders)}.")
+
+
+def _ensure_adopting(runtime: Runtime, name: str, spec: EncoderSpec, create: bool, encoders: list[str]) -> None:
+    """The category with the named vector that is taken over; encoders that can encode come first and answer by default."""
+    names = [category.name for category in runtime.catalog.list()]
+    if name in names:
+        runtime.catalog.add_encoder(name, spec)
+    elif not create:
+        raise NotFound(f"There is no category {name!r}: add --create.", category=name)
+    else:
+        made = runtime.catalog.create(name, [*(runtime.encoders.get(reference).spec for reference in encoders), spec])
+        note(f"Created category {name!r} with {', '.join(its.name for its in made.encoders)}.")
+
+
+def _check_usage(create: bool, encoder: list[str] | None) -> None:
+    if encoder and not create:
+        raise typer.BadParameter("--encoder is for a new category: add --create.")
+
+
+def _identifying() -> Callable[[int, int], None]:
+    """Tells how many pictures are identified, at every tenth: large folders take minutes."""
+
+    def tell(done: int, total: int) -> None:
+        if done % max(1, total // 10) == 0:
+            note(f"Identified {done} of {total} pictures.")
+
+    return tell
 
 
 def _split(tags: list[str] | None) -> list[str]:

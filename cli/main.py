@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from cli import category, demo, doctor, encoder, images, index, search, serve
 from cli.context import GlobalFlags
 from cli.output import print_error
-from services.errors import VitrineError
+from services.errors import StoreLocked, VitrineError
 
 AS_JSON = "vitrine.as_json"
 ORDER = ("demo", "category", "index", "search", "images", "encoder", "serve", "doctor")
@@ -35,7 +35,7 @@ class VitrineGroup(TyperGroup):
         except VitrineError as error:
             if _debugging():
                 raise
-            print_error(error.code, error.message, error.details, as_json=ctx.meta[AS_JSON])
+            print_error(error.code, error.message + _advice(error), error.details, as_json=ctx.meta[AS_JSON])
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError, EOFError):
             raise  # Typer's own: usage, exit codes, Ctrl-C and closed pipes
         except Exception as error:
@@ -89,6 +89,12 @@ def _top(
 ) -> None:
     """Index image collections and search them by picture, text, tag and score."""
     ctx.obj = GlobalFlags(data)
+
+
+def _advice(error: VitrineError) -> str:
+    """What the command line adds to an error: while a server has the data, pictures are added through it."""
+    url = error.details.get("url") if isinstance(error, StoreLocked) else None
+    return f"\nAdd pictures there: curl -F file=@picture.jpg {url}/v1/categories/NAME/images" if url else ""
 
 
 def _debugging() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -41,6 +42,14 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
     width = max(map(len, pairs), default=0) + 1
     for name, value in pairs.items():
         typer.echo(f"{name + ':':<{width}} {_cell(value)}")
+
+
+def value_at(payload: Mapping[str, Any], path: str) -> Any:
+    """The value of a field path such as ``quality`` or ``scores."red mug"``; None where it is missing."""
+    value: Any = payload
+    for key in re.findall(r'"[^"]*"|[^.]+', path):
+        value = value.get(key.strip('"')) if isinstance(value, Mapping) else None
+    return value
 
 
 def note(text: str) -> None:

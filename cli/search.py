@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +28,8 @@ from cli.options import (
     to_example,
     to_order,
 )
-from cli.output import note, print_json, print_table
-from cli.sheets import check_sheet_path, picture_of, query_tile, save_sheet
+from cli.output import note, print_json, print_table, value_at
+from cli.sheets import check_sheet_path, hit_captions, picture_of, query_tile, save_sheet
 
 if TYPE_CHECKING:
     from services.conditions import Conditions
@@ -139,28 +140,44 @@ def search(
             options = SearchOptions(names[0] if names else None, conditions, limit, offset, min_similarity, diversity)
             result, queries = _ask(runtime, category, question, names, options, draw=sheet is not None)
             answer, hits = _result_json(category, question.kind, result), list(result.hits)
+        ordered = to_order(order_by).field if order_by else None
         if sheet is not None:
-            save_sheet(runtime, sheet, queries, hits, title=_title(category, question))
+            captions = partial(_ordered_captions, ordered) if ordered else hit_captions
+            save_sheet(runtime, sheet, queries, hits, title=_title(category, question), captions=captions)
             answer["sheet"] = str(sheet)
     if as_json:
         print_json(answer)
         return
-    print_hits(hits)
+    print_hits(hits, measure=ordered)
     _notes(answer, len(hits))
 
 
-def print_hits(hits: Sequence[Hit]) -> None:
-    """A line for each hit."""
+def print_hits(hits: Sequence[Hit], measure: str | None = None) -> None:
+    """A line for each hit, with its similarity or the value of the field ``measure``."""
     rows = [
-        (number, hit.similarity, hit.id, hit.payload.get("class"), hit.payload.get("tags", ()), hit.payload.get("filename"))
+        (
+            number,
+            value_at(hit.payload, measure) if measure else hit.similarity,
+            hit.id,
+            hit.payload.get("class"),
+            hit.payload.get("tags", ()),
+            hit.payload.get("filename"),
+        )
         for number, hit in enumerate(hits, 1)
     ]
-    print_table(("#", "similarity", "id", "class", "tags", "filename"), rows, right=("#", "similarity"))
+    name = measure or "similarity"
+    print_table(("#", name, "id", "class", "tags", "filename"), rows, right=("#", name))
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
     """A hit as ``--json`` prints it."""
     return {"id": hit.id, "similarity": hit.similarity, "payload": hit.payload}
+
+
+def _ordered_captions(field: str, hit: Hit) -> tuple[str, ...]:
+    value = value_at(hit.payload, field)
+    first, *rest = hit_captions(hit, value if isinstance(value, float) else None)
+    return (first if isinstance(value, float) else f"{value}  {first}", *rest)
 
 
 def _check_usage(
@@ -244,15 +261,18 @@ def _result_json(category: str, kind: str, result: SearchResult) -> dict[str, An
 def _title(category: str, question: Question) -> str:
     if question.text is not None:
         return f"“{question.text}” in {category}"
+    if question.image is not None:
+        return f"Like {question.image.name} in {category}"
     return category if question.kind == "listing" else f"By {question.kind} in {category}"
 
 
 def _notes(answer: Mapping[str, Any], hits: int) -> None:
     if "using" in answer:
-        took = f"encoding {answer['encode_ms']:.0f} ms, search {answer['search_ms']:.1f} ms"
-        note(f"{hits} hits by {answer['using']}: {took}.")
+        took = f"search {answer['search_ms']:.1f} ms"
+        took = f"loading and encoding {answer['encode_ms']:.0f} ms, {took}" if answer["encode_ms"] else took
+        note(f"{hits} {'hit' if hits == 1 else 'hits'} by {answer['using']}: {took}.")
     else:
-        note(f"{hits} images.")
+        note(f"{hits} {'image' if hits == 1 else 'images'}.")
     if answer.get("cursor"):
         note(f"More: --cursor {answer['cursor']}")
     if "sheet" in answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,27 @@ FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 TILE_SIZE = 220
 
 
-def save_sheet(runtime: Runtime, path: Path, queries: Sequence[Tile], hits: Sequence[Hit], *, title: str) -> None:
+def hit_captions(hit: Hit, measure: float | None = None) -> tuple[str, ...]:
+    """Similarity (or another measure) and class, then the tags."""
+    number = hit.similarity if measure is None else measure
+    name = str(hit.payload.get("class") or hit.payload.get("filename") or "")
+    return (name if number is None else f"{number:.3f}  {name}", ", ".join(hit.payload.get("tags", ())))
+
+
+def save_sheet(
+    runtime: Runtime,
+    path: Path,
+    queries: Sequence[Tile],
+    hits: Sequence[Hit],
+    *,
+    title: str,
+    captions: Callable[[Hit], tuple[str, ...]] = hit_captions,
+) -> None:
     """Write the query pictures, highlighted, and then the hits. ``BadRequest`` for another file ending or too many hits."""
-    from services.contact_sheet import contact_sheet
+    from services.contact_sheet import Tile, contact_sheet
 
     check_sheet_path(path)
-    tiles = [*queries, *(hit_tile(runtime, hit) for hit in hits)]
+    tiles = [*queries, *(Tile(picture_of(runtime, hit), captions(hit)) for hit in hits)]
     columns = 5 if len(tiles) <= 30 else 10
     try:
         sheet = contact_sheet(tiles, columns=columns, tile_size=TILE_SIZE, title=title)
@@ -38,15 +53,6 @@ def check_sheet_path(path: Path) -> None:
     """``BadRequest`` unless the file's ending names a format that sheets are written in."""
     if path.suffix.lower() not in FORMATS:
         raise BadRequest(f"{path} cannot be a sheet: let its name end in {', '.join(FORMATS)}.")
-
-
-def hit_tile(runtime: Runtime, hit: Hit) -> Tile:
-    """A hit with its similarity, class and tags."""
-    from services.contact_sheet import Tile
-
-    first = "" if hit.similarity is None else f"{hit.similarity:.3f}  "
-    name = str(hit.payload.get("class") or hit.payload.get("filename") or "")
-    return Tile(picture_of(runtime, hit), (first + name, ", ".join(hit.payload.get("tags", ()))))
 
 
 def query_tile(picture: bytes | None, name: str, role: str = "query") -> Tile:

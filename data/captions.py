@@ -165,6 +165,12 @@ def free_caption(facts: Facts, rng: np.random.Generator) -> tuple[str, frozenset
     return _Speaker(facts, rng, free=True).any_length()
 
 
+def prompt(name: str, value: str, rng: np.random.Generator) -> str:
+    """A few words that state just one fact, such as "mugs", "something red", "with white details", "tiled background"."""
+    facts = Facts(**{n: FACT_VALUES[n][0] for n in FACT_NAMES} | {name: value})
+    return _Speaker(facts, rng, free=True).only(name)
+
+
 class _Speaker:
     """Words for one picture; remembers which facts it has stated."""
 
@@ -259,6 +265,25 @@ class _Speaker:
         if self.chance(0.2):
             return f"{self.any_of(_OPENERS)} {_article(text)}"
         return _article(text) if self.chance(0.3) else text
+
+    def only(self, name: str) -> str:
+        """A few words for one fact."""
+        if name == "accent":
+            return self.any_of(_ACCENT_PHRASES[:3]).format(accent=self.say(name))
+        if name in ("background", "texture"):
+            text = f"{self.say(name)} background"
+            return f"on {_article(text)}" if self.chance(0.3) else text
+        if name == "look":
+            return f"{self.say(name)} {self.any_of(('photo', 'picture', 'image'))}"
+        if name == "kind":
+            text = self.say(name)
+        elif self.chance(0.5):
+            text = f"{self.any_of(_SOMETHING)} {self.say(name)}"
+        else:
+            text = self.say(name)
+        if self.chance(0.25):
+            return f"{self.any_of(_OPENERS)} {_article(text)}"
+        return _article(text) if self.chance(0.25) else text
 
     def noun(self, *, size: bool, pattern: bool) -> str:
         words = [self.say("size")] if size else []

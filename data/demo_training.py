@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
-from data.captions import FACT_NAMES, free_caption, full_caption
+from data.captions import FACT_NAMES, FACT_VALUES, free_caption, full_caption, prompt
 from data.demo_tokenizer import END_ID, MAX_TOKENS, PAD_ID, START_ID, UNKNOWN_ID
 from data.training_pictures import INPUT_SIZE, TrainingPictures, decode_facts
 
@@ -30,14 +30,20 @@ class Recipe:
     pictures: int = 40_000
     picture_seed: int = 1001
     seed: int = 0
-    steps: int = 3_000
-    batch: int = 512
-    learning_rate: float = 1.5e-3
+    steps: int = 6_000
+    minutes: float = 33.0
+    """Training ends after this long even where steps are left; the learning rate has then fallen all the same."""
+    batch: int = 256
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warm_up: float = 0.05
     """Share of the steps over which the learning rate rises."""
     full_captions: float = 0.3
     """Share of captions that state everything; the others are free."""
+    prompt_weight: float = 1.0
+    """Weight of the loss on texts of a single fact, the captions' loss being 1."""
+    start: str = ""
+    """Folder of an encoder of the same architecture to go on from; empty: from scratch."""
     patch: int = 16
     width: int = 192
     layers: int = 4
@@ -93,7 +99,11 @@ def train(
 ) -> CLIPModel:
     """A CLIPModel trained with symmetric InfoNCE; `on_step` is called after every step."""
     torch.manual_seed(recipe.seed)
-    model = CLIPModel(demo_config(recipe, len(tokenizer)))
+    if recipe.start:
+        model = CLIPModel.from_pretrained(recipe.start, attn_implementation="eager")
+    else:
+        model = CLIPModel(demo_config(recipe, len(tokenizer)))
+        _initialise(model, recipe)
     model.train()
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]
@@ -104,12 +114,20 @@ def train(
     )
     started = time.monotonic()
     for step, batch in enumerate(_batches(recipe, pictures, tokenizer), start=1):
-        rate = learning_rate(recipe, step)
+        seconds = time.monotonic() - started
+        done = max(step / recipe.steps, seconds / (recipe.minutes * 60))
+        if done > 1:
+            break
+        rate = learning_rate(recipe, done)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
             out = model(input_ids=batch.tokens, attention_mask=batch.mask, pixel_values=batch.pixels)
-        loss = info_nce(out.text_embeds.float(), out.image_embeds.float(), model.logit_scale, batch.same)
+        texts, images = out.text_embeds.float(), out.image_embeds.float()
+        captions = len(images)
+        loss = info_nce(texts[:captions], images, model.logit_scale, batch.same)
+        if recipe.prompt_weight:
+            loss = loss + recipe.prompt_weight * prompt_loss(texts[captions:], images, model.logit_scale, batch.facts)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -120,13 +138,12 @@ def train(
     return model
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then half a cosine down to a hundredth of the peak."""
-    rising = max(round(recipe.steps * recipe.warm_up), 1)
-    if step <= rising:
-        return recipe.learning_rate * step / rising
-    done = (step - rising) / max(recipe.steps - rising, 1)
-    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+def learning_rate(recipe: Recipe, done: float) -> float:
+    """After the share `done` (0..1) of a run: a linear warm-up, then half a cosine down to a hundredth of the peak."""
+    if done <= recipe.warm_up:
+        return recipe.learning_rate * done / recipe.warm_up
+    falling = (done - recipe.warm_up) / (1 - recipe.warm_up)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * falling)))
 
 
 def info_nce(texts: Tensor, images: Tensor, log_scale: Tensor, same: Tensor) -> Tensor:
@@ -138,19 +155,63 @@ def info_nce(texts: Tensor, images: Tensor, log_scale: Tensor, same: Tensor) -> 
     do not describe it. Without short captions this is the usual loss.
     """
     logits = texts @ images.T * log_scale.exp()
-    others = logits.masked_fill(same, -1e4)  # Finite: a row without negatives has a gradient too.
-    of_texts = functional.softplus(others.logsumexp(dim=1, keepdim=True) - logits)
-    of_images = functional.softplus(others.logsumexp(dim=0) - logits.diagonal())
-    positives = same.float()
-    return ((of_texts * positives).sum(dim=1) / positives.sum(dim=1) + of_images).mean() / 2
+    of_images = functional.softplus(_negatives(logits.T, same.T) - logits.diagonal()[:, None])
+    return (_loss_of_texts(logits, same) + of_images.mean()) / 2
+
+
+def prompt_loss(prompts: Tensor, images: Tensor, log_scale: Tensor, facts: Tensor) -> Tensor:
+    """The same for texts that state a single fact: one of each value of each fact, in the order of `FACT_VALUES`.
+
+    A picture chooses among the values of every fact; a prompt chooses among all pictures. Long captions can be told
+    apart by colours alone, so without this loss the kinds, which are harder to see, are learnt last.
+    `facts` (n, 8) holds the pictures' values.
+    """
+    logits = prompts @ images.T * log_scale.exp()
+    of_images, first = logits.new_zeros(()), 0
+    same = []
+    for column, values in enumerate(FACT_VALUES.values()):
+        own = facts[:, column]
+        of_images = of_images + functional.cross_entropy(logits[first : first + len(values)].T, own)
+        same.append(own[None, :] == torch.arange(len(values))[:, None])
+        first += len(values)
+    return (_loss_of_texts(logits, torch.cat(same)) + of_images / len(FACT_VALUES)) / 2
+
+
+def _loss_of_texts(logits: Tensor, same: Tensor) -> Tensor:
+    """Mean over texts of the mean over the pictures each describes; a text that describes none counts for nothing."""
+    losses = functional.softplus(_negatives(logits, same) - logits) * same
+    described = same.sum(dim=1)
+    return (losses.sum(dim=1) / described.clamp(min=1)).sum() / (described > 0).sum()
+
+
+def _negatives(logits: Tensor, same: Tensor) -> Tensor:
+    """(n, 1) log of the summed exponentials of each row's negatives; finite, so that a row without any has a gradient."""
+    return logits.masked_fill(same, -1e4).logsumexp(dim=1, keepdim=True)
+
+
+def _initialise(model: CLIPModel, recipe: Recipe) -> None:
+    """Start with patches at full scale and positions as sines and cosines: kinds are learnt from fewer pictures."""
+    embeddings = model.vision_model.embeddings
+    side, quarter = INPUT_SIZE // recipe.patch, recipe.width // 4
+    frequency = 1.0 / 10_000 ** (torch.arange(quarter) / (quarter - 1))
+    y, x = (torch.arange(side).repeat_interleave(side), torch.arange(side).repeat(side))
+    waves = [f(axis[:, None] * frequency) for axis in (x, y) for f in (torch.sin, torch.cos)]
+    with torch.no_grad():
+        embeddings.patch_embedding.weight.normal_(0.0, (3 * recipe.patch**2) ** -0.5)
+        embeddings.position_embedding.weight[1:] = 0.3 * torch.cat(waves, dim=1)
 
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
     pixels: Tensor
+    """(n, 3, 64, 64)"""
     tokens: Tensor
+    """(n + prompts, length)"""
     mask: Tensor
     same: Tensor
+    """(n, n): caption i describes picture j."""
+    facts: Tensor
+    """(n, 8)"""
 
 
 def _batches(recipe: Recipe, pictures: TrainingPictures, tokenizer: PreTrainedTokenizerFast) -> Iterator[_Batch]:
@@ -182,6 +243,8 @@ def _batch(
     known = pictures.facts[rows]
     differs = (known[:, None, :] != known[None, :, :]) & stated[:, None, :]
     same = ~differs.any(axis=2)
+    if recipe.prompt_weight:
+        captions += [prompt(name, value, rng) for name, values in FACT_VALUES.items() for value in values]
     encoded = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
     tokens = encoded["input_ids"]
     # A word in thirty is hidden, so that an unknown word in a query does little harm.
@@ -191,6 +254,7 @@ def _batch(
         tokens=tokens.masked_fill(hidden, UNKNOWN_ID),
         mask=encoded["attention_mask"],
         same=torch.from_numpy(same),
+        facts=torch.from_numpy(known.astype(np.int64)),
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from indexer.payloads import FileFacts, additions, check_record, new_payload
 from indexer.progress import Progress
-from indexer.records import ImageRecord, Refusal, Source
+from indexer.records import ADOPTED, ImageRecord, Refusal, Source
 from indexer.report import IndexReport, ItemOutcome, Outcome, StageClock
 from indexer.workers import in_batches, in_order
 from services.catalog import Category
@@ -30,8 +30,6 @@ from services.images import content_hash, open_image, point_id
 from services.payload import index_kinds
 from services.runtime import Runtime
 
-ADOPTED = "adopted"
-"""Revision of an encoder that exists only by its vectors, taken over from another system: it cannot encode anything."""
 STAGES = ("read", "look up", "decode", "encode", "put", "upsert")
 MAX_BATCH_BYTES = 64_000_000
 """A batch of large files ends early: some six batches are under way at a time, each holding its files' bytes."""

@@ -9,6 +9,9 @@ from typing import Any
 
 from services.domain import Embedding, IndexKind
 
+ADOPTED = "adopted"
+"""Revision of an encoder that exists only by its vectors, taken over from another system: it cannot encode anything."""
+
 
 @dataclass(frozen=True)
 class Refusal:

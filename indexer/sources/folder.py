@@ -50,7 +50,7 @@ class FolderSource(Source):
         self.indexes = {field: kind for _, columns in self._described for field, kind in columns.indexes.items()}
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for path in _walk(str(self._folder), ()):
+        for path in walk(str(self._folder)):
             filename = shown_name(os.path.relpath(path, self._folder))
             if is_archive(path):
                 yield from self._archive(path, filename)
@@ -66,7 +66,7 @@ class FolderSource(Source):
     @cached_property
     def total(self) -> int | None:
         """Counts names on first use, which takes a second a million files."""
-        return sum(has_image_extension(path) for path in _walk(str(self._folder), ()))
+        return sum(has_image_extension(path) for path in walk(str(self._folder)))
 
     def notes(self) -> list[str]:
         return self._passed.notes()
@@ -100,7 +100,7 @@ def _folders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_hidden(entry.name))
 
 
-def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def walk(folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
     """Paths of all files below, sorted within each folder; ``above`` are the folders on the way, by device and inode."""
     status = os.stat(folder)
     here = (status.st_dev, status.st_ino)
@@ -115,7 +115,7 @@ def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
         if is_hidden(entry.name):
             continue
         if entry.is_dir():
-            yield from _walk(entry.path, (*above, here))
+            yield from walk(entry.path, (*above, here))
         elif entry.is_file() or (entry.is_symlink() and has_image_extension(entry.name)):
             yield entry.path
 

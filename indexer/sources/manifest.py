@@ -33,6 +33,7 @@ class ManifestSource(Source):
             raise BadSource(f"{path.name} names objects by key, but there is no object store: use a path column.")
         self.name = shown_name(path.name)
         self.indexes = self._columns.indexes
+        self.columns = self._table.columns
 
     def __iter__(self) -> Iterator[ImageRecord]:
         for row in self._table.rows(self._columns.text):

@@ -26,6 +26,10 @@ Prepared = Pixels | Image.Image
 """An image ready for its encoder: fitted pixels, or the image itself where the encoder fits it."""
 
 
+_SMALL_SHARE = 4
+"""A request of up to this part of a batch is small: it may share one."""
+
+
 @runtime_checkable
 class StagedEncoder(Encoder, Protocol):
     """An encoder whose fitting (resize, crop) may run on other threads than the model's."""
@@ -137,11 +141,14 @@ class BatchedEncoder:
             request.answer.set_exception(self._closed_error())
 
     def _next_batch(self) -> list[_Request]:
-        """The first request, and with it all of its kind that fit whole into the batch."""
-        first = self._queue[0]
+        """The first request; where it is small, with all other small ones of its kind that fit.
+
+        A large one runs alone: a query that shared its batch with an indexer's slice would take as long as the slice.
+        """
+        first, small = self._queue[0], max(1, self._max_batch // _SMALL_SHARE)
         batch, room = [first], self._max_batch - first.left
-        for request in list(self._queue)[1:]:
-            if request.run == first.run and request.left <= room:
+        for request in list(self._queue)[1:] if first.left <= small else ():
+            if request.run == first.run and request.left <= min(small, room):
                 batch.append(request)
                 room -= request.left
         return batch

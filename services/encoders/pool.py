@@ -117,15 +117,17 @@ class EncoderPool:
         if reference.model == COLOUR_MODEL:
             from services.encoders.fake import ColourEncoder
 
-            return BatchedEncoder(ColourEncoder(reference.name))
+            colours = ColourEncoder(reference.name)
+            return self._same(reference, colours.spec.revision) or BatchedEncoder(colours)
         settings = self._settings
         found = resolve_model(reference, models_folder=settings.models, offline=settings.offline, folders=folders)
-        same = (reference.name, reference.model, found.revision)
+        return self._same(reference, found.revision) or BatchedEncoder(self._loader(reference, found))
+
+    def _same(self, reference: EncoderReference, revision: str) -> BatchedEncoder | None:
+        wanted = (reference.name, reference.model, revision)
         with self._lock:
-            for encoder in self._in_memory():
-                if (encoder.spec.name, encoder.spec.model, encoder.spec.revision) == same:
-                    return encoder
-        return BatchedEncoder(self._loader(reference, found))
+            specs = ((encoder, encoder.spec) for encoder in self._in_memory())
+            return next((encoder for encoder, spec in specs if (spec.name, spec.model, spec.revision) == wanted), None)
 
     def _load_folder(self, reference: EncoderReference, found: ResolvedModel) -> Encoder:
         from services.encoders.load import load_folder

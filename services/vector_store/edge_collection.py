@@ -22,8 +22,8 @@ from services.vector_store.edge_wire import Arrays, Header
 
 SLICE: Final = 128
 """Points that are written in one go, some 3 to 10 ms in which nobody is answered: the engine never releases the interpreter."""
-TAIL_POINTS: Final = 15_000
-"""Points outside of HNSW that cost a query under a millisecond."""
+TAIL_KB: Final = 15_000
+"""Vectors outside of HNSW, such as 15,000 of 512 components, that cost a query under a millisecond."""
 _DELETE_RESERVE: Final = 64 * MEGABYTE
 
 Write = Iterator[None]
@@ -58,8 +58,6 @@ class Collection:
         with engine_errors_at_load(schema.name):
             self.shard = edge_shard.load_shard(self.files.shard, schema)
         with engine_errors(schema.name):
-            if edge_shard.add_indexes(self.shard, schema):
-                self.shard.flush()
             self.points = count(self.shard, None)
         self._check_complete()
         self._old_tail = self._unindexed()
@@ -90,16 +88,17 @@ class Collection:
     def _unindexed(self) -> int:
         """Vectors outside of HNSW, as far as it can be told cheaply."""
         missing = self.points * len(self.schema.vectors) - self.shard.info().indexed_vectors_count
-        if missing <= TAIL_POINTS or len(self.schema.vectors) == 1:
+        if len(self.schema.vectors) == 1 or self._kb(missing) <= TAIL_KB:
             return max(0, int(missing))
         filters = [{"must": [{"has_vector": vector.name}]} for vector in self.schema.vectors]
         return max(0, sum(count(self.shard, filter) for filter in filters) - int(self.shard.info().indexed_vectors_count))
 
     def needs_indexing(self) -> bool:
         """Whether the part that is searched exactly has grown enough for an indexing run to pay."""
-        tail = self._old_tail + len(self.tail)
-        dim = max((vector.dim for vector in self.schema.vectors), default=0)
-        return tail > TAIL_POINTS + self.points // 20 and edge_shard.vector_kb(tail, dim) > edge_shard.INDEXING_THRESHOLD_KB
+        return self._kb(self._old_tail + len(self.tail)) > TAIL_KB + self._kb(self.points) // 20
+
+    def _kb(self, vectors: int) -> int:
+        return edge_shard.vector_kb(vectors, max((vector.dim for vector in self.schema.vectors), default=0))
 
     def indexed(self) -> int:
         """Vectors under HNSW."""

@@ -42,6 +42,7 @@ class IndexingRun:
         self.holds_writes = True
         self._touched: set[str] = set()
         self._written: set[str] = set()
+        self._schema = collection.schema
         self._source = collection.files.shard
         self._target = collection.files.new_generation()
         check_space(self._source, min_free + 2 * disk_bytes(self._source))
@@ -104,13 +105,14 @@ class IndexingRun:
         self.output.close()
         old = self.collection
         with engine_errors(old.schema.name):
-            fresh = edge_shard.load_shard(self._target, old.schema)
+            fresh = edge_shard.load_shard(self._target, self._schema)
         for left in itertools.count(_MAX_PASSES, -1):
             # each pass is shorter than the last, unless writes come faster than they are carried over: then they wait
             self.holds_writes = left <= 0 or len(self._touched) <= _HOLD_BELOW
             waiting, self._touched = list(self._touched), set()
             for start in range(0, len(waiting), SLICE):
                 with engine_errors(old.schema.name):
+                    self._follow_schema(fresh)
                     carry_over(old.shard, fresh, waiting[start : start + SLICE])
                     fresh.flush()
                 yield
@@ -118,11 +120,17 @@ class IndexingRun:
                 break
         self._swap(fresh)
 
+    def _follow_schema(self, fresh: Any) -> None:
+        """Add what was added to the collection after the copy."""
+        if self._schema != self.collection.schema:
+            self._schema = self.collection.schema
+            edge_shard.add_vectors(fresh, self._schema)
+            edge_shard.add_indexes(fresh, self._schema)
+
     def _swap(self, fresh: Any) -> None:
         collection = self.collection
         with engine_errors(collection.schema.name):
-            edge_shard.add_vectors(fresh, collection.schema)
-            edge_shard.add_indexes(fresh, collection.schema)
+            self._follow_schema(fresh)
             fresh.flush()
             points = count(fresh, None)
         if points != collection.points:

@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 def main(parent: int, source: Path, target: Path, schema: CollectionSchema) -> None:
     """The target is flushed before ``done`` is said. Any failure ends the process with a traceback on stderr."""
     _follow_parent(parent)
-    os.nice(19)
+    os.nice(10)
     copy_sparse(source, target)
     print("copied", flush=True)
     shard = load_shard(target, schema)

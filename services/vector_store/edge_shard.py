@@ -62,9 +62,21 @@ def create_shard(path: Path, schema: CollectionSchema) -> Any:
 
 
 def load_shard(path: Path, schema: CollectionSchema) -> Any:
-    """The shard of a folder that we own. What a killed optimizer left in it is removed: nothing else ever would."""
+    """The shard of a folder that we own, with all of the schema.
+
+    What a killed optimizer left in it is removed: nothing else ever would.
+    """
     shutil.rmtree(path / "temp_segments", ignore_errors=True)
-    return edge.EdgeShard.load(str(path), config_for(schema))
+    try:
+        shard = edge.EdgeShard.load(str(path), config_for(schema))
+    except Exception as error:
+        if "incompatible" not in str(error):
+            raise
+        # killed while a vector was added: the shard and the schema differ by it
+        shard = edge.EdgeShard.load(str(path), None)
+        add_vectors(shard, schema)
+    add_indexes(shard, schema)
+    return shard
 
 
 def add_vectors(shard: Any, schema: CollectionSchema) -> None:
@@ -77,10 +89,8 @@ def add_vectors(shard: Any, schema: CollectionSchema) -> None:
         )
 
 
-def add_indexes(shard: Any, schema: CollectionSchema) -> bool:
-    """Create the schema's payload indexes that the shard lacks. Whether there were any."""
+def add_indexes(shard: Any, schema: CollectionSchema) -> None:
+    """Create the schema's payload indexes that the shard lacks."""
     present = shard.info().payload_schema
-    missing = [field for field in schema.indexes if field not in present]
-    for field in missing:
+    for field in [field for field in schema.indexes if field not in present]:
         shard.update(edge.UpdateOperation.create_field_index(field, KINDS[schema.indexes[field]]))
-    return bool(missing)

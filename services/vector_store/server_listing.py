@@ -61,17 +61,23 @@ class Listing:
 
     def _beyond(self, order: OrderBy, kind: IndexKind, value: OrderValue | None, limit: int) -> list[Found]:
         direction = models.Direction.DESC if order.descending else models.Direction.ASC
-        records, _ = self.client.scroll(
-            self.collection,
-            scroll_filter=self.filter,
-            limit=limit,
-            order_by=models.OrderBy(
-                key=order.field, direction=direction, start_from=None if value is None else past(order, kind, value)
-            ),
-            with_payload=self.with_payload,
-            with_vectors=self.with_vectors,
-        )
-        return [(record, record.order_value) for record in records if record.order_value is not None]
+        start = None if value is None else past(order, kind, value)
+        asked = limit
+        while True:
+            records, _ = self.client.scroll(
+                self.collection,
+                scroll_filter=self.filter,
+                limit=asked,
+                order_by=models.OrderBy(key=order.field, direction=direction, start_from=start),
+                with_payload=self.with_payload,
+                with_vectors=self.with_vectors,
+            )
+            found = [(record, record.order_value) for record in records if record.order_value is not None]
+            beyond = [item for item in found if value is None or (item[1] < value if order.descending else item[1] > value)]
+            # The server starts at a float64: from 2**53 on it may start before the value, and the rest is further down.
+            if len(beyond) >= limit or len(records) < asked:
+                return beyond[:limit]
+            asked *= 2
 
     def _filter(self, also: models.Condition | None) -> models.Filter | None:
         if also is None:

@@ -8,6 +8,7 @@ import struct
 import threading
 import uuid
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imagehash
@@ -211,11 +212,11 @@ def with_alpha(mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF", "AVIF"])
-@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize(
+    ("mode", "image_format"),
+    [("RGBA", "PNG"), ("RGBA", "WEBP"), ("RGBA", "TIFF"), ("RGBA", "AVIF"), ("LA", "PNG"), ("LA", "TIFF")],
+)
 def test_transparency_is_on_white(mode, image_format):
-    if mode == "LA" and image_format in ("WEBP", "AVIF"):
-        pytest.skip("the format has no grey with alpha")
     image = opened(encoded(with_alpha(mode), image_format)).image
     assert np.abs(colour_at(image, 0.75, 0.5) - WHITE).max() < 4
     assert colour_at(image, 0.25, 0.5).mean() < 150
@@ -307,10 +308,10 @@ def test_large_pictures_arrive_at_least_twice_the_target(image_format, options):
     data = encoded(large, image_format, **options)
     result = opened(data, target=64)
     assert (result.width, result.height) == (1600, 1200)
-    assert 128 <= min(result.image.size) < 300
+    assert 128 <= min(result.image.size) < 64 * 6
     assert opened(data, target=500).image.size == (1600, 1200)
     small, full = (np.asarray(image.resize((85, 64), Image.Resampling.BICUBIC), np.float64) for image in (result.image, large))
-    assert np.abs(small - full).mean() < 2.5
+    assert np.abs(small - full).mean() < 1.5
 
 
 # Refusals -----------------------------------------------------------------------------------------------------------------
@@ -352,6 +353,7 @@ def test_truncated_files_are_refused_at_any_length(image_format):
         assert refusal(data[: max(40, int(len(data) * share))]).reason == "damaged_image"
 
 
+@pytest.mark.filterwarnings("ignore:Tag data larger", "ignore:Metadata", "ignore:Corrupt EXIF", "ignore:Truncated File")
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"])
 def test_damaged_bytes_give_a_picture_or_a_refusal_and_nothing_else(image_format):
     data = encoded(photo(96, 64), image_format)
@@ -385,8 +387,8 @@ def test_the_pixel_cap_is_checked_on_the_header():
     assert error.details["width"] == 100_000
     assert "VITRINE_MAX_MEGAPIXELS" in error.message
     assert refusal(jpeg_header(60_000, 60_000)).reason == "too_many_pixels"
-    # over Pillow's own cap of 179 megapixels, but under ours: decoded, and here found to be cut short
-    assert refusal(jpeg_header(15_000, 15_000)).reason == "damaged_image"
+    # over Pillow's own cap of 179 megapixels, but under ours: decoded
+    assert opened(jpeg_header(15_000, 15_000)).width == 15_000
     assert refusal(png_header(15_000, 15_000), ImageLimits(max_pixels=300_000_000)).reason == "damaged_image"
 
 
@@ -535,6 +537,16 @@ def test_a_picture_larger_than_the_budget_runs_alone():
     giant.join(10)
     data = encoded(photo(400, 300), "PNG")
     assert open_image(data, target=64, limits=LIMITS, budget=budget).width == 400
+
+
+def test_threads_decode_within_the_budget_and_alike():
+    layouts = [two_colours(), with_alpha("RGBA"), two_colours().quantize(4), Image.fromarray(halves(9, 60_000))]
+    files = [encoded(image, "PNG") for image in layouts] + [encoded(photo(800, 600, seed), "JPEG") for seed in range(4)]
+    budget = DecodeBudget(4 << 20)
+    with ThreadPoolExecutor(6) as pool:
+        hashes = list(pool.map(lambda data: open_image(data, target=64, limits=LIMITS, budget=budget).phash, files * 4))
+    assert hashes == [opened(data).phash for data in files] * 4
+    assert (budget.used, budget.waiting) == (0, 0)
 
 
 def test_a_refused_picture_gives_its_share_back():

@@ -54,7 +54,7 @@ def _point(rng: np.random.Generator, pick: random.Random) -> Point:
     payload: dict[str, Any] = {
         "class": pick.choice([*CLASSES, None]),
         "tags": pick.sample(TAGS, pick.randrange(0, 4)),
-        "width": pick.choice([100, 200, 300, -5, 2**60 + pick.randrange(3)]),
+        "width": pick.choice([100, 200, 300, -5, 2**53 - pick.randrange(3)]),
         "quality": pick.choice([0.0, 0.25, 0.5, 0.1, 1.0, 1, pick.random()]),
         "scores": {"cat": pick.random(), "dog": pick.random()},
         "checked": pick.choice([True, False]),
@@ -93,7 +93,7 @@ def _match(pick: random.Random) -> models.Condition:
         [
             ("class", pick.choice(CLASSES)),
             ("tags", pick.choice(TAGS)),
-            ("width", pick.choice([100, -5, 2**60 + 1])),
+            ("width", pick.choice([100, -5, 2**53 - 1])),
             ("tags", "no"),
         ]
     )

@@ -29,6 +29,7 @@ from services.domain import (
 )
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
 from services.vector_store.base import MAX_LIMIT, VectorStore
+from services.vector_store.server import ServerVectorStore
 from tests.services.vector_store import random_data
 from tests.services.vector_store.conftest import Pair
 from tests.services.vector_store.oracle import OracleVectorStore
@@ -939,14 +940,17 @@ def test_points_that_stay_are_seen_once_while_others_come_and_go(store: VectorSt
     assert len(set(seen)) == len(seen)
 
 
-def test_integers_beyond_float64_are_told_apart(store: VectorStore, fresh: Name) -> None:
+def test_integers_beyond_float64_are_told_apart(request: pytest.FixtureRequest, store: VectorStore, fresh: Name) -> None:
+    if not isinstance(store, OracleVectorStore | ServerVectorStore):
+        # running it would never end: pages after such a value start at the same float64 again
+        request.applymarker(pytest.mark.xfail(run=False, reason="the embedded engine's start_from is float64"))
     name = fresh()
     store.ensure(small(name))
-    values = [2**53 + n for n in range(12)]
+    values = [2**60 + n // 2 for n in range(12)]
     store.upsert(name, [Point(uid(n + 1), {}, {"n": value}) for n, value in enumerate(values)])
     for descending in (False, True):
-        expected = [uid(n + 1) for n in range(12)][:: -1 if descending else 1]
-        assert scrolled(store, name, 5, order_by=OrderBy("n", descending)) == expected
+        expected = sorted(range(12), key=lambda n: (-values[n] if descending else values[n], n))
+        assert scrolled(store, name, 5, order_by=OrderBy("n", descending)) == [uid(n + 1) for n in expected]
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "é", "!!!!", "e30", "W10", "WzEsMl0", "bnVsbA", "a" * 5000])

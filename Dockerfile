@@ -1,0 +1,48 @@
+# The serving image: the API, the indexer and the command line on the CPU. No training libraries, no test tools.
+#
+#   docker build -t vitrine:0.1.0 .
+#
+# requirements.lock pins torch. Where the configured package index serves a CUDA build of that version, the image grows by
+# gigabytes: name an index of CPU wheels of your own choice, from which torch alone is then installed first:
+#
+#   docker build --build-arg TORCH_INDEX_URL=<an index with CPU wheels> -t vitrine:0.1.0 .
+
+ARG PYTHON_IMAGE=python:3.11.15-slim-trixie
+
+FROM ${PYTHON_IMAGE} AS build
+ARG TORCH_INDEX_URL=""
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/vitrine
+ENV PATH=/opt/vitrine/bin:$PATH
+WORKDIR /src
+COPY requirements.lock pyproject.toml README.md ./
+RUN if [ -n "$TORCH_INDEX_URL" ]; then pip install --index-url "$TORCH_INDEX_URL" "$(grep -i '^torch==' requirements.lock)"; fi
+COPY services services
+COPY indexer indexer
+COPY training training
+COPY api api
+COPY cli cli
+COPY data data
+# the lock as constraints: what the project asks for, in exactly these versions, and nothing that only tests need
+RUN pip install --constraint requirements.lock .
+
+FROM ${PYTHON_IMAGE}
+RUN groupadd --gid 10001 vitrine \
+    && useradd --uid 10001 --gid vitrine --no-create-home --home-dir /data --shell /usr/sbin/nologin vitrine \
+    && install --directory --owner=vitrine --group=vitrine /data /models
+COPY --from=build /opt/vitrine /opt/vitrine
+ENV PATH=/opt/vitrine/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HF_HOME=/data/hub \
+    VITRINE_DATA=/data \
+    VITRINE_MODELS=/models \
+    VITRINE_HOST=0.0.0.0
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=12s --start-period=60s --retries=4 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ.get('VITRINE_PORT', '8000')}/readyz\", timeout=11)"]
+# Open to every interface of the container, so the server refuses to start without VITRINE_API_KEYS.
+CMD ["vitrine", "serve"]

@@ -1,0 +1,73 @@
+"""The application: settings in, an ASGI app out. Nothing is opened before the lifespan begins."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import KeyRing, LocalOnly, refuse_open_bind
+from api.errors import install
+from api.limits import THUMBNAIL_CACHE_BYTES, BodyLimit
+from api.metrics import Metrics
+from api.observe import Observed
+from api.openapi import describe
+from api.readiness import Readiness
+from api.routes import categories, encoders, facets, health, images, search
+from api.thumbnails import ThumbnailCache
+from services.runtime import MB, Runtime, open_runtime
+from services.settings import Settings
+
+DESCRIPTION = """Image search: by picture, text, example and filter.
+
+Every image belongs to a *category*. Errors are problem documents (`application/problem+json`) with a stable `code`. Similarities
+are cosine similarities in -1..1, higher is closer. Every response carries `X-Request-ID`."""
+
+
+def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI:
+    """The API over ``runtime``, or over one of its own that lives as long as the app serves.
+
+    ``RefusedToStart`` if the settings would open it to others without a key, or name keys that are malformed.
+    """
+    refuse_open_bind(settings)
+    keys = KeyRing.of(settings)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with _runtime(settings, runtime) as opened:
+            # the first filter should not pay for this import, which takes over a second
+            await run_in_threadpool(importlib.import_module, "qdrant_client.models")
+            app.state.runtime = opened
+            app.state.readiness = Readiness({"vectors": opened.vectors.collections, "objects": opened.objects.check})
+            yield
+
+    app = FastAPI(
+        title="Vitrine",
+        version=version("vitrine"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.state.keys = keys
+    app.state.metrics = metrics
+    app.state.thumbnails = ThumbnailCache(THUMBNAIL_CACHE_BYTES)
+    for part in (categories, search, images, facets, encoders, health):
+        app.include_router(part.router)
+    install(app)
+    describe(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * MB)
+    if not keys:
+        app.add_middleware(LocalOnly)
+    app.add_middleware(Observed, metrics=metrics)
+    return app
+
+
+def _runtime(settings: Settings, given: Runtime | None) -> AbstractContextManager[Runtime]:
+    return nullcontext(given) if given is not None else open_runtime(settings, command="vitrine serve")

@@ -1,0 +1,71 @@
+"""What the OpenAPI document says beyond what the routes' signatures do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api.schemas import CategoryChanges, CategoryNew, Problem, SearchBody
+from services.editor import ImageChanges
+
+_TAKEN: tuple[type[BaseModel], ...] = (CategoryNew, CategoryChanges, SearchBody, ImageChanges, Problem)
+_REF = "#/components/schemas/{model}"
+_PROBLEM = {
+    "description": "An error; `code` says which.",
+    "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}},
+}
+FILTERS = {
+    "name": "conditions",
+    "in": "query",
+    "style": "form",
+    "explode": True,
+    "description": "Conditions as `key=value`: `tag` (all of them), `tag.any`, `tag.none`, `class`, `filename`, `media_type`, "
+    "`duplicate_group`, `id`, `score.<tag>.gte`, `quality.lte`, `width.gte`, `created_at.gte`, `cluster.<run>`, "
+    "`metadata.<column>`, `metadata.<column>.gte`. Bounds are gte, lte, gt and lt. Repeated keys collect.",
+    "schema": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
+    "example": {"tag": ["shoes"], "quality.gte": ["0.5"]},
+}
+
+
+def body_of(model: type[BaseModel], *, form: dict[str, Any] | None = None, required: bool = True) -> dict[str, Any]:
+    """``openapi_extra`` of a route that reads its body by hand: JSON of ``model``, and maybe a multipart form."""
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    if form:
+        content["multipart/form-data"] = {"schema": form}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def describe(app: FastAPI) -> None:
+    """Give the app a document that also holds the models read by hand, and the problem document on every route."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    tree = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    schemas = tree.setdefault("components", {}).setdefault("schemas", {})
+    _, taken = models_json_schema([(model, "validation") for model in _TAKEN], ref_template=_REF)
+    schemas.update(taken["$defs"])
+    schemas.pop("HTTPValidationError", None)  # FastAPI's own error body: ours is a Problem
+    schemas.pop("ValidationError", None)
+    for path in tree["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = _PROBLEM
+    return tree

@@ -1,0 +1,54 @@
+"""Domain values as the API's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from api.errors import dump_json
+from services.domain import EncoderSpec, Hit
+
+_INTERNAL = frozenset({"object_key"})
+"""Payload fields that say where the server keeps things."""
+
+
+def as_json(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response; NaN becomes null."""
+    return Response(dump_json(content), status, dict(headers or {}), "application/json")
+
+
+def hit_json(category: str, hit: Hit) -> dict[str, Any]:
+    """A hit as ``HitOut``. ``similarity`` is rounded to what float32 knows."""
+    tree: dict[str, Any] = {
+        "id": hit.id,
+        "similarity": None if hit.similarity is None else round(float(hit.similarity), 6),
+        "payload": {field: value for field, value in hit.payload.items() if field not in _INTERNAL},
+        "urls": image_urls(category, hit.id),
+    }
+    if hit.vectors:
+        tree["vectors"] = {name: vector.tolist() for name, vector in hit.vectors.items()}
+    return tree
+
+
+def hits_json(category: str, hits: Iterable[Hit]) -> list[dict[str, Any]]:
+    return [hit_json(category, hit) for hit in hits]
+
+
+def image_urls(category: str, id: str) -> dict[str, str]:
+    """``Urls`` of an image."""
+    path = f"/v1/categories/{quote(category, safe='')}/images/{quote(id, safe='')}"
+    return {"self": path, "file": f"{path}/file", "thumbnail": f"{path}/thumbnail"}
+
+
+def encoder_json(spec: EncoderSpec, *, modalities: bool = True) -> dict[str, Any]:
+    """``EncoderOut``: of a model folder only the last part, since the rest is the server's business."""
+    model = spec.model if _is_hub_name(spec.model) else spec.model.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    tree: dict[str, Any] = {"name": spec.name, "model": model, "revision": spec.revision, "dim": spec.dim}
+    return {**tree, "modalities": list(spec.modalities)} if modalities else tree
+
+
+def _is_hub_name(model: str) -> bool:
+    return model.count("/") <= 1 and not model.startswith(("/", ".", "~")) and "\\" not in model

@@ -1,0 +1,121 @@
+"""Categories: make, read, change, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api.auth import require
+from api.bodies import json_body
+from api.deps import RuntimeDep
+from api.errors import ConfirmationNeeded
+from api.openapi import body_of
+from api.responses import as_json, encoder_json
+from api.schemas import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut
+from services.catalog import Category, check_name
+from services.domain import EncoderSpec
+from services.encoders.reference import PRESETS
+from services.errors import BadRequest
+from services.runtime import Runtime
+
+router = APIRouter(prefix="/v1/categories", tags=["categories"])
+_read, _write = Depends(require("read")), Depends(require("write"))
+
+
+@router.get("", responses={200: {"model": CategoriesOut}}, response_class=Response, dependencies=[_read])
+def list_categories(runtime: RuntimeDep) -> Response:
+    """All categories by name, each with the number of its images."""
+    return as_json({"categories": [category_json(runtime, category) for category in runtime.catalog.list()]})
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={201: {"model": CategoryOut}},
+    response_class=Response,
+    openapi_extra=body_of(CategoryNew),
+    dependencies=[_write],
+)
+def create_category(runtime: RuntimeDep, body: Annotated[CategoryNew, Depends(json_body(CategoryNew))]) -> Response:
+    """Make an empty category. Loads its encoders, which takes seconds the first time.
+
+    422 ``bad_request`` for a bad name or an unknown encoder, 409 ``already_exists``, 503 ``model_unavailable``.
+    """
+    check_name(body.name)
+    specs = [_spec(runtime, name) for name in body.encoders or [runtime.settings.encoder]]
+    if len({spec.name for spec in specs}) < len(specs):
+        raise BadRequest("Two of the encoders have the same name: name each once.")
+    category = runtime.catalog.create(body.name, specs, description=body.description)
+    return as_json(category_json(runtime, category), 201, {"Location": f"/v1/categories/{category.name}"})
+
+
+@router.get("/{category}", responses={200: {"model": CategoryOut}}, response_class=Response, dependencies=[_read])
+def get_category(category: str, runtime: RuntimeDep) -> Response:
+    """One category. 404 ``not_found``."""
+    return as_json(category_json(runtime, runtime.catalog.get(category)))
+
+
+@router.patch(
+    "/{category}",
+    responses={200: {"model": CategoryOut}},
+    response_class=Response,
+    openapi_extra=body_of(CategoryChanges),
+    dependencies=[_write],
+)
+def change_category(
+    category: str, runtime: RuntimeDep, body: Annotated[CategoryChanges, Depends(json_body(CategoryChanges))]
+) -> Response:
+    """Change the description, add an encoder. 409 ``encoder_mismatch`` if its name is taken by another revision."""
+    found = runtime.catalog.get(category)
+    if body.add_encoder is not None:
+        found = runtime.catalog.add_encoder(category, _spec(runtime, body.add_encoder))
+    if body.description is not None:
+        found = runtime.catalog.describe(category, body.description)
+    return as_json(category_json(runtime, found))
+
+
+@router.delete("/{category}", status_code=204, response_class=Response, dependencies=[_write])
+def delete_category(
+    category: str,
+    runtime: RuntimeDep,
+    confirm: Annotated[str | None, Query(description="The category's name, once more: there is no way back.")] = None,
+) -> Response:
+    """Delete a category with all its images. 422 ``confirmation_needed`` unless ``confirm`` repeats the name."""
+    runtime.catalog.get(category)
+    if confirm != category:
+        raise ConfirmationNeeded(
+            f"This deletes every image of {category!r} for good: repeat the request with ?confirm={category}.", category=category
+        )
+    runtime.catalog.delete(category)
+    return Response(status_code=204)
+
+
+def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
+    """``CategoryOut``."""
+    return {
+        "name": category.name,
+        "description": category.description,
+        "images": runtime.vectors.count(category.name),
+        "encoders": [encoder_json(spec) for spec in category.encoders],
+        "indexes": dict(category.indexes),
+        "created_at": category.created_at,
+        "updated_at": category.updated_at,
+    }
+
+
+def _spec(runtime: Runtime, name: str) -> EncoderSpec:
+    """An encoder that the server knows already. A reference of any other kind could make it read its folders or download."""
+    name = name.strip()
+    if name in PRESETS or name == runtime.settings.encoder:
+        return runtime.encoders.get(name).spec
+    for spec in (*runtime.encoders.loaded(), *_used(runtime.catalog.list())):
+        if spec.name == name:
+            return runtime.encoders.for_category(spec).spec
+    raise BadRequest(f"{name[:80]!r} is no encoder of this server: GET /v1/encoders names them.", encoder=name[:80])
+
+
+def _used(categories: Sequence[Category]) -> list[EncoderSpec]:
+    return [spec for category in categories for spec in category.encoders]

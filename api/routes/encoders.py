@@ -1,0 +1,48 @@
+"""Which encoders there are."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth import require
+from api.deps import RuntimeDep
+from api.responses import as_json, encoder_json
+from api.schemas import EncodersOut
+from services.encoders.reference import PRESETS
+
+router = APIRouter(prefix="/v1/encoders", tags=["encoders"], dependencies=[Depends(require("read"))])
+
+
+@router.get("", responses={200: {"model": EncodersOut}}, response_class=Response)
+def list_encoders(runtime: RuntimeDep) -> Response:
+    """Presets, what is in memory, and what the categories were filled with; precision and device as they are set."""
+    loaded = runtime.encoders.loaded()
+    in_memory = {(spec.name, spec.fingerprint) for spec in loaded}
+    used = [
+        {**encoder_json(spec), "category": category.name, "loaded": (spec.name, spec.fingerprint) in in_memory}
+        for category in runtime.catalog.list()
+        for spec in category.encoders
+    ]
+    return as_json(
+        {
+            "default": _shown(runtime.settings.encoder),
+            "presets": {name: reference.model for name, reference in PRESETS.items()},
+            "loaded": [encoder_json(spec) for spec in loaded],
+            "categories": used,
+            "precision": runtime.settings.precision,
+            "device": runtime.settings.device,
+        }
+    )
+
+
+def _shown(reference: str) -> str:
+    """The default as it can be named in a request; of a folder only its last part is told."""
+    name, equals, _ = reference.partition("=")
+    return (
+        name
+        if equals
+        else reference
+        if reference.count("/") <= 1 and not reference.startswith(("/", ".", "~"))
+        else reference.rstrip("/").rpartition("/")[2]
+    )

@@ -1,0 +1,55 @@
+"""Counts of the images of a category: by value, and by number in bins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api.auth import require
+from api.deps import RuntimeDep, conditions_except
+from api.openapi import FILTERS
+from api.responses import as_json
+from api.schemas import FacetsOut, HistogramOut
+from services.conditions import Conditions
+from services.search import MAX_BINS
+from services.vector_store.base import MAX_LIMIT
+
+router = APIRouter(prefix="/v1/categories/{category}", tags=["facets"], dependencies=[Depends(require("read"))])
+_with_filters = {"parameters": [FILTERS]}
+
+
+@router.get("/facets/{field:path}", responses={200: {"model": FacetsOut}}, response_class=Response, openapi_extra=_with_filters)
+def facets(
+    category: str,
+    field: str,
+    runtime: RuntimeDep,
+    conditions: Annotated[Conditions, Depends(conditions_except("limit"))],
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
+) -> Response:
+    """The most frequent values of a keyword, integer or bool field, with exact counts; equal counts in order of value.
+
+    422 ``unknown_field`` for a field that cannot be counted by value, naming those that can.
+    """
+    found = runtime.searcher.facets(category, field, conditions, limit=limit)
+    return as_json({"field": field, "values": [{"value": facet.value, "count": facet.count} for facet in found]})
+
+
+@router.get(
+    "/histograms/{field:path}", responses={200: {"model": HistogramOut}}, response_class=Response, openapi_extra=_with_filters
+)
+def histogram(
+    category: str,
+    field: str,
+    runtime: RuntimeDep,
+    conditions: Annotated[Conditions, Depends(conditions_except("bins", "lower", "upper"))],
+    bins: Annotated[int, Query(ge=1, le=MAX_BINS)] = 10,
+    lower: Annotated[float | None, Query(allow_inf_nan=False, description="Default: 0 for scores, else the least value.")] = None,
+    upper: Annotated[
+        float | None, Query(allow_inf_nan=False, description="Default: 1 for scores, else the greatest value.")
+    ] = None,
+) -> Response:
+    """How the values of a number are spread, in equal bins. 422 ``unknown_field`` for a field that is no number."""
+    found = runtime.searcher.histogram(category, field, conditions, bins=bins, lower=lower, upper=upper)
+    return as_json({"field": field, "bins": [{"lower": bin.lower, "upper": bin.upper, "count": bin.count} for bin in found]})

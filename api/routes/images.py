@@ -1,0 +1,282 @@
+"""Images: list, add, read, change, delete; and their bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from api.auth import require
+from api.bodies import SentForm, json_body, parse_json, read_form
+from api.deps import MetricsDep, RuntimeDep, ThumbnailsDep, conditions_except
+from api.openapi import FILTERS, body_of
+from api.responses import as_json, hit_json, image_urls
+from api.routes.search import Listing, listing_response
+from api.schemas import ImageOut, SearchOut, UploadOut
+from indexer.upload import ItemOutcome, Upload, index_uploads
+from services.conditions import Conditions
+from services.domain import Hit, OrderBy
+from services.editor import ImageChanges
+from services.errors import REFUSALS, BadRequest, ImageRefused, NotFound
+from services.images import thumbnail as make_thumbnail
+from services.runtime import Runtime
+from services.vector_store.base import MAX_LIMIT
+
+router = APIRouter(prefix="/v1/categories/{category}/images", tags=["images"])
+_read, _write = Depends(require("read")), Depends(require("write"))
+_FILE_FIELDS = ("file", "files")
+_TEXT_FIELDS = ("tags", "class", "caption", "metadata")
+_CACHE = "private, max-age=31536000, immutable"
+_PICTURES = frozenset({"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp"})
+_OWN_PARAMETERS = ("limit", "cursor", "order_by", "descending", "random", "with_vectors")
+_UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "maxItems": 256},
+                        "tags": {
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "description": "Once for each tag, or a JSON list.",
+                        },
+                        "class": {"type": "string"},
+                        "caption": {"type": "string"},
+                        "metadata": {"type": "string", "description": "A JSON object: columns and their values."},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.get(
+    "",
+    responses={200: {"model": SearchOut}},
+    response_class=Response,
+    openapi_extra={"parameters": [FILTERS]},
+    dependencies=[_read],
+)
+def list_images(
+    category: str,
+    runtime: RuntimeDep,
+    conditions: Annotated[Conditions, Depends(conditions_except(*_OWN_PARAMETERS))],
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+    cursor: Annotated[str | None, Query(max_length=2_000, description="`cursor` of the page before.")] = None,
+    order_by: Annotated[str | None, Query(max_length=300, description="An indexed number or date.")] = None,
+    descending: bool = False,
+    random: Annotated[bool, Query(description="A random sample instead of a page.")] = False,
+    with_vectors: bool = False,
+) -> Response:
+    """Images that meet the conditions, page by page: by id, or ordered by a field. Every image that stays is seen once.
+
+    422 ``unknown_field`` for a field without an index, ``bad_request`` for a malformed condition or cursor.
+    """
+    if random and (order_by is not None or cursor is not None or with_vectors):
+        raise BadRequest("A random sample has no order_by, cursor or with_vectors.")
+    if descending and order_by is None:
+        raise BadRequest("descending goes with order_by: name a field.")
+    order = OrderBy(order_by, descending) if order_by is not None else None
+    return listing_response(runtime, category, Listing(conditions, order, random, limit, cursor, with_vectors))
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={201: {"model": UploadOut}, 200: {"model": UploadOut, "description": "Nothing new: all were known."}},
+    response_class=Response,
+    openapi_extra=_UPLOAD,
+    dependencies=[_write],
+)
+def add_images(
+    category: str, runtime: RuntimeDep, metrics: MetricsDep, form: Annotated[SentForm, Depends(read_form)]
+) -> Response:
+    """Index one or many files (``files`` or ``file``), with tags, class, caption and metadata for all of them.
+
+    201 if any was added; 200 if none was, but some were known or updated. If every file is refused, the answer is an error with
+    the reason as its ``code``: 415 ``unsupported_format``, else 422; ``image_refused`` where reasons differ. ``details.items``
+    then holds the outcomes.
+    """
+    runtime.catalog.get(category)
+    outcomes = index_uploads(runtime, category, _uploads(form))
+    for outcome in outcomes:
+        metrics.uploaded(outcome.outcome)
+    items = [_item_json(category, outcome) for outcome in outcomes]
+    counts: Counter[str] = Counter(outcome.outcome for outcome in outcomes)
+    if counts["refused"] == len(outcomes):
+        raise _all_refused(outcomes, items)
+    return as_json({"items": items, "counts": dict(counts)}, 201 if counts["added"] else 200)
+
+
+@router.get("/{id}", responses={200: {"model": ImageOut}}, response_class=Response, dependencies=[_read])
+def get_image(category: str, id: str, runtime: RuntimeDep, with_vectors: bool = False) -> Response:
+    """One image and what is known of it. 404 ``not_found``."""
+    return as_json(hit_json(category, runtime.searcher.image(category, id, with_vectors=with_vectors)))
+
+
+@router.patch(
+    "/{id}",
+    responses={200: {"model": ImageOut}},
+    response_class=Response,
+    openapi_extra=body_of(ImageChanges),
+    dependencies=[_write],
+)
+def change_image(
+    category: str, id: str, runtime: RuntimeDep, body: Annotated[ImageChanges, Depends(json_body(ImageChanges))]
+) -> Response:
+    """Change tags, class, caption, quality or metadata; the image as it is now. 404 ``not_found``, 422 ``bad_request``."""
+    return as_json(hit_json(category, runtime.editor.change(category, [id], body)[0]))
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, dependencies=[_write])
+def delete_image(category: str, id: str, runtime: RuntimeDep) -> Response:
+    """Delete an image and its file. 404 ``not_found``."""
+    if not runtime.editor.delete(category, [id]):
+        raise NotFound(f"There is no image {id} in category {category!r}.", category=category, id=id)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{id}/file",
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not changed."}, 307: {"description": "A presigned URL."}},
+    response_class=Response,
+    dependencies=[_read],
+)
+def image_file(
+    category: str,
+    id: str,
+    request: Request,
+    runtime: RuntimeDep,
+    redirect: Annotated[bool, Query(description="307 to a presigned URL of 15 minutes, where the object store has one.")] = False,
+) -> Response:
+    """The file as it was indexed. Its ETag is its SHA-256, so it never changes; 304 if ``If-None-Match`` names it."""
+    hit = runtime.searcher.image(category, id)
+    if redirect and (url := runtime.objects.url(hit.payload["object_key"])):
+        return RedirectResponse(url, headers={"Cache-Control": "no-store"})
+    etag = f'"{hit.payload["sha256"]}"'
+    if _unchanged(request, etag):
+        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHE})
+    media_type = hit.payload.get("media_type")
+    return _picture(_bytes_of(runtime, hit), media_type, etag, _disposition(str(hit.payload.get("filename") or hit.id)))
+
+
+@router.get(
+    "/{id}/thumbnail",
+    responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "Not changed."}},
+    response_class=Response,
+    dependencies=[_read],
+)
+def image_thumbnail(
+    category: str,
+    id: str,
+    request: Request,
+    runtime: RuntimeDep,
+    thumbnails: ThumbnailsDep,
+    w: Annotated[int, Query(ge=16, le=1024, description="Width in pixels; never enlarged, at most four times as high.")] = 256,
+) -> Response:
+    """A small upright version, made when first asked for and kept in memory for a while."""
+    hit = runtime.searcher.image(category, id)
+    sha256 = hit.payload["sha256"]
+    etag = f'"{sha256}-w{w}"'
+    if _unchanged(request, etag):
+        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHE})
+    made = thumbnails.get(sha256, w)
+    if made is None:
+        made = make_thumbnail(_bytes_of(runtime, hit), w, limits=runtime.limits, budget=runtime.budget)
+        thumbnails.put(sha256, w, made)
+    return _picture(*made, etag, "inline")
+
+
+def _uploads(form: SentForm) -> list[Upload]:
+    unknown = [name for name in form.fields if name not in _TEXT_FIELDS]
+    unknown += [file.field for file in form.files if file.field not in _FILE_FIELDS]
+    if unknown:
+        raise BadRequest(f"{unknown[0][:80]!r} is no field of an upload: use files, tags, class, caption, metadata.")
+    if not form.files:
+        raise BadRequest("The form has no file: send the pictures in the field 'files', each with its filename.")
+    tags, class_, caption = _tags(form.fields.get("tags", ())), _one(form, "class"), _one(form, "caption")
+    metadata = _metadata(_one(form, "metadata"))
+    return [Upload(file.filename, file.data, tags, class_, caption, metadata) for file in form.files]
+
+
+def _tags(values: Sequence[str]) -> list[str]:
+    if len(values) != 1 or not values[0].lstrip().startswith("["):
+        return list(values)
+    tags = parse_json(values[0], "form field 'tags'")
+    if not all(isinstance(tag, str) for tag in tags):
+        raise BadRequest("The form field 'tags' is not a list of texts.", field="tags")
+    return list(tags)
+
+
+def _one(form: SentForm, name: str) -> str | None:
+    values = form.fields.get(name, ())
+    if len(values) > 1:
+        raise BadRequest(f"The form field {name!r} is there {len(values)} times: send it once.", field=name)
+    return values[0] if values and values[0] else None
+
+
+def _metadata(text: str | None) -> dict[str, Any]:
+    tree = {} if text is None else parse_json(text, "form field 'metadata'")
+    if not isinstance(tree, dict):
+        raise BadRequest("The form field 'metadata' is not a JSON object.", field="metadata")
+    return tree
+
+
+def _item_json(category: str, outcome: ItemOutcome) -> dict[str, Any]:
+    return {
+        "filename": outcome.filename,
+        "outcome": outcome.outcome,
+        "id": outcome.id,
+        "urls": image_urls(category, outcome.id) if outcome.id else None,
+        "reason": outcome.reason,
+        "message": outcome.message,
+    }
+
+
+def _all_refused(outcomes: Sequence[ItemOutcome], items: list[dict[str, Any]]) -> ImageRefused:
+    first = outcomes[0]
+    if len(outcomes) == 1:
+        return ImageRefused(first.reason or "image_refused", first.message or "The file was refused.", items=items)
+    reasons = {outcome.reason for outcome in outcomes}
+    words = REFUSALS.get(first.reason or "", "") if len(reasons) == 1 else "for different reasons"
+    reason = (first.reason or "image_refused") if len(reasons) == 1 else "image_refused"
+    return ImageRefused(reason, f"All {len(outcomes)} files were refused: {words}.", items=items)
+
+
+def _bytes_of(runtime: Runtime, hit: Hit) -> bytes:
+    try:
+        return runtime.objects.get(hit.payload["object_key"])
+    except NotFound:  # without the object's key
+        raise NotFound(f"The file of image {hit.id} is gone from the object store: index it again.", id=hit.id) from None
+
+
+def _unchanged(request: Request, etag: str) -> bool:
+    asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return etag in asked or "*" in asked
+
+
+def _picture(data: bytes, media_type: object, etag: str, disposition: str) -> Response:
+    """Bytes that a browser may show as a picture and as nothing else."""
+    headers = {
+        "ETag": etag,
+        "Cache-Control": _CACHE,
+        "Content-Disposition": disposition,
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    kind = str(media_type) if media_type in _PICTURES else "application/octet-stream"
+    return Response(data, headers=headers, media_type=kind)
+
+
+def _disposition(filename: str) -> str:
+    """RFC 6266: a plain name for old clients, and the whole one in UTF-8."""
+    plain = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in filename)
+    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(filename.encode('utf-8', 'replace'), safe='')}"

@@ -1,0 +1,205 @@
+"""Search: by text, picture, id, vector or examples; or a listing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from api.auth import require
+from api.bodies import MULTIPART, SentForm, media_type, parse_json, read_form, read_json, validated
+from api.deps import MetricsDep, RuntimeDep
+from api.openapi import body_of
+from api.responses import as_json, encoder_json, hits_json
+from api.schemas import SearchBody, SearchOut
+from services.conditions import Conditions
+from services.domain import Hit, OrderBy
+from services.errors import BadRequest
+from services.runtime import Runtime
+from services.search import SearchOptions, SearchResult
+
+router = APIRouter(prefix="/v1/categories/{category}", tags=["search"], dependencies=[Depends(require("read"))])
+_ITEM = "file"
+_JSON_FIELDS = ("filter", "order_by", "vector", "positive", "negative")
+_FORM = {
+    "type": "object",
+    "description": "The picture to search by, and the fields of SearchBody as form fields or together as JSON in `query`.",
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "query": {"type": "string", "description": "SearchBody as JSON, without a way to ask.", "example": '{"limit": 5}'},
+        "using": {"type": "string"},
+        "limit": {"type": "integer"},
+        "offset": {"type": "integer"},
+        "min_similarity": {"type": "number"},
+        "diversity": {"type": "number"},
+        "filter": {"type": "string", "description": "Conditions as JSON."},
+        "with_vectors": {"type": "boolean"},
+        "exact": {"type": "boolean"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, and the bytes of the picture where one was sent."""
+
+    body: SearchBody
+    picture: bytes | None
+
+
+async def read_question(request: Request) -> Question:
+    """The question from JSON or from a form. ``BadRequest``, ``TooLarge``, 415 for other content types."""
+    if media_type(request) == MULTIPART:
+        return _from_form(await read_form(request))
+    body = validated(SearchBody, await read_json(request))
+    return Question(body, None if body.image is None else _decoded(body.image))
+
+
+@router.post(
+    "/search",
+    responses={200: {"model": SearchOut}},
+    response_class=Response,
+    openapi_extra=body_of(SearchBody, form=_FORM, required=False),
+)
+def search(
+    category: str, runtime: RuntimeDep, metrics: MetricsDep, question: Annotated[Question, Depends(read_question)]
+) -> Response:
+    """Search a category by one of ``text``, ``id``, ``vector``, ``image`` (or a ``file`` in a form) or ``positive`` examples.
+    Without any of them: a listing, by id, in order of a field, or at random.
+
+    404 ``not_found`` (category or image), 422 ``unknown_vector``, ``unknown_field``, ``unsupported_query``, ``bad_vector`` or
+    ``bad_request``, 415 ``unsupported_format`` for a file that is no picture, 409 ``encoder_mismatch``, 503
+    ``model_unavailable``.
+    """
+    started = time.perf_counter()
+    body = question.body
+    if not body.asks and question.picture is None:
+        order = OrderBy(body.order_by.field, body.order_by.descending) if body.order_by else None
+        listed = Listing(body.filter, order, body.random, body.limit, body.cursor, body.with_vectors)
+        return listing_response(runtime, category, listed)
+    result = _answer(runtime, category, question)
+    metrics.searched(result.encode_ms, result.search_ms)
+    return as_json(
+        {
+            "hits": hits_json(category, result.hits),
+            "encoder": encoder_json(result.encoder, modalities=False),
+            "cursor": None,
+            "timing": _timing(result.encode_ms, result.search_ms, started),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which images to list, and how."""
+
+    conditions: Conditions
+    order_by: OrderBy | None = None
+    random: bool = False
+    limit: int = 50
+    cursor: str | None = None
+    with_vectors: bool = False
+
+
+def listing_response(runtime: Runtime, category: str, listing: Listing) -> Response:
+    """A page of images as ``SearchOut`` without an encoder."""
+    started = time.perf_counter()
+    hits: Sequence[Hit]
+    cursor = None
+    if listing.random:
+        hits = runtime.searcher.random(category, listing.conditions, limit=listing.limit)
+    else:
+        page = runtime.searcher.listing(
+            category,
+            listing.conditions,
+            order_by=listing.order_by,
+            limit=listing.limit,
+            cursor=listing.cursor,
+            with_vectors=listing.with_vectors,
+        )
+        hits, cursor = page.hits, page.cursor
+    timing = _timing(0.0, _ms(started), started)
+    return as_json({"hits": hits_json(category, hits), "encoder": None, "cursor": cursor, "timing": timing})
+
+
+def _answer(runtime: Runtime, category: str, question: Question) -> SearchResult:
+    body, searcher, options = question.body, runtime.searcher, _options(question.body)
+    if question.picture is not None:
+        return searcher.by_image(category, question.picture, options)
+    if body.text is not None:
+        return searcher.by_text(category, body.text, options)
+    if body.vector is not None:
+        return searcher.by_vector(category, body.vector, options)
+    if body.id is None:
+        return searcher.by_examples(category, body.positive, body.negative, options)
+    if isinstance(body.using, list):
+        return searcher.by_fusion(category, body.id, body.using, options)
+    return searcher.by_id(category, body.id, options)
+
+
+def _options(body: SearchBody) -> SearchOptions:
+    return SearchOptions(
+        using=body.using if isinstance(body.using, str) else None,
+        conditions=body.filter,
+        limit=body.limit,
+        offset=body.offset,
+        min_similarity=body.min_similarity,
+        diversity=body.diversity,
+        with_vectors=body.with_vectors,
+        exact=body.exact,
+    )
+
+
+def _from_form(form: SentForm) -> Question:
+    files = [file for file in form.files if file.field == _ITEM]
+    if len(form.files) > 1 or len(files) != len(form.files):
+        raise BadRequest("A search takes one picture, in the form field 'file'.")
+    tree = _tree(form)
+    if not files:
+        body = validated(SearchBody, tree)
+        return Question(body, None if body.image is None else _decoded(body.image))
+    if "image" in tree:
+        raise BadRequest("The form has a file and an image: send one picture.")
+    # the picture stands in the model's place for it, so that the same rules say what goes together
+    return Question(validated(SearchBody, {**tree, "image": ""}), files[0].data)
+
+
+def _tree(form: SentForm) -> dict[str, Any]:
+    """One JSON object from ``query`` and the other fields, which have the last word."""
+    tree: Any = {}
+    for name, values in form.fields.items():
+        if len(values) > 1 and name != "using":
+            raise BadRequest(f"The form field {name[:80]!r} is there {len(values)} times: send it once.", field=name[:80])
+    if "query" in form.fields:
+        tree = parse_json(form.fields["query"][0], "form field 'query'")
+        if not isinstance(tree, dict):
+            raise BadRequest("The form field 'query' is not a JSON object.", field="query")
+    for name, values in form.fields.items():
+        if name == "query":
+            continue
+        if name in _JSON_FIELDS:
+            tree[name] = parse_json(values[0], f"form field {name!r}")
+        else:
+            tree[name] = values[0] if len(values) == 1 else list(values)
+    return dict(tree)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("'image' is not base64: encode the bytes of an image file, without a data: prefix.") from None
+
+
+def _timing(encode_ms: float, search_ms: float, started: float) -> dict[str, float]:
+    return {"encode_ms": encode_ms, "search_ms": search_ms, "total_ms": _ms(started)}
+
+
+def _ms(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

@@ -1,0 +1,80 @@
+"""Serve the API until the process is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from api.app import create_app
+from api.auth import refuse_open_bind
+from services.runtime import open_runtime
+from services.settings import Settings
+
+_GRACE_SECONDS = 10
+"""Requests that run when the server is told to stop get this long to end."""
+
+
+def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None:
+    """Serve on ``VITRINE_HOST``:``VITRINE_PORT`` (port 0: any free one) until SIGINT or SIGTERM; then end what runs and close.
+
+    ``started`` is told the address once the port is bound. Raises ``RefusedToStart`` (see api/auth.py) and what
+    ``open_runtime`` raises; exits with 1 if the port cannot be bound.
+    """
+    refuse_open_bind(settings)
+    with open_runtime(settings, command="vitrine serve") as runtime:
+        # the embedded engine writes the URL to its lock, so that other processes can say who holds the data and where to ask
+        serving_at: Callable[[str], None] | None = getattr(runtime.vectors, "serving_at", None)
+
+        def bound(url: str) -> None:
+            if serving_at is not None:
+                serving_at(url)
+            started(f"Vitrine serves {url} (documentation: {url}/docs)")
+
+        config = uvicorn.Config(
+            create_app(settings, runtime=runtime),
+            host=settings.host.strip("[]"),
+            port=settings.port,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            ws="none",
+        )
+        with _signals_end_the_server():
+            _Server(config, bound).run()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, telling where it serves once it does."""
+
+    def __init__(self, config: uvicorn.Config, bound: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._bound = bound
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._bound(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+@contextmanager
+def _signals_end_the_server() -> Iterator[None]:
+    """Uvicorn raises the signal that ended it once more, for handlers that stood before its own. SIGTERM's would kill the process
+    before the stores are closed: until then, none of them does anything."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Nothing: the server has ended already."""

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api import errors as api_errors
+from api.errors import STATUS, dump_json, problem
+from services import errors as domain
+from services.runtime import Runtime
+
+ALL = [cls for _, cls in inspect.getmembers(domain, inspect.isclass) if issubclass(cls, domain.VitrineError)]
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_every_domain_error_has_a_status(cls: type[domain.VitrineError]) -> None:
+    assert cls.code in STATUS
+
+
+@pytest.mark.parametrize("reason", sorted(domain.REFUSALS))
+def test_a_refused_image_has_its_reason_as_the_code(reason: str) -> None:
+    answer = problem(domain.ImageRefused(reason, "No."), "id")
+    assert answer.status_code == (415 if reason == "unsupported_format" else 422)
+    assert f'"code":"{reason}"'.encode() in answer.body
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "told"),
+    [
+        (domain.NotFound("There is no such thing.", id="x"), 404, "not_found", True),
+        (domain.EncoderMismatch("Another revision."), 409, "encoder_mismatch", True),
+        (domain.StoreLocked("Held by 17 on /srv/data."), 409, "store_locked", False),
+        (domain.ModelUnavailable("Fill /srv/models/clip."), 503, "model_unavailable", False),
+        (domain.Unavailable("http://qdrant:6333 is silent."), 503, "unavailable", False),
+        (domain.StorageFull("No space on /srv/data."), 503, "storage_full", False),
+        (domain.StoreDamaged("/srv/data is short."), 503, "store_damaged", False),
+        (domain.MissingCredentials("Set MINIO_SECRET_KEY."), 503, "missing_credentials", False),
+        (RuntimeError("the password is 1234"), 500, "internal", False),
+        (KeyError("/srv/data"), 500, "internal", False),
+    ],
+)
+def test_errors_of_the_stores_become_problems_and_keep_the_servers_places_in_the_log(
+    client: TestClient,
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: int,
+    code: str,
+    told: bool,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(runtime.catalog, "list", fail)
+    with caplog.at_level(logging.ERROR, "vitrine.api"):
+        answer = client.get("/v1/categories", headers={"X-Request-ID": "mine-1"})
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["status"]) == (status, code, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert body["request_id"] == answer.headers["x-request-id"] == "mine-1"
+    assert body["type"] == f"urn:vitrine:problem:{code}" and body["title"]
+    words = str(error.args[0])
+    assert (words in body["detail"]) == told
+    assert told or (words in caplog.text and "mine-1" in caplog.text and "/srv" not in answer.text and "1234" not in answer.text)
+
+
+def test_unknown_addresses_and_methods_are_problems(client: TestClient) -> None:
+    for path in ("/", "/v1", "/v1/categories/", "/v1/nothing", "/../etc/passwd", "/%00"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
+    wrong = client.put("/v1/categories")
+    assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+    assert "GET" in wrong.headers["allow"] or "POST" in wrong.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("abc-1.2_3", True), ("x" * 64, True), ("x" * 65, False), ("", False), ("a b", False), ("a\tb", False), ("é", False)],
+)
+def test_request_ids_are_kept_if_sane(client: TestClient, given: str, kept: bool) -> None:
+    answer = client.get("/healthz", headers={"X-Request-ID": given.encode("latin-1")})  # type: ignore[dict-item]
+    assert (answer.headers["x-request-id"] == given) == kept
+    assert 1 <= len(answer.headers["x-request-id"]) <= 64
+    assert client.get("/healthz").headers["x-request-id"] != client.get("/healthz").headers["x-request-id"]
+
+
+def test_query_parameters_name_the_field(client: TestClient) -> None:
+    answer = client.get("/v1/categories/pets/images?limit=x")
+    assert answer.json()["details"]["errors"][0]["field"] == "limit" and "limit" in answer.json()["detail"]
+
+
+def test_json_of_the_unusual() -> None:
+    assert dump_json({"a": float("nan")}) == b'{"a":null}'
+    assert b"\\ud800" in dump_json({"a": "\ud800"})
+    assert api_errors.invalid([{"loc": ("body",), "msg": "Value error, no"}], "body").message == "The body is not valid: no."

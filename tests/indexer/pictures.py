@@ -1,0 +1,51 @@
+"""Small pictures that differ, and a runtime without an engine process."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from services.encoders.fake import ColourEncoder
+from services.encoders.pool import EncoderPool
+from services.object_store.local import LocalObjectStore
+from services.runtime import Runtime, assemble
+from services.settings import Settings
+from tests.services.vector_store.oracle import OracleVectorStore
+
+CATEGORY = "things"
+
+
+def picture(seed: int, format: str = "PNG", size: tuple[int, int] = (24, 20)) -> bytes:
+    """A file whose blocks of colour depend on the seed."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(blocks, "RGB").resize(size, Image.Resampling.NEAREST).save(buffer, format)
+    return buffer.getvalue()
+
+
+def make_runtime(folder: Path, *encoders: ColourEncoder) -> Runtime:
+    """A runtime over the oracle store, with an empty category."""
+    settings = Settings(data=folder, min_free_mb=0, threads=2, _env_file=None)  # type: ignore[call-arg]
+    pool = EncoderPool(settings)
+    specs = [pool.register(encoder).spec for encoder in encoders or (ColourEncoder(),)]
+    runtime = assemble(settings, OracleVectorStore(), LocalObjectStore(folder / "objects", min_free_mb=0), pool)
+    runtime.catalog.create(CATEGORY, specs)
+    return runtime
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    """Files below a folder, by relative path."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+def payloads(runtime: Runtime) -> dict[str, dict[str, object]]:
+    """Every payload of the category by file name."""
+    hits = runtime.vectors.scroll(CATEGORY, limit=10_000).hits
+    return {str(hit.payload["filename"]): hit.payload for hit in hits}

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from indexer.pipeline import index_images
+from indexer.records import ADOPTED, ImageRecord, Refusal
+from indexer.report import IndexReport, ItemOutcome
+from services.conditions import parse_conditions
+from services.domain import Embeddings
+from services.editor import ImageChanges
+from services.encoders.fake import ColourEncoder
+from services.errors import EncoderMismatch, NotFound, StorageFull, Unavailable
+from services.images import content_hash, point_id
+from services.runtime import Runtime
+from services.search import SearchOptions
+from tests.indexer.pictures import CATEGORY, make_runtime, payloads, picture
+
+
+def record(seed: int, **said: object) -> ImageRecord:
+    data = picture(seed)
+    return replace(ImageRecord("test", f"{seed}.png", lambda: data), **said)  # type: ignore[arg-type]
+
+
+def broken(name: str, data: bytes) -> ImageRecord:
+    return ImageRecord("test", name, lambda: data)
+
+
+def index(runtime: Runtime, records: Sequence[ImageRecord], batch_size: int = 4) -> tuple[IndexReport, list[ItemOutcome]]:
+    outcomes: list[ItemOutcome] = []
+    return index_images(records, runtime, CATEGORY, batch_size=batch_size, on_outcome=outcomes.append), outcomes
+
+
+def id_of(seed: int) -> str:
+    return point_id(content_hash(picture(seed)))
+
+
+def test_payload_vector_and_object_of_an_image(runtime: Runtime) -> None:
+    said = record(1, tags=(" red ", "red", "mug"), class_="mug", caption="A mug", quality=0.5, scores={"mug": 0.9})
+    report, _ = index(runtime, [replace(said, metadata={"year": 1999}, created_at="2020-01-02T00:00:00+00:00")])
+    hit = runtime.searcher.image(CATEGORY, id_of(1), with_vectors=True)
+    payload = dict(hit.payload)
+    assert datetime.fromisoformat(payload.pop("indexed_at")).utcoffset() is not None
+    assert len(payload.pop("phash")) == 16
+    sha256 = content_hash(picture(1))
+    assert payload == {
+        "sha256": sha256,
+        "object_key": f"{CATEGORY}/images/{sha256[:2]}/{sha256[2:4]}/{sha256}.png",
+        "source": "test",
+        "filename": "1.png",
+        "media_type": "image/png",
+        "width": 24,
+        "height": 20,
+        "bytes": len(picture(1)),
+        "created_at": "2020-01-02T00:00:00+00:00",
+        "class": "mug",
+        "caption": "A mug",
+        "tags": ["red", "mug"],
+        "scores": {"mug": 0.9},
+        "scored_by": {"mug": "manifest"},
+        "quality": 0.5,
+        "metadata": {"year": 1999},
+    }
+    assert runtime.objects.get(payload["object_key"]) == picture(1)
+    assert (report.added, report.images, report.status, report.exit_code) == (1, 1, "complete", 0)
+    assert runtime.catalog.get(CATEGORY).images == 1
+    found = parse_conditions({"metadata": {"year": 1999}, "scores": {"mug": {"gte": 0.8}}})
+    assert runtime.searcher.count(CATEGORY, found) == 1
+
+
+def test_every_image_keeps_its_own_vector_around_refused_ones(runtime: Runtime) -> None:
+    records: list[ImageRecord] = []
+    for seed in range(23):
+        records.append(record(seed))
+        if seed % 3 == 0:
+            records.append(broken(f"cut-{seed}.png", picture(seed)[: len(picture(seed)) // 2]))
+        if seed % 7 == 0:
+            records.append(broken(f"no-{seed}.jpg", b"words"))
+    report, outcomes = index(runtime, records, batch_size=5)
+    assert [outcome.filename for outcome in outcomes] == [r.filename for r in records]
+    expected = ["added" if r.filename[0].isdigit() else "refused" for r in records]
+    assert [outcome.outcome for outcome in outcomes] == expected
+    assert report.reasons == {"damaged_image": 8, "unsupported_format": 4}
+    assert report.exit_code == 3
+    for seed in range(23):
+        best = runtime.searcher.by_image(CATEGORY, picture(seed), SearchOptions(limit=1)).hits[0]
+        assert best.payload["filename"] == f"{seed}.png"
+        assert best.similarity == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (broken("empty.png", b""), "empty_file"),
+        (replace(record(1), quality=float("nan")), "bad_row"),
+        (replace(record(1), scores={"cat": 1.5}), "bad_row"),
+        (replace(record(1), metadata={"a.b": 1}), "bad_row"),
+        (replace(record(1), metadata={"x": float("inf")}), "bad_row"),
+        (replace(record(1), tags=("x" * 201,)), "bad_row"),
+        (replace(record(1), vectors={"colour": np.full(64, np.nan, np.float32)}), "bad_vector"),
+        (replace(record(1), vectors={"colour": np.ones(3, np.float32)}), "bad_vector"),
+        (replace(record(1), vectors={"other": np.ones(64, np.float32) / 8}), "bad_vector"),
+        (replace(record(1), refusal=Refusal("image_missing", "gone")), "image_missing"),
+        (replace(record(1), read=Path("/nowhere/at/all").read_bytes), "unreadable_file"),
+    ],
+)
+def test_what_is_wrong_with_one_image_is_its_outcome(runtime: Runtime, given: ImageRecord, reason: str) -> None:
+    report, outcomes = index(runtime, [record(5), given, record(6)])
+    assert [(o.outcome, o.reason) for o in outcomes] == [("added", None), ("refused", reason), ("added", None)]
+    assert outcomes[1].message and report.refusals[0][1] == reason
+
+
+class CountingEncoder(ColourEncoder):
+    """Counts the pictures it has seen."""
+
+    def __init__(self, name: str = "colour", dim: int = 64) -> None:
+        super().__init__(name, dim)
+        self.seen = 0
+
+    def encode_pixels(self, pixels: Sequence[np.ndarray]) -> Embeddings:  # type: ignore[type-arg]
+        self.seen += len(pixels)
+        return super().encode_pixels(pixels)
+
+
+def test_the_same_bytes_again_encode_nothing_and_unite_tags(tmp_path: Path) -> None:
+    encoder = CountingEncoder()
+    runtime = make_runtime(tmp_path, encoder)
+    index(runtime, [record(seed, tags=("first",)) for seed in range(6)])
+    report, _ = index(runtime, [record(0), record(1, tags=("first",)), record(2, tags=("second",)), record(9)])
+    assert (report.added, report.known, report.updated) == (1, 2, 1)
+    assert encoder.seen == 7
+    assert payloads(runtime)["2.png"]["tags"] == ["first", "second"]
+
+
+def test_what_users_set_is_kept_and_gaps_are_filled(runtime: Runtime) -> None:
+    index(runtime, [record(1, tags=("a",), metadata={"year": 1})])
+    runtime.editor.change(CATEGORY, [id_of(1)], ImageChanges.model_validate({"class": "mine", "tags": ["b"]}))
+    again = record(1, class_="theirs", caption="new", metadata={"year": 2, "place": "Oslo"}, scores={"x": 0.5})
+    report, _ = index(runtime, [again])
+    payload = payloads(runtime)["1.png"]
+    assert report.updated == 1
+    assert (payload["class"], payload["caption"], payload["tags"]) == ("mine", "new", ["b"])
+    assert payload["metadata"] == {"year": 1, "place": "Oslo"}
+    assert payload["scores"] == {"x": 0.5}
+    index_images([again], runtime, CATEGORY, overwrite=True)
+    payload = payloads(runtime)["1.png"]
+    assert (payload["class"], payload["metadata"]) == ("theirs", {"year": 2, "place": "Oslo"})
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_identical_files_in_one_run_are_one_point(tmp_path: Path, batch_size: int) -> None:
+    encoder = CountingEncoder()
+    runtime = make_runtime(tmp_path, encoder)
+    twins = [record(1, tags=("a",)), replace(record(1), filename="copy.png"), record(2), record(1, tags=("b",))]
+    _, outcomes = index(runtime, twins, batch_size)
+    assert [outcome.outcome for outcome in outcomes][:3] == ["added", "known", "added"]
+    assert outcomes[0].id == outcomes[1].id == outcomes[3].id
+    assert payloads(runtime)["1.png"]["tags"] == ["a", "b"]
+    assert runtime.vectors.count(CATEGORY) == 2
+
+
+def test_copies_of_a_broken_file_are_all_refused(runtime: Runtime) -> None:
+    cut = picture(1)[:60]
+    report, _ = index(runtime, [broken(f"{n}.png", cut) for n in range(9)], batch_size=3)
+    assert (report.refused, report.added, len(report.refusals)) == (9, 0, 9)
+
+
+def test_a_lost_object_is_put_again(runtime: Runtime) -> None:
+    index(runtime, [record(1), record(2)])
+    key = str(payloads(runtime)["1.png"]["object_key"])
+    runtime.objects.delete(key)
+    _, outcomes = index(runtime, [record(1), record(2)])
+    assert [outcome.outcome for outcome in outcomes] == ["updated", "known"]
+    assert runtime.objects.get(key) == picture(1)
+
+
+def test_a_new_encoder_fills_its_vector_and_leaves_the_first(tmp_path: Path) -> None:
+    first, second = CountingEncoder(), CountingEncoder("other", 32)
+    runtime = make_runtime(tmp_path, first)
+    index(runtime, [record(seed, tags=("t",)) for seed in range(5)])
+    runtime.catalog.add_encoder(CATEGORY, runtime.encoders.register(second).spec)
+    report, _ = index(runtime, [record(seed) for seed in range(7)])
+    assert (report.added, report.updated) == (2, 5)
+    assert (first.seen, second.seen) == (7, 7)
+    hits = runtime.vectors.scroll(CATEGORY, with_vectors=("colour", "other")).hits
+    assert all(set(hit.vectors) == {"colour", "other"} for hit in hits)
+    for seed in range(5):
+        image = Image.open(__import__("io").BytesIO(picture(seed))).convert("RGB")
+        stored = runtime.vectors.retrieve(CATEGORY, [id_of(seed)], with_vectors=("other",))[0]
+        assert stored is not None and stored.payload["tags"] == ["t"]
+        np.testing.assert_allclose(stored.vectors["other"], second.encode_images([image])[0], atol=1e-5)
+
+
+def test_adopted_vectors_are_kept_and_need_no_encoder(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    spec = replace(ColourEncoder("old", 4).spec, revision=ADOPTED)
+    runtime.catalog.create("taken", [spec])
+    vector = np.array([0.6, 0.8, 0, 0], np.float32)
+    outcomes: list[ItemOutcome] = []
+    index_images([record(1, vectors={"old": vector}), record(2)], runtime, "taken", on_outcome=outcomes.append)
+    assert [(o.outcome, o.reason) for o in outcomes] == [("added", None), ("refused", "bad_vector")]
+    hit = runtime.vectors.retrieve("taken", [id_of(1)], with_vectors=("old",))[0]
+    assert hit is not None
+    np.testing.assert_allclose(hit.vectors["old"], vector, atol=1e-6)
+
+
+def test_another_encoder_or_category_is_refused_before_anything_is_read(runtime: Runtime) -> None:
+    def unread() -> bytes:
+        raise AssertionError("read")
+
+    class Other(ColourEncoder):
+        @property
+        def spec(self):  # type: ignore[no-untyped-def]
+            return replace(super().spec, revision="other")
+
+    records = [ImageRecord("test", "x.png", unread)]
+    with pytest.raises(NotFound):
+        index_images(records, runtime, "nothing")
+    runtime.encoders.register(Other())
+    with pytest.raises(EncoderMismatch):
+        index_images(records, runtime, CATEGORY)
+
+
+@pytest.mark.parametrize("error", [StorageFull("full"), Unavailable("away")])
+def test_an_error_of_the_store_ends_the_run_and_counts_what_is_stored(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    put, calls = runtime.objects.put, 0
+
+    def fail_later(key: str, data: bytes, *, media_type: str = "") -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 8 and not key.startswith("_"):
+            raise error
+        put(key, data, media_type=media_type)
+
+    monkeypatch.setattr(runtime.objects, "put", fail_later)
+    report, _ = index(runtime, [record(seed) for seed in range(40)])
+    assert (report.status, report.exit_code, report.added) == ("failed", 1, 8)
+    assert report.to_json()["error"]["code"] == error.code  # type: ignore[attr-defined]
+    assert runtime.vectors.count(CATEGORY) == 8
+    monkeypatch.undo()
+    report, _ = index(runtime, [record(seed) for seed in range(40)])
+    assert (report.known, report.added, report.status) == (8, 32, "complete")
+
+
+def test_sources_are_read_only_a_little_ahead(runtime: Runtime) -> None:
+    taken, done, widest = 0, 0, 0
+
+    def source() -> Iterator[ImageRecord]:
+        nonlocal taken
+        for seed in range(400):
+            taken += 1
+            yield record(seed)
+
+    def note(outcome: ItemOutcome) -> None:
+        nonlocal done, widest
+        done += 1
+        widest = max(widest, taken - done)
+
+    index_images(source(), runtime, CATEGORY, batch_size=4, on_outcome=note)
+    assert done == 400
+    assert widest <= 16 + 4 * 8
+
+
+def test_stopping_writes_what_is_encoded_and_the_next_run_completes(runtime: Runtime) -> None:
+    stop = threading.Event()
+    seen: list[ItemOutcome] = []
+
+    def note(outcome: ItemOutcome) -> None:
+        seen.append(outcome)
+        if len(seen) == 12:
+            stop.set()
+
+    records = [record(seed) for seed in range(200)]
+    report = index_images(records, runtime, CATEGORY, batch_size=4, stop=stop, on_outcome=note)
+    assert (report.status, report.exit_code) == ("interrupted", 130)
+    assert 12 <= report.added < 200
+    assert runtime.vectors.count(CATEGORY) == report.added
+    again, _ = index(runtime, records)
+    assert (again.known, again.added) == (report.added, 200 - report.added)
+
+
+def test_ctrl_c_ends_in_order(runtime: Runtime) -> None:
+    def source() -> Iterator[ImageRecord]:
+        yield from (record(seed) for seed in range(50))
+        raise KeyboardInterrupt
+
+    report = index_images(source(), runtime, CATEGORY, batch_size=4)
+    assert (report.status, report.exit_code) == ("interrupted", 130)
+    assert report.added == runtime.vectors.count(CATEGORY) == report.images
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("index-")]
+
+
+def test_an_image_deleted_while_it_is_indexed_again_is_made_anew(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    index(runtime, [record(1)])
+    retrieve, calls = runtime.vectors.retrieve, 0
+
+    def delete_in_between(*args, **kwargs):  # type: ignore[no-untyped-def]
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            runtime.editor.delete(CATEGORY, [id_of(1)])
+        return retrieve(*args, **kwargs)
+
+    monkeypatch.setattr(runtime.vectors, "retrieve", delete_in_between)
+    report, _ = index(runtime, [record(1)])
+    assert report.added == 1
+    hit = runtime.searcher.image(CATEGORY, id_of(1), with_vectors=True)
+    assert runtime.objects.get(hit.payload["object_key"]) == picture(1)
+    assert "colour" in hit.vectors
+
+
+def test_nothing_to_index_is_complete(runtime: Runtime) -> None:
+    report, _ = index(runtime, [])
+    assert (report.status, report.images, report.rate) == ("complete", 0, 0.0)
