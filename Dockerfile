@@ -7,7 +7,7 @@
 #
 #   docker build --build-arg TORCH_INDEX_URL=<an index with CPU wheels> -t vitrine:0.1.0 .
 
-ARG PYTHON_IMAGE=python:3.11.15-slim-trixie
+ARG PYTHON_IMAGE=python:3.11.14-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
 ARG TORCH_INDEX_URL=""

@@ -365,7 +365,7 @@ class Problem(BaseModel):
     model_config = _example(
         {
             "type": "urn:vitrine:problem:unknown_field",
-            "title": "Unprocessable Content",
+            "title": "Unprocessable Entity",
             "status": 422,
             "detail": "'caption' has no index, so it cannot be counted by value. These can: class, tags.",
             "code": "unknown_field",

@@ -1,7 +1,8 @@
 """Images a second, from JPEG files to durable points: Vitrine, its encoder alone, and sentence-transformers on the same weights.
 
-Rounds are interleaved, so that a slow minute of the machine hits all alike; the medians are printed. sentence-transformers only
-computes embeddings here (it stores nothing), Vitrine stores objects and points as well.
+Rounds are interleaved, so that a slow minute of the machine hits all alike; the medians are printed, of the rate and of the
+processor time an image takes in the measuring process (which other processes on the machine hardly change). sentence-transformers
+only computes embeddings here, Vitrine stores objects and points as well; its engine is a process of its own.
 
 The peer is measured where it is installed; it is no dependency of the project:
 
@@ -32,8 +33,9 @@ from services.runtime import Runtime, open_runtime
 from services.settings import Settings
 
 BATCH = 32
+Results = dict[str, dict[str, dict[str, list[float]]]]
 Contender = Callable[[], float]
-"""Does one round and gives images a second."""
+"""Does one round of all files and gives its seconds, of the part that is measured."""
 
 
 def main() -> None:
@@ -51,14 +53,14 @@ def main() -> None:
         results = run(args, Path(work))
     show(results)
     if args.json:
-        args.json.write_text(json.dumps({"parameters": _plain(vars(args)), "images_per_second": results}, indent=2))
+        args.json.write_text(json.dumps({"parameters": _plain(vars(args)), "results": results}, indent=2))
 
 
-def run(args: argparse.Namespace, work: Path) -> dict[str, dict[str, list[float]]]:
-    """Images a second of every round, by size and contender."""
+def run(args: argparse.Namespace, work: Path) -> Results:
+    """Figures of every round, by size and contender."""
     model = args.model or _random_model(work / "model")
     peers = load_peers(args.peers, model)
-    results: dict[str, dict[str, list[float]]] = {}
+    results: Results = {}
     with ExitStack() as stack:
         settings = Settings(data=work / "data", encoder=f"clip={model}", threads=args.threads, _env_file=None)  # type: ignore[call-arg]
         runtime = stack.enter_context(open_runtime(settings))
@@ -67,25 +69,29 @@ def run(args: argparse.Namespace, work: Path) -> dict[str, dict[str, list[float]
             if not count:
                 continue
             paths = make_photos(work / label, count, size)
+            pixels = [_prepared(encoder, paths[number % 16]) for number in range(count)]
             contenders = {
                 "Vitrine, files to durable points": lambda: vitrine(runtime, encoder, work / label, args.batch_size),  # noqa: B023
-                "its encoder alone, pixels ready": lambda: encoder_alone(encoder, paths),  # noqa: B023
+                "its encoder alone, pixels ready": lambda: encoder_alone(encoder, pixels),  # noqa: B023
                 **{name: lambda encode=encode: peer(encode, paths) for name, encode in peers.items()},  # type: ignore[misc]  # noqa: B023
             }
-            results[label] = interleaved(contenders, args.rounds)
+            results[label] = interleaved(contenders, args.rounds, count)
     return results
 
 
-def interleaved(contenders: dict[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Rates by contender: all of them once a round, after one round that is not counted."""
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
+def interleaved(contenders: dict[str, Contender], rounds: int, count: int) -> dict[str, dict[str, list[float]]]:
+    """Images a second and processor milliseconds an image, by contender: all once a round, after one that is not counted."""
+    found: dict[str, dict[str, list[float]]] = {name: {"rate": [], "cpu_ms": []} for name in contenders}
     for number in range(rounds + 1):
         for name, contender in contenders.items():
-            rate = contender()
+            before = time.process_time()
+            rate = count / contender()
+            cpu_ms = (time.process_time() - before) * 1000 / count
             if number:
-                rates[name].append(round(rate, 2))
+                found[name]["rate"].append(round(rate, 2))
+                found[name]["cpu_ms"].append(round(cpu_ms, 2))
             print(f"  {name}: {rate:.1f} images/s" + ("" if number else " (warming up)"), file=sys.stderr)
-    return rates
+    return found
 
 
 def vitrine(runtime: Runtime, encoder: BatchedEncoder, folder: Path, batch_size: int) -> float:
@@ -94,28 +100,27 @@ def vitrine(runtime: Runtime, encoder: BatchedEncoder, folder: Path, batch_size:
     started = time.perf_counter()
     report = index_images(open_source(folder), runtime, "bench", batch_size=batch_size)
     seconds = time.perf_counter() - started
+    runtime.catalog.delete("bench")
     if report.status != "complete":
         raise SystemExit(report.summary())
-    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.stages.items())
+    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in report.stages.items())
     print(f"    seconds of work: {stages}", file=sys.stderr)
-    runtime.catalog.delete("bench")
-    return report.added / seconds
+    return seconds
 
 
-def encoder_alone(encoder: BatchedEncoder, paths: Sequence[Path]) -> float:
+def encoder_alone(encoder: BatchedEncoder, pixels: Sequence[Prepared]) -> float:
     """Encode pixels that are decoded and fitted already."""
-    pixels = [_prepared(encoder, path) for path in paths]
     started = time.perf_counter()
     for at in range(0, len(pixels), BATCH):
         encoder.encode_prepared(pixels[at : at + BATCH])
-    return len(paths) / (time.perf_counter() - started)
+    return time.perf_counter() - started
 
 
 def peer(encode: Callable[[list[Image.Image]], Any], paths: Sequence[Path]) -> float:
     """What its users write: open the files, encode the list."""
     started = time.perf_counter()
     encode([Image.open(path) for path in paths])
-    return len(paths) / (time.perf_counter() - started)
+    return time.perf_counter() - started
 
 
 def load_peers(folder: Path | None, model: Path) -> dict[str, Callable[[list[Image.Image]], Any]]:
@@ -140,13 +145,14 @@ def _encode_with(model: Any) -> Callable[[list[Image.Image]], Any]:
     return lambda images: model.encode(images, batch_size=BATCH, show_progress_bar=False, normalize_embeddings=True)
 
 
-def show(results: dict[str, dict[str, list[float]]]) -> None:
-    for label, rates in results.items():
-        print(f"\n{label} JPEG, images/s (median; least to most)")
-        own = statistics.median(rates["Vitrine, files to durable points"])
-        for name, values in rates.items():
-            middle = statistics.median(values)
-            print(f"  {name:<42} {middle:8.1f}   {min(values):.1f} to {max(values):.1f}   Vitrine is {own / middle:.2f} of it")
+def show(results: Results) -> None:
+    for label, contenders in results.items():
+        print(f"\n{label} JPEG: images/s (median; least to most) and processor time an image")
+        own = statistics.median(contenders["Vitrine, files to durable points"]["rate"])
+        for name, found in contenders.items():
+            middle, spread = statistics.median(found["rate"]), f"{min(found['rate']):.1f} to {max(found['rate']):.1f}"
+            cpu = statistics.median(found["cpu_ms"])
+            print(f"  {name:<42} {middle:8.1f}   {spread:<16} {cpu:6.1f} ms   Vitrine is {own / middle:.2f} of it")
 
 
 def _prepared(encoder: BatchedEncoder, path: Path) -> Prepared:

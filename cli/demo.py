@@ -17,6 +17,7 @@ from cli.index import run_index
 from cli.options import JsonOption
 from cli.output import note, print_json, print_table
 from cli.sheets import hit_captions, query_tile, save_sheet
+from services.errors import EncoderMismatch
 
 if TYPE_CHECKING:
     from data.catalogue import CatalogueSummary
@@ -47,6 +48,7 @@ def demo(
         "demo-output"
     ),
     count: Annotated[int, typer.Option("--count", min=50, max=100_000, help="How many pictures are drawn.")] = 1200,
+    encoder: Annotated[str, typer.Option("--encoder", "-e", metavar="REF", help="Any that reads texts, such as clip.")] = "demo",
     as_json: JsonOption = False,
 ) -> None:
     """Draw a catalogue, index it as category "demo" and search it by picture, by text, and by tag and score."""
@@ -55,11 +57,12 @@ def demo(
     drawn = draw_catalogue(folder / "catalogue", count=count, progress=_drawing())
     note(f"{'Drew' if drawn.drawn else 'Found'} {drawn.pictures} pictures of {drawn.designs} designs in {drawn.folder}.")
     with stores(ctx) as runtime:
+        using = _ensure_category(runtime, encoder)
         report = _index(runtime, drawn)
         if report.exit_code:
             note(report.summary())
             raise typer.Exit(report.exit_code)
-        searches = [_by_picture(runtime, drawn.manifest), _by_text(runtime), _by_tag_and_score(runtime)]
+        searches = [_by_picture(runtime, using, drawn.manifest), _by_text(runtime, using), _by_tag_and_score(runtime)]
         sheets = [folder / f"by-{shown.kind.replace(' ', '-')}.png" for shown in searches]
         for shown, sheet in zip(searches, sheets, strict=True):
             title = f"By {shown.kind}: {shown.query}"
@@ -74,11 +77,24 @@ def demo(
     _print_next(ctx, address)
 
 
+def _ensure_category(runtime: Runtime, encoder: str) -> str:
+    """The category with this encoder; the name of its vector."""
+    if CATEGORY not in [category.name for category in runtime.catalog.list()]:
+        return create_category(runtime, CATEGORY, [encoder], "Drawn pictures of everyday things.").encoders[0].name
+    spec = runtime.encoders.get(encoder).spec
+    try:
+        runtime.catalog.add_encoder(CATEGORY, spec)
+    except EncoderMismatch as error:
+        message = (
+            f"Category {CATEGORY!r} was filled by another revision of {spec.name!r}: `vitrine category delete {CATEGORY}` first."
+        )
+        raise EncoderMismatch(message, **error.details) from error
+    return spec.name
+
+
 def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
     from indexer.sources import open_source
 
-    if CATEGORY not in [category.name for category in runtime.catalog.list()]:
-        create_category(runtime, CATEGORY, ["demo"], "Drawn pictures of everyday things.")
     report = run_index(runtime, CATEGORY, open_source(drawn.manifest), batch_size=64)
     if report.added or report.updated:
         note(f"Indexed {report.added + report.updated} pictures in {report.seconds:.1f} s: {report.rate:.0f} a second.")
@@ -87,7 +103,7 @@ def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
     return report
 
 
-def _by_picture(runtime: Runtime, manifest: Path) -> Shown:
+def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
     """The picture whose design has most others to find; it is left out itself."""
     from services.images import content_hash, point_id
     from services.search import SearchOptions
@@ -98,14 +114,14 @@ def _by_picture(runtime: Runtime, manifest: Path) -> Shown:
     chosen = max(rows, key=lambda row: designs[row["design"]])
     path = manifest.parent / chosen["path"]
     data = path.read_bytes()
-    result = runtime.searcher.by_id(CATEGORY, point_id(content_hash(data)), SearchOptions(limit=_HITS))
+    result = runtime.searcher.by_id(CATEGORY, point_id(content_hash(data)), SearchOptions(using, limit=_HITS))
     return Shown("picture", f"{path.name}, a {chosen['class']} of {chosen['design']}", result.hits, [query_tile(data, path.name)])
 
 
-def _by_text(runtime: Runtime) -> Shown:
+def _by_text(runtime: Runtime, using: str) -> Shown:
     from services.search import SearchOptions
 
-    return Shown("text", f"“{TEXT}”", runtime.searcher.by_text(CATEGORY, TEXT, SearchOptions(limit=_HITS + 1)).hits)
+    return Shown("text", f"“{TEXT}”", runtime.searcher.by_text(CATEGORY, TEXT, SearchOptions(using, limit=_HITS + 1)).hits)
 
 
 def _by_tag_and_score(runtime: Runtime) -> Shown:

@@ -25,6 +25,7 @@ from cli.options import (
     to_order,
 )
 from cli.output import confirmed, note, print_json, print_pairs, print_table
+from cli.search import hit_json
 
 if TYPE_CHECKING:
     from services.domain import Hit
@@ -57,8 +58,8 @@ def list_images(
         page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
         total = runtime.searcher.count(category, conditions)
     if as_json:
-        images = [image_json(hit) for hit in page.hits]
-        print_json({"category": category, "count": total, "images": images, "cursor": page.cursor})
+        hits = [hit_json(hit) for hit in page.hits]
+        print_json({"category": category, "count": total, "hits": hits, "cursor": page.cursor})
         return
     rows = [
         (hit.id, hit.payload.get("class"), hit.payload.get("tags", ()), _size(hit), hit.payload.get("filename"))
@@ -83,7 +84,7 @@ def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", hel
             except OSError as error:
                 raise BadRequest(f"{save} cannot be written: {error.strerror}.") from error
     if as_json:
-        print_json(image_json(hit))
+        print_json(hit_json(hit))
         return
     print_pairs({"id": hit.id, **_flat(hit.payload)})
     if save is not None:
@@ -135,7 +136,7 @@ def tag(
     with stores(ctx) as runtime:
         hits = runtime.editor.change(category, ids, ImageChanges.model_validate(changes))
     if as_json:
-        print_json({"category": category, "images": [image_json(hit) for hit in hits]})
+        print_json({"category": category, "hits": [hit_json(hit) for hit in hits]})
         return
     print_table(("id", "class", "tags"), [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in hits])
     note(f"Changed {_count(len(hits))}.")
@@ -162,7 +163,7 @@ def facets(
         found = runtime.searcher.facets(category, field, conditions, limit=limit)
     if as_json:
         values = [{"value": facet.value, "count": facet.count} for facet in found]
-        print_json({"category": category, "field": field, "facets": values})
+        print_json({"category": category, "field": field, "values": values})
         return
     print_table((field, "images"), [(facet.value, facet.count) for facet in found], right=("images",))
 
@@ -195,11 +196,6 @@ def histogram(
     most = max((bin.count for bin in found), default=0)
     rows = [(f"{bin.lower:g} .. {bin.upper:g}", bin.count, bar(bin.count, most)) for bin in found]
     print_table((field, "images", ""), rows, right=("images",))
-
-
-def image_json(hit: Hit) -> dict[str, Any]:
-    """An image as ``--json`` prints it."""
-    return {"id": hit.id, "payload": hit.payload}
 
 
 def bar(count: int, most: int) -> str:

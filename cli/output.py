@@ -28,10 +28,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, rig
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name in columns:
-        fixed = name in (*right, "id", "#")
-        table.add_column(
-            name, justify="right" if name in right else "left", no_wrap=fixed, overflow="fold" if fixed else "ellipsis"
-        )
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=name in (*right, "id", "#"), overflow="fold")
     for line in lines:
         table.add_row(*(cell.replace("[", r"\[") for cell in line))
     Console().print(table)
@@ -83,6 +80,5 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.4f}"
-    if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
-    return " ".join(str(value).split())
+    text = ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)
+    return " ".join(text.split())

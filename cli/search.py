@@ -153,20 +153,14 @@ def search(
 
 
 def print_hits(hits: Sequence[Hit], measure: str | None = None) -> None:
-    """A line for each hit, with its similarity or the value of the field ``measure``."""
-    rows = [
-        (
-            number,
-            value_at(hit.payload, measure) if measure else hit.similarity,
-            hit.id,
-            hit.payload.get("class"),
-            hit.payload.get("tags", ()),
-            hit.payload.get("filename"),
-        )
-        for number, hit in enumerate(hits, 1)
-    ]
-    name = measure or "similarity"
-    print_table(("#", name, "id", "class", "tags", "filename"), rows, right=("#", name))
+    """A line for each hit, with the value of the field ``measure`` or its similarity, where something was compared."""
+    compared = [measure or "similarity"] if measure or any(hit.similarity is not None for hit in hits) else []
+    rows = []
+    for number, hit in enumerate(hits, 1):
+        value = value_at(hit.payload, measure) if measure else hit.similarity
+        about = (hit.id, hit.payload.get("class"), hit.payload.get("tags", ()), hit.payload.get("filename"))
+        rows.append((number, *([value] if compared else []), *about))
+    print_table(("#", *compared, "id", "class", "tags", "filename"), rows, right=("#", *compared))
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
@@ -203,8 +197,9 @@ def _listing(
         order = to_order(order_by) if order_by else None
         page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
         hits, following = list(page.hits), page.cursor
-    answer = {"category": category, "kind": "random" if random else "listing", "hits": [hit_json(hit) for hit in hits]}
-    return {**answer, "cursor": following}, hits
+    kind = "random" if random else "listing"
+    trees = [hit_json(hit) for hit in hits]
+    return {"category": category, "kind": kind, "hits": trees, "encoder": None, "cursor": following, "timing": None}, hits
 
 
 def _ask(
@@ -248,13 +243,14 @@ def _example_tiles(
 
 
 def _result_json(category: str, kind: str, result: SearchResult) -> dict[str, Any]:
+    spec = result.encoder
     return {
         "category": category,
         "kind": kind,
-        "using": result.encoder.name,
         "hits": [hit_json(hit) for hit in result.hits],
-        "encode_ms": result.encode_ms,
-        "search_ms": result.search_ms,
+        "encoder": {"name": spec.name, "model": spec.model, "revision": spec.revision, "dim": spec.dim},
+        "cursor": None,
+        "timing": {"encode_ms": result.encode_ms, "search_ms": result.search_ms},
     }
 
 
@@ -267,13 +263,15 @@ def _title(category: str, question: Question) -> str:
 
 
 def _notes(answer: Mapping[str, Any], hits: int) -> None:
-    if "using" in answer:
-        took = f"search {answer['search_ms']:.1f} ms"
-        took = f"loading and encoding {answer['encode_ms']:.0f} ms, {took}" if answer["encode_ms"] else took
-        note(f"{hits} {'hit' if hits == 1 else 'hits'} by {answer['using']}: {took}.")
+    if answer["encoder"]:
+        encode_ms, search_ms = answer["timing"]["encode_ms"], answer["timing"]["search_ms"]
+        took = (
+            f"loading and encoding {encode_ms:.0f} ms, search {search_ms:.1f} ms" if encode_ms else f"search {search_ms:.1f} ms"
+        )
+        note(f"{hits} {'hit' if hits == 1 else 'hits'} by {answer['encoder']['name']}: {took}.")
     else:
         note(f"{hits} {'image' if hits == 1 else 'images'}.")
-    if answer.get("cursor"):
+    if answer["cursor"]:
         note(f"More: --cursor {answer['cursor']}")
     if "sheet" in answer:
         note(f"Contact sheet: {answer['sheet']}")

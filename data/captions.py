@@ -1,152 +1,10 @@
-"""Captions and tags of a drawn picture, and every word that may occur in them."""
-
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+"""Captions of a drawn picture: full sentences, and what people type."""
 
 import numpy as np
 
-from data.backgrounds import TEXTURES
-from data.palette import BACKGROUND_COLOURS, OBJECT_COLOURS
-from data.patterns import PATTERNS
+from data.facts import FACT_NAMES, FACT_VALUES, Facts
 from data.shapes import KINDS
-
-Words = dict[str, tuple[str, ...]]
-"""A value of a fact, and the words for it, the usual one first."""
-
-SIZES: Final = ("small", "medium", "large")
-LOOKS: Final = ("sharp", "blurry", "grainy", "faded")
-
-_SIZE_WORDS: Final[Words] = {
-    "small": ("small", "little", "tiny"),
-    "medium": ("medium", "medium sized", "mid-sized"),
-    "large": ("large", "big", "huge"),
-}
-_PATTERN_WORDS: Final[Words] = {
-    "plain": ("plain", "solid", "unpatterned"),
-    "striped": ("striped", "stripy", "stripey"),
-    "dotted": ("dotted", "spotted", "polka dot"),
-    "checked": ("checked", "chequered", "checkered"),
-    "two-tone": ("two-tone", "two-coloured", "half and half"),
-}
-_PATTERN_PHRASES: Final = {
-    "plain": ("without a pattern", "with no pattern"),
-    "striped": ("with stripes", "with {accent} stripes"),
-    "dotted": ("with dots", "with {accent} dots", "with {accent} spots"),
-    "checked": ("with checks", "with {accent} squares", "with {accent} checks"),
-    "two-tone": ("with a {accent} half", "half {accent}"),
-}
-_ACCENT_PHRASES: Final = (
-    "with {accent} details",
-    "with {accent} trim",
-    "with {accent} parts",
-    "and {accent}",
-)
-_TEXTURE_WORDS: Final[Words] = {
-    "plain": ("plain", "smooth", "even"),
-    "shaded": ("shaded", "gradient", "graded"),
-    "speckled": ("speckled", "mottled", "grainy textured"),
-    "tiled": ("tiled", "checkerboard"),
-}
-_COLOUR_WORDS: Final[Words] = {
-    "grey": ("grey", "gray"),
-    "teal": ("teal", "turquoise"),
-    "purple": ("purple", "violet"),
-    "beige": ("beige", "cream", "tan"),
-}
-_LOOK_WORDS: Final[Words] = {
-    "sharp": ("sharp", "clear"),
-    "blurry": ("blurry", "blurred", "out of focus"),
-    "grainy": ("grainy", "noisy"),
-    "faded": ("faded", "dull"),
-}
-_WORDS: Final[dict[str, Words]] = {
-    "size": _SIZE_WORDS,
-    "pattern": _PATTERN_WORDS,
-    "texture": _TEXTURE_WORDS,
-    "look": _LOOK_WORDS,
-}
-_OPENERS: Final = (
-    "a photo of",
-    "a picture of",
-    "an image of",
-    "photo of",
-    "picture of",
-    "image of",
-    "this is",
-)
-_QUESTIONS: Final = (
-    "the",
-    "my",
-    "show me",
-    "find",
-    "search for",
-    "i want",
-    "looking for",
-    "all",
-    "some",
-    "any",
-)
-_SOMETHING: Final = (
-    "something",
-    "anything",
-    "a thing",
-    "an object",
-    "things",
-    "one",
-    "item",
-    "items",
-    "it is",
-)
-_FILLERS: Final = (
-    "is",
-    "are",
-    "in",
-    "at",
-    "front",
-    "behind",
-    "colour",
-    "color",
-    "coloured",
-    "colored",
-    "backdrop",
-    "against",
-)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a caption can say of a picture."""
-
-    kind: str
-    main: str
-    accent: str
-    pattern: str
-    size: str
-    background: str
-    texture: str
-    look: str
-
-    def tags(self) -> tuple[str, ...]:
-        """What a person would tag: the object's words, then the background's; no word twice."""
-        words = [self.kind, self.main, self.accent, self.pattern, self.size, f"{self.background} background"]
-        words += [f"{self.texture} background"] if self.texture != "plain" else []
-        words += [self.look] if self.look != "sharp" else []
-        return tuple(dict.fromkeys(words))
-
-
-FACT_NAMES: Final = ("kind", "main", "accent", "pattern", "size", "background", "texture", "look")
-FACT_VALUES: Final[dict[str, tuple[str, ...]]] = {
-    "kind": tuple(KINDS),
-    "main": tuple(OBJECT_COLOURS),
-    "accent": tuple(OBJECT_COLOURS),
-    "pattern": PATTERNS,
-    "size": SIZES,
-    "background": tuple(BACKGROUND_COLOURS),
-    "texture": TEXTURES,
-    "look": LOOKS,
-}
+from data.wording import ACCENT_PHRASES, COLOUR_WORDS, OPENERS, PATTERN_PHRASES, QUESTIONS, SOMETHING, WORDS
 
 
 def full_caption(facts: Facts, rng: np.random.Generator) -> str:
@@ -199,12 +57,12 @@ class _Speaker:
             if self.free and self.chance(0.12):
                 return kind.plural
             return self.pick((kind.name, *kind.synonyms))
-        return self.pick(_WORDS.get(name, _COLOUR_WORDS).get(value, (value,)))
+        return self.pick(WORDS.get(name, COLOUR_WORDS).get(value, (value,)))
 
     def full(self) -> str:
         noun, looks = self.noun(size=True, pattern=True), self.look()
         background = self.background(texture=True)
-        with_accent = self.any_of(_ACCENT_PHRASES[:3]).format(accent=self.say("accent"))
+        with_accent = self.any_of(ACCENT_PHRASES[:3]).format(accent=self.say("accent"))
         template = int(self.rng.integers(4))
         if template == 0:
             return _article(f"{looks}{noun} {with_accent} on {_article(background)}")
@@ -229,15 +87,15 @@ class _Speaker:
         if "pattern" not in self.stated and self.chance(0.4):
             noun = f"{noun} {self.phrase()}"
         elif self.chance(0.3):
-            noun = f"{noun} {self.any_of(_ACCENT_PHRASES).format(accent=self.say('accent'))}"
+            noun = f"{noun} {self.any_of(ACCENT_PHRASES).format(accent=self.say('accent'))}"
         if self.chance(0.6):
             where = self.any_of(("on", "against", "in front of"))
             noun = f"{noun} {where} {_article(self.background(texture=self.chance(0.5)))}"
         opener = self.rng.random()
         if opener < 0.3:
-            return f"{self.any_of(_OPENERS)} {_article(noun)}"
+            return f"{self.any_of(OPENERS)} {_article(noun)}"
         if opener < 0.4:
-            return f"{self.any_of(_QUESTIONS)} {noun}"
+            return f"{self.any_of(QUESTIONS)} {noun}"
         return _article(noun) if opener < 0.8 else noun
 
     def short(self) -> str:
@@ -252,7 +110,7 @@ class _Speaker:
         elif choice == 4:
             text = f"{self.say('size')} {self.say('kind')}"
         elif choice == 5:
-            text = f"{self.any_of(_SOMETHING)} {self.say('main')}"
+            text = f"{self.any_of(SOMETHING)} {self.say('main')}"
         elif choice == 6:
             text = f"{self.say('main')} {self.say('pattern')} {self.say('kind')}"
         elif choice == 7:
@@ -263,13 +121,13 @@ class _Speaker:
         else:
             text = f"{self.say('look')} {self.any_of(('photo', 'picture', 'image'))}"
         if self.chance(0.2):
-            return f"{self.any_of(_OPENERS)} {_article(text)}"
+            return f"{self.any_of(OPENERS)} {_article(text)}"
         return _article(text) if self.chance(0.3) else text
 
     def only(self, name: str) -> str:
         """A few words for one fact."""
         if name == "accent":
-            return self.any_of(_ACCENT_PHRASES[:3]).format(accent=self.say(name))
+            return self.any_of(ACCENT_PHRASES[:3]).format(accent=self.say(name))
         if name in ("background", "texture"):
             text = f"{self.say(name)} background"
             return f"on {_article(text)}" if self.chance(0.3) else text
@@ -278,11 +136,11 @@ class _Speaker:
         if name == "kind":
             text = self.say(name)
         elif self.chance(0.5):
-            text = f"{self.any_of(_SOMETHING)} {self.say(name)}"
+            text = f"{self.any_of(SOMETHING)} {self.say(name)}"
         else:
             text = self.say(name)
         if self.chance(0.25):
-            return f"{self.any_of(_OPENERS)} {_article(text)}"
+            return f"{self.any_of(OPENERS)} {_article(text)}"
         return _article(text) if self.chance(0.25) else text
 
     def noun(self, *, size: bool, pattern: bool) -> str:
@@ -293,7 +151,7 @@ class _Speaker:
 
     def phrase(self) -> str:
         self.stated.add("pattern")
-        text = self.any_of(_PATTERN_PHRASES[self.facts.pattern])
+        text = self.any_of(PATTERN_PHRASES[self.facts.pattern])
         return text.format(accent=self.say("accent")) if "{accent}" in text else text
 
     def background(self, *, texture: bool) -> str:
@@ -309,35 +167,3 @@ class _Speaker:
 
 def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def words_of(text: str) -> list[str]:
-    """`text` in lower case, split at everything that is neither letter nor digit."""
-    return re.findall(r"[a-z0-9]+", text.lower())
-
-
-def vocabulary() -> tuple[str, ...]:
-    """Every word a caption may hold, sorted."""
-    spoken: list[str] = [
-        "a",
-        "an",
-        "on",
-        "in",
-        "front",
-        "of",
-        "behind",
-        "background",
-        "photo",
-        "picture",
-        "image",
-    ]
-    spoken += [w for values in FACT_VALUES.values() for w in values]
-    for table in (_SIZE_WORDS, _PATTERN_WORDS, _PATTERN_PHRASES, _TEXTURE_WORDS, _COLOUR_WORDS, _LOOK_WORDS):
-        spoken += [w for words in table.values() for w in words]
-    spoken += [w for kind in KINDS.values() for w in (kind.plural, *kind.synonyms)]
-    spoken += [*_ACCENT_PHRASES, *_OPENERS, *_QUESTIONS, *_SOMETHING, *_FILLERS]
-    return tuple(sorted(_split(spoken) - {"accent"}))
-
-
-def _split(texts: Iterable[str]) -> set[str]:
-    return {word for text in texts for word in words_of(text)}

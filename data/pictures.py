@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from data.captions import Facts, full_caption
+from data.captions import full_caption
+from data.facts import Facts
 from data.painting import Design, Scene, paint
 from data.scenes import colourfulness, filled_share, quality_of, random_design, random_scene
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from data.backgrounds import TEXTURES
-from data.captions import LOOKS, SIZES
+from data.facts import LOOKS, SIZES
 from data.geometry import Variation
 from data.painting import Design, Scene
 from data.palette import BACKGROUND_COLOURS, OBJECT_COLOURS, jittered
@@ -14,9 +14,9 @@ from data.patterns import PATTERNS
 from data.shapes import KINDS
 
 EXTENTS: Final[dict[str, tuple[float, float]]] = {
-    "small": (0.38, 0.48),
-    "medium": (0.56, 0.66),
-    "large": (0.76, 0.92),
+    "small": (0.42, 0.48),
+    "medium": (0.60, 0.67),
+    "large": (0.80, 0.90),
 }
 """Longer side of the object as a share of the frame; the gaps keep the size words apart."""
 
@@ -58,7 +58,7 @@ def random_scene(design: Design, rng: np.random.Generator, *, cut_out: bool = Fa
     """A pose, a background the object stands out from, and a look; a cut-out gets a sharp, white, plain one."""
     size = choice(SIZES, rng)
     extent = float(rng.uniform(*EXTENTS[size]))
-    room = max((1.0 - extent) / 2 - 0.04, 0.0)
+    room = min((1.0 - extent) / 2, 0.06)
     tilt = KINDS[design.kind].tilt
     hidden = {design.main} | {b for b, mains in _HIDDEN_BY.items() if design.main in mains}
     background = choice(tuple(b for b in BACKGROUND_COLOURS if b not in hidden), rng)
@@ -79,8 +79,8 @@ def random_scene(design: Design, rng: np.random.Generator, *, cut_out: bool = Fa
         light=float(rng.uniform(0, 360)),
         look=look,
         noise=0.0 if cut_out else float(rng.uniform(24, 38) if look == "grainy" else rng.uniform(0, 5)),
-        blur=float(rng.uniform(0.012, 0.022) if look == "blurry" else rng.uniform(0, 0.002)),
-        contrast=float(rng.uniform(0.42, 0.55) if look == "faded" else rng.uniform(0.92, 1.0)),
+        blur=0.0 if cut_out else float(rng.uniform(0.012, 0.022) if look == "blurry" else rng.uniform(0, 0.002)),
+        contrast=1.0 if cut_out else float(rng.uniform(0.42, 0.55) if look == "faded" else rng.uniform(0.92, 1.0)),
         cut_out=cut_out,
     )
 

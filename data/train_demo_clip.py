@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast
 
-from data.captions import FACT_NAMES, full_caption
+from data.captions import full_caption
 from data.demo_card import model_card
 from data.demo_evaluation import Figures, evaluate, hit_rate, own_ranks
 from data.demo_tokenizer import demo_tokenizer
 from data.demo_training import MEAN, STD, Progress, Recipe, normalised, train
+from data.facts import FACT_NAMES
 from data.shapes import KINDS
 from data.training_pictures import INPUT_SIZE, TrainingPictures, decode_facts, training_pictures
 

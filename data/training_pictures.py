@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.captions import FACT_NAMES, FACT_VALUES, Facts
+from data.facts import FACT_NAMES, FACT_VALUES, Facts
 from data.pictures import GENERATOR_VERSION, draw_pictures
 
 INPUT_SIZE: Final = 64

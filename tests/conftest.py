@@ -15,6 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("vitrine", "real servers instead of the in-process ones")
     group.addoption("--qdrant-url", help="run the vector store contract on this Qdrant server")
     group.addoption("--qdrant-api-key", help="its API key")
+    group.addoption("--qdrant-rest", action="store_true", help="by REST alone, where gRPC is not at port 6334")
     group.addoption("--minio-url", help="run the object store contract on this S3 endpoint (host:port, or with a scheme)")
     group.addoption("--minio-access-key", default="minioadmin")
     group.addoption("--minio-secret-key", default="minioadmin")

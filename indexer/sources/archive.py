@@ -162,9 +162,11 @@ def _read(member: _Member, max_bytes: int, *, whole: bool) -> bytes | None:
 
 
 def _members(file: IO[bytes], name: str) -> Iterator[_Member]:
-    if zipfile.is_zipfile(file):
-        return _zip_members(file)
+    # by its beginning: a TAR that ends with a ZIP would pass for one by its end
+    is_zip = file.read(2) == b"PK"
     file.seek(0)
+    if is_zip or name.lower().endswith(".zip"):
+        return _zip_members(file)
     if name.lower().endswith((".zst", ".tzst")):
         raise BadSource(f"{name} is compressed with Zstandard, which this Python does not read: unpack it first (zstd -d).")
     return _tar_members(file)

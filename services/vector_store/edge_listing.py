@@ -61,9 +61,18 @@ class Listing:
             edge.Direction.Desc if self.descending else edge.Direction.Asc,
             None if value is None else self._next(value),
         )
-        request = edge.ScrollRequest(limit=limit, filter=self.filter, with_payload=False, with_vector=False, order_by=order)
-        records, _ = self.shard.scroll(request)
-        return [(record.order_value, str(record.id)) for record in records]
+        asked = limit
+        while True:
+            request = edge.ScrollRequest(limit=asked, filter=self.filter, with_payload=False, with_vector=False, order_by=order)
+            records, _ = self.shard.scroll(request)
+            # the engine starts from a float64, to which integers over 2^53 are rounded: some may not lie past it
+            found = [(record.order_value, str(record.id)) for record in records if self._is_past(record.order_value, value)]
+            if len(found) >= limit or len(records) < asked:
+                return found[:limit]
+            asked *= 2
+
+    def _is_past(self, value: Value, start: Value | None) -> bool:
+        return start is None or (value < start if self.descending else value > start)
 
     def _ties(self, value: Value, after: str | None, limit: int) -> list[Position]:
         """Points with exactly ``value``, by id, past the id ``after``."""
@@ -81,7 +90,7 @@ class Listing:
         return [(value, str(record.id)) for record in records]
 
     def _next(self, value: Value) -> Value:
-        """The closest value past ``value`` that the field's type can hold: ranges in float64 would skip large integers."""
+        """The closest value past ``value`` that the field's type can hold."""
         if self.kind == "float":
             return math.nextafter(value, -math.inf if self.descending else math.inf)
         return value - 1 if self.descending else value + 1

@@ -94,24 +94,24 @@ keys = st.sampled_from(
 asks = st.sampled_from(
     [{}, {"text": "red"}, {"id": "red"}, {"id": ABSENT}, {"vector": [1.0] * 64}, {"positive": ["red"], "negative": ["blue"]}]
 )
-options = st.fixed_dictionaries(
-    {},
-    optional={
-        "limit": st.one_of(st.integers(1, 5), numbers),
-        "offset": st.one_of(st.integers(0, 5), numbers),
-        "using": st.one_of(texts, st.lists(texts, max_size=3)),
-        "min_similarity": numbers,
-        "diversity": st.one_of(st.floats(0, 1), numbers),
-        "filter": filters,
-        "order_by": st.one_of(junk, st.fixed_dictionaries({"field": fields, "descending": st.booleans()})),
-        "cursor": texts,
-        "random": scalars,
-        "with_vectors": scalars,
-        "exact": scalars,
-        "vector": junk,
-        "positive": junk,
-    },
-)
+choices: dict[str, st.SearchStrategy[Any]] = {
+    "limit": st.one_of(st.integers(1, 5), numbers),
+    "offset": st.one_of(st.integers(0, 5), numbers),
+    "using": st.one_of(texts, st.lists(texts, max_size=3)),
+    "min_similarity": numbers,
+    "diversity": st.one_of(st.floats(0, 1), numbers),
+    "filter": filters,
+    "order_by": st.one_of(junk, st.fixed_dictionaries({"field": fields, "descending": st.booleans()})),
+    "cursor": texts,
+    "random": scalars,
+    "with_vectors": scalars,
+    "exact": scalars,
+    "vector": junk,
+    "positive": junk,
+}
+options = st.lists(st.one_of([st.tuples(st.just(name), values) for name, values in choices.items()]), max_size=2).map(
+    dict
+)  # few at a time: of many, one is always refused
 
 
 def dumped(tree: Any) -> bytes:

@@ -17,7 +17,7 @@ def test_a_folder_is_indexed_once_and_again_for_free(vitrine: Run, pictures: Pat
     assert (first.json["added"], first.json["images"], first.json["status"]) == (12, 12, "complete")
     again = vitrine("index", "add", pictures, "-c", "shop", "--json").json
     assert (again["added"], again["known"]) == (0, 12)
-    tags = vitrine("images", "facets", "tags", "-c", "shop", "--json").json["facets"]
+    tags = vitrine("images", "facets", "tags", "-c", "shop", "--json").json["values"]
     assert {facet["value"]: facet["count"] for facet in tags} == {"new": 12, "sale": 12, "red": 4, "blue": 4, "green": 4}
 
 
@@ -26,7 +26,7 @@ def test_the_class_may_come_from_folders_and_tags_from_a_table(vitrine: Run, pic
     table.write_text("file,tags,season\n24,tiny,winter\n")
     options = ("--class-from", "folder", "--metadata", table, "--join-on", "stem")
     assert vitrine("index", "add", pictures, "-c", "shop", "--create", "--encoder", "colour", *options).code == 0
-    classes = vitrine("images", "facets", "class", "-c", "shop", "--json").json["facets"]
+    classes = vitrine("images", "facets", "class", "-c", "shop", "--json").json["values"]
     assert {facet["value"] for facet in classes} == {"red", "blue", "green"}
     tiny = vitrine("images", "list", "-c", "shop", "--tag", "tiny", "--where", "metadata.season=winter", "--json").json
     assert tiny["count"] == 3
@@ -70,7 +70,11 @@ def test_an_older_collection_is_taken_over_with_its_vectors(vitrine: Run, pictur
     files = sorted(pictures.rglob("*.png"))[:3]
     random = np.random.default_rng(1)
     dump = {
-        pixel_hash(file.read_bytes()): {"file_name": file.name, "image_tags": ["old"], "embeddings_vector": random.random(8).tolist()}
+        pixel_hash(file.read_bytes()): {
+            "file_name": file.name,
+            "image_tags": ["old"],
+            "embeddings_vector": random.random(8).tolist(),
+        }
         for file in files
     }
     source = tmp_path / "input-metadata.json"
@@ -81,7 +85,7 @@ def test_an_older_collection_is_taken_over_with_its_vectors(vitrine: Run, pictur
     done = vitrine("index", "import", source, "-c", "old", *options, "--json")
     assert (done.code, done.json["added"]) == (0, 3)
     assert [spec["name"] for spec in vitrine("category", "show", "old", "--json").json["encoders"]] == ["colour", "legacy"]
-    first = vitrine("images", "list", "-c", "old", "--json").json["images"][0]
+    first = vitrine("images", "list", "-c", "old", "--json").json["hits"][0]
     for using in ("legacy", "colour"):
         assert len(vitrine("search", "-c", "old", "--id", first["id"], "--using", using, "--json").json["hits"]) == 2
     fused = vitrine("search", "-c", "old", "--id", first["id"], "--using", "legacy", "--using", "colour", "--json")

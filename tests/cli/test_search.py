@@ -24,8 +24,10 @@ def classes(found: list[dict[str, Any]]) -> set[str]:
 
 def test_by_picture_and_by_text_the_right_colour_is_first(filled: Run, pictures: Path) -> None:
     by_image = filled("search", "-c", "shop", "--image", pictures / "red" / "24.png", "-n", 4, "--json").json
-    assert by_image.keys() == {"category", "kind", "using", "hits", "encode_ms", "search_ms"}
-    assert (by_image["kind"], by_image["using"]) == ("image", "colour")
+    assert by_image.keys() == filled("search", "-c", "shop", "--json").json.keys()
+    assert by_image.keys() == {"category", "kind", "hits", "encoder", "cursor", "timing"}
+    assert (by_image["kind"], by_image["encoder"]["name"]) == ("image", "colour")
+    assert by_image["timing"].keys() == {"encode_ms", "search_ms"}
     assert by_image["hits"][0].keys() == {"id", "similarity", "payload"}
     assert classes(by_image["hits"]) == {"red"}
     assert classes(hits(filled, "--text", "blue", "-n", 4)) == {"blue"}

@@ -9,12 +9,14 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from data.captions import FACT_NAMES, Facts, free_caption, full_caption, vocabulary, words_of  # noqa: E402
+from data.captions import free_caption, full_caption  # noqa: E402
 from data.demo_evaluation import Figures, evaluate, hit_rate, own_ranks, r_precision  # noqa: E402
 from data.demo_tokenizer import END_ID, START_ID, UNKNOWN_ID, demo_tokenizer  # noqa: E402
 from data.demo_training import Recipe, info_nce, learning_rate  # noqa: E402
+from data.facts import FACT_NAMES, Facts  # noqa: E402
 from data.pictures import draw_pictures  # noqa: E402
 from data.training_pictures import decode_facts, encode_facts  # noqa: E402
+from data.wording import vocabulary, words_of  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "data" / "demo-clip"
 FACTS = Facts("mug", "red", "white", "striped", "large", "blue", "tiled", "blurry")
@@ -105,8 +107,8 @@ def test_pictures_a_caption_also_describes_are_no_negatives() -> None:
 
 
 def test_the_learning_rate_rises_then_falls() -> None:
-    recipe = Recipe(steps=100, learning_rate=1.0, warm_up=0.1)
-    rates = [learning_rate(recipe, step) for step in range(1, 101)]
+    recipe = Recipe(learning_rate=1.0, warm_up=0.1)
+    rates = [learning_rate(recipe, step / 100) for step in range(1, 101)]
     assert rates.index(max(rates)) == 9
     assert rates[0] == pytest.approx(0.1)
     assert rates[-1] == pytest.approx(0.01, abs=1e-3)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from qdrant_client import QdrantClient
@@ -15,36 +15,54 @@ from services.vector_store.server import ServerVectorStore
 from tests.services.vector_store import random_data
 from tests.services.vector_store.oracle import OracleVectorStore
 
-ENGINES = ["edge", "server"]
-
-
-@pytest.fixture(scope="session", params=ENGINES)
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
-    """One store an engine for the whole run; tests keep apart by the names of their collections."""
-    store = make_edge(tmp_path_factory) if request.param == "edge" else make_server(request.config)
-    created: VectorStore = store
-    yield created
-    for name in [name for name in created.collections() if name.startswith(PREFIX)]:
-        created.drop(name)
-    created.close()
-
-
 PREFIX = f"contract-{secrets.token_hex(3)}-"
 
 
-def make_edge(tmp_path_factory: pytest.TempPathFactory) -> VectorStore:
+@pytest.fixture(scope="session")
+def edge_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
+    yield from _emptied(make_edge(tmp_path_factory.mktemp("edge")))
+
+
+@pytest.fixture(scope="session")
+def server_store(request: pytest.FixtureRequest) -> Iterator[VectorStore]:
+    yield from _emptied(make_server(request.config))
+
+
+@pytest.fixture(scope="session", params=["edge", "server"])
+def engine(request: pytest.FixtureRequest) -> VectorStore:
+    """One store an engine for the whole run; tests keep apart by the names of their collections."""
+    store: VectorStore = request.getfixturevalue(f"{request.param}_store")
+    return store
+
+
+@pytest.fixture(params=["edge", "server", "oracle"])
+def store(request: pytest.FixtureRequest) -> VectorStore:
+    """Each engine, and the oracle: what is held by hand-written expectations holds for it too, so they check each other."""
+    if request.param == "oracle":
+        return OracleVectorStore()
+    found: VectorStore = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+def _emptied(store: VectorStore) -> Iterator[VectorStore]:
+    """The store, and afterwards a server without what the tests made on it."""
+    yield store
+    for name in [name for name in store.collections() if name.startswith(PREFIX)]:
+        store.drop(name)
+    store.close()
+
+
+def make_edge(folder: Path) -> VectorStore:
     from services.vector_store.edge import EdgeVectorStore
 
-    return EdgeVectorStore(tmp_path_factory.mktemp("edge"))
+    return EdgeVectorStore(folder, min_free_mb=64)
 
 
 def make_server(config: pytest.Config) -> VectorStore:
     url = config.getoption("--qdrant-url")
     if url:
-        return ServerVectorStore.connect(url, api_key=config.getoption("--qdrant-api-key"))
-    # the in-process mode has no indexes and says so once; what it lacks, the adapter keeps
-    warnings.filterwarnings("ignore", message="Payload indexes have no effect in the local Qdrant")
-    warnings.filterwarnings("ignore", message="Local mode performs exact")
+        rest = bool(config.getoption("--qdrant-rest"))
+        return ServerVectorStore.connect(url, api_key=config.getoption("--qdrant-api-key"), prefer_grpc=not rest)
     return ServerVectorStore(QdrantClient(":memory:"))
 
 

@@ -34,8 +34,9 @@ def points(start: int, stop: int, *, dim: int = DIM) -> list[Point]:
     ]
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Until the condition holds; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)  # asking without a pause would take the processor from what is waited for

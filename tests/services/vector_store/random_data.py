@@ -54,9 +54,9 @@ def _point(rng: np.random.Generator, pick: random.Random) -> Point:
     payload: dict[str, Any] = {
         "class": pick.choice([*CLASSES, None]),
         "tags": pick.sample(TAGS, pick.randrange(0, 4)),
-        "width": pick.choice([100, 200, 300, -5, 2**53 - pick.randrange(3)]),
-        "quality": pick.choice([0.0, 0.25, 0.5, 0.1, 1.0, 1, pick.random()]),
-        "scores": {"cat": pick.random(), "dog": pick.random()},
+        "width": pick.choice([100, 200, 300, -5, 2**52 - pick.randrange(3)]),
+        "quality": pick.choice([0.0, 0.25, 0.5, 0.1, 1.0, 1, _short(pick)]),
+        "scores": {"cat": _short(pick), "dog": _short(pick)},
         "checked": pick.choice([True, False]),
         "created_at": moment.isoformat().replace("+00:00", pick.choice(["Z", "+00:00"])),
         "objects": [{"kind": pick.choice(CLASSES), "size": pick.randrange(3)} for _ in range(pick.randrange(3))],
@@ -66,6 +66,11 @@ def _point(rng: np.random.Generator, pick: random.Random) -> Point:
         if pick.random() < 0.12:
             del payload[field]
     return Point(str(uuid.UUID(int=pick.getrandbits(128), version=4)), vectors, payload)
+
+
+def _short(pick: random.Random) -> float:
+    """Six digits: the engines read longer decimals to within one unit in the last place of a float64."""
+    return round(pick.random(), 6)
 
 
 def condition(pick: random.Random, ids: list[str], depth: int = 0) -> models.Condition:
@@ -93,7 +98,7 @@ def _match(pick: random.Random) -> models.Condition:
         [
             ("class", pick.choice(CLASSES)),
             ("tags", pick.choice(TAGS)),
-            ("width", pick.choice([100, -5, 2**53 - 1])),
+            ("width", pick.choice([100, -5, 2**52 - 1])),
             ("tags", "no"),
         ]
     )

@@ -50,10 +50,10 @@ def owner(folder: Path, start: int) -> subprocess.Popen[str]:
 def test_kills_of_the_owner_lose_nothing_acknowledged(tmp_path: Path) -> None:
     choose = random.Random(7)
     acknowledged: list[tuple[str, int]] = []
-    for start in range(0, 50_000, 10_000):
+    for start in range(0, 40_000, 10_000):
         process = owner(tmp_path, start)
         assert process.stdout is not None
-        for _ in range(choose.randrange(1, 60)):
+        for _ in range(choose.randrange(1, 50)):
             sign, number = process.stdout.readline().split()
             acknowledged.append((sign, int(number)))
         process.kill()

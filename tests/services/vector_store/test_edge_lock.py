@@ -15,7 +15,10 @@ from services.vector_store.edge import EdgeVectorStore
 from services.vector_store.lock import DataLock
 from tests.services.vector_store.edge_points import SCHEMA, points, wait_until
 
-HOLD = "import sys, pathlib; from services.vector_store.lock import DataLock; DataLock(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
+HOLD = (
+    "import sys, pathlib; from services.vector_store.lock import DataLock\n"
+    "DataLock(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
+)
 
 
 def test_second_owner_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
