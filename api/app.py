@@ -21,6 +21,7 @@ from api.routes import categories, encoders, facets, health, images, search
 from api.thumbnails import ThumbnailCache
 from services.runtime import MB, Runtime, open_runtime
 from services.settings import Settings
+from services.vector_store.base import VectorStore
 
 DESCRIPTION = """Image search: by picture, text, example and filter.
 
@@ -43,7 +44,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
             # the first filter should not pay for this import, which takes over a second
             await run_in_threadpool(importlib.import_module, "qdrant_client.models")
             app.state.runtime = opened
-            app.state.readiness = Readiness({"vectors": opened.vectors.collections, "objects": opened.objects.check})
+            app.state.readiness = Readiness({"vectors": lambda: _ask(opened.vectors), "objects": opened.objects.check})
             yield
 
     app = FastAPI(
@@ -71,3 +72,9 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
 
 def _runtime(settings: Settings, given: Runtime | None) -> AbstractContextManager[Runtime]:
     return nullcontext(given) if given is not None else open_runtime(settings, command="vitrine serve")
+
+
+def _ask(vectors: VectorStore) -> None:
+    """Have the engine itself answer: the names of the collections may come from this process's memory."""
+    for name in vectors.collections()[:1]:
+        vectors.info(name)

@@ -12,6 +12,8 @@ MAX_FILES = 256
 MAX_FORM_FIELDS = 256
 """Form fields beside the files."""
 MAX_FORM_FIELD_BYTES = 1 << 20
+MAX_JSON_BYTES = 16 << 20
+"""Larger pictures come as files: a body of millions of numbers would hold up everyone while it is parsed."""
 MAX_JSON_DEPTH = 24
 """Objects and lists in each other. A filter nests a few; parsers and engines recurse, so deeper ones are refused."""
 THUMBNAIL_CACHE_BYTES = 64 << 20

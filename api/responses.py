@@ -44,11 +44,16 @@ def image_urls(category: str, id: str) -> dict[str, str]:
 
 
 def encoder_json(spec: EncoderSpec, *, modalities: bool = True) -> dict[str, Any]:
-    """``EncoderOut``: of a model folder only the last part, since the rest is the server's business."""
-    model = spec.model if _is_hub_name(spec.model) else spec.model.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    tree: dict[str, Any] = {"name": spec.name, "model": model, "revision": spec.revision, "dim": spec.dim}
+    """``EncoderOut``, or the part of it that search answers have."""
+    tree: dict[str, Any] = {"name": spec.name, "model": shown_model(spec.model), "revision": spec.revision, "dim": spec.dim}
     return {**tree, "modalities": list(spec.modalities)} if modalities else tree
 
 
-def _is_hub_name(model: str) -> bool:
-    return model.count("/") <= 1 and not model.startswith(("/", ".", "~")) and "\\" not in model
+def shown_model(model: str) -> str:
+    """A hub name as it is; of a folder only the last part, since the rest is the server's business.
+
+    >>> shown_model("openai/clip-vit-base-patch32"), shown_model("/srv/models/mine/")
+    ('openai/clip-vit-base-patch32', 'mine')
+    """
+    is_folder = model.count("/") > 1 or model.startswith(("/", ".", "~")) or "\\" in model
+    return model.replace("\\", "/").rstrip("/").rpartition("/")[2] if is_folder else model

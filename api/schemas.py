@@ -108,8 +108,12 @@ class SearchBody(_Taken):
         None, max_length=MAX_COMPONENTS, description="A vector of the encoder's dimension; any length but zero, normalised here."
     )
     image: str | None = Field(None, description="An image file in base64. Multipart with `file` is a third smaller.")
-    positive: list[Id] = Field([], max_length=MAX_EXAMPLES, description="Images to be like, by id; left out of the answer.")
-    negative: list[Id] = Field([], max_length=MAX_EXAMPLES, description="Images to be unlike; only beside `positive`.")
+    positive: list[Id] = Field(
+        default_factory=list, max_length=MAX_EXAMPLES, description="Images to be like, by id; left out of the answer."
+    )
+    negative: list[Id] = Field(
+        default_factory=list, max_length=MAX_EXAMPLES, description="Images to be unlike; only beside `positive`."
+    )
     using: str | list[str] | None = Field(
         None,
         description="The encoder whose vectors are compared; default: the category's first. A list of two or more, with `id`: "
@@ -121,7 +125,7 @@ class SearchBody(_Taken):
     diversity: float | None = Field(
         None, ge=0, le=1, description="Re-rank by maximal marginal relevance: 0 similarity alone, 1 variety alone."
     )
-    filter: Conditions = Field(Conditions(), description="Conditions that all hits meet.")
+    filter: Conditions = Field(default_factory=Conditions, description="Conditions that all hits meet.")
     with_vectors: bool = Field(False, description="Add each hit's vector.")
     exact: bool = Field(False, description="Compare with every image instead of using the index: slower, never misses one.")
     order_by: Order | None = Field(None, description="Listing only.")

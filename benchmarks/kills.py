@@ -1,7 +1,7 @@
 """Kill an indexing process at random moments, let the last run finish, and count what went wrong: nothing may.
 
-Each life is killed (SIGKILL, its engine process dies with it) at a random moment after it has added its first image. Counted at the
-end: acknowledged images without a point, pictures that are missing, duplicates, points without their object, objects without a point.
+Each life is killed (SIGKILL) at a random moment after it has added its first image. Counted at the end: acknowledged images
+without a point, pictures that are missing, duplicates, points without their object, objects without a point.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Resident memory while many images are indexed with a CLIP of ViT-B/32's size: it must not grow with their number.
 
-The indexing process and its engine are watched from outside; memory is summed over them. The slope is a least-squares line through
-the samples after the first fifth of the images, when model, threads and engine have settled.
+The indexing process and its engine are watched from outside. The slopes are least-squares lines through the samples after the
+first fifth of the images, when model, threads and engine have settled.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, work: Path) -> tuple[list[Sample], float]:
     threading.Thread(target=_follow, args=(child, done), daemon=True).start()
     samples, started = [], time.perf_counter()
     while child.poll() is None:
-        if done[0] and (found := sample(child.pid, done[0])):
+        if 0 < done[0] < args.images and (found := sample(child.pid, done[0])):
             samples.append(found)
         time.sleep(0.2)
     if child.returncode:

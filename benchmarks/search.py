@@ -1,8 +1,8 @@
 """How fast the embedded engine, the Searcher and the HTTP API answer, and how much they find.
 
 One process holds the engine, the Searcher and a uvicorn server; this one asks it over HTTP with a keep-alive client, or has it
-time the engine and the Searcher itself. The rounds of all of them alternate, so that a busy machine slows all alike; a
-figure is the median over rounds. The vectors lie around centres, as embeddings of pictures do; ``--pure-noise`` spreads them
+time the engine and the Searcher itself. The rounds of all of them alternate, so that a busy machine slows all alike;
+medians are over rounds. The vectors lie around centres, as embeddings of pictures do; ``--pure-noise`` spreads them
 evenly, which no picture collection does and which is the hardest case for any index.
 
     python -m benchmarks.search --points 100000 --json search.json
@@ -151,10 +151,12 @@ def serve(pipe: Connection, folder: Path, shape: Shape) -> None:
             "find": host.find,
             "optimizing": host.optimizing,
         }
-        while (command := pipe.recv()) is not None:
-            pipe.send(commands[command[0]](*command[1:]))
-        server.should_exit = True
-        thread.join()
+        try:
+            while (command := pipe.recv()) is not None:
+                pipe.send(commands[command[0]](*command[1:]))
+        finally:  # also if the other side is gone
+            server.should_exit = True
+            thread.join()
 
 
 class _Host:
@@ -261,26 +263,29 @@ def recall(found: Sequence[Sequence[str]], shape: Shape, vectors: Vectors, queri
 
 
 def measure(call: Callable[..., Any], client: _Client, shape: Shape, queries: Vectors, rounds: int, size: int) -> dict[str, Any]:
-    """p50 and p99 in ms by way and filter: the medians over the rounds."""
+    """By way and filter, in ms: p50 (median of the rounds'), p99 of all, and p50 over that of the engine in the same round."""
     ways: dict[str, Callable[[str, list[int]], list[float]]] = {
         "engine": lambda filter, numbers: list(call("engine", filter, numbers)),
         "searcher": lambda filter, numbers: list(call("searcher", filter, numbers)),
         "http by vector": lambda filter, numbers: client.time(http_bodies(queries, numbers, filter, "vector", shape.points)),
         "http by id": lambda filter, numbers: client.time(http_bodies(queries, numbers, filter, "id", shape.points)),
     }
-    taken: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    taken: dict[tuple[str, str], list[list[float]]] = {(way, filter): [] for way in ways for filter in FILTERS}
     for number in range(-1, rounds):
         numbers = [(max(number, 0) * size + step) % shape.queries for step in range(size)]
         for filter in FILTERS:
             for way, run in ways.items():
                 times = run(filter, numbers)
                 if number >= 0:  # the first round only warms up
-                    taken.setdefault((way, filter), []).append((np.percentile(times, 50), np.percentile(times, 99)))
+                    taken[way, filter].append(times)
+    middles = {key: np.median(times, axis=1) for key, times in taken.items()}
     return {
         way: {
             filter: {
-                "p50_ms": round(float(np.median([p50 for p50, _ in taken[way, filter]])), 3),
-                "p99_ms": round(float(np.median([p99 for _, p99 in taken[way, filter]])), 3),
+                "p50_ms": round(float(np.median(middles[way, filter])), 3),
+                "p99_ms": round(float(np.percentile(taken[way, filter], 99)), 3),
+                "over_engine_ms": round(float(np.median(middles[way, filter] - middles["engine", filter])), 3),
+                "times_plain": round(float(np.median(middles[way, filter] / middles[way, "plain"])), 3),
             }
             for filter in FILTERS
         }
@@ -290,16 +295,15 @@ def measure(call: Callable[..., Any], client: _Client, shape: Shape, queries: Ve
 
 def floors(result: dict[str, Any]) -> dict[str, bool]:
     """What must hold, and whether it does."""
-    times, plain = result["times"], result["times"]["engine"]["plain"]["p50_ms"]
+    times = result["times"]
     held = {
-        f"{way}: at most {MAX_HTTP_OVERHEAD_MS} ms over the engine": times[way]["plain"]["p50_ms"] - plain <= MAX_HTTP_OVERHEAD_MS
+        f"{way}: at most {MAX_HTTP_OVERHEAD_MS} ms over the engine": times[way]["plain"]["over_engine_ms"] <= MAX_HTTP_OVERHEAD_MS
         for way in ("http by vector", "http by id")
     }
     for filter in FILTERS:
         if filter != "plain":
-            held[f"{filter}: at most {MAX_FILTERED_FACTOR} times the plain query"] = (
-                times["engine"][filter]["p50_ms"] <= MAX_FILTERED_FACTOR * plain
-            )
+            factor = times["engine"][filter]["times_plain"]
+            held[f"{filter}: at most {MAX_FILTERED_FACTOR} times the plain query"] = factor <= MAX_FILTERED_FACTOR
         held[f"recall@10 {filter}: at least {MIN_RECALL}"] = result["recall_at_10"][filter] >= MIN_RECALL
     held[f"p99 while optimizing: under {MAX_OPTIMIZING_P99_MS} ms"] = result["optimizing"]["p99_ms"] < MAX_OPTIMIZING_P99_MS
     return held
@@ -311,6 +315,8 @@ def show(result: dict[str, Any]) -> None:
         print(
             f"{way:16}" + "".join(f"{filters[filter]['p50_ms']:>18.2f}{filters[filter]['p99_ms']:>10.2f}" for filter in FILTERS)
         )
+    over = {way: filters["plain"]["over_engine_ms"] for way, filters in result["times"].items() if way != "engine"}
+    print("over the engine, in the same round: " + ", ".join(f"{way} {ms:.2f} ms" for way, ms in over.items()))
     print(f"{'recall@10':16}" + "".join(f"{result['recall_at_10'][filter]:>18.4f}{'':>10}" for filter in FILTERS))
     busy = result["optimizing"]
     print(
@@ -372,8 +378,8 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--queries", type=int, default=200, help="different query vectors")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--round-size", type=int, default=200, help="queries of one way and filter in a round")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--round-size", type=int, default=50, help="queries of one way and filter in a round")
     parser.add_argument("--pure-noise", action="store_true", help="vectors without centres")
     parser.add_argument("--folder", type=Path, help="where the collection is made (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="write parameters and figures here")

@@ -143,7 +143,7 @@ def search(
         ordered = to_order(order_by).field if order_by else None
         if sheet is not None:
             captions = partial(_ordered_captions, ordered) if ordered else hit_captions
-            save_sheet(runtime, sheet, queries, hits, title=_title(category, question), captions=captions)
+            save_sheet(runtime, sheet, queries, hits, title=_title(category, question, ordered), captions=captions)
             answer["sheet"] = str(sheet)
     if as_json:
         print_json(answer)
@@ -254,12 +254,14 @@ def _result_json(category: str, kind: str, result: SearchResult) -> dict[str, An
     }
 
 
-def _title(category: str, question: Question) -> str:
+def _title(category: str, question: Question, ordered: str | None) -> str:
     if question.text is not None:
         return f"“{question.text}” in {category}"
     if question.image is not None:
         return f"Like {question.image.name} in {category}"
-    return category if question.kind == "listing" else f"By {question.kind} in {category}"
+    if question.kind == "listing":
+        return f"{category}, by {ordered}" if ordered else category
+    return f"By {question.kind} in {category}"
 
 
 def _notes(answer: Mapping[str, Any], hits: int) -> None:

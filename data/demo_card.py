@@ -24,15 +24,16 @@ search by text without a download. It knows nothing but these drawings: for phot
 
 Trained from scratch on $pictures pictures that `data.pictures` draws (seed $picture_seed), with captions worded afresh
 at every step: full sentences, partial ones, and a word or two ("mug", "something blue", "shirt with stripes").
-The loss is symmetric InfoNCE with a learned temperature; a caption that also describes another picture of the batch
-does not count that picture as a negative. Pictures are mirrored and shifted, nothing else.
+The loss is symmetric InfoNCE with a learned temperature; a picture of the batch that a caption also describes is no
+negative of it. The same loss on texts of a single fact ("mugs", "something red", "tiled background"), one of each
+value, makes short queries work. Pictures are mirrored and shifted, nothing else.
 
 ```
 $command
 ```
 
 $steps steps of $batch pairs took $minutes minutes on two CPU cores (bfloat16 autocast), drawing the training pictures
-not included. Vision: $layers layers of width $width, patches of $patch px at 64 px. Text: $text_layers layers of width
+not included.$start Vision: $layers layers of width $width, patches of $patch px at 64 px. Text: $text_layers layers of width
 $text_width, a vocabulary of whole words, at most 32 tokens.
 
 ## Held-out figures
@@ -69,18 +70,23 @@ Measure again with `python -m data.train_demo_clip --evaluate-only`.
 Apache-2.0, as the rest of the repository. The training pictures are drawn by the repository's own code.
 """)
 
+_START: Final = """
+It went on from an encoder of the same architecture (`--start`), trained before on captions alone: 600 steps of 512 pairs
+over 24,000 pictures of another seed, with wider poses."""
 
-def model_card(recipe: Recipe, figures: Figures, *, parameters: int, seconds: float) -> str:
-    """The card as Markdown, with the figures and the command that made them; `seconds` of training."""
+
+def model_card(recipe: Recipe, figures: Figures, *, parameters: int, steps: int, seconds: float) -> str:
+    """The card as Markdown, with the figures and the command that made them; `steps` and `seconds` of training."""
     return _CARD.substitute(
         parameters=f"{parameters:,}",
         pictures=f"{recipe.pictures:,}",
         picture_seed=recipe.picture_seed,
         command=command_of(recipe),
-        steps=f"{recipe.steps:,}",
+        steps=f"{steps:,}",
         batch=recipe.batch,
         minutes=round(seconds / 60),
         layers=recipe.layers,
+        start=_START if recipe.start else "",
         width=recipe.width,
         patch=recipe.patch,
         text_layers=recipe.text_layers,
@@ -103,7 +109,7 @@ def model_card(recipe: Recipe, figures: Figures, *, parameters: int, seconds: fl
 def command_of(recipe: Recipe) -> str:
     """The command line that trains by `recipe`; what equals the default is left out."""
     changed = [
-        f"--{field.name.replace('_', '-')} {getattr(recipe, field.name)}"
+        f"--{field.name.replace('_', '-')} {'FOLDER' if field.name == 'start' else getattr(recipe, field.name)}"
         for field in fields(recipe)
         if getattr(recipe, field.name) != field.default
     ]

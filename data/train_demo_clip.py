@@ -74,12 +74,13 @@ def make_encoder(recipe: Recipe, output: Path, cache: Path, workers: int) -> Fig
         save_encoder(model, tokenizer, fresh)
         figures = evaluate(fresh, HELD_OUT_SEED, 500)
         parameters = sum(p.numel() for p in model.parameters())
-        card = model_card(recipe, figures, parameters=parameters, seconds=last[0].seconds)
+        card = model_card(recipe, figures, parameters=parameters, steps=last[0].step, seconds=last[0].seconds)
         (fresh / "README.md").write_text(card, encoding="utf-8")
-        (fresh / "figures.json").write_text(
-            json.dumps({"recipe": asdict(recipe), "held_out": figures}, indent=2) + "\n", encoding="utf-8"
-        )
+        record = {"recipe": asdict(recipe) | {"start": Path(recipe.start).name}, "trained": asdict(last[0]), "held_out": figures}
+        (fresh / "figures.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         fresh.chmod(0o755)
+        for file in fresh.iterdir():
+            file.chmod(0o644)
         _replace_folder(fresh, output)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

@@ -17,7 +17,7 @@ from api.responses import as_json, encoder_json
 from api.schemas import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut
 from services.catalog import Category, check_name
 from services.domain import EncoderSpec
-from services.encoders.reference import PRESETS
+from services.encoders.reference import PRESETS, parse_reference
 from services.errors import BadRequest
 from services.runtime import Runtime
 
@@ -109,7 +109,10 @@ def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
 def _spec(runtime: Runtime, name: str) -> EncoderSpec:
     """An encoder that the server knows already. A reference of any other kind could make it read its folders or download."""
     name = name.strip()
-    if name in PRESETS or name == runtime.settings.encoder:
+    default = parse_reference(runtime.settings.encoder)
+    if name in (default.name, runtime.settings.encoder):
+        return runtime.encoders.get(default).spec
+    if name in PRESETS:
         return runtime.encoders.get(name).spec
     for spec in (*runtime.encoders.loaded(), *_used(runtime.catalog.list())):
         if spec.name == name:

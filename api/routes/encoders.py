@@ -9,7 +9,7 @@ from api.auth import require
 from api.deps import RuntimeDep
 from api.responses import as_json, encoder_json
 from api.schemas import EncodersOut
-from services.encoders.reference import PRESETS
+from services.encoders.reference import PRESETS, parse_reference
 
 router = APIRouter(prefix="/v1/encoders", tags=["encoders"], dependencies=[Depends(require("read"))])
 
@@ -26,23 +26,11 @@ def list_encoders(runtime: RuntimeDep) -> Response:
     ]
     return as_json(
         {
-            "default": _shown(runtime.settings.encoder),
+            "default": parse_reference(runtime.settings.encoder).name,
             "presets": {name: reference.model for name, reference in PRESETS.items()},
             "loaded": [encoder_json(spec) for spec in loaded],
             "categories": used,
             "precision": runtime.settings.precision,
             "device": runtime.settings.device,
         }
-    )
-
-
-def _shown(reference: str) -> str:
-    """The default as it can be named in a request; of a folder only its last part is told."""
-    name, equals, _ = reference.partition("=")
-    return (
-        name
-        if equals
-        else reference
-        if reference.count("/") <= 1 and not reference.startswith(("/", ".", "~"))
-        else reference.rstrip("/").rpartition("/")[2]
     )

@@ -145,9 +145,10 @@ def check_points(schema: CollectionSchema, points: Sequence[Point]) -> None:
     check_ids([point.id for point in points])
     for name in dict.fromkeys(name for point in points for name in point.vectors):
         owners = [point for point in points if name in point.vectors]
-        ragged = [p for p in owners if np.shape(p.vectors[name]) != np.shape(owners[0].vectors[name])]
-        if ragged:
-            check_vectors(schema, name, np.atleast_2d(ragged[0].vectors[name]), [ragged[0].id])
+        shape = (_dim(schema, name),)
+        wrong = next((p for p in owners if np.shape(p.vectors[name]) != shape), None)
+        if wrong is not None:
+            raise BadVector(f"Vector {name!r} of {wrong.id} has shape {np.shape(wrong.vectors[name])}, not {shape}.", using=name)
         check_vectors(schema, name, np.stack([p.vectors[name] for p in owners]), [p.id for p in owners])
 
 
@@ -160,10 +161,7 @@ def check_ids(ids: Sequence[str]) -> None:
 
 def check_vectors(schema: CollectionSchema, using: str, vectors: Embeddings, ids: Sequence[str] = ()) -> None:
     """Raise unless ``vectors`` is (n, dim) of the named vector, finite, and of unit length within 1e-3."""
-    dim = schema.dim(using)
-    if dim is None:
-        known = ", ".join(v.name for v in schema.vectors) or "none"
-        raise UnknownVector(f"Collection {schema.name!r} has no vector named {using!r}; it has: {known}.", using=using)
+    dim = _dim(schema, using)
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise BadVector(f"Vector {using!r} takes {dim} components, got shape {vectors.shape}.", using=using)
     if ids and len(ids) != len(vectors):
@@ -178,6 +176,14 @@ def check_vectors(schema: CollectionSchema, using: str, vectors: Embeddings, ids
         raise BadVector(
             f"Vector {using!r} of {_who(ids, row)} has length {norms[row]:.4g}; divide it by its L2 norm first.", using=using
         )
+
+
+def _dim(schema: CollectionSchema, using: str) -> int:
+    dim = schema.dim(using)
+    if dim is None:
+        known = ", ".join(vector.name for vector in schema.vectors) or "none"
+        raise UnknownVector(f"Collection {schema.name!r} has no vector named {using!r}; it has: {known}.", using=using)
+    return dim
 
 
 def _who(ids: Sequence[str], row: int) -> str:

@@ -18,6 +18,7 @@ Position = tuple[Value, str]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_ID = (1 << 128) - 1
+_EXACT_INTEGERS = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Listing:
         while True:
             request = edge.ScrollRequest(limit=asked, filter=self.filter, with_payload=False, with_vector=False, order_by=order)
             records, _ = self.shard.scroll(request)
-            # the engine starts from a float64, to which integers over 2^53 are rounded: some may not lie past it
+            # near integers that a float64 cannot tell apart the engine starts too early
             found = [(record.order_value, str(record.id)) for record in records if self._is_past(record.order_value, value)]
             if len(found) >= limit or len(records) < asked:
                 return found[:limit]
@@ -90,9 +91,12 @@ class Listing:
         return [(value, str(record.id)) for record in records]
 
     def _next(self, value: Value) -> Value:
-        """The closest value past ``value`` that the field's type can hold."""
+        """Where the engine shall start: nothing past ``value`` may lie before it. It rounds what we give to a float64."""
+        ahead, back = (-math.inf, math.inf) if self.descending else (math.inf, -math.inf)
         if self.kind == "float":
-            return math.nextafter(value, -math.inf if self.descending else math.inf)
+            return math.nextafter(value, ahead)
+        if abs(value) >= _EXACT_INTEGERS:
+            return math.nextafter(value, back)
         return value - 1 if self.descending else value + 1
 
     def _equals(self, value: Value) -> Any:

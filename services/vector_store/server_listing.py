@@ -74,7 +74,7 @@ class Listing:
             )
             found = [(record, record.order_value) for record in records if record.order_value is not None]
             beyond = [item for item in found if value is None or (item[1] < value if order.descending else item[1] > value)]
-            # The server starts at a float64: from 2**53 on it may start before the value, and the rest is further down.
+            # From 2**53 on the start lies before the value (see ``past``), and the rest is further down.
             if len(beyond) >= limit or len(records) < asked:
                 return beyond[:limit]
             asked *= 2

@@ -19,6 +19,8 @@ from services.vector_store.base import MAX_LIMIT, check_ids, check_vectors
 from services.vector_store.fields import check_filter, check_order
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT = 2**53
+"""Integers below this are float64 numbers, all of them."""
 OrderValue = int | float
 """What a field is ordered by; datetimes as microseconds since 1970, as the server gives them."""
 Position = tuple[OrderValue, str]
@@ -187,9 +189,16 @@ def equals(field: str, kind: IndexKind, value: OrderValue) -> models.FieldCondit
 
 
 def past(order: OrderBy, kind: IndexKind, value: OrderValue) -> models.StartFrom:
-    """The closest value past this one that the field can hold, as the server takes it back."""
+    """Where the listing starts again: the closest value past this one, as the server takes it back.
+
+    The server starts at a float64. Where an integer is none, it could be rounded past values that were not listed yet; so from
+    2**53 on the start lies before the value, and what has been listed has to be dropped.
+    """
     if kind == "float":
         return math.nextafter(value, -math.inf if order.descending else math.inf)
+    if kind == "integer" and abs(value) >= _EXACT:
+        earlier = int(math.nextafter(float(value), math.inf if order.descending else -math.inf))
+        return max(-(2**63), min(earlier, 2**63 - 1))
     following = int(value) + (-1 if order.descending else 1)
     return _moment(following) if kind == "datetime" else following
 

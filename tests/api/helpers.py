@@ -39,11 +39,11 @@ def picture(colour: tuple[int, int, int] = (220, 30, 30), size: tuple[int, int] 
     return file.getvalue()
 
 
-def settings_in(folder: Path, *, keys: tuple[str, ...] = (), **others: Any) -> Settings:
+def settings_in(folder: Path, *, keys: tuple[str, ...] = (), encoder: str = "colour", **others: Any) -> Settings:
     return Settings(
         _env_file=None,  # type: ignore[call-arg]
         data=folder,
-        encoder="colour",
+        encoder=encoder,
         offline=True,
         min_free_mb=0,
         api_keys=tuple(SecretStr(key) for key in keys),

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi.testclient import TestClient
 
 from services.domain import EncoderSpec, Preprocessing
 from services.runtime import Runtime
+from tests.api.helpers import client_on, runtime_in, settings_in
 
 OTHER = EncoderSpec(
     "other", "/srv/models/secret/my-model", "sha256:1", 8, ("image",), Preprocessing(32, (32, 32), (0, 0, 0), (1, 1, 1))
@@ -88,3 +91,12 @@ def test_unknown_fields_are_refused_by_name(client: TestClient) -> None:
     refused = client.post("/v1/categories", json={"name": "pets", "colour": "red"})
     assert refused.status_code == 422
     assert refused.json()["details"]["errors"][0]["field"] == "colour"
+
+
+def test_the_default_encoder_goes_by_its_name(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, encoder="mine=vitrine/colour")
+    with runtime_in(settings) as runtime, client_on(runtime) as client:
+        assert client.get("/v1/encoders").json()["default"] == "mine"
+        for body in ({"name": "one"}, {"name": "two", "encoders": ["mine"]}):
+            made = client.post("/v1/categories", json=body)
+            assert made.status_code == 201 and made.json()["encoders"][0]["name"] == "mine", made.text

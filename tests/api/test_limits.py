@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from api.limits import MAX_FILES, MAX_FORM_FIELDS
+from api.limits import MAX_FILES, MAX_FORM_FIELDS, MAX_JSON_BYTES
 from api.thumbnails import ThumbnailCache
-from tests.api.helpers import picture
+from tests.api.helpers import client_on, picture, runtime_in, settings_in
 
 LIMIT = 1_000_000
 SEARCH = "/v1/categories/colours/search"
@@ -60,6 +61,14 @@ def test_a_body_of_just_the_limit_is_taken(client: TestClient) -> None:
     answer = client.post(SEARCH, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 404  # no such category: it was read
     assert client.post(SEARCH, content=body + b" ", headers={"Content-Type": "application/json"}).status_code == 413
+
+
+def test_json_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    with runtime_in(settings_in(tmp_path)) as runtime, client_on(runtime) as client:
+        body = b'{"text": "red"' + b" " * MAX_JSON_BYTES + b"}"
+        answer = client.post(SEARCH, content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+        assert answer.json()["details"]["limit_bytes"] == MAX_JSON_BYTES
 
 
 def test_too_many_parts_are_refused(client: TestClient) -> None:

@@ -83,7 +83,7 @@ def check(data: Path, expected: set[str]) -> None:
 
 
 def test_an_interrupted_process_ends_with_130(tmp_path: Path) -> None:
-    source = write(tmp_path / "pictures", {f"{seed}.png": picture(seed) for seed in range(800)})
+    source = write(tmp_path / "pictures", {f"{seed}.png": picture(seed) for seed in range(400)})
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     child = start(script, tmp_path / "data", source)
@@ -93,4 +93,4 @@ def test_an_interrupted_process_ends_with_130(tmp_path: Path) -> None:
     lines = [first, *(line.split() for line in child.stdout)]
     assert child.wait() == 130
     with open_runtime(Settings(data=tmp_path / "data", min_free_mb=0, _env_file=None)) as runtime:  # type: ignore[call-arg]
-        assert runtime.vectors.count(CATEGORY) == len(lines) < 800
+        assert runtime.vectors.count(CATEGORY) == len(lines) < 400

@@ -30,10 +30,8 @@ from services.domain import (
 )
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
 from services.vector_store.base import MAX_LIMIT, VectorStore
-from services.vector_store.server import ServerVectorStore
 from tests.services.vector_store import random_data
 from tests.services.vector_store.conftest import Pair, make_edge
-from tests.services.vector_store.oracle import OracleVectorStore
 from tests.services.vector_store.random_data import DIMS, unit
 
 # the server's in-process stand-in has no indexes, and says so
@@ -940,10 +938,10 @@ def test_points_that_stay_are_seen_once_while_others_come_and_go(store: VectorSt
     assert len(set(seen)) == len(seen)
 
 
-def test_integers_beyond_float64_are_told_apart(store: VectorStore, fresh: Name) -> None:
-    if not isinstance(store, OracleVectorStore | ServerVectorStore):
-        # not run: a page after such a value starts at the same float64 again, and paging never ends
-        pytest.xfail("the embedded engine's start_from is float64")
+def test_integers_beyond_float64_are_told_apart(request: pytest.FixtureRequest, store: VectorStore, fresh: Name) -> None:
+    if type(store).__name__ == "EdgeVectorStore":
+        reason = "the embedded engine starts a page at a float64, which may be rounded past values not listed yet"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     name = fresh()
     store.ensure(small(name))
     values = [2**60 + n // 2 for n in range(12)]

@@ -255,7 +255,7 @@ def test_queries_survive_the_way_into_grpc(ask: Any) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "value", "start"),
-    [("integer", 2**60, 2**60 + 1), ("float", 0.1, 0.10000000000000002), ("datetime", 1_000_000, None)],
+    [("integer", 2**60, 2**60 - 128), ("float", 0.1, 0.10000000000000002), ("datetime", 1_000_000, None)],
 )
 def test_positions_survive_the_way_into_grpc(kind: Any, value: Any, start: Any) -> None:
     order = models.OrderBy(key="n", start_from=past(OrderBy("n"), kind, value))
@@ -263,3 +263,51 @@ def test_positions_survive_the_way_into_grpc(kind: Any, value: Any, start: Any) 
     sent = getattr(message.start_from, message.start_from.WhichOneof("value"))
     assert sent == start if start is not None else (sent.seconds, sent.nanos) == (1, 1000)
     RestToGrpc.convert_filter(models.Filter(must=[equals("n", kind, value)]))
+
+
+# The in-process client is kinder than a server: these stand in for the difference ----------------------------------------
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("base", [2**60, -(2**60), 2**60 + 2**8 - 4, 2**63 - 9, -(2**63) + 1])
+def test_large_integers_are_paged_where_the_server_starts_at_a_float64(recorder: Recorder, base: int, descending: bool) -> None:
+    scroll = recorder.client.scroll
+
+    def rounding(*args: Any, **kwargs: Any) -> Any:
+        order = kwargs.get("order_by")
+        if order is not None and order.start_from is not None:
+            assert -(2**63) <= order.start_from < 2**63
+            kwargs["order_by"] = order.model_copy(update={"start_from": float(order.start_from)})
+        return scroll(*args, **kwargs)
+
+    recorder.client.scroll = rounding  # type: ignore[method-assign]
+    store = recorded_store(recorder)
+    store.add_index("c", "n", "integer")
+    values = [base + n // 4 for n in range(30)]
+    ids = [str(uuid.UUID(int=n + 1)) for n in range(30)]
+    store.upsert("c", [Point(id, {}, {"n": value}) for id, value in zip(ids, values, strict=True)])
+    seen, cursor = [], None
+    for _ in ids:
+        page = store.scroll("c", order_by=OrderBy("n", descending), limit=3, cursor=cursor)
+        seen += [hit.payload["n"] for hit in page.hits]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert seen == sorted(values, reverse=descending)
+
+
+def test_facets_of_equal_count_are_sorted_whatever_the_server_does(recorder: Recorder) -> None:
+    hits = [models.FacetValueHit(value=value, count=count) for value, count in (("b", 1), ("c", 2), ("a", 1))]
+    recorder.client.facet = lambda *args, **kwargs: models.FacetResponse(hits=hits)  # type: ignore[method-assign]
+    found = recorded_store(recorder).facet("c", "class")
+    assert [(facet.value, facet.count) for facet in found] == [("c", 2), ("a", 1), ("b", 1)]
+
+
+def test_an_alias_is_moved_in_one_request(recorder: Recorder) -> None:
+    store = recorded_store(recorder)
+    store.ensure(CollectionSchema("d", ()))
+    store.publish("alias", "c")
+    store.publish("alias", "d")
+    first, second = (args[0] for args, _ in recorder.named("update_collection_aliases"))
+    assert [type(operation).__name__ for operation in first] == ["CreateAliasOperation"]
+    assert [type(operation).__name__ for operation in second] == ["DeleteAliasOperation", "CreateAliasOperation"]
