@@ -12,6 +12,7 @@ import uvicorn
 
 from api.app import create_app
 from api.auth import refuse_open_bind
+from api.warmup import warming_up
 from services.runtime import open_runtime
 from services.settings import Settings
 
@@ -43,7 +44,7 @@ def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None
             timeout_graceful_shutdown=_GRACE_SECONDS,
             ws="none",
         )
-        with _signals_end_the_server():
+        with warming_up(runtime), _signals_end_the_server():
             _Server(config, bound).run()
 
 

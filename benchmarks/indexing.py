@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=384, help="500 x 375 files (default 384)")
     parser.add_argument("--large-images", type=int, default=64, help="12-megapixel files (default 64)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=BATCH)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=0, help="decoding threads (default: one a core)")
     parser.add_argument("--model", type=Path, help="folder of a CLIP model (default: ViT-B/32 of random weights)")
     parser.add_argument("--peers", type=Path, help="folder where sentence-transformers is installed")
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, work: Path) -> Results:
     peers = load_peers(args.peers, model)
     results: Results = {}
     with ExitStack() as stack:
-        settings = Settings(data=work / "data", encoder=f"clip={model}", threads=args.threads, _env_file=None)  # type: ignore[call-arg]
+        settings = Settings(data=work / "data", encoder=f"clip={model}", threads=args.threads, _env_file=None)  # type: ignore[call-arg,unused-ignore]
         runtime = stack.enter_context(open_runtime(settings))
         encoder = runtime.encoders.get(settings.encoder)
         for label, count, size in (("500x375", args.images, SMALL), ("12 megapixels", args.large_images, LARGE)):

@@ -106,7 +106,7 @@ def index(data: Path, pictures: Path) -> int:
     from services.runtime import open_runtime
     from services.settings import Settings
 
-    with open_runtime(Settings(data=data, _env_file=None)) as runtime:  # type: ignore[call-arg]
+    with open_runtime(Settings(data=data, _env_file=None)) as runtime:  # type: ignore[call-arg,unused-ignore]
         spec = runtime.encoders.register(ColourEncoder()).spec
         try:
             runtime.catalog.get(CATEGORY)
@@ -128,7 +128,7 @@ def count_faults(work: Path, expected: set[str], acknowledged: set[str]) -> dict
     ids: list[str] = []
     keys: set[str] = set()
     without_object = 0
-    with open_runtime(Settings(data=work / "data", _env_file=None)) as runtime:  # type: ignore[call-arg]
+    with open_runtime(Settings(data=work / "data", _env_file=None)) as runtime:  # type: ignore[call-arg,unused-ignore]
         cursor = None
         while True:
             page = runtime.vectors.scroll(CATEGORY, limit=500, cursor=cursor)

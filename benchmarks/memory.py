@@ -111,7 +111,7 @@ def index(data: str, pictures: str, encoder: str) -> None:
     from services.runtime import open_runtime
     from services.settings import Settings
 
-    with open_runtime(Settings(data=Path(data), encoder=encoder, _env_file=None)) as runtime:  # type: ignore[call-arg]
+    with open_runtime(Settings(data=Path(data), encoder=encoder, _env_file=None)) as runtime:  # type: ignore[call-arg,unused-ignore]
         runtime.catalog.create("memory", [runtime.encoders.get(encoder).spec])
         report = index_images(open_source(pictures), runtime, "memory", progress=_Teller())
     sys.exit(report.exit_code)

@@ -19,7 +19,7 @@ def serve(
         typer.Option("--port", min=0, max=65535, help="Port; 0 chooses a free one; before VITRINE_PORT. [default: 8000]"),
     ] = None,
 ) -> None:
-    """Serve the API and the web pages until Ctrl-C."""
+    """Serve the API until Ctrl-C."""
     from api.serve import serve as serve_api
 
     serve_api(read_settings(ctx, {"host": host, "port": port}))

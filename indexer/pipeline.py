@@ -14,6 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 
 import numpy as np
 
@@ -31,8 +32,10 @@ from services.payload import index_kinds
 from services.runtime import Runtime
 
 STAGES = ("read", "look up", "decode", "encode", "put", "upsert")
+SLICE = 32
+"""Images looked up and encoded at a time: what a model takes at once."""
 MAX_BATCH_BYTES = 64_000_000
-"""A batch of large files ends early: some six batches are under way at a time, each holding its files' bytes."""
+"""A batch of large files ends early: some six are under way at a time, each holding its files' bytes."""
 _READERS, _PUTTERS = 4, 8
 _READ_AHEAD = 16
 
@@ -42,7 +45,7 @@ def index_images(
     runtime: Runtime,
     category: str,
     *,
-    batch_size: int = 32,
+    batch_size: int = 128,
     overwrite: bool = False,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -54,11 +57,14 @@ def index_images(
     or an object that is missing is made again. One image's errors are its outcome. ``stop`` or Ctrl-C ends the run once the
     batch under way is written.
 
+    ``batch_size``: images written at a time. A flush of the embedded engine takes some 50 to 300 ms whatever it holds; the next
+    images are encoded meanwhile.
+
     Raises before anything is read: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``. Errors after that end the
     run with a ``failed`` report, which still counts what was done. ``on_outcome`` and ``progress`` are called on another thread.
     """
     cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
-    encoders = _encoders(runtime, cat)
+    encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
     with ExitStack() as threads:
         pool = _Pools.open(threads, runtime.settings.threads)
         stop = stop or threading.Event()
@@ -67,10 +73,11 @@ def index_images(
             if progress:
                 progress.start(records.total if isinstance(records, Source) else None)
             read = in_order(pool.readers, run.read, run.until_stopped(records), _READ_AHEAD)
-            looked_up = in_order(pool.finder, run.look_up, in_batches(read, batch_size, MAX_BATCH_BYTES), 2)
-            decoded = in_order(pool.decoders, run.decode, (item for batch in looked_up for item in batch), batch_size)
-            encoded = in_order(pool.encoder, run.encode, in_batches(decoded, batch_size, MAX_BATCH_BYTES), 2)
-            for _ in in_order(pool.writer, run.write, encoded, 2):
+            looked_up = in_order(pool.finder, run.look_up, in_batches(read, slice_size, MAX_BATCH_BYTES), 2)
+            decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
+            encoded = in_order(pool.encoder, run.encode, in_batches(decoded, slice_size, MAX_BATCH_BYTES), 2)
+            batches = in_batches(chain.from_iterable(encoded), batch_size, MAX_BATCH_BYTES)
+            for _ in in_order(pool.writer, run.write, batches, 2):
                 report.seconds = time.perf_counter() - started
         except KeyboardInterrupt:
             report.interrupted = True

@@ -19,7 +19,8 @@ from typing import Any
 import orjson
 
 from services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
-from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, UnknownVector
+from services.encoders.base import check_encoder
+from services.errors import AlreadyExists, BadRequest, NotFound, UnknownVector
 from services.object_store.base import ObjectStore
 from services.payload import MAX_METADATA_INDEXES, STANDARD_INDEXES
 from services.vector_store.base import VectorStore
@@ -100,7 +101,7 @@ class Catalog:
         category = self._read(name) if _NAME.fullmatch(name) else None
         if category is None or category.deleting:
             self._cache.pop(name, None)
-            raise NotFound(f"There is no category {name!r}: `vitrine category list` shows those there are.", category=name)
+            raise NotFound(f"There is no category {name!r}: list the categories to see those there are.", category=name)
         self._cache[name] = (time.monotonic(), category)
         return category
 
@@ -124,7 +125,7 @@ class Catalog:
             category = self._current(name)
             known = next((old for old in category.encoders if old.name == spec.name), None)
             if known is not None:
-                check_encoder(category, spec)
+                check_encoder(known, spec)
                 return category
             self._vectors.add_vector(name, VectorSpec(spec.name, spec.dim))
             return self._write(replace(category, encoders=(*category.encoders, spec)))
@@ -191,23 +192,6 @@ def check_name(name: str) -> None:
         raise BadRequest(
             f"{name!r} cannot be a category: use 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit.", name=name
         )
-
-
-def check_encoder(category: Category, found: EncoderSpec) -> None:
-    """Raise ``EncoderMismatch`` unless ``found`` gives the embeddings that the category's vector of that name holds."""
-    known = category.encoder(found.name)
-    if known.fingerprint == found.fingerprint:
-        return
-    differs = [f for f in ("revision", "dim", "modalities", "preprocessing") if getattr(known, f) != getattr(found, f)]
-    raise EncoderMismatch(
-        f"Category {category.name!r} holds vectors of {known.model} at {known.revision[:19]}, but the encoder found is "
-        f"{found.model} at {found.revision[:19]} (other {', '.join(differs)}). Restore the first one, or add the new one under "
-        f"another name and re-embed.",
-        category=category.name,
-        using=found.name,
-        expected=known.revision,
-        found=found.revision,
-    )
 
 
 def list_keys(objects: ObjectStore, prefix: str) -> list[str]:

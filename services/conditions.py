@@ -142,18 +142,23 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
         if key in lists:
             tree.setdefault(lists[key], []).append(value)
         elif head in spans and rest in _BOUNDS:
-            tree.setdefault(head, {})[rest] = value
+            _put_bound(tree, head, rest, value)
         elif head == "score" and name and bound in _BOUNDS:
-            tree.setdefault("scores", {}).setdefault(name, {})[bound] = value
-        elif head == "cluster" and rest:
+            _put_bound(tree.setdefault("scores", {}), name, bound, value)
+        elif head == "cluster" and rest and rest not in tree.get("clusters", {}):
             tree.setdefault("clusters", {})[rest] = value
         elif head == "metadata" and name and bound in _BOUNDS:
-            tree.setdefault("metadata", {}).setdefault(name, {})[bound] = value
+            _put_bound(tree.setdefault("metadata", {}), name, bound, value)
         elif head == "metadata" and rest:
-            tree.setdefault("metadata", {}).setdefault(rest, []).append(value)
+            values = tree.setdefault("metadata", {}).setdefault(rest, [])
+            if isinstance(values, dict):
+                raise BadRequest(f"{key!r} has bounds already: ask for values or for a range.", field=key)
+            values.append(value)
         else:
             raise BadRequest(
-                f"{key!r} is no filter: use tag, tag.any, class, score.<tag>.gte, quality.lte, metadata.<column> ..."
+                f"{key!r} is no filter, or is given twice: use tag, tag.any, class, score.<tag>.gte, quality.lte, "
+                "metadata.<column>, cluster.<run> ...",
+                field=key,
             )
     return parse_conditions(tree)
 
@@ -170,6 +175,13 @@ def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
 
 _BOUNDS = ("gte", "lte", "gt", "lt")
 _Range = TypeVar("_Range", NumberRange, DateRange)
+
+
+def _put_bound(tree: dict[str, Any], name: str, bound: str, value: str) -> None:
+    span = tree.setdefault(name, {})
+    if not isinstance(span, dict) or bound in span:
+        raise BadRequest(f"{name!r} has values already, or {bound!r} twice: ask for values or for one range.", field=name)
+    span[bound] = value
 
 
 def _match(field: str, values: Iterable[str]) -> Condition:

@@ -16,7 +16,7 @@ from services.search import Searcher
 from services.settings import Settings
 from services.vector_store.base import VectorStore
 
-MB = 1_000_000
+MB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,7 @@ def open_runtime(settings: Settings, *, command: str = "vitrine") -> Iterator[Ru
 
 def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, encoders: EncoderPool) -> Runtime:
     """Wire given stores and encoders; tests bring their own."""
-    limits = ImageLimits(
-        max_bytes=settings.max_image_mb * MB,
-        max_pixels=settings.max_megapixels * MB,
-        max_jpeg_pixels=settings.max_jpeg_megapixels * MB,
-    )
+    limits = ImageLimits.of(settings)
     budget = DecodeBudget(settings.decode_budget_mb * MB)
     catalog = Catalog(objects, vectors)
     searcher = Searcher(catalog, vectors, encoders, limits, budget)

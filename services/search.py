@@ -108,7 +108,7 @@ class Searcher:
 
     def by_vector(self, category: str, vector: Sequence[float] | Embedding, options: SearchOptions) -> SearchResult:
         """Most similar to a vector of the encoder's dimension, normalised here. ``BadVector`` if zero or not finite."""
-        return self._near(self._catalog.get(category), unit(np.asarray(vector, dtype=np.float32)), options, (), 0.0)
+        return self._near(self._catalog.get(category), unit(vector), options, (), 0.0)
 
     def by_examples(
         self,
@@ -136,11 +136,16 @@ class Searcher:
         return self._ask(cat, spec, ask, options, ids, encode_ms)
 
     def by_fusion(self, category: str, id: str, using: Sequence[str], options: SearchOptions) -> SearchResult:
-        """Like an image of the category by several named vectors at once, by reciprocal rank fusion. ``NotFound``."""
+        """Like an image of the category by several named vectors at once, by reciprocal rank fusion. ``NotFound``.
+
+        A hit's ``similarity`` is its fusion score; ``diversity`` and ``min_similarity`` are refused.
+        """
         cat = self._catalog.get(category)
         vectors = {name: self._stored(cat, [id], cat.encoder(name).name)[0] for name in using}
         if len(vectors) < 2:
             raise BadRequest("Fusion takes at least two named vectors.")
+        if options.diversity is not None or options.min_similarity is not None:
+            raise BadRequest("Fused hits have ranks instead of similarities: leave out diversity and min_similarity.")
         candidates = max(100, 2 * (options.offset + options.limit))
         return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors, candidates=candidates), options, (id,), 0.0)
 
@@ -218,8 +223,8 @@ class Searcher:
         upper = self._extreme(cat, field, conditions, descending=True) if upper is None else upper
         if lower is None or upper is None:
             return []
-        if lower > upper:
-            raise BadRequest(f"The lower edge {lower} lies above the upper edge {upper}.")
+        if not lower <= upper or not np.isfinite(upper - lower):
+            raise BadRequest(f"The edges {lower} and {upper} do not bound a range: give finite numbers, the lower first.")
         return self._bins(cat, field, chosen, np.linspace(lower, upper, bins + 1) if upper > lower else np.array([lower, upper]))
 
     def _bins(self, cat: Category, field: str, chosen: object, edges: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[Bin]:
@@ -297,13 +302,14 @@ class Searcher:
         return SearchResult(tuple(hits), spec, encode_ms, _ms(started))
 
 
-def unit(vector: Embedding) -> Embedding:
+def unit(vector: Sequence[float] | Embedding) -> Embedding:
     """The vector divided by its L2 norm, float32. ``BadVector`` if it is not flat, not finite, or zero."""
-    vector = np.asarray(vector, dtype=np.float32)
-    norm = float(np.linalg.norm(vector.astype(np.float64))) if vector.ndim == 1 else 0.0
-    if not np.isfinite(norm) or norm == 0:
+    wide = np.asarray(vector, dtype=np.float64)
+    largest = np.abs(wide).max() if wide.ndim == 1 and wide.size else 0.0
+    if not np.isfinite(largest) or largest == 0:
         raise BadVector("The vector must be a flat list of finite numbers, not all zero.")
-    scaled: Embedding = (vector / norm).astype(np.float32)
+    wide = wide / largest  # squares of large numbers overflow
+    scaled: Embedding = (wide / np.linalg.norm(wide)).astype(np.float32)
     return scaled
 
 

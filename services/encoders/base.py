@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 
 from services.domain import Embeddings, EncoderSpec
+from services.errors import EncoderMismatch
 
 
 class Encoder(Protocol):
@@ -28,3 +29,17 @@ class TextEncoder(Encoder, Protocol):
     """An encoder whose texts share the images' space. ``encode_texts`` gives float32 (n, dim), L2-normalised."""
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings: ...
+
+
+def check_encoder(expected: EncoderSpec, found: EncoderSpec) -> None:
+    """Raise ``EncoderMismatch`` unless ``found`` gives the embeddings that a category's vector of that name holds."""
+    if expected.fingerprint == found.fingerprint:
+        return
+    differs = [f for f in ("revision", "dim", "modalities", "preprocessing") if getattr(expected, f) != getattr(found, f)]
+    raise EncoderMismatch(
+        f"The category holds vectors of {expected.name} at revision {expected.revision}, but the encoder found is at revision "
+        f"{found.revision} (other {' and '.join(differs)}). Bring the former weights back, or add this one under another name.",
+        using=expected.name,
+        expected=expected.revision,
+        found=found.revision,
+    )

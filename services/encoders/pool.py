@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from services.domain import EncoderSpec
-from services.encoders.base import Encoder
+from services.encoders.base import Encoder, check_encoder
 from services.encoders.batching import BatchedEncoder
 from services.encoders.reference import COLOUR_MODEL, EncoderReference, parse_reference
 from services.encoders.resolve import LOCAL_REVISION, ResolvedModel, resolve_model
-from services.errors import EncoderMismatch, ModelUnavailable, Unavailable
+from services.errors import ModelUnavailable, Unavailable
 
 if TYPE_CHECKING:
     from services.settings import Settings
@@ -143,21 +143,8 @@ class EncoderPool:
 
 
 def _matching(spec: EncoderSpec, encoder: BatchedEncoder) -> BatchedEncoder:
-    found = encoder.spec
-    if found.fingerprint == spec.fingerprint:
-        return encoder
-    raise EncoderMismatch(
-        f"The category was filled by {spec.name} ({spec.model}, revision {spec.revision}, {spec.dim} dimensions); found is "
-        f"{found.model}, revision {found.revision}, {found.dim} dimensions{_other_difference(spec, found)}. "
-        f"Bring the former model back, or index the category again with the new one.",
-        expected=spec.revision,
-        found=found.revision,
-    )
-
-
-def _other_difference(spec: EncoderSpec, found: EncoderSpec) -> str:
-    differs = [name for name in ("modalities", "preprocessing") if getattr(spec, name) != getattr(found, name)]
-    return f", with other {' and '.join(differs)}" if differs else ""
+    check_encoder(spec, encoder.spec)
+    return encoder
 
 
 def _closed_error() -> Unavailable:

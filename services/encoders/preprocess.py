@@ -82,9 +82,7 @@ def read_preprocessing(source: Path | ImageProcessor) -> Preprocessing:
     return Preprocessing(resize, crop, mean, std, Image.Resampling(int(processor.resample or 0)).name.lower())
 
 
-def _resize_shortest(
-    image: Image.Image, shortest: int, crop: tuple[int, int] | None, resample: Image.Resampling
-) -> Image.Image:
+def _resize_shortest(image: Image.Image, shortest: int, crop: tuple[int, int] | None, resample: Image.Resampling) -> Image.Image:
     width, height = image.size
     upright = width <= height
     size = (shortest, int(shortest * height / width)) if upright else (int(shortest * width / height), shortest)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 import services
 from services.errors import BadRequest, Unavailable
 from services.vector_store.edge_errors import from_plain
@@ -68,7 +70,7 @@ class EngineClient:
         except (OSError, EOFError) as error:
             connection.close()
             raise self._died(process) from error
-        except TypeError as error:
+        except orjson.JSONEncodeError as error:
             connection.close()
             raise BadRequest(f"A payload or argument is not JSON: {error}.") from error
         except BaseException:  # such as Ctrl-C: the answer would be read by the next call

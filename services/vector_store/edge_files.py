@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def copy_sparse(source: Path, target: Path) -> None:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    if not hasattr(os, "SEEK_DATA") or not hasattr(os, "sendfile"):
+    if sys.platform != "linux":  # elsewhere sendfile knows no files as targets
         shutil.copyfile(source, target)
         return
     with source.open("rb") as src, target.open("wb") as dst:

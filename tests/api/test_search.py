@@ -146,7 +146,6 @@ def test_fusion_over_two_encoders(client: TestClient, runtime: Runtime, ids: dic
         ({"vector": [1.0, 2.0]}, 422, "bad_vector"),
         ({"vector": [0.0] * 64}, 422, "bad_vector"),
         ({"vector": []}, 422, "bad_vector"),
-        ({"vector": [1e300] * 64}, 422, "bad_vector"),
         ({"vector": ["a"]}, 422, "bad_request"),
         ({"vector": None, "image": "no base64!"}, 422, "bad_request"),
         ({"image": base64.b64encode(b"text").decode()}, 415, "unsupported_format"),

@@ -70,7 +70,7 @@ def test_kills_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
 
 
 def check(data: Path, expected: set[str]) -> None:
-    with open_runtime(Settings(data=data, min_free_mb=0, _env_file=None)) as runtime:  # type: ignore[call-arg]
+    with open_runtime(Settings(data=data, min_free_mb=0, _env_file=None)) as runtime:  # type: ignore[call-arg,unused-ignore]
         hits = runtime.vectors.scroll(CATEGORY, limit=1000, with_vectors=("colour",)).hits
         assert {hit.id for hit in hits} == expected
         assert len(hits) == IMAGES
@@ -92,5 +92,5 @@ def test_an_interrupted_process_ends_with_130(tmp_path: Path) -> None:
     child.send_signal(signal.SIGINT)
     lines = [first, *(line.split() for line in child.stdout)]
     assert child.wait() == 130
-    with open_runtime(Settings(data=tmp_path / "data", min_free_mb=0, _env_file=None)) as runtime:  # type: ignore[call-arg]
+    with open_runtime(Settings(data=tmp_path / "data", min_free_mb=0, _env_file=None)) as runtime:  # type: ignore[call-arg,unused-ignore]
         assert runtime.vectors.count(CATEGORY) == len(lines) < 400

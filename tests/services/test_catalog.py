@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog import Catalog, check_encoder, spec_from_json, spec_to_json
+from services.catalog import Catalog, spec_from_json, spec_to_json
 from services.domain import EncoderSpec, Preprocessing
+from services.encoders.base import check_encoder
 from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, UnknownVector
 from services.object_store.local import LocalObjectStore
 from tests.services.vector_store.oracle import OracleVectorStore
@@ -112,10 +113,10 @@ def test_encoders_can_be_added_and_another_revision_is_refused(catalog: Catalog)
 
 
 def test_a_model_may_move_but_not_change_its_preprocessing(catalog: Catalog) -> None:
-    category = catalog.create("a", [SPEC])
-    check_encoder(category, replace(SPEC, model="elsewhere/clip"))
+    known = catalog.create("a", [SPEC]).encoder("clip")
+    check_encoder(known, replace(SPEC, model="elsewhere/clip"))
     with pytest.raises(EncoderMismatch):
-        check_encoder(category, replace(SPEC, preprocessing=replace(PIXELS, resize=16)))
+        check_encoder(known, replace(SPEC, preprocessing=replace(PIXELS, resize=16)))
 
 
 def test_a_field_keeps_its_first_kind_and_columns_end_at_the_cap(catalog: Catalog, vectors: OracleVectorStore) -> None:
