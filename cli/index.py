@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from services.domain import EncoderSpec
     from services.runtime import Runtime
 
+WORTH_INDEXING = 20_000
+"""Vectors outside of the search index that cost a query a millisecond or two: fewer can wait."""
+
 app = typer.Typer(no_args_is_help=True, help="Index images: from folders, archives and manifests, or from an older system.")
 CreateOption = Annotated[bool, typer.Option("--create", help="Create the category if it does not exist.")]
 EncoderOption = Annotated[
@@ -155,7 +158,7 @@ def run_index(
             on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
         except OSError as error:
             raise BadRequest(f"{refused} cannot be written: {error.strerror}.") from error
-        return index_images(
+        report = index_images(
             TaggedSource(source, tags) if tags else source,
             runtime,
             category,
@@ -163,6 +166,21 @@ def run_index(
             progress=make_progress(),
             on_outcome=on_outcome,
         )
+    if report.error is None and not report.interrupted:
+        _optimize(runtime, category)
+    return report
+
+
+def _optimize(runtime: Runtime, category: str) -> None:
+    """Bring what was added under the search index, which the embedded engine would otherwise leave off when the command ends."""
+    info = runtime.vectors.info(category)
+    waiting = info.points * len(info.schema.vectors) - info.indexed
+    if waiting > WORTH_INDEXING:
+        note(f"Building the search index over {waiting} new vectors; Ctrl-C leaves that for later.")
+        try:
+            runtime.vectors.optimize(category)
+        except KeyboardInterrupt:
+            note("The images are indexed and can be searched; the next `vitrine index add` goes on with the search index.")
 
 
 def finish(report: IndexReport, *, as_json: bool) -> None:

@@ -98,6 +98,7 @@ class _Item:
 
     record: ImageRecord
     data: bytes = b""
+    sha256: str = ""
     id: str = ""
     said: Payload = field(default_factory=dict)
     refusal: Refusal | None = None
@@ -184,7 +185,8 @@ class _Run:
             try:
                 item.said = check_record(record, self.category)
                 item.data = record.read()
-                item.id = point_id(content_hash(item.data))
+                item.sha256 = content_hash(item.data)
+                item.id = point_id(item.sha256)
             except ImageRefused as error:
                 item.refuse(error)
             except NotFound as error:
@@ -248,7 +250,9 @@ class _Run:
 
     def _decode(self, item: _Item) -> None:
         try:
-            opened = open_image(item.data, target=self.target, limits=self.runtime.limits, budget=self.runtime.budget)
+            opened = open_image(
+                item.data, target=self.target, limits=self.runtime.limits, budget=self.runtime.budget, sha256=item.sha256
+            )
         except ImageRefused as error:
             item.refuse(error)
             return

@@ -81,10 +81,13 @@ class OpenedImage:
     phash: str
 
 
-def open_image(data: bytes, *, target: int, limits: ImageLimits, budget: DecodeBudget | None = None) -> OpenedImage:
+def open_image(
+    data: bytes, *, target: int, limits: ImageLimits, budget: DecodeBudget | None = None, sha256: str | None = None
+) -> OpenedImage:
     """Decode the bytes of one file, whatever its extension said.
 
-    ``target`` is the longest side in pixels that an encoder looks at (``Preprocessing.target``). Raises ImageRefused with reason
+    ``target`` is the longest side in pixels that an encoder looks at (``Preprocessing.target``). ``sha256``: the bytes' hash,
+    where the caller has it already. Raises ImageRefused with reason
     empty_file, file_too_large, unsupported_format, too_many_pixels or damaged_image.
     """
     decoded = _decode(data, target, limits, budget)
@@ -96,7 +99,7 @@ def open_image(data: bytes, *, target: int, limits: ImageLimits, budget: DecodeB
         width=decoded.width,
         height=decoded.height,
         size=len(data),
-        sha256=content_hash(data),
+        sha256=sha256 or content_hash(data),
         phash=perceptual_hash(decoded.image),
     )
 
@@ -224,7 +227,8 @@ def _format(data: bytes, limits: ImageLimits) -> ImageFormat:
     image_format = sniff(data)
     if image_format is None:
         seen = looks_like(data)
-        message = f"The file looks like {seen}; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and PNM pictures are read."
+        content = "is no picture that can be told by its first bytes" if seen == "unknown data" else f"looks like {seen}"
+        message = f"The content {content}; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and PNM are read."
         raise ImageRefused("unsupported_format", message, format=seen)
     return image_format
 

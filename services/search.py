@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -93,7 +93,7 @@ class Searcher:
         if not isinstance(encoder, TextEncoder):
             able = ", ".join(other.name for other in cat.encoders if "text" in other.modalities)
             raise UnsupportedQuery(
-                f"The encoder {spec.name!r} reads images only. "
+                f"The encoder {spec.name!r} reads no text. "
                 + (f"Search by text with using={able}." if able else "Add a CLIP-family encoder to search by text."),
                 using=spec.name,
             )
@@ -299,6 +299,8 @@ class Searcher:
         )
         started = time.perf_counter()
         hits = self._vectors.query(cat.name, query)
+        if not isinstance(ask, Fuse):
+            hits = [_within(hit) for hit in hits]
         return SearchResult(tuple(hits), spec, encode_ms, _ms(started))
 
 
@@ -311,6 +313,11 @@ def unit(vector: Sequence[float] | Embedding) -> Embedding:
     wide = wide / largest  # squares of large numbers overflow
     scaled: Embedding = (wide / np.linalg.norm(wide)).astype(np.float32)
     return scaled
+
+
+def _within(hit: Hit) -> Hit:
+    """In 16-bit storage a cosine can pass 1 by a few parts in 100,000."""
+    return replace(hit, similarity=1.0) if hit.similarity is not None and hit.similarity > 1 else hit
 
 
 def _check_limit(limit: int, offset: int) -> None:

@@ -124,4 +124,6 @@ class Passed:
         if not self._kinds:
             return []
         kinds = ", ".join(f"{count} {suffix or 'without extension'}" for suffix, count in self._kinds.most_common(8))
-        return [f"{self._kinds.total()} files are no pictures and were not offered: {kinds}."]
+        count = self._kinds.total()
+        subject = "1 file is no picture and was" if count == 1 else f"{count} files are no pictures and were"
+        return [f"{subject} not offered: {kinds}."]

@@ -72,7 +72,7 @@ class JoinedSource(Source):
         self._on = options.join_on
         table = open_table(options.metadata)
         own = SourceOptions(class_from=options.class_from)
-        columns = Columns.of(table, own, keys=HASH_COLUMNS if self._on == "hash" else PATH_COLUMNS)
+        columns = Columns.of(table, own, keys=HASH_COLUMNS if self._on == "hash" else (self._on, *PATH_COLUMNS))
         self._index = RowIndex(table, columns, self._on)
         self.name = source.name
         self.indexes = {**source.indexes, **columns.indexes}

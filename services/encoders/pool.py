@@ -12,7 +12,7 @@ from services.encoders.base import Encoder, check_encoder
 from services.encoders.batching import BatchedEncoder
 from services.encoders.reference import COLOUR_MODEL, EncoderReference, parse_reference
 from services.encoders.resolve import LOCAL_REVISION, ResolvedModel, resolve_model
-from services.errors import ModelUnavailable, Unavailable
+from services.errors import ModelUnavailable, Unavailable, UnsupportedQuery
 
 if TYPE_CHECKING:
     from services.settings import Settings
@@ -53,11 +53,18 @@ class EncoderPool:
     def for_category(self, spec: EncoderSpec) -> BatchedEncoder:
         """The encoder that filled a category: the same revision, dimension and preprocessing.
 
-        Raises EncoderMismatch where only another can be found, and ModelUnavailable where none can.
+        Raises EncoderMismatch where only another can be found, ModelUnavailable where none can, and UnsupportedQuery for vectors
+        that were adopted from another system.
         """
         registered = self._find_registered(spec.name)
         if registered is not None:
             return _matching(spec, registered)
+        if not spec.modalities:
+            raise UnsupportedQuery(
+                f"The vectors {spec.name!r} were taken over from another system: nothing can be encoded for them here. Search by "
+                "id, by vector or by examples of the category.",
+                using=spec.name,
+            )
         reference = EncoderReference(spec.name, spec.model, spec.revision)
         encoder = self._load_once(reference)
         if encoder.spec.revision != spec.revision and not spec.revision.startswith(LOCAL_REVISION):

@@ -178,11 +178,6 @@ def check_vectors(schema: CollectionSchema, using: str, vectors: Embeddings, ids
         )
 
 
-def similarity_of(score: float) -> float:
-    """An engine's cosine as a similarity: in 16-bit storage it can pass 1 by a few parts in 100,000."""
-    return min(1.0, max(-1.0, score))
-
-
 def _dim(schema: CollectionSchema, using: str) -> int:
     dim = schema.dim(using)
     if dim is None:

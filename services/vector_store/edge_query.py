@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query, Recommend
 from services.errors import BadRequest, BadVector, UnknownVector
-from services.vector_store.base import MAX_LIMIT, check_ids, check_vectors, similarity_of
+from services.vector_store.base import MAX_LIMIT, check_ids, check_vectors
 from services.vector_store.edge_wire import Arrays, Header
 from services.vector_store.fields import check_filter, check_order
 
@@ -126,10 +126,7 @@ def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
         for row, vector in zip(rows, matrix, strict=True):
             vectors[index][row][name] = vector
     return [
-        [
-            Hit(id, None if score is None else similarity_of(score), payload or {}, named)
-            for (id, score, payload), named in zip(answer, of_answer, strict=True)
-        ]
+        [Hit(id, score, payload or {}, named) for (id, score, payload), named in zip(answer, of_answer, strict=True)]
         for answer, of_answer in zip(header["answers"], vectors, strict=True)
     ]
 

@@ -26,7 +26,7 @@ from services.domain import (
     VectorSpec,
 )
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
-from services.vector_store.base import check_ids, check_points, check_vectors, similarity_of
+from services.vector_store.base import check_ids, check_points, check_vectors
 from services.vector_store.fields import check_facet, check_filter, check_order
 from services.vector_store.server_errors import mapped_errors
 from services.vector_store.server_listing import Listing
@@ -261,7 +261,7 @@ class ServerVectorStore:
             found = self._client.query_batch_points(collection, [request(queries[i]) for i in asked]) if asked else []
         for index, answer in zip(asked, found, strict=True):
             blind = isinstance(queries[index].ask, Random)
-            answers[index] = [hit(point, None if blind else similarity_of(point.score)) for point in answer.points]
+            answers[index] = [hit(point, None if blind else point.score) for point in answer.points]
         for index, query in enumerate(queries):
             if isinstance(query.ask, OrderBy):
                 answers[index] = self._ordered(collection, schema, query, query.ask)

@@ -10,7 +10,7 @@ from api.limits import MAX_FILES, MAX_FORM_FIELDS, MAX_JSON_BYTES
 from api.thumbnails import ThumbnailCache
 from tests.api.helpers import client_on, picture, runtime_in, settings_in
 
-LIMIT = 1_000_000
+LIMIT = 1 << 20
 SEARCH = "/v1/categories/colours/search"
 IMAGES = "/v1/categories/colours/images"
 

@@ -149,7 +149,7 @@ def test_archives_are_read_in_place_in_their_own_order(tmp_path: Path, suffix: s
     assert names(found) == OFFERED
     assert [record.read() for record in found] == [picture(1), picture(2), picture(3)]
     assert source.name == f"x{suffix}"
-    assert source.notes() == ["1 files are no pictures and were not offered: 1 .txt."]
+    assert source.notes() == ["1 file is no picture and was not offered: 1 .txt."]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"x{suffix}"]
 
 

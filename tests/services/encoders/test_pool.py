@@ -101,7 +101,7 @@ def test_another_revision_is_refused_with_both_names(pool, tiny_model, change):
     with pytest.raises(EncoderMismatch) as caught:
         pool.for_category(former)
     assert former.revision in caught.value.message and spec.revision in caught.value.message
-    assert "index the category again" in caught.value.message
+    assert "under another name" in caught.value.message
 
 
 def test_another_preprocessing_is_refused(pool, tiny_model):
