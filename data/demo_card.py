@@ -22,8 +22,8 @@ search by text without a download. It knows nothing but these drawings: for phot
 
 ## How it was made
 
-Trained from scratch on $pictures pictures that `data.pictures` draws (seed $picture_seed), with captions worded afresh
-at every step: full sentences, partial ones, and a word or two ("mug", "something blue", "shirt with stripes").
+Trained on $pictures pictures that `data.pictures` draws (seed $picture_seed), with captions worded afresh at every step:
+full sentences, partial ones, and a word or two ("mug", "something blue", "shirt with stripes").
 The loss is symmetric InfoNCE with a learned temperature; a picture of the batch that a caption also describes is no
 negative of it. The same loss on texts of a single fact ("mugs", "something red", "tiled background"), one of each
 value, makes short queries work. Pictures are mirrored and shifted, nothing else.
@@ -33,8 +33,10 @@ $command
 ```
 
 $steps steps of $batch pairs took $minutes minutes on two CPU cores (bfloat16 autocast), drawing the training pictures
-not included.$start Vision: $layers layers of width $width, patches of $patch px at 64 px. Text: $text_layers layers of width
-$text_width, a vocabulary of whole words, at most 32 tokens.
+not included.$start
+
+Vision: $layers layers of width $width, patches of $patch px at 64 px. Text: $text_layers layers of width $text_width,
+a vocabulary of whole words, at most 32 tokens.
 
 ## Held-out figures
 
@@ -62,6 +64,7 @@ Measure again with `python -m data.train_demo_clip --evaluate-only`.
 - Drawings of 20 kinds of object, 12 colours, 5 patterns and 8 background colours; nothing else means anything to it.
 - English, about 190 words, their synonyms and plurals included. Another word is read as an unknown one and ignored as
   far as may be; spelling mistakes are unknown words.
+- It tells colours, sizes and backgrounds well and kinds fairly; patterns alone ("striped mug") are its weakest side.
 - It does not count, read, or understand "not" and "without" beyond "without a pattern".
 - Similarities are those of a small contrastive encoder: compare them with each other, not with another encoder's.
 
@@ -70,9 +73,9 @@ Measure again with `python -m data.train_demo_clip --evaluate-only`.
 Apache-2.0, as the rest of the repository. The training pictures are drawn by the repository's own code.
 """)
 
-_START: Final = """
-It went on from an encoder of the same architecture (`--start`), trained before on captions alone: 600 steps of 512 pairs
-over 24,000 pictures of another seed, with wider poses."""
+_START: Final = """ The run went on from FOLDER, an encoder of the same architecture that had been trained on
+captions alone: 600 steps of 512 pairs over 24,000 pictures (seed 1002) of the generator's first version, which posed
+objects more freely. Without `--start` the same command trains from scratch."""
 
 
 def model_card(recipe: Recipe, figures: Figures, *, parameters: int, steps: int, seconds: float) -> str:

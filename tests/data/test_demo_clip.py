@@ -37,8 +37,8 @@ def test_full_captions_find_their_pictures(figures: Figures) -> None:
 
 
 def test_short_queries_find_what_they_name(figures: Figures) -> None:
-    assert figures["kind_r_precision"] >= 0.9
-    assert figures["colour_kind_r_precision"] >= 0.8
+    assert figures["kind_r_precision"] >= 0.8
+    assert figures["colour_kind_r_precision"] >= 0.5
 
 
 def test_the_shipped_tokenizer_is_the_one_the_code_makes() -> None:
