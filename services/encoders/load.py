@@ -12,6 +12,7 @@ import numpy as np
 
 from services.domain import EncoderSpec, Preprocessing
 from services.encoders.base import Encoder
+from services.encoders.fuse import fuse_quick_gelu
 from services.encoders.precision import Precision, choose_device, choose_precision
 from services.encoders.reference import COLOUR_MODEL, EncoderReference
 from services.encoders.resolve import ResolvedModel, resolve_model
@@ -63,6 +64,7 @@ def load_folder(
         with _quiet():
             model, missing = _load_model(found.path)
         number_format = _choose_precision(precision, device, model)
+        fuse_quick_gelu(model)
         model = model.to(device=device, dtype=torch_dtype(number_format)).eval()
         if hasattr(model, "get_image_features") and hasattr(model, "get_text_features"):
             return _clip(reference, found, model, missing, preprocessing, number_format, device)
