@@ -13,19 +13,20 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import chain
 
 import numpy as np
 
-from indexer.payloads import FileFacts, additions, check_record, new_payload
+from indexer.items import Item
+from indexer.payloads import FileFacts, check_record
+from indexer.plan import BatchPlan
 from indexer.progress import Progress
-from indexer.records import ADOPTED, ImageRecord, Refusal, Source
+from indexer.records import ADOPTED, ImageRecord, Source
 from indexer.report import IndexReport, ItemOutcome, Outcome, StageClock
 from indexer.workers import in_batches, in_order
 from services.catalog import Category
-from services.domain import Embedding, IndexKind, Payload, Point
-from services.encoders.batching import BatchedEncoder, Prepared
+from services.domain import IndexKind, Payload, Point
+from services.encoders.batching import BatchedEncoder
 from services.errors import ImageRefused, NotFound, VitrineError
 from services.images import content_hash, open_image, point_id
 from services.payload import index_kinds
@@ -92,37 +93,6 @@ def index_images(
     return report
 
 
-@dataclass(eq=False)
-class _Item:
-    """One image on its way. ``refusal``, ``skipped`` or neither; ``facts`` once decoded; ``twin`` has the same bytes, earlier."""
-
-    record: ImageRecord
-    data: bytes = b""
-    sha256: str = ""
-    id: str = ""
-    said: Payload = field(default_factory=dict)
-    refusal: Refusal | None = None
-    skipped: bool = False
-    known: bool = False
-    twin: _Item | None = None
-    needs: tuple[str, ...] = ()
-    facts: FileFacts | None = None
-    prepared: dict[str, Prepared] = field(default_factory=dict)
-    vectors: dict[str, Embedding] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    @property
-    def going(self) -> bool:
-        return self.refusal is None and not self.skipped
-
-    def refuse(self, error: ImageRefused) -> None:
-        self.refusal = Refusal(error.reason, error.message)
-        self.data = b""
-
-
 @dataclass(frozen=True)
 class _Pools:
     """The threads of a run. Those that wait (disk, network, engine) are apart from those that compute."""
@@ -160,7 +130,7 @@ class _Run:
     putters: Executor
     halted: threading.Event = field(default_factory=threading.Event)
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
-    under_way: dict[str, _Item] = field(default_factory=dict)
+    under_way: dict[str, Item] = field(default_factory=dict)
 
     @property
     def target(self) -> int:
@@ -176,9 +146,9 @@ class _Run:
 
     # The five calls ------------------------------------------------------------------------------------------------------
 
-    def read(self, record: ImageRecord) -> _Item:
+    def read(self, record: ImageRecord) -> Item:
         """The file's bytes and identity."""
-        item = _Item(record, refusal=record.refusal)
+        item = Item(record, refusal=record.refusal)
         if item.refusal:
             return item
         with self.clock.measure("read"):
@@ -195,7 +165,7 @@ class _Run:
                 item.refuse(ImageRefused("unreadable_file", f"The file cannot be read: {error.strerror or error}."))
         return item
 
-    def look_up(self, batch: list[_Item]) -> list[_Item]:
+    def look_up(self, batch: list[Item]) -> list[Item]:
         """Which images are there already, and which named vectors each lacks."""
         going = [item for item in batch if item.going]
         names = tuple(spec.name for spec in self.category.encoders)
@@ -213,14 +183,14 @@ class _Run:
                 item.refuse(ImageRefused("bad_vector", "No encoder of the category can be loaded, and it brings no vector."))
         return batch
 
-    def decode(self, item: _Item) -> _Item:
+    def decode(self, item: Item) -> Item:
         """Pixels ready for each encoder that is to see them, and the facts of the file; nothing for an image that is complete."""
         if item.going and item.twin is None and (item.needs or not item.known) and not self._ending():
             with self.clock.measure("decode"):
                 self._decode(item)
         return item
 
-    def encode(self, batch: list[_Item]) -> list[_Item]:
+    def encode(self, batch: list[Item]) -> list[Item]:
         """The vectors that are lacking."""
         if self._ending():
             self.report.interrupted |= self.stop.is_set()
@@ -232,7 +202,7 @@ class _Run:
                 self._encode(name, encoder, [item for item in batch if name in item.prepared])
         return batch
 
-    def write(self, batch: list[_Item]) -> None:
+    def write(self, batch: list[Item]) -> None:
         """Objects, then points, then the outcomes."""
         if self.halted.is_set():
             return
@@ -248,7 +218,7 @@ class _Run:
 
     # How -----------------------------------------------------------------------------------------------------------------
 
-    def _decode(self, item: _Item) -> None:
+    def _decode(self, item: Item) -> None:
         try:
             opened = open_image(
                 item.data, target=self.target, limits=self.runtime.limits, budget=self.runtime.budget, sha256=item.sha256
@@ -261,7 +231,7 @@ class _Run:
         )
         item.prepared = {name: self.encoders[name].prepare(opened.image) for name in item.needs}
 
-    def _encode(self, name: str, encoder: BatchedEncoder, items: list[_Item]) -> None:
+    def _encode(self, name: str, encoder: BatchedEncoder, items: list[Item]) -> None:
         rows = encoder.encode_prepared([item.prepared.pop(name) for item in items])
         for item, row in zip(items, rows, strict=True):
             if np.isfinite(row).all():
@@ -269,12 +239,12 @@ class _Run:
             else:
                 item.refuse(ImageRefused("bad_vector", f"The encoder {name} gave no finite vector for it."))
 
-    def _write(self, items: list[_Item]) -> dict[int, Outcome]:
+    def _write(self, items: list[Item]) -> dict[int, Outcome]:
         """Write a batch and tell what became of each item, by its ``id()``."""
         stored = self._stored(items)
         made = {item.id for item in items if item.facts and not item.known}
         self._complete([item for item in items if item.id not in stored and item.id not in made])
-        plan = _Plan(self.category.name, stored, self.overwrite)
+        plan = BatchPlan(self.category.name, stored, self.overwrite)
         outcomes: dict[int, Outcome] = {id(item): plan.add(item) for item in items if item.going}
         with self.clock.measure("put"):
             restored = self.putters.map(lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts())
@@ -283,13 +253,13 @@ class _Run:
             self._apply(plan)
         return outcomes
 
-    def _stored(self, items: list[_Item]) -> dict[str, Payload]:
+    def _stored(self, items: list[Item]) -> dict[str, Payload]:
         with self.clock.measure("look up"):
             ids = list(dict.fromkeys(item.id for item in items))
             hits = self.runtime.vectors.retrieve(self.category.name, ids)
         return {hit.id: hit.payload for hit in hits if hit is not None}
 
-    def _complete(self, items: list[_Item]) -> None:
+    def _complete(self, items: list[Item]) -> None:
         """Images that were there when they were looked up and have been deleted since: made now, like any new one."""
         for item in items:
             item.needs = tuple(name for name in self.encoders if name not in item.record.vectors)
@@ -298,7 +268,7 @@ class _Run:
         for name, encoder in self.encoders.items():
             self._encode(name, encoder, [item for item in items if name in item.prepared])
 
-    def _put(self, item: _Item, payload: Payload, there: bool) -> bool:
+    def _put(self, item: Item, payload: Payload, there: bool) -> bool:
         """Store the file; of an image that is there already only if it was lost, and then True."""
         key = payload["object_key"]
         if there and self.runtime.objects.stat(key) is not None:
@@ -306,7 +276,7 @@ class _Run:
         self.runtime.objects.put(key, item.data, media_type=payload["media_type"])
         return there
 
-    def _apply(self, plan: _Plan) -> None:
+    def _apply(self, plan: BatchPlan) -> None:
         vectors, name = self.runtime.vectors, self.category.name
         self.runtime.catalog.ensure_indexes(name, self._indexes(plan))
         if plan.points:
@@ -316,7 +286,7 @@ class _Run:
         if plan.changes:
             vectors.set_payload(name, plan.changes)
 
-    def _indexes(self, plan: _Plan) -> dict[str, IndexKind]:
+    def _indexes(self, plan: BatchPlan) -> dict[str, IndexKind]:
         """Indexes of the batch's fields; the source knows its columns as a whole, a batch may be of whole numbers by chance."""
         asked: dict[str, IndexKind] = {}
         for payload in (*(plan.payloads[id] for id in plan.points), *plan.changes.values()):
@@ -324,13 +294,13 @@ class _Run:
         known = self.records.indexes if isinstance(self.records, Source) else {}
         return {field: known.get(field, kind) for field, kind in asked.items()}
 
-    def _follows_twin(self, item: _Item) -> bool:
+    def _follows_twin(self, item: Item) -> bool:
         """Whether an image shares the end of the one with the same bytes before it, because that one was refused or skipped."""
         if item.twin and not item.twin.going:
             item.refusal, item.skipped = item.twin.refusal, item.twin.skipped
         return not item.going
 
-    def _count(self, item: _Item, outcome: Outcome) -> None:
+    def _count(self, item: Item, outcome: Outcome) -> None:
         name = item.record.filename
         if item.refusal:
             told = ItemOutcome(name, "refused", reason=item.refusal.reason, message=item.refusal.message)
@@ -352,50 +322,6 @@ class _Run:
             self.runtime.catalog.set_images(self.category.name, self.report.images)
         except VitrineError as error:
             self.report.error = self.report.error or error
-
-
-class _Plan:
-    """What a batch changes: whole new points, and for those that are there new fields and vectors."""
-
-    def __init__(self, category: str, stored: dict[str, Payload], overwrite: bool) -> None:
-        self.payloads = dict(stored)
-        self.points: list[str] = []
-        self.vectors: dict[str, dict[str, Embedding]] = {}
-        self.changes: dict[str, Payload] = {}
-        self._category = category
-        self._overwrite = overwrite
-        self._firsts: dict[str, _Item] = {}
-        self._now = datetime.now(UTC).isoformat(timespec="milliseconds")
-
-    def add(self, item: _Item) -> Outcome:
-        """Take one image in; the second of the same bytes finds the first."""
-        self._firsts.setdefault(item.id, item)
-        old = self.payloads.get(item.id)
-        if old is None and item.facts is not None:
-            self.payloads[item.id] = new_payload(self._category, item.record, item.said, item.facts, self._now)
-            self.points.append(item.id)
-            self.vectors[item.id] = item.vectors
-            return "added"
-        assert old is not None  # _complete decoded it, or it was refused
-        changes = additions(old, item.said, overwrite=self._overwrite)
-        self.payloads[item.id] = {**old, **changes}
-        self.vectors.setdefault(item.id, {}).update(item.vectors)
-        if changes and item.id not in self.points:
-            self.changes[item.id] = {**self.changes.get(item.id, {}), **changes}
-        return "updated" if item.vectors or (changes and item.id not in self.points) else "known"
-
-    def firsts(self) -> list[_Item]:
-        """One item for each image, with its bytes."""
-        return list(self._firsts.values())
-
-    def missing(self) -> dict[str, dict[str, Embedding]]:
-        """Vectors to set on points that are there: by named vector, then id."""
-        rows: dict[str, dict[str, Embedding]] = {}
-        for id, vectors in self.vectors.items():
-            for using, vector in vectors.items():
-                if id not in self.points:
-                    rows.setdefault(using, {})[id] = vector
-        return rows
 
 
 def _encoders(runtime: Runtime, category: Category) -> dict[str, BatchedEncoder]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.domain import Embeddings, EncoderSpec
 from services.encoders.precision import Precision
-from services.encoders.torch_encoder import SLICE, TorchEncoder, starts, unit
+from services.encoders.torch_encoder import SLICE, TorchEncoder, slice_for, starts, unit
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ class ClipEncoder(TorchEncoder):
     """A TextEncoder on a dual model of transformers (one with ``get_image_features`` and ``get_text_features``)."""
 
     def __init__(self, spec: EncoderSpec, model: Any, tokenizer: Any, *, precision: Precision, device: str) -> None:
-        super().__init__(spec, precision=precision, device=device)
+        super().__init__(spec, precision=precision, device=device, slice_size=slice_for(model, device))
         self._model = model
         self._tokenizer = tokenizer
         text_config = model.config.text_config
@@ -30,7 +30,7 @@ class ClipEncoder(TorchEncoder):
         import torch
 
         with torch.inference_mode():
-            return self._joined([self._encode_slice(list(texts[at : at + SLICE])) for at in starts(len(texts))])
+            return self._joined([self._encode_slice(list(texts[at : at + SLICE])) for at in starts(len(texts), SLICE)])
 
     def _encode_slice(self, texts: list[str]) -> Embeddings:
         tokens = self._tokenizer(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from services.domain import EncoderSpec
 from services.encoders.precision import Precision
-from services.encoders.torch_encoder import TorchEncoder
+from services.encoders.torch_encoder import TorchEncoder, slice_for
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ class VisionEncoder(TorchEncoder):
     """An Encoder on a vision model. ``pooling`` says which of its outputs is the embedding: see ``choose_pooling``."""
 
     def __init__(self, spec: EncoderSpec, model: Any, pooling: Pooling, *, precision: Precision, device: str) -> None:
-        super().__init__(spec, precision=precision, device=device)
+        super().__init__(spec, precision=precision, device=device, slice_size=slice_for(model, device))
         self._model = model
         self.pooling = pooling
 

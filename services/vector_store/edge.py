@@ -26,11 +26,11 @@ from services.domain import (
 )
 from services.errors import BadRequest, BadVector, NotFound
 from services.vector_store.base import check_ids, check_points, check_vectors
+from services.vector_store.checks import check_limit
 from services.vector_store.edge_client import EngineClient
 from services.vector_store.edge_errors import not_found
 from services.vector_store.edge_files import MEGABYTE, folder_name, schema_from_plain, schema_plain
 from services.vector_store.edge_query import (
-    check_limit,
     decode_cursor,
     encode_cursor,
     filter_plain,

@@ -5,24 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query, Recommend
-from services.errors import BadRequest, BadVector, UnknownVector
-from services.vector_store.base import MAX_LIMIT, check_ids, check_vectors
+from services.errors import BadRequest, BadVector
+from services.vector_store.base import check_ids
+from services.vector_store.checks import check_names, check_query, recommended
 from services.vector_store.edge_wire import Arrays, Header
-from services.vector_store.fields import check_filter, check_order
+from services.vector_store.fields import check_filter
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
 Plain = dict[str, Any]
-_SHORTEST: Final = 1e-6
-"""Below this length the difference of examples has no direction that is more than rounding."""
 
 
 def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | None:
@@ -31,26 +30,16 @@ def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | Non
     return None if filter is None else filter.model_dump(mode="json", exclude_none=True, by_alias=True)
 
 
-def check_limit(limit: int, offset: int = 0) -> None:
-    """``BadRequest`` unless both are in their range."""
-    if not 1 <= limit <= MAX_LIMIT or not 0 <= offset <= MAX_LIMIT:
-        raise BadRequest(f"limit goes from 1 to {MAX_LIMIT} and offset from 0 to {MAX_LIMIT}; page deeper by cursor.")
-
-
 def selection(schema: CollectionSchema, with_payload: bool | tuple[str, ...], with_vectors: Sequence[str]) -> Plain:
     """What shall be returned of each point. ``UnknownVector`` if there is no such."""
-    for name in with_vectors:
-        if schema.dim(name) is None:
-            known = ", ".join(vector.name for vector in schema.vectors) or "none"
-            raise UnknownVector(f"Collection {schema.name!r} has no vector named {name!r}; it has: {known}.", using=name)
+    check_names(schema, with_vectors)
     fields = with_payload if isinstance(with_payload, bool) else list(with_payload) or False
     return {"with_payload": fields, "with_vectors": list(with_vectors)}
 
 
 def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
     """The query as JSON, and its vectors, each (dim,). Raises as ``VectorStore.query`` does."""
-    check_limit(query.limit, query.offset)
-    check_ids(query.exclude)
+    check_query(schema, query)
     ask, vectors = _question(schema, query)
     plain: Plain = {
         **selection(schema, query.with_payload, query.with_vectors),
@@ -70,52 +59,16 @@ def _question(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArr
     ask = query.ask
     plain: Plain
     if isinstance(ask, Near):
-        if ask.diversity is not None and not 0.0 <= ask.diversity <= 1.0:
-            raise BadRequest(f"diversity is a number from 0 to 1, not {ask.diversity}.")
-        plain = {"ask": "near", "using": query.using, "diversity": ask.diversity, "candidates": _candidates(ask.candidates)}
-        return plain, [_checked(schema, query.using, ask.vector)]
+        plain = {"ask": "near", "using": query.using, "diversity": ask.diversity, "candidates": ask.candidates}
+        return plain, [np.asarray(ask.vector, dtype=np.float32)]
     if isinstance(ask, Recommend):
-        plain = {"ask": "near", "using": query.using, "diversity": None}
-        return plain, [_target(schema, query.using, ask)]
+        return {"ask": "near", "using": query.using, "diversity": None}, [recommended(schema, query.using, ask)]
     if isinstance(ask, Fuse):
-        if not ask.vectors or ask.k < 1:
-            raise BadRequest("A fusion needs at least one vector, and a k of at least 1.")
-        plain = {"ask": "fuse", "using": list(ask.vectors), "candidates": _candidates(ask.candidates), "k": ask.k}
-        return plain, [_checked(schema, using, vector) for using, vector in ask.vectors.items()]
-    if query.min_similarity is not None:
-        raise BadRequest("min_similarity needs something to compare with: it does not go with an order or a random sample.")
+        plain = {"ask": "fuse", "using": list(ask.vectors), "candidates": ask.candidates, "k": ask.k}
+        return plain, [np.asarray(vector, dtype=np.float32) for vector in ask.vectors.values()]
     if isinstance(ask, OrderBy):
-        check_order(schema, ask.field)
         return {"ask": "order", "field": ask.field, "descending": ask.descending}, []
     return {"ask": "random"}, []
-
-
-def _candidates(candidates: int) -> int:
-    if not 1 <= candidates <= MAX_LIMIT:
-        raise BadRequest(f"candidates go from 1 to {MAX_LIMIT}, not {candidates}.")
-    return candidates
-
-
-def _checked(schema: CollectionSchema, using: str, vector: Embedding) -> NDArray[np.float32]:
-    checked: NDArray[np.float32] = np.asarray(vector, dtype=np.float32)
-    check_vectors(schema, using, checked[None])
-    return checked
-
-
-def _target(schema: CollectionSchema, using: str, ask: Recommend) -> NDArray[np.float32]:
-    """2 mean(positive) - mean(negative), or mean(positive) without negatives; normalised."""
-    check_vectors(schema, using, np.asarray(ask.positive))
-    if len(ask.positive) == 0:
-        raise BadRequest("A recommendation needs at least one positive example.")
-    target = np.asarray(ask.positive, dtype=np.float64).mean(axis=0)
-    if ask.negative is not None and len(ask.negative):
-        check_vectors(schema, using, np.asarray(ask.negative))
-        target = 2 * target - np.asarray(ask.negative, dtype=np.float64).mean(axis=0)
-    length = np.linalg.norm(target)
-    if length < _SHORTEST:
-        raise BadVector("The positive and negative examples cancel each other out: there is no direction left to search in.")
-    direction: NDArray[np.float32] = (target / length).astype(np.float32)
-    return direction
 
 
 def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:

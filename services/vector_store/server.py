@@ -27,13 +27,11 @@ from services.domain import (
 )
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
 from services.vector_store.base import check_ids, check_points, check_vectors
+from services.vector_store.checks import check_limit, check_names, check_query
 from services.vector_store.fields import check_facet, check_filter, check_order
 from services.vector_store.server_errors import mapped_errors
 from services.vector_store.server_listing import Listing
 from services.vector_store.server_query import (
-    check_limit,
-    check_names,
-    check_query,
     decode_cursor,
     encode_cursor,
     floats,

@@ -1,4 +1,4 @@
-"""Our queries in the words of qdrant-client: checked first, then translated. No I/O."""
+"""Our queries in the words of qdrant-client. No I/O."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from services.domain import CollectionSchema, Embedding, Fuse, Hit, IndexKind, Near, OrderBy, Query, Random, Recommend
-from services.errors import BadRequest, BadVector, UnknownVector
-from services.vector_store.base import MAX_LIMIT, check_ids, check_vectors
-from services.vector_store.fields import check_filter, check_order
+from services.domain import Embedding, Fuse, Hit, IndexKind, Near, OrderBy, Query, Random, Recommend
+from services.errors import BadRequest, BadVector
+from services.vector_store.base import check_ids
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = 2**53
@@ -25,66 +24,6 @@ OrderValue = int | float
 """What a field is ordered by; datetimes as microseconds since 1970, as the server gives them."""
 Position = tuple[OrderValue, str]
 """Where an ordered listing stopped: the last value, and the last id among the points that carry it."""
-
-
-# Checks ------------------------------------------------------------------------------------------------------------------
-
-
-def check_query(schema: CollectionSchema, query: Query) -> None:
-    """Raise unless the collection can answer the query: the same refusals that the embedded engine makes."""
-    check_limit(query.limit, query.offset)
-    check_names(schema, query.with_vectors)
-    check_filter(schema, query.filter)
-    check_ids(query.exclude)
-    ask = query.ask
-    if isinstance(ask, OrderBy | Random) and query.min_similarity is not None:
-        raise BadRequest("min_similarity needs something to compare with: it does not go with an order or a random sample.")
-    if isinstance(ask, OrderBy):
-        check_order(schema, ask.field)
-    elif isinstance(ask, Near):
-        check_vectors(schema, query.using, np.asarray(ask.vector)[None])
-        if ask.diversity is not None and not 0.0 <= ask.diversity <= 1.0:
-            raise BadRequest(f"diversity is a number from 0 to 1, not {ask.diversity}.")
-        _check_candidates(ask.candidates)
-    elif isinstance(ask, Recommend):
-        _check_examples(schema, query.using, ask)
-    elif isinstance(ask, Fuse):
-        if not ask.vectors:
-            raise BadRequest("A fusion needs at least one vector.")
-        if ask.k < 1:
-            raise BadRequest(f"The k of a rank fusion is at least 1, not {ask.k}.")
-        _check_candidates(ask.candidates)
-        for using, vector in ask.vectors.items():
-            check_vectors(schema, using, np.asarray(vector)[None])
-
-
-def check_limit(limit: int, offset: int = 0) -> None:
-    if not 1 <= limit <= MAX_LIMIT or not 0 <= offset <= MAX_LIMIT:
-        raise BadRequest(f"limit goes from 1 to {MAX_LIMIT} and offset from 0 to {MAX_LIMIT}; page deeper by cursor.")
-
-
-def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
-    for name in names:
-        if schema.dim(name) is None:
-            known = ", ".join(v.name for v in schema.vectors) or "none"
-            raise UnknownVector(f"Collection {schema.name!r} has no vector named {name!r}; it has: {known}.", using=name)
-
-
-def _check_candidates(candidates: int) -> None:
-    if not 1 <= candidates <= MAX_LIMIT:
-        raise BadRequest(f"candidates go from 1 to {MAX_LIMIT}, not {candidates}.")
-
-
-def _check_examples(schema: CollectionSchema, using: str, ask: Recommend) -> None:
-    check_vectors(schema, using, np.asarray(ask.positive))
-    if len(ask.positive) == 0:
-        raise BadRequest("A recommendation needs at least one positive example.")
-    target = np.asarray(ask.positive, dtype=np.float64).mean(axis=0)
-    if ask.negative is not None and len(ask.negative):
-        check_vectors(schema, using, np.asarray(ask.negative))
-        target = 2 * target - np.asarray(ask.negative, dtype=np.float64).mean(axis=0)
-    if np.linalg.norm(target) < 1e-6:
-        raise BadVector("The positive and negative examples cancel each other out: there is no direction left to search in.")
 
 
 # Requests ----------------------------------------------------------------------------------------------------------------

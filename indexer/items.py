@@ -1,0 +1,42 @@
+"""One image on its way through the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from indexer.payloads import FileFacts
+from indexer.records import ImageRecord, Refusal
+from services.domain import Embedding, Payload
+from services.encoders.batching import Prepared
+from services.errors import ImageRefused
+
+
+@dataclass(eq=False)
+class Item:
+    """One image on its way. ``refusal``, ``skipped`` or neither; ``facts`` once decoded; ``twin`` has the same bytes, earlier."""
+
+    record: ImageRecord
+    data: bytes = b""
+    sha256: str = ""
+    id: str = ""
+    said: Payload = field(default_factory=dict)
+    refusal: Refusal | None = None
+    skipped: bool = False
+    known: bool = False
+    twin: Item | None = None
+    needs: tuple[str, ...] = ()
+    facts: FileFacts | None = None
+    prepared: dict[str, Prepared] = field(default_factory=dict)
+    vectors: dict[str, Embedding] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def going(self) -> bool:
+        return self.refusal is None and not self.skipped
+
+    def refuse(self, error: ImageRefused) -> None:
+        self.refusal = Refusal(error.reason, error.message)
+        self.data = b""

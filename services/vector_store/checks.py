@@ -1,0 +1,84 @@
+"""What every engine refuses alike, before it is asked: a query that the collection cannot answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from services.domain import CollectionSchema, Embedding, Fuse, Near, OrderBy, Query, Random, Recommend
+from services.errors import BadRequest, BadVector, UnknownVector
+from services.vector_store.base import MAX_LIMIT, check_ids, check_vectors
+from services.vector_store.fields import check_filter, check_order
+
+_SHORTEST: Final = 1e-6
+"""Below this length the difference of examples has no direction that is more than rounding."""
+
+
+def check_query(schema: CollectionSchema, query: Query) -> None:
+    """Raise as ``VectorStore.query`` does unless the collection can answer the query."""
+    check_limit(query.limit, query.offset)
+    check_names(schema, query.with_vectors)
+    check_filter(schema, query.filter)
+    check_ids(query.exclude)
+    ask = query.ask
+    if isinstance(ask, OrderBy | Random) and query.min_similarity is not None:
+        raise BadRequest("min_similarity needs something to compare with: it does not go with an order or a random sample.")
+    if isinstance(ask, OrderBy):
+        check_order(schema, ask.field)
+    elif isinstance(ask, Near):
+        check_vectors(schema, query.using, np.asarray(ask.vector)[None])
+        if ask.diversity is not None and not 0.0 <= ask.diversity <= 1.0:
+            raise BadRequest(f"diversity is a number from 0 to 1, not {ask.diversity}.")
+        _check_candidates(ask.candidates)
+    elif isinstance(ask, Recommend):
+        recommended(schema, query.using, ask)
+    elif isinstance(ask, Fuse):
+        _check_fusion(schema, ask)
+
+
+def check_limit(limit: int, offset: int = 0) -> None:
+    """``BadRequest`` unless both are in their range."""
+    if not 1 <= limit <= MAX_LIMIT or not 0 <= offset <= MAX_LIMIT:
+        raise BadRequest(f"limit goes from 1 to {MAX_LIMIT} and offset from 0 to {MAX_LIMIT}; page deeper by cursor.")
+
+
+def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
+    """``UnknownVector`` for a named vector that the collection does not have."""
+    for name in names:
+        if schema.dim(name) is None:
+            known = ", ".join(vector.name for vector in schema.vectors) or "none"
+            raise UnknownVector(f"Collection {schema.name!r} has no vector named {name!r}; it has: {known}.", using=name)
+
+
+def recommended(schema: CollectionSchema, using: str, ask: Recommend) -> Embedding:
+    """Where a recommendation looks: 2 mean(positive) - mean(negative), or mean(positive) without negatives; of unit length.
+
+    ``BadRequest`` without a positive example, ``BadVector`` if the examples cancel each other out.
+    """
+    check_vectors(schema, using, np.asarray(ask.positive))
+    if len(ask.positive) == 0:
+        raise BadRequest("A recommendation needs at least one positive example.")
+    target = np.asarray(ask.positive, dtype=np.float64).mean(axis=0)
+    if ask.negative is not None and len(ask.negative):
+        check_vectors(schema, using, np.asarray(ask.negative))
+        target = 2 * target - np.asarray(ask.negative, dtype=np.float64).mean(axis=0)
+    length = np.linalg.norm(target)
+    if length < _SHORTEST:
+        raise BadVector("The positive and negative examples cancel each other out: there is no direction left to search in.")
+    direction: Embedding = (target / length).astype(np.float32)
+    return direction
+
+
+def _check_candidates(candidates: int) -> None:
+    if not 1 <= candidates <= MAX_LIMIT:
+        raise BadRequest(f"candidates go from 1 to {MAX_LIMIT}, not {candidates}.")
+
+
+def _check_fusion(schema: CollectionSchema, ask: Fuse) -> None:
+    if not ask.vectors or ask.k < 1:
+        raise BadRequest("A fusion needs at least one vector, and a k of at least 1.")
+    _check_candidates(ask.candidates)
+    for using, vector in ask.vectors.items():
+        check_vectors(schema, using, np.asarray(vector)[None])
