@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SLICE = 32
 """Images a forward pass; a larger batch is no faster on CPUs and holds more memory."""
 CONVOLUTIONAL_SLICE = 4
-"""The same for convolutional networks on a CPU. Their first maps take megabytes an image; past 32 MB the allocator returns them to
-the system after each layer. MobileNetV2 spent two thirds of its time on page faults: by 4 images it ran twice as fast as by 32."""
+"""The same for convolutional networks on a CPU. Their first maps take megabytes an image; past 32 MB the allocator gives them
+back after each layer. MobileNetV2 spent two thirds of its time on page faults: by 4 images it ran twice as fast as by 32."""
 
 
 class TorchEncoder(ABC):
