@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 CATEGORY = "demo"
-TEXT = "a red striped mug"
+TEXT = "a blue car"
 TAG, SCORE, LEAST = "red", "close_up", 0.3
 _HITS = 9
 
@@ -145,7 +145,7 @@ def _print_next(ctx: typer.Context, address: str) -> None:
     data = ctx.find_root().params.get("data")
     typer.secho("\nNext", bold=True)
     typer.echo(f"  vitrine {f'--data {data} ' if data else ''}search -c {CATEGORY} --text 'a blue fish' --sheet fish.png")
-    typer.echo(f"  make serve                  # then open {address}")
+    typer.echo(f"  make serve                  # then open {address}/docs")
     body = '{"text": "a blue fish", "limit": 3}'
     typer.echo(f"  curl -s {address}/v1/categories/{CATEGORY}/search -H 'Content-Type: application/json' -d '{body}'")
 
