@@ -149,10 +149,10 @@ class StageClock:
 
 
 class RefusedFile:
-    """Writes every refusal to a JSON-lines file as it comes; an ``on_outcome`` of ``index_images``."""
+    """Writes every refusal to a JSON-lines file as it comes, one file a run; an ``on_outcome`` of ``index_images``."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed by __exit__
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115  # closed by __exit__
 
     def __call__(self, outcome: ItemOutcome) -> None:
         if outcome.outcome == "refused":

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from services.domain import CollectionSchema, IndexKind
-from services.errors import BadRequest, UnknownField
+from services.errors import BadRequest, BadVector, UnknownField
+from services.vector_store.base import check_ids
 
 if TYPE_CHECKING:  # importing it costs over a second; who holds a Filter has paid already
     from qdrant_client.models import FieldCondition, Filter
@@ -37,7 +38,6 @@ def check_fields(schema: CollectionSchema, fields: Iterable[str]) -> None:
             known = ", ".join(sorted(schema.indexes)) or "none"
             raise UnknownField(
                 f"Field {field!r} of collection {schema.name!r} has no index, so it cannot be filtered, counted or ordered by. "
-                f"Index it first: add_index({schema.name!r}, {field!r}, kind) with one of {', '.join(ANY_KIND)}. "
                 f"Indexed fields: {known}.",
                 field=field,
                 indexed=sorted(schema.indexes),
@@ -84,6 +84,15 @@ def _needs(filter: Filter | None, prefix: str = "") -> Iterator[tuple[str, tuple
             yield from _condition_needs(condition, prefix)
 
 
+def _check_has_id(ids: Iterable[object]) -> None:
+    """Points are known by UUIDs; the server would also take numbers, which no point of ours has."""
+    for id in ids:
+        try:
+            check_ids([str(id)])
+        except BadVector as error:
+            raise BadRequest(f"has_id: {error.message}", field="has_id") from None
+
+
 def conditions(filter: Filter) -> Iterator[Any]:
     """The direct conditions of a filter, whatever clause they stand in."""
     for clause in (filter.must, filter.should, filter.must_not):
@@ -113,7 +122,9 @@ def _condition_needs(condition: Any, prefix: str) -> Iterator[tuple[str, tuple[I
         yield prefix + condition.is_empty.key, ANY_KIND
     elif isinstance(condition, models.IsNullCondition):
         yield prefix + condition.is_null.key, ANY_KIND
-    elif not isinstance(condition, models.HasIdCondition | models.HasVectorCondition):
+    elif isinstance(condition, models.HasIdCondition):
+        _check_has_id(condition.has_id)
+    elif not isinstance(condition, models.HasVectorCondition):
         raise BadRequest(f"A filter cannot hold a {type(condition).__name__} here. Use field, id, vector and nested conditions.")
 
 

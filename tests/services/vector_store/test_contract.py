@@ -831,6 +831,18 @@ BAD_QUERIES: dict[str, tuple[Query, type[Exception]]] = {
 }
 
 
+@pytest.mark.parametrize("ids", [[-3, 29], ["abc"], ["A" * 36]])
+def test_a_filter_on_ids_that_no_point_can_have_is_refused(filled: Pair, ids: list[int | str]) -> None:
+    filter = models.Filter(must=[models.HasIdCondition(has_id=ids)])
+    for call in (
+        lambda: filled.store.count(filled.name, filter),
+        lambda: filled.store.query(filled.name, Query(Random(), filter=filter)),
+        lambda: filled.store.scroll(filled.name, filter=filter),
+    ):
+        with pytest.raises(BadRequest):
+            call()
+
+
 @pytest.mark.parametrize(("query", "error"), BAD_QUERIES.values(), ids=BAD_QUERIES)
 def test_bad_queries_are_refused_alike(filled: Pair, query: Query, error: type[Exception]) -> None:
     codes = []

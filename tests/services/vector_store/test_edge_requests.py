@@ -39,7 +39,7 @@ def test_fields_of_a_filter_are_found_wherever_they_stand() -> None:
 
     filter = models.Filter(
         must=field("a"),
-        should=[models.Filter(must_not=[field("b.c")]), models.HasIdCondition(has_id=[1])],
+        should=[models.Filter(must_not=[field("b.c")]), models.HasIdCondition(has_id=["00000000-0000-4000-8000-000000000001"])],
         must_not=[models.NestedCondition(nested=models.Nested(key="objects", filter=models.Filter(must=[field("kind")])))],
         min_should=models.MinShould(conditions=[models.IsNullCondition(is_null=models.PayloadField(key="d"))], min_count=1),
     )
