@@ -17,6 +17,7 @@ from tests.indexer.pictures import CATEGORY, picture, write
 IMAGES = 120
 KILLS = 4
 CHILD = """
+import signal
 import sys
 from pathlib import Path
 from services.encoders.fake import ColourEncoder
@@ -30,6 +31,7 @@ def tell(outcome):
     print(outcome.outcome, outcome.id, flush=True)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with Ctrl-C ignored
     with open_runtime(Settings(data=Path(sys.argv[1]), min_free_mb=0, _env_file=None)) as runtime:
         spec = runtime.encoders.register(ColourEncoder()).spec
         try:
