@@ -95,7 +95,7 @@ def _ensure_category(runtime: Runtime, encoder: str) -> str:
 def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
     from indexer.sources import open_source
 
-    report = run_index(runtime, CATEGORY, open_source(drawn.manifest), batch_size=64)
+    report = run_index(runtime, CATEGORY, open_source(drawn.manifest))
     if report.added or report.updated:
         note(f"Indexed {report.added + report.updated} pictures in {report.seconds:.1f} s: {report.rate:.0f} a second.")
     else:

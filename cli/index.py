@@ -29,7 +29,7 @@ CreateOption = Annotated[bool, typer.Option("--create", help="Create the categor
 EncoderOption = Annotated[
     list[str] | None, typer.Option("--encoder", "-e", metavar="REF", help="With --create: its encoder; again: more.")
 ]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, max=1024, help="Images encoded and written together.")]
+BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", min=1, max=1024, help="Images a write. [default: 128]")]
 RefusedOption = Annotated[
     Path | None, typer.Option("--refused", metavar="FILE", help="Write what was refused and why, a JSON object a line.")
 ]
@@ -71,7 +71,7 @@ def add(
         Literal["name", "stem", "key", "hash"], typer.Option("--join-on", help="How its rows are matched with the files.")
     ] = "name",
     refused: RefusedOption = None,
-    batch_size: BatchSizeOption = 32,
+    batch_size: BatchSizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3: some were refused."""
@@ -109,7 +109,7 @@ def import_(
     create: CreateOption = False,
     encoder: EncoderOption = None,
     refused: RefusedOption = None,
-    batch_size: BatchSizeOption = 32,
+    batch_size: BatchSizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take over a collection of an older system. Its vectors are kept as they are: they can be searched by id and vector.
@@ -145,11 +145,17 @@ def import_(
 
 
 def run_index(
-    runtime: Runtime, category: str, source: Source, *, batch_size: int, tags: Sequence[str] = (), refused: Path | None = None
+    runtime: Runtime,
+    category: str,
+    source: Source,
+    *,
+    batch_size: int | None = None,
+    tags: Sequence[str] = (),
+    refused: Path | None = None,
 ) -> IndexReport:
     """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
     from cli.tagging import TaggedSource
-    from indexer.pipeline import index_images
+    from indexer.pipeline import BATCH_SIZE, index_images
     from indexer.progress import make_progress
     from indexer.report import RefusedFile
 
@@ -162,7 +168,7 @@ def run_index(
             TaggedSource(source, tags) if tags else source,
             runtime,
             category,
-            batch_size=batch_size,
+            batch_size=batch_size or BATCH_SIZE,
             progress=make_progress(),
             on_outcome=on_outcome,
         )

@@ -188,7 +188,6 @@ def test_the_real_mobilenet_gives_its_frozen_numbers():
     assert row @ expected > 0.999999
 
 
-@pytest.mark.skipif(not (DEMO / "config.json").is_file(), reason="the demo model is not in this checkout")
 def test_the_demo_model_finds_a_picture_by_its_words():
     encoder = load_encoder(parse_reference("demo"), precision="float32", device="cpu", offline=True)
     assert isinstance(encoder, TextEncoder)
