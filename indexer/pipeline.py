@@ -328,4 +328,4 @@ class _Run:
 
 def _encoders(runtime: Runtime, category: Category) -> dict[str, BatchedEncoder]:
     """The encoders that can be loaded, checked against the manifest, by named vector."""
-    return {spec.name: runtime.encoders.for_category(spec) for spec in category.encoders if spec.revision != ADOPTED}
+    return {spec.name: runtime.encoders.for_category(spec) for spec in category.active_encoders if spec.revision != ADOPTED}

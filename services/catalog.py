@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,10 @@ from services.payload import MAX_METADATA_INDEXES, STANDARD_INDEXES
 from services.vector_store.base import VectorStore
 
 MANIFESTS = "_categories/"
+TAGGERS = "_taggers/"
+"""``_taggers/<category>/``: what services/tagging.py keeps."""
+ENCODERS = "_encoders/"
+"""``_encoders/<category>/<name>/``: encoders that were trained for a category and promoted (services/encoders/stored.py)."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _FRESH_SECONDS = 1.0
 """A manifest is read again after this long: another process may have changed it. A query should not pay for that each time."""
@@ -44,16 +48,27 @@ class Category:
     images: int = 0
     """As counted at the end of the last indexing run; ``VectorStore.count`` knows the present."""
     deleting: bool = False
+    promoted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Named vectors by the name they are asked by: the one in service first, then those it replaced, latest first."""
+    default: str | None = None
+    """What queries without ``using`` compare: a named vector or a name of ``promoted``; None: the first encoder."""
 
     def encoder(self, using: str | None = None) -> EncoderSpec:
-        """The encoder behind the named vector ``using`` (None: the first); ``UnknownVector`` naming those there are."""
+        """The encoder behind ``using``, a named vector or a promoted name (None: the default); ``UnknownVector``."""
         if using is None:
-            return self.encoders[0]
+            using = self.default or self.encoders[0].name
+        wanted = self.promoted[using][0] if using in self.promoted else using
         for spec in self.encoders:
-            if spec.name == using:
+            if spec.name == wanted:
                 return spec
-        known = ", ".join(spec.name for spec in self.encoders)
+        known = ", ".join([*self.promoted, *(spec.name for spec in self.encoders)])
         raise UnknownVector(f"Category {self.name!r} has no vector named {using!r}; it has: {known}.", using=using)
+
+    @property
+    def active_encoders(self) -> tuple[EncoderSpec, ...]:
+        """The encoders that new images are embedded by: all but those that a promotion replaced."""
+        retired = {name for versions in self.promoted.values() for name in versions[1:]}
+        return tuple(spec for spec in self.encoders if spec.name not in retired)
 
     @property
     def schema(self) -> CollectionSchema:
@@ -130,6 +145,21 @@ class Catalog:
             self._vectors.add_vector(name, VectorSpec(spec.name, spec.dim))
             return self._write(replace(category, encoders=(*category.encoders, spec)))
 
+    def promote(self, name: str, alias: str, using: str, *, default: bool = True) -> Category:
+        """Answer queries for ``alias`` from the named vector ``using`` from now on, in one write; the former is kept behind it.
+
+        ``default``: queries without ``using`` go to ``alias`` too. ``UnknownVector`` if the category lacks ``using``,
+        ``BadRequest`` if ``alias`` is a named vector itself.
+        """
+        with self._lock:
+            category = self._current(name)
+            category.encoder(using)
+            if any(spec.name == alias for spec in category.encoders):
+                raise BadRequest(f"{alias!r} is a named vector of category {name!r}: promote under another name.", name=alias)
+            former = [old for old in category.promoted.get(alias, ()) if old != using]
+            promoted = {**category.promoted, alias: (using, *former)}
+            return self._write(replace(category, promoted=promoted, default=alias if default else category.default))
+
     def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind]) -> Category:
         """Index these fields where they are not indexed yet. A field keeps its first kind; columns past the cap get none."""
         category = self.get(name)
@@ -164,8 +194,9 @@ class Catalog:
     def _delete(self, name: str) -> None:
         if name in self._vectors.collections():
             self._vectors.drop(name)
-        for stat in list_keys(self._objects, f"{name}/"):
-            self._objects.delete(stat)
+        for prefix in (f"{name}/", f"{TAGGERS}{name}/", f"{ENCODERS}{name}/"):
+            for key in list_keys(self._objects, prefix):
+                self._objects.delete(key)
         self._objects.delete(_key(name))
         self._cache.pop(name, None)
 
@@ -223,7 +254,8 @@ def _from_json(data: bytes) -> Category:
     if tree.pop("format") != 1:
         raise BadRequest(f"The manifest of {tree.get('name')!r} was written by a newer Vitrine: update this one.")
     encoders = tuple(spec_from_json(spec) for spec in tree.pop("encoders"))
-    return Category(encoders=encoders, **tree)
+    promoted = {alias: tuple(names) for alias, names in tree.pop("promoted", {}).items()}
+    return Category(encoders=encoders, promoted=promoted, **tree)
 
 
 def _key(name: str) -> str:

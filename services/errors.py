@@ -64,6 +64,24 @@ class EncoderMismatch(VitrineError):
     code = "encoder_mismatch"
 
 
+class TaggerMismatch(VitrineError):
+    """A tagger was trained on another vector, or another revision of its encoder, than the category has."""
+
+    code = "tagger_mismatch"
+
+
+class TooFewExamples(VitrineError):
+    """There are too few labelled images to train or to judge with."""
+
+    code = "too_few_examples"
+
+
+class WorseEncoder(VitrineError):
+    """An encoder to be promoted finds less than the one in service."""
+
+    code = "worse_encoder"
+
+
 class ModelUnavailable(VitrineError):
     """The weights are neither in a folder, nor in the cache, nor on a reachable hub."""
 

@@ -14,6 +14,7 @@ from services.images import DecodeBudget, ImageLimits
 from services.object_store.base import ObjectStore
 from services.search import Searcher
 from services.settings import Settings
+from services.tagging import TaggerStore
 from services.vector_store.base import VectorStore
 
 MB = 1 << 20
@@ -28,6 +29,7 @@ class Runtime:
     objects: ObjectStore
     catalog: Catalog
     encoders: EncoderPool
+    taggers: TaggerStore
     limits: ImageLimits
     budget: DecodeBudget
     searcher: Searcher
@@ -53,9 +55,10 @@ def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, enc
     """Wire given stores and encoders; tests bring their own."""
     limits = ImageLimits.of(settings)
     budget = DecodeBudget(settings.decode_budget_mb * MB)
-    catalog = Catalog(objects, vectors)
-    searcher = Searcher(catalog, vectors, encoders, limits, budget)
-    return Runtime(settings, vectors, objects, catalog, encoders, limits, budget, searcher, Editor(catalog, vectors, objects))
+    catalog, taggers = Catalog(objects, vectors), TaggerStore(objects)
+    searcher = Searcher(catalog, vectors, encoders, taggers, limits, budget)
+    editor = Editor(catalog, vectors, objects)
+    return Runtime(settings, vectors, objects, catalog, encoders, taggers, limits, budget, searcher, editor)
 
 
 def open_vectors(settings: Settings, command: str) -> VectorStore:

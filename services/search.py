@@ -17,6 +17,7 @@ from services.encoders.base import TextEncoder
 from services.encoders.pool import EncoderPool
 from services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
 from services.images import DecodeBudget, ImageLimits, open_image
+from services.tagging import TaggerStore
 from services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 
 MAX_BINS = 200
@@ -67,11 +68,18 @@ class Searcher:
     """
 
     def __init__(
-        self, catalog: Catalog, vectors: VectorStore, encoders: EncoderPool, limits: ImageLimits, budget: DecodeBudget
+        self,
+        catalog: Catalog,
+        vectors: VectorStore,
+        encoders: EncoderPool,
+        taggers: TaggerStore,
+        limits: ImageLimits,
+        budget: DecodeBudget,
     ) -> None:
         self._catalog = catalog
         self._vectors = vectors
         self._encoders = encoders
+        self._taggers = taggers
         self._limits = limits
         self._budget = budget
 
@@ -85,7 +93,8 @@ class Searcher:
     def by_text(self, category: str, text: str, options: SearchOptions) -> SearchResult:
         """Most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
         cat = self._catalog.get(category)
-        spec = cat.encoder(options.using)
+        spec = _text_encoder(cat) if options.using is None else cat.encoder(options.using)
+        options = replace(options, using=spec.name)
         if not text.strip():
             raise BadRequest("The text is empty: describe what to look for.")
         started = time.perf_counter()
@@ -354,6 +363,12 @@ def _checked(id: str) -> str:
 
 def _no_image(category: str, id: str) -> NotFound:
     return NotFound(f"There is no image {id} in category {category!r}.", category=category, id=id)
+
+
+def _text_encoder(cat: Category) -> EncoderSpec:
+    """The default, or else the first that reads text: an encoder of images alone, once promoted, must not end text search."""
+    default = cat.encoder()
+    return next((spec for spec in (default, *cat.encoders) if "text" in spec.modalities), default)
 
 
 def _ms(started: float) -> float:

@@ -1,0 +1,238 @@
+"""Taggers: per tag one linear head on a stored embedding, and where the heads of a category are kept.
+
+A head says ``score = sigmoid(slope * (weight . embedding + bias) + offset)`` in 0..1; slope and offset are its calibration
+(Platt, 1999). What a category's taggers are now is one small object, written last: a half-written training run is never seen.
+
+    _taggers/<category>/current.json                 which version of each tag is in service
+    _taggers/<category>/<version>.{safetensors,json}  the heads of one training run
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from services.catalog import TAGGERS
+from services.domain import Embedding, Embeddings
+from services.errors import BadRequest, NotFound, TaggerMismatch
+from services.object_store.base import ObjectStore
+from services.payload import clean_name, field_path
+
+QUALITY = "quality"
+"""The head that is called so fills the field ``quality`` instead of a score."""
+DIGITS = 5
+"""Decimal places of a stored score."""
+_FRESH_SECONDS = 1.0
+_BIAS, _WEIGHT = "bias", "weight"
+
+Scores = NDArray[np.float32]
+"""(n, heads) in 0..1; row i belongs to embedding i, column j to head j."""
+
+
+@dataclass(frozen=True, eq=False)
+class TagHead:
+    """A trained tagger: linear on the named vector ``using``, whose encoder has ``encoder_revision``.
+
+    ``kind`` says how it was trained, such as logistic-regression. ``threshold`` in 0..1: from this score on the tag is proposed.
+    ``trained_at`` is RFC 3339 in UTC. ``fingerprint`` is a digest of the examples. ``metrics`` and ``examples`` are for people.
+    """
+
+    tag: str
+    kind: str
+    using: str
+    encoder_revision: str
+    weight: Embedding
+    bias: float
+    slope: float = 1.0
+    offset: float = 0.0
+    threshold: float = 0.5
+    trained_at: str = ""
+    fingerprint: str = ""
+    examples: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def signature(self) -> str:
+        """What ``scored_by`` says of a score of this head."""
+        return f"{self.kind}@{self.trained_at}"
+
+    @property
+    def payload_field(self) -> str:
+        """The payload field that the head fills."""
+        return QUALITY if self.tag == QUALITY else field_path("scores", self.tag)
+
+    def scores(self, embeddings: Embeddings) -> NDArray[np.float32]:
+        """(n,) in 0..1 for embeddings (n, dim)."""
+        return HeadSet([self]).scores(embeddings)[:, 0]
+
+
+class HeadSet:
+    """Heads on one named vector, scored by one matrix product. ``TaggerMismatch`` if they are on several."""
+
+    def __init__(self, heads: Sequence[TagHead]) -> None:
+        if len({(head.using, head.encoder_revision) for head in heads}) != 1:
+            raise TaggerMismatch("The taggers are on different vectors: score those of one vector at a time.")
+        self.heads = tuple(heads)
+        self.using = heads[0].using
+        self.tags = tuple(head.tag for head in heads)
+        # the calibration is linear on the margin: it goes into weight and bias
+        self._weight = np.stack([head.slope * head.weight for head in heads]).T.astype(np.float32)
+        self._bias = np.array([head.slope * head.bias + head.offset for head in heads], np.float32)
+
+    def scores(self, embeddings: Embeddings) -> Scores:
+        """(n, heads) for embeddings (n, dim)."""
+        margins = embeddings @ self._weight + self._bias
+        scores: Scores = 0.5 * (1.0 + np.tanh(0.5 * margins))  # the logistic function, without overflow
+        return scores
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What ``current.json`` says of one tag. ``settled``: no image carries a score of this tag by anyone else."""
+
+    version: str
+    settled: bool
+
+
+class TaggerStore:
+    """The taggers of all categories. Thread-safe; processes that share the object store see each other's changes."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+        self._lock = threading.RLock()
+        self._fresh: dict[str, tuple[float, dict[str, _Entry]]] = {}
+        self._versions: dict[tuple[str, str], tuple[TagHead, ...]] = {}
+
+    def in_service(self, category: str) -> tuple[TagHead, ...]:
+        """The heads in service, by tag."""
+        current = self._current(category)
+        return tuple(self._head(category, tag, current[tag].version) for tag in sorted(current))
+
+    def get(self, category: str, tag: str) -> TagHead:
+        """``NotFound`` if the category has no tagger of that tag."""
+        entry = self._current(category).get(tag)
+        if entry is None:
+            known = ", ".join(sorted(self._current(category))) or "none"
+            raise NotFound(f"Category {category!r} has no tagger {tag!r}; it has: {known}.", category=category, tag=tag)
+        return self._head(category, tag, entry.version)
+
+    def unsettled(self, category: str) -> dict[str, str]:
+        """Signature by tag, of the tags whose stored scores may still be another tagger's: queries leave those out."""
+        current = self._current(category)
+        return {tag: self._head(category, tag, entry.version).signature for tag, entry in current.items() if not entry.settled}
+
+    def history(self, category: str, tag: str) -> list[TagHead]:
+        """All versions of a tag's head that were ever saved, latest first."""
+        prefix = f"{TAGGERS}{category}/"
+        names = [stat.key[len(prefix) :].removesuffix(".json") for stat in self._objects.list(prefix)]
+        versions = [name for name in sorted(names, reverse=True) if "." not in name and name != "current"]
+        found = (head for version in versions for head in self._version(category, version))
+        return [head for head in found if head.tag == tag]
+
+    def save(self, category: str, heads: Iterable[TagHead], *, scored: Iterable[str] = ()) -> list[TagHead]:
+        """Put heads into service; the tags among ``scored`` may have scores by others in the payload.
+
+        The heads as saved: ``trained_at`` is now, and later than that of every head before. ``BadRequest`` for a tag that cannot
+        be a field's name.
+        """
+        with self._lock:
+            known = self._read(category)
+            now = self._now(category, known)
+            saved = [replace(head, tag=clean_name(head.tag), trained_at=now) for head in heads]
+            if not saved:
+                return []
+            if len({head.tag for head in saved}) < len(saved):
+                raise BadRequest("A tag is there twice: one tagger each.")
+            version = self._write_version(category, saved)
+            stale = set(scored)
+            entries = {head.tag: _Entry(version, head.tag not in known and head.tag not in stale) for head in saved}
+            self._write(category, known | entries)
+            return saved
+
+    def settle(self, category: str, heads: Iterable[TagHead]) -> None:
+        """Note that no image has a score of these tags by others than these heads. Heads replaced meanwhile are passed over."""
+        with self._lock:
+            current = self._read(category)
+            for head in heads:
+                entry = current.get(head.tag)
+                if entry and self._head(category, head.tag, entry.version).signature == head.signature:
+                    current[head.tag] = replace(entry, settled=True)
+            self._write(category, current)
+
+    def delete(self, category: str, tag: str) -> None:
+        """Take a tagger out of service. ``NotFound``. Its scores are the caller's to purge, before."""
+        with self._lock:
+            self.get(category, tag)
+            self._write(category, {name: entry for name, entry in self._read(category).items() if name != tag})
+
+    def _current(self, category: str) -> dict[str, _Entry]:
+        fresh = self._fresh.get(category)
+        if fresh is not None and time.monotonic() - fresh[0] < _FRESH_SECONDS:
+            return fresh[1]
+        return self._read(category)
+
+    def _read(self, category: str) -> dict[str, _Entry]:
+        try:
+            tree = orjson.loads(self._objects.get(_key(category, "current.json")))
+        except NotFound:
+            tree = {"taggers": {}}
+        current = {tag: _Entry(**entry) for tag, entry in tree["taggers"].items()}
+        self._fresh[category] = (time.monotonic(), current)
+        return dict(current)
+
+    def _write(self, category: str, current: Mapping[str, _Entry]) -> None:
+        tree = {"format": 1, "taggers": {tag: asdict(current[tag]) for tag in sorted(current)}}
+        self._objects.put(_key(category, "current.json"), orjson.dumps(tree), media_type="application/json")
+        self._fresh.pop(category, None)
+
+    def _head(self, category: str, tag: str, version: str) -> TagHead:
+        return next(head for head in self._version(category, version) if head.tag == tag)
+
+    def _version(self, category: str, version: str) -> tuple[TagHead, ...]:
+        """The heads of one training run; they never change, so they are read once."""
+        key = (category, version)
+        if key not in self._versions:
+            from safetensors.numpy import load
+
+            trees = orjson.loads(self._objects.get(_key(category, f"{version}.json")))["heads"]
+            arrays = load(self._objects.get(_key(category, f"{version}.safetensors")))
+            rows = zip(trees, arrays[_WEIGHT], arrays[_BIAS].tolist(), strict=True)
+            self._versions[key] = tuple(TagHead(weight=weight, bias=bias, **tree) for tree, weight, bias in rows)
+        return self._versions[key]
+
+    def _write_version(self, category: str, heads: Sequence[TagHead]) -> str:
+        from safetensors.numpy import save
+
+        weight = np.stack([head.weight for head in heads]).astype(np.float32)
+        data = save({_WEIGHT: weight, _BIAS: np.array([head.bias for head in heads], np.float64)})
+        moment = "".join(character for character in heads[0].trained_at if character.isdigit())[:17]
+        version = f"{moment}-{hashlib.sha256(data).hexdigest()[:8]}"
+        trees = [_to_json(head) for head in heads]
+        self._objects.put(_key(category, f"{version}.safetensors"), data)
+        tree = {"format": 1, "heads": trees}
+        self._objects.put(_key(category, f"{version}.json"), orjson.dumps(tree), media_type="application/json")
+        return version
+
+    def _now(self, category: str, known: Mapping[str, _Entry]) -> str:
+        latest = max((self._head(category, tag, entry.version).trained_at for tag, entry in known.items()), default="")
+        while (now := datetime.now(UTC).isoformat(timespec="milliseconds")) <= latest:
+            time.sleep(0.001)  # the clock may have been set back, but two heads must never share a signature
+        return now
+
+
+def _to_json(head: TagHead) -> dict[str, Any]:
+    tree = {name: value for name, value in vars(head).items() if name not in (_WEIGHT, _BIAS)}
+    return tree | {"examples": dict(head.examples), "metrics": dict(head.metrics)}
+
+
+def _key(category: str, name: str) -> str:
+    return f"{TAGGERS}{category}/{name}"
