@@ -13,12 +13,27 @@ if TYPE_CHECKING:
     import torch
 
 
-class ClipEncoder(TorchEncoder):
+class DualImageEncoder(TorchEncoder):
+    """An Encoder on the images' side of a dual model of transformers, projected into the shared space."""
+
+    def __init__(self, spec: EncoderSpec, model: Any, *, precision: Precision, device: str) -> None:
+        super().__init__(spec, precision=precision, device=device, slice_size=slice_for(model, device))
+        self._model = model
+
+    @property
+    def model(self) -> Any:
+        """The model of transformers."""
+        return self._model
+
+    def features(self, batch: torch.Tensor) -> torch.Tensor:
+        return _pooled(self._model.get_image_features(pixel_values=batch))
+
+
+class ClipEncoder(DualImageEncoder):
     """A TextEncoder on a dual model of transformers (one with ``get_image_features`` and ``get_text_features``)."""
 
     def __init__(self, spec: EncoderSpec, model: Any, tokenizer: Any, *, precision: Precision, device: str) -> None:
-        super().__init__(spec, precision=precision, device=device, slice_size=slice_for(model, device))
-        self._model = model
+        super().__init__(spec, model, precision=precision, device=device)
         self._tokenizer = tokenizer
         text_config = model.config.text_config
         self._max_tokens = min(int(tokenizer.model_max_length), int(text_config.max_position_embeddings))
@@ -43,9 +58,6 @@ class ClipEncoder(TorchEncoder):
         names = ("input_ids",) if self._pads_fully else ("input_ids", "attention_mask")
         inputs = {name: tokens[name].to(self.device) for name in names if name in tokens}
         return unit(_pooled(self._model.get_text_features(**inputs)))
-
-    def _features(self, batch: torch.Tensor) -> torch.Tensor:
-        return _pooled(self._model.get_image_features(pixel_values=batch))
 
 
 def _pooled(output: Any) -> torch.Tensor:

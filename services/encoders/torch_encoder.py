@@ -57,15 +57,15 @@ class TorchEncoder(ABC):
                 batch = normalise(
                     pixels[at : at + self._slice], self._spec.preprocessing, device=self.device, dtype=torch_dtype(self.precision)
                 )
-                parts.append(unit(self._features(batch)))
+                parts.append(unit(self.features(batch)))
         return self._joined(parts)
 
     def _joined(self, parts: Sequence[Embeddings]) -> Embeddings:
         return np.concatenate(parts) if parts else np.empty((0, self._spec.dim), np.float32)
 
     @abstractmethod
-    def _features(self, batch: torch.Tensor) -> torch.Tensor:
-        """(n, dim) of any norm, from a normalised batch (n, 3, height, width)."""
+    def features(self, batch: torch.Tensor) -> torch.Tensor:
+        """(n, dim) of any norm, from a normalised batch (n, 3, height, width); differentiable in float32."""
 
 
 def starts(count: int, size: int) -> range:
@@ -74,11 +74,15 @@ def starts(count: int, size: int) -> range:
 
 
 def slice_for(model: Any, device: str) -> int:
-    """Images a forward pass. A transformer has one convolution, which cuts the patches; a convolutional network has many."""
+    """Images a forward pass."""
+    return CONVOLUTIONAL_SLICE if is_convolutional(model) and device == "cpu" else SLICE
+
+
+def is_convolutional(model: Any) -> bool:
+    """Whether the network convolves all the way. A transformer has one convolution, which cuts the patches."""
     import torch
 
-    convolutions = sum(isinstance(part, torch.nn.Conv2d) for part in model.modules())
-    return CONVOLUTIONAL_SLICE if convolutions > 2 and device == "cpu" else SLICE
+    return sum(isinstance(part, torch.nn.Conv2d) for part in model.modules()) > 2
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:

@@ -22,7 +22,12 @@ class VisionEncoder(TorchEncoder):
         self._model = model
         self.pooling = pooling
 
-    def _features(self, batch: torch.Tensor) -> torch.Tensor:
+    @property
+    def model(self) -> Any:
+        """The model of transformers."""
+        return self._model
+
+    def features(self, batch: torch.Tensor) -> torch.Tensor:
         return pooled(self._model(pixel_values=batch), self.pooling)
 
 
