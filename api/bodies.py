@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from api.errors import UnsupportedMediaType, invalid_model
 from api.limits import MAX_FILES, MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, MAX_JSON_BYTES, MAX_JSON_DEPTH
+from api.tagger_schemas import PictureBody
 from services.errors import BadRequest, TooLarge
 
 MULTIPART = "multipart/form-data"
@@ -108,6 +111,24 @@ async def read_form(request: Request) -> SentForm:
     finally:
         await form.close()
     return SentForm(files, fields)
+
+
+async def read_picture(request: Request) -> bytes:
+    """The bytes of one picture: ``file`` in a form, or ``image`` in base64 as JSON. ``BadRequest`` for anything beside it."""
+    if media_type(request) != MULTIPART:
+        return decoded_image(validated(PictureBody, await read_json(request)).image)
+    form = await read_form(request)
+    if len(form.files) != 1 or form.files[0].field != "file" or form.fields:
+        raise BadRequest("Send one picture in the form field 'file', and nothing else.")
+    return form.files[0].data
+
+
+def decoded_image(text: str) -> bytes:
+    """``BadRequest`` for what is no base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("'image' is not base64: encode the bytes of an image file, without a data: prefix.") from None
 
 
 def media_type(request: Request) -> str:

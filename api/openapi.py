@@ -10,9 +10,19 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.schemas import CategoryChanges, CategoryNew, Problem, SearchBody
+from api.tagger_schemas import LabelsBody, PictureBody, TrainBody
 from services.editor import ImageChanges
 
-_TAKEN: tuple[type[BaseModel], ...] = (CategoryNew, CategoryChanges, SearchBody, ImageChanges, Problem)
+_TAKEN: tuple[type[BaseModel], ...] = (
+    CategoryNew,
+    CategoryChanges,
+    SearchBody,
+    ImageChanges,
+    PictureBody,
+    LabelsBody,
+    TrainBody,
+    Problem,
+)
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {
     "description": "An error; `code` says which.",
@@ -23,9 +33,10 @@ FILTERS = {
     "in": "query",
     "style": "form",
     "explode": True,
-    "description": "Conditions as `key=value`: `tag` (all of them), `tag.any`, `tag.none`, `class`, `filename`, `media_type`, "
-    "`duplicate_group`, `id`, `score.<tag>.gte`, `quality.lte`, `width.gte`, `created_at.gte`, `cluster.<run>`, "
-    "`metadata.<column>`, `metadata.<column>.gte`. Bounds are gte, lte, gt and lt. Repeated keys collect.",
+    "description": "Conditions as `key=value`: `tag` (all of them), `tag.any`, `tag.none`, `machine_tag`, `rejected_tag`, "
+    "`class`, `filename`, `media_type`, `duplicate_group`, `id`, `score.<tag>.gte`, `quality.lte`, `width.gte`, "
+    "`created_at.gte`, `cluster.<run>`, `metadata.<column>`, `metadata.<column>.gte`. "
+    "Bounds are gte, lte, gt and lt. Repeated keys collect.",
     "schema": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
     "example": {"tag": ["shoes"], "quality.gte": ["0.5"]},
 }

@@ -9,7 +9,9 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from api.errors import dump_json
+from services.catalog import ENCODERS
 from services.domain import EncoderSpec, Hit
+from services.encoders.reference import STORED
 
 _INTERNAL = frozenset({"object_key"})
 """Payload fields that say where the server keeps things."""
@@ -50,10 +52,13 @@ def encoder_json(spec: EncoderSpec, *, modalities: bool = True) -> dict[str, Any
 
 
 def shown_model(model: str) -> str:
-    """A hub name as it is; of a folder only the last part, since the rest is the server's business.
+    """A hub name as it is; of a folder only the last part, since the rest is the server's business; of an encoder that was
+    trained for a category that category, its name and version.
 
-    >>> shown_model("openai/clip-vit-base-patch32"), shown_model("/srv/models/mine/")
-    ('openai/clip-vit-base-patch32', 'mine')
+    >>> shown_model("openai/clip-vit-base-patch32"), shown_model("/srv/models/mine/"), shown_model("store:_encoders/shop/look/1")
+    ('openai/clip-vit-base-patch32', 'mine', 'shop/look/1')
     """
+    if model.startswith(STORED):
+        return model.removeprefix(STORED).removeprefix(ENCODERS)
     is_folder = model.count("/") > 1 or model.startswith(("/", ".", "~")) or "\\" in model
     return model.replace("\\", "/").rstrip("/").rpartition("/")[2] if is_folder else model

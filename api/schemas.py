@@ -30,6 +30,8 @@ _CATEGORY = {
     "description": "Dogs and cats",
     "images": 3680,
     "encoders": [{**_ENCODER, "modalities": ["image", "text"]}],
+    "promoted": {},
+    "default": "clip",
     "indexes": {"tags": "keyword", "class": "keyword", "scores.outdoors": "float"},
     "created_at": "2026-11-20T09:30:00.000+00:00",
     "updated_at": "2026-11-20T09:41:12.400+00:00",
@@ -116,8 +118,8 @@ class SearchBody(_Taken):
     )
     using: str | list[str] | None = Field(
         None,
-        description="The encoder whose vectors are compared; default: the category's first. A list of two or more, with `id`: "
-        "the answers by each are fused by reciprocal rank, and `similarity` is the fused score.",
+        description="The encoder whose vectors are compared, or the name of a promoted one; default: the category's. A list of "
+        "two or more, with `id`: the answers by each are fused by reciprocal rank, and `similarity` is the fused score.",
     )
     limit: int = Field(10, ge=1, le=MAX_LIMIT, description="Hits at most; `offset + limit` stays within 10,000.")
     offset: int = Field(0, ge=0, le=MAX_LIMIT)
@@ -182,7 +184,11 @@ class EncoderOut(BaseModel):
 
 
 class CategoryOut(BaseModel):
-    """One image collection. ``indexes`` are the fields that can be filtered by, with their kinds."""
+    """One image collection. ``indexes`` are the fields that can be filtered by, with their kinds.
+
+    ``promoted`` are names that a trained encoder is asked by: the named vector in service first, then those it replaced.
+    ``default`` is what queries without ``using`` compare by: a name of ``promoted`` or of ``encoders``.
+    """
 
     model_config = _example(_CATEGORY)
 
@@ -190,6 +196,8 @@ class CategoryOut(BaseModel):
     description: str
     images: int
     encoders: list[EncoderOut]
+    promoted: dict[str, list[str]]
+    default: str
     indexes: dict[str, str]
     created_at: str
     updated_at: str
@@ -318,10 +326,15 @@ class HistogramOut(BaseModel):
 
 
 class CategoryEncoder(EncoderOut):
-    """An encoder of a category; ``loaded`` says whether it is in memory now."""
+    """An encoder of a category; ``loaded`` says whether it is in memory now.
+
+    ``promoted_as`` is the name that a promotion gave it; ``in_service`` is false once another was promoted under that name.
+    """
 
     category: str
     loaded: bool
+    promoted_as: str | None
+    in_service: bool
 
 
 class EncodersOut(BaseModel):
@@ -332,7 +345,16 @@ class EncodersOut(BaseModel):
             "default": "clip",
             "presets": {"clip": "openai/clip-vit-base-patch32", "vit": "google/vit-base-patch16-224-in21k"},
             "loaded": [{**_ENCODER, "modalities": ["image", "text"]}],
-            "categories": [{**_ENCODER, "modalities": ["image", "text"], "category": "pets", "loaded": True}],
+            "categories": [
+                {
+                    **_ENCODER,
+                    "modalities": ["image", "text"],
+                    "category": "pets",
+                    "loaded": True,
+                    "promoted_as": None,
+                    "in_service": True,
+                }
+            ],
             "precision": "auto",
             "device": "auto",
         }

@@ -69,8 +69,9 @@ def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) ->
         return
     encoders = {f"encoder {spec['name']}": _encoder_line(spec) for spec in tree["encoders"]}
     fields = {"fields": ", ".join(f"{field} ({kind})" for field, kind in sorted(tree["indexes"].items()))}
+    aliases = {alias: f"{names[0]} (before: {', '.join(names[1:]) or 'none'})" for alias, names in tree["promoted"].items()}
     plain = ("name", "description", "images", "indexed_vectors", "status", "created_at", "updated_at")
-    print_pairs({key.replace("_", " "): tree[key] for key in plain} | encoders | fields)
+    print_pairs({key.replace("_", " "): tree[key] for key in plain} | encoders | aliases | fields)
 
 
 @app.command()
@@ -95,14 +96,51 @@ def add_encoder(
     reference: Annotated[str, typer.Argument(metavar="REF", help=_REFERENCE + ".")],
     as_json: JsonOption = False,
 ) -> None:
-    """Add an encoder, also to a filled category: its images get the new vector when they are indexed again."""
+    """Add an encoder, also to a filled category: `vitrine category fill` then embeds the images that are there."""
     with stores(ctx) as runtime:
         category = runtime.catalog.add_encoder(name, runtime.encoders.get(reference).spec)
         tree = category_json(runtime, category)
     if as_json:
         print_json(tree)
         return
-    note(f"Category {name!r} has the encoders {', '.join(spec.name for spec in category.encoders)}.")
+    added = f"Category {name!r} has the encoders {', '.join(spec.name for spec in category.encoders)}."
+    note(added + (f" Embed its images: vitrine category fill {name}" if tree["images"] else ""))
+
+
+@app.command()
+def fill(
+    ctx: typer.Context,
+    name: NameArgument,
+    using: Annotated[
+        list[str] | None,
+        typer.Option("--using", metavar="ENCODER", help="Only this encoder's vector; again: more. [default: all in service]"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed the images that lack an encoder's vector, from the stored pictures. Exit 3: some pictures cannot be read."""
+    from cli.index import build_search_index
+    from indexer.progress import make_progress
+    from indexer.records import ADOPTED
+    from indexer.reembed import fill_vector
+
+    with stores(ctx) as runtime:
+        category = runtime.catalog.get(name)
+        wanted = using or [spec.name for spec in category.active_encoders if spec.revision != ADOPTED]
+        specs = dict.fromkeys(category.encoder(vector).name for vector in wanted)
+        reports = []
+        for vector in specs:
+            reports.append(fill_vector(runtime, name, vector, progress=make_progress(title=f"embedding {vector}")))
+            if not reports[-1].complete:
+                break
+        if reports and reports[-1].complete:
+            build_search_index(runtime, name)
+    if as_json:
+        print_json({"category": name, "vectors": [report.to_json() for report in reports]})
+    else:
+        typer.echo("\n".join(report.summary() for report in reports) or "There is no encoder that could embed its images.")
+    code = reports[-1].exit_code or max(report.exit_code for report in reports) if reports else 0
+    if code:
+        raise typer.Exit(code)
 
 
 def create_category(runtime: Runtime, name: str, references: list[str], description: str = "") -> Category:
@@ -126,6 +164,8 @@ def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
         "indexed_vectors": info.indexed,
         "status": info.status,
         "encoders": [spec_to_json(spec) for spec in category.encoders],
+        "promoted": {alias: list(names) for alias, names in category.promoted.items()},
+        "default": category.default,
         "indexes": dict(category.indexes),
         "created_at": category.created_at,
         "updated_at": category.updated_at,

@@ -102,11 +102,13 @@ def find_weights(reference: EncoderReference, settings: Settings) -> tuple[Path 
 
 
 def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | None]:
-    from services.encoders.reference import COLOUR_MODEL
+    from services.encoders.reference import COLOUR_MODEL, STORED
 
     row = {"name": reference.name, "model": reference.model, "revision": reference.revision}
     if reference.model == COLOUR_MODEL:
         return {**row, "weights": "built in"}
+    if reference.model.startswith(STORED):
+        return {**row, "weights": "in the object store"}
     path, revision = find_weights(reference, settings)
     if path is None:
         return {**row, "weights": "not on this machine"}

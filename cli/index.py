@@ -173,11 +173,11 @@ def run_index(
             on_outcome=on_outcome,
         )
     if report.error is None and not report.interrupted:
-        _optimize(runtime, category)
+        build_search_index(runtime, category)
     return report
 
 
-def _optimize(runtime: Runtime, category: str) -> None:
+def build_search_index(runtime: Runtime, category: str) -> None:
     """Bring what was added under the search index, which the embedded engine would otherwise leave off when the command ends."""
     info = runtime.vectors.info(category)
     waiting = info.points * len(info.schema.vectors) - info.indexed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from services.domain import Payload
 from services.errors import BadRequest, ImageRefused, VitrineError
 from services.images import object_key
 from services.payload import clean_name, clean_tags, unite_tags
+from services.tagging import QUALITY
 from services.vector_store.base import check_vectors
 
 SCORED_BY = "manifest"
@@ -78,6 +79,9 @@ def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False)
     {'tags': ['red', 'new'], 'caption': 'A cup'}
     """
     first, second = (old, said) if overwrite else (said, old)
+    if QUALITY in said and QUALITY in old.get("scored_by", {}):  # people's word goes before a tagger's
+        people = {**_without(old, QUALITY), "scored_by": _without(old["scored_by"], QUALITY)}
+        return {"scored_by": people["scored_by"], **additions(people, said, overwrite=overwrite)}
     merged: Payload = {"tags": unite_tags(old.get("tags", ()), said["tags"])}
     for field, value in said.items():
         if isinstance(value, dict):
@@ -85,6 +89,18 @@ def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False)
         elif field != "tags":
             merged[field] = second.get(field, value)
     return {field: value for field, value in merged.items() if value != old.get(field, [] if field == "tags" else None)}
+
+
+def without_scores(said: Payload, tags: Collection[str]) -> Payload:
+    """What people gave, without its scores of ``tags``."""
+    if said.get("scores", {}).keys().isdisjoint(tags):
+        return said
+    kept = {name: _without(said[name], *tags) for name in ("scores", "scored_by")}
+    return {name: value for name, value in (said | kept).items() if value or name not in kept}
+
+
+def _without(values: Mapping[str, Any], *keys: str) -> Payload:
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _said(record: ImageRecord) -> Payload:

@@ -18,6 +18,7 @@ from itertools import chain
 import numpy as np
 
 from indexer.items import Item
+from indexer.new_scores import NewImageScorer
 from indexer.payloads import FileFacts, check_record
 from indexer.plan import BatchPlan
 from indexer.progress import Progress
@@ -71,7 +72,8 @@ def index_images(
     with ExitStack() as threads:
         pool = _Pools.open(threads, runtime.settings.threads)
         stop = stop or threading.Event()
-        run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, pool.putters)
+        scorer = NewImageScorer(runtime.taggers, cat)
+        run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, scorer, pool.putters)
         try:
             if progress:
                 progress.start(records.total if isinstance(records, Source) else None)
@@ -129,6 +131,7 @@ class _Run:
     on_outcome: Callable[[ItemOutcome], None] | None
     progress: Progress | None
     encoders: dict[str, BatchedEncoder]
+    scorer: NewImageScorer
     putters: Executor
     halted: threading.Event = field(default_factory=threading.Event)
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
@@ -246,8 +249,10 @@ class _Run:
         stored = self._stored(items)
         made = {item.id for item in items if item.facts and not item.known}
         self._complete([item for item in items if item.id not in stored and item.id not in made])
-        plan = BatchPlan(self.category.name, stored, self.overwrite)
+        self.scorer.refresh()
+        plan = BatchPlan(self.category.name, stored, self.overwrite, self.scorer.tags)
         outcomes: dict[int, Outcome] = {id(item): plan.add(item) for item in items if item.going}
+        self.scorer.score(plan)
         with self.clock.measure("put"):
             restored = self.putters.map(lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts())
             outcomes |= {id(item): "updated" for item, again in zip(plan.firsts(), restored, strict=True) if again}
@@ -318,7 +323,7 @@ class _Run:
     def finish(self) -> None:
         """Count the category, and gather what the report tells besides outcomes."""
         self.report.stages = self.clock.seconds
-        self.report.notes = self.records.notes() if isinstance(self.records, Source) else []
+        self.report.notes = (self.records.notes() if isinstance(self.records, Source) else []) + self.scorer.notes
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from indexer.report import IndexReport
-
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
 
@@ -16,22 +14,32 @@ LINE_SECONDS = 10.0
 LINE_SHARE = 0.1
 
 
+class Counts(Protocol):
+    """What a run has done so far: the report of any job."""
+
+    @property
+    def done(self) -> int: ...
+
+    @property
+    def refused(self) -> int: ...
+
+
 class Progress(Protocol):
     """Is told how a run goes; ``update`` comes from another thread than ``start`` and ``finish``, a batch at a time."""
 
     def start(self, total: int | None) -> None: ...
 
-    def update(self, report: IndexReport) -> None: ...
+    def update(self, report: Counts) -> None: ...
 
-    def finish(self, report: IndexReport) -> None: ...
+    def finish(self, report: Counts) -> None: ...
 
 
-def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progress | None:
-    """The progress that fits ``stream`` (standard error unless given); None when ``quiet``."""
+def make_progress(*, quiet: bool = False, stream: TextIO | None = None, title: str = "indexing") -> Progress | None:
+    """The progress that fits ``stream`` (standard error unless given); None when ``quiet``. ``title`` stands before a bar."""
     stream = stream or sys.stderr
     if quiet:
         return None
-    return BarProgress(stream) if stream.isatty() else LineProgress(stream)
+    return BarProgress(stream, title) if stream.isatty() else LineProgress(stream)
 
 
 class LineProgress:
@@ -48,28 +56,30 @@ class LineProgress:
         self._total = total
         self._started = self._told = self._clock()
 
-    def update(self, report: IndexReport) -> None:
+    def update(self, report: Counts) -> None:
         now = self._clock()
         tenth = self._total is not None and report.done - self._told_at >= LINE_SHARE * self._total
         if tenth or now - self._told >= LINE_SECONDS:
             self._told, self._told_at = now, report.done
             print(self._line(report, now - self._started), file=self._stream, flush=True)
 
-    def finish(self, report: IndexReport) -> None:
+    def finish(self, report: Counts) -> None:
         pass  # the report itself follows
 
-    def _line(self, report: IndexReport, seconds: float) -> str:
+    def _line(self, report: Counts, seconds: float) -> str:
         rate = report.done / seconds if seconds else 0.0
         share = f" of {self._total} ({report.done / self._total:.0%})" if self._total else ""
+        left = f", {(self._total - report.done) / rate:.0f} s left" if self._total and rate else ""
         refused = f", {report.refused} refused" if report.refused else ""
-        return f"{report.done}{share} images, {rate:.1f} images/s{refused}"
+        return f"{report.done}{share} images, {rate:.1f} images/s{left}{refused}"
 
 
 class BarProgress:
     """A bar with images a second and the time that is left."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, title: str = "indexing") -> None:
         self._stream = stream
+        self._title = title
         self._bar: RichBar | None = None
 
     def start(self, total: int | None) -> None:
@@ -77,7 +87,7 @@ class BarProgress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("indexing"),
+            TextColumn(self._title),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:.1f} images/s {task.fields[refused]}"),
@@ -88,12 +98,12 @@ class BarProgress:
         self._started = time.monotonic()
         self._bar.start()
 
-    def update(self, report: IndexReport) -> None:
+    def update(self, report: Counts) -> None:
         if self._bar is not None:
             refused = f"{report.refused} refused" if report.refused else ""
             rate = report.done / max(time.monotonic() - self._started, 1e-9)
             self._bar.update(self._task, completed=report.done, rate=rate, refused=refused)
 
-    def finish(self, report: IndexReport) -> None:
+    def finish(self, report: Counts) -> None:
         if self._bar is not None:
             self._bar.stop()

@@ -20,6 +20,7 @@ import orjson
 
 from services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
 from services.encoders.base import check_encoder
+from services.encoders.reference import STORED
 from services.errors import AlreadyExists, BadRequest, NotFound, UnknownVector
 from services.object_store.base import ObjectStore
 from services.payload import MAX_METADATA_INDEXES, STANDARD_INDEXES
@@ -167,13 +168,14 @@ class Catalog:
             return category
         with self._lock:
             category = self._current(name)
-            indexes = dict(category.indexes)
+            indexes, new = dict(category.indexes), dict[str, IndexKind]()
             for field, kind in kinds.items():
                 columns = sum(known.startswith("metadata.") for known in indexes)
                 if field in indexes or (field.startswith("metadata.") and columns >= MAX_METADATA_INDEXES):
                     continue
-                self._vectors.add_index(name, field, kind)
-                indexes[field] = kind
+                indexes[field] = new[field] = kind
+            if new:
+                self._vectors.ensure(CollectionSchema(name, (), new))  # in one call: each costs a flush
             return self._write(replace(category, indexes=indexes)) if indexes != category.indexes else category
 
     def set_images(self, name: str, images: int) -> Category:
@@ -194,9 +196,12 @@ class Catalog:
     def _delete(self, name: str) -> None:
         if name in self._vectors.collections():
             self._vectors.drop(name)
+        others = [spec.model for other in self.list() if other.name != name for spec in other.encoders]
+        kept = tuple(model.removeprefix(STORED) + "/" for model in others if model.startswith(STORED))
         for prefix in (f"{name}/", f"{TAGGERS}{name}/", f"{ENCODERS}{name}/"):
             for key in list_keys(self._objects, prefix):
-                self._objects.delete(key)
+                if not key.startswith(kept):  # an encoder of this category may serve another one as well
+                    self._objects.delete(key)
         self._objects.delete(_key(name))
         self._cache.pop(name, None)
 

@@ -56,6 +56,9 @@ class DateRange(BaseModel):
 class Conditions(BaseModel):
     """Conditions on images; those given must all hold.
 
+    ``tags_*`` are what people said. ``machine_tags_any`` is what taggers propose and ``rejected_tags_any`` what people said an
+    image is not; both are known from the first proposal or rejection of the category on.
+
     ``scores`` ranges over what taggers say, by tag, in 0..1. ``clusters`` asks for a node path by run: ``{"run": "root-14"}``.
     ``metadata`` takes a value, a list of values (any of them) or a range, by column. ``where`` is a filter in Qdrant's own JSON.
     """
@@ -65,6 +68,8 @@ class Conditions(BaseModel):
     tags_all: tuple[str, ...] = ()
     tags_any: tuple[str, ...] = ()
     tags_none: tuple[str, ...] = ()
+    machine_tags_any: tuple[str, ...] = ()
+    rejected_tags_any: tuple[str, ...] = ()
     class_: tuple[str, ...] = Field((), alias="class")
     scores: dict[str, NumberRange] = {}
     quality: NumberRange | None = None
@@ -103,6 +108,8 @@ class Conditions(BaseModel):
 
     def _keywords(self) -> Iterable[tuple[str, tuple[str, ...]]]:
         yield "tags", self.tags_any
+        yield "machine_tags", self.machine_tags_any
+        yield "rejected_tags", self.rejected_tags_any
         yield "class", self.class_
         yield "duplicate_group", self.duplicate_group
         yield "filename", self.filename
@@ -123,15 +130,17 @@ class Conditions(BaseModel):
 def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
     """Conditions from ``key=value`` pairs, as in a query string or ``--where``.
 
-    Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``class``, ``filename``, ``media_type``, ``duplicate_group``, ``id``,
-    ``score.<tag>.gte``, ``quality.lte``, ``width.gte``, ``created_at.gte``, ``cluster.<run>``, ``metadata.<column>`` and
-    ``metadata.<column>.gte``; bounds are gte, lte, gt, lt. Repeated keys collect. ``BadRequest`` for any other key or value.
+    Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``, ``filename``,
+    ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width.gte``, ``created_at.gte``,
+    ``cluster.<run>``, ``metadata.<column>`` and ``metadata.<column>.gte``; bounds are gte, lte, gt, lt. Repeated keys collect.
+    ``BadRequest`` for any other key or value.
 
     >>> conditions_from_pairs([("score.cat.gte", "0.5"), ("tag", "indoor")]).scores["cat"].gte
     0.5
     """
     lists = {
         "tag": "tags_all", "tag.all": "tags_all", "tag.any": "tags_any", "tag.none": "tags_none", "class": "class",
+        "machine_tag": "machine_tags_any", "rejected_tag": "rejected_tags_any",
         "filename": "filename", "media_type": "media_type", "duplicate_group": "duplicate_group", "id": "ids",
     }  # fmt: skip
     spans = ("quality", "width", "height", "bytes", "created_at", "indexed_at")

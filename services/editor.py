@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from services.domain import Hit, Payload
 from services.errors import BadRequest, BadVector, NotFound
 from services.object_store.base import ObjectStore
 from services.payload import clean_name, clean_tags, field_path, index_kinds, unite_tags
+from services.tagging import QUALITY
 from services.vector_store.base import VectorStore, check_ids
 
 _CHUNK = 500
@@ -20,7 +22,9 @@ _CHUNK = 500
 class ImageChanges(BaseModel):
     """Changes to one image; what is absent stays. ``null`` for class, caption or quality removes it.
 
-    ``tags`` replaces all tags; ``add_tags`` and ``remove_tags`` change some. ``metadata`` is merged by column; null removes.
+    ``tags`` replaces all tags; ``add_tags`` and ``remove_tags`` change some. ``rejected_tags`` replaces what people said the
+    image is *not*; ``reject_tags`` adds to it. A tag that is given is no longer rejected; one that is rejected is neither a
+    tag nor proposed by a machine any more. ``metadata`` is merged by column; null removes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
@@ -28,6 +32,8 @@ class ImageChanges(BaseModel):
     tags: tuple[str, ...] | None = None
     add_tags: tuple[str, ...] = ()
     remove_tags: tuple[str, ...] = ()
+    rejected_tags: tuple[str, ...] | None = None
+    reject_tags: tuple[str, ...] = ()
     class_: str | None = Field(None, alias="class")
     caption: str | None = None
     quality: float | None = Field(None, ge=0, le=1)
@@ -44,17 +50,18 @@ class Editor:
 
     def change(self, category: str, ids: Sequence[str], changes: ImageChanges) -> list[Hit]:
         """Apply the same changes to every image; the images as they are now. ``NotFound`` before anything is changed."""
+        return self.change_each(category, dict.fromkeys(ids, changes))
+
+    def change_each(self, category: str, changes: Mapping[str, ImageChanges]) -> list[Hit]:
+        """Apply to each image its own changes, by id; the images as they are now. ``NotFound`` before anything is changed."""
         with self._catalog.writing(category):  # reading tags and writing them back is one step
-            before = self._existing(category, ids)
-            updates = {hit.id: _changed(hit.payload, changes) for hit in before}
+            before = self._existing(category, list(changes))
+            updates = {hit.id: _changed(hit.payload, changes[hit.id]) for hit in before}
             for payload in updates.values():
                 self._catalog.ensure_indexes(category, index_kinds(payload))
-            gone = [field for field in ("class", "caption", "quality") if _removes(changes, field)]
-            gone += [field_path("metadata", column) for column, value in changes.metadata.items() if value is None]
-            self._vectors.set_payload(category, updates)
-            if gone:
-                self._vectors.delete_payload(category, list(updates), gone)
-            return self._existing(category, ids)
+            self._vectors.set_payload(category, {id: payload for id, payload in updates.items() if payload})
+            self._remove(category, changes)
+            return self._existing(category, list(changes))
 
     def delete(self, category: str, ids: Sequence[str]) -> int:
         """Delete images: points first, then their objects, so that no point is ever without its picture. Unknown ids: nothing.
@@ -67,6 +74,15 @@ class Editor:
             for hit in found:
                 self._objects.delete(hit.payload["object_key"])
         return len(found)
+
+    def _remove(self, category: str, changes: Mapping[str, ImageChanges]) -> None:
+        """Remove the fields that are set to null, from all images that lose the same ones at a time."""
+        alike: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+        for id, change in changes.items():
+            alike[_removed(change)].append(id)
+        for fields, ids in alike.items():
+            if fields:
+                self._vectors.delete_payload(category, ids, fields)
 
     def _existing(self, category: str, ids: Sequence[str]) -> list[Hit]:
         hits = self._retrieve(category, ids)
@@ -87,18 +103,41 @@ class Editor:
 
 def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
     """The fields that get a new value."""
-    new: Payload = {}
-    if changes.tags is not None or changes.add_tags or changes.remove_tags:
-        kept = payload.get("tags", []) if changes.tags is None else clean_tags(changes.tags)
-        dropped = set(clean_tags(changes.remove_tags))
-        new["tags"] = [tag for tag in unite_tags(kept, clean_tags(changes.add_tags)) if tag not in dropped]
+    new = _changed_tags(payload, changes)
     for field, value in (("class", changes.class_), ("caption", changes.caption), ("quality", changes.quality)):
         if value is not None:
             new[field] = value
+    if changes.quality is not None and QUALITY in payload.get("scored_by", {}):
+        # in the same write: from now on it is a person's, and no tagger's to overwrite
+        new["scored_by"] = {tag: who for tag, who in payload["scored_by"].items() if tag != QUALITY}
     columns = {clean_name(column): _scalar(column, value) for column, value in changes.metadata.items() if value is not None}
     if columns:
         new["metadata"] = {**payload.get("metadata", {}), **columns}
     return new
+
+
+def _changed_tags(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
+    """Of tags, rejected tags and proposed tags those lists that change."""
+    dropped = set(clean_tags(changes.remove_tags))
+    given = [tag for tag in clean_tags([*(changes.tags or ()), *changes.add_tags]) if tag not in dropped]
+    refused = clean_tags([*(changes.rejected_tags or ()), *changes.reject_tags])
+    if contradiction := set(given) & set(refused):
+        raise BadRequest(f"{min(contradiction)!r} is both given and rejected: choose one.", tag=min(contradiction))
+    tags = unite_tags(payload.get("tags", []) if changes.tags is None else [], given)
+    rejected = unite_tags(payload.get("rejected_tags", []) if changes.rejected_tags is None else [], refused)
+    lists = {
+        "tags": [tag for tag in tags if tag not in dropped and tag not in refused],
+        "rejected_tags": [tag for tag in rejected if tag not in given],
+        "machine_tags": [tag for tag in payload.get("machine_tags", []) if tag not in refused],
+    }
+    return {field: value for field, value in lists.items() if value != payload.get(field, [])}
+
+
+def _removed(changes: ImageChanges) -> tuple[str, ...]:
+    """Field paths that go."""
+    gone = [field for field in ("class", "caption", "quality") if _removes(changes, field)]
+    gone += [field_path("scored_by", QUALITY)] if "quality" in gone else []
+    return (*gone, *(field_path("metadata", column) for column, value in changes.metadata.items() if value is None))
 
 
 def _removes(changes: ImageChanges, field: str) -> bool:

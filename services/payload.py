@@ -1,7 +1,7 @@
 """The payload of a point: which fields there are, and which of them are indexed with what kind.
 
-Standard fields are indexed from the start. ``scores.*``, ``clusters.*.path`` and scalar ``metadata.*`` are indexed when they
-first appear, since an unindexed field can be neither filtered, nor faceted, nor ordered by.
+Standard fields are indexed from the start. ``machine_tags``, ``rejected_tags``, ``scores.*``, ``clusters.*.path`` and scalar
+``metadata.*`` are indexed when they first appear, since an unindexed field can be neither filtered, nor faceted, nor ordered by.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def index_kinds(payload: Payload) -> dict[str, IndexKind]:
     >>> index_kinds({"scores": {"cat": 0.9}, "metadata": {"year": 1999, "place": "Oslo"}})
     {'scores.cat': 'float', 'metadata.year': 'integer', 'metadata.place': 'keyword'}
     """
-    kinds: dict[str, IndexKind] = {field_path("scores", tag): "float" for tag in payload.get("scores", ())}
+    kinds: dict[str, IndexKind] = {field: "keyword" for field in ("machine_tags", "rejected_tags") if payload.get(field)}
+    kinds |= {field_path("scores", tag): "float" for tag in payload.get("scores", ())}
     kinds |= {field_path("clusters", run, "path"): "keyword" for run in payload.get("clusters", ())}
     for name, value in payload.get("metadata", {}).items():
         kind = value_kind(value)

@@ -46,9 +46,10 @@ def open_runtime(settings: Settings, *, command: str = "vitrine") -> Iterator[Ru
     with ExitStack() as stack:
         vectors = open_vectors(settings, command)
         stack.callback(vectors.close)
-        encoders = EncoderPool(settings)
+        objects = open_objects(settings)
+        encoders = EncoderPool(settings, objects=objects)
         stack.callback(encoders.close)
-        yield assemble(settings, vectors, open_objects(settings), encoders)
+        yield assemble(settings, vectors, objects, encoders)
 
 
 def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, encoders: EncoderPool) -> Runtime:

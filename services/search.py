@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,14 @@ from services.domain import Embedding, Embeddings, EncoderSpec, Facet, Fuse, Hit
 from services.encoders.base import TextEncoder
 from services.encoders.pool import EncoderPool
 from services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
+from services.freshness import index_sources, is_score, narrowed, score_field, unsettled_sources
 from services.images import DecodeBudget, ImageLimits, open_image
 from services.tagging import TaggerStore
 from services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
+from services.vector_store.fields import filter_fields
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
 
 MAX_BINS = 200
 NO_CONDITIONS = Conditions()
@@ -150,7 +155,8 @@ class Searcher:
         A hit's ``similarity`` is its fusion score; ``diversity`` and ``min_similarity`` are refused.
         """
         cat = self._catalog.get(category)
-        vectors = {name: self._stored(cat, [id], cat.encoder(name).name)[0] for name in using}
+        names = [cat.encoder(name).name for name in using]
+        vectors = {name: self._stored(cat, [id], name)[0] for name in names}
         if len(vectors) < 2:
             raise BadRequest("Fusion takes at least two named vectors.")
         if options.diversity is not None or options.min_similarity is not None:
@@ -175,7 +181,7 @@ class Searcher:
             _indexed(cat, order_by.field, ("integer", "float", "datetime"), "ordered by")
         return self._vectors.scroll(
             cat.name,
-            filter=conditions.to_filter(cat.indexes),
+            filter=self._filter(cat, conditions, *([order_by.field] if order_by else [])),
             order_by=order_by,
             limit=limit,
             cursor=cursor,
@@ -186,7 +192,7 @@ class Searcher:
         """A random sample of the images that meet the conditions."""
         cat = self._catalog.get(category)
         _check_limit(limit, 0)
-        return self._vectors.query(cat.name, Query(Random(), filter=conditions.to_filter(cat.indexes), limit=limit))
+        return self._vectors.query(cat.name, Query(Random(), filter=self._filter(cat, conditions), limit=limit))
 
     def image(self, category: str, id: str, *, with_vectors: bool = False) -> Hit:
         """One image. ``NotFound``."""
@@ -200,14 +206,14 @@ class Searcher:
     def count(self, category: str, conditions: Conditions | None = None) -> int:
         """Exact number of images that meet the conditions."""
         cat = self._catalog.get(category)
-        return self._vectors.count(cat.name, conditions.to_filter(cat.indexes) if conditions else None)
+        return self._vectors.count(cat.name, self._filter(cat, conditions) if conditions else None)
 
     def facets(self, category: str, field: str, conditions: Conditions, *, limit: int = 100) -> list[Facet]:
         """Most frequent values of a keyword, integer or bool field among the images that meet the conditions."""
         cat = self._catalog.get(category)
         _check_limit(limit, 0)
         _indexed(cat, field, ("keyword", "integer", "bool"), "counted by value")
-        return self._vectors.facet(cat.name, field, filter=conditions.to_filter(cat.indexes), limit=limit)
+        return self._vectors.facet(cat.name, field, filter=self._filter(cat, conditions), limit=limit)
 
     def histogram(
         self,
@@ -225,7 +231,7 @@ class Searcher:
         if not 1 <= bins <= MAX_BINS:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
         _indexed(cat, field, ("integer", "float"), "counted in bins")
-        chosen = conditions.to_filter(cat.indexes)
+        chosen = self._filter(cat, conditions, field)
         if field == "quality" or field.startswith("scores."):
             lower, upper = 0.0 if lower is None else lower, 1.0 if upper is None else upper
         lower = self._extreme(cat, field, conditions, descending=False) if lower is None else lower
@@ -235,6 +241,18 @@ class Searcher:
         if not lower <= upper or not np.isfinite(upper - lower):
             raise BadRequest(f"The edges {lower} and {upper} do not bound a range: give finite numbers, the lower first.")
         return self._bins(cat, field, chosen, np.linspace(lower, upper, bins + 1) if upper > lower else np.array([lower, upper]))
+
+    def _filter(self, cat: Category, conditions: Conditions, *fields: str) -> Filter | None:
+        """The conditions as a filter; scores in them, and in the ``fields`` that are ordered by or counted, are the tagger's
+        in service, never a former one's. Queries without scores, and those on settled tags, pay nothing for it."""
+        chosen = conditions.to_filter(cat.indexes)
+        scores = {field for field in (*filter_fields(chosen), *fields) if is_score(field)}
+        unsettled = self._taggers.unsettled(cat.name) if scores else {}
+        asked = {tag: who for tag, who in unsettled.items() if score_field(tag) in scores}
+        if not asked:
+            return chosen
+        index_sources(self._catalog, cat.name, asked)
+        return narrowed(chosen, unsettled_sources(asked), *fields)
 
     def _bins(self, cat: Category, field: str, chosen: object, edges: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[Bin]:
         from qdrant_client import models
@@ -250,7 +268,7 @@ class Searcher:
         return found
 
     def _extreme(self, cat: Category, field: str, conditions: Conditions, *, descending: bool) -> float | None:
-        query = Query(OrderBy(field, descending), filter=conditions.to_filter(cat.indexes), limit=1)
+        query = Query(OrderBy(field, descending), filter=self._filter(cat, conditions, field), limit=1)
         hits = self._vectors.query(cat.name, query)
         values = [_number(hits[0].payload, field, descending)] if hits else []
         return values[0] if values else None
@@ -298,7 +316,7 @@ class Searcher:
         query = Query(
             ask,
             using=spec.name,
-            filter=options.conditions.to_filter(cat.indexes),
+            filter=self._filter(cat, options.conditions),
             limit=options.limit,
             offset=options.offset,
             min_similarity=options.min_similarity,

@@ -205,15 +205,17 @@ class TaggerStore:
 
             trees = orjson.loads(self._objects.get(_key(category, f"{version}.json")))["heads"]
             arrays = load(self._objects.get(_key(category, f"{version}.safetensors")))
-            rows = zip(trees, arrays[_WEIGHT], arrays[_BIAS].tolist(), strict=True)
-            self._versions[key] = tuple(TagHead(weight=weight, bias=bias, **tree) for tree, weight, bias in rows)
+            rows = zip(trees, arrays[_BIAS].tolist(), strict=True)
+            self._versions[key] = tuple(
+                TagHead(weight=arrays[f"{_WEIGHT}.{number}"], bias=bias, **tree) for number, (tree, bias) in enumerate(rows)
+            )
         return self._versions[key]
 
     def _write_version(self, category: str, heads: Sequence[TagHead]) -> str:
         from safetensors.numpy import save
 
-        weight = np.stack([head.weight for head in heads]).astype(np.float32)
-        data = save({_WEIGHT: weight, _BIAS: np.array([head.bias for head in heads], np.float64)})
+        arrays = {f"{_WEIGHT}.{number}": head.weight.astype(np.float32) for number, head in enumerate(heads)}
+        data = save(arrays | {_BIAS: np.array([head.bias for head in heads], np.float64)})
         moment = "".join(character for character in heads[0].trained_at if character.isdigit())[:17]
         version = f"{moment}-{hashlib.sha256(data).hexdigest()[:8]}"
         trees = [_to_json(head) for head in heads]

@@ -100,6 +100,8 @@ def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
         "description": category.description,
         "images": runtime.vectors.count(category.name),
         "encoders": [encoder_json(spec) for spec in category.encoders],
+        "promoted": {alias: list(names) for alias, names in category.promoted.items()},
+        "default": category.default or category.encoders[0].name,
         "indexes": dict(category.indexes),
         "created_at": category.created_at,
         "updated_at": category.updated_at,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
@@ -9,6 +11,8 @@ from api.auth import require
 from api.deps import RuntimeDep
 from api.responses import as_json, encoder_json
 from api.schemas import EncodersOut
+from services.catalog import Category
+from services.domain import EncoderSpec
 from services.encoders.reference import PRESETS, parse_reference
 
 router = APIRouter(prefix="/v1/encoders", tags=["encoders"], dependencies=[Depends(require("read"))])
@@ -20,7 +24,7 @@ def list_encoders(runtime: RuntimeDep) -> Response:
     loaded = runtime.encoders.loaded()
     in_memory = {(spec.name, spec.fingerprint) for spec in loaded}
     used = [
-        {**encoder_json(spec), "category": category.name, "loaded": (spec.name, spec.fingerprint) in in_memory}
+        {**_of_category(category, spec), "loaded": (spec.name, spec.fingerprint) in in_memory}
         for category in runtime.catalog.list()
         for spec in category.encoders
     ]
@@ -34,3 +38,13 @@ def list_encoders(runtime: RuntimeDep) -> Response:
             "device": runtime.settings.device,
         }
     )
+
+
+def _of_category(category: Category, spec: EncoderSpec) -> dict[str, Any]:
+    names = (alias for alias, versions in category.promoted.items() if spec.name in versions)
+    return {
+        **encoder_json(spec),
+        "category": category.name,
+        "promoted_as": next(names, None),
+        "in_service": spec in category.active_encoders,
+    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api.auth import require
-from api.bodies import MULTIPART, SentForm, media_type, parse_json, read_form, read_json, validated
+from api.bodies import MULTIPART, SentForm, decoded_image, media_type, parse_json, read_form, read_json, validated
 from api.deps import MetricsDep, RuntimeDep
 from api.openapi import body_of
 from api.responses import as_json, encoder_json, hits_json
@@ -58,7 +56,7 @@ async def read_question(request: Request) -> Question:
     if media_type(request) == MULTIPART:
         return _from_form(await read_form(request))
     body = validated(SearchBody, await read_json(request))
-    return Question(body, None if body.image is None else _decoded(body.image))
+    return Question(body, None if body.image is None else decoded_image(body.image))
 
 
 @router.post(
@@ -163,7 +161,7 @@ def _from_form(form: SentForm) -> Question:
     tree = _tree(form)
     if not files:
         body = validated(SearchBody, tree)
-        return Question(body, None if body.image is None else _decoded(body.image))
+        return Question(body, None if body.image is None else decoded_image(body.image))
     if "image" in tree:
         raise BadRequest("The form has a file and an image: send one picture.")
     # the picture stands in the model's place for it, so that the same rules say what goes together
@@ -188,13 +186,6 @@ def _tree(form: SentForm) -> dict[str, Any]:
         else:
             tree[name] = values[0] if len(values) == 1 else list(values)
     return dict(tree)
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise BadRequest("'image' is not base64: encode the bytes of an image file, without a data: prefix.") from None
 
 
 def _timing(encode_ms: float, search_ms: float, started: float) -> dict[str, float]:

@@ -104,9 +104,9 @@ def _load_transformers(
     from services.encoders.torch_encoder import is_convolutional, torch_dtype
 
     preprocessing = preprocessing or read_preprocessing(found.path)
-    with _quiet():
+    with quiet():
         model, missing = _load_model(found.path)
-    number_format = _choose_precision(precision, device, model)
+    number_format = choose_model_precision(precision, device, model)
     if fuse:
         fuse_quick_gelu(model)
     model = model.to(device=device, dtype=torch_dtype(number_format)).eval()
@@ -179,7 +179,7 @@ def _vision(
     return VisionEncoder(spec, model, pooling, precision=precision, device=device)
 
 
-def _choose_precision(wanted: Literal["auto", "float32", "bfloat16"], device: str, model: Any) -> Precision:
+def choose_model_precision(wanted: Literal["auto", "float32", "bfloat16"], device: str, model: Any) -> Precision:
     """As ``choose_precision``, but ``auto`` leaves networks with batch normalisation in float32.
 
     Rounding their folded statistics costs MobileNetV2 0.003 of cosine; a transformer's layer norms cost less than 0.0001.
@@ -237,7 +237,7 @@ def _forward(function: Any, batch: torch.Tensor) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """transformers reports on unused classifier weights and draws progress bars; what matters of it is raised as an error."""
     from transformers.utils import logging
 

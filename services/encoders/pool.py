@@ -15,6 +15,9 @@ from services.encoders.resolve import LOCAL_REVISION, ResolvedModel, resolve_mod
 from services.errors import ModelUnavailable, Unavailable, UnsupportedQuery
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from services.object_store.base import ObjectStore
     from services.settings import Settings
 
 Loader = Callable[[EncoderReference, ResolvedModel], Encoder]
@@ -25,11 +28,12 @@ class EncoderPool:
     """Loads each encoder once, however many threads ask, and hands out its BatchedEncoder. Thread-safe.
 
     One model is loaded at a time; those in memory are handed out meanwhile. ``loader`` replaces the loading, for folders that
-    hold an encoder of another kind.
+    hold an encoder of another kind. ``objects`` is where ``store:`` models lie; they are kept in ``cache/encoders`` of the data.
     """
 
-    def __init__(self, settings: Settings, loader: Loader | None = None) -> None:
+    def __init__(self, settings: Settings, loader: Loader | None = None, objects: ObjectStore | None = None) -> None:
         self._settings = settings
+        self._objects = objects
         self._loader = loader or self._load_folder
         self._lock = threading.Lock()  # held for moments: guards the fields below
         self._loading = threading.Lock()  # held while a model is found and loaded
@@ -126,9 +130,15 @@ class EncoderPool:
 
             colours = ColourEncoder(reference.name)
             return self._same(reference, colours.spec.revision) or BatchedEncoder(colours)
-        settings = self._settings
-        found = resolve_model(reference, models_folder=settings.models, offline=settings.offline, folders=folders)
+        settings, fetch = self._settings, self._fetch if self._objects else None
+        found = resolve_model(reference, models_folder=settings.models, offline=settings.offline, folders=folders, fetch=fetch)
         return self._same(reference, found.revision) or BatchedEncoder(self._loader(reference, found))
+
+    def _fetch(self, model: str) -> Path:
+        from services.encoders.stored import fetch_stored
+
+        assert self._objects is not None  # _load asks only then
+        return fetch_stored(self._objects, model, self._settings.data / "cache" / "encoders")
 
     def _same(self, reference: EncoderReference, revision: str) -> BatchedEncoder | None:
         wanted = (reference.name, reference.model, revision)
@@ -139,7 +149,15 @@ class EncoderPool:
     def _load_folder(self, reference: EncoderReference, found: ResolvedModel) -> Encoder:
         from services.encoders.load import load_folder
 
-        return load_folder(reference, found, precision=self._settings.precision, device=self._settings.device)
+        settings = self._settings
+        return load_folder(
+            reference,
+            found,
+            precision=settings.precision,
+            device=settings.device,
+            models_folder=settings.models,
+            offline=settings.offline,
+        )
 
     def _in_memory(self) -> list[BatchedEncoder]:
         return list(dict.fromkeys([*self._registered.values(), *self._asked.values()]))

@@ -12,6 +12,8 @@ COLOUR_MODEL = "vitrine/colour"
 """The encoder of colours alone: no weights, for trying things out and for tests."""
 DEMO_MODEL = "vitrine/demo-clip"
 """The small CLIP model that comes with the project."""
+STORED = "store:"
+"""Begins the model of an encoder that lies in the object store: see services/encoders/stored.py."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:-]*")
@@ -19,7 +21,10 @@ _REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:-]*")
 
 @dataclass(frozen=True)
 class EncoderReference:
-    """``name`` becomes the named vector; ``model`` is a hub name, a folder or a built-in; ``revision`` None means the latest."""
+    """``name`` becomes the named vector; ``revision`` None means the latest.
+
+    ``model`` is a hub name, a folder, a built-in, or ``store:_encoders/<category>/<name>/<version>``.
+    """
 
     name: str
     model: str
@@ -57,7 +62,9 @@ def parse_reference(text: str) -> EncoderReference:
 
 
 def name_of(model: str) -> str:
-    """A name from the last part of a folder or hub name."""
+    """A name from the last part of a folder or hub name, or from a stored encoder's own."""
+    if model.startswith(STORED):
+        model = model.rpartition("/")[0]  # the last part is a version
     last = model.replace("\\", "/").rstrip("/").rpartition("/")[2]
     if last in (".", ".."):
         last = Path(model).resolve().name

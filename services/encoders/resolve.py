@@ -1,7 +1,7 @@
 """Where the weights of an encoder lie, and which revision they are.
 
-Looked into in this order: the folder itself, the models folder, the hub's cache on this machine, the hub. Whatever is found is a
-folder in the end, so that loading never asks the network.
+Looked into in this order: the folder itself, the models folder, the hub's cache on this machine, the hub; an encoder that was
+promoted lies in the object store alone. Whatever is found is a folder in the end, so that loading never asks the network.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.encoders.reference import DEMO_MODEL, EncoderReference
+from services.encoders.reference import DEMO_MODEL, STORED, EncoderReference
 from services.errors import ModelUnavailable
 
 LOCAL_REVISION = "sha256:"
@@ -45,11 +45,24 @@ class ResolvedModel:
     revision: str
 
 
-def resolve_model(reference: EncoderReference, *, models_folder: Path, offline: bool, folders: bool = True) -> ResolvedModel:
+def resolve_model(
+    reference: EncoderReference,
+    *,
+    models_folder: Path,
+    offline: bool,
+    folders: bool = True,
+    fetch: Callable[[str], Path] | None = None,
+) -> ResolvedModel:
     """Find the weights of ``reference``; downloads them unless ``offline``.
 
-    ``folders=False`` skips local folders and looks for the very commit. Raises ModelUnavailable, which names the folder to fill.
+    ``folders=False`` skips local folders and looks for the very commit. ``fetch`` brings the folder of a ``store:`` model.
+    Raises ModelUnavailable, which names the folder to fill.
     """
+    if reference.model.startswith(STORED):
+        if fetch is None:
+            raise ModelUnavailable(f"The encoder {reference.model} lies in the object store, which is not open here.")
+        folder = fetch(reference.model)
+        return ResolvedModel(folder, folder_revision(folder))
     if folders:
         for folder in _candidates(reference.model, models_folder):
             if _has_weights(folder):
@@ -65,7 +78,7 @@ def resolve_model(reference: EncoderReference, *, models_folder: Path, offline: 
 def folder_revision(folder: Path) -> str:
     """``sha256:`` and a digest over the files that make the encoder: names and contents of its configs, weights and tokenizer."""
     digest = hashlib.sha256()
-    for file in sorted(_relevant(folder), key=lambda path: path.relative_to(folder).as_posix()):
+    for file in sorted(relevant_files(folder), key=lambda path: path.relative_to(folder).as_posix()):
         status = file.stat()
         content = _file_digest(file.resolve(), status.st_size, status.st_mtime_ns)
         digest.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
@@ -79,7 +92,8 @@ def _file_digest(file: Path, size: int, modified_ns: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _relevant(folder: Path) -> Iterator[Path]:
+def relevant_files(folder: Path) -> Iterator[Path]:
+    """The files that make an encoder: configs, weights and tokenizer, at any depth, hidden ones left out."""
     for pattern in (*_CONFIGS, *_WEIGHTS):
         for file in folder.rglob(pattern):
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):

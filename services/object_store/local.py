@@ -84,6 +84,13 @@ class LocalObjectStore:
         """None: a folder has no web address."""
         return None
 
+    def local_path(self, key: str) -> Path:
+        """The file that holds an object: to be read or linked to, never changed. ``NotFound``."""
+        path = self._path(key)
+        if not os.path.isfile(path):
+            raise NotFound(f"There is no object {key!r}.", key=key)
+        return Path(path)
+
     def check(self) -> None:
         """Write and remove a small file, or raise ``Unavailable`` or ``StorageFull``."""
         self._guard_space(0)

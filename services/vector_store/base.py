@@ -70,8 +70,18 @@ class VectorStore(Protocol):
         """Set one named vector of existing points, row i to ids[i]. ``NotFound`` (with ``ids``) before anything is applied."""
         ...
 
-    def set_payload(self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None) -> None:
-        """Merge fields into each payload, or into the object at path ``key``. ``NotFound`` before anything is applied."""
+    def set_payload(
+        self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
+    ) -> None:
+        """Merge fields into each payload, or into the object at path ``key``. ``NotFound`` before anything is applied.
+
+        All fields of one point change in one step, whatever is killed. With ``durable=False`` queries see the change at once,
+        but a power failure may undo it until ``flush``: for jobs that would do their work again.
+        """
+        ...
+
+    def flush(self, collection: str) -> None:
+        """Make durable what was written with ``durable=False``."""
         ...
 
     def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:

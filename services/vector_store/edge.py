@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _MESSAGE_POINTS: Final = 2_000
 """Points in one message to the engine process: a message is read whole before other callers are answered."""
+_MESSAGE_BYTES: Final = 1_000_000
+"""Payload changes in one message, for the same reason: 50 scores and who gave them are 4 KB."""
 
 
 class EdgeVectorStore:
@@ -179,27 +181,33 @@ class EdgeVectorStore:
             return
         matrix = np.asarray(vectors, dtype=np.float32)
         check_vectors(schema, using, matrix, ids)
-        self._check_known(schema, ids)
+        if len(ids) > _MESSAGE_POINTS:
+            self._check_known(schema, ids)
         for start in range(0, len(ids), _MESSAGE_POINTS):
             part = list(ids[start : start + _MESSAGE_POINTS])
             header = {"op": "update_vectors", "collection": schema.name, "ids": part, "using": using}
             self._client.call(header, [matrix[start : start + _MESSAGE_POINTS]])
 
-    def set_payload(self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None) -> None:
+    def set_payload(
+        self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
+    ) -> None:
         schema = self._schema(collection)
         check_ids(list(updates))
-        self._check_known(schema, list(updates))
-        items = list(updates.items())
-        for start in range(0, len(items), _MESSAGE_POINTS):
-            groups: dict[bytes, tuple[Payload, list[str]]] = {}
-            for id, payload in items[start : start + _MESSAGE_POINTS]:
-                groups.setdefault(_json(payload), (payload, []))[1].append(id)
-            self._client.call({"op": "set_payload", "collection": schema.name, "groups": list(groups.values()), "key": key})
+        messages = list(_payload_messages(updates))
+        if len(messages) > 1:
+            self._check_known(schema, list(updates))
+        for number, groups in enumerate(messages, 1):
+            header = {"op": "set_payload", "collection": schema.name, "groups": groups, "key": key}
+            self._client.call({**header, "flush": durable and number == len(messages)})  # one flush makes all of them durable
+
+    def flush(self, collection: str) -> None:
+        self._client.call({"op": "flush", "collection": self._schema(collection).name})
 
     def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
         schema = self._schema(collection)
         check_ids(ids)
-        self._check_known(schema, ids)
+        if len(ids) > _MESSAGE_POINTS:
+            self._check_known(schema, ids)
         for start in range(0, len(ids) if keys else 0, _MESSAGE_POINTS):
             part = list(ids[start : start + _MESSAGE_POINTS])
             self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": list(keys)})
@@ -213,8 +221,6 @@ class EdgeVectorStore:
 
     def _check_known(self, schema: CollectionSchema, ids: Sequence[str]) -> None:
         """``NotFound`` before the first of several messages is applied; a single message checks for itself."""
-        if len(ids) <= _MESSAGE_POINTS:
-            return
         missing: list[str] = []
         for start in range(0, len(ids), _MESSAGE_POINTS):
             part = list(ids[start : start + _MESSAGE_POINTS])
@@ -303,6 +309,26 @@ def _covers(present: CollectionSchema, wanted: CollectionSchema) -> bool:
     """Whether all that is wanted is there already."""
     vectors = all(present.dim(vector.name) == vector.dim for vector in wanted.vectors)
     return vectors and all(present.indexes.get(field) == kind for field, kind in wanted.indexes.items())
+
+
+def _payload_messages(updates: Mapping[str, Payload]) -> Iterator[list[tuple[orjson.Fragment, list[str]]]]:
+    """[payload, ids that get it], as many as fit in one message. Each payload is written as JSON once."""
+    groups: dict[bytes, list[str]] = {}
+    points = size = 0
+    for id, payload in updates.items():
+        plain = _json(payload)
+        size += 0 if plain in groups else len(plain)
+        if groups and (points == _MESSAGE_POINTS or size > _MESSAGE_BYTES):
+            yield _fragments(groups)
+            groups, points, size = {}, 0, len(plain)
+        groups.setdefault(plain, []).append(id)
+        points += 1
+    if groups:
+        yield _fragments(groups)
+
+
+def _fragments(groups: dict[bytes, list[str]]) -> list[tuple[orjson.Fragment, list[str]]]:
+    return [(orjson.Fragment(plain), ids) for plain, ids in groups.items()]
 
 
 def _json(payload: Payload) -> bytes:

@@ -79,8 +79,8 @@ class Engine:
     def call(self, header: Header, arrays: Arrays, reply: Reply) -> None:
         """Answer, or see to it that it will be answered."""
         op, name = header["op"], header.get("collection", "")
-        if op in ("upsert", "update_vectors", "set_payload", "delete_payload", "delete"):
-            self._enqueue(name, self._write(name, op, header, arrays), self._tell(reply, name))
+        if op in ("upsert", "update_vectors", "set_payload", "delete_payload", "delete", "flush"):
+            self._enqueue(name, self._write(name, op, header, arrays), self._tell(reply, name, last=header.get("flush", True)))
         elif op == "extend":
             self._enqueue(name, self._extend(schema_from_plain(header["schema"]), header["create"]), self._tell(reply, name))
         elif op == "drop":
@@ -138,14 +138,16 @@ class Engine:
     def _enqueue(self, name: str, steps: Write, end: Callable[[VitrineError | None], None]) -> None:
         self._writes.setdefault(name, deque()).append(_Task(steps, end))
 
-    def _tell(self, reply: Reply, name: str | None = None) -> Callable[[VitrineError | None], None]:
+    def _tell(self, reply: Reply, name: str | None = None, *, last: bool = True) -> Callable[[VitrineError | None], None]:
+        """``last=False``: more of the same is to come, so that an index built now would be outdated at once."""
+
         def end(error: VitrineError | None) -> None:
             if error is None:
                 reply.answer({}, [])
             else:
                 reply.fail(error)
             if name is not None:
-                self._after_write(name)
+                self._after_write(name, last)
 
         return end
 
@@ -189,7 +191,7 @@ class Engine:
         collection = self._collection(name)
         merged = _merge(collection.schema, wanted)
         if merged != collection.schema:
-            collection.extend(merged)
+            yield from collection.extend(merged)
             self._schemas[name] = merged
         yield
 
@@ -223,16 +225,17 @@ class Engine:
             "set_payload": collection.set_payload,
             "delete_payload": collection.delete_payload,
             "delete": collection.delete,
+            "flush": collection.flush_all,
         }
         yield from writes[op](header, arrays)
 
-    def _after_write(self, name: str) -> None:
+    def _after_write(self, name: str, last: bool) -> None:
         collection = self._open.get(name)
         if collection is None:
             return
         if collection.broken:
             self._forget(name, from_engine(RuntimeError("a write failed while it was indexed"), name))
-        elif self._auto_optimize and name not in self._runs and collection.needs_indexing():
+        elif last and self._auto_optimize and name not in self._runs and collection.needs_indexing():
             silent = _Silent()
             self._enqueue(name, self._optimize(name, silent, wait=True), self._tell_failure(silent))
 

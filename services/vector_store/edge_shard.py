@@ -93,4 +93,9 @@ def add_indexes(shard: Any, schema: CollectionSchema) -> None:
     """Create the schema's payload indexes that the shard lacks."""
     present = shard.info().payload_schema
     for field in [field for field in schema.indexes if field not in present]:
-        shard.update(edge.UpdateOperation.create_field_index(field, KINDS[schema.indexes[field]]))
+        add_index(shard, field, schema.indexes[field])
+
+
+def add_index(shard: Any, field: str, kind: IndexKind) -> None:
+    """Index one payload field; the engine makes it durable by itself, file by file."""
+    shard.update(edge.UpdateOperation.create_field_index(field, KINDS[kind]))

@@ -214,7 +214,10 @@ class ServerVectorStore:
             with mapped_errors(self._server, collection):
                 self._client.update_vectors(collection, points, wait=True)
 
-    def set_payload(self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None) -> None:
+    def set_payload(
+        self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
+    ) -> None:
+        """Waited for whether ``durable`` or not: the server has a log of its own."""
         check_ids(list(updates))
         self._check_exist(collection, list(updates))
         groups: dict[bytes, tuple[Payload, list[str]]] = {}
@@ -227,6 +230,9 @@ class ServerVectorStore:
         for start in range(0, len(operations), BATCH_POINTS):
             with mapped_errors(self._server, collection):
                 self._client.batch_update_points(collection, operations[start : start + BATCH_POINTS], wait=True)
+
+    def flush(self, collection: str) -> None:
+        self._schema(collection)  # NotFound; what it acknowledged is durable
 
     def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
         check_ids(ids)

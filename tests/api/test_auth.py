@@ -27,6 +27,18 @@ REQUESTS = [
     ("GET", "/v1/categories/pets/images/x/thumbnail", "read"),
     ("GET", "/v1/categories/pets/facets/class", "read"),
     ("GET", "/v1/categories/pets/histograms/width", "read"),
+    ("GET", "/v1/taggers", "read"),
+    ("GET", "/v1/categories/pets/taggers", "read"),
+    ("POST", "/v1/categories/pets/taggers/score", "read"),
+    ("GET", "/v1/categories/pets/taggers/red mug", "read"),
+    ("POST", "/v1/categories/pets/taggers/red mug/score", "read"),
+    ("GET", "/v1/categories/pets/taggers/red mug/uncertain", "read"),
+    ("GET", "/v1/categories/pets/taggers/red mug/ranking", "read"),
+    ("POST", "/v1/categories/pets/taggers/red mug/labels", "write"),
+    ("POST", "/v1/categories/pets/taggers/red mug/train", "write"),
+    ("GET", "/get_models", "read"),
+    ("GET", "/get_images_in_tag_score_range", "read"),
+    ("GET", "/get_random_img", "read"),
     ("GET", "/v1/encoders", "read"),
     ("GET", "/metrics", "read"),
 ]
@@ -62,7 +74,7 @@ def test_every_route_asks_for_its_scope(guarded: TestClient, method: str, path: 
 def test_every_route_of_the_app_is_in_this_table(guarded: TestClient) -> None:
     paths = guarded.get("/openapi.json").json()["paths"]
     routes = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    names = {"{category}": "pets", "{id}": "x"}
+    names = {"{category}": "pets", "{id}": "x", "{tag}": "red mug"}
     listed = set()
     for method, path in routes:
         for name, value in names.items():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
+from api.responses import shown_model
 from services.domain import EncoderSpec, Preprocessing
 from services.runtime import Runtime
 from tests.api.helpers import client_on, runtime_in, settings_in
@@ -85,6 +86,10 @@ def test_encoders_tell_presets_loaded_ones_and_those_of_categories(client: TestC
         ("plain", "other", False),
     ]
     assert told["categories"][1]["model"] == "my-model"  # never the server's folder
+
+
+def test_a_trained_encoder_is_shown_by_its_category_name_and_version() -> None:
+    assert shown_model("store:_encoders/shop/look/1") == "shop/look/1"
 
 
 def test_unknown_fields_are_refused_by_name(client: TestClient) -> None:

@@ -15,6 +15,7 @@ from services.errors import REFUSALS
 CALM = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+TAGGER_PATHS = ("taggers/score", "taggers/x/score", "taggers/x/labels", "taggers/x/train", "taggers/x/uncertain")
 ABSENT = "00000000-0000-5000-8000-000000000000"
 
 texts = st.sampled_from(
@@ -152,7 +153,7 @@ def test_filters(shared: TestClient, tree: Any) -> None:
 
 
 @CALM
-@given(path=st.sampled_from(["search", "images/x"]), body=st.one_of(st.binary(max_size=40), junk.map(dumped)))
+@given(path=st.sampled_from(["search", "images/x", *TAGGER_PATHS]), body=st.one_of(st.binary(max_size=40), junk.map(dumped)))
 def test_bodies(shared: TestClient, path: str, body: bytes) -> None:
     method = "PATCH" if path == "images/x" else "POST"
     check(shared.request(method, f"/v1/categories/colours/{path}", content=body, headers={"Content-Type": "application/json"}))

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
 from pydantic import TypeAdapter
 
-from api import schemas
+from api import schemas, tagger_schemas
 from api.schemas import SearchBody
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def test_the_page_documents_every_route_and_no_other(client: TestClient) -> None
 
 
 def test_examples_are_valid() -> None:
-    for model in vars(schemas).values():
+    for model in [*vars(schemas).values(), *vars(tagger_schemas).values()]:
         extra = getattr(model, "model_config", {}).get("json_schema_extra") if isinstance(model, type) else None
         for example in (extra or {}).get("examples", ()):
             TypeAdapter(model).validate_python(example)

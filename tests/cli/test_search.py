@@ -176,3 +176,14 @@ def test_sheets_show_the_query_first_and_then_the_hits(filled: Run, pictures: Pa
     tiles = len(answer["hits"]) + (kind in ("image", "id", "like"))
     with Image.open(path) as sheet:
         assert sheet.width == 2 * 28 + tiles * 220 + (tiles - 1) * 20
+
+
+def test_ranges_of_several_scores_sorted_and_counted(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
+    rows = [f"red/{size}.png,{a},{b}" for size, a, b in ((24, 0.9, 0.1), (32, 0.8, 0.7), (40, 0.6, 0.9), (48, 0.2, 0.8))]
+    (tmp_path / "scores.csv").write_text("\n".join(["path,scores.plain,scores.deep red", *rows]))
+    assert vitrine("index", "add", tmp_path / "scores.csv", "-c", "mine", "--create", "--root", pictures).code == 0
+    ranges = ("--score", "plain=0.5..", "--score", "deep red=0.5..1")
+    listed = vitrine("search", "-c", "mine", *ranges, "--order-by", 'scores."deep red":desc', "--json").json["hits"]
+    assert [hit["payload"]["filename"] for hit in listed] == ["red/40.png", "red/32.png"]
+    bins = vitrine("images", "histogram", "scores.plain", "-c", "mine", "--score", "deep red=0.5..", "--bins", 2, "--json").json
+    assert [bin["count"] for bin in bins["bins"]] == [1, 2]

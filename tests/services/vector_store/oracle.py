@@ -158,13 +158,19 @@ class OracleVectorStore:
             opened.points[id] = _Stored({**stored.vectors, using: np.array(vector, dtype=np.float32)}, stored.payload)
 
     @_locked
-    def set_payload(self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None) -> None:
+    def set_payload(
+        self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
+    ) -> None:
         check_ids(list(updates))
         for stored, fields in zip(_existing(self._open(collection), list(updates)), updates.values(), strict=True):
             if key is None:
                 merge(stored.payload, deepcopy(fields))
             else:
                 merge_at(stored.payload, key, deepcopy(fields))
+
+    @_locked
+    def flush(self, collection: str) -> None:
+        self._open(collection)
 
     @_locked
     def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:

@@ -1,0 +1,108 @@
+"""``vitrine export``: pictures into folders, and what is known of them into a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.context import stores
+from cli.options import (
+    AnyTagOption,
+    CategoryOption,
+    ClassOption,
+    JsonOption,
+    NotTagOption,
+    QualityOption,
+    ScoreOption,
+    TagOption,
+    WhereOption,
+    to_conditions,
+)
+from cli.output import print_json
+
+if TYPE_CHECKING:
+    from indexer.export import ExportReport
+
+app = typer.Typer(no_args_is_help=True, help="Export pictures into folders, and what is known of them as JSON, CSV or Parquet.")
+
+
+@app.command()
+def folders(
+    ctx: typer.Context,
+    category: CategoryOption,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the folders go; made if it is not there.")],
+    by: Annotated[
+        str, typer.Option("--by", metavar="WHAT", help="score:TAG, tag, class, or a field such as quality or metadata.season.")
+    ],
+    bins: Annotated[int, typer.Option("--bins", min=1, max=1000, help="Folders that a score's 0..1 is cut into.")] = 10,
+    mode: Annotated[
+        Literal["copy", "hardlink", "symlink"],
+        typer.Option(
+            "--mode", help="Links (symlinks are absolute) cost no space, but whoever edits one changes the stored file."
+        ),
+    ] = "copy",
+    tag: TagOption = None,
+    any_tag: AnyTagOption = None,
+    not_tag: NotTagOption = None,
+    class_: ClassOption = None,
+    score: ScoreOption = None,
+    quality: QualityOption = None,
+    where: WhereOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put pictures into folders such as 0.90-1.00/cup.jpg or red/cup.jpg. Nothing is moved, no existing file is overwritten.
+
+    An image with several tags goes into each. Run again, it only adds what is new. Exit 3: some pictures could not be read.
+    """
+    from indexer.export_folders import export_folders, parse_by
+    from indexer.progress import make_progress
+
+    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    with stores(ctx) as runtime:
+        report = export_folders(
+            runtime,
+            category,
+            to,
+            parse_by(runtime, category, by, bins),
+            conditions=conditions,
+            mode=mode,
+            progress=make_progress(title="exporting"),
+        )
+    _finish(report, as_json=as_json)
+
+
+@app.command()
+def table(
+    ctx: typer.Context,
+    category: CategoryOption,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file; .json, .csv or .parquet. Replaced when done.")],
+    tag: TagOption = None,
+    any_tag: AnyTagOption = None,
+    not_tag: NotTagOption = None,
+    class_: ClassOption = None,
+    score: ScoreOption = None,
+    quality: QualityOption = None,
+    where: WhereOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write id, file name, class, tags, scores, quality and the rest of every image to a file, in order of id."""
+    from indexer.export_table import export_table
+    from indexer.progress import make_progress
+
+    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    with stores(ctx) as runtime:
+        report = export_table(runtime, category, to, conditions=conditions, progress=make_progress(title="exporting"))
+    _finish(report, as_json=as_json)
+
+
+def _finish(report: ExportReport, *, as_json: bool) -> None:
+    if report.error is not None:
+        raise report.error
+    if as_json:
+        print_json(report.to_json())
+    else:
+        typer.echo(report.summary())
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)

@@ -1,0 +1,240 @@
+"""What is known of the images as one file: JSON, CSV or Parquet. Read page by page, so memory stays flat."""
+
+from __future__ import annotations
+
+import csv
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from indexer.export import ExportReport, explained, pages
+from indexer.progress import Progress
+from services.conditions import Conditions
+from services.domain import Payload
+from services.errors import BadRequest, Unavailable, VitrineError
+from services.runtime import Runtime
+
+FORMATS = (".json", ".csv", ".parquet")
+ROW_GROUP = 5_000
+"""Rows of a Parquet row group."""
+SEPARATOR = "|"
+"""Between the values of a list in one CSV cell; `vitrine index add` reads it so too."""
+FIRST = ("id", "filename", "class", "tags", "scores", "quality")
+_HIDDEN = frozenset({"object_key"})  # where the server keeps the file is its own business
+_OPEN = ("scores", "scored_by", "metadata", "clusters")
+Row = dict[str, Any]
+Rows = Iterator[list[Row]]
+
+
+def export_table(
+    runtime: Runtime,
+    category: str,
+    path: Path,
+    *,
+    conditions: Conditions,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> ExportReport:
+    """Write a row for every image, in order of id, in the format of the path's ending: .json, .csv or .parquet.
+
+    JSON: a list of ``{"id", "filename", "class", "tags", "scores": {tag: 0..1}, "quality", ...}``. CSV and Parquet have columns
+    such as ``scores.<tag>``, ``metadata.<column>`` and ``clusters.<run>``; a list is one cell of CSV with ``|`` between, and a
+    list in Parquet. An existing file is replaced at the end, in one step, and kept where the export does not get there.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise BadRequest(f"{path} has no known format: let its name end in {', '.join(FORMATS)}.")
+    report = ExportReport(category, str(path))
+    total = runtime.searcher.count(category, conditions)
+    writers: dict[str, Callable[[Path, Callable[[bool], Rows]], None]] = {
+        ".json": _write_json,
+        ".csv": _write_csv,
+        ".parquet": _write_parquet,
+    }
+    reader = _Reader(runtime, category, conditions, report, progress, stop or threading.Event())
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        if progress:
+            progress.start(total)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writers[path.suffix.lower()](temporary, reader.rows)
+        if not report.interrupted:
+            os.replace(temporary, path)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    except VitrineError as error:
+        report.error = error
+    except (ValueError, TypeError):  # a column holds other values than when its kind was found
+        report.error = Unavailable("Images were changed while they were exported: run it again.")
+    except OSError as error:
+        report.error = BadRequest(f"{path} cannot be written: {error.strerror or error}.")
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    report.finish()
+    if progress:
+        progress.finish(report)
+    return report
+
+
+@dataclass
+class _Reader:
+    runtime: Runtime
+    category: str
+    conditions: Conditions
+    report: ExportReport
+    progress: Progress | None
+    stop: threading.Event
+
+    def rows(self, counting: bool = True) -> Rows:
+        """The rows, a page at a time; with ``counting`` they are told as exported."""
+        unsettled = self.runtime.taggers.unsettled(self.category)
+        for page in pages(self.runtime, self.category, self.conditions):
+            if self.stop.is_set():
+                self.report.interrupted = True
+                return
+            yield [_row(hit.id, explained(hit.payload, unsettled)) for hit in page]
+            if counting:
+                self.report.images += len(page)
+                self.report.finish()
+                if self.progress:
+                    self.progress.update(self.report)
+
+
+def _row(id: str, payload: Payload) -> Row:
+    row: Row = {"id": id} | {name: payload.get(name) for name in FIRST[1:]}
+    row["tags"], row["scores"] = row["tags"] or [], row["scores"] or {}
+    return row | {name: value for name, value in sorted(payload.items()) if name not in row and name not in _HIDDEN}
+
+
+# JSON ---------------------------------------------------------------------------------------------------------------------
+
+
+def _write_json(path: Path, rows: Callable[[bool], Rows]) -> None:
+    with path.open("wb") as file:
+        file.write(b"[")
+        for number, page in enumerate(rows(True)):
+            for position, row in enumerate(page):
+                file.write(b"\n" if number == position == 0 else b",\n")
+                file.write(orjson.dumps(row))
+        file.write(b"\n]\n")
+
+
+# Columns ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Column:
+    """What was seen in one column: which kinds of values, and whether they were lists."""
+
+    kinds: set[type] = field(default_factory=set)
+    lists: bool = False
+
+    def see(self, value: Any) -> None:
+        self.lists |= isinstance(value, list)
+        self.kinds |= {type(item) for item in (value if isinstance(value, list) else [value])}
+
+
+def _flat(row: Row) -> Row:
+    """One level of columns: ``scores.<tag>``, ``metadata.<column>``, ``clusters.<run>`` (the node's id)."""
+    flat: Row = {}
+    for name, value in row.items():
+        if name in _OPEN and isinstance(value, Mapping):
+            for key, inner in value.items():
+                flat[f"{name}.{key}"] = inner.get("id") if name == "clusters" and isinstance(inner, Mapping) else inner
+        elif value is not None:
+            flat[name] = value
+    return flat
+
+
+def _columns(rows: Rows) -> dict[str, _Column]:
+    """All columns, in the order of a row, those of the same object beside each other."""
+    seen: dict[str, _Column] = {name: _Column() for name in FIRST if name != "scores"}
+    seen["tags"].lists = True
+    for page in rows:
+        for row in page:
+            for name, value in _flat(row).items():
+                seen.setdefault(name, _Column()).see(value)
+    plain = [name for name in seen if name.partition(".")[0] not in _OPEN]
+    opened = sorted((name for name in seen if name not in plain), key=lambda name: (_OPEN.index(name.partition(".")[0]), name))
+    return {name: seen[name] for name in [*plain, *opened]}
+
+
+def _write_csv(path: Path, rows: Callable[[bool], Rows]) -> None:
+    columns = list(_columns(rows(False)))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for page in rows(True):
+            writer.writerows({name: _cell(value) for name, value in _flat(row).items()} for row in page)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list) and all(not isinstance(item, list | dict) for item in value):
+        return SEPARATOR.join(str(item) for item in value)
+    if isinstance(value, list | dict):
+        return orjson.dumps(value).decode()
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+# Parquet ------------------------------------------------------------------------------------------------------------------
+
+
+def _write_parquet(path: Path, rows: Callable[[bool], Rows]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {name: _kind(name, column) for name, column in _columns(rows(False)).items()}
+    schema = pa.schema([pa.field(name, _arrow(pa, kind)) for name, kind in kinds.items()])
+    with path.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for group in _groups(rows(True)):
+            arrays = [
+                pa.array([_fitted(row.get(name), kind) for row in group], field.type)
+                for (name, kind), field in zip(kinds.items(), schema, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
+
+
+def _groups(rows: Rows) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    for page in rows:
+        group += map(_flat, page)
+        if len(group) >= ROW_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _kind(name: str, column: _Column) -> str:
+    """bool, integer, float, text, texts (a list) or json (anything else, as text)."""
+    if column.lists:
+        return "texts" if column.kinds <= {str} else "json"
+    if name.startswith("scores.") or name == "quality":
+        return "float"
+    if column.kinds == {bool}:
+        return "bool"
+    if column.kinds == {int}:
+        return "integer"
+    if column.kinds and column.kinds <= {int, float}:
+        return "float"
+    return "text" if column.kinds <= {str} else "json"
+
+
+def _arrow(pa: Any, kind: str) -> Any:
+    plain = {"bool": pa.bool_(), "integer": pa.int64(), "float": pa.float64(), "texts": pa.list_(pa.string())}
+    return plain.get(kind, pa.string())
+
+
+def _fitted(value: Any, kind: str) -> Any:
+    if value is None or kind in ("bool", "integer", "text"):
+        return value
+    if kind == "texts":
+        return value if isinstance(value, list) else [value]
+    return float(value) if kind == "float" else orjson.dumps(value).decode()

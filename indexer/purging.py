@@ -1,0 +1,90 @@
+"""Taking scores away: those of former taggers, and those of one that is to be deleted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from indexer.score_payload import Change, rescored
+from indexer.score_writer import ScoreWriter
+from services.domain import Hit
+from services.runtime import Runtime
+from services.tagging import QUALITY
+
+Stale = Callable[[Mapping[str, Any], str], bool]
+"""Whether the score, or proposal, that a payload has of a tag is to go."""
+
+
+def purge_stale(
+    runtime: Runtime, category: str, tags: Collection[str] | None = None, *, stop: threading.Event | None = None
+) -> int:
+    """Remove the scores, and proposals, that are not by the tagger in service, of these tags (None: of all).
+
+    That is: scores by former taggers, by taggers that were deleted, and a manifest's where the tag has a tagger now. A manifest's
+    scores of a tag without a tagger stay, and so does a quality that people set. Afterwards queries need not look for stale
+    scores of these tags. How many images changed. ``NotFound`` (category).
+    """
+    heads = runtime.taggers.in_service(category)
+    chosen = [head for head in heads if tags is None or head.tag in tags]
+    in_service = {head.tag: head.signature for head in heads}
+
+    def stale(payload: Mapping[str, Any], tag: str) -> bool:
+        if tags is not None and tag not in tags:
+            return False
+        who = payload.get("scored_by", {}).get(tag)
+        if tag in in_service:
+            return bool(who != in_service[tag])
+        return by_tagger(who) if who else tag not in payload.get("scores", ())
+
+    def refresh() -> None:  # another may have been trained meanwhile: its scores are not stale
+        in_service.update({head.tag: head.signature for head in runtime.taggers.in_service(category)})
+
+    changed = _purge(runtime, category, stale, refresh, stop)
+    if not (stop and stop.is_set()):
+        runtime.taggers.settle(category, chosen)
+    return changed
+
+
+def drop_scores(runtime: Runtime, category: str, tag: str) -> int:
+    """Remove the scores, and proposals, that taggers gave for a tag, before its tagger is deleted. A manifest's stay.
+
+    How many images changed. ``NotFound`` (category).
+    """
+
+    def stale(payload: Mapping[str, Any], other: str) -> bool:
+        who = payload.get("scored_by", {}).get(other)
+        return other == tag and (by_tagger(who) if who else other not in payload.get("scores", ()))
+
+    return _purge(runtime, category, stale, lambda: None, None)
+
+
+def by_tagger(who: str) -> bool:
+    """Whether ``scored_by`` names a tagger, rather than a manifest."""
+    return "@" in who
+
+
+def _purge(runtime: Runtime, category: str, stale: Stale, refresh: Callable[[], None], stop: threading.Event | None) -> int:
+    runtime.catalog.get(category)
+    writer, cursor, changed = ScoreWriter(runtime, category), None, 0
+
+    def changes(hits: tuple[Hit, ...]) -> dict[str, Change]:
+        refresh()
+        return {
+            hit.id: rescored(hit.payload, (), [tag for tag in _scored(hit.payload) if stale(hit.payload, tag)]) for hit in hits
+        }
+
+    while not (stop and stop.is_set()):
+        _, written, cursor = writer.revise(cursor, changes)
+        changed += written
+        if cursor is None:
+            break
+    writer.flush()
+    return changed
+
+
+def _scored(payload: Mapping[str, Any]) -> list[str]:
+    """The tags that something is said of by a score or a proposal; quality where a tagger gave it."""
+    scored_by = payload.get("scored_by", {})
+    tags = dict.fromkeys([*payload.get("scores", {}), *scored_by, *payload.get("machine_tags", ())])
+    return [tag for tag in tags if tag != QUALITY or tag in scored_by]

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.tagger_schemas import OldImageOut
+from services.runtime import Runtime
+from tests.api.helpers import COLOURS
+from tests.api.test_taggers import head, taught  # noqa: F401  (a fixture)
+
+RANGE = "/get_images_in_tag_score_range"
+
+
+@pytest.mark.usefixtures("taught")
+def test_the_models_are_the_taggers(client: TestClient) -> None:
+    assert client.get("/get_models").json() == ["deep blue", "reddish"]
+    assert client.get("/get_models", params={"category": "colours"}).json() == ["deep blue", "reddish"]
+
+
+@pytest.mark.usefixtures("taught")
+def test_images_in_a_range_come_highest_first(client: TestClient, ids: dict[str, str]) -> None:
+    answer = client.get(RANGE, params={"model_name": "reddish", "score_gte": 0.1, "score_lte": 1})
+    found = answer.json()
+    assert [image["id"] for image in found] == [ids["red"], ids["black"]]
+    assert OldImageOut.model_validate(found[0]) and set(found[0]) == set(OldImageOut.model_fields)
+    assert (found[0]["score"], found[0]["model_name"], found[0]["filename"]) == (0.95, "reddish", "red.png")
+    assert client.get(found[0]["url"]).headers["content-type"] == "image/png"
+    assert client.get(found[0]["thumbnail_url"]).status_code == 200
+    every = client.get(RANGE, params={"model_name": "deep blue"}).json()
+    assert [image["score"] for image in every] == [0.9, 0.4, 0.05]
+    assert len(client.get(RANGE, params={"model_name": "deep blue", "limit": 1}).json()) == 1
+    assert client.get(RANGE, params={"model_name": "reddish", "score_gte": 0.96}).json() == []
+
+
+@pytest.mark.usefixtures("taught")
+def test_a_random_image_of_all_or_of_a_range(client: TestClient, ids: dict[str, str]) -> None:
+    seen = {client.get("/get_random_img").json()["filename"] for _ in range(40)}
+    assert seen <= {f"{name}.png" for name in COLOURS} and len(seen) > 1
+    one = client.get("/get_random_img", params={"model_name": "reddish", "score_gte": 0.9}).json()
+    assert (one["id"], one["score"]) == (ids["red"], 0.95)
+    moved = client.get("/get_random_img", params={"model_name": "reddish", "score_gte": 0.9, "redirect": True})
+    assert moved.headers["content-type"] == "image/png"  # the client followed
+    moved = client.get("/get_random_img", params={"redirect": True}, follow_redirects=False)
+    assert moved.status_code == 307 and moved.headers["cache-control"] == "no-store"
+    none = client.get("/get_random_img", params={"model_name": "reddish", "score_gte": 0.96})
+    assert (none.status_code, none.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.usefixtures("taught")
+def test_bad_questions_are_refused(client: TestClient, runtime: Runtime) -> None:
+    runtime.taggers.save("colours", [head("unscored")])
+    for params, status, code in (
+        ({}, 422, "bad_request"),
+        ({"model_name": "nothing"}, 404, "not_found"),
+        ({"model_name": "unscored"}, 422, "unknown_field"),
+        ({"model_name": "reddish", "score_gte": "x"}, 422, "bad_request"),
+        ({"model_name": "reddish", "score_gte": "nan"}, 422, "bad_request"),
+        ({"model_name": "reddish", "score_lte": 2}, 422, "bad_request"),
+        ({"model_name": "reddish", "limit": 0}, 422, "bad_request"),
+        ({"model_name": "reddish", "category": "none"}, 404, "not_found"),
+    ):
+        answer = client.get(RANGE, params=params)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), params
+    alone = client.get("/get_random_img", params={"score_gte": 0.5})
+    assert (alone.status_code, alone.json()["code"]) == (422, "bad_request")
+    assert client.get("/get_random_img", params={"model_name": "nothing"}).status_code == 404
+
+
+def test_the_category_may_be_left_out_only_where_there_is_one(client: TestClient) -> None:
+    none = client.get("/get_models")
+    assert (none.status_code, none.json()["code"]) == (422, "bad_request")
+    for name in ("a", "b"):
+        client.post("/v1/categories", json={"name": name})
+    for path in ("/get_models", f"{RANGE}?model_name=x", "/get_random_img"):
+        refused = client.get(path)
+        assert refused.status_code == 422 and refused.json()["details"]["categories"] == ["a", "b"], path
+    assert client.get("/get_models", params={"category": "b"}).json() == []
+    assert client.get("/get_random_img", params={"category": "b"}).status_code == 404
+
+
+def test_they_are_marked_as_deprecated(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    old = [path for path, operations in paths.items() if operations.get("get", {}).get("deprecated")]
+    assert sorted(old) == sorted(["/get_models", RANGE, "/get_random_img"])

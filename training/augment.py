@@ -1,0 +1,65 @@
+"""Views of a picture for training: a random crop, a flip, slightly other colours. PIL and numpy alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from services.domain import Preprocessing
+from services.encoders.preprocess import Pixels
+
+_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far views stray.
+
+    ``smallest_area``: share of the picture that a crop keeps at least. ``aspect``: a crop is wider or higher than what an encoder
+    reads by up to this factor. ``flip``: how often left and right are swapped. ``colour``: brightness, contrast and saturation
+    change by up to this share.
+    """
+
+    smallest_area: float = 0.35
+    aspect: float = 4 / 3
+    flip: float = 0.5
+    colour: float = 0.2
+
+
+def augment(image: Image.Image, preprocessing: Preprocessing, random: np.random.Generator, how: Augmentation) -> Pixels:
+    """A random view of an RGB image in the size that an encoder reads: (height, width, 3) uint8."""
+    height, width = output_size(preprocessing)
+    box = crop_box(image.size, width / height, random, how)
+    view = image.resize((width, height), Image.Resampling[preprocessing.interpolation.upper()], box=box)
+    if random.random() < how.flip:
+        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        view = change(view).enhance(1.0 + how.colour * random.uniform(-1, 1))
+    return np.asarray(view)
+
+
+def output_size(preprocessing: Preprocessing) -> tuple[int, int]:
+    """(height, width) in pixels of fitted images."""
+    edge = preprocessing.resize
+    return preprocessing.crop or (edge if isinstance(edge, tuple) else (edge, edge))
+
+
+def crop_box(
+    size: tuple[int, int], aspect: float, random: np.random.Generator, how: Augmentation
+) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) in pixels of a crop inside a picture of ``size`` (width, height), whose width by height is
+    ``aspect`` up to a factor of ``how.aspect`` (Szegedy et al., 2015). A picture too long for any gets its middle."""
+    width, height = size
+    for _ in range(_TRIES):
+        area = width * height * random.uniform(how.smallest_area, 1.0)
+        shape = aspect * math.exp(random.uniform(-1, 1) * math.log(how.aspect))
+        across, down = math.sqrt(area * shape), math.sqrt(area / shape)
+        if across <= width and down <= height:
+            left, top = random.uniform(0, width - across), random.uniform(0, height - down)
+            return left, top, left + across, top + down
+    across, down = min(width, height * aspect), min(height, width / aspect)
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, left + across, top + down

@@ -1,0 +1,120 @@
+"""Where the figures of a run go while it runs: TensorBoard, and MLflow when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from services.domain import Embeddings
+from services.errors import BadRequest
+
+SPRITE_EDGE = 32
+"""Side in pixels of the small pictures in TensorBoard's projector."""
+
+
+class RunLog(Protocol):
+    """One destination. Numbers come by name; those of an epoch with its number."""
+
+    def epoch(self, row: Mapping[str, float]) -> None: ...
+
+    def result(self, metrics: Mapping[str, Mapping[str, float]], files: Sequence[Path]) -> None: ...
+
+    def projector(self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class TensorBoardLog:
+    """Scalars, and the embeddings with their classes and small pictures in the projector."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        for name, value in _numbers(row):
+            group = "train" if name in ("loss", "lr", "seconds") else "validation"
+            self._writer.add_scalar(f"{group}/{name}", value, int(row["epoch"]))
+
+    def result(self, metrics: Mapping[str, Mapping[str, float]], files: Sequence[Path]) -> None:
+        for encoder, values in metrics.items():
+            for name, value in _numbers(values):
+                self._writer.add_scalar(f"test/{name}/{encoder}", value)
+
+    def projector(self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]) -> None:
+        import torch
+
+        sprites = np.stack([np.asarray(picture.convert("RGB").resize((SPRITE_EDGE, SPRITE_EDGE))) for picture in pictures])
+        self._writer.add_embedding(
+            torch.from_numpy(embeddings),
+            metadata=list(classes),
+            label_img=torch.from_numpy(sprites).permute(0, 3, 1, 2).float() / 255,
+            tag="test",
+        )
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class MlflowLog:
+    """A run of an MLflow server or folder: parameters, metrics by epoch, and the report's files."""
+
+    def __init__(self, uri: str, name: str, parameters: Mapping[str, Any]) -> None:
+        try:
+            import mlflow
+        except ImportError as error:
+            raise BadRequest("MLflow is not installed: `pip install mlflow`, or leave --mlflow out.") from error
+        self._client = mlflow.MlflowClient(tracking_uri=uri)
+        found = self._client.get_experiment_by_name("vitrine")
+        experiment = found.experiment_id if found is not None else self._client.create_experiment("vitrine")
+        self._run: str = self._client.create_run(experiment, run_name=name).info.run_id
+        for key, value in parameters.items():
+            self._client.log_param(self._run, key, value)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        for name, value in _numbers(row):
+            self._client.log_metric(self._run, name, value, step=int(row["epoch"]))
+
+    def result(self, metrics: Mapping[str, Mapping[str, float]], files: Sequence[Path]) -> None:
+        for encoder, values in metrics.items():
+            for name, value in _numbers(values):
+                self._client.log_metric(self._run, f"test.{encoder}.{name}", value)
+        for file in files:
+            self._client.log_artifact(self._run, str(file))
+
+    def projector(self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]) -> None:
+        pass  # MLflow shows no embeddings
+
+    def close(self) -> None:
+        self._client.set_terminated(self._run)
+
+
+@contextmanager
+def open_logs(folder: Path | None, mlflow: str | None, name: str, parameters: Mapping[str, Any]) -> Iterator[list[RunLog]]:
+    """TensorBoard files in ``folder`` (None, or TensorBoard not installed: none), and an MLflow run at the URI ``mlflow``."""
+    logs: list[RunLog] = []
+    try:
+        if mlflow is not None:
+            logs.append(MlflowLog(mlflow, name, parameters))
+        if folder is not None and _has_tensorboard():
+            logs.append(TensorBoardLog(folder))
+        yield logs
+    finally:
+        for log in logs:
+            log.close()
+
+
+def _has_tensorboard() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("tensorboard") is not None
+
+
+def _numbers(row: Mapping[str, Any]) -> list[tuple[str, float]]:
+    return [(name, float(value)) for name, value in row.items() if name != "epoch" and isinstance(value, int | float)]
