@@ -37,7 +37,7 @@ from services.images import point_id
 from services.object_store.local import LocalObjectStore
 from services.runtime import Runtime, assemble, open_runtime
 from services.settings import Settings
-from services.tagging import TagHead
+from services.tagging import HeadSet, TagHead
 from services.vector_store.edge_files import copy_sparse, disk_bytes
 from services.vector_store.server import ServerVectorStore
 
@@ -112,8 +112,6 @@ def scored(runtime: Runtime, args: argparse.Namespace, work: Path) -> Figures:
 def product(args: argparse.Namespace) -> float:
     """Seconds of the matrix products alone."""
     heads = by_hand(args.tags, args.dim, "colour", "", seed=1)
-    from services.tagging import HeadSet
-
     rows, heads_of = unit_rows(args.batch, args.dim, 3), HeadSet(heads)
     started = time.perf_counter()
     for _ in range(0, args.images, args.batch):
@@ -230,7 +228,7 @@ WAYS: dict[str, Callable[[Runtime, list[str], dict[str, Payload]], None]] = {
 @contextmanager
 def watched(runtime: Runtime, dim: int) -> Iterator[dict[str, list[float]]]:
     """Resident bytes of this process and of the engine's, and seconds of queries, while the block runs."""
-    seen: dict[str, list[float]] = {"own": [], "engine": [], "query": []}
+    seen: dict[str, list[float]] = {"own": [], "engine": [], "engine's own": [], "query": []}
     over, own = threading.Event(), psutil.Process()
 
     def watch() -> None:
@@ -239,7 +237,9 @@ def watched(runtime: Runtime, dim: int) -> Iterator[dict[str, list[float]]]:
             seen["query"].append(ask(runtime, rows[len(seen["query"]) % 64]))
             seen["own"].append(own.memory_info().rss)
             pid = getattr(runtime.vectors, "engine_pid", None)
-            seen["engine"].append(psutil.Process(pid).memory_info().rss if pid else 0)
+            memory = psutil.Process(pid).memory_info() if pid else None
+            seen["engine"].append(memory.rss if memory else 0)
+            seen["engine's own"].append(memory.rss - memory.shared if memory else 0)  # without the files it maps
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -286,9 +286,9 @@ def summary(seen: dict[str, list[float]]) -> Figures:
     fifth = max(1, len(seen["own"]) // 5)
     growth = {
         f"{who} growth MB": round((max(seen[who][-fifth:]) - max(seen[who][fifth : 2 * fifth] or [0])) / MB)
-        for who in ("own", "engine")
+        for who in ("own", "engine", "engine's own")
     }
-    peaks = {f"{who} peak MB": round(max(seen[who]) / MB) for who in ("own", "engine")}
+    peaks = {f"{who} peak MB": round(max(seen[who]) / MB) for who in ("own", "engine", "engine's own")}
     times = {f"query p{part} ms": milliseconds(seen["query"], part) for part in (50, 99)}
     return times | {"query max ms": milliseconds(seen["query"], 100)} | peaks | growth
 

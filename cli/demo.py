@@ -1,4 +1,4 @@
-"""``vitrine demo``: a catalogue, an index and three searches, to see what Vitrine does."""
+"""``vitrine demo``: a catalogue, an index, five searches and what is learned between them, to see what Vitrine does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 
 from cli.category import create_category
 from cli.context import stores
+from cli.demo_learning import LOOK, learn_encoder, learn_taggers, learned_json, print_encoder, print_taggers
 from cli.index import run_index
 from cli.options import JsonOption
 from cli.output import note, print_json, print_table
@@ -29,17 +31,20 @@ if TYPE_CHECKING:
 CATEGORY = "demo"
 TEXT = "a blue car"
 TAG, SCORE, LEAST = "red", "close_up", 0.3
+RANGES = ("blue", "large")
+"""The tags whose taggers' scores are asked for together."""
 _HITS = 9
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One search of the demo."""
+    """One search of the demo. ``score``: the score that its hits are ordered by."""
 
     kind: str
     query: str
     hits: Sequence[Hit]
     queries: Sequence[Tile] = ()
+    score: str | None = None
 
 
 def demo(
@@ -51,7 +56,7 @@ def demo(
     encoder: Annotated[str, typer.Option("--encoder", "-e", metavar="REF", help="Any that reads texts, such as clip.")] = "demo",
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a catalogue, index it as category "demo" and search it by picture, by text, and by tag and score."""
+    """Draw a catalogue, index it as category "demo", search it, learn an encoder and taggers from it, and search by those."""
     from data.catalogue import draw_catalogue
 
     drawn = draw_catalogue(folder / "catalogue", count=count, progress=_drawing())
@@ -63,16 +68,22 @@ def demo(
             note(report.summary())
             raise typer.Exit(report.exit_code)
         searches = [_by_picture(runtime, using, drawn.manifest), _by_text(runtime, using), _by_tag_and_score(runtime)]
+        learned, taggers = learn_encoder(runtime, CATEGORY, using), learn_taggers(runtime, CATEGORY, using)
+        searches += [_by_picture(runtime, LOOK, drawn.manifest), _by_scores(runtime)]
         sheets = [folder / f"by-{shown.kind.replace(' ', '-')}.png" for shown in searches]
         for shown, sheet in zip(searches, sheets, strict=True):
             title = f"By {shown.kind}: {shown.query}"
-            save_sheet(runtime, sheet, shown.queries, shown.hits, title=title, captions=_captions)
+            save_sheet(runtime, sheet, shown.queries, shown.hits, title=title, captions=partial(_captions, shown))
         address = f"http://{runtime.settings.host}:{runtime.settings.port}"
     if as_json:
         trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
-        print_json({"category": CATEGORY, "index": report.to_json(), "searches": trees})
+        tree = {"category": CATEGORY, "index": report.to_json(), "searches": trees, "learned": learned_json(learned, taggers)}
+        print_json(tree)
         return
     for number, (shown, sheet) in enumerate(zip(searches, sheets, strict=True), 1):
+        if number == len(searches) - 1:
+            print_encoder(learned)
+            print_taggers(taggers)
         _print_search(number, shown, sheet)
     _print_next(ctx, address)
 
@@ -115,7 +126,8 @@ def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
     path = manifest.parent / chosen["path"]
     data = path.read_bytes()
     result = runtime.searcher.by_id(CATEGORY, point_id(content_hash(data)), SearchOptions(using, limit=_HITS))
-    return Shown("picture", f"{path.name}, a {chosen['class']} of {chosen['design']}", result.hits, [query_tile(data, path.name)])
+    kind = "picture and class" if using == LOOK else "picture"
+    return Shown(kind, f"{path.name}, a {chosen['class']} of {chosen['design']}", result.hits, [query_tile(data, path.name)])
 
 
 def _by_text(runtime: Runtime, using: str) -> Shown:
@@ -130,13 +142,24 @@ def _by_tag_and_score(runtime: Runtime) -> Shown:
 
     chosen = conditions_from_pairs([("tag", TAG), (f"score.{SCORE}.gte", str(LEAST)), (f"score.{SCORE}.lte", "1")])
     page = runtime.searcher.listing(CATEGORY, chosen, order_by=OrderBy(f"scores.{SCORE}", descending=True), limit=_HITS + 1)
-    return Shown("tag and score", f"tagged {TAG}, {SCORE} in {LEAST}..1, highest first", page.hits)
+    return Shown("tag and score", f"tagged {TAG}, {SCORE} in {LEAST}..1, highest first", page.hits, score=SCORE)
+
+
+def _by_scores(runtime: Runtime) -> Shown:
+    """What two taggers agree on, whether people tagged it or not."""
+    from services.conditions import conditions_from_pairs
+    from services.domain import OrderBy
+
+    first = RANGES[0]
+    chosen = conditions_from_pairs([(f"score.{tag}.gte", "0.5") for tag in RANGES])
+    page = runtime.searcher.listing(CATEGORY, chosen, order_by=OrderBy(f"scores.{first}", descending=True), limit=_HITS + 1)
+    return Shown("taggers", f"{' and '.join(RANGES)} scored 0.5..1, by {first}", page.hits, score=first)
 
 
 def _print_search(number: int, shown: Shown, sheet: Path) -> None:
     typer.secho(f"\n{number}. By {shown.kind}: {shown.query}", bold=True)
-    measure = "similarity" if any(hit.similarity is not None for hit in shown.hits) else SCORE
-    rows = [(_measure(hit), hit.payload.get("class"), _design(hit), hit.payload.get("caption")) for hit in shown.hits]
+    measure = shown.score or "similarity"
+    rows = [(_measure(shown, hit), hit.payload.get("class"), _design(hit), hit.payload.get("caption")) for hit in shown.hits]
     print_table((measure, "class", "design", "caption"), rows, right=(measure,))
     typer.echo(f"Contact sheet: {sheet}")
 
@@ -158,12 +181,12 @@ def _search_json(shown: Shown, sheet: Path) -> dict[str, Any]:
     return {"kind": shown.kind, "query": shown.query, "hits": hits, "sheet": str(sheet)}
 
 
-def _captions(hit: Hit) -> tuple[str, ...]:
-    return hit_captions(hit, _measure(hit))[0], _design(hit)
+def _captions(shown: Shown, hit: Hit) -> tuple[str, ...]:
+    return hit_captions(hit, _measure(shown, hit))[0], _design(hit)
 
 
-def _measure(hit: Hit) -> float | None:
-    return hit.similarity if hit.similarity is not None else hit.payload.get("scores", {}).get(SCORE)
+def _measure(shown: Shown, hit: Hit) -> float | None:
+    return hit.payload.get("scores", {}).get(shown.score) if shown.score else hit.similarity
 
 
 def _design(hit: Hit) -> str:

@@ -66,7 +66,7 @@ def train(
     using: UsingOption = None,
     trunk: Annotated[
         str | None, typer.Option("--trunk", metavar="REF", help="A preset, name=model[@revision], a folder or a hub name. "
-                                 "[default: the category's encoder, or VITRINE_ENCODER]")
+                                 "[default: that of --using, or VITRINE_ENCODER]")
     ] = None,
     mode: Annotated[
         Mode, typer.Option(help="frozen: the embedder alone, in minutes on a CPU.", rich_help_panel=_TRAINING)
@@ -97,7 +97,7 @@ def train(
     trunk_lr: Annotated[float, typer.Option(help="Of the trunk.", rich_help_panel=_TRAINING)] = 1e-4,
     weight_decay: Annotated[float, typer.Option(rich_help_panel=_TRAINING)] = 1e-4,
     views: Annotated[
-        int | None, typer.Option(help="Random views of each image besides itself. [default: 0 frozen, else 4]",
+        int | None, typer.Option(help="Random views of each image besides itself. [default: 0 frozen, else 2]",
                                  rich_help_panel=_TRAINING)
     ] = None,
     input_size: Annotated[
@@ -128,7 +128,7 @@ def train(
         mode=mode.value, embedder_layers=_numbers(embedder_layers or ["512,128"], "--embedder-layers"), dropout=dropout,
         blocks=blocks, loss=loss, samples_per_class=samples_per_class, batch_size=batch_size, epochs=epochs, lr=lr,
         trunk_lr=trunk_lr, weight_decay=weight_decay, patience=patience, seed=seed, input_size=_size(input_size),
-        accumulate=accumulate, views=views if views is not None else (0 if mode is Mode.frozen else 4),
+        accumulate=accumulate, views=views if views is not None else (0 if mode is Mode.frozen else 2),
         threads=settings.threads or 2,
     )  # fmt: skip
     progress = Progress(epochs)

@@ -40,7 +40,7 @@ LabelOption = Annotated[
 UsingOption = Annotated[
     str | None,
     typer.Option("--using", metavar="ENCODER", rich_help_panel=_DATA,
-                 help="The category's vector whose encoder is the trunk. [default: what its queries use]"),
+                 help="The category's vector whose encoder is the trunk. [default: its first]"),
 ]  # fmt: skip
 
 
@@ -105,7 +105,9 @@ def _from_category(
     from training.dataset import read_category
 
     with stores(ctx) as runtime:
-        spec = runtime.catalog.get(category).encoder(using)
+        about = runtime.catalog.get(category)
+        # the first, not what queries use by default: that may be an encoder that was trained on it
+        spec = about.encoder(using or about.encoders[0].name)
         # objects of its own: pictures are read on while the category serves others again
         objects = open_objects(settings)
         return read_category(runtime.catalog, runtime.vectors, objects, category, label=label, using=spec.name), spec

@@ -51,10 +51,11 @@ def score(
 
 def purge_stale(ctx: typer.Context, category: CategoryOption, tag: ScoredTagsOption = None, as_json: JsonOption = False) -> None:
     """Remove the scores and proposals that are not by the taggers in service; scores of manifests stay where no tagger is."""
+    from indexer.progress import make_progress
     from indexer.scoring import purge_stale as purge
 
     with stores(ctx) as runtime:
-        changed = purge(runtime, category, tag)
+        changed = purge(runtime, category, tag, progress=make_progress(title="purging"))
     if as_json:
         print_json({"category": category, "tags": tag, "changed": changed})
     else:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from indexer.progress import Progress
 from indexer.score_payload import Change, rescored
 from indexer.score_writer import ScoreWriter
 from services.domain import Hit
@@ -16,8 +18,22 @@ Stale = Callable[[Mapping[str, Any], str], bool]
 """Whether the score, or proposal, that a payload has of a tag is to go."""
 
 
+@dataclass
+class PurgeCounts:
+    """Images looked at, and changed."""
+
+    done: int = 0
+    changed: int = 0
+    refused: int = 0
+
+
 def purge_stale(
-    runtime: Runtime, category: str, tags: Collection[str] | None = None, *, stop: threading.Event | None = None
+    runtime: Runtime,
+    category: str,
+    tags: Collection[str] | None = None,
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> int:
     """Remove the scores, and proposals, that are not by the tagger in service, of these tags (None: of all).
 
@@ -40,13 +56,13 @@ def purge_stale(
     def refresh() -> None:  # another may have been trained meanwhile: its scores are not stale
         in_service.update({head.tag: head.signature for head in runtime.taggers.in_service(category)})
 
-    changed = _purge(runtime, category, stale, refresh, stop)
+    changed = _purge(runtime, category, stale, refresh, progress, stop)
     if not (stop and stop.is_set()):
         runtime.taggers.settle(category, chosen)
     return changed
 
 
-def drop_scores(runtime: Runtime, category: str, tag: str) -> int:
+def drop_scores(runtime: Runtime, category: str, tag: str, *, progress: Progress | None = None) -> int:
     """Remove the scores, and proposals, that taggers gave for a tag, before its tagger is deleted. A manifest's stay.
 
     How many images changed. ``NotFound`` (category).
@@ -56,7 +72,7 @@ def drop_scores(runtime: Runtime, category: str, tag: str) -> int:
         who = payload.get("scored_by", {}).get(other)
         return other == tag and (by_tagger(who) if who else other not in payload.get("scores", ()))
 
-    return _purge(runtime, category, stale, lambda: None, None)
+    return _purge(runtime, category, stale, lambda: None, progress, None)
 
 
 def by_tagger(who: str) -> bool:
@@ -64,23 +80,38 @@ def by_tagger(who: str) -> bool:
     return "@" in who
 
 
-def _purge(runtime: Runtime, category: str, stale: Stale, refresh: Callable[[], None], stop: threading.Event | None) -> int:
+def _purge(
+    runtime: Runtime,
+    category: str,
+    stale: Stale,
+    refresh: Callable[[], None],
+    progress: Progress | None,
+    stop: threading.Event | None,
+) -> int:
     runtime.catalog.get(category)
-    writer, cursor, changed = ScoreWriter(runtime, category), None, 0
+    writer, counts = ScoreWriter(runtime, category), PurgeCounts()
+    cursor: str | None = None
 
     def changes(hits: tuple[Hit, ...]) -> dict[str, Change]:
         refresh()
-        return {
-            hit.id: rescored(hit.payload, (), [tag for tag in _scored(hit.payload) if stale(hit.payload, tag)]) for hit in hits
-        }
+        lost = {hit.id: [tag for tag in _scored(hit.payload) if stale(hit.payload, tag)] for hit in hits}
+        return {hit.id: rescored(hit.payload, (), lost[hit.id]) for hit in hits}
 
-    while not (stop and stop.is_set()):
-        _, written, cursor = writer.revise(cursor, changes)
-        changed += written
-        if cursor is None:
-            break
-    writer.flush()
-    return changed
+    if progress:
+        progress.start(runtime.vectors.count(category))
+    try:
+        while not (stop and stop.is_set()):
+            images, written, cursor = writer.revise(cursor, changes)
+            counts.done, counts.changed = counts.done + images, counts.changed + written
+            if progress:
+                progress.update(counts)
+            if cursor is None:
+                break
+        writer.flush()
+    finally:
+        if progress:
+            progress.finish(counts)
+    return counts.changed
 
 
 def _scored(payload: Mapping[str, Any]) -> list[str]:

@@ -138,13 +138,13 @@ def score_images(
     scoring = _Scoring(runtime, cat, heads, proposals, report)
     try:
         _run(lambda cursor: scoring.page(cursor, batch), stop or threading.Event(), report, progress)
-    finally:
         scoring.writer.flush()
-    if not report.interrupted:
-        runtime.taggers.settle(category, heads)
-    report.seconds = time.perf_counter() - started
-    if progress:
-        progress.finish(report)
+        if not report.interrupted:
+            runtime.taggers.settle(category, heads)  # last: what it says must be durable before
+    finally:
+        report.seconds = time.perf_counter() - started
+        if progress:
+            progress.finish(report)
     return report
 
 

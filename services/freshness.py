@@ -52,7 +52,7 @@ def unsettled_sources(unsettled: Mapping[str, str]) -> dict[str, Source]:
 def index_sources(catalog: Catalog, category: str, tags: Iterable[str]) -> Category:
     """Index who gave the scores of these tags, so that queries can ask.
 
-    The searcher does it for a tag that is asked for while it is unsettled. It takes a second on 100,000 images, and every index
+    The searcher does it for a tag that is asked for while it is unsettled. It takes seconds on 100,000 images, and every index
     makes writing slower: retraining fifty tags must not cost fifty indexes that nobody uses.
     """
     return catalog.ensure_indexes(category, {source_field(tag): "keyword" for tag in tags})

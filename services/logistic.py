@@ -351,7 +351,7 @@ def _dot(left: Floats, right: Floats) -> NDArray[np.float64]:
 
 
 def _sigmoid(margins: NDArray[np.floating]) -> NDArray[np.floating]:
-    values = np.tanh(0.5 * margins)
+    values: NDArray[np.floating] = np.tanh(0.5 * margins)
     values += 1.0
     values *= 0.5
     return values

@@ -105,8 +105,8 @@ def read_examples(
 ) -> TagExamples:
     """All images of a category that have the named vector, with their tags (or the values of ``class`` or ``metadata.x``).
 
-    ``tags`` None: all that at least ``least`` images have; others are skipped and say why. Memory is that of one float32 matrix and two
-    flags for each image and tag. ``TooFewExamples``, ``UnknownVector``, ``BadRequest``.
+    ``tags`` None: all that at least ``least`` images have; others are skipped and say why. Memory is that of one float32 matrix
+    and two flags for each image and tag. ``TooFewExamples``, ``UnknownVector``, ``BadRequest``.
     """
     spec = category.encoder(using)
     x = np.empty((vectors.count(category.name), spec.dim), np.float32)
@@ -118,9 +118,7 @@ def read_examples(
     by_name = negatives is not None and bool(negatives.pairs)
     fields = tuple(dict.fromkeys((field.partition(".")[0], "rejected_tags", "phash", *(("filename",) if by_name else ()))))
     for batch in scan(vectors, category.name, spec.name, fields=fields):
-        kept = min(
-            len(batch.ids), len(x) - len(ids)
-        )  # images that are added meanwhile do not fit: they are for the next training
+        kept = min(len(batch.ids), len(x) - len(ids))  # what is added meanwhile does not fit: it is for the next training
         x[len(ids) : len(ids) + kept] = batch.embeddings[:kept]
         ids += batch.ids[:kept]
         for one, payload in zip(batch.ids[:kept], batch.payloads[:kept], strict=True):
@@ -132,6 +130,22 @@ def read_examples(
     return make_examples(
         spec, ids, x[: len(ids)], said, rejected, hashes, names=names, tags=tags, negatives=negatives, least=least, seed=seed
     )
+
+
+def read_columns(
+    vectors: VectorStore, category: Category, using: str | None, paths: Sequence[str]
+) -> tuple[list[str], Embeddings, list[tuple[Any, ...]]]:
+    """Ids, embeddings (n, dim) and, by image, the payload's values at paths such as metadata.rating (None where absent)."""
+    spec = category.encoder(using)
+    ids: list[str] = []
+    rows = [np.empty((0, spec.dim), np.float32)]
+    values: list[tuple[Any, ...]] = []
+    fields = tuple(dict.fromkeys(path.partition(".")[0] for path in paths))
+    for batch in scan(vectors, category.name, spec.name, fields=fields):
+        ids += batch.ids
+        rows.append(batch.embeddings)
+        values += [tuple(_at(payload, path) for path in paths) for payload in batch.payloads]
+    return ids, np.concatenate(rows), values
 
 
 def make_examples(
@@ -233,13 +247,18 @@ def _with_negatives(found: TagExamples, *, named: bool, least: int) -> TagExampl
 
 
 def _values(payload: Payload, path: str) -> tuple[str, ...]:
-    value: Any = payload
-    for key in path.split(".", 1):
-        value = value.get(key) if isinstance(value, Mapping) else None
+    value = _at(payload, path)
     if value is None:
         return ()
     values = value if isinstance(value, list) else [value]
     return tuple(str(one) for one in values if isinstance(one, str | int | bool) and str(one))
+
+
+def _at(payload: Payload, path: str) -> Any:
+    value: Any = payload
+    for key in path.split(".", 1):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _flags(said: Sequence[Iterable[str]], column: Mapping[str, int]) -> Bools:

@@ -1,4 +1,4 @@
-"""How a linear head is fit, by kind. Each takes x (n, dim), targets and weights (n, t) and c (t,), and gives weights (t, dim), biases."""
+"""How linear heads are fit, by kind: from x (n, dim), targets and weights (n, t) and c (t,) to weights (t, dim) and biases (t,)."""
 
 from __future__ import annotations
 

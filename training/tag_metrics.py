@@ -32,8 +32,9 @@ class CalibrationBin:
 class TagMetrics:
     """What the scores of one tag are worth on examples that its head was not fit on.
 
-    Counts are weighted where negatives stand for more images than were looked at. ``calibration_error``: the mean distance between score
-    and share of positives over ten bins of equal width, weighted by their size (Naeini et al., 2015). Histograms have ten bins over 0..1.
+    Counts are weighted where negatives stand for more images than were looked at. ``calibration_error``: the mean distance
+    between score and share of positives over ten bins of equal width, weighted by their size (Naeini et al., 2015). Histograms
+    have ten bins over 0..1.
     """
 
     positives: int

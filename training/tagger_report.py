@@ -100,7 +100,9 @@ def draw_tag(report: TagReport, path: Path) -> None:
         total = max(sum(counts), 1)
         left.bar(edges, [count / total for count in counts], width=0.1, align="edge", alpha=0.6, color=colour, label=name)
     left.axvline(metrics.threshold, color=_ORANGE, linewidth=1.5, label="threshold")
-    left.set(xlabel="score", ylabel="share of images", title=f"{report.head.tag}: AP {metrics.average_precision:.3f}", xlim=(0, 1))
+    left.set(
+        xlabel="score", ylabel="share of images", title=f"{report.head.tag}: AP {metrics.average_precision:.3f}", xlim=(0, 1)
+    )
     left.legend(fontsize=7)
     filled = [one for one in metrics.calibration if one.count]
     right.plot([0, 1], [0, 1], color=_GREY, linewidth=1)
@@ -133,7 +135,16 @@ def _row(report: TagReport) -> tuple[object, ...]:
 def _details(one: TagMetrics) -> list[str]:
     cells = (one.true_positives, one.false_positives, one.false_negatives, one.true_negatives)
     lines = _table(("", "tag given", "not given"), [("with the tag", cells[0], cells[2]), ("without", cells[1], cells[3])])
-    lines += ["", "```", "scores with the tag", *bars(one.positive_histogram), "scores without", *bars(one.negative_histogram), "```", ""]
+    lines += [
+        "",
+        "```",
+        "scores with the tag",
+        *bars(one.positive_histogram),
+        "scores without",
+        *bars(one.negative_histogram),
+        "```",
+        "",
+    ]
     rows = [(f"{c.low:.1f}", c.count, c.mean_score, c.positive_share) for c in one.calibration if c.count]
     return lines + _table(("from score", "images", "mean score", "share with the tag"), rows)
 

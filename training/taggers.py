@@ -1,9 +1,10 @@
 """Taggers of many tags at once: a fair measure first, then heads that have learnt from everything.
 
-The images are dealt into a held-out part and k training parts, every tag in each (training/tag_splits.py). The margin of every image
-comes from a head that has not seen it. C is chosen by average precision, calibration and threshold are fit, on the training parts; the metrics
-are those of the held-out part. Tags with few images there are measured across all parts instead, each part judged with what the
-others chose. The head in service is then fit on all images, and calibrated on all those margins, at the category's own prevalence.
+The images are dealt into a held-out part and k training parts, every tag in each (training/tag_splits.py). The margin of every
+image comes from a head that has not seen it. C is chosen by average precision, calibration and threshold are fit, on the
+training parts; the metrics are those of the held-out part. Tags with few images there are measured across all parts instead,
+each part judged with what the others chose. The head in service is then fit on all images, and calibrated on all those margins,
+at the category's own prevalence.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _ROWS = 8_192
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train. ``folds`` 0: five, or three where images are many. ``precision``: the threshold aims at it, else at the best F1.
+    """How to train. ``folds`` 0: five, or three of many images. ``precision``: the threshold aims at it, else at the best F1.
 
     ``protocol`` auto measures on the held-out part the tags that have ``least_held_out`` examples of each side there, and across
     all parts the others. ``holdout_only`` keeps the held-out part out of the final heads too.
@@ -190,7 +191,7 @@ class _Run:
         return int(self.part.max()) + 1
 
     def choose_c(self) -> Floats:
-        """(parts + 1, t): the C of the heads that leave each part out, chosen on the other parts, and last that of the final head."""
+        """(parts + 1, t): the C of the heads that leave each part out, chosen on the others, and last that of the final head."""
         tags, grid = len(self.examples.tags), sorted(self.options.grid)
         if len(grid) == 1:
             return np.full((self.parts + 1, tags), grid[0], np.float32)
@@ -286,7 +287,7 @@ class _Run:
         c: Floats,
         start: tuple[Floats, Floats] | None,
     ) -> tuple[Floats, Floats]:
-        """Weights (len(leave_out), t, dim) and biases of heads that leave a part out (-1: none). To the solver they are so many tags."""
+        """Weights (len(leave_out), t, dim) and biases of heads that leave a part out (-1: none), as so many tags to the solver."""
         columns = []
         for one in leave_out:
             hidden = self.held if one >= 0 or self.options.holdout_only else np.zeros_like(self.held)

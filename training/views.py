@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -46,9 +46,12 @@ class PixelReader:
     def read(self, images: Sequence[LabelledImage], view: int = 0) -> Iterator[Pixels]:
         """(height, width, 3) uint8 of each image, in order. Raises what its ``read`` raises, and ``ImageRefused``."""
         with ThreadPoolExecutor(self.threads, "views") as pool:
-            waiting = iter(images)
-            while some := list(islice(waiting, _AHEAD)):  # a batch at a time, so that Ctrl-C need not wait for all
-                yield from pool.map(partial(self._one, view=view), some)
+            ahead = deque(pool.submit(self._one, image, view) for image in images[:_AHEAD])
+            for image in images[_AHEAD:]:  # not all at once, so that Ctrl-C need not wait for them
+                yield ahead.popleft().result()
+                ahead.append(pool.submit(self._one, image, view))
+            while ahead:
+                yield ahead.popleft().result()
 
     def _one(self, image: LabelledImage, view: int) -> Pixels:
         opened = open_image(image.read(), target=self.preprocessing.target, limits=self.limits, sha256=image.sha256 or None)

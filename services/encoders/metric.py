@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,7 +64,7 @@ class MetricEncoder:
         self._embedder = embedder
         self.trunk = trunk
         self.config = config
-        self.precision = config.precision
+        self.precision = str(getattr(trunk, "precision", "float32"))
         self.device = str(getattr(trunk, "device", "cpu"))
 
     @property
@@ -141,7 +140,7 @@ def load_metric_encoder(
     if trunk.spec.dim != config.embedder["input_dim"]:
         raise ModelUnavailable(f"The trunk of {found.path} gives {trunk.spec.dim} components, its embedder reads others.")
     spec = EncoderSpec(reference.name, reference.model, found.revision, config.dim, ("image",), config.preprocessing)
-    return MetricEncoder(spec, trunk, embedder, replace(config, precision=wanted))
+    return MetricEncoder(spec, trunk, embedder, config)
 
 
 def read_split(folder: Path) -> dict[str, Any]:

@@ -30,7 +30,8 @@ class TrunkReference:
 class MetricConfig:
     """Everything but the weights.
 
-    ``embedder``: the constructor's arguments of Embedder. ``precision`` is the trunk's. ``classes`` are those trained on.
+    ``embedder``: the constructor's arguments of Embedder. ``precision`` is the trunk's; auto where it was trained on a category's
+    stored embeddings: then whatever fills that category. ``classes`` are those trained on.
     ``metrics``: by encoder (``candidate``, ``trunk``), the figures of the test images. ``fingerprint``: of the training data.
     ``trained_at``: RFC 3339 in UTC. ``training``: the options of the run, for people.
     """
@@ -38,7 +39,7 @@ class MetricConfig:
     name: str
     mode: Mode
     trunk: TrunkReference
-    precision: Precision
+    precision: Literal["auto"] | Precision
     preprocessing: Preprocessing
     embedder: Mapping[str, Any]
     classes: tuple[str, ...]

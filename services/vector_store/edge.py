@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _MESSAGE_POINTS: Final = 2_000
 """Points in one message to the engine process: a message is read whole before other callers are answered."""
-_MESSAGE_BYTES: Final = 1_000_000
+_MESSAGE_BYTES: Final = 250_000
 """Payload changes in one message, for the same reason: 50 scores and who gave them are 4 KB."""
 
 

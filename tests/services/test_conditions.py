@@ -110,3 +110,9 @@ def test_unindexed_columns_and_misfit_values_are_refused() -> None:
             conditions_from_pairs([(f"metadata.{column}", word)]).to_filter(INDEXES)
     with pytest.raises(BadRequest):
         parse_conditions({"where": {"must": [{"key": 1}]}}).to_filter({})
+
+
+def test_proposed_and_rejected_tags_are_asked_for_apart_from_peoples() -> None:
+    found = conditions_from_pairs([("machine_tag", "a"), ("machine_tag", "b"), ("rejected_tag", "c")])
+    assert (found.machine_tags_any, found.rejected_tags_any, found.tags_all) == (("a", "b"), ("c",), ())
+    assert keys(found.to_filter({})) == ["machine_tags", "rejected_tags"]

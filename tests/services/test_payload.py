@@ -33,6 +33,14 @@ def test_only_fields_that_can_be_filtered_ask_for_an_index() -> None:
     }
 
 
+def test_proposed_and_rejected_tags_are_indexed_from_the_first_one_on() -> None:
+    assert index_kinds({"machine_tags": [], "rejected_tags": []}) == {}
+    assert index_kinds({"machine_tags": ["cat"], "rejected_tags": ["dog"]}) == {
+        "machine_tags": "keyword",
+        "rejected_tags": "keyword",
+    }
+
+
 @pytest.mark.parametrize("text", ["2020-99-01", "1999", "2020-05", "May 2020", "12345678901"])
 def test_what_only_resembles_a_date_is_a_keyword(text: str) -> None:
     assert value_kind(text) == "keyword"

@@ -1,0 +1,261 @@
+"""``vitrine tagger quality``, ``zero-shot`` and ``convert``: taggers from ratings, from words, and from older systems' files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import stores
+from cli.options import CategoryOption, JsonOption
+from cli.output import note, print_json, print_pairs, print_table
+from services.errors import BadRequest, UnsupportedQuery
+
+if TYPE_CHECKING:
+    from indexer.progress import Progress
+    from services.catalog import Category
+    from services.domain import EncoderSpec
+    from services.runtime import Runtime
+    from services.tagging import TagHead
+    from training.zero_shot import WordScores, WordTally
+
+UsingOption = Annotated[
+    str | None, typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's own]")
+]
+
+
+def save_heads(runtime: Runtime, category: Category, heads: Sequence[TagHead]) -> list[TagHead]:
+    """Put heads into service. Tags that images have scores of already are noted: a manifest, or a former tagger, gave them."""
+    scored = [head.tag for head in heads if head.payload_field in category.indexes and head.payload_field.startswith("scores.")]
+    return runtime.taggers.save(category.name, heads, scored=scored)
+
+
+def quality(
+    ctx: typer.Context,
+    category: CategoryOption,
+    ratings: Annotated[
+        str | None, typer.Option("--ratings", metavar="FIELD", help="Where the ratings are, such as metadata.rating.")
+    ] = None,
+    low: Annotated[float, typer.Option("--low", help="The worst rating.")] = 1.0,
+    high: Annotated[float, typer.Option("--high", help="The best rating.")] = 10.0,
+    pairs: Annotated[
+        Path | None, typer.Option("--pairs", metavar="FILE.csv", help="Preferences: columns better and worse, ids or file names.")
+    ] = None,
+    using: UsingOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the tagger that fills quality (0..1), from ratings or from pairs of pictures, and say how good it is on new ones."""
+    if (ratings is None) == (pairs is None):
+        raise BadRequest("Say where the ratings are (--ratings metadata.COLUMN) or where the preferences are (--pairs FILE.csv).")
+    with stores(ctx) as runtime:
+        found = runtime.catalog.get(category)
+        if ratings is not None:
+            head = _rated(runtime, found, using, ratings, low, high)
+        elif pairs is not None:
+            head = _preferred(runtime, found, using, pairs)
+        (saved,) = save_heads(runtime, found, [head])
+    tree = {"tag": saved.tag, "kind": saved.kind, "using": saved.using, "trained_at": saved.trained_at}
+    if as_json:
+        print_json({**tree, "examples": dict(saved.examples), "metrics": dict(saved.metrics)})
+        return
+    print_pairs({**tree, **saved.examples, **{name.replace("_", " "): value for name, value in saved.metrics.items()}})
+    note(f"In service. Write it to the images: vitrine tagger score -c {category} --tag {saved.tag}")
+
+
+def zero_shot(
+    ctx: typer.Context,
+    category: CategoryOption,
+    words: Annotated[Path, typer.Option("--words", metavar="FILE", help="One word or phrase a line.")],
+    templates: Annotated[
+        Path | None, typer.Option("--templates", metavar="FILE", help="Prompts, one a line, with {} for the word.")
+    ] = None,
+    using: UsingOption = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Write all scores as .csv, .parquet or .json.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put the words into service as taggers.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Score every image for a list of words with the category's text encoder: no examples are needed."""
+    from indexer.progress import make_progress
+    from training.zero_shot import (
+        TEMPLATES,
+        WordTally,
+        check_table,
+        read_templates,
+        read_words,
+        sample_embeddings,
+        score_words,
+        word_heads,
+        write_scores,
+    )
+
+    if to is not None:
+        check_table(to)
+    listed, prompts = read_words(words), read_templates(templates) if templates else TEMPLATES
+    with stores(ctx) as runtime:
+        found = runtime.catalog.get(category)
+        spec = _text_spec(found, using)
+        encoder = runtime.encoders.for_category(spec)
+        images = sample_embeddings(runtime.vectors, category, spec.name)
+        heads = word_heads(encoder, listed, prompts, using=spec.name, revision=spec.revision, images=images)
+        tally = WordTally(listed)
+        progress = make_progress(quiet=as_json, title="scoring")
+        if progress:
+            progress.start(runtime.vectors.count(category))
+        batches = _tallied(score_words(runtime.vectors, category, heads), tally, progress)
+        if to is not None:
+            write_scores(batches, listed, to)
+        else:
+            for _ in batches:
+                pass
+        if progress:
+            progress.finish(tally)
+        rows = _word_rows(runtime, category, tally)
+        saved = save_heads(runtime, found, heads) if write else []
+    if as_json:
+        tree = {"category": category, "using": spec.name, "images": tally.images, "words": rows, "to": str(to) if to else None}
+        print_json({**tree, "trained_at": saved[0].trained_at if saved else None})
+        return
+    shown = [(row["word"], row["images"], ", ".join(_example(one) for one in row["best"])) for row in rows]
+    print_table(("word", "images", "best"), shown, right=("images",))
+    if to is not None:
+        note(f"The scores of {tally.images} images are in {to}.")
+    if saved:
+        note(f"{len(saved)} taggers in service. Write their scores to the images: vitrine tagger score -c {category}")
+    elif to is None:
+        note("Nothing was kept: --to FILE.csv keeps the scores, --write makes taggers of the words.")
+
+
+def convert(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A pickle of a linear scikit-learn classifier.")],
+    category: CategoryOption,
+    tag: Annotated[
+        str | None, typer.Option("--tag", metavar="TAG", help="The tag it tells. [default: the name of each class]")
+    ] = None,
+    class_: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="The class that has the tag. [default: all, of two the second]")
+    ] = None,
+    using: UsingOption = None,
+    save: Annotated[bool, typer.Option("--save", help="Put the taggers into service.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make taggers of an older system's pickle. Nothing in the file is run: only numbers and names are read from it.
+
+    Vitrine's embeddings have unit length, and must be those that the classifier was trained on.
+    """
+    from training.old_pickles import choose_heads, read_heads, to_tag_head
+
+    data = _read_pickle_file(file)
+    chosen = choose_heads(read_heads(data), tag, class_)
+    with stores(ctx) as runtime:
+        found = runtime.catalog.get(category)
+        spec = found.encoder(using)
+        heads = [to_tag_head(old, name, spec, data) for name, old in chosen]
+        if save:
+            heads = save_heads(runtime, found, heads)
+    rows = [
+        {"tag": head.tag, "class": old.class_, "kind": head.kind, "using": head.using, "note": old.note, "saved": save}
+        for head, (_, old) in zip(heads, chosen, strict=True)
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(("tag", "class", "kind", "using"), [(row["tag"], row["class"], row["kind"], row["using"]) for row in rows])
+    for text in dict.fromkeys(old.note for _, old in chosen if old.note):
+        note(f"Note: {text}.")
+    note(
+        f"In service, with threshold 0.5: tagger eval judges them, tagger score -c {category} writes scores."
+        if save
+        else "Nothing was kept: --save puts them into service."
+    )
+
+
+def _rated(runtime: Runtime, category: Category, using: str | None, field: str, low: float, high: float) -> TagHead:
+    import numpy as np
+
+    from training.quality import quality_from_ratings
+    from training.tag_examples import read_columns
+
+    ids, x, values = read_columns(runtime.vectors, category, using, (field, "phash"))
+    rows = [row for row, (rating, _) in enumerate(values) if isinstance(rating, int | float) and not isinstance(rating, bool)]
+    if len(rows) < len(ids):
+        note(f"{len(ids) - len(rows)} of {len(ids)} images have no number in {field}.")
+    return quality_from_ratings(
+        category.encoder(using),
+        [ids[row] for row in rows],
+        x[np.array(rows, np.intp)],
+        np.array([values[row][0] for row in rows], np.float64),
+        low=low,
+        high=high,
+        groups=[str(values[row][1] or ids[row]) for row in rows],
+    )
+
+
+def _preferred(runtime: Runtime, category: Category, using: str | None, pairs: Path) -> TagHead:
+    from collections import Counter
+
+    from training.quality import quality_from_preferences, read_preferences
+    from training.tag_examples import read_columns
+
+    ids, x, values = read_columns(runtime.vectors, category, using, ("filename", "phash"))
+    often = Counter(str(name) for name, _ in values)
+    names = {str(name): one for one, (name, _) in zip(ids, values, strict=True) if name and often[str(name)] == 1}
+    rows, unknown = read_preferences(pairs, ids, names)
+    if unknown:
+        note(f"{unknown} pairs name images that are not there, a file name that several have, or the same image twice.")
+    groups = [str(phash or one) for one, (_, phash) in zip(ids, values, strict=True)]
+    return quality_from_preferences(category.encoder(using), ids, x, rows, groups=groups)
+
+
+def _text_spec(category: Category, using: str | None) -> EncoderSpec:
+    """The encoder of ``using``, or else the first that reads text; ``UnsupportedQuery``."""
+    spec = category.encoder(using)
+    able = [other for other in category.encoders if "text" in other.modalities]
+    if "text" in spec.modalities:
+        return spec
+    if using is None and able:
+        return able[0]
+    raise UnsupportedQuery(
+        f"The encoder {spec.name!r} reads no text: "
+        + (f"say --using {able[0].name}." if able else "add one of the CLIP family to the category."),
+        using=spec.name,
+    )
+
+
+def _tallied(batches: Iterator[WordScores], tally: WordTally, progress: Progress | None) -> Iterator[WordScores]:
+    for batch in batches:
+        tally.add(batch)
+        if progress:
+            progress.update(tally)
+        yield batch
+
+
+def _word_rows(runtime: Runtime, category: str, tally: WordTally) -> list[dict[str, Any]]:
+    best = [tally.best(number) for number in range(len(tally.words))]
+    ids = list(dict.fromkeys(id for some in best for id, _ in some))
+    hits = runtime.vectors.retrieve(category, ids, with_payload=("filename",), with_vectors=())
+    names = {hit.id: hit.payload.get("filename") for hit in hits if hit is not None}
+    return [
+        {
+            "word": word,
+            "images": int(count),
+            "best": [{"id": id, "filename": names.get(id), "score": round(score, 5)} for id, score in some],
+        }
+        for word, count, some in zip(tally.words, tally.counts, best, strict=True)
+    ]
+
+
+def _example(one: dict[str, Any]) -> str:
+    return f"{one['filename'] or one['id']} {one['score']:.3f}"
+
+
+def _read_pickle_file(path: Path) -> bytes:
+    from training.pickle_machine import MAX_BYTES
+
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadRequest(f"{path} cannot be read: {error.strerror}.") from error
