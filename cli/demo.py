@@ -14,7 +14,7 @@ import typer
 
 from cli.category import create_category
 from cli.context import stores
-from cli.demo_learning import LOOK, learn_encoder, learn_taggers, learned_json, print_encoder, print_taggers
+from cli.demo_learning import LOOK, learn, learned_json, print_learned
 from cli.index import run_index
 from cli.options import JsonOption
 from cli.output import note, print_json, print_table
@@ -68,8 +68,9 @@ def demo(
             note(report.summary())
             raise typer.Exit(report.exit_code)
         searches = [_by_picture(runtime, using, drawn.manifest), _by_text(runtime, using), _by_tag_and_score(runtime)]
-        learned, taggers = learn_encoder(runtime, CATEGORY, using), learn_taggers(runtime, CATEGORY, using)
-        searches += [_by_picture(runtime, LOOK, drawn.manifest), _by_scores(runtime)]
+        learned = learn(runtime, CATEGORY, using)
+        if learned:
+            searches += [_by_picture(runtime, LOOK, drawn.manifest), _by_scores(runtime)]
         sheets = [folder / f"by-{shown.kind.replace(' ', '-')}.png" for shown in searches]
         for shown, sheet in zip(searches, sheets, strict=True):
             title = f"By {shown.kind}: {shown.query}"
@@ -77,13 +78,12 @@ def demo(
         address = f"http://{runtime.settings.host}:{runtime.settings.port}"
     if as_json:
         trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
-        tree = {"category": CATEGORY, "index": report.to_json(), "searches": trees, "learned": learned_json(learned, taggers)}
-        print_json(tree)
+        tree = {"category": CATEGORY, "index": report.to_json(), "searches": trees}
+        print_json(tree | {"learned": learned_json(*learned) if learned else None})
         return
     for number, (shown, sheet) in enumerate(zip(searches, sheets, strict=True), 1):
-        if number == len(searches) - 1:
-            print_encoder(learned)
-            print_taggers(taggers)
+        if learned and number == len(searches) - 1:
+            print_learned(*learned)
         _print_search(number, shown, sheet)
     _print_next(ctx, address)
 

@@ -43,7 +43,20 @@ class LearnedTaggers:
         return sum(self.precisions.values()) / max(1, len(self.precisions))
 
 
-def learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncoder:
+def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, LearnedTaggers] | None:
+    """Both; None, with a note, where there are too few pictures to learn from or nothing to train with."""
+    from services.errors import TooFewExamples
+
+    try:
+        return _learn_encoder(runtime, category, using), _learn_taggers(runtime, category, using)
+    except TooFewExamples as error:
+        note(f"Nothing is learned from so few pictures. {error.message}")
+    except ImportError as error:
+        note(f"Nothing is learned: {error.name} is not installed (it comes with the extra `training`).")
+    return None
+
+
+def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncoder:
     """Train an embedder on the classes, behind the stored embeddings, and promote it; nothing if that is done already."""
     from cli.metric_folders import trained
     from indexer.progress import make_progress
@@ -61,9 +74,9 @@ def learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncoder
     return LearnedEncoder(folder, {name: dict(figures) for name, figures in metrics.items()}, fitting is None)
 
 
-def learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTaggers:
+def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTaggers:
     """Train a tagger for each tag unless there are some, and score every picture that is not scored yet."""
-    from cli.tagger_make import save_heads
+    from cli.tagger_more import save_heads
     from indexer.progress import make_progress
     from indexer.scoring import score_images
     from training.tag_examples import read_examples
@@ -83,7 +96,21 @@ def learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTaggers
     return LearnedTaggers({head.tag: float(head.metrics.get("average_precision", 0.0)) for head in heads}, not there)
 
 
-def print_encoder(learned: LearnedEncoder) -> None:
+def print_learned(encoder: LearnedEncoder, taggers: LearnedTaggers) -> None:
+    """What was learned, in two paragraphs."""
+    _print_encoder(encoder)
+    _print_taggers(taggers)
+
+
+def learned_json(encoder: LearnedEncoder, taggers: LearnedTaggers) -> dict[str, Any]:
+    """What was learned, for programs."""
+    return {
+        "encoder": {"name": LOOK, "folder": str(encoder.folder), "metrics": encoder.metrics, "fresh": encoder.fresh},
+        "taggers": {"average_precision": taggers.precisions, "mean": taggers.mean, "fresh": taggers.fresh},
+    }
+
+
+def _print_encoder(learned: LearnedEncoder) -> None:
     """How well held-out pictures find others of their class, before and after."""
     typer.secho(f"\nLearned: an encoder of the classes, {LOOK!r}", bold=True)
     rows = [
@@ -95,21 +122,13 @@ def print_encoder(learned: LearnedEncoder) -> None:
     typer.echo(f"{'Report' if learned.fresh else 'Trained before; report'}: {learned.folder / 'report.md'}")
 
 
-def print_taggers(learned: LearnedTaggers) -> None:
+def _print_taggers(learned: LearnedTaggers) -> None:
     """The best and the worst taggers."""
     ranked = sorted(learned.precisions.items(), key=lambda item: -item[1])
     typer.secho(f"\nLearned: {len(ranked)} taggers", bold=True)
     typer.echo(f"Mean average precision {learned.mean:.3f} on pictures that they have not seen.")
     for name, some in (("best", ranked[:5]), ("worst", ranked[-5:])):
         typer.echo(f"  {name}: " + ", ".join(f"{tag} {value:.2f}" for tag, value in some))
-
-
-def learned_json(encoder: LearnedEncoder, taggers: LearnedTaggers) -> dict[str, Any]:
-    """What was learned, for programs."""
-    return {
-        "encoder": {"name": LOOK, "folder": str(encoder.folder), "metrics": encoder.metrics, "fresh": encoder.fresh},
-        "taggers": {"average_precision": taggers.precisions, "mean": taggers.mean, "fresh": taggers.fresh},
-    }
 
 
 def _train(runtime: Runtime, category: str, spec: EncoderSpec) -> SavedRun:

@@ -15,7 +15,9 @@ from cli.output import print_error
 from services.errors import StoreLocked, VitrineError
 
 AS_JSON = "vitrine.as_json"
-ORDER = ("demo", "category", "index", "search", "images", "tagger", "metric", "autoencoder", "export", "encoder", "serve", "doctor")
+ORDER = (
+    "demo", "category", "index", "search", "images", "tagger", "metric", "autoencoder", "export", "encoder", "serve", "doctor",
+)  # fmt: skip
 """Commands as --help lists them: the way a newcomer goes."""
 
 

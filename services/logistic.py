@@ -98,8 +98,8 @@ def platt(
     """(slope, offset) such that ``sigmoid(slope * margin + offset)`` is the probability of a positive label.
 
     Platt, Probabilistic Outputs for Support Vector Machines, 1999, with his smoothed targets, by the Newton method of Lin, Lin
-    and Weng, 2007. ``margins`` (n,) must come from examples that the margins' model was not fit on. ``TooFewExamples`` without both
-    labels.
+    and Weng, 2007. ``margins`` (n,) must come from examples that the margins' model was not fit on. ``TooFewExamples``
+    without both labels.
     """
     values = np.asarray(margins, np.float64)
     weights = np.ones(len(values)) if sample_weights is None else np.asarray(sample_weights, np.float64)

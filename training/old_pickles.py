@@ -130,12 +130,6 @@ def to_tag_head(head: OldHead, tag: str, spec: EncoderSpec, data: bytes) -> TagH
     )
 
 
-def convert_pickle(data: bytes, spec: EncoderSpec, tag: str, *, positive: str | None = None) -> TagHead:
-    """One tagger of a file; ``positive`` is the class that has the tag. Errors as of the three functions that it is made of."""
-    ((tag, head),) = choose_heads(read_heads(data), tag, positive)
-    return to_tag_head(head, tag, spec, data)
-
-
 # Models -------------------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""How linear heads are fit, by kind: from x (n, dim), targets and weights (n, t) and c (t,) to weights (t, dim) and biases (t,)."""
+"""How linear heads are fit, by kind: from x (n, dim), targets and weights (n, t) and c (t,) to weights (t, dim), biases (t,)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 
 from services.domain import Embeddings
 from services.errors import BadRequest
-from services.logistic import fit_logistic
+from services.logistic import TOLERANCE, fit_logistic
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Start = tuple[Floats, Floats] | None
-Fitter = Callable[[Embeddings, Bools, Floats, Floats, Start, int], tuple[Floats, Floats]]
+Fitter = Callable[[Embeddings, Bools, Floats, Floats, Start, int, bool], tuple[Floats, Floats]]
 
 DEFAULT = "torch-logistic-regression"
 _ITERATIONS = 2_000
+_ROUGH = 1e-3
+"""To rank the values of C, an optimum this near is enough."""
 
 
 def get_fitter(kind: str) -> Fitter:
@@ -28,14 +30,14 @@ def get_fitter(kind: str) -> Fitter:
 
 
 def fit_all_at_once(
-    x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int
+    x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int, rough: bool
 ) -> tuple[Floats, Floats]:
     """services/logistic.py, the fast one. The kind keeps the name that taggers of older systems had; the solution is the same."""
-    return fit_logistic(x, targets, weights, c, start=start, repeats=repeats)
+    return fit_logistic(x, targets, weights, c, start=start, repeats=repeats, tolerance=_ROUGH if rough else TOLERANCE)
 
 
 def fit_sklearn_logistic(
-    x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int
+    x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int, rough: bool
 ) -> tuple[Floats, Floats]:
     """scikit-learn's LogisticRegression, tag by tag."""
     from sklearn.linear_model import LogisticRegression
@@ -44,7 +46,7 @@ def fit_sklearn_logistic(
 
 
 def fit_linear_svm(
-    x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int
+    x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int, rough: bool
 ) -> tuple[Floats, Floats]:
     """scikit-learn's LinearSVC (squared hinge), tag by tag; its margins are calibrated as all others are, out of fold."""
     from sklearn.svm import LinearSVC

@@ -204,7 +204,7 @@ class _Run:
         for number, c in enumerate(grid):
             self.tell("choosing C", number, len(grid))
             wanted = np.full((self.parts, tags), c, np.float32)
-            fitted, biases = self._fit_parts(x, targets, known, part, range(self.parts), wanted, start)
+            fitted, biases = self._fit_parts(x, targets, known, part, range(self.parts), wanted, start, rough=True)
             start = (fitted.reshape(-1, x.shape[1]), biases.ravel())
             for one in range(self.parts):
                 inside = np.flatnonzero(part == one)
@@ -286,8 +286,10 @@ class _Run:
         leave_out: Sequence[int],
         c: Floats,
         start: tuple[Floats, Floats] | None,
+        *,
+        rough: bool = False,
     ) -> tuple[Floats, Floats]:
-        """Weights (len(leave_out), t, dim) and biases of heads that leave a part out (-1: none), as so many tags to the solver."""
+        """Weights (len(leave_out), t, dim) and biases of heads that leave a part out (-1: none), all fit at once."""
         columns = []
         for one in leave_out:
             hidden = self.held if one >= 0 or self.options.holdout_only else np.zeros_like(self.held)
@@ -296,7 +298,7 @@ class _Run:
         repeated = np.tile(targets, (1, len(columns)))
         used_both = _with_both_sides(used, repeated, np.tile(known, (1, len(columns))))
         weights = balanced_weights(repeated, used_both) if self.options.balanced else used_both.astype(np.float32)
-        found, biases = self.fitter(x, repeated, weights, c.ravel(), start, len(columns))
+        found, biases = self.fitter(x, repeated, weights, c.ravel(), start, len(columns), rough)
         return found.reshape(len(columns), -1, x.shape[1]), biases.reshape(len(columns), -1)
 
     def _search_rows(self) -> NDArray[np.intp] | None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from services.domain import EncoderSpec, Preprocessing
 from services.errors import BadRequest, TaggerMismatch
 from services.tagging import TagHead
-from training.old_pickles import MARGIN, SHARED, SOFTMAX, OldHead, choose_heads, convert_pickle, read_heads, to_tag_head
+from training.old_pickles import MARGIN, SHARED, SOFTMAX, OldHead, choose_heads, read_heads, to_tag_head
 from training.pickle_machine import MAX_BYTES, MAX_INSTRUCTIONS
 
 pytest.importorskip("sklearn")
@@ -422,7 +422,5 @@ def test_a_tagger_says_where_it_is_from() -> None:
     head = to_tag_head(old("cat"), "cat", SPEC, b"the file")
     assert (head.kind, head.using, head.encoder_revision, head.threshold) == ("converted-linear-svm", "look", "r1", 0.5)
     assert head.weight.dtype == np.float32 and head.fingerprint.startswith("sha256:") and head.metrics == {"note": MARGIN}
-    data = pickle.dumps(LogisticRegression().fit(X, IS_CAT))
-    assert convert_pickle(data, SPEC, "cat", positive="True").tag == "cat"
     with pytest.raises(TaggerMismatch, match="--using"):
         to_tag_head(OldHead("cat", "sgd", np.ones(DIM + 1), 0.0), "cat", SPEC, b"")
