@@ -42,7 +42,7 @@ SPLITS: Mapping[str, SplitName] = {
 """What data sets call their parts."""
 _HASH_TARGET = 224
 """Pixels that a picture is decoded to for its perceptual hash, as for most encoders: the payload's hash then differs in no bit,
-and in two at most where an encoder looked at 16 to 448."""
+and in four at most where an encoder looked at 16 to 448."""
 _AHEAD = 64
 _PAGE = 2_000
 

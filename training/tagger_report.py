@@ -13,7 +13,7 @@ from training.tag_metrics import TagMetrics
 from training.taggers import TagReport, Training
 
 MAX_PLOTS = 20
-"""Up to so many tags get a picture each unless it is asked for; drawing takes a third of a second."""
+"""Up to so many tags get a picture each unless it is asked for: drawing hundreds takes longer than training them."""
 _BLUE, _GREY, _ORANGE = "#2563eb", "#a1a1aa", "#d97706"
 COLUMNS = ("tag", "images", "negatives", "AP", "ROC AUC", "threshold", "precision", "recall", "F1", "calibration error", "C")
 
