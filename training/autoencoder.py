@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from services.encoders.autoencoder import Autoencoder, ConvolutionalAutoencoder, preprocessing_of
+from services.encoders.clip import DualImageEncoder
 from services.encoders.precision import choose_device
 from services.encoders.preprocess import fit
 from services.encoders.torch_encoder import TorchEncoder
+from services.encoders.vit import VisionEncoder
 from services.errors import BadRequest, ImageRefused, NotFound, TooFewExamples
 from services.images import ImageLimits, open_image
 
@@ -204,6 +206,8 @@ def _loss(name: Loss, perceptual: TorchEncoder | None) -> Callable[[torch.Tensor
 
 def _features(encoder: TorchEncoder) -> Callable[[torch.Tensor], torch.Tensor]:
     """The encoder's features of pictures in 0..1, differentiable; resized as its crop wants them."""
+    if isinstance(encoder, VisionEncoder | DualImageEncoder):
+        encoder.model.requires_grad_(False)  # gradients go through the encoder, not into it
     preprocessing = encoder.spec.preprocessing
     resize = preprocessing.resize if isinstance(preprocessing.resize, tuple) else (preprocessing.resize, preprocessing.resize)
     size = preprocessing.crop or resize

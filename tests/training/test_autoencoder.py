@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 
 from services.encoders.autoencoder import AutoencoderConfig, ConvolutionalAutoencoder, load_autoencoder, save_autoencoder
+from services.encoders.clip import DualImageEncoder
 from services.encoders.load import load_encoder
-from services.encoders.reference import EncoderReference
+from services.encoders.reference import EncoderReference, parse_reference
 from services.encoders.resolve import ResolvedModel, folder_revision
 from services.errors import BadRequest, ModelUnavailable, TooFewExamples
 from training.autoencoder import AutoencoderOptions, reconstruct, train_autoencoder
@@ -136,3 +137,14 @@ def test_half_a_folder_and_foreign_weights_do_not_load(tmp_path: Path) -> None:
     (tmp_path / "tiny" / "config.json").unlink()
     with pytest.raises(ModelUnavailable, match="no autoencoder"):
         load_autoencoder(EncoderReference("tiny", "tiny"), found)
+
+
+def test_the_perceptual_loss_teaches_the_autoencoder_and_leaves_the_encoder_as_it_is() -> None:
+    encoder = load_encoder(parse_reference("demo"), precision="float32", device="cpu", offline=True)
+    assert isinstance(encoder, DualImageEncoder)
+    before = {name: tensor.clone() for name, tensor in encoder.model.state_dict().items()}
+    options = AutoencoderOptions(size=16, dim=8, channels=(8, 16), epochs=6, batch_size=8, lr=5e-3, loss="perceptual")
+    trained = train_autoencoder(pictures(), options, perceptual=encoder)
+    assert trained.best_loss < 0.9 * trained.history[0]["validation_loss"]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in encoder.model.parameters())
