@@ -41,7 +41,7 @@ types: install  ## mypy --strict on the packages
 check: lint types test  ## everything that CI runs
 
 lock: install  ## write requirements.lock from what pyproject.toml resolves to today
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager torch==2.13.0 -e '.[training,dev]'
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager torch==2.13.0 -e '.[training,clustering,dev]'
 	$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 
 clean:  ## remove what the demo made (not .venv)

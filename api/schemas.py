@@ -130,6 +130,9 @@ class SearchBody(_Taken):
     filter: Conditions = Field(default_factory=Conditions, description="Conditions that all hits meet.")
     with_vectors: bool = Field(False, description="Add each hit's vector.")
     exact: bool = Field(False, description="Compare with every image instead of using the index: slower, never misses one.")
+    collapse: bool = Field(
+        False, description="One hit for each group of near-duplicates; `similar` says how many others were left out."
+    )
     order_by: Order | None = Field(None, description="Listing only.")
     random: bool = Field(False, description="Listing only: a random sample.")
     cursor: str | None = Field(None, max_length=2_000, description="Listing only: `cursor` of the page before.")
@@ -154,7 +157,7 @@ class SearchBody(_Taken):
         if asks:
             self._only("a listing", "order_by", "random", "cursor")
         else:
-            self._only("a search", "using", "offset", "min_similarity", "diversity", "exact")
+            self._only("a search", "using", "offset", "min_similarity", "diversity", "exact", "collapse")
         if self.fused:
             if asks != ["id"] or len(set(self.using or ())) < 2:
                 raise ValueError("a list in using takes at least two names, and goes with id")
@@ -253,6 +256,9 @@ class SearchOut(BaseModel):
     encoder: EncoderOut | None
     cursor: str | None
     timing: Timing
+    similar: dict[str, int] | None = Field(
+        None, description="With `collapse`: by id of a hit, how many of its near-duplicates were left out."
+    )
 
 
 class ImageOut(HitOut):

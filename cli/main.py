@@ -9,14 +9,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import autoencoder, category, demo, doctor, encoder, export, images, index, metric, search, serve, tagger
+from cli import (
+    autoencoder, category, cluster, demo, doctor, duplicates, encoder, export, images, index, metric, search, serve, tagger,
+)  # fmt: skip
 from cli.context import GlobalFlags
 from cli.output import print_error
 from services.errors import StoreLocked, VitrineError
 
 AS_JSON = "vitrine.as_json"
 ORDER = (
-    "demo", "category", "index", "search", "images", "tagger", "metric", "autoencoder", "export", "encoder", "serve", "doctor",
+    "demo", "category", "index", "search", "images", "tagger", "metric", "cluster", "duplicates", "autoencoder", "export",
+    "encoder", "serve", "doctor",
 )  # fmt: skip
 """Commands as --help lists them: the way a newcomer goes."""
 
@@ -70,8 +73,11 @@ app.command("search", epilog=search.EXAMPLES)(search.search)
 app.add_typer(images.app, name="images")
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(export.app, name="export")
+app.add_typer(duplicates.app, name="duplicates")
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(metric.app, name="metric")
+app.add_typer(cluster.app, name="cluster")
+app.add_typer(duplicates.app, name="duplicates")
 app.add_typer(autoencoder.app, name="autoencoder")
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)

@@ -112,6 +112,9 @@ def search(
         float | None, typer.Option("--diversity", min=0, max=1, help="0: the most similar; towards 1: fewer look-alikes.",
                                    rich_help_panel=_SHAPE)
     ] = None,
+    collapse: Annotated[
+        bool, typer.Option("--collapse", help="One hit for each group of near-duplicates.", rich_help_panel=_SHAPE)
+    ] = False,
     order_by: Annotated[
         str | None, typer.Option("--order-by", metavar="FIELD[:desc]", help="Listing: by a number or date, such as "
                                  "quality:desc.", rich_help_panel=_SHAPE)
@@ -127,19 +130,24 @@ def search(
     question = Question(text, image, id, vector, tuple(like or ()), tuple(unlike or ()))
     names = tuple(using or ())
     _check_usage(question, names, order_by=order_by, random=random, cursor=cursor, offset=offset)
+    if collapse and question.kind == "listing":
+        raise typer.BadParameter("--collapse is for searches, not for listings.")
     if sheet is not None:
         check_sheet_path(sheet)
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
     with stores(ctx) as runtime:
         if question.kind == "listing":
+            similar: Mapping[str, int] = {}
             answer, hits = _listing(runtime, category, conditions, limit, order_by=order_by, random=random, cursor=cursor)
             queries: list[Tile] = []
         else:
             from services.search import SearchOptions
 
-            options = SearchOptions(names[0] if names else None, conditions, limit, offset, min_similarity, diversity)
+            first = names[0] if names else None
+            options = SearchOptions(first, conditions, limit, offset, min_similarity, diversity, collapse=collapse)
             result, queries = _ask(runtime, category, question, names, options, draw=sheet is not None)
-            answer, hits = _result_json(category, question.kind, result), list(result.hits)
+            answer, hits = _result_json(category, question.kind, result, collapse), list(result.hits)
+            similar = result.similar
         ordered = to_order(order_by).field if order_by else None
         if sheet is not None:
             captions = partial(_ordered_captions, ordered) if ordered else hit_captions
@@ -148,19 +156,22 @@ def search(
     if as_json:
         print_json(answer)
         return
-    print_hits(hits, measure=ordered)
+    print_hits(hits, measure=ordered, similar=similar if collapse else None)
     _notes(answer, len(hits))
 
 
-def print_hits(hits: Sequence[Hit], measure: str | None = None) -> None:
-    """A line for each hit, with the value of the field ``measure`` or its similarity, where something was compared."""
+def print_hits(hits: Sequence[Hit], measure: str | None = None, similar: Mapping[str, int] | None = None) -> None:
+    """A line for each hit, with the value of the field ``measure`` or its similarity, where something was compared; and how many
+    near-duplicates were left out, by ``similar``."""
     compared = [measure or "similarity"] if measure or any(hit.similarity is not None for hit in hits) else []
     rows = []
     for number, hit in enumerate(hits, 1):
         value = value_at(hit.payload, measure) if measure else hit.similarity
         about = (hit.id, hit.payload.get("class"), hit.payload.get("tags", ()), hit.payload.get("filename"))
-        rows.append((number, *([value] if compared else []), *about))
-    print_table(("#", *compared, "id", "class", "tags", "filename"), rows, right=("#", *compared))
+        more = [f"+{similar[hit.id]} similar" if hit.id in similar else ""] if similar is not None else []
+        rows.append((number, *([value] if compared else []), *about, *more))
+    columns = ("#", *compared, "id", "class", "tags", "filename", *(["others"] if similar is not None else []))
+    print_table(columns, rows, right=("#", *compared))
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
@@ -242,12 +253,13 @@ def _example_tiles(
     return tiles
 
 
-def _result_json(category: str, kind: str, result: SearchResult) -> dict[str, Any]:
+def _result_json(category: str, kind: str, result: SearchResult, collapse: bool = False) -> dict[str, Any]:
     spec = result.encoder
     return {
         "category": category,
         "kind": kind,
         "hits": [hit_json(hit) for hit in result.hits],
+        **({"similar": dict(result.similar)} if collapse else {}),
         "encoder": {"name": spec.name, "model": spec.model, "revision": spec.revision, "dim": spec.dim},
         "cursor": None,
         "timing": {"encode_ms": result.encode_ms, "search_ms": result.search_ms},

@@ -17,6 +17,7 @@ from itertools import chain
 
 import numpy as np
 
+from indexer.clustering.new_clusters import NewImageAssigner
 from indexer.items import Item
 from indexer.new_scores import NewImageScorer
 from indexer.payloads import FileFacts, check_record
@@ -72,8 +73,8 @@ def index_images(
     with ExitStack() as threads:
         pool = _Pools.open(threads, runtime.settings.threads)
         stop = stop or threading.Event()
-        scorer = NewImageScorer(runtime.taggers, cat)
-        run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, scorer, pool.putters)
+        scorer, assigner = NewImageScorer(runtime.taggers, cat), NewImageAssigner(runtime.clusters, cat)
+        run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner, pool.putters)
         try:
             if progress:
                 progress.start(records.total if isinstance(records, Source) else None)
@@ -132,6 +133,7 @@ class _Run:
     progress: Progress | None
     encoders: dict[str, BatchedEncoder]
     scorer: NewImageScorer
+    assigner: NewImageAssigner
     putters: Executor
     halted: threading.Event = field(default_factory=threading.Event)
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
@@ -250,9 +252,11 @@ class _Run:
         made = {item.id for item in items if item.facts and not item.known}
         self._complete([item for item in items if item.id not in stored and item.id not in made])
         self.scorer.refresh()
+        self.assigner.refresh()
         plan = BatchPlan(self.category.name, stored, self.overwrite, self.scorer.tags)
         outcomes: dict[int, Outcome] = {id(item): plan.add(item) for item in items if item.going}
         self.scorer.score(plan)
+        self.assigner.assign(plan)
         with self.clock.measure("put"):
             restored = self.putters.map(lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts())
             outcomes |= {id(item): "updated" for item, again in zip(plan.firsts(), restored, strict=True) if again}
@@ -323,7 +327,8 @@ class _Run:
     def finish(self) -> None:
         """Count the category, and gather what the report tells besides outcomes."""
         self.report.stages = self.clock.seconds
-        self.report.notes = (self.records.notes() if isinstance(self.records, Source) else []) + self.scorer.notes
+        said = self.records.notes() if isinstance(self.records, Source) else []
+        self.report.notes = [*said, *self.scorer.notes, *self.assigner.notes]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)

@@ -26,7 +26,7 @@ _MAX_STEPS, _MAX_ITERATIONS, _MAX_HALVINGS = 40, 40, 12
 _FORCING = 0.2
 """Conjugate gradients stop when the preconditioned residual is this share of the first one."""
 _SAMPLE = 2
-"""Rows in the sample of a tag's Hessian, in multiples of the dimension: more rows save iterations, but each Hessian costs more."""
+"""Rows in the sample of a tag's Hessian, in multiples of the dimension: more save iterations, but each Hessian costs more."""
 _CELLS, _PRECONDITIONER_CELLS = 1 << 23, 1 << 25
 """Tags are taken in groups whose (tags, n) and (tags, d, d) arrays have at most so many numbers: it bounds the memory."""
 _PATIENCE, _MOST_PATIENCE = 3.0, 20.0

@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from services.catalog import Catalog
+from services.clusters import ClusterStore
+from services.duplicates import DuplicateStore
 from services.editor import Editor
 from services.encoders.pool import EncoderPool
 from services.errors import MissingCredentials
@@ -30,6 +32,8 @@ class Runtime:
     catalog: Catalog
     encoders: EncoderPool
     taggers: TaggerStore
+    clusters: ClusterStore
+    duplicates: DuplicateStore
     limits: ImageLimits
     budget: DecodeBudget
     searcher: Searcher
@@ -56,10 +60,11 @@ def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, enc
     """Wire given stores and encoders; tests bring their own."""
     limits = ImageLimits.of(settings)
     budget = DecodeBudget(settings.decode_budget_mb * MB)
-    catalog, taggers = Catalog(objects, vectors), TaggerStore(objects)
-    searcher = Searcher(catalog, vectors, encoders, taggers, limits, budget)
+    catalog, taggers, clusters = Catalog(objects, vectors), TaggerStore(objects), ClusterStore(objects)
+    duplicates = DuplicateStore(objects)
+    searcher = Searcher(catalog, vectors, encoders, taggers, clusters, duplicates, limits, budget)
     editor = Editor(catalog, vectors, objects)
-    return Runtime(settings, vectors, objects, catalog, encoders, taggers, limits, budget, searcher, editor)
+    return Runtime(settings, vectors, objects, catalog, encoders, taggers, clusters, duplicates, limits, budget, searcher, editor)
 
 
 def open_vectors(settings: Settings, command: str) -> VectorStore:

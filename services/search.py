@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from services.catalog import Catalog, Category
+from services.clusters import ClusterStore
+from services.collapse import collapsed
 from services.conditions import Conditions
 from services.domain import Embedding, Embeddings, EncoderSpec, Facet, Fuse, Hit, Near, OrderBy, Page, Query, Random, Recommend
+from services.duplicates import DuplicateStore
 from services.encoders.base import TextEncoder
 from services.encoders.pool import EncoderPool
 from services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
@@ -45,6 +48,8 @@ class SearchOptions:
     diversity: float | None = None
     with_vectors: bool = False
     exact: bool = False
+    collapse: bool = False
+    """One hit for each group of near-duplicates; ``limit`` and ``offset`` count those."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class SearchResult:
     encoder: EncoderSpec
     encode_ms: float
     search_ms: float
+    similar: Mapping[str, int] = field(default_factory=dict)
+    """With ``collapse``: by id, how many near-duplicates of a hit were left out."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,8 @@ class Searcher:
         vectors: VectorStore,
         encoders: EncoderPool,
         taggers: TaggerStore,
+        clusters: ClusterStore,
+        duplicates: DuplicateStore,
         limits: ImageLimits,
         budget: DecodeBudget,
     ) -> None:
@@ -85,6 +94,8 @@ class Searcher:
         self._vectors = vectors
         self._encoders = encoders
         self._taggers = taggers
+        self._clusters = clusters
+        self._duplicates = duplicates
         self._limits = limits
         self._budget = budget
 
@@ -244,8 +255,9 @@ class Searcher:
 
     def _filter(self, cat: Category, conditions: Conditions, *fields: str) -> Filter | None:
         """The conditions as a filter; scores in them, and in the ``fields`` that are ordered by or counted, are the tagger's
-        in service, never a former one's. Queries without scores, and those on settled tags, pay nothing for it."""
-        chosen = conditions.to_filter(cat.indexes)
+        in service, never a former one's. Queries without scores, and those on settled tags, pay nothing for it. Cluster runs
+        are those in service too."""
+        chosen = self._clusters.resolve(cat.name, conditions).to_filter(cat.indexes)
         scores = {field for field in (*filter_fields(chosen), *fields) if is_score(field)}
         unsettled = self._taggers.unsettled(cat.name) if scores else {}
         asked = {tag: who for tag, who in unsettled.items() if score_field(tag) in scores}
@@ -325,10 +337,14 @@ class Searcher:
             exact=options.exact,
         )
         started = time.perf_counter()
-        hits = self._vectors.query(cat.name, query)
+        similar: dict[str, int] = {}
+        if options.collapse:
+            hits, similar = collapsed(self._vectors, cat.name, query, self._duplicates.current_key(cat.name))
+        else:
+            hits = self._vectors.query(cat.name, query)
         if not isinstance(ask, Fuse):
             hits = [_within(hit) for hit in hits]
-        return SearchResult(tuple(hits), spec, encode_ms, _ms(started))
+        return SearchResult(tuple(hits), spec, encode_ms, _ms(started), similar)
 
 
 def unit(vector: Sequence[float] | Embedding) -> Embedding:

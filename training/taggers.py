@@ -33,7 +33,7 @@ GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 HELD_OUT = 0
 """The number of the held-out part."""
 _SEARCH_ROWS, _SEARCH_POSITIVES = 20_000, 200
-"""C is chosen on so many images, more only that each tag has so many: the search would take most of the time of a run otherwise."""
+"""C is chosen on so many images, more only that each tag has so many: else the search would take most of a run."""
 _FEW_ROWS = 5_000
 _ROWS = 8_192
 

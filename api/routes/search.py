@@ -39,6 +39,7 @@ _FORM = {
         "filter": {"type": "string", "description": "Conditions as JSON."},
         "with_vectors": {"type": "boolean"},
         "exact": {"type": "boolean"},
+        "collapse": {"type": "boolean"},
     },
 }
 
@@ -89,6 +90,7 @@ def search(
             "encoder": encoder_json(result.encoder, modalities=False),
             "cursor": None,
             "timing": _timing(result.encode_ms, result.search_ms, started),
+            **({"similar": dict(result.similar)} if body.collapse else {}),
         }
     )
 
@@ -151,6 +153,7 @@ def _options(body: SearchBody) -> SearchOptions:
         diversity=body.diversity,
         with_vectors=body.with_vectors,
         exact=body.exact,
+        collapse=body.collapse,
     )
 
 

@@ -1,0 +1,196 @@
+"""How well near-duplicates are found: clothing photos, seeded edits of some of them, and UKBench's pictures among them.
+
+Two images are duplicates if they are one photo or edits of it. Photos are halved by their name: thresholds were chosen on the
+train half, figures are of the test half. ``--synthetic N`` times the search among N random hashes and vectors, without pictures.
+
+    python -m benchmarks.duplicates --folder bench-data --json duplicates.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Collection, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from benchmarks.photo_edits import EDITS, make_edited
+from indexer.duplicates.candidates import Images, Reach, candidates, near_in_memory
+from indexer.duplicates.find import DuplicateReport, Search, find_duplicates, read_images
+from indexer.pipeline import index_images
+from indexer.progress import make_progress
+from indexer.sources import SourceOptions, open_source
+from services.perceptual_hashes import close_pairs
+from services.runtime import Runtime, open_runtime
+from services.settings import Settings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+CLOTHING = SHARED / "datasets" / "clothing" / "train"
+UKBENCH = SHARED / "datasets" / "near-duplicates"
+MODEL = SHARED / "models" / "mobilenet-v2-1.0-224"
+CATEGORY = "bench"
+PHASH_BITS = 10
+"""imagededup's default for its PHash method: 64-bit phash, Hamming distance at most 10. Its rule, on ImageHash's hashes; its CNN
+method needs torchvision and is not compared."""
+Pairs = set[tuple[str, str]]
+
+
+def photo_of(filename: str) -> str:
+    """What an image is an edit of: the name before ``__``, or UKBench's number."""
+    name = Path(filename).stem
+    return name[:12] if name.startswith("ukbench") else name.split("__")[0]
+
+
+def edit_of(filename: str) -> str:
+    return Path(filename).stem.rpartition("__")[2] if "__" in filename else ""
+
+
+def half_of(filename: str) -> str:
+    return "train" if crc32(photo_of(filename).encode()) % 2 else "test"
+
+
+def judge(found: Pairs, names: Collection[str], edits: Collection[str]) -> dict[str, Any]:
+    """Precision and recall over all pairs among ``names``; by edit, of the pairs that have one such image (recall: with its
+    original)."""
+    copies: dict[str, list[str]] = {}
+    for name in names:
+        copies.setdefault(photo_of(name), []).append(name)
+    true = {pair for group in copies.values() for pair in combinations(sorted(group), 2)}
+    inside = {pair for pair in found if pair[0] in names and pair[1] in names}
+    rows = {"overall": _figures(inside, true)}
+    for edit in edits:
+        having = {pair for pair in inside if edit in map(edit_of, pair)}
+        to_original = {pair for pair in true if {edit, "original"} == {*map(edit_of, pair)}}
+        rows[edit] = {
+            "precision": _share(len(having & true), len(having)),
+            "recall": _share(len(to_original & found), len(to_original)),
+        }
+    wrong = sorted(inside - true)
+    return {"rows": rows, "wrong": wrong[:20]}
+
+
+def _figures(found: Pairs, true: Pairs) -> dict[str, float]:
+    right = len(found & true)
+    precision, recall = _share(right, len(found)), _share(right, len(true))
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return {"precision": precision, "recall": recall, "f1": round(f1, 4), "pairs": len(true), "wrong": len(found) - right}
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 1.0
+
+
+def pairs_found(report: DuplicateReport, names: Mapping[str, str]) -> Pairs:
+    every = [sorted(names[id] for id in group.ids) for group in report.groups]
+    return {pair for group in every for pair in combinations(group, 2)}
+
+
+def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
+    """The category, once: it is kept in the folder for the next time."""
+    if any(category.name == CATEGORY for category in runtime.catalog.list()):
+        return
+    runtime.catalog.create(CATEGORY, [runtime.encoders.get(runtime.settings.encoder).spec])
+    photos = random.Random(4).sample(sorted(CLOTHING.rglob("*.jpg")), given.photos)
+    make_edited(photos, given.edited, given.folder / "photos")
+    for folder in (given.folder / "photos", UKBENCH):
+        options = SourceOptions(max_bytes=runtime.limits.max_bytes)
+        index_images(
+            open_source(str(folder), options=options, objects=runtime.objects), runtime, CATEGORY, progress=make_progress()
+        )
+
+
+def measure(runtime: Runtime, given: argparse.Namespace) -> dict[str, Any]:
+    using = runtime.catalog.get(CATEGORY).encoder().name
+    images, _ = read_images(runtime, CATEGORY, using)
+    hits = [
+        hit for start in range(0, len(images), 500) for hit in runtime.vectors.retrieve(CATEGORY, images.ids[start : start + 500])
+    ]
+    names = {hit.id: str(hit.payload["filename"]) for hit in hits if hit is not None}
+    report = find_duplicates(runtime, CATEGORY, Search(reach=Reach(flips=given.flips)), dry_run=True, progress=make_progress())
+    rule = {
+        tuple(sorted((names[images.ids[one]], names[images.ids[other]])))
+        for _, one, other in close_pairs(images.hashes, PHASH_BITS).tolist()
+    }
+    result: dict[str, Any] = {"search": report.to_json()}
+    edits = [edit for edit in EDITS if edit != "flip"]
+    ours = pairs_found(report, names)
+    for half in ("train", "test"):
+        clothes = {name for name in names.values() if half_of(name) == half and "ukbench" not in name}
+        plain = {name for name in clothes if edit_of(name) != "flip"}
+        result[half] = {"vitrine": judge(ours, plain, edits), f"phash <= {PHASH_BITS}": judge(rule, plain, edits)}
+        result[half]["vitrine, with flips"] = judge(ours, clothes, [*edits, "flip"])
+    ukbench = {name for name in names.values() if "ukbench" in Path(name).name}
+    result["ukbench"] = {"vitrine": judge(ours, ukbench, ()), f"phash <= {PHASH_BITS}": judge(rule, ukbench, ())}
+    across = [pair for pair in ours if ("ukbench" in Path(pair[0]).name) != ("ukbench" in Path(pair[1]).name)]
+    result["ukbench"]["merged with others"] = across
+    return result
+
+
+def synthetic(count: int, dim: int = 512) -> dict[str, Any]:
+    """Seconds for candidates among random unit vectors and hashes, a tenth of them near another."""
+    rng = np.random.default_rng(4)
+    rows = rng.standard_normal((count, dim), dtype=np.float32)
+    hashes = rng.integers(0, 2**64, count, dtype=np.uint64)
+    copies = count // 10
+    rows[:copies] = rows[-copies:] + 0.3 * rng.standard_normal((copies, dim), dtype=np.float32)
+    hashes[:copies] = hashes[-copies:] ^ (np.uint64(1) << rng.integers(0, 64, copies, dtype=np.uint64))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    images = Images(tuple(map(str, range(count))), hashes, rows)
+    started = time.perf_counter()
+    near = near_in_memory(rows, Reach())
+    middle = time.perf_counter()
+    found = candidates(images, near, Reach())
+    seconds = time.perf_counter() - started
+    planted = {(place, count - copies + place) for place in range(copies)}
+    both = planted & set(zip(found.one.tolist(), found.other.tolist(), strict=True))
+    return {
+        "images": count, "dim": dim, "seconds": round(seconds, 1), "neighbours_s": round(middle - started, 1),
+        "pairs": len(found), "planted": copies, "planted_found": len(both),
+    }  # fmt: skip
+
+
+def show(result: dict[str, Any]) -> None:
+    for half in ("train", "test", "ukbench"):
+        for name, table in result.get(half, {}).items():
+            if not isinstance(table, dict):
+                print(f"{half}: {name}: {table}")
+                continue
+            print(f"{half}: {name}")
+            for row, figures in table["rows"].items():
+                print(f"  {row:12}" + "".join(f"{key} {value:<9}" for key, value in figures.items()))
+    if "synthetic" in result:
+        print(result["synthetic"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where pictures and vectors lie; kept for the next time")
+    parser.add_argument("--photos", type=int, default=2_000)
+    parser.add_argument("--edited", type=int, default=500)
+    parser.add_argument("--flips", action="store_true")
+    parser.add_argument("--synthetic", type=int, default=0, metavar="N")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    given = parser.parse_args()
+    result: dict[str, Any] = {}
+    if given.folder:
+        encoder = f"mobilenet={MODEL}"
+        data = given.folder / "data"
+        settings = Settings(_env_file=None, data=data, encoder=encoder, offline=True, min_free_mb=0, threads=2)  # type: ignore[call-arg,unused-ignore]
+        with open_runtime(settings, command="duplicates benchmark") as runtime:
+            prepare(runtime, given)
+            result = measure(runtime, given)
+    if given.synthetic:
+        result["synthetic"] = synthetic(given.synthetic)
+    show(result)
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

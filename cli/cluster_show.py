@@ -1,0 +1,175 @@
+"""``vitrine cluster list``, ``show`` and ``export``: what the runs of a category found."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import stores
+from cli.options import CategoryOption, JsonOption
+from cli.output import note, print_json, print_pairs, print_table
+from services.errors import BadRequest
+
+if TYPE_CHECKING:
+    from services.cluster_nodes import NodeDetail, NodeView
+    from services.clusters import ClusterRun, Node
+    from services.runtime import Runtime
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The run.")]
+_SHOWN_VALUES = 5
+
+
+def list_runs(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = False) -> None:
+    """The runs of a category."""
+    with stores(ctx) as runtime:
+        runtime.catalog.get(category)
+        runs = [run_json(run) for run in runtime.clusters.in_service(category)]
+    if as_json:
+        print_json(runs)
+        return
+    columns = ("run", "method", "using", "images", "nodes", "leaves", "depth", "created_at")
+    print_table(columns, [[run[name] for name in columns] for run in runs], right=columns[3:7])
+
+
+def show(
+    ctx: typer.Context,
+    name: NameArgument,
+    category: CategoryOption,
+    node: Annotated[str, typer.Argument(metavar="[NODE]", help="The node, such as root-14.")] = "root",
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="FIELD", help="Count the values of this field in each child; again: more fields."),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="FILE", help="Write the representatives of each child as a contact sheet.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A node and its children: images, name, radius."""
+    from cli.sheets import check_sheet_path
+    from services.cluster_nodes import children
+
+    if sheet is not None:
+        check_sheet_path(sheet)
+    with stores(ctx) as runtime:
+        found = children(runtime, category, name, node, by or ())
+        if sheet is not None:
+            _save_sheet(runtime, category, found, sheet)
+    if as_json:
+        print_json(_detail_json(found))
+    else:
+        _print(found, by or ())
+    if sheet is not None:
+        note(f"Contact sheet: {sheet}")
+
+
+def export(
+    ctx: typer.Context,
+    name: NameArgument,
+    category: CategoryOption,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file: .json nests the nodes, .csv has one a line.")],
+) -> None:
+    """Write the nodes of a run to a file."""
+    if to.suffix.lower() not in (".json", ".csv"):
+        raise BadRequest(f"{to} cannot be written: let its name end in .json or .csv.")
+    with stores(ctx) as runtime:
+        runtime.catalog.get(category)
+        run = runtime.clusters.get(category, name)
+    text = _as_csv(run) if to.suffix.lower() == ".csv" else json.dumps(_as_tree(run), ensure_ascii=False, indent=1)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadRequest(f"{to} cannot be written: {error.strerror or error}.") from error
+    note(f"{len(run.nodes)} nodes written to {to}.")
+
+
+def run_json(run: ClusterRun) -> dict[str, Any]:
+    """A run without its nodes."""
+    names = ("run", "key", "method", "using", "encoder_revision", "images", "seed", "parameters", "metrics", "created_at")
+    tree = {name: getattr(run, name) for name in names}
+    return {**tree, "nodes": len(run.nodes), "leaves": len(run.leaves), "depth": run.depth}
+
+
+def _detail_json(found: NodeDetail) -> dict[str, Any]:
+    below = [_view_json(child) for child in found.children]
+    return {"run": found.run.run, **_view_json(found.view), "above": [node.id for node in found.above], "children": below}
+
+
+def _view_json(view: NodeView) -> dict[str, Any]:
+    groupings = {
+        name: [{"value": facet.value, "count": facet.count} for facet in facets] for name, facets in view.groupings.items()
+    }
+    return {**_node_json(view.node), "count": view.count, "groupings": groupings}
+
+
+def _node_json(node: Node) -> dict[str, Any]:
+    return {**vars(node), "representatives": list(node.representatives), "children": list(node.children)}
+
+
+def _print(found: NodeDetail, fields: Sequence[str]) -> None:
+    node, run = found.view.node, found.run
+    told = {"run": f"{run.run} ({run.method} on {run.using})", "node": node.id, "name": node.name, "images": found.view.count}
+    above = {"above": " > ".join(f"{one.id} {one.name}".strip() for one in found.above)} if found.above else {}
+    print_pairs({**told, "radius": node.radius, "medoid": node.medoid, **above})
+    if not found.children:
+        note("A leaf: it has no children.")
+        return
+    rows = [
+        [child.node.id, child.count, child.node.name, child.node.radius, len(child.node.children), *_values(child, fields)]
+        for child in found.children
+    ]
+    print_table(("id", "images", "name", "radius", "children", *fields), rows, right=("images", "radius", "children"))
+
+
+def _values(view: NodeView, fields: Sequence[str]) -> list[str]:
+    return [", ".join(f"{facet.value} {facet.count}" for facet in view.groupings[name][:_SHOWN_VALUES]) for name in fields]
+
+
+def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) -> None:
+    """A row of representatives for each child, or for a leaf itself."""
+    from PIL import Image
+
+    from cli.sheets import TILE_SIZE, picture_of
+    from services.contact_sheet import Tile, contact_sheet
+
+    views = found.children or (found.view,)
+    across = max(len(view.node.representatives) for view in views)
+    tiles, blank = list[Tile](), Image.new("RGB", (1, 1), "white")
+    for view in views:
+        hits = runtime.vectors.retrieve(category, list(view.node.representatives))
+        captions = [(f"{view.node.id}  {view.count} images", view.node.name)] + [("", "")] * across
+        row = [Tile(picture_of(runtime, hit) if hit else None, words) for hit, words in zip(hits, captions, strict=False)]
+        tiles += row + [Tile(blank, ("", ""))] * (across - len(row))
+    title = f"{category}: {found.run.run} {found.view.node.id}"
+    try:
+        page = contact_sheet(tiles, columns=across, tile_size=TILE_SIZE // 2, title=title)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        page.save(path)
+    except (ValueError, OSError) as error:
+        raise BadRequest(f"{path} cannot be written: {error}") from error
+
+
+def _as_tree(run: ClusterRun, id: str = "root") -> dict[str, Any]:
+    """A node with those below it in ``children``."""
+    node = run.node(id)
+    below = [_as_tree(run, child) for child in node.children]
+    return {"id": id, "name": node.name, "count": node.count, "radius": node.radius, "medoid": node.medoid,
+            "representatives": list(node.representatives), "children": below}  # fmt: skip
+
+
+def _as_csv(run: ClusterRun) -> str:
+    columns = ("id", "parent", "depth", "count", "radius", "name", "medoid", "representatives")
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    for node in run.nodes.values():
+        values = vars(node) | {"representatives": "|".join(node.representatives), "parent": node.parent or ""}
+        writer.writerow([values[name] for name in columns])
+    return file.getvalue()

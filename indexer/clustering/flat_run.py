@@ -1,0 +1,49 @@
+"""A grid of flat clusterings as a cluster run of one level."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from indexer.clustering.flat import Method, Value
+from indexer.clustering.grid import GridResult, fit_grid
+from indexer.clustering.reduce import Reduction, reduce
+from indexer.clustering.runs import Fitted
+from indexer.clustering.tree import flat_tree
+from services.domain import Embeddings
+
+
+@dataclass
+class FlatFit:
+    """A ``Fit`` by one method with every combination of ``parameters``; the best of them, or number ``choose``, becomes the run.
+
+    ``result`` has all of them once it was called. ``reduction``: PCA or UMAP before, to ``dim`` dimensions.
+    """
+
+    method: Method
+    parameters: Mapping[str, Sequence[Value]] = field(default_factory=dict)
+    reduction: Reduction = "none"
+    dim: int | None = None
+    seed: int = 0
+    choose: int | None = None
+    stop: threading.Event | None = None
+    result: GridResult | None = None
+
+    def __call__(self, x: Embeddings, told: Callable[[int, int], None]) -> Fitted:
+        """Raises what ``fit_grid`` and ``reduce`` do; ``InterruptedError`` if ``stop`` came before the last fit."""
+        reduced = reduce(x, self.reduction, self.dim, seed=self.seed)
+
+        def tell(done: int, fits: int) -> None:
+            told(len(x) * done // fits, len(x))
+
+        found = fit_grid(
+            reduced.x, self.method, self.parameters, geometry=reduced.geometry, seed=self.seed, progress=tell, stop=self.stop
+        )
+        if found.interrupted:
+            raise InterruptedError
+        self.result = found = found if self.choose is None else found.choose(self.choose)
+        chosen = found.chosen
+        parameters = dict(chosen.parameters) | ({"reduce": self.reduction} if self.reduction != "none" else {})
+        metrics = {**chosen.scores.values(), "noise": chosen.scores.noise, "grid": found.to_json()}
+        return Fitted(self.method, flat_tree(x, found.labels), parameters, metrics, self.seed)

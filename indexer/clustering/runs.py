@@ -1,0 +1,308 @@
+"""A cluster run from the stored vectors to the images' payload, safe to kill at any moment.
+
+The order: fit, save the files, write every image's node under a new key, let the key answer for the run, take the former key
+away. Until the switch no query sees the new key; a run that was killed before it leaves a key that the next one of that name
+removes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from indexer.clustering.members import PAGE, MemberWriter, erase
+from indexer.clustering.naming import FIELDS, Vocabulary, node_names
+from indexer.clustering.new_clusters import fits
+from indexer.clustering.report import ClusterReport
+from indexer.clustering.tree import Tree, TreeOptions, build_tree
+from indexer.progress import Progress
+from services.catalog import Category
+from services.clusters import ClusterRun, Node, check_run_name, path_of
+from services.domain import Embeddings, EncoderSpec
+from services.errors import BadRequest, NotFound
+from services.runtime import Runtime
+from services.scan import scan
+
+Watch = Callable[[str], Progress | None]
+"""Gives the progress of a stage by its name, such as "clustering"."""
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A clustering of rows, before it is anybody's: the tree, and what the manifest is to say of how it was made."""
+
+    method: str
+    tree: Tree
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+Fit = Callable[[Embeddings, Told], Fitted]
+"""Clusters rows (n, dim), telling how many of how many are done."""
+
+
+def fit_tree(options: TreeOptions) -> Fit:
+    """Hierarchical k-means as a ``Fit``."""
+
+    def fit(x: Embeddings, told: Told) -> Fitted:
+        parameters = {name: value for name, value in asdict(options).items() if name != "seed"}
+        return Fitted("tree", build_tree(x, options, progress=told), parameters, seed=options.seed)
+
+    options.check()
+    return fit
+
+
+def cluster(
+    runtime: Runtime,
+    category: str,
+    run: str,
+    fit: Fit,
+    *,
+    using: str | None = None,
+    watch: Watch | None = None,
+    stop: threading.Event | None = None,
+) -> ClusterReport:
+    """Cluster all images that have the named vector ``using`` (None: the category's default) and write it back as ``run``.
+
+    Replaces the run of that name in one step once every image has its node; images that come in meanwhile get theirs too.
+    ``stop`` or Ctrl-C ends it, and nothing has changed for queries; the same call again begins anew, with the same result for the
+    same images. Memory: the vectors, and a quarter as much.
+
+    ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (the run's name, or no images).
+    """
+    check_run_name(run)
+    cat = runtime.catalog.get(category)
+    spec = cat.encoder(using)
+    report = ClusterReport(category, run, spec.name)
+    job = _Job(runtime, cat, spec, report, watch or (lambda stage: None), stop or threading.Event())
+    try:
+        job.run(fit)
+    except (KeyboardInterrupt, InterruptedError):
+        report.interrupted = True
+    return report
+
+
+def assign_missing(
+    runtime: Runtime,
+    category: str,
+    runs: Sequence[str] | None = None,
+    *,
+    watch: Watch | None = None,
+    stop: threading.Event | None = None,
+) -> list[ClusterReport]:
+    """Give the images that have none their nodes in these runs (None: all in service). A report for each.
+
+    ``NotFound`` (category or run); ``BadRequest`` for a named run whose vector the category has no more.
+    """
+    cat = runtime.catalog.get(category)
+    found = runtime.clusters.in_service(category) if runs is None else [runtime.clusters.get(category, run) for run in runs]
+    reports = []
+    for run in found:
+        spec = next((spec for spec in cat.encoders if spec.name == run.using), None)
+        report = _described(ClusterReport(category, run.run, run.using), run)
+        reports.append(report)
+        if spec is None or not fits(cat, run):
+            message = f"The run {run.run!r} was made on {run.using!r} as the category has it no more: run the clustering again."
+            if runs is not None:
+                raise BadRequest(message, run=run.run)
+            report.notes.append(message)
+            continue
+        job = _Job(runtime, cat, spec, report, watch or (lambda stage: None), stop or threading.Event())
+        try:
+            job.complete(run)
+        except (KeyboardInterrupt, InterruptedError):
+            report.interrupted = True
+            break
+    return reports
+
+
+def delete_run(runtime: Runtime, category: str, run: str, *, stop: threading.Event | None = None) -> None:
+    """Withdraw a run, take it away from the images, then remove its files; also what killed runs of that name left.
+
+    ``NotFound`` if there is nothing of that name.
+    """
+    runtime.catalog.get(category)
+    try:
+        runtime.clusters.withdraw(category, run)
+    except NotFound:
+        if not runtime.clusters.leftovers(category, run):
+            raise
+    for key in runtime.clusters.leftovers(category, run):
+        erase(runtime, category, key, stop=stop)
+
+
+@dataclass(frozen=True)
+class Images:
+    """What is clustered: ``ids``, ``x`` (n, dim) and the numbers of their words in ``vocabulary``, aligned."""
+
+    ids: list[str]
+    x: Embeddings
+    words: list[tuple[int, ...]]
+    vocabulary: list[str]
+
+
+def read_images(runtime: Runtime, category: str, spec: EncoderSpec) -> Images:
+    """All images with the vector, in order of id; of those that come in meanwhile, none. ``BadRequest`` if there are none."""
+    from qdrant_client import models
+
+    has = models.Filter(must=[models.HasVectorCondition(has_vector=spec.name)])
+    total = runtime.vectors.count(category, has)
+    x = np.empty((total, spec.dim), np.float32)
+    ids: list[str] = []
+    words: list[tuple[int, ...]] = []
+    vocabulary = Vocabulary()
+    for batch in scan(runtime.vectors, category, spec.name, fields=FIELDS):
+        room = min(total - len(ids), len(batch.ids))
+        x[len(ids) : len(ids) + room] = batch.embeddings[:room]
+        ids += batch.ids[:room]
+        words += [vocabulary.numbers(payload) for payload in batch.payloads[:room]]
+    if not ids:
+        raise BadRequest(f"Category {category!r} has no images with the vector {spec.name!r}: index some first.", using=spec.name)
+    return Images(ids, x[: len(ids)], words, vocabulary.words)
+
+
+def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fitted) -> ClusterRun:
+    """A fitted tree by image ids, with names."""
+    names = node_names(fitted.tree, images.words, images.vocabulary)
+    ids = images.ids
+    nodes = {
+        one.id: Node(
+            id=one.id,
+            parent=one.parent,
+            depth=one.depth,
+            count=one.count,
+            medoid=ids[one.medoid],
+            representatives=tuple(ids[row] for row in one.representatives),
+            radius=round(one.radius, 6),
+            name=names[one.id],
+            children=one.children,
+        )
+        for one in fitted.tree.nodes.values()
+    }
+    return ClusterRun(
+        report.run, fitted.method, spec.name, spec.revision, nodes, fitted.tree.centres, len(ids), fitted.seed,
+        dict(fitted.parameters), dict(fitted.metrics),
+    )  # fmt: skip
+
+
+@dataclass(eq=False)
+class _Job:
+    """One run of one category."""
+
+    runtime: Runtime
+    category: Category
+    spec: EncoderSpec
+    report: ClusterReport
+    watch: Watch
+    stop: threading.Event
+
+    def run(self, fit: Fit) -> None:
+        """All stages; ``InterruptedError`` where ``stop`` came in between."""
+        self._remove_leftovers()
+        with self._stage("reading"):
+            images = read_images(self.runtime, self.category.name, self.spec)
+        with self._stage("clustering", len(images.ids)) as told:
+            fitted = fit(images.x, told)
+            run = to_run(self.report, self.spec, images, fitted)
+        run = self.runtime.clusters.save(self.category.name, run)
+        _described(self.report, run)
+        self.runtime.catalog.ensure_indexes(self.category.name, {run.payload_field: "keyword"})
+        writer = MemberWriter(self.runtime, self.category.name, run)
+        with self._stage("writing", len(images.ids)) as told:
+            self._apart(lambda: self._write(writer, images.ids, fitted.tree, told))
+            self._apart(lambda: self._switch(writer, run))
+        self._remove_leftovers()
+
+    def complete(self, run: ClusterRun) -> None:
+        """Only what lacks a node."""
+        writer = MemberWriter(self.runtime, self.category.name, run)
+        with self._stage("writing") as told:
+            self._apart(lambda: self._complete(writer, told))
+
+    def _write(self, writer: MemberWriter, ids: list[str], tree: Tree, told: Told) -> None:
+        order = np.argsort(tree.leaves, kind="stable").tolist()  # what is alike is written in one operation
+        paths = [path_of(id) for id in tree.leaf_ids]
+        for start in range(0, len(order), PAGE):
+            self._check()
+            page = {ids[row]: paths[tree.leaves[row]] for row in order[start : start + PAGE]}
+            self.report.written += writer.write(page)
+            told(self.report.written, len(ids))
+        writer.flush()
+
+    def _complete(self, writer: MemberWriter, told: Told) -> None:
+        while written := writer.complete():
+            self._check()
+            self.report.written += written
+            told(self.report.written, self.report.written)
+        writer.flush()
+
+    def _switch(self, writer: MemberWriter, run: ClusterRun) -> None:
+        """Nobody indexes between the last look for images without a node and the switch: whoever comes after finds it made."""
+        self._complete(writer, lambda done, total: None)
+        with self.runtime.catalog.writing(self.category.name):
+            self._complete(writer, lambda done, total: None)
+            self.runtime.clusters.put_in_service(self.category.name, run.key)
+        self.report.in_service = True
+
+    def _remove_leftovers(self) -> None:
+        for key in self.runtime.clusters.leftovers(self.category.name, self.report.run):
+            self._apart(lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stop))  # type: ignore[misc]
+            self._check()
+
+    def _apart(self, work: Callable[[], object]) -> None:
+        """On another thread: Ctrl-C, which reaches this one, then waits for the page under way, and no longer."""
+        with ThreadPoolExecutor(1, "clusters") as pool:
+            done = pool.submit(work)
+            try:
+                done.result()
+            except KeyboardInterrupt:
+                self.stop.set()
+                raise
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise InterruptedError
+
+    @contextmanager
+    def _stage(self, name: str, total: int | None = None) -> Any:
+        """Time a stage and show it; what it gives is told how far it is, and ends it where ``stop`` was set."""
+        progress, started = self.watch(name), time.perf_counter()
+        counts = _Counts()
+
+        def told(done: int, of: int) -> None:
+            self._check()
+            counts.done = done
+            if progress:
+                progress.update(counts)
+
+        if progress:
+            progress.start(total)
+        try:
+            self._check()
+            yield told
+        finally:
+            self.report.seconds[name] = round(time.perf_counter() - started, 3)
+            if progress:
+                progress.finish(counts)
+
+
+@dataclass
+class _Counts:
+    done: int = 0
+    refused: int = 0
+
+
+def _described(report: ClusterReport, run: ClusterRun) -> ClusterReport:
+    report.key, report.method, report.images = run.key, run.method, run.images
+    report.nodes, report.leaves, report.depth = len(run.nodes), len(run.leaves), run.depth
+    report.parameters, report.metrics = dict(run.parameters), dict(run.metrics)
+    return report

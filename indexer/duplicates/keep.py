@@ -1,0 +1,49 @@
+"""Which picture of a group to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from services.errors import BadRequest
+
+Criterion = Literal["resolution", "format", "bytes", "metadata"]
+POLICY: tuple[Criterion, ...] = ("resolution", "format", "bytes", "metadata")
+"""The most pixels; of those the best format; of those the largest file; of those the one most is known of."""
+
+_LOSSLESS = ("image/png", "image/tiff", "image/bmp", "image/x-portable-anymap")
+_FEW_COLOURS = ("image/gif",)
+
+
+def check_policy(policy: Sequence[str]) -> tuple[Criterion, ...]:
+    """The criteria as given, each once. ``BadRequest`` for another word."""
+    known = get_args(Criterion)
+    for word in policy:
+        if word not in known:
+            raise BadRequest(f"{word!r} is nothing to choose by: give any of {', '.join(known)}, the most important first.")
+    return tuple(word for word in dict.fromkeys(policy) if word in known) or POLICY  # type: ignore[misc]
+
+
+def keep_first(payloads: Mapping[str, Mapping[str, Any]], policy: Sequence[Criterion] = POLICY) -> list[str]:
+    """The ids, best first; alike ones the oldest first, then by id.
+
+    >>> keep_first({"a": {"width": 10, "height": 10}, "b": {"width": 40, "height": 30}})
+    ['b', 'a']
+    """
+    return sorted(payloads, key=lambda id: (*(-_worth(payloads[id], word) for word in policy), _age(payloads[id]), id))
+
+
+def _worth(payload: Mapping[str, Any], criterion: Criterion) -> float:
+    if criterion == "resolution":
+        return float(payload.get("width", 0)) * float(payload.get("height", 0))
+    if criterion == "bytes":
+        return float(payload.get("bytes", 0))
+    if criterion == "format":
+        kind = payload.get("media_type")
+        return 2.0 if kind in _LOSSLESS else 0.0 if kind in _FEW_COLOURS else 1.0
+    people = [payload.get(field) for field in ("class", "caption")]
+    return len(payload.get("tags", ())) + len(payload.get("metadata", {})) + sum(value is not None for value in people)
+
+
+def _age(payload: Mapping[str, Any]) -> str:
+    return str(payload.get("created_at", ""))

@@ -1,0 +1,326 @@
+"""Cluster runs: a category's images in clusters or in a tree of them, and where the runs are kept.
+
+A run has a name, such as ``look``, and is stored on the images under a key, such as ``look-1``; the next run of that name gets
+another key. Which key answers for a name is one small object, written last: a half-written run is never seen.
+
+    _clusters/<category>/current.json               the key in service of each run
+    _clusters/<category>/<key>.{safetensors,json}   centres of the nodes, and all else
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from services.catalog import CLUSTERS, list_keys
+from services.domain import Embeddings, Payload
+from services.errors import BadRequest, NotFound
+from services.object_store.base import ObjectStore
+from services.payload import field_path
+
+if TYPE_CHECKING:
+    from services.conditions import Conditions
+
+ROOT = "root"
+NOISE = f"{ROOT}-noise"
+"""The node of what a density-based method puts into no cluster."""
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_FRESH_SECONDS = 1.0
+_CENTRES = "centres"
+_CHUNK = 4_096
+
+
+class Branch(Protocol):
+    """What leads down a tree."""
+
+    @property
+    def children(self) -> tuple[str, ...]: ...
+
+    @property
+    def radius(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Node:
+    """A cluster, or a branch of a tree. ``id`` tells the way to it from the top: ``root``, ``root-14``, ``root-14-3``.
+
+    ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the node's centre. ``medoid``:
+    the image that is most similar to all others, on average. ``representatives``: a few image ids, the medoid first.
+    """
+
+    id: str
+    parent: str | None
+    depth: int
+    count: int
+    medoid: str
+    representatives: tuple[str, ...]
+    radius: float
+    name: str = ""
+    children: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Ids from the root down to this node."""
+        return path_of(self.id)
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterRun:
+    """One clustering. ``centres`` (nodes, dim) are the means that decide, row i that of the i-th node; of noise it is zero.
+
+    ``nodes``: parents before children. ``using``: the named vector; its encoder had ``encoder_revision``. ``images``: how many
+    were clustered. ``created_at`` is RFC 3339 in UTC.
+    """
+
+    run: str
+    method: str
+    using: str
+    encoder_revision: str
+    nodes: Mapping[str, Node]
+    centres: Embeddings
+    images: int
+    seed: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
+    created_at: str = ""
+
+    @property
+    def payload_field(self) -> str:
+        """The payload field of the paths, which queries filter."""
+        return path_field(self.key)
+
+    def node(self, id: str) -> Node:
+        """``NotFound``."""
+        if id not in self.nodes:
+            first = ", ".join(self.nodes[ROOT].children[:5]) or "nothing else"
+            raise NotFound(f"Run {self.run!r} has no node {id!r}: begin at {ROOT}, which has {first}.", run=self.run, node=id)
+        return self.nodes[id]
+
+    @property
+    def leaves(self) -> list[Node]:
+        return [node for node in self.nodes.values() if not node.children]
+
+    @property
+    def depth(self) -> int:
+        return max(node.depth for node in self.nodes.values())
+
+
+class ClusterStore:
+    """The cluster runs of all categories. Thread-safe; processes that share the object store see each other's changes."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+        self._lock = threading.RLock()
+        self._fresh: dict[str, tuple[float, dict[str, str]]] = {}
+        self._runs: dict[tuple[str, str], ClusterRun] = {}
+
+    def in_service(self, category: str) -> list[ClusterRun]:
+        """The runs that answer queries, by name."""
+        current = self._current(category)
+        return [self._load(category, current[run]) for run in sorted(current)]
+
+    def get(self, category: str, run: str) -> ClusterRun:
+        """``NotFound`` if the category has no such run."""
+        current = self._current(category)
+        if run not in current:
+            known = ", ".join(sorted(current)) or "none"
+            raise NotFound(f"Category {category!r} has no cluster run {run!r}; it has: {known}.", category=category, run=run)
+        return self._load(category, current[run])
+
+    def resolve(self, category: str, conditions: Conditions) -> Conditions:
+        """The same conditions with keys in service in place of run names. ``NotFound`` for an unknown run or node."""
+        if not conditions.clusters:
+            return conditions
+        runs = {name: self.get(category, name) for name in conditions.clusters}
+        keys = {runs[name].key: runs[name].node(id).id for name, id in conditions.clusters.items()}
+        return conditions.model_copy(update={"clusters": keys})
+
+    def save(self, category: str, run: ClusterRun) -> ClusterRun:
+        """Store a run's files under a key of its own; no query sees it yet. The run as saved. ``BadRequest`` for a bad name."""
+        from safetensors.numpy import save
+
+        check_run_name(run.run)
+        with self._lock:
+            taken = {*self.leftovers(category, run.run), self._read(category).get(run.run, "")}
+            # the lowest number that is free: an index of the payload stays for good, and so there are two of each run at most
+            number = next(number for number in range(1, len(taken) + 2) if f"{run.run}-{number}" not in taken)
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            fields = {name: value for name, value in vars(run).items() if name not in ("key", "created_at")}
+            saved = ClusterRun(key=f"{run.run}-{number}", created_at=now, **fields)
+            centres = np.ascontiguousarray(saved.centres, np.float32)
+            tree = {name: value for name, value in vars(saved).items() if name not in ("nodes", _CENTRES)}
+            nodes = [asdict(node) for node in saved.nodes.values()]
+            self._put(category, f"{saved.key}.json", {"format": 1, **tree, "nodes": nodes})
+            self._objects.put(_key(category, f"{saved.key}.safetensors"), save({_CENTRES: centres}))
+            self._runs.pop((category, saved.key), None)
+            return saved
+
+    def put_in_service(self, category: str, key: str) -> str | None:
+        """Let the run that was saved under ``key`` answer for its name from now on, in one write; the key it replaces, if any."""
+        with self._lock:
+            run = run_of(key)
+            if self._objects.stat(_key(category, f"{key}.safetensors")) is None:
+                raise NotFound(f"There is no saved cluster run {key!r}: run the clustering again.", category=category, key=key)
+            current = self._read(category)
+            former = current.get(run)
+            self._write(category, current | {run: key})
+            return None if former == key else former
+
+    def withdraw(self, category: str, run: str) -> None:
+        """Let nothing answer for the name any more; its files stay until ``remove``. ``NotFound``."""
+        with self._lock:
+            self.get(category, run)
+            self._write(category, {name: key for name, key in self._read(category).items() if name != run})
+
+    def delete(self, category: str, run: str) -> None:
+        """Withdraw a run and remove its files. ``NotFound``. What its images say of it is the caller's to remove, before."""
+        with self._lock:
+            key = self.get(category, run).key
+            self.withdraw(category, run)
+            self.remove(category, key)
+
+    def leftovers(self, category: str, run: str) -> list[str]:
+        """Keys of a name that are stored but not in service: those of runs that were replaced, deleted or killed."""
+        prefix = f"{CLUSTERS}{category}/"
+        names = {key[len(prefix) :].partition(".")[0] for key in list_keys(self._objects, f"{prefix}{run}-")}
+        return sorted(name for name in names if run_of(name) == run and self._read(category).get(run) != name)
+
+    def remove(self, category: str, key: str) -> None:
+        """Remove the files of a key that is not in service."""
+        for ending in (".safetensors", ".json"):
+            self._objects.delete(_key(category, key + ending))
+        self._runs.pop((category, key), None)
+
+    def assign(self, run: ClusterRun, embeddings: Embeddings) -> list[tuple[str, ...]]:
+        """The path of each row of ``embeddings`` (n, dim): what its payload is to say."""
+        paths = {id: path_of(id) for id in run.nodes}
+        return [paths[id] for id in assign_leaves(run.nodes, run.centres, embeddings)]
+
+    def _current(self, category: str) -> dict[str, str]:
+        fresh = self._fresh.get(category)
+        if fresh is not None and time.monotonic() - fresh[0] < _FRESH_SECONDS:
+            return fresh[1]
+        return self._read(category)
+
+    def _read(self, category: str) -> dict[str, str]:
+        try:
+            tree = orjson.loads(self._objects.get(_key(category, "current.json")))
+        except NotFound:
+            tree = {"runs": {}, "written": {}}
+        for run, key in tree["runs"].items():  # a key may be used again, by another process too
+            held = self._runs.get((category, key))
+            if held is not None and held.created_at != tree["written"][run]:
+                self._runs.pop((category, key), None)
+        self._fresh[category] = (time.monotonic(), tree["runs"])
+        return dict(tree["runs"])
+
+    def _write(self, category: str, current: Mapping[str, str]) -> None:
+        written = {run: self._load(category, key).created_at for run, key in current.items()}
+        self._put(category, "current.json", {"format": 1, "runs": dict(current), "written": written})
+        self._fresh.pop(category, None)
+
+    def _load(self, category: str, key: str) -> ClusterRun:
+        held = self._runs.get((category, key))
+        if held is None:
+            from safetensors.numpy import load
+
+            tree = orjson.loads(self._objects.get(_key(category, f"{key}.json")))
+            if tree.pop("format") != 1:
+                raise BadRequest(f"The cluster run {key!r} was written by a newer Vitrine: update this one.")
+            centres = load(self._objects.get(_key(category, f"{key}.safetensors")))[_CENTRES]
+            held = ClusterRun(centres=centres, nodes={node["id"]: _node(node) for node in tree.pop("nodes")}, **tree)
+            self._runs[category, key] = held
+        return held
+
+    def _put(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
+        data = orjson.dumps(tree, option=orjson.OPT_SERIALIZE_NUMPY)
+        self._objects.put(_key(category, name), data, media_type="application/json")
+
+
+def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embeddings) -> list[str]:
+    """The leaf of each row of ``x`` (n, dim): down from the root, each time to the child of the nearest centre, as in training.
+
+    A row that is farther from the centre of its leaf than any member goes to noise, if the run has a node of that.
+    """
+    row_of = {id: row for row, id in enumerate(nodes)}
+    found = np.zeros(len(x), np.int64)
+    level = [(ROOT, np.arange(len(x)))]
+    while level:
+        id, rows = level.pop()
+        children = [child for child in nodes[id].children if child != NOISE]
+        found[rows] = row_of[id]
+        if not children or not len(rows):
+            continue
+        nearest = _nearest(x, rows, centres[[row_of[child] for child in children]])
+        level += [(child, rows[nearest == number]) for number, child in enumerate(children)]
+    if NOISE in nodes:
+        radii = np.array([node.radius for node in nodes.values()], np.float32)
+        lengths = np.linalg.norm(centres, axis=1)
+        lengths[lengths == 0] = 1
+        similar = np.einsum("ij,ij->i", x, centres[found]) / lengths[found]
+        found[similar < radii[found] - 1e-5] = row_of[NOISE]
+    ids = list(nodes)
+    return [ids[row] for row in found.tolist()]
+
+
+def _nearest(x: Embeddings, rows: NDArray[np.int64], centres: Embeddings) -> NDArray[np.int64]:
+    """Number of the centre with the least Euclidean distance, ties to the lower."""
+    half = 0.5 * np.einsum("ij,ij->i", centres, centres)
+    nearest = np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), _CHUNK):
+        nearest[start : start + _CHUNK] = (x[rows[start : start + _CHUNK]] @ centres.T - half).argmax(axis=1)
+    return nearest
+
+
+def path_of(id: str) -> tuple[str, ...]:
+    """Ids from the root down to a node.
+
+    >>> path_of("root-14-3")
+    ('root', 'root-14', 'root-14-3')
+    """
+    parts = id.split("-")
+    return tuple("-".join(parts[:end]) for end in range(1, len(parts) + 1))
+
+
+def membership(path: Iterable[str]) -> Payload:
+    """What the payload says under ``clusters.<key>``: the path, and by ``id`` which child of the root it is.
+
+    >>> membership(("root", "root-14", "root-14-3"))
+    {'id': '14', 'path': ['root', 'root-14', 'root-14-3']}
+    """
+    nodes = list(path)
+    return {"id": nodes[1].removeprefix(f"{ROOT}-") if len(nodes) > 1 else ROOT, "path": nodes}
+
+
+def path_field(key: str) -> str:
+    """The payload field of the paths under a key."""
+    return field_path("clusters", key, "path")
+
+
+def run_of(key: str) -> str:
+    """The name of the run that a key belongs to."""
+    return key.rpartition("-")[0]
+
+
+def check_run_name(run: str) -> None:
+    """``BadRequest`` unless ``run`` can name a cluster run."""
+    if not _RUN.fullmatch(run):
+        raise BadRequest(f"{run!r} cannot name a cluster run: use 1 to 63 letters, digits, - and _, no - first.", run=run)
+
+
+def _node(tree: dict[str, Any]) -> Node:
+    return Node(**tree | {name: tuple(tree[name]) for name in ("representatives", "children")})
+
+
+def _key(category: str, name: str) -> str:
+    return f"{CLUSTERS}{category}/{name}"

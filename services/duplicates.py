@@ -1,0 +1,185 @@
+"""Groups of near-duplicates, and where those of a category are kept.
+
+    _duplicates/<category>/current.json     which run is in service; written last
+    _duplicates/<category>/<key>.json       the groups of one run
+    _duplicates/<category>/dismissed.json   pairs that people said are no duplicates
+
+A group's id begins with the key of its run: what a payload says of another run's groups counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from services.catalog import DUPLICATES
+from services.errors import NotFound
+from services.object_store.base import ObjectStore
+
+FIELD = "duplicate_group"
+"""The payload field: a group's id; while a run replaces another, a list of both ids."""
+_CURRENT, _DISMISSED = "current", "dismissed"
+
+Pair = tuple[str, str]
+"""Two image ids, the lesser first."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """An image of a group, against the one that is kept. ``kind``: identical, resized, edited, look-alike (of a copy of a copy),
+    unseen (judged without the pictures) or keep. ``similarity``: structural, in -1..1. ``turn``: how it has to be laid."""
+
+    id: str
+    kind: str
+    similarity: float
+    turn: str = ""
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Copies of one picture, the one to keep first. ``chosen``: a person said which."""
+
+    id: str
+    members: tuple[Member, ...]
+    chosen: bool = False
+
+    @property
+    def keep(self) -> str:
+        return self.members[0].id
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(member.id for member in self.members)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """All but the one that is kept."""
+        return self.ids[1:]
+
+
+@dataclass(frozen=True)
+class DuplicateRun:
+    """What one search for duplicates found. ``using``: the named vector; ``parameters`` are those it ran with."""
+
+    key: str
+    created_at: str
+    using: str
+    images: int
+    groups: tuple[DuplicateGroup, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def group(self, id: str) -> DuplicateGroup:
+        """``NotFound``."""
+        for group in self.groups:
+            if group.id == id:
+                return group
+        raise NotFound(f"There is no duplicate group {id!r}: list the groups to see those there are.", group=id)
+
+    def without(self, ids: Collection[str]) -> DuplicateRun:
+        """Without these groups."""
+        return replace(self, groups=tuple(group for group in self.groups if group.id not in ids))
+
+    def with_group(self, changed: DuplicateGroup) -> DuplicateRun:
+        """With the group of that id replaced."""
+        return replace(self, groups=tuple(changed if group.id == changed.id else group for group in self.groups))
+
+
+class DuplicateStore:
+    """The near-duplicates of all categories. Thread-safe: it holds nothing but the object store."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    def current_key(self, category: str) -> str | None:
+        """The key of the run in service; None before the first."""
+        tree = self._read(category, _CURRENT)
+        return None if tree is None else str(tree["key"])
+
+    def current(self, category: str) -> DuplicateRun | None:
+        """The run in service."""
+        key = self.current_key(category)
+        tree = None if key is None else self._read(category, key)
+        return None if tree is None else _from_json(tree)
+
+    def get(self, category: str) -> DuplicateRun:
+        """The run in service. ``NotFound`` before the first."""
+        run = self.current(category)
+        if run is None:
+            raise NotFound(f"Nobody has looked for duplicates in category {category!r} yet: find them first.", category=category)
+        return run
+
+    def next_key(self, category: str) -> str:
+        """A key that no run had, not even one that never came into service."""
+        known = [int(name) for name in self._names(category) if name.isdigit()]
+        return str(max(known, default=0) + 1)
+
+    def save(self, category: str, run: DuplicateRun) -> None:
+        """Write, or replace, the file of a run. It does not come into service by that."""
+        self._write(category, run.key, asdict(run))
+
+    def put_in_service(self, category: str, key: str) -> None:
+        """From now on the groups are those of the run ``key``."""
+        self._write(category, _CURRENT, {"key": key})
+
+    def forget_others(self, category: str, key: str) -> None:
+        """Remove the files of all runs but ``key``."""
+        for name in self._names(category):
+            if name.isdigit() and name != key:
+                self._objects.delete(_key(category, name))
+
+    def dismissed(self, category: str) -> set[Pair]:
+        """Pairs that are no duplicates, whatever they look like."""
+        tree = self._read(category, _DISMISSED)
+        return set() if tree is None else {(one, other) for one, other in tree["pairs"]}
+
+    def dismiss(self, category: str, pairs: Iterable[Pair]) -> int:
+        """Remember pairs, in any order, as no duplicates; how many are remembered now."""
+        known = self.dismissed(category) | {ordered(*pair) for pair in pairs}
+        self._write(category, _DISMISSED, {"pairs": sorted(known)})
+        return len(known)
+
+    def _names(self, category: str) -> list[str]:
+        prefix = _key(category, "")
+        return [stat.key[len(prefix) :].removesuffix(".json") for stat in self._objects.list(prefix)]
+
+    def _read(self, category: str, name: str) -> dict[str, Any] | None:
+        try:
+            tree: dict[str, Any] = orjson.loads(self._objects.get(_key(category, name)))
+        except NotFound:
+            return None
+        return tree
+
+    def _write(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
+        self._objects.put(_key(category, name), orjson.dumps({"format": 1, **tree}), media_type="application/json")
+
+
+def ordered(one: str, other: str) -> Pair:
+    """The pair, the lesser id first."""
+    return (one, other) if one < other else (other, one)
+
+
+def group_of(value: object, key: str | None) -> str | None:
+    """The group that the payload field ``duplicate_group`` names in the run ``key``; None: in none.
+
+    >>> group_of(["1-7", "2-3"], "2"), group_of("1-7", "2"), group_of("1-7", None)
+    ('2-3', None, None)
+    """
+    values: Sequence[object] = value if isinstance(value, list) else [value]
+    mine = (each for each in values if isinstance(each, str) and key is not None and each.startswith(f"{key}-"))
+    return next(mine, None)
+
+
+def _from_json(tree: dict[str, Any]) -> DuplicateRun:
+    rest = {name: value for name, value in tree.items() if name not in ("format", "groups")}
+    groups = tuple(
+        DuplicateGroup(group["id"], tuple(Member(**member) for member in group["members"]), group["chosen"])
+        for group in tree["groups"]
+    )
+    return DuplicateRun(groups=groups, **rest)
+
+
+def _key(category: str, name: str) -> str:
+    return f"{DUPLICATES}{category}/{name}.json" if name else f"{DUPLICATES}{category}/"

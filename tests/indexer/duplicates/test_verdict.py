@@ -1,0 +1,64 @@
+"""Two pictures side by side."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from indexer.duplicates.verdict import TURNS, best_turn, compare, see, ssim_map, turned
+from tests.indexer.duplicates.scenes import scene
+
+pytest.importorskip("cv2")
+
+
+def looked_at(image: Image.Image) -> object:
+    return see(image, image.size)
+
+
+def jpeg(image: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+@pytest.mark.parametrize(
+    ("edit", "kinds"),
+    [
+        (lambda image: image.copy(), {"identical"}),
+        (lambda image: jpeg(image, 30), {"resized"}),
+        (lambda image: image.resize((150, 113)), {"resized"}),
+        (lambda image: ImageEnhance.Brightness(image).enhance(0.7), {"resized", "edited"}),
+        (lambda image: image.crop((10, 8, 280, 210)), {"edited"}),
+        (lambda image: ImageOps.expand(image, 12, (255, 255, 255)), {"edited"}),
+    ],
+)
+def test_edits_of_a_picture_are_told_from_other_pictures(edit, kinds) -> None:  # type: ignore[no-untyped-def]
+    original, other = scene(1, (300, 225)), scene(2, (300, 225))
+    assert compare(looked_at(original), looked_at(edit(original))).kind in kinds  # type: ignore[arg-type]
+    assert not compare(looked_at(other), looked_at(edit(original))).same  # type: ignore[arg-type]
+
+
+def test_flat_pictures_are_never_the_same_by_similarity() -> None:
+    one, other = (looked_at(Image.new("RGB", (80, 60), colour)) for colour in ((200, 0, 0), (0, 0, 90)))
+    assert not compare(one, other).same  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_every_way_a_picture_can_lie_is_found(turn: str) -> None:
+    seen = looked_at(scene(3, (300, 225)))
+    lying = turned(seen, turn)  # type: ignore[arg-type]
+    back = best_turn(seen, lying)  # type: ignore[arg-type]
+    assert compare(seen, turned(lying, back)).same  # type: ignore[arg-type]
+
+
+def test_similarity_is_that_of_scikit_image() -> None:
+    structural_similarity = pytest.importorskip("skimage.metrics").structural_similarity
+    random = np.random.default_rng(0)
+    one = random.uniform(0, 255, (40, 50)).astype(np.float32)
+    other = one + random.normal(0, 30, one.shape).astype(np.float32)
+    options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected = structural_similarity(one, other, full=True, **options)[1]
+    assert np.abs(ssim_map(one, other) - expected)[6:-6, 6:-6].max() < 1e-3
