@@ -10,7 +10,20 @@ import typer
 from typer.core import TyperGroup
 
 from cli import (
-    autoencoder, category, cluster, demo, doctor, duplicates, encoder, export, images, index, metric, search, serve, tagger,
+    autoencoder,
+    category,
+    cluster,
+    demo,
+    doctor,
+    duplicates,
+    encoder,
+    export,
+    images,
+    index,
+    metric,
+    search,
+    serve,
+    tagger,
 )  # fmt: skip
 from cli.context import GlobalFlags
 from cli.output import print_error

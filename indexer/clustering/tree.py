@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.clustering.kmeans import Labels, kmeans
-from indexer.clustering.threads import one_blas_thread
 from services.clusters import NOISE, ROOT, assign_leaves
 from services.domain import Embedding, Embeddings
 from services.errors import BadRequest
+from services.threads import one_blas_thread
 
 BRANCHING = 16
 MAX_BRANCHING = 256

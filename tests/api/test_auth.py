@@ -36,6 +36,8 @@ REQUESTS = [
     ("GET", "/v1/categories/pets/taggers/red mug/ranking", "read"),
     ("POST", "/v1/categories/pets/taggers/red mug/labels", "write"),
     ("POST", "/v1/categories/pets/taggers/red mug/train", "write"),
+    ("GET", "/v1/categories/pets/clusters", "read"),
+    ("GET", "/v1/categories/pets/clusters/look/nodes/root", "read"),
     ("GET", "/get_models", "read"),
     ("GET", "/get_images_in_tag_score_range", "read"),
     ("GET", "/get_random_img", "read"),
@@ -74,7 +76,7 @@ def test_every_route_asks_for_its_scope(guarded: TestClient, method: str, path: 
 def test_every_route_of_the_app_is_in_this_table(guarded: TestClient) -> None:
     paths = guarded.get("/openapi.json").json()["paths"]
     routes = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    names = {"{category}": "pets", "{id}": "x", "{tag}": "red mug"}
+    names = {"{category}": "pets", "{id}": "x", "{tag}": "red mug", "{run}": "look", "{node}": "root"}
     listed = set()
     for method, path in routes:
         for name, value in names.items():

@@ -283,7 +283,6 @@ BAD_QUERIES = [
     "metadata.year.gte=1&metadata.year=2",
     "metadata.year=2&metadata.year.gte=1",
     "cluster.=x",
-    "cluster.run=root",
 ]
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from importlib import import_module
+from contextlib import AbstractContextManager
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
     """Products of tall and thin matrices take longer on several threads than on one, by far where others use the cores: 20,000 x
     512 into a tree took 1.0 s on one thread and 5.4 s on two of a busy machine, most of it waiting for each other.
 
-    Does nothing where threadpoolctl, which comes with scikit-learn, is missing: set OMP_NUM_THREADS=1 there.
+    Holds for the whole process while it is open.
     """
-    try:
-        controls = import_module("threadpoolctl")
-    except ImportError:
-        return nullcontext()
-    limits: AbstractContextManager[object] = controls.threadpool_limits(1, user_api="blas")
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
     return limits
