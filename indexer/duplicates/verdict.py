@@ -43,6 +43,8 @@ class Thresholds:
     features. Maximising correlation makes other pictures alike too (of 150 pairs of look-alikes up to 0.80), whereas features
     hardly ever fit by chance (0.59). ``inliers``: share of matched features that the homography explains. ``overlap``: share of
     the smaller picture that both show. ``radius``: least similarity of two pictures of a group that are no copies themselves.
+    ``shapes`` and ``shapes_correlated``: least similarity where the pictures show something, for a picture that fits as it is and
+    for one laid by correlation: on a plain ground, a flower and a kite are alike nearly everywhere else.
     """
 
     resized: float = 0.90
@@ -52,6 +54,8 @@ class Thresholds:
     inliers: float = 0.30
     overlap: float = 0.60
     radius: float = 0.78
+    shapes: float = 0.80
+    shapes_correlated: float = 0.75
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,10 @@ def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Ver
         return Verdict("identical", 1.0)
     straight = -1.0
     if _alike_in_aspect(one, other):
-        straight = _similarity(_square(one.grey), _square(other.grey))
-        if straight >= given.edited:
+        straight, shapes = _similarity(_square(one.grey), _square(other.grey))
+        if straight >= given.edited and shapes >= given.shapes:
             return Verdict("resized" if straight >= given.resized else "edited", straight)
+        straight = min(straight, shapes)
     laid = _by_correlation(one, other, given)
     if laid.similarity >= given.correlated:
         return laid
@@ -150,7 +155,7 @@ def _by_features(one: Seen, other: Seen, given: Thresholds) -> Verdict:
     inliers = float(kept.mean())
     if inliers < given.inliers or int(kept.sum()) < 10 or not _plausible(matrix):
         return Verdict("look-alike", -1.0, inliers=inliers)
-    return Verdict("edited", _laid(one.grey, other.grey, matrix, given), inliers=inliers)
+    return Verdict("edited", _laid(one.grey, other.grey, matrix, given)[0], inliers=inliers)
 
 
 def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
@@ -166,18 +171,19 @@ def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))  # the map found leads from the first to the second
     if not _plausible(inverse):
         return Verdict("look-alike", -1.0)
-    return Verdict("edited", _laid(first, second, inverse, given))
+    similarity, shapes = _laid(first, second, inverse, given)
+    return Verdict("edited", similarity if shapes >= given.shapes_correlated else min(similarity, shapes))
 
 
-def _laid(one: Grey, other: Grey, matrix: NDArray[Any], given: Thresholds) -> float:
-    """Similarity of the part that both show, with ``other`` mapped onto ``one``; -1 if that is too small."""
+def _laid(one: Grey, other: Grey, matrix: NDArray[Any], given: Thresholds) -> tuple[float, float]:
+    """``_similarity`` of the part that both show, with ``other`` mapped onto ``one``; -1 if that is too small."""
     cv2 = load("cv2", "opencv-python-headless")
     size = (one.shape[1], one.shape[0])
     warped = cv2.warpPerspective(other, matrix, size, flags=cv2.INTER_LINEAR)
     shown = cv2.warpPerspective(np.full(other.shape, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
     area = abs(float(np.linalg.det(matrix[:2, :2]))) * other.size  # of the whole other picture, as it lies
     if shown.sum() < given.overlap * min(one.size, area):
-        return -1.0
+        return -1.0, -1.0
     return _similarity(one, warped, shown)
 
 
@@ -194,17 +200,28 @@ def _plausible(matrix: NDArray[Any]) -> bool:
 # Comparing --------------------------------------------------------------------------------------------------------------------
 
 
-def _similarity(one: Grey, other: Grey, shown: NDArray[np.bool_] | None = None) -> float:
+def _similarity(one: Grey, other: Grey, shown: NDArray[np.bool_] | None = None) -> tuple[float, float]:
     """Mean SSIM where both are shown, after both are brought to the same mean and contrast: brightness is an edit, no difference.
 
-    -1 if one of them is flat.
+    And the mean weighted by the standard deviation round each pixel, in the picture where it is larger: what is plain in both
+    tells nothing. -1 if one of them is flat.
     """
     where = shown if shown is not None else np.ones(one.shape, bool)
     first, second = one[where], other[where]
     if len(first) < 400 or min(first.std(), second.std()) < _FLAT:
-        return -1.0
+        return -1.0, -1.0
     levelled = (other.astype(np.float32) - second.mean()) * (first.std() / second.std()) + first.mean()
-    return float(ssim_map(one.astype(np.float32), levelled)[where].mean())
+    similar, plain = ssim_map(one.astype(np.float32), levelled), one.astype(np.float32)
+    weights = np.where(where, np.maximum(_deviation(plain), _deviation(levelled)), 0)
+    return float(similar[where].mean()), float((similar * weights).sum() / max(float(weights.sum()), 1e-6))
+
+
+def _deviation(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Standard deviation round each pixel."""
+    cv2 = load("cv2", "opencv-python-headless")
+    mean = cv2.GaussianBlur(values, (11, 11), 1.5)
+    found: NDArray[np.float32] = np.sqrt(np.maximum(cv2.GaussianBlur(values * values, (11, 11), 1.5) - mean * mean, 0))
+    return found
 
 
 def ssim_map(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:

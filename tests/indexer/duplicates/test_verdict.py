@@ -62,3 +62,25 @@ def test_similarity_is_that_of_scikit_image() -> None:
     options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     expected = structural_similarity(one, other, full=True, **options)[1]
     assert np.abs(ssim_map(one, other) - expected)[6:-6, 6:-6].max() < 1e-3
+
+
+def test_different_things_on_the_same_plain_ground_are_different() -> None:
+    from PIL import ImageDraw
+
+    def drawn(what: str) -> Image.Image:
+        image = Image.new("RGB", (192, 192), (255, 255, 255))
+        draw = ImageDraw.Draw(image)
+        if what == "disc":
+            draw.ellipse((76, 66, 116, 106), (40, 120, 60))
+        elif what == "kite":
+            draw.polygon([(96, 56), (120, 90), (96, 130), (74, 90)], (240, 230, 120), (60, 60, 60))
+        else:
+            draw.rectangle((84, 60, 104, 132), (200, 40, 60))
+        return image
+
+    pictures = {what: drawn(what) for what in ("disc", "kite", "bar")}
+    for one, first in pictures.items():
+        for other, second in pictures.items():
+            verdict = compare(looked_at(first), looked_at(jpeg(second, 60)))  # type: ignore[arg-type]
+            assert verdict.same == (one == other), (one, other)
+            assert one == other or verdict.similarity < 0.78, "too alike to share a group"

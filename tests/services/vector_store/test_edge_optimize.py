@@ -162,8 +162,7 @@ def test_it_starts_by_itself_once_it_pays(filled: Path, tmp_path: Path) -> None:
     store = EdgeVectorStore(tmp_path / "data")
     assert store.info("cats").status == "green"
     store.upsert("cats", points(COUNT, COUNT + 1, dim=DIM))
-    assert store.info("cats").status == "indexing"
-    wait_until(lambda: store.info("cats").indexed >= COUNT)
+    wait_until(lambda: store.info("cats").indexed >= COUNT and store.info("cats").status == "green")
     assert store.count("cats") == COUNT + 1
     store.close()
 
