@@ -25,9 +25,9 @@ from benchmarks.clothing import DATASET, MODEL, SHARED, photos
 from services.domain import Embeddings, EncoderSpec, Preprocessing
 from services.encoders.pool import EncoderPool
 from services.logistic import balanced_weights, fit_logistic
+from services.ranking_metrics import average_precision
 from services.settings import Settings
 from training.tag_examples import make_examples
-from training.tag_metrics import average_precision
 from training.taggers import GRID, Training, TrainOptions, train_taggers
 
 EMOJI = SHARED / "datasets" / "emoji"

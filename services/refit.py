@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from services.domain import Embeddings, EncoderSpec
 from services.errors import TooFewExamples
 from services.logistic import balanced_weights, fit_logistic, platt
+from services.ranking_metrics import average_precision, roc_auc
 from services.scan import BATCH, scan
 from services.tagging import TagHead
 from services.threads import one_blas_thread
@@ -132,8 +133,8 @@ def head_metrics(margins: Values, labels: Flags) -> dict[str, Any]:
     recall = hits / int(labels.sum())
     f1 = 2 * precision * recall / (precision + recall) if hits else 0.0
     found = {
-        "average_precision": average_precision(margins, labels),
-        "roc_auc": roc_auc(margins, labels),
+        "average_precision": average_precision(labels, margins),
+        "roc_auc": roc_auc(labels, margins),
         "precision": precision,
         "recall": recall,
         "f1": f1,
@@ -152,33 +153,6 @@ def best_boundary(margins: Values, labels: Flags) -> float:
     f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + hits[-1])
     last = int(np.argmax(f1))
     return float(ranked[last : last + 2].mean())
-
-
-def average_precision(values: Values, labels: Flags) -> float:
-    """The mean over the positives of the precision at their value; equal values count as one rank.
-
-    >>> average_precision(np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False]))
-    0.8333333333333333
-    """
-    order = np.argsort(-values, kind="stable")
-    ranked = values[order]
-    hits = np.cumsum(labels[order])
-    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of each run of equal values
-    gained = np.diff(hits[last], prepend=0)
-    return float((gained * hits[last] / (last + 1)).sum() / hits[-1])
-
-
-def roc_auc(values: Values, labels: Flags) -> float:
-    """The share of pairs of a positive and a negative that are in order; equal ones count half (Mann and Whitney, 1947).
-
-    >>> roc_auc(np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False]))
-    0.75
-    """
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[which]
-    positives = int(labels.sum())
-    above = ranks[labels].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * (len(labels) - positives)))
 
 
 def _folds(sizes: list[int]) -> NDArray[np.intp]:

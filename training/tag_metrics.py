@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Bools = NDArray[np.bool_]
-Numbers = NDArray[np.floating]
+from services.ranking_metrics import Bools, Numbers, average_precision, cumulated, roc_auc
+
 BINS = 10
 
 
@@ -90,32 +90,13 @@ def tag_metrics(
     )
 
 
-def average_precision(labels: Bools, scores: Numbers, weights: Numbers | None = None) -> float:
-    """Mean of the precision at each recall step, equal scores taken together (as scikit-learn's); NaN without positives."""
-    hits, falses = _cumulated(labels, scores, weights)
-    if not len(hits) or not hits[-1]:
-        return float("nan")
-    gains = np.diff(hits, prepend=0.0)
-    return float((gains * hits / np.maximum(hits + falses, 1e-300)).sum() / hits[-1])
-
-
-def roc_auc(labels: Bools, scores: Numbers, weights: Numbers | None = None) -> float:
-    """Chance that a positive scores above a negative, ties counting half; NaN without both."""
-    hits, falses = _cumulated(labels, scores, weights)
-    if not len(hits) or not hits[-1] or not falses[-1]:
-        return float("nan")
-    widths = np.diff(falses, prepend=0.0)
-    heights = (hits + np.concatenate([[0.0], hits[:-1]])) / 2
-    return float((widths * heights).sum() / (hits[-1] * falses[-1]))
-
-
 def best_threshold(labels: Bools, scores: Numbers, weights: Numbers | None = None, *, precision: float | None = None) -> float:
     """The threshold of best F1; with ``precision``, the lowest that reaches it (best F1 where none does).
 
     It lies halfway between two scores, so that it does not hang on the last digit of one.
     """
     values = np.unique(scores)[::-1]
-    hits, falses = _cumulated(labels, scores, weights)
+    hits, falses = cumulated(labels, scores, weights)
     positives = hits[-1]
     reached = hits / np.maximum(hits + falses, 1e-300)
     at = int(np.argmax(2 * hits / np.maximum(hits + falses + positives, 1e-300)))
@@ -146,17 +127,6 @@ def calibration_error(curve: tuple[CalibrationBin, ...]) -> float:
     gaps = (one.count * abs(one.mean_score - one.positive_share) for one in curve if one.mean_score is not None
             and one.positive_share is not None)  # fmt: skip
     return sum(gaps) / total if total else 0.0
-
-
-def _cumulated(labels: Bools, scores: Numbers, weights: Numbers | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weight of positives and of negatives at or above each distinct score, from the highest down."""
-    counts = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    ranked = np.asarray(scores)[order]
-    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else np.empty(0, np.intp)
-    hits = np.cumsum(np.where(labels, counts, 0.0)[order])[last]
-    falses = np.cumsum(np.where(labels, 0.0, counts)[order])[last]
-    return hits, falses
 
 
 def _bins(scores: Numbers) -> NDArray[np.intp]:

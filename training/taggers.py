@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from services.domain import Embeddings
 from services.errors import BadRequest, TooFewExamples
 from services.logistic import balanced_weights, platt
+from services.ranking_metrics import average_precision
 from services.tagging import TagHead
 from training.tag_examples import TagExamples
 from training.tag_fitters import DEFAULT, Fitter, get_fitter
-from training.tag_metrics import TagMetrics, average_precision, best_threshold, tag_metrics
+from training.tag_metrics import TagMetrics, best_threshold, tag_metrics
 from training.tag_splits import stratified_parts
 
 Floats = NDArray[np.float32]

@@ -8,7 +8,8 @@ import pytest
 from services.domain import Embeddings, EncoderSpec, Preprocessing
 from services.errors import TooFewExamples
 from services.images import point_id
-from services.refit import Examples, average_precision, background_size, best_boundary, fit_head, head_metrics, roc_auc
+from services.ranking_metrics import average_precision, roc_auc
+from services.refit import Examples, background_size, best_boundary, fit_head, head_metrics
 
 DIM = 12
 SPEC = EncoderSpec("toy", "org/toy", "r1", DIM, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
@@ -49,8 +50,8 @@ def test_metrics_agree_with_slow_loops_also_on_ties(seed: int) -> None:
     generator = np.random.default_rng(seed)
     values = np.round(generator.standard_normal(40), 1 if seed % 2 else 6)
     labels = generator.random(40) < 0.3
-    assert average_precision(values, labels) == pytest.approx(slow_average_precision(values.tolist(), labels.tolist()))
-    assert roc_auc(values, labels) == pytest.approx(slow_roc_auc(values.tolist(), labels.tolist()))
+    assert average_precision(labels, values) == pytest.approx(slow_average_precision(values.tolist(), labels.tolist()))
+    assert roc_auc(labels, values) == pytest.approx(slow_roc_auc(values.tolist(), labels.tolist()))
 
 
 def test_the_metrics_of_a_worked_example() -> None:

@@ -13,9 +13,10 @@ from indexer.pipeline import index_images
 from indexer.records import ImageRecord
 from services.domain import EncoderSpec, Preprocessing
 from services.errors import BadRequest, NotFound, TooFewExamples
+from services.ranking_metrics import average_precision, roc_auc
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
 from training.tag_examples import Negatives, TagExamples, make_examples, read_examples, read_negatives
-from training.tag_metrics import average_precision, best_threshold, roc_auc, tag_metrics
+from training.tag_metrics import best_threshold, tag_metrics
 from training.tag_splits import stratified_parts
 from training.taggers import TrainOptions, deal_parts, train_taggers
 
