@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from indexer.clustering.flat import Method, Value
 from indexer.clustering.grid import GridResult, fit_grid
 from indexer.clustering.reduce import Reduction, reduce
-from indexer.clustering.runs import Fitted
+from indexer.clustering.runs import Fitted, Images
 from indexer.clustering.tree import flat_tree
-from services.domain import Embeddings
 
 
 @dataclass
@@ -30,8 +29,9 @@ class FlatFit:
     stop: threading.Event | None = None
     result: GridResult | None = None
 
-    def __call__(self, x: Embeddings, told: Callable[[int, int], None]) -> Fitted:
+    def __call__(self, images: Images, told: Callable[[int, int], None]) -> Fitted:
         """Raises what ``fit_grid`` and ``reduce`` do; ``InterruptedError`` if ``stop`` came before the last fit."""
+        x = images.x
         reduced = reduce(x, self.reduction, self.dim, seed=self.seed)
 
         def tell(done: int, fits: int) -> None:

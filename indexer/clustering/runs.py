@@ -46,16 +46,26 @@ class Fitted:
     seed: int = 0
 
 
-Fit = Callable[[Embeddings, Told], Fitted]
-"""Clusters rows (n, dim), telling how many of how many are done."""
+@dataclass(frozen=True)
+class Images:
+    """What is clustered: ``ids``, ``x`` (n, dim) and the numbers of their words in ``vocabulary``, aligned."""
+
+    ids: list[str]
+    x: Embeddings
+    words: list[tuple[int, ...]]
+    vocabulary: list[str]
+
+
+Fit = Callable[[Images, Told], Fitted]
+"""Clusters images, telling how many of how many are done; rows of the tree are those of ``x``."""
 
 
 def fit_tree(options: TreeOptions) -> Fit:
     """Hierarchical k-means as a ``Fit``."""
 
-    def fit(x: Embeddings, told: Told) -> Fitted:
+    def fit(images: Images, told: Told) -> Fitted:
         parameters = {name: value for name, value in asdict(options).items() if name != "seed"}
-        return Fitted("tree", build_tree(x, options, progress=told), parameters, seed=options.seed)
+        return Fitted("tree", build_tree(images.x, options, progress=told), parameters, seed=options.seed)
 
     options.check()
     return fit
@@ -140,16 +150,6 @@ def delete_run(runtime: Runtime, category: str, run: str, *, stop: threading.Eve
         erase(runtime, category, key, stop=stop)
 
 
-@dataclass(frozen=True)
-class Images:
-    """What is clustered: ``ids``, ``x`` (n, dim) and the numbers of their words in ``vocabulary``, aligned."""
-
-    ids: list[str]
-    x: Embeddings
-    words: list[tuple[int, ...]]
-    vocabulary: list[str]
-
-
 def read_images(runtime: Runtime, category: str, spec: EncoderSpec) -> Images:
     """All images with the vector, in order of id; of those that come in meanwhile, none. ``BadRequest`` if there are none."""
     from qdrant_client import models
@@ -211,7 +211,7 @@ class _Job:
         with self._stage("reading"):
             images = read_images(self.runtime, self.category.name, self.spec)
         with self._stage("clustering", len(images.ids)) as told:
-            fitted = fit(images.x, told)
+            fitted = fit(images, told)
             run = to_run(self.report, self.spec, images, fitted)
         run = self.runtime.clusters.save(self.category.name, run)
         _described(self.report, run)
