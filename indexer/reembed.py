@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from indexer.clustering.new_clusters import NewImageAssigner
 from indexer.new_scores import NewImageScorer
 from indexer.plan import BatchPlan
 from indexer.progress import Progress
@@ -151,8 +152,10 @@ class VectorFiller:
         self._progress = progress
         self._stop = stop or threading.Event()
         self._unreadable: set[str] = set()
-        # a vector that is filled to be rolled back to is not in service yet, but its taggers score it all the same
-        self._scorer = NewImageScorer(runtime.taggers, replace(cat, promoted={}))
+        # a vector that is filled to be rolled back to is not in service yet, but its taggers and clusters take it all the same
+        every = replace(cat, promoted={})
+        self._scorer = NewImageScorer(runtime.taggers, every)
+        self._assigner = NewImageAssigner(runtime.clusters, every)
 
     def run(self) -> FillReport:
         """Passes over what is lacking, until one finds nothing to do."""
@@ -216,7 +219,7 @@ class VectorFiller:
             return
         going = {item.id: item.row for item in batch if item.row is not None}
         with self._runtime.catalog.writing(self.report.category):
-            self._score(going)  # before the vector: an image that has the vector is not looked at again
+            self._describe(going)  # before the vector: an image that has the vector is not looked at again
             written = self._update(going)
         self.report.filled += written
         self.report.deleted += len(going) - written
@@ -226,20 +229,23 @@ class VectorFiller:
         if self._progress:
             self._progress.update(self.report)
 
-    def _score(self, rows: dict[str, Embedding]) -> None:
-        """The taggers on this vector score it, as they do those of new images."""
-        category, using = self.report.category, self.report.using
-        if not rows or all(head.using != using for head in self._runtime.taggers.in_service(category)):
+    def _describe(self, rows: dict[str, Embedding]) -> None:
+        """The taggers on this vector score it, and the cluster runs on it give it its nodes, as they do those of new images."""
+        category, using, runtime = self.report.category, self.report.using, self._runtime
+        taggers, runs = runtime.taggers.in_service(category), runtime.clusters.in_service(category)
+        if not rows or using not in {head.using for head in taggers} | {run.using for run in runs}:
             return
-        hits = self._runtime.vectors.retrieve(category, list(rows), with_payload=SCORE_FIELDS)
+        hits = runtime.vectors.retrieve(category, list(rows), with_payload=(*SCORE_FIELDS, "clusters"))
         plan = BatchPlan(category, {hit.id: hit.payload for hit in hits if hit is not None}, False)
         plan.vectors = {id: {using: rows[id]} for id in plan.payloads}
         self._scorer.refresh()
         self._scorer.score(plan)
+        self._assigner.refresh()
+        self._assigner.assign(plan)
         kinds = {field: kind for change in plan.changes.values() for field, kind in index_kinds(change).items()}
-        self._runtime.catalog.ensure_indexes(category, kinds)
+        runtime.catalog.ensure_indexes(category, kinds)
         if plan.changes:
-            self._runtime.vectors.set_payload(category, plan.changes)
+            runtime.vectors.set_payload(category, plan.changes)
 
     def _update(self, rows: dict[str, Embedding]) -> int:
         """Write what is still there; how many that were."""

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from indexer import reembed, stored_images
+from indexer.clustering.runs import cluster, fit_tree
+from indexer.clustering.tree import TreeOptions
 from indexer.importers import adopted_spec
 from indexer.pipeline import index_images
 from indexer.records import ADOPTED, ImageRecord
 from indexer.reembed import FillReport, fill_vector, lacks
 from indexer.stored_images import embed_stored
+from services.clusters import membership
 from services.domain import Hit, Point
 from services.encoders.fake import ColourEncoder
 from services.errors import Unavailable, UnknownVector, UnsupportedQuery
@@ -232,3 +235,22 @@ def test_embedding_stored_images_keeps_their_order(runtime: Runtime, second: Cou
     made = list(embed_stored(runtime, runtime.encoders.get("second"), [*hits, Hit(id_of(99))]))
     assert [image.id for image in made] == [*(hit.id for hit in hits), id_of(99)]
     assert [image.reason for image in made if image.row is None] == ["image_missing", "image_missing"]
+
+
+def test_images_whose_vector_is_filled_get_their_nodes_of_the_runs_on_it(runtime: Runtime, second: Counting) -> None:
+    fill_vector(runtime, CATEGORY, "second")
+    for run, using in (("look", "second"), ("colours", "colour")):
+        cluster(runtime, CATEGORY, run, fit_tree(TreeOptions(3, 4)), using=using)
+    later = id_of(30)
+    content = picture(30)
+    with_colour = expected_row(ColourEncoder(), content)
+    payload = runtime.vectors.retrieve(CATEGORY, [id_of(3)])[0].payload  # type: ignore[union-attr]
+    runtime.objects.put("later.png", content)
+    said = {**payload, "object_key": "later.png", "sha256": content_hash(content)}
+    said["clusters"] = {key: node for key, node in payload["clusters"].items() if key.startswith("colours")}
+    runtime.vectors.upsert(CATEGORY, [Point(later, {"colour": with_colour}, said)])
+    assert fill_vector(runtime, CATEGORY, "second").filled == 1
+    found = runtime.vectors.retrieve(CATEGORY, [later])[0]
+    run = runtime.clusters.get(CATEGORY, "look")
+    (path,) = runtime.clusters.assign(run, expected_row(second, content)[None])
+    assert found is not None and found.payload["clusters"] == {**said["clusters"], run.key: membership(path)}
