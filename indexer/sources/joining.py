@@ -71,7 +71,7 @@ class JoinedSource(Source):
         self._source = source
         self._on = options.join_on
         table = open_table(options.metadata)
-        own = SourceOptions(class_from=options.class_from)
+        own = SourceOptions(class_from=options.class_from, hashtags=options.hashtags)
         columns = Columns.of(table, own, keys=HASH_COLUMNS if self._on == "hash" else (self._on, *PATH_COLUMNS))
         self._index = RowIndex(table, columns, self._on)
         self.name = source.name

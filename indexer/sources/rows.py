@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from indexer.hashtags import FIELD as HASHTAGS
+from indexer.hashtags import hashtags_of
 from indexer.records import ImageRecord
 from indexer.sources.base import SourceOptions
 from indexer.sources.tables import Table
@@ -51,13 +53,17 @@ class Said:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of a table means what. ``scores`` and ``metadata`` map columns to payload keys."""
+    """Which column of a table means what. ``scores`` and ``metadata`` map columns to payload keys.
+
+    ``hashtags``: columns whose hashtags go to the metadata column of that name as well.
+    """
 
     key: str
     class_: str
     scores: Mapping[str, str]
     metadata: Mapping[str, str]
     indexes: Mapping[str, IndexKind]
+    hashtags: tuple[str, ...] = ()
 
     @property
     def text(self) -> frozenset[str]:
@@ -73,7 +79,10 @@ class Columns:
         own = {key, class_, "tags", "caption", "quality", "created_at", "scores", *scores}
         metadata = {column: _name(table, column) for column in table.columns if column not in own}
         indexes = {field_path("metadata", name): table.kinds[column] for column, name in metadata.items()}
-        return cls(key, class_, scores, metadata, indexes)
+        if options.hashtags:
+            _check_columns(table, options.hashtags)
+            indexes[field_path("metadata", HASHTAGS)] = "keyword"
+        return cls(key, class_, scores, metadata, indexes, options.hashtags)
 
     def read(self, values: Mapping[str, Any]) -> Said:
         """What a row says. ``ValueError`` or ``BadRequest`` with a sentence if a value is out of its range."""
@@ -83,6 +92,8 @@ class Columns:
             raise ValueError("scores is an object of numbers by tag")
         scores |= {clean_name(tag): _unit(f"scores.{tag}", value) for tag, value in nested.items() if value is not None}
         metadata = {name: _stored(values[column]) for column, name in self.metadata.items() if column in values}
+        if found := hashtags_of(values.get(column) for column in self.hashtags):
+            metadata[HASHTAGS] = found
         return Said(
             tags=tuple(clean_tags(split_tags(values.get("tags", ())))),
             class_=_text(values.get(self.class_)),
@@ -124,8 +135,8 @@ def rfc3339(text: str) -> str:
 
 
 def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
-    if wanted is not None and wanted not in table.columns:
-        raise BadSource(f"{table.path.name} has no column {wanted!r}; it has: {', '.join(table.columns)}.", column=wanted)
+    if wanted is not None:
+        _check_columns(table, (wanted,))
     key = wanted or next((name for name in keys if name in table.columns), None)
     if key is None:
         raise BadSource(
@@ -133,6 +144,12 @@ def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
             f"with --path-column. It has: {', '.join(table.columns) or 'none'}."
         )
     return key
+
+
+def _check_columns(table: Table, wanted: Iterable[str]) -> None:
+    for name in wanted:
+        if name not in table.columns:
+            raise BadSource(f"{table.path.name} has no column {name!r}; it has: {', '.join(table.columns) or 'none'}.", column=name)
 
 
 def _name(table: Table, column: str) -> str:
