@@ -70,6 +70,10 @@ def add(
     join_on: Annotated[
         Literal["name", "stem", "key", "hash"], typer.Option("--join-on", help="How its rows are matched with the files.")
     ] = "name",
+    hashtags: Annotated[
+        list[str] | None,
+        typer.Option("--hashtags", metavar="COLUMN", help="Split the #hashtags of this column off to metadata.hashtags; again: more."),
+    ] = None,
     refused: RefusedOption = None,
     batch_size: BatchSizeOption = None,
     as_json: JsonOption = False,
@@ -86,6 +90,7 @@ def add(
             root=root,
             metadata=metadata,
             join_on=join_on,
+            hashtags=tuple(hashtags or ()),
             max_bytes=runtime.limits.max_bytes,
         )
         records = open_source(source, options=options, objects=runtime.objects)

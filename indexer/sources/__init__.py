@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from indexer.hashtags import FIELD as HASHTAGS
 from indexer.records import ImageRecord, Source
 from indexer.sources.base import SourceOptions, has_image_extension, read_file, shown_name, utc
 from indexer.sources.joining import JoinedSource
@@ -13,6 +14,7 @@ from indexer.sources.objects import SCHEME, ObjectsSource
 from indexer.sources.tables import is_table
 from services.errors import BadSource
 from services.object_store.base import ObjectStore
+from services.payload import field_path
 
 __all__ = ["Source", "SourceOptions", "open_source"]
 
@@ -23,9 +25,13 @@ def open_source(location: str | Path, *, options: SourceOptions | None = None, o
     Raises ``BadSource`` if there is nothing of the kind, or if a table in it is unusable as a whole.
     """
     options = options or SourceOptions()
-    source = _open(str(location), options, objects)
+    # the table that is joined is the one whose columns are named, not the source's own
+    own = options if options.metadata is None else replace(options, hashtags=())
+    source = _open(str(location), own, objects)
     if options.metadata is not None:
         source = JoinedSource(source, options)
+    if options.hashtags and field_path("metadata", HASHTAGS) not in source.indexes:
+        raise BadSource(f"{location} has no table, so no column {options.hashtags[0]!r} to find hashtags in.")
     return LabelledSource(source, options) if options.tags_from_folders or options.class_from == "folder" else source
 
 

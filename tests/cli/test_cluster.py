@@ -126,6 +126,24 @@ def test_a_grid_of_flat_clusterings_chooses_one(data: Path, tmp_path: Path) -> N
     assert run(data, "cluster", "run", "-c", NAME, "-r", "x", "--method", "magic").code == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("minibatch-kmeans", ("--clusters", "3")),
+        ("gaussian-mixture", ("--clusters", "3", "--covariance", "diag")),
+        ("agglomerative", ("--clusters", "3", "--linkage", "average,ward")),
+        ("dbscan", ("--eps", "0.2,0.5", "--min-samples", "3")),
+        ("hdbscan", ("--min-cluster-size", "5,8")),
+    ],
+)
+def test_every_flat_method_finds_the_three_groups(data: Path, method: str, options: tuple[str, ...]) -> None:
+    made = run(data, "cluster", "run", "-c", NAME, "-r", "flat", "--method", method, *options, "--json")
+    assert made.code == 0, made.err
+    assert made.json["method"] == method
+    shown = run(data, "cluster", "show", "flat", "-c", NAME, "--json").json
+    assert [(child["count"], child["name"]) for child in shown["children"]] == [(30, "boat"), (20, "cat"), (10, "dog")]
+
+
 def test_nodes_are_exported_and_drawn(data: Path, tmp_path: Path) -> None:
     make_tree(data)
     for name in ("tree.json", "tree.csv"):
