@@ -17,7 +17,7 @@ from api.metrics import Metrics
 from api.observe import Observed
 from api.openapi import describe
 from api.readiness import Readiness
-from api.routes import categories, clusters, compat, encoders, facets, health, images, labelling, search, taggers
+from api.routes import categories, clusters, compat, encoders, facets, health, images, labelling, maps, metadata, search, taggers
 from api.thumbnails import ThumbnailCache
 from services.runtime import MB, Runtime, open_runtime
 from services.settings import Settings
@@ -58,7 +58,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     app.state.keys = keys
     app.state.metrics = metrics
     app.state.thumbnails = ThumbnailCache(THUMBNAIL_CACHE_BYTES)
-    for part in (categories, search, images, facets, clusters, labelling, taggers, encoders, health, compat):
+    for part in (categories, search, images, metadata, facets, clusters, maps, labelling, taggers, encoders, health, compat):
         app.include_router(part.router)
     install(app)
     describe(app)

@@ -16,6 +16,8 @@ MAX_JSON_BYTES = 16 << 20
 """Larger pictures come as files: a body of millions of numbers would hold up everyone while it is parsed."""
 MAX_JSON_DEPTH = 24
 """Objects and lists in each other. A filter nests a few; parsers and engines recurse, so deeper ones are refused."""
+MAX_TABLE_ROWS = 200_000
+"""Rows of one table of metadata: some ten seconds of work. The command line takes any number."""
 THUMBNAIL_CACHE_BYTES = 64 << 20
 
 

@@ -35,7 +35,7 @@ FILTERS = {
     "explode": True,
     "description": "Conditions as `key=value`: `tag` (all of them), `tag.any`, `tag.none`, `machine_tag`, `rejected_tag`, "
     "`class`, `filename`, `media_type`, `duplicate_group`, `id`, `score.<tag>.gte`, `quality.lte`, `width.gte`, "
-    "`created_at.gte`, `cluster.<run>`, `metadata.<column>`, `metadata.<column>.gte`. "
+    "`created_at.gte`, `cluster.<run>`, `map.<name>.x.gte`, `metadata.<column>`, `metadata.<column>.gte`. "
     "Bounds are gte, lte, gt and lt. Repeated keys collect.",
     "schema": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
     "example": {"tag": ["shoes"], "quality.gte": ["0.5"]},

@@ -267,15 +267,26 @@ class ImageOut(HitOut):
     model_config = _example({"id": _ID, "similarity": None, "payload": _PAYLOAD, "urls": _URLS})
 
 
+class NearDuplicateOut(BaseModel):
+    """The image that a file is a copy of. ``similarity``: structural in -1..1; of embeddings if ``kind`` is unseen."""
+
+    id: str
+    kind: Literal["identical", "resized", "edited", "unseen"]
+    similarity: float
+    urls: Urls
+
+
 class UploadItem(BaseModel):
-    """What became of one file. ``id`` unless it was refused; then ``reason`` and ``message``."""
+    """What became of one file. ``id`` if it is in the category; ``reason`` and ``message`` if it was refused. A ``duplicate`` was
+    not added, since it is a near-duplicate and ``near_duplicates`` was skip."""
 
     filename: str
-    outcome: Literal["added", "known", "updated", "refused"]
+    outcome: Literal["added", "known", "updated", "duplicate", "refused"]
     id: str | None
     urls: Urls | None
     reason: str | None
     message: str | None
+    near_duplicate_of: NearDuplicateOut | None = None
 
 
 class UploadOut(BaseModel):

@@ -56,6 +56,11 @@ def _flip(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return ImageOps.mirror(image)
 
 
+def _turn(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A quarter to the left or to the right."""
+    return image.transpose(Image.Transpose.ROTATE_90 if rng.random() < 0.5 else Image.Transpose.ROTATE_270)
+
+
 EDITS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
     "jpeg30": lambda image, rng: image,
     "half": _half,
@@ -65,7 +70,10 @@ EDITS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
     "text": _text,
     "border": _border,
     "flip": _flip,
+    "turn": _turn,
 }
+LAID = ("flip", "turn")
+"""Those that only a search with flips is to find."""
 
 
 def edit(name: str, photo: Path) -> bytes:

@@ -1,10 +1,7 @@
-"""``vitrine cluster list``, ``show`` and ``export``: what the runs of a category found."""
+"""``vitrine cluster list`` and ``show``: what the runs of a category found."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,27 +64,6 @@ def show(
         _print(found, by or ())
     if sheet is not None:
         note(f"Contact sheet: {sheet}")
-
-
-def export(
-    ctx: typer.Context,
-    name: NameArgument,
-    category: CategoryOption,
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file: .json nests the nodes, .csv has one a line.")],
-) -> None:
-    """Write the nodes of a run to a file."""
-    if to.suffix.lower() not in (".json", ".csv"):
-        raise BadRequest(f"{to} cannot be written: let its name end in .json or .csv.")
-    with stores(ctx) as runtime:
-        runtime.catalog.get(category)
-        run = runtime.clusters.get(category, name)
-    text = _as_csv(run) if to.suffix.lower() == ".csv" else json.dumps(_as_tree(run), ensure_ascii=False, indent=1)
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadRequest(f"{to} cannot be written: {error.strerror or error}.") from error
-    note(f"{len(run.nodes)} nodes written to {to}.")
 
 
 def run_json(run: ClusterRun) -> dict[str, Any]:
@@ -154,22 +130,3 @@ def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) 
         page.save(path)
     except (ValueError, OSError) as error:
         raise BadRequest(f"{path} cannot be written: {error}") from error
-
-
-def _as_tree(run: ClusterRun, id: str = "root") -> dict[str, Any]:
-    """A node with those below it in ``children``."""
-    node = run.node(id)
-    below = [_as_tree(run, child) for child in node.children]
-    return {"id": id, "name": node.name, "count": node.count, "radius": node.radius, "medoid": node.medoid,
-            "representatives": list(node.representatives), "children": below}  # fmt: skip
-
-
-def _as_csv(run: ClusterRun) -> str:
-    columns = ("id", "parent", "depth", "count", "radius", "name", "medoid", "representatives")
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(columns)
-    for node in run.nodes.values():
-        values = vars(node) | {"representatives": "|".join(node.representatives), "parent": node.parent or ""}
-        writer.writerow([values[name] for name in columns])
-    return file.getvalue()

@@ -1,4 +1,4 @@
-"""``vitrine demo``: a catalogue, an index, five searches and what is learned between them, to see what Vitrine does."""
+"""``vitrine demo``: a catalogue, an index, five searches, what is learned and what is found, to see what Vitrine does."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from cli.category import create_category
 from cli.context import stores
 from cli.demo_learning import LOOK, learn, learned_json, print_learned
+from cli.demo_structure import find_structure, print_structure, structure_json
 from cli.index import run_index
 from cli.options import JsonOption
 from cli.output import note, print_json, print_table
@@ -56,7 +57,10 @@ def demo(
     encoder: Annotated[str, typer.Option("--encoder", "-e", metavar="REF", help="Any that reads texts, such as clip.")] = "demo",
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a catalogue, index it as category "demo", search it, learn an encoder and taggers from it, and search by those."""
+    """Draw a catalogue, index it as category "demo", search it, learn an encoder and taggers from it, and search by those.
+
+    Then put it into a tree of clusters, and find the copies that the catalogue holds.
+    """
     from data.catalogue import draw_catalogue
 
     drawn = draw_catalogue(folder / "catalogue", count=count, progress=_drawing())
@@ -75,16 +79,18 @@ def demo(
         for shown, sheet in zip(searches, sheets, strict=True):
             title = f"By {shown.kind}: {shown.query}"
             save_sheet(runtime, sheet, shown.queries, shown.hits, title=title, captions=partial(_captions, shown))
+        found = find_structure(runtime, CATEGORY, LOOK if learned else using, using, folder, drawn.manifest)
         address = f"http://{runtime.settings.host}:{runtime.settings.port}"
     if as_json:
         trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
         tree = {"category": CATEGORY, "index": report.to_json(), "searches": trees}
-        print_json(tree | {"learned": learned_json(*learned) if learned else None})
+        print_json(tree | {"learned": learned_json(*learned) if learned else None, "found": structure_json(*found)})
         return
     for number, (shown, sheet) in enumerate(zip(searches, sheets, strict=True), 1):
         if learned and number == len(searches) - 1:
             print_learned(*learned)
         _print_search(number, shown, sheet)
+    print_structure(*found)
     _print_next(ctx, address)
 
 
@@ -168,6 +174,7 @@ def _print_next(ctx: typer.Context, address: str) -> None:
     data = ctx.find_root().params.get("data")
     typer.secho("\nNext", bold=True)
     typer.echo(f"  vitrine {f'--data {data} ' if data else ''}search -c {CATEGORY} --text 'a blue fish' --sheet fish.png")
+    typer.echo(f"  vitrine {f'--data {data} ' if data else ''}cluster show look -c {CATEGORY} --by class")
     typer.echo(f"  make serve                  # then open {address}/docs")
     body = '{"text": "a blue fish", "limit": 3}'
     typer.echo(f"  curl -s {address}/v1/categories/{CATEGORY}/search -H 'Content-Type: application/json' -d '{body}'")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.context import stores
+from cli.images_annotate import annotate, hashtags
 from cli.options import (
     AnyTagOption,
     CategoryOption,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from services.domain import Hit
 
 app = typer.Typer(no_args_is_help=True, help="List, show, tag, count and delete images.")
+app.command()(annotate)
+app.command()(hashtags)
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of images.")]
 _BAR = 40
 

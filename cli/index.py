@@ -17,7 +17,7 @@ from services.errors import BadRequest, BadSource, NotFound
 
 if TYPE_CHECKING:
     from indexer.records import Source
-    from indexer.report import IndexReport
+    from indexer.report import IndexReport, NearDuplicates
     from services.domain import EncoderSpec
     from services.runtime import Runtime
 
@@ -72,8 +72,12 @@ def add(
     ] = "name",
     hashtags: Annotated[
         list[str] | None,
-        typer.Option("--hashtags", metavar="COLUMN", help="Split the #hashtags of this column off to metadata.hashtags; again: more."),
+        typer.Option("--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."),
     ] = None,
+    near_duplicates: Annotated[
+        Literal["ignore", "tell", "skip"],
+        typer.Option("--near-duplicates", help="Name new images that are copies of others, or do not index them."),
+    ] = "ignore",
     refused: RefusedOption = None,
     batch_size: BatchSizeOption = None,
     as_json: JsonOption = False,
@@ -95,7 +99,10 @@ def add(
         )
         records = open_source(source, options=options, objects=runtime.objects)
         _ensure_category(runtime, category, create, encoder or [])
-        report = run_index(runtime, category, records, batch_size=batch_size, tags=_split(tags), refused=refused)
+        report = run_index(
+            runtime, category, records,
+            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates,
+        )  # fmt: skip
     finish(report, as_json=as_json)
 
 
@@ -157,6 +164,7 @@ def run_index(
     batch_size: int | None = None,
     tags: Sequence[str] = (),
     refused: Path | None = None,
+    near_duplicates: NearDuplicates = "ignore",
 ) -> IndexReport:
     """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
     from cli.tagging import TaggedSource
@@ -174,6 +182,7 @@ def run_index(
             runtime,
             category,
             batch_size=batch_size or BATCH_SIZE,
+            near_duplicates=near_duplicates,
             progress=make_progress(),
             on_outcome=on_outcome,
         )

@@ -25,14 +25,15 @@ from cli import (
     serve,
     tagger,
 )  # fmt: skip
+from cli import map as maps
 from cli.context import GlobalFlags
 from cli.output import print_error
 from services.errors import StoreLocked, VitrineError
 
 AS_JSON = "vitrine.as_json"
 ORDER = (
-    "demo", "category", "index", "search", "images", "tagger", "metric", "cluster", "duplicates", "autoencoder", "export",
-    "encoder", "serve", "doctor",
+    "demo", "category", "index", "search", "images", "tagger", "metric", "cluster", "map", "duplicates", "autoencoder",
+    "export", "encoder", "serve", "doctor",
 )  # fmt: skip
 """Commands as --help lists them: the way a newcomer goes."""
 
@@ -46,6 +47,11 @@ class VitrineGroup(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(ORDER)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        _reflow(command)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -64,6 +70,14 @@ class VitrineGroup(TyperGroup):
         raise typer.Exit(1)
 
 
+def _reflow(command: Any) -> None:
+    """Help texts are docstrings: where their lines end says nothing of where the terminal's do."""
+    if command is not None and command.help:
+        command.help = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
+    for below in getattr(command, "commands", {}).values():
+        _reflow(below)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -78,7 +92,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images were refused, 130 interrupted (Ctrl-C).",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images were refused, 4 out of time, 130 interrupted.",
 )
 app.add_typer(category.app, name="category")
 app.add_typer(index.app, name="index")
@@ -90,7 +104,7 @@ app.add_typer(duplicates.app, name="duplicates")
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(metric.app, name="metric")
 app.add_typer(cluster.app, name="cluster")
-app.add_typer(duplicates.app, name="duplicates")
+app.add_typer(maps.app, name="map")
 app.add_typer(autoencoder.app, name="autoencoder")
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)

@@ -46,7 +46,8 @@ WhereOption = Annotated[
     list[str] | None,
     typer.Option(
         "--where", metavar="KEY=VALUE", rich_help_panel=_FILTERS,
-        help="Any other: metadata.season=winter, metadata.year.gte=1990, width.gte=800, filename=a.jpg, cluster.RUN=root-1 ...",
+        help="Any other: metadata.season=winter, metadata.year.gte=1990, width.gte=800, filename=a.jpg, cluster.RUN=root-1, "
+        "map.NAME.x.gte=0.5 ...",
     ),
 ]  # fmt: skip
 

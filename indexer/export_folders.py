@@ -1,4 +1,4 @@
-"""Pictures into folders: by tag, by class, by score bins or by any other field. Nothing is ever moved or overwritten."""
+"""Pictures into folders: by tag, by class, by score bins, by cluster or by any other field. Nothing is ever overwritten."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from indexer.export import ExportReport, explained, pages
 from indexer.export_names import bin_name, file_names, safe_name
@@ -29,6 +29,24 @@ from services.runtime import Runtime
 Mode = Literal["copy", "hardlink", "symlink"]
 MAX_BINS = 1000
 _READERS, _READ_AHEAD = 8, 32
+
+
+class Sorting(Protocol):
+    """What images are sorted by."""
+
+    def names(self, payload: Mapping[str, Any]) -> list[str]:
+        """The folders that an image belongs into, relative to the target, parts with ``/`` between; none: it is left out."""
+        ...
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An image that lies in every folder it belongs into: the files, and the hash of their content."""
+
+    id: str
+    sha256: str
+    object_key: str
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -72,10 +90,11 @@ def export_folders(
     runtime: Runtime,
     category: str,
     target: Path,
-    by: FolderBy,
+    by: Sorting,
     *,
     conditions: Conditions,
     mode: Mode = "copy",
+    placed: Callable[[Sequence[Placed]], Mapping[str, str]] | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
@@ -85,7 +104,8 @@ def export_folders(
     are added. A file that is there with the same content is left, any other is never touched, so that it can be run again.
 
     ``hardlink`` and ``symlink`` (absolute: the folder may be moved, the data may not) need the local object store. The
-    linked files are the stored ones: whoever edits them damages the store. ``BadRequest``, ``NotFound``, ``UnknownField``.
+    linked files are the stored ones: whoever edits them damages the store. ``placed`` is called with every page of images whose
+    files are there; it answers the reasons of those that failed after all, by id. ``BadRequest``, ``NotFound``, ``UnknownField``.
     """
     report = ExportReport(category, str(target))
     work = _Folders(runtime, target, by, mode, runtime.taggers.unsettled(category))
@@ -94,8 +114,9 @@ def export_folders(
             progress.start(runtime.searcher.count(category, conditions))
         with ThreadPoolExecutor(_READERS, "export-readers") as readers:
             for page in pages(runtime, category, conditions):
-                for image in in_order(readers, work.read, page, _READ_AHEAD):
-                    work.place(image, report)
+                done = [image for image in in_order(readers, work.read, page, _READ_AHEAD) if work.place(image, report)]
+                if placed is not None:
+                    _take_back(report, placed([image.placed for image in done]))
                 report.finish()
                 if progress:
                     progress.update(report)
@@ -129,13 +150,19 @@ class _Image:
     folders: list[str]
     data: bytes = b""
     reason: str = ""
+    files: list[Path] = field(default_factory=list)
+
+    @property
+    def placed(self) -> Placed:
+        payload = self.payload
+        return Placed(self.id, str(payload.get("sha256", "")), str(payload.get("object_key", "")), tuple(self.files))
 
 
 @dataclass(frozen=True)
 class _Folders:
     runtime: Runtime
     target: Path
-    by: FolderBy
+    by: Sorting
     mode: Mode
     unsettled: Mapping[str, str]
 
@@ -163,11 +190,11 @@ class _Folders:
                 image.reason, image.data = "damaged_image", b""
         return image
 
-    def place(self, image: _Image, report: ExportReport) -> None:
-        """Write the file into each of its folders."""
+    def place(self, image: _Image, report: ExportReport) -> bool:
+        """Write the file into each of its folders; False if it is not in all of them."""
         if not image.folders:
             report.without += 1
-            return
+            return False
         for folder in image.folders if not image.reason else ():
             written = self._write(image, folder)
             if written is None:
@@ -180,23 +207,28 @@ class _Folders:
             report.failed.append((image.id, image.reason))
         else:
             report.images += 1
+        image.data = b""
+        return not image.reason
 
     def _is_there(self, image: _Image, folder: str) -> bool:
         sha256 = str(image.payload.get("sha256", ""))
-        return any(_same(self.target / folder / name, sha256) for name in file_names(image.payload))
+        return any(same_content(self.target / folder / name, sha256) for name in file_names(image.payload))
 
     def _write(self, image: _Image, folder: str) -> bool | None:
         """True: written; False: there already; None: not possible, ``image.reason`` may say why."""
         sha256 = str(image.payload.get("sha256", ""))
-        for name in file_names(image.payload):
-            path = self.target / folder / name
+        paths = [self.target / folder / name for name in file_names(image.payload)]
+        there = next((path for path in paths if same_content(path, sha256)), None)
+        if there is not None:  # whatever its name: an earlier one may have become free since
+            image.files.append(there)
+            return False
+        for path in paths:
             if os.path.lexists(path):
-                if _same(path, sha256):
-                    return False
                 continue
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._make(image, path)
+                image.files.append(path)
                 return True
             except FileExistsError:
                 continue
@@ -226,6 +258,11 @@ class _Folders:
             ) from error
 
 
+def _take_back(report: ExportReport, reasons: Mapping[str, str]) -> None:
+    report.images -= len(reasons)
+    report.failed += reasons.items()
+
+
 def _copy(data: bytes, path: Path) -> None:
     """The whole file or none, and never over another one."""
     partial_path = path.parent / f".{content_hash(path.name.encode())[:16]}.part"
@@ -242,7 +279,8 @@ def _copy(data: bytes, path: Path) -> None:
             partial_path.unlink()
 
 
-def _same(path: Path, sha256: str) -> bool:
+def same_content(path: Path, sha256: str) -> bool:
+    """Whether there is a file whose bytes have this hash."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256

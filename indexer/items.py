@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from indexer.payloads import FileFacts
 from indexer.records import ImageRecord, Refusal
+from indexer.report import NearDuplicate
 from services.domain import Embedding, Payload
 from services.encoders.batching import Prepared
 from services.errors import ImageRefused
@@ -13,7 +14,8 @@ from services.errors import ImageRefused
 
 @dataclass(eq=False)
 class Item:
-    """One image on its way. ``refusal``, ``skipped`` or neither; ``facts`` once decoded; ``twin`` has the same bytes, earlier."""
+    """One image on its way. ``refusal``, ``skipped``, ``dropped`` or none of them; ``facts`` once decoded; ``twin`` has the same
+    bytes, earlier. ``dropped``: a copy of ``near`` that is not to be indexed."""
 
     record: ImageRecord
     data: bytes = b""
@@ -22,6 +24,8 @@ class Item:
     said: Payload = field(default_factory=dict)
     refusal: Refusal | None = None
     skipped: bool = False
+    near: NearDuplicate | None = None
+    dropped: bool = False
     known: bool = False
     twin: Item | None = None
     needs: tuple[str, ...] = ()
@@ -35,7 +39,7 @@ class Item:
 
     @property
     def going(self) -> bool:
-        return self.refusal is None and not self.skipped
+        return self.refusal is None and not self.skipped and not self.dropped
 
     def refuse(self, error: ImageRefused) -> None:
         self.refusal = Refusal(error.reason, error.message)

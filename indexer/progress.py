@@ -53,7 +53,7 @@ class LineProgress:
         self._told_at = 0
 
     def start(self, total: int | None) -> None:
-        self._total = total
+        self._total, self._told_at = total, 0
         self._started = self._told = self._clock()
 
     def update(self, report: Counts) -> None:

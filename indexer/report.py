@@ -17,7 +17,9 @@ import orjson
 
 from services.errors import VitrineError
 
-Outcome = Literal["added", "known", "updated", "refused"]
+Outcome = Literal["added", "known", "updated", "duplicate", "refused"]
+NearDuplicates = Literal["ignore", "tell", "skip"]
+"""What to do about near-duplicates: nothing is looked up; they are indexed, and their outcome says so; they are not indexed."""
 Status = Literal["complete", "refused", "interrupted", "failed"]
 MAX_REFUSALS = 10_000
 """So many refusals are kept in memory; ``RefusedFile`` keeps all."""
@@ -25,29 +27,46 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True)
+class NearDuplicate:
+    """The image that another is a copy of. ``kind``: identical pixels, resized, edited, or unseen where pictures could not be
+    compared; ``similarity``: structural in -1..1, of embeddings if unseen."""
+
+    id: str
+    kind: str
+    similarity: float
+
+
+@dataclass(frozen=True)
 class ItemOutcome:
-    """What became of one file. ``id`` is there unless it was refused; ``reason`` (of ``REFUSALS``) and ``message`` if it was."""
+    """What became of one file. ``id`` is there if it is in the category; ``reason`` (of ``REFUSALS``) and ``message`` if it was
+    refused. ``near``: the image that it is a near-duplicate of, where that was asked for; ``duplicate``: so it was not indexed.
+    """
 
     filename: str
     outcome: Outcome
     id: str | None = None
     reason: str | None = None
     message: str | None = None
+    near: NearDuplicate | None = None
 
 
 @dataclass
 class IndexReport:
     """The end of a run, complete or not: only what is durable is counted as added, known or updated.
 
-    ``images``: how many the category holds at the end. ``stages``: seconds of work by stage, summed over threads, which overlap.
-    ``refusals``: the first 10,000 (name, reason, message). ``error``: what ended the run.
+    ``duplicate``: near-duplicates that were not indexed; ``near``: those that were. ``copies``: the first 10,000 of both (name,
+    id of the image they are a copy of). ``images``: how many the category holds at the end. ``stages``: seconds of work by stage,
+    summed over threads, which overlap. ``refusals``: the first 10,000 (name, reason, message). ``error``: what ended the run.
     """
 
     category: str
     added: int = 0
     known: int = 0
     updated: int = 0
+    duplicate: int = 0
     refused: int = 0
+    near: int = 0
+    copies: list[tuple[str, str]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     refusals: list[tuple[str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -60,7 +79,7 @@ class IndexReport:
     @property
     def done(self) -> int:
         """Images whose outcome is known."""
-        return self.added + self.known + self.updated + self.refused
+        return self.added + self.known + self.updated + self.duplicate + self.refused
 
     @property
     def rate(self) -> float:
@@ -82,6 +101,9 @@ class IndexReport:
 
     def count(self, outcome: ItemOutcome) -> None:
         setattr(self, outcome.outcome, getattr(self, outcome.outcome) + 1)
+        if outcome.near is not None:
+            self.near += outcome.outcome != "duplicate"
+            self.copies += [(outcome.filename, outcome.near.id)] if len(self.copies) < MAX_REFUSALS else []
         if outcome.outcome == "refused":
             reason = outcome.reason or ""
             self.reasons[reason] += 1
@@ -96,7 +118,9 @@ class IndexReport:
             "added": self.added,
             "known": self.known,
             "updated": self.updated,
+            "duplicate": self.duplicate,
             "refused": self.refused,
+            "near_duplicates": [{"filename": name, "of": id} for name, id in self.copies],
             "reasons": dict(self.reasons),
             "refusals": [{"filename": name, "reason": why, "message": text} for name, why, text in self.refusals],
             "images": self.images,
@@ -116,6 +140,7 @@ class IndexReport:
             f"{self.added} added, {self.updated} updated, {self.known} known, {self.refused} refused "
             f"in {self.seconds:.1f} s ({self.rate:.1f} images/s)"
         )
+        yield from self._near_lines()
         yield from (f"  {count} {reason}" for reason, count in self.reasons.most_common())
         yield from (f"    {name}: {message}" for name, _, message in self.refusals[:_SHOWN])
         if self.refused > _SHOWN:
@@ -129,6 +154,15 @@ class IndexReport:
             yield f"Ended early ({self.error.code}): {self.error.message} What is counted above is stored; run again to go on."
         elif self.interrupted:
             yield "Interrupted. What is counted above is stored; run again to go on."
+
+    def _near_lines(self) -> Iterator[str]:
+        if self.duplicate:
+            yield f"  {self.duplicate} near-duplicates of images that are there were not indexed"
+        if self.near:
+            yield f"  {self.near} are near-duplicates of images that are there (`vitrine duplicates find` groups them)"
+        yield from (f"    {name}: of {id}" for name, id in self.copies[:_SHOWN])
+        if len(self.copies) > _SHOWN:
+            yield f"    ... and {len(self.copies) - _SHOWN} more (--json lists them)"
 
 
 class StageClock:

@@ -35,6 +35,8 @@ CLUSTERS = "_clusters/"
 """``_clusters/<category>/``: what services/clusters.py keeps."""
 DUPLICATES = "_duplicates/"
 """``_duplicates/<category>/``: what services/duplicates.py keeps."""
+MAPS = "_maps/"
+"""``_maps/<category>/``: what services/maps.py keeps."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _FRESH_SECONDS = 1.0
 """A manifest is read again after this long: another process may have changed it. A query should not pay for that each time."""
@@ -202,7 +204,7 @@ class Catalog:
             self._vectors.drop(name)
         others = [spec.model for other in self.list() if other.name != name for spec in other.encoders]
         kept = tuple(model.removeprefix(STORED) + "/" for model in others if model.startswith(STORED))
-        for prefix in (f"{name}/", f"{TAGGERS}{name}/", f"{CLUSTERS}{name}/", f"{DUPLICATES}{name}/", f"{ENCODERS}{name}/"):
+        for prefix in (f"{name}/", *(f"{place}{name}/" for place in (TAGGERS, CLUSTERS, DUPLICATES, MAPS, ENCODERS))):
             for key in list_keys(self._objects, prefix):
                 if not key.startswith(kept):  # an encoder of this category may serve another one as well
                     self._objects.delete(key)

@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,6 +55,7 @@ class Node:
 
     ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the node's centre. ``medoid``:
     the image that is most similar to all others, on average. ``representatives``: a few image ids, the medoid first.
+    ``named_by``: where the name comes from, "tags" or "words" of a list.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Node:
     radius: float
     name: str = ""
     children: tuple[str, ...] = ()
+    named_by: str = ""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -78,7 +80,7 @@ class ClusterRun:
     """One clustering. ``centres`` (nodes, dim) are the means that decide, row i that of the i-th node; of noise it is zero.
 
     ``nodes``: parents before children. ``using``: the named vector; its encoder had ``encoder_revision``. ``images``: how many
-    were clustered. ``created_at`` is RFC 3339 in UTC.
+    were clustered. ``created_at`` is RFC 3339 in UTC, as is ``named_at``, when nodes last got other names, if they ever did.
     """
 
     run: str
@@ -93,6 +95,12 @@ class ClusterRun:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
     created_at: str = ""
+    named_at: str = ""
+
+    @property
+    def written_at(self) -> str:
+        """When its files last changed: nothing else tells two runs of a key apart."""
+        return self.named_at or self.created_at
 
     @property
     def payload_field(self) -> str:
@@ -154,16 +162,28 @@ class ClusterStore:
             taken = {*self.leftovers(category, run.run), self._read(category).get(run.run, "")}
             # the lowest number that is free: an index of the payload stays for good, and so there are two of each run at most
             number = next(number for number in range(1, len(taken) + 2) if f"{run.run}-{number}" not in taken)
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            fields = {name: value for name, value in vars(run).items() if name not in ("key", "created_at")}
-            saved = ClusterRun(key=f"{run.run}-{number}", created_at=now, **fields)
+            fields = {name: value for name, value in vars(run).items() if name not in ("key", "created_at", "named_at")}
+            saved = ClusterRun(key=f"{run.run}-{number}", created_at=_now(), **fields)
             centres = np.ascontiguousarray(saved.centres, np.float32)
-            tree = {name: value for name, value in vars(saved).items() if name not in ("nodes", _CENTRES)}
-            nodes = [asdict(node) for node in saved.nodes.values()]
-            self._put(category, f"{saved.key}.json", {"format": 1, **tree, "nodes": nodes})
+            self._put_manifest(category, saved)
             self._objects.put(_key(category, f"{saved.key}.safetensors"), save({_CENTRES: centres}))
             self._runs.pop((category, saved.key), None)
             return saved
+
+    def rename(self, category: str, run: ClusterRun, nodes: Mapping[str, Node], parameters: Mapping[str, Any]) -> ClusterRun:
+        """Give the nodes of a run in service other names, and its parameters other values, in one write; the run as it is then.
+
+        ``NotFound`` if the run was replaced meanwhile: nothing has changed.
+        """
+        with self._lock:
+            current = self._read(category)
+            if current.get(run.run) != run.key or self._load(category, run.key).written_at != run.written_at:
+                raise NotFound(f"The cluster run {run.run!r} was replaced meanwhile: name its nodes again.", run=run.run)
+            named = replace(run, nodes=dict(nodes), parameters=dict(parameters), named_at=_now())
+            self._put_manifest(category, named)
+            self._runs.pop((category, run.key), None)
+            self._write(category, current)  # so that others read it again
+            return named
 
     def put_in_service(self, category: str, key: str) -> str | None:
         """Let the run that was saved under ``key`` answer for its name from now on, in one write; the key it replaces, if any."""
@@ -219,13 +239,13 @@ class ClusterStore:
             tree = {"runs": {}, "written": {}}
         for run, key in tree["runs"].items():  # a key may be used again, by another process too
             held = self._runs.get((category, key))
-            if held is not None and held.created_at != tree["written"][run]:
+            if held is not None and held.written_at != tree["written"][run]:
                 self._runs.pop((category, key), None)
         self._fresh[category] = (time.monotonic(), tree["runs"])
         return dict(tree["runs"])
 
     def _write(self, category: str, current: Mapping[str, str]) -> None:
-        written = {run: self._load(category, key).created_at for run, key in current.items()}
+        written = {run: self._load(category, key).written_at for run, key in current.items()}
         self._put(category, "current.json", {"format": 1, "runs": dict(current), "written": written})
         self._fresh.pop(category, None)
 
@@ -241,6 +261,10 @@ class ClusterStore:
             held = ClusterRun(centres=centres, nodes={node["id"]: _node(node) for node in tree.pop("nodes")}, **tree)
             self._runs[category, key] = held
         return held
+
+    def _put_manifest(self, category: str, run: ClusterRun) -> None:
+        tree = {name: value for name, value in vars(run).items() if name not in ("nodes", _CENTRES)}
+        self._put(category, f"{run.key}.json", {"format": 1, **tree, "nodes": [asdict(node) for node in run.nodes.values()]})
 
     def _put(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
         data = orjson.dumps(tree, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -302,6 +326,12 @@ def membership(path: Iterable[str]) -> Payload:
     return {"id": nodes[1].removeprefix(f"{ROOT}-") if len(nodes) > 1 else ROOT, "path": nodes}
 
 
+def leaf_of(payload: Mapping[str, Any], key: str) -> str:
+    """The leaf that a payload says under a key; "" if it says none."""
+    path = payload.get("clusters", {}).get(key, {}).get("path", ())
+    return str(path[-1]) if path else ""
+
+
 def path_field(key: str) -> str:
     """The payload field of the paths under a key."""
     return field_path("clusters", key, "path")
@@ -320,6 +350,10 @@ def check_run_name(run: str) -> None:
 
 def _node(tree: dict[str, Any]) -> Node:
     return Node(**tree | {name: tuple(tree[name]) for name in ("representatives", "children")})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _key(category: str, name: str) -> str:

@@ -53,6 +53,20 @@ class DateRange(BaseModel):
         return self
 
 
+class MapBox(BaseModel):
+    """A part of a map: ranges of its coordinates, which are in 0..1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    x: NumberRange | None = None
+    y: NumberRange | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> MapBox:
+        if self.x is self.y is None:
+            raise ValueError("give a range of x, of y, or of both")
+        return self
+
+
 class Conditions(BaseModel):
     """Conditions on images; those given must all hold.
 
@@ -60,6 +74,7 @@ class Conditions(BaseModel):
     image is not; both are known from the first proposal or rejection of the category on.
 
     ``scores`` ranges over what taggers say, by tag, in 0..1. ``clusters`` asks for a node path by run: ``{"run": "root-14"}``.
+    ``maps`` asks for a box of a map: ``{"umap": {"x": {"gte": 0.2, "lte": 0.4}, "y": {"gte": 0.5}}}``.
     ``metadata`` takes a value, a list of values (any of them) or a range, by column. ``where`` is a filter in Qdrant's own JSON.
     """
 
@@ -74,6 +89,7 @@ class Conditions(BaseModel):
     scores: dict[str, NumberRange] = {}
     quality: NumberRange | None = None
     clusters: dict[str, str] = {}
+    maps: dict[str, MapBox] = {}
     duplicate_group: tuple[str, ...] = ()
     filename: tuple[str, ...] = ()
     media_type: tuple[str, ...] = ()
@@ -117,6 +133,8 @@ class Conditions(BaseModel):
 
     def _numbers(self) -> Iterable[tuple[str, NumberRange | None]]:
         yield from ((field_path("scores", tag), span) for tag, span in self.scores.items())
+        yield from ((field_path("maps", name, "x"), box.x) for name, box in self.maps.items())
+        yield from ((field_path("maps", name, "y"), box.y) for name, box in self.maps.items())
         yield "quality", self.quality
         yield "width", self.width
         yield "height", self.height
@@ -132,7 +150,8 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
 
     Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``, ``filename``,
     ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width.gte``, ``created_at.gte``,
-    ``cluster.<run>``, ``metadata.<column>`` and ``metadata.<column>.gte``; bounds are gte, lte, gt, lt. Repeated keys collect.
+    ``cluster.<run>``, ``map.<name>.x.gte``, ``metadata.<column>`` and ``metadata.<column>.gte``; bounds are gte, lte, gt, lt.
+    Repeated keys collect.
     ``BadRequest`` for any other key or value.
 
     >>> conditions_from_pairs([("score.cat.gte", "0.5"), ("tag", "indoor")]).scores["cat"].gte
@@ -156,6 +175,9 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
             _put_bound(tree.setdefault("scores", {}), name, bound, value)
         elif head == "cluster" and rest and rest not in tree.get("clusters", {}):
             tree.setdefault("clusters", {})[rest] = value
+        elif head == "map" and name[:-2] and name[-2:] in (".x", ".y") and bound in _BOUNDS:
+            shown, _, axis = name.rpartition(".")
+            _put_bound(tree.setdefault("maps", {}).setdefault(shown, {}), axis, bound, value)
         elif head == "metadata" and name and bound in _BOUNDS:
             _put_bound(tree.setdefault("metadata", {}), name, bound, value)
         elif head == "metadata" and rest:
@@ -166,7 +188,7 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
         else:
             raise BadRequest(
                 f"{key!r} is no filter, or is given twice: use tag, tag.any, class, score.<tag>.gte, quality.lte, "
-                "metadata.<column>, cluster.<run> ...",
+                "metadata.<column>, cluster.<run>, map.<name>.x.gte ...",
                 field=key,
             )
     return parse_conditions(tree)

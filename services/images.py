@@ -25,6 +25,7 @@ __all__ = [
     "ImageLimits",
     "OpenedImage",
     "content_hash",
+    "grey_of",
     "object_key",
     "open_image",
     "perceptual_hash",
@@ -102,6 +103,15 @@ def open_image(
         sha256=sha256 or content_hash(data),
         phash=perceptual_hash(decoded.image),
     )
+
+
+def grey_of(
+    data: bytes, side: int, *, limits: ImageLimits, budget: DecodeBudget | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The upright grey picture (mode L) of a file, its shortest edge at least ``side`` pixels unless it is smaller, and the
+    (width, height) of the original; without the hashes that ``open_image`` works out. Raises ImageRefused as it does."""
+    decoded = _decode(data, max(1, side // _DRAFT_GAP), limits, budget, grey=True)
+    return decoded.image, (decoded.width, decoded.height)
 
 
 def content_hash(data: bytes) -> str:
@@ -182,16 +192,16 @@ class _Opened:
             yield
 
 
-def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget | None) -> _Decoded:
-    """Decode to upright RGB; a much larger picture is shrunk, its shortest edge staying at least twice ``target`` pixels."""
+def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget | None, *, grey: bool = False) -> _Decoded:
+    """Decode to upright RGB or grey; a much larger picture is shrunk, its shortest edge staying at least twice ``target``."""
     with _decoding(data, limits, budget) as opened:
         file = opened.file
         width, height = file.size
-        scale = _draft(file, _DRAFT_GAP * target) if opened.format.name == "JPEG" else 1
+        scale = _draft(file, _DRAFT_GAP * target, "L" if grey else file.mode) if opened.format.name == "JPEG" else 1
         with opened.share(scale):
             file.load()
             orientation = _orientation(file)
-            image = to_rgb(file)
+            image = _grey(file) if grey else to_rgb(file)
             factor = min(image.size) // (_REDUCE_GAP * target)
             # a picture that is far too large is averaged down now: 50 megapixels would wait in the batch with 150 MB each
             image = image.reduce(factor) if factor > 1 else image
@@ -246,10 +256,15 @@ def _check_pixels(size: tuple[int, int], image_format: ImageFormat, limits: Imag
         raise ImageRefused("too_many_pixels", f"The picture has {megapixels}.", width=width, height=height)
 
 
-def _draft(file: ImageFile.ImageFile, shortest: int) -> int:
+def _grey(file: ImageFile.ImageFile) -> Image.Image:
+    """A JPEG's luminance is there without its colours, which saves a third of the time."""
+    return file if file.mode == "L" and file.format == "JPEG" else to_rgb(file).convert("L")
+
+
+def _draft(file: ImageFile.ImageFile, shortest: int, mode: str) -> int:
     """Let the JPEG decoder deliver 1/2, 1/4 or 1/8 of the size while the shortest edge keeps ``shortest``; the divisor used."""
     width = file.width
-    file.draft(file.mode, (shortest, shortest))
+    file.draft(mode, (shortest, shortest))
     return max(1, round(width / file.width))
 
 

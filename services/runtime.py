@@ -13,6 +13,7 @@ from services.editor import Editor
 from services.encoders.pool import EncoderPool
 from services.errors import MissingCredentials
 from services.images import DecodeBudget, ImageLimits
+from services.maps import MapStore
 from services.object_store.base import ObjectStore
 from services.search import Searcher
 from services.settings import Settings
@@ -34,6 +35,7 @@ class Runtime:
     taggers: TaggerStore
     clusters: ClusterStore
     duplicates: DuplicateStore
+    maps: MapStore
     limits: ImageLimits
     budget: DecodeBudget
     searcher: Searcher
@@ -61,10 +63,12 @@ def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, enc
     limits = ImageLimits.of(settings)
     budget = DecodeBudget(settings.decode_budget_mb * MB)
     catalog, taggers, clusters = Catalog(objects, vectors), TaggerStore(objects), ClusterStore(objects)
-    duplicates = DuplicateStore(objects)
-    searcher = Searcher(catalog, vectors, encoders, taggers, clusters, duplicates, limits, budget)
+    duplicates, maps = DuplicateStore(objects), MapStore(objects)
+    searcher = Searcher(catalog, vectors, encoders, taggers, clusters, duplicates, maps, limits, budget)
     editor = Editor(catalog, vectors, objects)
-    return Runtime(settings, vectors, objects, catalog, encoders, taggers, clusters, duplicates, limits, budget, searcher, editor)
+    return Runtime(
+        settings, vectors, objects, catalog, encoders, taggers, clusters, duplicates, maps, limits, budget, searcher, editor
+    )  # fmt: skip
 
 
 def open_vectors(settings: Settings, command: str) -> VectorStore:

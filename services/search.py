@@ -21,6 +21,7 @@ from services.encoders.pool import EncoderPool
 from services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
 from services.freshness import index_sources, is_score, narrowed, score_field, unsettled_sources
 from services.images import DecodeBudget, ImageLimits, open_image
+from services.maps import MapStore
 from services.tagging import TaggerStore
 from services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 from services.vector_store.fields import filter_fields
@@ -87,6 +88,7 @@ class Searcher:
         taggers: TaggerStore,
         clusters: ClusterStore,
         duplicates: DuplicateStore,
+        maps: MapStore,
         limits: ImageLimits,
         budget: DecodeBudget,
     ) -> None:
@@ -96,6 +98,7 @@ class Searcher:
         self._taggers = taggers
         self._clusters = clusters
         self._duplicates = duplicates
+        self._maps = maps
         self._limits = limits
         self._budget = budget
 
@@ -184,8 +187,9 @@ class Searcher:
         limit: int = 50,
         cursor: str | None = None,
         with_vectors: bool = False,
+        fields: tuple[str, ...] | None = None,
     ) -> Page:
-        """A page of the images that meet the conditions, by id or ordered by an indexed number or date."""
+        """A page of the images that meet the conditions, by id or ordered by an indexed number or date. ``fields``: no others."""
         cat = self._catalog.get(category)
         _check_limit(limit, 0)
         if order_by is not None:
@@ -196,6 +200,7 @@ class Searcher:
             order_by=order_by,
             limit=limit,
             cursor=cursor,
+            with_payload=True if fields is None else fields,
             with_vectors=tuple(spec.name for spec in cat.encoders) if with_vectors else (),
         )
 
@@ -256,8 +261,9 @@ class Searcher:
     def _filter(self, cat: Category, conditions: Conditions, *fields: str) -> Filter | None:
         """The conditions as a filter; scores in them, and in the ``fields`` that are ordered by or counted, are the tagger's
         in service, never a former one's. Queries without scores, and those on settled tags, pay nothing for it. Cluster runs
-        are those in service too."""
-        chosen = self._clusters.resolve(cat.name, conditions).to_filter(cat.indexes)
+        and maps are those in service too."""
+        resolved = self._maps.resolve(cat.name, self._clusters.resolve(cat.name, conditions))
+        chosen = resolved.to_filter(cat.indexes)
         scores = {field for field in (*filter_fields(chosen), *fields) if is_score(field)}
         unsettled = self._taggers.unsettled(cat.name) if scores else {}
         asked = {tag: who for tag, who in unsettled.items() if score_field(tag) in scores}

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from indexer.clustering.flat import Method, Value
+from indexer.clustering.flat import SEEDED, Method, Value, fit
 from indexer.clustering.grid import GridResult, fit_grid
 from indexer.clustering.reduce import Reduction, reduce
-from indexer.clustering.runs import Fitted, Images
+from indexer.clustering.runs import Fit, Fitted, Images
 from indexer.clustering.tree import flat_tree
 
 
@@ -47,3 +47,22 @@ class FlatFit:
         parameters = dict(chosen.parameters) | ({"reduce": self.reduction} if self.reduction != "none" else {})
         metrics = {**chosen.scores.values(), "noise": chosen.scores.noise, "grid": found.to_json()}
         return Fitted(self.method, flat_tree(x, found.labels), parameters, metrics, self.seed)
+
+    @property
+    def draws(self) -> bool:
+        """Whether another seed may give another clustering."""
+        return self.method in SEEDED or self.reduction == "umap"
+
+    def reseeded(self, seed: int) -> Fit:
+        """The fit that was chosen, under another seed and without being judged. ``ValueError`` before the first call."""
+        if self.result is None:
+            raise ValueError("call it once before")
+        chosen = dict(self.result.chosen.parameters)
+
+        def again(images: Images, told: Callable[[int, int], None]) -> Fitted:
+            reduced = reduce(images.x, self.reduction, self.dim, seed=seed)
+            labels = fit(reduced.x, self.method, chosen, reduced.geometry, seed=seed)
+            told(len(images.x), len(images.x))
+            return Fitted(self.method, flat_tree(images.x, labels), chosen, seed=seed)
+
+        return again

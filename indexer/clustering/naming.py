@@ -11,6 +11,8 @@ from services.clusters import ROOT, path_of
 
 FIELDS = ("tags", "class")
 """Payload fields that names come from."""
+BY_TAGS = "tags"
+"""What ``Node.named_by`` says of a name from these."""
 WORDS = 2
 MIN_COUNT = 2
 MIN_SHARE = 0.25

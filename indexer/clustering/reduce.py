@@ -44,22 +44,44 @@ def reduce(x: Embeddings, how: Reduction = "none", dim: int | None = None, *, se
     return _pca(x, dim) if how == "pca" else _umap(x, dim, seed)
 
 
-def principal_axes(x: Embeddings, dim: int) -> tuple[Embeddings, Embeddings, float]:
-    """The mean (d,), the first ``dim`` axes (dim, d) and the share of variance along them; the sign of each axis is fixed.
+class Covariance:
+    """The covariance of rows that come a part at a time, and its axes. Memory: dim x dim numbers, however many rows."""
 
-    Eigenvectors of the covariance, which is added up in chunks: no copy of ``x`` is made.
-    """
-    mean = x.mean(axis=0, dtype=np.float64)
-    covariance = np.zeros((x.shape[1], x.shape[1]))
+    def __init__(self, dim: int) -> None:
+        self.count = 0
+        self._sum = np.zeros(dim)
+        self._products = np.zeros((dim, dim))
+        self._origin: Embeddings | None = None
+
+    def add(self, rows: Embeddings) -> None:
+        """Take in rows (n, dim). Those of the first part are the origin: about zero, squares would swallow small variances."""
+        if self._origin is None:
+            self._origin = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        part = rows - self._origin
+        self.count += len(rows)
+        self._sum += part.sum(axis=0, dtype=np.float64)
+        self._products += part.T @ part
+
+    def axes(self, dim: int) -> tuple[Embeddings, Embeddings, float]:
+        """The mean (d,), the first ``dim`` axes (dim, d) and the share of variance along them; the sign of each axis is fixed:
+        its largest component is positive. Eigenvectors of the covariance. ``ValueError`` before any row."""
+        if self._origin is None:
+            raise ValueError("no rows were added")
+        off = self._sum / self.count
+        values, vectors = np.linalg.eigh(self._products - self.count * np.outer(off, off))
+        axes = vectors[:, ::-1][:, :dim].T
+        axes *= np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
+        total = values.sum()
+        kept = float(values[::-1][:dim].sum() / total) if total > 0 else 1.0
+        return (self._origin + off).astype(np.float32), axes.astype(np.float32), kept
+
+
+def principal_axes(x: Embeddings, dim: int) -> tuple[Embeddings, Embeddings, float]:
+    """``Covariance.axes`` of rows in memory, without a copy of ``x``."""
+    covariance = Covariance(x.shape[1])
     for start in range(0, len(x), _CHUNK):
-        part = x[start : start + _CHUNK] - mean.astype(np.float32)
-        covariance += part.T @ part
-    values, vectors = np.linalg.eigh(covariance)
-    axes = vectors[:, ::-1][:, :dim].T
-    axes *= np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
-    total = values.sum()
-    kept = float(values[::-1][:dim].sum() / total) if total > 0 else 1.0
-    return mean.astype(np.float32), axes.astype(np.float32), kept
+        covariance.add(x[start : start + _CHUNK])
+    return covariance.axes(dim)
 
 
 def _pca(x: Embeddings, dim: int) -> Reduced:

@@ -12,19 +12,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from indexer.clustering.members import PAGE, MemberWriter, erase
-from indexer.clustering.naming import FIELDS, Vocabulary, node_names
+from indexer.clustering.naming import BY_TAGS, FIELDS, Vocabulary, node_names
 from indexer.clustering.new_clusters import fits
 from indexer.clustering.report import ClusterReport
+from indexer.clustering.steadiness import Leaves, former_agreement, seed_agreement
 from indexer.clustering.tree import Tree, TreeOptions, build_tree
 from indexer.progress import Progress
 from services.catalog import Category
-from services.clusters import ClusterRun, Node, check_run_name, path_of
+from services.clusters import ClusterRun, Node, check_run_name, leaf_of, path_of
 from services.domain import Embeddings, EncoderSpec
 from services.errors import BadRequest, NotFound
 from services.runtime import Runtime
@@ -48,16 +49,28 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Images:
-    """What is clustered: ``ids``, ``x`` (n, dim) and the numbers of their words in ``vocabulary``, aligned."""
+    """What is clustered: ``ids``, ``x`` (n, dim) and the numbers of their words in ``vocabulary``, aligned.
+
+    ``former``: of each the leaf in the run that is to be replaced; "" where it has none, empty where there is no such run.
+    """
 
     ids: list[str]
     x: Embeddings
     words: list[tuple[int, ...]]
     vocabulary: list[str]
+    former: list[str] = field(default_factory=list)
 
 
 Fit = Callable[[Images, Told], Fitted]
 """Clusters images, telling how many of how many are done; rows of the tree are those of ``x``."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """The same clustering under other seeds: ``fit`` makes one of a seed, once the first was called; ``seeds``: those to try."""
+
+    fit: Callable[[int], Fit]
+    seeds: Sequence[int]
 
 
 def fit_tree(options: TreeOptions) -> Fit:
@@ -78,6 +91,7 @@ def cluster(
     fit: Fit,
     *,
     using: str | None = None,
+    again: Again | None = None,
     watch: Watch | None = None,
     stop: threading.Event | None = None,
 ) -> ClusterReport:
@@ -87,6 +101,9 @@ def cluster(
     ``stop`` or Ctrl-C ends it, and nothing has changed for queries; the same call again begins anew, with the same result for the
     same images. Memory: the vectors, and a quarter as much.
 
+    The metrics say how far it agrees with the run that it replaces (``former``) and, with ``again``, with itself under other
+    seeds (``stability``); each of these takes as long as the first.
+
     ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (the run's name, or no images).
     """
     check_run_name(run)
@@ -95,7 +112,7 @@ def cluster(
     report = ClusterReport(category, run, spec.name)
     job = _Job(runtime, cat, spec, report, watch or (lambda stage: None), stop or threading.Event())
     try:
-        job.run(fit)
+        job.run(fit, again)
     except (KeyboardInterrupt, InterruptedError):
         report.interrupted = True
     return report
@@ -150,8 +167,11 @@ def delete_run(runtime: Runtime, category: str, run: str, *, stop: threading.Eve
         erase(runtime, category, key, stop=stop)
 
 
-def read_images(runtime: Runtime, category: str, spec: EncoderSpec) -> Images:
-    """All images with the vector, in order of id; of those that come in meanwhile, none. ``BadRequest`` if there are none."""
+def read_images(runtime: Runtime, category: str, spec: EncoderSpec, former: ClusterRun | None = None) -> Images:
+    """All images with the vector, in order of id; of those that come in meanwhile, none. ``BadRequest`` if there are none.
+
+    ``former``: a run whose leaves are read as well.
+    """
     from qdrant_client import models
 
     has = models.Filter(must=[models.HasVectorCondition(has_vector=spec.name)])
@@ -160,14 +180,18 @@ def read_images(runtime: Runtime, category: str, spec: EncoderSpec) -> Images:
     ids: list[str] = []
     words: list[tuple[int, ...]] = []
     vocabulary = Vocabulary()
-    for batch in scan(runtime.vectors, category, spec.name, fields=FIELDS):
+    leaves: list[str] = []
+    fields = FIELDS if former is None else (*FIELDS, former.payload_field)
+    for batch in scan(runtime.vectors, category, spec.name, fields=fields):
         room = min(total - len(ids), len(batch.ids))
         x[len(ids) : len(ids) + room] = batch.embeddings[:room]
         ids += batch.ids[:room]
         words += [vocabulary.numbers(payload) for payload in batch.payloads[:room]]
+        if former is not None:
+            leaves += [leaf_of(payload, former.key) for payload in batch.payloads[:room]]
     if not ids:
         raise BadRequest(f"Category {category!r} has no images with the vector {spec.name!r}: index some first.", using=spec.name)
-    return Images(ids, x[: len(ids)], words, vocabulary.words)
+    return Images(ids, x[: len(ids)], words, vocabulary.words, leaves)
 
 
 def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fitted) -> ClusterRun:
@@ -185,6 +209,7 @@ def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fit
             radius=round(one.radius, 6),
             name=names[one.id],
             children=one.children,
+            named_by=BY_TAGS if names[one.id] else "",
         )
         for one in fitted.tree.nodes.values()
     }
@@ -205,14 +230,19 @@ class _Job:
     watch: Watch
     stop: threading.Event
 
-    def run(self, fit: Fit) -> None:
+    def run(self, fit: Fit, again: Again | None = None) -> None:
         """All stages; ``InterruptedError`` where ``stop`` came in between."""
         self._remove_leftovers()
+        former = self._former()
         with self._stage("reading"):
-            images = read_images(self.runtime, self.category.name, self.spec)
+            images = read_images(self.runtime, self.category.name, self.spec, former)
         with self._stage("clustering", len(images.ids)) as told:
             fitted = fit(images, told)
-            run = to_run(self.report, self.spec, images, fitted)
+        if former is not None and (agreed := former_agreement(images.former, fitted.tree)):
+            fitted = replace(fitted, metrics={**fitted.metrics, "former": {"key": former.key, "seed": former.seed, **agreed}})
+        if again is not None:
+            fitted = self._tried_again(images, fitted, again)
+        run = to_run(self.report, self.spec, images, fitted)
         run = self.runtime.clusters.save(self.category.name, run)
         _described(self.report, run)
         self.runtime.catalog.ensure_indexes(self.category.name, {run.payload_field: "keyword"})
@@ -221,6 +251,22 @@ class _Job:
             self._apart(lambda: self._write(writer, images.ids, fitted.tree, told))
             self._apart(lambda: self._switch(writer, run))
         self._remove_leftovers()
+
+    def _former(self) -> ClusterRun | None:
+        """The run in service that this one is to replace."""
+        runs = self.runtime.clusters.in_service(self.category.name)
+        return next((run for run in runs if run.run == self.report.run), None)
+
+    def _tried_again(self, images: Images, fitted: Fitted, again: Again) -> Fitted:
+        """With what the same clustering gives under other seeds, each of which is judged and let go."""
+        total = len(images.ids)
+        trees = [Leaves.of(fitted.tree)]
+        with self._stage("other seeds", total * len(again.seeds)) as told:
+            for number, seed in enumerate(again.seeds):
+                before = number * total
+                tree = again.fit(seed)(images, lambda done, of, before=before: told(before + done, of)).tree  # type: ignore[misc]
+                trees.append(Leaves.of(tree))
+        return replace(fitted, metrics={**fitted.metrics, "stability": seed_agreement(trees, [fitted.seed, *again.seeds])})
 
     def complete(self, run: ClusterRun) -> None:
         """Only what lacks a node."""

@@ -34,8 +34,8 @@ class SourceOptions:
     ``path_column``: the column that names the picture, else the first of path, file, file_name, filename, image, key.
     ``root``: the folder that paths of a manifest are relative to, else its own. ``metadata``: a table that is joined by
     ``join_on``: the file's name, its stem (name without extension), key (whole relative path or object key) or SHA-256.
-    ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``max_bytes``: larger files are refused
-    unread.
+    ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``max_bytes``: larger files are
+    refused unread.
     """
 
     tags_from_folders: int = 0

@@ -149,7 +149,9 @@ def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
 def _check_columns(table: Table, wanted: Iterable[str]) -> None:
     for name in wanted:
         if name not in table.columns:
-            raise BadSource(f"{table.path.name} has no column {name!r}; it has: {', '.join(table.columns) or 'none'}.", column=name)
+            raise BadSource(
+                f"{table.path.name} has no column {name!r}; it has: {', '.join(table.columns) or 'none'}.", column=name
+            )
 
 
 def _name(table: Table, column: str) -> str:

@@ -25,6 +25,7 @@ REQUESTS = [
     ("DELETE", "/v1/categories/pets/images/x", "write"),
     ("GET", "/v1/categories/pets/images/x/file", "read"),
     ("GET", "/v1/categories/pets/images/x/thumbnail", "read"),
+    ("POST", "/v1/categories/pets/metadata", "write"),
     ("GET", "/v1/categories/pets/facets/class", "read"),
     ("GET", "/v1/categories/pets/histograms/width", "read"),
     ("GET", "/v1/taggers", "read"),
@@ -38,6 +39,8 @@ REQUESTS = [
     ("POST", "/v1/categories/pets/taggers/red mug/train", "write"),
     ("GET", "/v1/categories/pets/clusters", "read"),
     ("GET", "/v1/categories/pets/clusters/look/nodes/root", "read"),
+    ("GET", "/v1/categories/pets/maps", "read"),
+    ("GET", "/v1/categories/pets/maps/umap/points", "read"),
     ("GET", "/get_models", "read"),
     ("GET", "/get_images_in_tag_score_range", "read"),
     ("GET", "/get_random_img", "read"),
@@ -76,7 +79,7 @@ def test_every_route_asks_for_its_scope(guarded: TestClient, method: str, path: 
 def test_every_route_of_the_app_is_in_this_table(guarded: TestClient) -> None:
     paths = guarded.get("/openapi.json").json()["paths"]
     routes = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    names = {"{category}": "pets", "{id}": "x", "{tag}": "red mug", "{run}": "look", "{node}": "root"}
+    names = {"{category}": "pets", "{id}": "x", "{tag}": "red mug", "{run}": "look", "{node}": "root", "{map}": "umap"}
     listed = set()
     for method, path in routes:
         for name, value in names.items():

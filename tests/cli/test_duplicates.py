@@ -51,3 +51,24 @@ def test_duplicates_are_found_listed_shown_and_deleted(shop: Run, tmp_path: Path
     assert shop("duplicates", "delete", "-c", "shop", "--yes", "--json").json["deleted"] == 1
     assert shop("images", "list", "-c", "shop", "--json").json["count"] == 4
     assert shop("duplicates", "list", "-c", "shop", "--json").json["groups"] == []
+
+
+def test_new_copies_are_named_or_not_indexed(shop: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    scene(1).save(folder / "1.jpg", quality=60)
+    told = shop("index", "add", folder, "-c", "shop", "--near-duplicates", "skip", "--json").json
+    assert (told["added"], told["duplicate"], told["images"]) == (0, 1, 5) and told["near_duplicates"][0]["filename"] == "1.jpg"
+    assert "not indexed" in shop("index", "add", folder, "-c", "shop", "--near-duplicates", "skip").out
+    assert "1 are near-duplicates" in shop("index", "add", folder, "-c", "shop", "--near-duplicates", "tell").out
+    assert shop("index", "add", folder, "-c", "shop", "--near-duplicates", "never").code == 2
+
+
+def test_what_was_said_of_copies_is_kept(shop: Run, tmp_path: Path) -> None:
+    shop("duplicates", "find", "-c", "shop")
+    (group,) = shop("duplicates", "list", "-c", "shop", "--json").json["groups"]
+    assert shop("images", "tag", group["members"][1]["id"], "-c", "shop", "--add", "mine").code == 0
+    done = shop("duplicates", "delete", "-c", "shop", "--yes", "--json").json
+    assert (done["deleted"], done["merged"]) == (2, 1)
+    shown = shop("images", "show", group["keep"], "-c", "shop", "--json").json
+    assert "mine" in shown["payload"]["tags"]

@@ -296,3 +296,13 @@ def test_an_interrupted_table_leaves_the_old_one(runtime: Runtime, tmp_path: Pat
     assert report.interrupted and report.exit_code == 130
     assert (tmp_path / "out.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.json"]
+
+
+def test_a_file_that_is_there_under_a_later_name_is_left_there(runtime: Runtime, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    run(runtime, target, "class")
+    (target / "cup" / "cup.png").unlink()
+    for _ in range(2):
+        run(runtime, target, "class")
+        assert sorted(path.stat().st_size > 0 for path in (target / "cup").iterdir()) == [True, True]
+        assert sorted(files(target).values()) == [0, 1, 2, 5]

@@ -1,0 +1,54 @@
+"""The answer to a table of metadata, as schemas.py has those of the rest."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+_JOINED = {
+    "status": "refused", "dry_run": False, "on": "name", "column": "filename", "rows": 4, "matched": 1,
+    "unmatched": {"rows": 1, "first": ["lost.jpg"]}, "ambiguous": {"rows": 1, "first": ["front.jpg"]},
+    "conflicting": {"rows": 0, "first": []},
+    "malformed": {"rows": 1, "first": [{"row": 5, "reason": "quality is a number in 0..1, not '7'"}]},
+    "images": 1, "updated": 1, "unchanged": 0, "gone": 0, "notes": [],
+}  # fmt: skip
+
+
+class RowsOut(BaseModel):
+    """How many rows, and the first few names."""
+
+    rows: int
+    first: list[str]
+
+
+class MalformedRowOut(BaseModel):
+    """``row`` counts from 1 as an editor does, the header of a CSV table included."""
+
+    row: int
+    reason: str
+
+
+class MalformedRowsOut(BaseModel):
+    rows: int
+    first: list[MalformedRowOut]
+
+
+class MetadataOut(BaseModel):
+    """Every row is one of matched, unmatched, ambiguous, conflicting and malformed. ``images``: that the matched rows mean."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_JOINED]})  # type: ignore[list-item]
+
+    status: str
+    dry_run: bool
+    on: str
+    column: str
+    rows: int
+    matched: int
+    unmatched: RowsOut
+    ambiguous: RowsOut
+    conflicting: RowsOut
+    malformed: MalformedRowsOut
+    images: int
+    updated: int
+    unchanged: int
+    gone: int
+    notes: list[str]

@@ -1,0 +1,67 @@
+"""Maps: which there are, and their points for a page to draw. Images of a part are found by the filter ``map.<name>.x.gte``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api.auth import require
+from api.deps import RuntimeDep, conditions_except
+from api.map_schemas import MapPointsOut, MapsOut
+from api.openapi import FILTERS
+from api.responses import as_json
+from indexer.maps.make import count_missing
+from indexer.maps.points import read_points
+from indexer.maps.values import value_reader
+from services.conditions import Conditions
+from services.maps import CategoryMap
+from services.vector_store.base import MAX_LIMIT
+
+router = APIRouter(prefix="/v1/categories/{category}/maps", tags=["maps"], dependencies=[Depends(require("read"))])
+_TOLD = ("name", "method", "using", "encoder_revision", "images", "seed", "parameters", "metrics", "created_at")
+_OWN_PARAMETERS = ("limit", "cursor", "by", "depth")
+
+
+@router.get("", responses={200: {"model": MapsOut}}, response_class=Response)
+def maps(category: str, runtime: RuntimeDep) -> Response:
+    """The maps of a category, by name. 404 ``not_found``."""
+    runtime.catalog.get(category)
+    found = runtime.maps.in_service(category)
+    return as_json({"maps": [{**_map_json(one), "missing": count_missing(runtime, category, one)} for one in found]})
+
+
+@router.get(
+    "/{map}/points",
+    responses={200: {"model": MapPointsOut}},
+    response_class=Response,
+    openapi_extra={"parameters": [FILTERS]},
+)
+def map_points(
+    category: str,
+    map: str,
+    runtime: RuntimeDep,
+    conditions: Annotated[Conditions, Depends(conditions_except(*_OWN_PARAMETERS))],
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 2_000,
+    cursor: Annotated[str | None, Query(max_length=2_000, description="`cursor` of the page before.")] = None,
+    by: Annotated[
+        str | None,
+        Query(max_length=300, description="One value of each: class, tags, scores.TAG, metadata.COLUMN, cluster:RUN ..."),
+    ] = None,
+    depth: Annotated[int, Query(ge=1, le=32, description="With `cluster:RUN`: of the nodes.")] = 1,
+) -> Response:
+    """The images of a map that meet the conditions, page by page, as aligned lists.
+
+    404 ``not_found`` for an unknown category, map or run; 422 ``unknown_field`` for what is no field.
+    """
+    runtime.catalog.get(category)
+    shown = runtime.maps.get(category, map)
+    reader = value_reader(runtime, category, by, depth=depth) if by else None
+    page = read_points(runtime, category, shown, reader, conditions=conditions, limit=limit, cursor=cursor)
+    told = {"map": map, "created_at": shown.created_at, "by": by, "ids": page.ids, "x": page.x, "y": page.y}
+    return as_json({**told, "values": page.values if reader else None, "cursor": page.cursor})
+
+
+def _map_json(one: CategoryMap) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in _TOLD}

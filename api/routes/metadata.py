@@ -1,0 +1,112 @@
+"""Metadata that comes later: a table joined to the images of a category."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Annotated, get_args
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth import require
+from api.bodies import SentForm, read_form
+from api.deps import RuntimeDep
+from api.limits import MAX_TABLE_ROWS
+from api.metadata_schemas import MetadataOut
+from api.responses import as_json
+from indexer.annotate import AnnotateOptions, annotate
+from indexer.annotate_rows import JoinOn
+from services.errors import BadRequest
+
+router = APIRouter(prefix="/v1/categories/{category}", tags=["images"])
+_FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""Not Parquet: what its pages unpack to is not bounded by the size of the file."""
+_FLAGS = ("all_of_a_name", "overwrite", "dry_run")
+_TEXTS = ("on", "column", "class_from")
+_FIELDS = (*_TEXTS, *_FLAGS, "hashtags")
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": "A table: .csv, .tsv, .jsonl or .ndjson."},
+                        "on": {"type": "string", "enum": list(get_args(JoinOn)), "default": "name"},
+                        "column": {"type": "string", "description": "The column that names the image, else the usual ones."},
+                        "class_from": {"type": "string", "description": "The column of the class, else class."},
+                        "hashtags": {
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "description": "Columns whose #hashtags go to metadata.hashtags; once for each.",
+                        },
+                        "all_of_a_name": {"type": "boolean", "default": False},
+                        "overwrite": {"type": "boolean", "default": False},
+                        "dry_run": {"type": "boolean", "default": False},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/metadata",
+    responses={200: {"model": MetadataOut}},
+    response_class=Response,
+    openapi_extra=_FORM,
+    dependencies=[Depends(require("write"))],
+)
+def add_metadata(category: str, runtime: RuntimeDep, form: Annotated[SentForm, Depends(read_form)]) -> Response:
+    """Put a table's columns onto the images that its rows name; the counts of what became of the rows.
+
+    Tags are united, metadata columns replace those of the same name; class, caption, quality and date only fill gaps, unless
+    ``overwrite``. Rows that name several images are refused, unless ``all_of_a_name``. Sending the same table again is safe.
+
+    404 ``not_found``; 422 ``bad_source`` for what is no table, or one without a column that names images.
+    """
+    runtime.catalog.get(category)
+    name, data, options = _read(form)
+    with tempfile.TemporaryDirectory(prefix="vitrine-table-") as folder:
+        path = Path(folder) / name
+        path.write_bytes(data)
+        report = annotate(runtime, category, path, options, max_rows=MAX_TABLE_ROWS)
+    tree = report.to_json()
+    return as_json({name: tree[name] for name in MetadataOut.model_fields})
+
+
+def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
+    """A name for the table that ends as the client's does, its bytes, and the options."""
+    unknown = [name for name in form.fields if name not in _FIELDS] + [file.field for file in form.files if file.field != "file"]
+    if unknown:
+        raise BadRequest(f"{unknown[0][:80]!r} is no field of this form: use file, {', '.join(_FIELDS)}.")
+    if len(form.files) != 1:
+        raise BadRequest(f"Send one table in the form field 'file', not {len(form.files)}.")
+    file, ending = form.files[0], PurePosixPath(form.files[0].filename).suffix.lower()
+    if ending not in _FORMATS:
+        raise BadRequest(f"{file.filename[:80]!r} is no table that is taken here: send {', '.join(_FORMATS)}.")
+    texts = {name: _one(form, name) for name in (*_TEXTS, *_FLAGS)}
+    on = texts["on"] or "name"
+    if on not in get_args(JoinOn):
+        raise BadRequest(f"'on' is one of {', '.join(get_args(JoinOn))}, not {on[:80]!r}.", field="on")
+    flags = {name: _flag(name, texts[name]) for name in _FLAGS}
+    hashtags = tuple(value for value in form.fields.get("hashtags", ()) if value)
+    options = AnnotateOptions(on, texts["column"], hashtags=hashtags, class_from=texts["class_from"], **flags)  # type: ignore[arg-type]
+    return f"table{ending}", file.data, options
+
+
+def _one(form: SentForm, name: str) -> str | None:
+    values = form.fields.get(name, ())
+    if len(values) > 1:
+        raise BadRequest(f"The form field {name!r} is there {len(values)} times: send it once.", field=name)
+    return values[0].strip() or None if values else None
+
+
+def _flag(name: str, text: str | None) -> bool:
+    if (text or "false").lower() not in ("true", "false", "1", "0"):
+        raise BadRequest(f"The form field {name!r} is true or false, not {str(text)[:80]!r}.", field=name)
+    return (text or "false").lower() in ("true", "1")

@@ -1,0 +1,289 @@
+"""Metadata that comes later: a table joined to the images of a category by their names, hashes or ids.
+
+The order: read the table into an on-disk index, go once through the category to see which rows meet which images, make the
+payload indexes, write page by page. A row is applied only where it is clear which image it means. What is written is a function
+of the row and the image, so that a run that was interrupted is completed by the same call.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from indexer.annotate_report import AnnotateReport
+from indexer.annotate_rows import JoinOn, Rows, join_value, key_columns
+from indexer.new_scores import NewImageScorer
+from indexer.payload_writer import PAGE, PayloadWriter, apart
+from indexer.payloads import SCORED_BY, additions, without_scores
+from indexer.progress import Progress
+from indexer.sources.base import SourceOptions
+from indexer.sources.rows import Columns
+from indexer.sources.tables import Table, open_table
+from services.catalog import Category
+from services.domain import Hit, IndexKind, Payload
+from services.errors import BadSource
+from services.payload import MAX_METADATA_INDEXES, field_path
+from services.runtime import Runtime
+
+Watch = Callable[[str], Progress | None]
+SCROLLED = 2_000
+"""Images matched at a time."""
+MAX_FIELDS = 1_000
+"""Each score gets an index of its own, which every later write pays for."""
+_IDENTITY: Mapping[JoinOn, tuple[str, ...]] = {
+    "name": ("filename",), "stem": ("filename",), "key": ("filename",), "hash": ("sha256",), "id": (),
+}  # fmt: skip
+_METADATA = "metadata."
+_CAST: Mapping[str, tuple[str, ...]] = {"keyword": ("integer", "float", "bool", "datetime"), "float": ("integer",)}
+"""What can be held as another kind without loss."""
+
+
+@dataclass(frozen=True)
+class AnnotateOptions:
+    """How a table is joined.
+
+    ``on``: what a row names: the file's name, its stem (name without extension), key (the whole relative path), SHA-256 or image
+    id. ``column``: the column that does so, else the usual ones. ``all_of_a_name``: a row that meets several images is applied to
+    each, not refused. ``overwrite``: class, caption and quality of the table go before those that are there. ``hashtags``:
+    columns whose hashtags go to ``metadata.hashtags``. ``class_from``: the column of the class. ``dry_run``: nothing is written.
+    """
+
+    on: JoinOn = "name"
+    column: str | None = None
+    all_of_a_name: bool = False
+    overwrite: bool = False
+    hashtags: tuple[str, ...] = ()
+    class_from: str | None = None
+    dry_run: bool = False
+
+
+def annotate(
+    runtime: Runtime,
+    category: str,
+    table: Path,
+    options: AnnotateOptions | None = None,
+    *,
+    max_rows: int | None = None,
+    watch: Watch | None = None,
+    stop: threading.Event | None = None,
+) -> AnnotateReport:
+    """Put what a table says onto the images it names.
+
+    Tags are united, without those that people rejected for the image; metadata columns of the table replace those of that name,
+    others stay; class, caption, quality and creation date only fill gaps (unless ``overwrite``); a score goes over a former one
+    of a manifest, never over a tagger's. Columns mean what they mean in a manifest (indexer/sources/rows.py).
+
+    Not applied, and counted: malformed rows, rows of which there are several different ones for one name, and rows whose name
+    several images have. Memory does not grow with the table or the category. Ctrl-C and ``stop`` end it after the page under way.
+
+    ``NotFound`` (category), ``BadSource`` for a table that is unusable as a whole, or has more than ``max_rows``.
+    """
+    options = options or AnnotateOptions()
+    cat = runtime.catalog.get(category)
+    report = AnnotateReport(category, table.name, options.on, dry_run=options.dry_run)
+    job = _Job(runtime, cat, options, report, watch or (lambda stage: None), stop or threading.Event())
+    try:
+        job.run(table, max_rows)
+    except (KeyboardInterrupt, InterruptedError):
+        report.interrupted = True
+    return report
+
+
+@dataclass(eq=False)
+class _Job:
+    runtime: Runtime
+    category: Category
+    options: AnnotateOptions
+    report: AnnotateReport
+    watch: Watch
+    stop: threading.Event
+
+    def run(self, path: Path, max_rows: int | None) -> None:
+        """All stages; ``InterruptedError`` where ``stop`` came in between."""
+        with self._stage("looking at the table", None):
+            table, columns = _opened(path, self.options, self.category, max_rows)
+        self.report.rows, self.report.column = table.count, columns.key
+        rows = Rows(columns, self.options.on, self.category)
+        with self._stage("reading the table", table.count) as told:
+            rows.read(table, told)
+        with self._stage("matching", self.runtime.vectors.count(self.category.name)) as told:
+            self._match(rows, told)
+        rows.judge(self.report, all_of_a_name=self.options.all_of_a_name)
+        if not self.report.images:
+            self.report.notes.append(self._why_nothing(rows))
+            return
+        if len(rows.indexes) > MAX_FIELDS:
+            raise BadSource(
+                f"{path.name} has {len(rows.indexes):,} scores and columns; {MAX_FIELDS:,} are taken: leave some out."
+            )
+        self._notes(rows)
+        if not self.options.dry_run:
+            self.runtime.catalog.ensure_indexes(self.category.name, rows.indexes)
+        with self._stage("writing", self.report.images) as told:
+            apart(lambda: self._write(rows, told), self.stop)
+
+    def _match(self, rows: Rows, told: Callable[[int, int], None]) -> None:
+        """Once through the category, by what rows may name and nothing else of the payload."""
+        cursor, seen, on = None, 0, self.options.on
+        total = self.runtime.vectors.count(self.category.name)
+        while True:
+            page = self.runtime.vectors.scroll(
+                self.category.name, limit=SCROLLED, cursor=cursor, with_payload=_IDENTITY[on] or False
+            )
+            rows.match((key, hit.id) for hit in page.hits if (key := _key(hit, on)))
+            seen += len(page.hits)
+            told(seen, total)
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def _write(self, rows: Rows, told: Callable[[int, int], None]) -> None:
+        writer = PayloadWriter(self.runtime, self.category.name)
+        taggers = NewImageScorer(self.runtime.taggers, self.category)
+        try:
+            for page in rows.pages(PAGE):
+                if self.stop.is_set():
+                    raise InterruptedError
+                self._write_page(writer, taggers, page)
+                told(self.report.updated + self.report.unchanged + self.report.gone, self.report.images)
+        finally:
+            writer.flush()
+
+    def _write_page(self, writer: PayloadWriter, taggers: NewImageScorer, page: Mapping[str, Payload]) -> None:
+        """Read, merged and written back while nobody else of this process writes."""
+        name = self.category.name
+        with self.runtime.catalog.writing(name):
+            taggers.refresh()
+            hits = [hit for hit in self.runtime.vectors.retrieve(name, list(page)) if hit is not None]
+            merged = {
+                hit.id: changes(hit.payload, without_scores(page[hit.id], taggers.tags), overwrite=self.options.overwrite)
+                for hit in hits
+            }
+            updates = {id: change for id, change in merged.items() if change}
+            written = len(updates) if self.options.dry_run else writer.write(updates)
+        self.report.updated += written
+        self.report.unchanged += len(hits) - len(updates)
+        self.report.gone += len(page) - len(hits) + len(updates) - written
+
+    def _notes(self, rows: Rows) -> None:
+        """What cannot be filtered by afterwards."""
+        known = self.category.indexes
+        clash = [
+            f"{field.removeprefix(_METADATA)} ({kind}, not {known[field]})"
+            for field, kind in rows.indexes.items()
+            if field in known and known[field] != kind and not (known[field] == "float" and kind == "integer")
+        ]
+        if clash:
+            self.report.notes.append(
+                f"Stored, but not found by filters, as the category holds these columns as another kind: {', '.join(clash)}."
+            )
+        new = [field for field in rows.indexes if field.startswith(_METADATA) and field not in known]
+        left = new[max(0, MAX_METADATA_INDEXES - sum(field.startswith(_METADATA) for field in known)) :]
+        if left:
+            names = ", ".join(field.removeprefix(_METADATA) for field in left[:5]) + (" ..." if len(left) > 5 else "")
+            self.report.notes.append(
+                f"{len(left)} columns are stored but cannot be filtered by, past the {MAX_METADATA_INDEXES} that may: {names}."
+            )
+
+    def _why_nothing(self, rows: Rows) -> str:
+        """Both sides by example: most mismatches are seen at once."""
+        if self.report.ambiguous or not self.report.unmatched:
+            return "No row was applied."
+        page = self.runtime.vectors.scroll(self.category.name, limit=1, with_payload=_IDENTITY[self.options.on] or False)
+        here = next((key for hit in page.hits if (key := _key(hit, self.options.on))), None)
+        if here is None:
+            return f"No image of the category has a {self.options.on} to compare with."
+        return (
+            f"No row met an image by {self.options.on}: the table says {self.report.unmatched_first[0]!r}, an image is {here!r}. "
+            "Compare by another of name, stem, key, hash, id, or name the column."
+        )
+
+    @contextmanager
+    def _stage(self, name: str, total: int | None) -> Iterator[Callable[[int, int], None]]:
+        progress, started, counts = self.watch(name), time.perf_counter(), _Counts()
+
+        def told(done: int, of: int) -> None:
+            if self.stop.is_set():
+                raise InterruptedError
+            counts.done = done
+            if progress:
+                progress.update(counts)
+
+        if progress:
+            progress.start(total)
+        try:
+            yield told
+        finally:
+            self.report.seconds[name] = round(time.perf_counter() - started, 3)
+            if progress:
+                progress.finish(counts)
+
+
+@dataclass
+class _Counts:
+    done: int = 0
+    refused: int = 0
+
+
+def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
+    """The fields to set on an image so that it says what its row does; see ``annotate``.
+
+    >>> changes({"tags": ["red"], "class": "mug", "metadata": {"shop": "A", "year": 1999}},
+    ...         {"tags": ["new"], "class": "cup", "metadata": {"year": 2001}})
+    {'tags': ['red', 'new'], 'metadata': {'shop': 'A', 'year': 2001}}
+    """
+    rejected = old.get("rejected_tags", ())
+    rest = {name: value for name, value in said.items() if name not in ("metadata", "scores", "scored_by", "created_at")}
+    rest["tags"] = [tag for tag in said.get("tags", ()) if tag not in rejected]
+    new = additions(old, rest, overwrite=overwrite)
+    metadata = {**old.get("metadata", {}), **said.get("metadata", {})}
+    if metadata != old.get("metadata", {}):
+        new["metadata"] = metadata
+    scored_by: Payload = new["scored_by"] if "scored_by" in new else old.get("scored_by", {})
+    scores = {tag: score for tag, score in said.get("scores", {}).items() if scored_by.get(tag, SCORED_BY) == SCORED_BY}
+    if any(old.get("scores", {}).get(tag) != score for tag, score in scores.items()):
+        new["scores"] = {**old.get("scores", {}), **scores}
+        new["scored_by"] = {**scored_by, **dict.fromkeys(scores, SCORED_BY)}
+    # a date that nobody gave is the moment of indexing
+    if "created_at" in said and (overwrite or old.get("created_at") == old.get("indexed_at")):
+        new |= {"created_at": said["created_at"]} if said["created_at"] != old.get("created_at") else {}
+    return new
+
+
+def _opened(path: Path, options: AnnotateOptions, category: Category, max_rows: int | None) -> tuple[Table, Columns]:
+    table = open_table(path)
+    if max_rows is not None and table.count > max_rows:
+        raise BadSource(f"{path.name} has {table.count:,} rows; {max_rows:,} are taken at a time: split it.", rows=table.count)
+    if options.class_from is not None and options.class_from not in table.columns:
+        raise BadSource(f"{path.name} has no column {options.class_from!r}; it has: {', '.join(table.columns) or 'none'}.")
+    keys = key_columns(options.on)
+    wanted = options.column or next((name for name in keys if name in table.columns), None)
+    if wanted is None:
+        raise BadSource(
+            f"No column of {path.name} names the image: call it {', '.join(keys[:-1])} or {keys[-1]}, or say which it is. "
+            f"It has: {', '.join(table.columns) or 'none'}."
+        )
+    own = SourceOptions(path_column=wanted, hashtags=options.hashtags, class_from=options.class_from)
+    columns = Columns.of(table, own, keys=keys)
+    # numbers stay findable in a column that is held as words or as fractions
+    held: dict[str, IndexKind] = {
+        column: known
+        for column, name in columns.metadata.items()
+        if (known := category.indexes.get(field_path("metadata", name))) and table.kinds[column] in _CAST.get(known, ())
+    }
+    if not held:
+        return table, columns
+    table = replace(table, kinds={**table.kinds, **held})
+    return table, Columns.of(table, own, keys=keys)
+
+
+def _key(hit: Hit, on: JoinOn) -> str:
+    """What a row that means this image says; "" where the image lacks it."""
+    if on == "id":
+        return hit.id
+    value = hit.payload.get("sha256" if on == "hash" else "filename")
+    return join_value(value, on) if isinstance(value, str) and value else ""

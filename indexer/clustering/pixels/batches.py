@@ -1,0 +1,279 @@
+"""The stages of a clustering by pixels, batch by batch: each batch is compared on a thread of its own, and put together in order.
+
+batch    images in order of id, so many at a time, by the leader algorithm
+check    of groups that were found before: is each image near enough to its representative
+merge    rounds over the representatives: those near each other by a tiny grey version of the picture meet in one batch;
+         hashes and MinHash have an index instead, which proposes the pairs
+verify   in place of all these: the pairs that embeddings or stored hashes propose, no other
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.clustering.extra import load
+from indexer.clustering.pixels.checkpoint import State
+from indexer.clustering.pixels.grouping import Rows, blocks, lead, members_of, merge, merge_pairs, stars
+from indexer.clustering.pixels.measures import MINHASH_SEED, PERMUTATIONS, Hash, Measure, Patterns
+from indexer.clustering.pixels.pictures import Pictures
+from indexer.workers import in_order
+from services.perceptual_hashes import close_pairs
+
+ROUNDS = 8
+"""Rounds of merging at most."""
+_QUIET = 2
+"""So many rounds in a row without a merger end the merging."""
+_INDEXED_BITS = 10
+"""Bits up to which hashes are merged by their index; farther apart, too many pairs share a piece."""
+_CHECKPOINT_SECONDS = 30.0
+_VERIFIED = 1_000
+"""Proposed pairs that are one batch."""
+
+Batch = TypeVar("Batch")
+Made = TypeVar("Made")
+Told = Callable[[str, int, int], None]
+"""Is told a stage's name, how many of how many images (or pairs) are done."""
+
+
+class OutOfTime(Exception):
+    """The time budget ran out; the checkpoint is written."""
+
+
+@dataclass(eq=False)
+class Grouping:
+    """A clustering under way. ``save`` writes a checkpoint; ``deadline`` is on the clock of ``time.monotonic``."""
+
+    state: State
+    pictures: Pictures
+    measure: Measure
+    threshold: float
+    batch_size: int
+    workers: int
+    save: Callable[[State], None]
+    told: Told
+    deadline: float | None = None
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._saved = self._counted = self.clock()
+        self._members: dict[int, list[int]] = {}
+        self.pictures.readable[:] = self.state.readable
+        self.pictures.signatures[:] = self.state.signatures
+
+    def run(self, *, merging: bool) -> None:
+        """The stages that are left, from ``state.stage`` on. ``OutOfTime``; ``InterruptedError`` from the pictures."""
+        try:
+            if self.state.stage == "batch":
+                self._batch()
+            if self.state.stage == "check":
+                self._check()
+            if self.state.stage == "merge" and merging:
+                self._merge()
+            self._enter("done")
+        except (KeyboardInterrupt, InterruptedError):
+            self._save()
+            raise
+
+    def verify(self, pairs: NDArray[np.int64]) -> None:
+        """Compare the proposed ``pairs`` (m, 2), and group by those that are alike."""
+        try:
+            self.state.stage = "verify"
+            chunks = [pairs[start : start + _VERIFIED] for start in range(0, len(pairs), _VERIFIED)]
+            for similar in self._each("comparing", chunks, self._verified, len):
+                known = self.state.similar[: self.state.done * _VERIFIED]
+                self.state.similar = np.concatenate([known, similar])
+            alike = pairs[self.state.similar >= self.threshold]
+            self.state.leaders = stars(len(self.state.leaders), alike[:, 0], alike[:, 1])
+            self._enter("done")
+        except (KeyboardInterrupt, InterruptedError):
+            self._save()
+            raise
+
+    # Stages -------------------------------------------------------------------------------------------------------------------
+
+    def _batch(self) -> None:
+        rows = np.arange(len(self.state.leaders))
+        for found in self._each("grouping", self._cut(rows), self._led, len):
+            self.state.leaders[list(found)] = list(found.values())
+        self._enter("merge")
+
+    def _check(self) -> None:
+        """An image that is not near enough to the representative it was given begins alone, as does one whose representative
+        is gone."""
+        rows = np.arange(len(self.state.leaders))
+        for alone in self._each("checking", self._cut(rows), self._strangers, len):
+            self.state.leaders[alone] = alone
+        self._enter("merge")
+
+    def _merge(self) -> None:
+        if self.state.done == 0 and self.state.round == 0 and self._indexed():
+            self._apply(self._merge_by_index())
+            return
+        while self.state.round < ROUNDS and self.state.quiet < _QUIET:
+            if self.state.done == 0:
+                self.state.began = self.state.leaders.copy()
+            representatives = self._representatives(self.state.began)
+            self._members = members_of(self.state.began)
+            cut = blocks(self.pictures.normal_signatures(representatives), self.batch_size, self.state.round)
+            title = f"merging, round {self.state.round + 1}"
+            for changed in self._each(title, [representatives[rows] for rows in cut], self._merged, len):
+                self._apply(changed)
+            same = np.array_equal(self.state.leaders, self.state.began)
+            self.state.quiet = self.state.quiet + 1 if same else 0
+            self.state.done = 0
+            self.state.round += 1
+            if len(cut) <= 1:
+                return
+
+    def _merge_by_index(self) -> dict[int, int]:
+        representatives = self._representatives(self.state.leaders)
+        self.told("merging", 0, len(representatives))
+        values = self.pictures.values(representatives.tolist())
+        members = members_of(self.state.leaders)
+        compared = _Compared(self.measure, self.threshold, values, self.pictures)
+        pairs = hash_pairs(values, self._bits()) if isinstance(self.measure, Hash) else minhash_pairs(values, self.threshold)
+        changed = merge_pairs(pairs, members, compared.same)
+        self.state.comparisons += compared.count
+        self.told("merging", len(representatives), len(representatives))
+        return changed
+
+    # Batches, on threads ------------------------------------------------------------------------------------------------------
+
+    def _led(self, rows: Rows) -> tuple[dict[int, int], int]:
+        compared = _Compared(self.measure, self.threshold, self.pictures.values(rows.tolist()), self.pictures)
+        return lead(compared.values, compared.same), compared.count
+
+    def _merged(self, rows: Rows) -> tuple[dict[int, int], int]:
+        compared = _Compared(self.measure, self.threshold, self.pictures.values(rows.tolist()), self.pictures)
+        return merge(list(compared.values), self._members, compared.same), compared.count
+
+    def _strangers(self, rows: Rows) -> tuple[list[int], int]:
+        compared = _Compared(self.measure, self.threshold, self.pictures.values(rows.tolist()), self.pictures)
+        pairs = [(row, int(self.state.leaders[row])) for row in rows.tolist()]
+        return [row for row, leader in pairs if row != leader and not compared.same(row, leader)], compared.count
+
+    def _verified(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.float32], int]:
+        compared = _Compared(self.measure, self.threshold, {}, self.pictures)
+        similar = [compared.similarity(one, other) for one, other in pairs.tolist()]
+        return np.array(similar, np.float32), compared.count
+
+    def _each(
+        self, title: str, batches: Sequence[Batch], work: Callable[[Batch], tuple[Made, int]], size: Callable[[Batch], int]
+    ) -> Any:
+        """What ``work`` makes of the batches that are left, in order; each counts as done once the caller has taken it."""
+        total, left = sum(map(size, batches)), batches[self.state.done :]
+        done = total - sum(map(size, left))
+        self.told(title, done, total)
+        with ThreadPoolExecutor(self.workers, "pixels") as pool:
+            try:
+                for batch, (made, count) in zip(left, in_order(pool, work, left, self.workers + 1), strict=True):
+                    yield made
+                    done += size(batch)
+                    self.state.done += 1
+                    self.state.comparisons += count
+                    self.told(title, done, total)
+                    self._pause(last=self.state.done == len(batches))
+            except BaseException:
+                self.pictures.stop.set()  # the batches under way are given up, or the pool would wait for them
+                raise
+
+    # Bookkeeping ----------------------------------------------------------------------------------------------------------------
+
+    def _apply(self, changed: Mapping[int, int]) -> None:
+        self.state.leaders[list(changed)] = list(changed.values())
+
+    def _representatives(self, leaders: NDArray[np.int32]) -> Rows:
+        return np.flatnonzero((leaders == np.arange(len(leaders))) & self.pictures.readable)
+
+    def _cut(self, rows: Rows) -> list[Rows]:
+        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
+
+    def _bits(self) -> int:
+        bits = self.measure.bits if isinstance(self.measure, Hash) else 64
+        return int((1 - self.threshold) * bits + 1e-9)
+
+    def _indexed(self) -> bool:
+        return isinstance(self.measure, Patterns) or (isinstance(self.measure, Hash) and self._bits() <= _INDEXED_BITS)
+
+    def _enter(self, stage: str) -> None:
+        self.state.stage, self.state.done = stage, 0
+        self._save()
+
+    def _pause(self, *, last: bool) -> None:
+        now = self.clock()
+        if self.deadline is not None and now >= self.deadline and not last:
+            self._save()
+            raise OutOfTime
+        if now - self._saved >= _CHECKPOINT_SECONDS:
+            self._save()
+
+    def _save(self) -> None:
+        now, state = self.clock(), self.state
+        state.seconds += now - self._counted
+        state.readable, state.signatures = self.pictures.readable.copy(), self.pictures.signatures.copy()
+        state.reads, self.pictures.reads = state.reads + self.pictures.reads, 0
+        self._saved = self._counted = now
+        self.save(state)
+
+
+class _Compared:
+    """Compares rows of one batch and counts it; rows from elsewhere are read when they are asked for."""
+
+    def __init__(self, measure: Measure, threshold: float, values: dict[int, Any], pictures: Pictures) -> None:
+        self.values, self.count = values, 0
+        self._measure, self._threshold, self._pictures = measure, threshold, pictures
+        self._others: dict[int, Any] = {}
+
+    def similarity(self, one: int, other: int) -> float:
+        """0 where one of them cannot be read."""
+        self._pictures.check()
+        first, second = self._value(one), self._value(other)
+        if first is None or second is None:
+            return 0.0
+        self.count += 1
+        return self._measure.similarity(first, second)
+
+    def same(self, one: int, other: int) -> bool:
+        return self.similarity(one, other) >= self._threshold
+
+    def _value(self, row: int) -> Any:
+        if row in self.values:
+            return self.values[row]
+        if row not in self._others:
+            self._others[row] = self._pictures.values([row]).get(row)
+        return self._others[row]
+
+
+def hash_pairs(values: Mapping[int, int], bits: int) -> list[tuple[int, int]]:
+    """Pairs of rows whose hashes differ in at most ``bits``, nearest first. Of many equal ones each is paired with the first."""
+    rows = np.array(list(values), np.int64)
+    distinct, first, group = np.unique(np.array(list(values.values()), np.uint64), return_index=True, return_inverse=True)
+    equal = [(int(rows[first[number]]), int(row)) for number, row in zip(group.tolist(), rows, strict=True)]
+    near = close_pairs(distinct, bits)
+    return [(one, other) for one, other in equal if one != other] + [
+        (int(rows[first[one]]), int(rows[first[other]])) for _, one, other in near.tolist()
+    ]
+
+
+def minhash_pairs(values: Mapping[int, NDArray[np.uint64]], threshold: float) -> list[tuple[int, int]]:
+    """Pairs of rows that share a band of their MinHash, nearest first. Bands are chosen to miss few above the threshold."""
+    datasketch = load("datasketch", "datasketch")
+    index = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.1, 0.9))
+    found: list[tuple[float, int, int]] = []
+    equal: dict[bytes, int] = {}
+    for row, value in values.items():
+        sketch = datasketch.MinHash(hashvalues=value, seed=MINHASH_SEED, scheme="affine32")
+        if (first := equal.setdefault(value.tobytes(), row)) != row:
+            found.append((-1.0, first, row))
+            continue
+        for other in index.query(sketch):
+            found.append((-float(np.mean(value == values[other])), other, row))
+        index.insert(row, sketch)
+    return [(one, other) for similarity, one, other in sorted(found) if -similarity >= threshold]

@@ -1,0 +1,172 @@
+"""Maps: the images of a category laid out on a plane, and where it is kept what is known of each map.
+
+A map has a name, such as ``umap``, and is stored on the images under a key, such as ``umap-1``: ``maps.umap-1`` = {x, y}. The
+next map of that name gets another key. Which key answers for a name is one small object, written last: a half-written map is
+never seen.
+
+    _maps/<category>/current.json    the key in service of each map
+    _maps/<category>/<key>.json      how it was made
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from services.catalog import MAPS, list_keys
+from services.errors import BadRequest, NotFound
+from services.object_store.base import ObjectStore
+from services.payload import field_path
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Condition
+
+    from services.conditions import Conditions
+
+AXES = ("x", "y")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True)
+class CategoryMap:
+    """One map. ``using``: the named vector; its encoder had ``encoder_revision``. ``images``: how many were laid out.
+
+    ``metrics``: what is known of how true it is. ``created_at`` is RFC 3339 in UTC.
+    """
+
+    name: str
+    method: str
+    using: str
+    encoder_revision: str
+    images: int
+    seed: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
+    created_at: str = ""
+
+    @property
+    def payload_field(self) -> str:
+        """The payload field of the coordinates: an object {x, y} of numbers in 0..1."""
+        return field_path("maps", self.key)
+
+    @property
+    def fields(self) -> tuple[str, str]:
+        """The indexed payload fields of x and y, which queries filter."""
+        return axis_field(self.key, "x"), axis_field(self.key, "y")
+
+
+class MapStore:
+    """The maps of all categories. Thread-safe: it holds nothing but the object store."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+        self._lock = threading.RLock()
+
+    def in_service(self, category: str) -> list[CategoryMap]:
+        """The maps that answer queries, by name."""
+        current = self._current(category)
+        return [self._load(category, current[name]) for name in sorted(current)]
+
+    def get(self, category: str, name: str) -> CategoryMap:
+        """``NotFound`` if the category has no such map."""
+        try:
+            return self._load(category, self.key_of(category, name))
+        except NotFound:  # replaced between the two reads, or not there at all
+            return self._load(category, self.key_of(category, name))
+
+    def key_of(self, category: str, name: str) -> str:
+        """The key in service of a map. ``NotFound``."""
+        current = self._current(category)
+        if name not in current:
+            known = ", ".join(sorted(current)) or "none"
+            raise NotFound(f"Category {category!r} has no map {name!r}; it has: {known}.", category=category, map=name)
+        return current[name]
+
+    def resolve(self, category: str, conditions: Conditions) -> Conditions:
+        """The same conditions with keys in service in place of the names of maps. ``NotFound`` for an unknown map."""
+        if not conditions.maps:
+            return conditions
+        keys = {self.key_of(category, name): box for name, box in conditions.maps.items()}
+        return conditions.model_copy(update={"maps": keys})
+
+    def save(self, category: str, made: CategoryMap) -> CategoryMap:
+        """Store what is known of a map under a key of its own; no query sees it yet. The map as saved. ``BadRequest``."""
+        check_map_name(made.name)
+        with self._lock:
+            taken = {*self.leftovers(category, made.name), self._current(category).get(made.name, "")}
+            # the lowest number that is free: an index of the payload stays for good, and so there are two of each map at most
+            number = next(number for number in range(1, len(taken) + 2) if f"{made.name}-{number}" not in taken)
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            saved = replace(made, key=f"{made.name}-{number}", created_at=now)
+            self._put(category, f"{saved.key}.json", asdict(saved))
+            return saved
+
+    def put_in_service(self, category: str, key: str) -> None:
+        """Let the map that was saved under ``key`` answer for its name from now on, in one write. ``NotFound``."""
+        with self._lock:
+            name = self._load(category, key).name
+            self._put(category, "current.json", {"maps": self._current(category) | {name: key}})
+
+    def withdraw(self, category: str, name: str) -> None:
+        """Let nothing answer for the name any more; its file stays until ``remove``. ``NotFound``."""
+        with self._lock:
+            self.key_of(category, name)
+            kept = {other: key for other, key in self._current(category).items() if other != name}
+            self._put(category, "current.json", {"maps": kept})
+
+    def leftovers(self, category: str, name: str) -> list[str]:
+        """Keys of a name that are stored but not in service: those of maps that were replaced, deleted or killed."""
+        prefix = f"{MAPS}{category}/"
+        keys = {key[len(prefix) :].removesuffix(".json") for key in list_keys(self._objects, f"{prefix}{name}-")}
+        current = self._current(category)
+        return sorted(key for key in keys if key.rpartition("-")[0] == name and current.get(name) != key)
+
+    def remove(self, category: str, key: str) -> None:
+        """Remove the file of a key that is not in service."""
+        self._objects.delete(f"{MAPS}{category}/{key}.json")
+
+    def _current(self, category: str) -> dict[str, str]:
+        try:
+            tree = orjson.loads(self._objects.get(f"{MAPS}{category}/current.json"))
+        except NotFound:
+            return {}
+        return dict(tree["maps"])
+
+    def _load(self, category: str, key: str) -> CategoryMap:
+        tree = orjson.loads(self._objects.get(f"{MAPS}{category}/{key}.json"))
+        if tree.pop("format") != 1:
+            raise BadRequest(f"The map {key!r} was written by a newer Vitrine: update this one.")
+        return CategoryMap(**tree)
+
+    def _put(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
+        data = orjson.dumps({"format": 1, **tree}, option=orjson.OPT_SERIALIZE_NUMPY)
+        self._objects.put(f"{MAPS}{category}/{name}", data, media_type="application/json")
+
+
+def axis_field(key: str, axis: str) -> str:
+    """The payload field of one coordinate under a key.
+
+    >>> axis_field("umap-1", "x")
+    'maps.umap-1.x'
+    """
+    return field_path("maps", key, axis)
+
+
+def on_map(key: str) -> Condition:
+    """The images that have coordinates under a key: all of them are in 0..1."""
+    from qdrant_client import models
+
+    return models.FieldCondition(key=axis_field(key, "x"), range=models.Range(gte=0.0))
+
+
+def check_map_name(name: str) -> None:
+    """``BadRequest`` unless ``name`` can name a map."""
+    if not _NAME.fullmatch(name):
+        raise BadRequest(f"{name!r} cannot name a map: use 1 to 63 letters, digits, - and _, no - or _ first.", map=name)

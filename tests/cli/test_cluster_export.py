@@ -1,0 +1,120 @@
+"""``vitrine cluster export`` in all its kinds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Answer, Run
+
+TREE = ("cluster", "run", "-c", "shop", "--run", "look", "--branching", 3, "--leaf-size", 4)
+IMAGES = 12
+
+
+@pytest.fixture
+def clustered(vitrine: Run, pictures: Path) -> Run:
+    """Twelve pictures of three colours, in a tree."""
+    assert vitrine("index", "add", pictures, "-c", "shop", "--create", "--json").json["added"] == IMAGES
+    assert vitrine(*TREE).code == 0
+    return vitrine
+
+
+def export(run: Run, to: object, *options: object, name: str = "look", input: str | None = None) -> Answer:
+    return run("cluster", "export", name, "-c", "shop", "--to", to, *options, input=input)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.png"))
+
+
+def test_nodes_as_json_and_csv(clustered: Run, tmp_path: Path) -> None:
+    told = export(clustered, tmp_path / "out" / "tree.json", "--json")
+    tree = json.loads((tmp_path / "out" / "tree.json").read_text())
+    assert told.json["kind"] == "file" and tree["id"] == "root" and tree["count"] == IMAGES
+    assert export(clustered, tmp_path / "tree.CSV").code == 0
+    rows = list(csv.DictReader((tmp_path / "tree.CSV").open()))
+    assert len(rows) == told.json["nodes"] and rows[0]["id"] == "root"
+
+
+def test_treemaps(clustered: Run, tmp_path: Path) -> None:
+    told = export(clustered, tmp_path / "map.svg", "--levels", 1, "--json")
+    assert (told.json["kind"], told.json["images"], told.json["missing"]) == ("treemap", IMAGES, 0)
+    assert ElementTree.parse(tmp_path / "map.svg").getroot().get("width") == "1600"
+    assert export(clustered, tmp_path / "map.png", "--size", "500x400", "--where", "filename=red/24.png").code == 0
+    with Image.open(tmp_path / "map.png") as image:
+        assert image.size == (500, 400)
+    assert "such as 1600x1000" in export(clustered, tmp_path / "map.png", "--size", "big").err
+
+
+def test_sheets_and_their_page(clustered: Run, tmp_path: Path) -> None:
+    told = export(clustered, tmp_path / "sheets", "--sheets", "--per-node", 3, "--levels", 1, "--json")
+    assert told.json["kind"] == "sheets" and Path(told.json["index"]).is_file() and Path(told.json["treemap"]).is_file()
+    assert [Path(path).name for path in told.json["sheets"]] == ["root.png"]
+    again = export(clustered, tmp_path / "sheets", "--sheets")
+    assert again.code == 0 and "Begin at" in again.err
+
+
+def test_folders_and_only_what_is_new(clustered: Run, tmp_path: Path) -> None:
+    target = tmp_path / "folders"
+    told = export(clustered, target, "--json")
+    assert (told.json["images"], told.json["files"], told.json["moved"]) == (IMAGES, IMAGES, 0)
+    assert sum(told.json["folders"].values()) == IMAGES == len(files(target))
+    assert all(path.relative_to(target).parts[0].startswith("root-") for path in files(target))
+    shutout = files(target)[0]
+    shutout.unlink()
+    again = export(clustered, target, "--json").json
+    assert (again["files"], again["there"]) == (1, IMAGES - 1)
+    links = export(clustered, tmp_path / "links", "--mode", "symlink", "--depth", 1, "--where", "filename=red/24.png")
+    assert links.code == 0 and [path.is_symlink() for path in files(tmp_path / "links")] == [True]
+    dotted = export(clustered, f"{tmp_path}/v1.2/", "--json")
+    assert dotted.json["kind"] == "folders" and len(files(tmp_path / "v1.2")) == IMAGES
+
+
+def test_moving_asks_first_and_empties_the_category(clustered: Run, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    assert export(clustered, target, "--move", input="n\n").code == 1
+    assert not target.exists() and clustered("category", "show", "shop", "--json").json["images"] == IMAGES
+    some = export(clustered, target, "--move", "--where", "filename=red/24.png", input="y\n")
+    assert some.code == 0 and "1 image left Vitrine" in some.out
+    rest = export(clustered, target, "--move", "--yes", "--json").json
+    assert (rest["images"], rest["moved"]) == (IMAGES - 1, IMAGES - 1) and len(files(target)) == IMAGES
+    assert clustered("category", "show", "shop", "--json").json["images"] == 0
+    empty = export(clustered, tmp_path / "map.svg", "--json")
+    assert empty.code == 1 and empty.json["error"]["code"] == "bad_request"
+
+
+@pytest.mark.parametrize(
+    ("to", "options", "words"),
+    [
+        ("tree.xml", (), "write tree.xml/ for a folder"),
+        ("map.svg", ("--sheets",), "give --to a folder"),
+        ("map.svg", ("--mode", "copy"), "leave it out"),
+        ("map.png", ("--depth", 1), "say --levels"),
+        ("map.png", ("--move", "--yes"), "leave it out"),
+        ("tree.json", ("--levels", 1), "leave it out"),
+        ("tree.csv", ("--tag", "red"), "filters such as --tag"),
+        ("tree.csv", ("--size", "9x9"), "is for a treemap"),
+        ("out", ("--levels", 1), "say --depth"),
+        ("out", ("--per-node", 4), "which is for sheets"),
+        ("out", ("--sheets", "--depth", 1), "say --levels"),
+        ("out", ("--sheets", "--size", "800x600"), "leave it out"),
+        ("out", ("--move", "--mode", "symlink", "--yes"), "leave out --mode symlink"),
+    ],
+)
+def test_contradictions_are_refused_with_what_to_do(vitrine: Run, to: str, options: tuple[object, ...], words: str) -> None:
+    answer = export(vitrine, to, *options)
+    assert answer.code == 1 and words in answer.err and not Path(to).exists()
+
+
+def test_what_is_not_there(clustered: Run, tmp_path: Path) -> None:
+    assert "has no cluster run" in export(clustered, tmp_path / "map.svg", name="mood").err
+    answer = clustered("cluster", "export", "look", "-c", "nowhere", "--to", tmp_path / "map.svg", "--json")
+    assert answer.json["error"]["code"] == "not_found"
+    (tmp_path / "file").write_text("")
+    for to in ("file/map.svg", "file/tree.json"):
+        assert "cannot be written" in export(clustered, tmp_path / to).err
