@@ -98,4 +98,4 @@ def hashtags(
 def _watch(stage: str) -> Progress | None:
     from indexer.progress import make_progress
 
-    return make_progress(title=stage)
+    return make_progress(title=stage, unit="rows" if "table" in stage else "images")

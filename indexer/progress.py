@@ -34,19 +34,25 @@ class Progress(Protocol):
     def finish(self, report: Counts) -> None: ...
 
 
-def make_progress(*, quiet: bool = False, stream: TextIO | None = None, title: str = "indexing") -> Progress | None:
-    """The progress that fits ``stream`` (standard error unless given); None when ``quiet``. ``title`` stands before a bar."""
+def make_progress(
+    *, quiet: bool = False, stream: TextIO | None = None, title: str = "indexing", unit: str = "images"
+) -> Progress | None:
+    """The progress that fits ``stream`` (standard error unless given); None when ``quiet``. ``title`` says what is done, ``unit``
+    to what."""
     stream = stream or sys.stderr
     if quiet:
         return None
-    return BarProgress(stream, title) if stream.isatty() else LineProgress(stream)
+    return BarProgress(stream, title, unit) if stream.isatty() else LineProgress(stream, title, unit)
 
 
 class LineProgress:
     """A plain line every ten seconds, and at every tenth of a known total."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO, title: str = "indexing", unit: str = "images", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stream = stream
+        self._title, self._unit = title, unit
         self._clock = clock
         self._total: int | None = None
         self._started = self._told = clock()
@@ -71,15 +77,15 @@ class LineProgress:
         share = f" of {self._total} ({report.done / self._total:.0%})" if self._total else ""
         left = f", {(self._total - report.done) / rate:.0f} s left" if self._total and rate else ""
         refused = f", {report.refused} refused" if report.refused else ""
-        return f"{report.done}{share} images, {rate:.1f} images/s{left}{refused}"
+        return f"{self._title}: {report.done}{share} {self._unit}, {rate:.1f} {self._unit}/s{left}{refused}"
 
 
 class BarProgress:
-    """A bar with images a second and the time that is left."""
+    """A bar with the rate and the time that is left."""
 
-    def __init__(self, stream: TextIO, title: str = "indexing") -> None:
+    def __init__(self, stream: TextIO, title: str = "indexing", unit: str = "images") -> None:
         self._stream = stream
-        self._title = title
+        self._title, self._unit = title, unit
         self._bar: RichBar | None = None
 
     def start(self, total: int | None) -> None:
@@ -90,7 +96,7 @@ class BarProgress:
             TextColumn(self._title),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} images/s {task.fields[refused]}"),
+            TextColumn("{task.fields[rate]:.1f} " + self._unit + "/s {task.fields[refused]}"),
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=Console(file=self._stream), transient=True)

@@ -67,8 +67,8 @@ def test_lines_come_every_ten_seconds_and_every_tenth() -> None:
         progress.update(IndexReport("c", added=done))
     progress.finish(IndexReport("c"))
     assert stream.getvalue().splitlines() == [
-        "100 of 1000 (10%) images, 50.0 images/s, 18 s left",
-        "160 of 1000 (16%) images, 13.3 images/s, 63 s left",
+        "indexing: 100 of 1000 (10%) images, 50.0 images/s, 18 s left",
+        "indexing: 160 of 1000 (16%) images, 13.3 images/s, 63 s left",
     ]
 
 
