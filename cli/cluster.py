@@ -11,12 +11,12 @@ from cli.cluster_compare import compare, dendrogram
 from cli.cluster_export import export
 from cli.cluster_name import name as name_nodes
 from cli.cluster_pixels import pixels
-from cli.cluster_run import run, show_progress
+from cli.cluster_run import run
 from cli.cluster_show import NameArgument, list_runs, show
 from cli.cluster_threshold import threshold
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption, YesOption
-from cli.output import confirmed, note, print_json
+from cli.output import confirmed, note, print_json, show_progress
 
 app = typer.Typer(name="cluster", no_args_is_help=True, help="Put images into clusters or a tree of them, and look into these.")
 app.command()(run)

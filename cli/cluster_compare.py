@@ -26,7 +26,7 @@ from cli.cluster_options import (
 from cli.context import stores
 from cli.metric_progress import Progress
 from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_table, value_at
+from cli.output import note, print_json, print_table
 from services.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def dendrogram(
     from indexer.clustering.cluster_plots import TOP, draw_dendrogram
     from indexer.clustering.dendrogram import merge
     from indexer.clustering.dendrogram_export import write_json
+    from services.payload import value_at
 
     if clusters is not None and distance is not None:
         raise BadRequest("Cut at --clusters or at --distance, not both.")
@@ -237,6 +238,7 @@ def _against(result: GridResult, stored: StoredVectors, field: str) -> list[dict
     import numpy as np
 
     from indexer.clustering.agreement import agreement
+    from services.payload import value_at
 
     values = [value_at(payload, field) for payload in stored.payloads]
     said = np.array([value is not None and not isinstance(value, list | dict) for value in values])

@@ -195,7 +195,7 @@ def _export_folders(
         runtime, category, target, by, conditions=asked.conditions, mode=asked.mode or "copy", placed=mover,
         progress=make_progress(title="moving" if asked.move else "exporting"),
     )  # fmt: skip
-    if mover is not None and mover.moved:
+    if mover is not None:  # also where Ctrl-C came before the last page was counted
         runtime.catalog.set_images(category, runtime.searcher.count(category))
     if report.error is not None:
         raise report.error
@@ -269,7 +269,7 @@ def _size(text: str | None) -> tuple[int, int]:
     if text is None:
         return WIDTH, HEIGHT
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal()) or len(text) > 20:
         raise BadRequest(f"--size takes WIDTHxHEIGHT in pixels, such as 1600x1000, not {text!r}.")
     return int(width), int(height)
 

@@ -8,7 +8,7 @@ import typer
 
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json
+from cli.output import finish, note
 
 if TYPE_CHECKING:
     from indexer.progress import Progress
@@ -88,12 +88,7 @@ def pixels(
         report = cluster_pixels(runtime, category, name, options, using=using, restart=restart, watch=_watch)
         if report.cluster.in_service and not report.cluster.interrupted:
             build_search_index(runtime, category)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.summary())
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
+    finish(report, as_json=as_json)
 
 
 def _watch(stage: str) -> Progress | None:

@@ -11,13 +11,12 @@ import typer
 from cli.cluster_name import PROMPT, PROMPT_HELP, WORDS_HELP, check_list, name_nodes
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_table
+from cli.output import finish, note, print_table, show_progress
 from services.errors import BadRequest, VitrineError
 
 if TYPE_CHECKING:
     from indexer.clustering.flat_run import FlatFit
     from indexer.clustering.runs import Fit
-    from indexer.progress import Progress
     from services.runtime import Runtime
 
 TREE = "tree"
@@ -100,12 +99,7 @@ def run(
                 report.notes.append(_named(runtime, category, name, words, prompt, as_json))
     if flat is not None and flat.result is not None:
         _tell_grid(flat, plot, as_json)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.summary())
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
+    finish(report, as_json=as_json)
 
 
 def _tree_fit(branching: int, leaf_size: int, depth: int, seed: int, others: list[str]) -> Fit:
@@ -170,10 +164,3 @@ def _tell_grid(flat: FlatFit, plot: Path | None, as_json: bool) -> None:
         note(f"Plot: {draw_grid(flat.result, plot)}")
     if not as_json:
         print_table(COLUMNS, flat.result.table(), right=COLUMNS[4:])
-
-
-def show_progress(stage: str) -> Progress | None:
-    """How far a stage is: a bar on a terminal, lines elsewhere."""
-    from indexer.progress import make_progress
-
-    return make_progress(title=stage)

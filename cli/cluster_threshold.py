@@ -130,8 +130,10 @@ def numbers_of(text: str) -> set[int]:
     found: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or len(part) > 12:
-            raise BadRequest(f"{part!r} is no number of a pair: write such as 1,4,7-9.")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or max(len(first), len(last)) > 6:
+            raise BadRequest(f"{part[:80]!r} is no number of a pair: write such as 1,4,7-9.")
+        if int(last or first) < int(first):
+            raise BadRequest(f"{part!r} runs backwards: write {last}-{first}.")
         found |= set(range(int(first), int(last or first) + 1))
     return found
 
@@ -280,10 +282,10 @@ def _print(told: dict[str, Any], proposal: Proposal, commands: list[str]) -> Non
 
 def _progress() -> Callable[[int, int], None]:
     """Told how many of how many images were looked at."""
-    from indexer.progress import make_progress
+    from indexer.progress import Tally, make_progress
 
     progress = make_progress(title="drawing pairs")
-    counts, started = _Counts(), False
+    counts, started = Tally(), False
 
     def told(done: int, of: int) -> None:
         nonlocal started
@@ -298,8 +300,3 @@ def _progress() -> Callable[[int, int], None]:
             progress.finish(counts)
 
     return told
-
-
-class _Counts:
-    done = 0
-    refused = 0

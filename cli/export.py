@@ -20,7 +20,7 @@ from cli.options import (
     WhereOption,
     to_conditions,
 )
-from cli.output import print_json
+from cli.output import finish
 
 if TYPE_CHECKING:
     from indexer.export import ExportReport
@@ -100,9 +100,4 @@ def table(
 def _finish(report: ExportReport, *, as_json: bool) -> None:
     if report.error is not None:
         raise report.error
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.summary())
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
+    finish(report, as_json=as_json)

@@ -9,11 +9,11 @@ import typer
 
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
-from cli.output import print_json
+from cli.output import finish, show_progress
 from services.errors import BadSource
 
 if TYPE_CHECKING:
-    from indexer.progress import Progress
+    pass
 
 
 def annotate(
@@ -55,15 +55,10 @@ def annotate(
         raise BadSource(f"There is no file {table}.")
     options = AnnotateOptions(on, column, all_of_a_name, overwrite, tuple(hashtags or ()), class_from, dry_run)
     with stores(ctx) as runtime:
-        report = join(runtime, category, table, options, watch=_watch)
+        report = join(runtime, category, table, options, watch=show_progress)
         if report.updated and not (report.interrupted or dry_run):
             build_search_index(runtime, category)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.summary())
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
+    finish(report, as_json=as_json)
 
 
 def hashtags(
@@ -84,18 +79,7 @@ def hashtags(
     from indexer.split_hashtags import split_hashtags
 
     with stores(ctx) as runtime:
-        report = split_hashtags(runtime, category, sources, to, watch=_watch)
+        report = split_hashtags(runtime, category, sources, to, watch=show_progress)
         if report.updated and not report.interrupted:
             build_search_index(runtime, category)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.summary())
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
-
-
-def _watch(stage: str) -> Progress | None:
-    from indexer.progress import make_progress
-
-    return make_progress(title=stage, unit="rows" if "table" in stage else "images")
+    finish(report, as_json=as_json)

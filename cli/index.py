@@ -12,7 +12,7 @@ import typer
 from cli.category import create_category
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json
+from cli.output import finish, note
 from services.errors import BadRequest, BadSource, NotFound
 
 if TYPE_CHECKING:
@@ -201,16 +201,6 @@ def build_search_index(runtime: Runtime, category: str) -> None:
             runtime.vectors.optimize(category)
         except KeyboardInterrupt:
             note("The images are indexed and can be searched; the next `vitrine index add` goes on with the search index.")
-
-
-def finish(report: IndexReport, *, as_json: bool) -> None:
-    """Print the report and leave with its exit code."""
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.summary())
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
 
 
 def _ensure_category(runtime: Runtime, name: str, create: bool, encoders: list[str]) -> None:

@@ -10,10 +10,10 @@ import typer
 
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption, WhereOption, YesOption, to_conditions
-from cli.output import confirmed, note, print_json, print_table
+from cli.output import confirmed, finish, note, print_json, print_table, show_progress
 
 if TYPE_CHECKING:
-    from indexer.progress import Progress
+    pass
 
 app = typer.Typer(name="map", no_args_is_help=True, help="Lay the images of a category out on a plane, and draw it.")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The map.")]
@@ -58,17 +58,12 @@ def make(
     options = MapOptions(method, neighbours, min_dist, metric, seed)  # type: ignore[arg-type]  # check() refuses what is none
     with stores(ctx) as runtime:
         if missing:
-            report = place_missing(runtime, category, name or method, watch=_watch, stop=stop)
+            report = place_missing(runtime, category, name or method, watch=show_progress, stop=stop)
         else:
-            report = make_map(runtime, category, name or method, options, using=using, watch=_watch, stop=stop)
+            report = make_map(runtime, category, name or method, options, using=using, watch=show_progress, stop=stop)
         if report.written and not report.interrupted:
             build_search_index(runtime, category)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.summary())
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
+    finish(report, as_json=as_json)
 
 
 @app.command()
@@ -135,9 +130,3 @@ def delete(
         print_json({"category": category, "map": name, "deleted": True})
     else:
         note(f"Deleted the map {name}.")
-
-
-def _watch(stage: str) -> Progress | None:
-    from indexer.progress import make_progress
-
-    return make_progress(title=stage)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
+
+if TYPE_CHECKING:
+    from indexer.progress import Progress
 
 
 def print_json(value: Any) -> None:
@@ -41,12 +43,32 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
         typer.echo(f"{name + ':':<{width}} {_cell(value)}")
 
 
-def value_at(payload: Mapping[str, Any], path: str) -> Any:
-    """The value of a field path such as ``quality`` or ``scores."red mug"``; None where it is missing."""
-    value: Any = payload
-    for key in re.findall(r'"[^"]*"|[^.]+', path):
-        value = value.get(key.strip('"')) if isinstance(value, Mapping) else None
-    return value
+class Report(Protocol):
+    """What became of a job."""
+
+    @property
+    def exit_code(self) -> int: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+    def summary(self) -> str: ...
+
+
+def finish(report: Report, *, as_json: bool) -> None:
+    """Print the report and leave with its exit code, if that is not 0."""
+    if as_json:
+        print_json(report.to_json())
+    else:
+        typer.echo(report.summary())
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def show_progress(stage: str) -> Progress | None:
+    """How far a stage of a job is: a bar on a terminal, lines elsewhere."""
+    from indexer.progress import make_progress
+
+    return make_progress(title=stage)
 
 
 def note(text: str) -> None:

@@ -28,7 +28,7 @@ from cli.options import (
     to_example,
     to_order,
 )
-from cli.output import note, print_json, print_table, value_at
+from cli.output import note, print_json, print_table
 from cli.sheets import check_sheet_path, hit_captions, picture_of, query_tile, save_sheet
 
 if TYPE_CHECKING:
@@ -163,6 +163,8 @@ def search(
 def print_hits(hits: Sequence[Hit], measure: str | None = None, similar: Mapping[str, int] | None = None) -> None:
     """A line for each hit, with the value of the field ``measure`` or its similarity, where something was compared; and how many
     near-duplicates were left out, by ``similar``."""
+    from services.payload import value_at
+
     compared = [measure or "similarity"] if measure or any(hit.similarity is not None for hit in hits) else []
     rows = []
     for number, hit in enumerate(hits, 1):
@@ -180,6 +182,8 @@ def hit_json(hit: Hit) -> dict[str, Any]:
 
 
 def _ordered_captions(field: str, hit: Hit) -> tuple[str, ...]:
+    from services.payload import value_at
+
     value = value_at(hit.payload, field)
     first, *rest = hit_captions(hit, value if isinstance(value, float) else None)
     return (first if isinstance(value, float) else f"{value}  {first}", *rest)

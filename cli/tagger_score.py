@@ -8,7 +8,7 @@ import typer
 
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
-from cli.output import print_json
+from cli.output import finish, print_json
 
 ScoredTagsOption = Annotated[
     list[str] | None, typer.Option("--tag", metavar="TAG", help="Only the tagger of this tag; again: more. [default: all]")
@@ -41,12 +41,7 @@ def score(
         )
         if report.written and not report.interrupted:
             build_search_index(runtime, category)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        typer.echo(report.summary())
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
+    finish(report, as_json=as_json)
 
 
 def purge_stale(ctx: typer.Context, category: CategoryOption, tag: ScoredTagsOption = None, as_json: JsonOption = False) -> None:

@@ -8,28 +8,26 @@ of the row and the image, so that a run that was interrupted is completed by the
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.annotate_report import AnnotateReport
 from indexer.annotate_rows import JoinOn, Rows, join_value, key_columns
 from indexer.new_scores import NewImageScorer
-from indexer.payload_writer import PAGE, PayloadWriter, apart
+from indexer.payload_writer import PAGE, PayloadWriter
 from indexer.payloads import SCORED_BY, additions, without_scores
-from indexer.progress import Progress
 from indexer.sources.base import SourceOptions
 from indexer.sources.rows import Columns
 from indexer.sources.tables import Table, open_table
+from indexer.stages import Stages, Told, Watch
 from services.catalog import Category
 from services.domain import Hit, IndexKind, Payload
 from services.errors import BadSource
 from services.payload import MAX_METADATA_INDEXES, field_path
 from services.runtime import Runtime
 
-Watch = Callable[[str], Progress | None]
 SCROLLED = 2_000
 """Images matched at a time."""
 MAX_FIELDS = 1_000
@@ -85,7 +83,7 @@ def annotate(
     options = options or AnnotateOptions()
     cat = runtime.catalog.get(category)
     report = AnnotateReport(category, table.name, options.on, dry_run=options.dry_run)
-    job = _Job(runtime, cat, options, report, watch or (lambda stage: None), stop or threading.Event())
+    job = _Job(runtime, cat, options, report, Stages(report.seconds, watch, stop or threading.Event()))
     try:
         job.run(table, max_rows)
     except (KeyboardInterrupt, InterruptedError):
@@ -99,37 +97,39 @@ class _Job:
     category: Category
     options: AnnotateOptions
     report: AnnotateReport
-    watch: Watch
-    stop: threading.Event
+    stages: Stages
 
     def run(self, path: Path, max_rows: int | None) -> None:
         """All stages; ``InterruptedError`` where ``stop`` came in between."""
-        with self._stage("looking at the table", None):
+        with self.stages.stage("looking at the table"):
             table, columns = _opened(path, self.options, self.category, max_rows)
         self.report.rows, self.report.column = table.count, columns.key
-        rows = Rows(columns, self.options.on, self.category)
-        with self._stage("reading the table", table.count) as told:
+        with closing(Rows(columns, self.options.on, self.category)) as rows:
+            self._join(table, rows)
+
+    def _join(self, table: Table, rows: Rows) -> None:
+        with self.stages.stage("reading the table", table.count) as told:
             rows.read(table, told)
-        with self._stage("matching", self.runtime.vectors.count(self.category.name)) as told:
-            self._match(rows, told)
+        total = self.runtime.vectors.count(self.category.name)
+        with self.stages.stage("matching", total) as told:
+            self._match(rows, total, told)
         rows.judge(self.report, all_of_a_name=self.options.all_of_a_name)
         if not self.report.images:
             self.report.notes.append(self._why_nothing(rows))
             return
         if len(rows.indexes) > MAX_FIELDS:
             raise BadSource(
-                f"{path.name} has {len(rows.indexes):,} scores and columns; {MAX_FIELDS:,} are taken: leave some out."
+                f"{self.report.table} has {len(rows.indexes):,} scores and columns; {MAX_FIELDS:,} are taken: leave some out."
             )
         self._notes(rows)
         if not self.options.dry_run:
             self.runtime.catalog.ensure_indexes(self.category.name, rows.indexes)
-        with self._stage("writing", self.report.images) as told:
-            apart(lambda: self._write(rows, told), self.stop)
+        with self.stages.stage("writing", self.report.images) as told:
+            self.stages.apart(lambda: self._write(rows, told))
 
-    def _match(self, rows: Rows, told: Callable[[int, int], None]) -> None:
+    def _match(self, rows: Rows, total: int, told: Told) -> None:
         """Once through the category, by what rows may name and nothing else of the payload."""
         cursor, seen, on = None, 0, self.options.on
-        total = self.runtime.vectors.count(self.category.name)
         while True:
             page = self.runtime.vectors.scroll(
                 self.category.name, limit=SCROLLED, cursor=cursor, with_payload=_IDENTITY[on] or False
@@ -141,13 +141,12 @@ class _Job:
             if cursor is None:
                 return
 
-    def _write(self, rows: Rows, told: Callable[[int, int], None]) -> None:
+    def _write(self, rows: Rows, told: Told) -> None:
         writer = PayloadWriter(self.runtime, self.category.name)
         taggers = NewImageScorer(self.runtime.taggers, self.category)
         try:
             for page in rows.pages(PAGE):
-                if self.stop.is_set():
-                    raise InterruptedError
+                self.stages.check()
                 self._write_page(writer, taggers, page)
                 told(self.report.updated + self.report.unchanged + self.report.gone, self.report.images)
         finally:
@@ -201,32 +200,6 @@ class _Job:
             f"No row met an image by {self.options.on}: the table says {self.report.unmatched_first[0]!r}, an image is {here!r}. "
             "Compare by another of name, stem, key, hash, id, or name the column."
         )
-
-    @contextmanager
-    def _stage(self, name: str, total: int | None) -> Iterator[Callable[[int, int], None]]:
-        progress, started, counts = self.watch(name), time.perf_counter(), _Counts()
-
-        def told(done: int, of: int) -> None:
-            if self.stop.is_set():
-                raise InterruptedError
-            counts.done = done
-            if progress:
-                progress.update(counts)
-
-        if progress:
-            progress.start(total)
-        try:
-            yield told
-        finally:
-            self.report.seconds[name] = round(time.perf_counter() - started, 3)
-            if progress:
-                progress.finish(counts)
-
-
-@dataclass
-class _Counts:
-    done: int = 0
-    refused: int = 0
 
 
 def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:

@@ -34,7 +34,8 @@ _INSERT = """INSERT INTO rows VALUES (?, ?, ?, 1, 0, 0, 0)
 
 
 class Rows:
-    """Rows by what they name. ``read`` the table, ``match`` the images, ``judge``, then go through ``pages``."""
+    """Rows by what they name. ``read`` the table, ``match`` the images, ``judge``, then go through ``pages``. ``close`` removes
+    the file."""
 
     def __init__(self, columns: Columns, on: JoinOn, category: Category) -> None:
         self._columns = columns
@@ -79,6 +80,9 @@ class Rows:
         cursor = self._rows.execute("SELECT id, said FROM matches JOIN rows USING (key) WHERE applied ORDER BY id")
         while page := cursor.fetchmany(size):
             yield {id: orjson.loads(said) for id, said in page}
+
+    def close(self) -> None:
+        self._rows.close()
 
     def _counted(self, condition: str) -> tuple[int, list[str]]:
         """How many rows there are of a kind, and the first few names, in order of the table."""

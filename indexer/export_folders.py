@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from services.domain import Hit, OrderBy, Payload
 from services.errors import BadRequest, NotFound, UnknownField, VitrineError
 from services.images import content_hash
 from services.object_store.local import LocalObjectStore
-from services.payload import field_path
+from services.payload import field_path, value_at
 from services.runtime import Runtime
 
 Mode = Literal["copy", "hardlink", "symlink"]
@@ -131,14 +130,6 @@ def export_folders(
     if progress:
         progress.finish(report)
     return report
-
-
-def value_at(payload: Mapping[str, Any], path: str) -> Any:
-    """The value of a field path such as ``scores."red mug"``; None where it is missing."""
-    value: Any = payload
-    for key in re.findall(r'"[^"]*"|[^.]+', path):
-        value = value.get(key.strip('"')) if isinstance(value, Mapping) else None
-    return value
 
 
 @dataclass(eq=False)

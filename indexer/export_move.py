@@ -35,6 +35,8 @@ class Mover:
 
     def complete(self) -> None:
         """Remove what an interrupted move into the folder left: objects that no point names any more."""
+        if not (self._target / JOURNAL).exists():
+            return
         noted = self._noted()
         with self._runtime.catalog.writing(self._category):
             hits = self._runtime.vectors.retrieve(self._category, list(noted), with_payload=False)
@@ -90,8 +92,6 @@ class Mover:
     def _noted(self) -> dict[str, str]:
         """Keys of objects by image id, as a move that was interrupted noted them. A note is only believed as far as it fits."""
         path = self._target / JOURNAL
-        if not path.exists():
-            return {}
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
             if tree["category"] != self._category:
@@ -107,7 +107,11 @@ class Mover:
         return key.startswith(f"{self._category}/images/") and point_id(key.rpartition("/")[2].partition(".")[0]) == id
 
     def _forget(self) -> None:
-        (self._target / JOURNAL).unlink(missing_ok=True)
+        path = self._target / JOURNAL
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise BadRequest(f"{path} cannot be removed ({error.strerror or error}): make {self._target} writable.") from error
 
 
 def _sync(path: Path) -> None:

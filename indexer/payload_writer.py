@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from services.domain import Payload
 from services.errors import NotFound
 from services.runtime import Runtime
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
 
 PAGE = 500
 """Images read and written at a time. Whoever edits an image meanwhile waits for as long: a fraction of a second."""
@@ -36,13 +39,14 @@ class PayloadWriter:
             try:
                 self._apply(left, gone)
                 break
-            except NotFound as error:  # deleted since they were read
-                ids = error.details.get("ids")
-                kept = {id for id in (*left, *gone) if not isinstance(ids, list) or id not in ids}
-                if len(kept) == len({*left, *gone}):
+            except NotFound:  # some were deleted since they were read
+                ids = list(dict.fromkeys((*left, *gone)))
+                hits = self._vectors.retrieve(self._category, ids, with_payload=False)
+                there = {hit.id for hit in hits if hit is not None}
+                if len(there) == len(ids):
                     raise
-                left = {id: update for id, update in left.items() if id in kept}
-                gone = {id: fields for id, fields in gone.items() if id in kept}
+                left = {id: update for id, update in left.items() if id in there}
+                gone = {id: fields for id, fields in gone.items() if id in there}
         written = len({*left, *gone})
         self._waiting += written
         if self._waiting >= FLUSH_EVERY:
@@ -65,15 +69,16 @@ class PayloadWriter:
             self._vectors.set_payload(self._category, updates, key=self._key, durable=False)
 
 
-def apart(work: Callable[[], object], stop: threading.Event) -> None:
-    """Run ``work`` on another thread: Ctrl-C, which reaches this one, sets ``stop`` and waits for the page under way.
+def erase_field(runtime: Runtime, category: str, field: str, inside: Filter, *, stop: threading.Event | None = None) -> bool:
+    """Take a field path away from all images, which ``inside`` finds as long as they have it, a page at a time.
 
-    Work that ends itself where ``stop`` is set raises ``InterruptedError``; so does this, for Ctrl-C.
+    False if ``stop`` came before the end: again goes on.
     """
-    with ThreadPoolExecutor(1, "payloads") as pool:
-        done = pool.submit(work)
-        try:
-            done.result()
-        except KeyboardInterrupt:
-            stop.set()
-            raise InterruptedError from None
+    writer = PayloadWriter(runtime, category)
+    while not (stop and stop.is_set()):
+        with runtime.catalog.writing(category):
+            page = runtime.vectors.scroll(category, filter=inside, limit=PAGE, with_payload=False)
+            writer.write({}, {hit.id: (field,) for hit in page.hits})
+        if not page.hits:
+            return True
+    return False

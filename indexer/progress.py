@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -22,6 +23,14 @@ class Counts(Protocol):
 
     @property
     def refused(self) -> int: ...
+
+
+@dataclass
+class Tally:
+    """The counts of what has no report of its own."""
+
+    done: int = 0
+    refused: int = 0
 
 
 class Progress(Protocol):

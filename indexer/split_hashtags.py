@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as made
 from typing import Any
 
 from indexer.hashtags import FIELD, hashtags_of
-from indexer.payload_writer import PAGE, PayloadWriter, apart
+from indexer.payload_writer import PAGE, PayloadWriter
 from indexer.progress import Progress
+from indexer.stages import Watch, apart
 from services.domain import Hit, Payload
 from services.errors import BadRequest
 from services.payload import clean_name, field_path
@@ -75,7 +76,7 @@ def split_hashtags(
     sources: Sequence[str],
     to: str = f"{_METADATA}.{FIELD}",
     *,
-    watch: Callable[[str], Progress | None] | None = None,
+    watch: Watch | None = None,
     stop: threading.Event | None = None,
 ) -> HashtagReport:
     """Write the hashtags in ``sources`` (``caption``, ``metadata.<column>``) of every image to the metadata column ``to``.

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -86,8 +86,12 @@ class Category:
 class Catalog:
     """Creates, finds, changes and deletes categories. Thread-safe; processes that share the stores see each other's changes."""
 
-    def __init__(self, objects: ObjectStore, vectors: VectorStore) -> None:
+    def __init__(
+        self, objects: ObjectStore, vectors: VectorStore, *, on_deletion: Sequence[Callable[[str], object]] = ()
+    ) -> None:
+        """``on_deletion`` is told the name of a category that is gone: whoever remembers something of it forgets it."""
         self._objects = objects
+        self._on_deletion = on_deletion
         self._vectors = vectors
         self._lock = threading.RLock()
         self._cache: dict[str, tuple[float, Category]] = {}
@@ -210,6 +214,8 @@ class Catalog:
                     self._objects.delete(key)
         self._objects.delete(_key(name))
         self._cache.pop(name, None)
+        for forget in self._on_deletion:
+            forget(name)
 
     def _current(self, name: str) -> Category:
         self._cache.pop(name, None)

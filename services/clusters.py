@@ -9,7 +9,6 @@ another key. Which key answers for a name is one small object, written last: a h
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -21,11 +20,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.catalog import CLUSTERS, list_keys
+from services.catalog import CLUSTERS
 from services.domain import Embeddings, Payload
 from services.errors import BadRequest, NotFound
 from services.object_store.base import ObjectStore
 from services.payload import field_path
+from services.versioned_keys import check_key_name, free_key, name_of, stored_keys
 
 if TYPE_CHECKING:
     from services.conditions import Conditions
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 ROOT = "root"
 NOISE = f"{ROOT}-noise"
 """The node of what a density-based method puts into no cluster."""
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _FRESH_SECONDS = 1.0
 _CENTRES = "centres"
 _CHUNK = 4_096
@@ -159,11 +158,9 @@ class ClusterStore:
 
         check_run_name(run.run)
         with self._lock:
-            taken = {*self.leftovers(category, run.run), self._read(category).get(run.run, "")}
-            # the lowest number that is free: an index of the payload stays for good, and so there are two of each run at most
-            number = next(number for number in range(1, len(taken) + 2) if f"{run.run}-{number}" not in taken)
+            taken = {*stored_keys(self._objects, f"{CLUSTERS}{category}/", run.run), self._read(category).get(run.run, "")}
             fields = {name: value for name, value in vars(run).items() if name not in ("key", "created_at", "named_at")}
-            saved = ClusterRun(key=f"{run.run}-{number}", created_at=_now(), **fields)
+            saved = ClusterRun(key=free_key(run.run, taken), created_at=_now(), **fields)
             centres = np.ascontiguousarray(saved.centres, np.float32)
             self._put_manifest(category, saved)
             self._objects.put(_key(category, f"{saved.key}.safetensors"), save({_CENTRES: centres}))
@@ -188,7 +185,7 @@ class ClusterStore:
     def put_in_service(self, category: str, key: str) -> str | None:
         """Let the run that was saved under ``key`` answer for its name from now on, in one write; the key it replaces, if any."""
         with self._lock:
-            run = run_of(key)
+            run = name_of(key)
             if self._objects.stat(_key(category, f"{key}.safetensors")) is None:
                 raise NotFound(f"There is no saved cluster run {key!r}: run the clustering again.", category=category, key=key)
             current = self._read(category)
@@ -211,15 +208,20 @@ class ClusterStore:
 
     def leftovers(self, category: str, run: str) -> list[str]:
         """Keys of a name that are stored but not in service: those of runs that were replaced, deleted or killed."""
-        prefix = f"{CLUSTERS}{category}/"
-        names = {key[len(prefix) :].partition(".")[0] for key in list_keys(self._objects, f"{prefix}{run}-")}
-        return sorted(name for name in names if run_of(name) == run and self._read(category).get(run) != name)
+        serving = self._read(category).get(run, "")
+        return sorted(stored_keys(self._objects, f"{CLUSTERS}{category}/", run) - {serving})
 
     def remove(self, category: str, key: str) -> None:
         """Remove the files of a key that is not in service."""
         for ending in (".safetensors", ".json"):
             self._objects.delete(_key(category, key + ending))
         self._runs.pop((category, key), None)
+
+    def forget(self, category: str) -> None:
+        """Remember nothing of a category that was deleted."""
+        self._fresh.pop(category, None)
+        for held in [held for held in list(self._runs) if held[0] == category]:
+            self._runs.pop(held, None)
 
     def assign(self, run: ClusterRun, embeddings: Embeddings) -> list[tuple[str, ...]]:
         """The path of each row of ``embeddings`` (n, dim): what its payload is to say."""
@@ -337,15 +339,9 @@ def path_field(key: str) -> str:
     return field_path("clusters", key, "path")
 
 
-def run_of(key: str) -> str:
-    """The name of the run that a key belongs to."""
-    return key.rpartition("-")[0]
-
-
 def check_run_name(run: str) -> None:
     """``BadRequest`` unless ``run`` can name a cluster run."""
-    if not _RUN.fullmatch(run):
-        raise BadRequest(f"{run!r} cannot name a cluster run: use 1 to 63 letters, digits, - and _, no - first.", run=run)
+    check_key_name(run, "a cluster run", "run")
 
 
 def _node(tree: dict[str, Any]) -> Node:

@@ -65,9 +65,18 @@ def png_bytes(sheet: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def one_line(text: str) -> str:
+    """``text`` with spaces for line breaks and whatever else cannot be drawn: tags and file names may hold anything.
+
+    >>> one_line("red\\nmug")
+    'red mug'
+    """
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def fit_text(text: str, font: _Font, width: float) -> str:
     """``text`` on one line, cut with an ellipsis so that it is at most ``width`` pixels wide."""
-    text = "".join(character if character.isprintable() else " " for character in text)
+    text = one_line(text)
     if font.getlength(text) <= width:
         return text
     shortest, longest = 0, len(text)

@@ -25,10 +25,10 @@ __all__ = [
     "ImageLimits",
     "OpenedImage",
     "content_hash",
-    "grey_of",
     "object_key",
     "open_image",
     "perceptual_hash",
+    "picture_of",
     "pixel_hash",
     "point_id",
     "thumbnail",
@@ -105,12 +105,12 @@ def open_image(
     )
 
 
-def grey_of(
+def picture_of(
     data: bytes, side: int, *, limits: ImageLimits, budget: DecodeBudget | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """The upright grey picture (mode L) of a file, its shortest edge at least ``side`` pixels unless it is smaller, and the
-    (width, height) of the original; without the hashes that ``open_image`` works out. Raises ImageRefused as it does."""
-    decoded = _decode(data, max(1, side // _DRAFT_GAP), limits, budget, grey=True)
+    """The upright RGB picture of a file, its shortest edge at least ``side`` pixels unless it is smaller, and the (width, height)
+    of the original; without the hashes that ``open_image`` works out. Raises ImageRefused as it does."""
+    decoded = _decode(data, max(1, side // _DRAFT_GAP), limits, budget)
     return decoded.image, (decoded.width, decoded.height)
 
 
@@ -192,16 +192,16 @@ class _Opened:
             yield
 
 
-def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget | None, *, grey: bool = False) -> _Decoded:
-    """Decode to upright RGB or grey; a much larger picture is shrunk, its shortest edge staying at least twice ``target``."""
+def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget | None) -> _Decoded:
+    """Decode to upright RGB; a much larger picture is shrunk, its shortest edge staying at least twice ``target`` pixels."""
     with _decoding(data, limits, budget) as opened:
         file = opened.file
         width, height = file.size
-        scale = _draft(file, _DRAFT_GAP * target, "L" if grey else file.mode) if opened.format.name == "JPEG" else 1
+        scale = _draft(file, _DRAFT_GAP * target) if opened.format.name == "JPEG" else 1
         with opened.share(scale):
             file.load()
             orientation = _orientation(file)
-            image = _grey(file) if grey else to_rgb(file)
+            image = to_rgb(file)
             factor = min(image.size) // (_REDUCE_GAP * target)
             # a picture that is far too large is averaged down now: 50 megapixels would wait in the batch with 150 MB each
             image = image.reduce(factor) if factor > 1 else image
@@ -256,15 +256,10 @@ def _check_pixels(size: tuple[int, int], image_format: ImageFormat, limits: Imag
         raise ImageRefused("too_many_pixels", f"The picture has {megapixels}.", width=width, height=height)
 
 
-def _grey(file: ImageFile.ImageFile) -> Image.Image:
-    """A JPEG's luminance is there without its colours, which saves a third of the time."""
-    return file if file.mode == "L" and file.format == "JPEG" else to_rgb(file).convert("L")
-
-
-def _draft(file: ImageFile.ImageFile, shortest: int, mode: str) -> int:
+def _draft(file: ImageFile.ImageFile, shortest: int) -> int:
     """Let the JPEG decoder deliver 1/2, 1/4 or 1/8 of the size while the shortest edge keeps ``shortest``; the divisor used."""
     width = file.width
-    file.draft(mode, (shortest, shortest))
+    file.draft(file.mode, (shortest, shortest))
     return max(1, round(width / file.width))
 
 

@@ -10,19 +10,20 @@ never seen.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from services.catalog import MAPS, list_keys
+from services.catalog import MAPS
 from services.errors import BadRequest, NotFound
 from services.object_store.base import ObjectStore
 from services.payload import field_path
+from services.versioned_keys import check_key_name, free_key, stored_keys
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from services.conditions import Conditions
 
 AXES = ("x", "y")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,11 @@ class MapStore:
 
     def in_service(self, category: str) -> list[CategoryMap]:
         """The maps that answer queries, by name."""
-        current = self._current(category)
-        return [self._load(category, current[name]) for name in sorted(current)]
+        found = []
+        for name in sorted(self._current(category)):
+            with suppress(NotFound):  # withdrawn between the two reads
+                found.append(self.get(category, name))
+        return found
 
     def get(self, category: str, name: str) -> CategoryMap:
         """``NotFound`` if the category has no such map."""
@@ -100,11 +103,9 @@ class MapStore:
         """Store what is known of a map under a key of its own; no query sees it yet. The map as saved. ``BadRequest``."""
         check_map_name(made.name)
         with self._lock:
-            taken = {*self.leftovers(category, made.name), self._current(category).get(made.name, "")}
-            # the lowest number that is free: an index of the payload stays for good, and so there are two of each map at most
-            number = next(number for number in range(1, len(taken) + 2) if f"{made.name}-{number}" not in taken)
+            taken = {*stored_keys(self._objects, f"{MAPS}{category}/", made.name), self._current(category).get(made.name, "")}
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            saved = replace(made, key=f"{made.name}-{number}", created_at=now)
+            saved = replace(made, key=free_key(made.name, taken), created_at=now)
             self._put(category, f"{saved.key}.json", asdict(saved))
             return saved
 
@@ -123,10 +124,8 @@ class MapStore:
 
     def leftovers(self, category: str, name: str) -> list[str]:
         """Keys of a name that are stored but not in service: those of maps that were replaced, deleted or killed."""
-        prefix = f"{MAPS}{category}/"
-        keys = {key[len(prefix) :].removesuffix(".json") for key in list_keys(self._objects, f"{prefix}{name}-")}
-        current = self._current(category)
-        return sorted(key for key in keys if key.rpartition("-")[0] == name and current.get(name) != key)
+        serving = self._current(category).get(name, "")
+        return sorted(stored_keys(self._objects, f"{MAPS}{category}/", name) - {serving})
 
     def remove(self, category: str, key: str) -> None:
         """Remove the file of a key that is not in service."""
@@ -168,5 +167,4 @@ def on_map(key: str) -> Condition:
 
 def check_map_name(name: str) -> None:
     """``BadRequest`` unless ``name`` can name a map."""
-    if not _NAME.fullmatch(name):
-        raise BadRequest(f"{name!r} cannot name a map: use 1 to 63 letters, digits, - and _, no - or _ first.", map=name)
+    check_key_name(name, "a map", "map")

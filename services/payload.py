@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from services.domain import IndexKind, Payload
 from services.errors import BadRequest
@@ -48,6 +49,14 @@ def field_path(*keys: str) -> str:
     ('scores.t-shirt', 'scores."red mug"')
     """
     return ".".join(key if _PLAIN.fullmatch(key) else f'"{key}"' for key in keys)
+
+
+def value_at(payload: Mapping[str, Any], path: str) -> Any:
+    """The value of a field path such as ``quality`` or ``scores."red mug"``; None where it is missing."""
+    value: Any = payload
+    for key in re.findall(r'"[^"]*"|[^.]+', path):
+        value = value.get(key.strip('"')) if isinstance(value, Mapping) else None
+    return value
 
 
 def clean_tags(tags: Iterable[str]) -> list[str]:

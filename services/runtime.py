@@ -62,7 +62,8 @@ def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, enc
     """Wire given stores and encoders; tests bring their own."""
     limits = ImageLimits.of(settings)
     budget = DecodeBudget(settings.decode_budget_mb * MB)
-    catalog, taggers, clusters = Catalog(objects, vectors), TaggerStore(objects), ClusterStore(objects)
+    taggers, clusters = TaggerStore(objects), ClusterStore(objects)
+    catalog = Catalog(objects, vectors, on_deletion=(taggers.forget, clusters.forget))
     duplicates, maps = DuplicateStore(objects), MapStore(objects)
     searcher = Searcher(catalog, vectors, encoders, taggers, clusters, duplicates, maps, limits, budget)
     editor = Editor(catalog, vectors, objects)

@@ -174,6 +174,12 @@ class TaggerStore:
             self.get(category, tag)
             self._write(category, {name: entry for name, entry in self._read(category).items() if name != tag})
 
+    def forget(self, category: str) -> None:
+        """Remember nothing of a category that was deleted."""
+        self._fresh.pop(category, None)
+        for held in [held for held in list(self._versions) if held[0] == category]:
+            self._versions.pop(held, None)
+
     def _current(self, category: str) -> dict[str, _Entry]:
         fresh = self._fresh.get(category)
         if fresh is not None and time.monotonic() - fresh[0] < _FRESH_SECONDS:

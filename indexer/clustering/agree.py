@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from indexer.clustering.agreement import adjusted_rand, agreement, normalised_mu
 from services.clusters import ClusterRun, leaf_of, path_of
 from services.domain import Payload
 from services.errors import BadRequest
+from services.payload import value_at
 from services.runtime import Runtime
 
 PAGE = 5_000
@@ -195,7 +195,5 @@ def _name(run: ClusterRun, id: str) -> str:
 
 def _value(payload: Payload, path: str) -> object:
     """One value at a field path; None for none, a list or an object."""
-    value: Any = payload
-    for key in re.findall(r'"[^"]*"|[^.]+', path):
-        value = value.get(key.strip('"')) if isinstance(value, dict) else None
+    value = value_at(payload, path)
     return None if isinstance(value, list | dict) else value

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from indexer.export_folders import value_at
 from indexer.export_names import safe_name
 from services.clusters import ROOT, ClusterRun, Node
 from services.errors import BadRequest
+from services.payload import value_at
 
 _LONGEST_NAME = 60
 

@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from indexer.payload_writer import PAGE, PayloadWriter, erase_field
 from services.clusters import ROOT, ClusterRun, membership, path_field
-from services.domain import Payload
-from services.errors import NotFound
 from services.payload import field_path
 from services.runtime import Runtime
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
-
-PAGE = 500
-"""Images written at a time. Whoever edits an image meanwhile waits for as long: a fraction of a second."""
-FLUSH_EVERY = 20_000
-"""Images between two flushes: what a power failure undoes, the next run does again."""
 
 
 class MemberWriter:
@@ -30,7 +24,7 @@ class MemberWriter:
         self._runtime = runtime
         self._category = category
         self._run = run
-        self._waiting = 0
+        self._writer = PayloadWriter(runtime, category, key="clusters")
 
     def write(self, paths: Mapping[str, Sequence[str]]) -> int:
         """One page: paths by image id. How many images were still there."""
@@ -52,26 +46,10 @@ class MemberWriter:
 
     def flush(self) -> None:
         """Make all of it durable."""
-        if self._waiting:
-            self._runtime.vectors.flush(self._category)
-            self._waiting = 0
+        self._writer.flush()
 
     def _write(self, paths: Mapping[str, Sequence[str]]) -> int:
-        updates: dict[str, Payload] = {id: {self._run.key: membership(path)} for id, path in paths.items()}
-        while updates:
-            try:
-                self._runtime.vectors.set_payload(self._category, updates, key="clusters", durable=False)
-                break
-            except NotFound as error:  # deleted since they were read
-                gone = error.details.get("ids")
-                left = {id: update for id, update in updates.items() if not isinstance(gone, list) or id not in gone}
-                if len(left) == len(updates):
-                    raise
-                updates = left
-        self._waiting += len(updates)
-        if self._waiting >= FLUSH_EVERY:
-            self.flush()
-        return len(updates)
+        return self._writer.write({id: {self._run.key: membership(path)} for id, path in paths.items()})
 
 
 def lacking(run: ClusterRun) -> Filter:
@@ -89,26 +67,10 @@ def erase(runtime: Runtime, category: str, key: str, *, stop: threading.Event | 
     inside = models.Filter(must=[_within(key)])
     # the index is made before the first image gets a node: without it there is none
     indexed = path_field(key) in runtime.catalog.get(category).indexes
-    while indexed and not (stop and stop.is_set()):
-        with runtime.catalog.writing(category):
-            page = runtime.vectors.scroll(category, filter=inside, limit=PAGE, with_payload=False)
-            _forget(runtime, category, key, [hit.id for hit in page.hits])
-        if not page.hits:
-            break
-    if stop and stop.is_set():
+    if indexed and not erase_field(runtime, category, field_path("clusters", key), inside, stop=stop):
         return False
     runtime.clusters.remove(category, key)
     return True
-
-
-def _forget(runtime: Runtime, category: str, key: str, ids: list[str]) -> None:
-    if not ids:
-        return
-    try:
-        runtime.vectors.delete_payload(category, ids, [field_path("clusters", key)])
-    except NotFound:  # deleted meanwhile by another process: the next page holds those that are left
-        kept = [hit.id for hit in runtime.vectors.retrieve(category, ids, with_payload=False) if hit is not None]
-        runtime.vectors.delete_payload(category, kept, [field_path("clusters", key)])
 
 
 def _within(key: str) -> Condition:

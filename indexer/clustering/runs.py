@@ -8,32 +8,27 @@ removes.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from indexer.clustering.members import PAGE, MemberWriter, erase
+from indexer.clustering.members import MemberWriter, erase
 from indexer.clustering.naming import BY_TAGS, FIELDS, Vocabulary, node_names
 from indexer.clustering.new_clusters import fits
+from indexer.clustering.pixels.checkpoint import Checkpoints
 from indexer.clustering.report import ClusterReport
 from indexer.clustering.steadiness import Leaves, former_agreement, seed_agreement
 from indexer.clustering.tree import Tree, TreeOptions, build_tree
-from indexer.progress import Progress
+from indexer.payload_writer import PAGE
+from indexer.stages import Stages, Told, Watch
 from services.catalog import Category
 from services.clusters import ClusterRun, Node, check_run_name, leaf_of, path_of
 from services.domain import Embeddings, EncoderSpec
 from services.errors import BadRequest, NotFound
 from services.runtime import Runtime
 from services.scan import scan
-
-Watch = Callable[[str], Progress | None]
-"""Gives the progress of a stage by its name, such as "clustering"."""
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ def cluster(
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     report = ClusterReport(category, run, spec.name)
-    job = _Job(runtime, cat, spec, report, watch or (lambda stage: None), stop or threading.Event())
+    job = _Job(runtime, cat, spec, report, Stages(report.seconds, watch, stop or threading.Event()))
     try:
         job.run(fit, again)
     except (KeyboardInterrupt, InterruptedError):
@@ -143,7 +138,7 @@ def assign_missing(
                 raise BadRequest(message, run=run.run)
             report.notes.append(message)
             continue
-        job = _Job(runtime, cat, spec, report, watch or (lambda stage: None), stop or threading.Event())
+        job = _Job(runtime, cat, spec, report, Stages(report.seconds, watch, stop or threading.Event()))
         try:
             job.complete(run)
         except (KeyboardInterrupt, InterruptedError):
@@ -153,16 +148,18 @@ def assign_missing(
 
 
 def delete_run(runtime: Runtime, category: str, run: str, *, stop: threading.Event | None = None) -> None:
-    """Withdraw a run, take it away from the images, then remove its files; also what killed runs of that name left.
+    """Withdraw a run, take it away from the images, then remove its files; also what runs of that name left that never ended.
 
     ``NotFound`` if there is nothing of that name.
     """
     runtime.catalog.get(category)
+    checkpoints = Checkpoints(runtime.objects, category, run)
     try:
         runtime.clusters.withdraw(category, run)
     except NotFound:
-        if not runtime.clusters.leftovers(category, run):
+        if not runtime.clusters.leftovers(category, run) and not checkpoints.exists:
             raise
+    checkpoints.remove()
     for key in runtime.clusters.leftovers(category, run):
         erase(runtime, category, key, stop=stop)
 
@@ -227,16 +224,15 @@ class _Job:
     category: Category
     spec: EncoderSpec
     report: ClusterReport
-    watch: Watch
-    stop: threading.Event
+    stages: Stages
 
     def run(self, fit: Fit, again: Again | None = None) -> None:
         """All stages; ``InterruptedError`` where ``stop`` came in between."""
         self._remove_leftovers()
         former = self._former()
-        with self._stage("reading"):
+        with self.stages.stage("reading"):
             images = read_images(self.runtime, self.category.name, self.spec, former)
-        with self._stage("clustering", len(images.ids)) as told:
+        with self.stages.stage("clustering", len(images.ids)) as told:
             fitted = fit(images, told)
         if former is not None and (agreed := former_agreement(images.former, fitted.tree)):
             fitted = replace(fitted, metrics={**fitted.metrics, "former": {"key": former.key, "seed": former.seed, **agreed}})
@@ -247,9 +243,9 @@ class _Job:
         _described(self.report, run)
         self.runtime.catalog.ensure_indexes(self.category.name, {run.payload_field: "keyword"})
         writer = MemberWriter(self.runtime, self.category.name, run)
-        with self._stage("writing", len(images.ids)) as told:
-            self._apart(lambda: self._write(writer, images.ids, fitted.tree, told))
-            self._apart(lambda: self._switch(writer, run))
+        with self.stages.stage("writing", len(images.ids)) as told:
+            self.stages.apart(lambda: self._write(writer, images.ids, fitted.tree, told))
+            self.stages.apart(lambda: self._switch(writer, run))
         self._remove_leftovers()
 
     def _former(self) -> ClusterRun | None:
@@ -261,7 +257,7 @@ class _Job:
         """With what the same clustering gives under other seeds, each of which is judged and let go."""
         total = len(images.ids)
         trees = [Leaves.of(fitted.tree)]
-        with self._stage("other seeds", total * len(again.seeds)) as told:
+        with self.stages.stage("other seeds", total * len(again.seeds)) as told:
             for number, seed in enumerate(again.seeds):
                 before = number * total
                 tree = again.fit(seed)(images, lambda done, of, before=before: told(before + done, of)).tree  # type: ignore[misc]
@@ -271,14 +267,14 @@ class _Job:
     def complete(self, run: ClusterRun) -> None:
         """Only what lacks a node."""
         writer = MemberWriter(self.runtime, self.category.name, run)
-        with self._stage("writing") as told:
-            self._apart(lambda: self._complete(writer, told))
+        with self.stages.stage("writing") as told:
+            self.stages.apart(lambda: self._complete(writer, told))
 
     def _write(self, writer: MemberWriter, ids: list[str], tree: Tree, told: Told) -> None:
         order = np.argsort(tree.leaves, kind="stable").tolist()  # what is alike is written in one operation
         paths = [path_of(id) for id in tree.leaf_ids]
         for start in range(0, len(order), PAGE):
-            self._check()
+            self.stages.check()
             page = {ids[row]: paths[tree.leaves[row]] for row in order[start : start + PAGE]}
             self.report.written += writer.write(page)
             told(self.report.written, len(ids))
@@ -286,7 +282,7 @@ class _Job:
 
     def _complete(self, writer: MemberWriter, told: Told) -> None:
         while written := writer.complete():
-            self._check()
+            self.stages.check()
             self.report.written += written
             told(self.report.written, self.report.written)
         writer.flush()
@@ -301,50 +297,8 @@ class _Job:
 
     def _remove_leftovers(self) -> None:
         for key in self.runtime.clusters.leftovers(self.category.name, self.report.run):
-            self._apart(lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stop))  # type: ignore[misc]
-            self._check()
-
-    def _apart(self, work: Callable[[], object]) -> None:
-        """On another thread: Ctrl-C, which reaches this one, then waits for the page under way, and no longer."""
-        with ThreadPoolExecutor(1, "clusters") as pool:
-            done = pool.submit(work)
-            try:
-                done.result()
-            except KeyboardInterrupt:
-                self.stop.set()
-                raise
-
-    def _check(self) -> None:
-        if self.stop.is_set():
-            raise InterruptedError
-
-    @contextmanager
-    def _stage(self, name: str, total: int | None = None) -> Any:
-        """Time a stage and show it; what it gives is told how far it is, and ends it where ``stop`` was set."""
-        progress, started = self.watch(name), time.perf_counter()
-        counts = _Counts()
-
-        def told(done: int, of: int) -> None:
-            self._check()
-            counts.done = done
-            if progress:
-                progress.update(counts)
-
-        if progress:
-            progress.start(total)
-        try:
-            self._check()
-            yield told
-        finally:
-            self.report.seconds[name] = round(time.perf_counter() - started, 3)
-            if progress:
-                progress.finish(counts)
-
-
-@dataclass
-class _Counts:
-    done: int = 0
-    refused: int = 0
+            self.stages.apart(lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stages.stop))  # type: ignore[misc]
+            self.stages.check()
 
 
 def _described(report: ClusterReport, run: ClusterRun) -> ClusterReport:

@@ -17,6 +17,7 @@ from indexer.clustering.treemap import Box, lay_out
 from indexer.clustering.treemap_marks import TITLE_HEIGHT, Area, Colour, Drawing, Picture, Text, draw, font
 from services.clusters import ROOT, ClusterRun
 from services.conditions import Conditions
+from services.contact_sheet import one_line
 from services.errors import BadRequest
 from services.runtime import Runtime
 
@@ -170,7 +171,7 @@ def _svg_picture(mark: Picture, picture: Image.Image) -> str:
 
 def _text(text: str) -> str:
     """Escaped, and without the characters that XML cannot hold."""
-    return escape("".join(character if character.isprintable() else " " for character in text))
+    return escape(one_line(text))
 
 
 def _hex(colour: Colour) -> str:

@@ -10,7 +10,7 @@ from PIL import ImageFont
 
 from indexer.clustering.treemap import Box, Rect
 from services.clusters import NOISE
-from services.contact_sheet import fit_text
+from services.contact_sheet import fit_text, one_line
 
 Colour = tuple[int, int, int]
 INK: Colour = (24, 24, 27)
@@ -99,6 +99,7 @@ def fit(text: str, size: int, width: float) -> str:
 def label(id: str, name: str, count: int, size: int, width: float) -> str:
     """Id, name and count in one line; where it is narrow the name is cut first, then the id goes, then everything."""
     face, number = font(size), f"{count:,}"
+    name = one_line(name)
     whole = f"{id}  {name}  {number}" if name else f"{id}  {number}"
     if face.getlength(whole) <= width:
         return whole

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.clustering.runs import Told
+from indexer.stages import Told
 from services.catalog import Category
 from services.clusters import NOISE, ROOT, ClusterRun, Node, leaf_of, path_of
 from services.domain import Embeddings, EncoderSpec
@@ -37,6 +37,8 @@ WORDS = "words"
 """What ``Node.named_by`` says of a name from a list."""
 MAX_WORDS = 100_000
 _TEXTS = 256
+_LIFTS = 4_000_000
+"""Pairs of a node and a word that are looked at together."""
 
 
 @dataclass
@@ -138,18 +140,23 @@ def best_words(
     ``centres`` (nodes, dim): means in the order of ``nodes``, the root first; ``counts``: of how many images. ``words`` (w, dim).
     The root, noise and empty nodes get none.
     """
-    lifts = (centres - centres[0]) @ words.T
+    off = centres - centres[0]
     leaves = np.array([not node.children for node in nodes.values()]) & (counts > 0)
     weights = counts[leaves] / max(1, counts[leaves].sum())
-    spread = np.sqrt(weights @ lifts[leaves].astype(np.float64) ** 2)
-    best: dict[str, tuple[int, float]] = {}
-    for row, id in enumerate(nodes):
-        if id in (ROOT, NOISE) or not counts[row]:
-            continue
-        number = int(np.argmax(lifts[row] / np.sqrt(np.maximum(spread, 1e-9))))
-        if lifts[row, number] > 0:
-            best[id] = (number, float(lifts[row, number]))
-    return best
+    number, lift, score = np.zeros(len(off), np.int64), np.zeros(len(off)), np.full(len(off), -np.inf)
+    block = max(1, _LIFTS // len(off))  # a hundred thousand words of ten thousand nodes are not held at once
+    for start in range(0, len(words), block):
+        lifts = off @ words[start : start + block].T
+        spread = np.sqrt(weights @ lifts[leaves].astype(np.float64) ** 2)
+        scores = lifts / np.sqrt(np.maximum(spread, 1e-9))
+        at = np.arange(len(off)), scores.argmax(axis=1)
+        better = scores[at] > score  # of equal words the first
+        number[better], lift[better], score[better] = start + at[1][better], lifts[at][better], scores[at][better]
+    return {
+        id: (int(number[row]), float(lift[row]))
+        for row, id in enumerate(nodes)
+        if id not in (ROOT, NOISE) and counts[row] and lift[row] > 0
+    }
 
 
 def _means(

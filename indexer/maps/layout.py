@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
@@ -13,6 +13,7 @@ from indexer.clustering.extra import load
 from indexer.clustering.reduce import Covariance, principal_axes
 from indexer.clustering.stored_vectors import StoredVectors, read_vectors
 from indexer.maps.coordinates import Places
+from indexer.stages import Told
 from services.catalog import Category
 from services.domain import Embeddings, EncoderSpec
 from services.errors import BadRequest
@@ -32,8 +33,6 @@ out it kept 29 % of their neighbours and 68 % of the class about them; the mean 
 70 %."""
 _JUDGED, _JUDGED_NEAREST = 2_000, 15
 _BLOCK = 1_000
-
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

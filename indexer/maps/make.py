@@ -8,26 +8,23 @@ one of that name removes.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from indexer.maps.coordinates import PAGE, CoordinateWriter, erase, lacking, placed
-from indexer.maps.layout import NEAREST, Layout, MapOptions, Told, among, lay_out
-from indexer.progress import Progress
+from indexer.maps.coordinates import CoordinateWriter, erase, lacking, placed
+from indexer.maps.layout import NEAREST, Layout, MapOptions, among, lay_out
+from indexer.payload_writer import PAGE
+from indexer.stages import Stages, Told, Watch
 from services.catalog import Category
 from services.domain import EncoderSpec, Hit, Near, Query
 from services.errors import BadRequest, NotFound
 from services.maps import CategoryMap, check_map_name
 from services.runtime import Runtime
 
-Watch = Callable[[str], Progress | None]
-"""Gives the progress of a stage by its name, such as "writing"."""
 _AT_ONCE = 100
 """New images that are looked up and placed at a time."""
 
@@ -94,7 +91,7 @@ def make_map(
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     report = MapReport(category, name, spec.name, options.method)
-    job = _Job(runtime, cat, spec, report, watch or (lambda stage: None), stop or threading.Event())
+    job = _Job(runtime, cat, spec, report, Stages(report.seconds, watch, stop or threading.Event()))
     with job.interruptible():
         job.make(options)
     return report
@@ -114,7 +111,7 @@ def place_missing(
     if spec is None:
         raise BadRequest(f"The map {name!r} was made on {made.using!r} as the category has it no more: make it anew.", map=name)
     report = MapReport(category, name, spec.name, made.method, made.key, made.images, in_service=True)
-    job = _Job(runtime, cat, spec, report, watch or (lambda stage: None), stop or threading.Event())
+    job = _Job(runtime, cat, spec, report, Stages(report.seconds, watch, stop or threading.Event()))
     with job.interruptible():
         job.complete(made)
     return report
@@ -149,22 +146,21 @@ class _Job:
     category: Category
     spec: EncoderSpec
     report: MapReport
-    watch: Watch
-    stop: threading.Event
+    stages: Stages
 
     def make(self, options: MapOptions) -> None:
         """All stages; ``InterruptedError`` where ``stop`` came in between."""
         runtime, name, report = self.runtime, self.category.name, self.report
         self._remove_leftovers()
-        with self._stage("laying out", runtime.vectors.count(name)) as told:
+        with self.stages.stage("laying out", runtime.vectors.count(name)) as told:
             layout = lay_out(runtime.vectors, self.category, self.spec, options, told)
         made = runtime.maps.save(name, self._described(layout, options))
         report.key, report.images = made.key, made.images
         report.metrics, report.parameters = dict(made.metrics), dict(made.parameters)
         runtime.catalog.ensure_indexes(name, dict.fromkeys(made.fields, "float"))
-        with self._stage("writing", len(layout.ids)) as told:
-            self._apart(lambda: self._write(layout, made.key, told))
-            self._check()
+        with self.stages.stage("writing", len(layout.ids)) as told:
+            self.stages.apart(lambda: self._write(layout, made.key, told))
+            self.stages.check()
             runtime.maps.put_in_service(name, made.key)
         report.in_service = True
         self._remove_leftovers()
@@ -172,8 +168,8 @@ class _Job:
     def complete(self, made: CategoryMap) -> None:
         """Only what has no place."""
         total = self.runtime.vectors.count(self.category.name, lacking(made.key, made.using))
-        with self._stage("placing", total) as told:
-            self._apart(lambda: self._place(made, total, told))
+        with self.stages.stage("placing", total) as told:
+            self.stages.apart(lambda: self._place(made, total, told))
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -192,7 +188,7 @@ class _Job:
     def _write(self, layout: Layout, key: str, told: Told) -> None:
         writer = CoordinateWriter(self.runtime, self.category.name, key)
         for start in range(0, len(layout.ids), PAGE):
-            self._check()
+            self.stages.check()
             page = slice(start, start + PAGE)
             self.report.written += writer.write(layout.ids[page], layout.places[page])
             told(self.report.written, len(layout.ids))
@@ -229,51 +225,10 @@ class _Job:
 
     def _remove_leftovers(self) -> None:
         for key in self.runtime.maps.leftovers(self.category.name, self.report.map):
-            self._apart(lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stop))  # type: ignore[misc]
-            self._check()
-
-    def _apart(self, work: Callable[[], object]) -> None:
-        """On another thread: Ctrl-C, which reaches this one, then waits for the page under way, and no longer."""
-        with ThreadPoolExecutor(1, "maps") as pool:
-            done = pool.submit(work)
-            try:
-                done.result()
-            except KeyboardInterrupt:
-                self.stop.set()
-                raise
-
-    def _check(self) -> None:
-        if self.stop.is_set():
-            raise InterruptedError
-
-    @contextmanager
-    def _stage(self, name: str, total: int) -> Iterator[Told]:
-        """Time a stage and show it; what it gives is told how far it is, and ends it where ``stop`` was set."""
-        progress, started, counts = self.watch(name), time.perf_counter(), _Counts()
-
-        def told(done: int, of: int) -> None:
-            self._check()
-            counts.done = done
-            if progress:
-                progress.update(counts)
-
-        if progress:
-            progress.start(total)
-        try:
-            self._check()
-            yield told
-        finally:
-            self.report.seconds[name] = round(time.perf_counter() - started, 3)
-            if progress:
-                progress.finish(counts)
+            self.stages.apart(lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stages.stop))  # type: ignore[misc]
+            self.stages.check()
 
 
 def _place_of(hit: Hit, key: str) -> tuple[float, float]:
     place = hit.payload["maps"][key]
     return place["x"], place["y"]
-
-
-@dataclass
-class _Counts:
-    done: int = 0
-    refused: int = 0

@@ -21,6 +21,7 @@ from indexer.maps.spread import spread
 from indexer.maps.values import CLUSTER, Value, value_reader
 from indexer.workers import in_order
 from services.conditions import Conditions
+from services.contact_sheet import one_line
 from services.errors import BadRequest, ImageRefused, NotFound, UnknownField
 from services.images import thumbnail
 from services.maps import CategoryMap
@@ -125,7 +126,7 @@ def _figure(shown: CategoryMap, category: str, places: Places, colours: Colourin
     figure = load("matplotlib.figure", "matplotlib").Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     level = f" at depth {depth}" if by and by.startswith(CLUSTER) and depth > 1 else ""
-    what = f", coloured by {by}{level}" if by else ""
+    what = f", coloured by {_short(by, 60)}{level}" if by else ""
     axes.set_title(f"{category}: {shown.name}", fontsize=15, loc="left", color=_INK, pad=26)
     subtitle = f"{len(places):,} images by {shown.method} of {shown.using}{what}"
     axes.annotate(subtitle, (0, 1), (0, 9), "axes fraction", "offset points", fontsize=10, color=_FAINT)
@@ -174,7 +175,7 @@ def _write_scale(figure: Any, axes: Any, dots: Any, colours: Colouring, by: str)
     below, above = np.nanmin(colours.scale) < dots.norm.vmin, np.nanmax(colours.scale) > dots.norm.vmax
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((bool(below), bool(above)), "neither")
     bar = figure.colorbar(scale, ax=axes, shrink=0.6, pad=0.02, extend=extend)
-    bar.set_label(by, color=_INK)
+    bar.set_label(_short(by), color=_INK)
     bar.outline.set_visible(False)
     if colours.kind == "dates":
         dates = load("matplotlib.dates", "matplotlib")
@@ -194,7 +195,7 @@ def _write_legend(axes: Any, places: Places, colours: Colouring, by: str, named:
                      label=_line(entry))
         for entry in colours.entries
     ]  # fmt: skip
-    axes.legend(handles=handles, title=by, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=10,
+    axes.legend(handles=handles, title=_short(by), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=10,
                 title_fontsize=10, alignment="left", labelcolor=_INK)  # fmt: skip
     if named:
         _write_names(axes, places, colours)
@@ -279,4 +280,7 @@ def _pictures(runtime: Runtime, category: str, ids: Sequence[str], chosen: list[
 
 
 def _short(text: str, most: int = 34) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """On one line, and with dollar signs that do not begin a formula."""
+    line = one_line(text)
+    cut = line if len(line) <= most else line[: most - 1] + "…"
+    return cut.replace("$", r"\$")

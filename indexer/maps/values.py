@@ -21,6 +21,8 @@ _FIELDS = (
     "class", "tags", "machine_tags", "rejected_tags", "quality", "filename", "source", "caption", "media_type", "width", "height",
     "bytes", "created_at", "indexed_at", "duplicate_group",
 )  # fmt: skip
+_LISTS = ("tags", "machine_tags", "rejected_tags", "metadata.")
+"""What may have several values."""
 _COMMON = 0.9
 """A tag on so many images says nothing of where they are."""
 _RANKED = 1_000
@@ -81,7 +83,7 @@ def _nodes(runtime: Runtime, category: str, by: str, depth: int) -> ValueReader:
 
 def _ranks(runtime: Runtime, category: str, field: str) -> dict[object, int]:
     """The values of a field by how many images have them, most first; those that nearly all have come last."""
-    if runtime.catalog.get(category).indexes.get(field) != "keyword" or field == "filename":
+    if runtime.catalog.get(category).indexes.get(field) != "keyword" or not field.startswith(_LISTS):
         return {}
     facets = runtime.searcher.facets(category, field, Conditions(), limit=_RANKED)
     most = _COMMON * runtime.searcher.count(category)

@@ -115,6 +115,7 @@ def test_what_is_not_there(clustered: Run, tmp_path: Path) -> None:
     assert "has no cluster run" in export(clustered, tmp_path / "map.svg", name="mood").err
     answer = clustered("cluster", "export", "look", "-c", "nowhere", "--to", tmp_path / "map.svg", "--json")
     assert answer.json["error"]["code"] == "not_found"
+    assert "such as 1600x1000" in export(clustered, tmp_path / "map.svg", "--size", "9²x9").err
     (tmp_path / "file").write_text("")
     for to in ("file/map.svg", "file/tree.json"):
         assert "cannot be written" in export(clustered, tmp_path / to).err

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cli.output import print_pairs, print_table, value_at
+from cli.output import print_pairs, print_table
 
 
 class Terminal(io.StringIO):
@@ -29,11 +29,3 @@ def test_a_table_is_tab_separated_elsewhere(capsys: pytest.CaptureFixture[str]) 
 def test_pairs_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     print_pairs({"a": 1, "long": "x"})
     assert capsys.readouterr().out == "a:    1\nlong: x\n"
-
-
-def test_field_paths_lead_into_payloads() -> None:
-    payload = {"quality": 0.5, "scores": {"red mug": 0.25, "mug": 1}}
-    assert value_at(payload, "quality") == 0.5
-    assert value_at(payload, 'scores."red mug"') == 0.25
-    assert value_at(payload, "scores.mug") == 1
-    assert value_at(payload, "scores.cup") is value_at(payload, "quality.deeper") is None

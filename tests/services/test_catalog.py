@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from indexer.clustering.runs import cluster, fit_tree
+from indexer.clustering.tree import TreeOptions
 from services.catalog import Catalog, spec_from_json, spec_to_json
 from services.domain import EncoderSpec, Preprocessing
 from services.encoders.base import check_encoder
 from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, UnknownVector
 from services.object_store.local import LocalObjectStore
+from tests.indexer.heads import fill, head
+from tests.indexer.pictures import CATEGORY, make_runtime
 from tests.services.vector_store.oracle import OracleVectorStore
 
 PIXELS = Preprocessing(resize=8, crop=(8, 8), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -135,3 +139,15 @@ def test_description_and_count_are_kept(catalog: Catalog) -> None:
     catalog.describe("a", "new")
     catalog.set_images("a", 7)
     assert (catalog.get("a").description, catalog.get("a").images) == ("new", 7)
+
+
+def test_a_category_of_the_same_name_has_nothing_of_the_one_before(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    fill(runtime, 6)
+    cluster(runtime, CATEGORY, "look", fit_tree(TreeOptions(2, 2)))
+    runtime.taggers.save(CATEGORY, [head(runtime, "red")])
+    assert runtime.clusters.in_service(CATEGORY) and runtime.taggers.in_service(CATEGORY)
+    encoders = runtime.catalog.get(CATEGORY).encoders
+    runtime.catalog.delete(CATEGORY)
+    runtime.catalog.create(CATEGORY, encoders)  # at once: what was read a moment ago counts for a while
+    assert not runtime.clusters.in_service(CATEGORY) and not runtime.taggers.in_service(CATEGORY)

@@ -61,6 +61,8 @@ def test_two_keys_take_turns_and_names_do_not_mix(objects: LocalObjectStore) -> 
     assert [made.name for made in store.in_service("shop")] == ["flat-2"]
     with pytest.raises(NotFound):
         store.withdraw("shop", "flat")
+    store.remove("shop", "flat-2-1")  # a map whose file goes while the list is read is left out of it
+    assert store.in_service("shop") == []
     with pytest.raises(NotFound):
         store.put_in_service("shop", "nothing-1")
     for name in ("", "a.b", "-a", "a" * 64):

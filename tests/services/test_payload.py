@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.errors import BadRequest
-from services.payload import clean_name, clean_tags, field_path, index_kinds, unite_tags, value_kind
+from services.payload import clean_name, clean_tags, field_path, index_kinds, unite_tags, value_at, value_kind
 
 
 def test_only_fields_that_can_be_filtered_ask_for_an_index() -> None:
@@ -61,3 +61,11 @@ def test_names_that_would_break_a_field_path_are_refused(name: str) -> None:
 
 def test_names_of_any_script_are_kept_and_quoted() -> None:
     assert field_path("metadata", clean_name(" größe ")) == 'metadata."größe"'
+
+
+def test_field_paths_lead_into_payloads() -> None:
+    payload = {"quality": 0.5, "scores": {"red mug": 0.25, "mug": 1}}
+    assert value_at(payload, "quality") == 0.5
+    assert value_at(payload, 'scores."red mug"') == 0.25
+    assert value_at(payload, "scores.mug") == 1
+    assert value_at(payload, "scores.cup") is value_at(payload, "quality.deeper") is None

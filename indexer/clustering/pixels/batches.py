@@ -35,6 +35,8 @@ _INDEXED_BITS = 10
 _CHECKPOINT_SECONDS = 30.0
 _VERIFIED = 1_000
 """Proposed pairs that are one batch."""
+_OTHERS = 2 * _VERIFIED
+"""Pictures that a batch holds beside its own: of 64 x 64 pixels some 50 KB each, with what comparing leaves in them."""
 
 Batch = TypeVar("Batch")
 Made = TypeVar("Made")
@@ -247,6 +249,8 @@ class _Compared:
         if row in self.values:
             return self.values[row]
         if row not in self._others:
+            if len(self._others) >= _OTHERS:  # a group may be as large as the category
+                self._others.clear()
             self._others[row] = self._pictures.values([row]).get(row)
         return self._others[row]
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,8 +71,12 @@ class Checkpoints:
                 if rest.pop("format") != 1 or rest.pop("fingerprint") != fingerprint:
                     return None
                 return State(**{name: arrays[name] for name in _ARRAYS}, **rest)
-        except (NotFound, zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError):
+        except (NotFound, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError):
             return None
+
+    @property
+    def exists(self) -> bool:
+        return self._objects.stat(self._key) is not None
 
     def remove(self) -> None:
         self._objects.delete(self._key)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from indexer.clustering.report import ClusterReport
-from indexer.clustering.runs import Watch
-from indexer.progress import Progress
+from indexer.progress import Progress, Tally
+from indexer.stages import Watch
 
 OUT_OF_TIME = 4
 """Exit code of a run whose time budget ended it."""
@@ -57,12 +57,6 @@ class PixelReport:
         return "\n".join([f"{self.cluster.run}: {self.cluster.images} images: {found}", f"  {looked}", *self.cluster.notes])
 
 
-@dataclass
-class _Counts:
-    done: int = 0
-    refused: int = 0
-
-
 class Bars:
     """One progress after the other, as the stages come."""
 
@@ -70,7 +64,7 @@ class Bars:
         self._watch = watch
         self._stage = ""
         self._shown: Progress | None = None
-        self._counts = _Counts()
+        self._counts = Tally()
 
     def __enter__(self) -> Bars:
         return self
@@ -86,6 +80,6 @@ class Bars:
             self._stage, self._shown = stage, self._watch(stage)
             if self._shown is not None:
                 self._shown.start(total)
-        self._counts = _Counts(done)
+        self._counts = Tally(done)
         if self._shown is not None:
             self._shown.update(self._counts)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -25,10 +26,11 @@ from indexer.clustering.pixels.measures import DEFAULT_THRESHOLDS, Measure, meas
 from indexer.clustering.pixels.pictures import SIGNATURE_SIDE, Pictures, Source, read_sources
 from indexer.clustering.pixels.report import Bars, PixelReport
 from indexer.clustering.report import ClusterReport
-from indexer.clustering.runs import Fitted, Images, Told, Watch, cluster
+from indexer.clustering.runs import Fitted, Images, cluster
 from indexer.clustering.tree import Tree, flat_tree
 from indexer.duplicates.candidates import Reach, hash_pairs, near_in_memory
 from indexer.progress import Progress
+from indexer.stages import Told, Watch
 from services.clusters import NOISE, ClusterRun, check_run_name
 from services.errors import BadRequest
 from services.perceptual_hashes import MAX_BAND, parse_hashes
@@ -200,7 +202,8 @@ class PixelFit:
 
     def _decisive(self, pairs: NDArray[np.int64] | None) -> dict[str, Any]:
         former = {"former": f"{self.former.key} {self.former.created_at}"} if self.former else {}
-        return self.options.parameters | former | ({} if pairs is None else {"pairs": fingerprint({}, [str(pairs.tolist())])})
+        proposed = {} if pairs is None else {"pairs": sha256(np.ascontiguousarray(pairs).tobytes()).hexdigest()}
+        return self.options.parameters | former | proposed
 
     def _state(self, mark: str, images: Images) -> State:
         """That of the checkpoint, or a new one."""

@@ -6,6 +6,7 @@ import pytest
 from indexer.clustering.reduce import principal_axes, reduce
 from services.errors import BadRequest
 from tests.indexer.clustering.blobs import blobs, scattered
+from tests.indexer.plain_umap import plain_umap
 
 
 def test_principal_axes_equal_those_of_scikit_learn() -> None:
@@ -33,8 +34,8 @@ def test_without_a_reduction_nothing_is_copied_and_few_images_give_few_dimension
     assert reduce(x, "pca", 64).x.shape == (5, 4)
 
 
-def test_umap_is_euclidean_and_repeatable() -> None:
-    pytest.importorskip("umap")
+def test_umap_is_euclidean_and_repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain_umap(monkeypatch)
     x, truth = blobs((30, 30), spread=0.02)
     found = reduce(x, "umap", 2, seed=3)
     assert found.geometry == "euclidean" and found.x.shape == (60, 2) and found.x.dtype == np.float32

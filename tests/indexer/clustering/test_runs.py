@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -31,6 +27,7 @@ from services.errors import BadRequest, NotFound, UnknownVector
 from services.runtime import Runtime, open_runtime
 from services.settings import Settings
 from tests.indexer.heads import fill, id_of, stored, unit_rows
+from tests.indexer.killed import program
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
 
 IMAGES = 120
@@ -262,71 +259,47 @@ def test_what_cannot_be_clustered(runtime: Runtime, tmp_path: Path) -> None:
 # Kills -----------------------------------------------------------------------------------------------------------------------
 
 KILLS = 3
-CHILD = """
-import sys
+CODE = """
 from pathlib import Path
-from indexer.clustering import members, runs
+from indexer import payload_writer
+payload_writer.PAGE = 10
+from indexer.clustering import runs
 from indexer.clustering.tree import TreeOptions
 from services.runtime import open_runtime
 from services.settings import Settings
 
-class Teller:
-    def start(self, total): print("stage", flush=True)
-    def update(self, report): print(report.done, flush=True)
-    def finish(self, report): ...
-
-if __name__ == "__main__":
-    runs.PAGE = members.PAGE = 10
-    with open_runtime(Settings(data=Path(sys.argv[1]), min_free_mb=0, _env_file=None)) as runtime:
-        print(runtime.vectors.count(sys.argv[2]), runtime.vectors.engine_pid, flush=True)
-        fit = runs.fit_tree(TreeOptions(branching=4, leaf_size=10, seed=int(sys.argv[3])))
-        report = runs.cluster(runtime, sys.argv[2], "look", fit, watch=lambda stage: Teller())
+def work(data, category, seed):
+    with open_runtime(Settings(data=Path(data), min_free_mb=0, _env_file=None)) as runtime:
+        runtime.vectors.count(category)  # the engine starts with the first question
+        print(runtime.vectors.engine_pid, flush=True)
+        fit = runs.fit_tree(TreeOptions(branching=4, leaf_size=10, seed=int(seed)))
+        report = runs.cluster(runtime, category, "look", fit, watch=lambda stage: Teller())
         print("end", report.key, flush=True)
+
+serve(work)
 """
 
 
-def settings_on(data: Path) -> Settings:
-    return Settings(data=data, min_free_mb=0, _env_file=None)  # type: ignore[call-arg,unused-ignore]
-
-
-def start(script: Path, data: Path, seed: int) -> tuple[subprocess.Popen[str], int]:
-    """The child, and the process id of its engine."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, str(script), str(data), CATEGORY, str(seed)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert child.stdout is not None
-    images, engine = child.stdout.readline().split()
-    assert int(images) == IMAGES
-    return child, int(engine)
-
-
 def test_kills_leave_no_half_written_run_in_service(tmp_path: Path) -> None:
-    script, data, chance = tmp_path / "child.py", tmp_path / "data", random.Random(5)
-    script.write_text(CHILD)
-    with open_runtime(settings_on(data)) as runtime:
-        runtime.catalog.create(CATEGORY, [runtime.encoders.register(ColourEncoder()).spec])
-        fill(runtime, IMAGES)
-        cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
-        check(runtime)
-    for number in range(KILLS):
-        child, engine = start(script, data, seed=number + 1)
-        assert child.stdout is not None
-        for _ in range(chance.randrange(4, 24)):  # killed after so many signs of life: no clock decides
-            child.stdout.readline()
-        if number % 2:
-            os.kill(engine, signal.SIGKILL)
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
-        with open_runtime(settings_on(data)) as runtime:
-            run = runtime.clusters.get(CATEGORY, "look")  # whole, whichever it is
-            counts = Counter(id for p, _ in stored(runtime).values() for id in p["clusters"][run.key]["path"])
-            assert counts == {id: node.count for id, node in run.nodes.items()}
-            assert all(p["clusters"][run.key]["path"] == list(path_of(p["clusters"][run.key]["path"][-1]))
-                       for p, _ in stored(runtime).values())  # fmt: skip
-            for id, count in counts.items():
-                assert runtime.searcher.count(CATEGORY, Conditions(clusters={"look": id})) == count
-    child, _ = start(script, data, seed=9)
-    assert child.communicate(timeout=120)[0].splitlines()[-1].split()[0] == "end"
-    with open_runtime(settings_on(data)) as runtime:
+    data, chance = tmp_path / "data", random.Random(5)
+    settings = Settings(data=data, min_free_mb=0, _env_file=None)  # type: ignore[call-arg,unused-ignore]
+    with program(tmp_path, CODE) as clustering:
+        with open_runtime(settings) as runtime:
+            runtime.catalog.create(CATEGORY, [runtime.encoders.register(ColourEncoder()).spec])
+            fill(runtime, IMAGES)
+            cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
+            check(runtime)
+        for number in range(KILLS):
+            clustering.kill(data, CATEGORY, number + 1, after=chance.randrange(4, 24), engine=number % 2 == 1)
+            with open_runtime(settings) as runtime:
+                run = runtime.clusters.get(CATEGORY, "look")  # whole, whichever it is
+                counts = Counter(id for p, _ in stored(runtime).values() for id in p["clusters"][run.key]["path"])
+                assert counts == {id: node.count for id, node in run.nodes.items()}
+                assert all(p["clusters"][run.key]["path"] == list(path_of(p["clusters"][run.key]["path"][-1]))
+                           for p, _ in stored(runtime).values())  # fmt: skip
+                for id, count in counts.items():
+                    assert runtime.searcher.count(CATEGORY, Conditions(clusters={"look": id})) == count
+        assert clustering.finish(data, CATEGORY, 9).split()[0] == "end"
+    with open_runtime(settings) as runtime:
         assert runtime.clusters.get(CATEGORY, "look").seed == 9
         check(runtime)

@@ -145,6 +145,7 @@ def test_labels_fit_whatever_the_width() -> None:
     assert label("root-1", "", 5, 12, 300) == "root-1  5"
     assert label("root-1", "mugs", 5, 12, 300) == "root-1  mugs  5"
     assert fit("x", 12, -1) == ""
+    assert label("root-1", "red\nmugs", 5, 12, 300) == "root-1  red mugs  5"
 
 
 def test_tiles_are_whole_pixels_inside_and_apart() -> None:

@@ -62,7 +62,7 @@ def test_a_generic_word_wins_nowhere_and_each_node_gets_its_own() -> None:
     assert best["root-0"][1] == pytest.approx((centres[1] - centres[0]) @ words[1])
 
 
-def test_the_score_by_hand() -> None:
+def test_the_score_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     nodes = {one.id: one for one in (node("root", 9, ("root-0", "root-1", "root-noise")), node("root-0", 6), node("root-1", 3))}
     nodes["root-noise"] = node("root-noise", 0)
@@ -76,6 +76,10 @@ def test_the_score_by_hand() -> None:
             scores.append(lift[row - 1] / spread**0.5)
         assert found[id][0] == scores.index(max(scores))
     assert found.keys() == {"root-0", "root-1"}
+    monkeypatch.setattr("indexer.clustering.words._LIFTS", 9)  # two words at a time
+    in_parts = best_words(nodes, centres, np.array([9, 6, 3, 0]), words)
+    assert {id: number for id, (number, _) in in_parts.items()} == {id: number for id, (number, _) in found.items()}
+    assert {id: lift for id, (_, lift) in in_parts.items()} == pytest.approx({id: lift for id, (_, lift) in found.items()})
 
 
 def test_a_run_is_named_and_named_again(tmp_path: Path) -> None:

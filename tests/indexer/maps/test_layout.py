@@ -14,6 +14,7 @@ from services.errors import BadRequest
 from services.runtime import Runtime
 from tests.indexer.heads import id_of, unit_rows
 from tests.indexer.pictures import CATEGORY, make_runtime
+from tests.indexer.plain_umap import plain_umap
 
 DIM = 64
 
@@ -72,8 +73,8 @@ def test_a_covariance_in_parts_is_that_of_all(tmp_path: Path) -> None:
         Covariance(8).axes(1)
 
 
-def test_umap_keeps_groups_apart_and_the_rest_joins_its_own(tmp_path: Path) -> None:
-    pytest.importorskip("umap")
+def test_umap_keeps_groups_apart_and_the_rest_joins_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain_umap(monkeypatch)
     runtime = make_runtime(tmp_path)
     fill(runtime, blobs(40))
     made = lay(runtime, MapOptions("umap", neighbours=10, sample=90))  # 30 images are not fitted

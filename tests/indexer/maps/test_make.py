@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +22,7 @@ from services.errors import BadRequest, NotFound, UnknownVector
 from services.runtime import Runtime, open_runtime
 from services.settings import Settings
 from tests.indexer.heads import fill, id_of, stored, unit_rows
+from tests.indexer.killed import program
 from tests.indexer.pictures import CATEGORY, make_runtime
 
 IMAGES = 120
@@ -164,63 +160,44 @@ def test_what_cannot_be_mapped(runtime: Runtime) -> None:
 
 # Kills -----------------------------------------------------------------------------------------------------------------------
 
-KILLS = 3
-CHILD = """
-import sys
+# Signs of life before the end, and whether the engine dies too. The ten are: laid out (3), six pages (7); then comes the switch.
+KILLS = ((6, False), (8, True), (10, False))
+CODE = """
 from pathlib import Path
-from indexer.maps import coordinates, make
+from indexer import payload_writer
+payload_writer.PAGE = 20
+from indexer.maps import make
 from indexer.maps.layout import MapOptions
 from services.runtime import open_runtime
 from services.settings import Settings
 
-class Teller:
-    def start(self, total): print("stage", flush=True)
-    def update(self, report): print(report.done, flush=True)
-    def finish(self, report): ...
-
-if __name__ == "__main__":
-    make.PAGE = coordinates.PAGE = 10
-    with open_runtime(Settings(data=Path(sys.argv[1]), min_free_mb=0, _env_file=None)) as runtime:
-        runtime.vectors.count(sys.argv[2])  # the engine starts with the first question
+def work(data, category):
+    with open_runtime(Settings(data=Path(data), min_free_mb=0, _env_file=None)) as runtime:
+        runtime.vectors.count(category)  # the engine starts with the first question
         print(runtime.vectors.engine_pid, flush=True)
-        report = make.make_map(runtime, sys.argv[2], "flat", MapOptions("pca"), watch=lambda stage: Teller())
+        report = make.make_map(runtime, category, "flat", MapOptions("pca"), watch=lambda stage: Teller())
         print("end", report.key, flush=True)
+
+serve(work)
 """
 
 
-def start(script: Path, data: Path) -> tuple[subprocess.Popen[str], int]:
-    """The child, and the process id of its engine."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, str(script), str(data), CATEGORY]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert child.stdout is not None
-    return child, int(child.stdout.readline())
-
-
 def test_kills_leave_no_half_written_map_in_service(tmp_path: Path) -> None:
-    script, data, chance = tmp_path / "child.py", tmp_path / "data", random.Random(5)
-    script.write_text(CHILD)
+    data = tmp_path / "data"
     settings = Settings(data=data, min_free_mb=0, _env_file=None)  # type: ignore[call-arg,unused-ignore]
-    with open_runtime(settings) as runtime:
-        runtime.catalog.create(CATEGORY, [runtime.encoders.register(ColourEncoder()).spec])
-        fill(runtime, IMAGES)
-        make_map(runtime, CATEGORY, "flat", PCA)
-        check(runtime)
-    for number in range(KILLS):
-        child, engine = start(script, data)
-        assert child.stdout is not None
-        for _ in range(chance.randrange(4, 20)):  # killed after so many signs of life: no clock decides
-            child.stdout.readline()
-        if number % 2:
-            os.kill(engine, signal.SIGKILL)
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
+    with program(tmp_path, CODE) as making:
         with open_runtime(settings) as runtime:
-            made = runtime.maps.get(CATEGORY, "flat")  # whole, whichever it is
-            assert keys(runtime)[made.key] == IMAGES
-            everywhere = conditions_from_pairs([("map.flat.x.gte", "0"), ("map.flat.y.lte", "1")])
-            assert runtime.searcher.count(CATEGORY, everywhere) == IMAGES == runtime.searcher.count(CATEGORY, Conditions())
-    child, _ = start(script, data)
-    assert child.communicate(timeout=120)[0].splitlines()[-1].split()[0] == "end"
+            runtime.catalog.create(CATEGORY, [runtime.encoders.register(ColourEncoder()).spec])
+            fill(runtime, IMAGES)
+            make_map(runtime, CATEGORY, "flat", PCA)
+            check(runtime)
+        for signs, engine in KILLS:
+            making.kill(data, CATEGORY, after=signs, engine=engine)
+            with open_runtime(settings) as runtime:
+                made = runtime.maps.get(CATEGORY, "flat")  # whole, whichever it is
+                assert keys(runtime)[made.key] == IMAGES
+                everywhere = conditions_from_pairs([("map.flat.x.gte", "0"), ("map.flat.y.lte", "1")])
+                assert runtime.searcher.count(CATEGORY, everywhere) == IMAGES == runtime.searcher.count(CATEGORY, Conditions())
+        assert making.finish(data, CATEGORY).split()[0] == "end"
     with open_runtime(settings) as runtime:
         check(runtime)

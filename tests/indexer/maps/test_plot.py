@@ -21,6 +21,7 @@ from indexer.records import ImageRecord
 from services.conditions import Conditions
 from services.errors import BadRequest, NotFound, UnknownField
 from services.runtime import Runtime
+from tests.indexer.heads import fill
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
 
 pytest.importorskip("matplotlib")
@@ -109,6 +110,15 @@ def test_what_cannot_be_drawn(runtime: Runtime, tmp_path: Path) -> None:
         draw(file="file/map.png")
     with pytest.raises(BadRequest, match="conditions"):
         draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", conditions=Conditions(tags_all=("nothing",)))
+
+
+def test_a_value_is_text_and_no_formula(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    fill(runtime, 6, {n: {"class": (r"$\bad$", "$5 to $9", "two\nlines")[n % 3]} for n in range(6)})
+    make_map(runtime, CATEGORY, "flat", MapOptions("pca"))
+    drawn = draw_map(runtime, CATEGORY, "flat", tmp_path / "map.svg", by="class")
+    svg = drawn.path.read_text(encoding="utf-8")
+    assert "<!-- $5 to $9  2 -->" in svg.replace("\\$", "$") and "<!-- two lines  2 -->" in svg
 
 
 def test_words_beyond_the_palette_are_other() -> None:

@@ -21,6 +21,7 @@ from indexer.clustering.pixels.measures import MEASURES
 from indexer.clustering.pixels.pictures import Pictures, read_sources
 from indexer.clustering.pixels.report import PixelReport
 from indexer.clustering.pixels.run import PixelOptions, cluster_pixels
+from indexer.clustering.runs import delete_run
 from indexer.pipeline import index_images
 from indexer.sources import open_source
 from services.clusters import NOISE
@@ -158,6 +159,16 @@ def test_other_parameters_images_or_restart_begin_anew(tmp_path: Path) -> None:
         runtime.objects.put(stat.key, runtime.objects.get(stat.key)[:100])  # a damaged checkpoint is none
     done = cluster_pixels(runtime, CATEGORY, "px", PixelOptions("ssim", batch_size=9))
     assert not done.resumed and groups(runtime) == copies(4)
+
+
+def test_a_run_that_never_ended_can_be_deleted(tmp_path: Path) -> None:
+    runtime = filled(tmp_path, 20, 2)
+    report = cluster_pixels(runtime, CATEGORY, "px", PixelOptions("ssim", batch_size=8, time_budget=1e-9))
+    assert report.out_of_time and list(runtime.objects.list("_clusters/"))
+    delete_run(runtime, CATEGORY, "px")
+    assert not list(runtime.objects.list("_clusters/"))
+    with pytest.raises(NotFound):
+        delete_run(runtime, CATEGORY, "px")
 
 
 @pytest.mark.parametrize("kill_at", [1, 3, 6])
