@@ -92,9 +92,22 @@ def validated(model: type[Model], tree: Any) -> Model:
 
 
 async def read_form(request: Request) -> SentForm:
-    """A multipart form, parsed as it arrives. ``TooLarge`` for too many or too large parts, ``BadRequest`` for a broken one."""
+    """A multipart form with image files, as ``read_parts`` has it."""
+    return await read_parts(request, "the image files as parts")
+
+
+async def read_table_form(request: Request) -> SentForm:
+    """A multipart form with a table, as ``read_parts`` has it."""
+    return await read_parts(request, "the table as the part 'file'")
+
+
+async def read_parts(request: Request, what: str) -> SentForm:
+    """A multipart form, parsed as it arrives. ``TooLarge`` for too many or too large parts, ``BadRequest`` for a broken one.
+
+    ``what`` it is to have, for who sends something else.
+    """
     if media_type(request) != MULTIPART:
-        raise UnsupportedMediaType(f"Send {MULTIPART} with the image files as parts.")
+        raise UnsupportedMediaType(f"Send {MULTIPART} with {what}.")
     try:
         form = await request.form(max_files=MAX_FILES, max_fields=MAX_FORM_FIELDS, max_part_size=MAX_FORM_FIELD_BYTES)
     except HTTPException as error:

@@ -59,7 +59,8 @@ class GroupOut(BaseModel):
 
 
 class ClusterNodeOut(BaseModel):
-    """``count``: images now. ``radius``: least cosine similarity of an image of the run to the node's centre."""
+    """``count``: images now. ``radius``: least cosine similarity of an image of the run to the node's centre; null for
+    noise. ``medoid`` and ``representatives`` are those that are still there; null if none is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CHILD]})  # type: ignore[list-item]
 
@@ -67,8 +68,8 @@ class ClusterNodeOut(BaseModel):
     name: str = Field(description="From the tags and classes that stand out; may be empty.")
     depth: int
     count: int
-    radius: float
-    medoid: str
+    radius: float | None
+    medoid: str | None
     representatives: list[RepresentativeOut]
     child_count: int
     groupings: dict[str, list[GroupOut]]

@@ -11,6 +11,7 @@ from api.metrics import Metrics
 from api.readiness import Readiness
 from api.thumbnails import ThumbnailCache
 from services.conditions import Conditions, conditions_from_pairs
+from services.errors import BadRequest
 from services.runtime import Runtime
 
 
@@ -38,6 +39,18 @@ RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 ThumbnailsDep = Annotated[ThumbnailCache, Depends(_thumbnails)]
 ReadinessDep = Annotated[Readiness, Depends(_readiness)]
+
+
+def no_other_parameters(*own: str) -> Callable[[Request], Awaitable[None]]:
+    """A dependency: ``BadRequest`` for a query parameter that is none of the route's own."""
+
+    async def check(request: Request) -> None:
+        other = next((name for name in request.query_params if name not in own), None)
+        if other is not None:
+            takes = f"it takes {', '.join(own)}" if own else "it takes none"
+            raise BadRequest(f"{other[:80]!r} is no parameter of this path: {takes}.", field=other[:80])
+
+    return check
 
 
 def conditions_except(*own: str) -> Callable[[Request], Awaitable[Conditions]]:

@@ -31,6 +31,8 @@ def agree(
 ) -> None:
     """Compare two stored runs on the images that both have, and say which node goes to which; or a run with a field.
 
+    Images in noise are left out and counted.
+
     ARI (adjusted Rand index) is 1 for equal groupings and 0 by chance; NMI and purity are in 0..1. `cluster compare` tries
     methods without storing anything.
     """
@@ -64,5 +66,7 @@ def agree(
     if len(rows) > _SHOWN:
         note(f"{len(rows) - _SHOWN} smaller nodes are left out; --json has all, --level shows fewer.")
     at = "at the leaves" if level is None else f"at level {level}"
-    sizes = f"{found.images} images in both, {found.nodes} and {found.other_nodes} nodes {at}"
+    sizes = f"{found.images} images in clusters of both, {found.nodes} and {found.other_nodes} nodes {at}"
+    if found.noise:
+        note(f"{found.noise} images are left out: they are noise in one of the two.")
     note(f"{sizes}: ARI {found.ari:.3f}, NMI {found.nmi:.3f}.")

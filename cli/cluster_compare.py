@@ -66,7 +66,9 @@ def compare(
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the scores.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try clusterings with grids of parameters and say which is best: silhouette, Calinski-Harabasz, Davies-Bouldin, mean rank.
+    """Try clusterings with grids of parameters and say which is best, by mean rank.
+
+    Ranked are silhouette, Calinski-Harabasz, Davies-Bouldin and, where any fit has noise, its share.
 
     Nothing is written to the category: ``vitrine cluster run`` does that with the parameters that you choose.
     """  # fmt: skip
@@ -90,7 +92,8 @@ def compare(
         for row, found in zip(tree["rows"], truth or [{}] * len(tree["rows"]), strict=True):
             row.update(found)
         print_json({"category": category, "using": stored.using, "images": len(stored.ids), "of": stored.total, "reduce": reduce,
-                    "seed": seed, "stability": steady, **tree, "plot": str(plot) if plot else None})  # fmt: skip
+                    "seed": seed, "stability": steady, **tree, "notes": result.notes,
+                    "plot": str(plot) if plot else None})  # fmt: skip
         return
     _print(result, truth, steady, plot)
 
@@ -258,6 +261,8 @@ def _print(result: GridResult, truth: list[dict[str, float]] | None, steady: dic
         note("No fit makes two clusters or more: try other parameters.")
     else:
         note(f"Best: {result.chosen.method} with {result.chosen.words}, {result.chosen.scores.clusters} clusters.")
+    for line in result.notes:
+        note(line)
     if steady is not None:
         said = f"adjusted Rand index {steady['mean']:.3f} on average, {steady['least']:.3f} at least, over {steady['runs']} runs"
         note(f"With other seeds: {said if steady['seeded'] else 'the same, it draws nothing'}.")

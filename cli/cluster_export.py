@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -126,7 +126,8 @@ def export(
     """Write a run to a file or a folder; what it becomes is told by the ending of --to.
 
     A treemap shows every node as large as it has images, with some of these in it. A folder gets the images, each in that of its
-    node, such as "root-14 red mugs/root-14-3 ..."; again: only what is new, and no file there is written over.
+    node, such as "root-14 red mugs/root-14-3 ..."; again: only what is new, and no file there is written over. A folder takes one
+    version of one run.
     """
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
     asked = _Asked(levels, size, per_node, mode, move, depth, conditions)
@@ -181,16 +182,20 @@ def _export_folders(
     runtime: Runtime, category: str, run: ClusterRun, target: Path, asked: _Asked, *, yes: bool
 ) -> tuple[ExportReport, int]:
     """The report, and how many images left Vitrine."""
-    from indexer.clustering.folders import ByCluster
-    from indexer.export_folders import export_folders
+    from indexer.clustering.folders import ByCluster, Claim
+    from indexer.export_folders import check_target, export_folders
     from indexer.export_move import Mover
     from indexer.progress import make_progress
 
-    by, mover = ByCluster(run, asked.depth), None
+    by, mover = ByCluster(run, asked.depth, target), None
+    claim = Claim.of(category, by)
+    check_target(runtime, target)
+    claim.check(target)
     if asked.move:
         _ask(runtime, category, run, target, asked, yes)
         mover = Mover(runtime, category, target)
         mover.complete()
+    claim.put(target)
     report = export_folders(
         runtime, category, target, by, conditions=asked.conditions, mode=asked.mode or "copy", placed=mover,
         progress=make_progress(title="moving" if asked.move else "exporting"),
@@ -220,7 +225,11 @@ def _told_folders(report: ExportReport, moved: int) -> Callable[[], None]:
 def _export_file(
     runtime: Runtime, category: str, run: ClusterRun, target: Path, asked: _Asked
 ) -> tuple[dict[str, Any], Callable[[], None]]:
-    text = _as_csv(run) if target.suffix.lower() == ".csv" else json.dumps(_as_tree(run), ensure_ascii=False, indent=1)
+    from indexer.clustering.node_pictures import node_counts
+
+    counts = node_counts(runtime, category, run, asked.conditions)
+    csv_wanted = target.suffix.lower() == ".csv"
+    text = _as_csv(run, counts) if csv_wanted else json.dumps(_as_tree(run, counts), ensure_ascii=False, indent=1)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
@@ -301,20 +310,21 @@ class _Telling:
         self._progress.update(self)
 
 
-def _as_tree(run: ClusterRun, id: str = "root") -> dict[str, Any]:
-    """A node with those below it in ``children``."""
+def _as_tree(run: ClusterRun, counts: Mapping[str, int], id: str = "root") -> dict[str, Any]:
+    """A node with those below it in ``children``. ``counts``: images as they are now."""
     node = run.node(id)
-    below = [_as_tree(run, child) for child in node.children]
-    return {"id": id, "name": node.name, "count": node.count, "radius": node.radius, "medoid": node.medoid,
-            "representatives": list(node.representatives), "children": below}  # fmt: skip
+    below = [_as_tree(run, counts, child) for child in node.children]
+    return {"id": id, "name": node.name, "count": counts[id], "count_at_run": node.count, "radius": node.radius,
+            "medoid": node.medoid, "representatives": list(node.representatives), "children": below}  # fmt: skip
 
 
-def _as_csv(run: ClusterRun) -> str:
-    columns = ("id", "parent", "depth", "count", "radius", "name", "medoid", "representatives")
+def _as_csv(run: ClusterRun, counts: Mapping[str, int]) -> str:
+    columns = ("id", "parent", "depth", "count", "count_at_run", "radius", "name", "medoid", "representatives")
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(columns)
     for node in run.nodes.values():
-        values = vars(node) | {"representatives": "|".join(node.representatives), "parent": node.parent or ""}
+        told = {"count": counts[node.id], "count_at_run": node.count, "parent": node.parent or ""}
+        values = vars(node) | told | {"representatives": "|".join(node.representatives)}
         writer.writerow([values[name] for name in columns])
     return file.getvalue()

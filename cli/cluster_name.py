@@ -65,6 +65,19 @@ def name_nodes(
         progress.close()
 
 
+def has_word_names(runtime: Runtime, category: str, run: str) -> bool:
+    """Whether a run of that name is there and has names from a list of words."""
+    from indexer.clustering.words import WORDS
+
+    runs = (found for found in runtime.clusters.in_service(category) if found.run == run)
+    return any(node.named_by == WORDS for found in runs for node in found.nodes.values())
+
+
+def names_gone(run: str) -> str:
+    """What is said where a run takes the place of one that was named by words."""
+    return f"The names that the former run had from words are gone: vitrine cluster name {run} --words FILE gives new ones."
+
+
 def check_list(runtime: Runtime, category: str, words: Path, prompt: str, using: str | None) -> None:
     """Raise before any work what ``name_nodes`` would raise after a run on the vector ``using``."""
     from indexer.clustering.words import check_words

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from cli.cluster_name import has_word_names, names_gone
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
-from cli.output import finish, note
-
-if TYPE_CHECKING:
-    from indexer.progress import Progress
+from cli.output import finish, show_progress
 
 _CHEAP = "Cost"
 _PROPOSED = "Only pairs that are proposed (--propose embedding or hash)"
@@ -85,17 +83,10 @@ def pixels(
     )  # fmt: skip
     options.check()
     with stores(ctx) as runtime:
-        report = cluster_pixels(runtime, category, name, options, using=using, restart=restart, watch=_watch)
+        named = has_word_names(runtime, category, name)
+        report = cluster_pixels(runtime, category, name, options, using=using, restart=restart, watch=show_progress)
         if report.cluster.in_service and not report.cluster.interrupted:
             build_search_index(runtime, category)
+            if named:
+                report.cluster.notes.append(names_gone(name))
     finish(report, as_json=as_json)
-
-
-def _watch(stage: str) -> Progress | None:
-    import sys
-
-    from indexer.progress import make_progress
-
-    if not sys.stderr.isatty():  # plain lines do not say what of
-        note(f"{stage[:1].upper()}{stage[1:]}:")
-    return make_progress(title=stage)

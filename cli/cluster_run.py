@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.cluster_name import PROMPT, PROMPT_HELP, WORDS_HELP, check_list, name_nodes
+from cli.cluster_name import PROMPT, PROMPT_HELP, WORDS_HELP, check_list, has_word_names, name_nodes, names_gone
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
 from cli.output import finish, note, print_table, show_progress
@@ -64,6 +64,9 @@ def run(
 ) -> None:
     """Cluster all images, and write to each which node it is in.
 
+    The best of a grid has the best mean rank by silhouette, Calinski-Harabasz, Davies-Bouldin and, where any fit has noise, its
+    share.
+
     Queries see the new run only once all of it is stored. Ctrl-C ends it and leaves what was; run again to begin anew. New images
     get their node as they are indexed. Filter with --where cluster.NAME=root-14.
     """
@@ -90,6 +93,7 @@ def run(
     with stores(ctx) as runtime:
         if words is not None:
             check_list(runtime, category, words, prompt, using)
+        named = has_word_names(runtime, category, name)
         report = cluster(
             runtime, category, name, fit, using=using, again=again if stability else None, watch=show_progress, stop=stop
         )
@@ -97,7 +101,10 @@ def run(
             build_search_index(runtime, category)
             if words is not None:
                 report.notes.append(_named(runtime, category, name, words, prompt, as_json))
+            elif named:
+                report.notes.append(names_gone(name))
     if flat is not None and flat.result is not None:
+        report.notes += flat.result.notes
         _tell_grid(flat, plot, as_json)
     finish(report, as_json=as_json)
 

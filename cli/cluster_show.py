@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The run.")]
 _SHOWN_VALUES = 5
+_ON_A_SHEET = 30
+"""Children on one sheet: more make a page that nobody can look at."""
 
 
 def list_runs(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = False) -> None:
@@ -29,6 +31,9 @@ def list_runs(ctx: typer.Context, category: CategoryOption, as_json: JsonOption 
         runs = [run_json(run) for run in runtime.clusters.in_service(category)]
     if as_json:
         print_json(runs)
+        return
+    if not runs:
+        note(f"None yet: vitrine cluster run -c {category} --run look")
         return
     columns = ("run", "method", "using", "images", "nodes", "leaves", "depth", "created_at")
     print_table(columns, [[run[name] for name in columns] for run in runs], right=columns[3:7])
@@ -109,19 +114,21 @@ def _values(view: NodeView, fields: Sequence[str]) -> list[str]:
 
 
 def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) -> None:
-    """A row of representatives for each child, or for a leaf itself."""
+    """A row of representatives for each child, the largest if there are many, or for a leaf itself."""
     from PIL import Image
 
     from cli.sheets import TILE_SIZE, picture_of
     from services.contact_sheet import Tile, contact_sheet
 
-    views = found.children or (found.view,)
-    across = max(len(view.node.representatives) for view in views)
+    largest = sorted(found.children, key=lambda view: -view.count)[:_ON_A_SHEET]
+    views = [view for view in found.children if view.node.id in {one.node.id for one in largest}] or [found.view]
+    across = max(1, *(len(view.node.representatives) for view in views))
     tiles, blank = list[Tile](), Image.new("RGB", (1, 1), "white")
     for view in views:
         hits = runtime.vectors.retrieve(category, list(view.node.representatives))
         captions = [(f"{view.node.id}  {view.count} images", view.node.name)] + [("", "")] * across
         row = [Tile(picture_of(runtime, hit) if hit else None, words) for hit, words in zip(hits, captions, strict=False)]
+        row = row or [Tile(None, captions[0])]
         tiles += row + [Tile(blank, ("", ""))] * (across - len(row))
     title = f"{category}: {found.run.run} {found.view.node.id}"
     try:
@@ -130,3 +137,9 @@ def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) 
         page.save(path)
     except (ValueError, OSError) as error:
         raise BadRequest(f"{path} cannot be written: {error}") from error
+    left = len(found.children) - len(views)
+    if left > 0:
+        note(
+            f"On the sheet are the {len(views)} largest of {len(found.children)} children, {left} are left out. "
+            f"All of them: vitrine cluster export {found.run.run} -c {category} --to FOLDER --sheets"
+        )

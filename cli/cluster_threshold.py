@@ -18,7 +18,7 @@ from services.errors import BadRequest
 if TYPE_CHECKING:
     from indexer.clustering.answers import Answers, AskedPair
     from indexer.clustering.pair_sample import SampleOptions
-    from indexer.clustering.threshold import Proposal
+    from indexer.clustering.threshold import Counts, Proposal
     from services.runtime import Runtime
 
 PAIRS = 60
@@ -75,10 +75,12 @@ def threshold(
 
     Precision and recall are estimated for all pairs of the range, of which those judged are a sample. Write a --sheet to look at,
     then answer in the terminal, or with --accept and --reject by the numbers on the sheet. Answers are kept one by one.
+
+    Until there are three of either kind the command says what is missing, and fails only if --precision or --plot asks for more.
     """
     from cli.sheets import check_sheet_path
     from indexer.clustering.pair_sample import SampleOptions
-    from indexer.clustering.threshold import propose
+    from indexer.clustering.threshold import Counts, propose
 
     options = SampleOptions(measure, using, pairs or PAIRS, images, neighbours, low, seed=seed)
     options.check()
@@ -90,7 +92,7 @@ def threshold(
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise BadRequest(f"{plot} cannot be a plot: let its name end in .png or .svg.")
     with stores(ctx) as runtime:
-        kept, drawn = _pairs(runtime, category, answers, options, pairs)
+        kept = _pairs(runtime, category, answers, options, pairs)
         if sheet is not None:
             _save_sheet(runtime, kept, sheet)
             note(f"Contact sheet: {sheet}")
@@ -105,8 +107,9 @@ def threshold(
         "category": category, "measure": kept.measure, "using": kept.using, "population": kept.population,
         "answers": str(answers), "pairs": len(kept.pairs), "answered": answered,
     }  # fmt: skip
-    if not answered and drawn:  # the first call, to get a sheet: there is nothing to propose from yet
-        _tell_drawn(kept, told, sheet, as_json)
+    counts = Counts.of(kept.judged())
+    if not counts.enough and precision is None and plot is None:
+        _tell_needs(kept, counts, told, sheet, as_json)
         return
     proposal = propose(kept.judged(), precision=precision, seed=seed)
     if plot is not None:
@@ -181,8 +184,8 @@ def uses(measure: str, using: str, category: str, value: float) -> list[str]:
     return [f"vitrine cluster pixels -c {category} --run NAME --measure {measure} --threshold {value:.4f}"]
 
 
-def _pairs(runtime: Runtime, category: str, path: Path, options: SampleOptions, wanted: int | None) -> tuple[Answers, bool]:
-    """The pairs of the file, with new ones where more or others are asked for; and whether any were drawn."""
+def _pairs(runtime: Runtime, category: str, path: Path, options: SampleOptions, wanted: int | None) -> Answers:
+    """The pairs of the file, with new ones where more or others are asked for."""
     from indexer.clustering.answers import Answers
     from indexer.clustering.pair_sample import object_keys, sample_pairs
 
@@ -190,8 +193,10 @@ def _pairs(runtime: Runtime, category: str, path: Path, options: SampleOptions, 
     kept = Answers.read(path) if path.exists() else None
     if kept is not None:
         kept.check(category, options.measure, options.using and runtime.catalog.get(category).encoder(options.using).name)
+        if wanted is not None and wanted < len(kept.pairs):
+            note(f"{path} holds {len(kept.pairs)} pairs, more than --pairs {wanted}: all of them stay.")
         if len(kept.pairs) >= (wanted or 0) and options.low in (None, kept.low):
-            return kept, False
+            return kept
         low = kept.low if options.low is None else options.low
         options = replace(options, pairs=wanted or len(kept.pairs), low=low, seed=kept.seed)
     sample = sample_pairs(runtime, category, options, _progress())
@@ -203,7 +208,7 @@ def _pairs(runtime: Runtime, category: str, path: Path, options: SampleOptions, 
         kept = Answers(path, category, options.measure, sample.using, "", 0.0, options.seed, [])
     kept.take(sample, names)
     kept.write()
-    return kept, True
+    return kept
 
 
 def _described(pair: AskedPair, sheet: Path | None) -> str:
@@ -246,13 +251,22 @@ def _save_sheet(runtime: Runtime, kept: Answers, path: Path) -> None:
         raise BadRequest(f"{path} cannot be written: {error}") from error
 
 
-def _tell_drawn(kept: Answers, told: dict[str, Any], sheet: Path | None, as_json: bool) -> None:
+def _tell_needs(kept: Answers, counts: Counts, told: dict[str, Any], sheet: Path | None, as_json: bool) -> None:
+    """How many answers there are, what is missing, and what to do next."""
+    waiting = sum(pair.accepted is None for pair in kept.pairs)
+    if waiting:
+        look = f"Look at {sheet}" if sheet else "Write a contact sheet with --sheet FILE"
+        do = f"{look}, then answer with --accept and --reject by number, or in a terminal"
+        do += f": {counts.advice}." if counts.accepted + counts.rejected else "."
+    else:
+        do = f"All pairs are answered: judge more, {counts.advice}."
     if as_json:
-        print_json({"status": "drawn", **told, "judged": kept.to_json()})
+        print_json({"status": "needs answers", **told, "accepted": counts.accepted, "rejected": counts.rejected,
+                    "needed": counts.needed, "next": do, "judged": kept.to_json()})  # fmt: skip
         return
-    print_pairs(told)
-    look = f"Look at {sheet}" if sheet else "Write a contact sheet with --sheet FILE"
-    note(f"{look}, then answer with --accept and --reject by number, or in a terminal.")
+    print_pairs(told | {"answered": f"{told['answered']} ({counts.accepted} accepted, {counts.rejected} rejected)"})
+    missing = " and ".join(f"{number} more {kind}" for kind, number in counts.needed.items() if number)
+    note(f"Before a threshold is proposed, {missing} are needed. {do}")
 
 
 def _print(told: dict[str, Any], proposal: Proposal, commands: list[str]) -> None:

@@ -182,30 +182,37 @@ def delete(
     category: CategoryOption,
     groups: Annotated[list[str] | None, typer.Argument(metavar="[GROUP...]", help="Only of these groups.")] = None,
     kind: KindOption = None,
+    merge: Annotated[
+        bool, typer.Option("--merge/--no-merge", help="Add their tags, class, caption and metadata to the one that is kept.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete all images of the groups but the one to keep: their points, then their files. Asks first."""
-    from indexer.duplicates.changes import deletable
+    """Delete all images of the groups but the one to keep: their points, then their files. Asks first.
+
+    What people said of them goes to the one that is kept first: tags, and class, caption and columns of metadata that it lacks.
+    """
+    from indexer.duplicates.changes import Deleted, deletable
     from indexer.duplicates.changes import delete as remove
 
     with stores(ctx) as runtime:
         takes = deletable(runtime, category, groups or (), kind or ())
         count = sum(map(len, takes.values()))
-        deleted = 0
+        done = Deleted()
         if not dry_run and count:
             if not confirmed(f"Delete {count} images of {len(takes)} groups from {category!r} for good?", yes):
                 raise typer.Exit(1)
-            deleted = remove(runtime, category, takes)
+            done = remove(runtime, category, takes, merge=merge)
             runtime.catalog.set_images(category, runtime.searcher.count(category))
     if as_json:
-        print_json({"category": category, "dry_run": dry_run, "groups": takes, "images": count, "deleted": deleted})
+        counts = {"images": count, "deleted": done.images, "merged": done.merged}
+        print_json({"category": category, "dry_run": dry_run, "groups": takes, **counts})
     elif dry_run:
         print_table(("group", "id"), [(group, id) for group, ids in takes.items() for id in ids])
         note(f"{count} images of {len(takes)} groups would be deleted.")
     else:
-        note(f"Deleted {deleted} images.")
+        note(f"Deleted {done.images} images; {done.merged} of those kept got what was said of others.")
 
 
 def group_json(group: DuplicateGroup) -> dict[str, Any]:

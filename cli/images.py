@@ -148,7 +148,7 @@ def tag(
 @app.command()
 def facets(
     ctx: typer.Context,
-    field: Annotated[str, typer.Argument(metavar="FIELD", help="tags, class, media_type, metadata.COLUMN ...")],
+    field: Annotated[str, typer.Argument(metavar="FIELD", help="tags, class, media_type, metadata.COLUMN, cluster.RUN ...")],
     category: CategoryOption,
     tag: TagOption = None,
     any_tag: AnyTagOption = None,

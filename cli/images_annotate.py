@@ -26,7 +26,7 @@ def annotate(
     ] = "name",
     column: Annotated[
         str | None,
-        typer.Option("--column-of-names", metavar="COLUMN", help="The column that does so. [default: filename, path, file ...]"),
+        typer.Option("--column-of-names", metavar="COLUMN", help="The column that does so. [default: file_name, filename ...]"),
     ] = None,
     class_from: Annotated[str | None, typer.Option("--class-from", metavar="COLUMN", help="The column of the class.")] = None,
     hashtags: Annotated[

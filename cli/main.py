@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from cli.output import print_error
 from services.errors import StoreLocked, VitrineError
 
 AS_JSON = "vitrine.as_json"
+ADDING = "vitrine.adding"
 ORDER = (
     "demo", "category", "index", "search", "images", "tagger", "metric", "cluster", "map", "duplicates", "autoencoder",
     "export", "encoder", "serve", "doctor",
@@ -43,6 +45,7 @@ class VitrineGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[AS_JSON] = "--json" in args
+        ctx.meta[ADDING] = ("index", "add") in pairwise(args)
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -59,7 +62,7 @@ class VitrineGroup(TyperGroup):
         except VitrineError as error:
             if _debugging():
                 raise
-            print_error(error.code, error.message + _advice(error), error.details, as_json=ctx.meta[AS_JSON])
+            print_error(error.code, error.message + _advice(error, ctx.meta[ADDING]), error.details, as_json=ctx.meta[AS_JSON])
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError, EOFError):
             raise  # Typer's own: usage, exit codes, Ctrl-C and closed pipes
         except Exception as error:
@@ -130,10 +133,14 @@ def _top(
     ctx.obj = GlobalFlags(data)
 
 
-def _advice(error: VitrineError) -> str:
-    """What the command line adds to an error: while a server has the data, pictures are added through it."""
+def _advice(error: VitrineError, adding: bool) -> str:
+    """What the command line adds to an error: while a server has the data, it is reached through that."""
     url = error.details.get("url") if isinstance(error, StoreLocked) else None
-    return f"\nAdd pictures there: curl -F file=@picture.jpg {url}/v1/categories/NAME/images" if url else ""
+    if not url:
+        return ""
+    if adding:
+        return f"\nAdd pictures there: curl -F file=@picture.jpg {url}/v1/categories/NAME/images"
+    return f"\nWhat can be done there meanwhile, over HTTP: {url}/docs"
 
 
 def _debugging() -> bool:

@@ -75,27 +75,31 @@ def plot(
     by: Annotated[
         str | None,
         typer.Option(
-            "--by", metavar="FIELD", help="Colour by class, tags, quality, scores.TAG, metadata.COLUMN, cluster:RUN ..."
+            "--by", metavar="FIELD", help="Colour by class, tags, quality, scores.TAG, metadata.COLUMN, cluster.RUN ..."
         ),
     ] = None,
-    depth: Annotated[int, typer.Option("--depth", min=1, help="With cluster:RUN: of the nodes, 1 below the root.")] = 1,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="With cluster.RUN: of the nodes, 1 below the root.")] = 1,
     thumbnails: Annotated[int, typer.Option("--thumbnails", min=0, max=500, help="Draw so many pictures among the points.")] = 0,
     where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a map."""
+    """Draw a map. With --where the images that meet it are drawn before the others, which are faint."""
     from indexer.maps.plot import check_plot_path, draw_map
 
     check_plot_path(to)
     conditions = to_conditions(where=where)
     with stores(ctx) as runtime:
-        drawn = draw_map(runtime, category, name, to, by=by, depth=depth, thumbnails=thumbnails, conditions=conditions)
+        drawn = draw_map(runtime, category, name, to, by=by, depth=depth, thumbnails=thumbnails, conditions=conditions,
+                         where=", ".join(where or ()))  # fmt: skip
     if as_json:
         colours = [vars(entry) for entry in drawn.colours.entries]
-        print_json({"map": name, "file": str(to), "images": drawn.images, "thumbnails": drawn.thumbnails,
+        print_json({"map": name, "file": str(to), "images": drawn.images, "others": drawn.others, "thumbnails": drawn.thumbnails,
                     "by": by, "kind": drawn.colours.kind, "legend": colours})  # fmt: skip
     else:
-        note(f"{drawn.images} images drawn to {to}.")
+        grey = f", {drawn.others} others in grey" if drawn.others else ""
+        note(f"{drawn.images} images drawn to {to}{grey}.")
+        if drawn.thumbnails < thumbnails:
+            note(f"{drawn.thumbnails} of {thumbnails} pictures are drawn: more would lie on each other, or their files are gone.")
 
 
 @app.command("list")
@@ -108,6 +112,9 @@ def list_maps(ctx: typer.Context, category: CategoryOption, as_json: JsonOption 
         maps = [{**vars(made), "missing": count_missing(runtime, category, made)} for made in runtime.maps.in_service(category)]
     if as_json:
         print_json(maps)
+        return
+    if not maps:
+        note(f"None yet: vitrine map make -c {category}")
         return
     columns = ("name", "method", "using", "images", "missing", "created_at")
     rows = [[made[column] for column in columns] + [made["metrics"].get("neighbours_kept")] for made in maps]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from indexer.annotate_report import AnnotateReport
 from indexer.annotate_rows import JoinOn, Rows, join_value, key_columns
@@ -19,7 +20,7 @@ from indexer.new_scores import NewImageScorer
 from indexer.payload_writer import PAGE, PayloadWriter
 from indexer.payloads import SCORED_BY, additions, without_scores
 from indexer.sources.base import SourceOptions
-from indexer.sources.rows import Columns
+from indexer.sources.rows import Columns, rfc3339, split_tags
 from indexer.sources.tables import Table, open_table
 from indexer.stages import Stages, Told, Watch
 from services.catalog import Category
@@ -103,6 +104,9 @@ class _Job:
         """All stages; ``InterruptedError`` where ``stop`` came in between."""
         with self.stages.stage("looking at the table"):
             table, columns = _opened(path, self.options, self.category, max_rows)
+        if columns.computed:
+            shown = ", ".join(columns.computed[:8]) + (" ..." if len(columns.computed) > 8 else "")
+            self.report.notes.append(f"Passed over, as Vitrine itself says what they do: {shown}.")
         self.report.rows, self.report.column = table.count, columns.key
         with closing(Rows(columns, self.options.on, self.category)) as rows:
             self._join(table, rows)
@@ -198,7 +202,8 @@ class _Job:
             return f"No image of the category has a {self.options.on} to compare with."
         return (
             f"No row met an image by {self.options.on}: the table says {self.report.unmatched_first[0]!r}, an image is {here!r}. "
-            "Compare by another of name, stem, key, hash, id, or name the column."
+            f"The names were read from column {self.report.column!r}: say which column it is with --column-of-names (in a form: "
+            "column), or compare by another of name, stem, key, hash, id."
         )
 
 
@@ -213,7 +218,8 @@ def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
     rest = {name: value for name, value in said.items() if name not in ("metadata", "scores", "scored_by", "created_at")}
     rest["tags"] = [tag for tag in said.get("tags", ()) if tag not in rejected]
     new = additions(old, rest, overwrite=overwrite)
-    metadata = {**old.get("metadata", {}), **said.get("metadata", {})}
+    former = old.get("metadata", {})
+    metadata = {**former, **{name: _as_held(former.get(name), value) for name, value in said.get("metadata", {}).items()}}
     if metadata != old.get("metadata", {}):
         new["metadata"] = metadata
     scored_by: Payload = new["scored_by"] if "scored_by" in new else old.get("scored_by", {})
@@ -223,8 +229,30 @@ def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
         new["scored_by"] = {**scored_by, **dict.fromkeys(scores, SCORED_BY)}
     # a date that nobody gave is the moment of indexing
     if "created_at" in said and (overwrite or old.get("created_at") == old.get("indexed_at")):
-        new |= {"created_at": said["created_at"]} if said["created_at"] != old.get("created_at") else {}
+        new |= {} if _is_at(old.get("created_at"), said["created_at"]) else {"created_at": said["created_at"]}
     return new
+
+
+def _is_at(old: Any, moment: str) -> bool:
+    """Whether a date that is held is that moment, as ``rfc3339`` writes it to the second."""
+    try:
+        return isinstance(old, str) and rfc3339(old) == moment
+    except ValueError:
+        return False
+
+
+def _as_held(old: Any, said: Any) -> Any:
+    """What a cell says for an image that holds a list under its name: a list, as an exported table writes it.
+
+    >>> _as_held([1, 2], "1|2"), _as_held(["a"], "a|b"), _as_held("a", "a|b")
+    ([1, 2], ['a', 'b'], 'a|b')
+    """
+    if not isinstance(old, list) or isinstance(said, list) or any(isinstance(item, dict | list) for item in old):
+        return said
+    items = split_tags(str(said)) if isinstance(said, str) else [str(said)]
+    if items == [str(item) for item in old]:
+        return old
+    return items if all(isinstance(item, str) for item in old) else said
 
 
 def _opened(path: Path, options: AnnotateOptions, category: Category, max_rows: int | None) -> tuple[Table, Columns]:
@@ -237,7 +265,8 @@ def _opened(path: Path, options: AnnotateOptions, category: Category, max_rows: 
     wanted = options.column or next((name for name in keys if name in table.columns), None)
     if wanted is None:
         raise BadSource(
-            f"No column of {path.name} names the image: call it {', '.join(keys[:-1])} or {keys[-1]}, or say which it is. "
+            f"No column of {path.name} names the image: call it {', '.join(keys[:-1])} or {keys[-1]}, or say which it is: "
+            "--column-of-names (in a form: column). "
             f"It has: {', '.join(table.columns) or 'none'}."
         )
     own = SourceOptions(path_column=wanted, hashtags=options.hashtags, class_from=options.class_from)

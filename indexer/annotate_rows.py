@@ -13,7 +13,7 @@ from indexer.hashtags import FIELD as HASHTAGS
 from indexer.payloads import check_record
 from indexer.records import ImageRecord
 from indexer.sources.joining import join_key
-from indexer.sources.rows import HASH_COLUMNS, PATH_COLUMNS, Columns
+from indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
 from indexer.sources.tables import Row, Table
 from services.catalog import Category
 from services.domain import IndexKind, Payload
@@ -142,4 +142,4 @@ def key_columns(on: JoinOn) -> tuple[str, ...]:
     """Columns that may name the image, the likeliest first."""
     if on == "id":
         return ("id", "image_id")
-    return HASH_COLUMNS if on == "hash" else (on, *PATH_COLUMNS)
+    return HASH_COLUMNS if on == "hash" else name_columns(on)

@@ -76,7 +76,7 @@ def parse_by(runtime: Runtime, category: str, text: str, bins: int) -> FolderBy:
     path = _field(text)
     kind = cat.indexes.get(path)
     if kind is None:
-        known = ", ".join(sorted(cat.indexes))
+        known = ", ".join(sorted(name for name in cat.indexes if not name.startswith(("clusters.", "maps."))))  # internal keys
         raise UnknownField(f"Category {category!r} has no field {path!r} to sort by; it has: {known}.", field=path)
     if path == "quality" or path.startswith("scores."):
         return FolderBy(path, tuple(number / bins for number in range(bins + 1)))
@@ -132,6 +132,15 @@ def export_folders(
     return report
 
 
+def check_target(runtime: Runtime, target: Path) -> None:
+    """``BadRequest`` if pictures cannot go below ``target``."""
+    data, whole = runtime.settings.data.resolve(), target.resolve()
+    if whole == data or whole.is_relative_to(data):
+        raise BadRequest(f"{target} lies in the data folder, which holds the stores: export to another place.")
+    if target.exists() and not target.is_dir():
+        raise BadRequest(f"{target} is no folder.")
+
+
 @dataclass(eq=False)
 class _Image:
     """One image, the folders it goes into, and its bytes if they are to be written."""
@@ -161,11 +170,7 @@ class _Folders:
         objects = self.runtime.objects
         if self.mode != "copy" and not isinstance(objects, LocalObjectStore):
             raise BadRequest(f"--mode {self.mode} needs the pictures on this machine, but they lie in a bucket: use --mode copy.")
-        data, target = self.runtime.settings.data.resolve(), self.target.resolve()
-        if target == data or target.is_relative_to(data):
-            raise BadRequest(f"{self.target} lies in the data folder, which holds the stores: export to another place.")
-        if self.target.exists() and not self.target.is_dir():
-            raise BadRequest(f"{self.target} is no folder.")
+        check_target(self.runtime, self.target)
 
     def read(self, hit: Hit) -> _Image:
         """The bytes, where a file is to be written from them."""

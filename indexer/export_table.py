@@ -19,6 +19,8 @@ from indexer.progress import Progress
 from services.conditions import Conditions
 from services.domain import Payload
 from services.errors import BadRequest, Unavailable, VitrineError
+from services.maps import AXES
+from services.payload import value_at
 from services.runtime import Runtime
 
 FORMATS = (".json", ".csv", ".parquet")
@@ -27,8 +29,9 @@ ROW_GROUP = 5_000
 SEPARATOR = "|"
 """Between the values of a list in one CSV cell; `vitrine index add` reads it so too."""
 FIRST = ("id", "filename", "class", "tags", "scores", "quality")
-_HIDDEN = frozenset({"object_key"})  # where the server keeps the file is its own business
-_OPEN = ("scores", "scored_by", "metadata", "clusters")
+_HIDDEN = frozenset({"object_key", "clusters", "maps"})
+"""Where the server keeps the file is its own business, and so are the keys of runs and maps."""
+_OPEN = ("scores", "scored_by", "metadata", "cluster", "map")
 Row = dict[str, Any]
 Rows = Iterator[list[Row]]
 
@@ -44,9 +47,11 @@ def export_table(
 ) -> ExportReport:
     """Write a row for every image, in order of id, in the format of the path's ending: .json, .csv or .parquet.
 
-    JSON: a list of ``{"id", "filename", "class", "tags", "scores": {tag: 0..1}, "quality", ...}``. CSV and Parquet have columns
-    such as ``scores.<tag>``, ``metadata.<column>`` and ``clusters.<run>``; a list is one cell of CSV with ``|`` between, and a
-    list in Parquet. An existing file is replaced at the end, in one step, and kept where the export does not get there.
+    JSON: a list of ``{"id", "filename", "class", "tags", "scores": {tag: 0..1}, "quality", ..., "cluster": {run: node}, "map":
+    {name: {"x", "y"}}}``. CSV and Parquet have columns such as ``scores.<tag>``, ``metadata.<column>``, ``cluster.<run>`` (the
+    id of the leaf) and ``map.<name>.x``, as filters call them, of the runs and maps in service; a list is one cell of CSV with
+    ``|`` between, and a list in Parquet. An existing file is replaced at the end, in one step, and kept where the export does
+    not get there.
     """
     if path.suffix.lower() not in FORMATS:
         raise BadRequest(f"{path} has no known format: let its name end in {', '.join(FORMATS)}.")
@@ -57,7 +62,11 @@ def export_table(
         ".csv": _write_csv,
         ".parquet": _write_parquet,
     }
-    reader = _Reader(runtime, category, conditions, report, progress, stop or threading.Event())
+    places = _Places(
+        {run.run: run.payload_field for run in runtime.clusters.in_service(category)},
+        {made.name: made.payload_field for made in runtime.maps.in_service(category)},
+    )
+    reader = _Reader(runtime, category, conditions, report, places, progress, stop or threading.Event())
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         if progress:
@@ -83,12 +92,29 @@ def export_table(
     return report
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Where an image is in the runs and maps in service: their payload fields, by name."""
+
+    runs: Mapping[str, str]
+    maps: Mapping[str, str]
+
+    def of(self, payload: Payload) -> Row:
+        paths = {name: value_at(payload, field) for name, field in self.runs.items()}
+        points = {name: value_at(payload, field) for name, field in self.maps.items()}
+        return {
+            "cluster": {name: path[-1] for name, path in paths.items() if path},
+            "map": {name: point for name, point in points.items() if point},
+        }
+
+
 @dataclass
 class _Reader:
     runtime: Runtime
     category: str
     conditions: Conditions
     report: ExportReport
+    places: _Places
     progress: Progress | None
     stop: threading.Event
 
@@ -99,7 +125,7 @@ class _Reader:
             if self.stop.is_set():
                 self.report.interrupted = True
                 return
-            yield [_row(hit.id, explained(hit.payload, unsettled)) for hit in page]
+            yield [_row(hit.id, explained(hit.payload, unsettled), self.places) for hit in page]
             if counting:
                 self.report.images += len(page)
                 self.report.finish()
@@ -107,10 +133,11 @@ class _Reader:
                     self.progress.update(self.report)
 
 
-def _row(id: str, payload: Payload) -> Row:
+def _row(id: str, payload: Payload, places: _Places) -> Row:
     row: Row = {"id": id} | {name: payload.get(name) for name in FIRST[1:]}
     row["tags"], row["scores"] = row["tags"] or [], row["scores"] or {}
-    return row | {name: value for name, value in sorted(payload.items()) if name not in row and name not in _HIDDEN}
+    rest = {name: value for name, value in sorted(payload.items()) if name not in row and name not in _HIDDEN}
+    return row | rest | places.of(payload)
 
 
 # JSON ---------------------------------------------------------------------------------------------------------------------
@@ -142,12 +169,15 @@ class _Column:
 
 
 def _flat(row: Row) -> Row:
-    """One level of columns: ``scores.<tag>``, ``metadata.<column>``, ``clusters.<run>`` (the node's id)."""
+    """One level of columns: ``scores.<tag>``, ``metadata.<column>``, ``cluster.<run>``, ``map.<name>.x``."""
     flat: Row = {}
     for name, value in row.items():
         if name in _OPEN and isinstance(value, Mapping):
             for key, inner in value.items():
-                flat[f"{name}.{key}"] = inner.get("id") if name == "clusters" and isinstance(inner, Mapping) else inner
+                if name == "map":
+                    flat |= {f"{name}.{key}.{axis}": inner.get(axis) for axis in AXES}
+                else:
+                    flat[f"{name}.{key}"] = inner
         elif value is not None:
             flat[name] = value
     return flat
@@ -177,7 +207,10 @@ def _write_csv(path: Path, rows: Callable[[bool], Rows]) -> None:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list) and all(not isinstance(item, list | dict) for item in value):
-        return SEPARATOR.join(str(item) for item in value)
+        joined = SEPARATOR.join(str(item) for item in value)
+        # a lone value with a comma, and one with a bar, would be read as several
+        clear = (len(value) > 1 and joined.count(SEPARATOR) == len(value) - 1) or not any(mark in joined for mark in "|;,")
+        return joined if clear and not joined.startswith("[") else orjson.dumps(value).decode()
     if isinstance(value, list | dict):
         return orjson.dumps(value).decode()
     return str(value).lower() if isinstance(value, bool) else value

@@ -18,13 +18,14 @@ from itertools import chain
 import numpy as np
 
 from indexer.clustering.new_clusters import NewImageAssigner
+from indexer.duplicates.arrivals import Arrivals
 from indexer.items import Item
 from indexer.new_scores import NewImageScorer
 from indexer.payloads import FileFacts, check_record
 from indexer.plan import BatchPlan
 from indexer.progress import Progress
 from indexer.records import ADOPTED, ImageRecord, Source
-from indexer.report import IndexReport, ItemOutcome, Outcome, StageClock
+from indexer.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
 from indexer.workers import in_batches, in_order
 from services.catalog import Category
 from services.domain import IndexKind, Payload, Point
@@ -34,7 +35,7 @@ from services.images import content_hash, open_image, point_id
 from services.payload import index_kinds
 from services.runtime import Runtime
 
-STAGES = ("read", "look up", "decode", "encode", "put", "upsert")
+STAGES = ("read", "look up", "decode", "encode", "compare", "put", "upsert")
 SLICE = 32
 """Images looked up and encoded at a time: what a model takes at once."""
 BATCH_SIZE = 128
@@ -52,6 +53,7 @@ def index_images(
     *,
     batch_size: int = BATCH_SIZE,
     overwrite: bool = False,
+    near_duplicates: NearDuplicates = "ignore",
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     on_outcome: Callable[[ItemOutcome], None] | None = None,
@@ -61,6 +63,9 @@ def index_images(
     The same bytes again cost a read and a look-up: tags are united, what users set is kept (unless ``overwrite``), a named vector
     or an object that is missing is made again. One image's errors are its outcome. ``stop`` or Ctrl-C ends the run once the
     batch under way is written.
+
+    ``near_duplicates``: "tell" compares each new image with its nearest and says in its outcome what it is a copy of; "skip" does
+    not index such copies, nor take over what is said of them. Identical bytes are one image in any case.
 
     ``batch_size``: images written at a time. A flush of the embedded engine takes some 30 ms (on a busy disk 300)
     whatever it holds; the next images are encoded meanwhile.
@@ -74,7 +79,9 @@ def index_images(
         pool = _Pools.open(threads, runtime.settings.threads)
         stop = stop or threading.Event()
         scorer, assigner = NewImageScorer(runtime.taggers, cat), NewImageAssigner(runtime.clusters, cat)
-        run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner, pool.putters)
+        arrivals = Arrivals(runtime, cat, near_duplicates) if near_duplicates != "ignore" else None
+        run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner,
+                   arrivals, pool.putters)  # fmt: skip
         try:
             if progress:
                 progress.start(records.total if isinstance(records, Source) else None)
@@ -134,6 +141,7 @@ class _Run:
     encoders: dict[str, BatchedEncoder]
     scorer: NewImageScorer
     assigner: NewImageAssigner
+    arrivals: Arrivals | None
     putters: Executor
     halted: threading.Event = field(default_factory=threading.Event)
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
@@ -251,6 +259,9 @@ class _Run:
         stored = self._stored(items)
         made = {item.id for item in items if item.facts and not item.known}
         self._complete([item for item in items if item.id not in stored and item.id not in made])
+        if self.arrivals is not None:
+            with self.clock.measure("compare"):
+                self.arrivals.compare([item for item in items if item.going and item.id not in stored])
         self.scorer.refresh()
         self.assigner.refresh()
         plan = BatchPlan(self.category.name, stored, self.overwrite, self.scorer.tags)
@@ -309,14 +320,17 @@ class _Run:
         """Whether an image shares the end of the one with the same bytes before it, because that one was refused or skipped."""
         if item.twin and not item.twin.going:
             item.refusal, item.skipped = item.twin.refusal, item.twin.skipped
+            item.near, item.dropped = item.twin.near, item.twin.dropped
         return not item.going
 
     def _count(self, item: Item, outcome: Outcome) -> None:
         name = item.record.filename
         if item.refusal:
             told = ItemOutcome(name, "refused", reason=item.refusal.reason, message=item.refusal.message)
+        elif item.dropped:
+            told = ItemOutcome(name, "duplicate", near=item.near)
         else:
-            told = ItemOutcome(name, outcome, item.id)
+            told = ItemOutcome(name, outcome, item.id, near=item.near if outcome == "added" else None)
         self.report.count(told)
         if self.on_outcome:
             self.on_outcome(told)

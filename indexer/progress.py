@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0
 LINE_SHARE = 0.1
+QUIET_SECONDS = 2.0
+"""No line sooner than this after the beginning of a stage or the last line: what is quick needs none."""
 
 
 class Counts(Protocol):
@@ -55,7 +57,7 @@ def make_progress(
 
 
 class LineProgress:
-    """A plain line every ten seconds, and at every tenth of a known total."""
+    """A plain line every ten seconds, and at every tenth of a known total, but none within two seconds of the last one."""
 
     def __init__(
         self, stream: TextIO, title: str = "indexing", unit: str = "images", clock: Callable[[], float] = time.monotonic
@@ -64,29 +66,47 @@ class LineProgress:
         self._title, self._unit = title, unit
         self._clock = clock
         self._total: int | None = None
-        self._started = self._told = clock()
-        self._told_at = 0
+        self._rate = _Rate()
+        self._told, self._told_at = clock(), 0
 
     def start(self, total: int | None) -> None:
-        self._total, self._told_at = total, 0
-        self._started = self._told = self._clock()
+        self._told, self._told_at = self._clock(), 0
+        self._total, self._rate = total, _Rate()
 
     def update(self, report: Counts) -> None:
         now = self._clock()
+        self._rate.see(report.done, now)
+        if now - self._told < QUIET_SECONDS:
+            return
         tenth = self._total is not None and report.done - self._told_at >= LINE_SHARE * self._total
         if tenth or now - self._told >= LINE_SECONDS:
             self._told, self._told_at = now, report.done
-            print(self._line(report, now - self._started), file=self._stream, flush=True)
+            print(self._line(report), file=self._stream, flush=True)
 
     def finish(self, report: Counts) -> None:
         pass  # the report itself follows
 
-    def _line(self, report: Counts, seconds: float) -> str:
-        rate = report.done / seconds if seconds else 0.0
+    def _line(self, report: Counts) -> str:
+        rate = self._rate.value
         share = f" of {self._total} ({report.done / self._total:.0%})" if self._total else ""
         left = f", {(self._total - report.done) / rate:.0f} s left" if self._total and rate else ""
         refused = f", {report.refused} refused" if report.refused else ""
-        return f"{self._title}: {report.done}{share} {self._unit}, {rate:.1f} {self._unit}/s{left}{refused}"
+        speed = f", {rate:.1f} {self._unit}/s" if rate else ""
+        return f"{self._title}: {report.done}{share} {self._unit}{speed}{left}{refused}"
+
+
+class _Rate:
+    """What is done a second since the first news, 0 before there are two. What came before the first does not count: a stage that
+    goes on from an earlier run begins far from 0."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+        self.value = 0.0
+
+    def see(self, done: int, now: float) -> None:
+        self._first = self._first or (done, now)
+        before, since = self._first
+        self.value = (done - before) / (now - since) if now > since else 0.0
 
 
 class BarProgress:
@@ -99,25 +119,26 @@ class BarProgress:
 
     def start(self, total: int | None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
             TextColumn(self._title),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} " + self._unit + "/s {task.fields[refused]}"),
+            TextColumn("{task.fields[count]} {task.fields[rate]} {task.fields[refused]}"),
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=Console(file=self._stream), transient=True)
-        self._task = self._bar.add_task("", total=total, rate=0.0, refused="")
-        self._started = time.monotonic()
+        self._task = self._bar.add_task("", total=total, count=f"0/{total}" if total else "", rate="", refused="")
+        self._total, self._rate = total, _Rate()
         self._bar.start()
 
     def update(self, report: Counts) -> None:
         if self._bar is not None:
             refused = f"{report.refused} refused" if report.refused else ""
-            rate = report.done / max(time.monotonic() - self._started, 1e-9)
-            self._bar.update(self._task, completed=report.done, rate=rate, refused=refused)
+            self._rate.see(report.done, time.monotonic())
+            count = f"{report.done}/{self._total}" if self._total else str(report.done)
+            rate = f"{self._rate.value:.1f} {self._unit}/s" if self._rate.value else ""
+            self._bar.update(self._task, completed=report.done, count=count, rate=rate, refused=refused)
 
     def finish(self, report: Counts) -> None:
         if self._bar is not None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from indexer.records import ImageRecord
-from indexer.report import ItemOutcome, Outcome
+from indexer.report import ItemOutcome, NearDuplicates, Outcome
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
 
-__all__ = ["ItemOutcome", "Outcome", "Upload", "index_uploads"]
+__all__ = ["ItemOutcome", "NearDuplicates", "Outcome", "Upload", "index_uploads"]
 SOURCE = "upload"
 
 
@@ -28,15 +28,20 @@ class Upload:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def index_uploads(runtime: Runtime, category: str, uploads: Sequence[Upload]) -> list[ItemOutcome]:
+def index_uploads(
+    runtime: Runtime, category: str, uploads: Sequence[Upload], *, near_duplicates: NearDuplicates = "ignore"
+) -> list[ItemOutcome]:
     """Index files; outcome i belongs to uploads[i], and is durable. What is wrong with one file is its outcome.
+
+    ``near_duplicates``: as in ``index_images``.
 
     Raises what ends a run: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``, ``StorageFull`` ...
     """
     from indexer.pipeline import index_images
 
     outcomes: list[ItemOutcome] = []
-    report = index_images([_record(upload) for upload in uploads], runtime, category, on_outcome=outcomes.append)
+    records = [_record(upload) for upload in uploads]
+    report = index_images(records, runtime, category, near_duplicates=near_duplicates, on_outcome=outcomes.append)
     if report.error:
         raise report.error
     return outcomes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from services.clusters import ClusterRun, Node
@@ -22,7 +22,8 @@ VALUES = 10
 
 @dataclass(frozen=True)
 class NodeView:
-    """A node as it is now. ``count``: its images. ``groupings``: by field, the most frequent values among them."""
+    """A node as it is now: its medoid and representatives are still there. ``count``: its images. ``groupings``: by field, the
+    most frequent values among them."""
 
     node: Node
     count: int
@@ -53,7 +54,7 @@ def children(
     runtime.catalog.get(category)
     found = runtime.clusters.get(category, run)
     chosen = found.node(node)
-    below = [found.nodes[id] for id in chosen.children]
+    chosen, *below = _with_images_there(runtime, category, [chosen, *(found.nodes[id] for id in chosen.children)])
     counts = _counts(runtime, category, run, [chosen, *below])
 
     def view(one: Node) -> NodeView:
@@ -63,6 +64,15 @@ def children(
 
     above = tuple(found.nodes[id] for id in chosen.path[:-1])
     return NodeDetail(found, view(chosen), above, tuple(view(one) for one in below))
+
+
+def _with_images_there(runtime: Runtime, category: str, nodes: Sequence[Node]) -> list[Node]:
+    """The nodes without the images that were deleted since: one look at the store for all of them."""
+    asked = list(dict.fromkeys(id for node in nodes for id in node.representatives))
+    hits = runtime.vectors.retrieve(category, asked, with_payload=False)
+    there = {hit.id for hit in hits if hit is not None}
+    left = [tuple(id for id in node.representatives if id in there) for node in nodes]
+    return [replace(node, medoid=ids[0] if ids else None, representatives=ids) for node, ids in zip(nodes, left, strict=True)]
 
 
 def _counts(runtime: Runtime, category: str, run: str, nodes: Sequence[Node]) -> dict[str, int]:

@@ -35,6 +35,10 @@ NOISE = f"{ROOT}-noise"
 """The node of what a density-based method puts into no cluster."""
 _FRESH_SECONDS = 1.0
 _CENTRES = "centres"
+_TOLD = 5
+"""Children that an error names."""
+_NO_RADIUS = -1.0
+"""What a manifest says for None."""
 _CHUNK = 4_096
 
 
@@ -45,25 +49,26 @@ class Branch(Protocol):
     def children(self) -> tuple[str, ...]: ...
 
     @property
-    def radius(self) -> float: ...
+    def radius(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
 class Node:
     """A cluster, or a branch of a tree. ``id`` tells the way to it from the top: ``root``, ``root-14``, ``root-14-3``.
 
-    ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the node's centre. ``medoid``:
-    the image that is most similar to all others, on average. ``representatives``: a few image ids, the medoid first.
-    ``named_by``: where the name comes from, "tags" or "words" of a list.
+    ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the node's centre; None for
+    noise, which has none. ``medoid``: the image that is most similar to all others, on average; None in a view of a node of which
+    no representative is left. ``representatives``: a few image ids, the medoid first. ``named_by``: where the name comes from,
+    "tags" or "words" of a list.
     """
 
     id: str
     parent: str | None
     depth: int
     count: int
-    medoid: str
+    medoid: str | None
     representatives: tuple[str, ...]
-    radius: float
+    radius: float | None
     name: str = ""
     children: tuple[str, ...] = ()
     named_by: str = ""
@@ -109,7 +114,9 @@ class ClusterRun:
     def node(self, id: str) -> Node:
         """``NotFound``."""
         if id not in self.nodes:
-            first = ", ".join(self.nodes[ROOT].children[:5]) or "nothing else"
+            children = self.nodes[ROOT].children
+            first = ", ".join(children[:_TOLD]) or "nothing else"
+            first += f" and {len(children) - _TOLD} more" if len(children) > _TOLD else ""
             raise NotFound(f"Run {self.run!r} has no node {id!r}: begin at {ROOT}, which has {first}.", run=self.run, node=id)
         return self.nodes[id]
 
@@ -266,7 +273,8 @@ class ClusterStore:
 
     def _put_manifest(self, category: str, run: ClusterRun) -> None:
         tree = {name: value for name, value in vars(run).items() if name not in ("nodes", _CENTRES)}
-        self._put(category, f"{run.key}.json", {"format": 1, **tree, "nodes": [asdict(node) for node in run.nodes.values()]})
+        nodes = [asdict(node) | ({"radius": _NO_RADIUS} if node.radius is None else {}) for node in run.nodes.values()]
+        self._put(category, f"{run.key}.json", {"format": 1, **tree, "nodes": nodes})
 
     def _put(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
         data = orjson.dumps(tree, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -290,7 +298,7 @@ def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embedding
         nearest = _nearest(x, rows, centres[[row_of[child] for child in children]])
         level += [(child, rows[nearest == number]) for number, child in enumerate(children)]
     if NOISE in nodes:
-        radii = np.array([node.radius for node in nodes.values()], np.float32)
+        radii = np.array([_NO_RADIUS if node.radius is None else node.radius for node in nodes.values()], np.float32)
         lengths = np.linalg.norm(centres, axis=1)
         lengths[lengths == 0] = 1
         similar = np.einsum("ij,ij->i", x, centres[found]) / lengths[found]
@@ -345,7 +353,8 @@ def check_run_name(run: str) -> None:
 
 
 def _node(tree: dict[str, Any]) -> Node:
-    return Node(**tree | {name: tuple(tree[name]) for name in ("representatives", "children")})
+    node = Node(**tree | {name: tuple(tree[name]) for name in ("representatives", "children")})
+    return replace(node, radius=None, name="", named_by="") if node.id == NOISE else node
 
 
 def _now() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -24,12 +24,15 @@ from services.images import DecodeBudget, ImageLimits, open_image
 from services.maps import MapStore
 from services.tagging import TaggerStore
 from services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
-from services.vector_store.fields import filter_fields
+from services.vector_store.fields import COUNTABLE, filter_fields
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
 MAX_BINS = 200
+CLUSTER_FIELD = ("cluster.", "cluster:")
+"""Before the name of a run, where a field is asked for."""
+_KEYED = ("clusters.", "maps.")
 NO_CONDITIONS = Conditions()
 
 
@@ -225,10 +228,17 @@ class Searcher:
         return self._vectors.count(cat.name, self._filter(cat, conditions) if conditions else None)
 
     def facets(self, category: str, field: str, conditions: Conditions, *, limit: int = 100) -> list[Facet]:
-        """Most frequent values of a keyword, integer or bool field among the images that meet the conditions."""
+        """Most frequent values of a keyword, integer or bool field among the images that meet the conditions.
+
+        Of ``cluster.<run>`` (or ``cluster:<run>``) these are the ids of its nodes, each with the images below it.
+        """
         cat = self._catalog.get(category)
         _check_limit(limit, 0)
-        _indexed(cat, field, ("keyword", "integer", "bool"), "counted by value")
+        if field.startswith(CLUSTER_FIELD):
+            field = self._clusters.get(category, field[len(CLUSTER_FIELD[0]) :]).payload_field
+        if cat.indexes.get(field) not in COUNTABLE:
+            runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self._clusters.in_service(category))
+            raise _unfit(cat, field, COUNTABLE, "counted by value", runs)
         return self._vectors.facet(cat.name, field, filter=self._filter(cat, conditions), limit=limit)
 
     def histogram(
@@ -377,12 +387,18 @@ def _check_limit(limit: int, offset: int) -> None:
 
 
 def _indexed(cat: Category, field: str, kinds: tuple[str, ...], use: str) -> None:
+    if cat.indexes.get(field) not in kinds:
+        raise _unfit(cat, field, kinds, use)
+
+
+def _unfit(cat: Category, field: str, kinds: tuple[str, ...], use: str, others: Iterable[str] = ()) -> UnknownField:
+    """The error that names the fields that can be used so: those of these kinds and the ``others``. Fields of runs and maps are
+    left out: their keys are nobody's business, and stay indexed when they are replaced."""
+    fitting = (name for name, its in cat.indexes.items() if its in kinds and not name.startswith(_KEYED))
     kind = cat.indexes.get(field)
-    if kind in kinds:
-        return
-    able = ", ".join(sorted(name for name, its in cat.indexes.items() if its in kinds))
     what = "has no index" if kind is None else f"is a {kind}"
-    raise UnknownField(f"{field!r} {what}, so it cannot be {use}. These can: {able}.", field=field)
+    able = ", ".join(sorted([*fitting, *others]))
+    return UnknownField(f"{field!r} {what}, so it cannot be {use}. These can: {able}.", field=field)
 
 
 def _number(payload: dict[str, object], field: str, largest: bool) -> float:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.auth import require
 from api.cluster_schemas import ClusterDetailOut, ClusterRunsOut
-from api.deps import RuntimeDep
+from api.deps import RuntimeDep, no_other_parameters
 from api.responses import as_json, image_urls
 from services.cluster_nodes import MAX_FIELDS, VALUES, NodeView, children
 from services.clusters import ClusterRun
@@ -18,14 +18,21 @@ router = APIRouter(prefix="/v1/categories/{category}/clusters", tags=["clusters"
 _TOLD = ("run", "method", "using", "encoder_revision", "images", "seed", "parameters", "created_at")
 
 
-@router.get("", responses={200: {"model": ClusterRunsOut}}, response_class=Response)
+@router.get(
+    "", responses={200: {"model": ClusterRunsOut}}, response_class=Response, dependencies=[Depends(no_other_parameters())]
+)
 def cluster_runs(category: str, runtime: RuntimeDep) -> Response:
     """The cluster runs of a category, by name. 404 ``not_found``."""
     runtime.catalog.get(category)
     return as_json({"runs": [_run_json(run) for run in runtime.clusters.in_service(category)]})
 
 
-@router.get("/{run}/nodes/{node}", responses={200: {"model": ClusterDetailOut}}, response_class=Response)
+@router.get(
+    "/{run}/nodes/{node}",
+    responses={200: {"model": ClusterDetailOut}},
+    response_class=Response,
+    dependencies=[Depends(no_other_parameters("groupings", "values"))],
+)
 def cluster_node(
     category: str,
     run: str,
@@ -33,7 +40,10 @@ def cluster_node(
     runtime: RuntimeDep,
     groupings: Annotated[
         list[str] | None,
-        Query(max_length=MAX_FIELDS, description="Count the values of this keyword, integer or bool field in each; again: more."),
+        Query(
+            max_length=MAX_FIELDS,
+            description="Count the values of this keyword, integer or bool field, or of `cluster.RUN`, in each; again: more.",
+        ),
     ] = None,
     values: Annotated[int, Query(ge=1, le=100, description="Most frequent values of each field.")] = VALUES,
 ) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,7 +17,7 @@ from api.openapi import FILTERS, body_of
 from api.responses import as_json, hit_json, image_urls
 from api.routes.search import Listing, listing_response
 from api.schemas import ImageOut, SearchOut, UploadOut
-from indexer.upload import ItemOutcome, Upload, index_uploads
+from indexer.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
 from services.conditions import Conditions
 from services.domain import Hit, OrderBy
 from services.editor import ImageChanges
@@ -29,7 +29,7 @@ from services.vector_store.base import MAX_LIMIT
 router = APIRouter(prefix="/v1/categories/{category}/images", tags=["images"])
 _read, _write = Depends(require("read")), Depends(require("write"))
 _FILE_FIELDS = ("file", "files")
-_TEXT_FIELDS = ("tags", "class", "caption", "metadata")
+_TEXT_FIELDS = ("tags", "class", "caption", "metadata", "near_duplicates")
 _CACHE = "private, max-age=31536000, immutable"
 _PICTURES = frozenset({"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp"})
 _OWN_PARAMETERS = ("limit", "cursor", "order_by", "descending", "random", "with_vectors")
@@ -51,6 +51,12 @@ _UPLOAD = {
                         "class": {"type": "string"},
                         "caption": {"type": "string"},
                         "metadata": {"type": "string", "description": "A JSON object: columns and their values."},
+                        "near_duplicates": {
+                            "type": "string",
+                            "enum": list(get_args(NearDuplicates)),
+                            "default": "tell",
+                            "description": "tell: the answer names the image that a file is a copy of; skip: it is not added.",
+                        },
                     },
                 }
             }
@@ -102,12 +108,12 @@ def add_images(
 ) -> Response:
     """Index one or many files (``files`` or ``file``), with tags, class, caption and metadata for all of them.
 
-    201 if any was added; 200 if none was, but some were known or updated. If every file is refused, the answer is an error with
-    the reason as its ``code``: 415 ``unsupported_format``, else 422; ``image_refused`` where reasons differ. ``details.items``
-    then holds the outcomes.
+    201 if any was added; 200 if none was, but some were known, updated or near-duplicates. If every file is refused, the answer
+    is an error with the reason as its ``code``: 415 ``unsupported_format``, else 422; ``image_refused`` where reasons differ.
+    ``details.items`` then holds the outcomes.
     """
     runtime.catalog.get(category)
-    outcomes = index_uploads(runtime, category, _uploads(form))
+    outcomes = index_uploads(runtime, category, _uploads(form), near_duplicates=_near_duplicates(form))
     for outcome in outcomes:
         metrics.uploaded(outcome.outcome)
     items = [_item_json(category, outcome) for outcome in outcomes]
@@ -200,12 +206,20 @@ def _uploads(form: SentForm) -> list[Upload]:
     unknown = [name for name in form.fields if name not in _TEXT_FIELDS]
     unknown += [file.field for file in form.files if file.field not in _FILE_FIELDS]
     if unknown:
-        raise BadRequest(f"{unknown[0][:80]!r} is no field of an upload: use files, tags, class, caption, metadata.")
+        raise BadRequest(f"{unknown[0][:80]!r} is no field of an upload: use files, {', '.join(_TEXT_FIELDS)}.")
     if not form.files:
         raise BadRequest("The form has no file: send the pictures in the field 'files', each with its filename.")
     tags, class_, caption = _tags(form.fields.get("tags", ())), _one(form, "class"), _one(form, "caption")
     metadata = _metadata(_one(form, "metadata"))
     return [Upload(file.filename, file.data, tags, class_, caption, metadata) for file in form.files]
+
+
+def _near_duplicates(form: SentForm) -> NearDuplicates:
+    said = _one(form, "near_duplicates") or "tell"
+    for word in get_args(NearDuplicates):
+        if said == word:
+            return word  # type: ignore[no-any-return]
+    raise BadRequest(f"near_duplicates is one of {', '.join(get_args(NearDuplicates))}, not {said[:80]!r}.")
 
 
 def _tags(values: Sequence[str]) -> list[str]:
@@ -239,6 +253,14 @@ def _item_json(category: str, outcome: ItemOutcome) -> dict[str, Any]:
         "urls": image_urls(category, outcome.id) if outcome.id else None,
         "reason": outcome.reason,
         "message": outcome.message,
+        "near_duplicate_of": {
+            "id": outcome.near.id,
+            "kind": outcome.near.kind,
+            "similarity": outcome.near.similarity,
+            "urls": image_urls(category, outcome.near.id),
+        }
+        if outcome.near
+        else None,
     }
 
 

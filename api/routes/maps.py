@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.auth import require
-from api.deps import RuntimeDep, conditions_except
+from api.deps import RuntimeDep, conditions_except, no_other_parameters
 from api.map_schemas import MapPointsOut, MapsOut
 from api.openapi import FILTERS
 from api.responses import as_json
@@ -24,7 +24,7 @@ _TOLD = ("name", "method", "using", "encoder_revision", "images", "seed", "param
 _OWN_PARAMETERS = ("limit", "cursor", "by", "depth")
 
 
-@router.get("", responses={200: {"model": MapsOut}}, response_class=Response)
+@router.get("", responses={200: {"model": MapsOut}}, response_class=Response, dependencies=[Depends(no_other_parameters())])
 def maps(category: str, runtime: RuntimeDep) -> Response:
     """The maps of a category, by name. 404 ``not_found``."""
     runtime.catalog.get(category)
@@ -47,9 +47,9 @@ def map_points(
     cursor: Annotated[str | None, Query(max_length=2_000, description="`cursor` of the page before.")] = None,
     by: Annotated[
         str | None,
-        Query(max_length=300, description="One value of each: class, tags, scores.TAG, metadata.COLUMN, cluster:RUN ..."),
+        Query(max_length=300, description="One value of each: class, tags, scores.TAG, metadata.COLUMN, cluster.RUN ..."),
     ] = None,
-    depth: Annotated[int, Query(ge=1, le=32, description="With `cluster:RUN`: of the nodes.")] = 1,
+    depth: Annotated[int, Query(ge=1, le=32, description="With `cluster.RUN`: of the nodes.")] = 1,
 ) -> Response:
     """The images of a map that meet the conditions, page by page, as aligned lists.
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.auth import require
-from api.bodies import SentForm, read_form
+from api.bodies import SentForm, read_table_form
 from api.deps import RuntimeDep
 from api.limits import MAX_TABLE_ROWS
 from api.metadata_schemas import MetadataOut
@@ -22,6 +22,7 @@ from services.errors import BadRequest
 router = APIRouter(prefix="/v1/categories/{category}", tags=["images"])
 _FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Not Parquet: what its pages unpack to is not bounded by the size of the file."""
+_LONGEST_NAME = 200
 _FLAGS = ("all_of_a_name", "overwrite", "dry_run")
 _TEXTS = ("on", "column", "class_from")
 _FIELDS = (*_TEXTS, *_FLAGS, "hashtags")
@@ -61,7 +62,7 @@ _FORM = {
     openapi_extra=_FORM,
     dependencies=[Depends(require("write"))],
 )
-def add_metadata(category: str, runtime: RuntimeDep, form: Annotated[SentForm, Depends(read_form)]) -> Response:
+def add_metadata(category: str, runtime: RuntimeDep, form: Annotated[SentForm, Depends(read_table_form)]) -> Response:
     """Put a table's columns onto the images that its rows name; the counts of what became of the rows.
 
     Tags are united, metadata columns replace those of the same name; class, caption, quality and date only fill gaps, unless
@@ -80,12 +81,15 @@ def add_metadata(category: str, runtime: RuntimeDep, form: Annotated[SentForm, D
 
 
 def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
-    """A name for the table that ends as the client's does, its bytes, and the options."""
-    unknown = [name for name in form.fields if name not in _FIELDS] + [file.field for file in form.files if file.field != "file"]
+    """The table's name as the client has it, which errors tell, its bytes, and the options."""
+    unknown = [name for name in form.fields if name not in (*_FIELDS, "file")] + [
+        file.field for file in form.files if file.field != "file"
+    ]
     if unknown:
         raise BadRequest(f"{unknown[0][:80]!r} is no field of this form: use file, {', '.join(_FIELDS)}.")
-    if len(form.files) != 1:
-        raise BadRequest(f"Send one table in the form field 'file', not {len(form.files)}.")
+    if len(form.files) != 1 or "file" in form.fields:
+        sent = f"not {len(form.files)}" if form.files else "as a file that has a name (with curl: -F file=@table.csv)"
+        raise BadRequest(f"Send one table in the form field 'file', {sent}.")
     file, ending = form.files[0], PurePosixPath(form.files[0].filename).suffix.lower()
     if ending not in _FORMATS:
         raise BadRequest(f"{file.filename[:80]!r} is no table that is taken here: send {', '.join(_FORMATS)}.")
@@ -96,7 +100,10 @@ def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
     flags = {name: _flag(name, texts[name]) for name in _FLAGS}
     hashtags = tuple(value for value in form.fields.get("hashtags", ()) if value)
     options = AnnotateOptions(on, texts["column"], hashtags=hashtags, class_from=texts["class_from"], **flags)  # type: ignore[arg-type]
-    return f"table{ending}", file.data, options
+    name = file.filename
+    if len(name.encode()) > _LONGEST_NAME:  # file systems take 255 bytes
+        name = f"{name[: _LONGEST_NAME // 5]}...{ending}"
+    return name, file.data, options
 
 
 def _one(form: SentForm, name: str) -> str | None:

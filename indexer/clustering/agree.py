@@ -1,4 +1,7 @@
-"""Two stored runs compared on the images that both have, or a run with a payload field."""
+"""Two stored runs compared on the images that both have in a cluster, or a run with a payload field.
+
+Images in noise are left out: they are in no cluster, and as one large cluster they would make two runs seem to agree.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from indexer.clustering.agreement import adjusted_rand, agreement, normalised_mutual_information
-from services.clusters import ClusterRun, leaf_of, path_of
+from services.clusters import NOISE, ClusterRun, leaf_of, path_of
 from services.domain import Payload
 from services.errors import BadRequest
 from services.payload import value_at
@@ -41,12 +44,14 @@ class Match:
 
 @dataclass(frozen=True)
 class RunAgreement:
-    """``images``: that both have; ``level``: None for the leaves. ``ari``: 0 by chance, 1 for equal ones; ``nmi`` in 0..1."""
+    """``images``: that both have in a cluster; ``noise``: left out, as one of the two has them in none; ``level``: None for the
+    leaves. ``ari``: 0 by chance, 1 for equal ones; ``nmi`` in 0..1."""
 
     run: str
     other: str
     level: int | None
     images: int
+    noise: int
     nodes: int
     other_nodes: int
     ari: float
@@ -60,12 +65,14 @@ class RunAgreement:
 
 @dataclass(frozen=True)
 class FieldAgreement:
-    """``images``: that are in the run and have one value of the field. ``purity``: share that has its node's commonest value."""
+    """``images``: that are in a cluster of the run and have one value of the field; ``noise``: that have one, but are in none.
+    ``purity``: share that has its node's commonest value."""
 
     run: str
     field: str
     level: int | None
     images: int
+    noise: int
     nodes: int
     values: int
     nmi: float
@@ -85,17 +92,23 @@ def agree(
     Nodes are told in order of size. Memory: two numbers an image. ``NotFound``, ``BadRequest`` if no image is in both.
     """
     first, second = _runs(runtime, category, (run, other), level)
-    ones, others = _Numbers(), _Numbers()
+    ones, others, noise = _Numbers(), _Numbers(), 0
     for payload in _pages(runtime, category, (first.payload_field, second.payload_field), told):
         one, two = leaf_of(payload, first.key), leaf_of(payload, second.key)
-        if one and two:
+        if NOISE in (one, two):
+            noise += bool(one and two)
+        elif one and two:
             ones.add(_at(one, level))
             others.add(_at(two, level))
+    if not ones.rows and noise:
+        raise BadRequest(
+            f"All {noise} images of both {run!r} and {other!r} are noise in one of them: there is nothing to compare."
+        )
     if not ones.rows:
         raise BadRequest(f"No image is in both {run!r} and {other!r}: run `vitrine cluster assign`, or the clustering again.")
     a, b = ones.labels, others.labels
     return RunAgreement(
-        run, other, level, len(a), len(ones.ids), len(others.ids), round(adjusted_rand(a, b), 6),
+        run, other, level, len(a), noise, len(ones.ids), len(others.ids), round(adjusted_rand(a, b), 6),
         round(normalised_mutual_information(a, b), 6), _matches(first, second, ones, others),
     )  # fmt: skip
 
@@ -108,18 +121,22 @@ def agree_with_field(
     ``NotFound``, ``BadRequest`` if none has.
     """
     (found,) = _runs(runtime, category, (run,), level)
-    nodes, values = _Numbers(), _Numbers()
+    nodes, values, noise = _Numbers(), _Numbers(), 0
     for payload in _pages(runtime, category, (found.payload_field, name), told):
         leaf, value = leaf_of(payload, found.key), _value(payload, name)
-        if leaf and value is not None:
+        if leaf == NOISE:
+            noise += value is not None
+        elif leaf and value is not None:
             nodes.add(_at(leaf, level))
             values.add(str(value))
+    if not nodes.rows and noise:
+        raise BadRequest(f"All {noise} images with a value of {name!r} are noise in {run!r}: there is nothing to compare.")
     if not nodes.rows:
         raise BadRequest(
             f"No image of the run {run!r} has one value of {name!r}: name a field such as class or metadata.COLUMN.", field=name
         )
     figures = {key: round(figure, 6) for key, figure in vars(agreement(nodes.labels, values.labels)).items()}
-    return FieldAgreement(run, name, level, len(nodes.rows), len(nodes.ids), len(values.ids), **figures)
+    return FieldAgreement(run, name, level, len(nodes.rows), noise, len(nodes.ids), len(values.ids), **figures)
 
 
 class _Numbers:

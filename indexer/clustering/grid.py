@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from indexer.clustering.flat import PARAMETERS, Fitter, Method, Value, checked, neighbour_distances
-from indexer.clustering.judge import Scores, best_of, judge, mean_ranks
+from indexer.clustering.judge import MUCH_NOISE, Scores, best_of, judge, mean_ranks
 from indexer.clustering.kmeans import Labels
 from indexer.clustering.reduce import Geometry
 from services.domain import Embeddings
@@ -33,7 +33,8 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One fit. ``rank``: its mean rank among all fits of the grid, 1 the best. ``remark`` says why it could not be chosen."""
+    """One fit. ``rank``: its mean rank among all fits of the grid, 1 the best (``mean_ranks``). ``remark`` says why it could not
+    be chosen."""
 
     method: Method
     parameters: Mapping[str, Value]
@@ -73,6 +74,14 @@ class GridResult:
     def labels(self) -> Labels:
         """(n,) of the chosen fit, -1 for noise. ``BadRequest`` where no fit could be judged."""
         return self.labels_of[self._position]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should hear of the chosen fit."""
+        if self.best is None or self.chosen.scores.noise <= MUCH_NOISE:
+            return []
+        lost = f"The chosen fit leaves {self.chosen.scores.noise:.0%} of the images as noise, in no cluster"
+        return [f"{lost}: take another by its number, other parameters, or a method without noise such as kmeans."]
 
     def choose(self, number: int) -> GridResult:
         """The same with row ``number`` (from 1, as the table counts) chosen by hand. ``BadRequest`` if there is none."""

@@ -1,7 +1,7 @@
-"""How good a clustering is without knowing the truth: silhouette, Calinski-Harabasz, Davies-Bouldin, and their mean rank.
+"""How good a clustering is without knowing the truth: silhouette, Calinski-Harabasz, Davies-Bouldin, noise, and their mean rank.
 
-Noise is left out of all three, so that a clustering which calls almost everything noise can look fine: the share of noise is told
-beside them, and with more than half of it a clustering ranks behind all others.
+Noise is left out of the first three, so that a clustering which throws away whatever is hard looks fine: where any has noise, its
+share is ranked beside them, the less the better, and with more than half of it a clustering ranks behind all others.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ SAMPLE = 5_000
 """Images that the silhouette looks at: its cost grows with the square."""
 MOST_NOISE = 0.5
 _BLOCK = 1_024
+MUCH_NOISE = 0.1
+"""A share of noise that a person should hear of."""
 _UP = {"silhouette": True, "calinski_harabasz": True, "davies_bouldin": False}
 
 
@@ -103,18 +105,22 @@ def silhouette(x: Embeddings, groups: NDArray[np.int64], geometry: Geometry = "c
 
 
 def mean_ranks(scores: Sequence[Scores]) -> list[float]:
-    """The mean of its three ranks for each, 1 the best; of equals each has their mean rank. Ranks go through three tiers: those
+    """The mean of its ranks for each, 1 the best: by silhouette (up), Calinski-Harabasz (up), Davies-Bouldin (down) and, where
+    any that can be judged has noise, its share (down). Of equals each has their mean rank. Ranks go through three tiers: those
     with at most half of noise, those with more, those that cannot be judged (which all share the last ranks)."""
     tiers = np.array([2 if not one.defined else int(one.noise > MOST_NOISE) for one in scores])
     columns = [_ranks(tiers, [getattr(one, name) for one in scores], up) for name, up in _UP.items()]
+    if any(one.defined and one.noise > 0 for one in scores):
+        columns.append(_ranks(tiers, [one.noise if one.defined else None for one in scores], up=False))
     return [float(value) for value in np.mean(columns, axis=0)] if scores else []
 
 
 def best_of(scores: Sequence[Scores]) -> int | None:
-    """Which has the best mean rank; of equals the higher silhouette, then the fewer clusters. None where none can be judged."""
+    """Which has the best mean rank; of equals the least noise, then the highest silhouette, then the fewest clusters. None where
+    none can be judged."""
     ranks = mean_ranks(scores)
-    judged = [at for at, one in enumerate(scores) if one.defined]
-    return min(judged, key=lambda at: (ranks[at], -(scores[at].silhouette or 0), scores[at].clusters, at), default=None)
+    judged = [(ranks[at], one.noise, -(one.silhouette or 0), one.clusters, at) for at, one in enumerate(scores) if one.defined]
+    return min(judged)[-1] if judged else None
 
 
 def _ranks(tiers: NDArray[np.int64], values: Sequence[float | None], up: bool) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, log2
 
 from indexer.clustering.tree import Tree
-from services.clusters import ROOT, path_of
+from services.clusters import NOISE, ROOT, path_of
 
 FIELDS = ("tags", "class")
 """Payload fields that names come from."""
@@ -39,7 +39,7 @@ class Vocabulary:
 
 
 def node_names(tree: Tree, words: Sequence[Iterable[int]], vocabulary: Sequence[str]) -> dict[str, str]:
-    """Names by node id, "" where no word stands out. ``words``: of each row, as numbers in ``vocabulary``."""
+    """Names by node id, "" where no word stands out and for noise. ``words``: of each row, as numbers in ``vocabulary``."""
     inside = {id: Counter[int]() for id in tree.nodes}
     for row, numbers in enumerate(words):
         inside[tree.leaf_ids[tree.leaves[row]]].update(numbers)
@@ -48,7 +48,7 @@ def node_names(tree: Tree, words: Sequence[Iterable[int]], vocabulary: Sequence[
             inside[id].update(inside[leaf])
     total = tree.nodes[ROOT].count
     return {
-        id: ", ".join(vocabulary[word] for word in telling(inside[id], node.count, inside[ROOT], total))
+        id: "" if id == NOISE else ", ".join(vocabulary[word] for word in telling(inside[id], node.count, inside[ROOT], total))
         for id, node in tree.nodes.items()
     }
 

@@ -51,7 +51,9 @@ def members(
 ) -> list[str]:
     """Ids of at most ``limit`` images to show a node by: the medoid, the other representatives, and with ``more`` some of the
     rest. With conditions only images that meet them, so that a node may have none."""
-    chosen = _there(runtime, category, list(dict.fromkeys((node.medoid, *node.representatives)))[:limit], conditions)
+    chosen = _there(
+        runtime, category, list(dict.fromkeys(filter(None, (node.medoid, *node.representatives))))[:limit], conditions
+    )
     if len(chosen) < (limit if more or conditions != Conditions() else 1):
         # ids are hashes of the content: the lowest are as good as drawn at random, and the same each time
         others = runtime.searcher.listing(category, _within(conditions, run, node.id), limit=limit).hits

@@ -24,7 +24,7 @@ from indexer.clustering.tree import Tree, TreeOptions, build_tree
 from indexer.payload_writer import PAGE
 from indexer.stages import Stages, Told, Watch
 from services.catalog import Category
-from services.clusters import ClusterRun, Node, check_run_name, leaf_of, path_of
+from services.clusters import NOISE, ClusterRun, Node, check_run_name, leaf_of, path_of
 from services.domain import Embeddings, EncoderSpec
 from services.errors import BadRequest, NotFound
 from services.runtime import Runtime
@@ -203,7 +203,7 @@ def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fit
             count=one.count,
             medoid=ids[one.medoid],
             representatives=tuple(ids[row] for row in one.representatives),
-            radius=round(one.radius, 6),
+            radius=None if one.id == NOISE else round(one.radius, 6),
             name=names[one.id],
             children=one.children,
             named_by=BY_TAGS if names[one.id] else "",

@@ -51,8 +51,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Proposal:
-    """``chosen`` with 95 % intervals, also of the threshold itself; ``rows``: every threshold that tells answers apart, highest
-    first."""
+    """``chosen`` with 95 % intervals about it, also of the threshold itself; ``rows``: every threshold that tells answers apart,
+    highest first."""
 
     chosen: Row
     intervals: dict[str, Interval]
@@ -70,33 +70,61 @@ class Proposal:
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Answers of either kind, and whether they are enough for a proposal."""
+
+    accepted: int
+    rejected: int
+
+    @classmethod
+    def of(cls, judged: Judged) -> Counts:
+        """Those of answered pairs."""
+        accepted = int(judged.accepted.sum())
+        return cls(accepted, len(judged.accepted) - accepted)
+
+    @property
+    def needed(self) -> dict[str, int]:
+        """How many more of either kind, 0 where there are enough."""
+        return {"accepted": max(0, LEAST - self.accepted), "rejected": max(0, LEAST - self.rejected)}
+
+    @property
+    def enough(self) -> bool:
+        return not any(self.needed.values())
+
+    @property
+    def advice(self) -> str:
+        """Which pairs to judge next, and where others come from."""
+        if self.accepted < LEAST:
+            return "those of higher similarity first; if there are no such, draw more with a larger --pairs or more --images"
+        return "those of lower similarity first; if all were to be accepted, draw others with a lower --from"
+
+
 def propose(judged: Judged, *, precision: float | None = None, seed: int = 0) -> Proposal:
     """The threshold of the best F1; with ``precision`` in 0..1 the lowest one that has at least that.
 
     ``TooFewExamples`` with fewer than three answers of either kind; ``BadRequest`` if no threshold is that precise.
     """
-    accepted = int(judged.accepted.sum())
-    rejected = len(judged.accepted) - accepted
-    if accepted < LEAST or rejected < LEAST:
-        raise _too_few(accepted, rejected)
+    counts = Counts.of(judged)
+    if not counts.enough:
+        raise _too_few(counts)
     strata = collapsed(judged.bin, judged.populations)
     rows = _Curve(judged.similarity, judged.accepted, strata, judged.low).rows()
     at = _choose(rows, precision)
-    intervals = _intervals(judged, strata, rows[at].threshold, precision, seed)
-    return Proposal(rows[at], intervals, tuple(rows), accepted, rejected, _notes(judged, rows, at))
+    drawn = _intervals(judged, strata, rows[at].threshold, precision, seed)
+    # where few answers leave the draws to one side of the estimate, the interval reaches it
+    intervals = {
+        name: (min(low, getattr(rows[at], name)), max(high, getattr(rows[at], name))) for name, (low, high) in drawn.items()
+    }
+    return Proposal(rows[at], intervals, tuple(rows), counts.accepted, counts.rejected, _notes(judged, rows, at))
 
 
-def _too_few(accepted: int, rejected: int) -> TooFewExamples:
-    missing_yes = accepted < LEAST
-    advice = (
-        "those of higher similarity first; if there are no such, draw more with a larger --pairs or more --images"
-        if missing_yes
-        else "those of lower similarity first; if all were to be accepted, draw others with a lower --from"
-    )
+def _too_few(counts: Counts) -> TooFewExamples:
     return TooFewExamples(
-        f"{accepted} pairs were accepted and {rejected} rejected, but at least {LEAST} of each are needed: judge more, {advice}.",
-        accepted=accepted,
-        rejected=rejected,
+        f"{counts.accepted} pairs were accepted and {counts.rejected} rejected, but at least {LEAST} of each are needed: "
+        f"judge more, {counts.advice}.",
+        accepted=counts.accepted,
+        rejected=counts.rejected,
     )
 
 

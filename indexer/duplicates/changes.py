@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from indexer.duplicates.find import kept_instead, pairs_of
 from indexer.duplicates.store import replace_group
 from services.duplicates import DuplicateGroup
+from services.editor import ImageChanges
 from services.runtime import Runtime
+from services.tagging import QUALITY
 
 SURE = ("identical", "resized", "edited")
 """Verdicts against the image to keep that deleting needs; others, in a group through a third image, go only if they are named."""
+
+
+@dataclass
+class Deleted:
+    """How many images were deleted, and to how many that are kept what people said of others was added."""
+
+    images: int = 0
+    merged: int = 0
 
 
 def keep(runtime: Runtime, category: str, group: str, id: str) -> DuplicateGroup:
@@ -53,13 +64,52 @@ def deletable(
     return {id: ids for id, ids in takes.items() if ids}
 
 
-def delete(runtime: Runtime, category: str, takes: dict[str, tuple[str, ...]]) -> int:
-    """Delete what ``deletable`` named, points first, then their files; how many images there were."""
-    deleted = 0
+def delete(runtime: Runtime, category: str, takes: Mapping[str, tuple[str, ...]], *, merge: bool = True) -> Deleted:
+    """Delete what ``deletable`` named, a group at a time: what people said of its images goes to the one that is kept (unless not
+    ``merge``), then their points go, then their files. A group whose image to keep is gone meanwhile is left alone."""
+    done = Deleted()
     for id, ids in takes.items():
-        deleted += runtime.editor.delete(category, ids)
         run = runtime.duplicates.get(category)
         group = run.group(id)
+        with runtime.catalog.writing(category):  # what is read of them must still be so when they go
+            kept, *others = runtime.vectors.retrieve(category, [group.keep, *ids])
+            if kept is None:
+                continue
+            changes = said_of(kept.payload, [hit.payload for hit in others if hit is not None]) if merge else None
+            if changes is not None:
+                runtime.editor.change(category, [kept.id], changes)  # durable before anything goes
+                done.merged += 1
+            done.images += runtime.editor.delete(category, ids)
         left = tuple(member for member in group.members if member.id not in ids)
         replace_group(runtime, category, run, replace(group, members=left))
-    return deleted
+    return done
+
+
+def said_of(kept: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> ImageChanges | None:
+    """What people said of other images and not of this one: tags and rejected tags, unless they said the contrary of it; class,
+    caption, quality and columns of metadata where it has none, of the first that has one. None: nothing.
+
+    >>> said_of({"tags": ["red"]}, [{"tags": ["mug", "red"], "caption": "A mug"}, {"caption": "Mug"}]).add_tags
+    ('mug',)
+    """
+    tags, rejected = kept.get("tags", []), kept.get("rejected_tags", [])
+    more = [tag for other in others for tag in other.get("tags", ()) if tag not in rejected and tag not in tags]
+    no_more = [tag for other in others for tag in other.get("rejected_tags", ()) if tag not in {*tags, *more, *rejected}]
+    said: dict[str, Any] = {"add_tags": tuple(dict.fromkeys(more)), "reject_tags": tuple(dict.fromkeys(no_more))}
+    for field in ("class", "caption"):
+        said[field] = None if kept.get(field) is not None else _first(other.get(field) for other in others)
+    if not _by_people(kept):
+        said["quality"] = _first(other["quality"] for other in others if _by_people(other))
+    columns = {name: value for other in reversed(others) for name, value in other.get("metadata", {}).items()}
+    said["metadata"] = {name: value for name, value in columns.items() if name not in kept.get("metadata", {})}
+    given = {name: value for name, value in said.items() if value not in (None, (), {})}
+    return ImageChanges(**given) if given else None
+
+
+def _by_people(payload: Mapping[str, Any]) -> bool:
+    """Whether its quality is there and no tagger's."""
+    return payload.get(QUALITY) is not None and QUALITY not in payload.get("scored_by", {})
+
+
+def _first(values: Iterable[Any]) -> Any:
+    return next((value for value in values if value is not None), None)

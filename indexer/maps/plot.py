@@ -35,17 +35,20 @@ _WIDTH, _DPI = 10.5, 150
 _MARGIN = 0.02
 _VECTORS_BELOW = 10_000
 """More points than these are pixels in an SVG too: browsers cannot draw a hundred thousand circles."""
-_INK, _FAINT = "#18181b", "#71717a"
+_EDGE = 0.08
+"""Inches between the legend and the page's edge, at least."""
+_INK, _FAINT, _CONTEXT = "#18181b", "#71717a", "#ececef"
 _NAMED = 0.01
 """A name is written on the map where at least this share of the images has it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What a plot showed."""
+    """What a plot showed. ``others``: images that do not meet the conditions, drawn as faint points behind those that do."""
 
     path: Path
     images: int
+    others: int
     colours: Colouring
     thumbnails: int
 
@@ -60,10 +63,12 @@ def draw_map(
     depth: int = 1,
     thumbnails: int = 0,
     conditions: Conditions | None = None,
+    where: str = "",
 ) -> Drawing:
     """Draw a map to a .png or .svg file, its points coloured ``by`` a field (see ``value_reader``).
 
-    ``thumbnails``: so many pictures at spread-out points, 500 at most. ``conditions``: only the images that meet them.
+    ``thumbnails``: so many pictures at spread-out points, 500 at most. ``conditions``: only the images that meet them, before the
+    others in faint grey; ``where``: these conditions in words, for the title.
     ``NotFound`` (category, map), ``UnknownField``, ``BadRequest`` (file, number, nothing on the map, matplotlib not installed).
     """
     check_plot_path(path)
@@ -79,12 +84,14 @@ def draw_map(
         raise UnknownField(f"No image on the map has the field {by!r}.", field=by)
     dates = by is not None and cat.indexes.get(by) == "datetime"
     colours = colouring(values, dates=dates, labels=reader.labels if reader else None)
-    figure, axes = _figure(shown, category, places, colours, by, depth)
+    others = _others(runtime, category, shown, ids) if conditions not in (None, Conditions()) else places[:0]
+    figure, axes = _figure(shown, category, places, others, colours, by, depth, where)
+    _draw_context(axes, others)
     dots = _draw_points(axes, places, colours, drawn_over=bool(thumbnails))
-    drawn = _draw_thumbnails(runtime, category, axes, ids, places, colours, thumbnails) if thumbnails else 0
+    drawn = _draw_thumbnails(runtime, category, axes, ids, places, others, colours, thumbnails) if thumbnails else 0
     if by:
         if colours.kind == "words":
-            _write_legend(axes, places, colours, by, named=not thumbnails)
+            _write_legend(figure, axes, places, colours, by, named=not thumbnails)
         else:
             _write_scale(figure, axes, dots, colours, by)
     try:
@@ -92,7 +99,7 @@ def draw_map(
         figure.savefig(path, dpi=_DPI)
     except OSError as error:
         raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
-    return Drawing(path, len(ids), colours, drawn)
+    return Drawing(path, len(ids), len(others), colours, drawn)
 
 
 def check_plot_path(path: Path) -> None:
@@ -117,20 +124,51 @@ def _gather(
             return ids, np.concatenate(parts), values or [None] * len(ids)
 
 
-def _figure(shown: CategoryMap, category: str, places: Places, colours: Colouring, by: str | None, depth: int) -> tuple[Any, Any]:
-    """An empty page, cut to where there are points."""
-    low, high = places.min(axis=0) - _MARGIN, places.max(axis=0) + _MARGIN
+def _others(runtime: Runtime, category: str, shown: CategoryMap, ids: Sequence[str]) -> Places:
+    """Where the images are that are none of these."""
+    chosen = set(ids)
+    everybody, places, _ = _gather(runtime, category, shown, None, Conditions())
+    rest: Places = places[np.array([id not in chosen for id in everybody], bool)]
+    return rest
+
+
+def _draw_context(axes: Any, others: Places) -> None:
+    if len(others):
+        size = float(np.clip(10_000 / len(others), 1.0, 16.0))
+        axes.scatter(others[:, 0], others[:, 1], c=_CONTEXT, s=size, linewidths=0, rasterized=len(others) > _VECTORS_BELOW)
+
+
+def _frame(axes: Any, places: Places, beyond: float = 0.0) -> tuple[float, float]:
+    """Cut the page to where there are points, and ``beyond``; how wide and high that is."""
+    low, high = places.min(axis=0) - _MARGIN - beyond, places.max(axis=0) + _MARGIN + beyond
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
     across, up = (high - low).tolist()
-    scale = _WIDTH / max(across, up)
-    size = (max(4.0, across * scale) + _beside(colours, by), max(3.0, up * scale) + 0.8)
-    figure = load("matplotlib.figure", "matplotlib").Figure(figsize=size, layout="constrained")
+    return across, up
+
+
+def _figure(
+    shown: CategoryMap,
+    category: str,
+    places: Places,
+    others: Places,
+    colours: Colouring,
+    by: str | None,
+    depth: int,
+    where: str,
+) -> tuple[Any, Any]:
+    """An empty page, cut to where there are points."""
+    figure = load("matplotlib.figure", "matplotlib").Figure(layout="constrained")
     axes = figure.add_subplot()
+    across, up = _frame(axes, np.concatenate([places, others]))
+    scale = _WIDTH / max(across, up)
+    figure.set_size_inches(max(4.0, across * scale) + _beside(colours, by), max(3.0, up * scale) + 0.8)
     level = f" at depth {depth}" if by and by.startswith(CLUSTER) and depth > 1 else ""
     what = f", coloured by {_short(by, 60)}{level}" if by else ""
     axes.set_title(f"{category}: {shown.name}", fontsize=15, loc="left", color=_INK, pad=26)
-    subtitle = f"{len(places):,} images by {shown.method} of {shown.using}{what}"
+    count = f"{len(places):,} of {len(places) + len(others):,}" if len(others) or where else f"{len(places):,}"
+    those = f" where {_short(where, 60)}" if where else ""
+    subtitle = f"{count} images{those} by {shown.method} of {shown.using}{what}"
     axes.annotate(subtitle, (0, 1), (0, 9), "axes fraction", "offset points", fontsize=10, color=_FAINT)
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_color("#e4e4e7")
     return figure, axes
 
@@ -187,7 +225,7 @@ def _write_scale(figure: Any, axes: Any, dots: Any, colours: Colouring, by: str)
         axes.annotate(said, (1, 0), (-6, 6), "axes fraction", "offset points", ha="right", fontsize=9, color=_FAINT)
 
 
-def _write_legend(axes: Any, places: Places, colours: Colouring, by: str, named: bool) -> None:
+def _write_legend(figure: Any, axes: Any, places: Places, colours: Colouring, by: str, named: bool) -> None:
     """What each colour means; and the names of the larger groups where these are."""
     lines = load("matplotlib.lines", "matplotlib")
     handles = [
@@ -195,10 +233,21 @@ def _write_legend(axes: Any, places: Places, colours: Colouring, by: str, named:
                      label=_line(entry))
         for entry in colours.entries
     ]  # fmt: skip
-    axes.legend(handles=handles, title=_short(by), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=10,
-                title_fontsize=10, alignment="left", labelcolor=_INK)  # fmt: skip
+    legend = axes.legend(handles=handles, title=_short(by), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False,
+                         fontsize=10, title_fontsize=10, alignment="left", labelcolor=_INK)  # fmt: skip
+    _make_room(figure, legend)
     if named:
         _write_names(axes, places, colours)
+
+
+def _make_room(figure: Any, legend: Any) -> None:
+    """Widen the page until the legend is on it: how wide letters are is known once they are set."""
+    for _ in range(4):
+        figure.draw_without_rendering()
+        over = (legend.get_window_extent().x1 - figure.bbox.x1) / figure.dpi + _EDGE
+        if over <= 0:
+            return
+        figure.set_figwidth(figure.get_figwidth() + over)
 
 
 def _write_names(axes: Any, places: Places, colours: Colouring) -> None:
@@ -231,7 +280,7 @@ def _densest(places: Places, bins: int = 12) -> tuple[float, float]:
 
 
 def _draw_thumbnails(
-    runtime: Runtime, category: str, axes: Any, ids: Sequence[str], places: Places, colours: Colouring, most: int
+    runtime: Runtime, category: str, axes: Any, ids: Sequence[str], places: Places, others: Places, colours: Colouring, most: int
 ) -> int:
     """Pictures, each in a frame of its colour; how many could be read."""
     chosen, side = spread(places, most)
@@ -245,8 +294,7 @@ def _draw_thumbnails(
         colour = _colour_of(colours, position)
         axes.add_patch(frame((box[0], box[2]), across, high, fill=False, edgecolor=colour, linewidth=1.8, zorder=4))
         drawn += 1
-    low, high = places.min(axis=0) - _MARGIN - side / 2, places.max(axis=0) + _MARGIN + side / 2
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    _frame(axes, np.concatenate([places, others]), side / 2)
     return drawn
 
 

@@ -13,8 +13,9 @@ from services.domain import Payload
 from services.errors import BadRequest, UnknownField
 from services.payload import field_path
 from services.runtime import Runtime
+from services.search import CLUSTER_FIELD
 
-CLUSTER = "cluster:"
+CLUSTER = CLUSTER_FIELD
 Value = str | int | float | bool | None
 _NESTED = ("metadata", "scores")
 _FIELDS = (
@@ -40,7 +41,7 @@ class ValueReader:
 
 
 def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) -> ValueReader:
-    """``class``, ``tags``, ``quality``, ``scores.<tag>``, ``metadata.<column>`` ..., or ``cluster:<run>``: the node at ``depth``.
+    """``class``, ``tags``, ``quality``, ``scores.<tag>``, ``metadata.<column>`` ..., or ``cluster.<run>``: the node at ``depth``.
 
     Of a list the value that most images have is taken, but for those that nearly all have. Scores are those of the tagger in
     service. ``UnknownField`` for what is no field, ``NotFound`` (category, run), ``BadRequest`` (depth).
@@ -50,7 +51,7 @@ def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) ->
     head, dot, rest = by.partition(".")
     keys = (head, rest.strip('"')) if dot else (head,)
     if by not in _FIELDS and not (head in _NESTED and rest):
-        known = ", ".join([*_FIELDS, *(f"{name}.NAME" for name in _NESTED), f"{CLUSTER}RUN"])
+        known = ", ".join([*_FIELDS, *(f"{name}.NAME" for name in _NESTED), f"{CLUSTER[0]}RUN"])
         raise UnknownField(f"{by!r} is no field to colour a map by. These are: {known}.", field=by)
     unsettled = runtime.taggers.unsettled(category) if head in ("scores", "quality") else {}
     ranks = _ranks(runtime, category, field_path(*keys))
@@ -69,7 +70,7 @@ def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) ->
 def _nodes(runtime: Runtime, category: str, by: str, depth: int) -> ValueReader:
     if depth < 1:
         raise BadRequest(f"The nodes below the root are at depth 1 and more, not {depth}.", depth=depth)
-    run = runtime.clusters.get(category, by.removeprefix(CLUSTER))
+    run = runtime.clusters.get(category, by[len(CLUSTER[0]) :])
 
     def read(payload: Payload) -> Value:
         path = payload.get("clusters", {}).get(run.key, {}).get("path")

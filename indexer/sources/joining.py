@@ -11,7 +11,7 @@ import orjson
 
 from indexer.records import ImageRecord, Refusal, Source
 from indexer.sources.base import SourceOptions, has_image_extension, shown_name
-from indexer.sources.rows import HASH_COLUMNS, PATH_COLUMNS, Columns
+from indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
 from indexer.sources.tables import Row, Table, open_table
 from services.errors import BadRequest, BadSource, ImageRefused
 from services.images import content_hash
@@ -72,7 +72,7 @@ class JoinedSource(Source):
         self._on = options.join_on
         table = open_table(options.metadata)
         own = SourceOptions(class_from=options.class_from, hashtags=options.hashtags)
-        columns = Columns.of(table, own, keys=HASH_COLUMNS if self._on == "hash" else (self._on, *PATH_COLUMNS))
+        columns = Columns.of(table, own, keys=HASH_COLUMNS if self._on == "hash" else name_columns(self._on))
         self._index = RowIndex(table, columns, self._on)
         self.name = source.name
         self.indexes = {**source.indexes, **columns.indexes}

@@ -22,7 +22,19 @@ from services.payload import clean_name, clean_tags, field_path
 
 PATH_COLUMNS = ("path", "file", "file_name", "filename", "image", "key")
 HASH_COLUMNS = ("sha256", "hash")
+_FILE_COLUMNS = ("file_name", "filename", "file", "path")
 _SCORE = re.compile(r"scores?\.(.+)")
+_METADATA = "metadata."
+_COMPUTED = re.compile(r"(clusters?|maps?|scored_by)\..+|similarity")
+_EXPORT = frozenset({"id", "sha256", "indexed_at"})
+"""Columns by which a table is known as one that `vitrine export table` wrote."""
+_KNOWN = frozenset(
+    {
+        *_EXPORT, "filename", "phash", "source", "media_type", "width", "height", "bytes", "duplicate_group", "machine_tags",
+        "rejected_tags",
+    }
+)  # fmt: skip
+"""What such a table says of an image and no table can set; in any other these are columns like all."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,9 @@ class Said:
 class Columns:
     """Which column of a table means what. ``scores`` and ``metadata`` map columns to payload keys.
 
-    ``hashtags``: columns whose hashtags go to the metadata column of that name as well.
+    ``hashtags``: columns whose hashtags go to the metadata column of that name as well. ``computed``: columns that are passed
+    over, since Vitrine itself says what they do: those of runs, maps and similarity, and in an exported table what it knows of a
+    file.
     """
 
     key: str
@@ -64,6 +78,7 @@ class Columns:
     metadata: Mapping[str, str]
     indexes: Mapping[str, IndexKind]
     hashtags: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
 
     @property
     def text(self) -> frozenset[str]:
@@ -77,12 +92,17 @@ class Columns:
         class_ = options.class_from if options.class_from in table.columns else "class"
         scores = {c: _name(table, m[1]) for c in table.columns if (m := _SCORE.fullmatch(c))}
         own = {key, class_, "tags", "caption", "quality", "created_at", "scores", *scores}
-        metadata = {column: _name(table, column) for column in table.columns if column not in own}
+        known = _KNOWN if set(table.columns) >= _EXPORT else frozenset[str]()
+        rest = [column for column in table.columns if column not in own]
+        named = [column for column in rest if _COMPUTED.fullmatch(column)]
+        computed = (*named, *(column for column in rest if column in known))
+        metadata = {column: _name(table, column.removeprefix(_METADATA)) for column in rest if column not in computed}
+        _check_doubles(table, metadata)
         indexes = {field_path("metadata", name): table.kinds[column] for column, name in metadata.items()}
         if options.hashtags:
             _check_columns(table, options.hashtags)
             indexes[field_path("metadata", HASHTAGS)] = "keyword"
-        return cls(key, class_, scores, metadata, indexes, options.hashtags)
+        return cls(key, class_, scores, metadata, indexes, options.hashtags, computed)
 
     def read(self, values: Mapping[str, Any]) -> Said:
         """What a row says. ``ValueError`` or ``BadRequest`` with a sentence if a value is out of its range."""
@@ -103,6 +123,12 @@ class Columns:
             scores=scores,
             metadata={name: value for name, value in metadata.items() if value is not None},
         )
+
+
+def name_columns(on: str) -> tuple[str, ...]:
+    """Columns that may name a file, the likeliest first; ``on``: what of its name is compared. A column ``name`` often holds the
+    name of a thing, so one that can only be a file's goes before it."""
+    return tuple(dict.fromkeys((*_FILE_COLUMNS, on, *PATH_COLUMNS) if on == "name" else (on, *PATH_COLUMNS)))
 
 
 def split_tags(value: Any) -> list[str]:
@@ -152,6 +178,13 @@ def _check_columns(table: Table, wanted: Iterable[str]) -> None:
             raise BadSource(
                 f"{table.path.name} has no column {name!r}; it has: {', '.join(table.columns) or 'none'}.", column=name
             )
+
+
+def _check_doubles(table: Table, metadata: Mapping[str, str]) -> None:
+    """``metadata.colour`` and ``colour`` are the same column."""
+    for column, name in metadata.items():
+        if column != name and name in metadata:
+            raise BadSource(f"{table.path.name} names the column {name!r} twice, also as {column!r}: leave one out.", column=name)
 
 
 def _name(table: Table, column: str) -> str:

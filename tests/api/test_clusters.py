@@ -77,3 +77,18 @@ def test_examples_are_valid() -> None:
         extra = getattr(model, "model_config", {}).get("json_schema_extra") if isinstance(model, type) else None
         for example in (extra or {}).get("examples", ()):
             TypeAdapter(model).validate_python(example)
+
+
+def test_runs_are_counted_by_name(clustered: TestClient) -> None:
+    counted = clustered.get("/v1/categories/colours/facets/cluster.look").json()
+    assert counted["field"] == "cluster.look" and counted["values"][0] == {"value": "root", "count": 5}
+    node = clustered.get(f"{CLUSTERS}/look/nodes/root-0", params={"groupings": "cluster.look"}).json()["node"]
+    assert {"value": "root-0", "count": node["count"]} in node["groupings"]["cluster.look"]
+    told = clustered.get("/v1/categories/colours/facets/caption").json()["detail"]
+    assert "cluster.look" in told and "clusters." not in told
+
+
+@pytest.mark.parametrize("path", ["", "/look/nodes/root"])
+def test_parameters_that_are_none_are_refused(clustered: TestClient, path: str) -> None:
+    told = clustered.get(f"{CLUSTERS}{path}", params={"grouping": "class"})
+    assert (told.status_code, told.json()["code"]) == (422, "bad_request") and "'grouping'" in told.json()["detail"]

@@ -76,3 +76,9 @@ def test_examples_are_valid() -> None:
         extra = getattr(model, "model_config", {}).get("json_schema_extra") if isinstance(model, type) else None
         for example in (extra or {}).get("examples", ()):
             TypeAdapter(model).validate_python(example)
+
+
+@pytest.mark.parametrize("path", ["", "/flat/points"])
+def test_parameters_that_are_none_are_refused(mapped: TestClient, path: str) -> None:
+    told = mapped.get(f"{MAPS}{path}", params={"colour": "class"})
+    assert (told.status_code, told.json()["code"]) == (422, "bad_request") and "'colour'" in told.json()["detail"]

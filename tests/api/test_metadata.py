@@ -75,3 +75,16 @@ def test_tables_are_bounded_and_categories_must_be_there(client: TestClient, mon
 def test_the_example_is_valid() -> None:
     example = metadata_schemas.MetadataOut.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index,call-overload]
     MetadataOut.model_validate(example)
+
+
+def test_errors_speak_of_what_was_sent(client: TestClient) -> None:
+    fill(client)
+    for name in ("seasons.csv", "é" * 120 + ".csv"):
+        told = send(client, "season\nwinter\n", name)
+        assert told.status_code == 422 and f"No column of {name[:10]}" in told.json()["detail"]
+    for sent in (
+        client.post(PATH, json={}),
+        client.post(PATH, files={"file": (None, b"t.csv")}),
+        client.post(PATH, data={"on": "id"}),
+    ):
+        assert "image" not in sent.json()["detail"] and "table" in sent.json()["detail"]

@@ -102,7 +102,35 @@ def test_a_tree_is_made_listed_and_shown(data: Path) -> None:
     assert "root-1\t20\tcat\t" in table and "cat 20" in table
     leaf = run(data, "cluster", "show", "look", "root-2", "-c", NAME)
     assert "A leaf" in leaf.err and "root" in leaf.out
-    assert run(data, "cluster", "show", "look", "root-7", "-c", NAME).code == 1
+    assert "root-0, root-1, root-2." in run(data, "cluster", "show", "look", "root-7", "-c", NAME).err
+
+
+def test_without_runs_the_list_says_how_to_make_one(data: Path) -> None:
+    listed = run(data, "cluster", "list", "-c", NAME)
+    assert listed.out == "" and f"vitrine cluster run -c {NAME} --run look" in listed.err
+
+
+def test_many_children_are_named_in_part_and_the_largest_are_on_the_sheet(data: Path, tmp_path: Path) -> None:
+    run(data, "cluster", "run", "-c", NAME, "-r", "many", "--method", "kmeans", "--clusters", "40")
+    unknown = run(data, "cluster", "show", "many", "root-99", "-c", NAME).err
+    assert "root-0, root-1, root-2, root-3, root-4 and 35 more." in unknown
+    sheet = tmp_path / "many.png"
+    shown = run(data, "cluster", "show", "many", "-c", NAME, "--sheet", sheet)
+    assert "30 largest of 40 children, 10 are left out" in shown.err and "--to FOLDER --sheets" in shown.err
+    assert Image.open(sheet).height < 6_000
+
+
+def test_images_that_were_deleted_are_shown_no_more(data: Path, kept: Kept) -> None:
+    make_tree(data)
+    settings = Settings(data=data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
+    before = run(data, "cluster", "show", "look", "-c", NAME, "--json").json["children"]
+    with kept.open_runtime(settings) as runtime:
+        runtime.vectors.delete(NAME, [before[0]["medoid"], *(point_id(f"{n:064x}") for n in range(50, 60))])
+    after = run(data, "cluster", "show", "look", "-c", NAME, "--json").json["children"]
+    assert after[0]["representatives"] == before[0]["representatives"][1:] and after[1] == before[1]
+    assert after[0]["medoid"] == before[0]["representatives"][1]
+    assert (after[2]["count"], after[2]["medoid"], after[2]["representatives"]) == (0, None, [])
+    assert run(data, "cluster", "show", "look", "root-2", "-c", NAME, "--sheet", "left.png").code == 0
 
 
 def test_images_of_a_node_are_a_filter(data: Path) -> None:

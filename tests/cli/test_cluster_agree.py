@@ -67,6 +67,37 @@ def test_runs_are_made_named_and_compared(grouped: Run, tmp_path: Path) -> None:
     assert "purity:" in grouped("cluster", "agree", "one", "-c", NAME, "--against", "class").out
 
 
+def test_noise_is_left_out_and_counted(grouped: Run) -> None:
+    def run(name: str, *options: object) -> None:
+        assert grouped("cluster", "run", "-c", NAME, "--run", name, *options).code == 0
+
+    run("whole", "--method", "kmeans", "--clusters", 3)
+    run("dense", "--method", "dbscan", "--eps", "0.13", "--min-samples", 5)
+    [noise] = [
+        child
+        for child in grouped("cluster", "show", "dense", "-c", NAME, "--json").json["children"]
+        if child["id"] == "root-noise"
+    ]
+    assert noise["radius"] is None and noise["name"] == "" and 0 < noise["count"] < 60
+    found = grouped("cluster", "agree", "whole", "dense", "-c", NAME, "--json").json
+    assert (found["images"], found["noise"]) == (60 - noise["count"], noise["count"])
+    assert "root-noise" not in {match["other"] for match in found["matches"]} and found["ari"] == 1.0
+    told = grouped("cluster", "agree", "dense", "whole", "-c", NAME).err
+    assert f"{noise['count']} images are left out" in told
+    field = grouped("cluster", "agree", "dense", "-c", NAME, "--against", "metadata.hue", "--json").json
+    assert field["images"] + field["noise"] == 40 and field["purity"] == 1.0
+
+
+def test_a_run_in_place_of_a_named_one_says_that_the_names_are_gone(grouped: Run, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("red\nblue\ngreen\n")
+    kmeans = ("cluster", "run", "-c", NAME, "--run", "one", "--method", "kmeans", "--clusters", 3)
+    assert "names" not in grouped(*kmeans).out
+    grouped("cluster", "name", "one", "-c", NAME, "--words", words, "--prompt", "{}")
+    assert "vitrine cluster name one --words FILE" in grouped(*kmeans).out
+    assert "names" not in grouped(*kmeans).out
+
+
 def test_what_is_wrong_is_said_before_any_work(grouped: Run, tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("# nothing\n")
     (tmp_path / "words.txt").write_text("red\n")

@@ -39,6 +39,13 @@ def test_nodes_as_json_and_csv(clustered: Run, tmp_path: Path) -> None:
     assert export(clustered, tmp_path / "tree.CSV").code == 0
     rows = list(csv.DictReader((tmp_path / "tree.CSV").open()))
     assert len(rows) == told.json["nodes"] and rows[0]["id"] == "root"
+    [gone] = clustered("images", "list", "-c", "shop", "--where", "filename=red/24.png", "--json").json["hits"]
+    assert clustered("images", "delete", gone["id"], "-c", "shop", "--yes").code == 0
+    assert export(clustered, tmp_path / "tree.csv").code == 0 and export(clustered, tmp_path / "tree.json").code == 0
+    rows = list(csv.DictReader((tmp_path / "tree.csv").open()))
+    assert (rows[0]["count"], rows[0]["count_at_run"]) == (str(IMAGES - 1), str(IMAGES))  # as it is now, and as it was
+    tree = json.loads((tmp_path / "tree.json").read_text())
+    assert (tree["count"], tree["count_at_run"]) == (IMAGES - 1, IMAGES)
 
 
 def test_treemaps(clustered: Run, tmp_path: Path) -> None:
@@ -119,3 +126,62 @@ def test_what_is_not_there(clustered: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for to in ("file/map.svg", "file/tree.json"):
         assert "cannot be written" in export(clustered, tmp_path / to).err
+
+
+def test_a_folder_takes_one_version_of_one_run(clustered: Run, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    assert export(clustered, target, "--depth", 1).code == 0
+    assert "with --depth 1: say the same again" in export(clustered, target).err
+    assert clustered(*TREE).code == 0  # the run is made anew
+    before = files(target)
+    for options in ((), ("--depth", 1), ("--move", "--yes")):
+        assert "another than this one: choose another folder" in export(clustered, target, *options).err
+    assert files(target) == before
+    (target / ".vitrine-run.json").unlink()
+    assert "not known of which run" in export(clustered, target, "--depth", 1).err
+    for path in before:
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    assert export(clustered, target, "--depth", 1, "--json").json["files"] == IMAGES  # nothing of the former is left
+
+
+@pytest.mark.parametrize("options", [(), ("--move", "--yes")])
+def test_a_node_that_gets_another_name_keeps_its_folder(clustered: Run, tmp_path: Path, options: tuple[str, ...]) -> None:
+    target = tmp_path / "out"
+    assert export(clustered, target, "--where", "filename=red/24.png", *options).code == 0
+    [first] = files(target)
+    parts = first.parent.relative_to(target).parts
+    moved = target.joinpath(*(f"{part} of another name" for part in parts), first.name)  # as if it was called so then
+    for depth in range(len(parts), 0, -1):
+        folder = target.joinpath(*parts[:depth])
+        folder.rename(folder.with_name(f"{folder.name} of another name"))
+    told = export(clustered, target, *options, "--json").json
+    assert moved in files(target) and len(files(target)) == IMAGES
+    assert told["files"] == IMAGES - 1
+    tops = [path.name.partition(" ")[0] for path in target.iterdir() if path.is_dir()]
+    assert len(tops) == len(set(tops))
+
+
+def test_runs_are_fields_to_count_and_columns_of_a_table(clustered: Run, tmp_path: Path) -> None:
+    assert clustered(*TREE).code == clustered("map", "make", "-c", "shop", "--method", "pca").code == 0
+    counted = {value["value"]: value["count"] for value in facets(clustered, "cluster.look").json["values"]}
+    assert counted["root"] == IMAGES and facets(clustered, "cluster:look").json["values"][0]["value"] == "root"
+    refused = facets(clustered, "caption").json["error"]["message"]
+    assert "cluster.look" in refused and "look-" not in refused
+    assert facets(clustered, "cluster.mood").json["error"]["code"] == "not_found"
+    assert clustered("cluster", "show", "look", "-c", "shop", "--by", "cluster.look", "--json").code == 0
+    assert clustered("map", "plot", "pca", "-c", "shop", "--to", tmp_path / "map.svg", "--by", "cluster.look").code == 0
+    assert clustered("export", "table", "-c", "shop", "--to", tmp_path / "all.csv").code == 0
+    rows = list(csv.DictReader((tmp_path / "all.csv").open()))
+    assert all(counted[row["cluster.look"]] for row in rows) and all(0 <= float(row["map.pca.x"]) <= 1 for row in rows)
+    assert not [name for name in rows[0] if name.startswith(("clusters", "maps"))]
+    joined = clustered("images", "annotate", "-c", "shop", "-t", tmp_path / "all.csv", "--on", "id", "--json").json
+    assert (joined["matched"], joined["updated"]) == (IMAGES, 0) and "cluster.look, map.pca.x, map.pca.y" in joined["notes"][0]
+    assert clustered("export", "table", "-c", "shop", "--to", tmp_path / "all.json").code == 0
+    row = json.loads((tmp_path / "all.json").read_text())[0]
+    assert set(row["cluster"]) == {"look"} and set(row["map"]["pca"]) == {"x", "y"} and "clusters" not in row
+
+
+def facets(run: Run, field: str) -> Answer:
+    return run("images", "facets", field, "-c", "shop", "--json")

@@ -63,7 +63,7 @@ def belong(pair: dict[str, object]) -> bool:
 
 def test_a_sheet_first_and_then_answers_by_number(data: Path) -> None:
     drawn = ask(data, "--pairs", 40, "--sheet", "out/sheet.png", "--json")
-    assert drawn.code == 0 and drawn.json["status"] == "drawn" and len(drawn.json["judged"]) == 40 == drawn.json["pairs"]
+    assert drawn.code == 0 and drawn.json["status"] == "needs answers" and len(drawn.json["judged"]) == 40 == drawn.json["pairs"]
     page = Image.open("out/sheet.png")
     assert page.size == contact_sheet([Tile(None, ("", "", ""))] * 40, columns=5, tile_size=300, title="pairs").size
     yes = ",".join(str(pair["number"]) for pair in pairs() if belong(pair))
@@ -81,7 +81,7 @@ def test_a_sheet_first_and_then_answers_by_number(data: Path) -> None:
 
 def test_pair_by_pair_with_undo_and_going_on(data: Path) -> None:
     few = ask(data, "--pairs", 30, "--ask", "--json", input="y\nn\nu\ns\nwhat\nq\n")
-    assert few.code == 1 and few.json["error"]["code"] == "too_few_examples"
+    assert few.code == 0 and few.json["status"] == "needs answers" and few.json["needed"] == {"accepted": 2, "rejected": 3}
     assert "[1/30]" in few.err and ".png" in few.err and "u undo" in few.err
     answered = {pair["number"]: pair["accepted"] for pair in pairs() if pair["accepted"] is not None}
     assert list(answered.values()) == [True]  # the second answer was taken back
@@ -102,8 +102,28 @@ def test_pair_by_pair_with_undo_and_going_on(data: Path) -> None:
 
 def test_the_end_of_the_input_ends_the_questions(data: Path) -> None:
     ended = ask(data, "--ask", input="y\n")
-    assert ended.code == 1 and "Nobody answered" in ended.err and sum(pair["accepted"] is not None for pair in pairs()) == 1
+    assert ended.code == 0 and "Nobody answered" in ended.err and sum(pair["accepted"] is not None for pair in pairs()) == 1
     assert ask(data, "--ask", input="u\nq\n").err.count("nothing to undo") == 1
+
+
+def test_too_few_answers_are_no_failure_unless_the_proposal_is_asked_for(data: Path) -> None:
+    first = ask(data, "--pairs", 30, "--no-ask")
+    assert first.code == 0 and "3 more accepted and 3 more rejected are needed" in first.err and "--sheet FILE" in first.err
+    again = ask(data, "--no-ask", "--accept", "1,2,3", "--sheet", "s.png")
+    assert again.code == 0 and "3 accepted, 0 rejected" in again.out and "needed. Look at s.png" in again.err
+    assert "those of lower similarity first" in again.err and "3 more accepted" not in again.err
+    for asked in (("--precision", "0.9"), ("--plot", "p.png")):
+        refused = ask(data, "--no-ask", "--json", *asked)
+        assert refused.code == 1 and refused.json["error"]["code"] == "too_few_examples"
+    all_of_them = ask(data, "--no-ask", "--accept", "1-30", "--json").json
+    assert all_of_them["needed"] == {"accepted": 0, "rejected": 3} and "lower --from" in all_of_them["next"]
+
+
+def test_fewer_pairs_than_the_file_holds_are_told_of(data: Path) -> None:
+    ask(data, "--pairs", 30, "--no-ask")
+    fewer = ask(data, "--pairs", 20, "--no-ask")
+    assert "holds 30 pairs, more than --pairs 20" in fewer.err and len(pairs()) == 30
+    assert "holds" not in ask(data, "--pairs", 30, "--no-ask").err
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,9 @@ def test_a_second_process_is_told_who_holds_the_data(vitrine: Run, tmp_path: Pat
         done = child("from cli.main import main; main()", tmp_path / "data", "category", "list")
         assert done.returncode == 1
         assert "store_locked" in done.stderr and "vitrine serve" in done.stderr and str(os.getpid()) in done.stderr
-        assert "curl -F file=@picture.jpg http://127.0.0.1:8000/v1/categories/" in done.stderr
+        assert "http://127.0.0.1:8000/docs" in done.stderr and "curl" not in done.stderr
+        adding = child("from cli.main import main; main()", tmp_path / "data", "index", "add", str(tmp_path), "-c", "shop")
+        assert "curl -F file=@picture.jpg http://127.0.0.1:8000/v1/categories/" in adding.stderr
         told = json.loads(child("from cli.main import main; main()", tmp_path / "data", "category", "list", "--json").stdout)
         assert told["error"]["code"] == StoreLocked.code
         assert told["error"]["details"]["pid"] == os.getpid()

@@ -30,10 +30,15 @@ def test_a_map_is_made_listed_drawn_and_deleted(vitrine: Run, pictures: Path, tm
     assert {entry["label"]: entry["count"] for entry in drawn.json["legend"]} == {"red": 4, "blue": 4, "green": 4}
     assert Image.open("out/map.png").width > 500
     part = vitrine("map", "plot", "flat", "-c", "shop", "--to", "map.svg", "--where", "map.flat.x.gte=0.9")
-    assert part.code == 0 and Path("map.svg").exists() and "images drawn" in part.err
+    assert part.code == 0 and Path("map.svg").exists() and "images drawn" in part.err and "others in grey" in part.err
+    svg = Path("map.svg").read_text(encoding="utf-8")
+    assert " of 12 images where map.flat.x.gte=0.9 by pca" in svg
+    crowded = vitrine("map", "plot", "flat", "-c", "shop", "--thumbnails", 50, "--to", "map.png")
+    assert "of 50 pictures are drawn" in crowded.err
     assert vitrine("map", "delete", "flat", "-c", "shop", input="n\n").code == 1
     assert vitrine("map", "delete", "flat", "-c", "shop", "--yes", "--json").json["deleted"] is True
     assert vitrine("map", "list", "-c", "shop", "--json").json == []
+    assert "vitrine map make -c shop" in vitrine("map", "list", "-c", "shop").err
 
 
 def test_a_box_of_a_map_filters_searches(vitrine: Run, pictures: Path) -> None:

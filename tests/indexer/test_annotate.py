@@ -13,9 +13,12 @@ import pytest
 
 from indexer import annotate as module
 from indexer.annotate import AnnotateOptions, annotate, changes
+from indexer.export_table import export_table
 from indexer.payload_writer import PayloadWriter
 from services.conditions import Conditions
+from services.domain import Payload
 from services.errors import BadSource, NotFound
+from services.payload import index_kinds
 from services.runtime import Runtime
 from tests.indexer.heads import fill, head, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
@@ -245,3 +248,43 @@ def test_tables_that_cannot_be_joined(runtime: Runtime, tmp_path: Path) -> None:
         annotate(runtime, CATEGORY, path, AnnotateOptions(column="season"), max_rows=0)
     with pytest.raises(NotFound):
         annotate(runtime, "nope", path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_an_exported_table_says_what_is_there(runtime: Runtime, tmp_path: Path, ending: str) -> None:
+    said = {
+        "tags": ["red, and more"],
+        "metadata": {"words": ["a", "b"], "one": ["c"], "sizes": [1, 2], "code": "0012", "old": True},
+    }
+    runtime.catalog.ensure_indexes(CATEGORY, index_kinds(said))
+    runtime.vectors.set_payload(CATEGORY, {id_of(4): said, id_of(5): {"metadata": {"words": ["x"], "code": "7"}}})
+    changes: dict[str, Payload] = {
+        id_of(number): {"scores": {"cat": 0.25}, "scored_by": {"cat": "manifest"}, "phash": "00", "indexed_at": "2020-01-01"}
+        for number in range(6)
+    }
+    runtime.vectors.set_payload(CATEGORY, changes)
+    runtime.catalog.ensure_indexes(CATEGORY, {"scores.cat": "float"})
+    path = tmp_path / f"all.{ending}"
+    assert export_table(runtime, CATEGORY, path, conditions=Conditions()).images == 6
+    before = [payload(runtime, number) for number in range(6)]
+    report = annotate(runtime, CATEGORY, path, AnnotateOptions(on="id"))
+    assert (report.status, report.matched, report.updated, report.unchanged) == ("complete", 6, 0, 6)
+    assert [payload(runtime, number) for number in range(6)] == before
+    assert "scored_by.cat" in report.notes[0] and report.notes[0].startswith("Passed over")
+
+
+def test_columns_as_an_export_calls_them(runtime: Runtime, tmp_path: Path) -> None:
+    text = "file,metadata.colour,score.cat,cluster.look,map.umap.x,similarity\nshoe.png,blue,0.5,root-1,0.25,0.9\n"
+    report = annotate(runtime, CATEGORY, table(tmp_path, text))
+    assert report.updated == 1 and payload(runtime, 3)["metadata"] == {"colour": "blue"}
+    assert payload(runtime, 3)["scores"] == {"cat": 0.5}
+    assert report.notes == ["Passed over, as Vitrine itself says what they do: cluster.look, map.umap.x, similarity."]
+    with pytest.raises(BadSource, match="twice, also as 'metadata"):
+        annotate(runtime, CATEGORY, table(tmp_path, "file,colour,metadata.colour\nshoe.png,a,b\n"))
+
+
+def test_a_column_of_file_names_goes_before_one_of_names(runtime: Runtime, tmp_path: Path) -> None:
+    report = annotate(runtime, CATEGORY, table(tmp_path, '{"name": "A shoe", "file_name": "shoe.png"}\n', "metadata.jsonl"))
+    assert (report.column, report.updated) == ("file_name", 1) and payload(runtime, 3)["metadata"] == {"name": "A shoe"}
+    lost = annotate(runtime, CATEGORY, table(tmp_path, "name,title\nA shoe,shoe.png\n"))
+    assert lost.column == "name" and "--column-of-names" in lost.notes[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.progress import BarProgress, LineProgress, make_progress
+from indexer.progress import BarProgress, LineProgress, Tally, make_progress
 from indexer.report import MAX_REFUSALS, IndexReport, ItemOutcome, RefusedFile, StageClock
 from services.errors import StorageFull
 
@@ -68,7 +68,31 @@ def test_lines_come_every_ten_seconds_and_every_tenth() -> None:
     progress.finish(IndexReport("c"))
     assert stream.getvalue().splitlines() == [
         "indexing: 100 of 1000 (10%) images, 50.0 images/s, 18 s left",
-        "indexing: 160 of 1000 (16%) images, 13.3 images/s, 63 s left",
+        "indexing: 160 of 1000 (16%) images, 10.0 images/s, 84 s left",
+    ]
+
+
+def test_quick_stages_print_next_to_nothing_and_what_was_done_before_is_no_speed() -> None:
+    now, stream = [0.0], io.StringIO()
+    progress = LineProgress(stream, title="grouping", clock=lambda: now[0])
+    for _ in range(5):  # stages of 1.9 s, a tenth each time
+        progress.start(20)
+        for done in range(1, 20):
+            now[0] += 0.1
+            progress.update(Tally(done))
+    assert stream.getvalue() == ""
+    progress.start(1000)
+    for tenths in range(1, 70):  # 900 were done in an earlier run
+        now[0] += 0.1
+        progress.update(Tally(900 + tenths))
+    progress.start(None)
+    for done in (1, 2):
+        now[0] += 11
+        progress.update(Tally(done))
+    assert stream.getvalue().splitlines() == [
+        "grouping: 921 of 1000 (92%) images, 10.0 images/s, 8 s left",
+        "grouping: 1 images",
+        "grouping: 2 images, 0.1 images/s",
     ]
 
 
@@ -84,8 +108,9 @@ def test_progress_fits_its_stream(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(bar, BarProgress)
     bar.start(None)
     bar.update(IndexReport("c", added=3, refused=1))
+    bar.update(IndexReport("c", added=4, refused=1))
     bar.finish(IndexReport("c"))
-    assert "images/s" in terminal.getvalue()
+    assert "images/s" in terminal.getvalue() and "?" not in terminal.getvalue().replace("[?", "")
     assert capsys.readouterr().out == ""
 
 

@@ -243,7 +243,7 @@ def former_leaders(runtime: Runtime, category: str, run: ClusterRun, ids: list[s
             path = (hit.payload.get("clusters", {}).get(run.key) or {}).get("path") if hit else None
             node = run.nodes.get(path[-1]) if path else None
             if hit is not None and node is not None and node.id != NOISE:
-                leaders[rows[hit.id]] = rows.get(node.medoid, rows[hit.id])
+                leaders[rows[hit.id]] = rows.get(node.medoid or hit.id, rows[hit.id])
     return leaders
 
 

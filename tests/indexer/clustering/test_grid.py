@@ -4,6 +4,7 @@ import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from indexer.clustering import grid
@@ -68,6 +69,14 @@ def test_fits_that_fail_or_cannot_be_judged_come_last_and_say_so() -> None:
     assert nothing.best is None
     with pytest.raises(BadRequest, match="try other parameters"):
         assert nothing.labels
+
+
+def test_a_choice_with_much_noise_says_so() -> None:
+    pytest.importorskip("sklearn")
+    x = np.concatenate([blobs((40, 40))[0], scattered(20, dim=blobs()[0].shape[1])])
+    found = fit_grid(x, "dbscan", {"eps": [0.05], "min_samples": [5]})
+    assert found.chosen.scores.noise > 0.1 and "20% of the images as noise" in found.notes[0]
+    assert fit_grid(x, "kmeans", {"clusters": [2]}).notes == []
 
 
 def test_methods_are_ranked_together() -> None:

@@ -73,6 +73,15 @@ def test_equals_share_their_rank_and_fewer_clusters_win() -> None:
     assert mean_ranks(found) == [1.5, 1.5] and best_of(found) == 1
 
 
+def test_noise_is_ranked_where_there_is_any() -> None:
+    easy, whole, middling = scores(0.4, 30, 1.0, noise=0.3), scores(0.35, 29, 1.1), scores(0.2, 10, 2.0)
+    assert mean_ranks([easy, whole, middling]) == pytest.approx([(3 + 3) / 4, (6 + 1.5) / 4, (9 + 1.5) / 4])
+    kept = scores(0.35, 30, 1.0)
+    assert best_of([scores(0.4, 31, 1.1), kept]) == 0 and best_of([scores(0.4, 31, 1.1, noise=0.3), kept]) == 1
+    failed = scores(None, 0, 0, noise=1.0)  # nobody has noise who counts
+    assert mean_ranks([kept, failed]) == [1, 2]
+
+
 def test_mostly_noise_ranks_behind_and_the_undefined_last() -> None:
     found = [scores(0.9, 99, 0.1, noise=0.8), scores(0.1, 1, 5.0), scores(None, 0, 0)]
     assert mean_ranks(found) == [2, 1, 3] and best_of(found) == 1 and found[0].remark == "80% noise"

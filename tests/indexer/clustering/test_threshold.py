@@ -165,6 +165,17 @@ def test_bins_with_few_answers_are_taken_together() -> None:
     assert collapsed(np.array([2]), populations).populations.tolist() == [150]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_estimates_lie_inside_their_intervals(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    similarity = np.sort(draw.uniform(0.5, 1, 8))
+    accepted = similarity >= similarity[draw.integers(3, 6)]  # few answers, and all of one mind
+    judged = Judged(similarity, accepted, np.arange(8) // 2, np.array([4_000, 900, 80, 9]), 0.5)
+    found = propose(judged, seed=seed)
+    for name, (low, high) in found.intervals.items():
+        assert low <= getattr(found.chosen, name) <= high, name
+
+
 def test_too_few_answers_say_what_to_do() -> None:
     def made(*accepted: int) -> Judged:
         n = len(accepted)

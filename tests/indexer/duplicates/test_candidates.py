@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 from PIL import ImageOps
 
+from indexer.duplicates import groups as groups_module
+from indexer.duplicates import products
 from indexer.duplicates.candidates import Images, Reach, candidates, hash_pairs, near_in_memory, turned_hashes
-from indexer.duplicates.groups import complete_link, components
+from indexer.duplicates.groups import complete_link, components, nearby
 from services.images import perceptual_hash
 from services.perceptual_hashes import close_pairs, parse_hashes, telling
 from tests.indexer.duplicates.scenes import scene
@@ -69,5 +71,93 @@ def test_no_chain_of_look_alikes_becomes_one_group() -> None:
     assert apart == [[0, 1]]
 
 
+def test_all_of_a_group_may_share_it_in_random_cases() -> None:
+    """By plain loops: every pair in a group is the same or may share, none is apart, pairs that are the same hold it together;
+    and wherever a pair that is the same ended in two groups, something across forbids them to be one."""
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        count = int(random.integers(3, 14))
+        every = list(combinations(range(count), 2))
+        same = {pair for pair in every if random.random() < 0.5}
+        may = same | {pair for pair in every if random.random() < 0.5}
+        apart = {pair for pair in every if random.random() < 0.05}
+        near = {pair: float(random.random()) for pair in every}
+        pairs = sorted((pair for pair in every if pair not in apart and random.random() < 0.8), key=lambda pair: -near[pair])
+        groups = complete_link(pairs, same.__contains__, may.__contains__, near.__getitem__, apart)
+        of = {place: number for number, group in enumerate(groups) for place in group}
+        assert len(of) == sum(map(len, groups)) and all(group == sorted(group) for group in groups)
+
+        def forbidden(one: list[int], other: list[int], may: set, apart: set) -> list[tuple[int, int]]:  # type: ignore[type-arg]
+            across = [(min(a, b), max(a, b)) for a in one for b in other if a != b]
+            return [pair for pair in across if pair not in may or pair in apart]
+
+        for group in groups:
+            assert not forbidden(group, group, may, apart)
+            reached = {group[0]}
+            for _ in group:
+                reached |= {b for a, b in pairs if (a, b) in same and a in reached and b in group}
+                reached |= {a for a, b in pairs if (a, b) in same and b in reached and a in group}
+            assert reached == set(group)
+        for one, other in pairs:
+            if (one, other) in same and of.get(one, -1) != of.get(other, -2):
+                both = [groups[of[place]] if place in of else [place] for place in (one, other)]
+                assert forbidden(both[0], both[1], may, apart)
+
+
+def test_large_groups_are_looked_at_where_they_are_least_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups_module, "CROSS_CHECKS", 5)
+    halves = [*combinations(range(10), 2), *combinations(range(10, 20), 2)]
+    looked: list[tuple[int, int]] = []
+
+    def may(pair: tuple[int, int]) -> bool:
+        looked.append(pair)
+        return True
+
+    (group,) = complete_link([*halves, (9, 10)], lambda pair: True, may, lambda pair: pair[0] - pair[1])
+    assert group == list(range(20))
+    across = [pair for pair in looked if pair[0] < 10 <= pair[1]]
+    assert len(across) == 5 and min(b - a for a, b in across) >= 17
+
+
 def test_components_number_the_pairs_that_hang_together() -> None:
     assert components(6, [(0, 1), (4, 5), (1, 2)]) == [[0, 2], [1]]
+
+
+def test_pairs_of_a_place_come_near_each_other() -> None:
+    random = np.random.default_rng(3)
+    names = random.permutation(400)
+    pairs = [(int(a), int(b)) for a, b in pairwise(names)] + [(500, 900), (600, 700)]  # a long chain
+    random.shuffle(pairs)
+    order = nearby(pairs)
+    assert sorted(order) == list(range(len(pairs))) and nearby([]) == []
+    last: dict[int, int] = {}
+    gaps = []
+    for step, number in enumerate(order):
+        for place in pairs[number]:
+            gaps.append(step - last.get(place, step))
+            last[place] = step
+    assert max(gaps) <= 3
+
+
+def test_products_in_bfloat16_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(5)
+    rows = random.standard_normal((300, 32), dtype=np.float32)
+    rows[:100] = rows[100:200] + 0.5 * random.standard_normal((100, 32), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    exact = near_in_memory(rows, Reach(similarity=0.7, neighbours=300))
+    monkeypatch.setattr(products, "_WORTH", 0)
+    for seconds in ([0.0, 1.0], [1.0, 0.0]):  # bfloat16 is the faster one, or not
+        left = list(seconds)
+        monkeypatch.setattr(products, "_seconds", lambda work, left=left: left.pop(0))
+        found = near_in_memory(rows, Reach(similarity=0.7, neighbours=300))
+        assert {*map(tuple, found.tolist())} == {*map(tuple, exact.tolist())} and len(found) > 50
+
+
+def test_hashes_far_apart_are_not_looked_at_unless_embeddings_are_very_near() -> None:
+    hashes = parse_hashes(["ffffffff00000000", "00000000ffffffff", "ffffffff00000000"])
+    rows = np.array([[1, 0], [0.85, np.sqrt(1 - 0.85**2)], [1, 0]], np.float32)
+    images = Images(("a", "b", "c"), hashes, rows)
+    assert len(candidates(images, np.array([[0, 1]]), Reach(band=0))) == 1, "but the twins 0 and 2"
+    assert len(candidates(images, np.array([[0, 1]]), Reach(band=0, flips=True))) >= 2
+    near = Images(("a", "b", "c"), hashes, np.array([[1, 0], [0.95, np.sqrt(1 - 0.95**2)], [1, 0]], np.float32))
+    assert len(candidates(near, np.array([[0, 1]]), Reach(band=0))) == 2

@@ -32,10 +32,10 @@ def seen(runtime: Runtime) -> tuple[str | None, list[list[str]]]:
     return key, sorted(map(sorted, groups.values()))
 
 
-def kill_at(runtime: Runtime, number: int, patch: pytest.MonkeyPatch) -> None:
+def kill_at(runtime: Runtime, number: int, patch: pytest.MonkeyPatch, more: tuple[tuple[str, str], ...] = ()) -> None:
     """The write of that number from now on never happens."""
     left = [number]
-    for part, name in WRITES:
+    for part, name in (*WRITES, *more):
         store = getattr(runtime, part)
         write = getattr(store, name)
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from indexer.duplicates.verdict import TURNS, best_turn, compare, see, ssim_map, turned
+from indexer.duplicates.seen import TURNS, best_turn, see, turned
+from indexer.duplicates.structure import ssim_map
+from indexer.duplicates.verdict import compare
 from tests.indexer.duplicates.scenes import scene
 
 pytest.importorskip("cv2")

@@ -74,7 +74,15 @@ def test_an_svg_and_pictures_among_the_points(runtime: Runtime, tmp_path: Path) 
     drawn = draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", by="quality", thumbnails=12)
     assert 4 <= drawn.thumbnails <= 12
     some = draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", by="class", conditions=Conditions(class_=("class 1",)))  # type: ignore[call-arg]
-    assert (some.images, [entry.label for entry in some.colours.entries]) == (10, ["class 1"])
+    assert (some.images, some.others, [entry.label for entry in some.colours.entries]) == (10, 20, ["class 1"])
+
+
+def test_the_legend_keeps_within_the_page(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    fill(runtime, 24, {n: {"class": "WMWMWMWM " * 3 + str(n % 12)} for n in range(24)})
+    make_map(runtime, CATEGORY, "flat", MapOptions("pca"))
+    page = Image.open(draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", by="class").path).convert("L")
+    assert np.asarray(page)[:, -6:].min() == 255  # nothing is cut at the right edge
 
 
 def test_the_value_of_each_kind_of_field(runtime: Runtime) -> None:
