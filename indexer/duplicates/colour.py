@@ -16,7 +16,7 @@ Chroma = NDArray[np.float32]
 _DARK = 60.0
 """Added to the sum of red, green and blue: the colour of what is nearly black tells nothing."""
 _GREY = 0.02
-_OUTLIERS = 0.05
+_OUTLIERS, _SPECKS = 0.05, 0.003
 _GROUND, _GROUND_LEVELS = 0.03, 20.0
 
 
@@ -39,14 +39,14 @@ def stands_out(colours: Chroma, grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def is_grey(colours: Chroma) -> bool:
-    """Whether there are hardly any colours, but for 5 in 100 of the area."""
-    return not _more(np.abs(colours).sum(axis=-1), _GREY)
+    """Whether there are no colours but for a few specks."""
+    return not _more(np.abs(colours).sum(axis=-1), _GREY, _SPECKS)
 
 
 def differ(one: Chroma, other: Chroma, most: float) -> bool:
     """Whether colours at the same places differ by more than that, but for 5 in 100 of them: a line of text, a stain."""
-    return _more(np.abs(one - other).sum(axis=-1), most)
+    return _more(np.abs(one - other).sum(axis=-1), most, _OUTLIERS)
 
 
-def _more(values: NDArray[np.float32], most: float) -> bool:
-    return int(np.count_nonzero(values > most)) > _OUTLIERS * values.size
+def _more(values: NDArray[np.float32], most: float, share: float) -> bool:
+    return int(np.count_nonzero(values > most)) > share * values.size

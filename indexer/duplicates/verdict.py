@@ -24,8 +24,8 @@ Kind = Literal["identical", "resized", "edited", "look-alike"]
 """identical pixels; re-encoded or resized; cropped or edited; another picture that looks alike."""
 KINDS: tuple[Kind, ...] = ("identical", "resized", "edited", "look-alike")
 _ASPECT = 0.03
-_ROUNDS = 200
-_MANY, _HOPELESS = 30, 0.30
+_ROUNDS = 50
+_MANY, _HOPELESS = 30, 0.50
 """With so many matches hardly a pair of copies has a smaller share that fits together."""
 _DIFFERENT, _LENIENT = 0.40, 2.0
 _ENOUGH = 40
@@ -80,16 +80,14 @@ class Verdict:
 def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Verdict:
     """The verdict on two pictures as they lie. ``BadRequest`` where OpenCV is not installed."""
     given = thresholds or Thresholds()
-    if one.size == other.size and np.array_equal(one.grey, other.grey):
+    if one.size == other.size and np.array_equal(one.grey, other.grey) and np.array_equal(one.colours, other.colours):
         return Verdict("identical", 1.0)
     straight = -1.0
     if _alike_in_aspect(one, other):
         straight, shapes = similarity(one.local, other.local)
-        if min(straight, shapes) >= min(given.radius, given.edited, given.shapes) and not _coloured_alike(
-            one, other, given.colours
-        ):
+        if min(straight, shapes) >= given.radius and not _coloured_alike(one, other, given.colours):
             straight = -1.0
-        if straight >= given.edited and shapes >= given.shapes:
+        elif straight >= given.edited and shapes >= given.shapes:
             return Verdict("resized" if straight >= given.resized else "edited", straight)
         straight = min(straight, shapes)
     by_features, sure = _by_features(one, other, given)

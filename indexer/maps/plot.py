@@ -37,7 +37,7 @@ _VECTORS_BELOW = 10_000
 """More points than these are pixels in an SVG too: browsers cannot draw a hundred thousand circles."""
 _EDGE = 0.08
 """Inches between the legend and the page's edge, at least."""
-_INK, _FAINT, _CONTEXT = "#18181b", "#71717a", "#ececef"
+_INK, _FAINT, _CONTEXT = "#18181b", "#71717a", "#e2e2e6"
 _NAMED = 0.01
 """A name is written on the map where at least this share of the images has it."""
 
@@ -134,7 +134,7 @@ def _others(runtime: Runtime, category: str, shown: CategoryMap, ids: Sequence[s
 
 def _draw_context(axes: Any, others: Places) -> None:
     if len(others):
-        size = float(np.clip(10_000 / len(others), 1.0, 16.0))
+        size = float(np.clip(20_000 / len(others), 1.5, 24.0))
         axes.scatter(others[:, 0], others[:, 1], c=_CONTEXT, s=size, linewidths=0, rasterized=len(others) > _VECTORS_BELOW)
 
 

@@ -71,7 +71,7 @@ def fill(runtime: Runtime) -> None:
 
 def test_scores_are_written_once_and_told_as_json(data: Path) -> None:
     first = run(data, "score", "-c", NAME, "--json")
-    assert first.code == 0 and "images/s" in first.err
+    assert first.code == 0 and not first.err  # a line of progress comes after two seconds at the earliest
     assert {key: first.json[key] for key in ("tags", "images", "written", "skipped", "status")} == {
         "tags": ["cat", "dog"], "images": IMAGES, "written": IMAGES, "skipped": 0, "status": "complete",
     }  # fmt: skip

@@ -66,6 +66,29 @@ def test_similarity_is_that_of_scikit_image() -> None:
     assert np.abs(ssim_map(one, other) - expected)[6:-6, 6:-6].max() < 1e-3
 
 
+def test_the_same_thing_in_another_colour_is_another_thing() -> None:
+    from PIL import ImageDraw
+
+    def shirt(colour: tuple[int, int, int], ground: tuple[int, int, int] = (255, 255, 255), scale: int = 1) -> Image.Image:
+        image = Image.new("RGB", (240, 240), ground)
+        draw = ImageDraw.Draw(image)
+        at = [
+            (x * scale // 2 + 40, y * scale // 2 + 40)
+            for x, y in ((30, 0), (90, 0), (120, 30), (90, 45), (90, 120), (30, 120), (30, 45), (0, 30))
+        ]
+        draw.polygon(at, colour, (40, 40, 40))
+        draw.rectangle((at[0][0] + 10, at[0][1] + 20, at[0][0] + 20, at[0][1] + 35), (60, 60, 60))
+        return image
+
+    for scale in (1, 2):  # the small one covers a fortieth of the picture
+        one, other = looked_at(shirt((200, 90, 90), scale=scale)), looked_at(shirt((90, 140, 90), scale=scale))
+        assert not compare(one, other).same  # type: ignore[arg-type]
+        assert compare(one, looked_at(jpeg(shirt((200, 90, 90), scale=scale), 70))).same  # type: ignore[arg-type]
+    photo = scene(4, (300, 225))
+    assert compare(looked_at(photo), looked_at(photo.convert("L").convert("RGB"))).same, "but for a copy without colours"  # type: ignore[arg-type]
+    assert not compare(looked_at(photo), looked_at(Image.merge("RGB", photo.split()[::-1]))).same  # type: ignore[arg-type]
+
+
 def test_different_things_on_the_same_plain_ground_are_different() -> None:
     from PIL import ImageDraw
 
