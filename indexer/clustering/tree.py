@@ -5,11 +5,7 @@ Node ids tell the way from the top: ``root``, ``root-14``, ``root-14-3``. Childr
 
 from __future__ import annotations
 
-import os
-import threading
-import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from math import ceil
 
@@ -29,13 +25,10 @@ MAX_DEPTH = 8
 REPRESENTATIVES = 6
 _POOL = 2_000
 """Rows that representatives are chosen among: enough for variety, and few to copy."""
-_MOST_WORKERS = 8
 _COLUMNS = 8
 """Rows are put in order in so many blocks of columns, each of which is copied."""
 
 Rows = NDArray[np.int64]
-_Child = tuple[str, str | None, int, int, Embedding | None]
-"""A node to be made: its id, its parent's, its first place and the one after its last, its centre."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +98,9 @@ class Tree:
         return assign_leaves(self.nodes, self.centres, x)
 
 
-def build_tree(
-    x: Embeddings, options: TreeOptions, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None
-) -> Tree:
+def build_tree(x: Embeddings, options: TreeOptions, *, progress: Callable[[int, int], None] | None = None) -> Tree:
     """Split unit vectors ``x`` (n, dim), float32.
 
-    ``workers``: threads, each with a branch of the root at a time (None: one a core, at most 8); the tree does not depend on it.
     The rows of ``x`` are put in the order of the tree while it grows, so that each node is a slice and nothing is copied but a
     sample; at the end, whatever ends it, they are as they were. ``progress(done, n)``: rows that have reached their leaf.
     ``BadRequest`` for no rows or options out of range.
@@ -118,13 +108,13 @@ def build_tree(
     options.check()
     if not len(x):
         raise BadRequest("There are no vectors to cluster: index images first.")
-    builder = _Builder(x, options, _Told(len(x), progress))
+    builder = _Builder(x, options, progress)
     try:
         with one_blas_thread():
-            builder.grow(workers or min(_MOST_WORKERS, os.cpu_count() or 1))
+            builder.split(ROOT, None, 0, len(x))
     finally:
         _reorder(x, np.argsort(builder.order))
-    return Tree(builder.branch.nodes, tuple(builder.branch.leaf_ids), builder.leaves)
+    return Tree(builder.nodes, tuple(builder.leaf_ids), builder.leaves)
 
 
 def flat_tree(x: Embeddings, labels: Labels) -> Tree:
@@ -145,104 +135,49 @@ def flat_tree(x: Embeddings, labels: Labels) -> Tree:
     return Tree(nodes, tuple(id for id, _ in named) or (ROOT,), leaves)
 
 
-@dataclass
-class _Branch:
-    """A node and all below it, as far as they are made."""
-
-    nodes: dict[str, TreeNode] = field(default_factory=dict)
-    leaf_ids: list[str] = field(default_factory=list)
-
-
-class _Told:
-    """Tells of rows that have reached their leaf, and lets nobody go on once telling has failed: that is how users stop it."""
-
-    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
-        self.halted = False
-        self._total, self._progress = total, progress
-        self._done, self._lock = 0, threading.Lock()
-
-    def more(self, rows: int) -> None:
-        with self._lock:
-            if self.halted:
-                raise InterruptedError
-            self._done += rows
-            try:
-                if self._progress:
-                    self._progress(self._done, self._total)
-            except BaseException:
-                self.halted = True
-                raise
-
-
 @dataclass(eq=False)
 class _Builder:
     x: Embeddings
     options: TreeOptions
-    told: _Told
-    branch: _Branch = field(default_factory=_Branch)
+    progress: Callable[[int, int], None] | None
+    nodes: dict[str, TreeNode] = field(default_factory=dict)
+    leaf_ids: list[str] = field(default_factory=list)
+    done: int = 0
 
     def __post_init__(self) -> None:
         self.leaves: Labels = np.zeros(len(self.x), np.int32)
         self.order: Rows = np.arange(len(self.x))
         """Which row of the caller's is at each place now."""
 
-    def grow(self, workers: int) -> None:
-        """The root, then its branches side by side: they share nothing but the arrays, of which each has its own slice."""
-        children = self._node(self.branch, ROOT, None, 0, len(self.x), None)
-        with ThreadPoolExecutor(max(1, workers), "tree") as pool:
-            growing = [(pool.submit(self._split, *child), child) for child in children]
-            try:
-                for grown, (_, _, start, end, _) in growing:
-                    branch = grown.result()
-                    self.leaves[self.order[start:end]] += len(self.branch.leaf_ids)
-                    self.branch.nodes |= branch.nodes
-                    self.branch.leaf_ids += branch.leaf_ids
-            except BaseException:
-                self.told.halted = True  # the pool is left once those under way have seen it
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _split(self, id: str, parent: str | None, start: int, end: int, centre: Embedding | None) -> _Branch:
-        """A node of these places and everything below it. ``centre``: that of the parent's k-means."""
-        branch = _Branch()
-        waiting: list[_Child] = [(id, parent, start, end, centre)]
-        while waiting:
-            waiting += reversed(self._node(branch, *waiting.pop()))
-        return branch
-
-    def _node(self, branch: _Branch, id: str, parent: str | None, start: int, end: int, centre: Embedding | None) -> list[_Child]:
-        """Make a node of these places, put them in the order of its children, and name these."""
+    def split(self, id: str, parent: str | None, start: int, end: int, centre: Embedding | None = None) -> None:
+        """Make the node of these places and everything below it. ``centre``: that of the parent's k-means."""
         vectors, depth = self.x[start:end], id.count("-")
-        self.told.more(0)
-        groups, centres = self._children(vectors, id, depth)
+        groups, centres = self._children(vectors, depth)
         children = tuple(f"{id}-{number}" for number in range(len(groups)))
-        branch.nodes[id] = _describe(id, parent, self.order[start:end], vectors, children, centre)
+        self.nodes[id] = _describe(id, parent, self.order[start:end], vectors, children, centre)
         if not children:
-            self.leaves[self.order[start:end]] = len(branch.leaf_ids)
-            branch.leaf_ids.append(id)
-            self.told.more(len(vectors))
-            return []
+            self.leaves[self.order[start:end]] = len(self.leaf_ids)
+            self.leaf_ids.append(id)
+            self.done += len(vectors)
+            if self.progress:
+                self.progress(self.done, len(self.x))
+            return
         chosen = np.concatenate(groups)
         self.order[start:end] = self.order[start:end][chosen]
         _reorder(vectors, chosen)
-        ends = start + np.cumsum([len(group) for group in groups])
-        bounds = zip(children, [start, *ends[:-1].tolist()], ends.tolist(), centres, strict=True)
-        return [(child, id, first, last, mean) for child, first, last, mean in bounds]
+        for child, group, mean in zip(children, groups, centres, strict=True):
+            self.split(child, id, start, start + len(group), mean)
+            start += len(group)
 
-    def _children(self, vectors: Embeddings, id: str, depth: int) -> tuple[list[Rows], Embeddings]:
+    def _children(self, vectors: Embeddings, depth: int) -> tuple[list[Rows], Embeddings]:
         """Places of each child, the largest first, and its centre; none for a leaf."""
         wanted = self.options.children(len(vectors), depth)
         if wanted:
-            found = kmeans(vectors, wanted, seed=_seed(self.options.seed, id))
+            found = kmeans(vectors, wanted, seed=self.options.seed + len(self.nodes))
             if len(found.centres) > 1:
                 groups = _groups(found.labels)
                 return groups, found.centres[[found.labels[group[0]] for group in groups]]
         return [], vectors[:0]
-
-
-def _seed(seed: int, id: str) -> int:
-    """Every node has its own, whoever comes first."""
-    return zlib.crc32(id.encode(), seed & 0xFFFFFFFF)
 
 
 def _groups(labels: Labels) -> list[Rows]:

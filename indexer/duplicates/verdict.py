@@ -18,16 +18,16 @@ from indexer.clustering.extra import load
 from indexer.duplicates.colour import differ
 from indexer.duplicates.features import matched
 from indexer.duplicates.seen import COLOURED, COMPARED, Seen
-from indexer.duplicates.structure import FLAT, local, similarity
+from indexer.duplicates.structure import FLAT, Grey, local, similarity
 
 Kind = Literal["identical", "resized", "edited", "look-alike"]
 """identical pixels; re-encoded or resized; cropped or edited; another picture that looks alike."""
 KINDS: tuple[Kind, ...] = ("identical", "resized", "edited", "look-alike")
 _ASPECT = 0.03
 _ROUNDS = 50
-_MANY, _HOPELESS = 30, 0.50
+_MANY, _HOPELESS = 15, 0.50
 """With so many matches hardly a pair of copies has a smaller share that fits together."""
-_DIFFERENT, _LENIENT = 0.40, 2.0
+_DIFFERENT, _LENIENT, _ROUGHLY = 0.40, 2.0, 0.25
 _ENOUGH = 40
 """Of 64 x 64 places, so many have to be compared."""
 _SHRINK = COLOURED / COMPARED
@@ -120,10 +120,8 @@ def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bo
     if matrix is None or kept is None:
         return nothing
     inliers = float(kept.mean())
-    if not _plausible(matrix):
-        return nothing
-    if inliers < given.inliers or int(kept.sum()) < 10:
-        return Verdict("look-alike", -1.0, inliers=inliers), len(theirs) >= _MANY and inliers < _HOPELESS
+    if inliers < given.inliers or int(kept.sum()) < 10 or not _plausible(matrix):
+        return nothing[0], len(theirs) >= _MANY and inliers < _HOPELESS
     squared = _squared(one) @ matrix @ np.linalg.inv(_squared(other))
     found = _laid(one, other, squared, given, given.colours)[0]
     if found >= _DIFFERENT:
@@ -134,20 +132,49 @@ def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bo
 
 
 def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
+    """At half of the size first: most that only look alike do not get further, and what does is nearly there."""
+    nothing = Verdict("look-alike", -1.0)
+    if min(one.square.std(), other.square.std()) < FLAT:
+        return nothing
     cv2 = load("cv2", "opencv-python-headless")
-    first, second = one.square, other.square
-    if min(first.std(), second.std()) < FLAT:
-        return Verdict("look-alike", -1.0)
-    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
-    try:
-        _, matrix = cv2.findTransformECC(first, second, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, steps, None, 5)
-    except cv2.error:  # it does not converge: another picture
-        return Verdict("look-alike", -1.0)
+    half = (COMPARED // 2, COMPARED // 2)
+    first, second = (cv2.resize(seen.square, half, interpolation=cv2.INTER_AREA) for seen in (one, other))
+    rough = _correlated(first, second, np.eye(2, 3, dtype=np.float32), 30)
+    if rough is None:
+        return nothing
+    alike, shapes = _alike_under(first, second, rough)
+    if alike < given.correlated - _ROUGHLY or shapes < given.shapes_correlated - _ROUGHLY:
+        return nothing
+    linear, shift = rough[:, :2], rough[:, 2]
+    start = np.column_stack([linear, 2 * shift + 0.5 - linear.sum(axis=1) / 2]).astype(np.float32)  # centres of pixels
+    matrix = _correlated(one.square, other.square, start, 20)
+    if matrix is None:
+        return nothing
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))  # the map found leads from the first to the second
     if not _plausible(inverse):
-        return Verdict("look-alike", -1.0)
+        return nothing
     found, shapes = _laid(one, other, inverse, given, given.colours)
     return Verdict("edited", found if shapes >= given.shapes_correlated else min(found, shapes))
+
+
+def _correlated(one: Grey, other: Grey, start: NDArray[np.float32], rounds: int) -> NDArray[np.float32] | None:
+    """The affine map (2, 3) from the first to the second under which they correlate most; None: it does not converge."""
+    cv2 = load("cv2", "opencv-python-headless")
+    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, rounds, 1e-4)
+    try:
+        found: NDArray[np.float32] = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, steps, None, 5)[1]
+    except cv2.error:  # another picture
+        return None
+    return found
+
+
+def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[float, float]:
+    """``similarity`` of both as far as the map shows both."""
+    cv2 = load("cv2", "opencv-python-headless")
+    inverse, size = cv2.WARP_INVERSE_MAP, one.shape[::-1]
+    warped = cv2.warpAffine(other, matrix, size, flags=cv2.INTER_LINEAR | inverse)
+    shown = cv2.warpAffine(np.full(other.shape, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST | inverse) > 0
+    return similarity(local(one), local(warped), shown)
 
 
 def _laid(one: Seen, other: Seen, matrix: NDArray[Any], given: Thresholds, colours: float) -> tuple[float, float]:

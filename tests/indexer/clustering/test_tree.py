@@ -37,7 +37,7 @@ def members(tree: Tree) -> dict[str, list[int]]:
 def test_a_tree_holds_every_row_once(count: int, distinct: int, branching: int, leaf_size: int, depth: int, seed: int) -> None:
     x = rows(count, seed=seed, distinct=min(distinct, count))
     before, options = x.copy(), TreeOptions(branching, leaf_size, depth, seed)
-    tree = build_tree(x, options, workers=3)
+    tree = build_tree(x, options)
     assert (x == before).all()
     inside = members(tree)
     for id, node in tree.nodes.items():
@@ -50,7 +50,7 @@ def test_a_tree_holds_every_row_once(count: int, distinct: int, branching: int, 
         assert sizes or node.count <= leaf_size or node.depth == depth or alike
         assert not sizes or sum(sizes) == node.count
     assert tree.assign(x) == [tree.leaf(row).id for row in range(count)]  # those it was made of come back to their own leaf
-    again = build_tree(x, options, workers=1 + seed % 3)
+    again = build_tree(x, options)
     assert list(again.nodes) == list(tree.nodes) and (again.leaves == tree.leaves).all()
 
 
