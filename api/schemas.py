@@ -268,7 +268,7 @@ class ImageOut(HitOut):
 
 
 class NearDuplicateOut(BaseModel):
-    """The image that a file is a copy of. ``similarity``: structural in -1..1; of embeddings if ``kind`` is unseen."""
+    """The image that a file is a copy (identical, resized) or a version (edited) of. ``similarity``: structural in -1..1; of embeddings if ``kind`` is unseen."""
 
     id: str
     kind: Literal["identical", "resized", "edited", "unseen"]
@@ -278,7 +278,7 @@ class NearDuplicateOut(BaseModel):
 
 class UploadItem(BaseModel):
     """What became of one file. ``id`` if it is in the category; ``reason`` and ``message`` if it was refused. A ``duplicate`` was
-    not added, since it is a near-duplicate and ``near_duplicates`` was skip."""
+    not added, since it is a copy of another image and ``near_duplicates`` was skip."""
 
     filename: str
     outcome: Literal["added", "known", "updated", "duplicate", "refused"]

@@ -21,6 +21,10 @@ from services.object_store.base import ObjectStore
 
 FIELD = "duplicate_group"
 """The payload field: a group's id; while a run replaces another, a list of both ids."""
+COPIES = ("identical", "resized")
+"""Verdicts on an image that is another one saved again: nothing is lost where that one is kept."""
+RULE = 2
+"""How copies were judged: raised whenever the verdicts of before are no longer to be acted upon."""
 _CURRENT, _DISMISSED = "current", "dismissed"
 
 Pair = tuple[str, str]
@@ -29,18 +33,21 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Member:
-    """An image of a group, against the one that is kept. ``kind``: identical, resized, edited, look-alike (of a copy of a copy),
-    unseen (judged without the pictures) or keep. ``similarity``: structural, in -1..1. ``turn``: how it has to be laid."""
+    """An image of a group. ``kind``: identical or resized (the same picture as the one that is kept, or as ``of``, where that is
+    not empty); edited (a version of the one that is kept); look-alike (a version of another of the group); unseen (judged without
+    the pictures) or keep. ``similarity``: structural, in -1..1. ``turn``: how it has to be laid. ``grey``: it has no colours."""
 
     id: str
     kind: str
     similarity: float
     turn: str = ""
+    of: str = ""
+    grey: bool = False
 
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Copies of one picture, the one to keep first. ``chosen``: a person said which."""
+    """Copies and other versions of one picture, the one to keep first. ``chosen``: a person said which."""
 
     id: str
     members: tuple[Member, ...]
@@ -59,10 +66,35 @@ class DuplicateGroup:
         """All but the one that is kept."""
         return self.ids[1:]
 
+    def original_of(self, member: Member) -> str:
+        """Of which image of the group a member is a copy or version."""
+        return member.of or self.keep
+
+    def same_pictures(self) -> dict[str, str]:
+        """By id what images that are one picture have in common, its copies and itself: the group's id, with a number where
+        versions of it have copies as well."""
+        pictures: dict[str, list[str]] = {}
+        for member in self.members[1:]:
+            if member.kind in COPIES:
+                pictures.setdefault(self.original_of(member), []).append(member.id)
+        names = {id: self.id if id == self.keep else f"{self.id}.{number}" for number, id in enumerate(pictures, 2)}
+        return {id: names[first] for first, copies in pictures.items() for id in (first, *copies)}
+
+    def without(self, ids: Collection[str]) -> DuplicateGroup:
+        """What is left where some go. What was a copy of one of those is held to be edited, until copies are looked for again."""
+        left = [
+            member if self.original_of(member) not in ids else replace(member, kind="edited", of="")
+            for member in self.members
+            if member.id not in ids
+        ]
+        first = [replace(member, kind="keep", similarity=1.0, turn="", of="") for member in left[:1]]
+        return replace(self, members=(*first, *left[1:]))
+
 
 @dataclass(frozen=True)
 class DuplicateRun:
-    """What one search for duplicates found. ``using``: the named vector; ``parameters`` are those it ran with."""
+    """What one search for duplicates found. ``using``: the named vector; ``parameters`` are those it ran with. ``rule``: the
+    ``RULE`` it judged by."""
 
     key: str
     created_at: str
@@ -70,6 +102,7 @@ class DuplicateRun:
     images: int
     groups: tuple[DuplicateGroup, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    rule: int = 1
 
     def group(self, id: str) -> DuplicateGroup:
         """``NotFound``."""
@@ -98,6 +131,11 @@ class DuplicateStore:
         tree = self._read(category, _CURRENT)
         return None if tree is None else str(tree["key"])
 
+    def collapsing_key(self, category: str) -> str | None:
+        """The same, where its images are still held to be one picture a group: not by an earlier rule."""
+        tree = self._read(category, _CURRENT)
+        return None if tree is None or tree.get("rule") != RULE else str(tree["key"])
+
     def current(self, category: str) -> DuplicateRun | None:
         """The run in service."""
         key = self.current_key(category)
@@ -122,7 +160,7 @@ class DuplicateStore:
 
     def put_in_service(self, category: str, key: str) -> None:
         """From now on the groups are those of the run ``key``."""
-        self._write(category, _CURRENT, {"key": key})
+        self._write(category, _CURRENT, {"key": key, "rule": RULE})
 
     def forget_others(self, category: str, key: str) -> None:
         """Remove the files of all runs but ``key``."""

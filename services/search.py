@@ -355,7 +355,7 @@ class Searcher:
         started = time.perf_counter()
         similar: dict[str, int] = {}
         if options.collapse:
-            hits, similar = collapsed(self._vectors, cat.name, query, self._duplicates.current_key(cat.name))
+            hits, similar = collapsed(self._vectors, cat.name, query, self._duplicates.collapsing_key(cat.name))
         else:
             hits = self._vectors.query(cat.name, query)
         if not isinstance(ask, Fuse):
