@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,14 +11,15 @@ import typer
 
 from cli.category import create_category
 from cli.context import stores
-from cli.options import CategoryOption, JsonOption
+from cli.options import CategoryOption, ColumnOption, JsonOption
 from cli.output import finish, note
 from services.errors import BadRequest, BadSource, NotFound
+from services.values import column_kinds
 
 if TYPE_CHECKING:
     from indexer.records import Source
     from indexer.report import IndexReport, NearDuplicates
-    from services.domain import EncoderSpec
+    from services.domain import EncoderSpec, IndexKind
     from services.runtime import Runtime
 
 WORTH_INDEXING = 20_000
@@ -74,6 +75,7 @@ def add(
         list[str] | None,
         typer.Option("--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."),
     ] = None,
+    column: ColumnOption = None,
     near_duplicates: Annotated[
         Literal["ignore", "tell", "skip"],
         typer.Option("--near-duplicates", help="Name new images that are copies of others, or do not index them."),
@@ -86,6 +88,7 @@ def add(
     from indexer.sources import SourceOptions, open_source
 
     _check_usage(create, encoder)
+    kinds = column_kinds(column or ())
     with stores(ctx) as runtime:
         options = SourceOptions(
             tags_from_folders=tags_from_folders,
@@ -95,6 +98,7 @@ def add(
             metadata=metadata,
             join_on=join_on,
             hashtags=tuple(hashtags or ()),
+            kinds=kinds,
             max_bytes=runtime.limits.max_bytes,
         )
         records = open_source(source, options=options, objects=runtime.objects)
@@ -102,6 +106,7 @@ def add(
         report = run_index(
             runtime, category, records,
             batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates,
+            kinds=kinds,
         )  # fmt: skip
     finish(report, as_json=as_json)
 
@@ -165,6 +170,7 @@ def run_index(
     tags: Sequence[str] = (),
     refused: Path | None = None,
     near_duplicates: NearDuplicates = "ignore",
+    kinds: Mapping[str, IndexKind] | None = None,
 ) -> IndexReport:
     """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
     from cli.tagging import TaggedSource
@@ -185,6 +191,7 @@ def run_index(
             near_duplicates=near_duplicates,
             progress=make_progress(),
             on_outcome=on_outcome,
+            kinds=kinds,
         )
     if report.error is None and not report.interrupted:
         build_search_index(runtime, category)

@@ -171,19 +171,28 @@ class Catalog:
             promoted = {**category.promoted, alias: (using, *former)}
             return self._write(replace(category, promoted=promoted, default=alias if default else category.default))
 
-    def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind]) -> Category:
-        """Index these fields where they are not indexed yet. A field keeps its first kind; columns past the cap get none."""
+    def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind], *, change: bool = False) -> Category:
+        """Index these fields where they are not indexed yet; columns past the cap get no index.
+
+        A field keeps its kind, but one of whole numbers becomes one of numbers where these are asked for. With ``change`` every
+        field gets the kind that is asked for; the caller sees to the values that are there.
+        """
         category = self.get(name)
-        if kinds.keys() <= category.indexes.keys():
+        if not _lacking(category.indexes, kinds, change):
             return category
         with self._lock:
             category = self._current(name)
             indexes, new = dict(category.indexes), dict[str, IndexKind]()
-            for field, kind in kinds.items():
+            for field, kind in _lacking(indexes, kinds, change).items():
                 columns = sum(known.startswith("metadata.") for known in indexes)
-                if field in indexes or (field.startswith("metadata.") and columns >= MAX_METADATA_INDEXES):
+                if field in indexes:
+                    # the engine first: were this cut short, the next value of the kind would find the manifest still lacking
+                    self._vectors.change_index(name, field, kind)
+                elif field.startswith("metadata.") and columns >= MAX_METADATA_INDEXES:
                     continue
-                indexes[field] = new[field] = kind
+                else:
+                    new[field] = kind
+                indexes[field] = kind
             if new:
                 self._vectors.ensure(CollectionSchema(name, (), new))  # in one call: each costs a flush
             return self._write(replace(category, indexes=indexes)) if indexes != category.indexes else category
@@ -273,6 +282,15 @@ def _from_json(data: bytes) -> Category:
     encoders = tuple(spec_from_json(spec) for spec in tree.pop("encoders"))
     promoted = {alias: tuple(names) for alias, names in tree.pop("promoted", {}).items()}
     return Category(encoders=encoders, promoted=promoted, **tree)
+
+
+def _lacking(indexes: Mapping[str, IndexKind], kinds: Mapping[str, IndexKind], change: bool) -> dict[str, IndexKind]:
+    """The fields whose index is missing or is to become another."""
+    return {
+        field: kind
+        for field, kind in kinds.items()
+        if field not in indexes or (kind != indexes[field] and (change or (indexes[field], kind) == ("integer", "float")))
+    }
 
 
 def _key(name: str) -> str:

@@ -25,6 +25,7 @@ from indexer.sources.joining import RowIndex, refused
 from indexer.sources.rows import Columns
 from indexer.sources.tables import is_table, open_table
 from services.errors import BadSource, VitrineError
+from services.payload import joined_kinds
 
 
 class FolderSource(Source):
@@ -47,7 +48,7 @@ class FolderSource(Source):
         self._passed = Passed()
         self.name = folder.resolve().name or "folder"
         self._described = [index for below in ("", *_folders(folder)) for index in self._metadata(below)]
-        self.indexes = {field: kind for _, columns in self._described for field, kind in columns.indexes.items()}
+        self.indexes = joined_kinds(columns.indexes for _, columns in self._described)
 
     def __iter__(self) -> Iterator[ImageRecord]:
         for path in walk(str(self._folder)):
@@ -69,7 +70,7 @@ class FolderSource(Source):
         return sum(has_image_extension(path) for path in walk(str(self._folder)))
 
     def notes(self) -> list[str]:
-        return self._passed.notes()
+        return [*self._passed.notes(), *(note for index, _ in self._described for note in index.notes())]
 
     def _record(self, path: str, filename: str) -> ImageRecord:
         limit = self._options.max_bytes

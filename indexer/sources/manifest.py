@@ -36,13 +36,16 @@ class ManifestSource(Source):
         self.columns = self._table.columns
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for row in self._table.rows(self._columns.text):
+        for row in self._columns.rows(self._table):
             record = self._record(row.values, row.number)
             yield record if record.refusal and not row.fault else described(record, row, self._columns, self._table)
 
     @property
     def total(self) -> int | None:
         return self._table.count
+
+    def notes(self) -> list[str]:
+        return self._table.notes_but(self._columns.written)
 
     def _record(self, values: Mapping[str, Any], number: int) -> ImageRecord:
         cell = values.get(self._columns.key)
