@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,18 +21,21 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.catalog import TAGGERS
+from services.damage import readable
 from services.domain import Embedding, Embeddings
 from services.errors import BadRequest, NotFound, TaggerMismatch
+from services.known import Known
+from services.manifest import TAGGERS
 from services.object_store.base import ObjectStore
+from services.object_store.edits import edit
 from services.payload import clean_name, field_path
 
 QUALITY = "quality"
 """The head that is called so fills the field ``quality`` instead of a score."""
 DIGITS = 5
 """Decimal places of a stored score."""
-_FRESH_SECONDS = 1.0
 _BIAS, _WEIGHT = "bias", "weight"
+_ADVICE = "Restore it from a backup, or remove the objects below `_taggers/` of that category and train its taggers again."
 
 Scores = NDArray[np.float32]
 """(n, heads) in 0..1; row i belongs to embedding i, column j to head j."""
@@ -106,10 +109,10 @@ class _Entry:
 class TaggerStore:
     """The taggers of all categories. Thread-safe; processes that share the object store see each other's changes."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
+        self._known = known or Known(objects)
         self._lock = threading.RLock()
-        self._fresh: dict[str, tuple[float, dict[str, _Entry]]] = {}
         self._versions: dict[tuple[str, str], tuple[TagHead, ...]] = {}
 
     def in_service(self, category: str) -> tuple[TagHead, ...]:
@@ -145,8 +148,7 @@ class TaggerStore:
         be a field's name.
         """
         with self._lock:
-            known = self._read(category)
-            now = self._now(category, known)
+            now = self._now(category, self._read(category))
             saved = [replace(head, tag=clean_name(head.tag), trained_at=now) for head in heads]
             if not saved:
                 return []
@@ -154,51 +156,58 @@ class TaggerStore:
                 raise BadRequest("A tag is there twice: one tagger each.")
             version = self._write_version(category, saved)
             stale = set(scored)
-            entries = {head.tag: _Entry(version, head.tag not in known and head.tag not in stale) for head in saved}
-            self._write(category, known | entries)
+            self._change(
+                category,
+                lambda current: (
+                    current | {head.tag: _Entry(version, head.tag not in current and head.tag not in stale) for head in saved}
+                ),
+            )
             return saved
 
     def settle(self, category: str, heads: Iterable[TagHead]) -> None:
         """Note that no image has a score of these tags by others than these heads. Heads replaced meanwhile are passed over."""
-        with self._lock:
-            current = self._read(category)
-            for head in heads:
+        done = list(heads)
+
+        def settled(current: dict[str, _Entry]) -> dict[str, _Entry]:
+            for head in done:
                 entry = current.get(head.tag)
                 if entry and self._head(category, head.tag, entry.version).signature == head.signature:
                     current[head.tag] = replace(entry, settled=True)
-            self._write(category, current)
+            return current
+
+        with self._lock:
+            self._change(category, settled)
 
     def delete(self, category: str, tag: str) -> None:
         """Take a tagger out of service. ``NotFound``. Its scores are the caller's to purge, before."""
         with self._lock:
+            self._known.forget(_key(category, "current.json"))
             self.get(category, tag)
-            self._write(category, {name: entry for name, entry in self._read(category).items() if name != tag})
+            self._change(category, lambda current: {name: entry for name, entry in current.items() if name != tag})
 
     def forget(self, category: str) -> None:
         """Remember nothing of a category that was deleted."""
-        self._fresh.pop(category, None)
+        self._known.forget(_key(category, "current.json"))
         for held in [held for held in list(self._versions) if held[0] == category]:
             self._versions.pop(held, None)
 
     def _current(self, category: str) -> dict[str, _Entry]:
-        fresh = self._fresh.get(category)
-        if fresh is not None and time.monotonic() - fresh[0] < _FRESH_SECONDS:
-            return fresh[1]
-        return self._read(category)
+        return self._known.read(_key(category, "current.json"), lambda data: _entries(category, data)) or {}
 
     def _read(self, category: str) -> dict[str, _Entry]:
+        """As the store has it now."""
         try:
-            tree = orjson.loads(self._objects.get(_key(category, "current.json")))
+            return _entries(category, self._objects.get(_key(category, "current.json")))
         except NotFound:
-            tree = {"taggers": {}}
-        current = {tag: _Entry(**entry) for tag, entry in tree["taggers"].items()}
-        self._fresh[category] = (time.monotonic(), current)
-        return dict(current)
+            return {}
 
-    def _write(self, category: str, current: Mapping[str, _Entry]) -> None:
-        tree = {"format": 1, "taggers": {tag: asdict(current[tag]) for tag in sorted(current)}}
-        self._objects.put(_key(category, "current.json"), orjson.dumps(tree), media_type="application/json")
-        self._fresh.pop(category, None)
+    def _change(self, category: str, change: Callable[[dict[str, _Entry]], Mapping[str, _Entry]]) -> None:
+        def changed(data: bytes | None) -> bytes:
+            current = change({} if data is None else _entries(category, data))
+            return orjson.dumps({"format": 1, "taggers": {tag: asdict(current[tag]) for tag in sorted(current)}})
+
+        key = _key(category, "current.json")
+        self._known.put(key, edit(self._objects, key, changed))
 
     def _head(self, category: str, tag: str, version: str) -> TagHead:
         return next(head for head in self._version(category, version) if head.tag == tag)
@@ -209,12 +218,13 @@ class TaggerStore:
         if key not in self._versions:
             from safetensors.numpy import load
 
-            trees = orjson.loads(self._objects.get(_key(category, f"{version}.json")))["heads"]
-            arrays = load(self._objects.get(_key(category, f"{version}.safetensors")))
-            rows = zip(trees, arrays[_BIAS].tolist(), strict=True)
-            self._versions[key] = tuple(
-                TagHead(weight=arrays[f"{_WEIGHT}.{number}"], bias=bias, **tree) for number, (tree, bias) in enumerate(rows)
-            )
+            with readable(category, _key(category, version), _ADVICE):
+                trees = orjson.loads(self._objects.get(_key(category, f"{version}.json")))["heads"]
+                arrays = load(self._objects.get(_key(category, f"{version}.safetensors")))
+                rows = zip(trees, arrays[_BIAS].tolist(), strict=True)
+                self._versions[key] = tuple(
+                    TagHead(weight=arrays[f"{_WEIGHT}.{number}"], bias=bias, **tree) for number, (tree, bias) in enumerate(rows)
+                )
         return self._versions[key]
 
     def _write_version(self, category: str, heads: Sequence[TagHead]) -> str:
@@ -235,6 +245,11 @@ class TaggerStore:
         while (now := datetime.now(UTC).isoformat(timespec="milliseconds")) <= latest:
             time.sleep(0.001)  # the clock may have been set back, but two heads must never share a signature
         return now
+
+
+def _entries(category: str, data: bytes) -> dict[str, _Entry]:
+    with readable(category, _key(category, "current.json"), _ADVICE):
+        return {tag: _Entry(**entry) for tag, entry in orjson.loads(data)["taggers"].items()}
 
 
 def _to_json(head: TagHead) -> dict[str, Any]:
