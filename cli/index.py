@@ -13,7 +13,7 @@ from cli.category import create_category
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
 from cli.output import finish, note
-from services.errors import BadRequest, BadSource, NotFound
+from services.errors import BadSource, NotFound
 
 if TYPE_CHECKING:
     from indexer.records import Source
@@ -177,10 +177,7 @@ def run_index(
     from indexer.report import RefusedFile
 
     with ExitStack() as stack:
-        try:
-            on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
-        except OSError as error:
-            raise BadRequest(f"{refused} cannot be written: {error.strerror}.") from error
+        on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
         report = index_images(
             TaggedSource(source, tags) if tags else source,
             runtime,

@@ -43,7 +43,9 @@ class TagHead:
     """A trained tagger: linear on the named vector ``using``, whose encoder has ``encoder_revision``.
 
     ``kind`` says how it was trained, such as logistic-regression. ``threshold`` in 0..1: from this score on the tag is proposed.
-    ``trained_at`` is RFC 3339 in UTC. ``fingerprint`` is a digest of the examples. ``metrics`` and ``examples`` are for people.
+    ``number`` counts the training runs of its category, from 1 (0: saved before they were counted): it says which of two heads
+    is the later one, which a clock that was set back cannot. ``trained_at`` is RFC 3339 in UTC. ``fingerprint`` is a digest of
+    the examples. ``metrics`` and ``examples`` are for people.
     """
 
     tag: str
@@ -56,6 +58,7 @@ class TagHead:
     offset: float = 0.0
     threshold: float = 0.5
     trained_at: str = ""
+    number: int = 0
     fingerprint: str = ""
     examples: Mapping[str, int] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +66,7 @@ class TagHead:
     @property
     def signature(self) -> str:
         """What ``scored_by`` says of a score of this head."""
-        return f"{self.kind}@{self.trained_at}"
+        return f"{self.kind}@{self.trained_at}" + (f"#{self.number}" if self.number else "")
 
     @property
     def payload_field(self) -> str:
@@ -103,51 +106,61 @@ class _Entry:
     settled: bool
 
 
+@dataclass(frozen=True)
+class _Current:
+    """``current.json``: what is in service by tag, and how many training runs the category has had."""
+
+    entries: Mapping[str, _Entry] = field(default_factory=dict)
+    runs: int = 0
+
+
 class TaggerStore:
     """The taggers of all categories. Thread-safe; processes that share the object store see each other's changes."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._lock = threading.RLock()
-        self._fresh: dict[str, tuple[float, dict[str, _Entry]]] = {}
+        self._fresh: dict[str, tuple[float, _Current]] = {}
         self._versions: dict[tuple[str, str], tuple[TagHead, ...]] = {}
 
     def in_service(self, category: str) -> tuple[TagHead, ...]:
         """The heads in service, by tag."""
-        current = self._current(category)
+        current = self._current(category).entries
         return tuple(self._head(category, tag, current[tag].version) for tag in sorted(current))
 
     def get(self, category: str, tag: str) -> TagHead:
         """``NotFound`` if the category has no tagger of that tag."""
-        entry = self._current(category).get(tag)
+        current = self._current(category).entries
+        entry = current.get(tag)
         if entry is None:
-            known = ", ".join(sorted(self._current(category))) or "none"
+            known = ", ".join(sorted(current)) or "none"
             raise NotFound(f"Category {category!r} has no tagger {tag!r}; it has: {known}.", category=category, tag=tag)
         return self._head(category, tag, entry.version)
 
     def unsettled(self, category: str) -> dict[str, str]:
         """Signature by tag, of the tags whose stored scores may still be another tagger's: queries leave those out."""
-        current = self._current(category)
+        current = self._current(category).entries
         return {tag: self._head(category, tag, entry.version).signature for tag, entry in current.items() if not entry.settled}
 
     def history(self, category: str, tag: str) -> list[TagHead]:
         """All versions of a tag's head that were ever saved, latest first."""
         prefix = f"{TAGGERS}{category}/"
         names = [stat.key[len(prefix) :].removesuffix(".json") for stat in self._objects.list(prefix)]
-        versions = [name for name in sorted(names, reverse=True) if "." not in name and name != "current"]
+        versions = [name for name in names if "." not in name and name != "current"]
         found = (head for version in versions for head in self._version(category, version))
-        return [head for head in found if head.tag == tag]
+        return sorted((head for head in found if head.tag == tag), key=lambda head: (head.number, head.trained_at), reverse=True)
 
     def save(self, category: str, heads: Iterable[TagHead], *, scored: Iterable[str] = ()) -> list[TagHead]:
         """Put heads into service; the tags among ``scored`` may have scores by others in the payload.
 
-        The heads as saved: ``trained_at`` is now, and later than that of every head before. ``BadRequest`` for a tag that cannot
-        be a field's name.
+        The heads as saved: ``trained_at`` is now, and ``number`` higher than that of every head before. ``BadRequest`` for a tag
+        that cannot be a field's name.
         """
         with self._lock:
-            known = self._read(category)
-            now = self._now(category, known)
-            saved = [replace(head, tag=clean_name(head.tag), trained_at=now) for head in heads]
+            current = self._read(category)
+            known, number = current.entries, current.runs + 1
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            saved = [replace(head, tag=clean_name(head.tag), trained_at=now, number=number) for head in heads]
             if not saved:
                 return []
             if len({head.tag for head in saved}) < len(saved):
@@ -155,24 +168,27 @@ class TaggerStore:
             version = self._write_version(category, saved)
             stale = set(scored)
             entries = {head.tag: _Entry(version, head.tag not in known and head.tag not in stale) for head in saved}
-            self._write(category, known | entries)
+            self._write(category, _Current({**known, **entries}, number))
             return saved
 
     def settle(self, category: str, heads: Iterable[TagHead]) -> None:
         """Note that no image has a score of these tags by others than these heads. Heads replaced meanwhile are passed over."""
         with self._lock:
             current = self._read(category)
+            entries = dict(current.entries)
             for head in heads:
-                entry = current.get(head.tag)
+                entry = entries.get(head.tag)
                 if entry and self._head(category, head.tag, entry.version).signature == head.signature:
-                    current[head.tag] = replace(entry, settled=True)
-            self._write(category, current)
+                    entries[head.tag] = replace(entry, settled=True)
+            self._write(category, replace(current, entries=entries))
 
     def delete(self, category: str, tag: str) -> None:
         """Take a tagger out of service. ``NotFound``. Its scores are the caller's to purge, before."""
         with self._lock:
             self.get(category, tag)
-            self._write(category, {name: entry for name, entry in self._read(category).items() if name != tag})
+            current = self._read(category)
+            entries = {name: entry for name, entry in current.entries.items() if name != tag}
+            self._write(category, replace(current, entries=entries))
 
     def forget(self, category: str) -> None:
         """Remember nothing of a category that was deleted."""
@@ -180,23 +196,24 @@ class TaggerStore:
         for held in [held for held in list(self._versions) if held[0] == category]:
             self._versions.pop(held, None)
 
-    def _current(self, category: str) -> dict[str, _Entry]:
+    def _current(self, category: str) -> _Current:
         fresh = self._fresh.get(category)
         if fresh is not None and time.monotonic() - fresh[0] < _FRESH_SECONDS:
             return fresh[1]
         return self._read(category)
 
-    def _read(self, category: str) -> dict[str, _Entry]:
+    def _read(self, category: str) -> _Current:
         try:
             tree = orjson.loads(self._objects.get(_key(category, "current.json")))
         except NotFound:
             tree = {"taggers": {}}
-        current = {tag: _Entry(**entry) for tag, entry in tree["taggers"].items()}
+        current = _Current({tag: _Entry(**entry) for tag, entry in tree["taggers"].items()}, tree.get("runs", 0))
         self._fresh[category] = (time.monotonic(), current)
-        return dict(current)
+        return current
 
-    def _write(self, category: str, current: Mapping[str, _Entry]) -> None:
-        tree = {"format": 1, "taggers": {tag: asdict(current[tag]) for tag in sorted(current)}}
+    def _write(self, category: str, current: _Current) -> None:
+        entries = {tag: asdict(current.entries[tag]) for tag in sorted(current.entries)}
+        tree = {"format": 1, "taggers": entries, "runs": current.runs}
         self._objects.put(_key(category, "current.json"), orjson.dumps(tree), media_type="application/json")
         self._fresh.pop(category, None)
 
@@ -222,19 +239,12 @@ class TaggerStore:
 
         arrays = {f"{_WEIGHT}.{number}": head.weight.astype(np.float32) for number, head in enumerate(heads)}
         data = save(arrays | {_BIAS: np.array([head.bias for head in heads], np.float64)})
-        moment = "".join(character for character in heads[0].trained_at if character.isdigit())[:17]
-        version = f"{moment}-{hashlib.sha256(data).hexdigest()[:8]}"
+        version = f"{heads[0].number:06d}-{hashlib.sha256(data).hexdigest()[:8]}"
         trees = [_to_json(head) for head in heads]
         self._objects.put(_key(category, f"{version}.safetensors"), data)
         tree = {"format": 1, "heads": trees}
         self._objects.put(_key(category, f"{version}.json"), orjson.dumps(tree), media_type="application/json")
         return version
-
-    def _now(self, category: str, known: Mapping[str, _Entry]) -> str:
-        latest = max((self._head(category, tag, entry.version).trained_at for tag, entry in known.items()), default="")
-        while (now := datetime.now(UTC).isoformat(timespec="milliseconds")) <= latest:
-            time.sleep(0.001)  # the clock may have been set back, but two heads must never share a signature
-        return now
 
 
 def _to_json(head: TagHead) -> dict[str, Any]:
