@@ -61,16 +61,24 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def setting_rows(settings: Settings, flags: set[str]) -> list[dict[str, str]]:
-    """Each setting with its value, secrets masked, and where it came from: flag, environment, .env or default."""
+    """Each setting with its value, secrets masked, and where it came from: flag, environment, .env or default.
+
+    Where an older system's name gave the value, that name is in brackets.
+    """
     from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
+    from services.settings import OLDER_NAMES, OlderNames
+
     cls = type(settings)
-    environment = {name.upper() for name in EnvSettingsSource(cls)()}
-    file = {name.upper() for name in DotEnvSettingsSource(cls)()}
+    read = {"environment": EnvSettingsSource, ".env": DotEnvSettingsSource}
+    ours = {place: {name.upper() for name in source(cls)()} for place, source in read.items()}
+    older = {place: {name.upper() for name in source(OlderNames)()} for place, source in read.items()}
     rows = []
     for name, field in cls.model_fields.items():
         variable = str(field.validation_alias)
-        places = (("flag", name in flags), ("environment", variable in environment), (".env", variable in file))
+        old = OLDER_NAMES.get(variable)
+        places = [("flag", name in flags), *((place, variable in found) for place, found in ours.items())]
+        places += [(f"{place} ({old})", old in found) for place, found in older.items()]
         source = next((place for place, given in places if given), "default")
         rows.append({"name": name, "variable": variable, "value": _shown(getattr(settings, name)), "source": source})
     return rows

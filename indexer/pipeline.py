@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,9 +28,9 @@ from indexer.records import ADOPTED, ImageRecord, Source
 from indexer.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
 from indexer.workers import in_batches, in_order
 from services.catalog import Category
-from services.domain import IndexKind, Payload, Point
-from services.encoders.batching import BatchedEncoder
-from services.errors import ImageRefused, NotFound, VitrineError
+from services.domain import Embedding, IndexKind, Payload, Point
+from services.encoders.batching import BatchedEncoder, Prepared
+from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because, unexpected
 from services.images import content_hash, open_image, point_id
 from services.payload import index_kinds
 from services.runtime import Runtime
@@ -70,8 +70,9 @@ def index_images(
     ``batch_size``: images written at a time. A flush of the embedded engine takes some 30 ms (on a busy disk 300)
     whatever it holds; the next images are encoded meanwhile.
 
-    Raises before anything is read: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``. Errors after that end the
-    run with a ``failed`` report, which still counts what was done. ``on_outcome`` and ``progress`` are called on another thread.
+    Raises before anything is read: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``. Errors after that, of any
+    kind, end the run with a ``failed`` report, which still counts what was done; where the source fails, what it gave before is
+    indexed. ``on_outcome`` and ``progress`` are called on another thread.
     """
     cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
     encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
@@ -85,7 +86,7 @@ def index_images(
         try:
             if progress:
                 progress.start(records.total if isinstance(records, Source) else None)
-            read = in_order(pool.readers, run.read, run.until_stopped(records), _READ_AHEAD)
+            read = in_order(pool.readers, run.read, run.taken(), _READ_AHEAD)
             looked_up = in_order(pool.finder, run.look_up, in_batches(read, slice_size, MAX_BATCH_BYTES), 2)
             decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
             encoded = in_order(pool.encoder, run.encode, in_batches(decoded, slice_size, MAX_BATCH_BYTES), 2)
@@ -94,8 +95,8 @@ def index_images(
                 report.seconds = time.perf_counter() - started
         except KeyboardInterrupt:
             report.interrupted = True
-        except VitrineError as error:
-            report.error = error
+        except Exception as error:
+            report.error = unexpected(error)
         finally:
             run.halted.set()
     run.finish()
@@ -152,12 +153,20 @@ class _Run:
         """Longest side in pixels that any of the encoders looks at."""
         return max((encoder.spec.preprocessing.target for encoder in self.encoders.values()), default=1)
 
-    def until_stopped(self, records: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
-        for record in records:
-            if self.stop.is_set():
-                self.report.interrupted = True
-                return
-            yield record
+    def taken(self) -> Iterator[ImageRecord]:
+        """The source's records, to its end, to ``stop`` or to an error of it, which then ends the run in order."""
+        try:
+            for record in self.records:
+                if self.stop.is_set():
+                    self.report.interrupted = True
+                    return
+                yield record
+        except VitrineError as error:
+            self.report.error = error
+        except Exception as error:
+            name = self.records.name if isinstance(self.records, Source) else "The source"
+            self.report.error = BadSource(f"{name} cannot be read any further: {because(error)}.")
+            self.report.error.__cause__ = error
 
     # The five calls ------------------------------------------------------------------------------------------------------
 
@@ -176,8 +185,12 @@ class _Run:
                 item.refuse(error)
             except NotFound as error:
                 item.refuse(ImageRefused("image_missing", error.message))
-            except OSError as error:
-                item.refuse(ImageRefused("unreadable_file", f"The file cannot be read: {error.strerror or error}."))
+            except BadRequest as error:  # the key of an object that no store could hold
+                item.refuse(ImageRefused("unreadable_file", error.message))
+            except VitrineError:
+                raise
+            except Exception as error:  # whatever keeps one file from being read is that file's
+                item.refuse(ImageRefused("unreadable_file", f"The file cannot be read: {because(error)}."))
         return item
 
     def look_up(self, batch: list[Item]) -> list[Item]:
@@ -238,18 +251,23 @@ class _Run:
             opened = open_image(
                 item.data, target=self.target, limits=self.runtime.limits, budget=self.runtime.budget, sha256=item.sha256
             )
+            item.prepared = {name: self.encoders[name].prepare(opened.image) for name in item.needs}
         except ImageRefused as error:
             item.refuse(error)
+            return
+        except Exception as error:  # of a decoder or of an encoder's fitting, for this picture
+            item.refuse(ImageRefused("damaged_image", f"The picture cannot be decoded: {because(error)}."))
             return
         item.facts = FileFacts(
             opened.sha256, opened.phash, opened.media_type, opened.extension, opened.width, opened.height, opened.size
         )
-        item.prepared = {name: self.encoders[name].prepare(opened.image) for name in item.needs}
 
     def _encode(self, name: str, encoder: BatchedEncoder, items: list[Item]) -> None:
-        rows = encoder.encode_prepared([item.prepared.pop(name) for item in items])
+        rows = _rows(encoder, [item.prepared.pop(name) for item in items])
         for item, row in zip(items, rows, strict=True):
-            if np.isfinite(row).all():
+            if isinstance(row, Exception):
+                item.refuse(ImageRefused("bad_vector", f"The encoder {name} cannot encode it: {because(row)}."))
+            elif np.isfinite(row).all():
                 item.vectors[name] = row
             else:
                 item.refuse(ImageRefused("bad_vector", f"The encoder {name} gave no finite vector for it."))
@@ -353,3 +371,18 @@ class _Run:
 def _encoders(runtime: Runtime, category: Category) -> dict[str, BatchedEncoder]:
     """The encoders that can be loaded, checked against the manifest, by named vector."""
     return {spec.name: runtime.encoders.for_category(spec) for spec in category.active_encoders if spec.revision != ADOPTED}
+
+
+def _rows(encoder: BatchedEncoder, images: Sequence[Prepared]) -> Sequence[Embedding | Exception]:
+    """A vector for each image, or why there is none. Raises what every one of several raises: it is not the pictures, then."""
+    try:
+        return list(encoder.encode_prepared(images))
+    except VitrineError:
+        raise
+    except Exception as error:
+        if len(images) == 1:
+            return [error]
+        rows = [row for image in images for row in _rows(encoder, [image])]
+        if all(isinstance(row, Exception) for row in rows):
+            raise
+        return rows

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from services.errors import VitrineError
+from services.files import unwritable
 
 Outcome = Literal["added", "known", "updated", "duplicate", "refused"]
 NearDuplicates = Literal["ignore", "tell", "skip"]
@@ -183,15 +184,25 @@ class StageClock:
 
 
 class RefusedFile:
-    """Writes every refusal to a JSON-lines file as it comes, one file a run; an ``on_outcome`` of ``index_images``."""
+    """Writes every refusal to a JSON-lines file as it comes, one file a run; an ``on_outcome`` of ``index_images``.
+
+    ``BadRequest`` or ``StorageFull`` if the file cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115  # closed by __exit__
+        self._path = path
+        try:
+            self._file = open(path, "wb", buffering=0)  # noqa: SIM115  # closed by __exit__
+        except OSError as error:
+            raise unwritable(path, error) from error
 
     def __call__(self, outcome: ItemOutcome) -> None:
         if outcome.outcome == "refused":
             row = {"filename": outcome.filename, "reason": outcome.reason, "message": outcome.message}
-            os.write(self._file.fileno(), orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            try:
+                os.write(self._file.fileno(), orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            except OSError as error:
+                raise unwritable(self._path, error) from error
 
     def __enter__(self) -> RefusedFile:
         return self

@@ -17,6 +17,7 @@ from PIL import Image, ImageFile
 
 from services.decode_budget import DecodeBudget, ImageLimits
 from services.errors import ImageRefused
+from services.image_colour import is_converted_from_cmyk, to_srgb
 from services.image_formats import ImageFormat, looks_like, open_as, sniff
 from services.image_modes import to_rgb
 
@@ -66,7 +67,8 @@ _THUMBNAIL_MAX_ASPECT = 4
 class OpenedImage:
     """A decoded file.
 
-    ``image`` is upright RGB on white; a large picture is delivered smaller, its shortest edge at least twice the asked target.
+    ``image`` is upright RGB on white, in sRGB; a large picture is delivered smaller, its shortest edge at least twice the
+    asked target.
     ``width`` and ``height`` are those of the upright original in pixels; ``size`` counts the file's bytes. ``format`` is Pillow's
     name ("JPEG", "PPM"), ``extension`` that of the stored object. ``sha256`` and ``phash`` (64 bits) are lower-case hex.
     """
@@ -193,7 +195,7 @@ class _Opened:
 
 
 def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget | None) -> _Decoded:
-    """Decode to upright RGB; a much larger picture is shrunk, its shortest edge staying at least twice ``target`` pixels."""
+    """Decode to upright RGB in sRGB; a much larger picture is shrunk until its shortest edge is some twice ``target`` pixels."""
     with _decoding(data, limits, budget) as opened:
         file = opened.file
         width, height = file.size
@@ -201,10 +203,11 @@ def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget 
         with opened.share(scale):
             file.load()
             orientation = _orientation(file)
-            image = to_rgb(file)
+            image = file if is_converted_from_cmyk(file) else to_rgb(file)
             factor = min(image.size) // (_REDUCE_GAP * target)
             # a picture that is far too large is averaged down now: 50 megapixels would wait in the batch with 150 MB each
             image = image.reduce(factor) if factor > 1 else image
+            image = to_srgb(image, file)  # after the shrinking, which leaves fewer pixels to convert
             image = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
             image = image.copy() if image is file else image
     if orientation >= 5:

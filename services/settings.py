@@ -6,7 +6,37 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+OLDER_NAMES = {"QDRANT_URL": "QDRANT_HOST", "MINIO_ENDPOINT": "MINIO_HOST", "MINIO_BUCKET": "MINIO_BUCKET_NAME"}
+"""What older systems call some of the variables. They are read as well, after ours, wherever either is set."""
+
+
+class OlderNames(BaseSettings):
+    """The variables of older systems that take the place of ours where ours are not set."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    qdrant_host: str | None = None
+    qdrant_port: int = Field(6333, ge=1, le=65535)
+    """Of ``QDRANT_HOST``, where that is no URL and has no port."""
+    minio_host: str | None = None
+    minio_bucket_name: str | None = None
+
+    def as_ours(self) -> dict[str, str]:
+        """Their values by our names: of a bare host of Qdrant the URL."""
+        host = self.qdrant_host
+        if host and "://" not in host:
+            host = f"http://{host}" if ":" in host else f"http://{host}:{self.qdrant_port}"
+        found = {"QDRANT_URL": host, "MINIO_ENDPOINT": self.minio_host, "MINIO_BUCKET": self.minio_bucket_name}
+        return {name: value for name, value in found.items() if value}
 
 
 class Settings(BaseSettings):
@@ -65,3 +95,18 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The older names come last: ours win, also from ``.env`` over the environment."""
+        file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
+        older = OlderNames(_env_file=file)
+        ours = InitSettingsSource(settings_cls, init_kwargs=dict(older.as_ours()))
+        return init_settings, env_settings, dotenv_settings, file_secret_settings, ours

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -249,6 +250,53 @@ def test_an_error_of_the_store_ends_the_run_and_counts_what_is_stored(
     monkeypatch.undo()
     report, _ = index(runtime, [record(seed) for seed in range(40)])
     assert (report.known, report.added, report.status) == (8, 32, "complete")
+
+
+class Picky(ColourEncoder):
+    """Fails whenever a picture of more red than green is among those it gets, or always."""
+
+    def __init__(self, always: bool = False) -> None:
+        super().__init__()
+        self.always = always
+
+    def encode_pixels(self, pixels: Sequence[np.ndarray]) -> Embeddings:  # type: ignore[type-arg]
+        if self.always or any(red_of(image) for image in pixels):
+            raise RuntimeError("too red")
+        return super().encode_pixels(pixels)
+
+
+def red_of(pixels: np.ndarray) -> bool:  # type: ignore[type-arg]
+    channels = np.moveaxis(pixels, np.argmin(pixels.shape), 0)
+    return bool(channels[0].mean() > channels[1].mean() + 60)
+
+
+def test_a_picture_that_an_encoder_fails_at_is_refused_alone(tmp_path: Path) -> None:
+    red = Image.new("RGB", (24, 20), (200, 20, 20))
+    buffer = io.BytesIO()
+    red.save(buffer, "PNG")
+    grey = io.BytesIO()
+    Image.new("RGB", (24, 20), (90, 90, 90)).save(grey, "PNG")
+    runtime = make_runtime(tmp_path, Picky())
+    report, outcomes = index(runtime, [broken("red.png", buffer.getvalue()), broken("grey.png", grey.getvalue())])
+    assert [(outcome.outcome, outcome.reason) for outcome in outcomes] == [("refused", "bad_vector"), ("added", None)]
+    assert "too red" in report.refusals[0][2]
+
+
+def test_an_encoder_that_fails_at_all_ends_the_run_in_a_sentence(tmp_path: Path) -> None:
+    report, _ = index(make_runtime(tmp_path, Picky(always=True)), [record(seed) for seed in range(9)])
+    assert (report.status, report.exit_code, report.done) == ("failed", 1, 0)
+    assert report.to_json()["error"] == {
+        "code": "internal",
+        "message": "Something unexpected went wrong: too red. Please report it.",
+    }
+
+
+def test_whoever_is_told_of_outcomes_may_fail(runtime: Runtime) -> None:
+    def full(outcome: ItemOutcome) -> None:
+        raise OSError(28, "No space left on device")
+
+    report = index_images([record(1)], runtime, CATEGORY, on_outcome=full)
+    assert report.status == "failed" and report.error and "No space left" in report.error.message
 
 
 def test_sources_are_read_only_a_little_ahead(runtime: Runtime) -> None:
