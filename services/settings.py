@@ -15,6 +15,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from services.files import expanded
+
 OLDER_NAMES = {"QDRANT_URL": "QDRANT_HOST", "MINIO_ENDPOINT": "MINIO_HOST", "MINIO_BUCKET": "MINIO_BUCKET_NAME"}
 """What older systems call some of the variables. They are read as well, after ours, wherever either is set."""
 
@@ -90,6 +92,11 @@ class Settings(BaseSettings):
     max_jpeg_megapixels: int = Field(250, ge=1, validation_alias="VITRINE_MAX_JPEG_MEGAPIXELS")
     decode_budget_mb: int = Field(1024, ge=64, validation_alias="VITRINE_DECODE_BUDGET_MB")
     """Memory that all running decodes may take together; a decode waits for its share."""
+
+    @field_validator("data", "models")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return expanded(value)
 
     @field_validator("api_keys", mode="before")
     @classmethod
