@@ -110,6 +110,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The older names come last: ours win, also from ``.env`` over the environment."""
         file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
-        older = OlderNames(_env_file=file)  # type: ignore[call-arg]
+        older = OlderNames(_env_file=file)
         ours = InitSettingsSource(settings_cls, init_kwargs=dict(older.as_ours()))
         return init_settings, env_settings, dotenv_settings, file_secret_settings, ours
