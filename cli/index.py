@@ -58,6 +58,9 @@ def add(
     class_from: Annotated[
         str | None, typer.Option("--class-from", metavar="folder|COLUMN", help="The class: the innermost folder, or a column.")
     ] = None,
+    archives_as_folders: Annotated[
+        bool, typer.Option("--archives-as-folders", help="For both: an archive counts as a folder of its name.")
+    ] = False,
     path_column: Annotated[
         str | None, typer.Option("--path-column", metavar="COLUMN", help="The manifest's column that names the picture.")
     ] = None,
@@ -90,6 +93,7 @@ def add(
         options = SourceOptions(
             tags_from_folders=tags_from_folders,
             class_from=class_from,
+            archives_as_folders=archives_as_folders,
             path_column=path_column,
             root=root,
             metadata=metadata,

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     min_free_mb: int = Field(512, ge=0, validation_alias="VITRINE_MIN_FREE_MB")
     """Writes to the embedded engine and the local folder are refused below this much free space: a full disk kills the engine."""
 
+    outage_seconds: float = Field(120.0, ge=0, validation_alias="VITRINE_OUTAGE_SECONDS")
+    """For so long an indexing run waits for a store that does not answer; 0: it ends at once."""
+
     minio_endpoint: str | None = Field(None, validation_alias="MINIO_ENDPOINT")
     minio_access_key: str | None = Field(None, validation_alias="MINIO_ACCESS_KEY")
     minio_secret_key: SecretStr | None = Field(None, validation_alias="MINIO_SECRET_KEY")
@@ -114,6 +117,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The older names come last: ours win, also from ``.env`` over the environment."""
         file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
-        older = OlderNames(_env_file=file)  # type: ignore[call-arg]
+        older = OlderNames(_env_file=file)
         ours = InitSettingsSource(settings_cls, init_kwargs=dict(older.as_ours()))
         return init_settings, env_settings, dotenv_settings, file_secret_settings, ours
