@@ -294,9 +294,18 @@ class NearDuplicateOut(BaseModel):
     urls: Urls
 
 
+class ConflictOut(BaseModel):
+    """``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...), ``said`` was not taken over."""
+
+    field: str
+    kept: Any
+    said: Any
+
+
 class UploadItem(BaseModel):
     """What became of one file. ``id`` if it is in the category; ``reason`` and ``message`` if it was refused. A ``duplicate`` was
-    not added, since it is a near-duplicate and ``near_duplicates`` was skip."""
+    not added, since it is a near-duplicate and ``near_duplicates`` was skip. ``conflicts``: where the file says something else
+    than the image of the same bytes, which stays as it is."""
 
     filename: str
     outcome: Literal["added", "known", "updated", "duplicate", "refused"]
@@ -305,6 +314,7 @@ class UploadItem(BaseModel):
     reason: str | None
     message: str | None
     near_duplicate_of: NearDuplicateOut | None = None
+    conflicts: list[ConflictOut] = []
 
 
 class UploadOut(BaseModel):

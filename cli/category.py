@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
+from cli.context import read_settings, stores
 from cli.options import JsonOption, YesOption
 from cli.output import confirmed, note, print_json, print_pairs, print_table
 
@@ -32,7 +32,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create an empty category, bound to the revision of its encoders."""
-    with stores(ctx) as runtime:
+    with stores(ctx, make_data=True) as runtime:
         category = create_category(runtime, name, encoder or [], description)
         tree = category_json(runtime, category)
     if as_json:
@@ -45,10 +45,17 @@ def create(
 @app.command("list")
 def list_categories(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List all categories."""
-    with stores(ctx) as runtime:
-        others = runtime.catalog.remains()
-        faulty = {other.name for other in others}
-        trees = [category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty]
+    from services.runtime import has_data
+
+    settings = read_settings(ctx)
+    trees, others = [], []
+    if has_data(settings):
+        with stores(ctx) as runtime:
+            others = runtime.catalog.remains()
+            faulty = {other.name for other in others}
+            trees = [category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty]
+    else:
+        note(f"There is no data folder {settings.data} yet (--data or VITRINE_DATA names it).")
     if as_json:
         print_json({"categories": trees, "others": [asdict(other) for other in others]})
         return

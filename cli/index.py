@@ -89,7 +89,7 @@ def add(
     from indexer.sources import SourceOptions, open_source
 
     _check_usage(create, encoder)
-    with stores(ctx) as runtime:
+    with stores(ctx, make_data=create) as runtime:
         options = SourceOptions(
             tags_from_folders=tags_from_folders,
             class_from=class_from,
@@ -137,7 +137,7 @@ def import_(
     _check_usage(create, encoder)
     if not file.is_file():
         raise BadSource(f"There is no file {file}.")
-    with stores(ctx) as runtime:
+    with stores(ctx, make_data=create) as runtime:
         if file.suffix.lower() == ".csv":
             table = open_class_table(file, root=images, max_bytes=runtime.limits.max_bytes)
             _ensure_category(runtime, category, create, encoder or [])

@@ -21,12 +21,13 @@ from indexer.clustering.new_clusters import NewImageAssigner
 from indexer.duplicates.arrivals import Arrivals
 from indexer.items import Item
 from indexer.new_scores import NewImageScorer
+from indexer.patience import Patience
 from indexer.payloads import FileFacts, check_record
 from indexer.plan import BatchPlan
 from indexer.progress import Progress
 from indexer.records import ADOPTED, ImageRecord, Source
 from indexer.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
-from indexer.workers import in_batches, in_order
+from indexer.workers import Pace, gathered, in_batches, in_order
 from services.catalog import Category
 from services.domain import Embedding, IndexKind, Payload, Point
 from services.encoders.batching import BatchedEncoder, Prepared
@@ -40,6 +41,8 @@ SLICE = 32
 """Images looked up and encoded at a time: what a model takes at once."""
 BATCH_SIZE = 128
 """Images written at a time, so that one flush serves many."""
+SLICE_SECONDS, WRITE_SECONDS = 1.0, 2.0
+"""With a slow encoder or source fewer are encoded and written at a time: Ctrl-C or a crash loses little, and the bar moves."""
 MAX_BATCH_BYTES = 64_000_000
 """A batch of large files ends early: some six are under way at a time, each holding its files' bytes."""
 _READERS, _PUTTERS = 4, 8
@@ -57,6 +60,8 @@ def index_images(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     on_outcome: Callable[[ItemOutcome], None] | None = None,
+    patience: Patience | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> IndexReport:
     """Index images into a category; outcomes come in the order of the records, each once what it says is durable.
 
@@ -67,8 +72,10 @@ def index_images(
     ``near_duplicates``: "tell" compares each new image with its nearest and says in its outcome what it is a copy of; "skip" does
     not index such copies, nor take over what is said of them. Identical bytes are one image in any case.
 
-    ``batch_size``: images written at a time. A flush of the embedded engine takes some 30 ms (on a busy disk 300)
-    whatever it holds; the next images are encoded meanwhile.
+    ``batch_size``: images written at a time, fewer where that would take more than some seconds. A flush of the embedded engine
+    takes some 30 ms (on a busy disk 300) whatever it holds; the next images are encoded meanwhile.
+
+    ``patience``: for how long a store that does not answer is waited for, if not as the settings say.
 
     Raises before anything is read: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``. Errors after that, of any
     kind, end the run with a ``failed`` report, which still counts what was done; where the source fails, what it gave before is
@@ -76,21 +83,26 @@ def index_images(
     """
     cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
     encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
+    pace = Pace(slice_size, SLICE_SECONDS)
     with ExitStack() as threads:
         pool = _Pools.open(threads, runtime.settings.threads)
         stop = stop or threading.Event()
         scorer, assigner = NewImageScorer(runtime.taggers, cat), NewImageAssigner(runtime.clusters, cat)
         arrivals = Arrivals(runtime, cat, near_duplicates) if near_duplicates != "ignore" else None
+        patience = patience or Patience(runtime.settings.outage_seconds)
         run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner,
-                   arrivals, pool.putters)  # fmt: skip
+                   arrivals, pool.putters, patience, pace, clock)  # fmt: skip
+        patience.begin(run.ending, progress.say if progress else None)
         try:
             if progress:
                 progress.start(records.total if isinstance(records, Source) else None)
             read = in_order(pool.readers, run.read, run.taken(), _READ_AHEAD)
-            looked_up = in_order(pool.finder, run.look_up, in_batches(read, slice_size, MAX_BATCH_BYTES), 2)
+            found = in_batches(read, slice_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
+            looked_up = in_order(pool.finder, run.look_up, found, 2)
             decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
-            encoded = in_order(pool.encoder, run.encode, in_batches(decoded, slice_size, MAX_BATCH_BYTES), 2)
-            batches = in_batches(chain.from_iterable(encoded), batch_size, MAX_BATCH_BYTES)
+            slices = in_batches(decoded, pace, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
+            encoded = in_order(pool.encoder, run.encode, slices, 2)
+            batches = gathered(encoded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             for _ in in_order(pool.writer, run.write, batches, 2):
                 report.seconds = time.perf_counter() - started
         except KeyboardInterrupt:
@@ -144,6 +156,9 @@ class _Run:
     assigner: NewImageAssigner
     arrivals: Arrivals | None
     putters: Executor
+    patience: Patience
+    pace: Pace
+    now: Callable[[], float]
     halted: threading.Event = field(default_factory=threading.Event)
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
     under_way: dict[str, Item] = field(default_factory=dict)
@@ -178,7 +193,7 @@ class _Run:
         with self.clock.measure("read"):
             try:
                 item.said = check_record(record, self.category)
-                item.data = record.read()
+                item.data = self.patience.call(record.read)
                 item.sha256 = content_hash(item.data)
                 item.id = point_id(item.sha256)
             except ImageRefused as error:
@@ -199,7 +214,9 @@ class _Run:
         names = tuple(spec.name for spec in self.category.encoders)
         with self.clock.measure("look up"):
             ids = [item.id for item in going]
-            hits = self.runtime.vectors.retrieve(self.category.name, ids, with_payload=False, with_vectors=names)
+            hits = self.patience.call(
+                lambda: self.runtime.vectors.retrieve(self.category.name, ids, with_payload=False, with_vectors=names)
+            )
         for item, hit in zip(going, hits, strict=True):
             item.twin = self.under_way.setdefault(item.id, item)
             item.twin = None if item.twin is item else item.twin
@@ -213,21 +230,23 @@ class _Run:
 
     def decode(self, item: Item) -> Item:
         """Pixels ready for each encoder that is to see them, and the facts of the file; nothing for an image that is complete."""
-        if item.going and item.twin is None and (item.needs or not item.known) and not self._ending():
+        if item.going and item.twin is None and (item.needs or not item.known) and not self.ending():
             with self.clock.measure("decode"):
                 self._decode(item)
         return item
 
     def encode(self, batch: list[Item]) -> list[Item]:
         """The vectors that are lacking."""
-        if self._ending():
+        if self.ending():
             self.report.interrupted |= self.stop.is_set()
             for item in batch:
                 item.skipped = True
             return batch
+        count, started = sum(bool(item.prepared) for item in batch), self.now()
         with self.clock.measure("encode"):
             for name, encoder in self.encoders.items():
                 self._encode(name, encoder, [item for item in batch if name in item.prepared])
+        self.pace.note(count, self.now() - started)
         return batch
 
     def write(self, batch: list[Item]) -> None:
@@ -277,11 +296,12 @@ class _Run:
         stored = self._stored(items)
         made = {item.id for item in items if item.facts and not item.known}
         self._complete([item for item in items if item.id not in stored and item.id not in made])
-        if self.arrivals is not None:
+        if (arrivals := self.arrivals) is not None:
             with self.clock.measure("compare"):
-                self.arrivals.compare([item for item in items if item.going and item.id not in stored])
-        self.scorer.refresh()
-        self.assigner.refresh()
+                new = [item for item in items if item.going and item.id not in stored]
+                self.patience.call(lambda: arrivals.compare(new))
+        self.patience.call(self.scorer.refresh)
+        self.patience.call(self.assigner.refresh)
         plan = BatchPlan(self.category.name, stored, self.overwrite, self.scorer.tags)
         outcomes: dict[int, Outcome] = {id(item): plan.add(item) for item in items if item.going}
         self.scorer.score(plan)
@@ -290,13 +310,13 @@ class _Run:
             restored = self.putters.map(lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts())
             outcomes |= {id(item): "updated" for item, again in zip(plan.firsts(), restored, strict=True) if again}
         with self.clock.measure("upsert"):
-            self._apply(plan)
+            self.patience.call(lambda: self._apply(plan))
         return outcomes
 
     def _stored(self, items: list[Item]) -> dict[str, Payload]:
         with self.clock.measure("look up"):
             ids = list(dict.fromkeys(item.id for item in items))
-            hits = self.runtime.vectors.retrieve(self.category.name, ids)
+            hits = self.patience.call(lambda: self.runtime.vectors.retrieve(self.category.name, ids))
         return {hit.id: hit.payload for hit in hits if hit is not None}
 
     def _complete(self, items: list[Item]) -> None:
@@ -310,10 +330,10 @@ class _Run:
 
     def _put(self, item: Item, payload: Payload, there: bool) -> bool:
         """Store the file; of an image that is there already only if it was lost, and then True."""
-        key = payload["object_key"]
-        if there and self.runtime.objects.stat(key) is not None:
+        objects, key = self.runtime.objects, payload["object_key"]
+        if there and self.patience.call(lambda: objects.stat(key)) is not None:
             return False
-        self.runtime.objects.put(key, item.data, media_type=payload["media_type"])
+        self.patience.call(lambda: objects.put(key, item.data, media_type=payload["media_type"]))
         return there
 
     def _apply(self, plan: BatchPlan) -> None:
@@ -348,19 +368,21 @@ class _Run:
         elif item.dropped:
             told = ItemOutcome(name, "duplicate", near=item.near)
         else:
-            told = ItemOutcome(name, outcome, item.id, near=item.near if outcome == "added" else None)
+            near = item.near if outcome == "added" else None
+            told = ItemOutcome(name, outcome, item.id, near=near, conflicts=item.conflicts)
         self.report.count(told)
         if self.on_outcome:
             self.on_outcome(told)
 
-    def _ending(self) -> bool:
+    def ending(self) -> bool:
+        """Whether nothing more is to be begun."""
         return self.stop.is_set() or self.halted.is_set()
 
     def finish(self) -> None:
         """Count the category, and gather what the report tells besides outcomes."""
         self.report.stages = self.clock.seconds
         said = self.records.notes() if isinstance(self.records, Source) else []
-        self.report.notes = [*said, *self.scorer.notes, *self.assigner.notes]
+        self.report.notes = [*said, *self.scorer.notes, *self.assigner.notes, *self.patience.notes()]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)
