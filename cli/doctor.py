@@ -87,8 +87,12 @@ def setting_rows(settings: Settings, flags: set[str]) -> list[dict[str, str]]:
 def run_checks(settings: Settings) -> Iterator[Check]:
     """Everything that can be tried without changing anything of the user's."""
     yield _check_space(settings)
-    yield _check_vectors(settings)
-    yield _check_objects(settings)
+    folder = _check_folder(settings)
+    yield folder
+    if folder.state == "ok" or settings.qdrant_url:
+        yield _check_vectors(settings)
+    if folder.state == "ok" or settings.minio_endpoint:
+        yield _check_objects(settings)
     yield _check_default_encoder(settings)
     yield _check_precision(settings)
 
@@ -100,6 +104,20 @@ def _check_space(settings: Settings) -> Check:
     state: Literal["ok", "failed"] = "ok" if free >= settings.min_free_mb else "failed"
     kept = f"{free:,} MiB free for {settings.data}; {settings.min_free_mb} MiB are kept free (VITRINE_MIN_FREE_MB)"
     return Check("disk space", state, kept)
+
+
+def _check_folder(settings: Settings) -> Check:
+    """The data folder; where it is missing, it is not made to find out."""
+    from services.runtime import check_data_folder, has_data
+
+    name = "data folder"
+    if not has_data(settings):
+        return Check(name, "warning", f"{settings.data} is not there yet: the first category makes it")
+    try:
+        check_data_folder(settings)
+    except VitrineError as error:
+        return Check(name, "failed", error.message)
+    return Check(name, "ok", f"{settings.data} can be written")
 
 
 def _check_vectors(settings: Settings) -> Check:

@@ -15,6 +15,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from services.files import expanded
+
 OLDER_NAMES = {"QDRANT_URL": "QDRANT_HOST", "MINIO_ENDPOINT": "MINIO_HOST", "MINIO_BUCKET": "MINIO_BUCKET_NAME"}
 """What older systems call some of the variables. They are read as well, after ours, wherever either is set."""
 
@@ -69,6 +71,9 @@ class Settings(BaseSettings):
     min_free_mb: int = Field(512, ge=0, validation_alias="VITRINE_MIN_FREE_MB")
     """Writes to the embedded engine and the local folder are refused below this much free space: a full disk kills the engine."""
 
+    outage_seconds: float = Field(120.0, ge=0, validation_alias="VITRINE_OUTAGE_SECONDS")
+    """For so long an indexing run waits for a store that does not answer; 0: it ends at once."""
+
     minio_endpoint: str | None = Field(None, validation_alias="MINIO_ENDPOINT")
     minio_access_key: str | None = Field(None, validation_alias="MINIO_ACCESS_KEY")
     minio_secret_key: SecretStr | None = Field(None, validation_alias="MINIO_SECRET_KEY")
@@ -91,6 +96,11 @@ class Settings(BaseSettings):
     decode_budget_mb: int = Field(1024, ge=64, validation_alias="VITRINE_DECODE_BUDGET_MB")
     """Memory that all running decodes may take together; a decode waits for its share."""
 
+    @field_validator("data", "models")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return expanded(value)
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -107,6 +117,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The older names come last: ours win, also from ``.env`` over the environment."""
         file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
-        older = OlderNames(_env_file=file)  # type: ignore[call-arg]
+        older = OlderNames(_env_file=file)
         ours = InitSettingsSource(settings_cls, init_kwargs=dict(older.as_ours()))
         return init_settings, env_settings, dotenv_settings, file_secret_settings, ours

@@ -106,7 +106,7 @@ def test_they_are_marked_as_deprecated(client: TestClient) -> None:
 @pytest.mark.usefixtures("taught")
 def test_a_random_image_is_a_page_that_shows_it(client: TestClient, ids: dict[str, str], runtime: Runtime) -> None:
     runtime.vectors.set_payload("colours", {ids["red"]: {"filename": "<b>&.png"}})
-    params = {"model_name": "reddish", "score_gte": 0.9, "db_path": "./output/file_cache.sqlite"}
+    params = {"model_name": "reddish", "score_gte": "0.9", "db_path": "./output/file_cache.sqlite"}
     page = client.get("/get_random_img", params=params)
     assert page.headers["content-type"].startswith("text/html") and page.headers["cache-control"] == "no-store"
     assert "&lt;b&gt;&amp;.png" in page.text and "<b>" not in page.text

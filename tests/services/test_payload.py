@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from services.errors import BadRequest
-from services.values import value_kind
 from services.payload import clean_name, clean_tags, field_path, index_kinds, settled, unite_tags, value_at
+from services.values import value_kind
 
 
 def test_only_fields_that_can_be_filtered_ask_for_an_index() -> None:

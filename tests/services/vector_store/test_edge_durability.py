@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_client import models
 
 from services.domain import CollectionSchema, Near, Point, Query, VectorSpec
 from services.errors import StorageFull, StoreDamaged, Unavailable
