@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from services.dates import looks_like_date, to_utc
 from services.errors import BadRequest
@@ -37,8 +40,6 @@ _NUMBER: Final = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
 _CODE: Final = re.compile(r"[-+]?0[0-9]")
 _INT64: Final = 2**63
 _EXACT: Final = 2**53
-LIST_MARK: Final = "|"
-"""Between the values of a list in one cell, as an exported table has them."""
 
 
 class Cell(str):
@@ -99,8 +100,8 @@ def cast(column: str, value: Any, kind: IndexKind) -> Any:
         return _word(column, value)
     if is_missing(value):
         return None
-    if isinstance(value, str) and LIST_MARK in value:
-        return _cast_list(column, [item.strip() for item in value.split(LIST_MARK)], kind)
+    if isinstance(value, str) and (several := _several(value)):
+        return _cast_list(column, several, kind)
     try:
         if kind == "datetime":
             return to_utc(value)
@@ -151,6 +152,15 @@ def _cell_kind(text: str) -> IndexKind:
     if text.lower().lstrip("+-") in ("inf", "infinity"):
         return "float"  # no number that can be held: refused by name, instead of making the column one of words
     return "datetime" if looks_like_date(text) else "keyword"
+
+
+def _several(text: str) -> list[Any]:
+    """The values of a list in one cell, as an exported table has them; none if it is a single value."""
+    if text.startswith("["):
+        with suppress(orjson.JSONDecodeError):
+            found: list[Any] = orjson.loads(text)
+            return found
+    return [item.strip() for item in text.split("|")] if "|" in text else []
 
 
 def _cast_list(column: str, values: Iterable[Any], kind: IndexKind) -> list[Any] | None:
