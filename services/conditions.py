@@ -32,10 +32,10 @@ class Bounds(BaseModel):
     """``gte <= value <= lte``, ``gt < value < lt``; at least one bound. What they are compared with says what they may be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    gte: int | float | str | None = None
-    lte: int | float | str | None = None
-    gt: int | float | str | None = None
-    lt: int | float | str | None = None
+    gte: int | float | str | datetime | None = None
+    lte: int | float | str | datetime | None = None
+    gt: int | float | str | datetime | None = None
+    lt: int | float | str | datetime | None = None
 
     @model_validator(mode="after")
     def _some(self) -> Bounds:

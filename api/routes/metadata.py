@@ -102,12 +102,12 @@ def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
     flags = {name: _flag(name, texts[name]) for name in _FLAGS}
     hashtags = tuple(value for value in form.fields.get("hashtags", ()) if value)
     options = AnnotateOptions(
-        on,
+        on,  # type: ignore[arg-type]
         texts["column"],
         hashtags=hashtags,
         class_from=texts["class_from"],
         kinds=named_kinds(form),
-        **flags,  # type: ignore[arg-type]
+        **flags,
     )
     name = file.filename
     if len(name.encode()) > _LONGEST_NAME:  # file systems take 255 bytes
