@@ -25,7 +25,7 @@ from services.catalog import TAGGERS
 from services.domain import Embedding, Embeddings
 from services.errors import BadRequest, NotFound, TaggerMismatch
 from services.object_store.base import ObjectStore
-from services.payload import clean_name, field_path
+from services.payload import clean_name, composed, field_path
 
 QUALITY = "quality"
 """The head that is called so fills the field ``quality`` instead of a score."""
@@ -119,6 +119,7 @@ class TaggerStore:
 
     def get(self, category: str, tag: str) -> TagHead:
         """``NotFound`` if the category has no tagger of that tag."""
+        tag = composed(tag.strip())
         entry = self._current(category).get(tag)
         if entry is None:
             known = ", ".join(sorted(self._current(category))) or "none"
@@ -171,7 +172,7 @@ class TaggerStore:
     def delete(self, category: str, tag: str) -> None:
         """Take a tagger out of service. ``NotFound``. Its scores are the caller's to purge, before."""
         with self._lock:
-            self.get(category, tag)
+            tag = self.get(category, tag).tag
             self._write(category, {name: entry for name, entry in self._read(category).items() if name != tag})
 
     def forget(self, category: str) -> None:

@@ -14,7 +14,8 @@ from api.tagger_schemas import OldImageOut
 from services.conditions import Conditions, NumberRange
 from services.domain import Hit, OrderBy
 from services.errors import BadRequest, NotFound, UnknownField
-from services.payload import field_path
+from services.field_names import find_member
+from services.payload import composed
 from services.runtime import Runtime
 from services.tagging import QUALITY
 from services.vector_store.base import MAX_LIMIT
@@ -92,8 +93,9 @@ def _category(runtime: Runtime, name: str | None) -> str:
 
 def _scored_field(runtime: Runtime, category: str, tag: str) -> str:
     """The field with the scores of a tag. ``NotFound`` without such a tagger, ``UnknownField`` before anything is scored."""
-    field = QUALITY if tag == QUALITY else field_path("scores", tag)
-    if field not in runtime.catalog.get(category).indexes:
+    indexes = runtime.catalog.get(category).indexes
+    field = QUALITY if tag == QUALITY else find_member("scores", tag, indexes)
+    if field not in indexes:
         runtime.taggers.get(category, tag)
         raise UnknownField(f"No image has a score of {tag!r} yet: `vitrine tagger score -c {category}` writes them.", field=field)
     return field
@@ -107,7 +109,7 @@ def _in_range(tag: str, gte: float | None, lte: float | None) -> Conditions:
 def _image_json(category: str, hit: Hit, tag: str | None) -> dict[str, Any]:
     """``OldImageOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
-    score = None if tag is None else payload.get(QUALITY) if tag == QUALITY else payload.get("scores", {}).get(tag)
+    score = None if tag is None else payload.get(QUALITY) if tag == QUALITY else payload.get("scores", {}).get(composed(tag))
     return {
         "id": hit.id,
         "category": category,
