@@ -15,6 +15,7 @@ from services.encoders.base import Encoder
 from services.encoders.fuse import fuse_quick_gelu
 from services.encoders.metric_config import folder_kind
 from services.encoders.precision import Precision, choose_device, choose_precision
+from services.encoders.pretrained import check_folder, load_model, load_tokenizer, refusal
 from services.encoders.reference import COLOUR_MODEL, EncoderReference
 from services.encoders.resolve import ResolvedModel, resolve_model
 from services.errors import ModelUnavailable
@@ -80,13 +81,13 @@ def load_folder(
         )
     if kind is not None:
         raise ModelUnavailable(f"{found.path} holds a {kind}, a kind of encoder that this version does not know.")
+    check_folder(found.path)
     try:
         return _load_transformers(reference, found, precision, device, preprocessing, images_only, fuse)
     except ModelUnavailable:
         raise
     except Exception as error:  # loading runs through four libraries that each raise their own
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelUnavailable(f"{found.path} does not load as an encoder: {words}") from error
+        raise ModelUnavailable(refusal(found.path, error, "does not load as an encoder")) from error
 
 
 def _load_transformers(
@@ -105,7 +106,7 @@ def _load_transformers(
 
     preprocessing = preprocessing or read_preprocessing(found.path)
     with quiet():
-        model, missing = _load_model(found.path)
+        model, missing = load_model(found.path)
     number_format = choose_model_precision(precision, device, model)
     if fuse:
         fuse_quick_gelu(model)
@@ -127,14 +128,12 @@ def _clip(
     precision: Precision,
     device: str,
 ) -> Encoder:
-    from transformers import AutoTokenizer
-
     from services.encoders.clip import ClipEncoder
 
     _refuse_missing(found.path, missing)
     if not any(file for pattern in _VOCABULARIES for file in found.path.glob(pattern)):
         raise ModelUnavailable(f"{found.path} has no tokenizer files: texts would be read with an empty vocabulary.")
-    tokenizer = AutoTokenizer.from_pretrained(found.path, local_files_only=True, trust_remote_code=False)
+    tokenizer = load_tokenizer(found.path)
     dim = _dual_dim(model, _probe(preprocessing, precision, device))
     spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image", "text"), preprocessing)
     return ClipEncoder(spec, model, tokenizer, precision=precision, device=device)
@@ -189,22 +188,6 @@ def choose_model_precision(wanted: Literal["auto", "float32", "bfloat16"], devic
     if wanted == "auto" and any(isinstance(part, torch.nn.BatchNorm2d) for part in model.modules()):
         return "float32"
     return choose_precision(wanted, device)
-
-
-def _load_model(folder: Path) -> tuple[Any, set[str]]:
-    """The model in float32, and the names of the weights that its files lack (those are random)."""
-    import torch
-    from transformers import AutoModel
-
-    model, report = AutoModel.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    return model, set(report["missing_keys"])
 
 
 def _refuse_missing(folder: Path, missing: set[str]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.encoders.pretrained import check_folder
 from services.encoders.reference import DEMO_MODEL, STORED, EncoderReference
 from services.errors import ModelUnavailable
 
@@ -72,6 +73,8 @@ def resolve_model(
         found = _from_cache(reference) or (None if offline else _from_hub(reference, models_folder))
         if found is not None:
             return found
+    if folders and (lame := next((folder for folder in _candidates(reference.model, models_folder) if folder.is_dir()), None)):
+        raise ModelUnavailable(_incomplete(lame))
     raise ModelUnavailable(_missing(reference, models_folder, "offline mode is on" if offline else "no such hub model"))
 
 
@@ -119,6 +122,15 @@ def _has_weights(folder: Path) -> bool:
         and any((folder / name).is_file() for name in ("config.json", "encoder.json"))
         and any(folder.rglob("*.safetensors"))
     )
+
+
+def _incomplete(folder: Path) -> str:
+    """A sentence on a folder that is named and holds no encoder."""
+    try:
+        check_folder(folder)
+    except ModelUnavailable as error:
+        return error.message
+    return f"{folder} has no config.json: it does not say what model its weights are of."
 
 
 def _from_cache(reference: EncoderReference) -> ResolvedModel | None:
