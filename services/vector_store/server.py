@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Self
+from importlib.metadata import version
+from typing import Self, cast
 
 import orjson
 from qdrant_client import QdrantClient, models
@@ -38,6 +40,8 @@ from services.vector_store.engine_names import (
     own_path,
 )
 from services.vector_store.fields import check_facet, check_filter, check_order
+from services.vector_store.server_check import misfit, peers_of, too_few_nodes, version_of
+from services.vector_store.server_client import TIMEOUT_SECONDS, AnyNode, nodes
 from services.vector_store.server_errors import mapped_errors
 from services.vector_store.server_listing import Listing
 from services.vector_store.server_query import (
@@ -49,7 +53,6 @@ from services.vector_store.server_query import (
     with_exclusions,
 )
 
-TIMEOUT_SECONDS = 60
 BATCH_POINTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
 """Half of what the server takes in one REST request."""
@@ -63,6 +66,7 @@ POLL_SECONDS = 0.2
 
 _BUSY = (models.CollectionStatus.YELLOW, models.CollectionStatus.GREY)
 _INDEX_KEY = "index:"
+_log = logging.getLogger("vitrine.qdrant")
 _KINDS: dict[models.PayloadSchemaType, IndexKind] = {
     models.PayloadSchemaType.KEYWORD: "keyword",
     models.PayloadSchemaType.INTEGER: "integer",
@@ -94,20 +98,22 @@ class ServerVectorStore:
     @classmethod
     def connect(
         cls,
-        url: str,
+        urls: str,
         *,
         api_key: str | None = None,
         prefer_grpc: bool = True,
+        grpc_port: int | None = None,
         shards: int = 1,
         replicas: int = 1,
         timeout: int = TIMEOUT_SECONDS,
     ) -> Self:
-        """A store on the server at ``url``; nothing goes over the network until the first call. ``BadRequest``: no URL."""
-        try:
-            client = QdrantClient(url=url, api_key=api_key, prefer_grpc=prefer_grpc, timeout=timeout, check_compatibility=False)
-        except ValueError as error:
-            raise BadRequest(f"QDRANT_URL={url!r} is not a URL such as http://localhost:6333: {error}.") from error
-        return cls(client, server=url, shard_number=shards, replication_factor=replicas)
+        """A store on the server or the cluster at ``urls``, of which any may answer; nothing goes over the network until the
+        first call. ``BadRequest``: one is no URL. ``grpc_port``: see ``server_client.nodes``."""
+        found = nodes(urls, grpc_port=grpc_port, prefer_grpc=prefer_grpc)
+        clients = [node.client(api_key=api_key, timeout=timeout) for node in found]
+        names = [node.url for node in found]
+        client = cast(QdrantClient, AnyNode(clients, names)) if len(clients) > 1 else clients[0]
+        return cls(client, server=", ".join(names), shard_number=shards, replication_factor=replicas)
 
     # Collections ---------------------------------------------------------------------------------------------------------
 
@@ -387,6 +393,7 @@ class ServerVectorStore:
             )
             for vector in schema.vectors
         }
+        self._check_server()
         strict = models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False)
         with suppress(AlreadyExists), mapped_errors(self._server, schema.name):  # another process may have been faster
             self._client.create_collection(
@@ -398,6 +405,16 @@ class ServerVectorStore:
                 strict_mode_config=strict,
             )
         return self._fresh_schema(schema.name)
+
+    def _check_server(self) -> None:
+        """``BadRequest`` if the copies that are asked for cannot be placed: the server would make fewer without a word."""
+        theirs = version_of(self._client)
+        wrong = theirs and misfit(version("qdrant-client"), theirs)
+        if wrong:
+            _log.warning("%s", wrong)
+        peers = peers_of(self._client) if self._replicas > 1 else None
+        if peers is not None and len(peers) < self._replicas:
+            raise BadRequest(too_few_nodes(self._replicas, len(peers)))
 
     def _aliases(self) -> dict[str, str]:
         return {alias.alias_name: alias.collection_name for alias in self._client.get_aliases().aliases}
