@@ -9,7 +9,8 @@ from typing import Any
 from services.catalog import Category
 from services.domain import IndexKind
 from services.errors import BadRequest
-from services.payload import clean_name, field_path, settled
+from services.field_names import find_member
+from services.payload import clean_name, field_path, path_keys, settled
 
 _WORDS = ("class", "tags", "caption")
 """Columns that are no metadata; their words are taken as written if a user says so."""
@@ -34,9 +35,9 @@ class ColumnKinds:
             kinds[field] = "float" if (kind, kinds.get(field)) == ("integer", "float") else kind
         chosen: dict[str, IndexKind] = {}
         for name, kind in (named or {}).items():
-            column = clean_name(name.removeprefix("metadata."))
-            if _field(column) in kinds:
-                chosen[column] = kind
+            field = find_member("metadata", name.removeprefix("metadata."), kinds)
+            if field in kinds:
+                chosen[path_keys(field)[-1]] = kind
             elif name not in _WORDS or kind != "keyword":
                 known = sorted(path.removeprefix("metadata.") for path in kinds if path.startswith("metadata."))
                 shown = ", ".join(known) or "none"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +45,15 @@ _EXACT: Final = 2**53
 
 class Cell(str):
     """Text of a table's cell or of a command line, which may stand for a number or a truth; text from JSON is text."""
+
+
+def composed(text: str) -> str:
+    """The one Unicode form (NFC) in which text is stored and compared: what looks the same is the same. Broken bytes: ``?``.
+
+    >>> composed("Zu\u0308rich") == "Z\u00fcrich"
+    True
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
 
 
 def is_missing(value: object) -> bool:
@@ -177,7 +187,7 @@ def _word(column: str, value: Any) -> str | None:
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
         raise BadRequest(f"Column {column!r} takes text, numbers, true or false, or a list of them.", field=column)
-    text = str(value).encode("utf-8", "replace").decode()
+    text = composed(str(value))
     if len(text) > MAX_TEXT:
         raise BadRequest(f"Column {column!r} has {len(text):,} characters, more than {MAX_TEXT:,}: shorten it.", field=column)
     return text
