@@ -43,8 +43,8 @@ class Recast:
         for column, misfits in self.misfits.items():
             id, value = misfits.first
             told.append(
-                f"In column {column!r} something else is kept of {_images(misfits.count)}, such as {value!r} (image {id}), and is "
-                f"not found: correct it with `images tag ID --metadata {column}=VALUE`, or name another kind."
+                f"In column {column!r} something else is kept of {_images(misfits.count)}, such as {value!r} (image {id}), and "
+                f"is not found: correct it with `images tag ID --metadata {column}=VALUE`, or name another kind."
             )
         return told
 

@@ -132,7 +132,7 @@ def _notes(name: str, column: str, sight: _Sight) -> Iterator[str]:
         kind = joined(kind for kind in sight.kinds if kind != "keyword") or "keyword"
         yield (
             f"{name}: column {column!r} holds {HELD[kind]} but for {_cells(cells)}, such as {text!r} in row {row}. If the column "
-            f"is new, all of it becomes words: correct the table, or say --column {column}:{kind} to have such rows refused by name."
+            f"is new, all of it becomes words: correct the table, or say --column {column}:{kind} to have such rows refused."
         )
 
 
