@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.maps.values import Value
+from services.dates import read_date
 
 TOP = 12
 # Twelve colours that stay apart under the common kinds of colour blindness: mkweb.bcgsc.ca/colorblind (Krzywinski)
