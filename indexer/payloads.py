@@ -17,6 +17,7 @@ from services.images import object_key
 from services.payload import clean_name, clean_tags, unite_tags
 from services.tagging import QUALITY
 from services.vector_store.base import check_vectors
+from services.words import composed
 
 SCORED_BY = "manifest"
 MAX_TEXT = 10_000
@@ -132,7 +133,7 @@ def _value(name: str, value: Any) -> Any:
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             raise ValueError(f"{name} has more than {MAX_TEXT} characters")
-        return value.encode("utf-8", "replace").decode()
+        return composed(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} is {value}, no finite number")
     if isinstance(value, int) and not -_INT64 <= value < _INT64:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from services.domain import IndexKind
 from services.errors import BadRequest, UnknownField
 from services.field_names import BOUNDS, find_bound, find_member, readings
-from services.payload import composed, field_path, path_keys
+from services.payload import field_path, path_keys
+from services.words import composed
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
@@ -321,7 +322,16 @@ def _raw(where: dict[str, Any]) -> Filter:
     from qdrant_client import models
 
     try:
-        return models.Filter.model_validate(where)
+        return models.Filter.model_validate(_composed(where))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise BadRequest(f"'where' is not a Qdrant filter: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+
+def _composed(tree: Any) -> Any:
+    """The same JSON with all its words in the form in which they are stored."""
+    if isinstance(tree, dict):
+        return {name: _composed(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [_composed(item) for item in tree]
+    return composed(tree) if isinstance(tree, str) else tree

@@ -7,7 +7,6 @@ Standard fields are indexed from the start. ``machine_tags``, ``rejected_tags``,
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -15,6 +14,7 @@ from typing import Any
 
 from services.domain import IndexKind, Payload
 from services.errors import BadRequest
+from services.words import composed
 
 STANDARD_INDEXES: Mapping[str, IndexKind] = {
     "tags": "keyword",
@@ -36,15 +36,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _STEP = re.compile(rf'(?:{_QUOTED}|([^."]+))(\.|$)')
-
-
-def composed(text: str) -> str:
-    """The one Unicode form (NFC) in which names are stored and compared: what looks the same is the same. Broken bytes: ``?``.
-
-    >>> composed("Zu\u0308rich") == "Z\u00fcrich"
-    True
-    """
-    return text if text.isascii() else unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
 
 
 def clean_name(name: str) -> str:
