@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from indexer.patience import Patience
 from indexer.records import ImageRecord, Refusal, Source
 from indexer.sources.base import SourceOptions, read_file, shown_name, shown_path, utc
 from indexer.sources.joining import described
 from indexer.sources.paths import ImagePaths
 from indexer.sources.rows import Columns
 from indexer.sources.tables import open_table
-from services.errors import BadSource, VitrineError, because
+from services.errors import BadRequest, BadSource, because
 from services.object_store.base import ObjectStore
 from services.words import spellings
 
@@ -26,11 +27,14 @@ class ManifestSource(Source):
     picture that is not there ``image_missing``. Paths may be those of Windows; see ``ImagePaths``.
     """
 
-    def __init__(self, path: Path, options: SourceOptions, objects: ObjectStore | None = None) -> None:
+    def __init__(
+        self, path: Path, options: SourceOptions, objects: ObjectStore | None = None, patience: Patience | None = None
+    ) -> None:
         self._table = open_table(path)
         self._columns = Columns.of(self._table, options)
         self._paths = ImagePaths(os.path.abspath(options.root or path.parent))
         self._max_bytes = options.max_bytes
+        self._patience = patience or Patience(0)
         self._objects = objects if self._columns.key == "key" and options.path_column is None else None
         if self._columns.key == "key" and options.path_column is None and objects is None:
             raise BadSource(f"{path.name} names objects by key, but there is no object store: use a path column.")
@@ -79,8 +83,8 @@ class ManifestSource(Source):
         assert objects is not None
         for key in spellings(cell):
             try:
-                stat = objects.stat(key)
-            except VitrineError as error:
+                stat = self._patience.call(partial(objects.stat, key))
+            except BadRequest as error:
                 refused = refused or error.message
                 continue
             if stat is not None:

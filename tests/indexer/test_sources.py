@@ -405,8 +405,8 @@ def test_names_are_composed_wherever_they_come_from(tmp_path: Path, kind: str) -
 
 @pytest.mark.parametrize(("written", "stored"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
 def test_a_table_and_the_files_meet_in_one_unicode_form(tmp_path: Path, runtime: Runtime, written: str, stored: str) -> None:
-    folder = write(tmp_path / "set", {stored: picture(1)})
-    assert records(manifest(folder, f"path\n{written}\n"))[0].read() == picture(1)
+    folder = write(tmp_path / "set", {stored: picture(9)})
+    assert records(manifest(folder, f"path\n{written}\n"))[0].read() == picture(9)
     path = manifest(tmp_path, f"file,tags,class,sta\u0308dte\n{written},{written},{written},{written}\n", "about.csv")
     index_images(open_source(folder, options=SourceOptions(metadata=path)), runtime, CATEGORY)
     payload = payloads(runtime)[COMPOSED]
