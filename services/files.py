@@ -17,6 +17,16 @@ def reason(error: OSError) -> str:
     return text[0].lower() + text[1:]
 
 
+def expanded(path: Path) -> Path:
+    """``~`` and ``~user`` as the home folder they stand for, unless something of exactly that name lies here."""
+    if not str(path).startswith("~") or os.path.lexists(path):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError:  # no such user, or no home folder
+        return path
+
+
 def unwritable(path: Path | str, error: OSError) -> VitrineError:
     """What to raise when ``path`` cannot be written: ``StorageFull`` where no space is left, else ``BadRequest``."""
     if error.errno in _FULL:

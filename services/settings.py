@@ -15,6 +15,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from services.files import expanded
+
 OLDER_NAMES = {"QDRANT_URL": "QDRANT_HOST", "MINIO_ENDPOINT": "MINIO_HOST", "MINIO_BUCKET": "MINIO_BUCKET_NAME"}
 """What older systems call some of the variables. They are read as well, after ours, wherever either is set."""
 
@@ -62,12 +64,18 @@ class Settings(BaseSettings):
     """Never ask a model hub."""
 
     qdrant_url: str | None = Field(None, validation_alias="QDRANT_URL")
+    """Of a server, or of several nodes of one cluster, separated by commas: the next is asked where one does not answer."""
     qdrant_api_key: SecretStr | None = Field(None, validation_alias="QDRANT_API_KEY")
     qdrant_prefer_grpc: bool = Field(True, validation_alias="QDRANT_PREFER_GRPC")
+    qdrant_grpc_port: int | None = Field(None, ge=1, le=65535, validation_alias="QDRANT_GRPC_PORT")
+    """Where the server answers gRPC. None: 6334 for a server whose REST is on 6333, and REST alone for any other."""
     qdrant_shards: int = Field(1, ge=1, validation_alias="QDRANT_SHARDS")
     qdrant_replicas: int = Field(1, ge=1, validation_alias="QDRANT_REPLICAS")
     min_free_mb: int = Field(512, ge=0, validation_alias="VITRINE_MIN_FREE_MB")
     """Writes to the embedded engine and the local folder are refused below this much free space: a full disk kills the engine."""
+
+    outage_seconds: float = Field(120.0, ge=0, validation_alias="VITRINE_OUTAGE_SECONDS")
+    """For so long an indexing run waits for a store that does not answer; 0: it ends at once."""
 
     minio_endpoint: str | None = Field(None, validation_alias="MINIO_ENDPOINT")
     minio_access_key: str | None = Field(None, validation_alias="MINIO_ACCESS_KEY")
@@ -90,6 +98,11 @@ class Settings(BaseSettings):
     max_jpeg_megapixels: int = Field(250, ge=1, validation_alias="VITRINE_MAX_JPEG_MEGAPIXELS")
     decode_budget_mb: int = Field(1024, ge=64, validation_alias="VITRINE_DECODE_BUDGET_MB")
     """Memory that all running decodes may take together; a decode waits for its share."""
+
+    @field_validator("data", "models")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return expanded(value)
 
     @field_validator("api_keys", mode="before")
     @classmethod
