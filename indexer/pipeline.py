@@ -32,7 +32,8 @@ from indexer.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_bat
 from services.catalog import Category
 from services.domain import IndexKind, Payload, Point
 from services.encoders.batching import BatchedEncoder
-from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because, unexpected
+from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
+from services.files import any_error
 from services.images import content_hash, open_image, point_id
 from services.payload import index_kinds
 from services.runtime import Runtime
@@ -107,7 +108,7 @@ def index_images(
         except KeyboardInterrupt:
             report.interrupted = True
         except Exception as error:
-            report.error = unexpected(error)
+            report.error = any_error(error)
         finally:
             run.halted.set()
     run.finish()
