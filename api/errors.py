@@ -47,6 +47,7 @@ STATUS: Mapping[str, int] = {
     "storage_full": 503,
     "store_damaged": 503,
     "unavailable": 503,
+    "unsound_encoder": 503,
     "internal": 500,
 }
 """HTTP status by error code. A refused image has its reason as the code: 415 for ``unsupported_format``, else 422."""
@@ -58,6 +59,7 @@ OPERATORS: Mapping[str, str] = {
     "store_damaged": "A store holds less than it should.",
     "store_locked": "The data directory belongs to another process.",
     "unavailable": "A store or service behind the server does not answer.",
+    "unsound_encoder": "The encoder's weights give vectors that cannot be searched with.",
     "internal": "Something went wrong inside the server.",
 }
 """What clients are told where the full sentence is for the operator: it names folders and hosts, so it goes to the log."""

@@ -20,7 +20,7 @@ from PIL import Image
 from services.domain import Embeddings, EncoderSpec
 from services.encoders.base import Encoder, TextEncoder
 from services.encoders.preprocess import Pixels
-from services.errors import Unavailable, UnsupportedQuery
+from services.errors import BadRequest, Unavailable, UnsupportedQuery, VitrineError
 
 Prepared = Pixels | Image.Image
 """An image ready for its encoder: fitted pixels, or the image itself where the encoder fits it."""
@@ -57,8 +57,8 @@ class _Request:
 class BatchedEncoder:
     """An Encoder and TextEncoder that any thread may call, over one that only its own thread may.
 
-    ``max_batch`` is the largest number of inputs the model gets at once. An error reaches only the caller whose input caused it.
-    After ``close`` every call raises Unavailable.
+    ``max_batch`` is the largest number of inputs the model gets at once. An error reaches only the caller whose input caused it;
+    those of libraries come as Unavailable, as does every call after ``close``.
     """
 
     def __init__(self, encoder: Encoder, max_batch: int = 32) -> None:
@@ -99,9 +99,16 @@ class BatchedEncoder:
         return self.encode_prepared([self.prepare(image) for image in images])
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for text i. Raises UnsupportedQuery for an encoder of images alone."""
+        """(n, dim) float32, L2-normalised, row i for text i.
+
+        Raises UnsupportedQuery for an encoder of images alone, BadRequest for text that is no valid Unicode.
+        """
         if not isinstance(self._encoder, TextEncoder):
             raise UnsupportedQuery(f"The encoder {self.spec.name} takes images, not texts: search by image, or use a CLIP model.")
+        try:
+            "".join(texts).encode()
+        except UnicodeEncodeError as error:
+            raise BadRequest("The text holds half a character (a lone surrogate): send valid Unicode.") from error
         return self._ask(self._encoder.encode_texts, texts)
 
     def close(self) -> None:
@@ -121,7 +128,16 @@ class BatchedEncoder:
                 return np.empty((0, self.spec.dim), np.float32)
             self._queue.append(request)
             self._changed.notify_all()
-        return request.answer.result()
+        try:
+            return request.answer.result()
+        except VitrineError:
+            raise
+        except Exception as error:  # the model's libraries each raise their own
+            raise Unavailable(
+                f"The encoder {self.spec.name} failed on what it was given. `vitrine encoder check` shows whether it works here.",
+                encoder=self.spec.name,
+                reason=str(error)[:200],
+            ) from error
 
     def _work(self) -> None:
         while True:
