@@ -56,8 +56,8 @@ def list_images(
 ) -> None:
     """List images, a page at a time, with how many meet the filters in all."""
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
-    order = to_order(order_by) if order_by else None
     with stores(ctx) as runtime:
+        order = to_order(runtime, category, order_by)
         page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
         total = runtime.searcher.count(category, conditions)
     if as_json:
@@ -77,7 +77,7 @@ def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", hel
          save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the original picture to FILE.")] = None,
          as_json: JsonOption = False) -> None:  # fmt: skip
     """Show everything known of one image."""
-    from services.errors import BadRequest
+    from services.files import unwritable
 
     with stores(ctx) as runtime:
         hit = runtime.searcher.image(category, id)
@@ -85,7 +85,7 @@ def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", hel
             try:
                 save.write_bytes(runtime.objects.get(hit.payload["object_key"]))
             except OSError as error:
-                raise BadRequest(f"{save} cannot be written: {error.strerror}.") from error
+                raise unwritable(save, error) from error
     if as_json:
         print_json(hit_json(hit))
         return
