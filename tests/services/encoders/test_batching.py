@@ -145,9 +145,8 @@ def test_an_error_reaches_only_its_caller(gated):
     encoder.finish()
     assert encoder.step() == [2, 13, 3]
     assert [encoder.step() for _ in range(3)] == [[2], [13], [3]]
-    with pytest.raises(Unavailable, match="gated failed on what it was given") as failed:
+    with pytest.raises(Unavailable, match=r"gated failed on what it was given \(unlucky\)"):
         bad.result(timeout=10)
-    assert failed.value.details["reason"] == "unlucky"
     assert (levels_of(good), levels_of(also_good)) == ([2], [3])
     after = callers.ask(4)
     assert encoder.step() == [4]
@@ -180,9 +179,8 @@ def test_wrong_shapes_are_an_error(gated):
     encoder, _, _ = gated
     encoder.encode_images = lambda images: np.zeros((1, 3), np.float32)
     wrong = BatchedEncoder(encoder)
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(Unavailable, match="dimension 2"):
         wrong.encode_images([grey(1)])
-    assert "dimension 2" in str(failed.value.details["reason"])
     wrong.close()
 
 
