@@ -110,6 +110,7 @@ def test_searches_go_on_without_the_object_store_and_it_is_said(tmp_path: Path, 
         s3.kill()
         expire(runtime)
         assert search_all(client) == before
+        settle(runtime)
         ready = client.get("/readyz")
         assert ready.status_code == 503 and ready.json()["parts"] == {"vectors": "ok", "objects": "unavailable"}
         assert ready.json()["search"] is True and ready.json()["known_as_of"] is not None
@@ -134,6 +135,12 @@ def test_a_store_that_hangs_holds_up_no_search(tmp_path: Path, s3: S3) -> None:
             assert search_all(client) == before
         assert time.monotonic() - started < 8, "less than one answer of a store that hangs takes"
         assert threading.active_count() <= threads + 1
+
+
+def settle(runtime: Runtime) -> None:
+    """Until what is read in the background has been read, or was given up."""
+    while (thread := runtime.known._thread) is not None:
+        thread.join(20)
 
 
 def expire(runtime: Runtime) -> None:
