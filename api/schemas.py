@@ -206,12 +206,30 @@ class CategoryOut(BaseModel):
     updated_at: str
 
 
-class CategoriesOut(BaseModel):
-    """All categories, by name."""
+class CategoryRemains(BaseModel):
+    """A name that is no category in service: damaged, half deleted, or left without a category; and what to do about it."""
 
-    model_config = _example({"categories": [_CATEGORY]})
+    name: str
+    state: Literal["damaged", "deleting", "leftover"]
+    message: str
+
+
+class CategoriesOut(BaseModel):
+    """All categories, by name, and what there is beside them."""
+
+    model_config = _example({"categories": [_CATEGORY], "others": []})
 
     categories: list[CategoryOut]
+    others: list[CategoryRemains]
+
+
+class ImagesKept(BaseModel):
+    """A category was deleted and its pictures were not: where they are, as ``vitrine index add`` takes them."""
+
+    model_config = _example({"category": "shop", "images_kept": "objects:shop/images/"})
+
+    category: str
+    images_kept: str
 
 
 class Urls(BaseModel):

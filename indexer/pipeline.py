@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ import numpy as np
 
 from indexer.clustering.new_clusters import NewImageAssigner
 from indexer.duplicates.arrivals import Arrivals
+from indexer.encoding import encoded
 from indexer.items import Item
 from indexer.new_scores import NewImageScorer
 from indexer.patience import Patience
@@ -27,10 +28,10 @@ from indexer.plan import BatchPlan
 from indexer.progress import Progress
 from indexer.records import ADOPTED, ImageRecord, Source
 from indexer.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
-from indexer.workers import Pace, gathered, in_batches, in_order
+from indexer.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_batches, in_order
 from services.catalog import Category
-from services.domain import Embedding, IndexKind, Payload, Point
-from services.encoders.batching import BatchedEncoder, Prepared
+from services.domain import IndexKind, Payload, Point
+from services.encoders.batching import BatchedEncoder
 from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because, unexpected
 from services.images import content_hash, open_image, point_id
 from services.payload import index_kinds
@@ -41,8 +42,6 @@ SLICE = 32
 """Images looked up and encoded at a time: what a model takes at once."""
 BATCH_SIZE = 128
 """Images written at a time, so that one flush serves many."""
-SLICE_SECONDS, WRITE_SECONDS = 1.0, 2.0
-"""With a slow encoder or source fewer are encoded and written at a time: Ctrl-C or a crash loses little, and the bar moves."""
 MAX_BATCH_BYTES = 64_000_000
 """A batch of large files ends early: some six are under way at a time, each holding its files' bytes."""
 _READERS, _PUTTERS = 4, 8
@@ -101,8 +100,8 @@ def index_images(
             looked_up = in_order(pool.finder, run.look_up, found, 2)
             decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
             slices = in_batches(decoded, pace, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
-            encoded = in_order(pool.encoder, run.encode, slices, 2)
-            batches = gathered(encoded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
+            embedded = in_order(pool.encoder, run.encode, slices, 2)
+            batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             for _ in in_order(pool.writer, run.write, batches, 2):
                 report.seconds = time.perf_counter() - started
         except KeyboardInterrupt:
@@ -282,14 +281,12 @@ class _Run:
         )
 
     def _encode(self, name: str, encoder: BatchedEncoder, items: list[Item]) -> None:
-        rows = _rows(encoder, [item.prepared.pop(name) for item in items])
+        rows = encoded(encoder, [item.prepared.pop(name) for item in items])
         for item, row in zip(items, rows, strict=True):
-            if isinstance(row, Exception):
-                item.refuse(ImageRefused("bad_vector", f"The encoder {name} cannot encode it: {because(row)}."))
-            elif np.isfinite(row).all():
-                item.vectors[name] = row
+            if isinstance(row, str):
+                item.refuse(ImageRefused("bad_vector", row))
             else:
-                item.refuse(ImageRefused("bad_vector", f"The encoder {name} gave no finite vector for it."))
+                item.vectors[name] = row
 
     def _write(self, items: list[Item]) -> dict[int, Outcome]:
         """Write a batch and tell what became of each item, by its ``id()``."""
@@ -393,18 +390,3 @@ class _Run:
 def _encoders(runtime: Runtime, category: Category) -> dict[str, BatchedEncoder]:
     """The encoders that can be loaded, checked against the manifest, by named vector."""
     return {spec.name: runtime.encoders.for_category(spec) for spec in category.active_encoders if spec.revision != ADOPTED}
-
-
-def _rows(encoder: BatchedEncoder, images: Sequence[Prepared]) -> Sequence[Embedding | Exception]:
-    """A vector for each image, or why there is none. Raises what every one of several raises: it is not the pictures, then."""
-    try:
-        return list(encoder.encode_prepared(images))
-    except VitrineError:
-        raise
-    except Exception as error:
-        if len(images) == 1:
-            return [error]
-        rows = [row for image in images for row in _rows(encoder, [image])]
-        if all(isinstance(row, Exception) for row in rows):
-            raise
-        return rows

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Protocol, TypeVar
 
+SLICE_SECONDS, WRITE_SECONDS = 1.0, 2.0
+"""With a slow encoder or source fewer images are encoded and written at a time: Ctrl-C or a crash loses little of their work, and
+whoever watches sees them go by."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 

@@ -58,6 +58,12 @@ class AlreadyExists(VitrineError):
     code = "already_exists"
 
 
+class Conflict(VitrineError):
+    """Others changed the same thing at the same moment; nothing of this change was written."""
+
+    code = "conflict"
+
+
 class EncoderMismatch(VitrineError):
     """A category was filled by another revision or preprocessing of its encoder."""
 

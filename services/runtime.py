@@ -15,6 +15,7 @@ from services.encoders.pool import EncoderPool
 from services.errors import MissingCredentials, NotFound, Unavailable
 from services.files import make_folder, reason
 from services.images import DecodeBudget, ImageLimits
+from services.known import Known
 from services.maps import MapStore
 from services.object_store.base import ObjectStore
 from services.search import Searcher
@@ -32,6 +33,7 @@ class Runtime:
     settings: Settings
     vectors: VectorStore
     objects: ObjectStore
+    known: Known
     catalog: Catalog
     encoders: EncoderPool
     taggers: TaggerStore
@@ -65,7 +67,9 @@ def open_runtime(settings: Settings, *, command: str = "vitrine", make_data: boo
         objects = open_objects(settings)
         encoders = EncoderPool(settings, objects=objects)
         stack.callback(encoders.close)
-        yield assemble(settings, vectors, objects, encoders)
+        runtime = assemble(settings, vectors, objects, encoders)
+        stack.callback(runtime.known.close)
+        yield runtime
 
 
 def has_data(settings: Settings) -> bool:
@@ -96,14 +100,29 @@ def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, enc
     """Wire given stores and encoders; tests bring their own."""
     limits = ImageLimits.of(settings)
     budget = DecodeBudget(settings.decode_budget_mb * MB)
-    taggers, clusters = TaggerStore(objects), ClusterStore(objects)
-    catalog = Catalog(objects, vectors, on_deletion=(taggers.forget, clusters.forget))
-    duplicates, maps = DuplicateStore(objects), MapStore(objects)
+    known = Known(objects)
+    taggers, clusters = TaggerStore(objects, known), ClusterStore(objects, known)
+    duplicates, maps = DuplicateStore(objects, known), MapStore(objects, known)
+    forget = (taggers.forget, clusters.forget, duplicates.forget, maps.forget)
+    catalog = Catalog(objects, vectors, known=known, on_deletion=forget)
     searcher = Searcher(catalog, vectors, encoders, taggers, clusters, duplicates, maps, limits, budget)
     editor = Editor(catalog, vectors, objects)
     return Runtime(
-        settings, vectors, objects, catalog, encoders, taggers, clusters, duplicates, maps, limits, budget, searcher, editor
-    )  # fmt: skip
+        settings=settings,
+        vectors=vectors,
+        objects=objects,
+        known=known,
+        catalog=catalog,
+        encoders=encoders,
+        taggers=taggers,
+        clusters=clusters,
+        duplicates=duplicates,
+        maps=maps,
+        limits=limits,
+        budget=budget,
+        searcher=searcher,
+        editor=editor,
+    )
 
 
 def open_vectors(settings: Settings, command: str) -> VectorStore:
