@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.clustering.pixels.measures import Levels, Measure
+from indexer.clustering.pixels.measures import Levels, Measure, prepared
 from services.errors import BadRequest, ImageRefused, NotFound
 from services.images import open_image
 from services.runtime import Runtime
@@ -89,10 +89,10 @@ class Pictures:
             if not self.readable[row]:
                 return None
         image = self._read(self._sources[row])
-        value = None if image is None else self._measure.prepare(image)
+        value = None if image is None else prepared(self._measure, image)
         with self._lock:
             self.reads += 1
-            if image is None:
+            if image is None or value is None:
                 self.readable[row] = False
                 return None
             small = image.convert("L").resize((SIGNATURE_SIDE, SIGNATURE_SIDE), Image.Resampling.BOX)
