@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from services.domain import IndexKind
 from services.errors import BadRequest, UnknownField
 from services.payload import field_path
+from services.validation import first_mistake, mistakes
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
@@ -199,9 +200,7 @@ def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
     try:
         return Conditions.model_validate(tree)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadRequest(f"Condition {where!r}: {first['msg']}.", field=where) from None
+        raise BadRequest(f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
 
 
 _BOUNDS = ("gte", "lte", "gt", "lt")
@@ -290,5 +289,4 @@ def _raw(where: dict[str, Any]) -> Filter:
     try:
         return models.Filter.model_validate(where)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadRequest(f"'where' is not a Qdrant filter: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise BadRequest(f"'where' is not a Qdrant filter: {first_mistake(error)}.") from None
