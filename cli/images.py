@@ -56,8 +56,8 @@ def list_images(
 ) -> None:
     """List images, a page at a time, with how many meet the filters in all."""
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
-    order = to_order(order_by) if order_by else None
     with stores(ctx) as runtime:
+        order = to_order(runtime, category, order_by)
         page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
         total = runtime.searcher.count(category, conditions)
     if as_json:

@@ -16,6 +16,7 @@ from cli.output import finish, note
 from services.errors import BadSource, NotFound
 
 if TYPE_CHECKING:
+    from indexer.patience import Patience
     from indexer.records import Source
     from indexer.report import IndexReport, NearDuplicates
     from services.domain import EncoderSpec
@@ -86,6 +87,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3: some were refused."""
+    from indexer.patience import Patience
     from indexer.sources import SourceOptions, open_source
 
     _check_usage(create, encoder)
@@ -101,11 +103,12 @@ def add(
             hashtags=tuple(hashtags or ()),
             max_bytes=runtime.limits.max_bytes,
         )
-        records = open_source(source, options=options, objects=runtime.objects)
+        patience = Patience(runtime.settings.outage_seconds)
+        records = open_source(source, options=options, objects=runtime.objects, patience=patience)
         _ensure_category(runtime, category, create, encoder or [])
         report = run_index(
             runtime, category, records,
-            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates,
+            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates, patience=patience,
         )  # fmt: skip
     finish(report, as_json=as_json)
 
@@ -169,6 +172,7 @@ def run_index(
     tags: Sequence[str] = (),
     refused: Path | None = None,
     near_duplicates: NearDuplicates = "ignore",
+    patience: Patience | None = None,
 ) -> IndexReport:
     """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
     from cli.tagging import TaggedSource
@@ -186,6 +190,7 @@ def run_index(
             near_duplicates=near_duplicates,
             progress=make_progress(),
             on_outcome=on_outcome,
+            patience=patience,
         )
     if report.error is None and not report.interrupted:
         build_search_index(runtime, category)

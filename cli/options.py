@@ -14,6 +14,7 @@ from services.errors import BadRequest
 if TYPE_CHECKING:
     from services.conditions import Conditions
     from services.domain import OrderBy
+    from services.runtime import Runtime
 
 CategoryOption = Annotated[str, typer.Option("--category", "-c", metavar="NAME", help="The category.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -83,19 +84,14 @@ def to_conditions(
         if not equals:
             raise BadRequest(f"--where takes KEY=VALUE, such as metadata.season=winter, not {text!r}.")
         pairs.append((key.strip(), value.strip()))
-    return conditions_from_pairs(pairs)
+    return conditions_from_pairs(pairs, joined=True)
 
 
-def to_order(text: str) -> OrderBy:
-    """``FIELD``, ``FIELD:asc`` or ``FIELD:desc``."""
-    from services.domain import OrderBy
+def to_order(runtime: Runtime, category: str, text: str | None) -> OrderBy | None:
+    """``FIELD``, ``FIELD:asc`` or ``FIELD:desc`` of the category; None stays None."""
+    from services.field_names import find_order
 
-    field, colon, direction = text.rpartition(":")
-    if not colon:
-        return OrderBy(text)
-    if direction not in ("asc", "desc") or not field:
-        raise BadRequest(f"--order-by takes FIELD, FIELD:asc or FIELD:desc, not {text!r}.")
-    return OrderBy(field, direction == "desc")
+    return None if text is None else find_order(text, runtime.catalog.get(category).indexes)
 
 
 def read_picture(path: Path) -> bytes:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from services.domain import IndexKind
 from services.errors import BadRequest, UnknownField
-from services.payload import field_path
+from services.field_names import BOUNDS, find_bound, find_member, readings
+from services.payload import composed, field_path, path_keys
 from services.validation import first_mistake, mistakes
 
 if TYPE_CHECKING:
@@ -112,10 +113,10 @@ class Conditions(BaseModel):
 
         must: list[Condition] = [_match("tags", [tag]) for tag in self.tags_all]
         must += [_match(name, values) for name, values in self._keywords() if values]
-        must += [_number_range(name, span) for name, span in self._numbers() if span]
+        must += [_number_range(name, span) for name, span in self._numbers(indexes) if span]
         must += [_date_range(name, span) for name, span in self._dates() if span]
         must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
-        must += [_typed(field_path("metadata", name), value, indexes) for name, value in self.metadata.items()]
+        must += [_typed(find_member("metadata", name, indexes), value, indexes) for name, value in self.metadata.items()]
         if self.ids:
             must.append(models.HasIdCondition(has_id=list(self.ids)))
         if self.where is not None:
@@ -132,8 +133,8 @@ class Conditions(BaseModel):
         yield "filename", self.filename
         yield "media_type", self.media_type
 
-    def _numbers(self) -> Iterable[tuple[str, NumberRange | None]]:
-        yield from ((field_path("scores", tag), span) for tag, span in self.scores.items())
+    def _numbers(self, indexes: Mapping[str, IndexKind]) -> Iterable[tuple[str, NumberRange | None]]:
+        yield from ((find_member("scores", tag, indexes), span) for tag, span in self.scores.items())
         yield from ((field_path("maps", name, "x"), box.x) for name, box in self.maps.items())
         yield from ((field_path("maps", name, "y"), box.y) for name, box in self.maps.items())
         yield "quality", self.quality
@@ -146,8 +147,37 @@ class Conditions(BaseModel):
         yield "indexed_at", self.indexed_at
 
 
-def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
-    """Conditions from ``key=value`` pairs, as in a query string or ``--where``.
+class _Asked(Conditions):
+    """Conditions with pairs on metadata columns, which are read once it is known what columns there are: in
+    ``metadata.price.gte`` the column may be ``price`` or ``price.gte``. ``joined``: see ``conditions_from_pairs``."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    joined: bool = False
+
+    def to_filter(self, indexes: Mapping[str, IndexKind]) -> Filter | None:
+        tree: dict[str, Any] = {}
+        for pair in self.pairs:
+            field, bound, value = self._read(*pair, indexes)
+            if bound is None:
+                _put_value(tree, field, value)
+            else:
+                _put_bound(tree, field, bound, value)
+        columns = parse_conditions({"metadata": {path_keys(field)[-1]: value for field, value in tree.items()}})
+        return Conditions.to_filter(self.model_copy(update={"metadata": columns.metadata}), indexes)
+
+    def _read(self, key: str, value: str, indexes: Mapping[str, IndexKind]) -> tuple[str, str | None, str]:
+        """Field, bound and value, by the reading whose column is known; with ``joined`` by the one of the longest name."""
+        ways = list(readings(key, value))
+        for way, text in reversed(ways) if self.joined else ways:
+            field, bound = find_bound(way, indexes)
+            if field in indexes:
+                return field, bound, text
+        return *find_bound(key, indexes), value
+
+
+def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = False) -> Conditions:
+    """Conditions from ``key=value`` pairs, as in a query string or ``--where``. ``joined``: each was one text and cut at its
+    first ``=``, so that the name of a column may go on in the value.
 
     Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``, ``filename``,
     ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width.gte``, ``created_at.gte``,
@@ -165,34 +195,31 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
     }  # fmt: skip
     spans = ("quality", "width", "height", "bytes", "created_at", "indexed_at")
     tree: dict[str, Any] = {}
+    columns: list[tuple[str, str]] = []
     for key, value in pairs:
         head, _, rest = key.partition(".")
         name, _, bound = rest.rpartition(".")
         if key in lists:
             tree.setdefault(lists[key], []).append(value)
-        elif head in spans and rest in _BOUNDS:
+        elif head in spans and rest in BOUNDS:
             _put_bound(tree, head, rest, value)
-        elif head == "score" and name and bound in _BOUNDS:
+        elif head in ("score", "scores") and name and bound in BOUNDS:
             _put_bound(tree.setdefault("scores", {}), name, bound, value)
         elif head == "cluster" and rest and rest not in tree.get("clusters", {}):
             tree.setdefault("clusters", {})[rest] = value
-        elif head == "map" and name[:-2] and name[-2:] in (".x", ".y") and bound in _BOUNDS:
+        elif head == "map" and name[:-2] and name[-2:] in (".x", ".y") and bound in BOUNDS:
             shown, _, axis = name.rpartition(".")
             _put_bound(tree.setdefault("maps", {}).setdefault(shown, {}), axis, bound, value)
-        elif head == "metadata" and name and bound in _BOUNDS:
-            _put_bound(tree.setdefault("metadata", {}), name, bound, value)
         elif head == "metadata" and rest:
-            values = tree.setdefault("metadata", {}).setdefault(rest, [])
-            if isinstance(values, dict):
-                raise BadRequest(f"{key!r} has bounds already: ask for values or for a range.", field=key)
-            values.append(value)
+            columns.append((key, value))
         else:
             raise BadRequest(
                 f"{key!r} is no filter, or is given twice: use tag, tag.any, class, score.<tag>.gte, quality.lte, "
                 "metadata.<column>, cluster.<run>, map.<name>.x.gte ...",
                 field=key,
             )
-    return parse_conditions(tree)
+    plain = parse_conditions(tree)
+    return _Asked(**dict(plain), pairs=tuple(columns), joined=joined) if columns else plain
 
 
 def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
@@ -203,7 +230,6 @@ def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
         raise BadRequest(f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
 
 
-_BOUNDS = ("gte", "lte", "gt", "lt")
 _Range = TypeVar("_Range", NumberRange, DateRange)
 
 
@@ -214,10 +240,17 @@ def _put_bound(tree: dict[str, Any], name: str, bound: str, value: str) -> None:
     span[bound] = value
 
 
+def _put_value(tree: dict[str, Any], name: str, value: str) -> None:
+    values = tree.setdefault(name, [])
+    if isinstance(values, dict):
+        raise BadRequest(f"{name!r} has bounds already: ask for values or for a range.", field=name)
+    values.append(value)
+
+
 def _match(field: str, values: Iterable[str]) -> Condition:
     from qdrant_client import models
 
-    values = list(values)
+    values = [composed(value) for value in values]
     match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=values)
     return models.FieldCondition(key=field, match=match)
 
@@ -264,7 +297,7 @@ def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condi
 
 def _parse(field: str, value: object, kind: IndexKind) -> Any:
     if kind in ("keyword", "datetime"):
-        return str(value)
+        return composed(str(value))
     if kind == "bool":
         word = str(value).lower()
         if word not in ("true", "false", "1", "0"):

@@ -137,7 +137,7 @@ def _removed(changes: ImageChanges) -> tuple[str, ...]:
     """Field paths that go."""
     gone = [field for field in ("class", "caption", "quality") if _removes(changes, field)]
     gone += [field_path("scored_by", QUALITY)] if "quality" in gone else []
-    return (*gone, *(field_path("metadata", column) for column, value in changes.metadata.items() if value is None))
+    return (*gone, *(field_path("metadata", clean_name(column)) for column, value in changes.metadata.items() if value is None))
 
 
 def _removes(changes: ImageChanges, field: str) -> bool:

@@ -7,8 +7,10 @@ Standard fields are indexed from the start. ``machine_tags``, ``rejected_tags``,
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from services.domain import IndexKind, Payload
@@ -30,34 +32,50 @@ STANDARD_INDEXES: Mapping[str, IndexKind] = {
 MAX_METADATA_INDEXES = 64
 """Columns past this stay readable but unindexed: every index costs memory and time on each write."""
 MAX_TAG_LENGTH = 200
-_NAME = re.compile(r'[^\x00-\x1f."\\]{1,128}')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_STEP = re.compile(rf'(?:{_QUOTED}|([^."]+))(\.|$)')
+
+
+def composed(text: str) -> str:
+    """The one Unicode form (NFC) in which names are stored and compared: what looks the same is the same. Broken bytes: ``?``.
+
+    >>> composed("Zu\u0308rich") == "Z\u00fcrich"
+    True
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
 
 
 def clean_name(name: str) -> str:
-    """A tag's or column's name as a payload key; ``BadRequest`` if empty, over 128 characters, or with a dot or quote."""
-    name = name.strip()
-    if not _NAME.fullmatch(name):
-        raise BadRequest(f"{name!r} cannot name a field: use 1 to 128 characters without dots and quotes.", name=name)
+    """A tag's or column's name as a payload key, on one line; ``BadRequest`` if it is empty or over 200 characters."""
+    name = _tidy(name)
+    if not 1 <= len(name) <= MAX_TAG_LENGTH:
+        raise BadRequest(f"{name[:40]!r} cannot name a field: use 1 to {MAX_TAG_LENGTH} characters.", name=name)
     return name
 
 
 def field_path(*keys: str) -> str:
-    """Qdrant's path to a nested field; a key with other than letters, digits, ``_`` and ``-`` is quoted.
+    """The path to a nested field, as it is printed; a key with other than letters, digits, ``_`` and ``-`` is quoted.
 
-    >>> field_path("scores", "t-shirt"), field_path("scores", "red mug")
-    ('scores.t-shirt', 'scores."red mug"')
+    >>> field_path("scores", "t-shirt"), field_path("scores", "St. Moritz"), field_path("scores", '5" disk')
+    ('scores.t-shirt', 'scores."St. Moritz"', 'scores."5\\\\" disk"')
     """
-    return ".".join(key if _PLAIN.fullmatch(key) else f'"{key}"' for key in keys)
+    return ".".join(key if _PLAIN.fullmatch(key) else f'"{_escaped(key)}"' for key in keys)
 
 
-def path_keys(path: str) -> list[str]:
-    """The keys of a field path: the other way round than ``field_path``.
+@lru_cache(maxsize=1024)
+def path_keys(path: str) -> tuple[str, ...]:
+    """The keys of a path that ``field_path`` wrote; a text that is none is taken as one key.
 
-    >>> path_keys('scores."red mug"')
-    ['scores', 'red mug']
+    >>> path_keys('scores."St. Moritz"'), path_keys('"open')
+    (('scores', 'St. Moritz'), ('"open',))
     """
-    return [key.strip('"') for key in re.findall(r'"[^"]*"|[^.]+', path)]
+    keys, at, more = [], 0, True
+    while more and (step := _STEP.match(path, at)):
+        keys.append(step[2] if step[1] is None else re.sub(r"\\(.)", r"\1", step[1]))
+        at, more = step.end(), bool(step[3])
+    return tuple(keys) if at == len(path) and not more else (path,)
 
 
 def value_at(payload: Mapping[str, Any], path: str) -> Any:
@@ -69,8 +87,8 @@ def value_at(payload: Mapping[str, Any], path: str) -> Any:
 
 
 def clean_tags(tags: Iterable[str]) -> list[str]:
-    """Trimmed, without empty ones and doubles, in the order given. ``BadRequest`` over 200 characters."""
-    cleaned = list(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
+    """Trimmed, each on one line, without empty ones and doubles, in the order given. ``BadRequest`` over 200 characters."""
+    cleaned = list(dict.fromkeys(tidy for tag in tags if (tidy := _tidy(tag))))
     for tag in cleaned:
         if len(tag) > MAX_TAG_LENGTH:
             raise BadRequest(f"The tag {tag[:40]!r}... is longer than {MAX_TAG_LENGTH} characters: shorten it.")
@@ -121,3 +139,11 @@ def _is_datetime(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _tidy(name: str) -> str:
+    return composed(_CONTROL.sub(" ", name)).strip()
+
+
+def _escaped(key: str) -> str:
+    return key.replace("\\", "\\\\").replace('"', '\\"')

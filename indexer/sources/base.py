@@ -55,7 +55,7 @@ class SourceOptions:
 
 def is_hidden(name: str) -> bool:
     """Dot files and what macOS adds to archives are nobody's pictures."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
 
 
 def has_image_extension(name: str) -> bool:

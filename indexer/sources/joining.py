@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import orjson
 
+from indexer.patience import Patience
 from indexer.records import ImageRecord, Refusal, Source
 from indexer.sources.base import SourceOptions, has_image_extension, shown_name
 from indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
 from indexer.sources.tables import Row, Table, open_table
-from services.errors import BadRequest, BadSource, ImageRefused, because
+from services.errors import BadRequest, BadSource, ImageRefused, NotFound, because
 from services.images import content_hash
 
 JoinOn = Literal["name", "stem", "key", "hash"]
@@ -70,10 +71,11 @@ class RowIndex:
 class JoinedSource(Source):
     """A source whose records take what a row of another table says of them. Rows without a picture are left out."""
 
-    def __init__(self, source: Source, options: SourceOptions) -> None:
+    def __init__(self, source: Source, options: SourceOptions, patience: Patience) -> None:
         if options.metadata is None:
             raise BadRequest("There is no table to join: name one.")
         self._source = source
+        self._patience = patience
         self._on = options.join_on
         table = open_table(options.metadata)
         own = SourceOptions(class_from=options.class_from, hashtags=options.hashtags)
@@ -90,8 +92,8 @@ class JoinedSource(Source):
         if self._on != "hash":
             return self._index.apply(join_key(record.filename, self._on), record)
         try:
-            return self._index.apply(content_hash(record.read()), record)
-        except (OSError, ImageRefused):
+            return self._index.apply(content_hash(self._patience.call(record.read)), record)
+        except (OSError, ImageRefused, NotFound, BadRequest):
             return record  # the loop meets the same error and refuses it by name
 
     @property

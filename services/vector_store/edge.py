@@ -38,6 +38,7 @@ from services.vector_store.edge_query import (
     selection,
     unpack,
 )
+from services.vector_store.engine_names import engine_keys, engine_path, engine_payload
 from services.vector_store.fields import check_facet, check_order
 from services.vector_store.lock import DataLock
 
@@ -167,7 +168,7 @@ class EdgeVectorStore:
                 "op": "upsert",
                 "collection": schema.name,
                 "ids": [point.id for point in part],
-                "payloads": [point.payload for point in part],
+                "payloads": [engine_payload(point.payload) for point in part],
                 "vectors": vectors,
             }
             self._client.call(header, matrices)
@@ -193,11 +194,12 @@ class EdgeVectorStore:
     ) -> None:
         schema = self._schema(collection)
         check_ids(list(updates))
-        messages = list(_payload_messages(updates))
+        names = engine_payload if key is None else engine_keys
+        messages = list(_payload_messages({id: names(payload) for id, payload in updates.items()}))
         if len(messages) > 1:
             self._check_known(schema, list(updates))
         for number, groups in enumerate(messages, 1):
-            header = {"op": "set_payload", "collection": schema.name, "groups": groups, "key": key}
+            header = {"op": "set_payload", "collection": schema.name, "groups": groups, "key": key and engine_path(key)}
             self._client.call({**header, "flush": durable and number == len(messages)})  # one flush makes all of them durable
 
     def flush(self, collection: str) -> None:
@@ -208,9 +210,10 @@ class EdgeVectorStore:
         check_ids(ids)
         if len(ids) > _MESSAGE_POINTS:
             self._check_known(schema, ids)
-        for start in range(0, len(ids) if keys else 0, _MESSAGE_POINTS):
+        paths = [engine_path(key) for key in keys]
+        for start in range(0, len(ids) if paths else 0, _MESSAGE_POINTS):
             part = list(ids[start : start + _MESSAGE_POINTS])
-            self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": list(keys)})
+            self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": paths})
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         schema = self._schema(collection)

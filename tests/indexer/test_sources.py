@@ -336,7 +336,7 @@ def test_rows_that_are_wrong_are_refused_one_by_one(tmp_path: Path) -> None:
         b"path,a,a\n0.png,1,2\n",
         b"name,a\n0.png,1\n",
         "path,Größe\n0.png,1\n".encode("latin-1"),
-        b"path,a.b\n0.png,1\n",
+        b"path," + b"a" * 201 + b"\n0.png,1\n",
         b'path,a\n0.png,"' + b"x" * 11_000_000,
     ],
 )
