@@ -40,7 +40,7 @@ class ManifestSource(Source):
         self.columns = self._table.columns
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for row in self._table.rows(self._columns.text):
+        for row in self._columns.rows(self._table):
             try:
                 record = self._record(row.values, row.number)
             except (OSError, ValueError, TypeError) as error:  # a path or an object that no system could have
@@ -50,6 +50,9 @@ class ManifestSource(Source):
     @property
     def total(self) -> int | None:
         return self._table.count
+
+    def notes(self) -> list[str]:
+        return self._table.notes_but(self._columns.written)
 
     def _record(self, values: Mapping[str, Any], number: int) -> ImageRecord:
         cell = values.get(self._columns.key)
