@@ -353,8 +353,7 @@ def _as(cls: type[_Range], bounds: dict[str, Any], field: str) -> _Range:
     try:
         return cls.model_validate(bounds)
     except ValidationError as error:
-        where, what = first_fault(error)
-        raise BadRequest(f"{field + '.' + where if where else field}: {what}.", field=field) from None
+        raise BadRequest(f"The condition on {field}: {first_mistake(error)}.", field=field) from None
 
 
 def _raw(where: dict[str, Any], indexes: Mapping[str, IndexKind]) -> Filter:
