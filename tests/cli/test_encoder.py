@@ -65,6 +65,6 @@ def save_autoencoder_of_nan(folder: Path) -> Path:
     model = ConvolutionalAutoencoder(size=16, dim=8, channels=(8, 16))
     save_autoencoder(folder, model, AutoencoderConfig("convolutional", 16, 8, model.arguments, {}))
     weights = load_file(folder / WEIGHTS)
-    next(iter(weights.values())).fill_(float("nan"))
+    next(weight for name, weight in weights.items() if name.startswith("encoder.")).fill_(float("nan"))
     save_file(weights, folder / WEIGHTS)
     return folder
