@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,15 +11,16 @@ import typer
 
 from cli.category import create_category
 from cli.context import stores
-from cli.options import CategoryOption, JsonOption
+from cli.options import CategoryOption, ColumnOption, JsonOption
 from cli.output import debugging, finish, note
 from services.errors import BadSource, NotFound
+from services.values import column_kinds
 
 if TYPE_CHECKING:
     from indexer.patience import Patience
     from indexer.records import Source
     from indexer.report import IndexReport, NearDuplicates
-    from services.domain import EncoderSpec
+    from services.domain import EncoderSpec, IndexKind
     from services.runtime import Runtime
 
 WORTH_INDEXING = 20_000
@@ -78,6 +79,7 @@ def add(
         list[str] | None,
         typer.Option("--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."),
     ] = None,
+    column: ColumnOption = None,
     near_duplicates: Annotated[
         Literal["ignore", "tell", "skip"],
         typer.Option("--near-duplicates", help="Name new images that are copies of others, or do not index them."),
@@ -91,6 +93,7 @@ def add(
     from indexer.sources import SourceOptions, open_source
 
     _check_usage(create, encoder)
+    kinds = column_kinds(column or ())
     with stores(ctx, make_data=create) as runtime:
         options = SourceOptions(
             tags_from_folders=tags_from_folders,
@@ -101,6 +104,7 @@ def add(
             metadata=metadata,
             join_on=join_on,
             hashtags=tuple(hashtags or ()),
+            kinds=kinds,
             max_bytes=runtime.limits.max_bytes,
         )
         patience = Patience(runtime.settings.outage_seconds)
@@ -108,7 +112,8 @@ def add(
         _ensure_category(runtime, category, create, encoder or [])
         report = run_index(
             runtime, category, records,
-            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates, patience=patience,
+            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates, kinds=kinds,
+            patience=patience,
         )  # fmt: skip
     finish(report, as_json=as_json)
 
@@ -172,6 +177,7 @@ def run_index(
     tags: Sequence[str] = (),
     refused: Path | None = None,
     near_duplicates: NearDuplicates = "ignore",
+    kinds: Mapping[str, IndexKind] | None = None,
     patience: Patience | None = None,
 ) -> IndexReport:
     """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
@@ -190,6 +196,7 @@ def run_index(
             near_duplicates=near_duplicates,
             progress=make_progress(),
             on_outcome=on_outcome,
+            kinds=kinds,
             patience=patience,
         )
     if report.error is not None and report.error.__cause__ is not None and debugging():

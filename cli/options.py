@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 CategoryOption = Annotated[str, typer.Option("--category", "-c", metavar="NAME", help="The category.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="COLUMN:KIND",
+        help="What a metadata column holds: keyword (words), integer, float, bool or datetime; again: more. Other values are "
+        "refused by name; what images hold in it already is cast.",
+    ),
+]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most.")]
 
 _FILTERS = "Filters (all must hold)"

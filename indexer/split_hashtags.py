@@ -19,6 +19,7 @@ from services.errors import BadRequest
 from services.field_names import find_member
 from services.payload import clean_name, field_path, path_keys
 from services.runtime import Runtime
+from services.values import HELD
 
 _METADATA = "metadata"
 
@@ -96,7 +97,7 @@ def split_hashtags(
     indexes = runtime.catalog.ensure_indexes(category, {report.field: "keyword"}).indexes
     if indexes.get(report.field) != "keyword":
         held = indexes.get(report.field)
-        why = f"it holds {held}s" if held else "the category has all the columns it may index"
+        why = f"it holds {HELD[held]}" if held else "the category has all the columns it may index"
         raise BadRequest(f"{to!r} cannot be searched for words, as {why}: name another column.", field=to)
     job = _Job(runtime, report, columns, target, stop or threading.Event(), watch(f"hashtags of {category}") if watch else None)
     started = time.perf_counter()

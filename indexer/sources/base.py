@@ -6,13 +6,16 @@ import os
 import re
 import stat
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
+from services.domain import IndexKind
 from services.errors import ImageRefused
 from services.image_formats import looks_like, sniff
+from services.words import composed
 
 READABLE = "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm"
 """Extensions of formats that Vitrine reads."""
@@ -38,8 +41,8 @@ class SourceOptions:
     ``path_column``: the column that names the picture, else the first of path, file, file_name, filename, image, key.
     ``root``: the folder that paths of a manifest are relative to, else its own. ``metadata``: a table that is joined by
     ``join_on``: the file's name, its stem (name without extension), key (whole relative path or object key) or SHA-256.
-    ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``max_bytes``: larger files are
-    refused unread.
+    ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``kinds``: the kinds of columns that
+    are to be other than what their cells say. ``max_bytes``: larger files are refused unread.
     """
 
     tags_from_folders: int = 0
@@ -50,6 +53,7 @@ class SourceOptions:
     metadata: Path | None = None
     join_on: Literal["name", "stem", "key", "hash"] = "name"
     hashtags: tuple[str, ...] = ()
+    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
     max_bytes: int = 256_000_000
 
 
@@ -72,8 +76,9 @@ def looks_like_image(head: bytes) -> bool:
 
 
 def shown_name(name: str) -> str:
-    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, valid Unicode."""
-    text = _NO_BYTES.sub("\ufffd", name).encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\\", "/")
+    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, composed Unicode."""
+    text = _NO_BYTES.sub("\ufffd", name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = composed(text).replace("\\", "/")
     parts = [part for part in text.split("/") if part not in ("", ".", "..")]
     return "/".join(parts) or "unnamed"
 

@@ -107,6 +107,10 @@ class EdgeVectorStore:
         name = self._schema(collection).name
         self._extend(CollectionSchema(name, (), {field: kind}), create=False)
 
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        name = self._schema(collection).name
+        self._extend(CollectionSchema(name, (), {field: kind}), create=False, change=True)
+
     def publish(self, alias: str, collection: str) -> None:
         folder_name(alias)
         self._change({"op": "publish", "collection": self._schema(collection).name, "alias": alias})
@@ -114,14 +118,14 @@ class EdgeVectorStore:
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
 
-    def _extend(self, wanted: CollectionSchema, *, create: bool) -> None:
+    def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
         schemas, aliases = self._read_catalogue()
         name = aliases.get(wanted.name, wanted.name)
         present = schemas.get(name)
         if present is not None and _covers(present, wanted):
             return
         plain = schema_plain(CollectionSchema(name, wanted.vectors, wanted.indexes))
-        self._change({"op": "extend", "collection": name, "schema": plain, "create": create})
+        self._change({"op": "extend", "collection": name, "schema": plain, "create": create, "change": change})
 
     def _change(self, header: dict[str, Any]) -> None:
         try:

@@ -170,11 +170,23 @@ class ServerVectorStore:
         _check_kind(schema, field, kind)
         if field in schema.indexes:
             return
-        with mapped_errors(self._server, collection):
+        self._create_index(schema.name, field, kind)
+
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        schema = self._fresh_schema(collection)
+        if schema.indexes.get(field) == kind:
+            return
+        if field in schema.indexes:
+            with mapped_errors(self._server, collection):
+                self._client.delete_payload_index(schema.name, engine_path(field), wait=True)
+        self._create_index(schema.name, field, kind)
+
+    def _create_index(self, name: str, field: str, kind: IndexKind) -> None:
+        with mapped_errors(self._server, name):
             path = engine_path(field)
-            self._client.create_payload_index(schema.name, path, field_schema=models.PayloadSchemaType(kind), wait=True)
+            self._client.create_payload_index(name, path, field_schema=models.PayloadSchemaType(kind), wait=True)
             # Recorded in the collection's metadata too: the client's in-process mode has no index to tell of.
-            self._client.update_collection(schema.name, metadata={_INDEX_KEY + path: kind})
+            self._client.update_collection(name, metadata={_INDEX_KEY + path: kind})
         self._schemas.clear()
 
     def publish(self, alias: str, collection: str) -> None:

@@ -8,6 +8,7 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,24 @@ import pyarrow.parquet
 import pytest
 
 from indexer.pipeline import index_images
-from indexer.records import ImageRecord
+from indexer.records import ImageRecord, Source
 from indexer.sources import SourceOptions, open_source
+from services.conditions import conditions_from_pairs, parse_conditions
 from services.errors import BadSource, ImageRefused
 from services.images import content_hash
 from services.object_store.local import LocalObjectStore
+from services.payload import settled
 from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
 
 
 def records(location: Path | str, objects: LocalObjectStore | None = None, **options: Any) -> list[ImageRecord]:
-    return list(open_source(location, options=SourceOptions(**options), objects=objects))
+    return cast(open_source(location, options=SourceOptions(**options), objects=objects))
+
+
+def cast(source: Source) -> list[ImageRecord]:
+    """The records of a source, their metadata as an empty category would hold it."""
+    return [replace(record, metadata=settled(record.metadata, source.indexes)[0]) for record in source]
 
 
 def names(found: Sequence[ImageRecord]) -> list[str]:
@@ -263,14 +271,14 @@ def test_a_column_has_one_type_over_the_whole_file(tmp_path: Path) -> None:
     header = "path,whole,number,truth,code,mixed,date,maybe,empty"
     lines = ["0.png,1,1,true,007,1,2020-01-01,2020-01-01,", "1.png,2,5.5,false,12,x,2021-01-01,unknown,", "2.png,,,,,,,,"]
     source = open_source(manifest(tmp_path, "\n".join([header, *lines])))
-    found = list(source)
+    found = cast(source)
     assert found[0].metadata == {
         "whole": 1,
         "number": 1.0,
         "truth": True,
         "code": "007",
         "mixed": "1",
-        "date": "2020-01-01",
+        "date": "2020-01-01T00:00:00+00:00",
         "maybe": "2020-01-01",
     }
     assert isinstance(found[0].metadata["number"], float)
@@ -296,7 +304,7 @@ def test_json_lines_and_parquet_say_the_same(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "list.parquet")
     for path in (lines, tmp_path / "list.parquet"):
         source = open_source(path)
-        first, second = source
+        first, second = cast(source)
         assert (first.tags, first.metadata, second.metadata) == (("a", "b"), {"n": 1.0, "list": ["x", "y"]}, {"n": 2.5})
         assert source.indexes == {"metadata.n": "float", "metadata.list": "keyword"}
         assert source.total == 2
@@ -312,7 +320,7 @@ def test_a_parquet_row_may_hold_the_picture(tmp_path: Path) -> None:
 def test_rows_that_are_wrong_are_refused_one_by_one(tmp_path: Path) -> None:
     lines = [
         "0.png,0.5,1",
-        "1.png,nan,1",
+        "1.png,no,1",
         "2.png,1.5,1",
         "3.png,inf,1",
         "0.png,0.5",
@@ -320,11 +328,11 @@ def test_rows_that_are_wrong_are_refused_one_by_one(tmp_path: Path) -> None:
         "/etc/passwd,0.5,1",
         "absent.png,0.5,1",
         ",0.5,1",
-        "1.png,0.5,nan",
+        "1.png,nan,nan",
     ]
     found = records(manifest(tmp_path / "set", "path,quality,n\n" + "\n".join(lines)))
     assert [r.refusal.reason if r.refusal else "" for r in found] == [
-        "", "bad_row", "bad_row", "bad_row", "bad_row", "bad_row", "bad_row", "image_missing", "bad_row", "bad_row",
+        "", "bad_row", "bad_row", "bad_row", "bad_row", "bad_row", "bad_row", "image_missing", "bad_row", "",
     ]  # fmt: skip
     assert "row 3" in (found[1].refusal or pytest.fail()).message  # type: ignore[union-attr]
 
@@ -350,6 +358,79 @@ def test_utf16_semicolons_and_index_columns_are_understood(tmp_path: Path) -> No
     assert records(manifest(tmp_path, ";path;größe\n0;0.png;2\n".encode("utf-16")))[0].metadata == {"größe": 2}
 
 
+def test_paths_may_be_those_of_windows(tmp_path: Path) -> None:
+    write(tmp_path, {"photos/1.png": picture(1), "img/0.png": picture(0), "a\\b.png": picture(2)})
+    cells = ["photos\\1.png", ".\\photos\\1.png", "img\\0.png", "a\\b.png", "photos\\none.png", "..\\..\\etc\\passwd"]
+    found = records(manifest(tmp_path, "path\n" + "\n".join(cells)))
+    assert names(found) == ["photos/1.png", "photos/1.png", "img/0.png", "a/b.png", "photos/none.png", "etc/passwd"]
+    assert [record.read() for record in found[:4]] == [picture(1), picture(1), picture(0), picture(2)]
+    assert reasons(found) == {"photos/none.png": "image_missing", "etc/passwd": "bad_row"}
+
+
+def test_paths_with_a_drive_are_found_by_their_end_if_all_have_the_same_beginning(tmp_path: Path) -> None:
+    write(tmp_path, {"a/1.png": picture(1), "a/2.png": picture(2), "1.png": picture(3)})
+    cells = [
+        "D:\\gone\\9.png",
+        "C:\\Users\\me\\a\\1.png",
+        "c:\\users\\ME\\a\\2.png",
+        "C:\\Users\\you\\1.png",
+        "C:\\Users\\me\\a\\3.png",
+    ]
+    found = records(manifest(tmp_path, "path\n" + "\n".join(cells)))
+    assert [record.refusal and record.refusal.reason for record in found] == [
+        "bad_row", None, None, "bad_row", "image_missing",
+    ]  # fmt: skip
+    assert [record.read() for record in found[1:3]] == [picture(1), picture(2)]
+    assert "another machine" in (found[0].refusal or pytest.fail()).message  # type: ignore[union-attr]
+
+
+def test_absolute_paths_below_the_root_are_found_however_the_root_is_written(tmp_path: Path) -> None:
+    real = write(tmp_path / "real", {"1.png": picture(1)})
+    (tmp_path / "link").symlink_to(real)
+    path = manifest(tmp_path / "elsewhere", f"path\n{real}/1.png\n{tmp_path}/link/1.png\n/etc/passwd\n")
+    for root in (real, tmp_path / "link"):
+        found = records(path, root=root)
+        assert names(found) == ["1.png", "1.png", "etc/passwd"] and found[0].read() == found[1].read() == picture(1)
+        assert reasons(found) == {"etc/passwd": "bad_row"}
+
+
+DECOMPOSED, COMPOSED = "Zu\u0308rich cafe\u0301.png", "Z\u00fcrich caf\u00e9.png"
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "objects"])
+def test_names_are_composed_wherever_they_come_from(tmp_path: Path, kind: str) -> None:
+    files, objects = {DECOMPOSED: picture(1)}, LocalObjectStore(tmp_path / "objects", min_free_mb=0)
+    objects.put(f"in/{DECOMPOSED}", picture(1))
+    write(tmp_path, {"set.zip": zipped(files), "set.tar": tarred(files), "in/x": b""})
+    write(tmp_path / "in", files)
+    location = {"folder": tmp_path / "in", "zip": tmp_path / "set.zip", "tar": tmp_path / "set.tar", "objects": "objects:in/"}[
+        kind
+    ]
+    (found,) = [record for record in records(location, objects) if not record.refusal]
+    assert found.filename.removeprefix("in/") == COMPOSED and found.read() == picture(1)
+
+
+@pytest.mark.parametrize(("written", "stored"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
+def test_a_table_and_the_files_meet_in_one_unicode_form(tmp_path: Path, runtime: Runtime, written: str, stored: str) -> None:
+    folder = write(tmp_path / "set", {stored: picture(9)})
+    assert records(manifest(folder, f"path\n{written}\n"))[0].read() == picture(9)
+    path = manifest(tmp_path, f"file,tags,class,sta\u0308dte\n{written},{written},{written},{written}\n", "about.csv")
+    index_images(open_source(folder, options=SourceOptions(metadata=path)), runtime, CATEGORY)
+    payload = payloads(runtime)[COMPOSED]
+    assert (payload["tags"], payload["class"], payload["metadata"]) == ([COMPOSED], COMPOSED, {"st\u00e4dte": COMPOSED})
+    pairs = [
+        ("filename", written),
+        ("tag", written),
+        ("tag.any", written),
+        ("class", written),
+        ("metadata.sta\u0308dte", written),
+    ]
+    for pair in pairs:
+        assert runtime.searcher.count(CATEGORY, conditions_from_pairs([pair])) == 1, pair
+    raw = {"where": {"must": [{"key": "tags", "match": {"any": [written]}}]}}
+    assert runtime.searcher.count(CATEGORY, parse_conditions(raw)) == 1
+
+
 def test_columns_and_folders_can_be_named(tmp_path: Path) -> None:
     path = manifest(tmp_path / "pictures", "x,kind\n0.png,pet\n")
     moved = path.rename(tmp_path / "moved.csv")
@@ -363,7 +444,8 @@ def test_keys_name_objects_and_prefixes_list_them(tmp_path: Path) -> None:
     objects = LocalObjectStore(tmp_path / "objects", min_free_mb=0)
     for key, data in {"in/1.png": picture(1), "in/sub/2": picture(2), "in/x.json": b"{}", "out/3.png": picture(3)}.items():
         objects.put(key, data)
-    found = records(manifest(tmp_path, "key,a\nin/1.png,7\nin/none.png,8\n../x,9\n"), objects)
+    found = records(manifest(tmp_path, "key,a\nin/1.png,7\nin/none.png,8\n../x,9\nin\\1.png,10\n"), objects)
+    assert found[3].read() == picture(1)
     assert found[0].read() == picture(1) and found[0].metadata == {"a": 7}
     assert reasons(found) == {"in/none.png": "image_missing", "x": "bad_row"}
     listed = records("objects:in/", objects)
@@ -382,7 +464,7 @@ def test_a_table_beside_the_pictures_is_joined(tmp_path: Path, on: str) -> None:
     with open(tmp_path / "about.csv", "w", newline="") as file:
         csv.writer(file).writerows([["sha256" if on == "hash" else "file", "tags", "n"], [cell, "red", 5], ["other", "", 6]])
     source = open_source(folder, options=SourceOptions(metadata=tmp_path / "about.csv", join_on=on))  # type: ignore[arg-type]
-    found = {record.filename: record for record in source}
+    found = {record.filename: record for record in cast(source)}
     assert (found["sub/1.png"].tags, found["sub/1.png"].metadata) == (("red",), {"n": 5})
     assert found["2.png"].metadata == {}
     assert source.notes()[-1] == f"1 of 2 rows of about.csv met a picture (by {on})."

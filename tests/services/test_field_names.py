@@ -69,7 +69,7 @@ INDEXES: dict[str, IndexKind] = {
 
 def test_the_name_of_a_column_may_hold_an_equal_sign() -> None:
     typed = conditions_from_pairs([("metadata.a", "b=5")], joined=True).to_filter(INDEXES)
-    assert typed is not None and (typed.must[0].key, typed.must[0].match.value) == ('metadata."a=b"', 5)
+    assert typed is not None and (typed.must[0].key, typed.must[0].range.gte) == ('metadata."a=b"', 5)
     encoded = conditions_from_pairs([("metadata.a=b", "5")]).to_filter(INDEXES)
     assert encoded == typed
     exact = conditions_from_pairs([("metadata.a", "b=5")]).to_filter(INDEXES)

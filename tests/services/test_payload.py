@@ -6,41 +6,36 @@ from services.errors import BadRequest
 from services.payload import (
     clean_name,
     clean_tags,
-    composed,
     field_path,
     index_kinds,
     path_keys,
+    settled,
     unite_tags,
     value_at,
-    value_kind,
 )
+from services.values import value_kind
+from services.words import composed
 
 
 def test_only_fields_that_can_be_filtered_ask_for_an_index() -> None:
     payload = {
         "scores": {"red mug": 0.5},
         "clusters": {"r1": {"id": "3", "path": ["root", "root-3"]}},
-        "metadata": {
-            "n": 1,
-            "x": 0.5,
-            "ok": True,
-            "day": "2020-05-01",
-            "who": ["a"],
-            "none": None,
-            "deep": {"a": 1},
-            "empty": [],
-        },
         "caption": "not indexed",
     }
-    assert index_kinds(payload) == {
-        'scores."red mug"': "float",
-        "clusters.r1.path": "keyword",
+    assert index_kinds(payload) == {'scores."red mug"': "float", "clusters.r1.path": "keyword"}
+    metadata = {"n": 1, "x": 0.5, "ok": True, "day": "2020-05-01", "who": ["a"], "none": None, "empty": []}
+    values, kinds = settled(metadata, {})
+    assert values == {"n": 1, "x": 0.5, "ok": True, "day": "2020-05-01T00:00:00+00:00", "who": ["a"]}
+    assert kinds == {
         "metadata.n": "integer",
         "metadata.x": "float",
         "metadata.ok": "bool",
         "metadata.day": "datetime",
         "metadata.who": "keyword",
     }
+    with pytest.raises(BadRequest):
+        settled({"deep": {"a": 1}}, {})
 
 
 def test_proposed_and_rejected_tags_are_indexed_from_the_first_one_on() -> None:

@@ -166,6 +166,24 @@ def test_an_index_can_come_later(store: VectorStore, fresh: Name) -> None:
     assert store.info(name).schema.indexes == {"class": "keyword"}
 
 
+def test_an_index_of_a_filled_collection_can_become_one_of_another_kind(store: VectorStore, fresh: Name) -> None:
+    name = fresh()
+    store.ensure(CollectionSchema(name, (VectorSpec("clip", 4),), {"n": "integer"}))
+    store.upsert(name, [Point(uid(number), {}, {"n": value}) for number, value in enumerate([10, 12.5, "12.5", 13])])
+    store.change_index(name, "n", "float")
+    above = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=12))])
+    assert scrolled(store, name, filter=above) == [uid(1), uid(3)]
+    assert scrolled(store, name, order_by=OrderBy("n")) == [uid(0), uid(1), uid(3)]
+    assert store.info(name).schema.indexes == {"n": "float"}
+    with pytest.raises(BadRequest):
+        store.facet(name, "n")
+    store.change_index(name, "n", "keyword")
+    store.change_index(name, "n", "keyword")
+    assert scrolled(store, name, filter=keyword("n", "12.5")) == [uid(2)]
+    store.change_index(name, "new", "keyword")
+    assert store.info(name).schema.indexes == {"n": "keyword", "new": "keyword"}
+
+
 def test_drop(store: VectorStore, fresh: Name) -> None:
     gone, kept = fresh("gone"), fresh("kept")
     put_axes(store, gone)
@@ -239,6 +257,7 @@ CALLS: dict[str, Callable[[VectorStore, str], object]] = {
     "info": lambda s, c: s.info(c),
     "add_vector": lambda s, c: s.add_vector(c, VectorSpec("vit", 3)),
     "add_index": lambda s, c: s.add_index(c, "class", "keyword"),
+    "change_index": lambda s, c: s.change_index(c, "class", "keyword"),
     "upsert": lambda s, c: s.upsert(c, [Point(uid(1), {}, {})]),
     "upsert nothing": lambda s, c: s.upsert(c, []),
     "update_vectors": lambda s, c: s.update_vectors(c, [uid(1)], "clip", VECTOR[None]),
