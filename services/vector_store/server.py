@@ -29,6 +29,7 @@ from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, Unkn
 from services.vector_store.base import check_ids, check_points, check_vectors
 from services.vector_store.checks import check_limit, check_names, check_query
 from services.vector_store.fields import check_facet, check_filter, check_order
+from services.vector_store.ranked import answers
 from services.vector_store.server_errors import mapped_errors
 from services.vector_store.server_listing import Listing
 from services.vector_store.server_query import (
@@ -68,8 +69,6 @@ class ServerVectorStore:
     """A ``VectorStore`` over a ``QdrantClient``.
 
     Collections and aliases are the server's own, by the same names. The ``float16`` vectors come back rounded to about 3 digits.
-    A field that carries several values on one point can be filtered and counted, but not ordered by: such a point would be
-    listed once for each.
     """
 
     def __init__(
@@ -149,6 +148,10 @@ class ServerVectorStore:
         )
         with mapped_errors(self._server, collection):
             self._client.create_vector_name(schema.name, vector.name, models.DenseVectorNameConfig(dense=config), wait=True)
+            # A vector that comes later takes the server's own settings until it is given ours.
+            self._client.update_collection(
+                schema.name, vectors_config={vector.name: models.VectorParamsDiff(hnsw_config=_hnsw(vector))}
+            )
         self._schemas.clear()
 
     def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
@@ -258,7 +261,11 @@ class ServerVectorStore:
             for query in queries:
                 check_query(schema, query)
 
-        schema = self._checked(collection, check)
+        return answers(self, collection, self._checked(collection, check), queries)
+
+    def ask(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        """What the server itself answers, for ``ranked.answers``."""
+        schema = self._schema(collection)
         asked = [index for index, query in enumerate(queries) if not isinstance(query.ask, OrderBy)]
         answers: dict[int, list[Hit]] = {}
         with mapped_errors(self._server, collection):
@@ -337,7 +344,7 @@ class ServerVectorStore:
         self._checked(collection, check)
         with mapped_errors(self._server, collection):
             found = self._client.facet(collection, field, facet_filter=filter, limit=limit, exact=True)
-        facets = [Facet(value=item.value, count=item.count) for item in found.hits]
+        facets = [Facet(value=item.value, count=item.count) for item in found.hits if item.count]
         return sorted(facets, key=lambda facet: (-facet.count, facet.value))
 
     def count(self, collection: str, filter: models.Filter | None = None) -> int:
@@ -365,7 +372,7 @@ class ServerVectorStore:
                 size=vector.dim,
                 distance=models.Distance.COSINE,
                 datatype=models.Datatype.FLOAT16,
-                hnsw_config=models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024),
+                hnsw_config=_hnsw(vector),
             )
             for vector in schema.vectors
         }
@@ -428,6 +435,10 @@ class ServerVectorStore:
                 "nothing was changed.",
                 ids=missing[:100],
             )
+
+
+def _hnsw(vector: VectorSpec) -> models.HnswConfigDiff:
+    return models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024)
 
 
 def _check_dim(schema: CollectionSchema, vector: VectorSpec) -> None:
