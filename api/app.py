@@ -60,6 +60,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     app.state.thumbnails = ThumbnailCache(THUMBNAIL_CACHE_BYTES)
     for part in (categories, search, images, metadata, facets, clusters, maps, labelling, taggers, encoders, health, compat):
         app.include_router(part.router)
+    app.include_router(compat.open_router)
     install(app)
     describe(app)
     # The last one added is the outermost.

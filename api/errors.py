@@ -26,6 +26,7 @@ STATUS: Mapping[str, int] = {
     "not_found": 404,
     "method_not_allowed": 405,
     "already_exists": 409,
+    "conflict": 409,
     "encoder_mismatch": 409,
     "tagger_mismatch": 409,
     "worse_encoder": 409,

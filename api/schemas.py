@@ -206,12 +206,30 @@ class CategoryOut(BaseModel):
     updated_at: str
 
 
-class CategoriesOut(BaseModel):
-    """All categories, by name."""
+class CategoryRemains(BaseModel):
+    """A name that is no category in service: damaged, half deleted, or left without a category; and what to do about it."""
 
-    model_config = _example({"categories": [_CATEGORY]})
+    name: str
+    state: Literal["damaged", "deleting", "leftover"]
+    message: str
+
+
+class CategoriesOut(BaseModel):
+    """All categories, by name, and what there is beside them."""
+
+    model_config = _example({"categories": [_CATEGORY], "others": []})
 
     categories: list[CategoryOut]
+    others: list[CategoryRemains]
+
+
+class ImagesKept(BaseModel):
+    """A category was deleted and its pictures were not: where they are, as ``vitrine index add`` takes them."""
+
+    model_config = _example({"category": "shop", "images_kept": "objects:shop/images/"})
+
+    category: str
+    images_kept: str
 
 
 class Urls(BaseModel):
@@ -276,9 +294,18 @@ class NearDuplicateOut(BaseModel):
     urls: Urls
 
 
+class ConflictOut(BaseModel):
+    """``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...), ``said`` was not taken over."""
+
+    field: str
+    kept: Any
+    said: Any
+
+
 class UploadItem(BaseModel):
     """What became of one file. ``id`` if it is in the category; ``reason`` and ``message`` if it was refused. A ``duplicate`` was
-    not added, since it is a near-duplicate and ``near_duplicates`` was skip."""
+    not added, since it is a near-duplicate and ``near_duplicates`` was skip. ``conflicts``: where the file says something else
+    than the image of the same bytes, which stays as it is."""
 
     filename: str
     outcome: Literal["added", "known", "updated", "duplicate", "refused"]
@@ -287,6 +314,7 @@ class UploadItem(BaseModel):
     reason: str | None
     message: str | None
     near_duplicate_of: NearDuplicateOut | None = None
+    conflicts: list[ConflictOut] = []
 
 
 class UploadOut(BaseModel):

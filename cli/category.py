@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
+from cli.context import read_settings, stores
 from cli.options import JsonOption, YesOption
 from cli.output import confirmed, note, print_json, print_pairs, print_table
 
@@ -31,7 +32,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create an empty category, bound to the revision of its encoders."""
-    with stores(ctx) as runtime:
+    with stores(ctx, make_data=True) as runtime:
         category = create_category(runtime, name, encoder or [], description)
         tree = category_json(runtime, category)
     if as_json:
@@ -44,19 +45,31 @@ def create(
 @app.command("list")
 def list_categories(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List all categories."""
-    with stores(ctx) as runtime:
-        trees = [category_json(runtime, category) for category in runtime.catalog.list()]
+    from services.runtime import has_data
+
+    settings = read_settings(ctx)
+    trees, others = [], []
+    if has_data(settings):
+        with stores(ctx) as runtime:
+            others = runtime.catalog.remains()
+            faulty = {other.name for other in others}
+            trees = [category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty]
+    else:
+        note(f"There is no data folder {settings.data} yet (--data or VITRINE_DATA names it).")
     if as_json:
-        print_json({"categories": trees})
+        print_json({"categories": trees, "others": [asdict(other) for other in others]})
         return
-    if not trees:
+    if not trees and not others:
         note("There is no category yet: vitrine category create NAME, or vitrine demo.")
         return
     rows = [
         (tree["name"], tree["images"], [spec["name"] for spec in tree["encoders"]], tree["created_at"][:10], tree["description"])
         for tree in trees
     ]
-    print_table(("category", "images", "encoders", "created", "description"), rows, right=("images",))
+    rows += [(other.name, "", [], "", other.state) for other in others]
+    print_table(("category", "images", "encoders", "created", "description"), sorted(rows), right=("images",))
+    for other in others:
+        note(f"{other.name} ({other.state}): {other.message}")
 
 
 @app.command()
@@ -75,18 +88,38 @@ def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) ->
 
 
 @app.command()
-def delete(ctx: typer.Context, name: NameArgument, yes: YesOption = False, as_json: JsonOption = False) -> None:
-    """Delete a category with all its images. Asks first."""
+def delete(
+    ctx: typer.Context,
+    name: NameArgument,
+    keep_images: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-images/--delete-images",
+            help="Whether the pictures stay in the object store, to be indexed again. [default: those of a damaged category do]",
+        ),
+    ] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a category with all its images, or what an interrupted deletion has left of one. Asks first."""
     with stores(ctx) as runtime:
-        runtime.catalog.get(name)
-        images = runtime.searcher.count(name)
-        if not confirmed(f"Delete category {name!r} and its {images} images for good?", yes):
+        kept = runtime.catalog.keeps_images(name)
+        keep = kept if keep_images is None else keep_images
+        images = _count(runtime, name)
+        loss = f"its {images} images stay in the object store" if keep else f"its {images} images go for good"
+        if not confirmed(f"Delete category {name!r}? {loss.capitalize()}.", yes):
             raise typer.Exit(1)
-        runtime.catalog.delete(name)
+        runtime.catalog.delete(name, keep_images=keep)
+    source = f"objects:{name}/images/"
     if as_json:
-        print_json({"category": name, "deleted": images})
+        print_json({"category": name, "deleted": images} | ({"images_kept": source} if keep else {}))
         return
-    note(f"Deleted category {name!r} with {images} images.")
+    note(f"Deleted category {name!r}" + ("." if keep else f" with {images} images."))
+    if keep:
+        note(
+            f"Its {images} images are kept: vitrine category create {name}, then vitrine index add {source} -c {name}. "
+            "Tags, classes, metadata and file names were with the points: vitrine images annotate takes them from a table."
+        )
 
 
 @app.command("add-encoder")
@@ -141,6 +174,17 @@ def fill(
     code = reports[-1].exit_code or max(report.exit_code for report in reports) if reports else 0
     if code:
         raise typer.Exit(code)
+
+
+def _count(runtime: Runtime, name: str) -> int:
+    """Images of a category; of one that cannot be counted, the pictures in the object store."""
+    from services.errors import NotFound, StoreDamaged
+    from services.object_store.base import list_keys
+
+    try:
+        return runtime.vectors.count(name)
+    except (NotFound, StoreDamaged):
+        return len(list_keys(runtime.objects, f"{name}/images/"))
 
 
 def create_category(runtime: Runtime, name: str, references: list[str], description: str = "") -> Category:

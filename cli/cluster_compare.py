@@ -125,6 +125,7 @@ def dendrogram(
     from indexer.clustering.cluster_plots import TOP, draw_dendrogram
     from indexer.clustering.dendrogram import merge
     from indexer.clustering.dendrogram_export import write_json
+    from services.files import make_folder, unwritable
     from services.payload import value_at
 
     if clusters is not None and distance is not None:
@@ -141,8 +142,12 @@ def dendrogram(
     if names != "id":
         called = [str(value_at(payload, names) or id) for id, payload in zip(stored.ids, stored.payloads, strict=True)]
     if out is not None:
-        with out.open("w", encoding="utf-8") as file:
-            write_json(merges, called, file, clusters=min(top, merges.images) if top else None)
+        try:
+            make_folder(out.parent)
+            with out.open("w", encoding="utf-8") as file:
+                write_json(merges, called, file, clusters=min(top, merges.images) if top else None)
+        except OSError as error:
+            raise unwritable(out, error) from error
     if plot is not None:
         draw_dendrogram(merges, plot, names=called, top=top or TOP)
     labels = merges.into(clusters) if clusters is not None else merges.at(distance) if distance is not None else None

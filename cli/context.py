@@ -46,9 +46,12 @@ def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -
 
 
 @contextmanager
-def stores(ctx: typer.Context) -> Iterator[Runtime]:
-    """The runtime on the settings, closed at the end. Whoever finds the data folder taken is told this command's name."""
+def stores(ctx: typer.Context, *, make_data: bool = False) -> Iterator[Runtime]:
+    """The runtime on the settings, closed at the end. Whoever finds the data folder taken is told this command's name.
+
+    ``make_data`` is for commands that begin a collection: the others do not make a data folder where a path is mistyped.
+    """
     from services.runtime import open_runtime
 
-    with open_runtime(read_settings(ctx), command=ctx.command_path) as runtime:
+    with open_runtime(read_settings(ctx), command=ctx.command_path, make_data=make_data) as runtime:
         yield runtime

@@ -29,15 +29,17 @@ _BATCH = 32
 def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the presets and the encoders of all categories, and where their weights lie."""
     from services.encoders.reference import PRESETS, EncoderReference
+    from services.runtime import has_data
 
     settings = read_settings(ctx)
     rows = [{"category": None, **_where(reference, settings)} for reference in PRESETS.values()]
+    used = []
     try:
-        with stores(ctx) as runtime:
-            used = [(category.name, spec) for category in runtime.catalog.list() for spec in category.encoders]
+        if has_data(settings):
+            with stores(ctx) as runtime:
+                used = [(category.name, spec) for category in runtime.catalog.list() for spec in category.encoders]
     except StoreLocked as error:
         note(f"The categories' encoders are not listed. {error.message}")
-        used = []
     for category, spec in used:
         rows.append({"category": category, **_where(EncoderReference(spec.name, spec.model, spec.revision), settings)})
     if as_json:

@@ -77,7 +77,7 @@ def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", hel
          save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the original picture to FILE.")] = None,
          as_json: JsonOption = False) -> None:  # fmt: skip
     """Show everything known of one image."""
-    from services.errors import BadRequest
+    from services.files import unwritable
 
     with stores(ctx) as runtime:
         hit = runtime.searcher.image(category, id)
@@ -85,7 +85,7 @@ def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", hel
             try:
                 save.write_bytes(runtime.objects.get(hit.payload["object_key"]))
             except OSError as error:
-                raise BadRequest(f"{save} cannot be written: {error.strerror}.") from error
+                raise unwritable(save, error) from error
     if as_json:
         print_json(hit_json(hit))
         return

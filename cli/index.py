@@ -13,7 +13,7 @@ from cli.category import create_category
 from cli.context import stores
 from cli.options import CategoryOption, JsonOption
 from cli.output import finish, note
-from services.errors import BadRequest, BadSource, NotFound
+from services.errors import BadSource, NotFound
 
 if TYPE_CHECKING:
     from indexer.records import Source
@@ -58,6 +58,9 @@ def add(
     class_from: Annotated[
         str | None, typer.Option("--class-from", metavar="folder|COLUMN", help="The class: the innermost folder, or a column.")
     ] = None,
+    archives_as_folders: Annotated[
+        bool, typer.Option("--archives-as-folders", help="For both: an archive counts as a folder of its name.")
+    ] = False,
     path_column: Annotated[
         str | None, typer.Option("--path-column", metavar="COLUMN", help="The manifest's column that names the picture.")
     ] = None,
@@ -86,10 +89,11 @@ def add(
     from indexer.sources import SourceOptions, open_source
 
     _check_usage(create, encoder)
-    with stores(ctx) as runtime:
+    with stores(ctx, make_data=create) as runtime:
         options = SourceOptions(
             tags_from_folders=tags_from_folders,
             class_from=class_from,
+            archives_as_folders=archives_as_folders,
             path_column=path_column,
             root=root,
             metadata=metadata,
@@ -133,7 +137,7 @@ def import_(
     _check_usage(create, encoder)
     if not file.is_file():
         raise BadSource(f"There is no file {file}.")
-    with stores(ctx) as runtime:
+    with stores(ctx, make_data=create) as runtime:
         if file.suffix.lower() == ".csv":
             table = open_class_table(file, root=images, max_bytes=runtime.limits.max_bytes)
             _ensure_category(runtime, category, create, encoder or [])
@@ -173,10 +177,7 @@ def run_index(
     from indexer.report import RefusedFile
 
     with ExitStack() as stack:
-        try:
-            on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
-        except OSError as error:
-            raise BadRequest(f"{refused} cannot be written: {error.strerror}.") from error
+        on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
         report = index_images(
             TaggedSource(source, tags) if tags else source,
             runtime,

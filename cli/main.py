@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,7 @@ from cli import map as maps
 from cli.context import GlobalFlags
 from cli.output import print_error
 from services.errors import StoreLocked, VitrineError
+from services.files import file_error
 
 AS_JSON = "vitrine.as_json"
 ADDING = "vitrine.adding"
@@ -65,10 +67,15 @@ class VitrineGroup(TyperGroup):
             print_error(error.code, error.message + _advice(error, ctx.meta[ADDING]), error.details, as_json=ctx.meta[AS_JSON])
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError, EOFError):
             raise  # Typer's own: usage, exit codes, Ctrl-C and closed pipes
+        except OSError as error:
+            if _debugging():
+                raise
+            known = file_error(error)
+            print_error(known.code, known.message, known.details, as_json=ctx.meta[AS_JSON])
         except Exception as error:
             if _debugging():
                 raise
-            message = f"Unexpected {type(error).__name__}: {error}. VITRINE_DEBUG=1 shows where; please report it."
+            message = f"Something went wrong inside Vitrine: {error}. VITRINE_DEBUG=1 shows where; please report it."
             print_error("internal", message, {"type": type(error).__name__}, as_json=ctx.meta[AS_JSON])
         raise typer.Exit(1)
 
@@ -116,7 +123,22 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """Entry point of the ``vitrine`` command."""
-    app()
+    _open_closed_streams()
+    try:
+        app()
+    except OSError as error:  # of the help text: what commands raise is handled by the group
+        known = file_error(error)
+        print_error(known.code, known.message, known.details, as_json=False)
+        sys.exit(1)
+
+
+def _open_closed_streams() -> None:
+    """A standard stream that was closed (``>&-``) takes nothing and gives nothing, instead of failing where it is first used."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # lives as long as the process
 
 
 @app.callback()

@@ -20,6 +20,7 @@ from services.catalog import Category
 from services.conditions import Conditions
 from services.domain import Hit, OrderBy, Payload
 from services.errors import BadRequest, NotFound, UnknownField, VitrineError
+from services.files import make_folder, unwritable
 from services.images import content_hash
 from services.object_store.local import LocalObjectStore
 from services.payload import field_path, value_at
@@ -222,7 +223,7 @@ class _Folders:
             if os.path.lexists(path):
                 continue
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 self._make(image, path)
                 image.files.append(path)
                 return True
@@ -232,7 +233,7 @@ class _Folders:
                 image.reason = "image_missing"
                 return None
             except OSError as error:
-                raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
+                raise unwritable(path, error) from error
         return None
 
     def _make(self, image: _Image, path: Path) -> None:

@@ -19,6 +19,7 @@ from indexer.progress import Progress
 from services.conditions import Conditions
 from services.domain import Payload
 from services.errors import BadRequest, Unavailable, VitrineError
+from services.files import make_folder, unwritable
 from services.maps import AXES
 from services.payload import value_at
 from services.runtime import Runtime
@@ -71,7 +72,7 @@ def export_table(
     try:
         if progress:
             progress.start(total)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         writers[path.suffix.lower()](temporary, reader.rows)
         if not report.interrupted:
             os.replace(temporary, path)
@@ -82,7 +83,7 @@ def export_table(
     except (ValueError, TypeError):  # a column holds other values than when its kind was found
         report.error = Unavailable("Images were changed while they were exported: run it again.")
     except OSError as error:
-        report.error = BadRequest(f"{path} cannot be written: {error.strerror or error}.")
+        report.error = unwritable(path, error)
     finally:
         with suppress(OSError):
             temporary.unlink()

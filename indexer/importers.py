@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from indexer.records import ADOPTED, ImageRecord, Source
-from indexer.sources.base import SourceOptions, has_image_extension, read_file, shown_name, utc
-from indexer.sources.folder import FolderSource, walk
+from indexer.sources.base import SourceOptions, has_image_extension, modified, read_file, shown_name
+from indexer.sources.folder import FolderSource
 from indexer.sources.joining import refused
 from indexer.sources.manifest import ManifestSource
 from indexer.sources.rows import split_tags
+from indexer.sources.walking import walk
 from indexer.workers import in_order
 from services.domain import EncoderSpec, Preprocessing
 from services.errors import BadSource, BadVector, ImageRefused
@@ -97,7 +98,7 @@ class VectorDump(Source):
             record.filename,
             lambda: read_file(path, limit),
             tags=tags,
-            created_at=utc(os.stat(path).st_mtime),
+            created_at=modified(path),
             vectors={self.spec.name: vector},
         )
 
@@ -120,7 +121,8 @@ class VectorDump(Source):
 
     def _hash_pictures(self, threads: int, progress: HashProgress | None) -> None:
         total = FolderSource(self._images, SourceOptions()).total or 0
-        paths = (path for path in walk(str(self._images)) if has_image_extension(path))
+        files = (found.path for found in walk(str(self._images)) if not found.fault and not found.again)
+        paths = (path for path in files if has_image_extension(path))
         with ThreadPoolExecutor(threads, "pixel-hash") as pool:
             for done, (path, digest) in enumerate(in_order(pool, self._hash, paths, 4 * threads), 1):
                 if digest:

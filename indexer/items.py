@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from indexer.conflicts import Conflict
 from indexer.payloads import FileFacts
 from indexer.records import ImageRecord, Refusal
 from indexer.report import NearDuplicate
@@ -25,6 +26,7 @@ class Item:
     refusal: Refusal | None = None
     skipped: bool = False
     near: NearDuplicate | None = None
+    conflicts: tuple[Conflict, ...] = ()
     dropped: bool = False
     known: bool = False
     twin: Item | None = None

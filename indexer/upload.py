@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from indexer.patience import Patience
 from indexer.records import ImageRecord
 from indexer.report import ItemOutcome, NearDuplicates, Outcome
 
@@ -41,7 +42,10 @@ def index_uploads(
 
     outcomes: list[ItemOutcome] = []
     records = [_record(upload) for upload in uploads]
-    report = index_images(records, runtime, category, near_duplicates=near_duplicates, on_outcome=outcomes.append)
+    at_once = Patience(0)  # whoever waits for the answer is better told of an outage than kept
+    report = index_images(
+        records, runtime, category, near_duplicates=near_duplicates, on_outcome=outcomes.append, patience=at_once
+    )
     if report.error:
         raise report.error
     return outcomes

@@ -58,6 +58,12 @@ class AlreadyExists(VitrineError):
     code = "already_exists"
 
 
+class Conflict(VitrineError):
+    """Others changed the same thing at the same moment; nothing of this change was written."""
+
+    code = "conflict"
+
+
 class EncoderMismatch(VitrineError):
     """A category was filled by another revision or preprocessing of its encoder."""
 
@@ -164,3 +170,18 @@ REFUSALS = {
     "bad_vector": "an adopted vector has the wrong shape or is not finite",
 }
 """Why an image was refused: the stable reason, and what it means."""
+
+
+def because(error: BaseException) -> str:
+    """What went wrong in the words of the system or the library, without the full stop."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return words.strip().rstrip(".") or "no reason is given"
+
+
+def unexpected(error: Exception) -> VitrineError:
+    """The error itself, or what a user is told of one that nobody foresaw; the error is its cause."""
+    if isinstance(error, VitrineError):
+        return error
+    made = VitrineError(f"Something unexpected went wrong: {because(error)}. Please report it.")
+    made.__cause__ = error
+    return made

@@ -51,11 +51,20 @@ def field_path(*keys: str) -> str:
     return ".".join(key if _PLAIN.fullmatch(key) else f'"{key}"' for key in keys)
 
 
+def path_keys(path: str) -> list[str]:
+    """The keys of a field path: the other way round than ``field_path``.
+
+    >>> path_keys('scores."red mug"')
+    ['scores', 'red mug']
+    """
+    return [key.strip('"') for key in re.findall(r'"[^"]*"|[^.]+', path)]
+
+
 def value_at(payload: Mapping[str, Any], path: str) -> Any:
     """The value of a field path such as ``quality`` or ``scores."red mug"``; None where it is missing."""
     value: Any = payload
-    for key in re.findall(r'"[^"]*"|[^.]+', path):
-        value = value.get(key.strip('"')) if isinstance(value, Mapping) else None
+    for key in path_keys(path):
+        value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 

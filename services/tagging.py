@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,18 +20,22 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.catalog import TAGGERS
+from services.damage import readable
 from services.domain import Embedding, Embeddings
 from services.errors import BadRequest, NotFound, TaggerMismatch
+from services.known import Known
+from services.manifest import TAGGERS
 from services.object_store.base import ObjectStore
+from services.object_store.edits import edit
 from services.payload import clean_name, field_path
 
 QUALITY = "quality"
 """The head that is called so fills the field ``quality`` instead of a score."""
 DIGITS = 5
 """Decimal places of a stored score."""
-_FRESH_SECONDS = 1.0
 _BIAS, _WEIGHT = "bias", "weight"
+_POINTER = "current.json"
+_ADVICE = "Restore it from a backup, or remove the objects below `_taggers/` of that category and train its taggers again."
 
 Scores = NDArray[np.float32]
 """(n, heads) in 0..1; row i belongs to embedding i, column j to head j."""
@@ -117,10 +120,10 @@ class _Current:
 class TaggerStore:
     """The taggers of all categories. Thread-safe; processes that share the object store see each other's changes."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
+        self._known = known or Known(objects)
         self._lock = threading.RLock()
-        self._fresh: dict[str, tuple[float, _Current]] = {}
         self._versions: dict[tuple[str, str], tuple[TagHead, ...]] = {}
 
     def in_service(self, category: str) -> tuple[TagHead, ...]:
@@ -156,66 +159,64 @@ class TaggerStore:
         The heads as saved: ``trained_at`` is now, and ``number`` higher than that of every head before. ``BadRequest`` for a tag
         that cannot be a field's name.
         """
-        with self._lock:
-            current = self._read(category)
-            known, number = current.entries, current.runs + 1
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            saved = [replace(head, tag=clean_name(head.tag), trained_at=now, number=number) for head in heads]
-            if not saved:
-                return []
-            if len({head.tag for head in saved}) < len(saved):
-                raise BadRequest("A tag is there twice: one tagger each.")
-            version = self._write_version(category, saved)
-            stale = set(scored)
+        given, stale = [replace(head, tag=clean_name(head.tag)) for head in heads], set(scored)
+        if len({head.tag for head in given}) < len(given):
+            raise BadRequest("A tag is there twice: one tagger each.")
+        saved: list[TagHead] = []
+
+        def put_in_service(current: _Current) -> _Current:
+            moment, number = datetime.now(UTC).isoformat(timespec="milliseconds"), current.runs + 1
+            saved[:] = [replace(head, trained_at=moment, number=number) for head in given]
+            version, known = self._write_version(category, saved), current.entries
             entries = {head.tag: _Entry(version, head.tag not in known and head.tag not in stale) for head in saved}
-            self._write(category, _Current({**known, **entries}, number))
-            return saved
+            return _Current({**known, **entries}, number)
+
+        if given:
+            self._change(category, put_in_service)
+        return saved
 
     def settle(self, category: str, heads: Iterable[TagHead]) -> None:
         """Note that no image has a score of these tags by others than these heads. Heads replaced meanwhile are passed over."""
-        with self._lock:
-            current = self._read(category)
+        done = list(heads)
+
+        def settle(current: _Current) -> _Current:
             entries = dict(current.entries)
-            for head in heads:
+            for head in done:
                 entry = entries.get(head.tag)
                 if entry and self._head(category, head.tag, entry.version).signature == head.signature:
                     entries[head.tag] = replace(entry, settled=True)
-            self._write(category, replace(current, entries=entries))
+            return replace(current, entries=entries)
+
+        self._change(category, settle)
 
     def delete(self, category: str, tag: str) -> None:
         """Take a tagger out of service. ``NotFound``. Its scores are the caller's to purge, before."""
-        with self._lock:
-            self.get(category, tag)
-            current = self._read(category)
-            entries = {name: entry for name, entry in current.entries.items() if name != tag}
-            self._write(category, replace(current, entries=entries))
+
+        def delete(current: _Current) -> _Current:
+            return replace(current, entries={name: entry for name, entry in current.entries.items() if name != tag})
+
+        self._known.forget(_key(category, _POINTER))
+        self.get(category, tag)
+        self._change(category, delete)
 
     def forget(self, category: str) -> None:
         """Remember nothing of a category that was deleted."""
-        self._fresh.pop(category, None)
+        self._known.forget(_key(category, _POINTER))
         for held in [held for held in list(self._versions) if held[0] == category]:
             self._versions.pop(held, None)
 
     def _current(self, category: str) -> _Current:
-        fresh = self._fresh.get(category)
-        if fresh is not None and time.monotonic() - fresh[0] < _FRESH_SECONDS:
-            return fresh[1]
-        return self._read(category)
+        return self._known.read(_key(category, _POINTER), lambda data: _parsed(category, data)) or _Current()
 
-    def _read(self, category: str) -> _Current:
-        try:
-            tree = orjson.loads(self._objects.get(_key(category, "current.json")))
-        except NotFound:
-            tree = {"taggers": {}}
-        current = _Current({tag: _Entry(**entry) for tag, entry in tree["taggers"].items()}, tree.get("runs", 0))
-        self._fresh[category] = (time.monotonic(), current)
-        return current
+    def _change(self, category: str, change: Callable[[_Current], _Current]) -> None:
+        def changed(data: bytes | None) -> bytes:
+            current = change(_Current() if data is None else _parsed(category, data))
+            entries = {tag: asdict(current.entries[tag]) for tag in sorted(current.entries)}
+            return orjson.dumps({"format": 1, "taggers": entries, "runs": current.runs})
 
-    def _write(self, category: str, current: _Current) -> None:
-        entries = {tag: asdict(current.entries[tag]) for tag in sorted(current.entries)}
-        tree = {"format": 1, "taggers": entries, "runs": current.runs}
-        self._objects.put(_key(category, "current.json"), orjson.dumps(tree), media_type="application/json")
-        self._fresh.pop(category, None)
+        key = _key(category, _POINTER)
+        with self._lock:
+            self._known.put(key, edit(self._objects, key, changed))
 
     def _head(self, category: str, tag: str, version: str) -> TagHead:
         return next(head for head in self._version(category, version) if head.tag == tag)
@@ -226,12 +227,13 @@ class TaggerStore:
         if key not in self._versions:
             from safetensors.numpy import load
 
-            trees = orjson.loads(self._objects.get(_key(category, f"{version}.json")))["heads"]
-            arrays = load(self._objects.get(_key(category, f"{version}.safetensors")))
-            rows = zip(trees, arrays[_BIAS].tolist(), strict=True)
-            self._versions[key] = tuple(
-                TagHead(weight=arrays[f"{_WEIGHT}.{number}"], bias=bias, **tree) for number, (tree, bias) in enumerate(rows)
-            )
+            with readable(category, _key(category, version), _ADVICE):
+                trees = orjson.loads(self._objects.get(_key(category, f"{version}.json")))["heads"]
+                arrays = load(self._objects.get(_key(category, f"{version}.safetensors")))
+                rows = zip(trees, arrays[_BIAS].tolist(), strict=True)
+                self._versions[key] = tuple(
+                    TagHead(weight=arrays[f"{_WEIGHT}.{number}"], bias=bias, **tree) for number, (tree, bias) in enumerate(rows)
+                )
         return self._versions[key]
 
     def _write_version(self, category: str, heads: Sequence[TagHead]) -> str:
@@ -245,6 +247,12 @@ class TaggerStore:
         tree = {"format": 1, "heads": trees}
         self._objects.put(_key(category, f"{version}.json"), orjson.dumps(tree), media_type="application/json")
         return version
+
+
+def _parsed(category: str, data: bytes) -> _Current:
+    with readable(category, _key(category, _POINTER), _ADVICE):
+        tree = orjson.loads(data)
+        return _Current({tag: _Entry(**entry) for tag, entry in tree["taggers"].items()}, int(tree.get("runs", 0)))
 
 
 def _to_json(head: TagHead) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from services.domain import Embeddings, EncoderSpec
 from services.errors import BadRequest, TooFewExamples
+from services.files import unreadable
 from services.logistic import fit_logistic, platt
 from services.tagging import QUALITY, TagHead
 
@@ -160,7 +161,7 @@ def read_preferences(path: Path, ids: Sequence[str], names: Mapping[str, str]) -
                 raise BadRequest(f"{path} needs the columns better and worse, with ids or file names.")
             said = [(str(line["better"]).strip(), str(line["worse"]).strip()) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadRequest(f"{path} cannot be read as CSV: {error}.") from error
+        raise unreadable(path, error) from error
     known = [(row[better], row[worse]) for better, worse in said if better in row and worse in row and row[better] != row[worse]]
     return known, len(said) - len(known)
 

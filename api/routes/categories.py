@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
@@ -14,11 +15,11 @@ from api.deps import RuntimeDep
 from api.errors import ConfirmationNeeded
 from api.openapi import body_of
 from api.responses import as_json, encoder_json
-from api.schemas import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut
-from services.catalog import Category, check_name
+from api.schemas import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut, ImagesKept
+from services.catalog import Category, Remains, check_name
 from services.domain import EncoderSpec
 from services.encoders.reference import PRESETS, parse_reference
-from services.errors import BadRequest
+from services.errors import BadRequest, Unavailable
 from services.runtime import Runtime
 
 router = APIRouter(prefix="/v1/categories", tags=["categories"])
@@ -27,8 +28,11 @@ _read, _write = Depends(require("read")), Depends(require("write"))
 
 @router.get("", responses={200: {"model": CategoriesOut}}, response_class=Response, dependencies=[_read])
 def list_categories(runtime: RuntimeDep) -> Response:
-    """All categories by name, each with the number of its images."""
-    return as_json({"categories": [category_json(runtime, category) for category in runtime.catalog.list()]})
+    """All categories by name, each with the number of its images; ``others`` are damaged, half deleted, or left of one."""
+    others = _remains(runtime)
+    faulty = {other.name for other in others}
+    found = [category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty]
+    return as_json({"categories": found, "others": [asdict(other) for other in others]})
 
 
 @router.post(
@@ -77,20 +81,43 @@ def change_category(
     return as_json(category_json(runtime, found))
 
 
-@router.delete("/{category}", status_code=204, response_class=Response, dependencies=[_write])
+@router.delete(
+    "/{category}",
+    status_code=204,
+    responses={200: {"model": ImagesKept, "description": "The pictures were kept."}},
+    response_class=Response,
+    dependencies=[_write],
+)
 def delete_category(
     category: str,
     runtime: RuntimeDep,
     confirm: Annotated[str | None, Query(description="The category's name, once more: there is no way back.")] = None,
+    images: Annotated[
+        Literal["keep", "delete"] | None,
+        Query(description="Whether the pictures stay in the object store. Unless this says so, those of a damaged category do."),
+    ] = None,
 ) -> Response:
-    """Delete a category with all its images. 422 ``confirmation_needed`` unless ``confirm`` repeats the name."""
-    runtime.catalog.get(category)
+    """Delete a category with all its images, or what an interrupted deletion has left of one.
+
+    204; 200 with where the pictures are, if they were kept. 422 ``confirmation_needed`` unless ``confirm`` repeats the name.
+    """
+    kept = runtime.catalog.keeps_images(category)
+    keep = kept if images is None else images == "keep"
     if confirm != category:
-        raise ConfirmationNeeded(
-            f"This deletes every image of {category!r} for good: repeat the request with ?confirm={category}.", category=category
-        )
-    runtime.catalog.delete(category)
-    return Response(status_code=204)
+        loss = f"{category!r} for good and keeps its pictures" if keep else f"every image of {category!r} for good"
+        raise ConfirmationNeeded(f"This deletes {loss}: repeat the request with ?confirm={category}.", category=category)
+    runtime.catalog.delete(category, keep_images=keep)
+    if not keep:
+        return Response(status_code=204)
+    return as_json({"category": category, "images_kept": f"objects:{category}/images/"})
+
+
+def _remains(runtime: Runtime) -> list[Remains]:
+    """Nothing while a store does not answer: the categories are known all the same."""
+    try:
+        return runtime.catalog.remains()
+    except Unavailable:
+        return []
 
 
 def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:

@@ -261,6 +261,7 @@ def _item_json(category: str, outcome: ItemOutcome) -> dict[str, Any]:
         }
         if outcome.near
         else None,
+        "conflicts": [conflict.to_json() for conflict in outcome.conflicts],
     }
 
 

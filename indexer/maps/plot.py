@@ -23,6 +23,7 @@ from indexer.workers import in_order
 from services.conditions import Conditions
 from services.contact_sheet import one_line
 from services.errors import BadRequest, ImageRefused, NotFound, UnknownField
+from services.files import make_folder, unwritable
 from services.images import thumbnail
 from services.maps import CategoryMap
 from services.runtime import Runtime
@@ -95,10 +96,10 @@ def draw_map(
         else:
             _write_scale(figure, axes, dots, colours, by)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         figure.savefig(path, dpi=_DPI)
     except OSError as error:
-        raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
     return Drawing(path, len(ids), len(others), colours, drawn)
 
 

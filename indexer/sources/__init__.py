@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from indexer.hashtags import FIELD as HASHTAGS
 from indexer.records import ImageRecord, Source
-from indexer.sources.base import SourceOptions, has_image_extension, read_file, shown_name, utc
+from indexer.sources.base import (
+    SourceOptions,
+    has_image_extension,
+    is_archive,
+    looks_like_image,
+    modified,
+    read_file,
+    read_head,
+    shown_path,
+)
 from indexer.sources.joining import JoinedSource
 from indexer.sources.objects import SCHEME, ObjectsSource
 from indexer.sources.tables import is_table
-from services.errors import BadSource
+from services.errors import BadSource, because
 from services.object_store.base import ObjectStore
 from services.payload import field_path
 
@@ -55,7 +65,7 @@ class LabelledSource(Source):
         return self._source.notes()
 
     def _label(self, record: ImageRecord) -> ImageRecord:
-        folders = record.filename.split("/")[:-1]
+        folders = record.filename.split("/")[:-1] if record.folders is None else record.folders
         tags = [*record.tags, *folders[: self._options.tags_from_folders]]
         innermost = folders[-1] if folders and self._options.class_from == "folder" else None
         return replace(record, tags=tuple(tags), class_=record.class_ or innermost)
@@ -70,9 +80,9 @@ class SingleSource(Source):
         self.name, self.indexes = "file", {}
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        created = utc(self._path.stat().st_mtime)
+        path = str(self._path)
         yield ImageRecord(
-            self.name, shown_name(self._path.name), lambda: read_file(str(self._path), self._max_bytes), created_at=created
+            self.name, shown_path(self._path.name), lambda: read_file(path, self._max_bytes), created_at=modified(path)
         )
 
     @property
@@ -89,15 +99,31 @@ def _open(location: str, options: SourceOptions, objects: ObjectStore | None) ->
         if objects is None:
             raise BadSource(f"{location} needs the object store.")
         return ObjectsSource(location.removeprefix(SCHEME), options, objects)
-    path = Path(location).expanduser()
+    path = _path_of(location)
     if path.is_dir():
         return FolderSource(path, options)
     if not path.is_file():
-        raise BadSource(f"There is no file or folder {location}. Images come from a folder, archive, manifest or {SCHEME}PREFIX.")
+        raise BadSource(f"{location} is a pipe or a device: images come from folders and files.")
     if is_table(path.name):
         return ManifestSource(path, options, objects)
-    if has_image_extension(path.name):
-        return SingleSource(path, options)
-    if is_archive_file(path):
-        return ArchiveSource(path, options)
-    raise BadSource(f"{path.name} is no archive, manifest (.csv, .jsonl, .parquet) or image.")
+    try:
+        if has_image_extension(path.name) or (not is_archive(path.name) and looks_like_image(read_head(str(path)))):
+            return SingleSource(path, options)
+        if is_archive_file(path):
+            return ArchiveSource(path, options)
+    except OSError as error:
+        raise BadSource(f"{shown_path(path.name)} cannot be read: {because(error)}.") from error
+    raise BadSource(f"{shown_path(path.name)} is no archive, manifest (.csv, .jsonl, .parquet) or image.")
+
+
+def _path_of(location: str) -> Path:
+    """What lies there. A name may begin with a tilde without being a user's home, so what is here goes first. ``BadSource``."""
+    for name in (location, os.path.expanduser(location)):
+        try:
+            os.stat(name)
+            return Path(name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:
+            raise BadSource(f"{location} cannot be read: {because(error)}.") from error
+    raise BadSource(f"There is no file or folder {location}. Images come from a folder, archive, manifest or {SCHEME}PREFIX.")

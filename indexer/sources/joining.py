@@ -13,7 +13,7 @@ from indexer.records import ImageRecord, Refusal, Source
 from indexer.sources.base import SourceOptions, has_image_extension, shown_name
 from indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
 from indexer.sources.tables import Row, Table, open_table
-from services.errors import BadRequest, BadSource, ImageRefused
+from services.errors import BadRequest, BadSource, ImageRefused, because
 from services.images import content_hash
 
 JoinOn = Literal["name", "stem", "key", "hash"]
@@ -59,7 +59,12 @@ class RowIndex:
                 self.faults += 1
                 continue
             kept = {column: value for column, value in row.values.items() if not isinstance(value, bytes)}
-            yield join_key(below + str(value), on), row.number, orjson.dumps(kept, default=_no_json)
+            try:
+                stored = orjson.dumps(kept, default=_no_json)
+            except TypeError:  # a number beyond 64 bits, for one
+                self.faults += 1
+                continue
+            yield join_key(below + str(value), on), row.number, stored
 
 
 class JoinedSource(Source):
@@ -123,8 +128,8 @@ def described(record: ImageRecord, row: Row, columns: Columns, table: Table) -> 
         if row.fault:
             raise ValueError(row.fault)
         return columns.read(row.values).of(record)
-    except ValueError as error:
-        return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {error}.")
+    except (ValueError, ArithmeticError, TypeError, LookupError) as error:
+        return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {because(error)}.")
     except BadRequest as error:
         return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {error.message}")
 

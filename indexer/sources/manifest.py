@@ -12,7 +12,7 @@ from indexer.sources.base import SourceOptions, read_file, shown_name, utc
 from indexer.sources.joining import described
 from indexer.sources.rows import Columns
 from indexer.sources.tables import open_table
-from services.errors import BadSource, VitrineError
+from services.errors import BadSource, VitrineError, because
 from services.object_store.base import ObjectStore
 
 
@@ -37,7 +37,10 @@ class ManifestSource(Source):
 
     def __iter__(self) -> Iterator[ImageRecord]:
         for row in self._table.rows(self._columns.text):
-            record = self._record(row.values, row.number)
+            try:
+                record = self._record(row.values, row.number)
+            except (OSError, ValueError, TypeError) as error:  # a path or an object that no system could have
+                record = self._bad(f"row-{row.number}", f"{self.name}, row {row.number}: {because(error)}.")
             yield record if record.refusal and not row.fault else described(record, row, self._columns, self._table)
 
     @property
@@ -60,9 +63,12 @@ class ManifestSource(Source):
         name, limit = shown_name(os.path.relpath(path, self._root)), self._max_bytes
         try:
             created = utc(os.stat(path).st_mtime)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             message = f"{self.name}, row {number} names it, but it is not there."
             return ImageRecord(self.name, name, refusal=Refusal("image_missing", message))
+        except OSError as error:
+            message = f"{self.name}, row {number} names it, but it cannot be read: {because(error)}."
+            return ImageRecord(self.name, name, refusal=Refusal("unreadable_file", message))
         return ImageRecord(self.name, name, lambda: read_file(path, limit), created_at=created)
 
     def _object(self, key: str) -> ImageRecord:

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from services.catalog import ENCODERS
 from services.encoders.reference import STORED
 from services.encoders.resolve import LOCAL_REVISION, folder_revision, relevant_files
 from services.errors import BadRequest, ModelUnavailable
+from services.manifest import ENCODERS
 from services.object_store.base import ObjectStore
 from services.object_store.keys import check_key
 

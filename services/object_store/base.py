@@ -34,12 +34,28 @@ class ObjectStore(Protocol):
         """All bytes. ``NotFound`` if there is no such object."""
         ...
 
+    def read(self, key: str) -> tuple[bytes, str]:
+        """All bytes, and the version to hand to ``replace``. ``NotFound`` if there is no such object."""
+        ...
+
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        """Write only if the object still has this version, or, for None, only if there is none.
+
+        ``Conflict`` if another writer was faster: nothing was written. Of writers at the same moment, in any process, exactly
+        one succeeds. Small objects only.
+        """
+        ...
+
     def stat(self, key: str) -> ObjectStat | None:
         """None if there is no such object."""
         ...
 
     def delete(self, key: str) -> None:
         """Remove. No such object: no error, it is gone already."""
+        ...
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Names directly below ``prefix`` ("" or ending in ``/``) with objects below them, sorted; deeper ones are not read."""
         ...
 
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
@@ -53,3 +69,8 @@ class ObjectStore(Protocol):
     def check(self) -> None:
         """Raise ``Unavailable`` with what to do unless the store can be reached and written."""
         ...
+
+
+def list_keys(objects: ObjectStore, prefix: str) -> list[str]:
+    """Keys under a prefix, read to the end before anything is changed."""
+    return [stat.key for stat in objects.list(prefix)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -14,10 +16,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from services.errors import BadRequest, NotFound, StorageFull, Unavailable
+from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable
 from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
 from services.object_store.keys import RESERVED, check_key, media_type_of
 
+_REPLACING = "replacing.lock"
 STALE_SECONDS = 3600.0
 """A temporary file untouched for so long belongs to a process that died."""
 
@@ -60,6 +63,22 @@ class LocalObjectStore:
         with self._errors(key), open(self._path(key), "rb") as file:
             return file.read()
 
+    def read(self, key: str) -> tuple[bytes, str]:
+        """The version is a hash of the content: what was changed and changed back counts as unchanged."""
+        data = self.get(key)
+        return data, hashlib.sha256(data).hexdigest()
+
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        """Writers take turns by a lock file, which a killed process gives up; a plain ``put`` does not wait for them."""
+        with self._taking_turns():
+            try:
+                present: str | None = self.read(key)[1]
+            except NotFound:
+                present = None
+            if present != version:
+                raise Conflict(f"The object {key!r} was changed meanwhile.", key=key)
+            self.put(key, data)
+
     def stat(self, key: str) -> ObjectStat | None:
         path = self._path(key)
         try:
@@ -75,6 +94,13 @@ class LocalObjectStore:
         with suppress(NotFound), self._errors(key):
             os.unlink(path)
             _sync_folder(os.path.dirname(path))
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Folders in which there are files, however deep; empty ones stay behind when objects are deleted."""
+        with self._errors():
+            path = os.path.join(self._root, prefix)
+            names = [name[:-1] for name, _ in _entries(path) if name.endswith("/")] if os.path.isdir(path) else []
+        return [name for name in names if f"{prefix}{name}" != RESERVED and next(self.list(f"{prefix}{name}/"), None)]
 
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         """In order of the keys' UTF-8 bytes, as S3 lists. Read as it goes: writes meanwhile may or may not appear."""
@@ -103,6 +129,12 @@ class LocalObjectStore:
         if os.path.realpath(path) != path:
             raise BadRequest(f"The object key {key!r} leads through a symbolic link; remove it.", key=key)
         return path
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        with self._errors(), open(os.path.join(self._temporary, _REPLACING), "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _write_temporary(self, data: bytes) -> str:
         """Write to a new file in the reserved folder (the same file system, never listed) and return its path."""
@@ -152,7 +184,7 @@ class LocalObjectStore:
         oldest = time.time() - STALE_SECONDS
         for entry in os.scandir(self._temporary):
             with suppress(FileNotFoundError):  # another process may wipe at the same time
-                if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                if entry.name != _REPLACING and entry.stat(follow_symlinks=False).st_mtime < oldest:
                     os.unlink(entry.path)
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectStat]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from services.errors import BadRequest, NotFound, StorageFull, Unavailable, VitrineError
+from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable, VitrineError
 from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
 from services.object_store.keys import RESERVED, check_key, media_type_of
 
@@ -26,6 +26,10 @@ PART_BYTES = 64 * 1024 * 1024
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MISSING = ("NoSuchKey", "NoSuchBucket", "NoSuchVersion")
+_NO_KEYS = (*_MISSING, "XMinioInvalidResourceName", "XMinioInvalidObjectName")
+"""What a listing says where there is no bucket yet, and MinIO for a prefix that no key can have, such as ``../``."""
+_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+"""What a conditional write says to a writer that came too late; there is no key where the object was deleted meanwhile."""
 _EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 _FULL = ("XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded")
 _REFUSED = (
@@ -94,13 +98,22 @@ class MinioObjectStore:
         self._put(check_key(key), data, media_type if media_type != "application/octet-stream" else media_type_of(key))
 
     def get(self, key: str) -> bytes:
+        return self.read(key)[0]
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """The version is the object's ETag."""
         with self._errors(check_key(key)):
             response = self._client.get_object(self._bucket, self._prefix + key)
             try:
-                return bytes(response.read())
+                return bytes(response.read()), str(response.headers.get("etag", "")).strip('"')
             finally:
                 response.close()
                 response.release_conn()
+
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        """By the conditional writes of S3."""
+        condition = {"If-None-Match": "*"} if version is None else {"If-Match": f'"{version}"'}
+        self._written(check_key(key), lambda: self._put_conditionally(key, data, condition))
 
     def stat(self, key: str) -> ObjectStat | None:
         with suppress(NotFound), self._errors(check_key(key)):
@@ -112,17 +125,14 @@ class MinioObjectStore:
         with suppress(NotFound), self._errors(check_key(key)):
             self._client.remove_object(self._bucket, self._prefix + key)
 
+    def folders(self, prefix: str = "") -> list[str]:
+        root = self._prefix + prefix
+        names = (str(item.object_name)[len(root) :].rstrip("/") for item in self._listed(prefix, recursive=False) if item.is_dir)
+        return sorted(name for name in names if name and _is_ours(prefix + name))
+
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         """In order of the keys' UTF-8 bytes. Listings carry no media type, so here it is derived from the key."""
-        found = self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True)
-        while True:
-            try:
-                with self._errors(prefix):
-                    item = next(found, None)
-            except NotFound:  # no bucket yet: no objects
-                return
-            if item is None:
-                return
+        for item in self._listed(prefix, recursive=True):
             key = str(item.object_name).removeprefix(self._prefix)
             if _is_ours(key):
                 yield ObjectStat(key, int(item.size or 0), media_type_of(key), _modified(item))
@@ -141,20 +151,50 @@ class MinioObjectStore:
         with self._errors(probe):
             self._client.remove_object(self._bucket, self._prefix + probe)
 
+    def _listed(self, prefix: str, *, recursive: bool) -> Iterator[Any]:
+        found = self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=recursive)
+        while True:
+            with self._errors(prefix):
+                try:
+                    item = next(found, None)
+                except S3Error as error:
+                    if error.code not in _NO_KEYS:
+                        raise
+                    item = None
+            if item is None:
+                return
+            yield item
+
     def _put(self, key: str, data: bytes, media_type: str) -> None:
+        def write() -> None:
+            self._client.put_object(
+                self._bucket,
+                self._prefix + key,
+                io.BytesIO(data),
+                len(data),
+                content_type=media_type,
+                part_size=PART_BYTES,
+            )
+
+        self._written(key, write)
+
+    def _put_conditionally(self, key: str, data: bytes, condition: dict[str, str]) -> None:
+        # put_object takes no headers; what it calls for a small object does
+        headers = {"Content-Type": media_type_of(key), **condition}
+        try:
+            self._client._put_object(self._bucket, self._prefix + key, data, headers)
+        except S3Error as error:
+            if error.code in _CHANGED:
+                raise Conflict(f"The object {key!r} was changed meanwhile.", key=key) from error
+            raise
+
+    def _written(self, key: str, write: Callable[[], object]) -> None:
         # Asking first whether the bucket is there would cost a request a start, race with other writers, and need a
         # permission that writers often lack. So: write, and only where the bucket is missing make it and write again.
         for last in (False, True):
             try:
                 with self._errors(key):
-                    self._client.put_object(
-                        self._bucket,
-                        self._prefix + key,
-                        io.BytesIO(data),
-                        len(data),
-                        content_type=media_type,
-                        part_size=PART_BYTES,
-                    )
+                    write()
                 return
             except NotFound:
                 if last:

@@ -13,7 +13,7 @@ def test_a_category_is_made_listed_shown_and_deleted(vitrine: Run) -> None:
     assert [tree["name"] for tree in listed] == ["pets"]
     assert vitrine("category", "show", "pets", "--json").json == listed[0]
     assert vitrine("category", "delete", "pets", "--yes", "--json").json == {"category": "pets", "deleted": 0}
-    assert vitrine("category", "list", "--json").json == {"categories": []}
+    assert vitrine("category", "list", "--json").json == {"categories": [], "others": []}
 
 
 def test_a_category_may_have_several_encoders(vitrine: Run) -> None:

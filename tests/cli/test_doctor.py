@@ -52,6 +52,17 @@ def test_every_setting_says_where_it_comes_from_and_secrets_are_masked(doctor: R
     assert "hush" not in answer.out + answer.err + doctor(env=env).out
 
 
+def test_a_value_under_an_older_name_says_which(doctor: Run, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MINIO_HOST=127.0.0.1:1\nMINIO_BUCKET=ours\n")
+    rows = settings(doctor("--json", env={"QDRANT_HOST": "127.0.0.1", "QDRANT_PORT": "1", "MINIO_BUCKET_NAME": "theirs"}))
+    told = {name: (rows[name]["value"], rows[name]["source"]) for name in ("QDRANT_URL", "MINIO_ENDPOINT", "MINIO_BUCKET")}
+    assert told == {
+        "QDRANT_URL": ("http://127.0.0.1:1", "environment (QDRANT_HOST)"),
+        "MINIO_ENDPOINT": ("127.0.0.1:1", ".env (MINIO_HOST)"),
+        "MINIO_BUCKET": ("ours", ".env"),
+    }
+
+
 def test_the_data_flag_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = settings(runner(tmp_path / "data")("--data", tmp_path / "other", "doctor", "--json"))

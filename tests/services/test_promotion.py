@@ -66,7 +66,7 @@ def test_the_default_stays_where_it_was_asked_to_stay(catalog: Catalog) -> None:
 
 def test_another_process_reads_the_same(catalog: Catalog, objects: LocalObjectStore) -> None:
     catalog.promote("a", "look", "look-2")
-    assert Catalog(objects, OracleVectorStore()).get("a") == catalog.get("a")
+    assert Catalog(objects, catalog._vectors).get("a") == catalog.get("a")
 
 
 def test_what_cannot_be_promoted(catalog: Catalog) -> None:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.clustering.pixels.grouping import Leaders
-from services.catalog import CLUSTERS
 from services.errors import NotFound
+from services.manifest import CLUSTERS
 from services.object_store.base import ObjectStore
 
 _ARRAYS = ("leaders", "began", "readable", "signatures", "similar")

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
-from services.errors import BadRequest, NotFound
+from services.errors import BadRequest, Conflict, NotFound, Unavailable
 from services.object_store.base import ObjectStore
+from services.object_store.edits import edit
 from services.object_store.local import LocalObjectStore
 from services.object_store.minio_store import MinioObjectStore
+from tests.services.stub_http import answering
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
@@ -278,3 +283,90 @@ def test_many_first_writers_make_one_bucket(request: pytest.FixtureRequest, s3_e
 def test_urls_live_fifteen_minutes_at_most(request: pytest.FixtureRequest, s3_endpoint: str, lifetime: timedelta) -> None:
     with pytest.raises(BadRequest):
         s3_store(request, s3_endpoint, "any-bucket").url("a/x.png", lifetime=lifetime)
+
+
+def test_a_replacement_needs_the_version_that_is_there(store: ObjectStore) -> None:
+    store.replace("_a/x.json", b"one", None)
+    with pytest.raises(Conflict):
+        store.replace("_a/x.json", b"two", None)
+    data, version = store.read("_a/x.json")
+    assert data == b"one"
+    store.replace("_a/x.json", b"two", version)
+    with pytest.raises(Conflict):
+        store.replace("_a/x.json", b"three", version)
+    assert store.get("_a/x.json") == b"two"
+    _, version = store.read("_a/x.json")
+    store.delete("_a/x.json")
+    with pytest.raises(Conflict):
+        store.replace("_a/x.json", b"four", version)
+    assert keys(store) == []
+    with pytest.raises(NotFound):
+        store.read("_a/x.json")
+
+
+def test_a_plain_put_is_a_change_too(store: ObjectStore) -> None:
+    store.put("a/x.json", b"one")
+    _, version = store.read("a/x.json")
+    store.put("a/x.json", b"two")
+    with pytest.raises(Conflict):
+        store.replace("a/x.json", b"three", version)
+
+
+def second_client(request: pytest.FixtureRequest, store: ObjectStore) -> ObjectStore:
+    """The same objects, as another process opens them."""
+    if isinstance(store, LocalObjectStore):
+        return LocalObjectStore(Path(store._folder), min_free_mb=0)
+    assert isinstance(store, MinioObjectStore)
+    return s3_store(request, store._endpoint, store._bucket, store._prefix)
+
+
+@pytest.fixture
+def one_at_a_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The in-process S3 compares and writes in two steps: real servers do so in one, as this makes it."""
+    if not request.config.getoption("--minio-url"):
+        lock, put_object = threading.Lock(), S3Response.put_object
+
+        def put(self: S3Response) -> Any:
+            with lock:
+                return put_object(self)
+
+        monkeypatch.setattr(S3Response, "put_object", put)
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_no_edit_of_writers_at_the_same_moment_is_lost(request: pytest.FixtureRequest, store: ObjectStore) -> None:
+    stores = [store, second_client(request, store)]
+
+    def add(number: int) -> None:
+        edit(stores[number % 2], "_a/list.json", lambda data: (data or b"") + b"%d\n" % number)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(add, range(40)))
+    assert sorted(map(int, store.get("_a/list.json").split())) == list(range(40))
+
+
+def test_an_edit_that_changes_nothing_writes_nothing(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(store, "a/x.json", lambda data: b"x")
+    monkeypatch.setattr(store, "replace", None)
+    assert edit(store, "a/x.json", lambda data: data or b"") == b"x"
+
+
+def test_folders_are_those_directly_below(store: ObjectStore) -> None:
+    for key in ["pets/images/ab/1", "pets/thumbs/2", "cars/images/x", "top.png", "_taggers/pets/current.json", "pets2/y"]:
+        store.put(key, b"x")
+    assert store.folders() == ["_taggers", "cars", "pets", "pets2"]
+    assert store.folders("pets/") == ["images", "thumbs"]
+    assert store.folders("pets/images/ab/") == store.folders("none/") == []
+    store.delete("cars/images/x")
+    assert store.folders() == ["_taggers", "pets", "pets2"]
+
+
+def test_a_prefix_that_the_server_refuses_matches_nothing() -> None:
+    answer = b"<Error><Code>XMinioInvalidResourceName</Code><Message>Resource name contains bad components</Message></Error>"
+    with answering(400, answer, "application/xml") as url:
+        endpoint = url.removeprefix("http://")
+        store = MinioObjectStore(endpoint, access_key="access", secret_key="secret-key", bucket="b-1", region="us-east-1")
+        assert keys(store, "../") == []
+        assert store.folders("../") == []
+        with pytest.raises(Unavailable, match="XMinioInvalidResourceName"):
+            store.get("a/x.png")
