@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ Position = tuple[Value, str]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_ID = (1 << 128) - 1
 _EXACT_INTEGERS = 1 << 53
+_MOST = 1 << 20
+"""More than this is asked for only if there are more."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +64,31 @@ class Listing:
     def _beyond(self, value: Value | None, limit: int) -> list[Position]:
         """Points whose first value is past ``value``, in order of value only."""
         filter = self.filter if value is None else self._without_earlier(value, including=True)
-        order = edge.OrderBy(
-            self.field,
-            edge.Direction.Desc if self.descending else edge.Direction.Asc,
-            None if value is None else self._next(value),
-        )
+        start = None if value is None else self._next(value)
+        order = edge.OrderBy(self.field, edge.Direction.Desc if self.descending else edge.Direction.Asc, start)
         asked = limit
         while True:
             request = edge.ScrollRequest(limit=asked, filter=filter, with_payload=False, with_vector=False, order_by=order)
             records, _ = self.shard.scroll(request)
-            # near integers that a float64 cannot tell apart the engine starts too early
             firsts: dict[str, Value] = {}
             for record in records:
+                # near integers that a float64 cannot tell apart the engine starts too early
                 if self._is_past(record.order_value, value):
                     firsts.setdefault(str(record.id), record.order_value)
-            found = [(at, id) for id, at in firsts.items()]
-            if len(found) >= limit or len(records) < asked:
-                return found[:limit]
+            # it also counts a value that a point repeats, though it gives it once: fewer than asked for need not be all
+            is_all = len(records) < asked and (len(firsts) >= self._having(filter) or asked > _MOST)
+            if len(firsts) >= limit or is_all:
+                return [(at, id) for id, at in firsts.items()][:limit]
             asked *= 2
+
+    def _having(self, filter: Any) -> int:
+        """Points of ``filter`` that have a value."""
+        if self.kind == "datetime":
+            span = edge.RangeDateTime(gte=_EPOCH.replace(year=1).isoformat())
+        else:
+            span = edge.RangeFloat(gte=-sys.float_info.max)
+        both = edge.Filter(must=[edge.FieldCondition(self.field, range=span), *([filter] if filter else [])])
+        return int(self.shard.count(edge.CountRequest(exact=True, filter=both)))
 
     def _is_past(self, value: Value, start: Value | None) -> bool:
         return start is None or (value < start if self.descending else value > start)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from qdrant_client import QdrantClient, models
 
 from services.domain import IndexKind, OrderBy
-from services.vector_store.server_query import OrderValue, Position, earlier, equals, past
+from services.vector_store.server_query import OrderValue, Position, any_value, earlier, equals, past
 
 Found = tuple[models.Record, OrderValue]
+_MOST = 1 << 20
+"""More than this is asked for only if there are more."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,12 @@ class Listing:
         direction = models.Direction.DESC if order.descending else models.Direction.ASC
         start = None if value is None else past(order, kind, value)
         later = None if value is None else models.Filter(must_not=earlier(order, kind, value, including=True))
+        filter = self._filter(later)
         asked = limit
         while True:
             records, _ = self.client.scroll(
                 self.collection,
-                scroll_filter=self._filter(later),
+                scroll_filter=filter,
                 limit=asked,
                 order_by=models.OrderBy(key=order.field, direction=direction, start_from=start),
                 with_payload=self.with_payload,
@@ -83,11 +86,17 @@ class Listing:
                 at = record.order_value
                 if at is not None and (value is None or (at < value if order.descending else at > value)):
                     firsts.setdefault(str(record.id), (record, at))
-            beyond = list(firsts.values())
-            # From 2**53 on the start lies before the value (see ``past``), and the rest is further down.
-            if len(beyond) >= limit or len(records) < asked:
-                return beyond[:limit]
+            # It also counts a value that a point repeats, though it gives it once: fewer than asked for need not be all. And
+            # from 2**53 on the start lies before the value (see ``past``), and the rest is further down.
+            is_all = len(records) < asked and (len(firsts) >= self._having(order, kind, filter) or asked > _MOST)
+            if len(firsts) >= limit or is_all:
+                return list(firsts.values())[:limit]
             asked *= 2
+
+    def _having(self, order: OrderBy, kind: IndexKind, filter: models.Filter | None) -> int:
+        """Points of ``filter`` that have a value."""
+        both = models.Filter(must=[any_value(order.field, kind), *([filter] if filter else [])])
+        return self.client.count(self.collection, both, exact=True).count
 
     def _filter(self, also: models.Condition | None) -> models.Filter | None:
         if also is None:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -87,6 +88,13 @@ def equals(field: str, kind: IndexKind, value: OrderValue) -> models.FieldCondit
         moment = _moment(value)
         return models.FieldCondition(key=field, range=models.DatetimeRange(gte=moment, lte=moment))
     return models.FieldCondition(key=field, range=models.Range(gte=value, lte=value))
+
+
+def any_value(field: str, kind: IndexKind) -> models.FieldCondition:
+    """The points that have a value to order by."""
+    if kind == "datetime":
+        return models.FieldCondition(key=field, range=models.DatetimeRange(gte=_EPOCH.replace(year=1)))
+    return models.FieldCondition(key=field, range=models.Range(gte=-sys.float_info.max))
 
 
 def earlier(order: OrderBy, kind: IndexKind, value: OrderValue, *, including: bool) -> models.FieldCondition:
