@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.errors import BadRequest, ImageRefused, VitrineError
+from services.faults import fault
 
 PROBLEM_TYPE = "application/problem+json"
 _log = logging.getLogger("vitrine.api")
@@ -105,7 +106,7 @@ def problem(error: Exception, request_id: str) -> Response:
 
 def invalid(errors: Any, part: str) -> BadRequest:
     """``BadRequest`` naming every field that pydantic refused, the first one in the sentence."""
-    found = [{"field": _field(item["loc"]), "message": str(item["msg"]).removeprefix("Value error, ")} for item in errors][:20]
+    found = [{"field": _field(item["loc"]), "message": fault(item)} for item in errors][:20]
     first = found[0]
     where = f"{first['field']}: " if first["field"] else ""
     return BadRequest(f"The {part} is not valid: {where}{first['message']}.", errors=found)

@@ -285,6 +285,14 @@ class ImageOut(HitOut):
     model_config = _example({"id": _ID, "similarity": None, "payload": _PAYLOAD, "urls": _URLS})
 
 
+class ChangedOut(ImageOut):
+    """One image as it is after a change."""
+
+    model_config = _example({"id": _ID, "similarity": None, "payload": _PAYLOAD, "urls": _URLS, "notes": []})
+
+    notes: list[str] = Field([], description="What to know besides, such as columns that have no index.")
+
+
 class NearDuplicateOut(BaseModel):
     """The image that a file is a copy of. ``similarity``: structural in -1..1; of embeddings if ``kind`` is unseen."""
 
@@ -330,11 +338,13 @@ class UploadOut(BaseModel):
                 },
             ],
             "counts": {"added": 1, "refused": 1},
+            "notes": [],
         }
     )  # fmt: skip
 
     items: list[UploadItem]
     counts: dict[str, int]
+    notes: list[str] = Field([], description="What to know besides, such as columns that have no index.")
 
 
 class FacetValue(BaseModel):

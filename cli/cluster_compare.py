@@ -84,7 +84,7 @@ def compare(
         steady = _steady(reduced, result, stability, seed) if stability else None
     finally:
         progress.close()
-    truth = _against(result, stored, against) if against else None
+    truth = _against(result, stored) if against else None
     if plot is not None:
         draw_grid(result, plot)
     if as_json:
@@ -140,7 +140,7 @@ def dendrogram(
         progress.close()
     called = list(stored.ids)
     if names != "id":
-        called = [str(value_at(payload, names) or id) for id, payload in zip(stored.ids, stored.payloads, strict=True)]
+        called = [str(value_at(payload, stored.fields[0]) or id) for id, payload in zip(stored.ids, stored.payloads, strict=True)]
     if out is not None:
         try:
             make_folder(out.parent)
@@ -241,13 +241,14 @@ def _steady(reduced: Reduced, result: GridResult, runs: int, seed: int) -> dict[
     return {**vars(found), "seeded": True}
 
 
-def _against(result: GridResult, stored: StoredVectors, field: str) -> list[dict[str, float]]:
-    """Agreement of every fit with a field's values, over the images that have one."""
+def _against(result: GridResult, stored: StoredVectors) -> list[dict[str, float]]:
+    """Agreement of every fit with the values of the field that was read, over the images that have one."""
     import numpy as np
 
     from indexer.clustering.agreement import agreement
     from services.payload import value_at
 
+    (field,) = stored.fields
     values = [value_at(payload, field) for payload in stored.payloads]
     said = np.array([value is not None and not isinstance(value, list | dict) for value in values])
     if not said.any():

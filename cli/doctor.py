@@ -91,6 +91,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     yield folder
     if folder.state == "ok" or settings.qdrant_url:
         yield _check_vectors(settings)
+        yield from _check_server(settings)
     if folder.state == "ok" or settings.minio_endpoint:
         yield _check_objects(settings)
     yield _check_default_encoder(settings)
@@ -136,6 +137,22 @@ def _check_vectors(settings: Settings) -> Check:
         return Check("vectors", "failed", f"{where}: {error.message} ({error.code})")
     return Check("vectors", "ok", f"Qdrant {where}, {count} {'category' if count == 1 else 'categories'}, nobody else holds it"
                  if not settings.qdrant_url else f"Qdrant server {where}, {count} collections")  # fmt: skip
+
+
+def _check_server(settings: Settings) -> Iterator[Check]:
+    """Whether what ``QDRANT_URL`` names is one server, or one cluster, that fits; nothing for the embedded engine."""
+    if not settings.qdrant_url:
+        return
+    from services.vector_store.server_check import examine
+    from services.vector_store.server_client import nodes as nodes_of
+
+    try:
+        nodes = nodes_of(settings.qdrant_url, grpc_port=settings.qdrant_grpc_port, prefer_grpc=settings.qdrant_prefer_grpc)
+    except VitrineError:
+        return  # the check before has said so
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    for finding in examine(nodes, api_key=key, replicas=settings.qdrant_replicas):
+        yield Check("qdrant", finding.state, finding.message)
 
 
 def _check_objects(settings: Settings) -> Check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,14 +11,16 @@ import typer
 
 from cli.category import create_category
 from cli.context import stores
-from cli.options import CategoryOption, JsonOption
+from cli.options import CategoryOption, ColumnOption, JsonOption
 from cli.output import finish, note
 from services.errors import BadSource, NotFound
+from services.values import column_kinds
 
 if TYPE_CHECKING:
+    from indexer.patience import Patience
     from indexer.records import Source
     from indexer.report import IndexReport, NearDuplicates
-    from services.domain import EncoderSpec
+    from services.domain import EncoderSpec, IndexKind
     from services.runtime import Runtime
 
 WORTH_INDEXING = 20_000
@@ -77,6 +79,7 @@ def add(
         list[str] | None,
         typer.Option("--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."),
     ] = None,
+    column: ColumnOption = None,
     near_duplicates: Annotated[
         Literal["ignore", "tell", "skip"],
         typer.Option("--near-duplicates", help="Name new images that are copies of others, or do not index them."),
@@ -86,9 +89,11 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3: some were refused."""
+    from indexer.patience import Patience
     from indexer.sources import SourceOptions, open_source
 
     _check_usage(create, encoder)
+    kinds = column_kinds(column or ())
     with stores(ctx, make_data=create) as runtime:
         options = SourceOptions(
             tags_from_folders=tags_from_folders,
@@ -99,13 +104,16 @@ def add(
             metadata=metadata,
             join_on=join_on,
             hashtags=tuple(hashtags or ()),
+            kinds=kinds,
             max_bytes=runtime.limits.max_bytes,
         )
-        records = open_source(source, options=options, objects=runtime.objects)
+        patience = Patience(runtime.settings.outage_seconds)
+        records = open_source(source, options=options, objects=runtime.objects, patience=patience)
         _ensure_category(runtime, category, create, encoder or [])
         report = run_index(
             runtime, category, records,
-            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates,
+            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates, kinds=kinds,
+            patience=patience,
         )  # fmt: skip
     finish(report, as_json=as_json)
 
@@ -169,6 +177,8 @@ def run_index(
     tags: Sequence[str] = (),
     refused: Path | None = None,
     near_duplicates: NearDuplicates = "ignore",
+    kinds: Mapping[str, IndexKind] | None = None,
+    patience: Patience | None = None,
 ) -> IndexReport:
     """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
     from cli.tagging import TaggedSource
@@ -186,6 +196,8 @@ def run_index(
             near_duplicates=near_duplicates,
             progress=make_progress(),
             on_outcome=on_outcome,
+            kinds=kinds,
+            patience=patience,
         )
     if report.error is None and not report.interrupted:
         build_search_index(runtime, category)

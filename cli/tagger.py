@@ -185,7 +185,7 @@ def delete(ctx: typer.Context, category: CategoryOption, tag: TagArgument, yes: 
     from indexer.purging import drop_scores
 
     with stores(ctx) as runtime:
-        runtime.taggers.get(category, tag)
+        tag = runtime.taggers.get(category, tag).tag
         if not confirmed(f"Delete the tagger {tag!r} of {category!r} and its scores?", yes):
             raise typer.Exit(1)
         changed = drop_scores(runtime, category, tag)

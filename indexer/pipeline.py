@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from itertools import chain
 import numpy as np
 
 from indexer.clustering.new_clusters import NewImageAssigner
+from indexer.columns import ColumnKinds, kinds_of
 from indexer.duplicates.arrivals import Arrivals
 from indexer.encoding import encoded
 from indexer.items import Item
@@ -26,6 +27,7 @@ from indexer.patience import Patience
 from indexer.payloads import FileFacts, check_record
 from indexer.plan import BatchPlan
 from indexer.progress import Progress
+from indexer.recast import recast
 from indexer.records import ADOPTED, ImageRecord, Source
 from indexer.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
 from indexer.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_batches, in_order
@@ -34,7 +36,7 @@ from services.domain import IndexKind, Payload, Point
 from services.encoders.batching import BatchedEncoder
 from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because, unexpected
 from services.images import content_hash, open_image, point_id
-from services.payload import index_kinds
+from services.payload import index_kinds, joined_kinds
 from services.runtime import Runtime
 
 STAGES = ("read", "look up", "decode", "encode", "compare", "put", "upsert")
@@ -59,6 +61,7 @@ def index_images(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     on_outcome: Callable[[ItemOutcome], None] | None = None,
+    kinds: Mapping[str, IndexKind] | None = None,
     patience: Patience | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> IndexReport:
@@ -71,16 +74,19 @@ def index_images(
     ``near_duplicates``: "tell" compares each new image with its nearest and says in its outcome what it is a copy of; "skip" does
     not index such copies, nor take over what is said of them. Identical bytes are one image in any case.
 
+    ``kinds``: of metadata columns, by name. Images that are there get their values cast to that kind first.
+
     ``batch_size``: images written at a time, fewer where that would take more than some seconds. A flush of the embedded engine
     takes some 30 ms (on a busy disk 300) whatever it holds; the next images are encoded meanwhile.
 
     ``patience``: for how long a store that does not answer is waited for, if not as the settings say.
 
-    Raises before anything is read: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``. Errors after that, of any
-    kind, end the run with a ``failed`` report, which still counts what was done; where the source fails, what it gave before is
-    indexed. ``on_outcome`` and ``progress`` are called on another thread.
+    Raises before anything is read: ``NotFound`` (category), ``BadRequest`` (``kinds``), ``EncoderMismatch``,
+    ``ModelUnavailable``. Errors after that, of any kind, end the run with a ``failed`` report, which still counts what was done;
+    where the source fails, what it gave before is indexed. ``on_outcome`` and ``progress`` are called on another thread.
     """
     cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
+    columns = ColumnKinds.of(cat, records.indexes if isinstance(records, Source) else kinds_of(kinds), kinds)
     encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
     pace = Pace(slice_size, SLICE_SECONDS)
     with ExitStack() as threads:
@@ -89,10 +95,11 @@ def index_images(
         scorer, assigner = NewImageScorer(runtime.taggers, cat), NewImageAssigner(runtime.clusters, cat)
         arrivals = Arrivals(runtime, cat, near_duplicates) if near_duplicates != "ignore" else None
         patience = patience or Patience(runtime.settings.outage_seconds)
-        run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner,
+        run = _Run(runtime, cat, records, columns, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner,
                    arrivals, pool.putters, patience, pace, clock)  # fmt: skip
         patience.begin(run.ending, progress.say if progress else None)
         try:
+            run.recast()
             if progress:
                 progress.start(records.total if isinstance(records, Source) else None)
             read = in_order(pool.readers, run.read, run.taken(), _READ_AHEAD)
@@ -104,7 +111,7 @@ def index_images(
             batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             for _ in in_order(pool.writer, run.write, batches, 2):
                 report.seconds = time.perf_counter() - started
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, InterruptedError):
             report.interrupted = True
         except Exception as error:
             report.error = unexpected(error)
@@ -145,6 +152,7 @@ class _Run:
     runtime: Runtime
     category: Category
     records: Iterable[ImageRecord]
+    columns: ColumnKinds
     report: IndexReport
     overwrite: bool
     stop: threading.Event
@@ -161,6 +169,7 @@ class _Run:
     halted: threading.Event = field(default_factory=threading.Event)
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
     under_way: dict[str, Item] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def target(self) -> int:
@@ -182,6 +191,12 @@ class _Run:
             self.report.error = BadSource(f"{name} cannot be read any further: {because(error)}.")
             self.report.error.__cause__ = error
 
+    def recast(self) -> None:
+        """Give columns that are there the kind that was asked for."""
+        kinds = self.columns.to_recast(self.category)
+        if kinds:
+            self.notes += recast(self.runtime, self.category.name, kinds, stop=self.stop).notes()
+
     # The five calls ------------------------------------------------------------------------------------------------------
 
     def read(self, record: ImageRecord) -> Item:
@@ -191,7 +206,7 @@ class _Run:
             return item
         with self.clock.measure("read"):
             try:
-                item.said = check_record(record, self.category)
+                item.said, item.kinds = check_record(record, self.category, self.columns)
                 item.data = self.patience.call(record.read)
                 item.sha256 = content_hash(item.data)
                 item.id = point_id(item.sha256)
@@ -253,6 +268,7 @@ class _Run:
         if self.halted.is_set():
             return
         with self.runtime.catalog.writing(self.category.name):  # what is read here must still be so when it is written back
+            self._index_columns([item for item in batch if item.going])
             outcomes = self._write([item for item in batch if item.going and not self._follows_twin(item)])
         for item in batch:
             if self.under_way.get(item.id) is item:
@@ -310,6 +326,16 @@ class _Run:
             self.patience.call(lambda: self._apply(plan))
         return outcomes
 
+    def _index_columns(self, items: list[Item]) -> None:
+        """Index the metadata columns, before there are values in them. One that another writer has made meanwhile decides."""
+        found = joined_kinds(item.kinds for item in items)
+        asked = dict(sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed))  # only so many get an index
+        kinds = self.patience.call(lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)).indexes
+        self.report.unindexed.update(field for field in asked if field not in kinds)
+        for item in items:
+            if any(kinds.get(field, kind) != kind for field, kind in item.kinds.items()):
+                item.fit(kinds)
+
     def _stored(self, items: list[Item]) -> dict[str, Payload]:
         with self.clock.measure("look up"):
             ids = list(dict.fromkeys(item.id for item in items))
@@ -335,21 +361,14 @@ class _Run:
 
     def _apply(self, plan: BatchPlan) -> None:
         vectors, name = self.runtime.vectors, self.category.name
-        self.runtime.catalog.ensure_indexes(name, self._indexes(plan))
+        payloads = (*(plan.payloads[id] for id in plan.points), *plan.changes.values())
+        self.runtime.catalog.ensure_indexes(name, {field: kind for its in payloads for field, kind in index_kinds(its).items()})
         if plan.points:
             vectors.upsert(name, [Point(id, plan.vectors[id], plan.payloads[id]) for id in plan.points])
         for using, rows in plan.missing().items():
             vectors.update_vectors(name, list(rows), using, np.stack(list(rows.values())))
         if plan.changes:
             vectors.set_payload(name, plan.changes)
-
-    def _indexes(self, plan: BatchPlan) -> dict[str, IndexKind]:
-        """Indexes of the batch's fields; the source knows its columns as a whole, a batch may be of whole numbers by chance."""
-        asked: dict[str, IndexKind] = {}
-        for payload in (*(plan.payloads[id] for id in plan.points), *plan.changes.values()):
-            asked |= {field: kind for field, kind in index_kinds(payload).items() if field not in asked}
-        known = self.records.indexes if isinstance(self.records, Source) else {}
-        return {field: known.get(field, kind) for field, kind in asked.items()}
 
     def _follows_twin(self, item: Item) -> bool:
         """Whether an image shares the end of the one with the same bytes before it, because that one was refused or skipped."""
@@ -379,7 +398,7 @@ class _Run:
         """Count the category, and gather what the report tells besides outcomes."""
         self.report.stages = self.clock.seconds
         said = self.records.notes() if isinstance(self.records, Source) else []
-        self.report.notes = [*said, *self.scorer.notes, *self.assigner.notes, *self.patience.notes()]
+        self.report.notes = [*said, *self.notes, *self.scorer.notes, *self.assigner.notes, *self.patience.notes()]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)

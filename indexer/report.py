@@ -18,6 +18,7 @@ import orjson
 from indexer.conflicts import FILENAME, Conflict
 from services.errors import VitrineError
 from services.files import unwritable
+from services.payload import unindexed_note
 
 Outcome = Literal["added", "known", "updated", "duplicate", "refused"]
 NearDuplicates = Literal["ignore", "tell", "skip"]
@@ -60,7 +61,8 @@ class IndexReport:
 
     ``duplicate``: near-duplicates that were not indexed; ``near``: those that were. ``copies``: the first 10,000 of both (name,
     id of the image they are a copy of). ``images``: how many the category holds at the end. ``stages``: seconds of work by stage,
-    summed over threads, which overlap. ``refusals``: the first 10,000 (name, reason, message). ``error``: what ended the run.
+    summed over threads, which overlap. ``refusals``: the first 10,000 (name, reason, message). ``unindexed``: the fields of
+    columns that no filter finds. ``error``: what ended the run.
 
     ``conflicting``: files that say something else than the image of the same bytes, such as another class; ``other_names``: files
     that have its bytes under another name; ``conflicts``: the first 10,000 of both (name, what it disagrees in). The image is
@@ -81,6 +83,7 @@ class IndexReport:
     reasons: Counter[str] = field(default_factory=Counter)
     refusals: list[tuple[str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unindexed: set[str] = field(default_factory=set)
     images: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
@@ -150,6 +153,7 @@ class IndexReport:
             "images_per_second": round(self.rate, 1),
             "stages": {stage: round(seconds, 3) for stage, seconds in self.stages.items()},
             "notes": self.notes,
+            "unindexed": sorted(self.unindexed),
             "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
         }
 
@@ -169,6 +173,8 @@ class IndexReport:
         if self.refused > _SHOWN:
             yield f"    ... and {self.refused - _SHOWN} more (--refused FILE lists all)"
         yield from self.notes
+        if self.unindexed:
+            yield unindexed_note(self.unindexed)
         if self.stages:
             yield "Work by stage: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.stages.items())
         if self.images is not None:

@@ -180,19 +180,28 @@ class Catalog:
 
         return self._change(name, promote)
 
-    def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind]) -> Category:
-        """Index these fields where they are not indexed yet. A field keeps its first kind; columns past the cap get none."""
+    def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind], *, change: bool = False) -> Category:
+        """Index these fields where they are not indexed yet; columns past the cap get no index.
+
+        A field keeps its kind, but one of whole numbers becomes one of numbers where these are asked for. With ``change`` every
+        field gets the kind that is asked for; the caller sees to the values that are there.
+        """
         category = self.get(name)
-        if kinds.keys() <= category.indexes.keys():
+        if not _lacking(category.indexes, kinds, change):
             return category
 
         def index(category: Category) -> Category:
             indexes, new = dict(category.indexes), dict[str, IndexKind]()
-            for field, kind in kinds.items():
+            for field, kind in _lacking(indexes, kinds, change).items():
                 columns = sum(known.startswith("metadata.") for known in indexes)
-                if field in indexes or (field.startswith("metadata.") and columns >= MAX_METADATA_INDEXES):
+                if field in indexes:
+                    # the engine first: were this cut short, the next value of the kind would find the manifest still lacking
+                    self._vectors.change_index(name, field, kind)
+                elif field.startswith("metadata.") and columns >= MAX_METADATA_INDEXES:
                     continue
-                indexes[field] = new[field] = kind
+                else:
+                    new[field] = kind
+                indexes[field] = kind
             if new:
                 self._vectors.ensure(CollectionSchema(name, (), new))  # in one call: each costs a flush
             return replace(category, indexes=indexes)
@@ -316,6 +325,15 @@ def _exists(name: str) -> AlreadyExists:
 
 def _names(keys: Iterable[str]) -> list[str]:
     return sorted(name for key in keys if NAME.fullmatch(name := key[len(MANIFESTS) :].removesuffix(".json")))
+
+
+def _lacking(indexes: Mapping[str, IndexKind], kinds: Mapping[str, IndexKind], change: bool) -> dict[str, IndexKind]:
+    """The fields whose index is missing or is to become another."""
+    return {
+        field: kind
+        for field, kind in kinds.items()
+        if field not in indexes or (kind != indexes[field] and (change or (indexes[field], kind) == ("integer", "float")))
+    }
 
 
 def _tombstone(name: str, present: bytes | None, *, keep_images: bool) -> Category:

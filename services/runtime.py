@@ -130,11 +130,11 @@ def open_vectors(settings: Settings, command: str) -> VectorStore:
     if settings.qdrant_url:
         from services.vector_store.server import ServerVectorStore
 
-        key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
         return ServerVectorStore.connect(
             settings.qdrant_url,
-            api_key=key,
+            api_key=settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
             prefer_grpc=settings.qdrant_prefer_grpc,
+            grpc_port=settings.qdrant_grpc_port,
             shards=settings.qdrant_shards,
             replicas=settings.qdrant_replicas,
         )

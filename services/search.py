@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +21,11 @@ from services.duplicates import DuplicateStore
 from services.encoders.base import TextEncoder
 from services.encoders.pool import EncoderPool
 from services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
+from services.field_names import find_field
 from services.freshness import index_sources, is_score, narrowed, score_field, unsettled_sources
 from services.images import DecodeBudget, ImageLimits, open_image
 from services.maps import MapStore
+from services.payload import value_at
 from services.tagging import TaggerStore
 from services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 from services.vector_store.fields import COUNTABLE, filter_fields
@@ -195,6 +197,7 @@ class Searcher:
         cat = self._catalog.get(category)
         _check_limit(limit, 0)
         if order_by is not None:
+            order_by = replace(order_by, field=find_field(order_by.field, cat.indexes))
             _indexed(cat, order_by.field, ("integer", "float", "datetime"), "ordered by")
         return self._vectors.scroll(
             cat.name,
@@ -235,6 +238,7 @@ class Searcher:
         _check_limit(limit, 0)
         if field.startswith(CLUSTER_FIELD):
             field = self._clusters.get(category, field[len(CLUSTER_FIELD[0]) :]).payload_field
+        field = find_field(field, cat.indexes)
         if cat.indexes.get(field) not in COUNTABLE:
             runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self._clusters.in_service(category))
             raise _unfit(cat, field, COUNTABLE, "counted by value", runs)
@@ -255,9 +259,10 @@ class Searcher:
         cat = self._catalog.get(category)
         if not 1 <= bins <= MAX_BINS:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
+        field = find_field(field, cat.indexes)
         _indexed(cat, field, ("integer", "float"), "counted in bins")
         chosen = self._filter(cat, conditions, field)
-        if field == "quality" or field.startswith("scores."):
+        if is_score(field):
             lower, upper = 0.0 if lower is None else lower, 1.0 if upper is None else upper
         lower = self._extreme(cat, field, conditions, descending=False) if lower is None else lower
         upper = self._extreme(cat, field, conditions, descending=True) if upper is None else upper
@@ -394,9 +399,7 @@ def _unfit(cat: Category, field: str, kinds: tuple[str, ...], use: str, others: 
 
 
 def _number(payload: dict[str, object], field: str, largest: bool) -> float:
-    value: Any = payload
-    for key in field.split("."):
-        value = value[key.strip('"')] if isinstance(value, dict) else value
+    value = value_at(payload, field)
     values = [float(v) for v in (value if isinstance(value, list) else [value])]
     return max(values) if largest else min(values)
 

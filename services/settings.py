@@ -64,8 +64,11 @@ class Settings(BaseSettings):
     """Never ask a model hub."""
 
     qdrant_url: str | None = Field(None, validation_alias="QDRANT_URL")
+    """Of a server, or of several nodes of one cluster, separated by commas: the next is asked where one does not answer."""
     qdrant_api_key: SecretStr | None = Field(None, validation_alias="QDRANT_API_KEY")
     qdrant_prefer_grpc: bool = Field(True, validation_alias="QDRANT_PREFER_GRPC")
+    qdrant_grpc_port: int | None = Field(None, ge=1, le=65535, validation_alias="QDRANT_GRPC_PORT")
+    """Where the server answers gRPC. None: 6334 for a server whose REST is on 6333, and REST alone for any other."""
     qdrant_shards: int = Field(1, ge=1, validation_alias="QDRANT_SHARDS")
     qdrant_replicas: int = Field(1, ge=1, validation_alias="QDRANT_REPLICAS")
     min_free_mb: int = Field(512, ge=0, validation_alias="VITRINE_MIN_FREE_MB")

@@ -27,7 +27,7 @@ from services.known import Known
 from services.manifest import TAGGERS
 from services.object_store.base import ObjectStore
 from services.object_store.edits import edit
-from services.payload import clean_name, field_path
+from services.payload import clean_name, composed, field_path
 
 QUALITY = "quality"
 """The head that is called so fills the field ``quality`` instead of a score."""
@@ -133,6 +133,7 @@ class TaggerStore:
 
     def get(self, category: str, tag: str) -> TagHead:
         """``NotFound`` if the category has no tagger of that tag."""
+        tag = composed(tag.strip())
         current = self._current(category).entries
         entry = current.get(tag)
         if entry is None:
@@ -196,7 +197,7 @@ class TaggerStore:
             return replace(current, entries={name: entry for name, entry in current.entries.items() if name != tag})
 
         self._known.forget(_key(category, _POINTER))
-        self.get(category, tag)
+        tag = self.get(category, tag).tag
         self._change(category, delete)
 
     def forget(self, category: str) -> None:

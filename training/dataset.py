@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from services.catalog import Catalog
 from services.domain import Embedding, Hit
 from services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError
+from services.field_names import find_field
 from services.images import ImageLimits, content_hash, open_image
 from services.object_store.base import ObjectStore
+from services.payload import value_at
 from services.vector_store.base import VectorStore
 
 SplitName = Literal["train", "validation", "test"]
@@ -141,7 +143,9 @@ def read_category(
     named vector (or promoted name) whose stored embeddings come along; an image without it has None. Raises ``NotFound``,
     ``UnknownVector``; ``TooFewExamples`` with fewer than two classes.
     """
-    name = catalog.get(category).encoder(using).name if using else None
+    cat = catalog.get(category)
+    name = cat.encoder(using).name if using else None
+    label, split = find_field(label, cat.indexes), find_field(split, cat.indexes)
     fields = ("sha256", "phash", "object_key", label, split)
     images = [
         LabelledImage(
@@ -150,11 +154,11 @@ def read_category(
             partial(objects.get, hit.payload["object_key"]),
             sha256=hit.payload.get("sha256", ""),
             phash=hit.payload.get("phash", ""),
-            split=SPLITS.get(_text(_value(hit.payload, split)).lower()),
+            split=SPLITS.get(_text(value_at(hit.payload, split)).lower()),
             embedding=hit.vectors.get(name) if name else None,
         )
         for hit in _hits(vectors, category, fields, (name,) if name else ())
-        if (class_ := _text(_value(hit.payload, label)))
+        if (class_ := _text(value_at(hit.payload, label)))
     ]
     return _check_classes(images, f"category {category!r} (field {label})")
 
@@ -253,13 +257,6 @@ def _hits(vectors: VectorStore, category: str, fields: tuple[str, ...], names: t
         cursor = page.cursor
         if cursor is None:
             return
-
-
-def _value(payload: Mapping[str, Any], path: str) -> Any:
-    value: Any = payload
-    for key in path.split("."):
-        value = value.get(key.strip('"')) if isinstance(value, Mapping) else None
-    return value
 
 
 def _text(value: object) -> str:

@@ -21,7 +21,8 @@ from api.tagger_schemas import OldHealthOut, OldHitOut, OldImageOut, OldModelOut
 from services.conditions import Conditions, NumberRange
 from services.domain import Hit, OrderBy
 from services.errors import BadRequest, NotFound, UnknownField
-from services.payload import field_path, path_keys
+from services.field_names import find_member
+from services.payload import composed, path_keys
 from services.runtime import Runtime
 from services.search import SearchOptions, SearchResult
 from services.tagging import QUALITY
@@ -168,8 +169,9 @@ def _category(runtime: Runtime, name: str | None) -> str:
 
 def _scored_field(runtime: Runtime, category: str, tag: str) -> str:
     """The field with the scores of a tag. ``NotFound`` without such a tagger, ``UnknownField`` before anything is scored."""
-    field = QUALITY if tag == QUALITY else field_path("scores", tag)
-    if field not in runtime.catalog.get(category).indexes:
+    indexes = runtime.catalog.get(category).indexes
+    field = QUALITY if tag == QUALITY else find_member("scores", tag, indexes)
+    if field not in indexes:
         runtime.taggers.get(category, tag)
         raise UnknownField(f"No image has a score of {tag!r} yet: `vitrine tagger score -c {category}` writes them.", field=field)
     return field
@@ -197,6 +199,7 @@ def _scored_tags(runtime: Runtime, category: str) -> list[str]:
 
 def _tag(runtime: Runtime, category: str, model_name: str) -> str:
     """The tag of a model's name, which may also be the tag itself."""
+    model_name = composed(model_name)
     model = _models(runtime, category).get(model_name)
     return model_name if model is None else str(model["tag"])
 

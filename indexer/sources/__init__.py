@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.hashtags import FIELD as HASHTAGS
+from indexer.patience import Patience
 from indexer.records import ImageRecord, Source
 from indexer.sources.base import (
     SourceOptions,
@@ -29,17 +30,26 @@ from services.payload import field_path
 __all__ = ["Source", "SourceOptions", "open_source"]
 
 
-def open_source(location: str | Path, *, options: SourceOptions | None = None, objects: ObjectStore | None = None) -> Source:
+def open_source(
+    location: str | Path,
+    *,
+    options: SourceOptions | None = None,
+    objects: ObjectStore | None = None,
+    patience: Patience | None = None,
+) -> Source:
     """Open a folder, an archive, a manifest, a single image file, or ``objects:PREFIX`` of the object store.
+
+    ``patience``: that of the run, which waits for the object store where the source itself needs it; else it does not wait.
 
     Raises ``BadSource`` if there is nothing of the kind, or if a table in it is unusable as a whole.
     """
     options = options or SourceOptions()
     # the table that is joined is the one whose columns are named, not the source's own
     own = options if options.metadata is None else replace(options, hashtags=())
-    source = _open(str(location), own, objects)
+    patience = patience or Patience(0)
+    source = _open(str(location), own, objects, patience)
     if options.metadata is not None:
-        source = JoinedSource(source, options)
+        source = JoinedSource(source, options, patience)
     if options.hashtags and field_path("metadata", HASHTAGS) not in source.indexes:
         raise BadSource(f"{location} has no table, so no column {options.hashtags[0]!r} to find hashtags in.")
     return LabelledSource(source, options) if options.tags_from_folders or options.class_from == "folder" else source
@@ -90,7 +100,7 @@ class SingleSource(Source):
         return 1
 
 
-def _open(location: str, options: SourceOptions, objects: ObjectStore | None) -> Source:
+def _open(location: str, options: SourceOptions, objects: ObjectStore | None, patience: Patience) -> Source:
     from indexer.sources.archive import ArchiveSource, is_archive_file
     from indexer.sources.folder import FolderSource
     from indexer.sources.manifest import ManifestSource
@@ -98,14 +108,14 @@ def _open(location: str, options: SourceOptions, objects: ObjectStore | None) ->
     if location.startswith(SCHEME):
         if objects is None:
             raise BadSource(f"{location} needs the object store.")
-        return ObjectsSource(location.removeprefix(SCHEME), options, objects)
+        return ObjectsSource(location.removeprefix(SCHEME), options, objects, patience)
     path = _path_of(location)
     if path.is_dir():
         return FolderSource(path, options)
     if not path.is_file():
         raise BadSource(f"{location} is a pipe or a device: images come from folders and files.")
     if is_table(path.name):
-        return ManifestSource(path, options, objects)
+        return ManifestSource(path, options, objects, patience)
     try:
         if has_image_extension(path.name) or (not is_archive(path.name) and looks_like_image(read_head(str(path)))):
             return SingleSource(path, options)

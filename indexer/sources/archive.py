@@ -47,7 +47,6 @@ class _Place:
 
     prefix: str = ""
     folders: tuple[str, ...] = ()
-    nested: bool = False
 
 
 class ArchiveSource(Source):
@@ -69,7 +68,7 @@ class ArchiveSource(Source):
     def __iter__(self) -> Iterator[ImageRecord]:
         with _faults(self._shown), open(self._path, "rb") as file:
             budget = _Budget(max(FREE_BYTES, MAX_RATIO * os.fstat(file.fileno()).st_size), self._shown)
-            yield from self._records(file, self._shown, self._place, budget)
+            yield from self._records(file, self._shown, self._place, budget, nested=False)
 
     @property
     def total(self) -> int | None:
@@ -84,7 +83,7 @@ class ArchiveSource(Source):
     def notes(self) -> list[str]:
         return self._passed.notes()
 
-    def _records(self, file: IO[bytes], name: str, place: _Place, budget: _Budget) -> Iterator[ImageRecord]:
+    def _records(self, file: IO[bytes], name: str, place: _Place, budget: _Budget, *, nested: bool) -> Iterator[ImageRecord]:
         for member in _members(file, name, self._options.max_bytes):
             budget.take(member.size)
             shown = shown_name(member.name)
@@ -92,7 +91,7 @@ class ArchiveSource(Source):
             record = ImageRecord(self.name, place.prefix + shown, created_at=member.modified, folders=folders)
             if is_hidden(shown):
                 continue
-            if is_archive(member.name) and not place.nested:
+            if is_archive(member.name) and not nested:
                 yield from self._nested(member, record, budget)
             elif is_archive(member.name):
                 yield refused(record, "unsupported_format", "It is an archive in an archive in an archive: unpack it.")
@@ -127,7 +126,7 @@ class ArchiveSource(Source):
                 file.seek(0)
                 # SpooledTemporaryFile is a whole file since Python 3.11, its type stub is older
                 within = self._within(record.filename, record.folders or ())
-                yield from self._records(cast(IO[bytes], file), record.filename, within, budget)
+                yield from self._records(cast(IO[bytes], file), record.filename, within, budget, nested=True)
         except BadSource as error:
             if budget.spent:
                 raise
@@ -138,7 +137,7 @@ class ArchiveSource(Source):
         name = shown.rpartition("/")[2]
         suffix = next((suffix for suffix in ARCHIVES if name.lower().endswith(suffix)), "")
         own = (name[: len(name) - len(suffix)],) if self._options.archives_as_folders else ()
-        return _Place(f"{shown}/", (*above, *own), nested=True)
+        return _Place(f"{shown}/", (*above, *own))
 
 
 class _Budget:

@@ -6,11 +6,13 @@ import os
 import re
 import stat
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
+from services.domain import IndexKind
 from services.errors import ImageRefused
 from services.image_formats import looks_like, sniff
 
@@ -38,8 +40,8 @@ class SourceOptions:
     ``path_column``: the column that names the picture, else the first of path, file, file_name, filename, image, key.
     ``root``: the folder that paths of a manifest are relative to, else its own. ``metadata``: a table that is joined by
     ``join_on``: the file's name, its stem (name without extension), key (whole relative path or object key) or SHA-256.
-    ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``max_bytes``: larger files are
-    refused unread.
+    ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``kinds``: the kinds of columns that
+    are to be other than what their cells say. ``max_bytes``: larger files are refused unread.
     """
 
     tags_from_folders: int = 0
@@ -50,12 +52,13 @@ class SourceOptions:
     metadata: Path | None = None
     join_on: Literal["name", "stem", "key", "hash"] = "name"
     hashtags: tuple[str, ...] = ()
+    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
     max_bytes: int = 256_000_000
 
 
 def is_hidden(name: str) -> bool:
     """Dot files and what macOS adds to archives are nobody's pictures."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
 
 
 def has_image_extension(name: str) -> bool:

@@ -26,6 +26,7 @@ from indexer.sources.rows import Columns
 from indexer.sources.tables import is_table, open_table
 from indexer.sources.walking import Found, walk
 from services.errors import BadSource, VitrineError, because
+from services.payload import joined_kinds
 
 
 class FolderSource(Source):
@@ -49,7 +50,7 @@ class FolderSource(Source):
         self._again = 0
         self.name = shown_path(os.path.basename(os.path.realpath(folder)) or "folder")
         self._described = [index for below in ("", *_folders(folder)) for index in self._metadata(below)]
-        self.indexes = {field: kind for _, columns in self._described for field, kind in columns.indexes.items()}
+        self.indexes = joined_kinds(columns.indexes for _, columns in self._described)
 
     def __iter__(self) -> Iterator[ImageRecord]:
         for found in walk(str(self._folder)):
@@ -73,7 +74,7 @@ class FolderSource(Source):
     def notes(self) -> list[str]:
         links = f"{self._again} links lead" if self._again > 1 else "1 link leads"
         again = [f"{links} to folders that were read already."] if self._again else []
-        return [*self._passed.notes(), *again]
+        return [*self._passed.notes(), *again, *(note for index, _ in self._described for note in index.notes())]
 
     def _records(self, found: Found) -> Iterator[ImageRecord]:
         filename = shown_path(os.path.relpath(found.path, self._folder))

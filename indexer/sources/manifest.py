@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from indexer.patience import Patience
 from indexer.records import ImageRecord, Refusal, Source
 from indexer.sources.base import SourceOptions, read_file, shown_name, utc
 from indexer.sources.joining import described
 from indexer.sources.rows import Columns
 from indexer.sources.tables import open_table
-from services.errors import BadSource, VitrineError, because
+from services.errors import BadRequest, BadSource, because
 from services.object_store.base import ObjectStore
 
 
@@ -23,11 +24,14 @@ class ManifestSource(Source):
     picture that is not there ``image_missing``.
     """
 
-    def __init__(self, path: Path, options: SourceOptions, objects: ObjectStore | None = None) -> None:
+    def __init__(
+        self, path: Path, options: SourceOptions, objects: ObjectStore | None = None, patience: Patience | None = None
+    ) -> None:
         self._table = open_table(path)
         self._columns = Columns.of(self._table, options)
         self._root = os.path.abspath(options.root or path.parent)
         self._max_bytes = options.max_bytes
+        self._patience = patience or Patience(0)
         self._objects = objects if self._columns.key == "key" and options.path_column is None else None
         if self._columns.key == "key" and options.path_column is None and objects is None:
             raise BadSource(f"{path.name} names objects by key, but there is no object store: use a path column.")
@@ -36,7 +40,7 @@ class ManifestSource(Source):
         self.columns = self._table.columns
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for row in self._table.rows(self._columns.text):
+        for row in self._columns.rows(self._table):
             try:
                 record = self._record(row.values, row.number)
             except (OSError, ValueError, TypeError) as error:  # a path or an object that no system could have
@@ -46,6 +50,9 @@ class ManifestSource(Source):
     @property
     def total(self) -> int | None:
         return self._table.count
+
+    def notes(self) -> list[str]:
+        return self._table.notes_but(self._columns.written)
 
     def _record(self, values: Mapping[str, Any], number: int) -> ImageRecord:
         cell = values.get(self._columns.key)
@@ -75,8 +82,8 @@ class ManifestSource(Source):
         objects = self._objects
         assert objects is not None
         try:
-            stat = objects.stat(key)
-        except VitrineError as error:
+            stat = self._patience.call(lambda: objects.stat(key))
+        except BadRequest as error:
             return self._bad(shown_name(key), error.message)
         if stat is None:
             return ImageRecord(self.name, shown_name(key), refusal=Refusal("image_missing", f"There is no object {key!r}."))

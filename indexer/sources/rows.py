@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -15,10 +14,12 @@ from indexer.hashtags import FIELD as HASHTAGS
 from indexer.hashtags import hashtags_of
 from indexer.records import ImageRecord
 from indexer.sources.base import SourceOptions
-from indexer.sources.tables import Table
+from indexer.sources.tables import Row, Table
+from services.dates import to_utc
 from services.domain import IndexKind
 from services.errors import BadRequest, BadSource
 from services.payload import clean_name, clean_tags, field_path
+from services.values import is_missing, number
 
 PATH_COLUMNS = ("path", "file", "file_name", "filename", "image", "key")
 HASH_COLUMNS = ("sha256", "hash")
@@ -79,6 +80,8 @@ class Columns:
     indexes: Mapping[str, IndexKind]
     hashtags: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
+    written: frozenset[str] = frozenset()
+    """Columns whose cells are never taken as missing: the key, and those that are to hold words."""
 
     @property
     def text(self) -> frozenset[str]:
@@ -98,11 +101,17 @@ class Columns:
         computed = (*named, *(column for column in rest if column in known))
         metadata = {column: _name(table, column.removeprefix(_METADATA)) for column in rest if column not in computed}
         _check_doubles(table, metadata)
-        indexes = {field_path("metadata", name): table.kinds[column] for column, name in metadata.items()}
+        asked = {column: kind for column in table.columns if (kind := _asked(column, metadata, options.kinds))}
+        indexes = {field_path("metadata", name): asked.get(column, table.kinds[column]) for column, name in metadata.items()}
         if options.hashtags:
             _check_columns(table, options.hashtags)
             indexes[field_path("metadata", HASHTAGS)] = "keyword"
-        return cls(key, class_, scores, metadata, indexes, options.hashtags, computed)
+        written = frozenset([key, *(column for column, kind in asked.items() if kind == "keyword")])
+        return cls(key, class_, scores, metadata, indexes, options.hashtags, computed, written)
+
+    def rows(self, table: Table) -> Iterator[Row]:
+        """The table's rows, as ``read`` takes them."""
+        return table.rows(self.text, self.written)
 
     def read(self, values: Mapping[str, Any]) -> Said:
         """What a row says. ``ValueError`` or ``BadRequest`` with a sentence if a value is out of its range."""
@@ -110,7 +119,7 @@ class Columns:
         nested = values.get("scores", {})
         if not isinstance(nested, dict):
             raise ValueError("scores is an object of numbers by tag")
-        scores |= {clean_name(tag): _unit(f"scores.{tag}", value) for tag, value in nested.items() if value is not None}
+        scores |= {clean_name(tag): _unit(f"scores.{tag}", value) for tag, value in nested.items() if not is_missing(value)}
         metadata = {name: _stored(values[column]) for column, name in self.metadata.items() if column in values}
         if found := hashtags_of(values.get(column) for column in self.hashtags):
             metadata[HASHTAGS] = found
@@ -119,7 +128,7 @@ class Columns:
             class_=_text(values.get(self.class_)),
             caption=_text(values.get("caption")),
             quality=_unit("quality", values["quality"]) if "quality" in values else None,
-            created_at=rfc3339(str(values["created_at"])) if "created_at" in values else None,
+            created_at=_created(values["created_at"]) if "created_at" in values else None,
             scores=scores,
             metadata={name: value for name, value in metadata.items() if value is not None},
         )
@@ -150,14 +159,16 @@ def split_tags(value: Any) -> list[str]:
     return [str(item) for item in items if item is not None]
 
 
-def rfc3339(text: str) -> str:
-    """A date or time as RFC 3339 in UTC; without a zone it is UTC. ``ValueError`` with a sentence."""
+def _created(value: Any) -> str:
     try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f"created_at {text[:40]!r} is no ISO date or time") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.isoformat(timespec="seconds")
+        return to_utc(value)
+    except ValueError as error:
+        raise ValueError(f"created_at {error}") from None
+
+
+def _asked(column: str, metadata: Mapping[str, str], kinds: Mapping[str, IndexKind]) -> IndexKind | None:
+    """The kind that a user names for a column, as the table or as the category has its name."""
+    return kinds.get(column) or kinds.get(metadata.get(column, column))
 
 
 def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
@@ -197,12 +208,12 @@ def _name(table: Table, column: str) -> str:
 def _unit(column: str, value: Any) -> float:
     """A number in 0..1."""
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0.0 <= number <= 1.0:
+        found = float(number(value))
+    except ValueError:
+        found = math.nan
+    if not 0.0 <= found <= 1.0:
         raise ValueError(f"{column} is a number in 0..1, not {str(value)[:40]!r}")
-    return number
+    return found
 
 
 def _text(value: Any) -> str | None:

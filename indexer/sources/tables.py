@@ -1,33 +1,30 @@
 """Tables of any format, read as rows of typed values: CSV, JSON lines and Parquet.
 
-A table is read twice. The first time infers what each column holds over the whole file, so that a column has one type and its
-payload index fits every row: an integer column with one 5.5 is a float column; with one word it is text. The second gives rows.
+A table is read twice. The first time infers what each column holds over the whole file, so that a column has one kind and its
+payload index fits every row: a column of whole numbers with one 5.5 is one of numbers; with one word it is one of words. The
+second gives rows, whose values are cast where it is known what the category's column holds (services/payload.py).
 """
 
 from __future__ import annotations
 
 import csv
-import math
-import re
-from collections.abc import Collection, Iterator, Mapping
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import orjson
 
 from services.domain import IndexKind
 from services.errors import BadSource
-from services.payload import value_kind
+from services.values import HELD, Cell, cast, is_missing, joined, value_kind
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-Kind = IndexKind | Literal["nonfinite"]
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
-_NONFINITE = ("nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity")
 _MAX_CELL = 10_000_000
 
 
@@ -42,42 +39,52 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first reading is done. ``kinds`` has every column that holds anything; ``count`` rows, faulty ones too."""
+    """A table whose first reading is done. ``kinds`` has every column that holds anything; ``count`` rows, faulty ones too.
+
+    ``notes``: by column, what of its cells a user should know.
+    """
 
     path: Path
     kinds: Mapping[str, IndexKind]
     columns: tuple[str, ...]
     count: int
+    notes: Mapping[str, Sequence[str]]
 
-    def rows(self, text: Collection[str] = ()) -> Iterator[Row]:
-        """Rows in order, values of their column's type, without empty cells. Columns in ``text`` stay as written."""
-        kinds: dict[str, IndexKind] = {column: "keyword" if column in text else kind for column, kind in self.kinds.items()}
+    def rows(self, text: Collection[str] = (), written: Collection[str] = ()) -> Iterator[Row]:
+        """Rows in order, without cells that are empty or say that they are, such as ``n/a``: those stay in ``written`` columns.
+
+        Columns in ``text`` give words, all others what the table has: text of a CSV table may stand for a number.
+        """
         for row in _raw_rows(self.path):
-            yield row if row.fault else _typed(row, kinds)
+            yield row if row.fault else Row(row.number, _said(row.values, text, written))
+
+    def notes_but(self, written: Collection[str]) -> list[str]:
+        """The notes, but those of columns in ``written``."""
+        return [note for column, notes in self.notes.items() if column not in written for note in notes]
 
 
-def _typed(row: Row, kinds: Mapping[str, IndexKind]) -> Row:
-    try:
-        return Row(row.number, {column: _cast(column, value, kinds[column]) for column, value in row.values.items()})
-    except ValueError as error:
-        return Row(row.number, {}, str(error))
+def _said(values: Mapping[str, Any], text: Collection[str], written: Collection[str]) -> dict[str, Any]:
+    return {
+        column: cast(column, value, "keyword") if column in text and not isinstance(value, dict | list | bytes) else value
+        for column, value in values.items()
+        if column in written or not is_missing(value)
+    }
 
 
 def open_table(path: Path) -> Table:
     """Read a table for the first time. ``BadSource`` if it is none, is not UTF-8 or UTF-16, or names a column twice."""
-    kinds: dict[str, Kind] = {}
+    sights: dict[str, _Sight] = {}
     count = 0
     for row in _raw_rows(path):
         count += 1
         for column, value in row.values.items():
-            kind = _kind(value)
-            if kind is not None and kinds.get(column) != kind:
-                kinds[column] = _join(kinds.get(column), kind)
-    columns = tuple(kinds) if path.suffix.lower() in (".jsonl", ".ndjson") else tuple(_header(path))
-    whole: dict[str, IndexKind] = {column: "keyword" if kind == "nonfinite" else kind for column, kind in kinds.items()}
-    for column in columns:
-        whole.setdefault(column, "keyword")
-    return Table(path, whole, columns, count)
+            if column not in sights:
+                sights[column] = _Sight()
+            sights[column].see(row.number, value)
+    columns = tuple(sights) if path.suffix.lower() in (".jsonl", ".ndjson") else tuple(_header(path))
+    kinds: dict[str, IndexKind] = {column: sight.kind for column, sight in sights.items()}
+    notes = {column: list(_notes(path.name, column, sight)) for column, sight in sights.items()}
+    return Table(path, {**dict.fromkeys(columns, "keyword"), **kinds}, columns, count, notes)
 
 
 def is_table(name: str) -> bool:
@@ -87,61 +94,50 @@ def is_table(name: str) -> bool:
 # What a column holds ------------------------------------------------------------------------------------------------------
 
 
-def _kind(value: Any) -> Kind | None:
-    """What one cell speaks for; None for an empty one or an object."""
-    if isinstance(value, _Cell):
-        return _cell_kind(value)
-    if isinstance(value, list):
-        kind: Kind | None = None
-        for item in value:
-            found = _kind(item)
-            kind = _join(kind, found) if found else kind
-        return kind
-    if isinstance(value, float) and not math.isfinite(value):
-        return "nonfinite"
-    return "keyword" if isinstance(value, dict) else value_kind(value)
+class _Sight:
+    """What the first reading sees of one column."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[IndexKind] = Counter()
+        self.first: dict[IndexKind, tuple[int, str]] = {}
+        self.missing: Counter[str] = Counter()
+
+    def see(self, number: int, value: Any) -> None:
+        if is_missing(value):
+            self.missing.update([value.strip()] if isinstance(value, str) else [])
+        elif kind := "keyword" if isinstance(value, dict) else value_kind(value):
+            self.kinds[kind] += 1
+            self.first.setdefault(kind, (number, str(value)[:40]))
+
+    @property
+    def kind(self) -> IndexKind:
+        return joined(self.kinds) or "keyword"
+
+    @property
+    def misfits(self) -> tuple[int, int, str] | None:
+        """How many cells make a column of other things one of words, and the first of them: (cells, row, text)."""
+        words, others = self.kinds["keyword"], joined(kind for kind in self.kinds if kind != "keyword")
+        if not words or others in (None, "keyword") or 2 * words >= self.kinds.total():
+            return None
+        return (words, *self.first["keyword"])
 
 
-class _Cell(str):
-    """Text of a CSV cell, which may stand for a number or a truth; text from other formats is text."""
+def _notes(name: str, column: str, sight: _Sight) -> Iterator[str]:
+    if sight.missing:
+        marks = ", ".join(f"{count} {mark}" for mark, count in sight.missing.most_common(4))
+        keep = f" (--column {column}:keyword keeps them as words)" if sight.kind == "keyword" else ""
+        yield f"{name}: cells of column {column!r} that mean that there is no value: {marks}{keep}."
+    if sight.misfits:
+        cells, row, text = sight.misfits
+        others = HELD[joined(kind for kind in sight.kinds if kind != "keyword") or "keyword"]
+        yield (
+            f"{name}: column {column!r} has {others}, but for {_cells(cells)} such as {text!r} in row {row}, so it is one of "
+            f"words: correct the table, or say --column {column}:KIND (float, datetime ...) to have such rows refused by name."
+        )
 
 
-def _cell_kind(text: str) -> Kind:
-    """Numbers with leading zeros are codes, so text."""
-    lower = text.lower()
-    if lower in ("true", "false"):
-        return "bool"
-    if _INTEGER.fullmatch(text):
-        return "integer"
-    if _FLOAT.fullmatch(text) and not re.match(r"[-+]?0[0-9]", text) and math.isfinite(float(text)):
-        return "float" if re.search(r"[.eE]", text) else "keyword"
-    return "nonfinite" if lower in _NONFINITE else value_kind(str(text)) or "keyword"
-
-
-def _join(one: Kind | None, other: Kind) -> Kind:
-    """The narrowest kind that holds both."""
-    if one is None or one == other:
-        return other
-    pair = {one, other}
-    if pair <= {"integer", "float", "nonfinite"}:
-        return "integer" if pair == {"integer", "nonfinite"} else "float"
-    return "keyword"
-
-
-def _cast(column: str, value: Any, kind: IndexKind) -> Any:
-    """The value as its column's kind has it; ``ValueError`` with a sentence."""
-    if isinstance(value, list):
-        return [_cast(column, item, kind) for item in value if item is not None]
-    if isinstance(value, dict | bytes):
-        return value
-    if kind == "integer" or kind == "float":
-        number = float(value)
-        if not math.isfinite(number):
-            raise ValueError(f"column {column!r} holds numbers, but here {str(value)!r}")
-        return number if kind == "float" else int(value)
-    if kind == "bool":
-        return value if isinstance(value, bool) else value.lower() == "true"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _cells(count: int) -> str:
+    return "one cell" if count == 1 else f"{count} cells"
 
 
 # Formats ------------------------------------------------------------------------------------------------------------------
@@ -178,7 +174,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 yield Row(reader.line_num, {}, f"{len(cells)} cells in a table of {len(header)} columns")
                 continue
             named = zip(header, cells, strict=True)
-            yield Row(reader.line_num, {name: _Cell(cell.strip()) for name, cell in named if name and cell.strip()})
+            yield Row(reader.line_num, {name: Cell(cell.strip()) for name, cell in named if name and cell.strip()})
 
 
 def _csv_header(reader: Iterator[list[str]], path: Path) -> list[str]:
@@ -213,12 +209,19 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 def _json_row(number: int, text: bytes) -> Row:
     try:
-        tree = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        tree = _json(text)
+    except ValueError as error:
         return Row(number, {}, f"no JSON: {error}")
     if not isinstance(tree, dict):
         return Row(number, {}, "no JSON object")
     return Row(number, {name.strip(): value for name, value in tree.items() if value not in (None, "", []) and name.strip()})
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)  # Python and pandas write NaN, which JSON does not have, for a number that is missing
 
 
 def _parquet(path: Path) -> Any:

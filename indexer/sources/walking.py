@@ -65,7 +65,7 @@ def _looked_at(entry: os.DirEntry[str]) -> Found | os.DirEntry[str] | None:
             return entry
         if entry.is_file():
             return Found(entry.path)
-        if entry.is_symlink():
+        if not os.path.exists(entry.path):
             likely = has_image_extension(entry.name) or not PurePosixPath(entry.name).suffix
             return Found(entry.path, "It is a link that leads nowhere.") if likely else None
     except OSError as error:  # a link in a circle, or into a folder that may not be entered

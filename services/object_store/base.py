@@ -30,8 +30,8 @@ class ObjectStore(Protocol):
         """Write or replace; whole and durable when it returns, never half visible."""
         ...
 
-    def get(self, key: str) -> bytes:
-        """All bytes. ``NotFound`` if there is no such object."""
+    def get(self, key: str, *, first: int | None = None) -> bytes:
+        """All bytes, or the ``first`` so many. ``NotFound`` if there is no such object."""
         ...
 
     def read(self, key: str) -> tuple[bytes, str]:
@@ -58,8 +58,12 @@ class ObjectStore(Protocol):
         """Names directly below ``prefix`` ("" or ending in ``/``) with objects below them, sorted; deeper ones are not read."""
         ...
 
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        """All objects whose key starts with ``prefix``, in order of key."""
+    def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
+        """All objects whose key starts with ``prefix``, in order of key.
+
+        ``foreign``: also those that other programs wrote under keys which ``put`` does not take. ``get`` and ``stat`` take them,
+        or raise ``BadRequest`` for one that cannot be asked for (see ``check_key``).
+        """
         ...
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable
 from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
-from services.object_store.keys import RESERVED, check_key, media_type_of
+from services.object_store.keys import MAX_PART_BYTES, RESERVED, check_key, is_key, media_type_of
 
 _REPLACING = "replacing.lock"
 STALE_SECONDS = 3600.0
@@ -59,9 +59,9 @@ class LocalObjectStore:
                 raise
             self._sync_folders(os.path.dirname(path))
 
-    def get(self, key: str) -> bytes:
-        with self._errors(key), open(self._path(key), "rb") as file:
-            return file.read()
+    def get(self, key: str, *, first: int | None = None) -> bytes:
+        with self._errors(key), open(self._path_to_read(key), "rb") as file:
+            return file.read(-1 if first is None else first)
 
     def read(self, key: str) -> tuple[bytes, str]:
         """The version is a hash of the content: what was changed and changed back counts as unchanged."""
@@ -80,10 +80,9 @@ class LocalObjectStore:
             self.put(key, data)
 
     def stat(self, key: str) -> ObjectStat | None:
-        path = self._path(key)
         try:
             with self._errors(key):
-                status = os.stat(path, follow_symlinks=False)
+                status = os.stat(self._path_to_read(key), follow_symlinks=False)
         except NotFound:
             return None
         return _object_stat(key, status) if stat_module.S_ISREG(status.st_mode) else None
@@ -102,9 +101,9 @@ class LocalObjectStore:
             names = [name[:-1] for name, _ in _entries(path) if name.endswith("/")] if os.path.isdir(path) else []
         return [name for name in names if f"{prefix}{name}" != RESERVED and next(self.list(f"{prefix}{name}/"), None)]
 
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+    def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
         """In order of the keys' UTF-8 bytes, as S3 lists. Read as it goes: writes meanwhile may or may not appear."""
-        return self._walk("", prefix)
+        return (stat for stat in self._walk("", prefix) if foreign or is_key(stat.key))
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
         """None: a folder has no web address."""
@@ -123,8 +122,18 @@ class LocalObjectStore:
         with self._errors():
             os.unlink(self._write_temporary(b"vitrine"))
 
+    def _path_to_read(self, key: str) -> str:
+        """``_path``, also of a file that others put there under a name with a backslash. ``NotFound`` for what no file has."""
+        parts = check_key(key, foreign=True).split("/")
+        if "" in parts or any(len(part.encode()) > MAX_PART_BYTES for part in parts):
+            raise NotFound(f"There is no object {key!r}.", key=key)
+        return self._within(key)
+
     def _path(self, key: str) -> str:
-        path = os.path.join(self._root, check_key(key))
+        return self._within(check_key(key))
+
+    def _within(self, key: str) -> str:
+        path = os.path.join(self._root, key)
         # A link below the folder could lead anywhere; we make none, so any link is refused.
         if os.path.realpath(path) != path:
             raise BadRequest(f"The object key {key!r} leads through a symbolic link; remove it.", key=key)
@@ -222,7 +231,15 @@ class LocalObjectStore:
 
 
 def _object_stat(key: str, status: os.stat_result) -> ObjectStat:
-    return ObjectStat(key, status.st_size, media_type_of(key), datetime.fromtimestamp(status.st_mtime, UTC))
+    return ObjectStat(key, status.st_size, media_type_of(key), _moment(status.st_mtime))
+
+
+def _moment(seconds: float) -> datetime:
+    """1970 for a time that no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _entries(folder: str) -> list[tuple[str, os.DirEntry[str]]]:

@@ -17,7 +17,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 
 from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable, VitrineError
 from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
-from services.object_store.keys import RESERVED, check_key, media_type_of
+from services.object_store.keys import RESERVED, check_key, is_key, media_type_of
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 8.0
@@ -97,18 +97,12 @@ class MinioObjectStore:
         """Write or replace; a ``media_type`` left at its default is derived from the key."""
         self._put(check_key(key), data, media_type if media_type != "application/octet-stream" else media_type_of(key))
 
-    def get(self, key: str) -> bytes:
-        return self.read(key)[0]
+    def get(self, key: str, *, first: int | None = None) -> bytes:
+        return self._fetched(key, first)[0]
 
     def read(self, key: str) -> tuple[bytes, str]:
         """The version is the object's ETag."""
-        with self._errors(check_key(key)):
-            response = self._client.get_object(self._bucket, self._prefix + key)
-            try:
-                return bytes(response.read()), str(response.headers.get("etag", "")).strip('"')
-            finally:
-                response.close()
-                response.release_conn()
+        return self._fetched(key, None)
 
     def replace(self, key: str, data: bytes, version: str | None) -> None:
         """By the conditional writes of S3."""
@@ -116,7 +110,7 @@ class MinioObjectStore:
         self._written(check_key(key), lambda: self._put_conditionally(key, data, condition))
 
     def stat(self, key: str) -> ObjectStat | None:
-        with suppress(NotFound), self._errors(check_key(key)):
+        with suppress(NotFound), self._errors(check_key(key, foreign=True)):
             found = self._client.stat_object(self._bucket, self._prefix + key)
             return ObjectStat(key, found.size, found.content_type or media_type_of(key), _modified(found))
         return None
@@ -128,13 +122,13 @@ class MinioObjectStore:
     def folders(self, prefix: str = "") -> list[str]:
         root = self._prefix + prefix
         names = (str(item.object_name)[len(root) :].rstrip("/") for item in self._listed(prefix, recursive=False) if item.is_dir)
-        return sorted(name for name in names if name and _is_ours(prefix + name))
+        return sorted(name for name in names if name and is_key(prefix + name))
 
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+    def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
         """In order of the keys' UTF-8 bytes. Listings carry no media type, so here it is derived from the key."""
         for item in self._listed(prefix, recursive=True):
             key = str(item.object_name).removeprefix(self._prefix)
-            if _is_ours(key):
+            if (foreign or is_key(key)) and key.partition("/")[0] != RESERVED:
                 yield ObjectStat(key, int(item.size or 0), media_type_of(key), _modified(item))
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
@@ -150,6 +144,21 @@ class MinioObjectStore:
         self._put(probe, b"vitrine", "text/plain")
         with self._errors(probe):
             self._client.remove_object(self._bucket, self._prefix + probe)
+
+    def _fetched(self, key: str, first: int | None) -> tuple[bytes, str]:
+        """Bytes and ETag; ``first``: only so many."""
+        with self._errors(check_key(key, foreign=True)):
+            try:
+                response = self._client.get_object(self._bucket, self._prefix + key, length=first or 0)
+            except S3Error as error:
+                if first and error.code == "InvalidRange":  # an empty object has no first byte
+                    return b"", ""
+                raise
+            try:
+                return bytes(response.read()), str(response.headers.get("etag", "")).strip('"')
+            finally:
+                response.close()
+                response.release_conn()
 
     def _listed(self, prefix: str, *, recursive: bool) -> Iterator[Any]:
         found = self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=recursive)
@@ -250,12 +259,3 @@ class MinioObjectStore:
 def _modified(found: Any) -> datetime:
     modified: datetime = found.last_modified
     return modified
-
-
-def _is_ours(key: str) -> bool:
-    """Whether our other methods could address it: the bucket may hold folder markers and other people's names."""
-    try:
-        check_key(key)
-    except BadRequest:
-        return False
-    return True

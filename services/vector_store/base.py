@@ -62,6 +62,10 @@ class VectorStore(Protocol):
         """Index a payload field, also on a filled collection. Again with the same kind: nothing; another kind: ``BadRequest``."""
         ...
 
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        """Index a payload field by this kind from now on, whatever index it had. The payloads stay as they are."""
+        ...
+
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Insert or replace whole points, payload and all vectors. Checked by ``check_points`` before anything is applied."""
         ...

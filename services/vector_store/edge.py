@@ -38,6 +38,7 @@ from services.vector_store.edge_query import (
     selection,
     unpack,
 )
+from services.vector_store.engine_names import engine_keys, engine_path, engine_payload
 from services.vector_store.fields import check_facet, check_order
 from services.vector_store.lock import DataLock
 from services.vector_store.ranked import answers
@@ -107,6 +108,10 @@ class EdgeVectorStore:
         name = self._schema(collection).name
         self._extend(CollectionSchema(name, (), {field: kind}), create=False)
 
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        name = self._schema(collection).name
+        self._extend(CollectionSchema(name, (), {field: kind}), create=False, change=True)
+
     def publish(self, alias: str, collection: str) -> None:
         folder_name(alias)
         self._change({"op": "publish", "collection": self._schema(collection).name, "alias": alias})
@@ -114,14 +119,14 @@ class EdgeVectorStore:
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
 
-    def _extend(self, wanted: CollectionSchema, *, create: bool) -> None:
+    def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
         schemas, aliases = self._read_catalogue()
         name = aliases.get(wanted.name, wanted.name)
         present = schemas.get(name)
         if present is not None and _covers(present, wanted):
             return
         plain = schema_plain(CollectionSchema(name, wanted.vectors, wanted.indexes))
-        self._change({"op": "extend", "collection": name, "schema": plain, "create": create})
+        self._change({"op": "extend", "collection": name, "schema": plain, "create": create, "change": change})
 
     def _change(self, header: dict[str, Any]) -> None:
         try:
@@ -168,7 +173,7 @@ class EdgeVectorStore:
                 "op": "upsert",
                 "collection": schema.name,
                 "ids": [point.id for point in part],
-                "payloads": [point.payload for point in part],
+                "payloads": [engine_payload(point.payload) for point in part],
                 "vectors": vectors,
             }
             self._client.call(header, matrices)
@@ -194,11 +199,12 @@ class EdgeVectorStore:
     ) -> None:
         schema = self._schema(collection)
         check_ids(list(updates))
-        messages = list(_payload_messages(updates))
+        names = engine_payload if key is None else engine_keys
+        messages = list(_payload_messages({id: names(payload) for id, payload in updates.items()}))
         if len(messages) > 1:
             self._check_known(schema, list(updates))
         for number, groups in enumerate(messages, 1):
-            header = {"op": "set_payload", "collection": schema.name, "groups": groups, "key": key}
+            header = {"op": "set_payload", "collection": schema.name, "groups": groups, "key": key and engine_path(key)}
             self._client.call({**header, "flush": durable and number == len(messages)})  # one flush makes all of them durable
 
     def flush(self, collection: str) -> None:
@@ -209,9 +215,10 @@ class EdgeVectorStore:
         check_ids(ids)
         if len(ids) > _MESSAGE_POINTS:
             self._check_known(schema, ids)
-        for start in range(0, len(ids) if keys else 0, _MESSAGE_POINTS):
+        paths = [engine_path(key) for key in keys]
+        for start in range(0, len(ids) if paths else 0, _MESSAGE_POINTS):
             part = list(ids[start : start + _MESSAGE_POINTS])
-            self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": list(keys)})
+            self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": paths})
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         schema = self._schema(collection)

@@ -196,9 +196,9 @@ class Collection:
             self._acknowledge()
 
     def extend(self, schema: CollectionSchema) -> Write:
-        """Add the named vectors and indexes of ``schema``, which holds all that are there already."""
+        """Add the named vectors and indexes of ``schema``, which holds all that are there already, some maybe of another kind."""
         self._check_space()
-        for field in [field for field in schema.indexes if field not in self.schema.indexes][:-1]:
+        for field in [field for field, kind in schema.indexes.items() if self.schema.indexes.get(field) != kind][:-1]:
             with self._changing():
                 edge_shard.add_index(self.shard, field, schema.indexes[field])
             yield  # each takes a while on a filled shard

@@ -82,7 +82,8 @@ class Engine:
         if op in ("upsert", "update_vectors", "set_payload", "delete_payload", "delete", "flush"):
             self._enqueue(name, self._write(name, op, header, arrays), self._tell(reply, name, last=header.get("flush", True)))
         elif op == "extend":
-            self._enqueue(name, self._extend(schema_from_plain(header["schema"]), header["create"]), self._tell(reply, name))
+            wanted = schema_from_plain(header["schema"])
+            self._enqueue(name, self._extend(wanted, header["create"], header["change"]), self._tell(reply, name))
         elif op == "drop":
             self._enqueue(name, self._drop(name), self._tell(reply))
         elif op == "optimize":
@@ -181,7 +182,7 @@ class Engine:
             with contextlib.suppress(VitrineError):
                 collection.close()
 
-    def _extend(self, wanted: CollectionSchema, create: bool) -> Write:
+    def _extend(self, wanted: CollectionSchema, create: bool, change: bool) -> Write:
         name = wanted.name
         if name not in self._schemas and create:
             self._close_idle()
@@ -189,7 +190,7 @@ class Engine:
             self._schemas[name] = wanted
             return
         collection = self._collection(name)
-        merged = _merge(collection.schema, wanted)
+        merged = _merge(collection.schema, wanted, change)
         if merged != collection.schema:
             yield from collection.extend(merged)
             self._schemas[name] = merged
@@ -364,8 +365,8 @@ def _queries(header: Header, arrays: Arrays) -> Iterator[tuple[dict[str, Any], A
         at += query["vectors"]
 
 
-def _merge(present: CollectionSchema, wanted: CollectionSchema) -> CollectionSchema:
-    """Both together. ``BadVector`` if a dimension differs, ``BadRequest`` if an index kind does."""
+def _merge(present: CollectionSchema, wanted: CollectionSchema, change: bool) -> CollectionSchema:
+    """Both together. ``BadVector`` if a dimension differs, ``BadRequest`` if an index kind does, unless it is to ``change``."""
     for vector in wanted.vectors:
         dim = present.dim(vector.name)
         if dim not in (None, vector.dim):
@@ -375,7 +376,7 @@ def _merge(present: CollectionSchema, wanted: CollectionSchema) -> CollectionSch
                 using=vector.name,
             )
     for path, kind in wanted.indexes.items():
-        if present.indexes.get(path, kind) != kind:
+        if not change and present.indexes.get(path, kind) != kind:
             raise BadRequest(
                 f"Field {path!r} of collection {present.name!r} is indexed as {present.indexes[path]}, not {kind}.", field=path
             )

@@ -16,6 +16,7 @@ from services.errors import BadRequest, BadVector
 from services.vector_store.base import check_ids
 from services.vector_store.checks import check_names
 from services.vector_store.edge_wire import Arrays, Header
+from services.vector_store.engine_names import engine_plain, engine_selection, own_payload
 from services.vector_store.fields import check_filter
 
 if TYPE_CHECKING:
@@ -31,14 +32,16 @@ def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | Non
 
 
 def _json(filter: Filter | None) -> Plain | None:
-    return None if filter is None else filter.model_dump(mode="json", exclude_none=True, by_alias=True)
+    if filter is None:
+        return None
+    plain: Plain = engine_plain(filter.model_dump(mode="json", exclude_none=True, by_alias=True))
+    return plain
 
 
 def selection(schema: CollectionSchema, with_payload: bool | tuple[str, ...], with_vectors: Sequence[str]) -> Plain:
     """What shall be returned of each point. ``UnknownVector`` if there is no such."""
     check_names(schema, with_vectors)
-    fields = with_payload if isinstance(with_payload, bool) else list(with_payload) or False
-    return {"with_payload": fields, "with_vectors": list(with_vectors)}
+    return {"with_payload": engine_selection(with_payload), "with_vectors": list(with_vectors)}
 
 
 def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
@@ -75,7 +78,7 @@ def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
         for row, vector in zip(rows, matrix, strict=True):
             vectors[index][row][name] = vector
     return [
-        [Hit(id, score, payload or {}, named) for (id, score, payload), named in zip(answer, of_answer, strict=True)]
+        [Hit(id, score, own_payload(payload or {}), named) for (id, score, payload), named in zip(answer, of_answer, strict=True)]
         for answer, of_answer in zip(header["answers"], vectors, strict=True)
     ]
 

@@ -12,6 +12,7 @@ from services.vector_store.edge_filter import Plain, to_edge
 from services.vector_store.edge_lib import edge
 from services.vector_store.edge_listing import Listing
 from services.vector_store.edge_wire import Arrays, Header
+from services.vector_store.engine_names import engine_path
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _question(plain: Plain, arrays: Arrays) -> dict[str, Any]:
 
 def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
-    listing = Listing(shard, filter, plain["field"], schema.indexes[plain["field"]], plain["descending"])
+    listing = Listing(shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"])
     positions = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
     return _fetch(shard, [id for _, id in positions], plain)
 
@@ -86,7 +87,7 @@ def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Fou
         )
         page = [Found(str(record.id), None, record.payload, record.vector or {}) for record in records]
         return page, None if following is None else str(following)
-    listing = Listing(shard, filter, plain["field"], schema.indexes[plain["field"]], plain["descending"])
+    listing = Listing(shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"])
     positions = listing.after(None if position is None else (position[0], position[1]), limit + 1)
     page = _fetch(shard, [id for _, id in positions[:limit]], plain)
     return page, list(positions[limit - 1]) if len(positions) > limit else None
@@ -99,7 +100,7 @@ def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
     than its exact one; it errs only where a point is in two segments, and then the engine counts more points than there are.
     """
     exact = shard.info().points_count != points
-    request = edge.FacetRequest(plain["field"], limit=plain["limit"], exact=exact, filter=to_edge(plain["filter"]))
+    request = edge.FacetRequest(engine_path(plain["field"]), limit=plain["limit"], exact=exact, filter=to_edge(plain["filter"]))
     found = ((hit.value, hit.count) for hit in shard.facet(request).hits if hit.count)
     return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 

@@ -17,6 +17,7 @@ from qdrant_client import models
 from services.domain import Embedding, Hit, IndexKind, Near, OrderBy, Query
 from services.errors import BadRequest, BadVector
 from services.vector_store.base import check_ids
+from services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = 2**53
@@ -40,7 +41,7 @@ def request(query: Query) -> models.QueryRequest:
         params=models.SearchParams(exact=True) if near and query.exact else None,
         score_threshold=_threshold(query),
         limit=query.limit,
-        with_payload=payload_selector(query.with_payload),
+        with_payload=engine_selection(query.with_payload),
         with_vector=list(query.with_vectors) or False,
     )
 
@@ -53,13 +54,11 @@ def _threshold(query: Query) -> float | None:
 
 
 def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:
+    """The filter with the engine's paths, and without the points ``ids``."""
+    filter = engine_filter(filter)
     if not ids:
         return filter
     return models.Filter(must=None if filter is None else [filter], must_not=[models.HasIdCondition(has_id=list(ids))])
-
-
-def payload_selector(with_payload: bool | tuple[str, ...]) -> bool | list[str]:
-    return with_payload if isinstance(with_payload, bool) else (list(with_payload) or False)
 
 
 def floats(vector: Embedding) -> list[float]:
@@ -72,7 +71,7 @@ def hit(record: models.ScoredPoint | models.Record, similarity: float | None = N
     return Hit(
         id=str(record.id),
         similarity=similarity,
-        payload=dict(record.payload or {}),
+        payload=own_payload(record.payload or {}),
         vectors={name: np.asarray(values, dtype=np.float32) for name, values in vectors.items()},
     )
 

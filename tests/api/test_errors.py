@@ -96,4 +96,7 @@ def test_query_parameters_name_the_field(client: TestClient) -> None:
 def test_json_of_the_unusual() -> None:
     assert dump_json({"a": float("nan")}) == b'{"a":null}'
     assert b"\\ud800" in dump_json({"a": "\ud800"})
-    assert api_errors.invalid([{"loc": ("body",), "msg": "Value error, no"}], "body").message == "The body is not valid: no."
+    assert (
+        api_errors.invalid([{"loc": ("body",), "type": "value_error", "msg": "Value error, no"}], "body").message
+        == "The body is not valid: no."
+    )

@@ -98,7 +98,7 @@ def test_a_wrong_setting_is_named(vitrine: Run) -> None:
 def test_the_data_flag_goes_before_the_environment(vitrine: Run, tmp_path: Path) -> None:
     assert vitrine("--data", tmp_path / "other", "category", "create", "here").code == 0
     assert vitrine("--data", tmp_path / "other", "category", "list", "--json").json["categories"][0]["name"] == "here"
-    assert vitrine("category", "list", "--json").json == {"categories": []}
+    assert vitrine("category", "list", "--json").json == {"categories": [], "others": []}
 
 
 def test_a_second_process_is_told_who_holds_the_data(vitrine: Run, tmp_path: Path) -> None:

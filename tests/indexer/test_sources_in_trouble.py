@@ -13,14 +13,20 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from indexer.patience import Patience
 from indexer.pipeline import index_images
 from indexer.records import ImageRecord
-from indexer.sources import open_source
-from services.errors import BadSource
+from indexer.sources import SourceOptions, open_source
+from services.errors import BadSource, Unavailable
+from services.object_store.base import ObjectStat
+from services.object_store.keys import check_key
+from services.object_store.local import LocalObjectStore
 from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
 from tests.indexer.test_sources import names, reasons, records, tarred, zipped
@@ -316,6 +322,109 @@ def test_archives_are_no_labels_unless_asked(tmp_path: Path) -> None:
     assert tags(tmp_path / "set.zip") == {"photos.zip/red/2.png": ("red",), "photos.zip/3.png": ()}
     classes = {r.filename: r.class_ for r in records(folder, class_from="folder")}
     assert classes["x.zip/3.png"] is None and classes["x.zip/red/2.png"] == "red"
+
+
+# Objects ------------------------------------------------------------------------------------------------------------------
+
+
+class Bucket(LocalObjectStore):
+    """A store in which other programs wrote under keys of their own, and that goes away for a while, now and then."""
+
+    def __init__(self, folder: Path, others: dict[str, bytes], outages: Sequence[int] = ()) -> None:
+        super().__init__(folder, min_free_mb=0)
+        self.others = others
+        self.outages = list(outages)
+        """After so many objects a listing breaks off; the first of these, then the second ..."""
+
+    def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
+        listed = [*super().list(prefix, foreign=foreign)]
+        if foreign:
+            listed += [
+                ObjectStat(key, len(self.others[key]), "", datetime.now(UTC)) for key in self.others if key.startswith(prefix)
+            ]
+        for number, found in enumerate(sorted(listed, key=lambda found: found.key.encode())):
+            if self.outages and number == self.outages[0]:
+                self.outages.pop(0)
+                raise Unavailable("The store does not answer.")
+            yield found
+
+    def get(self, key: str, *, first: int | None = None) -> bytes:
+        check_key(key, foreign=True)
+        return self.others[key][:first] if key in self.others else super().get(key, first=first)
+
+
+def test_keys_of_other_programs_are_read_or_refused_by_name(tmp_path: Path, runtime: Runtime) -> None:
+    others = {
+        "in//double.png": picture(2),
+        "in/back\\slash.png": picture(3),
+        "in/./dot.png": picture(4),
+        "in/folder/": b"",
+        "in/named/": picture(5),
+        "in/new\nline.png": picture(6),
+    }
+    bucket = Bucket(tmp_path / "bucket", others)
+    bucket.put("in/plain.png", picture(1))
+    report = index_images(open_source("objects:in/", objects=bucket), runtime, CATEGORY)
+    assert (report.added, report.refused, report.status) == (4, 2, "refused")
+    assert set(payloads(runtime)) == {"in/plain.png", "in/double.png", "in/back/slash.png", "in/named"}
+    assert {reason for _, reason, _ in report.refusals} == {"unreadable_file"}
+
+
+def test_objects_are_pictures_by_name_or_content(tmp_path: Path) -> None:
+    files = {
+        "in/IMG_0001": picture(1),
+        "in/scan.dat": picture(2),
+        "in/a.txt": b"words",
+        "in/list.csv": b"a,b",
+        "in/.hidden": picture(3),
+    }
+    bucket = Bucket(tmp_path / "bucket", {})
+    for key, data in (files | {".private/x.png": picture(4), "in/big.raw2": b"\xff\xd8\xff" + bytes(2000)}).items():
+        bucket.put(key, data)
+    source = open_source("objects:in", options=SourceOptions(max_bytes=1000), objects=bucket)
+    found = list(source)
+    assert names(found) == ["in/IMG_0001", "in/big.raw2", "in/scan.dat"]
+    assert reasons(found) == {"in/big.raw2": "file_too_large"}
+    assert source.notes() == ["2 files are no pictures and were not offered: 1 .txt, 1 .csv."]
+    assert names(records("objects:.private/", bucket)) == [".private/x.png"]
+
+
+@pytest.mark.parametrize("prefix", ["nothing/", "/in/", "../", "in/1.png/"])
+def test_a_prefix_that_no_key_begins_with_is_a_bad_source(tmp_path: Path, prefix: str) -> None:
+    bucket = Bucket(tmp_path / "bucket", {})
+    bucket.put("in/1.png", picture(1))
+    with pytest.raises(BadSource, match="No object has a key that begins with"):
+        open_source(f"objects:{prefix}", objects=bucket)
+
+
+def test_folders_of_keys_count_from_the_prefix(tmp_path: Path) -> None:
+    bucket = Bucket(tmp_path / "bucket", {"shop/in//red/2.png": picture(2)})
+    bucket.put("shop/in/blue/deep/1.png", picture(1))
+    bucket.put("shop/inbox/3.png", picture(3))
+
+    def tags(prefix: str) -> list[tuple[str, ...]]:
+        return [record.tags for record in records(f"objects:{prefix}", bucket, tags_from_folders=1)]
+
+    assert tags("shop/in/") == [("red",), ("blue",)]
+    assert tags("shop/in") == [("red",), ("blue",), ("inbox",)]
+    assert tags("shop/in/bl") == [("blue",)]
+    assert tags("shop/inbox/3.png") == [()]
+    assert tags("") == [("shop",)] * 3
+    (found,) = records("objects:shop/in/blue", bucket, class_from="folder")
+    assert found.class_ == "deep"
+
+
+def test_a_listing_goes_on_where_an_outage_broke_it_off(tmp_path: Path, runtime: Runtime) -> None:
+    bucket = Bucket(tmp_path / "bucket", {})
+    for seed in range(9):
+        bucket.put(f"in/{seed}.png", picture(seed))
+    source = open_source("objects:in/", objects=bucket, patience=(patience := Patience(60, pause=lambda seconds: None)))
+    bucket.outages = [4, 0, 0, 7]
+    report = index_images(source, runtime, CATEGORY, patience=patience)
+    assert (report.added, report.known, report.status) == (9, 0, "complete")
+    bucket.outages = [4]
+    report = index_images(open_source("objects:in/", objects=bucket), runtime, CATEGORY)
+    assert (report.known, report.status) == (4, "failed") and report.error and report.error.code == "unavailable"
 
 
 # Any source ---------------------------------------------------------------------------------------------------------------

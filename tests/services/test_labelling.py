@@ -78,7 +78,7 @@ def test_nothing_is_recorded_if_one_image_is_unknown_or_on_both_sides(runtime: R
     with pytest.raises(BadRequest):
         record(runtime, "c", "quality", [IDS[0]])
     with pytest.raises(BadRequest):
-        record(runtime, "c", "a.b", [IDS[0]])
+        record(runtime, "c", " ", [IDS[0]])
     assert count_labels(runtime, "c", TAG).accepted == 0 and "rejected_tags" not in runtime.catalog.get("c").indexes
 
 

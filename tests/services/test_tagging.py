@@ -152,7 +152,7 @@ def test_a_deleted_tagger_is_gone_and_the_others_stay(objects: LocalObjectStore)
 
 def test_names_that_cannot_be_fields_and_doubles_are_refused(objects: LocalObjectStore) -> None:
     store = TaggerStore(objects)
-    for heads in ([head("a.b")], [head(), head(" cat ")]):
+    for heads in ([head(" ")], [head(), head(" cat ")]):
         with pytest.raises(BadRequest):
             store.save("pets", heads)
     assert store.in_service("pets") == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import threading
 import urllib.error
@@ -178,24 +179,9 @@ def test_an_s3_listing_goes_on_after_the_first_thousand(request: pytest.FixtureR
     assert keys(store, "many/") == wanted
 
 
-MALFORMED = [
-    "",
-    "/",
-    "/etc/passwd",
-    "..",
-    "../x",
-    "a/../../x",
-    "a/./x",
-    "a//x",
-    "a/",
-    "a\\..\\x",
-    "a\0x",
-    "a\nx",
-    ".tmp/x",
-    "a" * 256,
-    "ab/" * 400 + "x",
-    "\ud800",
-]
+MALFORMED = ["", "..", "../x", "a/../../x", "a/./x", "a\0x", "a\nx", ".tmp/x", "ab/" * 400 + "x", "\ud800"]
+FOREIGN = ["/", "/etc/passwd", "a//x", "a/", "a\\..\\x", "a" * 256]
+"""What S3 allows and we never write."""
 
 
 @pytest.mark.parametrize("key", MALFORMED, ids=ascii)
@@ -210,6 +196,51 @@ def test_malformed_keys_are_refused_by_every_call(store: ObjectStore, key: str) 
         with pytest.raises(BadRequest):
             call()
     assert keys(store) == []
+
+
+@pytest.mark.parametrize("key", FOREIGN, ids=ascii)
+def test_foreign_keys_may_be_asked_for_and_never_written(store: ObjectStore, key: str) -> None:
+    for call in (lambda: store.put(key, b"x"), lambda: store.delete(key)):
+        with pytest.raises(BadRequest):
+            call()
+    with pytest.raises(NotFound):
+        store.get(key)
+    assert store.stat(key) is None
+    assert keys(store) == []
+
+
+def test_what_other_programs_wrote_is_listed_on_demand_and_read(
+    request: pytest.FixtureRequest, store: ObjectStore, tmp_path: Path
+) -> None:
+    store.put("in/plain.jpg", b"plain")
+    others = {"in/back\\slash.jpg": b"backslash"}
+    if isinstance(store, LocalObjectStore):
+        for key, data in others.items():
+            (tmp_path / "objects" / key).write_bytes(data)
+        (tmp_path / "objects" / "in" / "link.jpg").symlink_to("/etc/passwd")
+    else:
+        assert isinstance(store, MinioObjectStore)
+        others |= {"in//double.jpg": b"double", "in/folder/": b"", "in/" + "x" * 300: b"long"}
+        for key, data in others.items():
+            store._client.put_object(store._bucket, store._prefix + key, io.BytesIO(data), len(data))
+    assert [stat.key for stat in store.list("in/", foreign=True)] == sorted(["in/plain.jpg", *others], key=str.encode)
+    assert keys(store, "in/") == ["in/plain.jpg"]
+    for key, data in others.items():
+        assert store.get(key) == data
+        stat = store.stat(key)
+        assert stat is not None and (stat.key, stat.size) == (key, len(data))
+
+
+def test_the_first_bytes_are_read_alone(store: ObjectStore) -> None:
+    store.put("a/x", b"0123456789")
+    store.put("a/empty", b"")
+    assert (store.get("a/x", first=4), store.get("a/x", first=100), store.get("a/empty", first=4)) == (
+        b"0123",
+        b"0123456789",
+        b"",
+    )
+    with pytest.raises(NotFound):
+        store.get("a/none", first=4)
 
 
 def test_names_of_all_kinds_are_kept(store: ObjectStore) -> None:

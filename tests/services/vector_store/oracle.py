@@ -124,6 +124,12 @@ class OracleVectorStore:
         opened.schema = replace(opened.schema, indexes={**opened.schema.indexes, field: kind})
 
     @_locked
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        opened = self._open(collection)
+        steps(field)
+        opened.schema = replace(opened.schema, indexes={**opened.schema.indexes, field: kind})
+
+    @_locked
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._open(collection)
 

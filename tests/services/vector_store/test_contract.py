@@ -30,6 +30,7 @@ from services.domain import (
     VectorSpec,
 )
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
+from services.payload import field_path
 from services.vector_store.base import MAX_LIMIT, VectorStore
 from tests.services.vector_store import random_data
 from tests.services.vector_store.conftest import PREFIX, Pair, make_edge
@@ -166,6 +167,24 @@ def test_an_index_can_come_later(store: VectorStore, fresh: Name) -> None:
     assert store.info(name).schema.indexes == {"class": "keyword"}
 
 
+def test_an_index_of_a_filled_collection_can_become_one_of_another_kind(store: VectorStore, fresh: Name) -> None:
+    name = fresh()
+    store.ensure(CollectionSchema(name, (VectorSpec("clip", 4),), {"n": "integer"}))
+    store.upsert(name, [Point(uid(number), {}, {"n": value}) for number, value in enumerate([10, 12.5, "12.5", 13])])
+    store.change_index(name, "n", "float")
+    above = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=12))])
+    assert scrolled(store, name, filter=above) == [uid(1), uid(3)]
+    assert scrolled(store, name, order_by=OrderBy("n")) == [uid(0), uid(1), uid(3)]
+    assert store.info(name).schema.indexes == {"n": "float"}
+    with pytest.raises(BadRequest):
+        store.facet(name, "n")
+    store.change_index(name, "n", "keyword")
+    store.change_index(name, "n", "keyword")
+    assert scrolled(store, name, filter=keyword("n", "12.5")) == [uid(2)]
+    store.change_index(name, "new", "keyword")
+    assert store.info(name).schema.indexes == {"n": "keyword", "new": "keyword"}
+
+
 def test_drop(store: VectorStore, fresh: Name) -> None:
     gone, kept = fresh("gone"), fresh("kept")
     put_axes(store, gone)
@@ -239,6 +258,7 @@ CALLS: dict[str, Callable[[VectorStore, str], object]] = {
     "info": lambda s, c: s.info(c),
     "add_vector": lambda s, c: s.add_vector(c, VectorSpec("vit", 3)),
     "add_index": lambda s, c: s.add_index(c, "class", "keyword"),
+    "change_index": lambda s, c: s.change_index(c, "class", "keyword"),
     "upsert": lambda s, c: s.upsert(c, [Point(uid(1), {}, {})]),
     "upsert nothing": lambda s, c: s.upsert(c, []),
     "update_vectors": lambda s, c: s.update_vectors(c, [uid(1)], "clip", VECTOR[None]),
@@ -405,6 +425,70 @@ def test_set_payload_at_a_path_merges_there(store: VectorStore, fresh: Name) -> 
         "clusters": {"run-1": {"id": "14"}},
     }
     assert payload_of(store, name, uid(2))["scores"] == {"cat": 0.25}
+
+
+ODD_NAMES = [
+    "St. Moritz",
+    "f/2.8",
+    '"q"',
+    '5" disk',
+    "a\\b",
+    "\\",
+    "x=y",
+    "EXIF:ISO",
+    "a[]",
+    "100%",
+    "%22",
+    "%2522",
+    "größe",
+    "é" * 200,
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_keys_may_have_any_name(store: VectorStore, fresh: Name, name: str) -> None:
+    """What people call a tag or a column can be filtered, ordered by, counted, selected and removed, and comes back as it was."""
+    collection, score, place = fresh(), field_path("scores", name), field_path("metadata", name)
+    store.ensure(CollectionSchema(collection, (VectorSpec("clip", 4),), {score: "float"}))
+    store.add_index(collection, place, "keyword")
+    points = [
+        Point(uid(n), {"clip": axis(4, n)}, {"scores": {name: n / 4, "other": 1.0}, "metadata": {name: f"place {n % 2}"}})
+        for n in range(1, 4)
+    ]
+    store.upsert(collection, points)
+    store.optimize(collection)
+    assert dict(store.info(collection).schema.indexes) == {score: "float", place: "keyword"}
+    assert payload_of(store, collection, uid(1)) == points[0].payload
+    high = models.Filter(must=[models.FieldCondition(key=score, range=models.Range(gte=0.5))])
+    assert store.count(collection, high) == 2
+    both = models.Filter(should=[models.Filter(must_not=[high]), keyword(place, "place 0")])
+    assert scrolled(store, collection, filter=both) == [uid(1), uid(2)]
+    assert scrolled(store, collection, order_by=OrderBy(score, descending=True)) == [uid(3), uid(2), uid(1)]
+    assert scrolled(store, collection, limit=1, order_by=OrderBy(score)) == [uid(1), uid(2), uid(3)]
+    assert ids_of(store.query(collection, Query(OrderBy(score), filter=high))) == [uid(2), uid(3)]
+    near = Query(Near(axis(4, 1)), using="clip", filter=high, with_payload=(score,))
+    assert {hit.id: hit.payload for hit in store.query(collection, near)} == {uid(n): {"scores": {name: n / 4}} for n in (2, 3)}
+    assert store.facet(collection, place, filter=high) == [Facet("place 0", 1), Facet("place 1", 1)]
+    store.set_payload(collection, {uid(1): {name: 0.75}}, key="scores")
+    assert payload_of(store, collection, uid(1))["scores"] == {name: 0.75, "other": 1.0}
+    store.set_payload(collection, {uid(1): {"scores": {name: 1.0}}})
+    store.delete_payload(collection, [uid(1)], [place])
+    assert payload_of(store, collection, uid(1)) == {"scores": {name: 1.0}, "metadata": {}}
+
+
+def test_odd_names_are_there_again_after_a_new_start(tmp_path: Path) -> None:
+    fields = {field_path("scores", name): "float" for name in ODD_NAMES}
+    for start in range(2):
+        store = make_edge(tmp_path)
+        store.ensure(CollectionSchema("c", (VectorSpec("clip", 4),), fields))  # type: ignore[arg-type]
+        if start == 0:
+            store.upsert("c", [Point(uid(1), {"clip": axis(4, 1)}, {"scores": dict.fromkeys(ODD_NAMES, 0.5)})])
+            store.optimize("c")
+        for field in fields:
+            half = models.FieldCondition(key=field, range=models.Range(gte=0.5, lte=0.5))
+            assert store.count("c", models.Filter(must=[half])) == 1, field
+        assert payload_of(store, "c", uid(1)) == {"scores": dict.fromkeys(ODD_NAMES, 0.5)}
+        store.close()
 
 
 def test_delete_payload(store: VectorStore, fresh: Name) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_client import models
 
 from services.domain import CollectionSchema, Near, Point, Query, VectorSpec
 from services.errors import StorageFull, StoreDamaged, Unavailable
@@ -197,6 +198,26 @@ def test_lost_pointer_is_damage(tmp_path: Path) -> None:
     store = EdgeVectorStore(tmp_path)
     with pytest.raises(StoreDamaged, match="current"):
         store.count("cats")
+    store.close()
+
+
+def test_an_index_that_was_changed_stays_so_and_one_that_was_half_changed_is_as_before(tmp_path: Path) -> None:
+    store = EdgeVectorStore(tmp_path)
+    store.ensure(CollectionSchema("cats", SCHEMA.vectors, {"price": "integer"}))
+    store.upsert("cats", points(0, 2))
+    store.set_payload("cats", {point_id(0): {"price": 12.5}, point_id(1): {"price": 9}})
+    store.change_index("cats", "price", "float")
+    store.close()
+    expensive = models.Filter(must=[models.FieldCondition(key="price", range=models.Range(gte=9.5))])
+    store = EdgeVectorStore(tmp_path)
+    assert store.count("cats", expensive) == 1
+    store.close()
+    # killed before the schema was written: the shard has an index that the schema does not know
+    CollectionFiles(tmp_path, "cats").write_schema(CollectionSchema("cats", SCHEMA.vectors, {"price": "integer"}))
+    store = EdgeVectorStore(tmp_path)
+    assert store.info("cats").schema.indexes == {"price": "integer"} and store.count("cats", expensive) == 0
+    store.change_index("cats", "price", "float")
+    assert store.count("cats", expensive) == 1
     store.close()
 
 
