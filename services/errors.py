@@ -94,6 +94,12 @@ class ModelUnavailable(VitrineError):
     code = "model_unavailable"
 
 
+class UnsoundEncoder(ModelUnavailable):
+    """The weights load, but their vectors are wrong: random, not finite, or others under load than alone."""
+
+    code = "unsound_encoder"
+
+
 class BadSource(VitrineError):
     """A folder, archive or manifest to be indexed cannot be read as such."""
 
