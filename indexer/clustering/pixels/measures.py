@@ -43,6 +43,8 @@ FEATURES = 200
 """ORB features of a picture at most."""
 _GOOD_BITS = 48
 """Bits of 256 in which the descriptors of a good match may differ."""
+_EDGE = 15
+"""Pixels at each border where no ORB feature can lie."""
 _WINDOW = 11
 """Pixels across the Gaussian window of SSIM, with sigma 1.5."""
 _MARGIN = 0.1
@@ -89,6 +91,15 @@ def measure(name: str, *, scale: int | None = None) -> Measure:
         return Hash(name, scale)
     made: Mapping[str, Callable[[int], Measure]] = {"ssim": Structure, "minhash": Patterns, "orb": Features, "template": Template}
     return made[name](scale)
+
+
+def prepared(measure: Measure, image: Image.Image) -> Any:
+    """What ``measure`` keeps of a picture; None where it fails. One odd picture must not end the comparison of the others,
+    and the libraries behind the measures raise errors of many kinds."""
+    try:
+        return measure.prepare(image)
+    except Exception:
+        return None
 
 
 def decode_target(scale: int) -> int:
@@ -243,8 +254,10 @@ class Features(_Sized):
 
     def prepare(self, image: Image.Image) -> tuple[NDArray[np.uint8], Grey]:
         grey = np.asarray(_shrunk(image, self.scale).convert("L"))
-        detector = self._cv2.ORB_create(FEATURES, edgeThreshold=15, fastThreshold=10)
-        _, descriptors = detector.detectAndCompute(grey, None)
+        descriptors = None
+        if min(grey.shape) > 2 * _EDGE:  # OpenCV fails at pictures that its pyramid shrinks to nothing
+            detector = self._cv2.ORB_create(FEATURES, edgeThreshold=_EDGE, fastThreshold=10)
+            descriptors = detector.detectAndCompute(grey, None)[1]
         found = np.empty((0, 32), np.uint8) if descriptors is None else np.ascontiguousarray(descriptors)
         return found, _square(image, 16)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.clustering.pixels.measures import PERMUTATIONS, Hash, Levels, Measure, Patterns, decode_target
+from indexer.clustering.pixels.measures import PERMUTATIONS, Hash, Levels, Measure, Patterns, decode_target, prepared
 from services.errors import BadRequest, ImageRefused, NotFound
 from services.images import open_image
 from services.runtime import Runtime
@@ -122,11 +122,11 @@ class Pictures:
             if len(self.kept) and self.seen[row]:
                 return _unpacked(self.kept[row])
         image = self._read(self._sources[row])
-        value = None if image is None else self._measure.prepare(image)
+        value = None if image is None else prepared(self._measure, image)
         with self._lock:
             self.reads += 1
             self.seen[row] = True
-            if image is None:
+            if image is None or value is None:
                 self.readable[row] = False
                 return None
             small = image.convert("L").resize((SIGNATURE_SIDE, SIGNATURE_SIDE), Image.Resampling.BOX)

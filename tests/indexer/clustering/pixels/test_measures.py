@@ -43,6 +43,7 @@ def test_what_holds_of_every_measure(name: str) -> None:
     chosen = measure(name)
     assert (chosen.name, chosen.scale) == (name, DEFAULT_SCALES[name])
     pictures = [scene(seed) for seed in range(6)] + [PLAIN, Image.new("RGB", (90, 120)), scene(1, (40, 300)), scene(2, (9, 7))]
+    pictures += [Image.new("RGB", size, "red") for size in ((1, 1), (400, 2), (1, 4000), (20_000, 1))] + [scene(3, (1000, 4))]
     values = [chosen.prepare(image) for image in pictures]
     again = [measure(name).prepare(image) for image in pictures]
     for place, one in enumerate(values):
