@@ -95,7 +95,7 @@ def problem(error: Exception, request_id: str) -> Response:
         return _response(error.status_code, code, detail, request_id, {}, error.headers)
     if isinstance(error, RequestValidationError):
         return problem(invalid(error.errors(), "query"), request_id)
-    if not isinstance(error, VitrineError):
+    if not isinstance(error, VitrineError) or error.code == "internal":
         _log.error("request %s failed", request_id, exc_info=error)
         return _response(500, "internal", _for_operators("internal"), request_id, {})
     code = error.reason if isinstance(error, ImageRefused) else error.code
