@@ -18,6 +18,7 @@ from services.payload import clean_name, clean_tags, unite_tags
 from services.tagging import QUALITY
 from services.values import MAX_TEXT
 from services.vector_store.base import check_vectors
+from services.words import composed
 
 SCORED_BY = "manifest"
 
@@ -128,4 +129,4 @@ def _unit(name: str, value: float) -> float:
 def _text(name: str, value: str) -> str:
     if len(value) > MAX_TEXT:
         raise ValueError(f"{name} has more than {MAX_TEXT} characters")
-    return value.encode("utf-8", "replace").decode()
+    return composed(value)

@@ -15,10 +15,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from services.dates import read_date
 from services.domain import IndexKind
 from services.errors import BadRequest, UnknownField
-from services.faults import first_fault
-from services.field_names import BOUNDS, find_bound, find_member, readings
-from services.payload import composed, field_path, path_keys
+from services.field_names import BOUNDS, find_bound, find_field, find_member, readings
+from services.payload import field_path, path_keys
+from services.validation import first_mistake, mistakes
 from services.values import HELD, cast, number
+from services.words import composed
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
@@ -249,8 +250,7 @@ def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
     try:
         return Conditions.model_validate(tree)
     except ValidationError as error:
-        where, what = first_fault(error)
-        raise BadRequest(f"Condition {where!r}: {what}.", field=where) from None
+        raise BadRequest(f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
 
 
 _EXACT_INTEGERS = 2**53
@@ -354,27 +354,27 @@ def _as(cls: type[_Range], bounds: dict[str, Any], field: str) -> _Range:
     try:
         return cls.model_validate(bounds)
     except ValidationError as error:
-        where, what = first_fault(error)
-        raise BadRequest(f"{field + '.' + where if where else field}: {what}.", field=field) from None
+        raise BadRequest(f"The condition on {field}: {first_mistake(error)}.", field=field) from None
 
 
 def _raw(where: dict[str, Any], indexes: Mapping[str, IndexKind]) -> Filter:
     from qdrant_client import models
 
     try:
-        return models.Filter.model_validate(_read_dates(where, indexes))
+        return models.Filter.model_validate(_read_raw(where, indexes))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadRequest(f"'where' is not a Qdrant filter: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise BadRequest(f"'where' is not a Qdrant filter: {first_mistake(error)}.") from None
 
 
-def _read_dates(tree: Any, indexes: Mapping[str, IndexKind]) -> Any:
-    """A filter in Qdrant's JSON whose ranges of dates are read as all dates are."""
+def _read_raw(tree: Any, indexes: Mapping[str, IndexKind]) -> Any:
+    """A filter in Qdrant's JSON whose fields, words and ranges of dates are read as in all conditions."""
     if isinstance(tree, list):
-        return [_read_dates(item, indexes) for item in tree]
+        return [_read_raw(item, indexes) for item in tree]
     if not isinstance(tree, dict):
-        return tree
+        return composed(tree) if isinstance(tree, str) else tree
     key, bounds = tree.get("key"), tree.get("range")
-    if isinstance(key, str) and indexes.get(key) == "datetime" and isinstance(bounds, dict):
+    if isinstance(key, str):
+        tree = {**tree, "key": find_field(key, indexes)}
+    if isinstance(key, str) and indexes.get(tree["key"]) == "datetime" and isinstance(bounds, dict):
         return {**tree, "range": _as(DateRange, bounds, key).model_dump(mode="json", exclude_none=True)}
-    return {name: _read_dates(value, indexes) for name, value in tree.items()}
+    return {name: _read_raw(value, indexes) for name, value in tree.items()}

@@ -15,6 +15,7 @@ from services.object_store.base import ObjectStore
 from services.payload import clean_name, clean_tags, field_path, index_kinds, joined_kinds, settled, unite_tags
 from services.tagging import QUALITY
 from services.vector_store.base import VectorStore, check_ids
+from services.words import composed
 
 _CHUNK = 500
 
@@ -120,7 +121,7 @@ def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
     new = _changed_tags(payload, changes)
     for field, value in (("class", changes.class_), ("caption", changes.caption), ("quality", changes.quality)):
         if value is not None:
-            new[field] = value
+            new[field] = composed(value) if isinstance(value, str) else value
     if changes.quality is not None and QUALITY in payload.get("scored_by", {}):
         # in the same write: from now on it is a person's, and no tagger's to overwrite
         new["scored_by"] = {tag: who for tag, who in payload["scored_by"].items() if tag != QUALITY}

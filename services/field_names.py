@@ -13,7 +13,8 @@ from typing import Final
 
 from services.domain import OrderBy
 from services.errors import BadRequest
-from services.payload import composed, field_path, path_keys
+from services.payload import field_path, path_keys
+from services.words import composed
 
 BOUNDS: Final = ("gte", "lte", "gt", "lt")
 _OPEN: Final = {"score": "scores", "scores": "scores", "metadata": "metadata"}

@@ -15,7 +15,7 @@ from typing import Any
 from services.domain import IndexKind, Payload
 from services.errors import BadRequest
 from services.values import cast, is_missing, joined, value_kind
-from services.values import composed as composed
+from services.words import composed
 
 STANDARD_INDEXES: Mapping[str, IndexKind] = {
     "tags": "keyword",

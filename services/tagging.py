@@ -27,7 +27,8 @@ from services.known import Known
 from services.manifest import TAGGERS
 from services.object_store.base import ObjectStore
 from services.object_store.edits import edit
-from services.payload import clean_name, composed, field_path
+from services.payload import clean_name, field_path
+from services.words import composed
 
 QUALITY = "quality"
 """The head that is called so fills the field ``quality`` instead of a score."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ import orjson
 
 from services.dates import looks_like_date, shown, to_utc
 from services.errors import BadRequest
+from services.words import composed
 
 if TYPE_CHECKING:  # the domain's types bring numpy, for which a command line's options need not wait
     from services.domain import IndexKind
@@ -45,15 +45,6 @@ _EXACT: Final = 2**53
 
 class Cell(str):
     """Text of a table's cell or of a command line, which may stand for a number or a truth; text from JSON is text."""
-
-
-def composed(text: str) -> str:
-    """The one Unicode form (NFC) in which text is stored and compared: what looks the same is the same. Broken bytes: ``?``.
-
-    >>> composed("Zu\u0308rich") == "Z\u00fcrich"
-    True
-    """
-    return text if text.isascii() else unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
 
 
 def is_missing(value: object) -> bool:

@@ -17,9 +17,10 @@ from services.catalog import Category
 from services.domain import Embeddings, EncoderSpec, Payload
 from services.errors import BadRequest, NotFound, TooFewExamples, VitrineError
 from services.field_names import find_field
-from services.payload import clean_name, composed, value_at
+from services.payload import clean_name, clean_tags, value_at
 from services.scan import scan
 from services.vector_store.base import VectorStore
+from services.words import composed
 
 Bools = NDArray[np.bool_]
 REJECTED = "rejected"
@@ -187,7 +188,7 @@ def read_negatives(text: str, background: int | None) -> Negatives:
     if text == REJECTED:
         return Negatives(explicit=True, background=background)
     if text.startswith("tag:"):
-        others = tuple(tag.strip() for tag in text[4:].split(",") if tag.strip())
+        others = tuple(clean_tags(text[4:].split(",")))
         return Negatives(explicit=True, tags=others, background=background)
     path = Path(text)
     if not path.is_file():

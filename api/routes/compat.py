@@ -22,11 +22,12 @@ from services.conditions import Conditions, NumberRange
 from services.domain import Hit, OrderBy
 from services.errors import BadRequest, NotFound, UnknownField
 from services.field_names import find_member
-from services.payload import composed, path_keys
+from services.payload import path_keys
 from services.runtime import Runtime
 from services.search import SearchOptions, SearchResult
 from services.tagging import QUALITY
 from services.vector_store.base import MAX_LIMIT
+from services.words import composed
 
 router = APIRouter(tags=["compatibility"], dependencies=[Depends(require("read"))], deprecated=True)
 open_router = APIRouter(tags=["compatibility"], deprecated=True)

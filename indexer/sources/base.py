@@ -15,6 +15,7 @@ from typing import IO, Literal
 from services.domain import IndexKind
 from services.errors import ImageRefused
 from services.image_formats import looks_like, sniff
+from services.words import composed
 
 READABLE = "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm"
 """Extensions of formats that Vitrine reads."""
@@ -75,8 +76,9 @@ def looks_like_image(head: bytes) -> bool:
 
 
 def shown_name(name: str) -> str:
-    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, valid Unicode."""
-    text = _NO_BYTES.sub("\ufffd", name).encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\\", "/")
+    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, composed Unicode."""
+    text = _NO_BYTES.sub("\ufffd", name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = composed(text).replace("\\", "/")
     parts = [part for part in text.split("/") if part not in ("", ".", "..")]
     return "/".join(parts) or "unnamed"
 

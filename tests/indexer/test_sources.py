@@ -20,6 +20,7 @@ import pytest
 from indexer.pipeline import index_images
 from indexer.records import ImageRecord, Source
 from indexer.sources import SourceOptions, open_source
+from services.conditions import conditions_from_pairs, parse_conditions
 from services.errors import BadSource, ImageRefused
 from services.images import content_hash
 from services.object_store.local import LocalObjectStore
@@ -357,6 +358,79 @@ def test_utf16_semicolons_and_index_columns_are_understood(tmp_path: Path) -> No
     assert records(manifest(tmp_path, ";path;größe\n0;0.png;2\n".encode("utf-16")))[0].metadata == {"größe": 2}
 
 
+def test_paths_may_be_those_of_windows(tmp_path: Path) -> None:
+    write(tmp_path, {"photos/1.png": picture(1), "img/0.png": picture(0), "a\\b.png": picture(2)})
+    cells = ["photos\\1.png", ".\\photos\\1.png", "img\\0.png", "a\\b.png", "photos\\none.png", "..\\..\\etc\\passwd"]
+    found = records(manifest(tmp_path, "path\n" + "\n".join(cells)))
+    assert names(found) == ["photos/1.png", "photos/1.png", "img/0.png", "a/b.png", "photos/none.png", "etc/passwd"]
+    assert [record.read() for record in found[:4]] == [picture(1), picture(1), picture(0), picture(2)]
+    assert reasons(found) == {"photos/none.png": "image_missing", "etc/passwd": "bad_row"}
+
+
+def test_paths_with_a_drive_are_found_by_their_end_if_all_have_the_same_beginning(tmp_path: Path) -> None:
+    write(tmp_path, {"a/1.png": picture(1), "a/2.png": picture(2), "1.png": picture(3)})
+    cells = [
+        "D:\\gone\\9.png",
+        "C:\\Users\\me\\a\\1.png",
+        "c:\\users\\ME\\a\\2.png",
+        "C:\\Users\\you\\1.png",
+        "C:\\Users\\me\\a\\3.png",
+    ]
+    found = records(manifest(tmp_path, "path\n" + "\n".join(cells)))
+    assert [record.refusal and record.refusal.reason for record in found] == [
+        "bad_row", None, None, "bad_row", "image_missing",
+    ]  # fmt: skip
+    assert [record.read() for record in found[1:3]] == [picture(1), picture(2)]
+    assert "another machine" in (found[0].refusal or pytest.fail()).message  # type: ignore[union-attr]
+
+
+def test_absolute_paths_below_the_root_are_found_however_the_root_is_written(tmp_path: Path) -> None:
+    real = write(tmp_path / "real", {"1.png": picture(1)})
+    (tmp_path / "link").symlink_to(real)
+    path = manifest(tmp_path / "elsewhere", f"path\n{real}/1.png\n{tmp_path}/link/1.png\n/etc/passwd\n")
+    for root in (real, tmp_path / "link"):
+        found = records(path, root=root)
+        assert names(found) == ["1.png", "1.png", "etc/passwd"] and found[0].read() == found[1].read() == picture(1)
+        assert reasons(found) == {"etc/passwd": "bad_row"}
+
+
+DECOMPOSED, COMPOSED = "Zu\u0308rich cafe\u0301.png", "Z\u00fcrich caf\u00e9.png"
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "objects"])
+def test_names_are_composed_wherever_they_come_from(tmp_path: Path, kind: str) -> None:
+    files, objects = {DECOMPOSED: picture(1)}, LocalObjectStore(tmp_path / "objects", min_free_mb=0)
+    objects.put(f"in/{DECOMPOSED}", picture(1))
+    write(tmp_path, {"set.zip": zipped(files), "set.tar": tarred(files), "in/x": b""})
+    write(tmp_path / "in", files)
+    location = {"folder": tmp_path / "in", "zip": tmp_path / "set.zip", "tar": tmp_path / "set.tar", "objects": "objects:in/"}[
+        kind
+    ]
+    (found,) = [record for record in records(location, objects) if not record.refusal]
+    assert found.filename.removeprefix("in/") == COMPOSED and found.read() == picture(1)
+
+
+@pytest.mark.parametrize(("written", "stored"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
+def test_a_table_and_the_files_meet_in_one_unicode_form(tmp_path: Path, runtime: Runtime, written: str, stored: str) -> None:
+    folder = write(tmp_path / "set", {stored: picture(9)})
+    assert records(manifest(folder, f"path\n{written}\n"))[0].read() == picture(9)
+    path = manifest(tmp_path, f"file,tags,class,sta\u0308dte\n{written},{written},{written},{written}\n", "about.csv")
+    index_images(open_source(folder, options=SourceOptions(metadata=path)), runtime, CATEGORY)
+    payload = payloads(runtime)[COMPOSED]
+    assert (payload["tags"], payload["class"], payload["metadata"]) == ([COMPOSED], COMPOSED, {"st\u00e4dte": COMPOSED})
+    pairs = [
+        ("filename", written),
+        ("tag", written),
+        ("tag.any", written),
+        ("class", written),
+        ("metadata.sta\u0308dte", written),
+    ]
+    for pair in pairs:
+        assert runtime.searcher.count(CATEGORY, conditions_from_pairs([pair])) == 1, pair
+    raw = {"where": {"must": [{"key": "tags", "match": {"any": [written]}}]}}
+    assert runtime.searcher.count(CATEGORY, parse_conditions(raw)) == 1
+
+
 def test_columns_and_folders_can_be_named(tmp_path: Path) -> None:
     path = manifest(tmp_path / "pictures", "x,kind\n0.png,pet\n")
     moved = path.rename(tmp_path / "moved.csv")
@@ -370,7 +444,8 @@ def test_keys_name_objects_and_prefixes_list_them(tmp_path: Path) -> None:
     objects = LocalObjectStore(tmp_path / "objects", min_free_mb=0)
     for key, data in {"in/1.png": picture(1), "in/sub/2": picture(2), "in/x.json": b"{}", "out/3.png": picture(3)}.items():
         objects.put(key, data)
-    found = records(manifest(tmp_path, "key,a\nin/1.png,7\nin/none.png,8\n../x,9\n"), objects)
+    found = records(manifest(tmp_path, "key,a\nin/1.png,7\nin/none.png,8\n../x,9\nin\\1.png,10\n"), objects)
+    assert found[3].read() == picture(1)
     assert found[0].read() == picture(1) and found[0].metadata == {"a": 7}
     assert reasons(found) == {"in/none.png": "image_missing", "x": "bad_row"}
     listed = records("objects:in/", objects)

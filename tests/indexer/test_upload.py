@@ -14,7 +14,7 @@ def test_outcomes_are_aligned_with_the_files(runtime: Runtime) -> None:
         Upload("../1.png", picture(1), tags=("new",), class_="mug", caption="A mug", metadata={"year": 1999}),
         Upload("words.jpg", b"words"),
         Upload("again.png", picture(1), tags=("new",)),
-        Upload("2.png", picture(2), metadata={"bad.name": 1}),
+        Upload("2.png", picture(2), metadata={"": 1}),
         Upload("3.png", picture(3)),
     ]
     outcomes = index_uploads(runtime, CATEGORY, uploads)

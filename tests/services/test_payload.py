@@ -6,7 +6,6 @@ from services.errors import BadRequest
 from services.payload import (
     clean_name,
     clean_tags,
-    composed,
     field_path,
     index_kinds,
     path_keys,
@@ -15,6 +14,7 @@ from services.payload import (
     value_at,
 )
 from services.values import value_kind
+from services.words import composed
 
 
 def test_only_fields_that_can_be_filtered_ask_for_an_index() -> None:
