@@ -76,7 +76,7 @@ def parse_json(text: bytes | str, where: str) -> Any:
     try:
         tree = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The {where} is not valid JSON: {error}.") from None
+        raise BadRequest(f"The {where} is not valid JSON: {str(error).removeprefix('str is ')}.") from None
     level, depth = [tree], 0
     while level := [child for node in level for child in _children(node)]:
         depth += 1

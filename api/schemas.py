@@ -3,6 +3,7 @@ dicts on the way out, because validating each hit again would cost more than fin
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -432,12 +433,17 @@ class HealthOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Whether the stores answer; each part is ``ok`` or an error code."""
+    """Whether the stores answer; each part is ``ok`` or an error code. ``ready``: all can be done; ``search``: searches can.
 
-    model_config = _example({"ready": True, "parts": {"vectors": "ok", "objects": "ok"}})
+    ``known_as_of``: since when the object store does not answer. Searches go on with what was known of it then.
+    """
+
+    model_config = _example({"ready": True, "search": True, "parts": {"vectors": "ok", "objects": "ok"}, "known_as_of": None})
 
     ready: bool
+    search: bool
     parts: dict[str, str]
+    known_as_of: datetime | None
 
 
 class Problem(BaseModel):

@@ -29,14 +29,13 @@ def read_settings(ctx: typer.Context, flags: Mapping[str, object] | None = None)
     from pydantic import ValidationError
 
     from services.settings import Settings
+    from services.validation import first_mistake, mistakes
 
     given = given_flags(ctx, flags)
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise BadRequest(f"The setting {name} is wrong: {first['msg']}.", setting=name) from None
+        raise BadRequest(f"The setting {first_mistake(error)}.", setting=mistakes(error)[0]["field"]) from None
 
 
 def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> dict[str, object]:

@@ -15,9 +15,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from services.dates import read_date
 from services.domain import IndexKind
 from services.errors import BadRequest, UnknownField
-from services.faults import first_fault
 from services.field_names import BOUNDS, find_bound, find_field, find_member, readings
 from services.payload import field_path, path_keys
+from services.validation import first_mistake, mistakes
 from services.values import HELD, cast, number
 from services.words import composed
 
@@ -250,8 +250,7 @@ def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
     try:
         return Conditions.model_validate(tree)
     except ValidationError as error:
-        where, what = first_fault(error)
-        raise BadRequest(f"Condition {where!r}: {what}.", field=where) from None
+        raise BadRequest(f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
 
 
 _EXACT_INTEGERS = 2**53
@@ -355,8 +354,7 @@ def _as(cls: type[_Range], bounds: dict[str, Any], field: str) -> _Range:
     try:
         return cls.model_validate(bounds)
     except ValidationError as error:
-        where, what = first_fault(error)
-        raise BadRequest(f"{field + '.' + where if where else field}: {what}.", field=field) from None
+        raise BadRequest(f"The condition on {field}: {first_mistake(error)}.", field=field) from None
 
 
 def _raw(where: dict[str, Any], indexes: Mapping[str, IndexKind]) -> Filter:
@@ -365,8 +363,7 @@ def _raw(where: dict[str, Any], indexes: Mapping[str, IndexKind]) -> Filter:
     try:
         return models.Filter.model_validate(_read_raw(where, indexes))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadRequest(f"'where' is not a Qdrant filter: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise BadRequest(f"'where' is not a Qdrant filter: {first_mistake(error)}.") from None
 
 
 def _read_raw(tree: Any, indexes: Mapping[str, IndexKind]) -> Any:

@@ -115,7 +115,7 @@ def delete_category(
 def _remains(runtime: Runtime) -> list[Remains]:
     """Nothing while a store does not answer: the categories are known all the same."""
     try:
-        return runtime.catalog.remains()
+        return [] if runtime.known.away_since else runtime.catalog.remains()
     except Unavailable:
         return []
 

@@ -18,6 +18,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable, VitrineError
 from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
 from services.object_store.keys import RESERVED, check_key, is_key, media_type_of
+from services.object_store.outage import Outage
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 8.0
@@ -46,7 +47,8 @@ class MinioObjectStore:
     """An ``ObjectStore`` in ``bucket`` at ``endpoint`` (``host[:port]``), its keys under ``prefix``.
 
     Nothing goes over the network until the first call; the bucket is made by the first write that misses it. Endpoints that do
-    not answer raise ``Unavailable`` within ten seconds. Without keys the requests are anonymous.
+    not answer raise ``Unavailable`` within ten seconds, and at once while another caller waits for one already. Without keys the
+    requests are anonymous.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class MinioObjectStore:
     ) -> None:
         if not _BUCKET.fullmatch(bucket):
             raise BadRequest(f"MINIO_BUCKET={bucket!r} is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens.")
+        self._outage = Outage((urllib3.exceptions.HTTPError, OSError))
         self._endpoint = endpoint
         self._bucket = bucket
         self._prefix = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
@@ -221,7 +224,8 @@ class MinioObjectStore:
     @contextmanager
     def _errors(self, key: str = "") -> Iterator[None]:
         try:
-            yield
+            with self._outage.watched():
+                yield
         except S3Error as error:
             raise self._translated(error, key) from error
         except (InvalidResponseError, ServerError, ValueError, ParseError) as error:

@@ -14,6 +14,7 @@ from tests.cli.conftest import Answer, Run, runner
 def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """``vitrine --data data doctor`` in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
     run = runner(tmp_path / "data")
 
     def examine(*arguments: object, env: dict[str, str] | None = None) -> Answer:
@@ -35,7 +36,7 @@ def test_a_healthy_machine_is_exit_0(doctor: Run) -> None:
     assert answer.code == 0
     assert answer.json.keys() == {"ok", "checks", "settings", "models", "versions"}
     assert answer.json["ok"] is True
-    expected = dict.fromkeys(("disk space", "vectors", "objects", "default encoder", "precision"), "ok")
+    expected = dict.fromkeys(("disk space", "data folder", "vectors", "objects", "default encoder", "precision"), "ok")
     assert states(answer) == expected
     assert settings(answer).keys() == {str(field.validation_alias) for field in Settings.model_fields.values()}
 
