@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.methods import allowed_methods
 from services.errors import BadRequest, ImageRefused, VitrineError
 from services.validation import first_mistake, mistakes
 
@@ -135,6 +136,8 @@ _ROUTER_SENTENCES = {
 
 
 async def _handle(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": ", ".join(allowed_methods(request.app.routes, request.scope))}
     return problem(error, request.scope.get("vitrine_request_id", ""))
 
 
