@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.methods import allowed_methods
 from services.errors import BadRequest, ImageRefused, VitrineError
 from services.validation import first_mistake, mistakes
 
@@ -94,7 +95,7 @@ def problem(error: Exception, request_id: str) -> Response:
         return _response(error.status_code, code, detail, request_id, {}, error.headers)
     if isinstance(error, RequestValidationError):
         return problem(invalid(error.errors(), "query"), request_id)
-    if not isinstance(error, VitrineError):
+    if not isinstance(error, VitrineError) or error.code == "internal":
         _log.error("request %s failed", request_id, exc_info=error)
         return _response(500, "internal", _for_operators("internal"), request_id, {})
     code = error.reason if isinstance(error, ImageRefused) else error.code
@@ -135,6 +136,8 @@ _ROUTER_SENTENCES = {
 
 
 async def _handle(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": ", ".join(allowed_methods(request.app.routes, request.scope))}
     return problem(error, request.scope.get("vitrine_request_id", ""))
 
 

@@ -182,12 +182,3 @@ def because(error: BaseException) -> str:
     """What went wrong in the words of the system or the library, without the full stop."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return words.strip().rstrip(".") or "no reason is given"
-
-
-def unexpected(error: Exception) -> VitrineError:
-    """The error itself, or what a user is told of one that nobody foresaw; the error is its cause."""
-    if isinstance(error, VitrineError):
-        return error
-    made = VitrineError(f"Something unexpected went wrong: {because(error)}. Please report it.")
-    made.__cause__ = error
-    return made
