@@ -112,6 +112,15 @@ class StoreDamaged(VitrineError):
     code = "store_damaged"
 
 
+def remedy(category: str) -> str:
+    """What brings a category with a damaged manifest or collection back."""
+    return (
+        f"Restore it from a backup, or build it again: `vitrine category delete {category}` keeps the pictures of a damaged "
+        f"category, then `vitrine category create {category}` and `vitrine index add objects:{category}/images/ -c {category}`. "
+        "Tags, classes, metadata and file names are in the lost part; a table made with `vitrine export table` brings them back."
+    )
+
+
 class StorageFull(VitrineError):
     """Too little disk space is free to write safely."""
 
