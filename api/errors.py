@@ -142,9 +142,9 @@ def _rebuilding(error: VitrineError) -> str:
     if not isinstance(error, StoreDamaged) or not name:
         return ""
     return (
-        f"Category {name!r} is damaged. DELETE /v1/categories/{name}?confirm={name} keeps its pictures, which an operator can "
-        f"put into a new category of that name (`vitrine index add objects:{name}/images/`). The server's log says more under the "
-        "request_id."
+        f"Category {name!r} is damaged. DELETE /v1/categories/{name}?confirm={name} keeps its pictures, and an operator can put "
+        f"them into a new category of that name (`vitrine index add objects:{name}/images/`). The log of the server says more "
+        "under the request_id."
     )
 
 
