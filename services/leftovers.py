@@ -46,7 +46,7 @@ def left_of(objects: ObjectStore, name: str, collections: Collection[str]) -> st
     left += [place.strip("_/") for place in PLACES if next(objects.list(f"{place}{name}/"), None) is not None]
     if not left:
         return ""
-    again = f"`vitrine index add objects:{images} -c {name}` takes the pictures into a new category, " if first else ""
+    again = f"`vitrine index add objects:{images} -c {name} --create` takes the pictures into a new category, " if first else ""
     return f"No category describes it, but there are: {', '.join(left)}. {again}`vitrine category delete {name}` removes it all."
 
 
