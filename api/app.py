@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth import KeyRing, LocalOnly, refuse_open_bind
 from api.errors import install
 from api.limits import THUMBNAIL_CACHE_BYTES, BodyLimit
+from api.methods import HeadLikeGet
 from api.metrics import Metrics
 from api.observe import Observed
 from api.openapi import describe
@@ -64,6 +65,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     install(app)
     describe(app)
     # The last one added is the outermost.
+    app.add_middleware(HeadLikeGet)
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * MB)
     if not keys:
         app.add_middleware(LocalOnly)

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.methods import allowed_methods
 from services.errors import BadRequest, ImageRefused, StoreDamaged, VitrineError
 from services.validation import first_mistake, mistakes
 
@@ -49,6 +50,7 @@ STATUS: Mapping[str, int] = {
     "storage_full": 503,
     "store_damaged": 503,
     "unavailable": 503,
+    "unsound_encoder": 503,
     "internal": 500,
 }
 """HTTP status by error code. A refused image has its reason as the code: 415 for ``unsupported_format``, else 422."""
@@ -60,6 +62,7 @@ OPERATORS: Mapping[str, str] = {
     "store_damaged": "A store holds less than it should.",
     "store_locked": "The data directory belongs to another process.",
     "unavailable": "A store or service behind the server does not answer.",
+    "unsound_encoder": "The encoder's weights give vectors that cannot be searched with.",
     "internal": "Something went wrong inside the server.",
 }
 """What clients are told where the full sentence is for the operator: it names folders and hosts, so it goes to the log."""
@@ -92,7 +95,7 @@ def problem(error: Exception, request_id: str) -> Response:
         return _response(error.status_code, code, detail, request_id, {}, error.headers)
     if isinstance(error, RequestValidationError):
         return problem(invalid(error.errors(), "query"), request_id)
-    if not isinstance(error, VitrineError):
+    if not isinstance(error, VitrineError) or error.code == "internal":
         _log.error("request %s failed", request_id, exc_info=error)
         return _response(500, "internal", _for_operators("internal"), request_id, {})
     code = error.reason if isinstance(error, ImageRefused) else error.code
@@ -133,6 +136,8 @@ _ROUTER_SENTENCES = {
 
 
 async def _handle(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": ", ".join(allowed_methods(request.app.routes, request.scope))}
     return problem(error, request.scope.get("vitrine_request_id", ""))
 
 

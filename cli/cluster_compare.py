@@ -92,10 +92,11 @@ def compare(
         for row, found in zip(tree["rows"], truth or [{}] * len(tree["rows"]), strict=True):
             row.update(found)
         print_json({"category": category, "using": stored.using, "images": len(stored.ids), "of": stored.total, "reduce": reduce,
-                    "seed": seed, "stability": steady, **tree, "notes": result.notes,
+                    "space": reduced.space, "seed": seed, "stability": steady, **tree, "notes": result.notes,
                     "plot": str(plot) if plot else None})  # fmt: skip
         return
     _print(result, truth, steady, plot)
+    note(f"Scores were computed in: {reduced.space}.")
 
 
 def dendrogram(

@@ -12,7 +12,7 @@ import typer
 from cli.category import create_category
 from cli.context import stores
 from cli.options import CategoryOption, ColumnOption, JsonOption
-from cli.output import finish, note
+from cli.output import debugging, finish, note
 from services.errors import BadSource, NotFound
 from services.values import column_kinds
 
@@ -199,6 +199,8 @@ def run_index(
             kinds=kinds,
             patience=patience,
         )
+    if report.error is not None and report.error.__cause__ is not None and debugging():
+        raise report.error
     if report.error is None and not report.interrupted:
         build_search_index(runtime, category)
     return report

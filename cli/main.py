@@ -29,9 +29,9 @@ from cli import (
 )  # fmt: skip
 from cli import map as maps
 from cli.context import GlobalFlags
-from cli.output import print_error
+from cli.output import debugging, print_error
 from services.errors import StoreLocked, VitrineError
-from services.files import file_error
+from services.files import any_error
 
 AS_JSON = "vitrine.as_json"
 ADDING = "vitrine.adding"
@@ -61,22 +61,13 @@ class VitrineGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except VitrineError as error:
-            if _debugging():
-                raise
-            print_error(error.code, error.message + _advice(error, ctx.meta[ADDING]), error.details, as_json=ctx.meta[AS_JSON])
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError, EOFError):
             raise  # Typer's own: usage, exit codes, Ctrl-C and closed pipes
-        except OSError as error:
-            if _debugging():
-                raise
-            known = file_error(error)
-            print_error(known.code, known.message, known.details, as_json=ctx.meta[AS_JSON])
         except Exception as error:
-            if _debugging():
+            if debugging():
                 raise
-            message = f"Something went wrong inside Vitrine: {error}. VITRINE_DEBUG=1 shows where; please report it."
-            print_error("internal", message, {"type": type(error).__name__}, as_json=ctx.meta[AS_JSON])
+            known = any_error(error)
+            print_error(known.code, known.message + _advice(known, ctx.meta[ADDING]), known.details, as_json=ctx.meta[AS_JSON])
         raise typer.Exit(1)
 
 
@@ -127,7 +118,7 @@ def main() -> None:
     try:
         app()
     except OSError as error:  # of the help text: what commands raise is handled by the group
-        known = file_error(error)
+        known = any_error(error)
         print_error(known.code, known.message, known.details, as_json=False)
         sys.exit(1)
 
@@ -163,7 +154,3 @@ def _advice(error: VitrineError, adding: bool) -> str:
     if adding:
         return f"\nAdd pictures there: curl -F file=@picture.jpg {url}/v1/categories/NAME/images"
     return f"\nWhat can be done there meanwhile, over HTTP: {url}/docs"
-
-
-def _debugging() -> bool:
-    return os.environ.get("VITRINE_DEBUG", "") not in ("", "0")

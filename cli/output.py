@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -63,6 +64,11 @@ def finish(report: Report, *, as_json: bool) -> None:
         typer.echo(report.summary())
     if report.exit_code:
         raise typer.Exit(report.exit_code)
+
+
+def debugging() -> bool:
+    """Whether errors are to be shown with the place in the code where they came up."""
+    return os.environ.get("VITRINE_DEBUG", "") not in ("", "0")
 
 
 def show_progress(stage: str) -> Progress | None:

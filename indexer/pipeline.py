@@ -34,7 +34,8 @@ from indexer.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_bat
 from services.catalog import Category
 from services.domain import IndexKind, Payload, Point
 from services.encoders.batching import BatchedEncoder
-from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because, unexpected
+from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
+from services.files import any_error
 from services.images import content_hash, open_image, point_id
 from services.payload import index_kinds, joined_kinds
 from services.runtime import Runtime
@@ -114,7 +115,7 @@ def index_images(
         except (KeyboardInterrupt, InterruptedError):
             report.interrupted = True
         except Exception as error:
-            report.error = unexpected(error)
+            report.error = any_error(error)
         finally:
             run.halted.set()
     run.finish()

@@ -21,7 +21,8 @@ from indexer.score_payload import FIELDS as SCORE_FIELDS
 from indexer.stored_images import FIELDS, MAX_BATCH_BYTES, StoredImage, embed_stored, open_pool
 from indexer.workers import WRITE_SECONDS, in_batches, in_order
 from services.domain import Embedding, Hit
-from services.errors import NotFound, VitrineError, unexpected
+from services.errors import NotFound, VitrineError
+from services.files import any_error
 from services.payload import index_kinds
 from services.runtime import Runtime
 
@@ -174,7 +175,7 @@ class VectorFiller:
         except KeyboardInterrupt:
             report.interrupted = True
         except Exception as error:
-            report.error = unexpected(error)
+            report.error = any_error(error)
         if self._progress:
             self._progress.finish(report)
             self._progress = None  # what another run finds is few

@@ -58,10 +58,10 @@ class Branch(Protocol):
 class Node:
     """A cluster, or a branch of a tree. ``id`` tells the way to it from the top: ``root``, ``root-14``, ``root-14-3``.
 
-    ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the node's centre; None for
-    noise, which has none. ``medoid``: the image that is most similar to all others, on average; None in a view of a node of which
-    no representative is left. ``representatives``: a few image ids, the medoid first. ``named_by``: where the name comes from,
-    "tags" or "words" of a list.
+    ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the mean of all of them, so
+    that 1 minus it is the largest distance; None for noise, which has none. ``medoid``: the image that is most similar to all
+    others, on average; None in a view of a node of which no representative is left. ``representatives``: a few image ids, the
+    medoid first. ``named_by``: where the name comes from, "tags" or "words" of a list.
     """
 
     id: str

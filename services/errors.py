@@ -94,6 +94,12 @@ class ModelUnavailable(VitrineError):
     code = "model_unavailable"
 
 
+class UnsoundEncoder(ModelUnavailable):
+    """The weights load, but their vectors are wrong: random, not finite, or others under load than alone."""
+
+    code = "unsound_encoder"
+
+
 class BadSource(VitrineError):
     """A folder, archive or manifest to be indexed cannot be read as such."""
 
@@ -193,12 +199,3 @@ def because(error: BaseException) -> str:
     """What went wrong in the words of the system or the library, without the full stop."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return words.strip().rstrip(".") or "no reason is given"
-
-
-def unexpected(error: Exception) -> VitrineError:
-    """The error itself, or what a user is told of one that nobody foresaw; the error is its cause."""
-    if isinstance(error, VitrineError):
-        return error
-    made = VitrineError(f"Something unexpected went wrong: {because(error)}. Please report it.")
-    made.__cause__ = error
-    return made

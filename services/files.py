@@ -6,14 +6,14 @@ import errno
 import os
 from pathlib import Path
 
-from services.errors import BadRequest, StorageFull, VitrineError
+from services.errors import BadRequest, StorageFull, VitrineError, because
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def reason(error: OSError) -> str:
     """Why the operating system refused, in lower case: "permission denied"."""
-    text = error.strerror or str(error) or "unknown error"
+    text = because(error)
     return text[0].lower() + text[1:]
 
 
@@ -50,6 +50,21 @@ def file_error(error: OSError) -> VitrineError:
     return BadRequest(
         f"{_short(name or 'A file')} cannot be used: {reason(error)}. Check its name and who may read and write there."
     )
+
+
+def any_error(error: Exception) -> VitrineError:
+    """Any error at all as one of ours: itself, or with the error as its cause."""
+    if isinstance(error, VitrineError):
+        return error
+    if isinstance(error, OSError):
+        known = file_error(error)
+    else:
+        known = VitrineError(
+            f"Something went wrong inside Vitrine: {because(error)}. VITRINE_DEBUG=1 shows where; please report it.",
+            type=type(error).__name__,
+        )
+    known.__cause__ = error
+    return known
 
 
 def make_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from services.catalog import Catalog, Category
 from services.clusters import ClusterStore
 from services.collapse import collapsed
 from services.conditions import Conditions
+from services.diversity import diversified
 from services.domain import Embedding, Embeddings, EncoderSpec, Facet, Fuse, Hit, Near, OrderBy, Page, Query, Random, Recommend
 from services.duplicates import DuplicateStore
 from services.encoders.base import TextEncoder
@@ -42,8 +44,9 @@ NO_CONDITIONS = Conditions()
 class SearchOptions:
     """What all searches share.
 
-    ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or above it.
-    ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by similarity alone. ``limit`` in 1..10,000.
+    ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or above it, within
+    0.0001 (``services.similarity``). ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by similarity alone.
+    ``limit`` in 1..10,000.
     """
 
     using: str | None = None
@@ -162,9 +165,6 @@ class Searcher:
         wanted, unwanted = self._examples(cat, spec, positive), self._examples(cat, spec, negative)
         encode_ms = _ms(started)
         ids = tuple(example for example in (*positive, *negative) if isinstance(example, str))
-        if options.diversity is not None:
-            target = 2 * wanted.mean(axis=0) - unwanted.mean(axis=0) if len(unwanted) else wanted.mean(axis=0)
-            return self._near(cat, unit(target), options, ids, encode_ms)
         ask = Recommend(wanted, unwanted if len(unwanted) else None)
         return self._ask(cat, spec, ask, options, ids, encode_ms)
 
@@ -180,8 +180,7 @@ class Searcher:
             raise BadRequest("Fusion takes at least two named vectors.")
         if options.diversity is not None or options.min_similarity is not None:
             raise BadRequest("Fused hits have ranks instead of similarities: leave out diversity and min_similarity.")
-        candidates = max(100, 2 * (options.offset + options.limit))
-        return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors, candidates=candidates), options, (id,), 0.0)
+        return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,), 0.0)
 
     def listing(
         self,
@@ -329,10 +328,7 @@ class Searcher:
     def _near(
         self, cat: Category, vector: Embedding, options: SearchOptions, exclude: tuple[str, ...], encode_ms: float
     ) -> SearchResult:
-        candidates = max(100, 4 * (options.offset + options.limit))
-        return self._ask(
-            cat, cat.encoder(options.using), Near(vector, options.diversity, candidates), options, exclude, encode_ms
-        )
+        return self._ask(cat, cat.encoder(options.using), Near(vector), options, exclude, encode_ms)
 
     def _ask(
         self,
@@ -359,12 +355,13 @@ class Searcher:
         )
         started = time.perf_counter()
         similar: dict[str, int] = {}
+        read = partial(self._vectors.query, cat.name)
+        if options.diversity is not None:
+            read = partial(diversified, self._vectors, cat.name, diversity=options.diversity)
         if options.collapse:
-            hits, similar = collapsed(self._vectors, cat.name, query, self._duplicates.current_key(cat.name))
+            hits, similar = collapsed(self._vectors, cat.name, query, self._duplicates.current_key(cat.name), read)
         else:
-            hits = self._vectors.query(cat.name, query)
-        if not isinstance(ask, Fuse):
-            hits = [_within(hit) for hit in hits]
+            hits = read(query)
         return SearchResult(tuple(hits), spec, encode_ms, _ms(started), similar)
 
 
@@ -377,11 +374,6 @@ def unit(vector: Sequence[float] | Embedding) -> Embedding:
     wide = wide / largest  # squares of large numbers overflow
     scaled: Embedding = (wide / np.linalg.norm(wide)).astype(np.float32)
     return scaled
-
-
-def _within(hit: Hit) -> Hit:
-    """In 16-bit storage a cosine can pass 1 by a few parts in 100,000."""
-    return replace(hit, similarity=1.0) if hit.similarity is not None and hit.similarity > 1 else hit
 
 
 def _check_limit(limit: int, offset: int) -> None:

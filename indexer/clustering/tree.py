@@ -35,9 +35,9 @@ Rows = NDArray[np.int64]
 class TreeNode:
     """A node by row numbers.
 
-    ``centre``: the mean that decides who belongs here rather than to a sibling; of noise it is zero. ``radius``: least cosine
-    similarity of a member to it. ``medoid``: the row most similar to all others on average. ``representatives``: a few rows, the
-    medoid first, each of them unlike those before but more central than most.
+    ``centre``: what decides who belongs here rather than to a sibling, the mean that k-means ended with; of noise it is zero.
+    ``radius``: least cosine similarity of a member to the mean of the members. ``medoid``: the row most similar to all others
+    on average. ``representatives``: a few rows, the medoid first, each of them unlike those before but more central than most.
     """
 
     id: str
@@ -200,16 +200,15 @@ def _describe(
     id: str, parent: str | None, rows: Rows, vectors: Embeddings, children: tuple[str, ...], centre: Embedding | None = None
 ) -> TreeNode:
     mean = np.asarray(vectors.mean(axis=0, dtype=np.float64), np.float32)
-    centre = mean if centre is None else centre
-    length = float(np.linalg.norm(centre))
-    similar = vectors @ centre
-    chosen = _representatives(vectors, vectors @ mean)
+    length = float(np.linalg.norm(mean))
+    similar = vectors @ mean
+    chosen = _representatives(vectors, similar)
     return TreeNode(
         id=id,
         parent=parent,
         depth=id.count("-"),
         count=len(rows),
-        centre=centre,
+        centre=mean if centre is None else centre,
         radius=min(1.0, float(similar.min()) / length) if length > 0 else -1.0,
         medoid=int(rows[chosen[0]]),
         representatives=tuple(int(rows[row]) for row in chosen),

@@ -24,6 +24,7 @@ from indexer.sources.joining import JoinedSource
 from indexer.sources.objects import SCHEME, ObjectsSource
 from indexer.sources.tables import is_table
 from services.errors import BadSource, because
+from services.files import expanded
 from services.object_store.base import ObjectStore
 from services.payload import field_path
 
@@ -127,13 +128,14 @@ def _open(location: str, options: SourceOptions, objects: ObjectStore | None, pa
 
 
 def _path_of(location: str) -> Path:
-    """What lies there. A name may begin with a tilde without being a user's home, so what is here goes first. ``BadSource``."""
-    for name in (location, os.path.expanduser(location)):
-        try:
-            os.stat(name)
-            return Path(name)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError) as error:
-            raise BadSource(f"{location} cannot be read: {because(error)}.") from error
+    """Where that is. ``BadSource`` if nothing is there, or it may not be looked at."""
+    path = expanded(Path(location))
+    try:
+        if location:
+            os.stat(path)
+            return path
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # said below
+    except (OSError, ValueError) as error:
+        raise BadSource(f"{location} cannot be read: {because(error)}.") from error
     raise BadSource(f"There is no file or folder {location}. Images come from a folder, archive, manifest or {SCHEME}PREFIX.")

@@ -11,10 +11,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query, Recommend
+from services.domain import CollectionSchema, Embedding, Hit, Near, OrderBy, Query
 from services.errors import BadRequest, BadVector
 from services.vector_store.base import check_ids
-from services.vector_store.checks import check_names, check_query, recommended
+from services.vector_store.checks import check_names
 from services.vector_store.edge_wire import Arrays, Header
 from services.vector_store.engine_names import engine_plain, engine_selection, own_payload
 from services.vector_store.fields import check_filter
@@ -28,6 +28,10 @@ Plain = dict[str, Any]
 def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | None:
     """JSON of the filter, once the collection's indexes can answer it; datetimes become RFC 3339 strings."""
     check_filter(schema, filter)
+    return _json(filter)
+
+
+def _json(filter: Filter | None) -> Plain | None:
     if filter is None:
         return None
     plain: Plain = engine_plain(filter.model_dump(mode="json", exclude_none=True, by_alias=True))
@@ -41,12 +45,11 @@ def selection(schema: CollectionSchema, with_payload: bool | tuple[str, ...], wi
 
 
 def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
-    """The query as JSON, and its vectors, each (dim,). Raises as ``VectorStore.query`` does."""
-    check_query(schema, query)
-    ask, vectors = _question(schema, query)
+    """A checked query as JSON, and its vectors, each (dim,)."""
+    ask, vectors = _question(query)
     plain: Plain = {
         **selection(schema, query.with_payload, query.with_vectors),
-        "filter": filter_plain(schema, query.filter),
+        "filter": _json(query.filter),
         "limit": query.limit,
         "offset": query.offset,
         "min_similarity": query.min_similarity,
@@ -58,17 +61,10 @@ def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDA
     return plain, vectors
 
 
-def _question(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
+def _question(query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
     ask = query.ask
-    plain: Plain
     if isinstance(ask, Near):
-        plain = {"ask": "near", "using": query.using, "diversity": ask.diversity, "candidates": ask.candidates}
-        return plain, [np.asarray(ask.vector, dtype=np.float32)]
-    if isinstance(ask, Recommend):
-        return {"ask": "near", "using": query.using, "diversity": None}, [recommended(schema, query.using, ask)]
-    if isinstance(ask, Fuse):
-        plain = {"ask": "fuse", "using": list(ask.vectors), "candidates": ask.candidates, "k": ask.k}
-        return plain, [np.asarray(vector, dtype=np.float32) for vector in ask.vectors.values()]
+        return {"ask": "near", "using": query.using}, [np.asarray(ask.vector, dtype=np.float32)]
     if isinstance(ask, OrderBy):
         return {"ask": "order", "field": ask.field, "descending": ask.descending}, []
     return {"ask": "random"}, []

@@ -32,7 +32,7 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -
     least = plain["min_similarity"]
     request = edge.QueryRequest(
         limit=plain["limit"],
-        offset=plain["offset"],
+        offset=0,
         filter=to_edge(plain["filter"], without=tuple(plain["exclude"])),
         # the engine keeps what is strictly above its threshold, in float32; we promise at or above
         score_threshold=None if least is None else float(np.nextafter(np.float32(least), np.float32(-np.inf))),
@@ -47,22 +47,9 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -
 
 
 def _question(plain: Plain, arrays: Arrays) -> dict[str, Any]:
-    params = edge.SearchParams(exact=True) if plain["exact"] else None
-    depth = plain["limit"] + plain["offset"]
     if plain["ask"] == "random":
         return {"query": edge.Sample.Random}
-    if plain["ask"] == "fuse":
-        filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
-        prefetches = [
-            edge.Prefetch(
-                limit=max(plain["candidates"], depth), query=edge.Query.Nearest(vector, using), filter=filter, params=params
-            )
-            for using, vector in zip(plain["using"], arrays, strict=True)
-        ]
-        return {"query": edge.Fusion.Rrf(k=plain["k"]), "prefetches": prefetches}
-    if plain["diversity"] is not None:
-        candidates = max(plain["candidates"], depth)
-        return {"query": edge.Mmr(arrays[0], 1.0 - plain["diversity"], candidates, plain["using"]), "params": params}
+    params = edge.SearchParams(exact=True) if plain["exact"] else None
     return {"query": edge.Query.Nearest(arrays[0], plain["using"]), "params": params}
 
 
@@ -114,7 +101,8 @@ def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
     """
     exact = shard.info().points_count != points
     request = edge.FacetRequest(engine_path(plain["field"]), limit=plain["limit"], exact=exact, filter=to_edge(plain["filter"]))
-    return sorted(((hit.value, hit.count) for hit in shard.facet(request).hits), key=lambda pair: (-pair[1], pair[0]))
+    found = ((hit.value, hit.count) for hit in shard.facet(request).hits if hit.count)
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
 
 def count(shard: Any, filter: Plain | None) -> int:

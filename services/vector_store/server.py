@@ -40,6 +40,7 @@ from services.vector_store.engine_names import (
     own_path,
 )
 from services.vector_store.fields import check_facet, check_filter, check_order
+from services.vector_store.ranked import answers
 from services.vector_store.server_check import misfit, peers_of, too_few_nodes, version_of
 from services.vector_store.server_client import TIMEOUT_SECONDS, AnyNode, nodes
 from services.vector_store.server_errors import mapped_errors
@@ -80,8 +81,6 @@ class ServerVectorStore:
     """A ``VectorStore`` over a ``QdrantClient``.
 
     Collections and aliases are the server's own, by the same names. The ``float16`` vectors come back rounded to about 3 digits.
-    A field that carries several values on one point can be filtered and counted, but not ordered by: such a point would be
-    listed once for each.
     """
 
     def __init__(
@@ -163,6 +162,10 @@ class ServerVectorStore:
         )
         with mapped_errors(self._server, collection):
             self._client.create_vector_name(schema.name, vector.name, models.DenseVectorNameConfig(dense=config), wait=True)
+            # A vector that comes later takes the server's own settings until it is given ours.
+            self._client.update_collection(
+                schema.name, vectors_config={vector.name: models.VectorParamsDiff(hnsw_config=_hnsw(vector))}
+            )
         self._schemas.clear()
 
     def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
@@ -290,7 +293,11 @@ class ServerVectorStore:
             for query in queries:
                 check_query(schema, query)
 
-        schema = self._checked(collection, check)
+        return answers(self, collection, self._checked(collection, check), queries)
+
+    def ask(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        """What the server itself answers, for ``ranked.answers``."""
+        schema = self._schema(collection)
         asked = [index for index, query in enumerate(queries) if not isinstance(query.ask, OrderBy)]
         answers: dict[int, list[Hit]] = {}
         with mapped_errors(self._server, collection):
@@ -373,7 +380,7 @@ class ServerVectorStore:
             found = self._client.facet(
                 collection, engine_path(field), facet_filter=engine_filter(filter), limit=limit, exact=True
             )
-        facets = [Facet(value=item.value, count=item.count) for item in found.hits]
+        facets = [Facet(value=item.value, count=item.count) for item in found.hits if item.count]
         return sorted(facets, key=lambda facet: (-facet.count, facet.value))
 
     def count(self, collection: str, filter: models.Filter | None = None) -> int:
@@ -401,7 +408,7 @@ class ServerVectorStore:
                 size=vector.dim,
                 distance=models.Distance.COSINE,
                 datatype=models.Datatype.FLOAT16,
-                hnsw_config=models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024),
+                hnsw_config=_hnsw(vector),
             )
             for vector in schema.vectors
         }
@@ -477,6 +484,10 @@ class ServerVectorStore:
                 "nothing was changed.",
                 ids=missing[:100],
             )
+
+
+def _hnsw(vector: VectorSpec) -> models.HnswConfigDiff:
+    return models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024)
 
 
 def _check_dim(schema: CollectionSchema, vector: VectorSpec) -> None:

@@ -116,7 +116,6 @@ def test_every_loader_refuses_foreign_code() -> None:
         given = {keyword.arg: keyword.value for keyword in call.keywords}
         trust = given.get("trust_remote_code")
         assert isinstance(trust, ast.Constant) and trust.value is False, f"{place} does not say trust_remote_code=False"
-        of = call.func.value.id if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) else ""
-        if of.endswith("Model"):
+        if "dtype" in given or ast.unparse(call.func).endswith("Model.from_pretrained"):
             safe = given.get("use_safetensors")
             assert isinstance(safe, ast.Constant) and safe.value is True, f"{place} does not say use_safetensors=True"
