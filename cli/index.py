@@ -246,7 +246,7 @@ def _ensure_category(runtime: Runtime, name: str, create: bool, encoders: list[s
                 f"There is no category {name!r}: add --create, with --encoder if it shall not be {runtime.settings.encoder!r}.",
                 category=name,
             ) from None
-        made = create_category(runtime, name, encoders)
+        made = create_category(runtime, name, encoders or [runtime.settings.encoder])
         note(f"Created category {name!r} with {', '.join(spec.name for spec in made.encoders)}.")
 
 
@@ -258,7 +258,7 @@ def _ensure_adopting(runtime: Runtime, name: str, spec: EncoderSpec, create: boo
     elif not create:
         raise NotFound(f"There is no category {name!r}: add --create.", category=name)
     else:
-        made = runtime.catalog.create(name, [*(runtime.encoders.get(reference).spec for reference in encoders), spec])
+        made = create_category(runtime, name, encoders, more=[spec])
         note(f"Created category {name!r} with {', '.join(its.name for its in made.encoders)}.")
 
 

@@ -22,7 +22,7 @@ from services.domain import Payload
 from services.errors import BadRequest, Unavailable, VitrineError
 from services.files import make_folder, unwritable
 from services.maps import AXES
-from services.payload import value_at
+from services.payload import field_path, path_keys, value_at
 from services.runtime import Runtime
 
 FORMATS = (".json", ".csv", ".parquet", *ENDINGS)
@@ -194,10 +194,16 @@ def _flat(row: Row) -> Row:
                 if name == "map":
                     flat |= {f"{name}.{key}.{axis}": inner.get(axis) for axis in AXES}
                 else:
-                    flat[f"{name}.{key}"] = inner
+                    flat[_column_name(name, key)] = inner
         elif value is not None:
             flat[name] = value
     return flat
+
+
+def _column_name(name: str, key: str) -> str:
+    """``scores.St. Moritz``; a name in quotes of its own as a path, or it would be read back without them."""
+    keys = path_keys(key)
+    return field_path(name, key) if len(keys) == 1 and keys != (key,) else f"{name}.{key}"
 
 
 def _columns(rows: Rows) -> dict[str, _Column]:

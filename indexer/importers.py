@@ -20,12 +20,12 @@ from indexer.sources.folder import FolderSource
 from indexer.sources.joining import refused
 from indexer.sources.manifest import ManifestSource
 from indexer.sources.rows import split_tags
-from indexer.sources.walking import walk
 from indexer.workers import in_order
 from services.domain import EncoderSpec, Preprocessing
 from services.errors import BadSource, BadVector, ImageRefused
 from services.images import DecodeBudget, ImageLimits, pixel_hash
 from services.search import unit
+from services.walking import walk
 
 _CHUNK = 1 << 20
 _HASH = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{128}")
@@ -170,7 +170,7 @@ class VectorDump(Source):
 
     def _hash_pictures(self, threads: int, progress: HashProgress | None) -> None:
         total = FolderSource(self._images, SourceOptions()).total or 0
-        files = (found.path for found in walk(str(self._images)) if not found.fault and not found.again)
+        files = (found.path for found in walk(str(self._images), has_image_extension) if not found.fault and not found.again)
         paths = (path for path in files if has_image_extension(path))
         with ThreadPoolExecutor(threads, "pixel-hash") as pool:
             for done, (path, digest) in enumerate(in_order(pool, self._hash, paths, 4 * threads), 1):
