@@ -1,11 +1,10 @@
 # The serving image: the API, the indexer and the command line on the CPU. No training libraries, no test tools.
 #
-#   docker build -t vitrine:0.1.0 .
+#   docker build --build-arg TORCH_INDEX_URL=<an index with CPU wheels of torch> -t vitrine .
 #
-# requirements.lock pins torch. Where the configured package index serves a CUDA build of that version, the image grows by
-# gigabytes: name an index of CPU wheels of your own choice, from which torch alone is then installed first:
-#
-#   docker build --build-arg TORCH_INDEX_URL=<an index with CPU wheels> -t vitrine:0.1.0 .
+# requirements.lock pins torch. It is installed first, from that index alone, or without the argument from the one that pip is
+# configured for. An index that serves a CUDA build, five gigabytes that this image cannot use, is refused before anything is
+# downloaded.
 
 ARG PYTHON_IMAGE=python:3.11.14-slim-trixie
 
@@ -16,7 +15,13 @@ RUN python -m venv /opt/vitrine
 ENV PATH=/opt/vitrine/bin:$PATH
 WORKDIR /src
 COPY requirements.lock pyproject.toml README.md ./
-RUN if [ -n "$TORCH_INDEX_URL" ]; then pip install --index-url "$TORCH_INDEX_URL" "$(grep -i '^torch==' requirements.lock)"; fi
+RUN torch="$(grep -i '^torch==' requirements.lock)" \
+    && index="${TORCH_INDEX_URL:+--index-url $TORCH_INDEX_URL}" \
+    && pip install $index --dry-run --ignore-installed --quiet --report /tmp/torch.json "$torch" \
+    && if grep -qE '"name": "(nvidia|cuda|triton)' /tmp/torch.json; then \
+         echo >&2 "This package index serves torch for CUDA: name one with CPU wheels by --build-arg TORCH_INDEX_URL=..."; exit 1; \
+       fi \
+    && pip install $index "$torch"
 COPY services services
 COPY indexer indexer
 COPY training training
@@ -24,7 +29,8 @@ COPY api api
 COPY cli cli
 COPY data data
 # the lock as constraints: what the project asks for, in exactly these versions, and nothing that only tests need
-RUN pip install --constraint requirements.lock .
+RUN pip install --constraint requirements.lock . \
+    && python -c "import torch; assert torch.version.cuda is None, 'torch was replaced by a CUDA build'"
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 vitrine \

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth import KeyRing, LocalOnly, refuse_open_bind
 from api.errors import install
 from api.limits import THUMBNAIL_CACHE_BYTES, BodyLimit
+from api.methods import HeadLikeGet
 from api.metrics import Metrics
 from api.observe import Observed
 from api.openapi import describe
@@ -60,9 +61,11 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     app.state.thumbnails = ThumbnailCache(THUMBNAIL_CACHE_BYTES)
     for part in (categories, search, images, metadata, facets, clusters, maps, labelling, taggers, encoders, health, compat):
         app.include_router(part.router)
+    app.include_router(compat.open_router)
     install(app)
     describe(app)
     # The last one added is the outermost.
+    app.add_middleware(HeadLikeGet)
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * MB)
     if not keys:
         app.add_middleware(LocalOnly)

@@ -18,7 +18,9 @@ from starlette.exceptions import HTTPException
 from api.errors import UnsupportedMediaType, invalid_model
 from api.limits import MAX_FILES, MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, MAX_JSON_BYTES, MAX_JSON_DEPTH
 from api.tagger_schemas import PictureBody
+from services.domain import IndexKind
 from services.errors import BadRequest, TooLarge
+from services.values import column_kinds
 
 MULTIPART = "multipart/form-data"
 _QUICK_BYTES = 100_000
@@ -74,7 +76,7 @@ def parse_json(text: bytes | str, where: str) -> Any:
     try:
         tree = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The {where} is not valid JSON: {error}.") from None
+        raise BadRequest(f"The {where} is not valid JSON: {str(error).removeprefix('str is ')}.") from None
     level, depth = [tree], 0
     while level := [child for node in level for child in _children(node)]:
         depth += 1
@@ -142,6 +144,11 @@ def decoded_image(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise BadRequest("'image' is not base64: encode the bytes of an image file, without a data: prefix.") from None
+
+
+def named_kinds(form: SentForm) -> dict[str, IndexKind]:
+    """The kinds of columns that the form field ``columns`` names."""
+    return column_kinds(text for text in form.fields.get("columns", ()) if text.strip())
 
 
 def media_type(request: Request) -> str:

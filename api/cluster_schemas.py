@@ -59,8 +59,9 @@ class GroupOut(BaseModel):
 
 
 class ClusterNodeOut(BaseModel):
-    """``count``: images now. ``radius``: least cosine similarity of an image of the run to the node's centre; null for
-    noise. ``medoid`` and ``representatives`` are those that are still there; null if none is."""
+    """``count``: images now. ``radius``: least cosine similarity of an image of the run to the mean of the node's images in the
+    run, so that 1 minus it is the largest distance; null for noise. ``medoid`` and ``representatives`` are those that are still
+    there; null if none is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CHILD]})  # type: ignore[list-item]
 

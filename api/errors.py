@@ -15,7 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.errors import BadRequest, ImageRefused, VitrineError
+from api.methods import allowed_methods
+from services.errors import BadRequest, ImageRefused, StoreDamaged, VitrineError
+from services.validation import first_mistake, mistakes
 
 PROBLEM_TYPE = "application/problem+json"
 _log = logging.getLogger("vitrine.api")
@@ -26,6 +28,7 @@ STATUS: Mapping[str, int] = {
     "not_found": 404,
     "method_not_allowed": 405,
     "already_exists": 409,
+    "conflict": 409,
     "encoder_mismatch": 409,
     "tagger_mismatch": 409,
     "worse_encoder": 409,
@@ -47,6 +50,7 @@ STATUS: Mapping[str, int] = {
     "storage_full": 503,
     "store_damaged": 503,
     "unavailable": 503,
+    "unsound_encoder": 503,
     "internal": 500,
 }
 """HTTP status by error code. A refused image has its reason as the code: 415 for ``unsupported_format``, else 422."""
@@ -58,6 +62,7 @@ OPERATORS: Mapping[str, str] = {
     "store_damaged": "A store holds less than it should.",
     "store_locked": "The data directory belongs to another process.",
     "unavailable": "A store or service behind the server does not answer.",
+    "unsound_encoder": "The encoder's weights give vectors that cannot be searched with.",
     "internal": "Something went wrong inside the server.",
 }
 """What clients are told where the full sentence is for the operator: it names folders and hosts, so it goes to the log."""
@@ -90,29 +95,28 @@ def problem(error: Exception, request_id: str) -> Response:
         return _response(error.status_code, code, detail, request_id, {}, error.headers)
     if isinstance(error, RequestValidationError):
         return problem(invalid(error.errors(), "query"), request_id)
-    if not isinstance(error, VitrineError):
+    if not isinstance(error, VitrineError) or error.code == "internal":
         _log.error("request %s failed", request_id, exc_info=error)
         return _response(500, "internal", _for_operators("internal"), request_id, {})
     code = error.reason if isinstance(error, ImageRefused) else error.code
     status = STATUS.get(code, STATUS.get(error.code, 500))
     if code in OPERATORS:
         _log.error("request %s: %s: %s", request_id, code, error.message)
-        return _response(status, code, _for_operators(code), request_id, {})
+        return _response(status, code, _rebuilding(error) or _for_operators(code), request_id, {})
     headers = {"WWW-Authenticate": "X-API-Key"} if status == 401 else None
     return _response(status, code, error.message, request_id, error.details, headers)
 
 
 def invalid(errors: Any, part: str) -> BadRequest:
     """``BadRequest`` naming every field that pydantic refused, the first one in the sentence."""
-    found = [{"field": _field(item["loc"]), "message": str(item["msg"]).removeprefix("Value error, ")} for item in errors][:20]
-    first = found[0]
-    where = f"{first['field']}: " if first["field"] else ""
-    return BadRequest(f"The {part} is not valid: {where}{first['message']}.", errors=found)
+    located = [{**item, "loc": _inner(item["loc"])} for item in errors]
+    found = mistakes(located)[:20]
+    return BadRequest(f"The {part} is not valid: {first_mistake(located)}.", errors=found)
 
 
 def invalid_model(error: ValidationError, part: str) -> BadRequest:
     """``invalid`` for a model that was validated by hand."""
-    return invalid(error.errors(include_url=False, include_context=False, include_input=False), part)
+    return invalid(error.errors(include_url=False, include_input=False), part)
 
 
 def dump_json(content: object) -> bytes:
@@ -132,15 +136,30 @@ _ROUTER_SENTENCES = {
 
 
 async def _handle(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": ", ".join(allowed_methods(request.app.routes, request.scope))}
     return problem(error, request.scope.get("vitrine_request_id", ""))
+
+
+def _rebuilding(error: VitrineError) -> str:
+    """For a damaged category what its clients can do; their sentence names no folder."""
+    name = error.details.get("category") or error.details.get("collection")
+    if not isinstance(error, StoreDamaged) or not name:
+        return ""
+    return (
+        f"Category {name!r} is damaged. DELETE /v1/categories/{name}?confirm={name} keeps its pictures, and an operator can put "
+        f"them into a new category of that name (`vitrine index add objects:{name}/images/`). The log of the server says more "
+        "under the request_id."
+    )
 
 
 def _for_operators(code: str) -> str:
     return f"{OPERATORS[code]} The server's log says more under the request_id."
 
 
-def _field(loc: tuple[object, ...]) -> str:
-    return ".".join(str(part) for part in loc if part not in ("query", "path", "body"))[:200]
+def _inner(loc: tuple[object, ...]) -> tuple[object, ...]:
+    """A location without the part of the request that FastAPI puts before it."""
+    return loc[1:] if loc[:1] in (("query",), ("path",), ("body",)) else loc
 
 
 def _response(

@@ -28,6 +28,13 @@ _PROBLEM = {
     "description": "An error; `code` says which.",
     "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}},
 }
+COLUMNS = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "What a metadata column holds, as `price:float`; once for each. Kinds: keyword, integer, float, bool, "
+    "datetime. Other values are refused by name; what images hold in it already is cast.",
+}
+"""The form field ``columns``."""
 FILTERS = {
     "name": "conditions",
     "in": "query",

@@ -3,6 +3,7 @@ dicts on the way out, because validating each hit again would cost more than fin
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -206,12 +207,30 @@ class CategoryOut(BaseModel):
     updated_at: str
 
 
-class CategoriesOut(BaseModel):
-    """All categories, by name."""
+class CategoryRemains(BaseModel):
+    """A name that is no category in service: damaged, half deleted, or left without a category; and what to do about it."""
 
-    model_config = _example({"categories": [_CATEGORY]})
+    name: str
+    state: Literal["damaged", "deleting", "leftover"]
+    message: str
+
+
+class CategoriesOut(BaseModel):
+    """All categories, by name, and what there is beside them."""
+
+    model_config = _example({"categories": [_CATEGORY], "others": []})
 
     categories: list[CategoryOut]
+    others: list[CategoryRemains]
+
+
+class ImagesKept(BaseModel):
+    """A category was deleted and its pictures were not: where they are, as ``vitrine index add`` takes them."""
+
+    model_config = _example({"category": "shop", "images_kept": "objects:shop/images/"})
+
+    category: str
+    images_kept: str
 
 
 class Urls(BaseModel):
@@ -267,6 +286,14 @@ class ImageOut(HitOut):
     model_config = _example({"id": _ID, "similarity": None, "payload": _PAYLOAD, "urls": _URLS})
 
 
+class ChangedOut(ImageOut):
+    """One image as it is after a change."""
+
+    model_config = _example({"id": _ID, "similarity": None, "payload": _PAYLOAD, "urls": _URLS, "notes": []})
+
+    notes: list[str] = Field([], description="What to know besides, such as columns that have no index.")
+
+
 class NearDuplicateOut(BaseModel):
     """The image that a file is a copy (identical, resized) or a version (edited) of. ``similarity``: structural in -1..1; of embeddings if ``kind`` is unseen."""
 
@@ -276,9 +303,22 @@ class NearDuplicateOut(BaseModel):
     urls: Urls
 
 
+class ConflictOut(BaseModel):
+    """``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...), ``said`` was not taken over."""
+
+    field: str
+    kept: Any
+    said: Any
+
+
 class UploadItem(BaseModel):
     """What became of one file. ``id`` if it is in the category; ``reason`` and ``message`` if it was refused. A ``duplicate`` was
+<<<<<<< HEAD
     not added, since it is a copy of another image and ``near_duplicates`` was skip."""
+=======
+    not added, since it is a near-duplicate and ``near_duplicates`` was skip. ``conflicts``: where the file says something else
+    than the image of the same bytes, which stays as it is."""
+>>>>>>> main
 
     filename: str
     outcome: Literal["added", "known", "updated", "duplicate", "refused"]
@@ -287,6 +327,7 @@ class UploadItem(BaseModel):
     reason: str | None
     message: str | None
     near_duplicate_of: NearDuplicateOut | None = None
+    conflicts: list[ConflictOut] = []
 
 
 class UploadOut(BaseModel):
@@ -302,11 +343,13 @@ class UploadOut(BaseModel):
                 },
             ],
             "counts": {"added": 1, "refused": 1},
+            "notes": [],
         }
     )  # fmt: skip
 
     items: list[UploadItem]
     counts: dict[str, int]
+    notes: list[str] = Field([], description="What to know besides, such as columns that have no index.")
 
 
 class FacetValue(BaseModel):
@@ -394,12 +437,17 @@ class HealthOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Whether the stores answer; each part is ``ok`` or an error code."""
+    """Whether the stores answer; each part is ``ok`` or an error code. ``ready``: all can be done; ``search``: searches can.
 
-    model_config = _example({"ready": True, "parts": {"vectors": "ok", "objects": "ok"}})
+    ``known_as_of``: since when the object store does not answer. Searches go on with what was known of it then.
+    """
+
+    model_config = _example({"ready": True, "search": True, "parts": {"vectors": "ok", "objects": "ok"}, "known_as_of": None})
 
     ready: bool
+    search: bool
     parts: dict[str, str]
+    known_as_of: datetime | None
 
 
 class Problem(BaseModel):

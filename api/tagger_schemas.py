@@ -239,12 +239,30 @@ class RankingOut(BaseModel):
     hits: list[CandidateOut]
 
 
+# What older systems' clients are answered ---------------------------------------------------------------------------------
+
+
+class OldModelOut(BaseModel):
+    """A model as ``/get_models`` lists it. ``train_start_time`` is null for scores that no tagger gave."""
+
+    model_config = _example({"model_type": "ovr-logistic-regression", "train_start_time": "2026-11-20, 10:00:00", "tag": "sea"})
+
+    model_type: str
+    train_start_time: str | None
+    tag: str
+
+
 class OldImageOut(BaseModel):
-    """An image as the compatibility routes give it. ``url`` is that of the file; ``score`` is null where none was asked for."""
+    """An image as the compatibility routes give it. ``url`` is that of the file; ``score`` is null where none was asked for.
+
+    ``hash_id`` is the SHA-256 of the file, ``file_name`` and ``file_path`` are ``filename`` and ``url`` under their older names.
+    """
 
     model_config = _example(
         {
-            "id": _ID, "category": "pets", "filename": "rex.jpg", "model_name": "outdoors", "score": 0.97,
+            "id": _ID, "category": "pets", "hash_id": "9f86d081884c7d65", "filename": "rex.jpg", "file_name": "rex.jpg",
+            "file_path": f"/v1/categories/pets/images/{_ID}/file", "file_type": ".jpg",
+            "model_name": "model-ovr-logistic-regression-tag-outdoors", "tag": "outdoors", "score": 0.97,
             "url": f"/v1/categories/pets/images/{_ID}/file", "thumbnail_url": f"/v1/categories/pets/images/{_ID}/thumbnail",
             "width": 640, "height": 480, "tags": ["dog"],
         }
@@ -252,11 +270,52 @@ class OldImageOut(BaseModel):
 
     id: str
     category: str
+    hash_id: str | None
     filename: str | None
+    file_name: str | None
+    file_path: str
+    file_type: str | None
     model_name: str | None
+    tag: str | None
     score: float | None
     url: str
     thumbnail_url: str
     width: int | None
     height: int | None
     tags: list[str]
+
+
+class OldPayloadOut(BaseModel):
+    """What ``/api/search`` says of a hit; ``label`` is the column of that name of its metadata."""
+
+    class_: str | None
+    file: str | None
+    label: Any = None
+
+
+class OldHitOut(BaseModel):
+    """A hit of ``/api/search``; ``score`` is a cosine similarity, ``version`` is always 0."""
+
+    model_config = _example(
+        {
+            "id": _ID, "version": 0, "score": 0.981, "payload": {"class_": "collie", "file": "167841.png", "label": 7},
+            "url": f"/v1/categories/dogs/images/{_ID}/file",
+        }
+    )  # fmt: skip
+
+    id: str
+    version: int
+    score: float | None
+    payload: OldPayloadOut
+    url: str
+
+
+class OldHealthOut(BaseModel):
+    """The process answers; ``model_version`` is the encoder of new categories."""
+
+    model_config = _example({"status": "ok", "name": "Vitrine", "api_version": "0.9.0", "model_version": "clip"})
+
+    status: Literal["ok"]
+    name: str
+    api_version: str
+    model_version: str

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.duplicates import CLOTHING, MODEL, Pairs, edit_of, half_of, judge
 from benchmarks.photo_edits import EDITS, make_edited
-from indexer.clustering.pixels.measures import DEFAULT_THRESHOLDS, MEASURES, measure
+from indexer.clustering.pixels.measures import DEFAULT_THRESHOLDS, MEASURES, decode_target, measure
 from indexer.clustering.pixels.report import PixelReport
 from indexer.clustering.pixels.run import PixelOptions, cluster_pixels
 from indexer.pipeline import index_images
@@ -74,7 +74,7 @@ def choose(folder: Path, runtime: Runtime) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for name in MEASURES:
         chosen = measure(name)
-        target = max(1, chosen.scale // 2)
+        target = decode_target(chosen.scale)
         values = [chosen.prepare(open_image(path.read_bytes(), target=target, limits=runtime.limits).image) for path in paths]
         alike = np.array([chosen.similarity(values[a], values[b]) for a, b in true])
         both = np.array([near[a] and near[b] for a, b in true])

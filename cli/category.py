@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
+from cli.context import read_settings, stores
 from cli.options import JsonOption, YesOption
 from cli.output import confirmed, note, print_json, print_pairs, print_table
+from services.errors import lost_with_points
 
 if TYPE_CHECKING:
     from services.catalog import Category
+    from services.domain import EncoderSpec
     from services.runtime import Runtime
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, show and delete categories: image collections.")
@@ -31,8 +35,8 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create an empty category, bound to the revision of its encoders."""
-    with stores(ctx) as runtime:
-        category = create_category(runtime, name, encoder or [], description)
+    with stores(ctx, make_data=True) as runtime:
+        category = create_category(runtime, name, encoder or [runtime.settings.encoder], description)
         tree = category_json(runtime, category)
     if as_json:
         print_json(tree)
@@ -44,19 +48,31 @@ def create(
 @app.command("list")
 def list_categories(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List all categories."""
-    with stores(ctx) as runtime:
-        trees = [category_json(runtime, category) for category in runtime.catalog.list()]
+    from services.runtime import has_data
+
+    settings = read_settings(ctx)
+    trees, others = [], []
+    if has_data(settings):
+        with stores(ctx) as runtime:
+            others = runtime.catalog.remains()
+            faulty = {other.name for other in others}
+            trees = [category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty]
+    else:
+        note(f"There is no data folder {settings.data} yet (--data or VITRINE_DATA names it).")
     if as_json:
-        print_json({"categories": trees})
+        print_json({"categories": trees, "others": [asdict(other) for other in others]})
         return
-    if not trees:
+    if not trees and not others:
         note("There is no category yet: vitrine category create NAME, or vitrine demo.")
         return
     rows = [
         (tree["name"], tree["images"], [spec["name"] for spec in tree["encoders"]], tree["created_at"][:10], tree["description"])
         for tree in trees
     ]
-    print_table(("category", "images", "encoders", "created", "description"), rows, right=("images",))
+    rows += [(other.name, "", [], "", other.state) for other in others]
+    print_table(("category", "images", "encoders", "created", "description"), sorted(rows), right=("images",))
+    for other in others:
+        note(f"{other.name} ({other.state}): {other.message}")
 
 
 @app.command()
@@ -75,18 +91,38 @@ def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) ->
 
 
 @app.command()
-def delete(ctx: typer.Context, name: NameArgument, yes: YesOption = False, as_json: JsonOption = False) -> None:
-    """Delete a category with all its images. Asks first."""
+def delete(
+    ctx: typer.Context,
+    name: NameArgument,
+    keep_images: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-images/--delete-images",
+            help="Whether the pictures stay in the object store, to be indexed again. [default: those of a damaged category do]",
+        ),
+    ] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a category with all its images, or what an interrupted deletion has left of one. Asks first."""
     with stores(ctx) as runtime:
-        runtime.catalog.get(name)
-        images = runtime.searcher.count(name)
-        if not confirmed(f"Delete category {name!r} and its {images} images for good?", yes):
+        kept = runtime.catalog.keeps_images(name)
+        keep = kept if keep_images is None else keep_images
+        images = _count(runtime, name)
+        loss = f"its {images} images stay in the object store" if keep else f"its {images} images go for good"
+        if not confirmed(f"Delete category {name!r}? {loss.capitalize()}.", yes):
             raise typer.Exit(1)
-        runtime.catalog.delete(name)
+        runtime.catalog.delete(name, keep_images=keep)
+    source = f"objects:{name}/images/"
     if as_json:
-        print_json({"category": name, "deleted": images})
+        print_json({"category": name, "deleted": images} | ({"images_kept": source} if keep else {}))
         return
-    note(f"Deleted category {name!r} with {images} images.")
+    note(f"Deleted category {name!r}" + ("." if keep else f" with {images} images."))
+    if keep:
+        note(
+            f"Its {images} images are kept: vitrine category create {name} (with its encoders), then vitrine index add {source} "
+            f"-c {name}. {lost_with_points(name)}"
+        )
 
 
 @app.command("add-encoder")
@@ -96,9 +132,16 @@ def add_encoder(
     reference: Annotated[str, typer.Argument(metavar="REF", help=_REFERENCE + ".")],
     as_json: JsonOption = False,
 ) -> None:
-    """Add an encoder, also to a filled category: `vitrine category fill` then embeds the images that are there."""
+    """Add an encoder, also to a filled category: `vitrine category fill` then embeds the images that are there.
+
+    A folder is copied into the object store, so that every server can load it, wherever it was started.
+    """
+    from services.encoders.binding import bound
+
     with stores(ctx) as runtime:
-        category = runtime.catalog.add_encoder(name, runtime.encoders.get(reference).spec)
+        runtime.catalog.get(name)  # before a model is loaded for it
+        with bound(runtime, name, [reference], tell=note) as (spec,):
+            category = runtime.catalog.add_encoder(name, spec)
         tree = category_json(runtime, category)
     if as_json:
         print_json(tree)
@@ -143,13 +186,26 @@ def fill(
         raise typer.Exit(code)
 
 
-def create_category(runtime: Runtime, name: str, references: list[str], description: str = "") -> Category:
-    """A new category with these encoders, or the default one."""
-    from services.catalog import check_name
+def _count(runtime: Runtime, name: str) -> int:
+    """Images of a category; of one that cannot be counted, the pictures in the object store."""
+    from services.errors import NotFound, StoreDamaged
+    from services.object_store.base import list_keys
 
-    check_name(name)  # before a model is loaded for it
-    specs = [runtime.encoders.get(reference).spec for reference in references or [runtime.settings.encoder]]
-    return runtime.catalog.create(name, specs, description=description)
+    try:
+        return runtime.vectors.count(name)
+    except (NotFound, StoreDamaged):
+        return len(list_keys(runtime.objects, f"{name}/images/"))
+
+
+def create_category(
+    runtime: Runtime, name: str, references: Sequence[str], description: str = "", *, more: Sequence[EncoderSpec] = ()
+) -> Category:
+    """A new category with these encoders, or the default one. ``more``: vectors that are brought along."""
+    from services.encoders.binding import bound
+
+    runtime.catalog.make_room(name)  # before a model is loaded for it
+    with bound(runtime, name, references, tell=note) as specs:
+        return runtime.catalog.create(name, [*specs, *more], description=description)
 
 
 def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:

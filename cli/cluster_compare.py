@@ -84,7 +84,7 @@ def compare(
         steady = _steady(reduced, result, stability, seed) if stability else None
     finally:
         progress.close()
-    truth = _against(result, stored, against) if against else None
+    truth = _against(result, stored) if against else None
     if plot is not None:
         draw_grid(result, plot)
     if as_json:
@@ -92,10 +92,11 @@ def compare(
         for row, found in zip(tree["rows"], truth or [{}] * len(tree["rows"]), strict=True):
             row.update(found)
         print_json({"category": category, "using": stored.using, "images": len(stored.ids), "of": stored.total, "reduce": reduce,
-                    "seed": seed, "stability": steady, **tree, "notes": result.notes,
+                    "space": reduced.space, "seed": seed, "stability": steady, **tree, "notes": result.notes,
                     "plot": str(plot) if plot else None})  # fmt: skip
         return
     _print(result, truth, steady, plot)
+    note(f"Scores were computed in: {reduced.space}.")
 
 
 def dendrogram(
@@ -125,6 +126,7 @@ def dendrogram(
     from indexer.clustering.cluster_plots import TOP, draw_dendrogram
     from indexer.clustering.dendrogram import merge
     from indexer.clustering.dendrogram_export import write_json
+    from services.files import make_folder, unwritable
     from services.payload import value_at
 
     if clusters is not None and distance is not None:
@@ -139,10 +141,14 @@ def dendrogram(
         progress.close()
     called = list(stored.ids)
     if names != "id":
-        called = [str(value_at(payload, names) or id) for id, payload in zip(stored.ids, stored.payloads, strict=True)]
+        called = [str(value_at(payload, stored.fields[0]) or id) for id, payload in zip(stored.ids, stored.payloads, strict=True)]
     if out is not None:
-        with out.open("w", encoding="utf-8") as file:
-            write_json(merges, called, file, clusters=min(top, merges.images) if top else None)
+        try:
+            make_folder(out.parent)
+            with out.open("w", encoding="utf-8") as file:
+                write_json(merges, called, file, clusters=min(top, merges.images) if top else None)
+        except OSError as error:
+            raise unwritable(out, error) from error
     if plot is not None:
         draw_dendrogram(merges, plot, names=called, top=top or TOP)
     labels = merges.into(clusters) if clusters is not None else merges.at(distance) if distance is not None else None
@@ -236,13 +242,14 @@ def _steady(reduced: Reduced, result: GridResult, runs: int, seed: int) -> dict[
     return {**vars(found), "seeded": True}
 
 
-def _against(result: GridResult, stored: StoredVectors, field: str) -> list[dict[str, float]]:
-    """Agreement of every fit with a field's values, over the images that have one."""
+def _against(result: GridResult, stored: StoredVectors) -> list[dict[str, float]]:
+    """Agreement of every fit with the values of the field that was read, over the images that have one."""
     import numpy as np
 
     from indexer.clustering.agreement import agreement
     from services.payload import value_at
 
+    (field,) = stored.fields
     values = [value_at(payload, field) for payload in stored.payloads]
     said = np.array([value is not None and not isinstance(value, list | dict) for value in values])
     if not said.any():

@@ -29,6 +29,7 @@ from cli.options import (
 )
 from cli.output import confirmed, note, print_json
 from services.errors import BadRequest
+from services.files import make_folder, unwritable
 
 if TYPE_CHECKING:
     from indexer.export import ExportReport
@@ -231,10 +232,10 @@ def _export_file(
     csv_wanted = target.suffix.lower() == ".csv"
     text = _as_csv(run, counts) if csv_wanted else json.dumps(_as_tree(run, counts), ensure_ascii=False, indent=1)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         target.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BadRequest(f"{target} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(target, error) from error
     tree = {"category": category, "run": run.run, "target": str(target), "nodes": len(run.nodes)}
     return tree, lambda: note(f"{len(run.nodes)} nodes written to {target}.")
 

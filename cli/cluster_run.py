@@ -171,3 +171,4 @@ def _tell_grid(flat: FlatFit, plot: Path | None, as_json: bool) -> None:
         note(f"Plot: {draw_grid(flat.result, plot)}")
     if not as_json:
         print_table(COLUMNS, flat.result.table(), right=COLUMNS[4:])
+        note(f"Scores were computed in: {flat.space}.")

@@ -12,6 +12,7 @@ from cli.context import stores
 from cli.options import CategoryOption, JsonOption
 from cli.output import note, print_json, print_pairs, print_table
 from services.errors import BadRequest
+from services.files import make_folder, unwritable
 
 if TYPE_CHECKING:
     from services.cluster_nodes import NodeDetail, NodeView
@@ -133,10 +134,12 @@ def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) 
     title = f"{category}: {found.run.run} {found.view.node.id}"
     try:
         page = contact_sheet(tiles, columns=across, tile_size=TILE_SIZE // 2, title=title)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         page.save(path)
-    except (ValueError, OSError) as error:
-        raise BadRequest(f"{path} cannot be written: {error}") from error
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+    except OSError as error:
+        raise unwritable(path, error) from error
     left = len(found.children) - len(views)
     if left > 0:
         note(

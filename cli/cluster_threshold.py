@@ -14,6 +14,7 @@ from cli.context import stores
 from cli.options import CategoryOption, JsonOption
 from cli.output import note, print_json, print_pairs, print_table
 from services.errors import BadRequest
+from services.files import make_folder, unwritable
 
 if TYPE_CHECKING:
     from indexer.clustering.answers import Answers, AskedPair
@@ -117,10 +118,10 @@ def threshold(
 
         title = f"{category}: {kept.measure}{f' of {kept.using}' if kept.measure == 'embedding' else ''}, {answered} pairs judged"
         try:
-            plot.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(plot.parent)
             note(f"Plot: {draw_threshold(proposal, kept.judged(), plot, title=title)}")
         except OSError as error:
-            raise BadRequest(f"{plot} cannot be written: {error.strerror or error}.") from error
+            raise unwritable(plot, error) from error
     commands = uses(kept.measure, kept.using, category, proposal.chosen.threshold)
     if as_json:
         print_json({"status": "proposed", **told, **proposal.to_json(), "use": commands, "judged": kept.to_json()})
@@ -245,10 +246,12 @@ def _save_sheet(runtime: Runtime, kept: Answers, path: Path) -> None:
     title = f"{kept.category}: pairs by {kept.measure}{f' of {kept.using}' if kept.measure == 'embedding' else ''}"
     try:
         page = contact_sheet(tiles, columns=5 if len(tiles) <= 60 else 10, tile_size=TILE_SIZE, title=title)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         page.save(path)
-    except (ValueError, OSError) as error:
-        raise BadRequest(f"{path} cannot be written: {error}") from error
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def _tell_needs(kept: Answers, counts: Counts, told: dict[str, Any], sheet: Path | None, as_json: bool) -> None:

@@ -29,14 +29,13 @@ def read_settings(ctx: typer.Context, flags: Mapping[str, object] | None = None)
     from pydantic import ValidationError
 
     from services.settings import Settings
+    from services.validation import first_mistake, mistakes
 
     given = given_flags(ctx, flags)
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise BadRequest(f"The setting {name} is wrong: {first['msg']}.", setting=name) from None
+        raise BadRequest(f"The setting {first_mistake(error)}.", setting=mistakes(error)[0]["field"]) from None
 
 
 def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> dict[str, object]:
@@ -46,9 +45,12 @@ def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -
 
 
 @contextmanager
-def stores(ctx: typer.Context) -> Iterator[Runtime]:
-    """The runtime on the settings, closed at the end. Whoever finds the data folder taken is told this command's name."""
+def stores(ctx: typer.Context, *, make_data: bool = False) -> Iterator[Runtime]:
+    """The runtime on the settings, closed at the end. Whoever finds the data folder taken is told this command's name.
+
+    ``make_data`` is for commands that begin a collection: the others do not make a data folder where a path is mistyped.
+    """
     from services.runtime import open_runtime
 
-    with open_runtime(read_settings(ctx), command=ctx.command_path) as runtime:
+    with open_runtime(read_settings(ctx), command=ctx.command_path, make_data=make_data) as runtime:
         yield runtime

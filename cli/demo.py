@@ -65,7 +65,7 @@ def demo(
 
     drawn = draw_catalogue(folder / "catalogue", count=count, progress=_drawing())
     note(f"{'Drew' if drawn.drawn else 'Found'} {drawn.pictures} pictures of {drawn.designs} designs in {drawn.folder}.")
-    with stores(ctx) as runtime:
+    with stores(ctx, make_data=True) as runtime:
         using = _ensure_category(runtime, encoder)
         report = _index(runtime, drawn)
         if report.exit_code:

@@ -61,16 +61,24 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def setting_rows(settings: Settings, flags: set[str]) -> list[dict[str, str]]:
-    """Each setting with its value, secrets masked, and where it came from: flag, environment, .env or default."""
+    """Each setting with its value, secrets masked, and where it came from: flag, environment, .env or default.
+
+    Where an older system's name gave the value, that name is in brackets.
+    """
     from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
+    from services.settings import OLDER_NAMES, OlderNames
+
     cls = type(settings)
-    environment = {name.upper() for name in EnvSettingsSource(cls)()}
-    file = {name.upper() for name in DotEnvSettingsSource(cls)()}
+    read = {"environment": EnvSettingsSource, ".env": DotEnvSettingsSource}
+    ours = {place: {name.upper() for name in source(cls)()} for place, source in read.items()}
+    older = {place: {name.upper() for name in source(OlderNames)()} for place, source in read.items()}
     rows = []
     for name, field in cls.model_fields.items():
         variable = str(field.validation_alias)
-        places = (("flag", name in flags), ("environment", variable in environment), (".env", variable in file))
+        old = OLDER_NAMES.get(variable)
+        places = [("flag", name in flags), *((place, variable in found) for place, found in ours.items())]
+        places += [(f"{place} ({old})", old in found) for place, found in older.items()]
         source = next((place for place, given in places if given), "default")
         rows.append({"name": name, "variable": variable, "value": _shown(getattr(settings, name)), "source": source})
     return rows
@@ -79,8 +87,15 @@ def setting_rows(settings: Settings, flags: set[str]) -> list[dict[str, str]]:
 def run_checks(settings: Settings) -> Iterator[Check]:
     """Everything that can be tried without changing anything of the user's."""
     yield _check_space(settings)
-    yield _check_vectors(settings)
-    yield _check_objects(settings)
+    folder = _check_folder(settings)
+    yield folder
+    if folder.state == "ok" or settings.qdrant_url:
+        yield _check_vectors(settings)
+        yield from _check_server(settings)
+    if folder.state == "ok" or settings.minio_endpoint:
+        yield _check_objects(settings)
+    if folder.state == "ok" or (settings.qdrant_url and settings.minio_endpoint):
+        yield from _check_categories(settings)
     yield _check_default_encoder(settings)
     yield _check_precision(settings)
 
@@ -92,6 +107,20 @@ def _check_space(settings: Settings) -> Check:
     state: Literal["ok", "failed"] = "ok" if free >= settings.min_free_mb else "failed"
     kept = f"{free:,} MiB free for {settings.data}; {settings.min_free_mb} MiB are kept free (VITRINE_MIN_FREE_MB)"
     return Check("disk space", state, kept)
+
+
+def _check_folder(settings: Settings) -> Check:
+    """The data folder; where it is missing, it is not made to find out."""
+    from services.runtime import check_data_folder, has_data
+
+    name = "data folder"
+    if not has_data(settings):
+        return Check(name, "warning", f"{settings.data} is not there yet: the first category makes it")
+    try:
+        check_data_folder(settings)
+    except VitrineError as error:
+        return Check(name, "failed", error.message)
+    return Check(name, "ok", f"{settings.data} can be written")
 
 
 def _check_vectors(settings: Settings) -> Check:
@@ -109,7 +138,23 @@ def _check_vectors(settings: Settings) -> Check:
     except VitrineError as error:
         return Check("vectors", "failed", f"{where}: {error.message} ({error.code})")
     return Check("vectors", "ok", f"Qdrant {where}, {count} {'category' if count == 1 else 'categories'}, nobody else holds it"
-                 if not settings.qdrant_url else f"Qdrant server {where}, {count} collections")  # fmt: skip
+                 if not settings.qdrant_url else f"Qdrant server {where}, {count} collection{'s' * (count != 1)}")  # fmt: skip
+
+
+def _check_server(settings: Settings) -> Iterator[Check]:
+    """Whether what ``QDRANT_URL`` names is one server, or one cluster, that fits; nothing for the embedded engine."""
+    if not settings.qdrant_url:
+        return
+    from services.vector_store.server_check import examine
+    from services.vector_store.server_client import nodes as nodes_of
+
+    try:
+        nodes = nodes_of(settings.qdrant_url, grpc_port=settings.qdrant_grpc_port, prefer_grpc=settings.qdrant_prefer_grpc)
+    except VitrineError:
+        return  # the check before has said so
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    for finding in examine(nodes, api_key=key, replicas=settings.qdrant_replicas):
+        yield Check("qdrant", finding.state, finding.message)
 
 
 def _check_objects(settings: Settings) -> Check:
@@ -121,6 +166,23 @@ def _check_objects(settings: Settings) -> Check:
     except VitrineError as error:
         return Check("objects", "failed", f"{where}: {error.message} ({error.code})")
     return Check("objects", "ok", f"{where} can be read and written")
+
+
+def _check_categories(settings: Settings) -> Iterator[Check]:
+    """Categories that are damaged or half deleted, and what is left of others; nothing where a store does not answer."""
+    from services.catalog import Catalog
+    from services.runtime import open_objects, open_vectors
+
+    try:
+        vectors = open_vectors(settings, "vitrine doctor")
+        try:
+            found = Catalog(open_objects(settings), vectors).remains()
+        finally:
+            vectors.close()
+    except VitrineError:
+        return  # the checks of the stores have said so
+    for one in found:
+        yield Check("category", "failed" if one.state == "damaged" else "warning", f"{one.name} ({one.state}): {one.message}")
 
 
 def _check_default_encoder(settings: Settings) -> Check:

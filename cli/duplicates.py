@@ -11,6 +11,7 @@ from cli.context import stores
 from cli.options import CategoryOption, JsonOption, LimitOption, YesOption
 from cli.output import confirmed, note, print_json, print_table
 from cli.sheets import check_sheet_path, hit_captions, save_sheet
+from services.files import unwritable
 
 if TYPE_CHECKING:
     from services.domain import Hit
@@ -164,15 +165,15 @@ def export(
     try:
         if out.suffix == ".json":
             tree = {"category": category, "run": run.key, "groups": [group_json(group) for group in run.groups]}
-            out.write_text(json.dumps(tree, indent=2) + "\n")
+            out.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
         else:
-            with out.open("w", newline="") as file:
+            with out.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(["group", "id", "verdict", "similarity", "turn", "filename"])
                 for group in run.groups:
                     writer.writerows([group.id, m.id, m.kind, m.similarity, m.turn, names.get(m.id)] for m in group.members)
     except OSError as error:
-        raise BadRequest(f"{out} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(out, error) from error
     note(f"{len(run.groups)} groups written to {out}.")
 
 

@@ -11,7 +11,7 @@ import typer
 from cli.context import read_settings, stores
 from cli.options import JsonOption, read_picture
 from cli.output import note, print_json, print_pairs, print_table
-from services.errors import ModelUnavailable, StoreLocked
+from services.errors import ModelUnavailable, StoreLocked, UnsoundEncoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,15 +29,17 @@ _BATCH = 32
 def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the presets and the encoders of all categories, and where their weights lie."""
     from services.encoders.reference import PRESETS, EncoderReference
+    from services.runtime import has_data
 
     settings = read_settings(ctx)
     rows = [{"category": None, **_where(reference, settings)} for reference in PRESETS.values()]
+    used = []
     try:
-        with stores(ctx) as runtime:
-            used = [(category.name, spec) for category in runtime.catalog.list() for spec in category.encoders]
+        if has_data(settings):
+            with stores(ctx) as runtime:
+                used = [(category.name, spec) for category in runtime.catalog.list() for spec in category.encoders]
     except StoreLocked as error:
         note(f"The categories' encoders are not listed. {error.message}")
-        used = []
     for category, spec in used:
         rows.append({"category": category, **_where(EncoderReference(spec.name, spec.model, spec.revision), settings)})
     if as_json:
@@ -55,21 +57,34 @@ def check(
     image: Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="A picture to encode as well.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load an encoder, time it on a small batch, and compare its precision with float32."""
+    """Load an encoder, prove that its vectors are right, and time it on a small batch. Exit 1 where they are not."""
     from dataclasses import asdict
 
+    import numpy as np
+
+    from services.encoders.proof import Proof, encode_inputs, prove, rounding_check
     from services.encoders.reference import parse_reference
 
     settings = read_settings(ctx)
     wanted = parse_reference(reference)
     pictures = _pictures(image, settings)
     started = time.perf_counter()
-    encoder = _load(wanted, settings, settings.precision)
+    try:
+        encoder = _load(wanted, settings, settings.precision)
+    except UnsoundEncoder as error:
+        if not as_json:
+            _print_checks(error.details["checks"])
+        raise
     load_seconds = time.perf_counter() - started
     rows, rate = _timed(encoder, pictures)
     precision = getattr(encoder, "precision", None)
-    exact = rows if precision in (None, "float32") else _load(wanted, settings, "float32").encode_images(pictures)
-    cosines = (rows * exact).sum(axis=1)
+    cosines, proof = np.ones(len(rows)), prove(encoder)
+    if precision == "bfloat16":
+        exact = _load(wanted, settings, "float32")
+        exact_rows = exact.encode_images(pictures)
+        cosines = (rows * exact_rows).sum(axis=1)
+        wide = rounding_check(f"{len(pictures)} more pictures in both", rows, exact_rows)
+        proof = Proof((*prove(encoder, encode_inputs(exact)).checks, wide))
     answer: dict[str, Any] = asdict(encoder.spec) | {
         "device": getattr(encoder, "device", "cpu"),
         "precision": precision,
@@ -79,15 +94,26 @@ def check(
         "cosine_to_float32": {"min": round(float(cosines.min()), 6), "mean": round(float(cosines.mean()), 6)},
     }
     if as_json:
-        print_json(answer | {"embedding": [round(x, 6) for x in rows[0].tolist()] if image else None})
+        proof.require(wanted.model)
+        print_json(answer | {"checks": proof.to_json(), "embedding": [round(x, 6) for x in rows[0].tolist()] if image else None})
         return
     shown = {key.replace("_", " "): value for key, value in answer.items() if key not in ("preprocessing", "cosine_to_float32")}
     shown["preprocessing"] = ", ".join(f"{key} {value}" for key, value in answer["preprocessing"].items())
-    if precision not in (None, "float32"):
+    if precision == "bfloat16":
         shown["cosine to float32"] = f"{cosines.min():.5f} at least, {cosines.mean():.5f} on average"
     print_pairs(shown)
+    _print_checks(proof.to_json())
+    proof.require(wanted.model)
     if image:
         note(f"{image.name}: " + " ".join(f"{x:.3f}" for x in rows[0][:6]) + " ...")
+
+
+def _print_checks(checks: Any) -> None:
+    rows = [
+        (check["name"], *("" if check[of] is None else f"{check[of]:.6f}" for of in ("cosine", "least")), check["fault"] or "yes")
+        for check in checks
+    ]
+    print_table(("check", "cosine", "at least", "passed"), rows, right=("cosine", "at least"))
 
 
 def find_weights(reference: EncoderReference, settings: Settings) -> tuple[Path | None, str | None]:

@@ -27,6 +27,7 @@ from cli.options import (
 )
 from cli.output import confirmed, note, print_json, print_pairs, print_table
 from cli.search import hit_json
+from services.values import Cell
 
 if TYPE_CHECKING:
     from services.domain import Hit
@@ -56,8 +57,8 @@ def list_images(
 ) -> None:
     """List images, a page at a time, with how many meet the filters in all."""
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
-    order = to_order(order_by) if order_by else None
     with stores(ctx) as runtime:
+        order = to_order(runtime, category, order_by)
         page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
         total = runtime.searcher.count(category, conditions)
     if as_json:
@@ -77,7 +78,7 @@ def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", hel
          save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the original picture to FILE.")] = None,
          as_json: JsonOption = False) -> None:  # fmt: skip
     """Show everything known of one image."""
-    from services.errors import BadRequest
+    from services.files import unwritable
 
     with stores(ctx) as runtime:
         hit = runtime.searcher.image(category, id)
@@ -85,7 +86,7 @@ def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", hel
             try:
                 save.write_bytes(runtime.objects.get(hit.payload["object_key"]))
             except OSError as error:
-                raise BadRequest(f"{save} cannot be written: {error.strerror}.") from error
+                raise unwritable(save, error) from error
     if as_json:
         print_json(hit_json(hit))
         return
@@ -128,6 +129,7 @@ def tag(
 ) -> None:
     """Change tags, class, caption, quality or metadata of images; nothing is changed if one of them does not exist."""
     from services.editor import ImageChanges
+    from services.payload import unindexed_notes
 
     changes: dict[str, Any] = {"add_tags": tuple(add or ()), "remove_tags": tuple(remove or ())}
     changes |= {"tags": tuple(replace)} if replace else {}
@@ -138,11 +140,12 @@ def tag(
         raise typer.BadParameter("nothing to change: give --add, --remove, --set, --class, --caption, --quality or --metadata.")
     with stores(ctx) as runtime:
         hits = runtime.editor.change(category, ids, ImageChanges.model_validate(changes))
+        notes = unindexed_notes(changes.get("metadata", {}), runtime.catalog.get(category).indexes)
     if as_json:
-        print_json({"category": category, "hits": [hit_json(hit) for hit in hits]})
+        print_json({"category": category, "hits": [hit_json(hit) for hit in hits], "notes": notes})
         return
     print_table(("id", "class", "tags"), [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in hits])
-    note(f"Changed {_count(len(hits))}.")
+    note(" ".join([f"Changed {_count(len(hits))}.", *notes]))
 
 
 @app.command()
@@ -215,19 +218,11 @@ def _count(number: int) -> str:
 
 
 def _column(text: str) -> tuple[str, Any]:
-    """``year=1999`` as a manifest would hold it: numbers and true/false are recognised, nothing removes, the rest is text."""
-    import json
-
+    """``year=1999`` as a table would hold it, where its column says what it is; nothing removes."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise typer.BadParameter(f"--metadata takes COLUMN=VALUE, not {text!r}.")
-    if not value:
-        return name, None
-    try:
-        parsed = json.loads(value, parse_constant=str)  # NaN is no number here
-    except json.JSONDecodeError:
-        return name, value
-    return name, parsed if isinstance(parsed, bool | int | float) else value
+    return name, Cell(value) if value else None
 
 
 def _flat(payload: dict[str, Any], prefix: str = "") -> dict[str, object]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.context import stores
-from cli.options import CategoryOption, JsonOption
+from cli.options import CategoryOption, ColumnOption, JsonOption
 from cli.output import finish, show_progress
 from services.errors import BadSource
+from services.values import column_kinds
 
 if TYPE_CHECKING:
     pass
@@ -33,6 +34,7 @@ def annotate(
         list[str] | None,
         typer.Option("--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."),
     ] = None,
+    kinds: ColumnOption = None,
     all_of_a_name: Annotated[
         bool, typer.Option("--all-of-a-name", help="Apply a row to every image of its name, instead of refusing it.")
     ] = False,
@@ -53,7 +55,9 @@ def annotate(
 
     if not table.is_file():
         raise BadSource(f"There is no file {table}.")
-    options = AnnotateOptions(on, column, all_of_a_name, overwrite, tuple(hashtags or ()), class_from, dry_run)
+    options = AnnotateOptions(
+        on, column, all_of_a_name, overwrite, tuple(hashtags or ()), class_from, dry_run, column_kinds(kinds or ())
+    )
     with stores(ctx) as runtime:
         report = join(runtime, category, table, options, watch=show_progress)
         if report.updated and not (report.interrupted or dry_run):

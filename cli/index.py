@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,14 +11,17 @@ import typer
 
 from cli.category import create_category
 from cli.context import stores
-from cli.options import CategoryOption, JsonOption
-from cli.output import finish, note
-from services.errors import BadRequest, BadSource, NotFound
+from cli.options import CategoryOption, ColumnOption, JsonOption
+from cli.output import debugging, finish, note, show_progress
+from services.errors import BadSource, NotFound
+from services.values import column_kinds
 
 if TYPE_CHECKING:
+    from indexer.import_json import ClusteredPictures
+    from indexer.patience import Patience
     from indexer.records import Source
     from indexer.report import IndexReport, NearDuplicates
-    from services.domain import EncoderSpec
+    from services.domain import EncoderSpec, IndexKind
     from services.runtime import Runtime
 
 WORTH_INDEXING = 20_000
@@ -58,6 +61,9 @@ def add(
     class_from: Annotated[
         str | None, typer.Option("--class-from", metavar="folder|COLUMN", help="The class: the innermost folder, or a column.")
     ] = None,
+    archives_as_folders: Annotated[
+        bool, typer.Option("--archives-as-folders", help="For both: an archive counts as a folder of its name.")
+    ] = False,
     path_column: Annotated[
         str | None, typer.Option("--path-column", metavar="COLUMN", help="The manifest's column that names the picture.")
     ] = None,
@@ -74,34 +80,43 @@ def add(
         list[str] | None,
         typer.Option("--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."),
     ] = None,
+    column: ColumnOption = None,
     near_duplicates: Annotated[
         Literal["ignore", "tell", "skip"],
-        typer.Option("--near-duplicates", help="Name new images that are copies or versions of others; skip: do not index copies."),
+        typer.Option(
+            "--near-duplicates", help="Name new images that are copies or versions of others; skip: do not index copies."
+        ),
     ] = "ignore",
     refused: RefusedOption = None,
     batch_size: BatchSizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3: some were refused."""
+    from indexer.patience import Patience
     from indexer.sources import SourceOptions, open_source
 
     _check_usage(create, encoder)
-    with stores(ctx) as runtime:
+    kinds = column_kinds(column or ())
+    with stores(ctx, make_data=create) as runtime:
         options = SourceOptions(
             tags_from_folders=tags_from_folders,
             class_from=class_from,
+            archives_as_folders=archives_as_folders,
             path_column=path_column,
             root=root,
             metadata=metadata,
             join_on=join_on,
             hashtags=tuple(hashtags or ()),
+            kinds=kinds,
             max_bytes=runtime.limits.max_bytes,
         )
-        records = open_source(source, options=options, objects=runtime.objects)
+        patience = Patience(runtime.settings.outage_seconds)
+        records = open_source(source, options=options, objects=runtime.objects, patience=patience)
         _ensure_category(runtime, category, create, encoder or [])
         report = run_index(
             runtime, category, records,
-            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates,
+            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates, kinds=kinds,
+            patience=patience,
         )  # fmt: skip
     finish(report, as_json=as_json)
 
@@ -110,14 +125,20 @@ def add(
 def import_(
     ctx: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="input-metadata.json with hashes, tags and vectors, or a CSV file,class,label.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="input-metadata.json with hashes, tags and vectors, a folder of such files, a tree of clusters as JSON, or a "
+            "CSV file,class,label.",
+        ),
     ],
     category: CategoryOption,
     images: Annotated[
-        Path | None, typer.Option("--images", metavar="FOLDER", help="Where its pictures lie. [default for CSV: its folder]")
+        Path | None, typer.Option("--images", metavar="FOLDER", help="Where its pictures lie. [default: its folder]")
     ] = None,
     vector_name: Annotated[str, typer.Option("--vector-name", help="JSON: what its vectors shall be called here.")] = "adopted",
     vector_model: Annotated[str, typer.Option("--vector-model", help="JSON: the model that made them, as a note.")] = "unknown",
+    run: Annotated[str, typer.Option("--run", metavar="NAME", help="Of a tree of clusters: the cluster run.")] = "imported",
     create: CreateOption = False,
     encoder: EncoderOption = None,
     refused: RefusedOption = None,
@@ -126,18 +147,27 @@ def import_(
 ) -> None:
     """Take over a collection of an older system. Its vectors are kept as they are: they can be searched by id and vector.
 
-    With --create --encoder REF the pictures get an encoder's vectors as well, for searches by picture and text.
+    With --create --encoder REF the pictures get an encoder's vectors as well, for searches by picture and text. A tree of
+    clusters (nodes with children and images) becomes a cluster run of the pictures that it names.
     """
+    from indexer.import_json import ClusteredPictures, NamedPictures, clusters_of, json_files
     from indexer.importers import VectorDump, open_class_table
 
     _check_usage(create, encoder)
-    if not file.is_file():
+    if not file.exists():
         raise BadSource(f"There is no file {file}.")
-    with stores(ctx) as runtime:
+    clusters = None if file.suffix.lower() == ".csv" else clusters_of(json_files(file))
+    with stores(ctx, make_data=create) as runtime:
         if file.suffix.lower() == ".csv":
             table = open_class_table(file, root=images, max_bytes=runtime.limits.max_bytes)
             _ensure_category(runtime, category, create, encoder or [])
             report = run_index(runtime, category, table, batch_size=batch_size, refused=refused)
+        elif clusters is not None:
+            source = ClusteredPictures(file.name, clusters, NamedPictures(images or _folder_of(file)), runtime.limits.max_bytes)
+            _ensure_category(runtime, category, create, encoder or [])
+            report = run_index(runtime, category, source, batch_size=batch_size, refused=refused)
+            if report.error is None and not report.interrupted:
+                report.notes += _cluster_imported(runtime, category, run, source)
         else:
             if images is None:
                 raise typer.BadParameter("--images must name the folder where the pictures lie.")
@@ -151,7 +181,10 @@ def import_(
                 budget=runtime.budget,
                 progress=_identifying(),
             )
-            _ensure_adopting(runtime, category, dump.spec, create, encoder or [])
+            if dump.has_vectors:
+                _ensure_adopting(runtime, category, dump.spec, create, encoder or [])
+            else:
+                _ensure_category(runtime, category, create, encoder or [])
             report = run_index(runtime, category, dump, batch_size=batch_size, refused=refused)
     finish(report, as_json=as_json)
 
@@ -165,6 +198,8 @@ def run_index(
     tags: Sequence[str] = (),
     refused: Path | None = None,
     near_duplicates: NearDuplicates = "ignore",
+    kinds: Mapping[str, IndexKind] | None = None,
+    patience: Patience | None = None,
 ) -> IndexReport:
     """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
     from cli.tagging import TaggedSource
@@ -173,10 +208,7 @@ def run_index(
     from indexer.report import RefusedFile
 
     with ExitStack() as stack:
-        try:
-            on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
-        except OSError as error:
-            raise BadRequest(f"{refused} cannot be written: {error.strerror}.") from error
+        on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
         report = index_images(
             TaggedSource(source, tags) if tags else source,
             runtime,
@@ -185,7 +217,11 @@ def run_index(
             near_duplicates=near_duplicates,
             progress=make_progress(),
             on_outcome=on_outcome,
+            kinds=kinds,
+            patience=patience,
         )
+    if report.error is not None and report.error.__cause__ is not None and debugging():
+        raise report.error
     if report.error is None and not report.interrupted:
         build_search_index(runtime, category)
     return report
@@ -212,7 +248,7 @@ def _ensure_category(runtime: Runtime, name: str, create: bool, encoders: list[s
                 f"There is no category {name!r}: add --create, with --encoder if it shall not be {runtime.settings.encoder!r}.",
                 category=name,
             ) from None
-        made = create_category(runtime, name, encoders)
+        made = create_category(runtime, name, encoders or [runtime.settings.encoder])
         note(f"Created category {name!r} with {', '.join(spec.name for spec in made.encoders)}.")
 
 
@@ -224,8 +260,20 @@ def _ensure_adopting(runtime: Runtime, name: str, spec: EncoderSpec, create: boo
     elif not create:
         raise NotFound(f"There is no category {name!r}: add --create.", category=name)
     else:
-        made = runtime.catalog.create(name, [*(runtime.encoders.get(reference).spec for reference in encoders), spec])
+        made = create_category(runtime, name, encoders, more=[spec])
         note(f"Created category {name!r} with {', '.join(its.name for its in made.encoders)}.")
+
+
+def _folder_of(file: Path) -> Path:
+    return file if file.is_dir() else file.parent
+
+
+def _cluster_imported(runtime: Runtime, category: str, run: str, source: ClusteredPictures) -> list[str]:
+    """Write the clusters that came with the pictures; what is to be said of it."""
+    from indexer.clustering.runs import cluster
+
+    found = cluster(runtime, category, run, source.fit, watch=show_progress)
+    return [f"Its clusters are the run {run}: vitrine cluster show {run} -c {category}", found.summary()]
 
 
 def _check_usage(create: bool, encoder: list[str] | None) -> None:

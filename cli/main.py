@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,8 +29,9 @@ from cli import (
 )  # fmt: skip
 from cli import map as maps
 from cli.context import GlobalFlags
-from cli.output import print_error
+from cli.output import debugging, print_error
 from services.errors import StoreLocked, VitrineError
+from services.files import any_error
 
 AS_JSON = "vitrine.as_json"
 ADDING = "vitrine.adding"
@@ -59,17 +61,13 @@ class VitrineGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except VitrineError as error:
-            if _debugging():
-                raise
-            print_error(error.code, error.message + _advice(error, ctx.meta[ADDING]), error.details, as_json=ctx.meta[AS_JSON])
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError, EOFError):
             raise  # Typer's own: usage, exit codes, Ctrl-C and closed pipes
         except Exception as error:
-            if _debugging():
+            if debugging():
                 raise
-            message = f"Unexpected {type(error).__name__}: {error}. VITRINE_DEBUG=1 shows where; please report it."
-            print_error("internal", message, {"type": type(error).__name__}, as_json=ctx.meta[AS_JSON])
+            known = any_error(error)
+            print_error(known.code, known.message + _advice(known, ctx.meta[ADDING]), known.details, as_json=ctx.meta[AS_JSON])
         raise typer.Exit(1)
 
 
@@ -116,7 +114,22 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """Entry point of the ``vitrine`` command."""
-    app()
+    _open_closed_streams()
+    try:
+        app()
+    except OSError as error:  # of the help text: what commands raise is handled by the group
+        known = any_error(error)
+        print_error(known.code, known.message, known.details, as_json=False)
+        sys.exit(1)
+
+
+def _open_closed_streams() -> None:
+    """A standard stream that was closed (``>&-``) takes nothing and gives nothing, instead of failing where it is first used."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # lives as long as the process
 
 
 @app.callback()
@@ -141,7 +154,3 @@ def _advice(error: VitrineError, adding: bool) -> str:
     if adding:
         return f"\nAdd pictures there: curl -F file=@picture.jpg {url}/v1/categories/NAME/images"
     return f"\nWhat can be done there meanwhile, over HTTP: {url}/docs"
-
-
-def _debugging() -> bool:
-    return os.environ.get("VITRINE_DEBUG", "") not in ("", "0")

@@ -94,12 +94,13 @@ def plot(
     if as_json:
         colours = [vars(entry) for entry in drawn.colours.entries]
         print_json({"map": name, "file": str(to), "images": drawn.images, "others": drawn.others, "thumbnails": drawn.thumbnails,
+                    "thumbnails_asked": thumbnails, "note": drawn.shortfall,
                     "by": by, "kind": drawn.colours.kind, "legend": colours})  # fmt: skip
     else:
         grey = f", {drawn.others} others in grey" if drawn.others else ""
         note(f"{drawn.images} images drawn to {to}{grey}.")
-        if drawn.thumbnails < thumbnails:
-            note(f"{drawn.thumbnails} of {thumbnails} pictures are drawn: more would lie on each other, or their files are gone.")
+        if drawn.shortfall:
+            note(drawn.shortfall)
 
 
 @app.command("list")

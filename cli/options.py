@@ -14,10 +14,20 @@ from services.errors import BadRequest
 if TYPE_CHECKING:
     from services.conditions import Conditions
     from services.domain import OrderBy
+    from services.runtime import Runtime
 
 CategoryOption = Annotated[str, typer.Option("--category", "-c", metavar="NAME", help="The category.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="COLUMN:KIND",
+        help="What a metadata column holds: keyword (words), integer, float, bool or datetime; again: more. Other values are "
+        "refused by name; what images hold in it already is cast.",
+    ),
+]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most.")]
 
 _FILTERS = "Filters (all must hold)"
@@ -83,19 +93,14 @@ def to_conditions(
         if not equals:
             raise BadRequest(f"--where takes KEY=VALUE, such as metadata.season=winter, not {text!r}.")
         pairs.append((key.strip(), value.strip()))
-    return conditions_from_pairs(pairs)
+    return conditions_from_pairs(pairs, joined=True)
 
 
-def to_order(text: str) -> OrderBy:
-    """``FIELD``, ``FIELD:asc`` or ``FIELD:desc``."""
-    from services.domain import OrderBy
+def to_order(runtime: Runtime, category: str, text: str | None) -> OrderBy | None:
+    """``FIELD``, ``FIELD:asc`` or ``FIELD:desc`` of the category; None stays None."""
+    from services.field_names import find_order
 
-    field, colon, direction = text.rpartition(":")
-    if not colon:
-        return OrderBy(text)
-    if direction not in ("asc", "desc") or not field:
-        raise BadRequest(f"--order-by takes FIELD, FIELD:asc or FIELD:desc, not {text!r}.")
-    return OrderBy(field, direction == "desc")
+    return None if text is None else find_order(text, runtime.catalog.get(category).indexes)
 
 
 def read_picture(path: Path) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
@@ -64,6 +66,11 @@ def finish(report: Report, *, as_json: bool) -> None:
         raise typer.Exit(report.exit_code)
 
 
+def debugging() -> bool:
+    """Whether errors are to be shown with the place in the code where they came up."""
+    return os.environ.get("VITRINE_DEBUG", "") not in ("", "0")
+
+
 def show_progress(stage: str) -> Progress | None:
     """How far a stage of a job is: a bar on a terminal, lines elsewhere."""
     from indexer.progress import make_progress
@@ -72,15 +79,18 @@ def show_progress(stage: str) -> Progress | None:
 
 
 def note(text: str) -> None:
-    """A line for the person at the terminal, on stderr."""
-    typer.echo(text, err=True)
+    """A line for the person at the terminal, on stderr. What cannot be told there does not end the work."""
+    with suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def print_error(code: str, message: str, details: Mapping[str, object], *, as_json: bool) -> None:
-    """An error's sentence and code on stderr; as JSON on stdout, where the result would have been."""
+    """An error's sentence and code on stderr; as JSON on stdout, where the result would have been, if that can be written."""
     if as_json:
-        print_json({"error": {"code": code, "message": message, "details": dict(details)}})
-    else:
+        with suppress(OSError):
+            print_json({"error": {"code": code, "message": message, "details": dict(details)}})
+            return
+    with suppress(OSError):
         typer.secho("Error", fg="red", bold=True, err=True, nl=False)
         typer.echo(f" ({code}): {message}", err=True)
 

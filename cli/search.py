@@ -34,7 +34,7 @@ from cli.sheets import check_sheet_path, hit_captions, picture_of, query_tile, s
 if TYPE_CHECKING:
     from services.conditions import Conditions
     from services.contact_sheet import Tile
-    from services.domain import Hit
+    from services.domain import Hit, OrderBy
     from services.runtime import Runtime
     from services.search import SearchOptions, SearchResult
 
@@ -136,9 +136,10 @@ def search(
         check_sheet_path(sheet)
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
     with stores(ctx) as runtime:
+        order = to_order(runtime, category, order_by)
         if question.kind == "listing":
             similar: Mapping[str, int] = {}
-            answer, hits = _listing(runtime, category, conditions, limit, order_by=order_by, random=random, cursor=cursor)
+            answer, hits = _listing(runtime, category, conditions, limit, order_by=order, random=random, cursor=cursor)
             queries: list[Tile] = []
         else:
             from services.search import SearchOptions
@@ -148,7 +149,7 @@ def search(
             result, queries = _ask(runtime, category, question, names, options, draw=sheet is not None)
             answer, hits = _result_json(category, question.kind, result, collapse), list(result.hits)
             similar = result.similar
-        ordered = to_order(order_by).field if order_by else None
+        ordered = order.field if order else None
         if sheet is not None:
             captions = partial(_ordered_captions, ordered) if ordered else hit_captions
             save_sheet(runtime, sheet, queries, hits, title=_title(category, question, ordered), captions=captions)
@@ -204,13 +205,19 @@ def _check_usage(
 
 
 def _listing(
-    runtime: Runtime, category: str, conditions: Conditions, limit: int, *, order_by: str | None, random: bool, cursor: str | None
+    runtime: Runtime,
+    category: str,
+    conditions: Conditions,
+    limit: int,
+    *,
+    order_by: OrderBy | None,
+    random: bool,
+    cursor: str | None,
 ) -> tuple[dict[str, Any], list[Hit]]:
     if random:
         hits, following = runtime.searcher.random(category, conditions, limit=limit), None
     else:
-        order = to_order(order_by) if order_by else None
-        page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
+        page = runtime.searcher.listing(category, conditions, order_by=order_by, limit=limit, cursor=cursor)
         hits, following = list(page.hits), page.cursor
     kind = "random" if random else "listing"
     trees = [hit_json(hit) for hit in hits]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.errors import BadRequest, NotFound
+from services.files import make_folder, unwritable
 
 if TYPE_CHECKING:
     from services.contact_sheet import Tile
@@ -41,12 +42,12 @@ def save_sheet(
     columns = 5 if len(tiles) <= 30 else 10
     try:
         sheet = contact_sheet(tiles, columns=columns, tile_size=TILE_SIZE, title=title)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         sheet.save(path)
     except ValueError as error:
         raise BadRequest(str(error)) from error
     except OSError as error:
-        raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
 
 
 def check_sheet_path(path: Path) -> None:

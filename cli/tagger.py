@@ -106,7 +106,7 @@ def train(
             progress.close()
         saved = save_heads(runtime, found, training.heads)
         moment = saved[0].trained_at.replace(":", "").replace("+0000", "Z")
-        folder = report or runtime.settings.data / "reports" / "taggers" / category / moment
+        folder = report or runtime.settings.data / "reports" / "taggers" / category / f"{moment}-{saved[0].number}"
     title = f"Taggers of {category} on {examples.encoder.name}"
     write_report(folder, training, title=title, plots=plots)
     if as_json:
@@ -185,7 +185,7 @@ def delete(ctx: typer.Context, category: CategoryOption, tag: TagArgument, yes: 
     from indexer.purging import drop_scores
 
     with stores(ctx) as runtime:
-        runtime.taggers.get(category, tag)
+        tag = runtime.taggers.get(category, tag).tag
         if not confirmed(f"Delete the tagger {tag!r} of {category!r} and its scores?", yes):
             raise typer.Exit(1)
         changed = drop_scores(runtime, category, tag)

@@ -129,41 +129,62 @@ def zero_shot(
 
 def convert(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A pickle of a linear scikit-learn classifier.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A pickle of a linear scikit-learn classifier, or an npz of its arrays.")
+    ],
     category: CategoryOption,
     tag: Annotated[
-        str | None, typer.Option("--tag", metavar="TAG", help="The tag it tells. [default: the name of each class]")
+        str | None,
+        typer.Option("--tag", metavar="TAG", help="The tag it tells. [default: the file's, or the name of each class]"),
     ] = None,
     class_: Annotated[
-        str | None, typer.Option("--class", metavar="NAME", help="The class that has the tag. [default: all, of two the second]")
+        str | None,
+        typer.Option(
+            "--class", "--positive-class", metavar="NAME", help="The class that has the tag. [default: the images tell]"
+        ),
+    ] = None,
+    length: Annotated[
+        float | None,
+        typer.Option("--norm", metavar="LENGTH", min=0.001, help="Length of the vectors it was trained on, if not 1."),
     ] = None,
     using: UsingOption = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Convert it also where the category's images say otherwise.")
+    ] = False,
     save: Annotated[bool, typer.Option("--save", help="Put the taggers into service.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make taggers of an older system's pickle. Nothing in the file is run: only numbers and names are read from it.
+    """Make taggers of an older system's classifier. Nothing in the file is run: only numbers and names are read from it.
 
-    Vitrine's embeddings have unit length, and must be those that the classifier was trained on.
+    Of two classes one has the tag, in some systems class 0. Where names do not tell, the images that carry the tag do: they must
+    score above the others. Vitrine's embeddings have unit length, and must be those that the classifier was trained on.
     """
-    from training.old_pickles import choose_heads, read_heads, to_tag_head
+    from training.old_direction import convert_model, read_tagged
+    from training.old_pickles import read_model
 
-    data = _read_pickle_file(file)
-    chosen = choose_heads(read_heads(data), tag, class_)
+    data = _read_model_file(file)
+    model = read_model(data, file.name)
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
-        spec = found.encoder(using)
-        heads = [to_tag_head(old, name, spec, data) for name, old in chosen]
+        converted = convert_model(
+            model,
+            found.encoder(using),
+            lambda: read_tagged(runtime.vectors, found, using),
+            data,
+            tag=tag,
+            class_=class_,
+            length=length,
+            unchecked=unchecked,
+        )
         if save:
-            heads = save_heads(runtime, found, heads)
-    rows = [
-        {"tag": head.tag, "class": old.class_, "kind": head.kind, "using": head.using, "note": old.note, "saved": save}
-        for head, (_, old) in zip(heads, chosen, strict=True)
-    ]
+            save_heads(runtime, found, [one.tagger for one in converted])
+    rows = [{**one.to_json(), "saved": save} for one in converted]
     if as_json:
         print_json(rows)
         return
-    print_table(("tag", "class", "kind", "using"), [(row["tag"], row["class"], row["kind"], row["using"]) for row in rows])
-    for text in dict.fromkeys(old.note for _, old in chosen if old.note):
+    columns = ("tag", "class", "kind", "using", "roc_auc", "positives", "negatives")
+    print_table(columns, [[row[column] for column in columns] for row in rows], right=columns[4:])
+    for text in dict.fromkeys(text for one in converted for text in one.notes):
         note(f"Note: {text}.")
     note(
         f"In service, with threshold 0.5: tagger eval judges them, tagger score -c {category} writes scores."
@@ -253,7 +274,7 @@ def _example(one: dict[str, Any]) -> str:
     return f"{one['filename'] or one['id']} {one['score']:.3f}"
 
 
-def _read_pickle_file(path: Path) -> bytes:
+def _read_model_file(path: Path) -> bytes:
     from training.pickle_machine import MAX_BYTES
 
     try:

@@ -45,9 +45,9 @@ def evaluate(model_folder: Path | str, seed: int, count: int) -> Figures:
     Pictures are drawn at 192 px, pass through JPEG and the folder's own image processor, as in serving.
     """
     folder = str(model_folder)
-    model = CLIPModel.from_pretrained(folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    processor = CLIPImageProcessor.from_pretrained(folder)
+    model = CLIPModel.from_pretrained(folder, use_safetensors=True, trust_remote_code=False).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    processor = CLIPImageProcessor.from_pretrained(folder, trust_remote_code=False)
     pictures = [(as_served(p.image), p.caption, p.facts) for p in draw_pictures(count, seed, DRAWN_SIZE)]
 
     def embed_texts(texts: list[str]) -> Matrix:

@@ -103,7 +103,9 @@ def train(
     """A CLIPModel trained with symmetric InfoNCE; `on_step` is called after every step."""
     torch.manual_seed(recipe.seed)
     if recipe.start:
-        model = CLIPModel.from_pretrained(recipe.start, attn_implementation="eager")
+        model = CLIPModel.from_pretrained(
+            recipe.start, attn_implementation="eager", use_safetensors=True, trust_remote_code=False
+        )
     else:
         model = CLIPModel(demo_config(recipe, len(tokenizer)))
         _initialise(model, recipe)

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from indexer.annotate_report import AnnotateReport
 from indexer.annotate_rows import JoinOn, Rows, join_value, key_columns
+from indexer.columns import ColumnKinds
 from indexer.new_scores import NewImageScorer
 from indexer.payload_writer import PAGE, PayloadWriter
 from indexer.payloads import SCORED_BY, additions, without_scores
+from indexer.recast import narrower, recast, tighten
 from indexer.sources.base import SourceOptions
-from indexer.sources.rows import Columns, rfc3339, split_tags
+from indexer.sources.rows import Columns, column_named, split_tags
 from indexer.sources.tables import Table, open_table
 from indexer.stages import Stages, Told, Watch
 from services.catalog import Category
+from services.dates import to_utc
+from services.delimited import find_any
 from services.domain import Hit, IndexKind, Payload
 from services.errors import BadSource
-from services.payload import MAX_METADATA_INDEXES, field_path
 from services.runtime import Runtime
 
 SCROLLED = 2_000
@@ -36,9 +39,6 @@ MAX_FIELDS = 1_000
 _IDENTITY: Mapping[JoinOn, tuple[str, ...]] = {
     "name": ("filename",), "stem": ("filename",), "key": ("filename",), "hash": ("sha256",), "id": (),
 }  # fmt: skip
-_METADATA = "metadata."
-_CAST: Mapping[str, tuple[str, ...]] = {"keyword": ("integer", "float", "bool", "datetime"), "float": ("integer",)}
-"""What can be held as another kind without loss."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class AnnotateOptions:
     ``on``: what a row names: the file's name, its stem (name without extension), key (the whole relative path), SHA-256 or image
     id. ``column``: the column that does so, else the usual ones. ``all_of_a_name``: a row that meets several images is applied to
     each, not refused. ``overwrite``: class, caption and quality of the table go before those that are there. ``hashtags``:
-    columns whose hashtags go to ``metadata.hashtags``. ``class_from``: the column of the class. ``dry_run``: nothing is written.
+    columns whose hashtags go to ``metadata.hashtags``. ``class_from``: the column of the class. ``kinds``: of columns, by name;
+    values that are there are cast to it. ``dry_run``: nothing is written.
     """
 
     on: JoinOn = "name"
@@ -58,6 +59,7 @@ class AnnotateOptions:
     hashtags: tuple[str, ...] = ()
     class_from: str | None = None
     dry_run: bool = False
+    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
 
 
 def annotate(
@@ -103,15 +105,19 @@ class _Job:
     def run(self, path: Path, max_rows: int | None) -> None:
         """All stages; ``InterruptedError`` where ``stop`` came in between."""
         with self.stages.stage("looking at the table"):
-            table, columns = _opened(path, self.options, self.category, max_rows)
+            table, columns = _opened(path, self.options, max_rows)
         if columns.computed:
             shown = ", ".join(columns.computed[:8]) + (" ..." if len(columns.computed) > 8 else "")
             self.report.notes.append(f"Passed over, as Vitrine itself says what they do: {shown}.")
         self.report.rows, self.report.column = table.count, columns.key
-        with closing(Rows(columns, self.options.on, self.category)) as rows:
-            self._join(table, rows)
+        self.report.notes += table.notes_but(columns.written)
+        kinds = ColumnKinds.of(self.category, columns.indexes, self.options.kinds)
+        with closing(Rows(columns, kinds, self.options.on, self.category)) as rows:
+            self._join(table, rows, kinds)
+        if not self.options.dry_run:
+            self._recast(kinds, columns)
 
-    def _join(self, table: Table, rows: Rows) -> None:
+    def _join(self, table: Table, rows: Rows, kinds: ColumnKinds) -> None:
         with self.stages.stage("reading the table", table.count) as told:
             rows.read(table, told)
         total = self.runtime.vectors.count(self.category.name)
@@ -125,9 +131,8 @@ class _Job:
             raise BadSource(
                 f"{self.report.table} has {len(rows.indexes):,} scores and columns; {MAX_FIELDS:,} are taken: leave some out."
             )
-        self._notes(rows)
         if not self.options.dry_run:
-            self.runtime.catalog.ensure_indexes(self.category.name, rows.indexes)
+            self._index(kinds, rows)
         with self.stages.stage("writing", self.report.images) as told:
             self.stages.apart(lambda: self._write(rows, told))
 
@@ -172,25 +177,24 @@ class _Job:
         self.report.unchanged += len(hits) - len(updates)
         self.report.gone += len(page) - len(hits) + len(updates) - written
 
-    def _notes(self, rows: Rows) -> None:
-        """What cannot be filtered by afterwards."""
-        known = self.category.indexes
-        clash = [
-            f"{field.removeprefix(_METADATA)} ({kind}, not {known[field]})"
-            for field, kind in rows.indexes.items()
-            if field in known and known[field] != kind and not (known[field] == "float" and kind == "integer")
-        ]
-        if clash:
-            self.report.notes.append(
-                f"Stored, but not found by filters, as the category holds these columns as another kind: {', '.join(clash)}."
-            )
-        new = [field for field in rows.indexes if field.startswith(_METADATA) and field not in known]
-        left = new[max(0, MAX_METADATA_INDEXES - sum(field.startswith(_METADATA) for field in known)) :]
-        if left:
-            names = ", ".join(field.removeprefix(_METADATA) for field in left[:5]) + (" ..." if len(left) > 5 else "")
-            self.report.notes.append(
-                f"{len(left)} columns are stored but cannot be filtered by, past the {MAX_METADATA_INDEXES} that may: {names}."
-            )
+    def _index(self, kinds: ColumnKinds, rows: Rows) -> None:
+        """Make the indexes, of the kinds that were asked for, before there are values in them."""
+        name, catalog = self.category.name, self.runtime.catalog
+        named = {field: kind for field, kind in rows.indexes.items() if field in kinds.fixed}
+        catalog.ensure_indexes(name, named, change=True)
+        indexes = catalog.ensure_indexes(name, rows.indexes).indexes
+        self.report.unindexed.update(field for field in rows.indexes if field not in indexes)
+
+    def _recast(self, kinds: ColumnKinds, columns: Columns) -> None:
+        """Have what images hold in columns follow the kinds that were asked for; with ``overwrite``, those of the table too,
+        where a column of words holds nothing else any more."""
+        asked = kinds.to_recast(self.runtime.catalog.get(self.category.name))
+        tighter = narrower(self.category, columns, asked) if self.options.overwrite else []
+        with self.stages.stage("casting columns") if asked or tighter else nullcontext():
+            if asked:
+                self.report.notes += recast(self.runtime, self.category.name, asked, stop=self.stages.stop).notes()
+            if tighter:
+                self.report.notes += tighten(self.runtime, self.category.name, tighter, stop=self.stages.stop)
 
     def _why_nothing(self, rows: Rows) -> str:
         """Both sides by example: most mismatches are seen at once."""
@@ -234,9 +238,9 @@ def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
 
 
 def _is_at(old: Any, moment: str) -> bool:
-    """Whether a date that is held is that moment, as ``rfc3339`` writes it to the second."""
+    """Whether a date that is held is that moment."""
     try:
-        return isinstance(old, str) and rfc3339(old) == moment
+        return isinstance(old, str) and to_utc(old) == moment
     except ValueError:
         return False
 
@@ -255,31 +259,21 @@ def _as_held(old: Any, said: Any) -> Any:
     return items if all(isinstance(item, str) for item in old) else said
 
 
-def _opened(path: Path, options: AnnotateOptions, category: Category, max_rows: int | None) -> tuple[Table, Columns]:
+def _opened(path: Path, options: AnnotateOptions, max_rows: int | None) -> tuple[Table, Columns]:
     table = open_table(path)
     if max_rows is not None and table.count > max_rows:
         raise BadSource(f"{path.name} has {table.count:,} rows; {max_rows:,} are taken at a time: split it.", rows=table.count)
-    if options.class_from is not None and options.class_from not in table.columns:
-        raise BadSource(f"{path.name} has no column {options.class_from!r}; it has: {', '.join(table.columns) or 'none'}.")
+    if options.class_from is not None:
+        column_named(table, options.class_from)
     keys = key_columns(options.on)
-    wanted = options.column or next((name for name in keys if name in table.columns), None)
+    wanted = options.column or find_any(keys, table.columns)
     if wanted is None:
         raise BadSource(
             f"No column of {path.name} names the image: call it {', '.join(keys[:-1])} or {keys[-1]}, or say which it is: "
             "--column-of-names (in a form: column). "
             f"It has: {', '.join(table.columns) or 'none'}."
         )
-    own = SourceOptions(path_column=wanted, hashtags=options.hashtags, class_from=options.class_from)
-    columns = Columns.of(table, own, keys=keys)
-    # numbers stay findable in a column that is held as words or as fractions
-    held: dict[str, IndexKind] = {
-        column: known
-        for column, name in columns.metadata.items()
-        if (known := category.indexes.get(field_path("metadata", name))) and table.kinds[column] in _CAST.get(known, ())
-    }
-    if not held:
-        return table, columns
-    table = replace(table, kinds={**table.kinds, **held})
+    own = SourceOptions(path_column=wanted, hashtags=options.hashtags, class_from=options.class_from, kinds=options.kinds)
     return table, Columns.of(table, own, keys=keys)
 
 

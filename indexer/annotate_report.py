@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from services.payload import unindexed_note
+
 SHOWN = 10
 """Names and rows told of each kind."""
 
@@ -41,6 +43,8 @@ class AnnotateReport:
     interrupted: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    unindexed: set[str] = field(default_factory=set)
+    """Fields of columns that no filter finds."""
 
     @property
     def status(self) -> Literal["complete", "refused", "interrupted"]:
@@ -59,6 +63,7 @@ class AnnotateReport:
         for name in ("unmatched", "ambiguous", "conflicting"):
             tree[name] = {"rows": tree[name], "first": getattr(self, f"{name}_first")}
         first = [{"row": row, "reason": reason} for row, reason in self.malformed_first]
+        tree["unindexed"] = sorted(self.unindexed)
         return {"status": self.status, **tree, "malformed": {"rows": self.malformed, "first": first}}
 
     def summary(self) -> str:
@@ -75,7 +80,7 @@ class AnnotateReport:
         lines += _told(self.malformed, "are malformed", [f"row {row}: {reason}" for row, reason in self.malformed_first], "; ")
         if self.interrupted:
             lines += ["Interrupted. What is written counts; run again to complete it."]
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, *self.notes, *([unindexed_note(self.unindexed)] if self.unindexed else [])])
 
 
 def _told(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:

@@ -9,6 +9,7 @@ from typing import Literal
 import orjson
 
 from indexer.annotate_report import SHOWN, AnnotateReport
+from indexer.columns import ColumnKinds
 from indexer.hashtags import FIELD as HASHTAGS
 from indexer.payloads import check_record
 from indexer.records import ImageRecord
@@ -18,7 +19,7 @@ from indexer.sources.tables import Row, Table
 from services.catalog import Category
 from services.domain import IndexKind, Payload
 from services.errors import BadRequest, ImageRefused
-from services.payload import field_path
+from services.payload import field_path, joined_kinds
 
 JoinOn = Literal["name", "stem", "key", "hash", "id"]
 _TOLD_EVERY = 1_000
@@ -37,8 +38,9 @@ class Rows:
     """Rows by what they name. ``read`` the table, ``match`` the images, ``judge``, then go through ``pages``. ``close`` removes
     the file."""
 
-    def __init__(self, columns: Columns, on: JoinOn, category: Category) -> None:
+    def __init__(self, columns: Columns, kinds: ColumnKinds, on: JoinOn, category: Category) -> None:
         self._columns = columns
+        self._kinds = kinds
         self._on: JoinOn = on
         self._category = category
         self._rows = sqlite3.connect("", check_same_thread=False)
@@ -94,38 +96,32 @@ class Rows:
         return int(self._rows.execute(query).fetchone()[0])
 
     def _said(self, table: Table, told: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
-        for count, row in enumerate(table.rows(self._columns.text), 1):
+        for count, row in enumerate(self._columns.rows(table), 1):
             if count % _TOLD_EVERY == 0:
                 told(count, table.count)
             try:
-                key, said = self._checked(row)
+                key, said, kinds = self._checked(row)
             except ValueError as error:
                 self._fault(row, str(error))
             except (BadRequest, ImageRefused) as error:
                 self._fault(row, error.message)
             else:
-                self._note_fields(said)
+                self._fields = joined_kinds([self._fields, kinds])
+                self._fields |= dict.fromkeys((field_path("scores", tag) for tag in said.get("scores", ())), "float")
                 yield key, row.number, orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
-    def _checked(self, row: Row) -> tuple[str, Payload]:
-        """What a row names, and what it says as payload fields."""
+    def _checked(self, row: Row) -> tuple[str, Payload, dict[str, IndexKind]]:
+        """What a row names, what it says as payload fields, and the kinds of its metadata columns."""
         if row.fault:
             raise ValueError(row.fault)
         name = row.values.get(self._columns.key)
         if name is None or isinstance(name, dict | list | bytes):
             raise ValueError(f"column {self._columns.key!r} names no image")
         said = self._columns.read(row.values)
-        payload = check_record(said.of(ImageRecord("", str(name))), self._category)
+        payload, kinds = check_record(said.of(ImageRecord("", str(name))), self._category, self._kinds)
         if said.created_at:
             payload["created_at"] = said.created_at
-        return join_value(str(name), self._on), payload
-
-    def _note_fields(self, said: Payload) -> None:
-        for name in said.get("metadata", ()):
-            field = field_path("metadata", name)
-            if field not in self._fields:
-                self._fields[field] = self._columns.indexes.get(field, "keyword")
-        self._fields |= dict.fromkeys((field_path("scores", tag) for tag in said.get("scores", ())), "float")
+        return join_value(str(name), self._on), payload, kinds
 
     def _fault(self, row: Row, reason: str) -> None:
         self._malformed += 1

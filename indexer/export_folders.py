@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,9 +20,12 @@ from services.catalog import Category
 from services.conditions import Conditions
 from services.domain import Hit, OrderBy, Payload
 from services.errors import BadRequest, NotFound, UnknownField, VitrineError
+from services.field_names import find_field, find_member
+from services.files import make_folder, unwritable
+from services.freshness import is_score
 from services.images import content_hash
 from services.object_store.local import LocalObjectStore
-from services.payload import field_path, value_at
+from services.payload import value_at
 from services.runtime import Runtime
 
 Mode = Literal["copy", "hardlink", "symlink"]
@@ -73,12 +76,12 @@ def parse_by(runtime: Runtime, category: str, text: str, bins: int) -> FolderBy:
     if not 1 <= bins <= MAX_BINS:
         raise BadRequest(f"--bins takes 1 to {MAX_BINS}, not {bins}.")
     cat = runtime.catalog.get(category)
-    path = _field(text)
+    path = _field(text, cat.indexes)
     kind = cat.indexes.get(path)
     if kind is None:
         known = ", ".join(sorted(name for name in cat.indexes if not name.startswith(("clusters.", "maps."))))  # internal keys
         raise UnknownField(f"Category {category!r} has no field {path!r} to sort by; it has: {known}.", field=path)
-    if path == "quality" or path.startswith("scores."):
+    if is_score(path):
         return FolderBy(path, tuple(number / bins for number in range(bins + 1)))
     if kind == "float":
         return FolderBy(path, _edges(runtime, cat, path, bins))
@@ -222,7 +225,7 @@ class _Folders:
             if os.path.lexists(path):
                 continue
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 self._make(image, path)
                 image.files.append(path)
                 return True
@@ -232,7 +235,7 @@ class _Folders:
                 image.reason = "image_missing"
                 return None
             except OSError as error:
-                raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
+                raise unwritable(path, error) from error
         return None
 
     def _make(self, image: _Image, path: Path) -> None:
@@ -284,13 +287,14 @@ def same_content(path: Path, sha256: str) -> bool:
         return False
 
 
-def _field(text: str) -> str:
+def _field(text: str, known: Container[str]) -> str:
     kind, colon, tag = text.partition(":")
     if colon and kind == "score" and tag:
-        return field_path("scores", tag)
-    if colon:
+        return find_member("scores", tag, known)
+    field = find_field({"tag": "tags"}.get(text, text), known)
+    if colon and field not in known:
         raise BadRequest(f"--by takes score:TAG, tag, class, or a field such as quality or metadata.season, not {text!r}.")
-    return {"tag": "tags"}.get(text, text)
+    return field
 
 
 def _edges(runtime: Runtime, category: Category, path: str, bins: int) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from indexer.export_folders import Placed, same_content
 from services.errors import BadRequest
+from services.files import unwritable
 from services.images import point_id
 from services.runtime import Runtime
 
@@ -87,7 +88,7 @@ class Mover:
             os.replace(partial_path, path)
             self._sync({path})
         except OSError as error:
-            raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
+            raise unwritable(path, error) from error
 
     def _noted(self) -> dict[str, str]:
         """Keys of objects by image id, as a move that was interrupted noted them. A note is only believed as far as it fits."""

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from indexer.conflicts import Conflict
 from indexer.payloads import FileFacts
 from indexer.records import ImageRecord, Refusal
 from indexer.report import NearDuplicate
-from services.domain import Embedding, Payload
+from services.domain import Embedding, IndexKind, Payload
 from services.encoders.batching import Prepared
-from services.errors import ImageRefused
+from services.errors import BadRequest, ImageRefused
+from services.payload import settled
 
 
 @dataclass(eq=False)
 class Item:
     """One image on its way. ``refusal``, ``skipped``, ``dropped`` or none of them; ``facts`` once decoded; ``twin`` has the same
-    bytes, earlier. ``dropped``: a copy of ``near`` that is not to be indexed."""
+    bytes, earlier. ``dropped``: a copy of ``near`` that is not to be indexed. ``kinds``: of the columns in ``said``, by path."""
 
     record: ImageRecord
     data: bytes = b""
     sha256: str = ""
     id: str = ""
     said: Payload = field(default_factory=dict)
+    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
     refusal: Refusal | None = None
     skipped: bool = False
     near: NearDuplicate | None = None
+    conflicts: tuple[Conflict, ...] = ()
     dropped: bool = False
     known: bool = False
     twin: Item | None = None
@@ -40,6 +45,13 @@ class Item:
     @property
     def going(self) -> bool:
         return self.refusal is None and not self.skipped and not self.dropped
+
+    def fit(self, kinds: Mapping[str, IndexKind]) -> None:
+        """Cast what is said in metadata columns to what these hold now; refused if one of them does not hold it."""
+        try:
+            self.said["metadata"], self.kinds = settled(self.said.get("metadata", {}), kinds)
+        except BadRequest as error:
+            self.refuse(ImageRefused("bad_row", error.message))
 
     def refuse(self, error: ImageRefused) -> None:
         self.refusal = Refusal(error.reason, error.message)

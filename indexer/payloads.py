@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from indexer.columns import ColumnKinds
 from indexer.records import ImageRecord
 from services.catalog import Category
-from services.domain import Payload
+from services.domain import IndexKind, Payload
 from services.errors import BadRequest, ImageRefused, VitrineError
 from services.images import object_key
 from services.payload import clean_name, clean_tags, unite_tags
 from services.tagging import QUALITY
+from services.values import MAX_TEXT
 from services.vector_store.base import check_vectors
+from services.words import composed
 
 SCORED_BY = "manifest"
-MAX_TEXT = 10_000
-_INT64 = 2**63
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,14 @@ class FileFacts:
     size: int
 
 
-def check_record(record: ImageRecord, category: Category) -> Payload:
-    """The payload fields that people gave, cleaned. ``ImageRefused`` as ``bad_row`` or ``bad_vector``."""
+def check_record(record: ImageRecord, category: Category, columns: ColumnKinds) -> tuple[Payload, dict[str, IndexKind]]:
+    """The payload fields that people gave, cleaned, and the kinds of its columns by field path.
+
+    ``ImageRefused`` as ``bad_row`` or ``bad_vector``.
+    """
     try:
         said = _said(record)
+        metadata, kinds = columns.settled(record.metadata)
     except BadRequest as error:
         raise ImageRefused("bad_row", error.message) from error
     except ValueError as error:
@@ -49,7 +53,7 @@ def check_record(record: ImageRecord, category: Category) -> Payload:
             check_vectors(category.schema, using, np.asarray(vector)[None])
     except VitrineError as error:
         raise ImageRefused("bad_vector", error.message) from error
-    return said
+    return {**said, **({"metadata": metadata} if metadata else {})}, kinds
 
 
 def new_payload(category: str, record: ImageRecord, said: Payload, facts: FileFacts, now: str) -> Payload:
@@ -107,15 +111,12 @@ def _said(record: ImageRecord) -> Payload:
     said: Payload = {"tags": clean_tags(record.tags)}
     for field, text in (("class", record.class_), ("caption", record.caption)):
         if text and text.strip():
-            said[field] = _value(field, text.strip())
+            said[field] = _text(field, text.strip())
     if record.quality is not None:
         said["quality"] = _unit("quality", record.quality)
     if record.scores:
         said["scores"] = {clean_name(tag): _unit(f"scores.{tag}", score) for tag, score in record.scores.items()}
         said["scored_by"] = dict.fromkeys(said["scores"], SCORED_BY)
-    metadata = {clean_name(name): _value(name, value) for name, value in record.metadata.items() if value is not None}
-    if metadata:
-        said["metadata"] = metadata
     return said
 
 
@@ -125,18 +126,7 @@ def _unit(name: str, value: float) -> float:
     return float(value)
 
 
-def _value(name: str, value: Any) -> Any:
-    """A value as it may be stored: text, whole or finite number, truth, or a list of them."""
-    if isinstance(value, list | tuple):
-        return [_value(name, item) for item in value]
-    if isinstance(value, str):
-        if len(value) > MAX_TEXT:
-            raise ValueError(f"{name} has more than {MAX_TEXT} characters")
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} is {value}, no finite number")
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        raise ValueError(f"{name} is beyond 64 bits")
-    if not isinstance(value, bool | int | float):
-        raise ValueError(f"{name} takes text, numbers, booleans or lists of them")
-    return value
+def _text(name: str, value: str) -> str:
+    if len(value) > MAX_TEXT:
+        raise ValueError(f"{name} has more than {MAX_TEXT} characters")
+    return composed(value)

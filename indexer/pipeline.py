@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,21 +18,26 @@ from itertools import chain
 import numpy as np
 
 from indexer.clustering.new_clusters import NewImageAssigner
+from indexer.columns import ColumnKinds, kinds_of
 from indexer.duplicates.arrivals import Arrivals
+from indexer.encoding import encoded
 from indexer.items import Item
 from indexer.new_scores import NewImageScorer
+from indexer.patience import Patience
 from indexer.payloads import FileFacts, check_record
 from indexer.plan import BatchPlan
 from indexer.progress import Progress
+from indexer.recast import recast
 from indexer.records import ADOPTED, ImageRecord, Source
 from indexer.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
-from indexer.workers import in_batches, in_order
+from indexer.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_batches, in_order
 from services.catalog import Category
 from services.domain import IndexKind, Payload, Point
 from services.encoders.batching import BatchedEncoder
-from services.errors import ImageRefused, NotFound, VitrineError
+from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
+from services.files import any_error
 from services.images import content_hash, open_image, point_id
-from services.payload import index_kinds
+from services.payload import index_kinds, joined_kinds
 from services.runtime import Runtime
 
 STAGES = ("read", "look up", "decode", "encode", "compare", "put", "upsert")
@@ -57,6 +62,9 @@ def index_images(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     on_outcome: Callable[[ItemOutcome], None] | None = None,
+    kinds: Mapping[str, IndexKind] | None = None,
+    patience: Patience | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> IndexReport:
     """Index images into a category; outcomes come in the order of the records, each once what it says is durable.
 
@@ -67,35 +75,47 @@ def index_images(
     ``near_duplicates``: "tell" compares each new image with its nearest and says in its outcome what it is a copy of; "skip" does
     not index such copies, nor take over what is said of them. Identical bytes are one image in any case.
 
-    ``batch_size``: images written at a time. A flush of the embedded engine takes some 30 ms (on a busy disk 300)
-    whatever it holds; the next images are encoded meanwhile.
+    ``kinds``: of metadata columns, by name. Images that are there get their values cast to that kind first.
 
-    Raises before anything is read: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``. Errors after that end the
-    run with a ``failed`` report, which still counts what was done. ``on_outcome`` and ``progress`` are called on another thread.
+    ``batch_size``: images written at a time, fewer where that would take more than some seconds. A flush of the embedded engine
+    takes some 30 ms (on a busy disk 300) whatever it holds; the next images are encoded meanwhile.
+
+    ``patience``: for how long a store that does not answer is waited for, if not as the settings say.
+
+    Raises before anything is read: ``NotFound`` (category), ``BadRequest`` (``kinds``), ``EncoderMismatch``,
+    ``ModelUnavailable``. Errors after that, of any kind, end the run with a ``failed`` report, which still counts what was done;
+    where the source fails, what it gave before is indexed. ``on_outcome`` and ``progress`` are called on another thread.
     """
     cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
+    columns = ColumnKinds.of(cat, records.indexes if isinstance(records, Source) else kinds_of(kinds), kinds)
     encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
+    pace = Pace(slice_size, SLICE_SECONDS)
     with ExitStack() as threads:
         pool = _Pools.open(threads, runtime.settings.threads)
         stop = stop or threading.Event()
         scorer, assigner = NewImageScorer(runtime.taggers, cat), NewImageAssigner(runtime.clusters, cat)
         arrivals = Arrivals(runtime, cat, near_duplicates) if near_duplicates != "ignore" else None
-        run = _Run(runtime, cat, records, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner,
-                   arrivals, pool.putters)  # fmt: skip
+        patience = patience or Patience(runtime.settings.outage_seconds)
+        run = _Run(runtime, cat, records, columns, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner,
+                   arrivals, pool.putters, patience, pace, clock)  # fmt: skip
+        patience.begin(run.ending, progress.say if progress else None)
         try:
+            run.recast()
             if progress:
                 progress.start(records.total if isinstance(records, Source) else None)
-            read = in_order(pool.readers, run.read, run.until_stopped(records), _READ_AHEAD)
-            looked_up = in_order(pool.finder, run.look_up, in_batches(read, slice_size, MAX_BATCH_BYTES), 2)
+            read = in_order(pool.readers, run.read, run.taken(), _READ_AHEAD)
+            found = in_batches(read, slice_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
+            looked_up = in_order(pool.finder, run.look_up, found, 2)
             decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
-            encoded = in_order(pool.encoder, run.encode, in_batches(decoded, slice_size, MAX_BATCH_BYTES), 2)
-            batches = in_batches(chain.from_iterable(encoded), batch_size, MAX_BATCH_BYTES)
+            slices = in_batches(decoded, pace, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
+            embedded = in_order(pool.encoder, run.encode, slices, 2)
+            batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             for _ in in_order(pool.writer, run.write, batches, 2):
                 report.seconds = time.perf_counter() - started
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, InterruptedError):
             report.interrupted = True
-        except VitrineError as error:
-            report.error = error
+        except Exception as error:
+            report.error = any_error(error)
         finally:
             run.halted.set()
     run.finish()
@@ -133,6 +153,7 @@ class _Run:
     runtime: Runtime
     category: Category
     records: Iterable[ImageRecord]
+    columns: ColumnKinds
     report: IndexReport
     overwrite: bool
     stop: threading.Event
@@ -143,21 +164,39 @@ class _Run:
     assigner: NewImageAssigner
     arrivals: Arrivals | None
     putters: Executor
+    patience: Patience
+    pace: Pace
+    now: Callable[[], float]
     halted: threading.Event = field(default_factory=threading.Event)
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
     under_way: dict[str, Item] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def target(self) -> int:
         """Longest side in pixels that any of the encoders looks at."""
         return max((encoder.spec.preprocessing.target for encoder in self.encoders.values()), default=1)
 
-    def until_stopped(self, records: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
-        for record in records:
-            if self.stop.is_set():
-                self.report.interrupted = True
-                return
-            yield record
+    def taken(self) -> Iterator[ImageRecord]:
+        """The source's records, to its end, to ``stop`` or to an error of it, which then ends the run in order."""
+        try:
+            for record in self.records:
+                if self.stop.is_set():
+                    self.report.interrupted = True
+                    return
+                yield record
+        except VitrineError as error:
+            self.report.error = error
+        except Exception as error:
+            name = self.records.name if isinstance(self.records, Source) else "The source"
+            self.report.error = BadSource(f"{name} cannot be read any further: {because(error)}.")
+            self.report.error.__cause__ = error
+
+    def recast(self) -> None:
+        """Give columns that are there the kind that was asked for."""
+        kinds = self.columns.to_recast(self.category)
+        if kinds:
+            self.notes += recast(self.runtime, self.category.name, kinds, stop=self.stop).notes()
 
     # The five calls ------------------------------------------------------------------------------------------------------
 
@@ -168,16 +207,20 @@ class _Run:
             return item
         with self.clock.measure("read"):
             try:
-                item.said = check_record(record, self.category)
-                item.data = record.read()
+                item.said, item.kinds = check_record(record, self.category, self.columns)
+                item.data = self.patience.call(record.read)
                 item.sha256 = content_hash(item.data)
                 item.id = point_id(item.sha256)
             except ImageRefused as error:
                 item.refuse(error)
             except NotFound as error:
                 item.refuse(ImageRefused("image_missing", error.message))
-            except OSError as error:
-                item.refuse(ImageRefused("unreadable_file", f"The file cannot be read: {error.strerror or error}."))
+            except BadRequest as error:  # the key of an object that no store could hold
+                item.refuse(ImageRefused("unreadable_file", error.message))
+            except VitrineError:
+                raise
+            except Exception as error:  # whatever keeps one file from being read is that file's
+                item.refuse(ImageRefused("unreadable_file", f"The file cannot be read: {because(error)}."))
         return item
 
     def look_up(self, batch: list[Item]) -> list[Item]:
@@ -186,7 +229,9 @@ class _Run:
         names = tuple(spec.name for spec in self.category.encoders)
         with self.clock.measure("look up"):
             ids = [item.id for item in going]
-            hits = self.runtime.vectors.retrieve(self.category.name, ids, with_payload=False, with_vectors=names)
+            hits = self.patience.call(
+                lambda: self.runtime.vectors.retrieve(self.category.name, ids, with_payload=False, with_vectors=names)
+            )
         for item, hit in zip(going, hits, strict=True):
             item.twin = self.under_way.setdefault(item.id, item)
             item.twin = None if item.twin is item else item.twin
@@ -200,21 +245,23 @@ class _Run:
 
     def decode(self, item: Item) -> Item:
         """Pixels ready for each encoder that is to see them, and the facts of the file; nothing for an image that is complete."""
-        if item.going and item.twin is None and (item.needs or not item.known) and not self._ending():
+        if item.going and item.twin is None and (item.needs or not item.known) and not self.ending():
             with self.clock.measure("decode"):
                 self._decode(item)
         return item
 
     def encode(self, batch: list[Item]) -> list[Item]:
         """The vectors that are lacking."""
-        if self._ending():
+        if self.ending():
             self.report.interrupted |= self.stop.is_set()
             for item in batch:
                 item.skipped = True
             return batch
+        count, started = sum(bool(item.prepared) for item in batch), self.now()
         with self.clock.measure("encode"):
             for name, encoder in self.encoders.items():
                 self._encode(name, encoder, [item for item in batch if name in item.prepared])
+        self.pace.note(count, self.now() - started)
         return batch
 
     def write(self, batch: list[Item]) -> None:
@@ -222,6 +269,7 @@ class _Run:
         if self.halted.is_set():
             return
         with self.runtime.catalog.writing(self.category.name):  # what is read here must still be so when it is written back
+            self._index_columns([item for item in batch if item.going])
             outcomes = self._write([item for item in batch if item.going and not self._follows_twin(item)])
         for item in batch:
             if self.under_way.get(item.id) is item:
@@ -238,32 +286,36 @@ class _Run:
             opened = open_image(
                 item.data, target=self.target, limits=self.runtime.limits, budget=self.runtime.budget, sha256=item.sha256
             )
+            item.prepared = {name: self.encoders[name].prepare(opened.image) for name in item.needs}
         except ImageRefused as error:
             item.refuse(error)
+            return
+        except Exception as error:  # of a decoder or of an encoder's fitting, for this picture
+            item.refuse(ImageRefused("damaged_image", f"The picture cannot be decoded: {because(error)}."))
             return
         item.facts = FileFacts(
             opened.sha256, opened.phash, opened.media_type, opened.extension, opened.width, opened.height, opened.size
         )
-        item.prepared = {name: self.encoders[name].prepare(opened.image) for name in item.needs}
 
     def _encode(self, name: str, encoder: BatchedEncoder, items: list[Item]) -> None:
-        rows = encoder.encode_prepared([item.prepared.pop(name) for item in items])
+        rows = encoded(encoder, [item.prepared.pop(name) for item in items])
         for item, row in zip(items, rows, strict=True):
-            if np.isfinite(row).all():
-                item.vectors[name] = row
+            if isinstance(row, str):
+                item.refuse(ImageRefused("bad_vector", row))
             else:
-                item.refuse(ImageRefused("bad_vector", f"The encoder {name} gave no finite vector for it."))
+                item.vectors[name] = row
 
     def _write(self, items: list[Item]) -> dict[int, Outcome]:
         """Write a batch and tell what became of each item, by its ``id()``."""
         stored = self._stored(items)
         made = {item.id for item in items if item.facts and not item.known}
         self._complete([item for item in items if item.id not in stored and item.id not in made])
-        if self.arrivals is not None:
+        if (arrivals := self.arrivals) is not None:
             with self.clock.measure("compare"):
-                self.arrivals.compare([item for item in items if item.going and item.id not in stored])
-        self.scorer.refresh()
-        self.assigner.refresh()
+                new = [item for item in items if item.going and item.id not in stored]
+                self.patience.call(lambda: arrivals.compare(new))
+        self.patience.call(self.scorer.refresh)
+        self.patience.call(self.assigner.refresh)
         plan = BatchPlan(self.category.name, stored, self.overwrite, self.scorer.tags)
         outcomes: dict[int, Outcome] = {id(item): plan.add(item) for item in items if item.going}
         self.scorer.score(plan)
@@ -272,13 +324,24 @@ class _Run:
             restored = self.putters.map(lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts())
             outcomes |= {id(item): "updated" for item, again in zip(plan.firsts(), restored, strict=True) if again}
         with self.clock.measure("upsert"):
-            self._apply(plan)
+            self.patience.call(lambda: self._apply(plan))
         return outcomes
+
+    def _index_columns(self, items: list[Item]) -> None:
+        """Index the metadata columns, before there are values in them. One that another writer has made meanwhile decides."""
+        found = joined_kinds(item.kinds for item in items)
+        asked = dict(sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed))  # only so many get an index
+        with self.clock.measure("upsert"):
+            kinds = self.patience.call(lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)).indexes
+        self.report.unindexed.update(field for field in asked if field not in kinds)
+        for item in items:
+            if any(kinds.get(field, kind) != kind for field, kind in item.kinds.items()):
+                item.fit(kinds)
 
     def _stored(self, items: list[Item]) -> dict[str, Payload]:
         with self.clock.measure("look up"):
             ids = list(dict.fromkeys(item.id for item in items))
-            hits = self.runtime.vectors.retrieve(self.category.name, ids)
+            hits = self.patience.call(lambda: self.runtime.vectors.retrieve(self.category.name, ids))
         return {hit.id: hit.payload for hit in hits if hit is not None}
 
     def _complete(self, items: list[Item]) -> None:
@@ -292,29 +355,22 @@ class _Run:
 
     def _put(self, item: Item, payload: Payload, there: bool) -> bool:
         """Store the file; of an image that is there already only if it was lost, and then True."""
-        key = payload["object_key"]
-        if there and self.runtime.objects.stat(key) is not None:
+        objects, key = self.runtime.objects, payload["object_key"]
+        if there and self.patience.call(lambda: objects.stat(key)) is not None:
             return False
-        self.runtime.objects.put(key, item.data, media_type=payload["media_type"])
+        self.patience.call(lambda: objects.put(key, item.data, media_type=payload["media_type"]))
         return there
 
     def _apply(self, plan: BatchPlan) -> None:
         vectors, name = self.runtime.vectors, self.category.name
-        self.runtime.catalog.ensure_indexes(name, self._indexes(plan))
+        payloads = (*(plan.payloads[id] for id in plan.points), *plan.changes.values())
+        self.runtime.catalog.ensure_indexes(name, {field: kind for its in payloads for field, kind in index_kinds(its).items()})
         if plan.points:
             vectors.upsert(name, [Point(id, plan.vectors[id], plan.payloads[id]) for id in plan.points])
         for using, rows in plan.missing().items():
             vectors.update_vectors(name, list(rows), using, np.stack(list(rows.values())))
         if plan.changes:
             vectors.set_payload(name, plan.changes)
-
-    def _indexes(self, plan: BatchPlan) -> dict[str, IndexKind]:
-        """Indexes of the batch's fields; the source knows its columns as a whole, a batch may be of whole numbers by chance."""
-        asked: dict[str, IndexKind] = {}
-        for payload in (*(plan.payloads[id] for id in plan.points), *plan.changes.values()):
-            asked |= {field: kind for field, kind in index_kinds(payload).items() if field not in asked}
-        known = self.records.indexes if isinstance(self.records, Source) else {}
-        return {field: known.get(field, kind) for field, kind in asked.items()}
 
     def _follows_twin(self, item: Item) -> bool:
         """Whether an image shares the end of the one with the same bytes before it, because that one was refused or skipped."""
@@ -330,19 +386,21 @@ class _Run:
         elif item.dropped:
             told = ItemOutcome(name, "duplicate", near=item.near)
         else:
-            told = ItemOutcome(name, outcome, item.id, near=item.near if outcome == "added" else None)
+            near = item.near if outcome == "added" else None
+            told = ItemOutcome(name, outcome, item.id, near=near, conflicts=item.conflicts)
         self.report.count(told)
         if self.on_outcome:
             self.on_outcome(told)
 
-    def _ending(self) -> bool:
+    def ending(self) -> bool:
+        """Whether nothing more is to be begun."""
         return self.stop.is_set() or self.halted.is_set()
 
     def finish(self) -> None:
         """Count the category, and gather what the report tells besides outcomes."""
         self.report.stages = self.clock.seconds
         said = self.records.notes() if isinstance(self.records, Source) else []
-        self.report.notes = [*said, *self.scorer.notes, *self.assigner.notes]
+        self.report.notes = [*said, *self.notes, *self.scorer.notes, *self.assigner.notes, *self.patience.notes()]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)

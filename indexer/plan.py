@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime
 
+from indexer.conflicts import conflicts
 from indexer.items import Item
 from indexer.payloads import additions, new_payload, without_scores
 from indexer.report import Outcome
@@ -27,7 +28,7 @@ class BatchPlan:
         self._now = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def add(self, item: Item) -> Outcome:
-        """Take one image in; the second of the same bytes finds the first."""
+        """Take one image in; the second of the same bytes finds the first, and notes where they disagree."""
         self._firsts.setdefault(item.id, item)
         old, said = self.payloads.get(item.id), without_scores(item.said, self._tagged)
         if old is None and item.facts is not None:
@@ -38,6 +39,7 @@ class BatchPlan:
         assert old is not None  # _complete decoded it, or it was refused
         changes = additions(old, said, overwrite=self._overwrite)
         self.payloads[item.id] = {**old, **changes}
+        item.conflicts = conflicts(item.record.filename, said, self.payloads[item.id])
         self.vectors.setdefault(item.id, {}).update(item.vectors)
         if changes and item.id not in self.points:
             self.changes[item.id] = {**self.changes.get(item.id, {}), **changes}

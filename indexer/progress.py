@@ -36,11 +36,14 @@ class Tally:
 
 
 class Progress(Protocol):
-    """Is told how a run goes; ``update`` comes from another thread than ``start`` and ``finish``, a batch at a time."""
+    """Hears how a run goes; ``update`` comes from another thread than ``start`` and ``finish``, a batch at a time. ``say`` comes
+    with what is waited for, from any thread."""
 
     def start(self, total: int | None) -> None: ...
 
     def update(self, report: Counts) -> None: ...
+
+    def say(self, text: str) -> None: ...
 
     def finish(self, report: Counts) -> None: ...
 
@@ -83,16 +86,24 @@ class LineProgress:
             self._told, self._told_at = now, report.done
             print(self._line(report), file=self._stream, flush=True)
 
+    def say(self, text: str) -> None:
+        print(f"{self._title}: {text}", file=self._stream, flush=True)
+
     def finish(self, report: Counts) -> None:
         pass  # the report itself follows
 
     def _line(self, report: Counts) -> str:
-        rate = self._rate.value
-        share = f" of {self._total} ({report.done / self._total:.0%})" if self._total else ""
-        left = f", {(self._total - report.done) / rate:.0f} s left" if self._total and rate else ""
+        rate, total = self._rate.value, _at_least(self._total, report.done)
+        share = f" of {total} ({report.done / total:.0%})" if total else ""
+        left = f", {(total - report.done) / rate:.0f} s left" if total and rate else ""
         refused = f", {report.refused} refused" if report.refused else ""
         speed = f", {rate:.1f} {self._unit}/s" if rate else ""
         return f"{self._title}: {report.done}{share} {self._unit}{speed}{left}{refused}"
+
+
+def _at_least(total: int | None, done: int) -> int | None:
+    """A source knows its total before it has looked into every file: what turns up besides makes it larger."""
+    return max(total, done) if total else None
 
 
 class _Rate:
@@ -124,11 +135,11 @@ class BarProgress:
         columns = (
             TextColumn(self._title),
             BarColumn(),
-            TextColumn("{task.fields[count]} {task.fields[rate]} {task.fields[refused]}"),
+            TextColumn("{task.fields[count]} {task.fields[rate]} {task.fields[refused]} {task.fields[said]}"),
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=Console(file=self._stream), transient=True)
-        self._task = self._bar.add_task("", total=total, count=f"0/{total}" if total else "", rate="", refused="")
+        self._task = self._bar.add_task("", total=total, count=f"0/{total}" if total else "", rate="", refused="", said="")
         self._total, self._rate = total, _Rate()
         self._bar.start()
 
@@ -136,9 +147,14 @@ class BarProgress:
         if self._bar is not None:
             refused = f"{report.refused} refused" if report.refused else ""
             self._rate.see(report.done, time.monotonic())
-            count = f"{report.done}/{self._total}" if self._total else str(report.done)
+            total = _at_least(self._total, report.done)
+            count = f"{report.done}/{total}" if total else str(report.done)
             rate = f"{self._rate.value:.1f} {self._unit}/s" if self._rate.value else ""
-            self._bar.update(self._task, completed=report.done, count=count, rate=rate, refused=refused)
+            self._bar.update(self._task, completed=report.done, total=total, count=count, rate=rate, refused=refused, said="")
+
+    def say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, said=text)
 
     def finish(self, report: Counts) -> None:
         if self._bar is not None:

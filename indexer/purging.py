@@ -11,6 +11,7 @@ from indexer.progress import Progress
 from indexer.score_payload import Change, rescored
 from indexer.score_writer import ScoreWriter
 from services.domain import Hit
+from services.payload import clean_tags
 from services.runtime import Runtime
 from services.tagging import QUALITY
 
@@ -41,6 +42,7 @@ def purge_stale(
     scores of a tag without a tagger stay, and so does a quality that people set. Afterwards queries need not look for stale
     scores of these tags. How many images changed. ``NotFound`` (category).
     """
+    tags = None if tags is None else set(clean_tags(tags))
     heads = runtime.taggers.in_service(category)
     chosen = [head for head in heads if tags is None or head.tag in tags]
     in_service = {head.tag: head.signature for head in heads}

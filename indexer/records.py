@@ -33,7 +33,8 @@ class ImageRecord:
     ``source`` names where it came from (a folder's or file's own name, never a path on the server); ``filename`` is its relative
     POSIX path or member name, shown and never opened. ``read`` gives the bytes; it may raise ``OSError`` or ``ImageRefused`` and
     may run on another thread. ``scores`` and ``quality`` are in 0..1, ``created_at`` is RFC 3339 in UTC. ``vectors`` are adopted
-    as they are (unit length), by named vector. ``refusal``: the source knows already that the image cannot be indexed.
+    as they are (unit length), by named vector. ``folders``: those that tags and class may come from, where they are not simply
+    the folders of ``filename``. ``refusal``: the source knows already that the image cannot be indexed.
     """
 
     source: str
@@ -47,6 +48,7 @@ class ImageRecord:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     created_at: str | None = None
     vectors: Mapping[str, Embedding] = field(default_factory=dict)
+    folders: tuple[str, ...] | None = None
     refusal: Refusal | None = None
 
 

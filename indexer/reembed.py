@@ -19,9 +19,10 @@ from indexer.plan import BatchPlan
 from indexer.progress import Progress
 from indexer.score_payload import FIELDS as SCORE_FIELDS
 from indexer.stored_images import FIELDS, MAX_BATCH_BYTES, StoredImage, embed_stored, open_pool
-from indexer.workers import in_batches, in_order
+from indexer.workers import WRITE_SECONDS, in_batches, in_order
 from services.domain import Embedding, Hit
 from services.errors import NotFound, VitrineError
+from services.files import any_error
 from services.payload import index_kinds
 from services.runtime import Runtime
 
@@ -173,8 +174,8 @@ class VectorFiller:
                 self._runtime.vectors.optimize(report.category, wait=False)
         except KeyboardInterrupt:
             report.interrupted = True
-        except VitrineError as error:
-            report.error = error
+        except Exception as error:
+            report.error = any_error(error)
         if self._progress:
             self._progress.finish(report)
             self._progress = None  # what another run finds is few
@@ -199,7 +200,7 @@ class VectorFiller:
             writer = open_pool(stack, "writer", 1)
             hits = self._until_stopped(self.lacking())
             embedded = stack.enter_context(closing(embed_stored(self._runtime, self._encoder, hits, self._stop, halted)))
-            batches = in_batches(embedded, BATCH_SIZE, MAX_BATCH_BYTES)
+            batches = in_batches(embedded, BATCH_SIZE, MAX_BATCH_BYTES, WRITE_SECONDS)
             try:
                 for _ in in_order(writer, partial(self._write, halted), batches, 2):
                     self.report.seconds = time.perf_counter() - started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from dataclasses import field as made
 from typing import Any
@@ -16,8 +16,10 @@ from indexer.progress import Progress
 from indexer.stages import Watch, apart
 from services.domain import Hit, Payload
 from services.errors import BadRequest
-from services.payload import clean_name, field_path
+from services.field_names import find_member
+from services.payload import clean_name, field_path, path_keys
 from services.runtime import Runtime
+from services.values import HELD
 
 _METADATA = "metadata"
 
@@ -84,8 +86,9 @@ def split_hashtags(
     An image that has one of the texts gets exactly the hashtags in them, or loses the column; one that has none is left alone.
     Ctrl-C and ``stop`` end it after the page under way; again completes it. ``NotFound`` (category), ``BadRequest``.
     """
-    columns = {source: _column(source) for source in dict.fromkeys(sources)}
-    target = _column(to)
+    known = runtime.catalog.get(category).indexes
+    columns = {source: _column(source, known) for source in dict.fromkeys(sources)}
+    target = _column(to, known)
     if target is None or target in columns.values():
         raise BadRequest(f"Hashtags go to a metadata column of their own, such as metadata.{FIELD}, not to {to!r}.", field=to)
     report = HashtagReport(category, list(columns), field_path(_METADATA, target))
@@ -94,7 +97,7 @@ def split_hashtags(
     indexes = runtime.catalog.ensure_indexes(category, {report.field: "keyword"}).indexes
     if indexes.get(report.field) != "keyword":
         held = indexes.get(report.field)
-        why = f"it holds {held}s" if held else "the category has all the columns it may index"
+        why = f"it holds {HELD[held]}" if held else "the category has all the columns it may index"
         raise BadRequest(f"{to!r} cannot be searched for words, as {why}: name another column.", field=to)
     job = _Job(runtime, report, columns, target, stop or threading.Event(), watch(f"hashtags of {category}") if watch else None)
     started = time.perf_counter()
@@ -165,11 +168,11 @@ class _Job:
             remove[hit.id] = (self.report.field,)
 
 
-def _column(name: str) -> str | None:
+def _column(name: str, known: Container[str]) -> str | None:
     """The metadata column of a field; None for the caption. ``BadRequest`` for any other."""
     if name == "caption":
         return None
     first, _, column = name.partition(".")
     if first != _METADATA or not column:
         raise BadRequest(f"{name!r} is no text that hashtags are found in: name caption or metadata.COLUMN.", field=name)
-    return clean_name(column.strip('"'))
+    return clean_name(path_keys(find_member(_METADATA, column, known))[-1])

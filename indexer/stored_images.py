@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 
-import numpy as np
-
-from indexer.workers import in_batches, in_order
+from indexer.encoding import encoded
+from indexer.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, in_batches, in_order
 from services.domain import Embedding, Hit
 from services.encoders.batching import BatchedEncoder, Prepared
 from services.errors import BadRequest, ImageRefused, NotFound
@@ -61,14 +61,14 @@ def embed_stored(
     def ending() -> bool:
         return any(event.is_set() for event in events)
 
-    work = _Work(runtime, encoder, ending)
+    work = _Work(runtime, encoder, ending, Pace(SLICE, SLICE_SECONDS))
     with ExitStack() as stack:
         readers, encoding = open_pool(stack, "readers", _READERS), open_pool(stack, "encoder", 1)
         decoders = open_pool(stack, "decoders", runtime.settings.threads or os.cpu_count() or 1)
         read = in_order(readers, work.read, hits, _READ_AHEAD)
         decoded = in_order(decoders, work.decode, read, SLICE)
-        encoded = in_order(encoding, work.encode, in_batches(decoded, SLICE, MAX_BATCH_BYTES), 2)
-        for image in chain.from_iterable(encoded):
+        slices = in_batches(decoded, work.pace, MAX_BATCH_BYTES, WRITE_SECONDS)
+        for image in chain.from_iterable(in_order(encoding, work.encode, slices, 2)):
             if image.row is not None or image.reason:
                 yield image
 
@@ -80,6 +80,7 @@ class _Work:
     runtime: Runtime
     encoder: BatchedEncoder
     ending: Callable[[], bool]
+    pace: Pace
 
     def read(self, hit: Hit) -> StoredImage:
         """The bytes, if they are still those that the image is called by."""
@@ -106,6 +107,8 @@ class _Work:
             image.prepared = self.encoder.prepare(opened.image)
         except ImageRefused as error:
             image.reason = error.reason
+        except Exception:  # of a decoder or of the encoder's fitting, for this picture
+            image.reason = "damaged_image"
         return image
 
     def encode(self, batch: list[StoredImage]) -> list[StoredImage]:
@@ -113,13 +116,15 @@ class _Work:
         going = [image for image in batch if image.prepared is not None]
         if not going or self.ending():
             return batch
-        rows = self.encoder.encode_prepared([image.prepared for image in going if image.prepared is not None])
+        started = time.monotonic()
+        rows = encoded(self.encoder, [image.prepared for image in going if image.prepared is not None])
+        self.pace.note(len(going), time.monotonic() - started)
         for image, row in zip(going, rows, strict=True):
             image.prepared = None
-            if np.isfinite(row).all():
-                image.row = row
-            else:
+            if isinstance(row, str):
                 image.reason = "bad_vector"
+            else:
+                image.row = row
         return batch
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from indexer.patience import Patience
 from indexer.records import ImageRecord
 from indexer.report import ItemOutcome, NearDuplicates, Outcome
 
 if TYPE_CHECKING:
+    from services.domain import IndexKind
     from services.runtime import Runtime
 
 __all__ = ["ItemOutcome", "NearDuplicates", "Outcome", "Upload", "index_uploads"]
@@ -29,11 +31,16 @@ class Upload:
 
 
 def index_uploads(
-    runtime: Runtime, category: str, uploads: Sequence[Upload], *, near_duplicates: NearDuplicates = "ignore"
+    runtime: Runtime,
+    category: str,
+    uploads: Sequence[Upload],
+    *,
+    near_duplicates: NearDuplicates = "ignore",
+    kinds: Mapping[str, IndexKind] | None = None,
 ) -> list[ItemOutcome]:
     """Index files; outcome i belongs to uploads[i], and is durable. What is wrong with one file is its outcome.
 
-    ``near_duplicates``: as in ``index_images``.
+    ``near_duplicates`` and ``kinds``: as in ``index_images``.
 
     Raises what ends a run: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``, ``StorageFull`` ...
     """
@@ -41,7 +48,16 @@ def index_uploads(
 
     outcomes: list[ItemOutcome] = []
     records = [_record(upload) for upload in uploads]
-    report = index_images(records, runtime, category, near_duplicates=near_duplicates, on_outcome=outcomes.append)
+    at_once = Patience(0)  # whoever waits for the answer is better told of an outage than kept
+    report = index_images(
+        records,
+        runtime,
+        category,
+        near_duplicates=near_duplicates,
+        on_outcome=outcomes.append,
+        kinds=kinds,
+        patience=at_once,
+    )
     if report.error:
         raise report.error
     return outcomes

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Protocol, TypeVar
 
+SLICE_SECONDS, WRITE_SECONDS = 1.0, 2.0
+"""With a slow encoder or source fewer images are encoded and written at a time: Ctrl-C or a crash loses little of their work, and
+whoever watches sees them go by."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -39,15 +44,50 @@ def in_order(pool: Executor, work: Callable[[Given], Made], items: Iterable[Give
             future.cancel()
 
 
-def in_batches(items: Iterable[Some], count: int, max_bytes: int) -> Iterator[list[Some]]:
-    """Lists of at most ``count`` items; a list ends early once it holds ``max_bytes``."""
+class Pace:
+    """How many items to take at a time so that they take about ``seconds`` of work: one at first, then as the last ones did."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self.count = 1
+        self._most = most
+        self._seconds = seconds
+
+    def note(self, count: int, took: float) -> None:
+        """``count`` items took so many seconds."""
+        if count:
+            self.count = max(1, min(self._most, int(count * self._seconds / max(took, 1e-9))))
+
+
+def in_batches(
+    items: Iterable[Some],
+    count: int | Pace,
+    max_bytes: int,
+    seconds: float = math.inf,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[list[Some]]:
+    """Lists of at most ``count`` items; a list ends early once it holds ``max_bytes``, or ``seconds`` after the last one."""
+    return gathered(([item] for item in items), count, max_bytes, seconds, clock)
+
+
+def gathered(
+    groups: Iterable[list[Some]],
+    count: int | Pace,
+    max_bytes: int,
+    seconds: float = math.inf,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[list[Some]]:
+    """``in_batches`` of items that come in groups: time ends a list only where a group ends."""
     batch: list[Some] = []
-    held = 0
-    for item in items:
-        batch.append(item)
-        held += item.size
-        if len(batch) == count or held >= max_bytes:
+    held, since = 0, clock()
+    for group in groups:
+        for item in group:
+            batch.append(item)
+            held += item.size
+            if len(batch) >= (count.count if isinstance(count, Pace) else count) or held >= max_bytes:
+                yield batch
+                batch, held, since = [], 0, clock()
+        if batch and clock() - since >= seconds:
             yield batch
-            batch, held = [], 0
+            batch, held, since = [], 0, clock()
     if batch:
         yield batch

@@ -10,8 +10,7 @@ another key. Which key answers for a name is one small object, written last: a h
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,10 +19,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.catalog import CLUSTERS
+from services.damage import readable
 from services.domain import Embeddings, Payload
 from services.errors import BadRequest, NotFound
+from services.known import Known
+from services.manifest import CLUSTERS
 from services.object_store.base import ObjectStore
+from services.object_store.edits import edit
 from services.payload import field_path
 from services.versioned_keys import check_key_name, free_key, name_of, stored_keys
 
@@ -33,13 +35,13 @@ if TYPE_CHECKING:
 ROOT = "root"
 NOISE = f"{ROOT}-noise"
 """The node of what a density-based method puts into no cluster."""
-_FRESH_SECONDS = 1.0
 _CENTRES = "centres"
 _TOLD = 5
 """Children that an error names."""
 _NO_RADIUS = -1.0
 """What a manifest says for None."""
 _CHUNK = 4_096
+_ADVICE = "Restore it from a backup, or remove the objects below `_clusters/` of that category and run the clustering again."
 
 
 class Branch(Protocol):
@@ -56,10 +58,11 @@ class Branch(Protocol):
 class Node:
     """A cluster, or a branch of a tree. ``id`` tells the way to it from the top: ``root``, ``root-14``, ``root-14-3``.
 
-    ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the node's centre; None for
-    noise, which has none. ``medoid``: the image that is most similar to all others, on average; None in a view of a node of which
-    no representative is left. ``representatives``: a few image ids, the medoid first. ``named_by``: where the name comes from,
-    "tags" or "words" of a list.
+    ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the mean of all of them, so
+    that 1 minus it is the largest distance; None for noise, which has none. ``medoid``: the image that is most similar to all
+    others, on average; None in a view of a node of which no representative is left. ``representatives``: a few image ids, the
+    medoid first. ``named_by``: where the name comes from, "tags",
+    "words" of a list, or the "file" that it was imported from.
     """
 
     id: str
@@ -129,13 +132,28 @@ class ClusterRun:
         return max(node.depth for node in self.nodes.values())
 
 
+@dataclass(frozen=True)
+class _Current:
+    """The key in service of each run, and when the run's files were written."""
+
+    runs: Mapping[str, str]
+    written: Mapping[str, str]
+
+    def with_run(self, run: ClusterRun) -> _Current:
+        return _Current({**self.runs, run.run: run.key}, {**self.written, run.run: run.written_at})
+
+    def without(self, run: str) -> _Current:
+        runs, written = ({name: value for name, value in kept.items() if name != run} for kept in (self.runs, self.written))
+        return _Current(runs, written)
+
+
 class ClusterStore:
     """The cluster runs of all categories. Thread-safe; processes that share the object store see each other's changes."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
+        self._known = known or Known(objects)
         self._lock = threading.RLock()
-        self._fresh: dict[str, tuple[float, dict[str, str]]] = {}
         self._runs: dict[tuple[str, str], ClusterRun] = {}
 
     def in_service(self, category: str) -> list[ClusterRun]:
@@ -165,7 +183,8 @@ class ClusterStore:
 
         check_run_name(run.run)
         with self._lock:
-            taken = {*stored_keys(self._objects, f"{CLUSTERS}{category}/", run.run), self._read(category).get(run.run, "")}
+            serving = self._read(category).runs.get(run.run, "")
+            taken = {*stored_keys(self._objects, f"{CLUSTERS}{category}/", run.run), serving}
             fields = {name: value for name, value in vars(run).items() if name not in ("key", "created_at", "named_at")}
             saved = ClusterRun(key=free_key(run.run, taken), created_at=_now(), **fields)
             centres = np.ascontiguousarray(saved.centres, np.float32)
@@ -179,14 +198,18 @@ class ClusterStore:
 
         ``NotFound`` if the run was replaced meanwhile: nothing has changed.
         """
-        with self._lock:
-            current = self._read(category)
-            if current.get(run.run) != run.key or self._load(category, run.key).written_at != run.written_at:
+        named = replace(run, nodes=dict(nodes), parameters=dict(parameters), named_at=_now())
+
+        def rename(current: _Current) -> _Current:
+            if current.runs.get(run.run) != run.key or current.written.get(run.run) != run.written_at:
                 raise NotFound(f"The cluster run {run.run!r} was replaced meanwhile: name its nodes again.", run=run.run)
-            named = replace(run, nodes=dict(nodes), parameters=dict(parameters), named_at=_now())
+            return current.with_run(named)
+
+        with self._lock:
+            rename(self._read(category))
             self._put_manifest(category, named)
             self._runs.pop((category, run.key), None)
-            self._write(category, current)  # so that others read it again
+            self._change(category, rename)  # so that others read it again
             return named
 
     def put_in_service(self, category: str, key: str) -> str | None:
@@ -195,16 +218,16 @@ class ClusterStore:
             run = name_of(key)
             if self._objects.stat(_key(category, f"{key}.safetensors")) is None:
                 raise NotFound(f"There is no saved cluster run {key!r}: run the clustering again.", category=category, key=key)
-            current = self._read(category)
-            former = current.get(run)
-            self._write(category, current | {run: key})
+            saved, former = self._load(category, key), self._read(category).runs.get(run)
+            self._change(category, lambda current: current.with_run(saved))
             return None if former == key else former
 
     def withdraw(self, category: str, run: str) -> None:
         """Let nothing answer for the name any more; its files stay until ``remove``. ``NotFound``."""
         with self._lock:
+            self._known.forget(_key(category, "current.json"))
             self.get(category, run)
-            self._write(category, {name: key for name, key in self._read(category).items() if name != run})
+            self._change(category, lambda current: current.without(run))
 
     def delete(self, category: str, run: str) -> None:
         """Withdraw a run and remove its files. ``NotFound``. What its images say of it is the caller's to remove, before."""
@@ -215,7 +238,7 @@ class ClusterStore:
 
     def leftovers(self, category: str, run: str) -> list[str]:
         """Keys of a name that are stored but not in service: those of runs that were replaced, deleted or killed."""
-        serving = self._read(category).get(run, "")
+        serving = self._read(category).runs.get(run, "")
         return sorted(stored_keys(self._objects, f"{CLUSTERS}{category}/", run) - {serving})
 
     def remove(self, category: str, key: str) -> None:
@@ -226,7 +249,7 @@ class ClusterStore:
 
     def forget(self, category: str) -> None:
         """Remember nothing of a category that was deleted."""
-        self._fresh.pop(category, None)
+        self._known.forget(_key(category, "current.json"))
         for held in [held for held in list(self._runs) if held[0] == category]:
             self._runs.pop(held, None)
 
@@ -236,38 +259,46 @@ class ClusterStore:
         return [paths[id] for id in assign_leaves(run.nodes, run.centres, embeddings)]
 
     def _current(self, category: str) -> dict[str, str]:
-        fresh = self._fresh.get(category)
-        if fresh is not None and time.monotonic() - fresh[0] < _FRESH_SECONDS:
-            return fresh[1]
-        return self._read(category)
+        key = _key(category, "current.json")
+        current = self._known.read(key, lambda data: _parsed(category, data)) or _Current({}, {})
+        self._forget_rewritten(category, current)
+        return dict(current.runs)
 
-    def _read(self, category: str) -> dict[str, str]:
+    def _read(self, category: str) -> _Current:
+        """As the store has it now."""
         try:
-            tree = orjson.loads(self._objects.get(_key(category, "current.json")))
+            current = _parsed(category, self._objects.get(_key(category, "current.json")))
         except NotFound:
-            tree = {"runs": {}, "written": {}}
-        for run, key in tree["runs"].items():  # a key may be used again, by another process too
-            held = self._runs.get((category, key))
-            if held is not None and held.written_at != tree["written"][run]:
-                self._runs.pop((category, key), None)
-        self._fresh[category] = (time.monotonic(), tree["runs"])
-        return dict(tree["runs"])
+            current = _Current({}, {})
+        self._forget_rewritten(category, current)
+        return current
 
-    def _write(self, category: str, current: Mapping[str, str]) -> None:
-        written = {run: self._load(category, key).written_at for run, key in current.items()}
-        self._put(category, "current.json", {"format": 1, "runs": dict(current), "written": written})
-        self._fresh.pop(category, None)
+    def _forget_rewritten(self, category: str, current: _Current) -> None:
+        """A key may be used again, by another process too."""
+        for run, key in current.runs.items():
+            held = self._runs.get((category, key))
+            if held is not None and held.written_at != current.written[run]:
+                self._runs.pop((category, key), None)
+
+    def _change(self, category: str, change: Callable[[_Current], _Current]) -> None:
+        def changed(data: bytes | None) -> bytes:
+            current = change(_Current({}, {}) if data is None else _parsed(category, data))
+            return orjson.dumps({"format": 1, "runs": dict(current.runs), "written": dict(current.written)})
+
+        key = _key(category, "current.json")
+        self._known.put(key, edit(self._objects, key, changed))
 
     def _load(self, category: str, key: str) -> ClusterRun:
         held = self._runs.get((category, key))
         if held is None:
             from safetensors.numpy import load
 
-            tree = orjson.loads(self._objects.get(_key(category, f"{key}.json")))
-            if tree.pop("format") != 1:
-                raise BadRequest(f"The cluster run {key!r} was written by a newer Vitrine: update this one.")
-            centres = load(self._objects.get(_key(category, f"{key}.safetensors")))[_CENTRES]
-            held = ClusterRun(centres=centres, nodes={node["id"]: _node(node) for node in tree.pop("nodes")}, **tree)
+            with readable(category, _key(category, key), _ADVICE):
+                tree = orjson.loads(self._objects.get(_key(category, f"{key}.json")))
+                if tree.pop("format") != 1:
+                    raise BadRequest(f"The cluster run {key!r} was written by a newer Vitrine: update this one.")
+                centres = load(self._objects.get(_key(category, f"{key}.safetensors")))[_CENTRES]
+                held = ClusterRun(centres=centres, nodes={node["id"]: _node(node) for node in tree.pop("nodes")}, **tree)
             self._runs[category, key] = held
         return held
 
@@ -279,6 +310,12 @@ class ClusterStore:
     def _put(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
         data = orjson.dumps(tree, option=orjson.OPT_SERIALIZE_NUMPY)
         self._objects.put(_key(category, name), data, media_type="application/json")
+
+
+def _parsed(category: str, data: bytes) -> _Current:
+    with readable(category, _key(category, "current.json"), _ADVICE):
+        tree = orjson.loads(data)
+        return _Current(dict(tree["runs"]), {run: tree["written"][run] for run in tree["runs"]})
 
 
 def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embeddings) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.domain import Fuse, Hit, Near, Query
+from services.domain import Hit, Query
 from services.duplicates import FIELD, group_of
 from services.vector_store.base import MAX_LIMIT, VectorStore
 
@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
 
-def collapsed(vectors: VectorStore, collection: str, query: Query, key: str | None) -> tuple[list[Hit], dict[str, int]]:
+def collapsed(
+    vectors: VectorStore, collection: str, query: Query, key: str | None, read: Callable[[Query], list[Hit]]
+) -> tuple[list[Hit], dict[str, int]]:
     """The best hit of each group of the run ``key``, and images that are in none; ``offset`` and ``limit`` count those.
 
-    More is asked for until there are enough, up to 10,000 hits. The second value says by hit how many others of its group meet
-    the query's filter, whatever their similarity; hits without others are not in it.
+    ``read`` answers the query, or a wider one. More is asked for until there are enough, up to 10,000 hits. The second value
+    says by hit how many others of its group meet the query's filter, whatever their similarity; hits without others are not in
+    it.
     """
     wanted, fetch = query.offset + query.limit, min(MAX_LIMIT, 2 * (query.offset + query.limit) + 20)
     while True:
-        hits = vectors.query(collection, _wider(query, fetch))
+        hits = read(replace(query, offset=0, limit=fetch))
         best = first_of_each(hits, key)
         if len(best) >= wanted or len(hits) < fetch or fetch == MAX_LIMIT:
             break
@@ -37,13 +40,6 @@ def first_of_each(hits: Sequence[Hit], key: str | None) -> list[Hit]:
     for hit in hits:
         found.setdefault(group_of(hit.payload.get(FIELD), key) or hit.id, hit)
     return list(found.values())
-
-
-def _wider(query: Query, fetch: int) -> Query:
-    ask = query.ask
-    if isinstance(ask, Near | Fuse):
-        ask = replace(ask, candidates=max(ask.candidates, fetch))
-    return replace(query, ask=ask, offset=0, limit=fetch)
 
 
 def _others(vectors: VectorStore, collection: str, query: Query, hits: Sequence[Hit], key: str | None) -> dict[str, int]:

@@ -5,52 +5,66 @@ One class serves the JSON body of the API, its query string and the CLI. All con
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from services.dates import read_date
 from services.domain import IndexKind
 from services.errors import BadRequest, UnknownField
-from services.payload import field_path
+from services.field_names import BOUNDS, find_bound, find_field, find_member, readings
+from services.payload import field_path, path_keys
+from services.validation import first_mistake, mistakes
+from services.values import HELD, cast, number
+from services.words import composed
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
 
 Scalar = bool | int | float | str
+_Number = Annotated[int | float, BeforeValidator(number, json_schema_input_type=float)]
+_First = Annotated[datetime, BeforeValidator(lambda value: read_date(value).first, json_schema_input_type=str | int)]
+_Last = Annotated[datetime, BeforeValidator(lambda value: read_date(value).last, json_schema_input_type=str | int)]
 
 
-class NumberRange(BaseModel):
-    """``gte <= value <= lte``, ``gt < value < lt``; at least one bound."""
+class Bounds(BaseModel):
+    """``gte <= value <= lte``, ``gt < value < lt``; at least one bound. What they are compared with says what they may be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    gte: float | None = None
-    lte: float | None = None
-    gt: float | None = None
-    lt: float | None = None
+    gte: int | float | str | datetime | None = None
+    lte: int | float | str | datetime | None = None
+    gt: int | float | str | datetime | None = None
+    lt: int | float | str | datetime | None = None
 
     @model_validator(mode="after")
-    def _some(self) -> NumberRange:
+    def _some(self) -> Bounds:
         if self.gte is self.lte is self.gt is self.lt is None:
             raise ValueError("give at least one of gte, lte, gt, lt")
         return self
 
 
-class DateRange(BaseModel):
-    """Like NumberRange, over RFC 3339 dates and times; without a zone they are UTC."""
+class NumberRange(Bounds):
+    """Bounds that are numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    gte: datetime | None = None
-    lte: datetime | None = None
-    gt: datetime | None = None
-    lt: datetime | None = None
+    gte: _Number | None = None
+    lte: _Number | None = None
+    gt: _Number | None = None
+    lt: _Number | None = None
 
-    @model_validator(mode="after")
-    def _some(self) -> DateRange:
-        if self.gte is self.lte is self.gt is self.lt is None:
-            raise ValueError("give at least one of gte, lte, gt, lt")
-        return self
+
+class DateRange(Bounds):
+    """Bounds that are dates or times; without a zone they are UTC.
+
+    A date is all of its day, month or year: ``lte`` 2024 includes its last moment, and ``gt`` 2024 begins after it.
+    """
+
+    gte: _First | None = None
+    lte: _Last | None = None
+    gt: _Last | None = None
+    lt: _First | None = None
 
 
 class MapBox(BaseModel):
@@ -98,9 +112,20 @@ class Conditions(BaseModel):
     bytes: NumberRange | None = None
     created_at: DateRange | None = None
     indexed_at: DateRange | None = None
-    metadata: dict[str, Scalar | list[Scalar] | NumberRange | DateRange] = {}
+    metadata: dict[str, Bounds | Scalar | list[Scalar]] = {}
     ids: tuple[str, ...] = ()
     where: dict[str, Any] | None = None
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _shapes(cls, columns: Any) -> Any:
+        """One sentence about what is wrong, instead of one for each shape that a value does not have."""
+        for column, value in columns.items() if isinstance(columns, dict) else ():
+            if isinstance(value, dict):
+                _as(Bounds, value, column)
+            elif not all(isinstance(item, bool | int | float | str) for item in (value if isinstance(value, list) else [value])):
+                raise ValueError(f"{column} takes a value, a list of values or bounds")
+        return columns
 
     def to_filter(self, indexes: Mapping[str, IndexKind]) -> Filter | None:
         """Qdrant's filter, or None without conditions. ``indexes`` says of which kind a metadata column is.
@@ -111,14 +136,14 @@ class Conditions(BaseModel):
 
         must: list[Condition] = [_match("tags", [tag]) for tag in self.tags_all]
         must += [_match(name, values) for name, values in self._keywords() if values]
-        must += [_number_range(name, span) for name, span in self._numbers() if span]
+        must += [_number_range(name, span, indexes.get(name, "float")) for name, span in self._numbers(indexes) if span]
         must += [_date_range(name, span) for name, span in self._dates() if span]
         must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
-        must += [_typed(field_path("metadata", name), value, indexes) for name, value in self.metadata.items()]
+        must += [_typed(find_member("metadata", name, indexes), value, indexes) for name, value in self.metadata.items()]
         if self.ids:
             must.append(models.HasIdCondition(has_id=list(self.ids)))
         if self.where is not None:
-            must.append(_raw(self.where))
+            must.append(_raw(self.where, indexes))
         must_not: list[Condition] = [_match("tags", list(self.tags_none))] if self.tags_none else []
         return models.Filter(must=must or None, must_not=must_not or None) if must or must_not else None
 
@@ -131,8 +156,8 @@ class Conditions(BaseModel):
         yield "filename", self.filename
         yield "media_type", self.media_type
 
-    def _numbers(self) -> Iterable[tuple[str, NumberRange | None]]:
-        yield from ((field_path("scores", tag), span) for tag, span in self.scores.items())
+    def _numbers(self, indexes: Mapping[str, IndexKind]) -> Iterable[tuple[str, NumberRange | None]]:
+        yield from ((find_member("scores", tag, indexes), span) for tag, span in self.scores.items())
         yield from ((field_path("maps", name, "x"), box.x) for name, box in self.maps.items())
         yield from ((field_path("maps", name, "y"), box.y) for name, box in self.maps.items())
         yield "quality", self.quality
@@ -145,8 +170,37 @@ class Conditions(BaseModel):
         yield "indexed_at", self.indexed_at
 
 
-def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
-    """Conditions from ``key=value`` pairs, as in a query string or ``--where``.
+class _Asked(Conditions):
+    """Conditions with pairs on metadata columns, which are read once it is known what columns there are: in
+    ``metadata.price.gte`` the column may be ``price`` or ``price.gte``. ``joined``: see ``conditions_from_pairs``."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    joined: bool = False
+
+    def to_filter(self, indexes: Mapping[str, IndexKind]) -> Filter | None:
+        tree: dict[str, Any] = {}
+        for pair in self.pairs:
+            field, bound, value = self._read(*pair, indexes)
+            if bound is None:
+                _put_value(tree, field, value)
+            else:
+                _put_bound(tree, field, bound, value)
+        columns = parse_conditions({"metadata": {path_keys(field)[-1]: value for field, value in tree.items()}})
+        return Conditions.to_filter(self.model_copy(update={"metadata": columns.metadata}), indexes)
+
+    def _read(self, key: str, value: str, indexes: Mapping[str, IndexKind]) -> tuple[str, str | None, str]:
+        """Field, bound and value, by the reading whose column is known; with ``joined`` by the one of the longest name."""
+        ways = list(readings(key, value))
+        for way, text in reversed(ways) if self.joined else ways:
+            field, bound = find_bound(way, indexes)
+            if field in indexes:
+                return field, bound, text
+        return *find_bound(key, indexes), value
+
+
+def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = False) -> Conditions:
+    """Conditions from ``key=value`` pairs, as in a query string or ``--where``. ``joined``: each was one text and cut at its
+    first ``=``, so that the name of a column may go on in the value.
 
     Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``, ``filename``,
     ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width.gte``, ``created_at.gte``,
@@ -164,34 +218,31 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]]) -> Conditions:
     }  # fmt: skip
     spans = ("quality", "width", "height", "bytes", "created_at", "indexed_at")
     tree: dict[str, Any] = {}
+    columns: list[tuple[str, str]] = []
     for key, value in pairs:
         head, _, rest = key.partition(".")
         name, _, bound = rest.rpartition(".")
         if key in lists:
             tree.setdefault(lists[key], []).append(value)
-        elif head in spans and rest in _BOUNDS:
+        elif head in spans and rest in BOUNDS:
             _put_bound(tree, head, rest, value)
-        elif head == "score" and name and bound in _BOUNDS:
+        elif head in ("score", "scores") and name and bound in BOUNDS:
             _put_bound(tree.setdefault("scores", {}), name, bound, value)
         elif head == "cluster" and rest and rest not in tree.get("clusters", {}):
             tree.setdefault("clusters", {})[rest] = value
-        elif head == "map" and name[:-2] and name[-2:] in (".x", ".y") and bound in _BOUNDS:
+        elif head == "map" and name[:-2] and name[-2:] in (".x", ".y") and bound in BOUNDS:
             shown, _, axis = name.rpartition(".")
             _put_bound(tree.setdefault("maps", {}).setdefault(shown, {}), axis, bound, value)
-        elif head == "metadata" and name and bound in _BOUNDS:
-            _put_bound(tree.setdefault("metadata", {}), name, bound, value)
         elif head == "metadata" and rest:
-            values = tree.setdefault("metadata", {}).setdefault(rest, [])
-            if isinstance(values, dict):
-                raise BadRequest(f"{key!r} has bounds already: ask for values or for a range.", field=key)
-            values.append(value)
+            columns.append((key, value))
         else:
             raise BadRequest(
                 f"{key!r} is no filter, or is given twice: use tag, tag.any, class, score.<tag>.gte, quality.lte, "
                 "metadata.<column>, cluster.<run>, map.<name>.x.gte ...",
                 field=key,
             )
-    return parse_conditions(tree)
+    plain = parse_conditions(tree)
+    return _Asked(**dict(plain), pairs=tuple(columns), joined=joined) if columns else plain
 
 
 def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
@@ -199,13 +250,11 @@ def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
     try:
         return Conditions.model_validate(tree)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadRequest(f"Condition {where!r}: {first['msg']}.", field=where) from None
+        raise BadRequest(f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
 
 
-_BOUNDS = ("gte", "lte", "gt", "lt")
-_Range = TypeVar("_Range", NumberRange, DateRange)
+_EXACT_INTEGERS = 2**53
+_Range = TypeVar("_Range", bound=Bounds)
 
 
 def _put_bound(tree: dict[str, Any], name: str, bound: str, value: str) -> None:
@@ -215,18 +264,29 @@ def _put_bound(tree: dict[str, Any], name: str, bound: str, value: str) -> None:
     span[bound] = value
 
 
+def _put_value(tree: dict[str, Any], name: str, value: str) -> None:
+    values = tree.setdefault(name, [])
+    if isinstance(values, dict):
+        raise BadRequest(f"{name!r} has bounds already: ask for values or for a range.", field=name)
+    values.append(value)
+
+
 def _match(field: str, values: Iterable[str]) -> Condition:
     from qdrant_client import models
 
-    values = list(values)
+    values = [composed(value) for value in values]
     match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=values)
     return models.FieldCondition(key=field, match=match)
 
 
-def _number_range(field: str, span: NumberRange) -> Condition:
+def _number_range(field: str, span: NumberRange, kind: IndexKind = "float") -> Condition:
+    """Of whole numbers, those within the bounds: engines may cut a fraction off a bound."""
     from qdrant_client import models
 
-    return models.FieldCondition(key=field, range=models.Range(gte=span.gte, lte=span.lte, gt=span.gt, lt=span.lt))
+    bounds = {name: bound for name in BOUNDS if (bound := getattr(span, name)) is not None}
+    if kind == "integer":
+        bounds = {name: math.ceil(bound) if name in ("gte", "lt") else math.floor(bound) for name, bound in bounds.items()}
+    return models.FieldCondition(key=field, range=models.Range(**bounds))
 
 
 def _date_range(field: str, span: DateRange) -> Condition:
@@ -243,52 +303,78 @@ def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condi
     if kind is None:
         known = ", ".join(sorted(f for f in indexes if f.startswith("metadata."))) or "none"
         raise UnknownField(f"{field!r} is not indexed, so it cannot be filtered. Indexed columns: {known}.", field=field)
-    if isinstance(value, NumberRange | DateRange):
-        bounds = value.model_dump(exclude_none=True)
-        if kind == "datetime":
-            return _date_range(field, _as(DateRange, bounds, field))
-        return _number_range(field, _as(NumberRange, bounds, field))
-    values = [_parse(field, item, kind) for item in (value if isinstance(value, list) else [value])]
-    if kind in ("float", "datetime"):  # Qdrant matches these by range only
-        spans: list[Condition] = [
-            _number_range(field, NumberRange(gte=v, lte=v))
-            if kind == "float"
-            else _date_range(field, _as(DateRange, {"gte": v, "lte": v}, field))
-            for v in values
-        ]
-        return spans[0] if len(spans) == 1 else models.Filter(should=spans)
-    if kind == "bool" or len(values) == 1:
-        matches: list[Condition] = [models.FieldCondition(key=field, match=models.MatchValue(value=v)) for v in values]
-        return matches[0] if len(matches) == 1 else models.Filter(should=matches)
-    return models.FieldCondition(key=field, match=models.MatchAny(any=values))
+    if isinstance(value, Bounds):
+        return _within(field, value.model_dump(exclude_none=True), kind)
+    values = value if isinstance(value, list) else [value]
+    if kind == "keyword":
+        return _match(field, [_cast(field, item, kind) for item in values])
+    # the engine matches numbers and dates by range; whole numbers too, as their column may be becoming one of fractions
+    equal = [_equal(field, item, kind) for item in values]
+    return equal[0] if len(equal) == 1 else models.Filter(should=equal)
 
 
-def _parse(field: str, value: object, kind: IndexKind) -> Any:
-    if kind in ("keyword", "datetime"):
-        return str(value)
-    if kind == "bool":
-        word = str(value).lower()
-        if word not in ("true", "false", "1", "0"):
-            raise BadRequest(f"{field!r} is true or false, not {value!r}.", field=field)
-        return word in ("true", "1")
+def _within(field: str, bounds: dict[str, Any], kind: IndexKind) -> Condition:
+    if kind == "datetime":
+        return _date_range(field, _as(DateRange, bounds, field))
+    if kind in ("integer", "float"):
+        return _number_range(field, _as(NumberRange, bounds, field), kind)
+    raise BadRequest(
+        f"{field!r} holds {HELD[kind]}, which have no range: ask for a value, or have it hold numbers or dates by "
+        "`images annotate --column NAME:float` (or NAME:date).",
+        field=field,
+        kind=kind,
+    )
+
+
+def _equal(field: str, value: object, kind: IndexKind) -> Condition:
+    from qdrant_client import models
+
+    if kind == "datetime":
+        return _date_range(field, _as(DateRange, {"gte": value, "lte": value}, field))
+    found = _cast(field, value, kind)
+    if kind == "bool" or (abs(found) > _EXACT_INTEGERS and kind == "integer"):
+        return models.FieldCondition(key=field, match=models.MatchValue(value=found))
+    return _number_range(field, NumberRange(gte=found, lte=found))
+
+
+def _cast(field: str, value: object, kind: IndexKind) -> Any:
+    """One value as the column holds it; ``BadRequest`` if it holds none such."""
+    if kind != "keyword" and isinstance(value, str):
+        value = value.strip()
     try:
-        return float(str(value)) if kind == "float" else int(str(value))
-    except ValueError:
-        raise BadRequest(f"{field!r} holds {kind}s; {value!r} is none.", field=field) from None
+        found = cast(field, value, kind)
+    except BadRequest:
+        found = None
+    if found is None or isinstance(found, list):
+        raise BadRequest(f"{field!r} holds {HELD[kind]}, and {value!r} is not among them.", field=field)
+    return found
 
 
 def _as(cls: type[_Range], bounds: dict[str, Any], field: str) -> _Range:
     try:
         return cls.model_validate(bounds)
-    except ValidationError:
-        raise BadRequest(f"{field!r} cannot be compared with {bounds}.", field=field) from None
+    except ValidationError as error:
+        raise BadRequest(f"The condition on {field}: {first_mistake(error)}.", field=field) from None
 
 
-def _raw(where: dict[str, Any]) -> Filter:
+def _raw(where: dict[str, Any], indexes: Mapping[str, IndexKind]) -> Filter:
     from qdrant_client import models
 
     try:
-        return models.Filter.model_validate(where)
+        return models.Filter.model_validate(_read_raw(where, indexes))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadRequest(f"'where' is not a Qdrant filter: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise BadRequest(f"'where' is not a Qdrant filter: {first_mistake(error)}.") from None
+
+
+def _read_raw(tree: Any, indexes: Mapping[str, IndexKind]) -> Any:
+    """A filter in Qdrant's JSON whose fields, words and ranges of dates are read as in all conditions."""
+    if isinstance(tree, list):
+        return [_read_raw(item, indexes) for item in tree]
+    if not isinstance(tree, dict):
+        return composed(tree) if isinstance(tree, str) else tree
+    key, bounds = tree.get("key"), tree.get("range")
+    if isinstance(key, str):
+        tree = {**tree, "key": find_field(key, indexes)}
+    if isinstance(key, str) and indexes.get(tree["key"]) == "datetime" and isinstance(bounds, dict):
+        return {**tree, "range": _as(DateRange, bounds, key).model_dump(mode="json", exclude_none=True)}
+    return {name: _read_raw(value, indexes) for name, value in tree.items()}

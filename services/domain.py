@@ -132,11 +132,9 @@ class Facet:
 
 @dataclass(frozen=True)
 class Near:
-    """Nearest to a vector. ``diversity`` in 0..1 re-ranks ``candidates`` by maximal marginal relevance (0: relevance alone)."""
+    """Nearest to a vector."""
 
     vector: Embedding
-    diversity: float | None = None
-    candidates: int = 100
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,8 @@ class Recommend:
 
 @dataclass(frozen=True)
 class OrderBy:
-    """By an indexed number or datetime. Points without the field are left out."""
+    """By an indexed number or datetime, and by id where it is equal. Points without the field are left out; one with several
+    values stands at the least of them, or at the greatest when ``descending``."""
 
     field: str
     descending: bool = False
@@ -165,7 +164,6 @@ class Fuse:
     """Reciprocal rank fusion of several named vectors: score = sum of 1 / (k + rank), rank from 0 (Cormack et al., 2009)."""
 
     vectors: Mapping[str, Embedding]
-    candidates: int = 100
     k: int = 60
 
 
@@ -173,8 +171,9 @@ class Fuse:
 class Query:
     """One question to a collection.
 
-    ``using`` names the vector for Near and Recommend. ``min_similarity`` keeps hits at or above it. ``exclude`` leaves these
-    ids out (the query image itself). ``with_payload`` may list the field paths to return.
+    ``using`` names the vector for Near and Recommend. ``min_similarity`` keeps hits at or above it, as far as similarities are
+    known (``services.similarity``). ``exclude`` leaves these ids out (the query image itself). ``with_payload`` may list the
+    field paths to return. ``offset`` and ``limit`` cut a slice of one answer, in which each point stands once.
     """
 
     ask: Near | Recommend | OrderBy | Random | Fuse

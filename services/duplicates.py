@@ -15,9 +15,12 @@ from typing import Any
 
 import orjson
 
-from services.catalog import DUPLICATES
+from services.damage import readable
 from services.errors import NotFound
+from services.known import Known
+from services.manifest import DUPLICATES
 from services.object_store.base import ObjectStore
+from services.object_store.edits import edit
 
 FIELD = "duplicate_group"
 """The payload field: a group's id; while a run replaces another, a list of both ids."""
@@ -26,6 +29,7 @@ COPIES = ("identical", "resized")
 RULE = 2
 """How copies were judged: raised whenever the verdicts of before are no longer to be acted upon."""
 _CURRENT, _DISMISSED = "current", "dismissed"
+_ADVICE = "Restore it from a backup, or remove the objects below `_duplicates/` of that category and find its duplicates again."
 
 Pair = tuple[str, str]
 """Two image ids, the lesser first."""
@@ -121,15 +125,20 @@ class DuplicateRun:
 
 
 class DuplicateStore:
-    """The near-duplicates of all categories. Thread-safe: it holds nothing but the object store."""
+    """The near-duplicates of all categories. Thread-safe; processes that share the object store see each other's changes."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
+        self._known = known or Known(objects)
 
     def current_key(self, category: str) -> str | None:
         """The key of the run in service; None before the first."""
-        tree = self._read(category, _CURRENT)
-        return None if tree is None else str(tree["key"])
+
+        def parse(data: bytes) -> str:
+            with readable(category, _key(category, _CURRENT), _ADVICE):
+                return str(orjson.loads(data)["key"])
+
+        return self._known.read(_key(category, _CURRENT), parse)
 
     def collapsing_key(self, category: str) -> str | None:
         """The same, where its images are still held to be one picture a group: not by an earlier rule."""
@@ -140,7 +149,10 @@ class DuplicateStore:
         """The run in service."""
         key = self.current_key(category)
         tree = None if key is None else self._read(category, key)
-        return None if tree is None else _from_json(tree)
+        if key is None or tree is None:
+            return None
+        with readable(category, _key(category, key), _ADVICE):
+            return _from_json(tree)
 
     def get(self, category: str) -> DuplicateRun:
         """The run in service. ``NotFound`` before the first."""
@@ -160,7 +172,12 @@ class DuplicateStore:
 
     def put_in_service(self, category: str, key: str) -> None:
         """From now on the groups are those of the run ``key``."""
+<<<<<<< HEAD
         self._write(category, _CURRENT, {"key": key, "rule": RULE})
+=======
+        self._write(category, _CURRENT, {"key": key})
+        self._known.forget(_key(category, _CURRENT))
+>>>>>>> main
 
     def forget_others(self, category: str, key: str) -> None:
         """Remove the files of all runs but ``key``."""
@@ -170,14 +187,24 @@ class DuplicateStore:
 
     def dismissed(self, category: str) -> set[Pair]:
         """Pairs that are no duplicates, whatever they look like."""
-        tree = self._read(category, _DISMISSED)
-        return set() if tree is None else {(one, other) for one, other in tree["pairs"]}
+        try:
+            return _pairs(category, self._objects.get(_key(category, _DISMISSED)))
+        except NotFound:
+            return set()
 
     def dismiss(self, category: str, pairs: Iterable[Pair]) -> int:
         """Remember pairs, in any order, as no duplicates; how many are remembered now."""
-        known = self.dismissed(category) | {ordered(*pair) for pair in pairs}
-        self._write(category, _DISMISSED, {"pairs": sorted(known)})
-        return len(known)
+        new = {ordered(*pair) for pair in pairs}
+
+        def added(data: bytes | None) -> bytes:
+            known = set() if data is None else _pairs(category, data)
+            return orjson.dumps({"format": 1, "pairs": sorted(known | new)})
+
+        return len(_pairs(category, edit(self._objects, _key(category, _DISMISSED), added)))
+
+    def forget(self, category: str) -> None:
+        """Remember nothing of a category that was deleted."""
+        self._known.forget(_key(category, _CURRENT))
 
     def _names(self, category: str) -> list[str]:
         prefix = _key(category, "")
@@ -185,9 +212,11 @@ class DuplicateStore:
 
     def _read(self, category: str, name: str) -> dict[str, Any] | None:
         try:
-            tree: dict[str, Any] = orjson.loads(self._objects.get(_key(category, name)))
+            data = self._objects.get(_key(category, name))
         except NotFound:
             return None
+        with readable(category, _key(category, name), _ADVICE):
+            tree: dict[str, Any] = orjson.loads(data)
         return tree
 
     def _write(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
@@ -208,6 +237,11 @@ def group_of(value: object, key: str | None) -> str | None:
     values: Sequence[object] = value if isinstance(value, list) else [value]
     mine = (each for each in values if isinstance(each, str) and key is not None and each.startswith(f"{key}-"))
     return next(mine, None)
+
+
+def _pairs(category: str, data: bytes) -> set[Pair]:
+    with readable(category, _key(category, _DISMISSED), _ADVICE):
+        return {(one, other) for one, other in orjson.loads(data)["pairs"]}
 
 
 def _from_json(tree: dict[str, Any]) -> DuplicateRun:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.catalog import Catalog
-from services.domain import Hit, Payload
+from services.domain import Hit, IndexKind, Payload
 from services.errors import BadRequest, BadVector, NotFound
 from services.object_store.base import ObjectStore
-from services.payload import clean_name, clean_tags, field_path, index_kinds, unite_tags
+from services.payload import clean_name, clean_tags, field_path, index_kinds, joined_kinds, settled, unite_tags
 from services.tagging import QUALITY
 from services.vector_store.base import VectorStore, check_ids
+from services.words import composed
 
 _CHUNK = 500
 
@@ -24,7 +25,7 @@ class ImageChanges(BaseModel):
 
     ``tags`` replaces all tags; ``add_tags`` and ``remove_tags`` change some. ``rejected_tags`` replaces what people said the
     image is *not*; ``reject_tags`` adds to it. A tag that is given is no longer rejected; one that is rejected is neither a
-    tag nor proposed by a machine any more. ``metadata`` is merged by column; null removes.
+    tag nor proposed by a machine any more. ``metadata`` is merged by column, each value as its column holds it; null removes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
@@ -56,9 +57,9 @@ class Editor:
         """Apply to each image its own changes, by id; the images as they are now. ``NotFound`` before anything is changed."""
         with self._catalog.writing(category):  # reading tags and writing them back is one step
             before = self._existing(category, list(changes))
+            changes, kinds = _settled(changes, self._catalog.get(category).indexes)
             updates = {hit.id: _changed(hit.payload, changes[hit.id]) for hit in before}
-            for payload in updates.values():
-                self._catalog.ensure_indexes(category, index_kinds(payload))
+            self._catalog.ensure_indexes(category, joined_kinds([kinds, *map(index_kinds, updates.values())]))
             self._vectors.set_payload(category, {id: payload for id, payload in updates.items() if payload})
             self._remove(category, changes)
             return self._existing(category, list(changes))
@@ -101,16 +102,30 @@ class Editor:
         return [hit for chunk in chunks for hit in self._vectors.retrieve(category, chunk)]
 
 
+def _settled(
+    changes: Mapping[str, ImageChanges], indexes: Mapping[str, IndexKind]
+) -> tuple[dict[str, ImageChanges], dict[str, IndexKind]]:
+    """The changes with metadata as its columns hold it, and the kinds of these columns. A value that means none removes it."""
+    held, found = dict(indexes), dict[str, IndexKind]()
+    done: dict[str, ImageChanges] = {}
+    for id, change in changes.items():
+        values, kinds = settled(change.metadata, held) if change.metadata else ({}, {})
+        columns = {clean_name(column): None for column in change.metadata}
+        done[id] = change.model_copy(update={"metadata": {**columns, **values}}) if columns else change
+        held, found = {**held, **kinds}, {**found, **kinds}
+    return done, found
+
+
 def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
     """The fields that get a new value."""
     new = _changed_tags(payload, changes)
     for field, value in (("class", changes.class_), ("caption", changes.caption), ("quality", changes.quality)):
         if value is not None:
-            new[field] = value
+            new[field] = composed(value) if isinstance(value, str) else value
     if changes.quality is not None and QUALITY in payload.get("scored_by", {}):
         # in the same write: from now on it is a person's, and no tagger's to overwrite
         new["scored_by"] = {tag: who for tag, who in payload["scored_by"].items() if tag != QUALITY}
-    columns = {clean_name(column): _scalar(column, value) for column, value in changes.metadata.items() if value is not None}
+    columns = {column: value for column, value in changes.metadata.items() if value is not None}
     if columns:
         new["metadata"] = {**payload.get("metadata", {}), **columns}
     return new
@@ -137,16 +152,9 @@ def _removed(changes: ImageChanges) -> tuple[str, ...]:
     """Field paths that go."""
     gone = [field for field in ("class", "caption", "quality") if _removes(changes, field)]
     gone += [field_path("scored_by", QUALITY)] if "quality" in gone else []
-    return (*gone, *(field_path("metadata", column) for column, value in changes.metadata.items() if value is None))
+    return (*gone, *(field_path("metadata", clean_name(column)) for column, value in changes.metadata.items() if value is None))
 
 
 def _removes(changes: ImageChanges, field: str) -> bool:
     name = "class_" if field == "class" else field
     return name in changes.model_fields_set and getattr(changes, name) is None
-
-
-def _scalar(column: str, value: Any) -> Any:
-    values: Iterable[Any] = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, bool | int | float | str) for item in values):
-        raise BadRequest(f"Column {column!r} takes text, numbers, booleans or lists of them.", field=column)
-    return value

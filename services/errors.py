@@ -58,6 +58,12 @@ class AlreadyExists(VitrineError):
     code = "already_exists"
 
 
+class Conflict(VitrineError):
+    """Others changed the same thing at the same moment; nothing of this change was written."""
+
+    code = "conflict"
+
+
 class EncoderMismatch(VitrineError):
     """A category was filled by another revision or preprocessing of its encoder."""
 
@@ -88,6 +94,12 @@ class ModelUnavailable(VitrineError):
     code = "model_unavailable"
 
 
+class UnsoundEncoder(ModelUnavailable):
+    """The weights load, but their vectors are wrong: random, not finite, or others under load than alone."""
+
+    code = "unsound_encoder"
+
+
 class BadSource(VitrineError):
     """A folder, archive or manifest to be indexed cannot be read as such."""
 
@@ -104,6 +116,23 @@ class StoreDamaged(VitrineError):
     """A store opens with less than it had acknowledged."""
 
     code = "store_damaged"
+
+
+def remedy(category: str) -> str:
+    """What brings a category with a damaged manifest or collection back."""
+    return (
+        f"Restore it from a backup, or build it again: `vitrine category delete {category}` keeps the pictures of a damaged "
+        f"category, then `vitrine category create {category}` (with its encoders) and "
+        f"`vitrine index add objects:{category}/images/ -c {category}`. {lost_with_points(category)}"
+    )
+
+
+def lost_with_points(category: str) -> str:
+    """What pictures do not hold, and where it may be found again."""
+    return (
+        "Tags, classes and metadata were in what is lost: of a table that was made with `vitrine export table`, "
+        f"`vitrine images annotate -c {category} -t TABLE --on id --column-of-names id` brings them back."
+    )
 
 
 class StorageFull(VitrineError):
@@ -164,3 +193,9 @@ REFUSALS = {
     "bad_vector": "an adopted vector has the wrong shape or is not finite",
 }
 """Why an image was refused: the stable reason, and what it means."""
+
+
+def because(error: BaseException) -> str:
+    """What went wrong in the words of the system or the library, without the full stop."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return words.strip().rstrip(".") or "no reason is given"

@@ -11,7 +11,7 @@ never seen.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from services.catalog import MAPS
+from services.damage import readable
 from services.errors import BadRequest, NotFound
+from services.known import Known
+from services.manifest import MAPS
 from services.object_store.base import ObjectStore
+from services.object_store.edits import edit
 from services.payload import field_path
 from services.versioned_keys import check_key_name, free_key, stored_keys
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from services.conditions import Conditions
 
 AXES = ("x", "y")
+_ADVICE = "Restore it from a backup, or remove the objects below `_maps/` of that category and make its maps again."
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,11 @@ class CategoryMap:
 
 
 class MapStore:
-    """The maps of all categories. Thread-safe: it holds nothing but the object store."""
+    """The maps of all categories. Thread-safe; processes that share the object store see each other's changes."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
+        self._known = known or Known(objects)
         self._lock = threading.RLock()
 
     def in_service(self, category: str) -> list[CategoryMap]:
@@ -81,7 +86,8 @@ class MapStore:
         """``NotFound`` if the category has no such map."""
         try:
             return self._load(category, self.key_of(category, name))
-        except NotFound:  # replaced between the two reads, or not there at all
+        except NotFound:  # replaced since the key was read, or not there at all
+            self._known.forget(_key(category, "current"))
             return self._load(category, self.key_of(category, name))
 
     def key_of(self, category: str, name: str) -> str:
@@ -103,50 +109,80 @@ class MapStore:
         """Store what is known of a map under a key of its own; no query sees it yet. The map as saved. ``BadRequest``."""
         check_map_name(made.name)
         with self._lock:
-            taken = {*stored_keys(self._objects, f"{MAPS}{category}/", made.name), self._current(category).get(made.name, "")}
+            taken = {*stored_keys(self._objects, f"{MAPS}{category}/", made.name), self._read(category).get(made.name, "")}
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             saved = replace(made, key=free_key(made.name, taken), created_at=now)
-            self._put(category, f"{saved.key}.json", asdict(saved))
+            data = orjson.dumps({"format": 1, **asdict(saved)}, option=orjson.OPT_SERIALIZE_NUMPY)
+            self._objects.put(_key(category, saved.key), data, media_type="application/json")
+            self._known.forget(_key(category, saved.key))
             return saved
 
     def put_in_service(self, category: str, key: str) -> None:
         """Let the map that was saved under ``key`` answer for its name from now on, in one write. ``NotFound``."""
         with self._lock:
             name = self._load(category, key).name
-            self._put(category, "current.json", {"maps": self._current(category) | {name: key}})
+            self._change(category, lambda current: current | {name: key})
 
     def withdraw(self, category: str, name: str) -> None:
         """Let nothing answer for the name any more; its file stays until ``remove``. ``NotFound``."""
         with self._lock:
+            self._known.forget(_key(category, "current"))
             self.key_of(category, name)
-            kept = {other: key for other, key in self._current(category).items() if other != name}
-            self._put(category, "current.json", {"maps": kept})
+            self._change(category, lambda current: {other: key for other, key in current.items() if other != name})
 
     def leftovers(self, category: str, name: str) -> list[str]:
         """Keys of a name that are stored but not in service: those of maps that were replaced, deleted or killed."""
-        serving = self._current(category).get(name, "")
+        serving = self._read(category).get(name, "")
         return sorted(stored_keys(self._objects, f"{MAPS}{category}/", name) - {serving})
 
     def remove(self, category: str, key: str) -> None:
         """Remove the file of a key that is not in service."""
-        self._objects.delete(f"{MAPS}{category}/{key}.json")
+        self._objects.delete(_key(category, key))
+        self._known.forget(_key(category, key))
+
+    def forget(self, category: str) -> None:
+        """Remember nothing of a category that was deleted."""
+        self._known.forget_all(f"{MAPS}{category}/")
 
     def _current(self, category: str) -> dict[str, str]:
+        return self._known.read(_key(category, "current"), lambda data: _keys(category, data)) or {}
+
+    def _read(self, category: str) -> dict[str, str]:
+        """As the store has it now."""
         try:
-            tree = orjson.loads(self._objects.get(f"{MAPS}{category}/current.json"))
+            return _keys(category, self._objects.get(_key(category, "current")))
         except NotFound:
             return {}
-        return dict(tree["maps"])
+
+    def _change(self, category: str, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        def changed(data: bytes | None) -> bytes:
+            return orjson.dumps({"format": 1, "maps": change({} if data is None else _keys(category, data))})
+
+        key = _key(category, "current")
+        self._known.put(key, edit(self._objects, key, changed))
 
     def _load(self, category: str, key: str) -> CategoryMap:
-        tree = orjson.loads(self._objects.get(f"{MAPS}{category}/{key}.json"))
+        found = self._known.read(_key(category, key), lambda data: _map(category, key, data))
+        if found is None:
+            raise NotFound(f"There is no map {key!r} of category {category!r}.", category=category, map=key)
+        return found
+
+
+def _key(category: str, name: str) -> str:
+    return f"{MAPS}{category}/{name}.json"
+
+
+def _keys(category: str, data: bytes) -> dict[str, str]:
+    with readable(category, _key(category, "current"), _ADVICE):
+        return dict(orjson.loads(data)["maps"])
+
+
+def _map(category: str, key: str, data: bytes) -> CategoryMap:
+    with readable(category, _key(category, key), _ADVICE):
+        tree = orjson.loads(data)
         if tree.pop("format") != 1:
             raise BadRequest(f"The map {key!r} was written by a newer Vitrine: update this one.")
         return CategoryMap(**tree)
-
-    def _put(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
-        data = orjson.dumps({"format": 1, **tree}, option=orjson.OPT_SERIALIZE_NUMPY)
-        self._objects.put(f"{MAPS}{category}/{name}", data, media_type="application/json")
 
 
 def axis_field(key: str, axis: str) -> str:

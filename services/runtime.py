@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from services.clusters import ClusterStore
 from services.duplicates import DuplicateStore
 from services.editor import Editor
 from services.encoders.pool import EncoderPool
-from services.errors import MissingCredentials
+from services.errors import MissingCredentials, NotFound, Unavailable
+from services.files import make_folder, reason
 from services.images import DecodeBudget, ImageLimits
+from services.known import Known
 from services.maps import MapStore
 from services.object_store.base import ObjectStore
 from services.search import Searcher
@@ -30,6 +33,7 @@ class Runtime:
     settings: Settings
     vectors: VectorStore
     objects: ObjectStore
+    known: Known
     catalog: Catalog
     encoders: EncoderPool
     taggers: TaggerStore
@@ -43,33 +47,82 @@ class Runtime:
 
 
 @contextmanager
-def open_runtime(settings: Settings, *, command: str = "vitrine") -> Iterator[Runtime]:
+def open_runtime(settings: Settings, *, command: str = "vitrine", make_data: bool = True) -> Iterator[Runtime]:
     """Open the stores that the settings name and close them at the end.
 
-    ``command`` is what others are told if they find the data directory taken. Raises ``StoreLocked``,
-    ``StoreDamaged``, ``Unavailable``, ``MissingCredentials``.
+    ``command`` is what others are told if they find the data directory taken. ``make_data``: make the data folder if it is
+    missing; without, that is ``NotFound``. Raises ``StoreLocked``, ``StoreDamaged``, ``Unavailable``, ``MissingCredentials``.
     """
+    if make_data or has_data(settings):
+        check_data_folder(settings)
+    else:
+        raise NotFound(
+            f"There is no data folder {settings.data}: check the path (--data or VITRINE_DATA), or fill a new one by "
+            "`vitrine index add FOLDER -c NAME --create` or `vitrine demo`.",
+            folder=str(settings.data),
+        )
     with ExitStack() as stack:
         vectors = open_vectors(settings, command)
         stack.callback(vectors.close)
         objects = open_objects(settings)
         encoders = EncoderPool(settings, objects=objects)
         stack.callback(encoders.close)
-        yield assemble(settings, vectors, objects, encoders)
+        runtime = assemble(settings, vectors, objects, encoders)
+        stack.callback(runtime.known.close)
+        yield runtime
+
+
+def has_data(settings: Settings) -> bool:
+    """Whether there can be anything to read: the data folder is there, or both stores are servers."""
+    return bool(settings.qdrant_url and settings.minio_endpoint) or os.path.lexists(settings.data)
+
+
+def check_data_folder(settings: Settings) -> None:
+    """Make the data folder if it is missing. ``Unavailable`` if it is no folder, or one that this user cannot write."""
+    if settings.qdrant_url and settings.minio_endpoint:
+        return
+    folder = settings.data
+    try:
+        make_folder(folder)
+        usable = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+        why = "" if usable else "this user may not write there"
+    except OSError as error:
+        why = "it is a file" if folder.is_file() else reason(error)
+    if why:
+        raise Unavailable(
+            f"The data folder {folder} cannot be used: {why}. Give this user write access, or choose another folder by --data "
+            "or VITRINE_DATA.",
+            folder=str(folder),
+        )
 
 
 def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, encoders: EncoderPool) -> Runtime:
     """Wire given stores and encoders; tests bring their own."""
     limits = ImageLimits.of(settings)
     budget = DecodeBudget(settings.decode_budget_mb * MB)
-    taggers, clusters = TaggerStore(objects), ClusterStore(objects)
-    catalog = Catalog(objects, vectors, on_deletion=(taggers.forget, clusters.forget))
-    duplicates, maps = DuplicateStore(objects), MapStore(objects)
+    known = Known(objects)
+    taggers, clusters = TaggerStore(objects, known), ClusterStore(objects, known)
+    duplicates, maps = DuplicateStore(objects, known), MapStore(objects, known)
+    forget = (taggers.forget, clusters.forget, duplicates.forget, maps.forget)
+    catalog = Catalog(objects, vectors, known=known, on_deletion=forget)
     searcher = Searcher(catalog, vectors, encoders, taggers, clusters, duplicates, maps, limits, budget)
     editor = Editor(catalog, vectors, objects)
     return Runtime(
-        settings, vectors, objects, catalog, encoders, taggers, clusters, duplicates, maps, limits, budget, searcher, editor
-    )  # fmt: skip
+        settings=settings,
+        vectors=vectors,
+        objects=objects,
+        known=known,
+        catalog=catalog,
+        encoders=encoders,
+        taggers=taggers,
+        clusters=clusters,
+        duplicates=duplicates,
+        maps=maps,
+        limits=limits,
+        budget=budget,
+        searcher=searcher,
+        editor=editor,
+    )
 
 
 def open_vectors(settings: Settings, command: str) -> VectorStore:
@@ -77,11 +130,11 @@ def open_vectors(settings: Settings, command: str) -> VectorStore:
     if settings.qdrant_url:
         from services.vector_store.server import ServerVectorStore
 
-        key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
         return ServerVectorStore.connect(
             settings.qdrant_url,
-            api_key=key,
+            api_key=settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
             prefer_grpc=settings.qdrant_prefer_grpc,
+            grpc_port=settings.qdrant_grpc_port,
             shards=settings.qdrant_shards,
             replicas=settings.qdrant_replicas,
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +15,17 @@ from services.catalog import Catalog, Category
 from services.clusters import ClusterStore
 from services.collapse import collapsed
 from services.conditions import Conditions
+from services.diversity import diversified
 from services.domain import Embedding, Embeddings, EncoderSpec, Facet, Fuse, Hit, Near, OrderBy, Page, Query, Random, Recommend
 from services.duplicates import DuplicateStore
 from services.encoders.base import TextEncoder
 from services.encoders.pool import EncoderPool
 from services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
+from services.field_names import find_field
 from services.freshness import index_sources, is_score, narrowed, score_field, unsettled_sources
 from services.images import DecodeBudget, ImageLimits, open_image
 from services.maps import MapStore
+from services.payload import value_at
 from services.tagging import TaggerStore
 from services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 from services.vector_store.fields import COUNTABLE, filter_fields
@@ -40,8 +44,9 @@ NO_CONDITIONS = Conditions()
 class SearchOptions:
     """What all searches share.
 
-    ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or above it.
-    ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by similarity alone. ``limit`` in 1..10,000.
+    ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or above it, within
+    0.0001 (``services.similarity``). ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by similarity alone.
+    ``limit`` in 1..10,000.
     """
 
     using: str | None = None
@@ -160,9 +165,6 @@ class Searcher:
         wanted, unwanted = self._examples(cat, spec, positive), self._examples(cat, spec, negative)
         encode_ms = _ms(started)
         ids = tuple(example for example in (*positive, *negative) if isinstance(example, str))
-        if options.diversity is not None:
-            target = 2 * wanted.mean(axis=0) - unwanted.mean(axis=0) if len(unwanted) else wanted.mean(axis=0)
-            return self._near(cat, unit(target), options, ids, encode_ms)
         ask = Recommend(wanted, unwanted if len(unwanted) else None)
         return self._ask(cat, spec, ask, options, ids, encode_ms)
 
@@ -178,8 +180,7 @@ class Searcher:
             raise BadRequest("Fusion takes at least two named vectors.")
         if options.diversity is not None or options.min_similarity is not None:
             raise BadRequest("Fused hits have ranks instead of similarities: leave out diversity and min_similarity.")
-        candidates = max(100, 2 * (options.offset + options.limit))
-        return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors, candidates=candidates), options, (id,), 0.0)
+        return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,), 0.0)
 
     def listing(
         self,
@@ -196,6 +197,7 @@ class Searcher:
         cat = self._catalog.get(category)
         _check_limit(limit, 0)
         if order_by is not None:
+            order_by = replace(order_by, field=find_field(order_by.field, cat.indexes))
             _indexed(cat, order_by.field, ("integer", "float", "datetime"), "ordered by")
         return self._vectors.scroll(
             cat.name,
@@ -236,6 +238,7 @@ class Searcher:
         _check_limit(limit, 0)
         if field.startswith(CLUSTER_FIELD):
             field = self._clusters.get(category, field[len(CLUSTER_FIELD[0]) :]).payload_field
+        field = find_field(field, cat.indexes)
         if cat.indexes.get(field) not in COUNTABLE:
             runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self._clusters.in_service(category))
             raise _unfit(cat, field, COUNTABLE, "counted by value", runs)
@@ -256,9 +259,10 @@ class Searcher:
         cat = self._catalog.get(category)
         if not 1 <= bins <= MAX_BINS:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
+        field = find_field(field, cat.indexes)
         _indexed(cat, field, ("integer", "float"), "counted in bins")
         chosen = self._filter(cat, conditions, field)
-        if field == "quality" or field.startswith("scores."):
+        if is_score(field):
             lower, upper = 0.0 if lower is None else lower, 1.0 if upper is None else upper
         lower = self._extreme(cat, field, conditions, descending=False) if lower is None else lower
         upper = self._extreme(cat, field, conditions, descending=True) if upper is None else upper
@@ -324,10 +328,7 @@ class Searcher:
     def _near(
         self, cat: Category, vector: Embedding, options: SearchOptions, exclude: tuple[str, ...], encode_ms: float
     ) -> SearchResult:
-        candidates = max(100, 4 * (options.offset + options.limit))
-        return self._ask(
-            cat, cat.encoder(options.using), Near(vector, options.diversity, candidates), options, exclude, encode_ms
-        )
+        return self._ask(cat, cat.encoder(options.using), Near(vector), options, exclude, encode_ms)
 
     def _ask(
         self,
@@ -354,12 +355,14 @@ class Searcher:
         )
         started = time.perf_counter()
         similar: dict[str, int] = {}
+        read = partial(self._vectors.query, cat.name)
+        if options.diversity is not None:
+            read = partial(diversified, self._vectors, cat.name, diversity=options.diversity)
         if options.collapse:
-            hits, similar = collapsed(self._vectors, cat.name, query, self._duplicates.collapsing_key(cat.name))
+            key = self._duplicates.collapsing_key(cat.name)
+            hits, similar = collapsed(self._vectors, cat.name, query, key, read)
         else:
-            hits = self._vectors.query(cat.name, query)
-        if not isinstance(ask, Fuse):
-            hits = [_within(hit) for hit in hits]
+            hits = read(query)
         return SearchResult(tuple(hits), spec, encode_ms, _ms(started), similar)
 
 
@@ -372,11 +375,6 @@ def unit(vector: Sequence[float] | Embedding) -> Embedding:
     wide = wide / largest  # squares of large numbers overflow
     scaled: Embedding = (wide / np.linalg.norm(wide)).astype(np.float32)
     return scaled
-
-
-def _within(hit: Hit) -> Hit:
-    """In 16-bit storage a cosine can pass 1 by a few parts in 100,000."""
-    return replace(hit, similarity=1.0) if hit.similarity is not None and hit.similarity > 1 else hit
 
 
 def _check_limit(limit: int, offset: int) -> None:
@@ -402,9 +400,7 @@ def _unfit(cat: Category, field: str, kinds: tuple[str, ...], use: str, others: 
 
 
 def _number(payload: dict[str, object], field: str, largest: bool) -> float:
-    value: Any = payload
-    for key in field.split("."):
-        value = value[key.strip('"')] if isinstance(value, dict) else value
+    value = value_at(payload, field)
     values = [float(v) for v in (value if isinstance(value, list) else [value])]
     return max(values) if largest else min(values)
 

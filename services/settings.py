@@ -6,7 +6,39 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from services.files import expanded
+
+OLDER_NAMES = {"QDRANT_URL": "QDRANT_HOST", "MINIO_ENDPOINT": "MINIO_HOST", "MINIO_BUCKET": "MINIO_BUCKET_NAME"}
+"""What older systems call some of the variables. They are read as well, after ours, wherever either is set."""
+
+
+class OlderNames(BaseSettings):
+    """The variables of older systems that take the place of ours where ours are not set."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    qdrant_host: str | None = None
+    qdrant_port: int = Field(6333, ge=1, le=65535)
+    """Of ``QDRANT_HOST``, where that is no URL and has no port."""
+    minio_host: str | None = None
+    minio_bucket_name: str | None = None
+
+    def as_ours(self) -> dict[str, str]:
+        """Their values by our names: of a bare host of Qdrant the URL."""
+        host = self.qdrant_host
+        if host and "://" not in host:
+            host = f"http://{host}" if ":" in host else f"http://{host}:{self.qdrant_port}"
+        found = {"QDRANT_URL": host, "MINIO_ENDPOINT": self.minio_host, "MINIO_BUCKET": self.minio_bucket_name}
+        return {name: value for name, value in found.items() if value}
 
 
 class Settings(BaseSettings):
@@ -32,12 +64,18 @@ class Settings(BaseSettings):
     """Never ask a model hub."""
 
     qdrant_url: str | None = Field(None, validation_alias="QDRANT_URL")
+    """Of a server, or of several nodes of one cluster, separated by commas: the next is asked where one does not answer."""
     qdrant_api_key: SecretStr | None = Field(None, validation_alias="QDRANT_API_KEY")
     qdrant_prefer_grpc: bool = Field(True, validation_alias="QDRANT_PREFER_GRPC")
+    qdrant_grpc_port: int | None = Field(None, ge=1, le=65535, validation_alias="QDRANT_GRPC_PORT")
+    """Where the server answers gRPC. None: 6334 for a server whose REST is on 6333, and REST alone for any other."""
     qdrant_shards: int = Field(1, ge=1, validation_alias="QDRANT_SHARDS")
     qdrant_replicas: int = Field(1, ge=1, validation_alias="QDRANT_REPLICAS")
     min_free_mb: int = Field(512, ge=0, validation_alias="VITRINE_MIN_FREE_MB")
     """Writes to the embedded engine and the local folder are refused below this much free space: a full disk kills the engine."""
+
+    outage_seconds: float = Field(120.0, ge=0, validation_alias="VITRINE_OUTAGE_SECONDS")
+    """For so long an indexing run waits for a store that does not answer; 0: it ends at once."""
 
     minio_endpoint: str | None = Field(None, validation_alias="MINIO_ENDPOINT")
     minio_access_key: str | None = Field(None, validation_alias="MINIO_ACCESS_KEY")
@@ -61,7 +99,27 @@ class Settings(BaseSettings):
     decode_budget_mb: int = Field(1024, ge=64, validation_alias="VITRINE_DECODE_BUDGET_MB")
     """Memory that all running decodes may take together; a decode waits for its share."""
 
+    @field_validator("data", "models")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return expanded(value)
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The older names come last: ours win, also from ``.env`` over the environment."""
+        file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
+        older = OlderNames(_env_file=file)
+        ours = InitSettingsSource(settings_cls, init_kwargs=dict(older.as_ours()))
+        return init_settings, env_settings, dotenv_settings, file_secret_settings, ours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from services.settings import Settings
+from services.vector_store.server_check import compatible
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRETS = {"QDRANT_API_KEY", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "VITRINE_API_KEYS"}
@@ -27,6 +29,11 @@ def dockerfile() -> list[str]:
     """Its instructions, continued lines joined, without comments."""
     text = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text())
     return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return found
 
 
 def example() -> dict[str, str]:
@@ -216,6 +223,30 @@ def test_no_host_of_a_package_index_is_named() -> None:
     for name in ("Dockerfile", "docker-compose.yaml", ".env.example"):
         for host in re.findall(r"https?://([\w.-]+)", (ROOT / name).read_text()):
             assert host in {"127.0.0.1", "qdrant", "host", "minio"}, f"{name} names {host}"
+
+
+def test_the_server_and_the_client_of_qdrant_fit(compose: dict[str, Any]) -> None:
+    image = IMAGE_DEFAULT.sub(r"\1", compose["services"]["qdrant"]["image"])
+    server = re.fullmatch(r"qdrant/qdrant:v(\d+\.\d+\.\d+)-unprivileged", image)
+    (asked,) = [one for one in project()["dependencies"] if one.startswith("qdrant-client")]
+    (locked,) = re.findall(r"^qdrant-client==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    lowest, highest = re.findall(r"\d+\.\d+", asked)
+    assert server is not None and compatible(locked, server[1])
+    assert locked.startswith(lowest + ".") and int(highest.split(".")[1]) == int(lowest.split(".")[1]) + 1, "one minor version"
+
+
+def test_there_is_one_version(compose: dict[str, Any]) -> None:
+    assert compose["services"]["api"]["image"] == f"vitrine:{project()['version']}"
+    for name in ("Dockerfile", "docker-compose.yaml"):
+        assert set(re.findall(r"vitrine:(\d[\w.]*)", (ROOT / name).read_text())) <= {project()["version"]}, name
+
+
+def test_a_cuda_build_of_torch_is_refused_before_it_is_downloaded(dockerfile: list[str]) -> None:
+    (install,) = [line for line in dockerfile if line.startswith("RUN torch=")]
+    looked, refused, installed = (install.index(part) for part in ("--dry-run", "exit 1", 'pip install $index "$torch"'))
+    assert looked < refused < installed
+    (pattern,) = re.findall(r"grep -qE '([^']+)'", install)
+    assert re.search(pattern, '    "name": "nvidia-cublas",') and not re.search(pattern, '    "name": "torch",')
 
 
 def test_torch_is_pinned_in_the_lock() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from services.errors import BadRequest
+from services.files import make_folder
 
 STATE, BEST = "state.safetensors", "best.safetensors"
 Tensors = Mapping[str, torch.Tensor]
@@ -25,7 +26,7 @@ def save_state(
     folder: Path, weights: Tensors, optimizer: torch.optim.Optimizer, tree: Mapping[str, Any], *, best: Tensors | None = None
 ) -> None:
     """Write weights, the optimizer's state and ``tree`` (JSON values: epoch, options, history); ``best`` too, where given."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if best is not None:
         _save(folder / BEST, best, {})
     state = optimizer.state_dict()

@@ -13,6 +13,7 @@ from services.encoders.metric_config import MetricConfig, write_config
 from services.encoders.reference import EncoderReference
 from services.encoders.resolve import ResolvedModel
 from services.errors import AlreadyExists
+from services.files import make_folder
 from training.dataset import LabelledImage
 from training.judge import CANDIDATE, TRUNK, Embed, HeldOut, Judged, embedder_of, held_out, judge, metrics_tree
 from training.metric import TrainedMetric
@@ -50,7 +51,7 @@ def judge_and_save(
     """
     if output.exists():
         raise AlreadyExists(f"{output} exists: name another folder, or remove it first.")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     fresh = output.with_name(f".{output.name}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     try:

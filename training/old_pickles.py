@@ -7,6 +7,8 @@ wrote the file does not matter. Scalers before the model are folded into its wei
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from services.domain import EncoderSpec
 from services.errors import BadRequest, TaggerMismatch
 from services.tagging import TagHead
-from training.pickle_machine import Record, read_pickle
+from training.pickle_machine import MAX_BYTES, Record, read_pickle
 
 Numbers = NDArray[np.float64]
 KINDS = {
@@ -31,6 +33,9 @@ SOFTMAX = "scores are the logistic function of decision_function: the model's so
 MARGIN = "scores are the logistic function of decision_function, which is not calibrated: 0.5 is the boundary"
 _MAX_CLASSES, _MAX_DIM, _MAX_STEPS = 2_000, 16_384, 20
 _NAMELESS = {"0", "1", "-1", "0.0", "1.0", "-1.0", "False", "True", "no", "yes", "negative", "positive"}
+REST = {"other", "others", "rest", "none", "background", "unknown"}
+"""What two-class models call everything without the tag."""
+_ZIP, _BUNDLED, _MODEL_FILE = b"PK", "classifier", "-tag-"
 _DEPTH, _OUTER = 5, 4
 """How deep models may lie in models, and how deep is left below a OneVsRestClassifier, at least."""
 _LOGISTIC = ("LogisticRegression", "LogisticRegressionCV")
@@ -55,6 +60,7 @@ _PARTS = (
     ("sklearn.frozen._frozen", ("FrozenEstimator",)),
     ("numpy.random._pickle", ("__randomstate_ctor", "__bit_generator_ctor")),
     ("numpy.random._mt19937", ("MT19937",)),
+    ("datetime", ("datetime",)),
 )
 CLASSES = frozenset(f"{module}.{name}" for module, names in _PARTS for name in names)
 """Every path that may occur in a file, under the module names of all versions of scikit-learn."""
@@ -80,6 +86,36 @@ class OldHead:
     def turned(self) -> OldHead:
         """The head of the opposite."""
         return replace(self, class_=self.opposite, opposite=self.class_, slope=-self.slope, offset=-self.offset)
+
+
+@dataclass(frozen=True, eq=False)
+class OldModel:
+    """The heads of a file, what the file says their tag is, and the class that has the tag in the system that wrote it.
+
+    ``tag`` and ``positive`` are "" where the file says nothing of them.
+    """
+
+    heads: list[OldHead]
+    tag: str = ""
+    positive: str = ""
+
+
+def read_model(data: bytes, name: str = "") -> OldModel:
+    """A pickle of a fitted model, a pickle of a dict that has one under ``classifier``, or an npz of its arrays.
+
+    The dict, and files that are called ``model-<type>-tag-<tag>.pkl``, are those of a pipeline that trains the images of the tag
+    as class 0 and all others as class 1. An npz has ``coef``, ``intercept`` and ``classes``, with or without an underscore at the
+    end, and maybe ``tag``. ``BadRequest`` says what a file has instead.
+    """
+    if data.startswith(_ZIP):
+        return _from_arrays(data)
+    value = read_pickle(data, CLASSES)
+    called = name.rpartition(".")[0].partition(_MODEL_FILE)[2] if name.startswith("model-") else ""
+    if isinstance(value, dict) and _BUNDLED in value:
+        heads, tag = _heads(value[_BUNDLED], _DEPTH), value.get("tag")
+        return OldModel(heads, tag if isinstance(tag, str) else called, _first_class(heads))
+    heads = _heads(value, _DEPTH)
+    return OldModel(heads, called, _first_class(heads) if called else "")
 
 
 def read_heads(data: bytes) -> list[OldHead]:
@@ -128,6 +164,31 @@ def to_tag_head(head: OldHead, tag: str, spec: EncoderSpec, data: bytes) -> TagH
         fingerprint=f"sha256:{hashlib.sha256(data).hexdigest()}",
         metrics={"note": head.note} if head.note else {},
     )
+
+
+# Files --------------------------------------------------------------------------------------------------------------------
+
+
+def _first_class(heads: Sequence[OldHead]) -> str:
+    """Class 0 of a two-class model."""
+    return heads[0].opposite if len(heads) == 1 else ""
+
+
+def _from_arrays(data: bytes) -> OldModel:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise BadRequest(f"The file unfolds to more than {MAX_BYTES >> 20} MB: a linear model is smaller.")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            state = {name.rstrip("_"): file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BadRequest("The file is no npz of plain numbers and texts, or a damaged one.") from error
+    missing = [name for name in ("coef", "intercept", "classes") if name not in state]
+    if missing:
+        raise BadRequest(f"The npz lacks {', '.join(missing)}: it takes coef, intercept and classes of a linear classifier.")
+    model = Record("sklearn.linear_model._logistic.LogisticRegression", state={f"{name}_": state[name] for name in state})
+    tag = str(state["tag"]) if "tag" in state and state["tag"].ndim == 0 else ""
+    return OldModel(_heads(model, _DEPTH), tag)
 
 
 # Models -------------------------------------------------------------------------------------------------------------------
@@ -306,7 +367,7 @@ def _sized(value: Any, size: int) -> Numbers:
 
 
 def _classes(value: Any) -> list[str]:
-    array = value.state if isinstance(value, Record) else None
+    array = value.state if isinstance(value, Record) else value
     if not isinstance(array, np.ndarray) or array.ndim != 1 or not 2 <= len(array) <= _MAX_CLASSES:
         raise BadRequest("The model names no classes.")
     return [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in array.tolist()]

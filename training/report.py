@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from services.contact_sheet import png_bytes
+from services.files import make_folder
 from training.dataset import LabelledImage, SplitName, Unusable, class_names, fingerprint
 from training.evaluate import Comparison
 from training.plots import draw_curves
@@ -96,7 +97,7 @@ def summarise(
 
 def write_report(folder: Path, report: TrainingReport, worst: Sequence[Retrieval] = ()) -> Path:
     """Write the report's files into ``folder``, which is made if need be; the path of report.md. Pictures need matplotlib."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for picture in ("curves.png", "worst.png"):  # of a run before this one
         (folder / picture).unlink(missing_ok=True)
     curves = draw_curves(report.history, folder / "curves.png", best=report.best)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.catalog import Category
+from services.delimited import Cells, open_text, readable
 from services.domain import Embeddings, EncoderSpec, Payload
 from services.errors import BadRequest, NotFound, TooFewExamples, VitrineError
-from services.payload import clean_name
+from services.field_names import find_field
+from services.payload import clean_name, clean_tags, value_at
 from services.scan import scan
 from services.vector_store.base import VectorStore
+from services.words import composed
 
 Bools = NDArray[np.bool_]
 REJECTED = "rejected"
@@ -109,6 +111,8 @@ def read_examples(
     and two flags for each image and tag. ``TooFewExamples``, ``UnknownVector``, ``BadRequest``.
     """
     spec = category.encoder(using)
+    field = find_field(field, category.indexes)
+    tags = None if tags is None else [clean_name(tag) for tag in tags]
     x = np.empty((vectors.count(category.name), spec.dim), np.float32)
     ids: list[str] = []
     said: list[tuple[str, ...]] = []
@@ -116,7 +120,7 @@ def read_examples(
     hashes: list[str] = []
     names: dict[str, str] = {}
     by_name = negatives is not None and bool(negatives.pairs)
-    fields = tuple(dict.fromkeys((field.partition(".")[0], "rejected_tags", "phash", *(("filename",) if by_name else ()))))
+    fields = tuple(dict.fromkeys((field, "rejected_tags", "phash", *(("filename",) if by_name else ()))))
     for batch in scan(vectors, category.name, spec.name, fields=fields):
         kept = min(len(batch.ids), len(x) - len(ids))  # what is added meanwhile does not fit: it is for the next training
         x[len(ids) : len(ids) + kept] = batch.embeddings[:kept]
@@ -140,11 +144,11 @@ def read_columns(
     ids: list[str] = []
     rows = [np.empty((0, spec.dim), np.float32)]
     values: list[tuple[Any, ...]] = []
-    fields = tuple(dict.fromkeys(path.partition(".")[0] for path in paths))
+    fields = tuple(find_field(path, category.indexes) for path in paths)
     for batch in scan(vectors, category.name, spec.name, fields=fields):
         ids += batch.ids
         rows.append(batch.embeddings)
-        values += [tuple(_at(payload, path) for path in paths) for payload in batch.payloads]
+        values += [tuple(value_at(payload, path) for path in fields) for payload in batch.payloads]
     return ids, np.concatenate(rows), values
 
 
@@ -184,16 +188,21 @@ def read_negatives(text: str, background: int | None) -> Negatives:
     if text == REJECTED:
         return Negatives(explicit=True, background=background)
     if text.startswith("tag:"):
-        others = tuple(tag.strip() for tag in text[4:].split(",") if tag.strip())
+        others = tuple(clean_tags(text[4:].split(",")))
         return Negatives(explicit=True, tags=others, background=background)
     path = Path(text)
     if not path.is_file():
         raise BadRequest(f"--negatives takes {REJECTED}, tag:NAME,... or a CSV file with id,tag; {text!r} is none of them.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if row]
+    with readable(path), open_text(path) as file:
+        cells = Cells(file)
+        rows = [cells.header, *cells]
     if any(len(row) < 2 for row in rows):
         raise BadRequest(f"{path} needs two columns: an image's id or file name, and the tag it has not.")
-    return Negatives(explicit=True, pairs=frozenset((row[0].strip(), row[1].strip()) for row in rows), background=background)
+    return Negatives(
+        explicit=True,
+        pairs=frozenset((composed(row[0].strip()), composed(row[1].strip())) for row in rows),
+        background=background,
+    )
 
 
 def too_few(tag: str, positives: int, negatives: int, least: int) -> TooFewExamples:
@@ -247,18 +256,11 @@ def _with_negatives(found: TagExamples, *, named: bool, least: int) -> TagExampl
 
 
 def _values(payload: Payload, path: str) -> tuple[str, ...]:
-    value = _at(payload, path)
+    value = value_at(payload, path)
     if value is None:
         return ()
     values = value if isinstance(value, list) else [value]
     return tuple(str(one) for one in values if isinstance(one, str | int | bool) and str(one))
-
-
-def _at(payload: Payload, path: str) -> Any:
-    value: Any = payload
-    for key in path.split(".", 1):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 def _flags(said: Sequence[Iterable[str]], column: Mapping[str, int]) -> Bools:

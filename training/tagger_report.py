@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from services.files import make_folder
 from training.tag_metrics import TagMetrics
 from training.taggers import TagReport, Training
 
@@ -23,7 +24,7 @@ def write_report(folder: Path, training: Training, *, title: str, plots: bool | 
 
     The overview shows every tag's average precision. matplotlib is loaded here, and never a window system.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     (folder / "report.json").write_bytes(orjson.dumps(to_json(training, title), option=orjson.OPT_INDENT_2))
     pictures: dict[str, str] = {}
     if plots is not False:
@@ -33,7 +34,7 @@ def write_report(folder: Path, training: Training, *, title: str, plots: bool | 
                 name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', report.head.tag)[:60]}.png"
                 draw_tag(report, folder / name)
                 pictures[report.head.tag] = name
-    (folder / "report.md").write_text(to_markdown(training, title, pictures, overview=plots is not False))
+    (folder / "report.md").write_text(to_markdown(training, title, pictures, overview=plots is not False), encoding="utf-8")
     return folder
 
 

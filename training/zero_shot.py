@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from services.domain import Embeddings
 from services.encoders.base import TextEncoder
 from services.errors import BadRequest, TooFewExamples
+from services.files import make_folder, unreadable, unwritable
 from services.logistic import fit_logistic
 from services.payload import clean_name
 from services.scan import scan
@@ -181,11 +182,11 @@ def write_scores(batches: Iterator[WordScores], words: Sequence[str], path: Path
     check_table(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         count = _WRITERS[path.suffix.lower()](batches, words, temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -266,4 +267,4 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{path} cannot be read as text: {error}.") from error
+        raise unreadable(path, error) from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
@@ -14,11 +15,12 @@ from api.deps import RuntimeDep
 from api.errors import ConfirmationNeeded
 from api.openapi import body_of
 from api.responses import as_json, encoder_json
-from api.schemas import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut
-from services.catalog import Category, check_name
+from api.schemas import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut, ImagesKept
+from services.catalog import Category, Remains
 from services.domain import EncoderSpec
-from services.encoders.reference import PRESETS, parse_reference
-from services.errors import BadRequest
+from services.encoders.binding import bound
+from services.encoders.reference import PRESETS, EncoderReference, parse_reference
+from services.errors import BadRequest, Unavailable
 from services.runtime import Runtime
 
 router = APIRouter(prefix="/v1/categories", tags=["categories"])
@@ -27,8 +29,11 @@ _read, _write = Depends(require("read")), Depends(require("write"))
 
 @router.get("", responses={200: {"model": CategoriesOut}}, response_class=Response, dependencies=[_read])
 def list_categories(runtime: RuntimeDep) -> Response:
-    """All categories by name, each with the number of its images."""
-    return as_json({"categories": [category_json(runtime, category) for category in runtime.catalog.list()]})
+    """All categories by name, each with the number of its images; ``others`` are damaged, half deleted, or left of one."""
+    others = _remains(runtime)
+    faulty = {other.name for other in others}
+    found = [category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty]
+    return as_json({"categories": found, "others": [asdict(other) for other in others]})
 
 
 @router.post(
@@ -44,11 +49,12 @@ def create_category(runtime: RuntimeDep, body: Annotated[CategoryNew, Depends(js
 
     422 ``bad_request`` for a bad name or an unknown encoder, 409 ``already_exists``, 503 ``model_unavailable``.
     """
-    check_name(body.name)
-    specs = [_spec(runtime, name) for name in body.encoders or [runtime.settings.encoder]]
-    if len({spec.name for spec in specs}) < len(specs):
+    runtime.catalog.make_room(body.name)
+    known = [_known(runtime, name) for name in body.encoders or [runtime.settings.encoder]]
+    if len({one.name for one in known}) < len(known):
         raise BadRequest("Two of the encoders have the same name: name each once.")
-    category = runtime.catalog.create(body.name, specs, description=body.description)
+    with bound(runtime, body.name, known) as specs:
+        category = runtime.catalog.create(body.name, specs, description=body.description)
     return as_json(category_json(runtime, category), 201, {"Location": f"/v1/categories/{category.name}"})
 
 
@@ -71,26 +77,50 @@ def change_category(
     """Change the description, add an encoder. 409 ``encoder_mismatch`` if its name is taken by another revision."""
     found = runtime.catalog.get(category)
     if body.add_encoder is not None:
-        found = runtime.catalog.add_encoder(category, _spec(runtime, body.add_encoder))
+        with bound(runtime, category, [_known(runtime, body.add_encoder)]) as (spec,):
+            found = runtime.catalog.add_encoder(category, spec)
     if body.description is not None:
         found = runtime.catalog.describe(category, body.description)
     return as_json(category_json(runtime, found))
 
 
-@router.delete("/{category}", status_code=204, response_class=Response, dependencies=[_write])
+@router.delete(
+    "/{category}",
+    status_code=204,
+    responses={200: {"model": ImagesKept, "description": "The pictures were kept."}},
+    response_class=Response,
+    dependencies=[_write],
+)
 def delete_category(
     category: str,
     runtime: RuntimeDep,
     confirm: Annotated[str | None, Query(description="The category's name, once more: there is no way back.")] = None,
+    images: Annotated[
+        Literal["keep", "delete"] | None,
+        Query(description="Whether the pictures stay in the object store. Unless this says so, those of a damaged category do."),
+    ] = None,
 ) -> Response:
-    """Delete a category with all its images. 422 ``confirmation_needed`` unless ``confirm`` repeats the name."""
-    runtime.catalog.get(category)
+    """Delete a category with all its images, or what an interrupted deletion has left of one.
+
+    204; 200 with where the pictures are, if they were kept. 422 ``confirmation_needed`` unless ``confirm`` repeats the name.
+    """
+    kept = runtime.catalog.keeps_images(category)
+    keep = kept if images is None else images == "keep"
     if confirm != category:
-        raise ConfirmationNeeded(
-            f"This deletes every image of {category!r} for good: repeat the request with ?confirm={category}.", category=category
-        )
-    runtime.catalog.delete(category)
-    return Response(status_code=204)
+        loss = f"{category!r} for good and keeps its pictures" if keep else f"every image of {category!r} for good"
+        raise ConfirmationNeeded(f"This deletes {loss}: repeat the request with ?confirm={category}.", category=category)
+    runtime.catalog.delete(category, keep_images=keep)
+    if not keep:
+        return Response(status_code=204)
+    return as_json({"category": category, "images_kept": f"objects:{category}/images/"})
+
+
+def _remains(runtime: Runtime) -> list[Remains]:
+    """Nothing while a store does not answer: the categories are known all the same."""
+    try:
+        return [] if runtime.known.away_since else runtime.catalog.remains()
+    except Unavailable:
+        return []
 
 
 def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
@@ -108,17 +138,17 @@ def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
     }
 
 
-def _spec(runtime: Runtime, name: str) -> EncoderSpec:
+def _known(runtime: Runtime, name: str) -> EncoderReference | EncoderSpec:
     """An encoder that the server knows already. A reference of any other kind could make it read its folders or download."""
     name = name.strip()
     default = parse_reference(runtime.settings.encoder)
     if name in (default.name, runtime.settings.encoder):
-        return runtime.encoders.get(default).spec
+        return default
     if name in PRESETS:
-        return runtime.encoders.get(name).spec
-    for spec in (*runtime.encoders.loaded(), *_used(runtime.catalog.list())):
+        return PRESETS[name]
+    for spec in (*_used(runtime.catalog.list()), *runtime.encoders.loaded()):
         if spec.name == name:
-            return runtime.encoders.for_category(spec).spec
+            return spec
     raise BadRequest(f"{name[:80]!r} is no encoder of this server: GET /v1/encoders names them.", encoder=name[:80])
 
 

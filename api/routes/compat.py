@@ -1,36 +1,61 @@
-"""The routes of the service that Vitrine replaces, for clients that still call them."""
+"""The routes of the systems that Vitrine replaces, under the names and with the answers that their clients know."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from html import escape
+from importlib.metadata import version
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
-from starlette.responses import RedirectResponse, Response
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.auth import require
-from api.deps import RuntimeDep
+from api.bodies import read_picture
+from api.deps import MetricsDep, RuntimeDep
+from api.metrics import Metrics
+from api.openapi import body_of
 from api.responses import as_json, image_urls
-from api.tagger_schemas import OldImageOut
+from api.tagger_schemas import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
 from services.conditions import Conditions, NumberRange
 from services.domain import Hit, OrderBy
 from services.errors import BadRequest, NotFound, UnknownField
-from services.payload import field_path
+from services.field_names import find_member
+from services.payload import path_keys
 from services.runtime import Runtime
+from services.search import SearchOptions, SearchResult
 from services.tagging import QUALITY
 from services.vector_store.base import MAX_LIMIT
+from services.words import composed
 
 router = APIRouter(tags=["compatibility"], dependencies=[Depends(require("read"))], deprecated=True)
+open_router = APIRouter(tags=["compatibility"], deprecated=True)
+"""What monitors ask, which have no key."""
 CategoryParameter = Annotated[
     str | None, Query(max_length=200, description="May be left out where there is exactly one category.")
 ]
-ModelParameter = Annotated[str, Query(min_length=1, max_length=200, description="A tagger's tag, or another tag with scores.")]
+MODEL_NAME = "A name of `/get_models`, such as `model-ovr-logistic-regression-tag-outdoors`, or the tag alone."
+ModelParameter = Annotated[str, Query(min_length=1, max_length=300, description=MODEL_NAME)]
 Bound = Annotated[float | None, Query(ge=0, le=1)]
+TopParameter = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+MODEL_TYPES = {
+    "logistic-regression": "ovr-logistic-regression",
+    "converted-logistic-regression": "ovr-logistic-regression",
+    "converted-linear-svm": "ovr-svm",
+}
+"""What the pipeline of taggers called the kinds of its models; ours that it did not have keep their name."""
+_SCORED = "scores"
+"""The model type of scores that no tagger here gave: they came with the images."""
+_TAG = "-tag-"
+_FILE = body_of(PictureBody, form={"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}})
 
 
-@router.get("/get_models", responses={200: {"model": list[str]}}, response_class=Response)
+@router.get("/get_models", responses={200: {"model": dict[str, OldModelOut]}}, response_class=Response)
 def get_models(runtime: RuntimeDep, category: CategoryParameter = None) -> Response:
-    """The names of the taggers. Now: `GET /v1/categories/{category}/taggers`."""
-    return as_json([head.tag for head in runtime.taggers.in_service(_category(runtime, category))])
+    """The tags that images have scores of, by the model's name: taggers, and scores that came with the images. Now:
+    `GET /v1/categories/{category}/taggers`."""
+    return as_json(_models(runtime, _category(runtime, category)))
 
 
 @router.get("/get_images_in_tag_score_range", responses={200: {"model": list[OldImageOut]}}, response_class=Response)
@@ -45,39 +70,92 @@ def get_images_in_tag_score_range(
     """Images with a score in the range, bounds included; highest first. Now: `GET /v1/categories/{category}/images` with
     `score.<tag>.gte`, `score.<tag>.lte`, `order_by=scores.<tag>` and `descending=true`."""
     name = _category(runtime, category)
-    field = _scored_field(runtime, name, model_name)
-    conditions = _in_range(model_name, score_gte, score_lte)
-    page = runtime.searcher.listing(name, conditions, order_by=OrderBy(field, descending=True), limit=limit)
-    return as_json([_image_json(name, hit, model_name) for hit in page.hits])
+    tag = _tag(runtime, name, model_name)
+    field = _scored_field(runtime, name, tag)
+    page = runtime.searcher.listing(
+        name, _in_range(tag, score_gte, score_lte), order_by=OrderBy(field, descending=True), limit=limit
+    )
+    return as_json([_image_json(name, hit, model_name, tag) for hit in page.hits])
 
 
 @router.get(
     "/get_random_img",
-    responses={200: {"model": OldImageOut}, 307: {"description": "The file, if `redirect` asks for it."}},
+    responses={
+        200: {"model": OldImageOut, "content": {"text/html": {"schema": {"type": "string"}}}},
+        307: {"description": "The file, if `redirect` asks for it."},
+    },
     response_class=Response,
 )
 def get_random_img(
+    request: Request,
     runtime: RuntimeDep,
-    model_name: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+    model_name: Annotated[str | None, Query(min_length=1, max_length=300, description=MODEL_NAME)] = None,
     score_gte: Bound = None,
     score_lte: Bound = None,
     category: CategoryParameter = None,
-    redirect: Annotated[bool, Query(description="307 to the picture itself instead of its JSON.")] = False,
+    redirect: Annotated[bool, Query(description="307 to the picture itself.")] = False,
 ) -> Response:
-    """One image at random, of all or of those with a score in the range. Now: `GET /v1/categories/{category}/images` with
-    `random=true` and `limit=1`. 404 ``not_found`` if there is none."""
+    """A page that shows one image at random, of all or of those with a score in the range; as JSON where `Accept` is
+    `application/json`. Now: `GET /v1/categories/{category}/images` with `random=true` and `limit=1`. 404 ``not_found`` if there
+    is none."""
     name = _category(runtime, category)
     if model_name is None and (score_gte is not None or score_lte is not None):
         raise BadRequest("score_gte and score_lte go with model_name: say whose scores are meant.")
-    if model_name is not None:
-        _scored_field(runtime, name, model_name)
-    conditions = Conditions() if model_name is None else _in_range(model_name, score_gte, score_lte)
+    tag = None if model_name is None else _tag(runtime, name, model_name)
+    if tag is not None:
+        _scored_field(runtime, name, tag)
+    conditions = Conditions() if tag is None else _in_range(tag, score_gte, score_lte)
     hits = runtime.searcher.random(name, conditions, limit=1)
     if not hits:
         raise NotFound(f"No image of category {name!r} is in this range: widen it.", category=name)
-    tree = _image_json(name, hits[0], model_name)
+    tree = _image_json(name, hits[0], model_name, tag)
     headers = {"Cache-Control": "no-store"}  # the next one is another
-    return RedirectResponse(tree["url"], headers=headers) if redirect else as_json(tree, headers=headers)
+    if redirect:
+        return RedirectResponse(tree["url"], headers=headers)
+    wanted = request.headers.get("accept", "")
+    if "application/json" in wanted and "text/html" not in wanted:
+        return as_json(tree, headers=headers)
+    return HTMLResponse(_page(tree), headers=headers)
+
+
+@router.post("/image_finder", responses={200: {"model": dict[str, float]}}, response_class=Response, openapi_extra=_FILE)
+def image_finder(
+    runtime: RuntimeDep,
+    metrics: MetricsDep,
+    picture: Annotated[bytes, Depends(read_picture)],
+    top_k: TopParameter = 5,
+    category: CategoryParameter = None,
+) -> Response:
+    """The images most like the picture in `file`: similarity by id, best first. Now: `POST /v1/categories/{category}/search`."""
+    found = _similar(runtime, metrics, _category(runtime, category), picture, top_k)
+    return as_json({hit.id: _similarity(hit) for hit in found.hits})
+
+
+@router.post("/api/search/{category}", responses={200: {"model": list[OldHitOut]}}, response_class=Response, openapi_extra=_FILE)
+def api_search(
+    category: str,
+    runtime: RuntimeDep,
+    metrics: MetricsDep,
+    picture: Annotated[bytes, Depends(read_picture)],
+    limit: TopParameter = 25,
+) -> Response:
+    """The images most like the picture in `file`, best first, with their class, file and label (the column `label` of their
+    metadata). Now: `POST /v1/categories/{category}/search`."""
+    found = _similar(runtime, metrics, category, picture, limit)
+    return as_json([_hit_json(category, hit) for hit in found.hits])
+
+
+@open_router.get("/api/ping", responses={200: {"model": dict[str, str]}}, response_class=Response)
+async def api_ping() -> Response:
+    """The process answers; open without a key. Now: `GET /healthz`."""
+    return as_json({"msg": "pong"})
+
+
+@open_router.get("/health", responses={200: {"model": OldHealthOut}}, response_class=Response)
+async def health(runtime: RuntimeDep) -> Response:
+    """The process answers, and with which version and default encoder; open without a key. Now: `GET /healthz`."""
+    tree = {"name": "Vitrine", "api_version": version("vitrine"), "model_version": runtime.settings.encoder.partition("=")[0]}
+    return as_json({"status": "ok", **tree})
 
 
 def _category(runtime: Runtime, name: str | None) -> str:
@@ -92,8 +170,9 @@ def _category(runtime: Runtime, name: str | None) -> str:
 
 def _scored_field(runtime: Runtime, category: str, tag: str) -> str:
     """The field with the scores of a tag. ``NotFound`` without such a tagger, ``UnknownField`` before anything is scored."""
-    field = QUALITY if tag == QUALITY else field_path("scores", tag)
-    if field not in runtime.catalog.get(category).indexes:
+    indexes = runtime.catalog.get(category).indexes
+    field = QUALITY if tag == QUALITY else find_member("scores", tag, indexes)
+    if field not in indexes:
         runtime.taggers.get(category, tag)
         raise UnknownField(f"No image has a score of {tag!r} yet: `vitrine tagger score -c {category}` writes them.", field=field)
     return field
@@ -104,15 +183,84 @@ def _in_range(tag: str, gte: float | None, lte: float | None) -> Conditions:
     return Conditions(quality=span) if tag == QUALITY else Conditions(scores={tag: span})
 
 
-def _image_json(category: str, hit: Hit, tag: str | None) -> dict[str, Any]:
+def _models(runtime: Runtime, category: str) -> dict[str, dict[str, Any]]:
+    """``OldModelOut`` by name, of every tag with scores or a tagger."""
+    models = {}
+    for head in runtime.taggers.in_service(category):
+        trained = datetime.fromisoformat(head.trained_at).strftime("%Y-%m-%d, %H:%M:%S") if head.trained_at else None
+        models[head.tag] = {"model_type": MODEL_TYPES.get(head.kind, head.kind), "train_start_time": trained, "tag": head.tag}
+    for tag in _scored_tags(runtime, category):
+        models.setdefault(tag, {"model_type": _SCORED, "train_start_time": None, "tag": tag})
+    return {f"model-{model['model_type']}{_TAG}{tag}": model for tag, model in sorted(models.items())}
+
+
+def _scored_tags(runtime: Runtime, category: str) -> list[str]:
+    return [path_keys(field)[1] for field in runtime.catalog.get(category).indexes if field.startswith("scores.")]
+
+
+def _tag(runtime: Runtime, category: str, model_name: str) -> str:
+    """The tag of a model's name, which may also be the tag itself."""
+    model_name = composed(model_name)
+    model = _models(runtime, category).get(model_name)
+    return model_name if model is None else str(model["tag"])
+
+
+def _similar(runtime: Runtime, metrics: Metrics, category: str, picture: bytes, limit: int) -> SearchResult:
+    found = runtime.searcher.by_image(category, picture, SearchOptions(limit=limit))
+    metrics.searched(found.encode_ms, found.search_ms)
+    return found
+
+
+def _similarity(hit: Hit) -> float | None:
+    return None if hit.similarity is None else round(float(hit.similarity), 6)
+
+
+def _hit_json(category: str, hit: Hit) -> dict[str, Any]:
+    """``OldHitOut``."""
+    payload, urls = hit.payload, image_urls(category, hit.id)
+    label = payload.get("metadata", {}).get("label")
+    told = {"class_": payload.get("class"), "file": payload.get("filename"), "label": label}
+    return {"id": hit.id, "version": 0, "score": _similarity(hit), "payload": told, "url": urls["file"]}
+
+
+def _page(tree: dict[str, Any]) -> str:
+    """A page of HTML that shows an image and what is known of it."""
+    rows = {
+        "File name": tree["filename"],
+        "Image size": f"{tree['width']} x {tree['height']}",
+        "Hash ID": tree["hash_id"],
+        "Category": tree["category"],
+        "Tags": ", ".join(tree["tags"]),
+        "Model": tree["model_name"],
+        "Score": tree["score"],
+        "Request time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    shown = "".join(
+        f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items() if value not in (None, "")
+    )
+    title, url = escape(str(tree["filename"])), escape(tree["url"])
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>body{{font-family:sans-serif}}th{{text-align:left}}img{{max-width:100%}}</style></head>"
+        f'<body><table>{shown}</table><p><img src="{url}" alt="{title}"></p></body></html>'
+    )
+
+
+def _image_json(category: str, hit: Hit, model_name: str | None, tag: str | None) -> dict[str, Any]:
     """``OldImageOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
     score = None if tag is None else payload.get(QUALITY) if tag == QUALITY else payload.get("scores", {}).get(tag)
+    name = payload.get("filename")
     return {
         "id": hit.id,
         "category": category,
-        "filename": payload.get("filename"),
-        "model_name": tag,
+        "hash_id": payload.get("sha256"),
+        "filename": name,
+        "file_name": name,
+        "file_path": urls["file"],
+        "file_type": PurePosixPath(name or "").suffix or None,
+        "model_name": model_name,
+        "tag": tag,
         "score": score,
         "url": urls["file"],
         "thumbnail_url": urls["thumbnail"],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from api.auth import require
-from api.deps import MetricsDep, ReadinessDep
+from api.deps import MetricsDep, ReadinessDep, RuntimeDep
 from api.responses import as_json
 from api.schemas import HealthOut, ReadyOut
 
@@ -21,11 +23,20 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz", responses={200: {"model": ReadyOut}, 503: {"model": ReadyOut}}, response_class=Response)
-def readyz(readiness: ReadinessDep) -> Response:
-    """Whether both stores can be reached and written: 200 or 503. Asked at most once a second; open without a key."""
+def readyz(
+    readiness: ReadinessDep,
+    runtime: RuntimeDep,
+    need: Annotated[Literal["all", "search"], Query(description="search: 200 as long as searches are answered.")] = "all",
+) -> Response:
+    """Whether both stores can be reached and written: 200 or 503. Asked at most once a second; open without a key.
+
+    Searches need the vectors alone: while the object store is away they go on with what is known of it, as of ``known_as_of``.
+    """
     parts = readiness.check()
-    ready = all(state == "ok" for state in parts.values())
-    return as_json({"ready": ready, "parts": parts}, 200 if ready else 503)
+    ready, search = all(state == "ok" for state in parts.values()), parts["vectors"] == "ok"
+    away = runtime.known.away_since if parts["objects"] != "ok" else None
+    body = {"ready": ready, "search": search, "parts": parts, "known_as_of": away and away.isoformat(timespec="seconds")}
+    return as_json(body, 200 if (ready if need == "all" else search) else 503)
 
 
 @router.get("/metrics", response_class=Response, dependencies=[Depends(require("read"))])

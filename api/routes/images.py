@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args
 from urllib.parse import quote
 
@@ -11,25 +11,26 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from api.auth import require
-from api.bodies import SentForm, json_body, parse_json, read_form
+from api.bodies import SentForm, json_body, named_kinds, parse_json, read_form
 from api.deps import MetricsDep, RuntimeDep, ThumbnailsDep, conditions_except
-from api.openapi import FILTERS, body_of
+from api.openapi import COLUMNS, FILTERS, body_of
 from api.responses import as_json, hit_json, image_urls
 from api.routes.search import Listing, listing_response
-from api.schemas import ImageOut, SearchOut, UploadOut
+from api.schemas import ChangedOut, ImageOut, SearchOut, UploadOut
 from indexer.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
 from services.conditions import Conditions
-from services.domain import Hit, OrderBy
+from services.domain import Hit, IndexKind, OrderBy
 from services.editor import ImageChanges
 from services.errors import REFUSALS, BadRequest, ImageRefused, NotFound
 from services.images import thumbnail as make_thumbnail
+from services.payload import unindexed_notes
 from services.runtime import Runtime
 from services.vector_store.base import MAX_LIMIT
 
 router = APIRouter(prefix="/v1/categories/{category}/images", tags=["images"])
 _read, _write = Depends(require("read")), Depends(require("write"))
 _FILE_FIELDS = ("file", "files")
-_TEXT_FIELDS = ("tags", "class", "caption", "metadata", "near_duplicates")
+_TEXT_FIELDS = ("tags", "class", "caption", "metadata", "columns", "near_duplicates")
 _CACHE = "private, max-age=31536000, immutable"
 _PICTURES = frozenset({"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp"})
 _OWN_PARAMETERS = ("limit", "cursor", "order_by", "descending", "random", "with_vectors")
@@ -51,6 +52,7 @@ _UPLOAD = {
                         "class": {"type": "string"},
                         "caption": {"type": "string"},
                         "metadata": {"type": "string", "description": "A JSON object: columns and their values."},
+                        "columns": COLUMNS,
                         "near_duplicates": {
                             "type": "string",
                             "enum": list(get_args(NearDuplicates)),
@@ -113,14 +115,18 @@ def add_images(
     ``details.items`` then holds the outcomes.
     """
     runtime.catalog.get(category)
-    outcomes = index_uploads(runtime, category, _uploads(form), near_duplicates=_near_duplicates(form))
+    uploads = _uploads(form)
+    outcomes = index_uploads(
+        runtime, category, uploads, near_duplicates=_near_duplicates(form), kinds=_kinds(form, uploads[0].metadata)
+    )
     for outcome in outcomes:
         metrics.uploaded(outcome.outcome)
     items = [_item_json(category, outcome) for outcome in outcomes]
     counts: Counter[str] = Counter(outcome.outcome for outcome in outcomes)
     if counts["refused"] == len(outcomes):
         raise _all_refused(outcomes, items)
-    return as_json({"items": items, "counts": dict(counts)}, 201 if counts["added"] else 200)
+    notes = unindexed_notes(uploads[0].metadata, runtime.catalog.get(category).indexes)
+    return as_json({"items": items, "counts": dict(counts), "notes": notes}, 201 if counts["added"] else 200)
 
 
 @router.get("/{id}", responses={200: {"model": ImageOut}}, response_class=Response, dependencies=[_read])
@@ -131,7 +137,7 @@ def get_image(category: str, id: str, runtime: RuntimeDep, with_vectors: bool = 
 
 @router.patch(
     "/{id}",
-    responses={200: {"model": ImageOut}},
+    responses={200: {"model": ChangedOut}},
     response_class=Response,
     openapi_extra=body_of(ImageChanges),
     dependencies=[_write],
@@ -140,7 +146,8 @@ def change_image(
     category: str, id: str, runtime: RuntimeDep, body: Annotated[ImageChanges, Depends(json_body(ImageChanges))]
 ) -> Response:
     """Change tags, class, caption, quality or metadata; the image as it is now. 404 ``not_found``, 422 ``bad_request``."""
-    return as_json(hit_json(category, runtime.editor.change(category, [id], body)[0]))
+    changed = hit_json(category, runtime.editor.change(category, [id], body)[0])
+    return as_json({**changed, "notes": unindexed_notes(body.metadata, runtime.catalog.get(category).indexes)})
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, dependencies=[_write])
@@ -214,6 +221,13 @@ def _uploads(form: SentForm) -> list[Upload]:
     return [Upload(file.filename, file.data, tags, class_, caption, metadata) for file in form.files]
 
 
+def _kinds(form: SentForm, metadata: Mapping[str, Any]) -> dict[str, IndexKind]:
+    kinds = named_kinds(form)
+    if other := next((column for column in kinds if column not in metadata), None):
+        raise BadRequest(f"The form field 'columns' names {other!r}, which is not in 'metadata'.", field="columns")
+    return kinds
+
+
 def _near_duplicates(form: SentForm) -> NearDuplicates:
     said = _one(form, "near_duplicates") or "tell"
     for word in get_args(NearDuplicates):
@@ -261,6 +275,7 @@ def _item_json(category: str, outcome: ItemOutcome) -> dict[str, Any]:
         }
         if outcome.near
         else None,
+        "conflicts": [conflict.to_json() for conflict in outcome.conflicts],
     }
 
 

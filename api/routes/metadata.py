@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.auth import require
-from api.bodies import SentForm, read_table_form
+from api.bodies import SentForm, named_kinds, read_table_form
 from api.deps import RuntimeDep
 from api.limits import MAX_TABLE_ROWS
 from api.metadata_schemas import MetadataOut
+from api.openapi import COLUMNS
 from api.responses import as_json
 from indexer.annotate import AnnotateOptions, annotate
 from indexer.annotate_rows import JoinOn
@@ -25,7 +26,7 @@ _FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")
 _LONGEST_NAME = 200
 _FLAGS = ("all_of_a_name", "overwrite", "dry_run")
 _TEXTS = ("on", "column", "class_from")
-_FIELDS = (*_TEXTS, *_FLAGS, "hashtags")
+_FIELDS = (*_TEXTS, *_FLAGS, "hashtags", "columns")
 _FORM = {
     "requestBody": {
         "required": True,
@@ -44,6 +45,7 @@ _FORM = {
                             "items": {"type": "string"},
                             "description": "Columns whose #hashtags go to metadata.hashtags; once for each.",
                         },
+                        "columns": COLUMNS,
                         "all_of_a_name": {"type": "boolean", "default": False},
                         "overwrite": {"type": "boolean", "default": False},
                         "dry_run": {"type": "boolean", "default": False},
@@ -99,7 +101,14 @@ def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
         raise BadRequest(f"'on' is one of {', '.join(get_args(JoinOn))}, not {on[:80]!r}.", field="on")
     flags = {name: _flag(name, texts[name]) for name in _FLAGS}
     hashtags = tuple(value for value in form.fields.get("hashtags", ()) if value)
-    options = AnnotateOptions(on, texts["column"], hashtags=hashtags, class_from=texts["class_from"], **flags)  # type: ignore[arg-type]
+    options = AnnotateOptions(
+        on,  # type: ignore[arg-type]
+        texts["column"],
+        hashtags=hashtags,
+        class_from=texts["class_from"],
+        kinds=named_kinds(form),
+        **flags,
+    )
     name = file.filename
     if len(name.encode()) > _LONGEST_NAME:  # file systems take 255 bytes
         name = f"{name[: _LONGEST_NAME // 5]}...{ending}"

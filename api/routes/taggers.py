@@ -70,8 +70,8 @@ def get_tagger(category: str, tag: str, runtime: RuntimeDep) -> Response:
     """One tagger: its metrics and examples, whether the stored scores are its own, and its former versions. 404 ``not_found``."""
     cat = runtime.catalog.get(category)
     head = runtime.taggers.get(category, tag)
-    counts = count_labels(runtime, category, tag)
-    history = [_version(old, head) for old in runtime.taggers.history(category, tag)]
+    counts = count_labels(runtime, category, head.tag)
+    history = [_version(old, head) for old in runtime.taggers.history(category, head.tag)]
     return as_json(
         {
             **tagger_json(cat, head),

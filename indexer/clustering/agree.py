@@ -16,6 +16,7 @@ from indexer.clustering.agreement import adjusted_rand, agreement, normalised_mu
 from services.clusters import NOISE, ClusterRun, leaf_of, path_of
 from services.domain import Payload
 from services.errors import BadRequest
+from services.field_names import find_field
 from services.payload import value_at
 from services.runtime import Runtime
 
@@ -122,8 +123,9 @@ def agree_with_field(
     """
     (found,) = _runs(runtime, category, (run,), level)
     nodes, values, noise = _Numbers(), _Numbers(), 0
-    for payload in _pages(runtime, category, (found.payload_field, name), told):
-        leaf, value = leaf_of(payload, found.key), _value(payload, name)
+    field = find_field(name, runtime.catalog.get(category).indexes)
+    for payload in _pages(runtime, category, (found.payload_field, field), told):
+        leaf, value = leaf_of(payload, found.key), _value(payload, field)
         if leaf == NOISE:
             noise += value is not None
         elif leaf and value is not None:

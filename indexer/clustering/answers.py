@@ -15,6 +15,7 @@ import numpy as np
 from indexer.clustering.pair_sample import Bin, PairSample
 from indexer.clustering.threshold import Judged, most_telling
 from services.errors import BadRequest
+from services.files import make_folder, unreadable, unwritable
 
 FORMAT = 1
 
@@ -57,7 +58,7 @@ class Answers:
             pairs = [AskedPair(**one | {"names": tuple(one["names"])}) for one in tree.pop("pairs")]
             return cls(path, bins=bins, pairs=pairs, **tree)
         except OSError as error:
-            raise BadRequest(f"{path} cannot be read: {error.strerror or error}.") from error
+            raise unreadable(path, error) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadRequest(f"{path} holds no answers to pairs: name another file, or one that is not there yet.") from error
 
@@ -67,11 +68,11 @@ class Answers:
         tree |= {"bins": [asdict(one) for one in self.bins], "pairs": [asdict(one) for one in self.pairs]}
         beside = self.path.with_name(f"{self.path.name}.part")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             beside.write_text(json.dumps({"format": FORMAT, **tree}, ensure_ascii=False, indent=1), encoding="utf-8")
             os.replace(beside, self.path)
         except OSError as error:
-            raise BadRequest(f"{self.path} cannot be written: {error.strerror or error}.") from error
+            raise unwritable(self.path, error) from error
 
     def check(self, category: str, measure: str, using: str | None) -> None:
         """``BadRequest`` unless the answers are about this."""

@@ -11,6 +11,8 @@ from indexer.clustering.dendrogram import Merges
 from indexer.clustering.dendrogram_export import drawing_order
 from indexer.clustering.extra import load
 from indexer.clustering.grid import GridResult
+from services.errors import BadRequest
+from services.files import make_folder, unwritable
 
 TOP = 30
 """Clusters at the bottom of a drawn dendrogram."""
@@ -43,8 +45,7 @@ def draw_grid(result: GridResult, path: Path) -> Path:
         axes.grid(color=_GRID)
     if len(methods) > 1:
         axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=120)
-    return path
+    return _saved(figure, path)
 
 
 def draw_dendrogram(merges: Merges, path: Path, *, names: Sequence[str] | None = None, top: int = TOP) -> Path:
@@ -65,7 +66,18 @@ def draw_dendrogram(merges: Merges, path: Path, *, names: Sequence[str] | None =
     axes.set_ylim(bottom=0)
     _style(axes, f"the last {top - 1} merges of {n:,} images", "images of the cluster")
     axes.set_ylabel("distance")
-    figure.savefig(path, dpi=120)
+    return _saved(figure, path)
+
+
+def _saved(figure: Any, path: Path) -> Path:
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in formats:
+        raise BadRequest(f"{path} cannot be a plot: let its name end in .png, .svg or .pdf.")
+    try:
+        make_folder(path.parent)
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise unwritable(path, error) from error
     return path
 
 

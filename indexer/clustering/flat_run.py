@@ -17,7 +17,8 @@ from indexer.clustering.tree import flat_tree
 class FlatFit:
     """A ``Fit`` by one method with every combination of ``parameters``; the best of them, or number ``choose``, becomes the run.
 
-    ``result`` has all of them once it was called. ``reduction``: PCA or UMAP before, to ``dim`` dimensions.
+    ``result`` has all of them once it was called, and ``space`` says in which space their scores were computed. ``reduction``:
+    PCA or UMAP before, to ``dim`` dimensions.
     """
 
     method: Method
@@ -28,11 +29,13 @@ class FlatFit:
     choose: int | None = None
     stop: threading.Event | None = None
     result: GridResult | None = None
+    space: str = ""
 
     def __call__(self, images: Images, told: Callable[[int, int], None]) -> Fitted:
         """Raises what ``fit_grid`` and ``reduce`` do; ``InterruptedError`` if ``stop`` came before the last fit."""
         x = images.x
         reduced = reduce(x, self.reduction, self.dim, seed=self.seed)
+        self.space = reduced.space
 
         def tell(done: int, fits: int) -> None:
             told(len(x) * done // fits, len(x))
@@ -45,7 +48,7 @@ class FlatFit:
         self.result = found = found if self.choose is None else found.choose(self.choose)
         chosen = found.chosen
         parameters = dict(chosen.parameters) | ({"reduce": self.reduction} if self.reduction != "none" else {})
-        metrics = {**chosen.scores.values(), "noise": chosen.scores.noise, "grid": found.to_json()}
+        metrics = {**chosen.scores.values(), "noise": chosen.scores.noise, "space": self.space, "grid": found.to_json()}
         return Fitted(self.method, flat_tree(x, found.labels), parameters, metrics, self.seed)
 
     @property

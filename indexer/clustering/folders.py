@@ -17,6 +17,7 @@ from typing import Any
 from indexer.export_names import safe_name
 from services.clusters import ROOT, ClusterRun, Node
 from services.errors import BadRequest
+from services.files import make_folder, unwritable
 from services.payload import value_at
 
 MARKER = ".vitrine-run.json"
@@ -92,11 +93,11 @@ class Claim:
             return
         partial_path = folder / f"{MARKER}.part"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             partial_path.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1), encoding="utf-8")
             os.replace(partial_path, folder / MARKER)
         except OSError as error:
-            raise BadRequest(f"{folder} cannot be written: {error.strerror or error}.") from error
+            raise unwritable(folder, error) from error
 
     @staticmethod
     def _read(folder: Path) -> Claim | None:

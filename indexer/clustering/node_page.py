@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from services.clusters import ROOT, ClusterRun
 from services.errors import BadRequest
+from services.files import make_folder, unwritable
 
 _MARK = '<meta name="generator" content="Vitrine clusters">'
 _STYLE = """
@@ -48,10 +49,10 @@ def begin(folder: Path) -> None:
         if others and not ours:
             raise BadRequest(f"{folder} has a {others[0]} that is none of Vitrine's: choose another folder.")
         if not ours:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             page.write_text(f"<!doctype html>{_MARK}<p>This export was not completed: run it again.", encoding="utf-8")
     except OSError as error:
-        raise BadRequest(f"{folder} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(folder, error) from error
 
 
 def index_page(category: str, run: ClusterRun, images: int, nodes: Sequence[PageNode]) -> str:

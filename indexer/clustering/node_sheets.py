@@ -19,6 +19,7 @@ from indexer.clustering.treemap_marks import INK, fit, font
 from services.clusters import ROOT, ClusterRun, Node
 from services.conditions import Conditions
 from services.errors import BadRequest
+from services.files import make_folder, unwritable
 from services.runtime import Runtime
 
 PER_NODE = 24
@@ -108,7 +109,7 @@ def write_sheets(
     pictures = small_pictures(runtime, category, wanted, tell=told)
     faces: dict[str, str] = {}
     try:
-        (folder / "sheets").mkdir(parents=True, exist_ok=True)
+        make_folder(folder / "sheets")
         for sheet in sheets:
             path = folder / "sheets" / sheet.name
             _draw(sheet, pictures, report, faces).save(path)
@@ -117,7 +118,7 @@ def write_sheets(
         page = index_page(category, run, counts[ROOT], _page_nodes(run, counts, levels, sheets, faces))
         (folder / "index.html").write_text(page, encoding="utf-8")
     except OSError as error:
-        raise BadRequest(f"{folder} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(folder, error) from error
     return report
 
 

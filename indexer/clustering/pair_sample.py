@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.clustering.pixels.measures import MEASURES as PIXEL_MEASURES
+from indexer.clustering.pixels.measures import decode_target
 from indexer.clustering.pixels.measures import measure as pixel_measure
+from indexer.clustering.pixels.measures import prepared as prepared_by
 from indexer.clustering.stored_vectors import StoredVectors, read_vectors
 from indexer.workers import in_order
 from services.domain import Embeddings, Near, Query
@@ -251,10 +253,10 @@ def _measured(runtime: Runtime, category: str, name: str, pairs: Sequence[Pair],
     def prepare(id: str) -> Any:
         try:
             data = runtime.objects.get(keys[id])
-            image = open_image(data, target=measure.scale, limits=runtime.limits, budget=runtime.budget).image
+            image = open_image(data, target=decode_target(measure.scale), limits=runtime.limits, budget=runtime.budget).image
         except (NotFound, ImageRefused, BadRequest):
             return None
-        return measure.prepare(image)
+        return prepared_by(measure, image)
 
     threads = runtime.settings.threads or os.cpu_count() or 1
     prepared: dict[str, Any] = {}

@@ -26,6 +26,17 @@ class Reduced:
     x: Embeddings
     geometry: Geometry
     explained: float | None = None
+    how: Reduction = "none"
+
+    @property
+    def space(self) -> str:
+        """In which space what is computed of ``x`` is, for people.
+
+        >>> Reduced(np.zeros((2, 8), np.float32), "euclidean", how="umap").space
+        'umap, 8 dimensions, euclidean'
+        """
+        named = "stored embeddings" if self.how == "none" else self.how
+        return f"{named}, {self.x.shape[1]} dimensions, {self.geometry}"
 
 
 def reduce(x: Embeddings, how: Reduction = "none", dim: int | None = None, *, seed: int = 0) -> Reduced:
@@ -88,7 +99,7 @@ def _pca(x: Embeddings, dim: int) -> Reduced:
     mean, axes, kept = principal_axes(x, dim)
     rows = x @ axes.T - axes @ mean
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return Reduced(rows / np.maximum(lengths, np.finfo(np.float32).tiny), "cosine", kept)
+    return Reduced(rows / np.maximum(lengths, np.finfo(np.float32).tiny), "cosine", kept, "pca")
 
 
 def _umap(x: Embeddings, dim: int, seed: int) -> Reduced:
@@ -99,4 +110,4 @@ def _umap(x: Embeddings, dim: int, seed: int) -> Reduced:
     made = umap.UMAP(  # points close together make clusters; one thread, or the seed would not decide
         n_components=dim, n_neighbors=neighbours, min_dist=0.0, metric="cosine", random_state=seed, n_jobs=1
     ).fit_transform(x)
-    return Reduced(np.ascontiguousarray(made, np.float32), "euclidean")
+    return Reduced(np.ascontiguousarray(made, np.float32), "euclidean", how="umap")

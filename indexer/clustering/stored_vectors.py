@@ -10,6 +10,7 @@ import numpy as np
 
 from services.domain import Embeddings, Payload
 from services.errors import BadRequest
+from services.field_names import find_field
 from services.scan import scan
 from services.vector_store.base import VectorStore
 
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StoredVectors:
-    """``x`` (n, dim) of unit rows; ``ids`` and ``payloads`` (the fields asked for) in their order. ``total``: before sampling."""
+    """``x`` (n, dim) of unit rows; ``ids`` and ``payloads`` (with ``fields``, as paths) in their order. ``total``: before
+    sampling."""
 
     using: str
     ids: tuple[str, ...]
     x: Embeddings
     payloads: tuple[Payload, ...]
     total: int
+    fields: tuple[str, ...] = ()
 
 
 def read_vectors(
@@ -46,6 +49,7 @@ def read_vectors(
     ``BadRequest`` where there are none, ``UnknownVector`` for a ``using`` that the category lacks.
     """
     name = category.encoder(using).name
+    fields = tuple(find_field(field, category.indexes) for field in fields)
     count = vectors.count(category.name, filter)
     kept = _Kept(most, np.random.default_rng(seed))
     for batch in scan(vectors, category.name, name, filter=filter, fields=fields):
@@ -62,6 +66,7 @@ def read_vectors(
         kept.matrix(order),
         tuple(kept.payloads[at] for at in order),
         kept.seen,
+        fields,
     )
 
 

@@ -5,7 +5,7 @@ Node ids tell the way from the top: ``root``, ``root-14``, ``root-14-3``. Childr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
@@ -35,9 +35,9 @@ Rows = NDArray[np.int64]
 class TreeNode:
     """A node by row numbers.
 
-    ``centre``: the mean that decides who belongs here rather than to a sibling; of noise it is zero. ``radius``: least cosine
-    similarity of a member to it. ``medoid``: the row most similar to all others on average. ``representatives``: a few rows, the
-    medoid first, each of them unlike those before but more central than most.
+    ``centre``: what decides who belongs here rather than to a sibling, the mean that k-means ended with; of noise it is zero.
+    ``radius``: least cosine similarity of a member to the mean of the members. ``medoid``: the row most similar to all others
+    on average. ``representatives``: a few rows, the medoid first, each of them unlike those before but more central than most.
     """
 
     id: str
@@ -135,6 +135,49 @@ def flat_tree(x: Embeddings, labels: Labels) -> Tree:
     return Tree(nodes, tuple(id for id, _ in named) or (ROOT,), leaves)
 
 
+def given_tree(x: Embeddings, ways: Sequence[tuple[int, ...] | None]) -> tuple[Tree, dict[str, tuple[int, ...]]]:
+    """A tree that is known already: ``ways`` (n,) says by which child of which each row is reached, None for noise.
+
+    Children are numbered by size, the largest first, whatever their numbers were; beside the tree, by node id, the way to it.
+    """
+    if not len(x):
+        raise BadRequest("There are no vectors to cluster: index images first.")
+    inside: dict[tuple[int, ...], list[int]] = {}
+    noise: list[int] = []
+    for row, way in enumerate(ways):
+        if way is None:
+            noise.append(row)
+        else:
+            for end in range(len(way) + 1):
+                inside.setdefault(way[:end], []).append(row)
+    nodes: dict[str, TreeNode] = {}
+    found: dict[str, tuple[int, ...]] = {}
+    leaf_ids: list[str] = []
+    leaves = np.zeros(len(x), np.int32)
+    below: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for way in inside:
+        if way:
+            below.setdefault(way[:-1], []).append(way)
+    waiting: list[tuple[str, str | None, tuple[int, ...]]] = [(ROOT, None, ())]
+    while waiting:
+        id, parent, way = waiting.pop()
+        rows = np.array(inside.get(way, []) if way else range(len(x)), np.int64)
+        children = sorted(below.get(way, ()), key=lambda one: (-len(inside[one]), one))
+        named = [(f"{id}-{number}", one) for number, one in enumerate(children)]
+        ids = [child for child, _ in named] + ([NOISE] if noise and not way else [])
+        nodes[id], found[id] = _describe(id, parent, rows, x[rows], tuple(ids)), way
+        if not ids:
+            leaves[rows] = len(leaf_ids)
+            leaf_ids.append(id)
+        waiting += [(child, id, one) for child, one in reversed(named)]
+    if noise:
+        rows = np.array(noise, np.int64)
+        nodes[NOISE] = _without_centre(_describe(NOISE, ROOT, rows, x[rows], ()))
+        leaves[rows] = len(leaf_ids)
+        leaf_ids.append(NOISE)
+    return Tree(nodes, tuple(leaf_ids), leaves), found
+
+
 @dataclass(eq=False)
 class _Builder:
     x: Embeddings
@@ -200,16 +243,15 @@ def _describe(
     id: str, parent: str | None, rows: Rows, vectors: Embeddings, children: tuple[str, ...], centre: Embedding | None = None
 ) -> TreeNode:
     mean = np.asarray(vectors.mean(axis=0, dtype=np.float64), np.float32)
-    centre = mean if centre is None else centre
-    length = float(np.linalg.norm(centre))
-    similar = vectors @ centre
-    chosen = _representatives(vectors, vectors @ mean)
+    length = float(np.linalg.norm(mean))
+    similar = vectors @ mean
+    chosen = _representatives(vectors, similar)
     return TreeNode(
         id=id,
         parent=parent,
         depth=id.count("-"),
         count=len(rows),
-        centre=centre,
+        centre=mean if centre is None else centre,
         radius=min(1.0, float(similar.min()) / length) if length > 0 else -1.0,
         medoid=int(rows[chosen[0]]),
         representatives=tuple(int(rows[row]) for row in chosen),

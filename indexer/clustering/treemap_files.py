@@ -19,6 +19,7 @@ from services.clusters import ROOT, ClusterRun
 from services.conditions import Conditions
 from services.contact_sheet import one_line
 from services.errors import BadRequest
+from services.files import make_folder, unwritable
 from services.runtime import Runtime
 
 WIDTH, HEIGHT = 1600, 1000
@@ -86,10 +87,10 @@ def write_treemap(
     pictures = _Counted(small_pictures(runtime, category, wanted, tell=(lambda done: tell(done, len(wanted))) if tell else None))
     data = svg(drawing, pictures).encode() if ending == ".svg" else png(drawing, pictures)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.write_bytes(data)
     except OSError as error:
-        raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
     drawn = len(wanted) - pictures.missing
     return TreemapReport(category, run.run, str(path), width, height, counts[ROOT], len(boxes), drawn, pictures.missing)
 

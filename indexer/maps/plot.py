@@ -23,6 +23,7 @@ from indexer.workers import in_order
 from services.conditions import Conditions
 from services.contact_sheet import one_line
 from services.errors import BadRequest, ImageRefused, NotFound, UnknownField
+from services.files import make_folder, unwritable
 from services.images import thumbnail
 from services.maps import CategoryMap
 from services.runtime import Runtime
@@ -44,13 +45,30 @@ _NAMED = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What a plot showed. ``others``: images that do not meet the conditions, drawn as faint points behind those that do."""
+    """What a plot showed. ``others``: images that do not meet the conditions, drawn as faint points behind those that do.
+
+    ``unread``: pictures that were to be drawn, but are gone or damaged.
+    """
 
     path: Path
     images: int
     others: int
     colours: Colouring
     thumbnails: int
+    asked: int = 0
+    unread: int = 0
+
+    @property
+    def shortfall(self) -> str:
+        """Why fewer pictures are drawn than were asked for; "" where all are."""
+        if self.thumbnails >= self.asked:
+            return ""
+        if self.asked > self.images:
+            most = f"there are only {self.images} images"
+        else:
+            most = f"no more than {self.thumbnails + self.unread} fit without lying on each other"
+        gone = f", and the files of {self.unread} cannot be read" if self.unread else ""
+        return f"{self.thumbnails} of {self.asked} pictures are drawn: {most}{gone}."
 
 
 def draw_map(
@@ -88,18 +106,18 @@ def draw_map(
     figure, axes = _figure(shown, category, places, others, colours, by, depth, where)
     _draw_context(axes, others)
     dots = _draw_points(axes, places, colours, drawn_over=bool(thumbnails))
-    drawn = _draw_thumbnails(runtime, category, axes, ids, places, others, colours, thumbnails) if thumbnails else 0
+    drawn, tried = _draw_thumbnails(runtime, category, axes, ids, places, others, colours, thumbnails) if thumbnails else (0, 0)
     if by:
         if colours.kind == "words":
             _write_legend(figure, axes, places, colours, by, named=not thumbnails)
         else:
             _write_scale(figure, axes, dots, colours, by)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         figure.savefig(path, dpi=_DPI)
     except OSError as error:
-        raise BadRequest(f"{path} cannot be written: {error.strerror or error}.") from error
-    return Drawing(path, len(ids), len(others), colours, drawn)
+        raise unwritable(path, error) from error
+    return Drawing(path, len(ids), len(others), colours, drawn, thumbnails, tried - drawn)
 
 
 def check_plot_path(path: Path) -> None:
@@ -281,8 +299,8 @@ def _densest(places: Places, bins: int = 12) -> tuple[float, float]:
 
 def _draw_thumbnails(
     runtime: Runtime, category: str, axes: Any, ids: Sequence[str], places: Places, others: Places, colours: Colouring, most: int
-) -> int:
-    """Pictures, each in a frame of its colour; how many could be read."""
+) -> tuple[int, int]:
+    """Pictures, each in a frame of its colour; how many could be read, of how many."""
     chosen, side = spread(places, most)
     drawn = 0
     for position, picture in _pictures(runtime, category, ids, chosen.tolist()):
@@ -295,7 +313,7 @@ def _draw_thumbnails(
         axes.add_patch(frame((box[0], box[2]), across, high, fill=False, edgecolor=colour, linewidth=1.8, zorder=4))
         drawn += 1
     _frame(axes, np.concatenate([places, others]), side / 2)
-    return drawn
+    return drawn, len(chosen)
 
 
 def _colour_of(colours: Colouring, position: int) -> Any:

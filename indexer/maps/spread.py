@@ -9,8 +9,8 @@ from indexer.maps.coordinates import Places
 
 LARGEST = 0.09
 """The widest a picture gets, in units of the map."""
-SMALLEST = 0.35
-"""The narrowest, times the square root of how many are asked for."""
+NARROWEST = 0.015
+"""The narrowest, some twenty pixels of a plot: in less nothing could be seen."""
 _LOOKED_AT = 20_000
 _HALVINGS = 10
 
@@ -18,27 +18,26 @@ _HALVINGS = 10
 def spread(places: Places, most: int, seed: int = 0) -> tuple[NDArray[np.int64], float]:
     """Positions of at most ``most`` points, and the side of a square about each such that no two overlap.
 
-    The narrower the squares, the more fit: they are as wide as gives the number asked for, but not so narrow that nothing could
-    be seen in them.
+    The narrower the squares, the more fit: they are as wide as lets all that are asked for in, but no narrower than something
+    could be seen in, so that there are fewer of them where many images lie at one spot.
     """
     order = np.random.default_rng(seed).permutation(len(places))[:_LOOKED_AT]
-    low, high = SMALLEST / np.sqrt(most), 1.01  # farther apart than the map is wide there is one
-    chosen = _apart(places, order, low, most)
-    if chosen is not None:
-        return np.array(chosen, np.int64), min(low, LARGEST)
-    chosen = order[:1].tolist()
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        found = _apart(places, order, middle, most)
-        if found is None:
-            low = middle
-        else:
-            high, chosen = middle, found
-    return np.array(chosen, np.int64), min(high, LARGEST)
+    wanted = min(most, len(order))
+    low, high = NARROWEST, 1.01  # farther apart than the map is wide there is one
+    chosen = _apart(places, order, low, wanted)
+    if len(chosen) == wanted:
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            found = _apart(places, order, middle, wanted)
+            if len(found) < wanted:
+                high = middle
+            else:
+                low, chosen = middle, found
+    return np.array(chosen, np.int64), min(low, LARGEST)
 
 
-def _apart(places: Places, order: NDArray[np.int64], side: float, most: int) -> list[int] | None:
-    """The points of ``order`` that are a side from all taken before; None once they are more than ``most``."""
+def _apart(places: Places, order: NDArray[np.int64], side: float, most: int) -> list[int]:
+    """The first points of ``order`` that are a side from all taken before, ``most`` of them at most."""
     taken: dict[tuple[int, int], list[tuple[float, float]]] = {}
     found: list[int] = []
     for position in order.tolist():
@@ -49,6 +48,6 @@ def _apart(places: Places, order: NDArray[np.int64], side: float, most: int) -> 
             continue
         taken.setdefault((column, row), []).append((x, y))
         found.append(position)
-        if len(found) > most:
-            return None
+        if len(found) == most:
+            break
     return found

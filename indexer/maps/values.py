@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from indexer.export import explained
 from services.clusters import ROOT
 from services.conditions import Conditions
 from services.domain import Payload
 from services.errors import BadRequest, UnknownField
-from services.payload import field_path
+from services.field_names import find_field
+from services.payload import field_path, path_keys, value_at
 from services.runtime import Runtime
 from services.search import CLUSTER_FIELD
 
@@ -48,23 +48,21 @@ def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) ->
     """
     if by.startswith(CLUSTER):
         return _nodes(runtime, category, by, depth)
-    head, dot, rest = by.partition(".")
-    keys = (head, rest.strip('"')) if dot else (head,)
-    if by not in _FIELDS and not (head in _NESTED and rest):
+    field = find_field(by, runtime.catalog.get(category).indexes)
+    head, *names = path_keys(field)
+    if field not in _FIELDS and not (head in _NESTED and len(names) == 1):
         known = ", ".join([*_FIELDS, *(f"{name}.NAME" for name in _NESTED), f"{CLUSTER[0]}RUN"])
         raise UnknownField(f"{by!r} is no field to colour a map by. These are: {known}.", field=by)
     unsettled = runtime.taggers.unsettled(category) if head in ("scores", "quality") else {}
-    ranks = _ranks(runtime, category, field_path(*keys))
+    ranks = _ranks(runtime, category, field)
 
     def read(payload: Payload) -> Value:
-        value: Any = explained(payload, unsettled) if unsettled else payload
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
+        value = value_at(explained(payload, unsettled) if unsettled else payload, field)
         if isinstance(value, list):
             value = min(value, key=lambda one: ranks.get(one, len(ranks)), default=None)
         return value if isinstance(value, str | int | float) else None
 
-    return ValueReader(by, (field_path(*keys), *(("scored_by",) if unsettled else ())), read, {})
+    return ValueReader(by, (field, *(("scored_by",) if unsettled else ())), read, {})
 
 
 def _nodes(runtime: Runtime, category: str, by: str, depth: int) -> ValueReader:

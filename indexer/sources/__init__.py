@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from indexer.hashtags import FIELD as HASHTAGS
+from indexer.patience import Patience
 from indexer.records import ImageRecord, Source
-from indexer.sources.base import SourceOptions, has_image_extension, read_file, shown_name, utc
+from indexer.sources.base import (
+    SourceOptions,
+    has_image_extension,
+    is_archive,
+    looks_like_image,
+    modified,
+    read_file,
+    read_head,
+    shown_path,
+)
 from indexer.sources.joining import JoinedSource
 from indexer.sources.objects import SCHEME, ObjectsSource
 from indexer.sources.tables import is_table
-from services.errors import BadSource
+from services.errors import BadSource, because
+from services.files import expanded
 from services.object_store.base import ObjectStore
 from services.payload import field_path
 
 __all__ = ["Source", "SourceOptions", "open_source"]
 
 
-def open_source(location: str | Path, *, options: SourceOptions | None = None, objects: ObjectStore | None = None) -> Source:
+def open_source(
+    location: str | Path,
+    *,
+    options: SourceOptions | None = None,
+    objects: ObjectStore | None = None,
+    patience: Patience | None = None,
+) -> Source:
     """Open a folder, an archive, a manifest, a single image file, or ``objects:PREFIX`` of the object store.
+
+    ``patience``: that of the run, which waits for the object store where the source itself needs it; else it does not wait.
 
     Raises ``BadSource`` if there is nothing of the kind, or if a table in it is unusable as a whole.
     """
     options = options or SourceOptions()
     # the table that is joined is the one whose columns are named, not the source's own
     own = options if options.metadata is None else replace(options, hashtags=())
-    source = _open(str(location), own, objects)
+    patience = patience or Patience(0)
+    source = _open(str(location), own, objects, patience)
     if options.metadata is not None:
-        source = JoinedSource(source, options)
+        source = JoinedSource(source, options, patience)
     if options.hashtags and field_path("metadata", HASHTAGS) not in source.indexes:
         raise BadSource(f"{location} has no table, so no column {options.hashtags[0]!r} to find hashtags in.")
     return LabelledSource(source, options) if options.tags_from_folders or options.class_from == "folder" else source
@@ -55,7 +76,7 @@ class LabelledSource(Source):
         return self._source.notes()
 
     def _label(self, record: ImageRecord) -> ImageRecord:
-        folders = record.filename.split("/")[:-1]
+        folders = record.filename.split("/")[:-1] if record.folders is None else record.folders
         tags = [*record.tags, *folders[: self._options.tags_from_folders]]
         innermost = folders[-1] if folders and self._options.class_from == "folder" else None
         return replace(record, tags=tuple(tags), class_=record.class_ or innermost)
@@ -70,9 +91,9 @@ class SingleSource(Source):
         self.name, self.indexes = "file", {}
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        created = utc(self._path.stat().st_mtime)
+        path = str(self._path)
         yield ImageRecord(
-            self.name, shown_name(self._path.name), lambda: read_file(str(self._path), self._max_bytes), created_at=created
+            self.name, shown_path(self._path.name), lambda: read_file(path, self._max_bytes), created_at=modified(path)
         )
 
     @property
@@ -80,7 +101,7 @@ class SingleSource(Source):
         return 1
 
 
-def _open(location: str, options: SourceOptions, objects: ObjectStore | None) -> Source:
+def _open(location: str, options: SourceOptions, objects: ObjectStore | None, patience: Patience) -> Source:
     from indexer.sources.archive import ArchiveSource, is_archive_file
     from indexer.sources.folder import FolderSource
     from indexer.sources.manifest import ManifestSource
@@ -88,16 +109,33 @@ def _open(location: str, options: SourceOptions, objects: ObjectStore | None) ->
     if location.startswith(SCHEME):
         if objects is None:
             raise BadSource(f"{location} needs the object store.")
-        return ObjectsSource(location.removeprefix(SCHEME), options, objects)
-    path = Path(location).expanduser()
+        return ObjectsSource(location.removeprefix(SCHEME), options, objects, patience)
+    path = _path_of(location)
     if path.is_dir():
         return FolderSource(path, options)
     if not path.is_file():
-        raise BadSource(f"There is no file or folder {location}. Images come from a folder, archive, manifest or {SCHEME}PREFIX.")
+        raise BadSource(f"{location} is a pipe or a device: images come from folders and files.")
     if is_table(path.name):
-        return ManifestSource(path, options, objects)
-    if has_image_extension(path.name):
-        return SingleSource(path, options)
-    if is_archive_file(path):
-        return ArchiveSource(path, options)
-    raise BadSource(f"{path.name} is no archive, manifest (.csv, .jsonl, .parquet) or image.")
+        return ManifestSource(path, options, objects, patience)
+    try:
+        if has_image_extension(path.name) or (not is_archive(path.name) and looks_like_image(read_head(str(path)))):
+            return SingleSource(path, options)
+        if is_archive_file(path):
+            return ArchiveSource(path, options)
+    except OSError as error:
+        raise BadSource(f"{shown_path(path.name)} cannot be read: {because(error)}.") from error
+    raise BadSource(f"{shown_path(path.name)} is no archive, manifest (.csv, .jsonl, .parquet) or image.")
+
+
+def _path_of(location: str) -> Path:
+    """Where that is. ``BadSource`` if nothing is there, or it may not be looked at."""
+    path = expanded(Path(location))
+    try:
+        if location:
+            os.stat(path)
+            return path
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # said below
+    except (OSError, ValueError) as error:
+        raise BadSource(f"{location} cannot be read: {because(error)}.") from error
+    raise BadSource(f"There is no file or folder {location}. Images come from a folder, archive, manifest or {SCHEME}PREFIX.")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
+from services.domain import IndexKind
 from services.errors import ImageRefused
 from services.image_formats import looks_like, sniff
+from services.words import composed
 
 READABLE = "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm"
 """Extensions of formats that Vitrine reads."""
@@ -23,6 +27,8 @@ HEAD = 512
 """Bytes that ``looks_like_image`` looks at."""
 _PICTURES = ("HEIC", "PSD", "JPEG 2000", "JPEG XL", "OpenEXR")
 """What services.image_formats calls pictures that it does not read."""
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that stand for no byte of a name."""
 
 
 @dataclass(frozen=True)
@@ -31,26 +37,24 @@ class SourceOptions:
 
     ``tags_from_folders``: the names of so many folders nearest to the root of the source become tags; with 2,
     ``shop/red/mugs/1.jpg`` gets ``shop`` and ``red``. ``class_from``: "folder" (the innermost folder's name) or a column.
+    ``archives_as_folders``: for both, an archive within the source counts as a folder of its name, without the extension.
     ``path_column``: the column that names the picture, else the first of path, file, file_name, filename, image, key.
     ``root``: the folder that paths of a manifest are relative to, else its own. ``metadata``: a table that is joined by
     ``join_on``: the file's name, its stem (name without extension), key (whole relative path or object key) or SHA-256.
-    ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``max_bytes``: larger files are
-    refused unread.
+    ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``kinds``: the kinds of columns that
+    are to be other than what their cells say. ``max_bytes``: larger files are refused unread.
     """
 
     tags_from_folders: int = 0
     class_from: str | None = None
+    archives_as_folders: bool = False
     path_column: str | None = None
     root: Path | None = None
     metadata: Path | None = None
     join_on: Literal["name", "stem", "key", "hash"] = "name"
     hashtags: tuple[str, ...] = ()
+    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
     max_bytes: int = 256_000_000
-
-
-def is_hidden(name: str) -> bool:
-    """Dot files and what macOS adds to archives are nobody's pictures."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def has_image_extension(name: str) -> bool:
@@ -67,10 +71,16 @@ def looks_like_image(head: bytes) -> bool:
 
 
 def shown_name(name: str) -> str:
-    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, valid Unicode."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\\", "/")
+    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, composed Unicode."""
+    text = _NO_BYTES.sub("\ufffd", name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = composed(text).replace("\\", "/")
     parts = [part for part in text.split("/") if part not in ("", ".", "..")]
     return "/".join(parts) or "unnamed"
+
+
+def shown_path(path: str) -> str:
+    """``shown_name`` of a path of the file system, whose names are UTF-8 whatever the locale says."""
+    return shown_name(os.fsencode(path).decode("utf-8", "surrogateescape"))
 
 
 def read_stream(stream: IO[bytes], max_bytes: int, name: str) -> bytes:
@@ -91,6 +101,12 @@ def read_file(path: str, max_bytes: int) -> bytes:
         return read_stream(file, max_bytes, name)
 
 
+def read_head(path: str) -> bytes:
+    """The first bytes of a file, for ``looks_like_image``; ``OSError``."""
+    with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+        return file.read(HEAD)
+
+
 def file_status(file: IO[bytes]) -> int:
     """The mode of an open file."""
     return os.fstat(file.fileno()).st_mode
@@ -107,9 +123,20 @@ def too_large(name: str, max_bytes: int) -> ImageRefused:
     )
 
 
-def utc(seconds: float) -> str:
-    """RFC 3339 in UTC of seconds since 1970."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+def utc(seconds: float) -> str | None:
+    """RFC 3339 in UTC of seconds since 1970; None beyond the years 1 to 9999, where a time was never meant."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def modified(path: str) -> str | None:
+    """When a file was last changed, as ``utc`` has it; None if it is gone, or may not be looked at."""
+    try:
+        return utc(os.stat(path).st_mtime)
+    except OSError:
+        return None
 
 
 class Passed:

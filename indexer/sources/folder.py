@@ -5,26 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from indexer.records import ImageRecord, Source
 from indexer.sources.archive import ArchiveSource
 from indexer.sources.base import (
-    HEAD,
     Passed,
     SourceOptions,
     has_image_extension,
     is_archive,
-    is_hidden,
     looks_like_image,
+    modified,
     read_file,
-    shown_name,
-    utc,
+    read_head,
+    shown_path,
 )
 from indexer.sources.joining import RowIndex, refused
 from indexer.sources.rows import Columns
 from indexer.sources.tables import is_table, open_table
-from services.errors import BadSource, VitrineError
+from services.errors import BadSource, VitrineError, because
+from services.payload import joined_kinds
+from services.walking import Found, is_hidden, walk
 
 
 class FolderSource(Source):
@@ -33,7 +34,7 @@ class FolderSource(Source):
     Offered, and so indexed or refused by name: files with the extension of any picture format, read here or not (``.svg``,
     ``.heic``, ``.psd``, ``.pdf`` ...), and files that begin as a picture whatever they are called. Archives are opened in
     place. Anything else (texts, tables, licences) is counted but not offered; dot files and dot folders are not looked at.
-    Links are followed, except into a folder that is being walked already.
+    Links are followed, to each folder once. What cannot be read is refused by name.
 
     ``metadata.*`` in the folder, or in a folder directly below it, describes its pictures by ``file_name``; a row that names no
     picture is refused as ``image_missing``.
@@ -45,19 +46,14 @@ class FolderSource(Source):
         self._folder = folder
         self._options = options
         self._passed = Passed()
-        self.name = folder.resolve().name or "folder"
+        self._again = 0
+        self.name = shown_path(os.path.basename(os.path.realpath(folder)) or "folder")
         self._described = [index for below in ("", *_folders(folder)) for index in self._metadata(below)]
-        self.indexes = {field: kind for _, columns in self._described for field, kind in columns.indexes.items()}
+        self.indexes = joined_kinds(columns.indexes for _, columns in self._described)
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for path in walk(str(self._folder)):
-            filename = shown_name(os.path.relpath(path, self._folder))
-            if is_archive(path):
-                yield from self._archive(path, filename)
-            elif _is_offered(path) or os.path.isdir(path):
-                yield self._describe(self._record(path, filename))
-            else:
-                self._passed.add(path)
+        for found in walk(str(self._folder), has_image_extension):
+            yield from self._records(found)
         for index, _ in self._described:
             for key in index.unused():
                 message = f"{index.table.path.name} names it, but it is not there."
@@ -65,16 +61,36 @@ class FolderSource(Source):
 
     @cached_property
     def total(self) -> int | None:
-        """Counts names on first use, which takes a second a million files."""
-        return sum(has_image_extension(path) for path in walk(str(self._folder)))
+        """Looks at every name on first use, which takes a second a million files. None where an archive does not know."""
+        total = 0
+        for found in walk(str(self._folder), has_image_extension):
+            inside = ArchiveSource(Path(found.path), self._options).total if _is_archive(found) else int(_is_offered(found))
+            if inside is None:
+                return None
+            total += inside
+        return total
 
     def notes(self) -> list[str]:
-        return self._passed.notes()
+        links = f"{self._again} links lead" if self._again > 1 else "1 link leads"
+        again = [f"{links} to folders that were read already."] if self._again else []
+        return [*self._passed.notes(), *again, *(note for index, _ in self._described for note in index.notes())]
+
+    def _records(self, found: Found) -> Iterator[ImageRecord]:
+        filename = shown_path(os.path.relpath(found.path, self._folder))
+        if found.again:
+            self._again += 1
+        elif found.fault:
+            yield refused(ImageRecord(self.name, filename), "unreadable_file", found.fault)
+        elif _is_archive(found):
+            yield from self._archive(found.path, filename)
+        elif _is_offered(found):
+            yield self._describe(self._record(found.path, filename))
+        else:
+            self._passed.add(found.path)
 
     def _record(self, path: str, filename: str) -> ImageRecord:
         limit = self._options.max_bytes
-        created = utc(os.stat(path).st_mtime) if os.path.exists(path) else None
-        return ImageRecord(self.name, filename, lambda: read_file(path, limit), created_at=created)
+        return ImageRecord(self.name, filename, lambda: read_file(path, limit), created_at=modified(path))
 
     def _archive(self, path: str, filename: str) -> Iterator[ImageRecord]:
         try:
@@ -90,43 +106,33 @@ class FolderSource(Source):
     def _metadata(self, below: str) -> Iterator[tuple[RowIndex, Columns]]:
         for suffix in ("csv", "jsonl", "parquet"):
             path = self._folder / below / f"metadata.{suffix}"
-            if path.is_file() and path != self._options.metadata:
+            if os.path.isfile(path) and path != self._options.metadata:
                 table = open_table(path)
                 columns = Columns.of(table, self._options)
                 yield RowIndex(table, columns, "key", below=f"{below}/" if below else ""), columns
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_hidden(entry.name))
-
-
-def walk(folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
-    """Paths of all files below, sorted within each folder; ``above`` are the folders on the way, by device and inode."""
-    status = os.stat(folder)
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
-    except OSError:
-        yield folder  # refused by name when it is read as a file
-        return
-    for entry in entries:
-        if is_hidden(entry.name):
-            continue
-        if entry.is_dir():
-            yield from walk(entry.path, (*above, here))
-        elif entry.is_file() or (entry.is_symlink() and has_image_extension(entry.name)):
-            yield entry.path
+        with os.scandir(folder) as found:
+            return sorted(entry.name for entry in found if not is_hidden(entry.name) and os.path.isdir(entry.path))
+    except OSError as error:
+        raise BadSource(f"{shown_path(folder.name)} cannot be read: {because(error)}.") from error
 
 
-def _is_offered(path: str) -> bool:
-    if has_image_extension(path):
+def _is_archive(found: Found) -> bool:
+    return not found.fault and not found.again and is_archive(found.path)
+
+
+def _is_offered(found: Found) -> bool:
+    """Whether it is a picture, by its name or by its beginning; what cannot be read is offered too, and refused by name."""
+    if found.again:
+        return False
+    if found.fault or has_image_extension(found.path):
         return True
-    if is_table(path):
+    if is_table(found.path):
         return False
     try:
-        with open(path, "rb", buffering=0) as file:
-            return looks_like_image(file.read(HEAD))
+        return looks_like_image(read_head(found.path))
     except OSError:
-        return False
+        return not PurePosixPath(found.path).suffix

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import orjson
 
+from indexer.patience import Patience
 from indexer.records import ImageRecord, Refusal, Source
 from indexer.sources.base import SourceOptions, has_image_extension, shown_name
 from indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
 from indexer.sources.tables import Row, Table, open_table
-from services.errors import BadRequest, BadSource, ImageRefused
+from services.errors import BadRequest, BadSource, ImageRefused, NotFound, because
 from services.images import content_hash
+from services.payload import joined_kinds
 
 JoinOn = Literal["name", "stem", "key", "hash"]
 
@@ -33,6 +35,10 @@ class RowIndex:
         except sqlite3.IntegrityError:
             raise BadSource(f"{table.path.name} has several rows for one picture (by {on}): keep one of them.") from None
         self.table = table
+
+    def notes(self) -> list[str]:
+        """What of the table's cells a user should know."""
+        return self.table.notes_but(self._columns.written)
 
     def apply(self, key: str, record: ImageRecord) -> ImageRecord:
         """The record with what its row says, refused if the row is malformed, as it is if there is none."""
@@ -53,29 +59,35 @@ class RowIndex:
             yield key
 
     def _keyed(self, table: Table, on: JoinOn, below: str) -> Iterable[tuple[str, int, bytes]]:
-        for row in table.rows(self._columns.text):
+        for row in self._columns.rows(table):
             value = row.values.get(self._columns.key)
             if row.fault or value is None or isinstance(value, dict | list):
                 self.faults += 1
                 continue
             kept = {column: value for column, value in row.values.items() if not isinstance(value, bytes)}
-            yield join_key(below + str(value), on), row.number, orjson.dumps(kept, default=_no_json)
+            try:
+                stored = orjson.dumps(kept, default=_no_json)
+            except TypeError:  # a number beyond 64 bits, for one
+                self.faults += 1
+                continue
+            yield join_key(below + str(value), on), row.number, stored
 
 
 class JoinedSource(Source):
     """A source whose records take what a row of another table says of them. Rows without a picture are left out."""
 
-    def __init__(self, source: Source, options: SourceOptions) -> None:
+    def __init__(self, source: Source, options: SourceOptions, patience: Patience) -> None:
         if options.metadata is None:
             raise BadRequest("There is no table to join: name one.")
         self._source = source
+        self._patience = patience
         self._on = options.join_on
         table = open_table(options.metadata)
-        own = SourceOptions(class_from=options.class_from, hashtags=options.hashtags)
+        own = SourceOptions(class_from=options.class_from, hashtags=options.hashtags, kinds=options.kinds)
         columns = Columns.of(table, own, keys=HASH_COLUMNS if self._on == "hash" else name_columns(self._on))
         self._index = RowIndex(table, columns, self._on)
         self.name = source.name
-        self.indexes = {**source.indexes, **columns.indexes}
+        self.indexes = joined_kinds([source.indexes, columns.indexes])
 
     def __iter__(self) -> Iterator[ImageRecord]:
         for record in self._source:
@@ -85,8 +97,8 @@ class JoinedSource(Source):
         if self._on != "hash":
             return self._index.apply(join_key(record.filename, self._on), record)
         try:
-            return self._index.apply(content_hash(record.read()), record)
-        except (OSError, ImageRefused):
+            return self._index.apply(content_hash(self._patience.call(record.read)), record)
+        except (OSError, ImageRefused, NotFound, BadRequest):
             return record  # the loop meets the same error and refuses it by name
 
     @property
@@ -98,7 +110,7 @@ class JoinedSource(Source):
         told = [f"{self._index.used} of {table.count} rows of {table.path.name} met a picture (by {self._on})."]
         if self._index.faults:
             told.append(f"{self._index.faults} rows of {table.path.name} are malformed or name no picture.")
-        return [*self._source.notes(), *told]
+        return [*self._source.notes(), *told, *self._index.notes()]
 
 
 def join_key(name: str, on: JoinOn) -> str:
@@ -123,8 +135,8 @@ def described(record: ImageRecord, row: Row, columns: Columns, table: Table) -> 
         if row.fault:
             raise ValueError(row.fault)
         return columns.read(row.values).of(record)
-    except ValueError as error:
-        return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {error}.")
+    except (ValueError, ArithmeticError, TypeError, LookupError) as error:
+        return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {because(error)}.")
     except BadRequest as error:
         return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {error.message}")
 

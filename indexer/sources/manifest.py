@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from indexer.patience import Patience
 from indexer.records import ImageRecord, Refusal, Source
-from indexer.sources.base import SourceOptions, read_file, shown_name, utc
+from indexer.sources.base import SourceOptions, read_file, shown_name, shown_path, utc
 from indexer.sources.joining import described
+from indexer.sources.paths import ImagePaths
 from indexer.sources.rows import Columns
 from indexer.sources.tables import open_table
-from services.errors import BadSource, VitrineError
+from services.errors import BadRequest, BadSource, because
 from services.object_store.base import ObjectStore
+from services.words import spellings
 
 
 class ManifestSource(Source):
     """The pictures that a table names by path, relative to its folder or ``options.root``, or by object key (column ``key``).
 
     A Parquet column may hold the picture itself, as ``{"bytes", "path"}``. A path that leads out of the folder is ``bad_row``, a
-    picture that is not there ``image_missing``.
+    picture that is not there ``image_missing``. Paths may be those of Windows; see ``ImagePaths``.
     """
 
-    def __init__(self, path: Path, options: SourceOptions, objects: ObjectStore | None = None) -> None:
+    def __init__(
+        self, path: Path, options: SourceOptions, objects: ObjectStore | None = None, patience: Patience | None = None
+    ) -> None:
         self._table = open_table(path)
         self._columns = Columns.of(self._table, options)
-        self._root = os.path.abspath(options.root or path.parent)
+        self._paths = ImagePaths(os.path.abspath(options.root or path.parent))
         self._max_bytes = options.max_bytes
+        self._patience = patience or Patience(0)
         self._objects = objects if self._columns.key == "key" and options.path_column is None else None
         if self._columns.key == "key" and options.path_column is None and objects is None:
             raise BadSource(f"{path.name} names objects by key, but there is no object store: use a path column.")
@@ -36,13 +43,19 @@ class ManifestSource(Source):
         self.columns = self._table.columns
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for row in self._table.rows(self._columns.text):
-            record = self._record(row.values, row.number)
+        for row in self._columns.rows(self._table):
+            try:
+                record = self._record(row.values, row.number)
+            except (OSError, ValueError, TypeError) as error:  # a path or an object that no system could have
+                record = self._bad(f"row-{row.number}", f"{self.name}, row {row.number}: {because(error)}.")
             yield record if record.refusal and not row.fault else described(record, row, self._columns, self._table)
 
     @property
     def total(self) -> int | None:
         return self._table.count
+
+    def notes(self) -> list[str]:
+        return self._table.notes_but(self._columns.written)
 
     def _record(self, values: Mapping[str, Any], number: int) -> ImageRecord:
         cell = values.get(self._columns.key)
@@ -54,27 +67,35 @@ class ManifestSource(Source):
         return self._object(cell) if self._objects else self._file(cell, number)
 
     def _file(self, cell: str, number: int) -> ImageRecord:
-        path = os.path.normpath(os.path.join(self._root, cell))
-        if "\0" in cell or not path.startswith(self._root.rstrip("/") + "/"):
-            return self._bad(shown_name(cell), f"{self.name}, row {number}: the path leads out of the folder of the images.")
-        name, limit = shown_name(os.path.relpath(path, self._root)), self._max_bytes
+        path = self._paths.find(cell)
+        if path is None:
+            return self._bad(shown_name(cell), f"{self.name}, row {number}: {self._paths.refusal(cell)}.")
+        name, limit = shown_path(os.path.relpath(path, self._paths.root)), self._max_bytes
         try:
             created = utc(os.stat(path).st_mtime)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             message = f"{self.name}, row {number} names it, but it is not there."
             return ImageRecord(self.name, name, refusal=Refusal("image_missing", message))
+        except OSError as error:
+            message = f"{self.name}, row {number} names it, but it cannot be read: {because(error)}."
+            return ImageRecord(self.name, name, refusal=Refusal("unreadable_file", message))
         return ImageRecord(self.name, name, lambda: read_file(path, limit), created_at=created)
 
-    def _object(self, key: str) -> ImageRecord:
-        objects = self._objects
+    def _object(self, cell: str) -> ImageRecord:
+        objects, name, refused = self._objects, shown_name(cell), ""
         assert objects is not None
-        try:
-            stat = objects.stat(key)
-        except VitrineError as error:
-            return self._bad(shown_name(key), error.message)
-        if stat is None:
-            return ImageRecord(self.name, shown_name(key), refusal=Refusal("image_missing", f"There is no object {key!r}."))
-        return ImageRecord(self.name, key, lambda: objects.get(key), created_at=stat.modified.isoformat(timespec="seconds"))
+        for key in spellings(cell):
+            try:
+                stat = self._patience.call(partial(objects.stat, key))
+            except BadRequest as error:
+                refused = refused or error.message
+                continue
+            if stat is not None:
+                created = stat.modified.isoformat(timespec="seconds")
+                return ImageRecord(self.name, name, partial(objects.get, key), created_at=created)
+        if refused:
+            return self._bad(name, refused)
+        return ImageRecord(self.name, name, refusal=Refusal("image_missing", f"There is no object {cell!r}."))
 
     def _bad(self, name: str, message: str) -> ImageRecord:
         return ImageRecord(self.name, name, refusal=Refusal("bad_row", message))

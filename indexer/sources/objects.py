@@ -3,58 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
+from indexer.patience import Patience
 from indexer.records import ImageRecord, Source
 from indexer.sources.base import (
     HEAD,
     Passed,
     SourceOptions,
     has_image_extension,
-    is_hidden,
     looks_like_image,
     shown_name,
     too_large,
 )
 from indexer.sources.joining import refused
+from indexer.sources.tables import is_table
+from services.errors import BadRequest, BadSource, NotFound, Unavailable
 from services.object_store.base import ObjectStat, ObjectStore
+from services.walking import is_hidden
 
 SCHEME = "objects:"
 
 
 class ObjectsSource(Source):
-    """Every picture under a prefix of the object store, in order of key; the rule of ``FolderSource`` says which are pictures."""
+    """Every picture under a prefix of the object store, in order of key; the rule of ``FolderSource`` says which are pictures.
 
-    def __init__(self, prefix: str, options: SourceOptions, objects: ObjectStore) -> None:
+    Keys that only other programs could write (``a//b.jpg``, with a backslash) are read too, or refused by name. Folders, for tags
+    and class, are counted from the prefix. ``BadSource`` if no key begins with it.
+    """
+
+    def __init__(self, prefix: str, options: SourceOptions, objects: ObjectStore, patience: Patience) -> None:
         self._prefix = prefix
         self._objects = objects
         self._max_bytes = options.max_bytes
+        self._patience = patience
         self._passed = Passed()
         self.name = SCHEME + prefix
         self.indexes = {}
+        if next(objects.list(prefix, foreign=True), None) is None:
+            raise BadSource(f"No object has a key that begins with {prefix!r}.{_hint(prefix)}")
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for stat in self._objects.list(self._prefix):
-            if is_hidden(stat.key):
+        for stat in self._listed():
+            below = self._below(stat.key)
+            if is_hidden(below) or (stat.key.endswith("/") and not stat.size):  # what tools put there for an empty folder
                 continue
-            record = self._record(stat)
-            if record.refusal or has_image_extension(stat.key) or self._begins_as_image(stat):
-                yield record
-            else:
-                self._passed.add(stat.key)
+            record = ImageRecord(
+                self.name,
+                shown_name(stat.key),
+                lambda key=stat.key: self._objects.get(key),  # type: ignore[misc]
+                created_at=stat.modified.isoformat(timespec="seconds"),
+                folders=tuple(shown_name(below).split("/")[:-1]),
+            )
+            yield from self._offered(stat, record)
 
     def notes(self) -> list[str]:
         return self._passed.notes()
 
-    def _record(self, stat: ObjectStat) -> ImageRecord:
-        created = stat.modified.isoformat(timespec="seconds")
-        record = ImageRecord(self.name, shown_name(stat.key), lambda: self._objects.get(stat.key), created_at=created)
-        if stat.size > self._max_bytes and has_image_extension(stat.key):
-            error = too_large(stat.key, self._max_bytes)
-            return refused(record, error.reason, error.message)
-        return record
+    def _offered(self, stat: ObjectStat, record: ImageRecord) -> Iterator[ImageRecord]:
+        try:
+            if not has_image_extension(stat.key) and not self._begins_as_image(stat):
+                self._passed.add(stat.key)
+            elif stat.size > self._max_bytes:
+                error = too_large(stat.key, self._max_bytes)
+                yield refused(record, error.reason, error.message)
+            else:
+                yield record
+        except BadRequest as error:  # a key that cannot be asked for
+            yield refused(record, "unreadable_file", error.message)
+        except NotFound:
+            yield refused(record, "image_missing", "It was deleted while the objects were listed.")
 
     def _begins_as_image(self, stat: ObjectStat) -> bool:
-        """Objects have no cheap beginning: only those without any extension are read for it."""
-        unnamed = not PurePosixPath(stat.key).suffix and stat.size <= self._max_bytes
-        return unnamed and looks_like_image(self._objects.get(stat.key)[:HEAD])
+        if is_table(stat.key) or not stat.size:
+            return False
+        return looks_like_image(self._patience.call(lambda: self._objects.get(stat.key, first=HEAD)))
+
+    def _below(self, key: str) -> str:
+        """The key from the prefix on: below the folder that it names, or that it lies in."""
+        if key.startswith(self._prefix + "/"):
+            return key[len(self._prefix) + 1 :]
+        return key[self._prefix.rfind("/") + 1 :]
+
+    def _listed(self) -> Iterator[ObjectStat]:
+        """The listing, taken up where it was if the store goes away meanwhile."""
+        listing: Iterator[ObjectStat] | None = None
+        last: bytes | None = None
+
+        def advance() -> ObjectStat | None:
+            nonlocal listing
+            listing = listing or self._after(last)
+            try:
+                return next(listing, None)
+            except Unavailable:
+                listing = None
+                raise
+
+        while (stat := self._patience.call(advance)) is not None:
+            last = _order(stat)
+            yield stat
+
+    def _after(self, last: bytes | None) -> Iterator[ObjectStat]:
+        found = self._objects.list(self._prefix, foreign=True)
+        return (stat for stat in found if last is None or _order(stat) > last)
+
+
+def _order(stat: ObjectStat) -> bytes:
+    return stat.key.encode("utf-8", "surrogateescape")
+
+
+def _hint(prefix: str) -> str:
+    return " Keys have no leading slash." if prefix.startswith("/") else ""

@@ -21,6 +21,7 @@ from services.encoders.reference import EncoderReference
 from services.encoders.resolve import ResolvedModel
 from services.encoders.torch_encoder import CONVOLUTIONAL_SLICE, SLICE, TorchEncoder
 from services.errors import BadRequest, ModelUnavailable
+from services.files import make_folder
 
 KIND = "autoencoder"
 CONFIG, WEIGHTS = "config.json", "autoencoder.safetensors"
@@ -115,7 +116,7 @@ def save_autoencoder(folder: Path, model: Autoencoder, config: AutoencoderConfig
     from safetensors.torch import save_file
 
     assert isinstance(model, nn.Module)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     (folder / CONFIG).unlink(missing_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
     tree = {"vitrine": KIND, "format": 1, **vars(config)}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,7 +21,7 @@ from PIL import Image
 from services.domain import Embeddings, EncoderSpec
 from services.encoders.base import Encoder, TextEncoder
 from services.encoders.preprocess import Pixels
-from services.errors import Unavailable, UnsupportedQuery
+from services.errors import BadRequest, Unavailable, UnsupportedQuery, VitrineError, because
 
 Prepared = Pixels | Image.Image
 """An image ready for its encoder: fitted pixels, or the image itself where the encoder fits it."""
@@ -91,18 +92,28 @@ class BatchedEncoder:
         return self._staged.prepare(image) if self._staged is not None else image
 
     def encode_prepared(self, images: Sequence[Prepared]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for image i; blocks until done."""
+        """(n, dim) float32, L2-normalised, row i for image i; blocks until done. Raises what the model raises."""
         return self._ask(self._run_images, images)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
-        """As ``encode_prepared``, from RGB images of any size, fitted on the calling thread."""
-        return self.encode_prepared([self.prepare(image) for image in images])
+        """As ``encode_prepared``, from RGB images of any size, fitted on the calling thread; ``Unavailable`` where it fails."""
+        with self._own_errors():
+            return self.encode_prepared([self.prepare(image) for image in images])
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for text i. Raises UnsupportedQuery for an encoder of images alone."""
+        """(n, dim) float32, L2-normalised, row i for text i.
+
+        Raises UnsupportedQuery for an encoder of images alone, BadRequest for text that is no valid Unicode, Unavailable where
+        the model fails.
+        """
         if not isinstance(self._encoder, TextEncoder):
             raise UnsupportedQuery(f"The encoder {self.spec.name} takes images, not texts: search by image, or use a CLIP model.")
-        return self._ask(self._encoder.encode_texts, texts)
+        try:
+            "".join(texts).encode()
+        except UnicodeEncodeError as error:
+            raise BadRequest("The text holds half a character (a lone surrogate): send valid Unicode.") from error
+        with self._own_errors():
+            return self._ask(self._encoder.encode_texts, texts)
 
     def close(self) -> None:
         """Stop the thread after the batch under way; waiting callers get Unavailable. A second call does nothing."""
@@ -122,6 +133,20 @@ class BatchedEncoder:
             self._queue.append(request)
             self._changed.notify_all()
         return request.answer.result()
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        """What the model's libraries raise becomes an error of ours."""
+        try:
+            yield
+        except VitrineError:
+            raise
+        except Exception as error:
+            raise Unavailable(
+                f"The encoder {self.spec.name} failed on what it was given ({because(error)}). `vitrine encoder check` shows "
+                "whether it works here.",
+                encoder=self.spec.name,
+            ) from error
 
     def _work(self) -> None:
         while True:

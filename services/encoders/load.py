@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,19 @@ from services.encoders.base import Encoder
 from services.encoders.fuse import fuse_quick_gelu
 from services.encoders.metric_config import folder_kind
 from services.encoders.precision import Precision, choose_device, choose_precision
+from services.encoders.pretrained import check_folder, load_model, load_tokenizer, refusal
+from services.encoders.proof import Proof, encode_inputs, prove
 from services.encoders.reference import COLOUR_MODEL, EncoderReference
 from services.encoders.resolve import ResolvedModel, resolve_model
-from services.errors import ModelUnavailable
+from services.errors import ModelUnavailable, VitrineError
 
 if TYPE_CHECKING:
     import torch
 
+    from services.encoders.torch_encoder import TransformersEncoder
+
+WantedPrecision = Literal["auto", "float32", "bfloat16"]
+_log = logging.getLogger("vitrine.encoders")
 _LOGGING = threading.Lock()
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 
@@ -30,7 +37,7 @@ def load_encoder(
     reference: EncoderReference,
     *,
     models_folder: Path = Path("models"),
-    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    precision: WantedPrecision = "auto",
     device: str = "auto",
     offline: bool = False,
     folders: bool = True,
@@ -52,7 +59,7 @@ def load_folder(
     reference: EncoderReference,
     found: ResolvedModel,
     *,
-    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    precision: WantedPrecision = "auto",
     device: str = "auto",
     models_folder: Path = Path("models"),
     offline: bool = True,
@@ -60,14 +67,45 @@ def load_folder(
     images_only: bool = False,
     fuse: bool = True,
 ) -> Encoder:
-    """Load the encoder that lies in a folder. Raises ModelUnavailable where the folder is incomplete or damaged.
+    """Load the encoder that lies in a folder, and prove it: see services/encoders/proof.py.
+
+    An encoder that is not close to itself in float32 runs in float32. Raises ModelUnavailable where the folder is incomplete or
+    damaged, UnsoundEncoder where its vectors are wrong.
 
     ``models_folder`` and ``offline`` say where the trunk of a metric-learned encoder is looked for, if the folder refers to one.
     ``preprocessing`` replaces what the folder asks for. ``images_only`` leaves out the texts' side of a dual model, whose weights
     may then be missing. ``fuse=False`` keeps the layers as they were trained, for training on.
     """
     device = choose_device(device)
-    kind = folder_kind(found.path)
+
+    def load(precision: WantedPrecision) -> tuple[Encoder, Proof]:
+        kind = folder_kind(found.path)
+        if kind is None:
+            return _load_transformers(reference, found, precision, device, preprocessing, images_only, fuse)
+        with _refusing(found.path):
+            encoder = _load_own(kind, reference, found, precision, device, models_folder, offline)
+        return encoder, prove(encoder)
+
+    encoder, proof = load(precision)
+    if not proof.sound and getattr(encoder, "precision", None) == "bfloat16":
+        rounded = proof
+        encoder, proof = load("float32")
+        if proof.sound:
+            _log.warning("%s runs in float32, for in bfloat16 it is not sound. %s.", found.path, rounded)
+    proof.require(found.path)
+    return encoder
+
+
+def _load_own(
+    kind: str,
+    reference: EncoderReference,
+    found: ResolvedModel,
+    precision: WantedPrecision,
+    device: str,
+    models_folder: Path,
+    offline: bool,
+) -> Encoder:
+    """An encoder of one of our kinds."""
     if kind == "autoencoder":
         from services.encoders.autoencoder import load_autoencoder
 
@@ -78,44 +116,68 @@ def load_folder(
         return load_metric_encoder(
             reference, found, precision=precision, device=device, models_folder=models_folder, offline=offline
         )
-    if kind is not None:
-        raise ModelUnavailable(f"{found.path} holds a {kind}, a kind of encoder that this version does not know.")
-    try:
-        return _load_transformers(reference, found, precision, device, preprocessing, images_only, fuse)
-    except ModelUnavailable:
-        raise
-    except Exception as error:  # loading runs through four libraries that each raise their own
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelUnavailable(f"{found.path} does not load as an encoder: {words}") from error
+    raise ModelUnavailable(f"{found.path} holds a {kind}, a kind of encoder that this version does not know.")
 
 
 def _load_transformers(
     reference: EncoderReference,
     found: ResolvedModel,
-    precision: Literal["auto", "float32", "bfloat16"],
+    precision: WantedPrecision,
     device: str,
     preprocessing: Preprocessing | None,
     images_only: bool,
     fuse: bool,
-) -> Encoder:
+) -> tuple[Encoder, Proof]:
+    """An encoder on a model of transformers, and its proof: in bfloat16 it is compared with what it was before rounding."""
+    check_folder(found.path)
+    with _refusing(found.path):
+        encoder = _in_float32(reference, found, device, preprocessing, images_only, fuse)
+    wanted = choose_model_precision(precision, device, encoder.model)
+    if wanted == "float32":
+        if precision == "bfloat16":
+            _log.warning("%s runs in float32: in bfloat16 its vectors would be others.", found.path)
+        return encoder, prove(encoder)
+    exact = encode_inputs(encoder)
+    encoder.round_to(wanted)
+    return encoder, prove(encoder, exact)
+
+
+@contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    """Loading runs through four libraries that each raise their own errors."""
+    try:
+        yield
+    except VitrineError:
+        raise
+    except Exception as error:
+        raise ModelUnavailable(refusal(folder, error, "does not load as an encoder")) from error
+
+
+def _in_float32(
+    reference: EncoderReference,
+    found: ResolvedModel,
+    device: str,
+    preprocessing: Preprocessing | None,
+    images_only: bool,
+    fuse: bool,
+) -> TransformersEncoder:
     import torch
 
     from services.encoders.preprocess import read_preprocessing
-    from services.encoders.torch_encoder import is_convolutional, torch_dtype
+    from services.encoders.torch_encoder import is_convolutional
 
     preprocessing = preprocessing or read_preprocessing(found.path)
     with quiet():
-        model, missing = _load_model(found.path)
-    number_format = choose_model_precision(precision, device, model)
+        model, missing = load_model(found.path)
     if fuse:
         fuse_quick_gelu(model)
-    model = model.to(device=device, dtype=torch_dtype(number_format)).eval()
+    model = model.to(device).eval()
     if is_convolutional(model):  # MobileNetV2 on a CPU: twice as fast
         model = model.to(memory_format=torch.channels_last)
+    make = _vision
     if hasattr(model, "get_image_features") and hasattr(model, "get_text_features"):
-        load_dual = _image_side if images_only else _clip
-        return load_dual(reference, found, model, missing, preprocessing, number_format, device)
-    return _vision(reference, found, model, missing, preprocessing, number_format, device)
+        make = _image_side if images_only else _clip
+    return make(reference, found, model, missing, preprocessing, device)
 
 
 def _clip(
@@ -124,20 +186,17 @@ def _clip(
     model: Any,
     missing: set[str],
     preprocessing: Preprocessing,
-    precision: Precision,
     device: str,
-) -> Encoder:
-    from transformers import AutoTokenizer
-
+) -> TransformersEncoder:
     from services.encoders.clip import ClipEncoder
 
     _refuse_missing(found.path, missing)
     if not any(file for pattern in _VOCABULARIES for file in found.path.glob(pattern)):
         raise ModelUnavailable(f"{found.path} has no tokenizer files: texts would be read with an empty vocabulary.")
-    tokenizer = AutoTokenizer.from_pretrained(found.path, local_files_only=True, trust_remote_code=False)
-    dim = _dual_dim(model, _probe(preprocessing, precision, device))
+    tokenizer = load_tokenizer(found.path)
+    dim = _dual_dim(model, _probe(preprocessing, device))
     spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image", "text"), preprocessing)
-    return ClipEncoder(spec, model, tokenizer, precision=precision, device=device)
+    return ClipEncoder(spec, model, tokenizer, device=device)
 
 
 def _image_side(
@@ -146,18 +205,17 @@ def _image_side(
     model: Any,
     missing: set[str],
     preprocessing: Preprocessing,
-    precision: Precision,
     device: str,
-) -> Encoder:
+) -> TransformersEncoder:
     from services.encoders.clip import DualImageEncoder
 
     texts = [name for name in ("text_model", "text_projection") if getattr(model, name, None) is not None]
     _refuse_missing(found.path, {name for name in missing if not name.startswith(tuple(texts))})
     for name in texts:
         setattr(model, name, None)
-    dim = _dual_dim(model, _probe(preprocessing, precision, device))
+    dim = _dual_dim(model, _probe(preprocessing, device))
     spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image",), preprocessing)
-    return DualImageEncoder(spec, model, precision=precision, device=device)
+    return DualImageEncoder(spec, model, device=device)
 
 
 def _vision(
@@ -166,45 +224,31 @@ def _vision(
     model: Any,
     missing: set[str],
     preprocessing: Preprocessing,
-    precision: Precision,
     device: str,
-) -> Encoder:
+) -> TransformersEncoder:
     from services.encoders.vit import VisionEncoder, choose_pooling, pooled
 
     _refuse_missing(found.path, {name for name in missing if "pooler" not in name})
-    output = _forward(model, _probe(preprocessing, precision, device))
+    output = _forward(model, _probe(preprocessing, device))
     pooling = choose_pooling(model, output, missing)
     dim = int(pooled(output, pooling).shape[-1])
     spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image",), preprocessing)
-    return VisionEncoder(spec, model, pooling, precision=precision, device=device)
+    return VisionEncoder(spec, model, pooling, device=device)
 
 
-def choose_model_precision(wanted: Literal["auto", "float32", "bfloat16"], device: str, model: Any) -> Precision:
-    """As ``choose_precision``, but ``auto`` leaves networks with batch normalisation in float32.
+def choose_model_precision(wanted: WantedPrecision, device: str, model: Any) -> Precision:
+    """As ``choose_precision``, but GroupViT stays in float32, and ``auto`` leaves networks with batch normalisation there too.
 
     Rounding their folded statistics costs MobileNetV2 0.003 of cosine; a transformer's layer norms cost less than 0.0001.
+    GroupViT puts each patch into one group, and rounding puts some into another: 0.006.
     """
     import torch
 
+    if model.config.model_type == "groupvit":
+        return "float32"
     if wanted == "auto" and any(isinstance(part, torch.nn.BatchNorm2d) for part in model.modules()):
         return "float32"
     return choose_precision(wanted, device)
-
-
-def _load_model(folder: Path) -> tuple[Any, set[str]]:
-    """The model in float32, and the names of the weights that its files lack (those are random)."""
-    import torch
-    from transformers import AutoModel
-
-    model, report = AutoModel.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    return model, set(report["missing_keys"])
 
 
 def _refuse_missing(folder: Path, missing: set[str]) -> None:
@@ -218,15 +262,15 @@ def _dual_dim(model: Any, probe: torch.Tensor) -> int:
     return int(getattr(output, "pooler_output", output).shape[-1])
 
 
-def _probe(preprocessing: Preprocessing, precision: Precision, device: str) -> torch.Tensor:
+def _probe(preprocessing: Preprocessing, device: str) -> torch.Tensor:
     """One black image as a batch: it shows the dimension, and that the size fits the model."""
+    import torch
     from PIL import Image
 
     from services.encoders.preprocess import fit, normalise
-    from services.encoders.torch_encoder import torch_dtype
 
     pixels = fit(Image.fromarray(np.zeros((8, 8, 3), np.uint8)), preprocessing)
-    return normalise([pixels], preprocessing, device=device, dtype=torch_dtype(precision))
+    return normalise([pixels], preprocessing, device=device, dtype=torch.float32)
 
 
 def _forward(function: Any, batch: torch.Tensor) -> Any:

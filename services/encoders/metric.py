@@ -38,6 +38,7 @@ from services.encoders.preprocess import Pixels
 from services.encoders.reference import EncoderReference
 from services.encoders.resolve import LOCAL_REVISION, ResolvedModel, folder_revision, resolve_model
 from services.errors import AlreadyExists, EncoderMismatch, ModelUnavailable
+from services.files import make_folder
 
 if TYPE_CHECKING:
     from services.encoders.embedder import Embedder
@@ -106,7 +107,7 @@ def save_metric_encoder(
 
     if (folder / "config.json").exists():
         raise AlreadyExists(f"{folder} holds an encoder already: name another folder, or remove it first.")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if config.trunk.stored:
         _save_trunk(folder / TRUNK, trunk, processor or {})
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in embedder.state_dict().items()}

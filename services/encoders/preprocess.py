@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.domain import Preprocessing
+from services.encoders.pretrained import load_image_processor
 from services.errors import ModelUnavailable
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def read_preprocessing(source: Path | ImageProcessor) -> Preprocessing:
     Raises ModelUnavailable where the folder has none, or asks for steps that are not reproduced here, such as patches of varying
     size or padding.
     """
-    processor = _load_processor(source) if isinstance(source, Path) else source
+    processor: ImageProcessor = load_image_processor(source) if isinstance(source, Path) else source
     resize, crop = _sizes(processor)
     # (f x - m) / s on raw pixels x is (x / 255 - m / 255f) / (s / 255f); the usual f = 1 / 255 leaves m and s as they are
     factor = 255.0 * (float(processor.rescale_factor or 1.0) if processor.do_rescale else 1.0)
@@ -102,16 +103,6 @@ def _centre_crop(image: Image.Image, crop: tuple[int, int]) -> Image.Image:
     if image.size == (width, height):
         return image
     return image.crop((left, top, left + width, top + height))  # black outside the picture, as the processors fill it
-
-
-def _load_processor(folder: Path) -> ImageProcessor:
-    from transformers import AutoImageProcessor
-
-    try:
-        processor: ImageProcessor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelUnavailable(f"{folder} says nothing usable on preprocessing (preprocessor_config.json): {error}") from error
-    return processor
 
 
 def _sizes(processor: ImageProcessor) -> tuple[int | tuple[int, int], tuple[int, int] | None]:

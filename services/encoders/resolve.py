@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.encoders.reference import DEMO_MODEL, STORED, EncoderReference
+from services.encoders.pretrained import check_folder
+from services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, STORED, EncoderReference
 from services.errors import ModelUnavailable
 
 LOCAL_REVISION = "sha256:"
@@ -72,6 +73,8 @@ def resolve_model(
         found = _from_cache(reference) or (None if offline else _from_hub(reference, models_folder))
         if found is not None:
             return found
+    if folders and (lame := next((folder for folder in _candidates(reference.model, models_folder) if folder.is_dir()), None)):
+        raise ModelUnavailable(_incomplete(lame))
     raise ModelUnavailable(_missing(reference, models_folder, "offline mode is on" if offline else "no such hub model"))
 
 
@@ -100,6 +103,20 @@ def relevant_files(folder: Path) -> Iterator[Path]:
                 yield file
 
 
+def named_folder(model: str, models_folder: Path) -> Path | None:
+    """The folder of this machine that a reference names by its path; None for all that other machines know by the same name.
+
+    Those are built-in, stored and hub models, and folders in the models folder if it is set by a path that means the same
+    everywhere on this machine.
+    """
+    folder = Path(model).expanduser()
+    if model in (COLOUR_MODEL, DEMO_MODEL) or model.startswith(STORED) or not _has_weights(folder):
+        return None
+    if models_folder.is_absolute() and folder.resolve().parent == models_folder.resolve():
+        return None
+    return folder
+
+
 def _candidates(model: str, models_folder: Path) -> Iterator[Path]:
     if model == DEMO_MODEL:
         yield Path(__file__).resolve().parents[2] / "data" / "demo-clip"
@@ -119,6 +136,15 @@ def _has_weights(folder: Path) -> bool:
         and any((folder / name).is_file() for name in ("config.json", "encoder.json"))
         and any(folder.rglob("*.safetensors"))
     )
+
+
+def _incomplete(folder: Path) -> str:
+    """A sentence on a folder that is named and holds no encoder."""
+    try:
+        check_folder(folder)
+    except ModelUnavailable as error:
+        return error.message
+    return f"{folder} has no config.json: it does not say what model its weights are of."
 
 
 def _from_cache(reference: EncoderReference) -> ResolvedModel | None:

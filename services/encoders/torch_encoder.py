@@ -68,6 +68,19 @@ class TorchEncoder(ABC):
         """(n, dim) of any norm, from a normalised batch (n, 3, height, width); differentiable in float32."""
 
 
+class TransformersEncoder(TorchEncoder):
+    """A TorchEncoder on a model of transformers, which comes in float32."""
+
+    def __init__(self, spec: EncoderSpec, model: Any, *, device: str) -> None:
+        super().__init__(spec, precision="float32", device=device, slice_size=slice_for(model, device))
+        self.model = model
+
+    def round_to(self, precision: Precision) -> None:
+        """Run in this number format from now on; weights that are rounded stay so."""
+        self.model.to(torch_dtype(precision))
+        self.precision = precision
+
+
 def starts(count: int, size: int) -> range:
     """Where the slices of ``size`` among ``count`` inputs begin."""
     return range(0, count, size)

@@ -5,37 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from services.domain import EncoderSpec
-from services.encoders.precision import Precision
-from services.encoders.torch_encoder import TorchEncoder, slice_for
+from services.encoders.torch_encoder import TransformersEncoder
 
 if TYPE_CHECKING:
     import torch
 
-Pooling = Literal["pooler", "cls", "mean"]
+Pooling = Literal["projected", "pooler", "cls", "mean"]
 
 
-class VisionEncoder(TorchEncoder):
+class VisionEncoder(TransformersEncoder):
     """An Encoder on a vision model. ``pooling`` says which of its outputs is the embedding: see ``choose_pooling``."""
 
-    def __init__(self, spec: EncoderSpec, model: Any, pooling: Pooling, *, precision: Precision, device: str) -> None:
-        super().__init__(spec, precision=precision, device=device, slice_size=slice_for(model, device))
-        self._model = model
+    def __init__(self, spec: EncoderSpec, model: Any, pooling: Pooling, *, device: str) -> None:
+        super().__init__(spec, model, device=device)
         self.pooling = pooling
 
-    @property
-    def model(self) -> Any:
-        """The model of transformers."""
-        return self._model
-
     def features(self, batch: torch.Tensor) -> torch.Tensor:
-        return pooled(self._model(pixel_values=batch), self.pooling)
+        return pooled(self.model(pixel_values=batch), self.pooling)
 
 
 def choose_pooling(model: Any, output: Any, missing_weights: set[str]) -> Pooling:
-    """``pooler`` where the model pools with weights that were loaded, else ``cls`` where it has such a token, else ``mean``.
+    """``projected`` where the model has a projection, ``pooler`` where it pools with weights that were loaded, else ``cls`` where
+    it has such a token, else ``mean``.
 
     A checkpoint without the pooler's weights still gives a pooler output, from random ones: that must not become an embedding.
     """
+    if getattr(output, "image_embeds", None) is not None:
+        return "projected"
     untrained = any("pooler" in name for name in missing_weights)
     if getattr(output, "pooler_output", None) is not None and not untrained:
         return "pooler"
@@ -46,7 +42,9 @@ def choose_pooling(model: Any, output: Any, missing_weights: set[str]) -> Poolin
 def pooled(output: Any, pooling: Pooling) -> torch.Tensor:
     """(n, dim) from a model's output: hidden states are tokens (n, tokens, dim) or a map (n, dim, height, width)."""
     features: torch.Tensor
-    if pooling == "pooler":
+    if pooling == "projected":
+        features = output.image_embeds
+    elif pooling == "pooler":
         features = output.pooler_output.flatten(1)
     elif pooling == "cls":
         features = output.last_hidden_state[:, 0]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 MAX_URL_LIFETIME = timedelta(minutes=15)
+BUFFER_BYTES = 1 << 20
+"""Read and written at a time where a whole file might not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,28 @@ class ObjectStore(Protocol):
         """Write or replace; whole and durable when it returns, never half visible."""
         ...
 
-    def get(self, key: str) -> bytes:
-        """All bytes. ``NotFound`` if there is no such object."""
+    def put_file(self, key: str, file: Path) -> None:
+        """``put`` of a file's content, which may be larger than memory."""
+        ...
+
+    def get_file(self, key: str, file: Path) -> None:
+        """``get`` into a new file, which may be larger than memory."""
+        ...
+
+    def get(self, key: str, *, first: int | None = None) -> bytes:
+        """All bytes, or the ``first`` so many. ``NotFound`` if there is no such object."""
+        ...
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """All bytes, and the version to hand to ``replace``. ``NotFound`` if there is no such object."""
+        ...
+
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        """Write only if the object still has this version, or, for None, only if there is none.
+
+        ``Conflict`` if another writer was faster: nothing was written. Of writers at the same moment, in any process, exactly
+        one succeeds. Small objects only.
+        """
         ...
 
     def stat(self, key: str) -> ObjectStat | None:
@@ -42,8 +65,16 @@ class ObjectStore(Protocol):
         """Remove. No such object: no error, it is gone already."""
         ...
 
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        """All objects whose key starts with ``prefix``, in order of key."""
+    def folders(self, prefix: str = "") -> list[str]:
+        """Names directly below ``prefix`` ("" or ending in ``/``) with objects below them, sorted; deeper ones are not read."""
+        ...
+
+    def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
+        """All objects whose key starts with ``prefix``, in order of key.
+
+        ``foreign``: also those that other programs wrote under keys which ``put`` does not take. ``get`` and ``stat`` take them,
+        or raise ``BadRequest`` for one that cannot be asked for (see ``check_key``).
+        """
         ...
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
@@ -53,3 +84,8 @@ class ObjectStore(Protocol):
     def check(self) -> None:
         """Raise ``Unavailable`` with what to do unless the store can be reached and written."""
         ...
+
+
+def list_keys(objects: ObjectStore, prefix: str) -> list[str]:
+    """Keys under a prefix, read to the end before anything is changed."""
+    return [stat.key for stat in objects.list(prefix)]

@@ -25,13 +25,16 @@ _IMAGE_TYPES = {
 }
 
 
-def check_key(key: str) -> str:
+def check_key(key: str, *, foreign: bool = False) -> str:
     """The key itself, or ``BadRequest``.
 
     A key is a relative POSIX path: parts of 1 to 255 bytes joined by ``/``, none of them ``.`` or ``..``, no backslash and no
     control character, 1,024 bytes in all: what a file system and S3 both take.
+
+    Other programs may have written keys that S3 alone takes: ``foreign`` allows empty or long parts and backslashes. ``.`` and
+    ``..`` stay out, since on the way to S3 they are resolved like folders, and another object would be read.
     """
-    reason = _fault(key)
+    reason = _fault(key, foreign)
     if reason:
         raise BadRequest(f"{key!r} is not an object key: {reason}.", key=key.encode("utf-8", "replace").decode())
     return key
@@ -43,7 +46,12 @@ def media_type_of(key: str) -> str:
     return _IMAGE_TYPES.get(extension) or mimetypes.guess_type(f"x.{extension}")[0] or "application/octet-stream"
 
 
-def _fault(key: str) -> str | None:
+def is_key(key: str) -> bool:
+    """Whether ``check_key`` takes it."""
+    return _fault(key, foreign=False) is None
+
+
+def _fault(key: str, foreign: bool) -> str | None:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
@@ -51,11 +59,15 @@ def _fault(key: str) -> str | None:
     parts = key.split("/")
     if not key or size > MAX_KEY_BYTES:
         return f"it has {size} bytes, 1 to {MAX_KEY_BYTES} are allowed"
-    if any(character < " " or character in "\\\x7f" for character in key):
-        return "it holds a backslash or a control character"
-    if any(part in ("", ".", "..") for part in parts):
-        return "it has an empty, '.' or '..' part; keys are relative paths such as pets/images/ab/cd/x.jpg"
-    if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
+    if any(character < " " or character == "\x7f" for character in key):
+        return "it holds a control character"
+    if any(part in (".", "..") for part in parts):
+        return "it has a '.' or '..' part; keys are relative paths such as pets/images/ab/cd/x.jpg"
+    if not foreign and "\\" in key:
+        return "it holds a backslash"
+    if not foreign and "" in parts:
+        return "it has an empty part; keys are relative paths such as pets/images/ab/cd/x.jpg"
+    if not foreign and any(len(part.encode()) > MAX_PART_BYTES for part in parts):
         return f"one of its parts is longer than {MAX_PART_BYTES} bytes"
     if parts[0] == RESERVED:
         return f"{RESERVED!r} is reserved"

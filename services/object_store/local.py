@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -13,11 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
-from services.errors import BadRequest, NotFound, StorageFull, Unavailable
-from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
-from services.object_store.keys import RESERVED, check_key, media_type_of
+from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable
+from services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
+from services.object_store.keys import MAX_PART_BYTES, RESERVED, check_key, is_key, media_type_of
 
+_REPLACING = "replacing.lock"
 STALE_SECONDS = 3600.0
 """A temporary file untouched for so long belongs to a process that died."""
 
@@ -42,8 +47,19 @@ class LocalObjectStore:
 
     def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
         """Write or replace; ``media_type`` is not stored (see the class)."""
+        self._put(key, io.BytesIO(data), len(data))
+
+    def put_file(self, key: str, file: Path) -> None:
+        with file.open("rb") as source:
+            self._put(key, source, os.fstat(source.fileno()).st_size)
+
+    def get_file(self, key: str, file: Path) -> None:
+        with file.open("xb") as target, self._errors(key), open(self._path_to_read(key), "rb") as source:
+            shutil.copyfileobj(source, target, BUFFER_BYTES)
+
+    def _put(self, key: str, data: BinaryIO, size: int) -> None:
         path = self._path(key)
-        self._guard_space(len(data))
+        self._guard_space(size)
         with self._errors():
             temporary = self._write_temporary(data)
             try:
@@ -56,15 +72,30 @@ class LocalObjectStore:
                 raise
             self._sync_folders(os.path.dirname(path))
 
-    def get(self, key: str) -> bytes:
-        with self._errors(key), open(self._path(key), "rb") as file:
-            return file.read()
+    def get(self, key: str, *, first: int | None = None) -> bytes:
+        with self._errors(key), open(self._path_to_read(key), "rb") as file:
+            return file.read(-1 if first is None else first)
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """The version is a hash of the content: what was changed and changed back counts as unchanged."""
+        data = self.get(key)
+        return data, hashlib.sha256(data).hexdigest()
+
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        """Writers take turns by a lock file, which a killed process gives up; a plain ``put`` does not wait for them."""
+        with self._taking_turns():
+            try:
+                present: str | None = self.read(key)[1]
+            except NotFound:
+                present = None
+            if present != version:
+                raise Conflict(f"The object {key!r} was changed meanwhile.", key=key)
+            self.put(key, data)
 
     def stat(self, key: str) -> ObjectStat | None:
-        path = self._path(key)
         try:
             with self._errors(key):
-                status = os.stat(path, follow_symlinks=False)
+                status = os.stat(self._path_to_read(key), follow_symlinks=False)
         except NotFound:
             return None
         return _object_stat(key, status) if stat_module.S_ISREG(status.st_mode) else None
@@ -76,9 +107,16 @@ class LocalObjectStore:
             os.unlink(path)
             _sync_folder(os.path.dirname(path))
 
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+    def folders(self, prefix: str = "") -> list[str]:
+        """Folders in which there are files, however deep; empty ones stay behind when objects are deleted."""
+        with self._errors():
+            path = os.path.join(self._root, prefix)
+            names = [name[:-1] for name, _ in _entries(path) if name.endswith("/")] if os.path.isdir(path) else []
+        return [name for name in names if f"{prefix}{name}" != RESERVED and next(self.list(f"{prefix}{name}/"), None)]
+
+    def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
         """In order of the keys' UTF-8 bytes, as S3 lists. Read as it goes: writes meanwhile may or may not appear."""
-        return self._walk("", prefix)
+        return (stat for stat in self._walk("", prefix) if foreign or is_key(stat.key))
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
         """None: a folder has no web address."""
@@ -95,24 +133,39 @@ class LocalObjectStore:
         """Write and remove a small file, or raise ``Unavailable`` or ``StorageFull``."""
         self._guard_space(0)
         with self._errors():
-            os.unlink(self._write_temporary(b"vitrine"))
+            os.unlink(self._write_temporary(io.BytesIO(b"vitrine")))
+
+    def _path_to_read(self, key: str) -> str:
+        """``_path``, also of a file that others put there under a name with a backslash. ``NotFound`` for what no file has."""
+        parts = check_key(key, foreign=True).split("/")
+        if "" in parts or any(len(part.encode()) > MAX_PART_BYTES for part in parts):
+            raise NotFound(f"There is no object {key!r}.", key=key)
+        return self._within(key)
 
     def _path(self, key: str) -> str:
-        path = os.path.join(self._root, check_key(key))
+        return self._within(check_key(key))
+
+    def _within(self, key: str) -> str:
+        path = os.path.join(self._root, key)
         # A link below the folder could lead anywhere; we make none, so any link is refused.
         if os.path.realpath(path) != path:
             raise BadRequest(f"The object key {key!r} leads through a symbolic link; remove it.", key=key)
         return path
 
-    def _write_temporary(self, data: bytes) -> str:
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        with self._errors(), open(os.path.join(self._temporary, _REPLACING), "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _write_temporary(self, data: BinaryIO) -> str:
         """Write to a new file in the reserved folder (the same file system, never listed) and return its path."""
         path = os.path.join(self._temporary, secrets.token_hex(16))
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         try:
-            with open(descriptor, "wb", buffering=0) as file:
-                view = memoryview(data)
-                while view:
-                    view = view[file.write(view) :]
+            with open(descriptor, "wb") as file:
+                shutil.copyfileobj(data, file, BUFFER_BYTES)
+                file.flush()
                 # Content before name: without this a crash can leave the final name on a file of zeros.
                 os.fsync(file.fileno())
         except OSError:
@@ -152,7 +205,7 @@ class LocalObjectStore:
         oldest = time.time() - STALE_SECONDS
         for entry in os.scandir(self._temporary):
             with suppress(FileNotFoundError):  # another process may wipe at the same time
-                if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                if entry.name != _REPLACING and entry.stat(follow_symlinks=False).st_mtime < oldest:
                     os.unlink(entry.path)
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectStat]:
@@ -190,7 +243,15 @@ class LocalObjectStore:
 
 
 def _object_stat(key: str, status: os.stat_result) -> ObjectStat:
-    return ObjectStat(key, status.st_size, media_type_of(key), datetime.fromtimestamp(status.st_mtime, UTC))
+    return ObjectStat(key, status.st_size, media_type_of(key), _moment(status.st_mtime))
+
+
+def _moment(seconds: float) -> datetime:
+    """1970 for a time that no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _entries(folder: str) -> list[tuple[str, os.DirEntry[str]]]:

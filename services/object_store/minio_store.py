@@ -5,19 +5,22 @@ from __future__ import annotations
 import io
 import re
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from services.errors import BadRequest, NotFound, StorageFull, Unavailable, VitrineError
-from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
-from services.object_store.keys import RESERVED, check_key, media_type_of
+from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable, VitrineError
+from services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
+from services.object_store.keys import RESERVED, check_key, is_key, media_type_of
+from services.object_store.outage import Outage
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 8.0
@@ -26,6 +29,10 @@ PART_BYTES = 64 * 1024 * 1024
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MISSING = ("NoSuchKey", "NoSuchBucket", "NoSuchVersion")
+_NO_KEYS = (*_MISSING, "XMinioInvalidResourceName", "XMinioInvalidObjectName")
+"""What a listing says where there is no bucket yet, and MinIO for a prefix that no key can have, such as ``../``."""
+_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+"""What a conditional write says to a writer that came too late; there is no key where the object was deleted meanwhile."""
 _EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 _FULL = ("XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded")
 _REFUSED = (
@@ -42,7 +49,8 @@ class MinioObjectStore:
     """An ``ObjectStore`` in ``bucket`` at ``endpoint`` (``host[:port]``), its keys under ``prefix``.
 
     Nothing goes over the network until the first call; the bucket is made by the first write that misses it. Endpoints that do
-    not answer raise ``Unavailable`` within ten seconds. Without keys the requests are anonymous.
+    not answer raise ``Unavailable`` within ten seconds, and at once while another caller waits for one already. Without keys the
+    requests are anonymous.
     """
 
     def __init__(
@@ -58,6 +66,7 @@ class MinioObjectStore:
     ) -> None:
         if not _BUCKET.fullmatch(bucket):
             raise BadRequest(f"MINIO_BUCKET={bucket!r} is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens.")
+        self._outage = Outage((urllib3.exceptions.HTTPError, OSError))
         self._endpoint = endpoint
         self._bucket = bucket
         self._prefix = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
@@ -91,19 +100,36 @@ class MinioObjectStore:
 
     def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
         """Write or replace; a ``media_type`` left at its default is derived from the key."""
-        self._put(check_key(key), data, media_type if media_type != "application/octet-stream" else media_type_of(key))
+        kind = media_type if media_type != "application/octet-stream" else media_type_of(key)
+        self._put(check_key(key), io.BytesIO(data), len(data), kind)
 
-    def get(self, key: str) -> bytes:
-        with self._errors(check_key(key)):
+    def put_file(self, key: str, file: Path) -> None:
+        with file.open("rb") as source:
+            self._put(check_key(key), source, file.stat().st_size, media_type_of(key))
+
+    def get_file(self, key: str, file: Path) -> None:
+        with file.open("xb") as target, self._errors(check_key(key, foreign=True)):
             response = self._client.get_object(self._bucket, self._prefix + key)
             try:
-                return bytes(response.read())
+                shutil.copyfileobj(response, target, BUFFER_BYTES)
             finally:
                 response.close()
                 response.release_conn()
 
+    def get(self, key: str, *, first: int | None = None) -> bytes:
+        return self._fetched(key, first)[0]
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """The version is the object's ETag."""
+        return self._fetched(key, None)
+
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        """By the conditional writes of S3."""
+        condition = {"If-None-Match": "*"} if version is None else {"If-Match": f'"{version}"'}
+        self._written(check_key(key), lambda: self._put_conditionally(key, data, condition))
+
     def stat(self, key: str) -> ObjectStat | None:
-        with suppress(NotFound), self._errors(check_key(key)):
+        with suppress(NotFound), self._errors(check_key(key, foreign=True)):
             found = self._client.stat_object(self._bucket, self._prefix + key)
             return ObjectStat(key, found.size, found.content_type or media_type_of(key), _modified(found))
         return None
@@ -112,19 +138,16 @@ class MinioObjectStore:
         with suppress(NotFound), self._errors(check_key(key)):
             self._client.remove_object(self._bucket, self._prefix + key)
 
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+    def folders(self, prefix: str = "") -> list[str]:
+        root = self._prefix + prefix
+        names = (str(item.object_name)[len(root) :].rstrip("/") for item in self._listed(prefix, recursive=False) if item.is_dir)
+        return sorted(name for name in names if name and is_key(prefix + name))
+
+    def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
         """In order of the keys' UTF-8 bytes. Listings carry no media type, so here it is derived from the key."""
-        found = self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True)
-        while True:
-            try:
-                with self._errors(prefix):
-                    item = next(found, None)
-            except NotFound:  # no bucket yet: no objects
-                return
-            if item is None:
-                return
+        for item in self._listed(prefix, recursive=True):
             key = str(item.object_name).removeprefix(self._prefix)
-            if _is_ours(key):
+            if (foreign or is_key(key)) and key.partition("/")[0] != RESERVED:
                 yield ObjectStat(key, int(item.size or 0), media_type_of(key), _modified(item))
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
@@ -137,24 +160,70 @@ class MinioObjectStore:
     def check(self) -> None:
         """Write and remove a small object under the reserved part, where ``list`` does not look."""
         probe = f"{RESERVED}/{secrets.token_hex(8)}"
-        self._put(probe, b"vitrine", "text/plain")
+        self._put(probe, io.BytesIO(b"vitrine"), len(b"vitrine"), "text/plain")
         with self._errors(probe):
             self._client.remove_object(self._bucket, self._prefix + probe)
 
-    def _put(self, key: str, data: bytes, media_type: str) -> None:
+    def _fetched(self, key: str, first: int | None) -> tuple[bytes, str]:
+        """Bytes and ETag; ``first``: only so many."""
+        with self._errors(check_key(key, foreign=True)):
+            try:
+                response = self._client.get_object(self._bucket, self._prefix + key, length=first or 0)
+            except S3Error as error:
+                if first and error.code == "InvalidRange":  # an empty object has no first byte
+                    return b"", ""
+                raise
+            try:
+                return bytes(response.read()), str(response.headers.get("etag", "")).strip('"')
+            finally:
+                response.close()
+                response.release_conn()
+
+    def _listed(self, prefix: str, *, recursive: bool) -> Iterator[Any]:
+        found = self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=recursive)
+        while True:
+            with self._errors(prefix):
+                try:
+                    item = next(found, None)
+                except S3Error as error:
+                    if error.code not in _NO_KEYS:
+                        raise
+                    item = None
+            if item is None:
+                return
+            yield item
+
+    def _put(self, key: str, data: BinaryIO, size: int, media_type: str) -> None:
+        def write() -> None:
+            data.seek(0)  # it may be the second time
+            self._client.put_object(
+                self._bucket,
+                self._prefix + key,
+                data,
+                size,
+                content_type=media_type,
+                part_size=PART_BYTES,
+            )
+
+        self._written(key, write)
+
+    def _put_conditionally(self, key: str, data: bytes, condition: dict[str, str]) -> None:
+        # put_object takes no headers; what it calls for a small object does
+        headers = {"Content-Type": media_type_of(key), **condition}
+        try:
+            self._client._put_object(self._bucket, self._prefix + key, data, headers)
+        except S3Error as error:
+            if error.code in _CHANGED:
+                raise Conflict(f"The object {key!r} was changed meanwhile.", key=key) from error
+            raise
+
+    def _written(self, key: str, write: Callable[[], object]) -> None:
         # Asking first whether the bucket is there would cost a request a start, race with other writers, and need a
         # permission that writers often lack. So: write, and only where the bucket is missing make it and write again.
         for last in (False, True):
             try:
                 with self._errors(key):
-                    self._client.put_object(
-                        self._bucket,
-                        self._prefix + key,
-                        io.BytesIO(data),
-                        len(data),
-                        content_type=media_type,
-                        part_size=PART_BYTES,
-                    )
+                    write()
                 return
             except NotFound:
                 if last:
@@ -172,7 +241,8 @@ class MinioObjectStore:
     @contextmanager
     def _errors(self, key: str = "") -> Iterator[None]:
         try:
-            yield
+            with self._outage.watched():
+                yield
         except S3Error as error:
             raise self._translated(error, key) from error
         except (InvalidResponseError, ServerError, ValueError, ParseError) as error:
@@ -210,12 +280,3 @@ class MinioObjectStore:
 def _modified(found: Any) -> datetime:
     modified: datetime = found.last_modified
     return modified
-
-
-def _is_ours(key: str) -> bool:
-    """Whether our other methods could address it: the bucket may hold folder markers and other people's names."""
-    try:
-        check_key(key)
-    except BadRequest:
-        return False
-    return True

@@ -62,6 +62,10 @@ class VectorStore(Protocol):
         """Index a payload field, also on a filled collection. Again with the same kind: nothing; another kind: ``BadRequest``."""
         ...
 
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        """Index a payload field by this kind from now on, whatever index it had. The payloads stay as they are."""
+        ...
+
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Insert or replace whole points, payload and all vectors. Checked by ``check_points`` before anything is applied."""
         ...
@@ -93,7 +97,8 @@ class VectorStore(Protocol):
         ...
 
     def query(self, collection: str, query: Query) -> list[Hit]:
-        """Best first. ``UnknownField`` if the filter or order names an unindexed field, ``UnknownVector``, ``BadVector``."""
+        """Best first, and by id where similarities are equal. ``UnknownField`` if the filter or order names an unindexed field,
+        ``UnknownVector``, ``BadVector``."""
         ...
 
     def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
@@ -126,7 +131,8 @@ class VectorStore(Protocol):
         ...
 
     def facet(self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100) -> list[Facet]:
-        """Most frequent values of an indexed keyword, integer or bool field; equal counts in order of value. Exact counts."""
+        """Most frequent values of an indexed keyword, integer or bool field; equal counts in order of value. Exact counts, each
+        above 0."""
         ...
 
     def count(self, collection: str, filter: Filter | None = None) -> int:

@@ -23,15 +23,12 @@ def check_query(schema: CollectionSchema, query: Query) -> None:
     check_filter(schema, query.filter)
     check_ids(query.exclude)
     ask = query.ask
-    if isinstance(ask, OrderBy | Random) and query.min_similarity is not None:
-        raise BadRequest("min_similarity needs something to compare with: it does not go with an order or a random sample.")
+    if isinstance(ask, OrderBy | Random | Fuse) and query.min_similarity is not None:
+        raise BadRequest("min_similarity needs a similarity: an order, a random sample and fused ranks have none.")
     if isinstance(ask, OrderBy):
         check_order(schema, ask.field)
     elif isinstance(ask, Near):
         check_vectors(schema, query.using, np.asarray(ask.vector)[None])
-        if ask.diversity is not None and not 0.0 <= ask.diversity <= 1.0:
-            raise BadRequest(f"diversity is a number from 0 to 1, not {ask.diversity}.")
-        _check_candidates(ask.candidates)
     elif isinstance(ask, Recommend):
         recommended(schema, query.using, ask)
     elif isinstance(ask, Fuse):
@@ -71,14 +68,8 @@ def recommended(schema: CollectionSchema, using: str, ask: Recommend) -> Embeddi
     return direction
 
 
-def _check_candidates(candidates: int) -> None:
-    if not 1 <= candidates <= MAX_LIMIT:
-        raise BadRequest(f"candidates go from 1 to {MAX_LIMIT}, not {candidates}.")
-
-
 def _check_fusion(schema: CollectionSchema, ask: Fuse) -> None:
     if not ask.vectors or ask.k < 1:
         raise BadRequest("A fusion needs at least one vector, and a k of at least 1.")
-    _check_candidates(ask.candidates)
     for using, vector in ask.vectors.items():
         check_vectors(schema, using, np.asarray(vector)[None])

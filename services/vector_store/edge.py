@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,9 +27,9 @@ from services.domain import (
 )
 from services.errors import BadRequest, BadVector, NotFound
 from services.vector_store.base import check_ids, check_points, check_vectors
-from services.vector_store.checks import check_limit
+from services.vector_store.checks import check_limit, check_query
 from services.vector_store.edge_client import EngineClient
-from services.vector_store.edge_errors import not_found
+from services.vector_store.edge_errors import from_plain, not_found
 from services.vector_store.edge_files import MEGABYTE, folder_name, schema_from_plain, schema_plain
 from services.vector_store.edge_query import (
     decode_cursor,
@@ -38,8 +39,10 @@ from services.vector_store.edge_query import (
     selection,
     unpack,
 )
+from services.vector_store.engine_names import engine_keys, engine_path, engine_payload
 from services.vector_store.fields import check_facet, check_order
 from services.vector_store.lock import DataLock
+from services.vector_store.ranked import answers
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -48,6 +51,16 @@ _MESSAGE_POINTS: Final = 2_000
 """Points in one message to the engine process: a message is read whole before other callers are answered."""
 _MESSAGE_BYTES: Final = 250_000
 """Payload changes in one message, for the same reason: 50 scores and who gave them are 4 KB."""
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    """What the engine has, as of its start ``starts``: schemas, aliases, and what is wrong with collections without a schema."""
+
+    starts: int
+    schemas: dict[str, CollectionSchema]
+    aliases: dict[str, str]
+    damaged: dict[str, dict[str, Any]]
 
 
 class EdgeVectorStore:
@@ -66,7 +79,7 @@ class EdgeVectorStore:
         )
         self._mutex = threading.Lock()
         self._changes = 0
-        self._catalogue: tuple[int, dict[str, CollectionSchema], dict[str, str]] | None = None
+        self._catalogue: _Catalogue | None = None
 
     def serving_at(self, url: str) -> None:
         """Tell whoever finds the folder locked where to reach us."""
@@ -88,10 +101,12 @@ class EdgeVectorStore:
         self._extend(schema, create=True)
 
     def drop(self, collection: str) -> None:
-        self._change({"op": "drop", "collection": self._schema(collection).name})
+        damaged = collection in self._read_catalogue().damaged
+        self._change({"op": "drop", "collection": collection if damaged else self._schema(collection).name})
 
     def collections(self) -> list[str]:
-        return sorted(self._read_catalogue()[0])
+        known = self._read_catalogue()
+        return sorted({*known.schemas, *known.damaged})
 
     def info(self, collection: str) -> CollectionInfo:
         schema = self._schema(collection)
@@ -106,6 +121,10 @@ class EdgeVectorStore:
         name = self._schema(collection).name
         self._extend(CollectionSchema(name, (), {field: kind}), create=False)
 
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        name = self._schema(collection).name
+        self._extend(CollectionSchema(name, (), {field: kind}), create=False, change=True)
+
     def publish(self, alias: str, collection: str) -> None:
         folder_name(alias)
         self._change({"op": "publish", "collection": self._schema(collection).name, "alias": alias})
@@ -113,14 +132,14 @@ class EdgeVectorStore:
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
 
-    def _extend(self, wanted: CollectionSchema, *, create: bool) -> None:
-        schemas, aliases = self._read_catalogue()
-        name = aliases.get(wanted.name, wanted.name)
-        present = schemas.get(name)
+    def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
+        known = self._read_catalogue()
+        name = known.aliases.get(wanted.name, wanted.name)
+        present = known.schemas.get(name)
         if present is not None and _covers(present, wanted):
             return
         plain = schema_plain(CollectionSchema(name, wanted.vectors, wanted.indexes))
-        self._change({"op": "extend", "collection": name, "schema": plain, "create": create})
+        self._change({"op": "extend", "collection": name, "schema": plain, "create": create, "change": change})
 
     def _change(self, header: dict[str, Any]) -> None:
         try:
@@ -131,24 +150,27 @@ class EdgeVectorStore:
                 self._catalogue = None
 
     def _schema(self, collection: str) -> CollectionSchema:
-        schemas, aliases = self._read_catalogue()
-        schema = schemas.get(aliases.get(collection, collection))
-        if schema is None:
+        known = self._read_catalogue()
+        name = known.aliases.get(collection, collection)
+        if name in known.damaged:
+            raise from_plain(known.damaged[name])
+        if name not in known.schemas:
             raise NotFound(f"There is no collection {collection!r}.", collection=collection)
-        return schema
+        return known.schemas[name]
 
-    def _read_catalogue(self) -> tuple[dict[str, CollectionSchema], dict[str, str]]:
-        """Schemas and aliases. Nobody else can change them, so they are asked for once; again after a new start or a change."""
+    def _read_catalogue(self) -> _Catalogue:
+        """Nobody else can change what it says, so it is asked for once; again after a new start or a change."""
         with self._mutex:
             known, changes = self._catalogue, self._changes
-        if known is None or known[0] != self._client.starts:
+        if known is None or known.starts != self._client.starts:
             answer, _ = self._client.call({"op": "catalogue"})
             schemas = [schema_from_plain(plain) for plain in answer["schemas"]]
-            known = (self._client.starts, {schema.name: schema for schema in schemas}, answer["aliases"])
+            by_name = {schema.name: schema for schema in schemas}
+            known = _Catalogue(self._client.starts, by_name, answer["aliases"], answer["damaged"])
             with self._mutex:
                 if changes == self._changes:
                     self._catalogue = known
-        return known[1], known[2]
+        return known
 
     # Writes --------------------------------------------------------------------------------------------------------------
 
@@ -167,7 +189,7 @@ class EdgeVectorStore:
                 "op": "upsert",
                 "collection": schema.name,
                 "ids": [point.id for point in part],
-                "payloads": [point.payload for point in part],
+                "payloads": [engine_payload(point.payload) for point in part],
                 "vectors": vectors,
             }
             self._client.call(header, matrices)
@@ -193,11 +215,12 @@ class EdgeVectorStore:
     ) -> None:
         schema = self._schema(collection)
         check_ids(list(updates))
-        messages = list(_payload_messages(updates))
+        names = engine_payload if key is None else engine_keys
+        messages = list(_payload_messages({id: names(payload) for id, payload in updates.items()}))
         if len(messages) > 1:
             self._check_known(schema, list(updates))
         for number, groups in enumerate(messages, 1):
-            header = {"op": "set_payload", "collection": schema.name, "groups": groups, "key": key}
+            header = {"op": "set_payload", "collection": schema.name, "groups": groups, "key": key and engine_path(key)}
             self._client.call({**header, "flush": durable and number == len(messages)})  # one flush makes all of them durable
 
     def flush(self, collection: str) -> None:
@@ -208,9 +231,10 @@ class EdgeVectorStore:
         check_ids(ids)
         if len(ids) > _MESSAGE_POINTS:
             self._check_known(schema, ids)
-        for start in range(0, len(ids) if keys else 0, _MESSAGE_POINTS):
+        paths = [engine_path(key) for key in keys]
+        for start in range(0, len(ids) if paths else 0, _MESSAGE_POINTS):
             part = list(ids[start : start + _MESSAGE_POINTS])
-            self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": list(keys)})
+            self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": paths})
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         schema = self._schema(collection)
@@ -235,6 +259,13 @@ class EdgeVectorStore:
         return self.query_batch(collection, [query])[0]
 
     def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        schema = self._schema(collection)
+        for query in queries:
+            check_query(schema, query)
+        return answers(self, collection, schema, queries)
+
+    def ask(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        """What the engine itself answers, for ``ranked.answers``."""
         schema = self._schema(collection)
         asked = [query_plain(schema, query) for query in queries]
         header = {"op": "query", "collection": schema.name, "queries": [plain for plain, _ in asked]}
@@ -269,7 +300,7 @@ class EdgeVectorStore:
         with_payload: bool | tuple[str, ...] = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
-        """In order of id; or of a field, and of id among equal values. A field with several values on one point cannot order."""
+        """In order of id; or of a field, and of id among equal values."""
         schema = self._schema(collection)
         check_limit(limit)
         if order_by is not None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.domain import CollectionSchema
-from services.errors import StoreDamaged, VitrineError
+from services.errors import StoreDamaged, VitrineError, remedy
 from services.vector_store import edge_shard
-from services.vector_store.edge_errors import RESTORE, from_engine, not_found
+from services.vector_store.edge_errors import from_engine, not_found
 from services.vector_store.edge_files import MEGABYTE, CollectionFiles, check_space
 from services.vector_store.edge_lib import edge
 from services.vector_store.edge_read import count
@@ -82,7 +82,8 @@ class Collection:
         if self.points < expected:
             self.shard.close()
             raise StoreDamaged(
-                f"Collection {self.schema.name!r} opens with {self.points} points, but {expected} were acknowledged. {RESTORE}",
+                f"Collection {self.schema.name!r} opens with {self.points} points, but {expected} were acknowledged. "
+                f"{remedy(self.schema.name)}",
                 collection=self.schema.name,
                 points=self.points,
                 expected=expected,
@@ -196,9 +197,9 @@ class Collection:
             self._acknowledge()
 
     def extend(self, schema: CollectionSchema) -> Write:
-        """Add the named vectors and indexes of ``schema``, which holds all that are there already."""
+        """Add the named vectors and indexes of ``schema``, which holds all that are there already, some maybe of another kind."""
         self._check_space()
-        for field in [field for field in schema.indexes if field not in self.schema.indexes][:-1]:
+        for field in [field for field, kind in schema.indexes.items() if self.schema.indexes.get(field) != kind][:-1]:
             with self._changing():
                 edge_shard.add_index(self.shard, field, schema.indexes[field])
             yield  # each takes a while on a filled shard
@@ -269,5 +270,5 @@ def engine_errors_at_load(collection: str) -> Iterator[None]:
     except VitrineError as error:
         if error.code in ("store_locked", "storage_full", "store_damaged"):
             raise
-        message = f"Collection {collection!r} does not open: {error.message} {RESTORE}"
+        message = f"Collection {collection!r} does not open: {error.message} {remedy(collection)}"
         raise StoreDamaged(message, collection=collection) from error

@@ -14,7 +14,7 @@ from services.domain import CollectionSchema
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, VitrineError
 from services.vector_store import edge_read
 from services.vector_store.edge_collection import Collection, Write, engine_errors
-from services.vector_store.edge_errors import from_engine
+from services.vector_store.edge_errors import from_engine, to_plain
 from services.vector_store.edge_files import CollectionFiles, read_json, read_schemas, schema_from_plain, schema_plain, write_json
 from services.vector_store.edge_job import IndexingRun, remove_behind
 from services.vector_store.edge_wire import Arrays, Header
@@ -68,7 +68,7 @@ class Engine:
         self._min_free = min_free
         self._lock_fd = lock_fd
         self._auto_optimize = auto_optimize
-        self._schemas = read_schemas(data)
+        self._schemas, self._damaged = read_schemas(data)
         self._aliases: dict[str, str] = read_json(data / "aliases.json") or {}
         self._open: OrderedDict[str, Collection] = OrderedDict()
         self._writes: dict[str, deque[_Task]] = {}
@@ -82,7 +82,8 @@ class Engine:
         if op in ("upsert", "update_vectors", "set_payload", "delete_payload", "delete", "flush"):
             self._enqueue(name, self._write(name, op, header, arrays), self._tell(reply, name, last=header.get("flush", True)))
         elif op == "extend":
-            self._enqueue(name, self._extend(schema_from_plain(header["schema"]), header["create"]), self._tell(reply, name))
+            wanted = schema_from_plain(header["schema"])
+            self._enqueue(name, self._extend(wanted, header["create"], header["change"]), self._tell(reply, name))
         elif op == "drop":
             self._enqueue(name, self._drop(name), self._tell(reply))
         elif op == "optimize":
@@ -160,12 +161,17 @@ class Engine:
         if name in self._open:
             self._open.move_to_end(name)
             return self._open[name]
-        if name not in self._schemas:
-            raise NotFound(f"There is no collection {name!r}.", collection=name)
+        self._check_known(name)
         CollectionFiles(self._data, name).wipe_leftovers()
         self._close_idle()
         self._open[name] = Collection(self._data, self._schemas[name], min_free=self._min_free)
         return self._open[name]
+
+    def _check_known(self, name: str) -> None:
+        if name in self._damaged:
+            raise self._damaged[name]
+        if name not in self._schemas:
+            raise NotFound(f"There is no collection {name!r}.", collection=name)
 
     def _close_idle(self) -> None:
         idle = [name for name in self._open if name not in self._runs and name not in self._writes]
@@ -181,27 +187,27 @@ class Engine:
             with contextlib.suppress(VitrineError):
                 collection.close()
 
-    def _extend(self, wanted: CollectionSchema, create: bool) -> Write:
+    def _extend(self, wanted: CollectionSchema, create: bool, change: bool) -> Write:
         name = wanted.name
-        if name not in self._schemas and create:
+        if name not in self._schemas and name not in self._damaged and create:
             self._close_idle()
             self._open[name] = Collection.create(self._data, wanted, min_free=self._min_free)
             self._schemas[name] = wanted
             return
         collection = self._collection(name)
-        merged = _merge(collection.schema, wanted)
+        merged = _merge(collection.schema, wanted, change)
         if merged != collection.schema:
             yield from collection.extend(merged)
             self._schemas[name] = merged
         yield
 
     def _drop(self, name: str) -> Write:
-        gone = NotFound(f"There is no collection {name!r}.", collection=name)
-        if name not in self._schemas:
-            raise gone
-        self._forget(name, gone)
+        if name not in self._damaged:
+            self._check_known(name)
+        self._forget(name, NotFound(f"There is no collection {name!r}.", collection=name))
         remove_behind(CollectionFiles(self._data, name).discard())
-        del self._schemas[name]
+        self._schemas.pop(name, None)
+        self._damaged.pop(name, None)
         if name in self._aliases.values():
             self._write_aliases({alias: target for alias, target in self._aliases.items() if target != name})
         yield
@@ -209,8 +215,7 @@ class Engine:
     def _publish(self, alias: str, name: str) -> None:
         if alias in self._schemas:
             raise AlreadyExists(f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias)
-        if name not in self._schemas:
-            raise NotFound(f"There is no collection {name!r}.", collection=name)
+        self._check_known(name)
         self._write_aliases({**self._aliases, alias: name})
 
     def _write_aliases(self, aliases: dict[str, str]) -> None:
@@ -254,7 +259,9 @@ class Engine:
 
     def _read(self, op: str, name: str, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
         if op == "catalogue":
-            return {"schemas": [schema_plain(schema) for schema in self._schemas.values()], "aliases": self._aliases}, []
+            damaged = {name: to_plain(error) for name, error in self._damaged.items()}
+            schemas = [schema_plain(schema) for schema in self._schemas.values()]
+            return {"schemas": schemas, "aliases": self._aliases, "damaged": damaged}, []
         if op == "publish":
             self._publish(header["alias"], name)
             return {}, []
@@ -364,8 +371,8 @@ def _queries(header: Header, arrays: Arrays) -> Iterator[tuple[dict[str, Any], A
         at += query["vectors"]
 
 
-def _merge(present: CollectionSchema, wanted: CollectionSchema) -> CollectionSchema:
-    """Both together. ``BadVector`` if a dimension differs, ``BadRequest`` if an index kind does."""
+def _merge(present: CollectionSchema, wanted: CollectionSchema, change: bool) -> CollectionSchema:
+    """Both together. ``BadVector`` if a dimension differs, ``BadRequest`` if an index kind does, unless it is to ``change``."""
     for vector in wanted.vectors:
         dim = present.dim(vector.name)
         if dim not in (None, vector.dim):
@@ -375,7 +382,7 @@ def _merge(present: CollectionSchema, wanted: CollectionSchema) -> CollectionSch
                 using=vector.name,
             )
     for path, kind in wanted.indexes.items():
-        if present.indexes.get(path, kind) != kind:
+        if not change and present.indexes.get(path, kind) != kind:
             raise BadRequest(
                 f"Field {path!r} of collection {present.name!r} is indexed as {present.indexes[path]}, not {kind}.", field=path
             )

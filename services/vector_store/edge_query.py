@@ -11,11 +11,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query, Recommend
+from services.domain import CollectionSchema, Embedding, Hit, Near, OrderBy, Query
 from services.errors import BadRequest, BadVector
 from services.vector_store.base import check_ids
-from services.vector_store.checks import check_names, check_query, recommended
+from services.vector_store.checks import check_names
 from services.vector_store.edge_wire import Arrays, Header
+from services.vector_store.engine_names import engine_plain, engine_selection, own_payload
 from services.vector_store.fields import check_filter
 
 if TYPE_CHECKING:
@@ -27,23 +28,28 @@ Plain = dict[str, Any]
 def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | None:
     """JSON of the filter, once the collection's indexes can answer it; datetimes become RFC 3339 strings."""
     check_filter(schema, filter)
-    return None if filter is None else filter.model_dump(mode="json", exclude_none=True, by_alias=True)
+    return _json(filter)
+
+
+def _json(filter: Filter | None) -> Plain | None:
+    if filter is None:
+        return None
+    plain: Plain = engine_plain(filter.model_dump(mode="json", exclude_none=True, by_alias=True))
+    return plain
 
 
 def selection(schema: CollectionSchema, with_payload: bool | tuple[str, ...], with_vectors: Sequence[str]) -> Plain:
     """What shall be returned of each point. ``UnknownVector`` if there is no such."""
     check_names(schema, with_vectors)
-    fields = with_payload if isinstance(with_payload, bool) else list(with_payload) or False
-    return {"with_payload": fields, "with_vectors": list(with_vectors)}
+    return {"with_payload": engine_selection(with_payload), "with_vectors": list(with_vectors)}
 
 
 def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
-    """The query as JSON, and its vectors, each (dim,). Raises as ``VectorStore.query`` does."""
-    check_query(schema, query)
-    ask, vectors = _question(schema, query)
+    """A checked query as JSON, and its vectors, each (dim,)."""
+    ask, vectors = _question(query)
     plain: Plain = {
         **selection(schema, query.with_payload, query.with_vectors),
-        "filter": filter_plain(schema, query.filter),
+        "filter": _json(query.filter),
         "limit": query.limit,
         "offset": query.offset,
         "min_similarity": query.min_similarity,
@@ -55,17 +61,10 @@ def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDA
     return plain, vectors
 
 
-def _question(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
+def _question(query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
     ask = query.ask
-    plain: Plain
     if isinstance(ask, Near):
-        plain = {"ask": "near", "using": query.using, "diversity": ask.diversity, "candidates": ask.candidates}
-        return plain, [np.asarray(ask.vector, dtype=np.float32)]
-    if isinstance(ask, Recommend):
-        return {"ask": "near", "using": query.using, "diversity": None}, [recommended(schema, query.using, ask)]
-    if isinstance(ask, Fuse):
-        plain = {"ask": "fuse", "using": list(ask.vectors), "candidates": ask.candidates, "k": ask.k}
-        return plain, [np.asarray(vector, dtype=np.float32) for vector in ask.vectors.values()]
+        return {"ask": "near", "using": query.using}, [np.asarray(ask.vector, dtype=np.float32)]
     if isinstance(ask, OrderBy):
         return {"ask": "order", "field": ask.field, "descending": ask.descending}, []
     return {"ask": "random"}, []
@@ -79,7 +78,7 @@ def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
         for row, vector in zip(rows, matrix, strict=True):
             vectors[index][row][name] = vector
     return [
-        [Hit(id, score, payload or {}, named) for (id, score, payload), named in zip(answer, of_answer, strict=True)]
+        [Hit(id, score, own_payload(payload or {}), named) for (id, score, payload), named in zip(answer, of_answer, strict=True)]
         for answer, of_answer in zip(header["answers"], vectors, strict=True)
     ]
 

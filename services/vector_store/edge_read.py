@@ -12,6 +12,7 @@ from services.vector_store.edge_filter import Plain, to_edge
 from services.vector_store.edge_lib import edge
 from services.vector_store.edge_listing import Listing
 from services.vector_store.edge_wire import Arrays, Header
+from services.vector_store.engine_names import engine_path
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -
     least = plain["min_similarity"]
     request = edge.QueryRequest(
         limit=plain["limit"],
-        offset=plain["offset"],
+        offset=0,
         filter=to_edge(plain["filter"], without=tuple(plain["exclude"])),
         # the engine keeps what is strictly above its threshold, in float32; we promise at or above
         score_threshold=None if least is None else float(np.nextafter(np.float32(least), np.float32(-np.inf))),
@@ -46,28 +47,15 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -
 
 
 def _question(plain: Plain, arrays: Arrays) -> dict[str, Any]:
-    params = edge.SearchParams(exact=True) if plain["exact"] else None
-    depth = plain["limit"] + plain["offset"]
     if plain["ask"] == "random":
         return {"query": edge.Sample.Random}
-    if plain["ask"] == "fuse":
-        filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
-        prefetches = [
-            edge.Prefetch(
-                limit=max(plain["candidates"], depth), query=edge.Query.Nearest(vector, using), filter=filter, params=params
-            )
-            for using, vector in zip(plain["using"], arrays, strict=True)
-        ]
-        return {"query": edge.Fusion.Rrf(k=plain["k"]), "prefetches": prefetches}
-    if plain["diversity"] is not None:
-        candidates = max(plain["candidates"], depth)
-        return {"query": edge.Mmr(arrays[0], 1.0 - plain["diversity"], candidates, plain["using"]), "params": params}
+    params = edge.SearchParams(exact=True) if plain["exact"] else None
     return {"query": edge.Query.Nearest(arrays[0], plain["using"]), "params": params}
 
 
 def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
-    listing = Listing(shard, filter, plain["field"], schema.indexes[plain["field"]], plain["descending"])
+    listing = Listing(shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"])
     positions = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
     return _fetch(shard, [id for _, id in positions], plain)
 
@@ -99,7 +87,7 @@ def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Fou
         )
         page = [Found(str(record.id), None, record.payload, record.vector or {}) for record in records]
         return page, None if following is None else str(following)
-    listing = Listing(shard, filter, plain["field"], schema.indexes[plain["field"]], plain["descending"])
+    listing = Listing(shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"])
     positions = listing.after(None if position is None else (position[0], position[1]), limit + 1)
     page = _fetch(shard, [id for _, id in positions[:limit]], plain)
     return page, list(positions[limit - 1]) if len(positions) > limit else None
@@ -112,8 +100,9 @@ def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
     than its exact one; it errs only where a point is in two segments, and then the engine counts more points than there are.
     """
     exact = shard.info().points_count != points
-    request = edge.FacetRequest(plain["field"], limit=plain["limit"], exact=exact, filter=to_edge(plain["filter"]))
-    return sorted(((hit.value, hit.count) for hit in shard.facet(request).hits), key=lambda pair: (-pair[1], pair[0]))
+    request = edge.FacetRequest(engine_path(plain["field"]), limit=plain["limit"], exact=exact, filter=to_edge(plain["filter"]))
+    found = ((hit.value, hit.count) for hit in shard.facet(request).hits if hit.count)
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
 
 def count(shard: Any, filter: Plain | None) -> int:

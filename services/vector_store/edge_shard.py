@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from services.domain import CollectionSchema, IndexKind, VectorSpec
 from services.vector_store.edge_lib import edge
+from services.vector_store.engine_names import engine_path, own_path
 
 BYTES_PER_COMPONENT: Final = 2  # float16: half the disk at the same recall
 INDEXING_THRESHOLD_KB: Final = 10_000
@@ -90,12 +91,12 @@ def add_vectors(shard: Any, schema: CollectionSchema) -> None:
 
 
 def add_indexes(shard: Any, schema: CollectionSchema) -> None:
-    """Create the schema's payload indexes that the shard lacks."""
-    present = shard.info().payload_schema
-    for field in [field for field in schema.indexes if field not in present]:
+    """Create the schema's payload indexes that the shard lacks, or has of another kind: killed while one was changed."""
+    present = {own_path(path): info.data_type for path, info in shard.info().payload_schema.items()}
+    for field in [field for field, kind in schema.indexes.items() if present.get(field) != KINDS[kind]]:
         add_index(shard, field, schema.indexes[field])
 
 
 def add_index(shard: Any, field: str, kind: IndexKind) -> None:
-    """Index one payload field; the engine makes it durable by itself, file by file."""
-    shard.update(edge.UpdateOperation.create_field_index(field, KINDS[kind]))
+    """Index one payload field, in place of an index of another kind; the engine makes it durable by itself, file by file."""
+    shard.update(edge.UpdateOperation.create_field_index(engine_path(field), KINDS[kind]))

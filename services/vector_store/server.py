@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Self
+from importlib.metadata import version
+from typing import Self, cast
 
 import orjson
 from qdrant_client import QdrantClient, models
@@ -28,7 +30,19 @@ from services.domain import (
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
 from services.vector_store.base import check_ids, check_points, check_vectors
 from services.vector_store.checks import check_limit, check_names, check_query
+from services.vector_store.engine_names import (
+    engine_filter,
+    engine_keys,
+    engine_order,
+    engine_path,
+    engine_payload,
+    engine_selection,
+    own_path,
+)
 from services.vector_store.fields import check_facet, check_filter, check_order
+from services.vector_store.ranked import answers
+from services.vector_store.server_check import misfit, peers_of, too_few_nodes, version_of
+from services.vector_store.server_client import TIMEOUT_SECONDS, AnyNode, nodes
 from services.vector_store.server_errors import mapped_errors
 from services.vector_store.server_listing import Listing
 from services.vector_store.server_query import (
@@ -36,12 +50,10 @@ from services.vector_store.server_query import (
     encode_cursor,
     floats,
     hit,
-    payload_selector,
     request,
     with_exclusions,
 )
 
-TIMEOUT_SECONDS = 60
 BATCH_POINTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
 """Half of what the server takes in one REST request."""
@@ -55,6 +67,7 @@ POLL_SECONDS = 0.2
 
 _BUSY = (models.CollectionStatus.YELLOW, models.CollectionStatus.GREY)
 _INDEX_KEY = "index:"
+_log = logging.getLogger("vitrine.qdrant")
 _KINDS: dict[models.PayloadSchemaType, IndexKind] = {
     models.PayloadSchemaType.KEYWORD: "keyword",
     models.PayloadSchemaType.INTEGER: "integer",
@@ -68,8 +81,6 @@ class ServerVectorStore:
     """A ``VectorStore`` over a ``QdrantClient``.
 
     Collections and aliases are the server's own, by the same names. The ``float16`` vectors come back rounded to about 3 digits.
-    A field that carries several values on one point can be filtered and counted, but not ordered by: such a point would be
-    listed once for each.
     """
 
     def __init__(
@@ -86,20 +97,22 @@ class ServerVectorStore:
     @classmethod
     def connect(
         cls,
-        url: str,
+        urls: str,
         *,
         api_key: str | None = None,
         prefer_grpc: bool = True,
+        grpc_port: int | None = None,
         shards: int = 1,
         replicas: int = 1,
         timeout: int = TIMEOUT_SECONDS,
     ) -> Self:
-        """A store on the server at ``url``; nothing goes over the network until the first call. ``BadRequest``: no URL."""
-        try:
-            client = QdrantClient(url=url, api_key=api_key, prefer_grpc=prefer_grpc, timeout=timeout, check_compatibility=False)
-        except ValueError as error:
-            raise BadRequest(f"QDRANT_URL={url!r} is not a URL such as http://localhost:6333: {error}.") from error
-        return cls(client, server=url, shard_number=shards, replication_factor=replicas)
+        """A store on the server or the cluster at ``urls``, of which any may answer; nothing goes over the network until the
+        first call. ``BadRequest``: one is no URL. ``grpc_port``: see ``server_client.nodes``."""
+        found = nodes(urls, grpc_port=grpc_port, prefer_grpc=prefer_grpc)
+        clients = [node.client(api_key=api_key, timeout=timeout) for node in found]
+        names = [node.name for node in found]
+        client = cast(QdrantClient, AnyNode(clients, names)) if len(clients) > 1 else clients[0]
+        return cls(client, server=", ".join(names), shard_number=shards, replication_factor=replicas)
 
     # Collections ---------------------------------------------------------------------------------------------------------
 
@@ -149,6 +162,10 @@ class ServerVectorStore:
         )
         with mapped_errors(self._server, collection):
             self._client.create_vector_name(schema.name, vector.name, models.DenseVectorNameConfig(dense=config), wait=True)
+            # A vector that comes later takes the server's own settings until it is given ours.
+            self._client.update_collection(
+                schema.name, vectors_config={vector.name: models.VectorParamsDiff(hnsw_config=_hnsw(vector))}
+            )
         self._schemas.clear()
 
     def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
@@ -156,10 +173,23 @@ class ServerVectorStore:
         _check_kind(schema, field, kind)
         if field in schema.indexes:
             return
-        with mapped_errors(self._server, collection):
-            self._client.create_payload_index(schema.name, field, field_schema=models.PayloadSchemaType(kind), wait=True)
+        self._create_index(schema.name, field, kind)
+
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        schema = self._fresh_schema(collection)
+        if schema.indexes.get(field) == kind:
+            return
+        if field in schema.indexes:
+            with mapped_errors(self._server, collection):
+                self._client.delete_payload_index(schema.name, engine_path(field), wait=True)
+        self._create_index(schema.name, field, kind)
+
+    def _create_index(self, name: str, field: str, kind: IndexKind) -> None:
+        with mapped_errors(self._server, name):
+            path = engine_path(field)
+            self._client.create_payload_index(name, path, field_schema=models.PayloadSchemaType(kind), wait=True)
             # Recorded in the collection's metadata too: the client's in-process mode has no index to tell of.
-            self._client.update_collection(schema.name, metadata={_INDEX_KEY + field: kind})
+            self._client.update_collection(name, metadata={_INDEX_KEY + path: kind})
         self._schemas.clear()
 
     def publish(self, alias: str, collection: str) -> None:
@@ -195,7 +225,9 @@ class ServerVectorStore:
         for batch in _batches(points):
             structs = [
                 models.PointStruct(
-                    id=point.id, vector={name: floats(vector) for name, vector in point.vectors.items()}, payload=point.payload
+                    id=point.id,
+                    vector={name: floats(vector) for name, vector in point.vectors.items()},
+                    payload=engine_payload(point.payload),
                 )
                 for point in batch
             ]
@@ -220,11 +252,14 @@ class ServerVectorStore:
         """Waited for whether ``durable`` or not: the server has a log of its own."""
         check_ids(list(updates))
         self._check_exist(collection, list(updates))
+        names = engine_payload if key is None else engine_keys
         groups: dict[bytes, tuple[Payload, list[str]]] = {}
         for id, payload in updates.items():
             groups.setdefault(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS), (payload, []))[1].append(id)
         operations = [
-            models.SetPayloadOperation(set_payload=models.SetPayload(payload=payload, points=ids, key=key))
+            models.SetPayloadOperation(
+                set_payload=models.SetPayload(payload=names(payload), points=ids, key=key and engine_path(key))
+            )
             for payload, ids in groups.values()
         ]
         for start in range(0, len(operations), BATCH_POINTS):
@@ -239,7 +274,7 @@ class ServerVectorStore:
         self._check_exist(collection, ids)
         if ids and keys:
             with mapped_errors(self._server, collection):
-                self._client.delete_payload(collection, keys=list(keys), points=list(ids), wait=True)
+                self._client.delete_payload(collection, keys=[engine_path(key) for key in keys], points=list(ids), wait=True)
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         check_ids(ids)
@@ -258,7 +293,11 @@ class ServerVectorStore:
             for query in queries:
                 check_query(schema, query)
 
-        schema = self._checked(collection, check)
+        return answers(self, collection, self._checked(collection, check), queries)
+
+    def ask(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        """What the server itself answers, for ``ranked.answers``."""
+        schema = self._schema(collection)
         asked = [index for index, query in enumerate(queries) if not isinstance(query.ask, OrderBy)]
         answers: dict[int, list[Hit]] = {}
         with mapped_errors(self._server, collection):
@@ -287,7 +326,7 @@ class ServerVectorStore:
                 records = self._client.retrieve(
                     collection,
                     list(ids[start : start + BATCH_POINTS]),
-                    with_payload=payload_selector(with_payload),
+                    with_payload=engine_selection(with_payload),
                     with_vectors=list(with_vectors) or False,
                 )
             found.update((str(record.id), hit(record)) for record in records)
@@ -314,13 +353,15 @@ class ServerVectorStore:
                 check_order(schema, order_by.field)
 
         schema = self._checked(collection, check)
-        listing = Listing(self._client, collection, filter, payload_selector(with_payload), list(with_vectors) or False)
+        listing = Listing(
+            self._client, collection, engine_filter(filter), engine_selection(with_payload), list(with_vectors) or False
+        )
         position = None if cursor is None else decode_cursor(order_by, cursor)
         with mapped_errors(self._server, collection):
             if order_by is None:
                 records, following = listing.by_id(position, limit)
                 return Page(tuple(hit(r) for r in records), None if following is None else encode_cursor(None, following))
-            found = listing.by_value(order_by, schema.indexes[order_by.field], position, limit + 1)
+            found = listing.by_value(engine_order(order_by), schema.indexes[order_by.field], position, limit + 1)
         last = found[limit - 1] if len(found) > limit else None
         return Page(
             tuple(hit(record) for record, _ in found[:limit]),
@@ -336,25 +377,27 @@ class ServerVectorStore:
 
         self._checked(collection, check)
         with mapped_errors(self._server, collection):
-            found = self._client.facet(collection, field, facet_filter=filter, limit=limit, exact=True)
-        facets = [Facet(value=item.value, count=item.count) for item in found.hits]
+            found = self._client.facet(
+                collection, engine_path(field), facet_filter=engine_filter(filter), limit=limit, exact=True
+            )
+        facets = [Facet(value=item.value, count=item.count) for item in found.hits if item.count]
         return sorted(facets, key=lambda facet: (-facet.count, facet.value))
 
     def count(self, collection: str, filter: models.Filter | None = None) -> int:
         self._checked(collection, lambda schema: check_filter(schema, filter))
         with mapped_errors(self._server, collection):
-            return self._client.count(collection, filter, exact=True).count
+            return self._client.count(collection, engine_filter(filter), exact=True).count
 
     def _ordered(self, collection: str, schema: CollectionSchema, query: Query, order: OrderBy) -> list[Hit]:
         listing = Listing(
             self._client,
             collection,
             with_exclusions(query.filter, query.exclude),
-            payload_selector(query.with_payload),
+            engine_selection(query.with_payload),
             list(query.with_vectors) or False,
         )
         with mapped_errors(self._server, collection):
-            found = listing.by_value(order, schema.indexes[order.field], None, query.offset + query.limit)
+            found = listing.by_value(engine_order(order), schema.indexes[order.field], None, query.offset + query.limit)
         return [hit(record) for record, _ in found[query.offset :]]
 
     # Schema --------------------------------------------------------------------------------------------------------------
@@ -365,10 +408,11 @@ class ServerVectorStore:
                 size=vector.dim,
                 distance=models.Distance.COSINE,
                 datatype=models.Datatype.FLOAT16,
-                hnsw_config=models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024),
+                hnsw_config=_hnsw(vector),
             )
             for vector in schema.vectors
         }
+        self._check_server()
         strict = models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False)
         with suppress(AlreadyExists), mapped_errors(self._server, schema.name):  # another process may have been faster
             self._client.create_collection(
@@ -381,6 +425,16 @@ class ServerVectorStore:
             )
         return self._fresh_schema(schema.name)
 
+    def _check_server(self) -> None:
+        """``BadRequest`` if the copies that are asked for cannot be placed: the server would make fewer without a word."""
+        theirs = version_of(self._client)
+        wrong = theirs and misfit(version("qdrant-client"), theirs)
+        if wrong:
+            _log.warning("%s", wrong)
+        peers = peers_of(self._client) if self._replicas > 1 else None
+        if peers is not None and len(peers) < self._replicas:
+            raise BadRequest(too_few_nodes(self._replicas, len(peers)))
+
     def _aliases(self) -> dict[str, str]:
         return {alias.alias_name: alias.collection_name for alias in self._client.get_aliases().aliases}
 
@@ -392,11 +446,13 @@ class ServerVectorStore:
         vectors = config.config.params.vectors
         named = vectors if isinstance(vectors, dict) else {}
         indexes: dict[str, IndexKind] = {
-            key.removeprefix(_INDEX_KEY): kind
+            own_path(key.removeprefix(_INDEX_KEY)): kind
             for key, kind in (config.config.metadata or {}).items()
             if key.startswith(_INDEX_KEY)
         }
-        indexes |= {field: _KINDS[info.data_type] for field, info in config.payload_schema.items() if info.data_type in _KINDS}
+        indexes |= {
+            own_path(path): _KINDS[info.data_type] for path, info in config.payload_schema.items() if info.data_type in _KINDS
+        }
         specs = tuple(VectorSpec(key, params.size) for key, params in named.items())
         schema = CollectionSchema(name, specs, indexes)
         self._schemas[collection] = (time.monotonic(), schema)
@@ -428,6 +484,10 @@ class ServerVectorStore:
                 "nothing was changed.",
                 ids=missing[:100],
             )
+
+
+def _hnsw(vector: VectorSpec) -> models.HnswConfigDiff:
+    return models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024)
 
 
 def _check_dim(schema: CollectionSchema, vector: VectorSpec) -> None:

@@ -96,6 +96,6 @@ def _from_client(collection: str, error: KeyError | ValueError) -> VitrineError:
 def _silent(server: str, why: str) -> Unavailable:
     return Unavailable(
         f"Qdrant at {server} does not answer ({why}). Check that it runs, that QDRANT_URL names it, and that its gRPC port is "
-        "reachable (or set QDRANT_PREFER_GRPC=0).",
+        "reachable (QDRANT_GRPC_PORT; QDRANT_PREFER_GRPC=0 does without it).",
         server=server,
     )

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from services.domain import Embedding, Fuse, Hit, IndexKind, Near, OrderBy, Query, Random, Recommend
+from services.domain import Embedding, Hit, IndexKind, Near, OrderBy, Query
 from services.errors import BadRequest, BadVector
 from services.vector_store.base import check_ids
+from services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = 2**53
@@ -30,29 +32,16 @@ Position = tuple[OrderValue, str]
 
 
 def request(query: Query) -> models.QueryRequest:
-    """The server's request for anything but OrderBy, which is paged by ``ServerVectorStore``."""
-    ask = query.ask
-    filter = with_exclusions(query.filter, query.exclude)
-    params = models.SearchParams(exact=True) if query.exact else None
-    if isinstance(ask, Fuse):
-        return models.QueryRequest(
-            prefetch=_prefetches(ask, filter, params, query.limit + query.offset),
-            query=models.RrfQuery(rrf=models.Rrf(k=ask.k)),
-            score_threshold=_threshold(query),
-            limit=query.limit,
-            offset=query.offset,
-            with_payload=payload_selector(query.with_payload),
-            with_vector=list(query.with_vectors) or False,
-        )
+    """The server's request for Near and Random. Neither has an offset: ``services.vector_store.ranked`` cuts pages itself."""
+    near = query.ask if isinstance(query.ask, Near) else None
     return models.QueryRequest(
-        query=_question(ask, query.limit + query.offset),
-        using=query.using if isinstance(ask, Near | Recommend) else None,
-        filter=filter,
-        params=params if isinstance(ask, Near | Recommend) else None,
+        query=models.NearestQuery(nearest=floats(near.vector)) if near else models.SampleQuery(sample=models.Sample.RANDOM),
+        using=query.using if near else None,
+        filter=with_exclusions(query.filter, query.exclude),
+        params=models.SearchParams(exact=True) if near and query.exact else None,
         score_threshold=_threshold(query),
         limit=query.limit,
-        offset=query.offset if isinstance(ask, Near | Recommend) else None,
-        with_payload=payload_selector(query.with_payload),
+        with_payload=engine_selection(query.with_payload),
         with_vector=list(query.with_vectors) or False,
     )
 
@@ -64,39 +53,12 @@ def _threshold(query: Query) -> float | None:
     return float(np.nextafter(np.float32(query.min_similarity), np.float32(-np.inf)))
 
 
-def _question(ask: Near | Recommend | OrderBy | Random | Fuse, depth: int) -> models.Query:
-    if isinstance(ask, Near):
-        mmr = None
-        if ask.diversity is not None:
-            mmr = models.Mmr(diversity=ask.diversity, candidates_limit=max(ask.candidates, depth))
-        return models.NearestQuery(nearest=floats(ask.vector), mmr=mmr)
-    if isinstance(ask, Recommend):
-        negative = [] if ask.negative is None else [floats(row) for row in ask.negative]
-        recommend = models.RecommendInput(
-            positive=[floats(row) for row in ask.positive],
-            negative=negative or None,
-            strategy=models.RecommendStrategy.AVERAGE_VECTOR,
-        )
-        return models.RecommendQuery(recommend=recommend)
-    return models.SampleQuery(sample=models.Sample.RANDOM)
-
-
-def _prefetches(ask: Fuse, filter: models.Filter | None, params: models.SearchParams | None, depth: int) -> list[models.Prefetch]:
-    limit = max(ask.candidates, depth)
-    return [
-        models.Prefetch(query=models.NearestQuery(nearest=floats(vector)), using=using, filter=filter, params=params, limit=limit)
-        for using, vector in ask.vectors.items()
-    ]
-
-
 def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:
+    """The filter with the engine's paths, and without the points ``ids``."""
+    filter = engine_filter(filter)
     if not ids:
         return filter
     return models.Filter(must=None if filter is None else [filter], must_not=[models.HasIdCondition(has_id=list(ids))])
-
-
-def payload_selector(with_payload: bool | tuple[str, ...]) -> bool | list[str]:
-    return with_payload if isinstance(with_payload, bool) else (list(with_payload) or False)
 
 
 def floats(vector: Embedding) -> list[float]:
@@ -109,7 +71,7 @@ def hit(record: models.ScoredPoint | models.Record, similarity: float | None = N
     return Hit(
         id=str(record.id),
         similarity=similarity,
-        payload=dict(record.payload or {}),
+        payload=own_payload(record.payload or {}),
         vectors={name: np.asarray(values, dtype=np.float32) for name, values in vectors.items()},
     )
 
@@ -127,6 +89,24 @@ def equals(field: str, kind: IndexKind, value: OrderValue) -> models.FieldCondit
     return models.FieldCondition(key=field, range=models.Range(gte=value, lte=value))
 
 
+def any_value(field: str, kind: IndexKind) -> models.FieldCondition:
+    """The points that have a value to order by."""
+    if kind == "datetime":
+        return models.FieldCondition(key=field, range=models.DatetimeRange(gte=_EPOCH.replace(year=1)))
+    return models.FieldCondition(key=field, range=models.Range(gte=-sys.float_info.max))
+
+
+def earlier(order: OrderBy, kind: IndexKind, value: OrderValue, *, including: bool) -> models.FieldCondition:
+    """The points that have a value before this one in the order, or this one itself. Of integers that no float64 holds some
+    that are close to it are left out."""
+    bound = ("gt" if order.descending else "lt") + ("e" if including else "")
+    if kind == "datetime":
+        return models.FieldCondition(key=order.field, range=models.DatetimeRange(**{bound: _moment(value)}))
+    if kind == "integer" and abs(value) >= _EXACT:
+        value = _before(order, value)
+    return models.FieldCondition(key=order.field, range=models.Range(**{bound: float(value)}))
+
+
 def past(order: OrderBy, kind: IndexKind, value: OrderValue) -> models.StartFrom:
     """Where the listing starts again: the closest value past this one, as the server takes it back.
 
@@ -136,10 +116,13 @@ def past(order: OrderBy, kind: IndexKind, value: OrderValue) -> models.StartFrom
     if kind == "float":
         return math.nextafter(value, -math.inf if order.descending else math.inf)
     if kind == "integer" and abs(value) >= _EXACT:
-        earlier = int(math.nextafter(float(value), math.inf if order.descending else -math.inf))
-        return max(-(2**63), min(earlier, 2**63 - 1))
+        return max(-(2**63), min(_before(order, value), 2**63 - 1))
     following = int(value) + (-1 if order.descending else 1)
     return _moment(following) if kind == "datetime" else following
+
+
+def _before(order: OrderBy, value: OrderValue) -> int:
+    return int(math.nextafter(float(value), math.inf if order.descending else -math.inf))
 
 
 def _moment(microseconds: OrderValue) -> datetime:

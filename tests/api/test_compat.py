@@ -1,20 +1,39 @@
 from __future__ import annotations
 
+import re
+from datetime import datetime
+
 import pytest
 from fastapi.testclient import TestClient
 
-from api.tagger_schemas import OldImageOut
+from api.tagger_schemas import OldHealthOut, OldHitOut, OldImageOut
 from services.runtime import Runtime
-from tests.api.helpers import COLOURS
+from tests.api.helpers import COLOURS, picture
 from tests.api.test_taggers import head, taught  # noqa: F401  (a fixture)
 
 RANGE = "/get_images_in_tag_score_range"
 
 
-@pytest.mark.usefixtures("taught")
-def test_the_models_are_the_taggers(client: TestClient) -> None:
-    assert client.get("/get_models").json() == ["deep blue", "reddish"]
-    assert client.get("/get_models", params={"category": "colours"}).json() == ["deep blue", "reddish"]
+LOGISTIC = "model-ovr-logistic-regression-tag-reddish"
+JSON = {"Accept": "application/json"}
+
+
+def test_the_models_have_the_names_that_their_clients_know(client: TestClient, taught: Runtime) -> None:  # noqa: F811
+    taught.taggers.save("colours", [head("reddish", kind="converted-logistic-regression")])
+    taught.catalog.ensure_indexes("colours", {"scores.close_up": "float"})
+    models = client.get("/get_models").json()
+    assert list(models) == ["model-scores-tag-close_up", "model-by-hand-tag-deep blue", LOGISTIC]
+    assert models[LOGISTIC] | {"train_start_time": None} == {
+        "model_type": "ovr-logistic-regression",
+        "train_start_time": None,
+        "tag": "reddish",
+    }
+    assert datetime.strptime(models[LOGISTIC]["train_start_time"], "%Y-%m-%d, %H:%M:%S")
+    assert client.get("/get_models", params={"category": "colours"}).json() == models
+    for name in ("model-by-hand-tag-deep blue", "deep blue"):
+        found = client.get(RANGE, params={"model_name": name}).json()
+        assert [image["score"] for image in found] == [0.9, 0.4, 0.05], name
+        assert {(image["model_name"], image["tag"]) for image in found} == {(name, "deep blue")}
 
 
 @pytest.mark.usefixtures("taught")
@@ -34,9 +53,9 @@ def test_images_in_a_range_come_highest_first(client: TestClient, ids: dict[str,
 
 @pytest.mark.usefixtures("taught")
 def test_a_random_image_of_all_or_of_a_range(client: TestClient, ids: dict[str, str]) -> None:
-    seen = {client.get("/get_random_img").json()["filename"] for _ in range(40)}
+    seen = {client.get("/get_random_img", headers=JSON).json()["filename"] for _ in range(40)}
     assert seen <= {f"{name}.png" for name in COLOURS} and len(seen) > 1
-    one = client.get("/get_random_img", params={"model_name": "reddish", "score_gte": 0.9}).json()
+    one = client.get("/get_random_img", params={"model_name": "reddish", "score_gte": 0.9}, headers=JSON).json()
     assert (one["id"], one["score"]) == (ids["red"], 0.95)
     moved = client.get("/get_random_img", params={"model_name": "reddish", "score_gte": 0.9, "redirect": True})
     assert moved.headers["content-type"] == "image/png"  # the client followed
@@ -74,11 +93,47 @@ def test_the_category_may_be_left_out_only_where_there_is_one(client: TestClient
     for path in ("/get_models", f"{RANGE}?model_name=x", "/get_random_img"):
         refused = client.get(path)
         assert refused.status_code == 422 and refused.json()["details"]["categories"] == ["a", "b"], path
-    assert client.get("/get_models", params={"category": "b"}).json() == []
+    assert client.get("/get_models", params={"category": "b"}).json() == {}
     assert client.get("/get_random_img", params={"category": "b"}).status_code == 404
 
 
 def test_they_are_marked_as_deprecated(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    old = [path for path, operations in paths.items() if operations.get("get", {}).get("deprecated")]
-    assert sorted(old) == sorted(["/get_models", RANGE, "/get_random_img"])
+    old = {path for path, operations in paths.items() if any(operation.get("deprecated") for operation in operations.values())}
+    assert old == {"/get_models", RANGE, "/get_random_img", "/image_finder", "/health", "/api/search/{category}", "/api/ping"}
+
+
+@pytest.mark.usefixtures("taught")
+def test_a_random_image_is_a_page_that_shows_it(client: TestClient, ids: dict[str, str], runtime: Runtime) -> None:
+    runtime.vectors.set_payload("colours", {ids["red"]: {"filename": "<b>&.png"}})
+    params = {"model_name": "reddish", "score_gte": "0.9", "db_path": "./output/file_cache.sqlite"}
+    page = client.get("/get_random_img", params=params)
+    assert page.headers["content-type"].startswith("text/html") and page.headers["cache-control"] == "no-store"
+    assert "&lt;b&gt;&amp;.png" in page.text and "<b>" not in page.text
+    (source,) = re.findall(r'<img src="([^"]+)"', page.text)
+    assert client.get(source).headers["content-type"] == "image/png"
+
+
+def test_the_most_similar_images_of_a_picture(client: TestClient, ids: dict[str, str]) -> None:
+    found = client.post("/image_finder", files={"file": ("red.png", picture(COLOURS["red"]))})
+    similar = found.json()
+    assert next(iter(similar)) == ids["red"] and len(similar) == 5
+    assert list(similar.values()) == sorted(similar.values(), reverse=True) and similar[ids["red"]] > 0.999
+    assert len(client.post("/image_finder?top_k=2", files={"file": picture()}).json()) == 2
+    none = client.post("/image_finder", data={"text": "x"})
+    assert (none.status_code, none.headers["content-type"]) == (415, "application/problem+json")
+
+
+def test_a_search_of_one_category_has_class_file_and_label(client: TestClient, ids: dict[str, str], runtime: Runtime) -> None:
+    runtime.vectors.set_payload("colours", {ids["blue"]: {"class": "cold", "metadata": {"label": 7}}})
+    (hit,) = client.post("/api/search/colours?limit=1", files={"file": picture(COLOURS["blue"])}).json()
+    assert OldHitOut.model_validate(hit)
+    assert (hit["id"], hit["version"], hit["score"] > 0.999) == (ids["blue"], 0, True)
+    assert hit["payload"] == {"class_": "cold", "file": "blue.png", "label": 7}
+    assert client.post("/api/search/nothing", files={"file": picture()}).status_code == 404
+
+
+def test_pings_are_answered(client: TestClient) -> None:
+    assert client.get("/api/ping").json() == {"msg": "pong"}
+    health = client.get("/health").json()
+    assert OldHealthOut.model_validate(health) and health["model_version"] == "colour"

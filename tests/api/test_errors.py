@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from api import errors as api_errors
 from api.errors import STATUS, dump_json, problem
@@ -74,7 +76,45 @@ def test_unknown_addresses_and_methods_are_problems(client: TestClient) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
     wrong = client.put("/v1/categories")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert "GET" in wrong.headers["allow"] or "POST" in wrong.headers["allow"]
+    assert wrong.headers["allow"] == "GET, HEAD, POST"
+
+
+def test_every_address_names_all_its_methods_and_answers_head_as_it_answers_get(
+    shared: TestClient, shared_ids: dict[str, str]
+) -> None:
+    values = {"category": "colours", "id": shared_ids["red"], "field": "width"}
+    answered = 0
+    for path, operations in shared.get("/openapi.json").json()["paths"].items():
+        address = re.sub(r"{(\w+)}", lambda found: values.get(found[1], "x"), path)
+        refused = shared.request("TRACE", address)
+        assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed"), path
+        allowed = refused.headers["allow"].split(", ")
+        assert {method.upper() for method in operations} <= set(allowed), path
+        head, got = shared.head(address), shared.get(address)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        assert ("GET" in allowed, "HEAD" in allowed) == (got.status_code != 405,) * 2, path
+        assert _lasting(head) == _lasting(got), path
+        answered += got.is_success
+    assert answered > 15
+
+
+def _lasting(answer: Response) -> dict[str, str]:
+    """Headers but for what differs from one request to the next: its id, and the length of an answer that tells times."""
+    length = () if answer.headers["content-type"].startswith("image/") else ("content-length",)
+    return {name: value for name, value in answer.headers.items() if name not in ("x-request-id", *length)}
+
+
+def test_head_of_a_file_has_its_length_and_its_tag_and_knows_what_did_not_change(
+    shared: TestClient, shared_ids: dict[str, str]
+) -> None:
+    address = f"/v1/categories/colours/images/{shared_ids['red']}/file"
+    head = shared.head(address)
+    assert int(head.headers["content-length"]) == len(shared.get(address).content) > 0
+    same = shared.head(address, headers={"If-None-Match": head.headers["etag"]})
+    assert (same.status_code, same.headers["etag"]) == (304, head.headers["etag"])
+    assert shared.head(address + "x").status_code == 404
+    metrics = shared.get("/metrics").text
+    assert 'method="HEAD",route="/v1/categories/{category}/images/{id}/file",status="304"' in metrics
 
 
 @pytest.mark.parametrize(
@@ -96,4 +136,7 @@ def test_query_parameters_name_the_field(client: TestClient) -> None:
 def test_json_of_the_unusual() -> None:
     assert dump_json({"a": float("nan")}) == b'{"a":null}'
     assert b"\\ud800" in dump_json({"a": "\ud800"})
-    assert api_errors.invalid([{"loc": ("body",), "msg": "Value error, no"}], "body").message == "The body is not valid: no."
+    assert (
+        api_errors.invalid([{"loc": ("body",), "type": "value_error", "msg": "Value error, no"}], "body").message
+        == "The body is not valid: no."
+    )

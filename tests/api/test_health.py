@@ -14,7 +14,9 @@ from tests.api.helpers import client_on, picture, upload
 def test_alive_and_ready(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     ready = client.get("/readyz")
-    assert ready.status_code == 200 and ready.json() == {"ready": True, "parts": {"vectors": "ok", "objects": "ok"}}
+    parts = {"vectors": "ok", "objects": "ok"}
+    assert ready.status_code == 200
+    assert ready.json() == {"ready": True, "search": True, "parts": parts, "known_as_of": None}
 
 
 def test_a_store_that_is_away_makes_it_unready_without_telling_where(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +27,9 @@ def test_a_store_that_is_away_makes_it_unready_without_telling_where(runtime: Ru
     with client_on(runtime) as client:
         answer = client.get("/readyz")
         assert answer.status_code == 503
-        assert answer.json() == {"ready": False, "parts": {"vectors": "ok", "objects": "storage_full"}}
+        parts = {"vectors": "ok", "objects": "storage_full"}
+        assert answer.json() == {"ready": False, "search": True, "parts": parts, "known_as_of": None}
+        assert client.get("/readyz?need=search").status_code == 200
         assert client.get("/healthz").status_code == 200
 
 

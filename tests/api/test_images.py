@@ -62,6 +62,18 @@ def test_an_upload_carries_what_is_said_of_it(client: TestClient) -> None:
     assert payload["width"] == 40 and payload["media_type"] == "image/png"
 
 
+def test_the_same_bytes_said_to_be_something_else_are_a_conflict(client: TestClient, ids: dict[str, str]) -> None:
+    answer = upload(client, "colours", ("rot.png", picture(COLOURS["red"])), **{"class": "hot", "metadata": '{"year": 1990}'})
+    (item,) = answer.json()["items"]
+    assert (answer.status_code, item["outcome"], item["id"]) == (200, "known", ids["red"])
+    assert item["conflicts"] == [
+        {"field": "filename", "kept": "red.png", "said": "rot.png"},
+        {"field": "class", "kept": "warm", "said": "hot"},
+    ]
+    kept = client.get(f"/v1/categories/colours/images/{ids['red']}").json()["payload"]
+    assert (kept["class"], kept["filename"]) == ("warm", "red.png")
+
+
 def test_refusing_every_file_is_an_error_with_the_reason(client: TestClient) -> None:
     client.post("/v1/categories", json={"name": "colours"})
     text = upload(client, "colours", ("a.txt", b"words"))
@@ -81,7 +93,7 @@ def test_a_broken_upload_form_is_refused(client: TestClient, ids: dict[str, str]
         ({"files": ("a.png", picture())}, {"colour": "red"}),
         ({"files": ("a.png", picture())}, {"metadata": "[1]"}),
         ({"files": ("a.png", picture())}, {"metadata": "{"}),
-        ({"files": ("a.png", picture())}, {"metadata": '{"a.b": 1}'}),
+        ({"files": ("a.png", picture())}, {"metadata": '{"": 1}'}),
         ({"files": ("a.png", picture())}, {"metadata": '{"a": {"b": 1}}'}),
         ({"files": ("a.png", picture())}, {"tags": "[1]"}),
         ({"files": ("a.png", picture())}, {"tags": "x" * 201}),
@@ -193,7 +205,8 @@ def test_an_image_is_read_changed_and_deleted(client: TestClient, ids: dict[str,
         {"quality": 2},
         {"tags": [1]},
         {"colour": 1},
-        {"metadata": {"a.b": 1}},
+        {"metadata": {"": 1}},
+        {"metadata": {"year": "long ago"}},
         {"metadata": {"a": {}}},
         {"add_tags": ["x" * 201]},
     ):

@@ -96,7 +96,7 @@ class Kept:
         self._runtimes: dict[Path, Runtime] = {}
 
     @contextmanager
-    def open_runtime(self, settings: Settings, *, command: str = "") -> Iterator[Runtime]:
+    def open_runtime(self, settings: Settings, *, command: str = "", make_data: bool = True) -> Iterator[Runtime]:
         if settings.data not in self._runtimes:
             self._runtimes[settings.data] = self._stack.enter_context(self._open(settings, command=command))
         yield self._runtimes[settings.data]

@@ -14,6 +14,7 @@ from tests.cli.conftest import Answer, Run, runner
 def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """``vitrine --data data doctor`` in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
     run = runner(tmp_path / "data")
 
     def examine(*arguments: object, env: dict[str, str] | None = None) -> Answer:
@@ -35,7 +36,7 @@ def test_a_healthy_machine_is_exit_0(doctor: Run) -> None:
     assert answer.code == 0
     assert answer.json.keys() == {"ok", "checks", "settings", "models", "versions"}
     assert answer.json["ok"] is True
-    expected = dict.fromkeys(("disk space", "vectors", "objects", "default encoder", "precision"), "ok")
+    expected = dict.fromkeys(("disk space", "data folder", "vectors", "objects", "default encoder", "precision"), "ok")
     assert states(answer) == expected
     assert settings(answer).keys() == {str(field.validation_alias) for field in Settings.model_fields.values()}
 
@@ -50,6 +51,17 @@ def test_every_setting_says_where_it_comes_from_and_secrets_are_masked(doctor: R
     assert rows["VITRINE_HOST"]["source"] == "default"
     assert rows["VITRINE_API_KEYS"]["value"] == "2 keys"
     assert "hush" not in answer.out + answer.err + doctor(env=env).out
+
+
+def test_a_value_under_an_older_name_says_which(doctor: Run, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MINIO_HOST=127.0.0.1:1\nMINIO_BUCKET=ours\n")
+    rows = settings(doctor("--json", env={"QDRANT_HOST": "127.0.0.1", "QDRANT_PORT": "1", "MINIO_BUCKET_NAME": "theirs"}))
+    told = {name: (rows[name]["value"], rows[name]["source"]) for name in ("QDRANT_URL", "MINIO_ENDPOINT", "MINIO_BUCKET")}
+    assert told == {
+        "QDRANT_URL": ("http://127.0.0.1:1", "environment (QDRANT_HOST)"),
+        "MINIO_ENDPOINT": ("127.0.0.1:1", ".env (MINIO_HOST)"),
+        "MINIO_BUCKET": ("ours", ".env"),
+    }
 
 
 def test_the_data_flag_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

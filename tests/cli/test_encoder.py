@@ -43,3 +43,28 @@ def test_an_encoder_that_is_not_there_is_told(vitrine: Run, tmp_path: Path) -> N
     assert "bad_request" in vitrine("encoder", "check", "").err
     (tmp_path / "a.png").write_text("no picture")
     assert vitrine("encoder", "check", "colour", tmp_path / "a.png", "--json").json["error"]["code"] == "image_refused"
+
+
+def test_the_proof_is_printed_and_decides_the_exit_code(vitrine: Run, tmp_path: Path) -> None:
+    rows = vitrine("encoder", "check", "colour", "--json").json["checks"]
+    assert all(row["passed"] for row in rows) and "texts alone and among others" in [row["name"] for row in rows]
+    folder = save_autoencoder_of_nan(tmp_path / "broken")
+    failed = vitrine("encoder", "check", folder)
+    assert failed.code == 1
+    assert "vectors of pictures are finite" in failed.out and "NaN" in failed.out and "unsound_encoder" in failed.err
+    error = vitrine("encoder", "check", folder, "--json").json["error"]
+    assert error["code"] == "unsound_encoder"
+    assert [row["passed"] for row in error["details"]["checks"]] == [True, False]
+
+
+def save_autoencoder_of_nan(folder: Path) -> Path:
+    from safetensors.torch import load_file, save_file
+
+    from services.encoders.autoencoder import WEIGHTS, AutoencoderConfig, ConvolutionalAutoencoder, save_autoencoder
+
+    model = ConvolutionalAutoencoder(size=16, dim=8, channels=(8, 16))
+    save_autoencoder(folder, model, AutoencoderConfig("convolutional", 16, 8, model.arguments, {}))
+    weights = load_file(folder / WEIGHTS)
+    next(weight for name, weight in weights.items() if name.startswith("encoder.")).fill_(float("nan"))
+    save_file(weights, folder / WEIGHTS)
+    return folder

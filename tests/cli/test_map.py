@@ -34,7 +34,7 @@ def test_a_map_is_made_listed_drawn_and_deleted(vitrine: Run, pictures: Path, tm
     svg = Path("map.svg").read_text(encoding="utf-8")
     assert " of 12 images where map.flat.x.gte=0.9 by pca" in svg
     crowded = vitrine("map", "plot", "flat", "-c", "shop", "--thumbnails", 50, "--to", "map.png")
-    assert "of 50 pictures are drawn" in crowded.err
+    assert "of 50 pictures are drawn: there are only 12 images" in crowded.err
     assert vitrine("map", "delete", "flat", "-c", "shop", input="n\n").code == 1
     assert vitrine("map", "delete", "flat", "-c", "shop", "--yes", "--json").json["deleted"] is True
     assert vitrine("map", "list", "-c", "shop", "--json").json == []

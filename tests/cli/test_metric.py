@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from cli import metric
 from cli.main import VitrineGroup
-from cli.metric_folders import find_folder
+from cli.metric_folders import find_folder, new_folder
 from cli.metric_progress import Progress
 from services.encoders.load import load_encoder
 from services.encoders.metric import read_config, read_split
@@ -225,6 +225,16 @@ def test_a_name_means_its_latest_version(tmp_path):
     assert find_folder(tmp_path, "look/20260101-000000").name == "20260101-000000"
     with pytest.raises(BadRequest):
         find_folder(tmp_path, "gone")
+    for number in (1, 2):
+        new = new_folder(tmp_path, "look")
+        assert new.name.startswith(f"v000{number}-")
+        (tmp_path / "encoders" / "look" / new.name).mkdir()
+        (new / "config.json").write_text(json.dumps({}))
+        assert find_folder(tmp_path, "look") == new
+    set_back = tmp_path / "encoders" / "look" / "v0003-19700101-000000"
+    set_back.mkdir()
+    (set_back / "config.json").write_text(json.dumps({}))
+    assert find_folder(tmp_path, "look") == set_back
 
 
 def test_the_commands_are_listed_without_loading_what_they_need():

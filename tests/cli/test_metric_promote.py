@@ -60,6 +60,8 @@ def save(folder: Path, tree: Mapping[str, Any], *, good: bool, seed: int = 0, me
     with torch.no_grad():
         random = torch.randn(colours.dim, colours.dim, generator=torch.Generator().manual_seed(seed))
         linear.weight.copy_(torch.eye(colours.dim) if good else torch.zeros_like(random))
+        if not good:
+            linear.weight[0, 0] = 1e-3
         linear.bias.copy_(torch.zeros(colours.dim) if good else random[0])
     trunk = TrunkReference(COLOUR_MODEL, colours.revision)
     about = MetricConfig(

@@ -28,7 +28,7 @@ def picture(seed: int, format: str = "PNG", size: tuple[int, int] = (24, 20)) ->
 
 def make_runtime(folder: Path, *encoders: ColourEncoder) -> Runtime:
     """A runtime over the oracle store, with an empty category."""
-    settings = Settings(data=folder, min_free_mb=0, threads=2, offline=True, _env_file=None)  # type: ignore[call-arg,unused-ignore]
+    settings = Settings(data=folder, min_free_mb=0, threads=2, offline=True, outage_seconds=0, _env_file=None)  # type: ignore[call-arg,unused-ignore]
     pool = EncoderPool(settings)
     specs = [pool.register(encoder).spec for encoder in encoders or (ColourEncoder(),)]
     runtime = assemble(settings, OracleVectorStore(), LocalObjectStore(folder / "objects", min_free_mb=0), pool)

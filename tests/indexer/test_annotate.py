@@ -15,10 +15,10 @@ from indexer import annotate as module
 from indexer.annotate import AnnotateOptions, annotate, changes
 from indexer.export_table import export_table
 from indexer.payload_writer import PayloadWriter
-from services.conditions import Conditions
+from services.conditions import Conditions, conditions_from_pairs
 from services.domain import Payload
 from services.errors import BadSource, NotFound
-from services.payload import index_kinds
+from services.payload import settled
 from services.runtime import Runtime
 from tests.indexer.heads import fill, head, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
@@ -207,17 +207,21 @@ def test_images_that_are_deleted_meanwhile_are_passed_over(
 
 def test_columns_keep_the_kind_they_have_in_the_category(runtime: Runtime, tmp_path: Path) -> None:
     annotate(runtime, CATEGORY, table(tmp_path, "file,code,size,year\nshoe.png,A1,1.5,1999\n"))
-    report = annotate(runtime, CATEGORY, table(tmp_path, "file,code,size,year\n4.png,7,2,old\n"))
-    assert payload(runtime, 4)["metadata"] == {"code": "7", "size": 2.0, "year": "old"}
-    assert runtime.searcher.count(CATEGORY, Conditions(metadata={"code": "7"})) == 1
-    assert "year (keyword, not integer)" in report.notes[0]
+    report = annotate(runtime, CATEGORY, table(tmp_path, "file,code,size,year\n4.png,7.50,2,1999.5\nHat 1.JPG,B,1,old\n"))
+    assert payload(runtime, 4)["metadata"] == {"code": "7.50", "size": 2.0, "year": 1999.5}
+    assert runtime.searcher.count(CATEGORY, Conditions(metadata={"code": "7.50"})) == 1
+    assert runtime.searcher.count(CATEGORY, conditions_from_pairs([("metadata.year.gte", "1999")])) == 2
+    assert (report.malformed, report.exit_code) == (1, 3)
+    row, reason = report.malformed_first[0]
+    assert row == 3 and "'year'" in reason and "'old'" in reason and "--column year:keyword" in reason
 
 
 def test_columns_past_the_cap_are_stored_and_told(runtime: Runtime, tmp_path: Path) -> None:
     names = [f"c{n}" for n in range(70)]
     report = annotate(runtime, CATEGORY, table(tmp_path, f"file,{','.join(names)}\nshoe.png,{','.join(names)}\n"))
     assert len(payload(runtime, 3)["metadata"]) == 70
-    assert report.notes[0].startswith("6 columns are stored but cannot be filtered")
+    assert len(report.unindexed) == 6 and "6 columns are kept but found by no filter" in report.summary()
+    assert report.to_json()["unindexed"] == sorted(report.unindexed)
 
 
 def test_hashtags_of_a_column_come_first(runtime: Runtime, tmp_path: Path) -> None:
@@ -256,7 +260,7 @@ def test_an_exported_table_says_what_is_there(runtime: Runtime, tmp_path: Path, 
         "tags": ["red, and more"],
         "metadata": {"words": ["a", "b"], "one": ["c"], "sizes": [1, 2], "code": "0012", "old": True},
     }
-    runtime.catalog.ensure_indexes(CATEGORY, index_kinds(said))
+    runtime.catalog.ensure_indexes(CATEGORY, settled(said["metadata"], {})[1])
     runtime.vectors.set_payload(CATEGORY, {id_of(4): said, id_of(5): {"metadata": {"words": ["x"], "code": "7"}}})
     changes: dict[str, Payload] = {
         id_of(number): {"scores": {"cat": 0.25}, "scored_by": {"cat": "manifest"}, "phash": "00", "indexed_at": "2020-01-01"}
@@ -279,7 +283,7 @@ def test_columns_as_an_export_calls_them(runtime: Runtime, tmp_path: Path) -> No
     assert report.updated == 1 and payload(runtime, 3)["metadata"] == {"colour": "blue"}
     assert payload(runtime, 3)["scores"] == {"cat": 0.5}
     assert report.notes == ["Passed over, as Vitrine itself says what they do: cluster.look, map.umap.x, similarity."]
-    with pytest.raises(BadSource, match="twice, also as 'metadata"):
+    with pytest.raises(BadSource, match="twice, as 'colour' and as 'metadata"):
         annotate(runtime, CATEGORY, table(tmp_path, "file,colour,metadata.colour\nshoe.png,a,b\n"))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from indexer.patience import Patience
 from indexer.pipeline import index_images
+from indexer.progress import Counts
 from indexer.records import ADOPTED, ImageRecord, Refusal
 from indexer.report import IndexReport, ItemOutcome
 from services.conditions import parse_conditions
@@ -101,7 +104,7 @@ def test_every_image_keeps_its_own_vector_around_refused_ones(runtime: Runtime) 
         (broken("empty.png", b""), "empty_file"),
         (replace(record(1), quality=float("nan")), "bad_row"),
         (replace(record(1), scores={"cat": 1.5}), "bad_row"),
-        (replace(record(1), metadata={"a.b": 1}), "bad_row"),
+        (replace(record(1), metadata={" ": 1}), "bad_row"),
         (replace(record(1), metadata={"x": float("inf")}), "bad_row"),
         (replace(record(1), tags=("x" * 201,)), "bad_row"),
         (replace(record(1), vectors={"colour": np.full(64, np.nan, np.float32)}), "bad_vector"),
@@ -249,6 +252,214 @@ def test_an_error_of_the_store_ends_the_run_and_counts_what_is_stored(
     monkeypatch.undo()
     report, _ = index(runtime, [record(seed) for seed in range(40)])
     assert (report.known, report.added, report.status) == (8, 32, "complete")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_identical_bytes_that_disagree_are_named(runtime: Runtime, batch_size: int) -> None:
+    cat = record(1, class_="cat", scores={"x": 0.5}, quality=0.25)
+    dog = replace(cat, filename="copy.png", class_="dog", scores={"x": 0.5, "y": 1.0}, quality=0.75)
+    report, outcomes = index(runtime, [cat, record(2), dog, replace(cat, filename="third.png")], batch_size)
+    assert [[str(conflict) for conflict in outcome.conflicts] for outcome in outcomes] == [
+        [],
+        [],
+        ["filename 'copy.png', kept '1.png'", "class 'dog', kept 'cat'", "quality 0.75, kept 0.25"],
+        ["filename 'third.png', kept '1.png'"],
+    ]
+    assert (report.conflicting, report.other_names, report.exit_code) == (1, 2, 0)
+    assert payloads(runtime)["1.png"]["class"] == "cat" and payloads(runtime)["1.png"]["scores"] == {"x": 0.5, "y": 1.0}
+    again, _ = index(runtime, [cat, dog], batch_size)
+    assert (again.conflicting, again.other_names) == (1, 1)
+    over = index_images([dog], runtime, CATEGORY, overwrite=True)
+    assert (over.conflicting, over.other_names) == (0, 1)
+
+
+class Slow(ColourEncoder):
+    """Takes a second a picture, on a clock of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.seen = 0.0, 0
+
+    def encode_pixels(self, pixels: Sequence[np.ndarray]) -> Embeddings:  # type: ignore[type-arg]
+        self.seen += len(pixels)
+        self.now += len(pixels)
+        return super().encode_pixels(pixels)
+
+
+class Sized(ColourEncoder):
+    """Notes how many pictures it was given at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def encode_pixels(self, pixels: Sequence[np.ndarray]) -> Embeddings:  # type: ignore[type-arg]
+        self.sizes.append(len(pixels))
+        return super().encode_pixels(pixels)
+
+
+class Watching:
+    """Notes what was done at each update, and what was said."""
+
+    def __init__(self) -> None:
+        self.total: int | None = None
+        self.done: list[int] = []
+        self.said: list[str] = []
+
+    def start(self, total: int | None) -> None:
+        self.total = total
+
+    def update(self, report: Counts) -> None:
+        self.done.append(report.done)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def finish(self, report: Counts) -> None: ...
+
+
+def test_a_slow_encoder_is_written_every_few_seconds(tmp_path: Path) -> None:
+    encoder, watching = Slow(), Watching()
+    runtime = make_runtime(tmp_path, encoder)
+    records = [record(seed) for seed in range(60)]
+    report = index_images(records, runtime, CATEGORY, progress=watching, clock=lambda: encoder.now)
+    assert report.added == 60
+    steps = [after - before for before, after in zip([0, *watching.done], watching.done, strict=False)]
+    assert max(steps) <= 6 and watching.done[0] <= 6
+
+
+def test_ctrl_c_loses_a_few_seconds_of_a_slow_encoder(tmp_path: Path) -> None:
+    encoder = Slow()
+    runtime = make_runtime(tmp_path, encoder)
+
+    def source() -> Iterator[ImageRecord]:
+        yield from (record(seed) for seed in range(90))
+        raise KeyboardInterrupt
+
+    report = index_images(source(), runtime, CATEGORY, clock=lambda: encoder.now)
+    assert report.status == "interrupted"
+    assert encoder.seen - report.added <= 8
+
+
+def test_a_fast_encoder_is_given_full_batches(tmp_path: Path) -> None:
+    runtime, watching, sizes = make_runtime(tmp_path, sized := Sized()), Watching(), sized.sizes
+    records = [record(seed) for seed in range(160)]
+    index_images(records, runtime, CATEGORY, batch_size=64, progress=watching, clock=lambda: 0.0)
+    assert watching.done == [64, 128, 160]
+    assert sizes[-3:-1] == [32, 32] and len(sizes) <= 10
+
+
+class Away:
+    """Makes calls of a store raise ``Unavailable`` for a while, and a clock that only waiting moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: object, call: str, failures: int) -> None:
+        self.now, self.pauses, self.left = 0.0, list[float](), failures
+        self.lock = threading.Lock()
+        original = getattr(store, call)
+
+        def answer(*args: object, **kwargs: object) -> object:
+            with self.lock:
+                self.left -= 1
+                if self.left >= 0:
+                    raise Unavailable("The store does not answer.")
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(store, call, answer)
+
+    def patience(self, seconds: float) -> Patience:
+        return Patience(seconds, pause=self.pause, clock=lambda: self.now)
+
+    def pause(self, seconds: float) -> None:
+        with self.lock:
+            self.pauses.append(seconds)
+            self.now += seconds
+
+
+@pytest.mark.parametrize(("store", "call"), [("vectors", "retrieve"), ("vectors", "upsert"), ("objects", "put")])
+def test_an_outage_is_outlasted_and_said(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, store: str, call: str) -> None:
+    away, watching = Away(monkeypatch, getattr(runtime, store), call, 6), Watching()
+    records = [record(1, tags=("red",)), record(2)]
+    report = index_images(records, runtime, CATEGORY, patience=away.patience(120), progress=watching)
+    assert (report.added, report.status, runtime.vectors.count(CATEGORY)) == (2, "complete", 2)
+    assert watching.said[0].startswith("The store does not answer. Trying again, for 1")
+    assert any(note.startswith("Waited ") and "does not answer" in note for note in report.notes)
+    if call != "put":  # which several threads call
+        assert away.pauses == [0.5, 1, 2, 4, 8, 10]
+
+
+def test_reading_from_a_store_outlasts_an_outage_too(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bucket:
+        def get(self) -> bytes:
+            return picture(1)
+
+    bucket = Bucket()
+    away = Away(monkeypatch, bucket, "get", 3)
+    read = ImageRecord("test", "1.png", lambda: bucket.get())
+    assert index_images([read], runtime, CATEGORY, patience=away.patience(60)).added == 1
+    assert away.pauses == [0.5, 1, 2]
+
+
+def test_patience_has_an_end(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = Away(monkeypatch, runtime.vectors, "upsert", 1000)
+    report = index_images([record(1)], runtime, CATEGORY, patience=away.patience(60))
+    assert (report.status, report.added) == ("failed", 0) and report.error and report.error.code == "unavailable"
+    assert sum(away.pauses) == 60
+
+
+def test_ctrl_c_ends_the_waiting_at_once(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    away = Away(monkeypatch, runtime.vectors, "upsert", 1000)
+
+    def pause(seconds: float) -> None:
+        stop.set()
+
+    report = index_images([record(1)], runtime, CATEGORY, stop=stop, patience=Patience(1e9, pause=pause))
+    assert report.added == 0 and away.left == 1000 - 2
+
+
+class Picky(ColourEncoder):
+    """Fails whenever a picture of more red than green is among those it gets, or always."""
+
+    def __init__(self, always: bool = False) -> None:
+        super().__init__()
+        self.always = always
+
+    def encode_pixels(self, pixels: Sequence[np.ndarray]) -> Embeddings:  # type: ignore[type-arg]
+        if self.always or any(red_of(image) for image in pixels):
+            raise RuntimeError("too red")
+        return super().encode_pixels(pixels)
+
+
+def red_of(pixels: np.ndarray) -> bool:  # type: ignore[type-arg]
+    channels = np.moveaxis(pixels, np.argmin(pixels.shape), 0)
+    return bool(channels[0].mean() > channels[1].mean() + 60)
+
+
+def test_a_picture_that_an_encoder_fails_at_is_refused_alone(tmp_path: Path) -> None:
+    red = Image.new("RGB", (24, 20), (200, 20, 20))
+    buffer = io.BytesIO()
+    red.save(buffer, "PNG")
+    grey = io.BytesIO()
+    Image.new("RGB", (24, 20), (90, 90, 90)).save(grey, "PNG")
+    runtime = make_runtime(tmp_path, Picky())
+    report, outcomes = index(runtime, [broken("red.png", buffer.getvalue()), broken("grey.png", grey.getvalue())])
+    assert [(outcome.outcome, outcome.reason) for outcome in outcomes] == [("refused", "bad_vector"), ("added", None)]
+    assert "too red" in report.refusals[0][2]
+
+
+def test_an_encoder_that_fails_at_all_ends_the_run_in_a_sentence(tmp_path: Path) -> None:
+    report, _ = index(make_runtime(tmp_path, Picky(always=True)), [record(seed) for seed in range(9)])
+    assert (report.status, report.exit_code, report.done) == ("failed", 1, 0)
+    error = report.to_json()["error"]
+    assert error["code"] == "internal" and error["message"].startswith("Something went wrong inside Vitrine: too red. VITRINE")
+
+
+def test_whoever_is_told_of_outcomes_may_fail(runtime: Runtime) -> None:
+    def full(outcome: ItemOutcome) -> None:
+        raise OSError(28, "No space left on device")
+
+    report = index_images([record(1)], runtime, CATEGORY, on_outcome=full)
+    assert report.status == "failed" and report.error and report.error.code == "storage_full"
 
 
 def test_sources_are_read_only_a_little_ahead(runtime: Runtime) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from indexer.conflicts import Conflict
 from indexer.progress import BarProgress, LineProgress, Tally, make_progress
 from indexer.report import MAX_REFUSALS, IndexReport, ItemOutcome, RefusedFile, StageClock
 from services.errors import StorageFull
@@ -96,6 +97,33 @@ def test_quick_stages_print_next_to_nothing_and_what_was_done_before_is_no_speed
     ]
 
 
+def test_a_total_that_turns_out_too_small_grows() -> None:
+    now, stream = [0.0], io.StringIO()
+    progress = LineProgress(stream, clock=lambda: now[0])
+    progress.start(6)
+    for done in (3, 10):
+        now[0] += 20
+        progress.update(IndexReport("c", added=done))
+    progress.say("The store does not answer.")
+    assert stream.getvalue().splitlines() == [
+        "indexing: 3 of 6 (50%) images",
+        "indexing: 10 of 10 (100%) images, 0.3 images/s, 0 s left",
+        "indexing: The store does not answer.",
+    ]
+
+
+def test_conflicts_are_counted_and_named() -> None:
+    kept = ItemOutcome(
+        "b/1.png", "known", "id", conflicts=(Conflict("filename", "a/1.png", "b/1.png"), Conflict("class", "a", "b"))
+    )
+    made = report(ItemOutcome("a/1.png", "added", "id"), kept, ItemOutcome("c.png", "known", "id", conflicts=kept.conflicts[:1]))
+    assert (made.conflicting, made.other_names, made.status, made.exit_code) == (1, 2, "complete", 0)
+    assert made.to_json()["conflicts"][1] == {"filename": "b/1.png", "field": "class", "kept": "a", "said": "b"}
+    text = made.summary()
+    for part in ("1 file says something else", "b/1.png: class 'b', kept 'a'", "2 files have the bytes", "c.png: is a/1.png"):
+        assert part in text
+
+
 def test_progress_fits_its_stream(capsys: pytest.CaptureFixture[str]) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -109,6 +137,7 @@ def test_progress_fits_its_stream(capsys: pytest.CaptureFixture[str]) -> None:
     bar.start(None)
     bar.update(IndexReport("c", added=3, refused=1))
     bar.update(IndexReport("c", added=4, refused=1))
+    bar.say("The store is away.")
     bar.finish(IndexReport("c"))
     assert "images/s" in terminal.getvalue() and "?" not in terminal.getvalue().replace("[?", "")
     assert capsys.readouterr().out == ""

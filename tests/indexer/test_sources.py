@@ -8,6 +8,7 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,24 @@ import pyarrow.parquet
 import pytest
 
 from indexer.pipeline import index_images
-from indexer.records import ImageRecord
+from indexer.records import ImageRecord, Source
 from indexer.sources import SourceOptions, open_source
+from services.conditions import conditions_from_pairs, parse_conditions
 from services.errors import BadSource, ImageRefused
 from services.images import content_hash
 from services.object_store.local import LocalObjectStore
+from services.payload import settled
 from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
 
 
 def records(location: Path | str, objects: LocalObjectStore | None = None, **options: Any) -> list[ImageRecord]:
-    return list(open_source(location, options=SourceOptions(**options), objects=objects))
+    return cast(open_source(location, options=SourceOptions(**options), objects=objects))
+
+
+def cast(source: Source) -> list[ImageRecord]:
+    """The records of a source, their metadata as an empty category would hold it."""
+    return [replace(record, metadata=settled(record.metadata, source.indexes)[0]) for record in source]
 
 
 def names(found: Sequence[ImageRecord]) -> list[str]:
@@ -77,7 +85,7 @@ def test_a_folder_is_read_in_order_and_offers_pictures_by_name_or_content(tmp_pa
     assert names(found) == ["a.jpg", "b/10.PNG", "b/2.png", "icon.svg", "nameless", "scan.pdf"]
     assert found[0].read() == picture(1)
     assert {record.source for record in found} == {"set"}
-    assert source.total == 5
+    assert source.total == 6
     assert source.notes() == ["2 files are no pictures and were not offered: 1 without extension, 1 .txt."]
 
 
@@ -89,17 +97,17 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
     (folder / "gone.png").symlink_to(tmp_path / "nothing")
     found = records(folder)
     assert names(found) == ["deep/1.png", "gone.png", "linked/2.png"]
-    with pytest.raises(OSError):
-        found[1].read()
+    assert reasons(found) == {"gone.png": "unreadable_file"}
 
 
 def test_what_is_no_regular_file_or_too_large_is_refused_unread(tmp_path: Path) -> None:
     folder = write(tmp_path / "set", {"big.png": b"x" * 100})
-    os.mkfifo(tmp_path / "pipe.png")
-    (folder / "pipe.png").symlink_to(tmp_path / "pipe.png")
-    for record in records(folder, max_bytes=99):
-        with pytest.raises(ImageRefused):
-            record.read()
+    os.mkfifo(folder / "pipe.png")
+    (folder / "linked.png").symlink_to(folder / "pipe.png")
+    big, *pipes = records(folder, max_bytes=99)
+    with pytest.raises(ImageRefused):
+        big.read()
+    assert reasons(pipes) == {"linked.png": "unreadable_file", "pipe.png": "unreadable_file"}
 
 
 def test_names_that_are_not_unicode_are_shown_readably(tmp_path: Path) -> None:
@@ -263,14 +271,14 @@ def test_a_column_has_one_type_over_the_whole_file(tmp_path: Path) -> None:
     header = "path,whole,number,truth,code,mixed,date,maybe,empty"
     lines = ["0.png,1,1,true,007,1,2020-01-01,2020-01-01,", "1.png,2,5.5,false,12,x,2021-01-01,unknown,", "2.png,,,,,,,,"]
     source = open_source(manifest(tmp_path, "\n".join([header, *lines])))
-    found = list(source)
+    found = cast(source)
     assert found[0].metadata == {
         "whole": 1,
         "number": 1.0,
         "truth": True,
         "code": "007",
         "mixed": "1",
-        "date": "2020-01-01",
+        "date": "2020-01-01T00:00:00+00:00",
         "maybe": "2020-01-01",
     }
     assert isinstance(found[0].metadata["number"], float)
@@ -296,7 +304,7 @@ def test_json_lines_and_parquet_say_the_same(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "list.parquet")
     for path in (lines, tmp_path / "list.parquet"):
         source = open_source(path)
-        first, second = source
+        first, second = cast(source)
         assert (first.tags, first.metadata, second.metadata) == (("a", "b"), {"n": 1.0, "list": ["x", "y"]}, {"n": 2.5})
         assert source.indexes == {"metadata.n": "float", "metadata.list": "keyword"}
         assert source.total == 2
@@ -312,7 +320,7 @@ def test_a_parquet_row_may_hold_the_picture(tmp_path: Path) -> None:
 def test_rows_that_are_wrong_are_refused_one_by_one(tmp_path: Path) -> None:
     lines = [
         "0.png,0.5,1",
-        "1.png,nan,1",
+        "1.png,no,1",
         "2.png,1.5,1",
         "3.png,inf,1",
         "0.png,0.5",
@@ -320,11 +328,11 @@ def test_rows_that_are_wrong_are_refused_one_by_one(tmp_path: Path) -> None:
         "/etc/passwd,0.5,1",
         "absent.png,0.5,1",
         ",0.5,1",
-        "1.png,0.5,nan",
+        "1.png,nan,nan",
     ]
     found = records(manifest(tmp_path / "set", "path,quality,n\n" + "\n".join(lines)))
     assert [r.refusal.reason if r.refusal else "" for r in found] == [
-        "", "bad_row", "bad_row", "bad_row", "bad_row", "bad_row", "bad_row", "image_missing", "bad_row", "bad_row",
+        "", "bad_row", "bad_row", "bad_row", "bad_row", "bad_row", "bad_row", "image_missing", "bad_row", "",
     ]  # fmt: skip
     assert "row 3" in (found[1].refusal or pytest.fail()).message  # type: ignore[union-attr]
 
@@ -336,7 +344,7 @@ def test_rows_that_are_wrong_are_refused_one_by_one(tmp_path: Path) -> None:
         b"path,a,a\n0.png,1,2\n",
         b"name,a\n0.png,1\n",
         "path,Größe\n0.png,1\n".encode("latin-1"),
-        b"path,a.b\n0.png,1\n",
+        b"path," + b"a" * 201 + b"\n0.png,1\n",
         b'path,a\n0.png,"' + b"x" * 11_000_000,
     ],
 )
@@ -348,6 +356,177 @@ def test_a_table_that_is_unusable_as_a_whole_is_a_bad_source(tmp_path: Path, tex
 
 def test_utf16_semicolons_and_index_columns_are_understood(tmp_path: Path) -> None:
     assert records(manifest(tmp_path, ";path;größe\n0;0.png;2\n".encode("utf-16")))[0].metadata == {"größe": 2}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("separator", [";", "\t", ",", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_tables_are_read_as_other_programs_write_them(tmp_path: Path, encoding: str, separator: str, end: str) -> None:
+    cells = [
+        ["FILE", "Größe", "TAGS", '"a, b; c"'],
+        ["0.png", "38", '"rot;neu"', '"two\nlines, ""quoted"""'],
+        ["1.png", "", "", "x"],
+    ]
+    text = end.join(separator.join(row) for row in cells) + end
+    found = records(manifest(tmp_path, text.encode(encoding)))
+    assert [record.tags for record in found] == [("rot", "neu"), ()]
+    assert [record.metadata for record in found] == [{"Größe": 38, "a, b; c": 'two\nlines, "quoted"'}, {"a, b; c": "x"}]
+
+
+def test_a_table_may_name_its_separator_and_have_empty_cells_past_its_columns(tmp_path: Path) -> None:
+    (found,) = records(manifest(tmp_path, "sep=;\r\npath;a,b\r\n0.png;x,y;;\r\n"))
+    assert found.metadata == {"a,b": "x,y"}
+    assert names(records(manifest(tmp_path, "path\n0.png\n"))) == ["0.png"]
+
+
+def test_columns_are_known_in_any_case_and_the_one_written_exactly_goes_first(tmp_path: Path) -> None:
+    header = "File Name,TAGS,Class,Caption,Quality,Created At,Scores.Red,METADATA.Colour,Preis"
+    path = manifest(tmp_path, f"{header}\n0.png,a|b,mug,A mug,0.5,2020-01-02,0.25,blue,5\n")
+    (found,) = records(path)
+    assert (found.tags, found.class_, found.caption, found.quality) == (("a", "b"), "mug", "A mug", 0.5)
+    assert (found.created_at, found.scores) == ("2020-01-02T00:00:00+00:00", {"Red": 0.25})
+    assert set(found.metadata) == {"Colour", "Preis"}
+    assert records(path, path_column="FILE_NAME", class_from="preis")[0].class_ == "5"
+    (both,) = records(manifest(tmp_path, "File,path,Tags,tags,Quality\nx,0.png,y,z,good\n"))
+    assert (both.filename, both.tags, both.metadata) == ("0.png", ("z",), {"File": "x", "Tags": "y", "Quality": "good"})
+
+
+def numbers(folder: Path, text: str) -> tuple[list[object], str, list[str]]:
+    """The values of the column n of a table, the kind of its index, and what is noted of the table."""
+    source = open_source(manifest(folder, text))
+    values = [record.metadata.get("n") for record in cast(source)]
+    return values, source.indexes["metadata.n"], source.notes()
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "kind"),
+    [
+        (["12,5", "3"], [12.5, 3.0], "float"),
+        (["1.234,50", "1.234", "7"], [1234.5, 1234.0, 7.0], "float"),
+        (["-0,5", "1,5E-05", "0,123"], [-0.5, 1.5e-05, 0.123], "float"),
+        (["1,234", "12,5"], [1.234, 12.5], "float"),
+        (["1.234", "5.678"], [1.234, 5.678], "float"),
+        (["12,5", "3.5"], ["12,5", "3.5"], "keyword"),
+        (["1,2,3", "12,5"], ["1,2,3", "12,5"], "keyword"),
+        (["12,5", "about"], ["12,5", "about"], "keyword"),
+        (["1,234", "5,678"], ["1,234", "5,678"], "keyword"),
+        (["1,234", "5"], ["1,234", "5"], "keyword"),
+    ],
+)
+def test_decimal_commas_are_read_where_nothing_else_can_be_meant(
+    tmp_path: Path, cells: list[str], values: list[object], kind: str
+) -> None:
+    found, held, notes = numbers(tmp_path, "path;n\n" + "".join(f"{row}.png;{cell}\n" for row, cell in enumerate(cells)))
+    assert (found, held) == (values, kind)
+    assert any("1,234, which may be 1234 or 1.234" in note for note in notes) == (cells[0] == "1,234" and kind == "keyword")
+
+
+def test_other_columns_prove_the_decimal_comma_of_a_table_and_leave_what_is_unclear(tmp_path: Path) -> None:
+    assert numbers(tmp_path, "path;n;price\n0.png;1,234;12,5\n")[:2] == ([1.234], "float")
+    values, kind, notes = numbers(tmp_path, "path;n;price\n0.png;1.234;12,5\n")
+    assert (values, kind) == (["1.234"], "keyword") and "1.234, which may be 1234 or 1.234" in notes[0]
+    assert numbers(tmp_path, 'path,n\n0.png,"12,5"\n')[:2] == (["12,5"], "keyword")
+
+
+def test_scores_and_asked_columns_may_have_decimal_commas_too(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path;quality;scores.red;n;class;w\n0.png;0,25;0,5;12,5;2,5;12,5\n1.png;;;;;\n")
+    first, _ = records(path, kinds={"n": "float", "w": "keyword"})
+    assert (first.quality, first.scores, first.class_) == (0.25, {"red": 0.5}, "2,5")
+    assert first.metadata == {"n": 12.5, "w": "12,5"}
+
+
+def test_members_of_an_object_metadata_are_columns_unless_one_of_that_name_says_otherwise(tmp_path: Path) -> None:
+    rows = [{"path": "0.png", "metadata": {"camera.make": "Canon", "n": 1}, "metadata.n": 2, "lens": {"f": 2.8}}]
+    found = records(manifest(tmp_path, b"\n".join(map(orjson.dumps, rows)), "list.jsonl"))
+    assert found[0].metadata == {"camera.make": "Canon", "n": 2, "lens": '{"f":2.8}'}
+
+
+def test_columns_may_have_any_name_also_as_a_field_is_printed(tmp_path: Path, runtime: Runtime) -> None:
+    header = ["path", "camera.make", "EXIF:ISO", "a=b", 'a"b', "a b", "scores.x.y", 'metadata."price.gte"', r'scores."\"q\""']
+    with open(manifest(tmp_path, ""), "w", newline="") as file:
+        csv.writer(file).writerows([header, ["0.png", "Canon", 400, 5, "x", "y", 0.5, 7, 0.25]])
+    index_images(open_source(tmp_path / "list.csv"), runtime, CATEGORY)
+    payload = payloads(runtime)["0.png"]
+    assert payload["metadata"] == {"camera.make": "Canon", "EXIF:ISO": 400, "a=b": 5, 'a"b': "x", "a b": "y", "price.gte": 7}
+    assert payload["scores"] == {"x.y": 0.5, '"q"': 0.25}
+    asked = ["metadata.camera.make=Canon", "metadata.EXIF:ISO.gte=400", "metadata.a=b=5", 'metadata.a"b=x', "metadata.a b=y",
+             "score.x.y.gte=0.5", "metadata.price.gte=7", r'metadata."a\"b"=x', 'metadata."EXIF:ISO".gte=400']  # fmt: skip
+    for text in asked:
+        key, _, value = text.partition("=")
+        assert runtime.searcher.count(CATEGORY, conditions_from_pairs([(key, value)], joined=True)) == 1, text
+
+
+def test_paths_may_be_those_of_windows(tmp_path: Path) -> None:
+    write(tmp_path, {"photos/1.png": picture(1), "img/0.png": picture(0), "a\\b.png": picture(2)})
+    cells = ["photos\\1.png", ".\\photos\\1.png", "img\\0.png", "a\\b.png", "photos\\none.png", "..\\..\\etc\\passwd"]
+    found = records(manifest(tmp_path, "path\n" + "\n".join(cells)))
+    assert names(found) == ["photos/1.png", "photos/1.png", "img/0.png", "a/b.png", "photos/none.png", "etc/passwd"]
+    assert [record.read() for record in found[:4]] == [picture(1), picture(1), picture(0), picture(2)]
+    assert reasons(found) == {"photos/none.png": "image_missing", "etc/passwd": "bad_row"}
+
+
+def test_paths_with_a_drive_are_found_by_their_end_if_all_have_the_same_beginning(tmp_path: Path) -> None:
+    write(tmp_path, {"a/1.png": picture(1), "a/2.png": picture(2), "1.png": picture(3)})
+    cells = [
+        "D:\\gone\\9.png",
+        "C:\\Users\\me\\a\\1.png",
+        "c:\\users\\ME\\a\\2.png",
+        "C:\\Users\\you\\1.png",
+        "C:\\Users\\me\\a\\3.png",
+    ]
+    found = records(manifest(tmp_path, "path\n" + "\n".join(cells)))
+    assert [record.refusal and record.refusal.reason for record in found] == [
+        "bad_row", None, None, "bad_row", "image_missing",
+    ]  # fmt: skip
+    assert [record.read() for record in found[1:3]] == [picture(1), picture(2)]
+    assert "another machine" in (found[0].refusal or pytest.fail()).message  # type: ignore[union-attr]
+
+
+def test_absolute_paths_below_the_root_are_found_however_the_root_is_written(tmp_path: Path) -> None:
+    real = write(tmp_path / "real", {"1.png": picture(1)})
+    (tmp_path / "link").symlink_to(real)
+    path = manifest(tmp_path / "elsewhere", f"path\n{real}/1.png\n{tmp_path}/link/1.png\n/etc/passwd\n")
+    for root in (real, tmp_path / "link"):
+        found = records(path, root=root)
+        assert names(found) == ["1.png", "1.png", "etc/passwd"] and found[0].read() == found[1].read() == picture(1)
+        assert reasons(found) == {"etc/passwd": "bad_row"}
+
+
+DECOMPOSED, COMPOSED = "Zu\u0308rich cafe\u0301.png", "Z\u00fcrich caf\u00e9.png"
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "objects"])
+def test_names_are_composed_wherever_they_come_from(tmp_path: Path, kind: str) -> None:
+    files, objects = {DECOMPOSED: picture(1)}, LocalObjectStore(tmp_path / "objects", min_free_mb=0)
+    objects.put(f"in/{DECOMPOSED}", picture(1))
+    write(tmp_path, {"set.zip": zipped(files), "set.tar": tarred(files), "in/x": b""})
+    write(tmp_path / "in", files)
+    location = {"folder": tmp_path / "in", "zip": tmp_path / "set.zip", "tar": tmp_path / "set.tar", "objects": "objects:in/"}[
+        kind
+    ]
+    (found,) = [record for record in records(location, objects) if not record.refusal]
+    assert found.filename.removeprefix("in/") == COMPOSED and found.read() == picture(1)
+
+
+@pytest.mark.parametrize(("written", "stored"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
+def test_a_table_and_the_files_meet_in_one_unicode_form(tmp_path: Path, runtime: Runtime, written: str, stored: str) -> None:
+    folder = write(tmp_path / "set", {stored: picture(9)})
+    assert records(manifest(folder, f"path\n{written}\n"))[0].read() == picture(9)
+    path = manifest(tmp_path, f"file,tags,class,sta\u0308dte\n{written},{written},{written},{written}\n", "about.csv")
+    index_images(open_source(folder, options=SourceOptions(metadata=path)), runtime, CATEGORY)
+    payload = payloads(runtime)[COMPOSED]
+    assert (payload["tags"], payload["class"], payload["metadata"]) == ([COMPOSED], COMPOSED, {"st\u00e4dte": COMPOSED})
+    pairs = [
+        ("filename", written),
+        ("tag", written),
+        ("tag.any", written),
+        ("class", written),
+        ("metadata.sta\u0308dte", written),
+    ]
+    for pair in pairs:
+        assert runtime.searcher.count(CATEGORY, conditions_from_pairs([pair])) == 1, pair
+    raw = {"where": {"must": [{"key": "tags", "match": {"any": [written]}}]}}
+    assert runtime.searcher.count(CATEGORY, parse_conditions(raw)) == 1
 
 
 def test_columns_and_folders_can_be_named(tmp_path: Path) -> None:
@@ -363,7 +542,8 @@ def test_keys_name_objects_and_prefixes_list_them(tmp_path: Path) -> None:
     objects = LocalObjectStore(tmp_path / "objects", min_free_mb=0)
     for key, data in {"in/1.png": picture(1), "in/sub/2": picture(2), "in/x.json": b"{}", "out/3.png": picture(3)}.items():
         objects.put(key, data)
-    found = records(manifest(tmp_path, "key,a\nin/1.png,7\nin/none.png,8\n../x,9\n"), objects)
+    found = records(manifest(tmp_path, "key,a\nin/1.png,7\nin/none.png,8\n../x,9\nin\\1.png,10\n"), objects)
+    assert found[3].read() == picture(1)
     assert found[0].read() == picture(1) and found[0].metadata == {"a": 7}
     assert reasons(found) == {"in/none.png": "image_missing", "x": "bad_row"}
     listed = records("objects:in/", objects)
@@ -382,7 +562,7 @@ def test_a_table_beside_the_pictures_is_joined(tmp_path: Path, on: str) -> None:
     with open(tmp_path / "about.csv", "w", newline="") as file:
         csv.writer(file).writerows([["sha256" if on == "hash" else "file", "tags", "n"], [cell, "red", 5], ["other", "", 6]])
     source = open_source(folder, options=SourceOptions(metadata=tmp_path / "about.csv", join_on=on))  # type: ignore[arg-type]
-    found = {record.filename: record for record in source}
+    found = {record.filename: record for record in cast(source)}
     assert (found["sub/1.png"].tags, found["sub/1.png"].metadata) == (("red",), {"n": 5})
     assert found["2.png"].metadata == {}
     assert source.notes()[-1] == f"1 of 2 rows of about.csv met a picture (by {on})."

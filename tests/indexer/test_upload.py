@@ -14,7 +14,7 @@ def test_outcomes_are_aligned_with_the_files(runtime: Runtime) -> None:
         Upload("../1.png", picture(1), tags=("new",), class_="mug", caption="A mug", metadata={"year": 1999}),
         Upload("words.jpg", b"words"),
         Upload("again.png", picture(1), tags=("new",)),
-        Upload("2.png", picture(2), metadata={"bad.name": 1}),
+        Upload("2.png", picture(2), metadata={"": 1}),
         Upload("3.png", picture(3)),
     ]
     outcomes = index_uploads(runtime, CATEGORY, uploads)
@@ -29,6 +29,23 @@ def test_outcomes_are_aligned_with_the_files(runtime: Runtime) -> None:
     payload = payloads(runtime)["1.png"]
     assert (payload["source"], payload["class"], payload["tags"]) == ("upload", "mug", ["new"])
     assert payload["metadata"] == {"year": 1999}
+
+
+def test_what_disagrees_with_an_image_of_the_same_bytes_is_named(runtime: Runtime) -> None:
+    first = Upload("1.png", picture(1), class_="mug", caption="A mug", metadata={"year": 1999, "place": "Oslo"})
+    again = Upload("2.png", picture(1), class_="cup", caption="A mug", metadata={"year": 2000, "price": 5})
+    one, two = index_uploads(runtime, CATEGORY, [first, again])
+    assert one.conflicts == ()
+    assert [str(conflict) for conflict in two.conflicts] == [
+        "filename '2.png', kept '1.png'",
+        "class 'cup', kept 'mug'",
+        "metadata.year 2000, kept 1999",
+    ]
+    assert payloads(runtime)["1.png"]["metadata"] == {"year": 1999, "place": "Oslo", "price": 5}
+    (later,) = index_uploads(runtime, CATEGORY, [again])
+    assert later.conflicts == two.conflicts
+    (same,) = index_uploads(runtime, CATEGORY, [first])
+    assert same.conflicts == ()
 
 
 def test_no_files_no_outcomes(runtime: Runtime) -> None:

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from indexer.clustering.runs import cluster, fit_tree
 from indexer.clustering.tree import TreeOptions
 from services.catalog import Catalog, spec_from_json, spec_to_json
-from services.domain import EncoderSpec, Preprocessing
+from services.domain import CollectionSchema, EncoderSpec, Point, Preprocessing, VectorSpec
 from services.encoders.base import check_encoder
-from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, UnknownVector
+from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, StoreDamaged, UnknownVector
 from services.object_store.local import LocalObjectStore
+from services.vector_store.base import VectorStore
 from tests.indexer.heads import fill, head
 from tests.indexer.pictures import CATEGORY, make_runtime
 from tests.services.vector_store.oracle import OracleVectorStore
@@ -80,28 +86,221 @@ def test_deleting_removes_points_objects_and_manifest_of_that_category_alone(
 
 
 class Interrupted(Exception):
-    pass
+    """Stands for a kill: nothing of ours catches it."""
 
 
-def test_an_interrupted_deletion_hides_the_category_and_is_completed_later(
-    catalog: Catalog, objects: LocalObjectStore, vectors: OracleVectorStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    catalog.create("a", [SPEC])
-    objects.put("a/images/00/00/x.jpg", b"x")
+class Failing:
+    """A store whose changes are counted, over all stores that share ``left``; the one after the last of them is a kill."""
 
-    def fail(collection: str) -> None:
-        raise Interrupted
+    def __init__(self, store: Any, left: list[int]) -> None:
+        self._store, self._left = store, left
 
-    with monkeypatch.context() as patch:
-        patch.setattr(vectors, "drop", fail)
-        with pytest.raises(Interrupted):
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        if name not in ("put", "replace", "delete", "drop", "ensure", "add_vector"):
+            return method
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            if self._left[0] == 0:
+                raise Interrupted
+            self._left[0] -= 1
+            return method(*arguments, **options)
+
+        return call
+
+
+def interrupted(objects: LocalObjectStore, vectors: OracleVectorStore, after: int, act: Callable[[Catalog], object]) -> bool:
+    """Whether ``act`` is killed by the change that follows so many others."""
+    left = [after]
+    try:
+        act(Catalog(Failing(objects, left), Failing(vectors, left)))  # type: ignore[arg-type]
+    except Interrupted:
+        return True
+    return False
+
+
+def belongings(name: str) -> list[str]:
+    image = f"{name}/images/ab/cd/{'ab' * 32}.jpg"
+    places = ("_taggers", "_clusters", "_duplicates", "_maps", "_encoders")
+    return sorted([f"_categories/{name}.json", image, *(f"{place}/{name}/x.json" for place in places)])
+
+
+def fill_stores(objects: LocalObjectStore, vectors: VectorStore, *names: str) -> Catalog:
+    catalog = Catalog(objects, vectors)
+    for name in names:
+        catalog.create(name, [SPEC])
+        for key in belongings(name)[1:]:
+            objects.put(key, b"x")
+    return catalog
+
+
+def keys(objects: LocalObjectStore) -> list[str]:
+    return [stat.key for stat in objects.list()]
+
+
+def test_a_deletion_that_is_killed_anywhere_is_named_and_completed_by_the_next(tmp_path: Path) -> None:
+    killed, others = True, belongings("ab")
+    after = 0
+    while killed:
+        objects, vectors = LocalObjectStore(tmp_path / str(after), min_free_mb=0), OracleVectorStore()
+        fill_stores(objects, vectors, "a", "ab")
+        killed = interrupted(objects, vectors, after, lambda catalog: catalog.delete("a"))
+        catalog = Catalog(objects, vectors)
+        if after:
+            assert [category.name for category in catalog.list()] == ["ab"]
+        if killed and after:
+            assert [(left.name, left.state) for left in catalog.remains()] == [("a", "deleting")]
+            with pytest.raises(NotFound, match="vitrine category delete a"):
+                catalog.get("a")
+        if killed:
             catalog.delete("a")
-    assert catalog.list() == []
+        assert (keys(objects), vectors.collections()) == (others, ["ab"])
+        assert catalog.remains() == []
+        after += 1
+    assert after > len(others)
+
+
+def test_a_creation_that_is_killed_anywhere_can_be_repeated_or_deleted(tmp_path: Path) -> None:
+    killed, after = True, 0
+    while killed:
+        for repeat in (True, False):
+            objects, vectors = LocalObjectStore(tmp_path / f"{after}-{repeat}", min_free_mb=0), OracleVectorStore()
+            kept = belongings("a")[-1]
+            objects.put(kept, b"a picture of a category that was deleted and kept its pictures")
+            killed = interrupted(objects, vectors, after, lambda catalog: catalog.create("a", [SPEC]))
+            catalog = Catalog(objects, vectors)
+            if killed and repeat:
+                assert catalog.create("a", [OTHER]).encoders == (OTHER,)
+                assert vectors.info("a").schema.dim("vit") == 3 and vectors.info("a").schema.dim("clip") is None
+            if killed and not repeat and after:
+                catalog.delete("a")
+                assert (keys(objects), vectors.collections()) == ([kept], [])
+            assert kept in keys(objects)
+        after += 1
+    assert after == 4
+
+
+def test_an_interrupted_deletion_keeps_what_it_was_asked_to_keep(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+    fill_stores(objects, vectors, "a")
+    assert interrupted(objects, vectors, 2, lambda catalog: catalog.delete("a", keep_images=True))
+    assert Catalog(objects, vectors).delete("a") is True
+    image, taggers, encoders = belongings("a")[-1], "_taggers/a/x.json", "_encoders/a/x.json"
+    assert keys(objects) == sorted([image, taggers, encoders])
+    (left,) = Catalog(objects, vectors).remains()
+    assert left.state == "leftover" and "objects:a/images/" in left.message
+    assert Catalog(objects, vectors).delete("a") is False
+    assert keys(objects) == []
+
+
+def test_what_no_category_describes_is_found_and_what_is_not_ours_is_left_alone(
+    catalog: Catalog, objects: LocalObjectStore, vectors: OracleVectorStore
+) -> None:
+    mine = belongings("lost")
+    for key in (*mine[1:], "incoming/images/holiday.jpg", "Photos/x.jpg", "notes.txt"):
+        objects.put(key, b"x")
+    vectors.ensure(CollectionSchema("bare", ()))
+    found = {left.name: left for left in catalog.remains()}
+    assert {left.state for left in found.values()} == {"leftover"} and found.keys() == {"lost", "bare"}
+    assert "pictures" in found["lost"].message and "collection" in found["bare"].message
+    for name in found:
+        catalog.delete(name)
+    assert keys(objects) == ["Photos/x.jpg", "incoming/images/holiday.jpg", "notes.txt"]
+    assert vectors.collections() == []
     with pytest.raises(NotFound):
-        catalog.get("a")
+        catalog.delete("incoming")
+
+
+def test_a_collection_with_points_is_not_taken_over(catalog: Catalog, vectors: OracleVectorStore) -> None:
+    vectors.ensure(CollectionSchema("a", (VectorSpec("clip", 4),)))
+    vectors.upsert("a", [Point(str(uuid.UUID(int=1)), {"clip": np.eye(4, dtype=np.float32)[0]}, {})])
+    with pytest.raises(AlreadyExists, match="belongs to no category"):
+        catalog.create("a", [SPEC])
+    assert vectors.count("a") == 1
+
+
+REST = b'"description": "", "encoders": [], "indexes": {}, "created_at": "", "updated_at": ""'
+DAMAGE = {
+    "empty": b"",
+    "cut off": b'{"format": 1, "name": "a", "enc',
+    "no JSON": b"\x00\x01\x02",
+    "another shape": b"[1, 2]",
+    "fields missing": b'{"format": 1, "name": "a"}',
+    "another category's": b'{"format": 1, "name": "b", ' + REST + b"}",
+    "no encoders": b'{"format": 1, "name": "a", ' + REST + b"}",
+    "a field too many": b'{"format": 1, "name": "a", "x": 1, ' + REST + b"}",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_manifest_is_named_and_harms_no_other_category(
+    objects: LocalObjectStore, vectors: OracleVectorStore, damage: bytes
+) -> None:
+    catalog = fill_stores(objects, vectors, "a", "ab")
+    objects.put("_categories/a.json", damage)
+    catalog = Catalog(objects, vectors)
+    for call in (lambda: catalog.get("a"), lambda: catalog.describe("a", "x"), lambda: catalog.create("a", [SPEC])):
+        with pytest.raises(StoreDamaged, match=r"'a'.*vitrine category delete a"):
+            call()
+    assert [category.name for category in catalog.list()] == ["ab"]
+    assert [(left.name, left.state) for left in catalog.remains()] == [("a", "damaged")]
+    assert catalog.delete("a") is True, "the pictures of a damaged category stay"
+    image = belongings("a")[-1]
+    assert image in keys(objects) and vectors.collections() == ["ab"]
     catalog.create("a", [OTHER])
-    assert catalog.get("a").encoders == (OTHER,)
-    assert [stat.key for stat in objects.list("a/")] == []
+    assert image in keys(objects) and catalog.remains() == []
+
+
+def test_a_lost_collection_is_damage_and_the_pictures_stay(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+    fill_stores(objects, vectors, "a", "ab")
+    vectors.drop("a")
+    catalog = Catalog(objects, vectors)
+    with pytest.raises(StoreDamaged, match="'a'"):
+        catalog.get("a")
+    assert [(left.name, left.state) for left in catalog.remains()] == [("a", "damaged")]
+    assert catalog.delete("a") is True
+    assert belongings("a")[-1] in keys(objects)
+
+
+def test_encoders_of_a_category_that_cannot_be_read_are_kept(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+    catalog = fill_stores(objects, vectors, "a", "ab")
+    objects.put("_categories/ab.json", b"{")
+    catalog.delete("a")
+    assert "_encoders/a/x.json" in keys(objects), "the other category may use it"
+
+
+def test_changes_of_two_processes_are_all_kept(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+    folder = Path(objects._folder)
+    Catalog(objects, vectors).create("a", [SPEC])
+    catalogs = [Catalog(LocalObjectStore(folder, min_free_mb=0), vectors) for _ in range(2)]
+
+    def change(number: int) -> None:
+        catalog = catalogs[number % 2]
+        if number % 3 == 0:
+            catalog.add_encoder("a", replace(OTHER, name=f"vit-{number}"))
+        else:
+            catalog.ensure_indexes("a", {f"scores.tag-{number}": "float"})
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(change, range(30)))
+    found = Catalog(objects, vectors).get("a")
+    assert {spec.name for spec in found.encoders} == {"clip", *(f"vit-{number}" for number in range(0, 30, 3))}
+    wanted = {f"scores.tag-{number}" for number in range(30) if number % 3}
+    assert {field for field in found.indexes if field.startswith("scores.tag-")} == wanted
+
+
+def test_of_two_creators_of_one_name_one_is_refused(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+    one, other = Catalog(objects, vectors), Catalog(objects, vectors)
+    replace_object = objects.replace
+
+    def late(key: str, data: bytes, version: str | None) -> None:
+        objects.replace = replace_object  # type: ignore[method-assign]
+        other.create("a", [OTHER])
+        replace_object(key, data, version)
+
+    objects.replace = late  # type: ignore[method-assign]
+    with pytest.raises(AlreadyExists):
+        one.create("a", [SPEC])
+    assert one.get("a").encoders == (OTHER,)
 
 
 def test_encoders_can_be_added_and_another_revision_is_refused(catalog: Catalog) -> None:

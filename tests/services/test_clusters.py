@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.catalog import CLUSTERS
 from services.cluster_nodes import children
 from services.clusters import ClusterRun, ClusterStore, Node, assign_leaves, membership, path_of
 from services.conditions import Conditions, conditions_from_pairs
 from services.domain import Embeddings, Point
 from services.errors import BadRequest, NotFound, UnknownField
+from services.manifest import CLUSTERS
 from services.object_store.local import LocalObjectStore
 from services.runtime import Runtime
 from tests.indexer.heads import id_of, unit_rows
@@ -71,7 +71,7 @@ def test_the_next_run_of_a_name_has_another_key_and_numbers_come_free_again(obje
         assert store.leftovers("shop", "look") == ([former] if former else [])
         if former:
             store.remove("shop", former)
-        other._fresh.clear()  # a second later
+        other._known.forget_all("_clusters/")  # a second later
         assert other.get("shop", "look").seed == store.get("shop", "look").seed == number
 
 

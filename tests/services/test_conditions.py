@@ -44,7 +44,6 @@ def test_score_ranges_name_the_tag_as_qdrant_quotes_it() -> None:
 @pytest.mark.parametrize(
     ("column", "word", "expected"),
     [
-        ("year", "1999", models.MatchValue(value=1999)),
         ("sold", "true", models.MatchValue(value=True)),
         ("place", "1999", models.MatchValue(value="1999")),
     ],
@@ -54,10 +53,12 @@ def test_words_of_a_query_string_become_what_the_column_holds(column: str, word:
     assert found is not None and found.must[0].match == expected
 
 
-def test_float_and_date_columns_are_matched_by_range() -> None:
-    found = conditions_from_pairs([("metadata.price", "9.5"), ("metadata.taken.gte", "2020-01-01")]).to_filter(INDEXES)
+def test_numbers_and_dates_are_matched_by_range() -> None:
+    pairs = [("metadata.price", "9.5"), ("metadata.taken.gte", "2020-01-01"), ("metadata.year", "1999")]
+    found = conditions_from_pairs(pairs).to_filter(INDEXES)
     assert found is not None
-    price, taken = found.must
+    price, taken, year = sorted(found.must, key=lambda condition: condition.key.replace("taken", "q"))
+    assert year.range == models.Range(gte=1999, lte=1999)
     assert price.range == models.Range(gte=9.5, lte=9.5)
     assert taken.range.gte.year == 2020
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog import MAPS
 from services.conditions import Conditions, conditions_from_pairs, parse_conditions
 from services.errors import BadRequest, NotFound, UnknownField
+from services.manifest import MAPS
 from services.maps import CategoryMap, MapStore
 from services.object_store.local import LocalObjectStore
 from services.runtime import Runtime

@@ -3,34 +3,39 @@ from __future__ import annotations
 import pytest
 
 from services.errors import BadRequest
-from services.payload import clean_name, clean_tags, field_path, index_kinds, unite_tags, value_at, value_kind
+from services.payload import (
+    clean_name,
+    clean_tags,
+    field_path,
+    index_kinds,
+    path_keys,
+    settled,
+    unite_tags,
+    value_at,
+)
+from services.values import value_kind
+from services.words import composed
 
 
 def test_only_fields_that_can_be_filtered_ask_for_an_index() -> None:
     payload = {
         "scores": {"red mug": 0.5},
         "clusters": {"r1": {"id": "3", "path": ["root", "root-3"]}},
-        "metadata": {
-            "n": 1,
-            "x": 0.5,
-            "ok": True,
-            "day": "2020-05-01",
-            "who": ["a"],
-            "none": None,
-            "deep": {"a": 1},
-            "empty": [],
-        },
         "caption": "not indexed",
     }
-    assert index_kinds(payload) == {
-        'scores."red mug"': "float",
-        "clusters.r1.path": "keyword",
+    assert index_kinds(payload) == {'scores."red mug"': "float", "clusters.r1.path": "keyword"}
+    metadata = {"n": 1, "x": 0.5, "ok": True, "day": "2020-05-01", "who": ["a"], "none": None, "empty": []}
+    values, kinds = settled(metadata, {})
+    assert values == {"n": 1, "x": 0.5, "ok": True, "day": "2020-05-01T00:00:00+00:00", "who": ["a"]}
+    assert kinds == {
         "metadata.n": "integer",
         "metadata.x": "float",
         "metadata.ok": "bool",
         "metadata.day": "datetime",
         "metadata.who": "keyword",
     }
+    with pytest.raises(BadRequest):
+        settled({"deep": {"a": 1}}, {})
 
 
 def test_proposed_and_rejected_tags_are_indexed_from_the_first_one_on() -> None:
@@ -53,14 +58,30 @@ def test_tags_are_trimmed_and_without_doubles_and_united_in_order() -> None:
         clean_tags(["x" * 201])
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a.b", 'a"b', "a\\b", "a\nb", "x" * 129])
-def test_names_that_would_break_a_field_path_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "  ", "\n", "x" * 201])
+def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(BadRequest):
         clean_name(name)
 
 
 def test_names_of_any_script_are_kept_and_quoted() -> None:
     assert field_path("metadata", clean_name(" größe ")) == 'metadata."größe"'
+
+
+@pytest.mark.parametrize(
+    "name", ["St. Moritz", "f/2.8", '"q"', "a\\b", "x=y", "tag.any", "EXIF:ISO", "a[]", "100%22", "\\", '\\"']
+)
+def test_every_name_makes_a_path_that_leads_back_to_it(name: str) -> None:
+    path = field_path("scores", clean_name(name))
+    assert path_keys(path) == ("scores", name)
+    assert value_at({"scores": {name: 0.5, "other": 1}}, path) == 0.5
+
+
+def test_names_are_kept_on_one_line_and_in_one_unicode_form() -> None:
+    assert clean_name("Preis\r\n(EUR)") == "Preis (EUR)"
+    assert clean_name("Zu\u0308rich") == "Z\u00fcrich"
+    assert clean_tags(["Zu\u0308rich", "Z\u00fcrich", "a\nb"]) == ["Z\u00fcrich", "a b"]
+    assert composed("caf\udce9") == "caf?"
 
 
 def test_field_paths_lead_into_payloads() -> None:

@@ -66,7 +66,7 @@ def test_the_default_stays_where_it_was_asked_to_stay(catalog: Catalog) -> None:
 
 def test_another_process_reads_the_same(catalog: Catalog, objects: LocalObjectStore) -> None:
     catalog.promote("a", "look", "look-2")
-    assert Catalog(objects, OracleVectorStore()).get("a") == catalog.get("a")
+    assert Catalog(objects, catalog._vectors).get("a") == catalog.get("a")
 
 
 def test_what_cannot_be_promoted(catalog: Catalog) -> None:
@@ -83,3 +83,8 @@ def test_encoders_are_deleted_with_their_category_unless_another_uses_them(catal
     catalog.create("b", [replace(look(2), name="mine")])
     catalog.delete("a")
     assert [stat.key for stat in objects.list("_encoders/")] == [f"_encoders/a/look/{2:016x}/config.json"]
+    assert catalog.remains() == []  # it serves b
+    catalog.delete("b")
+    assert [left.name for left in catalog.remains()] == ["a"]
+    catalog.delete("a")
+    assert list(objects.list("_encoders/")) == []

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
+from services import tagging
 from services.errors import BadRequest, NotFound, StorageFull, TaggerMismatch
 from services.object_store.local import LocalObjectStore
 from services.tagging import QUALITY, HeadSet, TaggerStore, TagHead
@@ -57,9 +60,46 @@ def test_a_saved_head_comes_back_equal_in_another_process(objects: LocalObjectSt
 
 def test_no_two_heads_share_a_signature(objects: LocalObjectStore) -> None:
     store = TaggerStore(objects)
-    signatures = {store.save("pets", [head()])[0].signature for _ in range(5)}
-    assert len(signatures) == 5
-    assert [one.signature for one in store.history("pets", "cat")] == sorted(signatures, reverse=True)
+    signatures = [store.save("pets", [head()])[0].signature for _ in range(5)]
+    assert len(set(signatures)) == 5
+    assert [one.signature for one in store.history("pets", "cat")] == signatures[::-1]
+
+
+class SetBack(datetime):
+    """A clock that stands still, a century ago."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime(1926, 11, 30, 9, 0, tzinfo=UTC)
+
+
+def test_the_order_of_heads_outlives_a_clock_that_is_set_back(objects: LocalObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = TaggerStore(objects).save("pets", [head()])
+    monkeypatch.setattr(tagging, "datetime", SetBack)
+    (second,) = TaggerStore(objects).save("pets", [head()])
+    TaggerStore(objects).delete("pets", "cat")
+    (third,) = TaggerStore(objects).save("pets", [head()])
+    assert second.trained_at == third.trained_at == "1926-11-30T09:00:00.000+00:00"
+    assert (first.number, second.number, third.number) == (1, 2, 3)
+    assert len({one.signature for one in (first, second, third)}) == 3
+    assert [one.number for one in TaggerStore(objects).history("pets", "cat")] == [3, 2, 1]
+
+
+def test_heads_saved_before_they_were_numbered_are_the_oldest(objects: LocalObjectStore) -> None:
+    store = TaggerStore(objects)
+    (first,) = store.save("pets", [head()])
+    for stat in list(objects.list("_taggers/pets/")):  # as they were written then
+        if stat.key.endswith(".json"):
+            tree = orjson.loads(objects.get(stat.key))
+            tree.pop("runs", None)
+            for one in tree.get("heads", ()):
+                one.pop("number")
+            objects.put(stat.key, orjson.dumps(tree))
+    (old,) = TaggerStore(objects).in_service("pets")
+    assert old.signature == f"logistic-regression@{first.trained_at}"
+    (new,) = TaggerStore(objects).save("pets", [head()])
+    assert [one.number for one in TaggerStore(objects).history("pets", "cat")] == [1, 0]
+    assert new.signature != old.signature
 
 
 def test_a_tag_is_unsettled_from_its_second_head_until_it_is_settled(objects: LocalObjectStore) -> None:
@@ -112,7 +152,7 @@ def test_a_deleted_tagger_is_gone_and_the_others_stay(objects: LocalObjectStore)
 
 def test_names_that_cannot_be_fields_and_doubles_are_refused(objects: LocalObjectStore) -> None:
     store = TaggerStore(objects)
-    for heads in ([head("a.b")], [head(), head(" cat ")]):
+    for heads in ([head(" ")], [head(), head(" cat ")]):
         with pytest.raises(BadRequest):
             store.save("pets", heads)
     assert store.in_service("pets") == ()

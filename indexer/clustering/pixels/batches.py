@@ -22,7 +22,7 @@ from indexer.clustering.extra import load
 from indexer.clustering.pixels.checkpoint import State
 from indexer.clustering.pixels.grouping import Rows, blocks, lead, members_of, merge, merge_pairs, stars
 from indexer.clustering.pixels.measures import MINHASH_SEED, PERMUTATIONS, Hash, Measure, Patterns
-from indexer.clustering.pixels.pictures import Pictures
+from indexer.clustering.pixels.pictures import OutOfTime, Pictures
 from indexer.workers import in_order
 from services.perceptual_hashes import close_pairs
 
@@ -35,8 +35,8 @@ _INDEXED_BITS = 10
 _CHECKPOINT_SECONDS = 30.0
 _VERIFIED = 1_000
 """Proposed pairs that are one batch."""
-_OTHERS = 2 * _VERIFIED
-"""Pictures that a batch holds beside its own: of 64 x 64 pixels some 50 KB each, with what comparing leaves in them."""
+_HELD = 2 * _VERIFIED
+"""Pictures that a batch holds: of 64 x 64 pixels some 50 KB each, with what comparing leaves in them."""
 
 Batch = TypeVar("Batch")
 Made = TypeVar("Made")
@@ -44,13 +44,13 @@ Told = Callable[[str, int, int], None]
 """Is told a stage's name, how many of how many images (or pairs) are done."""
 
 
-class OutOfTime(Exception):
-    """The time budget ran out; the checkpoint is written."""
-
-
 @dataclass(eq=False)
 class Grouping:
-    """A clustering under way. ``save`` writes a checkpoint; ``deadline`` is on the clock of ``time.monotonic``."""
+    """A clustering under way. ``save`` writes a checkpoint; ``deadline`` is on ``clock``.
+
+    Time is looked at before each picture is read and each two are compared. Where it ends, the checkpoint holds the finished
+    batches and what the others had compared, so that nothing is done twice.
+    """
 
     state: State
     pictures: Pictures
@@ -66,11 +66,17 @@ class Grouping:
     def __post_init__(self) -> None:
         self._saved = self._counted = self.clock()
         self._members: dict[int, list[int]] = {}
-        self.pictures.readable[:] = self.state.readable
-        self.pictures.signatures[:] = self.state.signatures
+        self._under_way: list[_Compared] = []
+        state, pictures = self.state, self.pictures
+        pictures.readable[:] = state.readable
+        pictures.signatures[:] = state.signatures
+        if len(state.seen):
+            pictures.seen[:], pictures.kept[:] = state.seen, state.kept
+        pictures.expired = lambda: self.deadline is not None and self.clock() >= self.deadline
+        self._known = dict(zip(map(tuple, state.known.tolist()), state.known_similar.tolist(), strict=True))
 
     def run(self, *, merging: bool) -> None:
-        """The stages that are left, from ``state.stage`` on. ``OutOfTime``; ``InterruptedError`` from the pictures."""
+        """The stages that are left, from ``state.stage`` on. ``OutOfTime`` and ``InterruptedError``, with a checkpoint."""
         try:
             if self.state.stage == "batch":
                 self._batch()
@@ -79,8 +85,8 @@ class Grouping:
             if self.state.stage == "merge" and merging:
                 self._merge()
             self._enter("done")
-        except (KeyboardInterrupt, InterruptedError):
-            self._save()
+        except (KeyboardInterrupt, InterruptedError, OutOfTime):
+            self._save(ended=True)
             raise
 
     def verify(self, pairs: NDArray[np.int64]) -> None:
@@ -94,8 +100,8 @@ class Grouping:
             alike = pairs[self.state.similar >= self.threshold]
             self.state.leaders = stars(len(self.state.leaders), alike[:, 0], alike[:, 1])
             self._enter("done")
-        except (KeyboardInterrupt, InterruptedError):
-            self._save()
+        except (KeyboardInterrupt, InterruptedError, OutOfTime):
+            self._save(ended=True)
             raise
 
     # Stages -------------------------------------------------------------------------------------------------------------------
@@ -139,7 +145,7 @@ class Grouping:
         self.told("merging", 0, len(representatives))
         values = self.pictures.values(representatives.tolist())
         members = members_of(self.state.leaders)
-        compared = _Compared(self.measure, self.threshold, values, self.pictures)
+        compared = self._compared(values)
         pairs = hash_pairs(values, self._bits()) if isinstance(self.measure, Hash) else minhash_pairs(values, self.threshold)
         changed = merge_pairs(pairs, members, compared.same)
         self.state.comparisons += compared.count
@@ -148,26 +154,33 @@ class Grouping:
 
     # Batches, on threads ------------------------------------------------------------------------------------------------------
 
-    def _led(self, rows: Rows) -> tuple[dict[int, int], int]:
-        compared = _Compared(self.measure, self.threshold, self.pictures.values(rows.tolist()), self.pictures)
-        return lead(compared.values, compared.same), compared.count
+    def _led(self, rows: Rows) -> tuple[dict[int, int], _Compared]:
+        compared = self._compared()
+        return lead(filter(self.pictures.can_read, rows.tolist()), compared.same), compared
 
-    def _merged(self, rows: Rows) -> tuple[dict[int, int], int]:
-        compared = _Compared(self.measure, self.threshold, self.pictures.values(rows.tolist()), self.pictures)
-        return merge(list(compared.values), self._members, compared.same), compared.count
+    def _merged(self, rows: Rows) -> tuple[dict[int, int], _Compared]:
+        compared = self._compared()
+        return merge(list(filter(self.pictures.can_read, rows.tolist())), self._members, compared.same), compared
 
-    def _strangers(self, rows: Rows) -> tuple[list[int], int]:
-        compared = _Compared(self.measure, self.threshold, self.pictures.values(rows.tolist()), self.pictures)
+    def _strangers(self, rows: Rows) -> tuple[list[int], _Compared]:
+        compared = self._compared()
         pairs = [(row, int(self.state.leaders[row])) for row in rows.tolist()]
-        return [row for row, leader in pairs if row != leader and not compared.same(row, leader)], compared.count
+        seen = [(row, leader) for row, leader in pairs if self.pictures.can_read(row)]
+        apart = [row for row, leader in seen if row != leader and not compared.same(row, leader)]
+        return apart + [row for row, leader in pairs if row != leader and not self.pictures.readable[row]], compared
 
-    def _verified(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.float32], int]:
-        compared = _Compared(self.measure, self.threshold, {}, self.pictures)
+    def _verified(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.float32], _Compared]:
+        compared = self._compared()
         similar = [compared.similarity(one, other) for one, other in pairs.tolist()]
-        return np.array(similar, np.float32), compared.count
+        return np.array(similar, np.float32), compared
+
+    def _compared(self, values: dict[int, Any] | None = None) -> _Compared:
+        made = _Compared(self.measure, self.threshold, self.pictures, self._known, values)
+        self._under_way.append(made)
+        return made
 
     def _each(
-        self, title: str, batches: Sequence[Batch], work: Callable[[Batch], tuple[Made, int]], size: Callable[[Batch], int]
+        self, title: str, batches: Sequence[Batch], work: Callable[[Batch], tuple[Made, _Compared]], size: Callable[[Batch], int]
     ) -> Any:
         """What ``work`` makes of the batches that are left, in order; each counts as done once the caller has taken it."""
         total, left = sum(map(size, batches)), batches[self.state.done :]
@@ -175,13 +188,15 @@ class Grouping:
         self.told(title, done, total)
         with ThreadPoolExecutor(self.workers, "pixels") as pool:
             try:
-                for batch, (made, count) in zip(left, in_order(pool, work, left, self.workers + 1), strict=True):
+                for batch, (made, compared) in zip(left, in_order(pool, work, left, self.workers + 1), strict=True):
                     yield made
                     done += size(batch)
                     self.state.done += 1
-                    self.state.comparisons += count
+                    self.state.comparisons += compared.count
+                    self._finish(compared)
                     self.told(title, done, total)
-                    self._pause(last=self.state.done == len(batches))
+                    if self.clock() - self._saved >= _CHECKPOINT_SECONDS:
+                        self._save()
             except BaseException:
                 self.pictures.stop.set()  # the batches under way are given up, or the pool would wait for them
                 raise
@@ -206,53 +221,77 @@ class Grouping:
 
     def _enter(self, stage: str) -> None:
         self.state.stage, self.state.done = stage, 0
+        self._known, self._under_way = {}, []
         self._save()
 
-    def _pause(self, *, last: bool) -> None:
-        now = self.clock()
-        if self.deadline is not None and now >= self.deadline and not last:
-            self._save()
-            raise OutOfTime
-        if now - self._saved >= _CHECKPOINT_SECONDS:
-            self._save()
+    def _finish(self, compared: _Compared) -> None:
+        """What it compared need not be known any more."""
+        self._under_way.remove(compared)
+        for pair in compared.made:
+            self._known.pop(pair, None)
 
-    def _save(self) -> None:
-        now, state = self.clock(), self.state
+    def _save(self, *, ended: bool = False) -> None:
+        """Write a checkpoint; once all threads have ended, with what they had compared of unfinished batches."""
+        now, state, pictures = self.clock(), self.state, self.pictures
         state.seconds += now - self._counted
-        state.readable, state.signatures = self.pictures.readable.copy(), self.pictures.signatures.copy()
-        state.reads, self.pictures.reads = state.reads + self.pictures.reads, 0
+        state.readable, state.signatures = pictures.readable.copy(), pictures.signatures.copy()
+        state.seen, state.kept = pictures.seen.copy(), pictures.kept.copy()
+        state.reads, pictures.reads = state.reads + pictures.reads, 0
+        if ended:
+            known = self._known | {pair: value for compared in self._under_way for pair, value in compared.made.items()}
+            state.known = np.array(list(known), np.int64).reshape(-1, 2)
+            state.known_similar = np.array(list(known.values()), np.float64)
         self._saved = self._counted = now
         self.save(state)
 
 
 class _Compared:
-    """Compares rows of one batch and counts it; rows from elsewhere are read when they are asked for."""
+    """Compares rows of one batch, and remembers it; rows are read when they are asked for. ``count``: the comparisons it took.
 
-    def __init__(self, measure: Measure, threshold: float, values: dict[int, Any], pictures: Pictures) -> None:
-        self.values, self.count = values, 0
-        self._measure, self._threshold, self._pictures = measure, threshold, pictures
-        self._others: dict[int, Any] = {}
+    ``known``: similarities that a former sitting found, by pair.
+    """
+
+    def __init__(
+        self,
+        measure: Measure,
+        threshold: float,
+        pictures: Pictures,
+        known: Mapping[tuple[int, int], float],
+        values: dict[int, Any] | None = None,
+    ) -> None:
+        self.made: dict[tuple[int, int], float] = {}
+        self._measure, self._threshold, self._pictures, self._known = measure, threshold, pictures, known
+        self._values = {} if values is None else values
+        self._bounded = values is None
+
+    @property
+    def count(self) -> int:
+        return len(self.made)
 
     def similarity(self, one: int, other: int) -> float:
         """0 where one of them cannot be read."""
-        self._pictures.check()
-        first, second = self._value(one), self._value(other)
-        if first is None or second is None:
+        if not self._pictures.can_read(one) or not self._pictures.can_read(other):
             return 0.0
-        self.count += 1
-        return self._measure.similarity(first, second)
+        pair = (one, other)
+        if pair not in self.made:
+            known = self._known.get(pair)
+            self.made[pair] = self._similarity(one, other) if known is None else known
+        return self.made[pair]
 
     def same(self, one: int, other: int) -> bool:
         return self.similarity(one, other) >= self._threshold
 
+    def _similarity(self, one: int, other: int) -> float:
+        self._pictures.check()
+        first, second = self._value(one), self._value(other)
+        return 0.0 if first is None or second is None else self._measure.similarity(first, second)
+
     def _value(self, row: int) -> Any:
-        if row in self.values:
-            return self.values[row]
-        if row not in self._others:
-            if len(self._others) >= _OTHERS:  # a group may be as large as the category
-                self._others.clear()
-            self._others[row] = self._pictures.values([row]).get(row)
-        return self._others[row]
+        if row not in self._values:
+            if self._bounded and len(self._values) >= _HELD:  # a group may be as large as the category
+                self._values.clear()
+            self._values[row] = self._pictures.value(row)
+        return self._values[row]
 
 
 def hash_pairs(values: Mapping[int, int], bits: int) -> list[tuple[int, int]]:

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.clustering.pixels.grouping import Leaders
-from services.catalog import CLUSTERS
 from services.errors import NotFound
+from services.manifest import CLUSTERS
 from services.object_store.base import ObjectStore
 
-_ARRAYS = ("leaders", "began", "readable", "signatures", "similar")
+_FORMAT = 2
+_ARRAYS = ("leaders", "began", "readable", "signatures", "similar", "seen", "kept", "known", "known_similar")
 
 
 @dataclass
@@ -31,7 +32,9 @@ class State:
     finished, of the round ``round``; ``quiet``: rounds in a row that merged nothing.
 
     ``leaders`` and ``readable`` (n,), ``signatures`` (n, 64); ``began``: the leaders as the round found them; ``similar`` (m,):
-    similarities of the pairs verified so far. ``comparisons``, ``reads`` and ``seconds`` add up over all sittings.
+    similarities of the pairs verified so far. ``seen`` and ``kept``: as of ``Pictures``. ``known`` (k, 2) and ``known_similar``
+    (k,): pairs of rows that were compared in batches that are not finished. ``comparisons``, ``reads`` and ``seconds`` add up
+    over all sittings.
     """
 
     leaders: Leaders
@@ -47,6 +50,10 @@ class State:
     sittings: int = 1
     began: Leaders = field(default_factory=lambda: np.empty(0, np.int32))
     similar: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    seen: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+    kept: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    known: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    known_similar: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
 
 class Checkpoints:
@@ -58,7 +65,7 @@ class Checkpoints:
 
     def save(self, state: State, fingerprint: str) -> None:
         rest = {name: value for name, value in vars(state).items() if name not in _ARRAYS}
-        text = np.frombuffer(json.dumps({"format": 1, "fingerprint": fingerprint, **rest}).encode(), np.uint8)
+        text = np.frombuffer(json.dumps({"format": _FORMAT, "fingerprint": fingerprint, **rest}).encode(), np.uint8)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, text=text, **{name: getattr(state, name) for name in _ARRAYS})
         self._objects.put(self._key, buffer.getvalue())
@@ -68,7 +75,7 @@ class Checkpoints:
         try:
             with np.load(io.BytesIO(self._objects.get(self._key)), allow_pickle=False) as arrays:
                 rest = json.loads(arrays["text"].tobytes())
-                if rest.pop("format") != 1 or rest.pop("fingerprint") != fingerprint:
+                if rest.pop("format") != _FORMAT or rest.pop("fingerprint") != fingerprint:
                     return None
                 return State(**{name: arrays[name] for name in _ARRAYS}, **rest)
         except (NotFound, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError):

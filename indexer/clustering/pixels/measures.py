@@ -32,7 +32,9 @@ DEFAULT_THRESHOLDS: Mapping[str, float] = {
 }  # fmt: skip
 """Similarity from which on pictures are copies of each other: chosen on the train half of benchmarks/pixels.py, for a precision
 of 0.95 and more where a measure has it. Equal colour hashes (``colorhash``) mean like colours, seldom a copy."""
-DEFAULT_SCALES: Mapping[str, int] = {"ssim": 64, "minhash": 16, **dict.fromkeys(HASHES, 96), "orb": 256, "template": 64}
+WHOLE = 0
+"""The scale of hashes: all pixels of the picture, as ImageHash takes them."""
+DEFAULT_SCALES: Mapping[str, int] = {"ssim": 64, "minhash": 16, **dict.fromkeys(HASHES, WHOLE), "orb": 256, "template": 64}
 """Longest side in pixels to which a picture is shrunk first."""
 LEAST_SCALE, MOST_SCALE = 16, 1024
 MINHASH_SEED = 1
@@ -41,10 +43,13 @@ FEATURES = 200
 """ORB features of a picture at most."""
 _GOOD_BITS = 48
 """Bits of 256 in which the descriptors of a good match may differ."""
+_EDGE = 15
+"""Pixels at each border where no ORB feature can lie."""
 _WINDOW = 11
 """Pixels across the Gaussian window of SSIM, with sigma 1.5."""
 _MARGIN = 0.1
 """Share of each side that is cut off for a template."""
+_ALL = 1 << 24
 _LEVELS, _PLACE = 4, 2
 """Grey levels that a cell of a pattern tells apart, and cells a side that count as one place."""
 
@@ -57,7 +62,7 @@ class Measure(Protocol):
 
     @property
     def scale(self) -> int:
-        """Longest side in pixels at which pictures are looked at."""
+        """Longest side in pixels at which pictures are looked at; ``WHOLE``: as they are."""
         ...
 
     def prepare(self, image: Image.Image) -> Any:
@@ -79,12 +84,28 @@ def measure(name: str, *, scale: int | None = None) -> Measure:
     if name not in MEASURES:
         raise BadRequest(f"{name!r} is no measure: choose {', '.join(MEASURES)}.", measure=name)
     scale = DEFAULT_SCALES[name] if scale is None else scale
-    if not LEAST_SCALE <= scale <= MOST_SCALE:
+    whole = name in HASHES and scale == WHOLE
+    if not whole and not LEAST_SCALE <= scale <= MOST_SCALE:
         raise BadRequest(f"The scale must be in {LEAST_SCALE}..{MOST_SCALE} pixels, not {scale}.", scale=scale)
     if name in HASHES:
         return Hash(name, scale)
     made: Mapping[str, Callable[[int], Measure]] = {"ssim": Structure, "minhash": Patterns, "orb": Features, "template": Template}
     return made[name](scale)
+
+
+def prepared(measure: Measure, image: Image.Image) -> Any:
+    """What ``measure`` keeps of a picture; None where it fails. One odd picture must not end the comparison of the others,
+    and the libraries behind the measures raise errors of many kinds."""
+    try:
+        return measure.prepare(image)
+    except Exception:
+        return None
+
+
+def decode_target(scale: int) -> int:
+    """The side at which to decode for a measure of this scale: half of it, since what is opened has at least twice the target
+    along its shortest edge, where the picture has as much; of the whole picture all there is."""
+    return _ALL if scale == WHOLE else max(1, scale // 2)
 
 
 class _Sized:
@@ -190,7 +211,10 @@ def patterns(grey: Grey) -> list[bytes]:
 
 
 class Hash(_Sized):
-    """A perceptual hash of ImageHash, kept as a number of 64 bits; ``similarity`` is the share of the ``bits`` that are equal."""
+    """A perceptual hash of ImageHash, kept as a number of 64 bits; ``similarity`` is the share of the ``bits`` that are equal.
+
+    At the scale ``WHOLE`` it is what ImageHash gives for the picture as it is.
+    """
 
     def __init__(self, name: str, scale: int) -> None:
         super().__init__(scale)
@@ -202,11 +226,11 @@ class Hash(_Sized):
     def prepare(self, image: Image.Image) -> int:
         import imagehash
 
-        small = _shrunk(image, self.scale)
+        seen = image if self.scale == WHOLE else _shrunk(image, self.scale)
         made = {
             "ahash": imagehash.average_hash, "phash": imagehash.phash, "dhash": imagehash.dhash,
-            "colorhash": imagehash.colorhash, "whash": lambda image: imagehash.whash(image, image_scale=64),
-        }[self.name](small)  # fmt: skip
+            "colorhash": imagehash.colorhash, "whash": imagehash.whash,
+        }[self.name](seen)  # fmt: skip
         return sum(1 << place for place, bit in zip(self._places, made.hash.ravel().tolist(), strict=True) if bit)
 
     def similarity(self, one: int, other: int) -> float:
@@ -230,8 +254,10 @@ class Features(_Sized):
 
     def prepare(self, image: Image.Image) -> tuple[NDArray[np.uint8], Grey]:
         grey = np.asarray(_shrunk(image, self.scale).convert("L"))
-        detector = self._cv2.ORB_create(FEATURES, edgeThreshold=15, fastThreshold=10)
-        _, descriptors = detector.detectAndCompute(grey, None)
+        descriptors = None
+        if min(grey.shape) > 2 * _EDGE:  # OpenCV fails at pictures that its pyramid shrinks to nothing
+            detector = self._cv2.ORB_create(FEATURES, edgeThreshold=_EDGE, fastThreshold=10)
+            descriptors = detector.detectAndCompute(grey, None)[1]
         found = np.empty((0, 32), np.uint8) if descriptors is None else np.ascontiguousarray(descriptors)
         return found, _square(image, 16)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.clustering.pixels.measures import Levels, Measure
+from indexer.clustering.pixels.measures import PERMUTATIONS, Hash, Levels, Measure, Patterns, decode_target, prepared
 from services.errors import BadRequest, ImageRefused, NotFound
 from services.images import open_image
 from services.runtime import Runtime
@@ -20,6 +21,8 @@ from services.runtime import Runtime
 HELD_BYTES = 256 * 2**20
 """Prepared pictures held at a time: of 64 x 64 pixels some 60,000. Beyond, pictures are read again."""
 SIGNATURE_SIDE = 8
+LEAST_STEPS = 64
+"""Pictures and comparisons that a sitting gets done at least: however short its time is, it comes to an end some day."""
 _PAGE = 500
 _FIELDS = ("object_key", "sha256", "phash")
 
@@ -42,8 +45,17 @@ def read_sources(runtime: Runtime, category: str, ids: Sequence[str]) -> list[So
     return found
 
 
+class OutOfTime(Exception):
+    """The time budget ran out."""
+
+
 class Pictures:
-    """Prepared pictures by row. Thread-safe. ``reads`` counts the files that were opened."""
+    """Prepared pictures by row. Thread-safe. ``reads`` counts the files that were opened.
+
+    ``seen`` (n,): which were opened at all, now or in a former sitting; what is ``readable`` and the ``signatures`` are known of
+    these. ``kept`` (n, ...): the prepared values themselves, of measures whose values are small numbers; empty for others.
+    ``expired`` says whether the time is up.
+    """
 
     def __init__(
         self, runtime: Runtime, sources: Sequence[Source], measure: Measure, stop: threading.Event, *, held: int = HELD_BYTES
@@ -52,6 +64,10 @@ class Pictures:
         self.reads = 0
         self.readable = np.ones(len(sources), bool)
         self.signatures = np.zeros((len(sources), SIGNATURE_SIDE**2), np.uint8)
+        self.seen = np.zeros(len(sources), bool)
+        self.kept = _room_for(measure, len(sources))
+        self.expired: Callable[[], bool] = lambda: False
+        self._steps = itertools.count(1)
         self._runtime, self._sources, self._measure = runtime, sources, measure
         self._room = held
         self._held: OrderedDict[int, Any] = OrderedDict()
@@ -59,19 +75,34 @@ class Pictures:
 
     def values(self, rows: Iterable[int]) -> dict[int, Any]:
         """What the measure keeps of these pictures; those that cannot be read are left out. Let go of it when it was compared.
-        ``InterruptedError`` where everything is to stop."""
+        ``InterruptedError`` where everything is to stop, ``OutOfTime``."""
         found: dict[int, Any] = {}
         for row in rows:
-            self.check()
-            value = self._value(row)
+            if not (len(self.kept) and self.seen[row]):
+                self.check()
+            value = self.value(row)
             if value is not None:
-                found[row] = self._measure.slim(value)  # what comparing leaves in it goes with the caller's
+                found[row] = value
         return found
 
+    def value(self, row: int) -> Any:
+        """The same of one picture, None where it cannot be read, and whatever the time: for who has checked it."""
+        value = self._value(row)
+        return None if value is None else self._measure.slim(value)  # what comparing leaves in it goes with the caller's
+
+    def can_read(self, row: int) -> bool:
+        """Whether the picture can be read; opened only if it never was."""
+        if not self.seen[row]:
+            self.check()
+            self._value(row)
+        return bool(self.readable[row])
+
     def check(self) -> None:
-        """``InterruptedError`` once ``stop`` is set."""
+        """Before a picture is read or compared: ``InterruptedError`` once ``stop`` is set, ``OutOfTime`` once time is up."""
         if self.stop.is_set():
             raise InterruptedError
+        if next(self._steps) > LEAST_STEPS and self.expired():
+            raise OutOfTime
 
     def normal_signatures(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(len(rows), 64): 8 x 8 grey levels, each row of mean 0 and length 1."""
@@ -88,15 +119,20 @@ class Pictures:
                 return self._held[row]
             if not self.readable[row]:
                 return None
+            if len(self.kept) and self.seen[row]:
+                return _unpacked(self.kept[row])
         image = self._read(self._sources[row])
-        value = None if image is None else self._measure.prepare(image)
+        value = None if image is None else prepared(self._measure, image)
         with self._lock:
             self.reads += 1
-            if image is None:
+            self.seen[row] = True
+            if image is None or value is None:
                 self.readable[row] = False
                 return None
             small = image.convert("L").resize((SIGNATURE_SIDE, SIGNATURE_SIDE), Image.Resampling.BOX)
             self.signatures[row] = np.asarray(small).ravel()
+            if len(self.kept):
+                self.kept[row] = value
             if row not in self._held:
                 self._held[row] = value
                 self._room -= _size(value)
@@ -108,12 +144,20 @@ class Pictures:
         runtime = self._runtime
         try:
             data = runtime.objects.get(source.key)
-            # half of it: the shortest edge of what is opened is at least twice the target, where the picture has as much
-            target = max(1, self._measure.scale // 2)
-            sha256 = source.sha256 or None
+            target, sha256 = decode_target(self._measure.scale), source.sha256 or None
             return open_image(data, target=target, limits=runtime.limits, budget=runtime.budget, sha256=sha256).image
         except (NotFound, BadRequest, ImageRefused):
             return None
+
+
+def _room_for(measure: Measure, count: int) -> NDArray[Any]:
+    if isinstance(measure, Hash):
+        return np.zeros(count, np.uint64)
+    return np.zeros((count, PERMUTATIONS), np.uint32) if isinstance(measure, Patterns) else np.zeros(0)
+
+
+def _unpacked(value: Any) -> Any:
+    return value.astype(np.uint64) if isinstance(value, np.ndarray) else int(value)
 
 
 def _size(value: Any) -> int:

@@ -19,11 +19,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.clustering.pixels.batches import Grouping, OutOfTime
+from indexer.clustering.pixels.batches import Grouping
 from indexer.clustering.pixels.checkpoint import Checkpoints, State, fingerprint
 from indexer.clustering.pixels.grouping import Leaders
 from indexer.clustering.pixels.measures import DEFAULT_THRESHOLDS, Measure, measure
-from indexer.clustering.pixels.pictures import SIGNATURE_SIDE, Pictures, Source, read_sources
+from indexer.clustering.pixels.pictures import SIGNATURE_SIDE, OutOfTime, Pictures, Source, read_sources
 from indexer.clustering.pixels.report import Bars, PixelReport
 from indexer.clustering.report import ClusterReport
 from indexer.clustering.runs import Fitted, Images, cluster
@@ -51,7 +51,7 @@ class PixelOptions:
 
     ``stage``: "batch" alone, "merge" the groups of the run in service, or "all". ``propose``: verify only the pairs that
     embeddings ("embedding": of at least ``similarity``, the nearest ``neighbours`` of each image) or stored perceptual hashes
-    ("hash": within ``band`` bits) propose. ``time_budget`` in seconds: where it ends, a checkpoint is left.
+    ("hash": within ``band`` bits) propose. ``time_budget`` in seconds, from the call on: where it ends, a checkpoint is left.
     """
 
     measure: str
@@ -103,6 +103,7 @@ def cluster_pixels(
     restart: bool = False,
     watch: Watch | None = None,
     stop: threading.Event | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> PixelReport:
     """Group the images of a category by their pixels and write it back as ``run``.
 
@@ -113,6 +114,7 @@ def cluster_pixels(
 
     ``NotFound`` (category; with the stage "merge", the run), ``UnknownVector``, ``BadRequest`` (options, or no images).
     """
+    started = clock()
     check_run_name(run)
     options = options.check()
     stop = stop or threading.Event()
@@ -121,7 +123,8 @@ def cluster_pixels(
     if restart:
         runtime.catalog.get(category)
         checkpoints.remove()
-    fit = PixelFit(runtime, category, options, checkpoints, stop, former, watch or (lambda stage: None))
+    deadline = None if options.time_budget is None else started + options.time_budget
+    fit = PixelFit(runtime, category, options, checkpoints, stop, former, watch or (lambda stage: None), deadline, clock)
     found = cluster(runtime, category, run, fit, using=using, watch=fit.watch_others, stop=stop)
     if found.in_service:
         checkpoints.remove()
@@ -131,7 +134,10 @@ def cluster_pixels(
 
 @dataclass(eq=False)
 class PixelFit:
-    """A ``Fit`` by pixels, with checkpoints. ``former``: the run whose groups are merged. ``report`` says how it went."""
+    """A ``Fit`` by pixels, with checkpoints. ``former``: the run whose groups are merged. ``report`` says how it went.
+
+    ``deadline``: when to stop, on ``clock``.
+    """
 
     runtime: Runtime
     category: str
@@ -140,11 +146,13 @@ class PixelFit:
     stop: threading.Event
     former: ClusterRun | None
     watch: Watch
+    deadline: float | None = None
+    clock: Callable[[], float] = time.monotonic
     report: PixelReport = field(default_factory=lambda: PixelReport(ClusterReport("", "", "")))
 
     def __call__(self, images: Images, told: Told) -> Fitted:
         """``InterruptedError`` where it was stopped or ran out of time."""
-        options, started = self.options, time.monotonic()
+        options = self.options
         chosen = measure(options.measure, scale=options.scale)
         sources = read_sources(self.runtime, self.category, images.ids)
         pairs = self._proposed(images, sources)
@@ -153,7 +161,7 @@ class PixelFit:
         pictures = Pictures(self.runtime, sources, chosen, self.stop)
         try:
             with Bars(self.watch) as bars:
-                self._run(state, pictures, chosen, pairs, started, lambda state: self.checkpoints.save(state, mark), bars.told)
+                self._run(state, pictures, chosen, pairs, lambda state: self.checkpoints.save(state, mark), bars.told)
         except OutOfTime:
             self.report.out_of_time = True
             raise InterruptedError from None
@@ -174,14 +182,14 @@ class PixelFit:
         pictures: Pictures,
         chosen: Measure,
         pairs: NDArray[np.int64] | None,
-        started: float,
         save: Callable[[State], None],
         told: Callable[[str, int, int], None],
     ) -> None:
         options = self.options
         assert options.threshold is not None and options.workers is not None  # check() filled them in
-        deadline = None if options.time_budget is None else started + options.time_budget
-        grouping = Grouping(state, pictures, chosen, options.threshold, options.batch_size, options.workers, save, told, deadline)
+        grouping = Grouping(
+            state, pictures, chosen, options.threshold, options.batch_size, options.workers, save, told, self.deadline, self.clock
+        )
         if state.stage == "done":
             return
         if pairs is not None:
@@ -254,11 +262,15 @@ def _former(runtime: Runtime, category: str, run: str, options: PixelOptions) ->
     if not former.method.startswith(METHOD) or made != {"measure": options.measure, "scale": options.scale}:
         raise BadRequest(
             f"The run {run!r} was made by {former.method}"
-            + (f" at scale {made['scale']}" if made["scale"] else "")
-            + f", so its groups cannot be merged by {options.measure} at scale {options.scale}: begin with --stage batch or all.",
+            + _at(made["scale"])
+            + f", so its groups cannot be merged by {options.measure}{_at(options.scale)}: begin with --stage batch or all.",
             run=run,
         )
     return former
+
+
+def _at(scale: int | None) -> str:
+    return f" at scale {scale}" if scale else ""
 
 
 def _labels(state: State) -> NDArray[np.int32]:

@@ -18,12 +18,12 @@ from indexer.clustering.runs import assign_missing, cluster, delete_run, fit_tre
 from indexer.clustering.tree import TreeOptions
 from indexer.pipeline import index_images
 from indexer.records import ImageRecord
-from services.catalog import CLUSTERS
 from services.clusters import ClusterStore, path_of
 from services.conditions import Conditions
 from services.domain import Point
 from services.encoders.fake import ColourEncoder
 from services.errors import BadRequest, NotFound, UnknownVector
+from services.manifest import CLUSTERS
 from services.runtime import Runtime, open_runtime
 from services.settings import Settings
 from tests.indexer.heads import fill, id_of, stored, unit_rows

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexer.clustering.kmeans import kmeans
 from indexer.clustering.tree import Tree, TreeOptions, build_tree, flat_tree
 from services.clusters import path_of
 from services.domain import Embeddings
@@ -54,14 +55,26 @@ def test_a_tree_holds_every_row_once(count: int, distinct: int, branching: int, 
     assert list(again.nodes) == list(tree.nodes) and (again.leaves == tree.leaves).all()
 
 
+def test_the_radius_is_that_of_the_members_though_k_means_ended_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indexer.clustering.tree.kmeans", lambda x, k, seed: kmeans(x, k, seed=seed, iterations=1))
+    x = rows(300, seed=4)
+    tree = build_tree(x, TreeOptions(4, 20, 3))
+    apart = 0.0
+    for id, own in members(tree).items():
+        mean = x[own].mean(axis=0)
+        assert tree.nodes[id].radius == pytest.approx(float((x[own] @ mean).min() / np.linalg.norm(mean)), abs=1e-6)
+        apart = max(apart, float(np.linalg.norm(tree.nodes[id].centre - mean)))
+    assert apart > 0.01  # the centres are not yet the means
+
+
 def test_radius_medoid_and_representatives_against_slow_loops() -> None:
     x = rows(300, seed=4)
     tree = build_tree(x, TreeOptions(4, 20, 3))
     inside = members(tree)
     for id, node in tree.nodes.items():
         own = x[inside[id]].astype(np.float64)
-        centre = node.centre / np.linalg.norm(node.centre)
-        assert node.radius == pytest.approx(min(float(row @ centre) for row in own), abs=1e-5)
+        mean = own.mean(axis=0)
+        assert node.radius == pytest.approx(min(float(row @ mean) for row in own) / float(np.linalg.norm(mean)), abs=1e-6)
         totals = {at: sum(float(x[at].astype(np.float64) @ row) for row in own) for at in inside[id]}
         assert totals[node.medoid] == pytest.approx(max(totals.values()), abs=1e-3)
         chosen = list(node.representatives)

@@ -11,11 +11,11 @@ import pytest
 from indexer.clustering.runs import cluster, fit_tree
 from indexer.clustering.tree import TreeOptions
 from indexer.clustering.words import best_words, name_by_words
-from services.catalog import CLUSTERS
 from services.clusters import ClusterStore, Node
 from services.domain import Embeddings, Point
 from services.encoders.fake import COLOURS, ColourEncoder
 from services.errors import BadRequest, NotFound, UnknownVector
+from services.manifest import CLUSTERS
 from services.runtime import Runtime
 from tests.indexer.heads import id_of
 from tests.indexer.pictures import CATEGORY, make_runtime

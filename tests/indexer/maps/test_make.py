@@ -14,11 +14,11 @@ from indexer.maps import make
 from indexer.maps.coordinates import CoordinateWriter, Places
 from indexer.maps.layout import MapOptions
 from indexer.maps.make import count_missing, delete_map, make_map, place_missing
-from services.catalog import MAPS
 from services.conditions import Conditions, conditions_from_pairs
 from services.domain import Point
 from services.encoders.fake import ColourEncoder
 from services.errors import BadRequest, NotFound, UnknownVector
+from services.manifest import MAPS
 from services.runtime import Runtime, open_runtime
 from services.settings import Settings
 from tests.indexer.heads import fill, id_of, stored, unit_rows

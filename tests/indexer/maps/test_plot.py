@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from indexer.clustering.tree import TreeOptions
 from indexer.maps.layout import MapOptions
 from indexer.maps.make import make_map
 from indexer.maps.palette import COLOURS, NOTHING, OTHER, TOP, colouring
-from indexer.maps.plot import draw_map
+from indexer.maps.plot import Drawing, draw_map
 from indexer.maps.points import read_points
-from indexer.maps.spread import LARGEST, spread
+from indexer.maps.spread import LARGEST, NARROWEST, spread
 from indexer.maps.values import Value, value_reader
 from indexer.pipeline import index_images
 from indexer.records import ImageRecord
@@ -72,7 +73,7 @@ def test_a_map_is_drawn_by_any_kind_of_field(runtime: Runtime, tmp_path: Path, b
 def test_an_svg_and_pictures_among_the_points(runtime: Runtime, tmp_path: Path) -> None:
     assert b"<svg" in draw_map(runtime, CATEGORY, "flat", tmp_path / "map.svg", by="class").path.read_bytes()[:600]
     drawn = draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", by="quality", thumbnails=12)
-    assert 4 <= drawn.thumbnails <= 12
+    assert drawn.thumbnails == 12
     some = draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", by="class", conditions=Conditions(class_=("class 1",)))  # type: ignore[call-arg]
     assert (some.images, some.others, [entry.label for entry in some.colours.entries]) == (10, 20, ["class 1"])
 
@@ -152,10 +153,21 @@ def test_numbers_are_words_only_if_they_are_few() -> None:
 def test_pictures_lie_spread_out_and_apart(count: int, most: int) -> None:
     places = np.random.default_rng(1).random((count, 2)).astype(np.float32)
     chosen, side = spread(places, most)
-    assert min(count, most) * 0.5 <= len(chosen) <= most and 0 < side <= LARGEST
+    assert len(chosen) == len(set(chosen.tolist())) == min(count, most) and NARROWEST <= side <= LARGEST
     for at, one in enumerate(chosen):
         for other in chosen[at + 1 :]:
             assert np.abs(places[one] - places[other]).max() >= side - 1e-6
+
+
+def test_no_more_pictures_than_fit_and_it_is_said() -> None:
+    clumps = np.repeat(np.random.default_rng(1).random((24, 2)).astype(np.float32), 20, axis=0)
+    chosen, side = spread(clumps, 150)
+    assert len(chosen) == 24 and side == NARROWEST  # 20 images lie at each of 24 spots
+    plain = Drawing(Path("x.png"), 480, 0, colouring([None] * 480), thumbnails=24, asked=150)
+    assert plain.shortfall == "24 of 150 pictures are drawn: no more than 24 fit without lying on each other."
+    assert "there are only 480 images" in replace(plain, asked=500).shortfall
+    assert "no more than 24 fit" in (said := replace(plain, thumbnails=20, unread=4).shortfall) and "of 4 cannot be read" in said
+    assert replace(plain, asked=24).shortfall == ""
 
 
 def test_a_picture_that_is_gone_is_left_out(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

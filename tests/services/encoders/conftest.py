@@ -65,14 +65,14 @@ def _write(kind: str, path: Path) -> None:
         ),
     }
     model, processor = makers[kind]()
-    _spread(model)
+    spread(model)
     model.eval().save_pretrained(path)
     processor.save_pretrained(path)
     if kind in ("clip", "siglip"):
-        _tokenizer(t).save_pretrained(path)
+        make_tokenizer(t).save_pretrained(path)
 
 
-def _spread(model: Any) -> None:
+def spread(model: Any) -> None:
     """Larger random weights than a fresh model's, so that different pictures get clearly different embeddings."""
     import torch
 
@@ -92,7 +92,7 @@ def _siglip_config(t: Any, tower: dict[str, int], vision: dict[str, int]) -> Any
     return t.SiglipConfig(text_config=text, vision_config=vision)
 
 
-def _tokenizer(t: Any) -> Any:
+def make_tokenizer(t: Any) -> Any:
     """Words of a fixed list, between a start and an end token."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 

@@ -12,7 +12,7 @@ from PIL import Image
 from services.domain import EncoderSpec, Preprocessing
 from services.encoders.batching import BatchedEncoder
 from services.encoders.fake import ColourEncoder
-from services.errors import Unavailable, UnsupportedQuery
+from services.errors import BadRequest, Unavailable, UnsupportedQuery
 
 SPEC = EncoderSpec("gated", "tests/gated", "1", 2, ("image",), Preprocessing((1, 1), None, (0, 0, 0), (1, 1, 1)))
 
@@ -145,7 +145,7 @@ def test_an_error_reaches_only_its_caller(gated):
     encoder.finish()
     assert encoder.step() == [2, 13, 3]
     assert [encoder.step() for _ in range(3)] == [[2], [13], [3]]
-    with pytest.raises(ValueError, match="unlucky"):
+    with pytest.raises(Unavailable, match=r"gated failed on what it was given \(unlucky\)"):
         bad.result(timeout=10)
     assert (levels_of(good), levels_of(also_good)) == ([2], [3])
     after = callers.ask(4)
@@ -179,7 +179,7 @@ def test_wrong_shapes_are_an_error(gated):
     encoder, _, _ = gated
     encoder.encode_images = lambda images: np.zeros((1, 3), np.float32)
     wrong = BatchedEncoder(encoder)
-    with pytest.raises(ValueError, match="dimension 2"):
+    with pytest.raises(Unavailable, match="dimension 2"):
         wrong.encode_images([grey(1)])
     wrong.close()
 
@@ -189,6 +189,14 @@ def test_nothing_asked_is_nothing_given(gated):
     assert batched.encode_images([]).shape == (0, 2)
     with pytest.raises(UnsupportedQuery, match="gated"):
         batched.encode_texts(["a cat"])
+
+
+def test_half_a_character_is_named():
+    batched = BatchedEncoder(ColourEncoder())
+    with pytest.raises(BadRequest, match="half a character"):
+        batched.encode_texts(["a cat", "a \ud83d"])
+    assert batched.encode_texts(["a cat \U0001f600"]).shape == (1, 64)
+    batched.close()
 
 
 def test_many_threads_get_their_own_rows():

@@ -68,11 +68,11 @@ class Recording(LocalObjectStore):
         self.allowed = allowed
         self.keys: list[str] = []
 
-    def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
+    def put_file(self, key: str, file: Path) -> None:
         if len(self.keys) >= self.allowed:
             raise InterruptedError
         self.keys.append(key.rpartition("/")[2] if "/trunk/" not in key else "trunk/" + key.rpartition("/")[2])
-        super().put(key, data, media_type=media_type)
+        super().put_file(key, file)
 
 
 def test_config_is_written_last_and_a_killed_upload_is_continued(folder: Path, tmp_path: Path) -> None:
@@ -113,13 +113,13 @@ def test_only_encoders_are_stored_and_only_their_names_are_fetched(objects: Loca
 class Hostile(LocalObjectStore):
     """A bucket that lists a key which leads out of its folder."""
 
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        for stat in super().list(prefix):
+    def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
+        for stat in super().list(prefix, foreign=foreign):
             yield stat
             yield ObjectStat(f"{prefix}../../../evil.json", 1, "", stat.modified)
 
-    def get(self, key: str) -> bytes:
-        return b"evil" if "evil" in key else super().get(key)
+    def get(self, key: str, *, first: int | None = None) -> bytes:
+        return b"evil" if "evil" in key else super().get(key, first=first)
 
 
 def test_a_bucket_cannot_write_outside_of_the_cache(folder: Path, tmp_path: Path) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import secrets
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
-from services.errors import BadRequest, NotFound
+from services.errors import BadRequest, Conflict, NotFound, Unavailable
 from services.object_store.base import ObjectStore
+from services.object_store.edits import edit
 from services.object_store.local import LocalObjectStore
 from services.object_store.minio_store import MinioObjectStore
+from tests.services.stub_http import answering
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
@@ -82,6 +88,17 @@ def test_objects_larger_than_a_buffer_survive(store: ObjectStore) -> None:
     data = secrets.token_bytes(3 * 1024 * 1024 + 17)
     store.put("a/large.bin", data)
     assert store.get("a/large.bin") == data
+
+
+def test_files_go_in_and_out_as_they_are(store: ObjectStore, tmp_path: Path) -> None:
+    for name, data in (("large", secrets.token_bytes(3 * 1024 * 1024 + 17)), ("empty", b"")):
+        (tmp_path / name).write_bytes(data)
+        store.put_file(f"a/{name}.bin", tmp_path / name)
+        assert store.get(f"a/{name}.bin") == data
+        store.get_file(f"a/{name}.bin", tmp_path / f"{name} again")
+        assert (tmp_path / f"{name} again").read_bytes() == data
+    with pytest.raises(NotFound):
+        store.get_file("a/none.bin", tmp_path / "none")
 
 
 @pytest.mark.parametrize("call", ["get", "stat", "delete"])
@@ -173,24 +190,9 @@ def test_an_s3_listing_goes_on_after_the_first_thousand(request: pytest.FixtureR
     assert keys(store, "many/") == wanted
 
 
-MALFORMED = [
-    "",
-    "/",
-    "/etc/passwd",
-    "..",
-    "../x",
-    "a/../../x",
-    "a/./x",
-    "a//x",
-    "a/",
-    "a\\..\\x",
-    "a\0x",
-    "a\nx",
-    ".tmp/x",
-    "a" * 256,
-    "ab/" * 400 + "x",
-    "\ud800",
-]
+MALFORMED = ["", "..", "../x", "a/../../x", "a/./x", "a\0x", "a\nx", ".tmp/x", "ab/" * 400 + "x", "\ud800"]
+FOREIGN = ["/", "/etc/passwd", "a//x", "a/", "a\\..\\x", "a" * 256]
+"""What S3 allows and we never write."""
 
 
 @pytest.mark.parametrize("key", MALFORMED, ids=ascii)
@@ -205,6 +207,51 @@ def test_malformed_keys_are_refused_by_every_call(store: ObjectStore, key: str) 
         with pytest.raises(BadRequest):
             call()
     assert keys(store) == []
+
+
+@pytest.mark.parametrize("key", FOREIGN, ids=ascii)
+def test_foreign_keys_may_be_asked_for_and_never_written(store: ObjectStore, key: str) -> None:
+    for call in (lambda: store.put(key, b"x"), lambda: store.delete(key)):
+        with pytest.raises(BadRequest):
+            call()
+    with pytest.raises(NotFound):
+        store.get(key)
+    assert store.stat(key) is None
+    assert keys(store) == []
+
+
+def test_what_other_programs_wrote_is_listed_on_demand_and_read(
+    request: pytest.FixtureRequest, store: ObjectStore, tmp_path: Path
+) -> None:
+    store.put("in/plain.jpg", b"plain")
+    others = {"in/back\\slash.jpg": b"backslash"}
+    if isinstance(store, LocalObjectStore):
+        for key, data in others.items():
+            (tmp_path / "objects" / key).write_bytes(data)
+        (tmp_path / "objects" / "in" / "link.jpg").symlink_to("/etc/passwd")
+    else:
+        assert isinstance(store, MinioObjectStore)
+        others |= {"in//double.jpg": b"double", "in/folder/": b"", "in/" + "x" * 300: b"long"}
+        for key, data in others.items():
+            store._client.put_object(store._bucket, store._prefix + key, io.BytesIO(data), len(data))
+    assert [stat.key for stat in store.list("in/", foreign=True)] == sorted(["in/plain.jpg", *others], key=str.encode)
+    assert keys(store, "in/") == ["in/plain.jpg"]
+    for key, data in others.items():
+        assert store.get(key) == data
+        stat = store.stat(key)
+        assert stat is not None and (stat.key, stat.size) == (key, len(data))
+
+
+def test_the_first_bytes_are_read_alone(store: ObjectStore) -> None:
+    store.put("a/x", b"0123456789")
+    store.put("a/empty", b"")
+    assert (store.get("a/x", first=4), store.get("a/x", first=100), store.get("a/empty", first=4)) == (
+        b"0123",
+        b"0123456789",
+        b"",
+    )
+    with pytest.raises(NotFound):
+        store.get("a/none", first=4)
 
 
 def test_names_of_all_kinds_are_kept(store: ObjectStore) -> None:
@@ -278,3 +325,90 @@ def test_many_first_writers_make_one_bucket(request: pytest.FixtureRequest, s3_e
 def test_urls_live_fifteen_minutes_at_most(request: pytest.FixtureRequest, s3_endpoint: str, lifetime: timedelta) -> None:
     with pytest.raises(BadRequest):
         s3_store(request, s3_endpoint, "any-bucket").url("a/x.png", lifetime=lifetime)
+
+
+def test_a_replacement_needs_the_version_that_is_there(store: ObjectStore) -> None:
+    store.replace("_a/x.json", b"one", None)
+    with pytest.raises(Conflict):
+        store.replace("_a/x.json", b"two", None)
+    data, version = store.read("_a/x.json")
+    assert data == b"one"
+    store.replace("_a/x.json", b"two", version)
+    with pytest.raises(Conflict):
+        store.replace("_a/x.json", b"three", version)
+    assert store.get("_a/x.json") == b"two"
+    _, version = store.read("_a/x.json")
+    store.delete("_a/x.json")
+    with pytest.raises(Conflict):
+        store.replace("_a/x.json", b"four", version)
+    assert keys(store) == []
+    with pytest.raises(NotFound):
+        store.read("_a/x.json")
+
+
+def test_a_plain_put_is_a_change_too(store: ObjectStore) -> None:
+    store.put("a/x.json", b"one")
+    _, version = store.read("a/x.json")
+    store.put("a/x.json", b"two")
+    with pytest.raises(Conflict):
+        store.replace("a/x.json", b"three", version)
+
+
+def second_client(request: pytest.FixtureRequest, store: ObjectStore) -> ObjectStore:
+    """The same objects, as another process opens them."""
+    if isinstance(store, LocalObjectStore):
+        return LocalObjectStore(Path(store._folder), min_free_mb=0)
+    assert isinstance(store, MinioObjectStore)
+    return s3_store(request, store._endpoint, store._bucket, store._prefix)
+
+
+@pytest.fixture
+def one_at_a_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The in-process S3 compares and writes in two steps: real servers do so in one, as this makes it."""
+    if not request.config.getoption("--minio-url"):
+        lock, put_object = threading.Lock(), S3Response.put_object
+
+        def put(self: S3Response) -> Any:
+            with lock:
+                return put_object(self)
+
+        monkeypatch.setattr(S3Response, "put_object", put)
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_no_edit_of_writers_at_the_same_moment_is_lost(request: pytest.FixtureRequest, store: ObjectStore) -> None:
+    stores = [store, second_client(request, store)]
+
+    def add(number: int) -> None:
+        edit(stores[number % 2], "_a/list.json", lambda data: (data or b"") + b"%d\n" % number)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(add, range(40)))
+    assert sorted(map(int, store.get("_a/list.json").split())) == list(range(40))
+
+
+def test_an_edit_that_changes_nothing_writes_nothing(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(store, "a/x.json", lambda data: b"x")
+    monkeypatch.setattr(store, "replace", None)
+    assert edit(store, "a/x.json", lambda data: data or b"") == b"x"
+
+
+def test_folders_are_those_directly_below(store: ObjectStore) -> None:
+    for key in ["pets/images/ab/1", "pets/thumbs/2", "cars/images/x", "top.png", "_taggers/pets/current.json", "pets2/y"]:
+        store.put(key, b"x")
+    assert store.folders() == ["_taggers", "cars", "pets", "pets2"]
+    assert store.folders("pets/") == ["images", "thumbs"]
+    assert store.folders("pets/images/ab/") == store.folders("none/") == []
+    store.delete("cars/images/x")
+    assert store.folders() == ["_taggers", "pets", "pets2"]
+
+
+def test_a_prefix_that_the_server_refuses_matches_nothing() -> None:
+    answer = b"<Error><Code>XMinioInvalidResourceName</Code><Message>Resource name contains bad components</Message></Error>"
+    with answering(400, answer, "application/xml") as url:
+        endpoint = url.removeprefix("http://")
+        store = MinioObjectStore(endpoint, access_key="access", secret_key="secret-key", bucket="b-1", region="us-east-1")
+        assert keys(store, "../") == []
+        assert store.folders("../") == []
+        with pytest.raises(Unavailable, match="XMinioInvalidResourceName"):
+            store.get("a/x.png")

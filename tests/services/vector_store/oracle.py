@@ -124,6 +124,12 @@ class OracleVectorStore:
         opened.schema = replace(opened.schema, indexes={**opened.schema.indexes, field: kind})
 
     @_locked
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        opened = self._open(collection)
+        steps(field)
+        opened.schema = replace(opened.schema, indexes={**opened.schema.indexes, field: kind})
+
+    @_locked
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._open(collection)
 
@@ -204,8 +210,7 @@ class OracleVectorStore:
         elif isinstance(ask, Random):
             ranked = [(id, None) for id in self._random.sample(sorted(candidates), len(candidates))]
         else:
-            depth = query.offset + query.limit
-            ranked = [*_ranked(candidates, query, ask, depth)]
+            ranked = [*_ranked(candidates, query, ask)]
         page = ranked[query.offset :][: query.limit]
         return [_hit(id, candidates[id], query.with_payload, query.with_vectors, score) for id, score in page]
 
@@ -288,9 +293,10 @@ class OracleVectorStore:
 
 
 def similarity(one: Embedding, other: Embedding) -> float:
-    """Cosine similarity in float64."""
+    """Cosine similarity in float64, to six digits; 1 within 0.0001 of it."""
     a, b = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+    found = round(float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))), 6)
+    return 1.0 if found >= 0.9999 else found
 
 
 def nearest(points: Mapping[str, _Stored], using: str, vector: Embedding) -> Scored:
@@ -307,42 +313,26 @@ def average_target(ask: Recommend) -> Embedding:
     return np.asarray(target)
 
 
-def diversified(points: Mapping[str, _Stored], using: str, candidates: Scored, diversity: float, depth: int) -> Scored:
-    """Maximal marginal relevance: (1 - diversity) relevance - diversity (similarity to the closest already chosen)."""
-    pending, chosen = list(candidates), list[tuple[str, float]]()
-    while pending and len(chosen) < depth:
-
-        def gain(item: tuple[str, float]) -> float:
-            if not chosen:
-                return item[1]
-            closest = max(similarity(points[item[0]].vectors[using], points[id].vectors[using]) for id, _ in chosen)
-            return (1 - diversity) * item[1] - diversity * closest
-
-        best = max(pending, key=gain)
-        chosen.append(best)
-        pending.remove(best)
-    return chosen
+def fused(points: Mapping[str, _Stored], ask: Fuse) -> Scored:
+    """Reciprocal rank fusion, ranks from 0: the first 49 from the first 99 by each vector, up to 500 from 1,000, all from all."""
+    order: Scored = []
+    for wanted, depth in ((49, 99), (500, 1_000), (len(points), len(points))):
+        scores: dict[str, float] = {}
+        for using, vector in ask.vectors.items():
+            for rank, (id, _) in enumerate(nearest(points, using, vector)[:depth]):
+                scores[id] = scores.get(id, 0.0) + 1 / (ask.k + rank)
+        taken = {id for id, _ in order}
+        new = sorted(((id, score) for id, score in scores.items() if id not in taken), key=lambda item: (-item[1], item[0]))
+        order += new[: wanted - len(order)]
+    return order
 
 
-def fused(points: Mapping[str, _Stored], ask: Fuse, depth: int) -> Scored:
-    """Reciprocal rank fusion, ranks from 0."""
-    scores: dict[str, float] = {}
-    for using, vector in ask.vectors.items():
-        for rank, (id, _) in enumerate(nearest(points, using, vector)[: max(ask.candidates, depth)]):
-            scores[id] = scores.get(id, 0.0) + 1 / (ask.k + rank)
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _ranked(points: Mapping[str, _Stored], query: Query, ask: Near | Recommend | Fuse, depth: int) -> Scored:
+def _ranked(points: Mapping[str, _Stored], query: Query, ask: Near | Recommend | Fuse) -> Scored:
     if isinstance(ask, Fuse):
-        scored = fused(points, ask, depth)
-    else:
-        scored = nearest(points, query.using, ask.vector if isinstance(ask, Near) else average_target(ask))
-    if query.min_similarity is not None:
-        scored = [item for item in scored if item[1] >= query.min_similarity]
-    if isinstance(ask, Near) and ask.diversity is not None:
-        return diversified(points, query.using, scored[: max(ask.candidates, depth)], ask.diversity, depth)
-    return scored
+        return fused(points, ask)
+    scored = nearest(points, query.using, ask.vector if isinstance(ask, Near) else average_target(ask))
+    least = -1 if query.min_similarity is None else query.min_similarity
+    return [item for item in scored if item[1] >= least - 0.0001]
 
 
 def _in_order(points: Mapping[str, _Stored], order: OrderBy, schema: CollectionSchema) -> list[tuple[Any, str]]:
@@ -370,14 +360,10 @@ def _check_query(schema: CollectionSchema, query: Query) -> None:
     ask = query.ask
     if isinstance(ask, OrderBy):
         check_order(schema, ask.field)
-    if isinstance(ask, OrderBy | Random) and query.min_similarity is not None:
+    if isinstance(ask, OrderBy | Random | Fuse) and query.min_similarity is not None:
         raise BadRequest("min_similarity without anything compared")
     if isinstance(ask, Near):
         check_vectors(schema, query.using, np.asarray(ask.vector)[None])
-        if ask.diversity is not None and not 0 <= ask.diversity <= 1:
-            raise BadRequest("diversity")
-    if isinstance(ask, Near | Fuse) and not 1 <= ask.candidates <= MAX_LIMIT:
-        raise BadRequest("candidates")
     if isinstance(ask, Recommend):
         for examples in (ask.positive, ask.negative):
             if examples is not None and len(examples):

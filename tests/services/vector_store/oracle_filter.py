@@ -11,7 +11,7 @@ from qdrant_client import models
 
 from services.errors import BadRequest
 
-_STEP = re.compile(r'"([^"]+)"|([\w-]+)|\[(\d*)\]')
+_STEP = re.compile(r'"((?:[^"\\]|\\.)*)"|([\w-]+)|\[(\d*)\]')
 MICROSECOND = 1_000_000
 
 
@@ -24,6 +24,7 @@ def steps(path: str) -> list[str | int | None]:
         if match is None:
             raise BadRequest(f"{path!r} is not a field path.")
         quoted, name, place = match.groups()
+        quoted = quoted and quoted.replace('\\"', '"').replace("\\\\", "\\")
         found.append(quoted or name or (int(place) if place else None))
         rest = rest[match.end() :].removeprefix(".")
     if not found:

@@ -19,6 +19,7 @@ from services.domain import (
     Facet,
     Fuse,
     Hit,
+    IndexKind,
     Near,
     OrderBy,
     Page,
@@ -29,9 +30,10 @@ from services.domain import (
     VectorSpec,
 )
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
+from services.payload import field_path
 from services.vector_store.base import MAX_LIMIT, VectorStore
 from tests.services.vector_store import random_data
-from tests.services.vector_store.conftest import Pair, make_edge
+from tests.services.vector_store.conftest import PREFIX, Pair, make_edge
 from tests.services.vector_store.random_data import DIMS, unit
 
 # the server's in-process stand-in has no indexes, and says so
@@ -165,6 +167,24 @@ def test_an_index_can_come_later(store: VectorStore, fresh: Name) -> None:
     assert store.info(name).schema.indexes == {"class": "keyword"}
 
 
+def test_an_index_of_a_filled_collection_can_become_one_of_another_kind(store: VectorStore, fresh: Name) -> None:
+    name = fresh()
+    store.ensure(CollectionSchema(name, (VectorSpec("clip", 4),), {"n": "integer"}))
+    store.upsert(name, [Point(uid(number), {}, {"n": value}) for number, value in enumerate([10, 12.5, "12.5", 13])])
+    store.change_index(name, "n", "float")
+    above = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=12))])
+    assert scrolled(store, name, filter=above) == [uid(1), uid(3)]
+    assert scrolled(store, name, order_by=OrderBy("n")) == [uid(0), uid(1), uid(3)]
+    assert store.info(name).schema.indexes == {"n": "float"}
+    with pytest.raises(BadRequest):
+        store.facet(name, "n")
+    store.change_index(name, "n", "keyword")
+    store.change_index(name, "n", "keyword")
+    assert scrolled(store, name, filter=keyword("n", "12.5")) == [uid(2)]
+    store.change_index(name, "new", "keyword")
+    assert store.info(name).schema.indexes == {"n": "keyword", "new": "keyword"}
+
+
 def test_drop(store: VectorStore, fresh: Name) -> None:
     gone, kept = fresh("gone"), fresh("kept")
     put_axes(store, gone)
@@ -238,6 +258,7 @@ CALLS: dict[str, Callable[[VectorStore, str], object]] = {
     "info": lambda s, c: s.info(c),
     "add_vector": lambda s, c: s.add_vector(c, VectorSpec("vit", 3)),
     "add_index": lambda s, c: s.add_index(c, "class", "keyword"),
+    "change_index": lambda s, c: s.change_index(c, "class", "keyword"),
     "upsert": lambda s, c: s.upsert(c, [Point(uid(1), {}, {})]),
     "upsert nothing": lambda s, c: s.upsert(c, []),
     "update_vectors": lambda s, c: s.update_vectors(c, [uid(1)], "clip", VECTOR[None]),
@@ -404,6 +425,70 @@ def test_set_payload_at_a_path_merges_there(store: VectorStore, fresh: Name) -> 
         "clusters": {"run-1": {"id": "14"}},
     }
     assert payload_of(store, name, uid(2))["scores"] == {"cat": 0.25}
+
+
+ODD_NAMES = [
+    "St. Moritz",
+    "f/2.8",
+    '"q"',
+    '5" disk',
+    "a\\b",
+    "\\",
+    "x=y",
+    "EXIF:ISO",
+    "a[]",
+    "100%",
+    "%22",
+    "%2522",
+    "größe",
+    "é" * 200,
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_keys_may_have_any_name(store: VectorStore, fresh: Name, name: str) -> None:
+    """What people call a tag or a column can be filtered, ordered by, counted, selected and removed, and comes back as it was."""
+    collection, score, place = fresh(), field_path("scores", name), field_path("metadata", name)
+    store.ensure(CollectionSchema(collection, (VectorSpec("clip", 4),), {score: "float"}))
+    store.add_index(collection, place, "keyword")
+    points = [
+        Point(uid(n), {"clip": axis(4, n)}, {"scores": {name: n / 4, "other": 1.0}, "metadata": {name: f"place {n % 2}"}})
+        for n in range(1, 4)
+    ]
+    store.upsert(collection, points)
+    store.optimize(collection)
+    assert dict(store.info(collection).schema.indexes) == {score: "float", place: "keyword"}
+    assert payload_of(store, collection, uid(1)) == points[0].payload
+    high = models.Filter(must=[models.FieldCondition(key=score, range=models.Range(gte=0.5))])
+    assert store.count(collection, high) == 2
+    both = models.Filter(should=[models.Filter(must_not=[high]), keyword(place, "place 0")])
+    assert scrolled(store, collection, filter=both) == [uid(1), uid(2)]
+    assert scrolled(store, collection, order_by=OrderBy(score, descending=True)) == [uid(3), uid(2), uid(1)]
+    assert scrolled(store, collection, limit=1, order_by=OrderBy(score)) == [uid(1), uid(2), uid(3)]
+    assert ids_of(store.query(collection, Query(OrderBy(score), filter=high))) == [uid(2), uid(3)]
+    near = Query(Near(axis(4, 1)), using="clip", filter=high, with_payload=(score,))
+    assert {hit.id: hit.payload for hit in store.query(collection, near)} == {uid(n): {"scores": {name: n / 4}} for n in (2, 3)}
+    assert store.facet(collection, place, filter=high) == [Facet("place 0", 1), Facet("place 1", 1)]
+    store.set_payload(collection, {uid(1): {name: 0.75}}, key="scores")
+    assert payload_of(store, collection, uid(1))["scores"] == {name: 0.75, "other": 1.0}
+    store.set_payload(collection, {uid(1): {"scores": {name: 1.0}}})
+    store.delete_payload(collection, [uid(1)], [place])
+    assert payload_of(store, collection, uid(1)) == {"scores": {name: 1.0}, "metadata": {}}
+
+
+def test_odd_names_are_there_again_after_a_new_start(tmp_path: Path) -> None:
+    fields = {field_path("scores", name): "float" for name in ODD_NAMES}
+    for start in range(2):
+        store = make_edge(tmp_path)
+        store.ensure(CollectionSchema("c", (VectorSpec("clip", 4),), fields))  # type: ignore[arg-type]
+        if start == 0:
+            store.upsert("c", [Point(uid(1), {"clip": axis(4, 1)}, {"scores": dict.fromkeys(ODD_NAMES, 0.5)})])
+            store.optimize("c")
+        for field in fields:
+            half = models.FieldCondition(key=field, range=models.Range(gte=0.5, lte=0.5))
+            assert store.count("c", models.Filter(must=[half])) == 1, field
+        assert payload_of(store, "c", uid(1)) == {"scores": dict.fromkeys(ODD_NAMES, 0.5)}
+        store.close()
 
 
 def test_delete_payload(store: VectorStore, fresh: Name) -> None:
@@ -693,7 +778,7 @@ def test_near_a_stored_vector_is_that_point(filled: Pair) -> None:
 def test_exclusion_goes_with_a_filter(filled: Pair) -> None:
     filter = models.Filter(should=[models.FieldCondition(key="class", match=models.MatchAny(any=["elk", "dingo"]))])
     matching = scrolled(filled.oracle, filled.name, filter=filter)
-    for ask in (Near(axis(16, 0)), Random(), Recommend(axis(16, 0)[None]), Fuse({"clip": axis(16, 0)}, candidates=200)):
+    for ask in (Near(axis(16, 0)), Random(), Recommend(axis(16, 0)[None]), Fuse({"clip": axis(16, 0)})):
         query = Query(ask, using="clip", filter=filter, exclude=tuple(matching[:3]), limit=200)
         assert sorted(ids_of(filled.store.query(filled.name, query))) == matching[3:]
     ordered = filled.store.query(filled.name, Query(OrderBy("width"), filter=filter, exclude=tuple(matching), limit=200))
@@ -718,30 +803,11 @@ def test_min_similarity_keeps_what_is_at_it(store: VectorStore, fresh: Name) -> 
     store.upsert(name, [Point(uid(n), {"clip": axis(4, *where)}, {}) for n, where in places.items()])
     query = Query(Near(axis(4, 0)), using="clip")
     assert [(hit.id, hit.similarity) for hit in store.query(name, query)] == [(uid(1), 1.0), (uid(3), 0.5), (uid(2), 0.0)]
-    for least, expected in ((1.0, [1]), (0.5, [1, 3]), (0.50001, [1]), (0.0, [1, 3, 2]), (-1.0, [1, 3, 2]), (1.5, [])):
+    for least, expected in ((1.0, [1]), (0.5, [1, 3]), (0.50005, [1, 3]), (0.5002, [1]), (0.0, [1, 3, 2]), (-1.0, [1, 3, 2])):
         assert ids_of(store.query(name, replace(query, min_similarity=least))) == [uid(n) for n in expected], least
     recommended = replace(query, ask=Recommend(axis(4, 0)[None]), min_similarity=0.5)
     assert ids_of(store.query(name, recommended)) == [uid(1), uid(3)]
-    diverse = replace(query, ask=Near(axis(4, 0), diversity=0.5), min_similarity=0.5)
-    assert ids_of(store.query(name, diverse)) == [uid(1), uid(3)]
-
-
-@pytest.mark.parametrize("diversity", [0.0, 0.3, 0.7, 1.0])
-@pytest.mark.parametrize(("limit", "offset", "candidates"), [(8, 0, 40), (5, 4, 20), (6, 0, 1)])
-def test_diversity_is_maximal_marginal_relevance(
-    filled: Pair, diversity: float, limit: int, offset: int, candidates: int
-) -> None:
-    vector = unit(np.random.default_rng(3), DIMS["clip"])
-    query = Query(Near(vector, diversity=diversity, candidates=candidates), using="clip", limit=limit, offset=offset)
-    found, expected = filled.store.query(filled.name, query), filled.oracle.query(filled.name, query)
-    assert ids_of(found) == ids_of(expected)
-    assert [hit.similarity for hit in found] == pytest.approx([hit.similarity for hit in expected], abs=TOLERANCE)
-
-
-def test_diversity_changes_the_answer(filled: Pair) -> None:
-    plain = Query(Near(unit(np.random.default_rng(3), 16)), using="clip", limit=8)
-    diverse = replace(plain, ask=replace(plain.ask, diversity=0.7))
-    assert ids_of(filled.store.query(filled.name, plain)) != ids_of(filled.store.query(filled.name, diverse))
+    assert store.query(name, replace(query, min_similarity=1.5)) == []
 
 
 @pytest.mark.parametrize(("positive", "negative"), [(1, 0), (3, 0), (1, 1), (4, 3)])
@@ -758,35 +824,33 @@ def test_recommend_with_an_empty_list_of_negatives(filled: Pair) -> None:
     assert_ranked_alike(filled, query)
 
 
-@pytest.mark.parametrize(
-    ("k", "candidates", "limit", "offset"), [(60, 100, 10, 0), (1, 30, 10, 0), (7, 5, 20, 0), (60, 20, 5, 5)]
-)
-def test_fusion_is_by_reciprocal_rank_from_zero(filled: Pair, k: int, candidates: int, limit: int, offset: int) -> None:
+@pytest.mark.parametrize(("k", "limit", "offset"), [(60, 10, 0), (1, 10, 0), (7, 6, 0), (60, 5, 5)])
+def test_fusion_is_by_reciprocal_rank_from_zero(filled: Pair, k: int, limit: int, offset: int) -> None:
     rng = np.random.default_rng(k)
     vectors = {using: unit(rng, dim) for using, dim in DIMS.items()}
-    assert_fused_alike(filled, Query(Fuse(vectors, candidates=candidates, k=k), limit=limit, offset=offset))
+    assert_fused_alike(filled, Query(Fuse(vectors, k=k), limit=limit, offset=offset))
 
 
-def test_fusion_with_a_filter_and_a_threshold(filled: Pair) -> None:
+def test_fusion_shows_every_point_once_in_pages_of_any_size(filled: Pair) -> None:
+    rng = np.random.default_rng(60)
+    query = Query(Fuse({using: unit(rng, dim) for using, dim in DIMS.items()}), limit=500)
+    whole = filled.store.query(filled.name, query)
+    assert sorted(ids_of(whole)) == sorted(filled.ids)
+    assert ids_of(paged(filled.store, filled.name, query, 7)) == ids_of(whole)
+
+
+def test_fusion_with_a_filter(filled: Pair) -> None:
     rng = np.random.default_rng(5)
     vectors = {using: unit(rng, dim) for using, dim in DIMS.items()}
     filter = models.Filter(must_not=[models.FieldCondition(key="class", match=models.MatchValue(value="elk"))])
-    query = Query(Fuse(vectors, candidates=50, k=2), filter=filter, limit=30, exclude=tuple(filled.ids[:20]))
-    assert_fused_alike(filled, query)
-    assert_fused_alike(filled, replace(query, min_similarity=0.1))
+    assert_fused_alike(filled, Query(Fuse(vectors, k=2), filter=filter, limit=30, exclude=tuple(filled.ids[:20])))
 
 
 def assert_fused_alike(pair: Pair, query: Query) -> None:
-    # ranks are exact, so the scores are too; equal scores may stand in either order
+    # ranks are exact, so the scores are too
     found, expected = pair.store.query(pair.name, query), pair.oracle.query(pair.name, query)
     assert [hit.similarity for hit in found] == pytest.approx([hit.similarity for hit in expected], abs=1e-6)
-    everything = pair.oracle.query(pair.name, replace(query, offset=0, limit=query.offset + query.limit))
-    scores = {hit.id: hit.similarity for hit in everything}
-    last = expected[-1].similarity
-    for hit in found:
-        assert hit.id in scores or hit.similarity == pytest.approx(last, abs=1e-6)
-        assert scores.get(hit.id, last) == pytest.approx(hit.similarity, abs=1e-6)
-    assert len(set(ids_of(found))) == len(found)
+    assert ids_of(found) == ids_of(expected)
 
 
 def test_the_fusion_of_hand_placed_ranks(store: VectorStore, fresh: Name) -> None:
@@ -806,6 +870,93 @@ def test_the_fusion_of_hand_placed_ranks(store: VectorStore, fresh: Name) -> Non
     assert [hit.similarity for hit in hits] == pytest.approx(list(expected.values()), abs=1e-6)
 
 
+# Equal similarities ------------------------------------------------------------------------------------------------------
+
+
+def paged(store: VectorStore, name: str, query: Query, size: int) -> list[Hit]:
+    """All hits of a query, asked for page by page."""
+    hits: list[Hit] = []
+    while len(page := store.query(name, replace(query, limit=size, offset=len(hits)))) == size:
+        hits += page
+    return [*hits, *page]
+
+
+@pytest.fixture(scope="module")
+def lookalikes(engine: VectorStore) -> tuple[VectorStore, str, list[str]]:
+    """650 points on five vectors, so that each has 130 equals. Read only."""
+    name, rng = PREFIX + "lookalikes", np.random.default_rng(11)
+    bases = {using: [unit(rng, dim) for _ in range(5)] for using, dim in DIMS.items()}
+    points = []
+    for number in rng.permutation(650).tolist():
+        vectors = {"clip": bases["clip"][number % 5], "vit": bases["vit"][number // 130]}
+        points.append(Point(uid(number + 1), vectors, {"class": "odd" if number % 2 else "even"}))
+    engine.ensure(random_data.schema(name))
+    engine.upsert(name, points)
+    return engine, name, sorted(point.id for point in points)
+
+
+ASKS: dict[str, Near | Recommend | Fuse] = {
+    "near": Near(unit(np.random.default_rng(1), 16)),
+    "near a stored vector": Near(unit(np.random.default_rng(11), 16)),
+    "recommend": Recommend(axis(16, 0)[None], axis(16, 1)[None]),
+    "fuse": Fuse({"clip": axis(16, 0), "vit": axis(8, 1)}),
+}
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+def test_equals_stand_by_id_and_pages_are_slices(
+    lookalikes: tuple[VectorStore, str, list[str]], ask: Near | Recommend | Fuse, exact: bool
+) -> None:
+    store, name, ids = lookalikes
+    query = Query(ask, using="clip", exact=exact, with_payload=False)
+    whole = store.query(name, replace(query, limit=MAX_LIMIT))
+    assert sorted(ids_of(whole)) == ids
+    if not isinstance(ask, Fuse):
+        assert [(-(hit.similarity or 0), hit.id) for hit in whole] == sorted((-(hit.similarity or 0), hit.id) for hit in whole)
+        assert len({hit.similarity for hit in whole}) == 5
+    for size, last in ((1, 12), (2, 12), (7, 60), (99, 650), (100, 300), (101, 300), (130, 650)):
+        for offset in range(0, last, size):
+            page = store.query(name, replace(query, limit=size, offset=offset))
+            assert [(hit.id, hit.similarity) for hit in page] == [
+                (hit.id, hit.similarity) for hit in whole[offset : offset + size]
+            ], (size, offset)
+
+
+def test_equals_stand_by_id_beside_a_filter_a_threshold_and_exclusions(lookalikes: tuple[VectorStore, str, list[str]]) -> None:
+    store, name, ids = lookalikes
+    query = Query(Near(unit(np.random.default_rng(11), 16)), using="clip", limit=MAX_LIMIT, filter=keyword("class", "odd"))
+    whole = store.query(name, query)
+    assert len(whole) == 325
+    best = [hit for hit in whole if hit.similarity == 1.0]
+    assert ids_of(best) == [id for number, id in enumerate(ids) if number % 2 and number % 5 == 0]
+    narrow = replace(query, min_similarity=1.0, exclude=(best[0].id, best[7].id))
+    assert ids_of(store.query(name, narrow)) == [hit.id for hit in best if hit not in (best[0], best[7])]
+    assert ids_of(paged(store, name, narrow, 5)) == ids_of(store.query(name, narrow))
+
+
+def test_a_batch_breaks_ties_alike(lookalikes: tuple[VectorStore, str, list[str]]) -> None:
+    store, name, _ = lookalikes
+    queries = [Query(ask, using="clip", limit=limit) for limit in (1, 40, 120) for ask in (*ASKS.values(), OrderBy("width"))]
+    assert store.query_batch(name, queries) == [store.query(name, query) for query in queries]
+
+
+@pytest.mark.parametrize("dim", [16, 64, 300])
+def test_a_vector_is_exactly_like_itself_and_first(store: VectorStore, fresh: Name, dim: int) -> None:
+    name, rng = fresh(), np.random.default_rng(dim)
+    store.ensure(CollectionSchema(name, (VectorSpec("clip", dim),)))
+    for number in range(1, 13):
+        vector, other = unit(rng, dim), unit(rng, dim)
+        close = vector + 0.05 * (other - vector * (other @ vector))
+        close /= np.linalg.norm(close)
+        store.upsert(name, [Point(uid(2 * number - 1), {"clip": close}, {}), Point(uid(2 * number), {"clip": vector}, {})])
+        for asked in (Near(vector), Recommend(vector[None])):
+            first = store.query(name, Query(asked, using="clip", limit=1))[0]
+            assert (first.id, first.similarity) == (uid(2 * number), 1.0)
+            exactly = store.query(name, Query(asked, using="clip", min_similarity=1.0))
+            assert ids_of(exactly) == [uid(2 * number)]
+
+
 BAD_QUERIES: dict[str, tuple[Query, type[Exception]]] = {
     "unknown vector": (Query(Near(axis(16, 0)), using="nope"), UnknownVector),
     "no vector named": (Query(Near(axis(16, 0))), UnknownVector),
@@ -821,13 +972,12 @@ BAD_QUERIES: dict[str, tuple[Query, type[Exception]]] = {
     "examples cancel": (Query(Recommend(np.stack([axis(16, 0), -axis(16, 0)])), using="clip"), BadVector),
     "no fused vector": (Query(Fuse({})), BadRequest),
     "k": (Query(Fuse({"clip": axis(16, 0)}, k=0)), BadRequest),
-    "diversity": (Query(Near(axis(16, 0), diversity=1.1), using="clip"), BadRequest),
-    "candidates": (Query(Near(axis(16, 0), diversity=0.5, candidates=0), using="clip"), BadRequest),
     "limit": (Query(Random(), limit=0), BadRequest),
     "limit above": (Query(Random(), limit=MAX_LIMIT + 1), BadRequest),
     "offset": (Query(Random(), offset=-1), BadRequest),
     "threshold of nothing": (Query(Random(), min_similarity=0.5), BadRequest),
     "threshold of an order": (Query(OrderBy("width"), min_similarity=0.5), BadRequest),
+    "threshold of ranks": (Query(Fuse({"clip": axis(16, 0)}), min_similarity=0.01), BadRequest),
 }
 
 
@@ -901,6 +1051,46 @@ def test_pages_with_a_filter_show_every_point_once(filled: Pair, order: OrderBy 
     expected = scrolled(filled.oracle, filled.name, filter=filter, order_by=order)
     assert len(expected) > 40
     assert scrolled(filled.store, filled.name, 6, filter=filter, order_by=order) == expected
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    ("field", "kind"), [("n", "integer"), ("x", "float"), ("when", "datetime"), ("parts[].n", "integer"), ("deep.n", "float")]
+)
+def test_a_point_with_several_values_stands_at_its_first(
+    store: VectorStore, fresh: Name, field: str, kind: IndexKind, descending: bool
+) -> None:
+    name, pick = fresh(), random.Random(f"{field} {descending}")
+    store.ensure(CollectionSchema(name, (VectorSpec("clip", 4),), {field: kind, "class": "keyword"}))
+    expected: dict[str, list[int]] = {}
+    points = []
+    for number in range(1, 61):
+        values = [pick.randrange(-4, 8) for _ in range(pick.choice([0, 1, 1, 2, 3, 5]))]
+        points.append(Point(uid(number), {}, {**as_field(field, kind, values, pick), "class": "odd" if number % 2 else "even"}))
+        if values:
+            expected[uid(number)] = values
+    store.upsert(name, points)
+    order = OrderBy(field, descending)
+    ids = sorted(expected, key=lambda id: ((-max(expected[id]) if descending else min(expected[id])), id))
+    assert ids_of(store.query(name, Query(order, limit=100))) == ids
+    assert ids_of(store.query(name, Query(order, limit=4, offset=9))) == ids[9:13]
+    for limit in (1, 2, 7, 50):
+        assert scrolled(store, name, limit, order_by=order) == ids
+    odd = [id for id in ids if int(id.replace("-", ""), 16) % 2]
+    assert scrolled(store, name, 3, order_by=order, filter=keyword("class", "odd")) == odd
+
+
+def as_field(field: str, kind: IndexKind, values: list[int], pick: random.Random) -> dict[str, Any]:
+    """A payload whose ``field`` carries these values."""
+    if field == "parts[].n":
+        return {"parts": [{"n": value} for value in values]}
+    stored: list[Any] = list(values)
+    if kind == "datetime":
+        stored = [f"2024-05-{10 + value:02}T10:00:00{pick.choice(['Z', '+00:00'])}" for value in values]
+    elif kind == "float":
+        stored = [value / 4 for value in values]
+    one = stored[0] if len(stored) == 1 and pick.random() < 0.5 else stored
+    return {"deep": {"n": one}} if field == "deep.n" else {field: one}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7])

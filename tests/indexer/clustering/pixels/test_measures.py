@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from indexer.clustering.pixels.measures import DEFAULT_SCALES, DEFAULT_THRESHOLDS, HASHES, MEASURES, measure, patterns
+from indexer.clustering.pixels.measures import (
+    DEFAULT_SCALES,
+    DEFAULT_THRESHOLDS,
+    HASHES,
+    MEASURES,
+    decode_target,
+    measure,
+    patterns,
+)
 from services.errors import BadRequest
+from services.images import ImageLimits, open_image
 from tests.indexer.duplicates.scenes import scene
 
 pytest.importorskip("cv2")
@@ -23,11 +32,18 @@ def re_encoded(image: Image.Image) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
+def data_of(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize("name", MEASURES)
 def test_what_holds_of_every_measure(name: str) -> None:
     chosen = measure(name)
     assert (chosen.name, chosen.scale) == (name, DEFAULT_SCALES[name])
     pictures = [scene(seed) for seed in range(6)] + [PLAIN, Image.new("RGB", (90, 120)), scene(1, (40, 300)), scene(2, (9, 7))]
+    pictures += [Image.new("RGB", size, "red") for size in ((1, 1), (400, 2), (1, 4000), (20_000, 1))] + [scene(3, (1000, 4))]
     values = [chosen.prepare(image) for image in pictures]
     again = [measure(name).prepare(image) for image in pictures]
     for place, one in enumerate(values):
@@ -79,12 +95,17 @@ def test_hashes_are_those_of_imagehash(name: str) -> None:
     import imagehash
 
     made = {"ahash": imagehash.average_hash, "phash": imagehash.phash, "dhash": imagehash.dhash, "colorhash": imagehash.colorhash,
-            "whash": lambda image: imagehash.whash(image, image_scale=64)}[name]  # fmt: skip
-    one, other = scene(3, (96, 72)), scene(4, (96, 72))
-    first, second = made(one), made(other)
+            "whash": imagehash.whash}[name]  # fmt: skip
+    one, other = (data_of(scene(seed, (700, 520)).filter(ImageFilter.GaussianBlur(1))) for seed in (3, 4))
+    first, second = (made(Image.open(io.BytesIO(data))) for data in (one, other))
     chosen = measure(name)
-    similar = chosen.similarity(chosen.prepare(one), chosen.prepare(other))
-    assert similar == pytest.approx(1 - (first - second) / first.hash.size)
+    values = [
+        chosen.prepare(open_image(data, target=decode_target(chosen.scale), limits=ImageLimits()).image) for data in (one, other)
+    ]
+    bits = [first.hash.ravel().tolist(), second.hash.ravel().tolist()]
+    places = [place * 64 // len(bits[0]) for place in range(len(bits[0]))]
+    assert values == [sum(1 << place for place, bit in zip(places, some, strict=True) if bit) for some in bits]
+    assert chosen.similarity(*values) == pytest.approx(1 - (first - second) / first.hash.size)
 
 
 def test_good_matches_are_those_of_opencv() -> None:

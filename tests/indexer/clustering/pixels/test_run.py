@@ -80,7 +80,7 @@ def again_until_done(call: Callable[[], PixelReport]) -> list[PixelReport]:
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_planted_copies_are_found_by_each_measure(shop: Runtime, name: str) -> None:
-    threshold = 0.95 if name == "colorhash" else None
+    threshold = {"colorhash": 0.95, "whash": 0.96}.get(name)
     report = cluster_pixels(shop, CATEGORY, "px", PixelOptions(name, batch_size=10, threshold=threshold))
     assert report.exit_code == 0 and report.cluster.in_service and not report.unreadable
     if name == "colorhash":  # the scenes are of all colours alike: others may be among them
@@ -133,6 +133,7 @@ def test_the_cost_does_not_grow_with_the_square(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_out_of_time_it_goes_on_to_the_same_end(shop: Runtime, options: PixelOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.clustering.pixels.batches._VERIFIED", 3)
+    monkeypatch.setattr("indexer.clustering.pixels.pictures.LEAST_STEPS", 10)
     once = cluster_pixels(shop, CATEGORY, "once", options)
     short = replace(options, time_budget=1e-9)
     reports = again_until_done(lambda: cluster_pixels(shop, CATEGORY, "slices", short))
@@ -143,6 +144,26 @@ def test_out_of_time_it_goes_on_to_the_same_end(shop: Runtime, options: PixelOpt
     one, other = (shop.clusters.get(CATEGORY, run) for run in ("once", "slices"))
     assert dict(one.nodes) == dict(other.nodes) and other.metrics["sittings"] == len(reports)
     assert not [stat for stat in shop.objects.list("_clusters/") if "/pixels/" in stat.key]
+
+
+@pytest.mark.parametrize("measure", ["ssim", "minhash", "dhash"])
+def test_time_is_looked_at_before_each_picture_and_each_comparison(shop: Runtime, measure: str) -> None:
+    """A second passes with each look at the clock: little more than the budget of them may pass."""
+    looks: list[int] = []
+
+    def clock() -> float:
+        looks.append(1)
+        return float(len(looks))
+
+    options = PixelOptions(measure, batch_size=40, workers=1, time_budget=100.0)
+    report = cluster_pixels(shop, CATEGORY, "tick", options, clock=clock, restart=True)
+    assert report.out_of_time and report.stage == "batch" and report.done == 0  # in the midst of its first batch
+    assert len(looks) <= 110
+    once = cluster_pixels(shop, CATEGORY, "whole", PixelOptions(measure, batch_size=40))
+    end = cluster_pixels(shop, CATEGORY, "tick", replace(options, time_budget=None))
+    assert end.resumed and end.comparisons == once.comparisons and groups(shop, "tick") == groups(shop, "whole")
+    reads = shop.clusters.get(CATEGORY, "tick").metrics["reads"]
+    assert reads == 48 if measure != "ssim" else reads < 2 * 48  # hashes are kept, pictures are read again
 
 
 def test_other_parameters_images_or_restart_begin_anew(tmp_path: Path) -> None:

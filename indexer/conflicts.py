@@ -1,0 +1,41 @@
+"""Where a file disagrees with the image of the same bytes: what is stored stays, and the report names what is not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.domain import Payload
+
+FILENAME = "filename"
+_VALUES = ("class", "caption", "quality")
+_COLUMNS = ("scores", "metadata")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...), ``said`` was not taken over."""
+
+    field: str
+    kept: Any
+    said: Any
+
+    def to_json(self) -> dict[str, Any]:
+        return {"field": self.field, "kept": self.kept, "said": self.said}
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.said!r}, kept {self.kept!r}"
+
+
+def conflicts(filename: str, said: Payload, stored: Mapping[str, Any]) -> tuple[Conflict, ...]:
+    """What a file says that its image, as it is after all was taken in that could be, does not say.
+
+    >>> [str(found) for found in conflicts("b.png", {"class": "dog"}, {"filename": "a.png", "class": "cat"})]
+    ["filename 'b.png', kept 'a.png'", "class 'dog', kept 'cat'"]
+    """
+    pairs = [(FILENAME, stored.get(FILENAME), filename)]
+    pairs += [(field, stored.get(field), said[field]) for field in _VALUES if field in said]
+    for group in _COLUMNS:
+        pairs += [(f"{group}.{name}", stored.get(group, {}).get(name), value) for name, value in said.get(group, {}).items()]
+    return tuple(Conflict(field, kept, value) for field, kept, value in pairs if kept not in (None, value))

@@ -1,0 +1,31 @@
+"""Vectors of several pictures, of which one that its encoder fails at does not cost the others theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.domain import Embedding
+from services.encoders.batching import BatchedEncoder, Prepared
+from services.errors import VitrineError, because
+
+
+def encoded(encoder: BatchedEncoder, images: Sequence[Prepared]) -> list[Embedding | str]:
+    """For each image its vector, or a sentence on why there is none. Raises what every one of several raises: then it is not
+    the pictures."""
+    try:
+        return [_checked(encoder, row) for row in encoder.encode_prepared(images)]
+    except VitrineError:
+        raise
+    except Exception as error:
+        if len(images) == 1:
+            return [f"The encoder {encoder.spec.name} cannot encode it: {because(error)}."]
+        alone = [encoded(encoder, [image])[0] for image in images]
+        if all(isinstance(row, str) for row in alone):
+            raise
+        return alone
+
+
+def _checked(encoder: BatchedEncoder, row: Embedding) -> Embedding | str:
+    return row if np.isfinite(row).all() else f"The encoder {encoder.spec.name} gave no finite vector for it."

@@ -1,0 +1,24 @@
+"""Stored objects that cannot be read: what is damaged, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from safetensors import SafetensorError
+
+from services.errors import NotFound, StoreDamaged
+
+
+@contextmanager
+def readable(category: str, key: str, advice: str) -> Iterator[None]:
+    """Within it an object that does not hold what its writer wrote raises ``StoreDamaged``, with ``advice``.
+
+    ``NotFound`` too: it is for objects that another object names.
+    """
+    try:
+        yield
+    except NotFound as error:
+        raise StoreDamaged(f"The object {key!r} of category {category!r} is missing. {advice}", category=category) from error
+    except (AttributeError, LookupError, SafetensorError, TypeError, ValueError) as error:
+        raise StoreDamaged(f"The object {key!r} of category {category!r} is damaged. {advice}", category=category) from error

@@ -1,0 +1,135 @@
+"""Loading with transformers: the only place in the product that calls its loaders.
+
+A model folder is data. Its weights are read from safetensors files alone (reading a pickle can run code), code that a folder
+brings is never run, nobody is asked whether it may, and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from services.errors import ModelUnavailable
+
+_MAPS = ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json")
+_ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
+_PROJECTED = "VisionModelWithProjection"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+
+
+def check_folder(folder: Path) -> None:
+    """``ModelUnavailable`` for a folder whose weights cannot be read, or are only a part of what its embeddings need."""
+    if any((folder / name).is_file() for name in _ADAPTERS):
+        raise ModelUnavailable(_unmerged(folder, "a LoRA adapter"))
+    if not any(folder.rglob("*.safetensors")):
+        raise ModelUnavailable(missing_weights(folder))
+
+
+def _unmerged(folder: Path, what: str) -> str:
+    return (
+        f"{folder} holds {what}, which would be ignored: merge it into its model first (merge_and_unload of PEFT), save the "
+        "merged model and name that folder."
+    )
+
+
+def missing_weights(folder: Path) -> str:
+    """A sentence on a folder that has no safetensors weights."""
+    pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+    if pickles:
+        return (
+            f"{folder} has its weights in {pickles[0]} alone. Such files can run code when they are read, so they never are: "
+            "convert them to model.safetensors."
+        )
+    return f"{folder} has no weights: put its model.safetensors there."
+
+
+def load_model(folder: Path) -> tuple[Any, set[str]]:
+    """The model in float32, and the names of the weights that its files lack (those are random)."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if config.model_type == "vit_mae":
+        config.mask_ratio = 0.0  # in its training three quarters of each picture are hidden, others each time
+    loader = transformers.AutoModel
+    named = str((getattr(config, "architectures", None) or [""])[0])
+    if named.endswith(_PROJECTED):  # AutoModel leaves the projection out
+        loader = getattr(transformers, named, loader)
+    model, report = _load(loader, folder, config)
+    if any(name.startswith("visual_projection.") for name in report["unexpected_keys"]):
+        loader = getattr(transformers, f"{type(model).__name__}WithProjection", None)
+        if loader is None:
+            raise ModelUnavailable(f"{folder} has a projection that its kind of model does not use: its vectors would be others.")
+        model, report = _load(loader, folder, config)
+    if adapted := [name for name in report["unexpected_keys"] if ".lora_" in name or ".base_layer." in name]:
+        raise ModelUnavailable(_unmerged(folder, f"the weights of a LoRA adapter ({adapted[0]}, ...)"))
+    return model, set(report["missing_keys"])
+
+
+def _load(loader: Any, folder: Path, config: Any) -> tuple[Any, dict[str, Any]]:
+    """The model, and which weights were missing or not expected."""
+    import torch
+
+    model, report = loader.from_pretrained(
+        folder,
+        config=config,
+        dtype=torch.float32,
+        attn_implementation=_attention(config),
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    return model, report
+
+
+def _attention(config: Any) -> str | None:
+    """The attention to ask for; None: the model's default."""
+    # AIMv2's texts are read from left to right; by the default attention that is forgotten where no text of a batch is padded
+    left_to_right = config.model_type == "aimv2"
+    # a folder may name a repository whose code is to be fetched and run
+    foreign = "/" in str(getattr(config, "_attn_implementation", None))
+    return "eager" if left_to_right or foreign else None
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of the model in a folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def load_image_processor(folder: Path) -> Any:
+    """The image processor of the model in a folder. ``ModelUnavailable`` where it has none that can be used."""
+    from transformers import AutoImageProcessor
+
+    try:
+        return AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelUnavailable(
+            refusal(folder, error, "says nothing usable on preprocessing (preprocessor_config.json)")
+        ) from error
+
+
+def refusal(folder: Path, error: Exception, what: str) -> str:
+    """A sentence on a folder that a loader refused with ``error``; ``what`` is the folder's fault in general."""
+    own = sorted({str(name) for name in _own_code(folder)})
+    if own:
+        return (
+            f"{folder} brings code of its own ({', '.join(own[:3])}), and a model folder's code is never run here. Use a model "
+            "whose kind transformers itself knows."
+        )
+    return f"{folder} {what}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"
+
+
+def _own_code(folder: Path) -> Iterator[object]:
+    """The classes that the folder's files want to be run from its own or another repository's code."""
+    for name in _MAPS:
+        try:
+            tree = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        wanted = tree.get("auto_map") if isinstance(tree, dict) else None
+        for value in wanted.values() if isinstance(wanted, dict) else ():
+            yield from (part for part in (value if isinstance(value, list) else [value]) if part)

@@ -1,0 +1,83 @@
+"""Files and folders that people name: the operating system's errors as sentences, and folders made only where they belong."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from services.errors import BadRequest, StorageFull, VitrineError, because
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def reason(error: OSError) -> str:
+    """Why the operating system refused, in lower case: "permission denied"."""
+    text = because(error)
+    return text[0].lower() + text[1:]
+
+
+def expanded(path: Path) -> Path:
+    """``~`` and ``~user`` as the home folder they stand for, unless something of exactly that name lies here."""
+    if not str(path).startswith("~") or os.path.lexists(path):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError:  # no such user, or no home folder
+        return path
+
+
+def unwritable(path: Path | str, error: OSError) -> VitrineError:
+    """What to raise when ``path`` cannot be written: ``StorageFull`` where no space is left, else ``BadRequest``."""
+    if error.errno in _FULL:
+        return StorageFull(f"{_short(path)} cannot be written: {reason(error)}. Free space, or write elsewhere.")
+    return BadRequest(f"{_short(path)} cannot be written: {reason(error)}.")
+
+
+def unreadable(path: Path | str, error: Exception) -> BadRequest:
+    """What to raise when the text file ``path`` cannot be read."""
+    if isinstance(error, OSError):
+        return BadRequest(f"{_short(path)} cannot be read: {reason(error)}.")
+    why = "it is not text in UTF-8: save it as UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return BadRequest(f"{_short(path)} cannot be read: {why}.")
+
+
+def file_error(error: OSError) -> VitrineError:
+    """Any error of the operating system as one of ours, by the file that it names itself."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    if error.errno in _FULL:
+        return unwritable(name or "The output", error)
+    return BadRequest(
+        f"{_short(name or 'A file')} cannot be used: {reason(error)}. Check its name and who may read and write there."
+    )
+
+
+def any_error(error: Exception) -> VitrineError:
+    """Any error at all as one of ours: itself, or with the error as its cause."""
+    if isinstance(error, VitrineError):
+        return error
+    if isinstance(error, OSError):
+        known = file_error(error)
+    else:
+        known = VitrineError(
+            f"Something went wrong inside Vitrine: {because(error)}. VITRINE_DEBUG=1 shows where; please report it.",
+            type=type(error).__name__,
+        )
+    known.__cause__ = error
+    return known
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that a person named, and those above it that are missing; nothing if it is there.
+
+    ``BadRequest`` instead of making a folder at the root of the file system: such a path is nearly always mistyped.
+    Raises OSError as ``Path.mkdir`` does.
+    """
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    if missing and (top := missing[-1].absolute()).parent == Path(top.anchor):
+        raise BadRequest(f"There is no folder {top}: check the path {folder}, or make {top} first.", folder=str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _short(path: Path | str) -> str:
+    return text if len(text := str(path)) <= 200 else f"{text[:200]}..."

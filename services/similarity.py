@@ -1,0 +1,69 @@
+"""How well similarities are known, and what follows for thresholds and for order.
+
+Vectors are stored, and compared, as 16-bit floats. So a vector compared with itself gives 0.9999 or 1.0001 instead of 1; and an
+encoder that sees a picture once alone and once among others may give vectors that differ as much.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from services.domain import Embedding, Hit
+
+RESOLUTION: Final = 1e-4
+"""Similarities that differ by less are not told apart from a threshold, nor from 1."""
+_CLOSE: Final = 0.999
+"""From here on a similarity is counted from what the same vector gives."""
+_DIGITS: Final = 6
+"""Engines add up in different orders: beyond these digits the same two vectors may differ."""
+
+
+def at_least(similarity: float, least: float) -> bool:
+    """Whether a similarity reaches a threshold, as far as it is known.
+
+    >>> at_least(0.99996, 1.0), at_least(0.9997, 1.0)
+    (True, False)
+    """
+    return similarity >= least - RESOLUTION
+
+
+def shown(similarity: float) -> float:
+    """The similarity, or 1 for one that cannot be told from 1."""
+    return 1.0 if at_least(similarity, 1.0) else similarity
+
+
+def engine_threshold(least: float | None) -> float | None:
+    """What an engine is to keep, so that nothing is missing that is ``at_least`` so similar."""
+    return None if least is None else min(least - RESOLUTION, _CLOSE)
+
+
+def step(hit: Hit) -> float:
+    """The similarity that an engine has computed, to the digits that count. Whatever is close to 1 is one step: its order is
+    only known from ``Scale``."""
+    return min(_CLOSE, round(_computed(hit), _DIGITS))
+
+
+class Scale:
+    """Turns what an engine computed for a query vector into a similarity in -1..1, the same on every engine."""
+
+    def __init__(self, vector: Embedding) -> None:
+        self._vector = vector
+        self._itself: float | None = None
+
+    def similarity(self, hit: Hit) -> float:
+        """To six digits; exactly 1 for the vector itself."""
+        computed = _computed(hit)
+        if computed < _CLOSE:
+            return max(-1.0, round(computed, _DIGITS))
+        if self._itself is None:
+            stored = np.asarray(self._vector, np.float16).astype(np.float64)
+            self._itself = float(stored @ stored)
+        off = min(abs(computed - self._itself), abs(computed - 1.0))  # 1 where an engine keeps 32 bits
+        return round(max(_CLOSE, 1.0 - off), _DIGITS)
+
+
+def _computed(hit: Hit) -> float:
+    assert hit.similarity is not None
+    return hit.similarity

@@ -1,0 +1,114 @@
+"""Names of payload keys and field paths as the engines take them.
+
+In Qdrant's paths a key may stand in quotes, but no quote or backslash can stand in the key. So on the way to an engine those
+two become ``%22`` and ``%5C`` (and a ``%`` before 22, 25 or 5C becomes ``%25``), in payload keys and in paths alike; on the way
+back they are what people wrote. All other names are stored as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from services.domain import OrderBy, Payload
+from services.payload import field_path, path_keys
+from services.vector_store.fields import filter_fields
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+_OUT = {'"': "%22", "\\": "%5C", "%": "%25"}
+_BACK = {code: character for character, code in _OUT.items()}
+_TO_ENGINE = re.compile(r'["\\]|%(?=22|25|5C)')
+_FROM_ENGINE = re.compile("%(?:22|25|5C)")
+_ENGINE_KEY = re.compile(r'"([^"]*)"|([^."\[\]]+)')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def engine_key(name: str) -> str:
+    """A name as a payload key of the engine.
+
+    >>> engine_key('5" disk'), engine_key("100%"), engine_key("%22")
+    ('5%22 disk', '100%', '%2522')
+    """
+    return _TO_ENGINE.sub(lambda found: _OUT[found[0]], name)
+
+
+def own_key(key: str) -> str:
+    """The name behind a payload key of the engine: ``engine_key`` undone."""
+    return _FROM_ENGINE.sub(lambda found: _BACK[found[0]], key)
+
+
+def engine_path(path: str) -> str:
+    """A field path (see ``services.payload.field_path``) as the engine takes it, ``[]`` of nested conditions included.
+
+    >>> engine_path('scores."5\\\\" disk"'), engine_path('scores."St. Moritz"')
+    ('scores."5%22 disk"', 'scores."St. Moritz"')
+    """
+    if "\\" not in path and "%" not in path:
+        return path
+    return _QUOTED.sub(lambda quoted: f'"{engine_key(path_keys(quoted[0])[0])}"', path)
+
+
+def own_path(path: str) -> str:
+    """The field path, as we print it, of one that the engine lists: it quotes fewer keys than we do.
+
+    >>> own_path("scores.größe"), own_path('objects[]."5%22 disk"')
+    ('scores."größe"', 'objects[]."5\\\\" disk"')
+    """
+    return _ENGINE_KEY.sub(lambda key: field_path(own_key(key[2] if key[1] is None else key[1])), path)
+
+
+def engine_payload(payload: Mapping[str, Any]) -> Payload:
+    """A payload whose objects (scores, metadata ...) have the engine's keys; those of the payload itself are ours and plain."""
+    return _renamed(payload, '"\\%', engine_key)
+
+
+def own_payload(payload: Mapping[str, Any]) -> Payload:
+    """A payload of the engine with the names that people gave."""
+    return _renamed(payload, "%", own_key)
+
+
+def engine_keys(values: Mapping[str, Any]) -> Payload:
+    """One such object with the engine's keys."""
+    return {engine_key(name): value for name, value in values.items()}
+
+
+def engine_selection(with_payload: bool | Iterable[str]) -> bool | list[str]:
+    """What is asked of payloads: all, nothing, or the fields of these paths."""
+    return with_payload if isinstance(with_payload, bool) else [engine_path(path) for path in with_payload] or False
+
+
+def engine_order(order: OrderBy) -> OrderBy:
+    """The order with the engine's path."""
+    return replace(order, field=engine_path(order.field))
+
+
+def engine_filter(filter: Filter | None) -> Filter | None:
+    """The filter with the engine's paths."""
+    from qdrant_client import models
+
+    if filter is None or all(engine_path(field) == field for field in filter_fields(filter)):
+        return filter
+    return models.Filter.model_validate(engine_plain(filter.model_dump(exclude_none=True, by_alias=True)))
+
+
+def engine_plain(tree: Any) -> Any:
+    """The same for the JSON of a filter: whatever is called ``key`` there is a field path."""
+    if isinstance(tree, dict):
+        return {
+            name: engine_path(value) if name == "key" and isinstance(value, str) else engine_plain(value)
+            for name, value in tree.items()
+        }
+    return [engine_plain(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def _renamed(payload: Mapping[str, Any], marks: str, rename: Callable[[str], str]) -> Payload:
+    """With the keys of its objects renamed. ``marks``: a key without any of them stays; to look for them costs 2 us."""
+    renamed = dict(payload)
+    for field, value in payload.items():
+        if isinstance(value, dict) and any(mark in joined for joined in ["".join(value)] for mark in marks):
+            renamed[field] = {rename(name): inner for name, inner in value.items()}
+    return renamed

@@ -1,0 +1,79 @@
+"""The files below a folder, whatever lies there: links, circles of links, folders that may not be entered or that vanish."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from services.errors import because
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file, or something with a ``fault`` that keeps it from being read. ``again``: a link to a folder walked already."""
+
+    path: str
+    fault: str | None = None
+    again: bool = False
+
+
+def is_hidden(name: str) -> bool:
+    """Dot files and what macOS adds to archives are nobody's pictures."""
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
+
+
+def walk(folder: str, likely: Callable[[str], bool]) -> Iterator[Found]:
+    """What lies below a folder, sorted within each; hidden files and folders are left out.
+
+    ``likely``: whether a name is one that is looked for, so that what is no file is worth a ``fault``.
+
+    Every folder is walked once, by its device and inode, however many links lead to it. Linked folders come after all others, so
+    that pictures have the names by which they lie there.
+    """
+    seen: set[tuple[int, int]] = set()
+    roots = deque([folder])
+    while roots:
+        open_folders = [_entered(roots.popleft(), seen, likely)]
+        while open_folders:
+            found = next(open_folders[-1], None)
+            if found is None:
+                open_folders.pop()
+            elif isinstance(found, Found):
+                yield found
+            elif found.is_symlink():
+                roots.append(found.path)
+            else:
+                open_folders.append(_entered(found.path, seen, likely))
+
+
+def _entered(folder: str, seen: set[tuple[int, int]], likely: Callable[[str], bool]) -> Iterator[Found | os.DirEntry[str]]:
+    """Files and folders (as entries) of a folder that is not yet in ``seen``."""
+    try:
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            return iter([Found(folder, again=True)])
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        return iter([Found(folder, f"The folder cannot be read: {because(error)}.")])
+    looked_at = (_looked_at(entry, likely) for entry in entries if not is_hidden(entry.name))
+    return (found for found in looked_at if found is not None)
+
+
+def _looked_at(entry: os.DirEntry[str], likely: Callable[[str], bool]) -> Found | os.DirEntry[str] | None:
+    """A file, or the entry itself if it is a folder; None for what nobody would look for."""
+    try:
+        if entry.is_dir():
+            return entry
+        if entry.is_file():
+            return Found(entry.path)
+        if not os.path.exists(entry.path):
+            told = likely(entry.name) or not PurePosixPath(entry.name).suffix
+            return Found(entry.path, "It is a link that leads nowhere.") if told else None
+    except OSError as error:  # a link in a circle, or into a folder that may not be entered
+        return Found(entry.path, f"It cannot be read: {because(error)}.")
+    return Found(entry.path, "It is a pipe or a device, not a file.") if likely(entry.name) else None
