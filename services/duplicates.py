@@ -133,17 +133,21 @@ class DuplicateStore:
 
     def current_key(self, category: str) -> str | None:
         """The key of the run in service; None before the first."""
-
-        def parse(data: bytes) -> str:
-            with readable(category, _key(category, _CURRENT), _ADVICE):
-                return str(orjson.loads(data)["key"])
-
-        return self._known.read(_key(category, _CURRENT), parse)
+        current = self._current(category)
+        return None if current is None else str(current["key"])
 
     def collapsing_key(self, category: str) -> str | None:
-        """The same, where its images are still held to be one picture a group: not by an earlier rule."""
-        tree = self._read(category, _CURRENT)
-        return None if tree is None or tree.get("rule") != RULE else str(tree["key"])
+        """The same, unless its groups were found by an earlier rule, which held other pictures to be copies."""
+        current = self._current(category)
+        return None if current is None or current.get("rule") != RULE else str(current["key"])
+
+    def _current(self, category: str) -> Mapping[str, Any] | None:
+        def parse(data: bytes) -> Mapping[str, Any]:
+            with readable(category, _key(category, _CURRENT), _ADVICE):
+                current = orjson.loads(data)
+                return {"key": current["key"], "rule": current.get("rule")}
+
+        return self._known.read(_key(category, _CURRENT), parse)
 
     def current(self, category: str) -> DuplicateRun | None:
         """The run in service."""
@@ -172,12 +176,8 @@ class DuplicateStore:
 
     def put_in_service(self, category: str, key: str) -> None:
         """From now on the groups are those of the run ``key``."""
-<<<<<<< HEAD
         self._write(category, _CURRENT, {"key": key, "rule": RULE})
-=======
-        self._write(category, _CURRENT, {"key": key})
         self._known.forget(_key(category, _CURRENT))
->>>>>>> main
 
     def forget_others(self, category: str, key: str) -> None:
         """Remove the files of all runs but ``key``."""
