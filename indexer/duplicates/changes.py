@@ -56,7 +56,7 @@ def keep(runtime: Runtime, category: str, group: str, id: str) -> DuplicateGroup
 
 def _with_first(runtime: Runtime, category: str, group: DuplicateGroup, id: str) -> tuple[Member, ...]:
     ids = (id, *(other for other in group.ids if other != id))
-    hits = [hit or Hit(id, {}) for id, hit in zip(ids, runtime.vectors.retrieve(category, ids), strict=True)]
+    hits = [hit or Hit(id) for id, hit in zip(ids, runtime.vectors.retrieve(category, ids), strict=True)]
     looked = any(member.kind != "unseen" for member in group.members[1:])
     pictures = Pictures(runtime, [hit.payload for hit in hits]) if looked else None
     hashes = parse_hashes([str(hit.payload.get("phash") or "0") for hit in hits])

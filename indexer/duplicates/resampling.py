@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def fitted(made: Plane, given: Plane) -> Fit | None:
     return Fit(np.tensordot(weights, _BASIS, 1).astype(np.float32), float(left(weights)[best].mean()))
 
 
-def _products(made: Plane, given: Plane) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
+def _products(made: Plane, given: Plane) -> Iterator[tuple[NDArray[Any], NDArray[Any], float]]:
     """By tile what least squares need: the filtered with each other (k, k), with what is wanted (k,), and that squared."""
     for place in _with_edges(given):
         wanted = (_cut(made, place).astype(np.float32) - _cut(given, place)).ravel()

@@ -37,7 +37,7 @@ class Whole:
 
     @property
     def pixels(self) -> int:
-        return self.rgb.shape[0] * self.rgb.shape[1]
+        return self.size[0] * self.size[1]
 
     @cached_property
     def planes(self) -> Planes:
