@@ -75,7 +75,7 @@ def test_an_encoder_is_added_once(client: TestClient, runtime: Runtime) -> None:
     assert unloadable.status_code == 503
 
 
-def test_the_default_encoder_is_chosen(client: TestClient, runtime: Runtime) -> None:
+def test_the_default_encoder_is_chosen(client: TestClient, runtime: Runtime, ids: dict[str, str]) -> None:
     runtime.catalog.add_encoder("pets", ColourEncoder("second", 16).spec)
     changed = client.patch("/v1/categories/pets", json={"default": "second"})
     assert (changed.status_code, changed.json()["default"]) == (200, "second")
