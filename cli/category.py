@@ -11,6 +11,7 @@ import typer
 from cli.context import read_settings, stores
 from cli.options import JsonOption, YesOption
 from cli.output import confirmed, note, print_json, print_pairs, print_table
+from services.errors import lost_with_points
 
 if TYPE_CHECKING:
     from services.catalog import Category
@@ -120,8 +121,8 @@ def delete(
     note(f"Deleted category {name!r}" + ("." if keep else f" with {images} images."))
     if keep:
         note(
-            f"Its {images} images are kept: vitrine category create {name}, then vitrine index add {source} -c {name}. "
-            "Tags, classes, metadata and file names were with the points: vitrine images annotate takes them from a table."
+            f"Its {images} images are kept: vitrine category create {name} (with its encoders), then vitrine index add {source} "
+            f"-c {name}. {lost_with_points(name)}"
         )
 
 

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 
-from services.damage import remedy
 from services.domain import CollectionSchema, EncoderSpec, IndexKind, VectorSpec
 from services.encoders.base import check_encoder
 from services.encoders.reference import STORED
-from services.errors import AlreadyExists, BadRequest, Conflict, NotFound, StoreDamaged, VitrineError
+from services.errors import AlreadyExists, BadRequest, Conflict, NotFound, StoreDamaged, VitrineError, remedy
 from services.known import Known
 from services.leftovers import PLACES, Remains, left_of, remove_objects, unfinished
 from services.manifest import (

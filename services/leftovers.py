@@ -51,7 +51,7 @@ def left_of(objects: ObjectStore, name: str, collections: Collection[str], other
             left.append(place.strip("_/"))
     if not left:
         return ""
-    again = f"`vitrine index add objects:{images} -c {name}` takes the pictures into a new category, " if first else ""
+    again = f"`vitrine index add objects:{images} -c {name} --create` takes the pictures into a new category, " if first else ""
     return f"No category describes it, but there are: {', '.join(left)}. {again}`vitrine category delete {name}` removes it all."
 
 
