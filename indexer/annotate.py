@@ -189,7 +189,7 @@ class _Job:
         """Have what images hold in columns follow the kinds that were asked for; with ``overwrite``, those of the table too,
         where a column of words holds nothing else any more."""
         asked = kinds.to_recast(self.runtime.catalog.get(self.category.name))
-        tighter = narrower(self.category, columns, asked) if self.options.overwrite else {}
+        tighter = narrower(self.category, columns, asked) if self.options.overwrite else []
         with self.stages.stage("casting columns") if asked or tighter else nullcontext():
             if asked:
                 self.report.notes += recast(self.runtime, self.category.name, asked, stop=self.stages.stop).notes()

@@ -331,7 +331,8 @@ class _Run:
         """Index the metadata columns, before there are values in them. One that another writer has made meanwhile decides."""
         found = joined_kinds(item.kinds for item in items)
         asked = dict(sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed))  # only so many get an index
-        kinds = self.patience.call(lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)).indexes
+        with self.clock.measure("upsert"):
+            kinds = self.patience.call(lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)).indexes
         self.report.unindexed.update(field for field in asked if field not in kinds)
         for item in items:
             if any(kinds.get(field, kind) != kind for field, kind in item.kinds.items()):

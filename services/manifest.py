@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from services.damage import readable, remedy
+from services.damage import readable
 from services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
-from services.errors import BadRequest, UnknownVector
+from services.errors import BadRequest, UnknownVector, remedy
 
 MANIFESTS = "_categories/"
 TAGGERS = "_taggers/"

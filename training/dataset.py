@@ -6,23 +6,25 @@ The bytes are read when they are asked for. ``identify`` adds what a split needs
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from services.catalog import Catalog
 from services.delimited import named_rows
 from services.domain import Embedding, Hit
-from services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError
+from services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError, because
 from services.field_names import find_field
 from services.images import ImageLimits, content_hash, open_image
 from services.object_store.base import ObjectStore
 from services.payload import value_at
 from services.vector_store.base import VectorStore
+from services.walking import Found, walk
 from services.words import composed, spellings
 
 SplitName = Literal["train", "validation", "test"]
@@ -80,7 +82,8 @@ class Unusable:
 def read_folder(folder: Path) -> list[LabelledImage]:
     """``<class>/**/*.jpg``, or ``<split>/<class>/**/*.jpg`` where every folder at the top is called like a part of a data set.
 
-    In order of path; hidden files and files without the extension of a picture are passed over. ``BadSource`` without a folder
+    In order of path; hidden files and files without the extension of a picture are passed over; links are followed, to each
+    folder once. ``BadSource`` without a folder
     or without class folders; ``TooFewExamples`` with fewer than two classes.
     """
     if not folder.is_dir():
@@ -91,9 +94,9 @@ def read_folder(folder: Path) -> list[LabelledImage]:
     else:
         classes = [(path, None) for path in parts]
     images = [
-        LabelledImage(path.relative_to(folder).as_posix(), composed(class_folder.name), path.read_bytes, split=split)
+        LabelledImage(Path(found.path).relative_to(folder).as_posix(), composed(class_folder.name), _reader(found), split=split)
         for class_folder, split in classes
-        for path in _pictures(class_folder)
+        for found in _pictures(class_folder)
     ]
     if not images:
         raise BadSource(f"{folder} has no class folders with pictures: sort them into one folder per class, as in mugs/1.jpg.")
@@ -219,13 +222,29 @@ def _identify(image: LabelledImage, limits: ImageLimits) -> LabelledImage | Unus
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    try:
+        return sorted(path for path in folder.iterdir() if os.path.isdir(path) and not path.name.startswith("."))
+    except OSError as error:
+        raise BadSource(f"{folder} cannot be read: {because(error)}.") from error
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """Pictures below a class folder, at any depth."""
-    shown = (path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return sorted(path for path in shown if path.suffix.lower() in _SUFFIXES and path.is_file())
+def _pictures(folder: Path) -> list[Found]:
+    """Pictures below a class folder, at any depth, and what cannot be read there."""
+    found = (found for found in walk(str(folder), _is_picture) if not found.again)
+    return sorted((found for found in found if found.fault or _is_picture(found.path)), key=lambda found: Path(found.path))
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in _SUFFIXES
+
+
+def _reader(found: Found) -> Callable[[], bytes]:
+    def read() -> bytes:
+        if found.fault:
+            raise ImageRefused("unreadable_file", found.fault)
+        return Path(found.path).read_bytes()
+
+    return read
 
 
 def _split(text: str, where: str) -> SplitName | None:

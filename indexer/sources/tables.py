@@ -181,10 +181,10 @@ def _notes(name: str, column: str, sight: _Sight) -> Iterator[str]:
         yield f"{name}: cells of column {column!r} that mean that there is no value: {marks}{keep}."
     if sight.misfits:
         cells, row, text = sight.misfits
-        others = HELD[joined(kind for kind in sight.kinds if kind != "keyword") or "keyword"]
+        kind = joined(kind for kind in sight.kinds if kind != "keyword") or "keyword"
         yield (
-            f"{name}: column {column!r} has {others}, but for {_cells(cells)} such as {text!r} in row {row}, so it is one of "
-            f"words: correct the table, or say --column {column}:KIND (float, datetime ...) to have such rows refused by name."
+            f"{name}: column {column!r} holds {HELD[kind]} but for {_cells(cells)}, such as {text!r} in row {row}. If the column "
+            f"is new, all of it becomes words: correct the table, or say --column {column}:{kind} to have such rows refused."
         )
 
 

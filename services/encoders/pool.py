@@ -84,6 +84,11 @@ class EncoderPool:
             self._registered[batched.spec.name] = batched
         return batched
 
+    def also(self, reference: EncoderReference, encoder: BatchedEncoder) -> None:
+        """Let an encoder that was got here answer to another reference to the same weights, so that it is loaded once."""
+        with self._lock:
+            self._asked.setdefault(reference, encoder)
+
     def loaded(self) -> tuple[EncoderSpec, ...]:
         """What is in memory now."""
         with self._lock:

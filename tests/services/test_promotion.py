@@ -83,3 +83,8 @@ def test_encoders_are_deleted_with_their_category_unless_another_uses_them(catal
     catalog.create("b", [replace(look(2), name="mine")])
     catalog.delete("a")
     assert [stat.key for stat in objects.list("_encoders/")] == [f"_encoders/a/look/{2:016x}/config.json"]
+    assert catalog.remains() == []  # it serves b
+    catalog.delete("b")
+    assert [left.name for left in catalog.remains()] == ["a"]
+    catalog.delete("a")
+    assert list(objects.list("_encoders/")) == []
