@@ -86,6 +86,7 @@ def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) ->
     encoders = {f"encoder {spec['name']}": _encoder_line(spec) for spec in tree["encoders"]}
     fields = {"fields": ", ".join(f"{field} ({kind})" for field, kind in sorted(tree["indexes"].items()))}
     aliases = {alias: f"{names[0]} (before: {', '.join(names[1:]) or 'none'})" for alias, names in tree["promoted"].items()}
+    fields |= {"default": tree["default"] or tree["encoders"][0]["name"]}
     plain = ("name", "description", "images", "indexed_vectors", "status", "created_at", "updated_at")
     print_pairs({key.replace("_", " "): tree[key] for key in plain} | encoders | aliases | fields)
 
@@ -148,6 +149,27 @@ def add_encoder(
         return
     added = f"Category {name!r} has the encoders {', '.join(spec.name for spec in category.encoders)}."
     note(added + (f" Embed its images: vitrine category fill {name}" if tree["images"] else ""))
+
+
+@app.command()
+def default(
+    ctx: typer.Context,
+    name: NameArgument,
+    using: Annotated[
+        str | None, typer.Argument(metavar="[ENCODER]", help="One of its encoders or promoted names. Without: say which it is.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set which encoder answers the queries of a category that name none with --using."""
+    with stores(ctx) as runtime:
+        before = runtime.catalog.get(name)
+        category = before if using is None else runtime.catalog.set_default(name, using)
+    chosen = category.default or category.encoders[0].name
+    if as_json:
+        print_json({"category": name, "default": chosen, "vector": category.encoder().name, "before": before.encoder().name})
+        return
+    behind = "" if category.encoder().name == chosen else f" (now {category.encoder().name})"
+    typer.echo(f"Queries of {name!r} without --using are answered by {chosen}{behind}.")
 
 
 @app.command()

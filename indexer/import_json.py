@@ -19,10 +19,10 @@ from indexer.clustering.tree import given_tree
 from indexer.records import ImageRecord, Source
 from indexer.sources.base import has_image_extension, modified, read_file, shown_name
 from indexer.sources.joining import refused
-from indexer.sources.walking import walk
 from indexer.stages import Told
 from services.errors import BadSource
 from services.images import content_hash, point_id
+from services.walking import walk
 
 CHILDREN = ("children", "clusters", "nodes", "subclusters", "sub_clusters")
 IMAGES = ("images", "paths", "files", "image_paths", "members", "filenames", "file_names", "items")
@@ -147,7 +147,7 @@ class NamedPictures:
         self._folder = folder
         self._paths: dict[str, str] = {}
         self._names: dict[str, str | None] = {}
-        for found in walk(str(folder)):
+        for found in walk(str(folder), has_image_extension):
             if not found.fault and not found.again and has_image_extension(found.path):
                 relative = self.shown(found.path)
                 self._paths[relative] = found.path

@@ -41,7 +41,7 @@ from services.payload import index_kinds, joined_kinds
 from services.runtime import Runtime
 
 STAGES = ("read", "look up", "decode", "encode", "compare", "put", "upsert")
-SLICE = 32
+FIRST_SLICE, SLICE = 4, 32
 """Images looked up and encoded at a time: what a model takes at once."""
 BATCH_SIZE = 128
 """Images written at a time, so that one flush serves many."""
@@ -89,7 +89,8 @@ def index_images(
     cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
     columns = ColumnKinds.of(cat, records.indexes if isinstance(records, Source) else kinds_of(kinds), kinds)
     encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
-    pace = Pace(slice_size, SLICE_SECONDS)
+    # whoever watches sees the first images soon; an upload is answered as a whole
+    pace = Pace(slice_size, SLICE_SECONDS, first=FIRST_SLICE if progress else slice_size)
     with ExitStack() as threads:
         pool = _Pools.open(threads, runtime.settings.threads)
         stop = stop or threading.Event()
@@ -107,7 +108,7 @@ def index_images(
             found = in_batches(read, slice_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             looked_up = in_order(pool.finder, run.look_up, found, 2)
             decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
-            slices = in_batches(decoded, pace, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
+            slices = in_batches(decoded, pace, MAX_BATCH_BYTES, SLICE_SECONDS, clock)
             embedded = in_order(pool.encoder, run.encode, slices, 2)
             batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             for _ in in_order(pool.writer, run.write, batches, 2):

@@ -183,9 +183,24 @@ class Catalog:
                 raise BadRequest(f"{alias!r} is a named vector of category {name!r}: promote under another name.", name=alias)
             former = [old for old in category.promoted.get(alias, ()) if old != using]
             promoted = {**category.promoted, alias: (using, *former)}
-            return replace(category, promoted=promoted, default=alias if default else category.default)
+            if not default or category.default == alias:
+                return replace(category, promoted=promoted)
+            replaced = {**category.replaced, alias: category.default}
+            return replace(category, promoted=promoted, default=alias, replaced=replaced)
 
         return self._change(name, promote)
+
+    def set_default(self, name: str, using: str | None) -> Category:
+        """Answer queries without ``using`` from this named vector or promoted name (None: the first encoder).
+
+        ``UnknownVector`` if the category has none of that name.
+        """
+
+        def choose(category: Category) -> Category:
+            category.encoder(using)
+            return replace(category, default=using)
+
+        return self._change(name, choose)
 
     def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind], *, change: bool = False) -> Category:
         """Index these fields where they are not indexed yet; columns past the cap get no index.

@@ -74,11 +74,17 @@ def get_category(category: str, runtime: RuntimeDep) -> Response:
 def change_category(
     category: str, runtime: RuntimeDep, body: Annotated[CategoryChanges, Depends(json_body(CategoryChanges))]
 ) -> Response:
-    """Change the description, add an encoder. 409 ``encoder_mismatch`` if its name is taken by another revision."""
+    """Change the description, add an encoder, choose the default one.
+
+    409 ``encoder_mismatch`` if the name of an added one is taken by another revision, 422 ``unknown_vector`` for a default that
+    the category does not have.
+    """
     found = runtime.catalog.get(category)
     if body.add_encoder is not None:
         with bound(runtime, category, [_known(runtime, body.add_encoder)]) as (spec,):
             found = runtime.catalog.add_encoder(category, spec)
+    if body.default is not None:
+        found = runtime.catalog.set_default(category, body.default)
     if body.description is not None:
         found = runtime.catalog.describe(category, body.description)
     return as_json(category_json(runtime, found))

@@ -17,12 +17,15 @@ from services.encoders.bundle import whole_folder
 from services.encoders.reference import EncoderReference, parse_reference
 from services.encoders.resolve import folder_revision, named_folder, relevant_files
 from services.encoders.stored import delete_stored, is_stored, save_stored, stored_model, stored_prefix
+from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
 
 MB = 1_000_000
 Tell = Callable[[str], object]
+_REFUSALS = (AlreadyExists, BadRequest, EncoderMismatch, NotFound)
+"""What is raised before a manifest is written."""
 Reference = EncoderReference | EncoderSpec | str
 
 
@@ -33,14 +36,19 @@ def bound(
     """What to write into a category's manifest of the encoders that are referred to. Write it inside the ``with``.
 
     A spec stays as it is. Each other is loaded, and so proven, before its folder is copied; ``tell`` is given a line about a
-    copy. Should the ``with`` end with an error, what was copied for it is gone again. Raises what ``EncoderPool.get`` raises.
+    copy. Where the category refuses them, what was copied for it is gone again. Raises what ``EncoderPool.get`` raises.
     """
     copied: list[str] = []
+    made = False
     try:
-        yield [_spec(runtime, category, reference, copied, tell) for reference in references]
-    except BaseException:  # Ctrl-C as well
-        for model in copied:
-            delete_stored(runtime.objects, model)
+        specs = [_spec(runtime, category, reference, copied, tell) for reference in references]
+        made = True
+        yield specs
+    except BaseException as error:  # Ctrl-C as well
+        # what a store said last may not be what it did: where the manifest may have been written, a copy is kept
+        if not made or isinstance(error, _REFUSALS):
+            for model in copied:
+                delete_stored(runtime.objects, model)
         raise
 
 

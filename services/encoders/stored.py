@@ -23,7 +23,16 @@ from services.manifest import ENCODERS
 from services.object_store.base import ObjectStore
 from services.object_store.keys import check_key
 
-__all__ = ["STORED", "delete_stored", "fetch_stored", "is_stored", "save_stored", "stored_model", "stored_prefix"]
+__all__ = [
+    "STORED",
+    "delete_stored",
+    "fetch_stored",
+    "is_stored",
+    "save_stored",
+    "storable_files",
+    "stored_model",
+    "stored_prefix",
+]
 LAST = "config.json"
 """Written after all other files: an encoder without it was never completely stored."""
 COMPANIONS = ("split.json", "report.*")
@@ -45,9 +54,7 @@ def save_stored(objects: ObjectStore, folder: Path, prefix: str) -> str:
     What ``folder_revision`` counts goes up, with the split and the report that lie beside it. Files that are there already are
     not sent again, so a killed upload is continued by the next. ``ModelUnavailable`` if the folder holds no encoder.
     """
-    files = {file.relative_to(folder).as_posix(): file for file in relevant_files(folder)}
-    if LAST not in files or not any(name.endswith(".safetensors") for name in files):
-        raise ModelUnavailable(f"{folder} holds no trained encoder: name a folder with {LAST} and *.safetensors files.")
+    files = storable_files(folder)
     model = stored_model(prefix, folder_revision(folder))
     companions = {file.name: file for pattern in COMPANIONS for file in folder.glob(pattern) if file.is_file()}
     for name, file in sorted((companions | files).items(), key=lambda item: (item[0] == LAST, item[0])):
@@ -57,6 +64,14 @@ def save_stored(objects: ObjectStore, folder: Path, prefix: str) -> str:
             continue  # the version says what it holds, and objects are never half visible
         objects.put_file(key, file)
     return model
+
+
+def storable_files(folder: Path) -> dict[str, Path]:
+    """The files that make an encoder, by their names in its folder. ``ModelUnavailable`` if it holds none."""
+    files = {file.relative_to(folder).as_posix(): file for file in relevant_files(folder)}
+    if LAST not in files or not any(name.endswith(".safetensors") for name in files):
+        raise ModelUnavailable(f"{folder} holds no trained encoder: name a folder with {LAST} and *.safetensors files.")
+    return files
 
 
 def stored_model(prefix: str, revision: str) -> str:

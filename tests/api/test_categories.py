@@ -6,6 +6,7 @@ from fastapi.testclient import TestClient
 
 from api.responses import shown_model
 from services.domain import EncoderSpec, Preprocessing
+from services.encoders.fake import ColourEncoder
 from services.object_store.base import list_keys
 from services.runtime import Runtime
 from tests.api.helpers import client_on, fill, runtime_in, settings_in
@@ -73,6 +74,16 @@ def test_an_encoder_is_added_once(client: TestClient, runtime: Runtime) -> None:
     runtime.catalog.create("plain", [OTHER])
     unloadable = client.patch("/v1/categories/pets", json={"add_encoder": "other"})
     assert unloadable.status_code == 503
+
+
+def test_the_default_encoder_is_chosen(client: TestClient, runtime: Runtime) -> None:
+    client.post("/v1/categories", json={"name": "pets"})
+    runtime.catalog.add_encoder("pets", ColourEncoder("second", 16).spec)
+    changed = client.patch("/v1/categories/pets", json={"default": "second"})
+    assert (changed.status_code, changed.json()["default"]) == (200, "second")
+    unknown = client.patch("/v1/categories/pets", json={"default": "third", "description": "never written"})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_vector")
+    assert client.get("/v1/categories/pets").json()["default"] == "second"
 
 
 def test_encoders_tell_presets_loaded_ones_and_those_of_categories(client: TestClient, runtime: Runtime) -> None:

@@ -64,6 +64,16 @@ def test_the_default_stays_where_it_was_asked_to_stay(catalog: Catalog) -> None:
     assert catalog.promote("a", "look", "look-3", default=False).encoder().name == "look-3"
 
 
+def test_the_default_is_chosen_and_what_it_was_is_known(catalog: Catalog) -> None:
+    assert catalog.set_default("a", "look-2").encoder().name == "look-2"
+    assert catalog.promote("a", "look", "look-1").replaced == {"look": "look-2"}
+    assert catalog.promote("a", "look", "look-3").replaced == {"look": "look-2"}
+    assert catalog.set_default("a", None).encoder().name == "clip"
+    with pytest.raises(UnknownVector, match="it has: look, clip"):
+        catalog.set_default("a", "look-9")
+    assert catalog.get("a").encoder().name == "clip"
+
+
 def test_another_process_reads_the_same(catalog: Catalog, objects: LocalObjectStore) -> None:
     catalog.promote("a", "look", "look-2")
     assert Catalog(objects, catalog._vectors).get("a") == catalog.get("a")
