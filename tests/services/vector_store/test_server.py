@@ -233,7 +233,7 @@ def test_what_another_process_adds_is_seen_before_a_refusal() -> None:
 @pytest.mark.parametrize("ask", [Near(VECTOR), Random()], ids=lambda ask: type(ask).__name__)
 def test_queries_survive_the_way_into_grpc(ask: Any) -> None:
     filter = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=1))])
-    sent = request(Query(ask, using="clip", filter=filter, limit=5, offset=2, exclude=(str(uuid.UUID(int=1)),), exact=True))
+    sent = request(Query(ask, using="clip", filter=filter, exclude=(str(uuid.UUID(int=1)),), exact=True), 5)
     message = RestToGrpc.convert_query_request(sent, "c")
     assert message.limit == 5 and message.filter.must_not and not message.offset
     assert message.params.exact == isinstance(ask, Near)
