@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.methods import allowed_methods
-from services.errors import BadRequest, ImageRefused, VitrineError
+from services.errors import BadRequest, ImageRefused, StoreDamaged, VitrineError
 from services.validation import first_mistake, mistakes
 
 PROBLEM_TYPE = "application/problem+json"
@@ -102,7 +102,7 @@ def problem(error: Exception, request_id: str) -> Response:
     status = STATUS.get(code, STATUS.get(error.code, 500))
     if code in OPERATORS:
         _log.error("request %s: %s: %s", request_id, code, error.message)
-        return _response(status, code, _for_operators(code), request_id, {})
+        return _response(status, code, _rebuilding(error) or _for_operators(code), request_id, {})
     headers = {"WWW-Authenticate": "X-API-Key"} if status == 401 else None
     return _response(status, code, error.message, request_id, error.details, headers)
 
@@ -139,6 +139,18 @@ async def _handle(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         error.headers = {"Allow": ", ".join(allowed_methods(request.app.routes, request.scope))}
     return problem(error, request.scope.get("vitrine_request_id", ""))
+
+
+def _rebuilding(error: VitrineError) -> str:
+    """For a damaged category what its clients can do; their sentence names no folder."""
+    name = error.details.get("category") or error.details.get("collection")
+    if not isinstance(error, StoreDamaged) or not name:
+        return ""
+    return (
+        f"Category {name!r} is damaged. DELETE /v1/categories/{name}?confirm={name} keeps its pictures, and an operator can put "
+        f"them into a new category of that name (`vitrine index add objects:{name}/images/`). The log of the server says more "
+        "under the request_id."
+    )
 
 
 def _for_operators(code: str) -> str:

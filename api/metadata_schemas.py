@@ -9,7 +9,7 @@ _JOINED = {
     "unmatched": {"rows": 1, "first": ["lost.jpg"]}, "ambiguous": {"rows": 1, "first": ["front.jpg"]},
     "conflicting": {"rows": 0, "first": []},
     "malformed": {"rows": 1, "first": [{"row": 5, "reason": "quality is a number in 0..1, not '7'"}]},
-    "images": 1, "updated": 1, "unchanged": 0, "gone": 0, "notes": [],
+    "images": 1, "updated": 1, "unchanged": 0, "gone": 0, "notes": [], "unindexed": [],
 }  # fmt: skip
 
 
@@ -33,7 +33,8 @@ class MalformedRowsOut(BaseModel):
 
 
 class MetadataOut(BaseModel):
-    """Every row is one of matched, unmatched, ambiguous, conflicting and malformed. ``images``: that the matched rows mean."""
+    """Every row is one of matched, unmatched, ambiguous, conflicting and malformed. ``images``: that the matched rows mean.
+    ``unindexed``: columns that no filter finds."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_JOINED]})  # type: ignore[list-item]
 
@@ -52,3 +53,4 @@ class MetadataOut(BaseModel):
     unchanged: int
     gone: int
     notes: list[str]
+    unindexed: list[str]

@@ -79,6 +79,9 @@ class CategoryChanges(_Taken):
         max_length=300,
         description="One more encoder. The images that are there lack its vector until they are indexed again.",
     )
+    default: str | None = Field(
+        None, max_length=300, description="What queries without `using` compare by: a name of `encoders` or of `promoted`."
+    )
 
 
 class Order(_Taken):

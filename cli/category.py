@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +11,11 @@ import typer
 from cli.context import read_settings, stores
 from cli.options import JsonOption, YesOption
 from cli.output import confirmed, note, print_json, print_pairs, print_table
+from services.errors import lost_with_points
 
 if TYPE_CHECKING:
     from services.catalog import Category
+    from services.domain import EncoderSpec
     from services.runtime import Runtime
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, show and delete categories: image collections.")
@@ -33,7 +36,7 @@ def create(
 ) -> None:
     """Create an empty category, bound to the revision of its encoders."""
     with stores(ctx, make_data=True) as runtime:
-        category = create_category(runtime, name, encoder or [], description)
+        category = create_category(runtime, name, encoder or [runtime.settings.encoder], description)
         tree = category_json(runtime, category)
     if as_json:
         print_json(tree)
@@ -83,6 +86,7 @@ def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) ->
     encoders = {f"encoder {spec['name']}": _encoder_line(spec) for spec in tree["encoders"]}
     fields = {"fields": ", ".join(f"{field} ({kind})" for field, kind in sorted(tree["indexes"].items()))}
     aliases = {alias: f"{names[0]} (before: {', '.join(names[1:]) or 'none'})" for alias, names in tree["promoted"].items()}
+    fields |= {"default": tree["default"] or tree["encoders"][0]["name"]}
     plain = ("name", "description", "images", "indexed_vectors", "status", "created_at", "updated_at")
     print_pairs({key.replace("_", " "): tree[key] for key in plain} | encoders | aliases | fields)
 
@@ -117,8 +121,8 @@ def delete(
     note(f"Deleted category {name!r}" + ("." if keep else f" with {images} images."))
     if keep:
         note(
-            f"Its {images} images are kept: vitrine category create {name}, then vitrine index add {source} -c {name}. "
-            "Tags, classes, metadata and file names were with the points: vitrine images annotate takes them from a table."
+            f"Its {images} images are kept: vitrine category create {name} (with its encoders), then vitrine index add {source} "
+            f"-c {name}. {lost_with_points(name)}"
         )
 
 
@@ -129,15 +133,43 @@ def add_encoder(
     reference: Annotated[str, typer.Argument(metavar="REF", help=_REFERENCE + ".")],
     as_json: JsonOption = False,
 ) -> None:
-    """Add an encoder, also to a filled category: `vitrine category fill` then embeds the images that are there."""
+    """Add an encoder, also to a filled category: `vitrine category fill` then embeds the images that are there.
+
+    A folder is copied into the object store, so that every server can load it, wherever it was started.
+    """
+    from services.encoders.binding import bound
+
     with stores(ctx) as runtime:
-        category = runtime.catalog.add_encoder(name, runtime.encoders.get(reference).spec)
+        runtime.catalog.get(name)  # before a model is loaded for it
+        with bound(runtime, name, [reference], tell=note) as (spec,):
+            category = runtime.catalog.add_encoder(name, spec)
         tree = category_json(runtime, category)
     if as_json:
         print_json(tree)
         return
     added = f"Category {name!r} has the encoders {', '.join(spec.name for spec in category.encoders)}."
     note(added + (f" Embed its images: vitrine category fill {name}" if tree["images"] else ""))
+
+
+@app.command()
+def default(
+    ctx: typer.Context,
+    name: NameArgument,
+    using: Annotated[
+        str | None, typer.Argument(metavar="[ENCODER]", help="One of its encoders or promoted names. Without: say which it is.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set which encoder answers the queries of a category that name none with --using."""
+    with stores(ctx) as runtime:
+        before = runtime.catalog.get(name)
+        category = before if using is None else runtime.catalog.set_default(name, using)
+    chosen = category.default or category.encoders[0].name
+    if as_json:
+        print_json({"category": name, "default": chosen, "vector": category.encoder().name, "before": before.encoder().name})
+        return
+    behind = "" if category.encoder().name == chosen else f" (now {category.encoder().name})"
+    typer.echo(f"Queries of {name!r} without --using are answered by {chosen}{behind}.")
 
 
 @app.command()
@@ -187,13 +219,15 @@ def _count(runtime: Runtime, name: str) -> int:
         return len(list_keys(runtime.objects, f"{name}/images/"))
 
 
-def create_category(runtime: Runtime, name: str, references: list[str], description: str = "") -> Category:
-    """A new category with these encoders, or the default one."""
-    from services.catalog import check_name
+def create_category(
+    runtime: Runtime, name: str, references: Sequence[str], description: str = "", *, more: Sequence[EncoderSpec] = ()
+) -> Category:
+    """A new category with these encoders, or the default one. ``more``: vectors that are brought along."""
+    from services.encoders.binding import bound
 
-    check_name(name)  # before a model is loaded for it
-    specs = [runtime.encoders.get(reference).spec for reference in references or [runtime.settings.encoder]]
-    return runtime.catalog.create(name, specs, description=description)
+    runtime.catalog.make_room(name)  # before a model is loaded for it
+    with bound(runtime, name, references, tell=note) as specs:
+        return runtime.catalog.create(name, [*specs, *more], description=description)
 
 
 def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:

@@ -94,6 +94,8 @@ def run_checks(settings: Settings) -> Iterator[Check]:
         yield from _check_server(settings)
     if folder.state == "ok" or settings.minio_endpoint:
         yield _check_objects(settings)
+    if folder.state == "ok" or (settings.qdrant_url and settings.minio_endpoint):
+        yield from _check_categories(settings)
     yield _check_default_encoder(settings)
     yield _check_precision(settings)
 
@@ -136,7 +138,7 @@ def _check_vectors(settings: Settings) -> Check:
     except VitrineError as error:
         return Check("vectors", "failed", f"{where}: {error.message} ({error.code})")
     return Check("vectors", "ok", f"Qdrant {where}, {count} {'category' if count == 1 else 'categories'}, nobody else holds it"
-                 if not settings.qdrant_url else f"Qdrant server {where}, {count} collections")  # fmt: skip
+                 if not settings.qdrant_url else f"Qdrant server {where}, {count} collection{'s' * (count != 1)}")  # fmt: skip
 
 
 def _check_server(settings: Settings) -> Iterator[Check]:
@@ -164,6 +166,23 @@ def _check_objects(settings: Settings) -> Check:
     except VitrineError as error:
         return Check("objects", "failed", f"{where}: {error.message} ({error.code})")
     return Check("objects", "ok", f"{where} can be read and written")
+
+
+def _check_categories(settings: Settings) -> Iterator[Check]:
+    """Categories that are damaged or half deleted, and what is left of others; nothing where a store does not answer."""
+    from services.catalog import Catalog
+    from services.runtime import open_objects, open_vectors
+
+    try:
+        vectors = open_vectors(settings, "vitrine doctor")
+        try:
+            found = Catalog(open_objects(settings), vectors).remains()
+        finally:
+            vectors.close()
+    except VitrineError:
+        return  # the checks of the stores have said so
+    for one in found:
+        yield Check("category", "failed" if one.state == "damaged" else "warning", f"{one.name} ({one.state}): {one.message}")
 
 
 def _check_default_encoder(settings: Settings) -> Check:

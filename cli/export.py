@@ -25,7 +25,7 @@ from cli.output import finish
 if TYPE_CHECKING:
     from indexer.export import ExportReport
 
-app = typer.Typer(no_args_is_help=True, help="Export pictures into folders, and what is known of them as JSON, CSV or Parquet.")
+app = typer.Typer(no_args_is_help=True, help="Export pictures into folders, and what is known of them as JSON, CSV or SQL.")
 
 
 @app.command()
@@ -77,7 +77,12 @@ def folders(
 def table(
     ctx: typer.Context,
     category: CategoryOption,
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file; .json, .csv or .parquet. Replaced when done.")],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FILE", help="The file; .json, .csv, .parquet or .sqlite. Replaced when done.")
+    ],
+    by_tag: Annotated[
+        bool, typer.Option("--by-tag", help="Instead, as JSON: of each tag the SHA-256 of its images' files, {tag: [hash, ...]}.")
+    ] = False,
     tag: TagOption = None,
     any_tag: AnyTagOption = None,
     not_tag: NotTagOption = None,
@@ -93,7 +98,9 @@ def table(
 
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
     with stores(ctx) as runtime:
-        report = export_table(runtime, category, to, conditions=conditions, progress=make_progress(title="exporting"))
+        report = export_table(
+            runtime, category, to, conditions=conditions, by_tag=by_tag, progress=make_progress(title="exporting")
+        )
     _finish(report, as_json=as_json)
 
 

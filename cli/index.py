@@ -12,11 +12,12 @@ import typer
 from cli.category import create_category
 from cli.context import stores
 from cli.options import CategoryOption, ColumnOption, JsonOption
-from cli.output import debugging, finish, note
+from cli.output import debugging, finish, note, show_progress
 from services.errors import BadSource, NotFound
 from services.values import column_kinds
 
 if TYPE_CHECKING:
+    from indexer.import_json import ClusteredPictures
     from indexer.patience import Patience
     from indexer.records import Source
     from indexer.report import IndexReport, NearDuplicates
@@ -122,14 +123,20 @@ def add(
 def import_(
     ctx: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="input-metadata.json with hashes, tags and vectors, or a CSV file,class,label.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="input-metadata.json with hashes, tags and vectors, a folder of such files, a tree of clusters as JSON, or a "
+            "CSV file,class,label.",
+        ),
     ],
     category: CategoryOption,
     images: Annotated[
-        Path | None, typer.Option("--images", metavar="FOLDER", help="Where its pictures lie. [default for CSV: its folder]")
+        Path | None, typer.Option("--images", metavar="FOLDER", help="Where its pictures lie. [default: its folder]")
     ] = None,
     vector_name: Annotated[str, typer.Option("--vector-name", help="JSON: what its vectors shall be called here.")] = "adopted",
     vector_model: Annotated[str, typer.Option("--vector-model", help="JSON: the model that made them, as a note.")] = "unknown",
+    run: Annotated[str, typer.Option("--run", metavar="NAME", help="Of a tree of clusters: the cluster run.")] = "imported",
     create: CreateOption = False,
     encoder: EncoderOption = None,
     refused: RefusedOption = None,
@@ -138,18 +145,27 @@ def import_(
 ) -> None:
     """Take over a collection of an older system. Its vectors are kept as they are: they can be searched by id and vector.
 
-    With --create --encoder REF the pictures get an encoder's vectors as well, for searches by picture and text.
+    With --create --encoder REF the pictures get an encoder's vectors as well, for searches by picture and text. A tree of
+    clusters (nodes with children and images) becomes a cluster run of the pictures that it names.
     """
+    from indexer.import_json import ClusteredPictures, NamedPictures, clusters_of, json_files
     from indexer.importers import VectorDump, open_class_table
 
     _check_usage(create, encoder)
-    if not file.is_file():
+    if not file.exists():
         raise BadSource(f"There is no file {file}.")
+    clusters = None if file.suffix.lower() == ".csv" else clusters_of(json_files(file))
     with stores(ctx, make_data=create) as runtime:
         if file.suffix.lower() == ".csv":
             table = open_class_table(file, root=images, max_bytes=runtime.limits.max_bytes)
             _ensure_category(runtime, category, create, encoder or [])
             report = run_index(runtime, category, table, batch_size=batch_size, refused=refused)
+        elif clusters is not None:
+            source = ClusteredPictures(file.name, clusters, NamedPictures(images or _folder_of(file)), runtime.limits.max_bytes)
+            _ensure_category(runtime, category, create, encoder or [])
+            report = run_index(runtime, category, source, batch_size=batch_size, refused=refused)
+            if report.error is None and not report.interrupted:
+                report.notes += _cluster_imported(runtime, category, run, source)
         else:
             if images is None:
                 raise typer.BadParameter("--images must name the folder where the pictures lie.")
@@ -163,7 +179,10 @@ def import_(
                 budget=runtime.budget,
                 progress=_identifying(),
             )
-            _ensure_adopting(runtime, category, dump.spec, create, encoder or [])
+            if dump.has_vectors:
+                _ensure_adopting(runtime, category, dump.spec, create, encoder or [])
+            else:
+                _ensure_category(runtime, category, create, encoder or [])
             report = run_index(runtime, category, dump, batch_size=batch_size, refused=refused)
     finish(report, as_json=as_json)
 
@@ -227,7 +246,7 @@ def _ensure_category(runtime: Runtime, name: str, create: bool, encoders: list[s
                 f"There is no category {name!r}: add --create, with --encoder if it shall not be {runtime.settings.encoder!r}.",
                 category=name,
             ) from None
-        made = create_category(runtime, name, encoders)
+        made = create_category(runtime, name, encoders or [runtime.settings.encoder])
         note(f"Created category {name!r} with {', '.join(spec.name for spec in made.encoders)}.")
 
 
@@ -239,8 +258,20 @@ def _ensure_adopting(runtime: Runtime, name: str, spec: EncoderSpec, create: boo
     elif not create:
         raise NotFound(f"There is no category {name!r}: add --create.", category=name)
     else:
-        made = runtime.catalog.create(name, [*(runtime.encoders.get(reference).spec for reference in encoders), spec])
+        made = create_category(runtime, name, encoders, more=[spec])
         note(f"Created category {name!r} with {', '.join(its.name for its in made.encoders)}.")
+
+
+def _folder_of(file: Path) -> Path:
+    return file if file.is_dir() else file.parent
+
+
+def _cluster_imported(runtime: Runtime, category: str, run: str, source: ClusteredPictures) -> list[str]:
+    """Write the clusters that came with the pictures; what is to be said of it."""
+    from indexer.clustering.runs import cluster
+
+    found = cluster(runtime, category, run, source.fit, watch=show_progress)
+    return [f"Its clusters are the run {run}: vitrine cluster show {run} -c {category}", found.summary()]
 
 
 def _check_usage(create: bool, encoder: list[str] | None) -> None:

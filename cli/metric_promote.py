@@ -76,7 +76,10 @@ def rollback(
     category: CategoryOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer from the encoder that was in service before; again: back. What was added since is embedded first."""
+    """Answer from the encoder that was in service before; again: back. What was added since is embedded first.
+
+    After the first promotion there is none before: queries without --using go to what was the default then.
+    """
     from indexer.progress import make_progress
     from indexer.promote import rollback as take_back
 

@@ -22,11 +22,12 @@ from indexer.payload_writer import PAGE, PayloadWriter
 from indexer.payloads import SCORED_BY, additions, without_scores
 from indexer.recast import narrower, recast, tighten
 from indexer.sources.base import SourceOptions
-from indexer.sources.rows import Columns, split_tags
+from indexer.sources.rows import Columns, column_named, split_tags
 from indexer.sources.tables import Table, open_table
 from indexer.stages import Stages, Told, Watch
 from services.catalog import Category
 from services.dates import to_utc
+from services.delimited import find_any
 from services.domain import Hit, IndexKind, Payload
 from services.errors import BadSource
 from services.runtime import Runtime
@@ -188,7 +189,7 @@ class _Job:
         """Have what images hold in columns follow the kinds that were asked for; with ``overwrite``, those of the table too,
         where a column of words holds nothing else any more."""
         asked = kinds.to_recast(self.runtime.catalog.get(self.category.name))
-        tighter = narrower(self.category, columns, asked) if self.options.overwrite else {}
+        tighter = narrower(self.category, columns, asked) if self.options.overwrite else []
         with self.stages.stage("casting columns") if asked or tighter else nullcontext():
             if asked:
                 self.report.notes += recast(self.runtime, self.category.name, asked, stop=self.stages.stop).notes()
@@ -262,10 +263,10 @@ def _opened(path: Path, options: AnnotateOptions, max_rows: int | None) -> tuple
     table = open_table(path)
     if max_rows is not None and table.count > max_rows:
         raise BadSource(f"{path.name} has {table.count:,} rows; {max_rows:,} are taken at a time: split it.", rows=table.count)
-    if options.class_from is not None and options.class_from not in table.columns:
-        raise BadSource(f"{path.name} has no column {options.class_from!r}; it has: {', '.join(table.columns) or 'none'}.")
+    if options.class_from is not None:
+        column_named(table, options.class_from)
     keys = key_columns(options.on)
-    wanted = options.column or next((name for name in keys if name in table.columns), None)
+    wanted = options.column or find_any(keys, table.columns)
     if wanted is None:
         raise BadSource(
             f"No column of {path.name} names the image: call it {', '.join(keys[:-1])} or {keys[-1]}, or say which it is: "

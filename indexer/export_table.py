@@ -1,4 +1,4 @@
-"""What is known of the images as one file: JSON, CSV or Parquet. Read page by page, so memory stays flat."""
+"""What is known of the images as one file: JSON, CSV, Parquet or SQLite. Read page by page, so memory stays flat."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from typing import Any
 import orjson
 
 from indexer.export import ExportReport, explained, pages
+from indexer.export_sqlite import ENDINGS, write_sqlite
 from indexer.progress import Progress
 from services.conditions import Conditions
 from services.domain import Payload
 from services.errors import BadRequest, Unavailable, VitrineError
 from services.files import make_folder, unwritable
 from services.maps import AXES
-from services.payload import value_at
+from services.payload import field_path, path_keys, value_at
 from services.runtime import Runtime
 
-FORMATS = (".json", ".csv", ".parquet")
+FORMATS = (".json", ".csv", ".parquet", *ENDINGS)
 ROW_GROUP = 5_000
 """Rows of a Parquet row group."""
 SEPARATOR = "|"
@@ -43,25 +44,30 @@ def export_table(
     path: Path,
     *,
     conditions: Conditions,
+    by_tag: bool = False,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Write a row for every image, in order of id, in the format of the path's ending: .json, .csv or .parquet.
+    """Write a row for every image, in order of id, in the format of the path's ending: .json, .csv, .parquet or .sqlite.
 
     JSON: a list of ``{"id", "filename", "class", "tags", "scores": {tag: 0..1}, "quality", ..., "cluster": {run: node}, "map":
     {name: {"x", "y"}}}``. CSV and Parquet have columns such as ``scores.<tag>``, ``metadata.<column>``, ``cluster.<run>`` (the
     id of the leaf) and ``map.<name>.x``, as filters call them, of the runs and maps in service; a list is one cell of CSV with
-    ``|`` between, and a list in Parquet. An existing file is replaced at the end, in one step, and kept where the export does
-    not get there.
+    ``|`` between, and a list in Parquet. SQLite has a table each of images, tags, scores, metadata, clusters and maps: see
+    export_sqlite.py. ``by_tag``: a JSON object ``{tag: [sha256, ...]}`` instead. An existing file is replaced at the end, in one
+    step, and kept where the export does not get there.
     """
+    if by_tag and path.suffix.lower() != ".json":
+        raise BadRequest(f"Hashes by tag are written as JSON: let the name of {path} end in .json.")
     if path.suffix.lower() not in FORMATS:
         raise BadRequest(f"{path} has no known format: let its name end in {', '.join(FORMATS)}.")
     report = ExportReport(category, str(path))
     total = runtime.searcher.count(category, conditions)
     writers: dict[str, Callable[[Path, Callable[[bool], Rows]], None]] = {
-        ".json": _write_json,
+        ".json": _write_by_tag if by_tag else _write_json,
         ".csv": _write_csv,
         ".parquet": _write_parquet,
+        **dict.fromkeys(ENDINGS, lambda path, rows: write_sqlite(path, rows(True))),
     }
     places = _Places(
         {run.run: run.payload_field for run in runtime.clusters.in_service(category)},
@@ -154,6 +160,16 @@ def _write_json(path: Path, rows: Callable[[bool], Rows]) -> None:
         file.write(b"\n]\n")
 
 
+def _write_by_tag(path: Path, rows: Callable[[bool], Rows]) -> None:
+    """The SHA-256 of the files of each tag, as taggers of older systems take them. Memory: a hash for each tag of each image."""
+    hashes: dict[str, list[str]] = {}
+    for page in rows(True):
+        for row in page:
+            for tag in row["tags"]:
+                hashes.setdefault(tag, []).append(row["sha256"])
+    path.write_bytes(orjson.dumps(hashes, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+
 # Columns ------------------------------------------------------------------------------------------------------------------
 
 
@@ -178,10 +194,16 @@ def _flat(row: Row) -> Row:
                 if name == "map":
                     flat |= {f"{name}.{key}.{axis}": inner.get(axis) for axis in AXES}
                 else:
-                    flat[f"{name}.{key}"] = inner
+                    flat[_column_name(name, key)] = inner
         elif value is not None:
             flat[name] = value
     return flat
+
+
+def _column_name(name: str, key: str) -> str:
+    """``scores.St. Moritz``; a name in quotes of its own as a path, or it would be read back without them."""
+    keys = path_keys(key)
+    return field_path(name, key) if len(keys) == 1 and keys != (key,) else f"{name}.{key}"
 
 
 def _columns(rows: Rows) -> dict[str, _Column]:

@@ -41,7 +41,7 @@ from services.payload import index_kinds, joined_kinds
 from services.runtime import Runtime
 
 STAGES = ("read", "look up", "decode", "encode", "compare", "put", "upsert")
-SLICE = 32
+FIRST_SLICE, SLICE = 4, 32
 """Images looked up and encoded at a time: what a model takes at once."""
 BATCH_SIZE = 128
 """Images written at a time, so that one flush serves many."""
@@ -89,7 +89,8 @@ def index_images(
     cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
     columns = ColumnKinds.of(cat, records.indexes if isinstance(records, Source) else kinds_of(kinds), kinds)
     encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
-    pace = Pace(slice_size, SLICE_SECONDS)
+    # whoever watches sees the first images soon; an upload is answered as a whole
+    pace = Pace(slice_size, SLICE_SECONDS, first=FIRST_SLICE if progress else slice_size)
     with ExitStack() as threads:
         pool = _Pools.open(threads, runtime.settings.threads)
         stop = stop or threading.Event()
@@ -331,7 +332,8 @@ class _Run:
         """Index the metadata columns, before there are values in them. One that another writer has made meanwhile decides."""
         found = joined_kinds(item.kinds for item in items)
         asked = dict(sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed))  # only so many get an index
-        kinds = self.patience.call(lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)).indexes
+        with self.clock.measure("upsert"):
+            kinds = self.patience.call(lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)).indexes
         self.report.unindexed.update(field for field in asked if field not in kinds)
         for item in items:
             if any(kinds.get(field, kind) != kind for field, kind in item.kinds.items()):

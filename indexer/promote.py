@@ -21,7 +21,7 @@ from services.encoders.batching import BatchedEncoder
 from services.encoders.bundle import whole_folder
 from services.encoders.reference import EncoderReference
 from services.encoders.resolve import folder_revision
-from services.encoders.stored import delete_stored, save_stored, stored_prefix
+from services.encoders.stored import save_stored, storable_files, stored_model, stored_prefix
 from services.errors import BadRequest, NotFound
 from services.runtime import Runtime
 
@@ -34,6 +34,7 @@ class PromoteReport:
     """What a promotion or rollback did. ``alias`` is answered by ``using`` if ``switched``, else still by ``former``.
 
     ``reused``: the category had a vector of this revision. ``fill`` names the images that go without a vector.
+    ``default_only``: the name's vector stays; what changed is whether queries without ``using`` go to it.
     """
 
     category: str
@@ -43,6 +44,7 @@ class PromoteReport:
     fill: FillReport
     switched: bool = False
     reused: bool = False
+    default_only: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -52,13 +54,17 @@ class PromoteReport:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of all of it."""
-        plain = {name: getattr(self, name) for name in ("category", "alias", "using", "former", "switched", "reused", "notes")}
-        return plain | {"fill": self.fill.to_json()}
+        names = ("category", "alias", "using", "former", "switched", "reused", "default_only", "notes")
+        return {name: getattr(self, name) for name in names} | {"fill": self.fill.to_json()}
 
     def summary(self) -> str:
         """A few lines for people."""
+        back = f"vitrine metric rollback {self.alias} -c {self.category}"
+        if self.default_only:
+            asked = f"Queries of {self.category!r} without --using"
+            return f"{asked} are answered by {self.using} now, not by {self.former}; back: {back}."
         now = f"{self.alias!r} of {self.category!r} is answered by {self.using} now"
-        kept = f"; {self.former} is kept: vitrine metric rollback {self.alias} -c {self.category}" if self.former else ""
+        kept = f"; {self.former} is kept: {back}" if self.former else ""
         still = (
             f"{self.alias!r} is answered by {self.former} as before" if self.former else f"{self.alias!r} is not in service yet"
         )
@@ -111,16 +117,27 @@ def rollback(
 ) -> PromoteReport:
     """Answer ``name`` from the vector that it was answered from before; again: back.
 
-    The images that were added since are embedded first. ``NotFound`` if ``name`` was never promoted, or once only.
+    The images that were added since are embedded first. Was ``name`` promoted once only, there is none before: then queries
+    without ``using`` go to what was the default. ``NotFound`` if there was nothing else in its place.
     """
     cat = runtime.catalog.get(category)
     in_service = cat.promoted.get(name, ())
+    if in_service[1:] == () and (cat.default == name or name in cat.replaced):
+        return _change_default(runtime, cat, name)
     if len(in_service) < 2:
         known = ", ".join(cat.promoted) or "none"
         raise NotFound(
             f"{name!r} of category {category!r} has no former encoder to go back to; promoted are: {known}.", using=name
         )
     return _complete(runtime, *_start(runtime, cat, name, cat.encoder(in_service[1]), progress, stop), default=False)
+
+
+def _change_default(runtime: Runtime, category: Category, name: str) -> PromoteReport:
+    """Back to what was the default before ``name``, or, if that is so already, to ``name``. Both have all images."""
+    default = category.replaced.get(name) if category.default == name else name
+    using = runtime.catalog.set_default(category.name, default).encoder().name
+    fill = FillReport(category.name, using)
+    return PromoteReport(category.name, name, using, category.encoder().name, fill, switched=True, default_only=True)
 
 
 def check_alias(category: Category, name: str) -> None:
@@ -140,17 +157,16 @@ def versions(category: Category, name: str) -> list[EncoderSpec]:
 def _add(
     runtime: Runtime, category: Category, folder: Path, name: str, check: Callable[[BatchedEncoder], None] | None
 ) -> EncoderSpec:
-    """Store the folder, load it from there as every server will, and give it a vector of its own."""
-    model = save_stored(runtime.objects, folder, stored_prefix(category.name, name))
+    """Load and check the encoder, then store its folder, from where every server loads it, and give it a vector of its own."""
+    storable_files(folder)
+    prefix, revision = stored_prefix(category.name, name), folder_revision(folder)
     taken = {*category.promoted, *(spec.name for spec in category.encoders)}
     number = max((_number(vector, name) for vector in taken), default=0) + 1
-    try:
-        encoder = runtime.encoders.get(EncoderReference(f"{name}-{number}", model, folder_revision(folder)))
-        if check:
-            check(encoder)
-    except BaseException:  # Ctrl-C as well
-        delete_stored(runtime.objects, model)  # no category names it: it would lie there for ever
-        raise
+    reference = EncoderReference(f"{name}-{number}", stored_model(prefix, revision), revision)
+    encoder = runtime.encoders.get_from(folder, reference)
+    if check:
+        check(encoder)  # before anything is stored, so that nothing of what it refuses stays
+    save_stored(runtime.objects, folder, prefix)
     runtime.catalog.add_encoder(category.name, encoder.spec)
     return encoder.spec
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from services.domain import Hit, IndexKind, Payload
 from services.errors import BadRequest
 from services.payload import field_path
 from services.runtime import Runtime
-from services.values import HELD, cast
+from services.values import HELD, Cell, cast, joined, value_kind
 
 _METADATA = "metadata"
 
@@ -38,13 +38,13 @@ class Recast:
 
     def notes(self) -> list[str]:
         """Sentences for a report."""
-        held = ", ".join(f"{column} {HELD[kind]}" for column, kind in self.kinds.items())
-        told = [f"Columns of the kind that was asked for: {held}; values of {self.converted} images were converted."]
+        held = ", ".join(f"column {column!r} holds {HELD[kind]}" for column, kind in self.kinds.items())
+        told = [f"{held[0].upper()}{held[1:]}; values of {_images(self.converted)} were converted."]
         for column, misfits in self.misfits.items():
             id, value = misfits.first
             told.append(
-                f"{misfits.count} images hold something else in column {column!r}, such as {value!r} (image {id}), so that it is "
-                f"not found: correct it with `images tag ID --metadata {column}=VALUE`, or name another kind."
+                f"In column {column!r} something else is kept of {_images(misfits.count)}, such as {value!r} (image {id}), and "
+                f"is not found: correct it with `images tag ID --metadata {column}=VALUE`, or name another kind."
             )
         return told
 
@@ -57,54 +57,85 @@ def recast(runtime: Runtime, category: str, kinds: Mapping[str, IndexKind], *, s
     done = Recast(kinds)
     fields = {field_path(_METADATA, column): kind for column, kind in kinds.items()}
     runtime.catalog.ensure_indexes(category, fields, change=True)
-    apart(lambda: _pages(runtime, category, done, stop), stop)
+    apart(lambda: _rewrite(runtime, category, done, stop), stop)
     return done
 
 
-def tighten(runtime: Runtime, category: str, kinds: Mapping[str, IndexKind], *, stop: threading.Event) -> list[str]:
-    """``recast`` columns whose values are all of the kind, and leave the others; sentences for a report."""
-    seen = Recast(kinds)
-    apart(lambda: _pages(runtime, category, seen, stop, write=False), stop)
-    fitting = {column: kind for column, kind in kinds.items() if column not in seen.misfits}
+def tighten(runtime: Runtime, category: str, columns: Collection[str], *, stop: threading.Event) -> list[str]:
+    """``recast`` columns of words in which all images hold numbers, dates or truths; sentences for a report."""
+    kinds: dict[str, IndexKind] = {}
+    words: dict[str, tuple[str, str]] = {}
+
+    def look(hits: Sequence[Hit]) -> None:
+        for hit in hits:
+            metadata = hit.payload.get(_METADATA, {})
+            for column in [column for column in columns if column in metadata]:
+                kind = joined([kinds.get(column), _kind_as_cell(metadata[column])])
+                if kind is not None:
+                    kinds[column] = kind
+                if kind == "keyword":
+                    words.setdefault(column, (hit.id, str(metadata[column])[:40]))
+
+    apart(lambda: _pages(runtime, category, stop, look), stop)
+    fitting = {column: kind for column, kind in kinds.items() if kind != "keyword"}
     told = recast(runtime, category, fitting, stop=stop).notes() if fitting else []
-    for column, misfits in seen.misfits.items():
+    for column, (id, word) in words.items():
         told.append(
-            f"Column {column!r} stays one of words, as {misfits.count} images hold others than {HELD[kinds[column]]} in it, such "
-            f"as {misfits.first[1]!r} (image {misfits.first[0]}); --column {column}:{kinds[column]} changes it all the same."
+            f"Column {column!r} stays one of words, as some images hold others in it, such as {word!r} (image {id}); --column "
+            f"{column}:KIND (float, datetime ...) changes it all the same."
         )
     return told
 
 
-def narrower(category: Category, columns: Columns, but: Collection[str]) -> dict[str, IndexKind]:
+def narrower(category: Category, columns: Columns, but: Collection[str]) -> list[str]:
     """The columns of a table, by name, that hold a narrower kind than words, which the category has them hold."""
     kinds = {name: columns.indexes[field_path(_METADATA, name)] for name in columns.metadata.values() if name not in but}
-    return {
-        name: kind
+    return [
+        name
         for name, kind in kinds.items()
         if kind != "keyword" and category.indexes.get(field_path(_METADATA, name)) == "keyword"
-    }
+    ]
 
 
-def _pages(runtime: Runtime, category: str, done: Recast, stop: threading.Event, *, write: bool = True) -> None:
+def _rewrite(runtime: Runtime, category: str, done: Recast, stop: threading.Event) -> None:
     writer = PayloadWriter(runtime, category, key=_METADATA)
-    cursor: str | None = None
+
+    def write(hits: Sequence[Hit]) -> None:
+        updates: dict[str, Payload] = {}
+        remove: dict[str, tuple[str, ...]] = {}
+        for hit in hits:
+            _judge(hit, done, updates, remove)
+        done.converted += writer.write(updates, remove)
+
     try:
-        while True:
-            with runtime.catalog.writing(category):
-                page = runtime.vectors.scroll(category, limit=PAGE, cursor=cursor, with_payload=(_METADATA,))
-                updates: dict[str, Payload] = {}
-                remove: dict[str, tuple[str, ...]] = {}
-                for hit in page.hits:
-                    _judge(hit, done, updates, remove)
-                if write:
-                    done.converted += writer.write(updates, remove)
-            cursor = page.cursor
-            if cursor is None:
-                return
-            if stop.is_set():
-                raise InterruptedError
+        _pages(runtime, category, stop, write)
     finally:
         writer.flush()
+
+
+def _pages(runtime: Runtime, category: str, stop: threading.Event, look: Callable[[Sequence[Hit]], None]) -> None:
+    """Have all images looked at, a page at a time, while nobody else of this process writes."""
+    cursor: str | None = None
+    while True:
+        with runtime.catalog.writing(category):
+            page = runtime.vectors.scroll(category, limit=PAGE, cursor=cursor, with_payload=(_METADATA,))
+            look(page.hits)
+        cursor = page.cursor
+        if cursor is None:
+            return
+        if stop.is_set():
+            raise InterruptedError
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _kind_as_cell(value: Any) -> IndexKind | None:
+    """The kind of a value of a column of words, as a table's cell would have it."""
+    if isinstance(value, list):
+        return joined(_kind_as_cell(item) for item in value)
+    return value_kind(Cell(value) if isinstance(value, str) else value)
 
 
 def _judge(hit: Hit, done: Recast, updates: dict[str, Payload], remove: dict[str, tuple[str, ...]]) -> None:

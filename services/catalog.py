@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 
-from services.damage import remedy
 from services.domain import CollectionSchema, EncoderSpec, IndexKind, VectorSpec
 from services.encoders.base import check_encoder
 from services.encoders.reference import STORED
-from services.errors import AlreadyExists, BadRequest, Conflict, NotFound, StoreDamaged, VitrineError
+from services.errors import AlreadyExists, BadRequest, Conflict, NotFound, StoreDamaged, VitrineError, remedy
 from services.known import Known
 from services.leftovers import PLACES, Remains, left_of, remove_objects, unfinished
 from services.manifest import (
@@ -75,17 +74,11 @@ class Catalog:
         Until its collection is made it stands there as one that is being deleted: interrupted, ``create`` or ``delete`` with its
         name clears it away.
         """
-        check_name(name)
         specs = tuple(encoders)
         if not specs:
             raise BadRequest(f"Category {name!r} needs an encoder: name one, such as clip.")
         with self._lock:
-            old = self._read(name)
-            if old is not None and not old.deleting:
-                raise _exists(name)
-            if old is not None:
-                self._delete(name, keep_images=old.keep_images)
-            self._check_no_collection(name)
+            self.make_room(name)
             moment = now()
             made = Category(name, description, specs, dict(STANDARD_INDEXES), moment, moment, deleting=True, keep_images=True)
             try:
@@ -94,6 +87,18 @@ class Catalog:
                 raise _exists(name) from error
             self._vectors.ensure(made.schema)
             return self._rewrite(name, lambda present: self._finished(made, present))
+
+    def make_room(self, name: str) -> None:
+        """Clear away what an interrupted creation or deletion has left of a category to be made: do so before something is stored
+        for it. ``BadRequest`` for a bad name, ``AlreadyExists``."""
+        check_name(name)
+        with self._lock:
+            old = self._read(name)
+            if old is not None and not old.deleting:
+                raise _exists(name)
+            if old is not None:
+                self._delete(name, keep_images=old.keep_images)
+            self._check_no_collection(name)
 
     def get(self, name: str) -> Category:
         """``NotFound`` if there is no such category, ``StoreDamaged`` if it cannot be read or has lost its collection."""
@@ -128,7 +133,7 @@ class Catalog:
         places = self._objects.folders()
         kept = {name for place in PLACES if place.rstrip("/") in places for name in self._objects.folders(place)}
         for name in sorted({*places, *kept, *collections} - set(known)):
-            left = left_of(self._objects, name, collections)
+            left = left_of(self._objects, name, collections, self._stored_encoders_of_others(name))
             if left:
                 found[name] = Remains(name, "leftover", left)
         return [found[name] for name in sorted(found)]
@@ -150,14 +155,16 @@ class Catalog:
     def add_encoder(self, name: str, spec: EncoderSpec) -> Category:
         """Add a named vector, also to a filled category; its points lack it until they are re-embedded.
 
-        Again with the same encoder: nothing. ``EncoderMismatch`` if the name is taken by another revision.
+        Again with the same encoder: only where its weights lie is noted anew. ``EncoderMismatch`` if the name is taken by another
+        revision.
         """
 
         def add(category: Category) -> Category:
             known = next((old for old in category.encoders if old.name == spec.name), None)
             if known is not None:
                 check_encoder(known, spec)
-                return category
+                encoders = tuple(replace(old, model=spec.model) if old is known else old for old in category.encoders)
+                return replace(category, encoders=encoders)
             self._vectors.add_vector(name, VectorSpec(spec.name, spec.dim))
             return replace(category, encoders=(*category.encoders, spec))
 
@@ -176,9 +183,24 @@ class Catalog:
                 raise BadRequest(f"{alias!r} is a named vector of category {name!r}: promote under another name.", name=alias)
             former = [old for old in category.promoted.get(alias, ()) if old != using]
             promoted = {**category.promoted, alias: (using, *former)}
-            return replace(category, promoted=promoted, default=alias if default else category.default)
+            if not default or category.default == alias:
+                return replace(category, promoted=promoted)
+            replaced = {**category.replaced, alias: category.default}
+            return replace(category, promoted=promoted, default=alias, replaced=replaced)
 
         return self._change(name, promote)
+
+    def set_default(self, name: str, using: str | None) -> Category:
+        """Answer queries without ``using`` from this named vector or promoted name (None: the first encoder).
+
+        ``UnknownVector`` if the category has none of that name.
+        """
+
+        def choose(category: Category) -> Category:
+            category.encoder(using)
+            return replace(category, default=using)
+
+        return self._change(name, choose)
 
     def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind], *, change: bool = False) -> Category:
         """Index these fields where they are not indexed yet; columns past the cap get no index.
@@ -231,7 +253,8 @@ class Catalog:
         try:
             category = self._read(name) if NAME.fullmatch(name) else None
             if category is None:
-                if not NAME.fullmatch(name) or not left_of(self._objects, name, set(self._vectors.collections())):
+                others = self._stored_encoders_of_others(name)
+                if not NAME.fullmatch(name) or not left_of(self._objects, name, set(self._vectors.collections()), others):
                     raise NotFound(f"There is no category {name!r}: nothing was deleted.", category=name)
                 return False
             if category.deleting:

@@ -61,7 +61,8 @@ class Node:
     ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the mean of all of them, so
     that 1 minus it is the largest distance; None for noise, which has none. ``medoid``: the image that is most similar to all
     others, on average; None in a view of a node of which no representative is left. ``representatives``: a few image ids, the
-    medoid first. ``named_by``: where the name comes from, "tags" or "words" of a list.
+    medoid first. ``named_by``: where the name comes from, "tags",
+    "words" of a list, or the "file" that it was imported from.
     """
 
     id: str

@@ -320,7 +320,7 @@ def _within(field: str, bounds: dict[str, Any], kind: IndexKind) -> Condition:
         return _number_range(field, _as(NumberRange, bounds, field), kind)
     raise BadRequest(
         f"{field!r} holds {HELD[kind]}, which have no range: ask for a value, or have it hold numbers or dates by "
-        "`images annotate --column NAME:float` (or datetime).",
+        "`images annotate --column NAME:float` (or NAME:date).",
         field=field,
         kind=kind,
     )

@@ -48,13 +48,22 @@ def read_date(value: object) -> Stretch:
     text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     found = next((match for form in _FORMS if (match := form.fullmatch(text))), None)
     if found is None:
-        raise ValueError(f"{str(value)[:40]!r} {_NO_DATE}")
+        raise ValueError(f"{shown(value)} {_NO_DATE}")
     try:
         return _stretch(found.groupdict())
     except ValueError:
         raise ValueError(f"{text[:40]!r} is not a date: there is no such day or time") from None
     except OverflowError:
         raise ValueError(f"{text[:40]!r} is not a date that can be held: its year in UTC is not in 1 to 9999") from None
+
+
+def shown(value: object) -> str:
+    """A value that is refused, as people write it, in 40 characters."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return repr(str(value)[:40]) if isinstance(value, str) else str(value)[:40]
 
 
 def to_utc(value: object) -> str:

@@ -35,18 +35,23 @@ def unfinished(name: str) -> str:
     return f"Its creation or deletion did not end: `vitrine category delete {name}` completes it."
 
 
-def left_of(objects: ObjectStore, name: str, collections: Collection[str]) -> str:
-    """What there is of a name that has no manifest, as a sentence; empty: nothing that is ours."""
+def left_of(objects: ObjectStore, name: str, collections: Collection[str], others: tuple[str, ...]) -> str:
+    """What there is of a name that has no manifest, as a sentence; empty: nothing that is ours.
+
+    What lies below ``others`` serves another category.
+    """
     if not NAME.fullmatch(name):
         return ""
     images = f"{name}/images/"
     first = next(objects.list(images), None)
     left = ["pictures"] if first is not None and _IMAGE.fullmatch(first.key[len(images) :]) else []
     left += ["a collection"] if name in collections else []
-    left += [place.strip("_/") for place in PLACES if next(objects.list(f"{place}{name}/"), None) is not None]
+    for place in PLACES:
+        if any(not stat.key.startswith(others) for stat in objects.list(f"{place}{name}/")):
+            left.append(place.strip("_/"))
     if not left:
         return ""
-    again = f"`vitrine index add objects:{images} -c {name}` takes the pictures into a new category, " if first else ""
+    again = f"`vitrine index add objects:{images} -c {name} --create` takes the pictures into a new category, " if first else ""
     return f"No category describes it, but there are: {', '.join(left)}. {again}`vitrine category delete {name}` removes it all."
 
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import orjson
 
-from services.damage import readable, remedy
+from services.damage import readable
 from services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
-from services.errors import BadRequest, UnknownVector
+from services.errors import BadRequest, UnknownVector, remedy
 
 MANIFESTS = "_categories/"
 TAGGERS = "_taggers/"
 """``_taggers/<category>/``: what services/tagging.py keeps."""
 ENCODERS = "_encoders/"
-"""``_encoders/<category>/<name>/``: encoders that were trained for a category and promoted (services/encoders/stored.py)."""
+"""``_encoders/<category>/<name>/``: encoders of a category that came in a folder (services/encoders/stored.py)."""
 CLUSTERS = "_clusters/"
 """``_clusters/<category>/``: what services/clusters.py keeps."""
 DUPLICATES = "_duplicates/"
@@ -52,6 +52,8 @@ class Category:
     """Named vectors by the name they are asked by: the one in service first, then those it replaced, latest first."""
     default: str | None = None
     """What queries without ``using`` compare: a named vector or a name of ``promoted``; None: the first encoder."""
+    replaced: Mapping[str, str | None] = field(default_factory=dict)
+    """By name of ``promoted`` that became the default: what ``default`` was before."""
 
     def encoder(self, using: str | None = None) -> EncoderSpec:
         """The encoder behind ``using``, a named vector or a promoted name (None: the default); ``UnknownVector``."""

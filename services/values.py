@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from services.dates import looks_like_date, to_utc
+from services.dates import looks_like_date, shown, to_utc
 from services.errors import BadRequest
 from services.words import composed
 
@@ -117,9 +117,9 @@ def number(value: object) -> int | float:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         found = int(value) if _INTEGER.fullmatch(value.strip()) else float(value)
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise ValueError(f"{_shown(value)} is not a number")
+        raise ValueError(f"{shown(value)} is not a number")
     if not (-_INT64 <= found < _INT64 if isinstance(found, int) else math.isfinite(found)):
-        raise ValueError(f"{_shown(value)} is beyond the numbers that can be held")
+        raise ValueError(f"{shown(value)} is beyond the numbers that can be held")
     return found
 
 
@@ -189,14 +189,14 @@ def _number(value: object, kind: IndexKind) -> int | float:
     if kind == "float":
         return found if isinstance(found, int) and abs(found) > _EXACT else float(found)
     if found != int(found) or not -_INT64 <= found < _INT64:
-        raise ValueError(f"{_shown(value)} is not a whole number of 64 bits")
+        raise ValueError(f"{shown(value)} is not a whole number of 64 bits")
     return int(found)
 
 
 def _truth(value: object) -> bool:
     word = str(value).strip().lower()
     if word not in _TRUTHS:
-        raise ValueError(f"{_shown(value)} is neither true nor false")
+        raise ValueError(f"{shown(value)} is neither true nor false")
     return _TRUTHS[word]
 
 
@@ -207,10 +207,3 @@ def _refusal(column: str, value: object, kind: IndexKind, why: ValueError) -> Ba
         field=column,
         kind=kind,
     )
-
-
-def _shown(value: object) -> str:
-    """A value as people write it, in 40 characters."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(str(value)[:40]) if isinstance(value, str) else str(value)[:40]

@@ -5,24 +5,27 @@ The bytes are read when they are asked for. ``identify`` adds what a split needs
 
 from __future__ import annotations
 
-import csv
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from services.catalog import Catalog
+from services.delimited import named_rows
 from services.domain import Embedding, Hit
-from services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError
+from services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError, because
 from services.field_names import find_field
 from services.images import ImageLimits, content_hash, open_image
 from services.object_store.base import ObjectStore
 from services.payload import value_at
 from services.vector_store.base import VectorStore
+from services.walking import Found, walk
+from services.words import composed, spellings
 
 SplitName = Literal["train", "validation", "test"]
 Progress = Callable[[int, int], None]
@@ -79,7 +82,8 @@ class Unusable:
 def read_folder(folder: Path) -> list[LabelledImage]:
     """``<class>/**/*.jpg``, or ``<split>/<class>/**/*.jpg`` where every folder at the top is called like a part of a data set.
 
-    In order of path; hidden files and files without the extension of a picture are passed over. ``BadSource`` without a folder
+    In order of path; hidden files and files without the extension of a picture are passed over; links are followed, to each
+    folder once. ``BadSource`` without a folder
     or without class folders; ``TooFewExamples`` with fewer than two classes.
     """
     if not folder.is_dir():
@@ -90,9 +94,9 @@ def read_folder(folder: Path) -> list[LabelledImage]:
     else:
         classes = [(path, None) for path in parts]
     images = [
-        LabelledImage(path.relative_to(folder).as_posix(), class_folder.name, path.read_bytes, split=split)
+        LabelledImage(Path(found.path).relative_to(folder).as_posix(), composed(class_folder.name), _reader(found), split=split)
         for class_folder, split in classes
-        for path in _pictures(class_folder)
+        for found in _pictures(class_folder)
     ]
     if not images:
         raise BadSource(f"{folder} has no class folders with pictures: sort them into one folder per class, as in mugs/1.jpg.")
@@ -108,11 +112,12 @@ def read_csv(meta: Path, folder: Path | None = None, *, label: str = "class") ->
     """
     below = folder if folder is not None else meta.parent
     images: dict[str, LabelledImage] = {}
-    for row, cells in _rows(meta, ("file", label)):
-        file, class_ = cells["file"], cells[label]
+    for row, cells in named_rows(meta, ("file", label), ("split",)):
+        file, class_ = cells["file"], composed(cells[label])
         if not file and not class_:
             continue
-        if not file or not (below / file).is_file():
+        path = next((path for text in spellings(file) if (path := below / text).is_file()), None) if file else None
+        if path is None:
             raise BadSource(
                 f"{meta.name}, row {row}: there is no file {file!r} in {below}. Correct it, or give the folder.", row=row
             )
@@ -122,7 +127,7 @@ def read_csv(meta: Path, folder: Path | None = None, *, label: str = "class") ->
             known = images[file].class_
             raise BadSource(f"{meta.name}, row {row}: {file} is {class_!r} here and {known!r} above: keep one.", row=row)
         split = _split(cells.get("split", ""), f"{meta.name}, row {row}")
-        images.setdefault(file, LabelledImage(file, class_, (below / file).read_bytes, split=split))
+        images.setdefault(file, LabelledImage(file, class_, path.read_bytes, split=split))
     return _check_classes(list(images.values()), meta.name)
 
 
@@ -217,30 +222,29 @@ def _identify(image: LabelledImage, limits: ImageLimits) -> LabelledImage | Unus
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _pictures(folder: Path) -> list[Path]:
-    """Pictures below a class folder, at any depth."""
-    shown = (path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return sorted(path for path in shown if path.suffix.lower() in _SUFFIXES and path.is_file())
-
-
-def _rows(meta: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number (the header is 1) and trimmed cells."""
     try:
-        with meta.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            missing = [name for name in needed if name not in columns]
-            if missing:
-                shown = ", ".join(columns) or "none"
-                raise BadSource(f"{meta.name} has no column {missing[0]!r}; it has: {shown}.", column=missing[0])
-            reader.fieldnames = columns
-            for cells in reader:
-                yield reader.line_num, {name: (cells.get(name) or "").strip() for name in columns}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadSource(f"{meta} cannot be read as a CSV in UTF-8: {error}.") from error
+        return sorted(path for path in folder.iterdir() if os.path.isdir(path) and not path.name.startswith("."))
+    except OSError as error:
+        raise BadSource(f"{folder} cannot be read: {because(error)}.") from error
+
+
+def _pictures(folder: Path) -> list[Found]:
+    """Pictures below a class folder, at any depth, and what cannot be read there."""
+    found = (found for found in walk(str(folder), _is_picture) if not found.again)
+    return sorted((found for found in found if found.fault or _is_picture(found.path)), key=lambda found: Path(found.path))
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in _SUFFIXES
+
+
+def _reader(found: Found) -> Callable[[], bytes]:
+    def read() -> bytes:
+        if found.fault:
+            raise ImageRefused("unreadable_file", found.fault)
+        return Path(found.path).read_bytes()
+
+    return read
 
 
 def _split(text: str, where: str) -> SplitName | None:

@@ -6,7 +6,6 @@ on the other images.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import combinations_with_replacement
@@ -16,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.delimited import named_rows
 from services.domain import Embeddings, EncoderSpec
-from services.errors import BadRequest, TooFewExamples
-from services.files import unreadable
+from services.errors import BadRequest, BadSource, TooFewExamples
 from services.logistic import fit_logistic, platt
 from services.tagging import QUALITY, TagHead
+from services.words import composed
 
 Floats = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -155,13 +155,9 @@ def read_preferences(path: Path, ids: Sequence[str], names: Mapping[str, str]) -
     row = {one: number for number, one in enumerate(ids)}
     row |= {name: row[one] for name, one in names.items() if one in row and name not in row}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not {"better", "worse"} <= set(reader.fieldnames or ()):
-                raise BadRequest(f"{path} needs the columns better and worse, with ids or file names.")
-            said = [(str(line["better"]).strip(), str(line["worse"]).strip()) for line in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise unreadable(path, error) from error
+        said = [(composed(cells["better"]), composed(cells["worse"])) for _, cells in named_rows(path, ("better", "worse"))]
+    except BadSource as error:
+        raise BadRequest(error.message, **error.details) from error
     known = [(row[better], row[worse]) for better, worse in said if better in row and worse in row and row[better] != row[worse]]
     return known, len(said) - len(known)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.catalog import Category
+from services.delimited import Cells, open_text, readable
 from services.domain import Embeddings, EncoderSpec, Payload
 from services.errors import BadRequest, NotFound, TooFewExamples, VitrineError
 from services.field_names import find_field
@@ -193,8 +193,9 @@ def read_negatives(text: str, background: int | None) -> Negatives:
     path = Path(text)
     if not path.is_file():
         raise BadRequest(f"--negatives takes {REJECTED}, tag:NAME,... or a CSV file with id,tag; {text!r} is none of them.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if row]
+    with readable(path), open_text(path) as file:
+        cells = Cells(file)
+        rows = [cells.header, *cells]
     if any(len(row) < 2 for row in rows):
         raise BadRequest(f"{path} needs two columns: an image's id or file name, and the tag it has not.")
     return Negatives(

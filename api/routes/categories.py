@@ -16,9 +16,10 @@ from api.errors import ConfirmationNeeded
 from api.openapi import body_of
 from api.responses import as_json, encoder_json
 from api.schemas import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut, ImagesKept
-from services.catalog import Category, Remains, check_name
+from services.catalog import Category, Remains
 from services.domain import EncoderSpec
-from services.encoders.reference import PRESETS, parse_reference
+from services.encoders.binding import bound
+from services.encoders.reference import PRESETS, EncoderReference, parse_reference
 from services.errors import BadRequest, Unavailable
 from services.runtime import Runtime
 
@@ -48,11 +49,12 @@ def create_category(runtime: RuntimeDep, body: Annotated[CategoryNew, Depends(js
 
     422 ``bad_request`` for a bad name or an unknown encoder, 409 ``already_exists``, 503 ``model_unavailable``.
     """
-    check_name(body.name)
-    specs = [_spec(runtime, name) for name in body.encoders or [runtime.settings.encoder]]
-    if len({spec.name for spec in specs}) < len(specs):
+    runtime.catalog.make_room(body.name)
+    known = [_known(runtime, name) for name in body.encoders or [runtime.settings.encoder]]
+    if len({one.name for one in known}) < len(known):
         raise BadRequest("Two of the encoders have the same name: name each once.")
-    category = runtime.catalog.create(body.name, specs, description=body.description)
+    with bound(runtime, body.name, known) as specs:
+        category = runtime.catalog.create(body.name, specs, description=body.description)
     return as_json(category_json(runtime, category), 201, {"Location": f"/v1/categories/{category.name}"})
 
 
@@ -72,10 +74,17 @@ def get_category(category: str, runtime: RuntimeDep) -> Response:
 def change_category(
     category: str, runtime: RuntimeDep, body: Annotated[CategoryChanges, Depends(json_body(CategoryChanges))]
 ) -> Response:
-    """Change the description, add an encoder. 409 ``encoder_mismatch`` if its name is taken by another revision."""
+    """Change the description, add an encoder, choose the default one.
+
+    409 ``encoder_mismatch`` if the name of an added one is taken by another revision, 422 ``unknown_vector`` for a default that
+    the category does not have.
+    """
     found = runtime.catalog.get(category)
     if body.add_encoder is not None:
-        found = runtime.catalog.add_encoder(category, _spec(runtime, body.add_encoder))
+        with bound(runtime, category, [_known(runtime, body.add_encoder)]) as (spec,):
+            found = runtime.catalog.add_encoder(category, spec)
+    if body.default is not None:
+        found = runtime.catalog.set_default(category, body.default)
     if body.description is not None:
         found = runtime.catalog.describe(category, body.description)
     return as_json(category_json(runtime, found))
@@ -135,17 +144,17 @@ def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
     }
 
 
-def _spec(runtime: Runtime, name: str) -> EncoderSpec:
+def _known(runtime: Runtime, name: str) -> EncoderReference | EncoderSpec:
     """An encoder that the server knows already. A reference of any other kind could make it read its folders or download."""
     name = name.strip()
     default = parse_reference(runtime.settings.encoder)
     if name in (default.name, runtime.settings.encoder):
-        return runtime.encoders.get(default).spec
+        return default
     if name in PRESETS:
-        return runtime.encoders.get(name).spec
-    for spec in (*runtime.encoders.loaded(), *_used(runtime.catalog.list())):
+        return PRESETS[name]
+    for spec in (*_used(runtime.catalog.list()), *runtime.encoders.loaded()):
         if spec.name == name:
-            return runtime.encoders.for_category(spec).spec
+            return spec
     raise BadRequest(f"{name[:80]!r} is no encoder of this server: GET /v1/encoders names them.", encoder=name[:80])
 
 

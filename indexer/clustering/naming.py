@@ -13,6 +13,8 @@ FIELDS = ("tags", "class")
 """Payload fields that names come from."""
 BY_TAGS = "tags"
 """What ``Node.named_by`` says of a name from these."""
+BY_FILE = "file"
+"""What it says of a name that came with clusters from elsewhere."""
 WORDS = 2
 MIN_COUNT = 2
 MIN_SHARE = 0.25

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from indexer.clustering.members import MemberWriter, erase
-from indexer.clustering.naming import BY_TAGS, FIELDS, Vocabulary, node_names
+from indexer.clustering.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
 from indexer.clustering.new_clusters import fits
 from indexer.clustering.pixels.checkpoint import Checkpoints
 from indexer.clustering.report import ClusterReport
@@ -33,13 +33,17 @@ from services.scan import scan
 
 @dataclass(frozen=True)
 class Fitted:
-    """A clustering of rows, before it is anybody's: the tree, and what the manifest is to say of how it was made."""
+    """A clustering of rows, before it is anybody's: the tree, and what the manifest is to say of how it was made.
+
+    ``names``: of nodes that have one already.
+    """
 
     method: str
     tree: Tree
     parameters: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,8 @@ def read_images(runtime: Runtime, category: str, spec: EncoderSpec, former: Clus
 
 def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fitted) -> ClusterRun:
     """A fitted tree by image ids, with names."""
-    names = node_names(fitted.tree, images.words, images.vocabulary)
+    by_tags = node_names(fitted.tree, images.words, images.vocabulary)
+    names = {**by_tags, **fitted.names}
     ids = images.ids
     nodes = {
         one.id: Node(
@@ -206,7 +211,7 @@ def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fit
             radius=None if one.id == NOISE else round(one.radius, 6),
             name=names[one.id],
             children=one.children,
-            named_by=BY_TAGS if names[one.id] else "",
+            named_by=BY_FILE if one.id in fitted.names else BY_TAGS if names[one.id] else "",
         )
         for one in fitted.tree.nodes.values()
     }

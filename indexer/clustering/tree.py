@@ -5,7 +5,7 @@ Node ids tell the way from the top: ``root``, ``root-14``, ``root-14-3``. Childr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
@@ -133,6 +133,49 @@ def flat_tree(x: Embeddings, labels: Labels) -> Tree:
     if NOISE in nodes:
         nodes[NOISE] = _without_centre(nodes[NOISE])
     return Tree(nodes, tuple(id for id, _ in named) or (ROOT,), leaves)
+
+
+def given_tree(x: Embeddings, ways: Sequence[tuple[int, ...] | None]) -> tuple[Tree, dict[str, tuple[int, ...]]]:
+    """A tree that is known already: ``ways`` (n,) says by which child of which each row is reached, None for noise.
+
+    Children are numbered by size, the largest first, whatever their numbers were; beside the tree, by node id, the way to it.
+    """
+    if not len(x):
+        raise BadRequest("There are no vectors to cluster: index images first.")
+    inside: dict[tuple[int, ...], list[int]] = {}
+    noise: list[int] = []
+    for row, way in enumerate(ways):
+        if way is None:
+            noise.append(row)
+        else:
+            for end in range(len(way) + 1):
+                inside.setdefault(way[:end], []).append(row)
+    nodes: dict[str, TreeNode] = {}
+    found: dict[str, tuple[int, ...]] = {}
+    leaf_ids: list[str] = []
+    leaves = np.zeros(len(x), np.int32)
+    below: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for way in inside:
+        if way:
+            below.setdefault(way[:-1], []).append(way)
+    waiting: list[tuple[str, str | None, tuple[int, ...]]] = [(ROOT, None, ())]
+    while waiting:
+        id, parent, way = waiting.pop()
+        rows = np.array(inside.get(way, []) if way else range(len(x)), np.int64)
+        children = sorted(below.get(way, ()), key=lambda one: (-len(inside[one]), one))
+        named = [(f"{id}-{number}", one) for number, one in enumerate(children)]
+        ids = [child for child, _ in named] + ([NOISE] if noise and not way else [])
+        nodes[id], found[id] = _describe(id, parent, rows, x[rows], tuple(ids)), way
+        if not ids:
+            leaves[rows] = len(leaf_ids)
+            leaf_ids.append(id)
+        waiting += [(child, id, one) for child, one in reversed(named)]
+    if noise:
+        rows = np.array(noise, np.int64)
+        nodes[NOISE] = _without_centre(_describe(NOISE, ROOT, rows, x[rows], ()))
+        leaves[rows] = len(leaf_ids)
+        leaf_ids.append(NOISE)
+    return Tree(nodes, tuple(leaf_ids), leaves), found
 
 
 @dataclass(eq=False)

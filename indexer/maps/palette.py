@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.maps.values import Value
+from services.dates import read_date
 
 TOP = 12
 # Twelve colours that stay apart under the common kinds of colour blindness: mkweb.bcgsc.ca/colorblind (Krzywinski)
@@ -86,7 +86,6 @@ def _on_scale(kind: Literal["numbers", "dates"], numbers: Sequence[float | None]
 
 def _days(text: str) -> float | None:
     try:
-        moment = datetime.fromisoformat(text)
+        return read_date(text).first.timestamp() / _DAY
     except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() / _DAY

@@ -23,7 +23,6 @@ from indexer.sources.base import (
     SourceOptions,
     has_image_extension,
     is_archive,
-    is_hidden,
     looks_like_image,
     read_stream,
     shown_name,
@@ -33,6 +32,7 @@ from indexer.sources.base import (
 from indexer.sources.joining import refused
 from indexer.sources.members import Member, tar_members, zip_members, zip_name
 from services.errors import BadSource, ImageRefused, VitrineError, because
+from services.walking import is_hidden
 
 MAX_RATIO = 200
 """All members together may be this many times the archive: pictures hardly shrink, bombs shrink a thousandfold and more."""

@@ -57,11 +57,6 @@ class SourceOptions:
     max_bytes: int = 256_000_000
 
 
-def is_hidden(name: str) -> bool:
-    """Dot files and what macOS adds to archives are nobody's pictures."""
-    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
-
-
 def has_image_extension(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
 

@@ -14,7 +14,6 @@ from indexer.sources.base import (
     SourceOptions,
     has_image_extension,
     is_archive,
-    is_hidden,
     looks_like_image,
     modified,
     read_file,
@@ -24,9 +23,9 @@ from indexer.sources.base import (
 from indexer.sources.joining import RowIndex, refused
 from indexer.sources.rows import Columns
 from indexer.sources.tables import is_table, open_table
-from indexer.sources.walking import Found, walk
 from services.errors import BadSource, VitrineError, because
 from services.payload import joined_kinds
+from services.walking import Found, is_hidden, walk
 
 
 class FolderSource(Source):
@@ -53,7 +52,7 @@ class FolderSource(Source):
         self.indexes = joined_kinds(columns.indexes for _, columns in self._described)
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for found in walk(str(self._folder)):
+        for found in walk(str(self._folder), has_image_extension):
             yield from self._records(found)
         for index, _ in self._described:
             for key in index.unused():
@@ -64,7 +63,7 @@ class FolderSource(Source):
     def total(self) -> int | None:
         """Looks at every name on first use, which takes a second a million files. None where an archive does not know."""
         total = 0
-        for found in walk(str(self._folder)):
+        for found in walk(str(self._folder), has_image_extension):
             inside = ArchiveSource(Path(found.path), self._options).total if _is_archive(found) else int(_is_offered(found))
             if inside is None:
                 return None

@@ -11,7 +11,6 @@ from indexer.sources.base import (
     Passed,
     SourceOptions,
     has_image_extension,
-    is_hidden,
     looks_like_image,
     shown_name,
     too_large,
@@ -20,6 +19,7 @@ from indexer.sources.joining import refused
 from indexer.sources.tables import is_table
 from services.errors import BadRequest, BadSource, NotFound, Unavailable
 from services.object_store.base import ObjectStat, ObjectStore
+from services.walking import is_hidden
 
 SCHEME = "objects:"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,16 +16,20 @@ from indexer.records import ImageRecord
 from indexer.sources.base import SourceOptions
 from indexer.sources.tables import Row, Table
 from services.dates import to_utc
+from services.delimited import find_any, find_column
 from services.domain import IndexKind
 from services.errors import BadRequest, BadSource
-from services.payload import clean_name, clean_tags, field_path
+from services.payload import clean_name, clean_tags, field_path, path_keys
 from services.values import is_missing, number
 
 PATH_COLUMNS = ("path", "file", "file_name", "filename", "image", "key")
 HASH_COLUMNS = ("sha256", "hash")
 _FILE_COLUMNS = ("file_name", "filename", "file", "path")
-_SCORE = re.compile(r"scores?\.(.+)")
-_METADATA = "metadata."
+_OWN = ("tags", "class", "caption", "quality", "created_at", "scores")
+"""Columns that say of an image what they are called."""
+_KINDS: Mapping[str, tuple[IndexKind, ...]] = {"quality": ("integer", "float"), "created_at": ("integer", "datetime")}
+_SCORE = re.compile(r"scores?\.(.+)", re.IGNORECASE)
+_METADATA = re.compile(r"metadata\.(.+)", re.IGNORECASE)
 _COMPUTED = re.compile(r"(clusters?|maps?|scored_by)\..+|similarity")
 _EXPORT = frozenset({"id", "sha256", "indexed_at"})
 """Columns by which a table is known as one that `vitrine export table` wrote."""
@@ -66,7 +70,8 @@ class Said:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of a table means what. ``scores`` and ``metadata`` map columns to payload keys.
+    """Which column of a table means what. ``own``: the table's columns for tags, class, caption and the like, in whatever case
+    they are written. ``scores`` and ``metadata`` map columns to payload keys.
 
     ``hashtags``: columns whose hashtags go to the metadata column of that name as well. ``computed``: columns that are passed
     over, since Vitrine itself says what they do: those of runs, maps and similarity, and in an exported table what it knows of a
@@ -74,7 +79,7 @@ class Columns:
     """
 
     key: str
-    class_: str
+    own: Mapping[str, str]
     scores: Mapping[str, str]
     metadata: Mapping[str, str]
     indexes: Mapping[str, IndexKind]
@@ -82,41 +87,47 @@ class Columns:
     computed: tuple[str, ...] = ()
     written: frozenset[str] = frozenset()
     """Columns whose cells are never taken as missing: the key, and those that are to hold words."""
+    commas: frozenset[str] = frozenset()
+    """Columns of numbers with a decimal comma."""
 
     @property
     def text(self) -> frozenset[str]:
         """Columns whose words are taken as written: a class 2 beside a class 1.5 is not 2.0."""
-        return frozenset((self.key, self.class_, "tags", "caption", "created_at"))
+        return frozenset((self.key, *(self.own.get(name, name) for name in ("class", "tags", "caption", "created_at"))))
 
     @classmethod
     def of(cls, table: Table, options: SourceOptions, *, keys: tuple[str, ...] = PATH_COLUMNS) -> Columns:
         """Find the columns; ``keys`` may name the picture. ``BadSource`` if none does, or a name cannot be a payload field."""
         key = _key_column(table, options.path_column, keys)
-        class_ = options.class_from if options.class_from in table.columns else "class"
-        scores = {c: _name(table, m[1]) for c in table.columns if (m := _SCORE.fullmatch(c))}
-        own = {key, class_, "tags", "caption", "quality", "created_at", "scores", *scores}
+        others = [column for column in table.columns if column != key]
+        own = {name: column for name in _OWN if (column := find_column(name, others)) and _fits(table, name, column)}
+        if class_from := options.class_from and find_column(options.class_from, table.columns):
+            own["class"] = class_from
+        scores = {c: _name(table, _member(m[1])) for c in table.columns if (m := _SCORE.fullmatch(c))}
         known = _KNOWN if set(table.columns) >= _EXPORT else frozenset[str]()
-        rest = [column for column in table.columns if column not in own]
+        rest = [column for column in others if column not in (*own.values(), *scores)]
         named = [column for column in rest if _COMPUTED.fullmatch(column)]
         computed = (*named, *(column for column in rest if column in known))
-        metadata = {column: _name(table, column.removeprefix(_METADATA)) for column in rest if column not in computed}
+        metadata = {column: _name(table, _column(column)) for column in rest if column not in computed}
         _check_doubles(table, metadata)
         asked = {column: kind for column in table.columns if (kind := _asked(column, metadata, options.kinds))}
         indexes = {field_path("metadata", name): asked.get(column, table.kinds[column]) for column, name in metadata.items()}
-        if options.hashtags:
-            _check_columns(table, options.hashtags)
+        hashtags = tuple(column_named(table, name) for name in options.hashtags)
+        if hashtags:
             indexes[field_path("metadata", HASHTAGS)] = "keyword"
         written = frozenset([key, *(column for column, kind in asked.items() if kind == "keyword")])
-        return cls(key, class_, scores, metadata, indexes, options.hashtags, computed, written)
+        numbers = {column for column in table.columns if asked.get(column, table.kinds[column]) in ("integer", "float")}
+        return cls(key, own, scores, metadata, indexes, hashtags, computed, written, table.commas & numbers)
 
     def rows(self, table: Table) -> Iterator[Row]:
         """The table's rows, as ``read`` takes them."""
-        return table.rows(self.text, self.written)
+        return table.rows(self.text, self.written, self.commas - self.text)
 
     def read(self, values: Mapping[str, Any]) -> Said:
         """What a row says. ``ValueError`` or ``BadRequest`` with a sentence if a value is out of its range."""
         scores = {tag: _unit(column, values[column]) for column, tag in self.scores.items() if column in values}
-        nested = values.get("scores", {})
+        said = {name: values[column] for name, column in self.own.items() if column in values}
+        nested = said.get("scores", {})
         if not isinstance(nested, dict):
             raise ValueError("scores is an object of numbers by tag")
         scores |= {clean_name(tag): _unit(f"scores.{tag}", value) for tag, value in nested.items() if not is_missing(value)}
@@ -124,11 +135,11 @@ class Columns:
         if found := hashtags_of(values.get(column) for column in self.hashtags):
             metadata[HASHTAGS] = found
         return Said(
-            tags=tuple(clean_tags(split_tags(values.get("tags", ())))),
-            class_=_text(values.get(self.class_)),
-            caption=_text(values.get("caption")),
-            quality=_unit("quality", values["quality"]) if "quality" in values else None,
-            created_at=_created(values["created_at"]) if "created_at" in values else None,
+            tags=tuple(clean_tags(split_tags(said.get("tags", ())))),
+            class_=_text(said.get("class")),
+            caption=_text(said.get("caption")),
+            quality=_unit("quality", said["quality"]) if "quality" in said else None,
+            created_at=_created(said["created_at"]) if "created_at" in said else None,
             scores=scores,
             metadata={name: value for name, value in metadata.items() if value is not None},
         )
@@ -171,10 +182,34 @@ def _asked(column: str, metadata: Mapping[str, str], kinds: Mapping[str, IndexKi
     return kinds.get(column) or kinds.get(metadata.get(column, column))
 
 
+def column_named(table: Table, name: str) -> str:
+    """The column that a user names, in whatever case. ``BadSource`` if there is none."""
+    column = find_column(name, table.columns)
+    if column is None:
+        shown = ", ".join(table.columns) or "none"
+        raise BadSource(f"{table.path.name} has no column {name!r}; it has: {shown}.", column=name)
+    return column
+
+
+def _column(name: str) -> str:
+    """The column of the category that a column of a table is: ``metadata.colour`` is ``colour``."""
+    prefixed = _METADATA.fullmatch(name)
+    return _member(prefixed[1]) if prefixed else name
+
+
+def _member(name: str) -> str:
+    """The tag or column behind its prefix, which may be quoted as in a field's path."""
+    keys = path_keys(name)
+    return keys[0] if len(keys) == 1 else name
+
+
+def _fits(table: Table, name: str, column: str) -> bool:
+    """Whether a column of another case can be what it is called: a column ``Quality`` may hold words."""
+    return column == name or name not in _KINDS or table.kinds[column] in _KINDS[name]
+
+
 def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
-    if wanted is not None:
-        _check_columns(table, (wanted,))
-    key = wanted or next((name for name in keys if name in table.columns), None)
+    key = find_any(keys, table.columns) if wanted is None else column_named(table, wanted)
     if key is None:
         raise BadSource(
             f"No column of {table.path.name} names the picture: call it {', '.join(keys[:-1])} or {keys[-1]}, or name it "
@@ -183,19 +218,15 @@ def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
     return key
 
 
-def _check_columns(table: Table, wanted: Iterable[str]) -> None:
-    for name in wanted:
-        if name not in table.columns:
-            raise BadSource(
-                f"{table.path.name} has no column {name!r}; it has: {', '.join(table.columns) or 'none'}.", column=name
-            )
-
-
 def _check_doubles(table: Table, metadata: Mapping[str, str]) -> None:
     """``metadata.colour`` and ``colour`` are the same column."""
+    first: dict[str, str] = {}
     for column, name in metadata.items():
-        if column != name and name in metadata:
-            raise BadSource(f"{table.path.name} names the column {name!r} twice, also as {column!r}: leave one out.", column=name)
+        if first.setdefault(name, column) != column:
+            raise BadSource(
+                f"{table.path.name} names the column {name!r} twice, as {first[name]!r} and as {column!r}: leave one out.",
+                column=name,
+            )
 
 
 def _name(table: Table, column: str) -> str:

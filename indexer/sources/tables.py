@@ -7,7 +7,6 @@ second gives rows, whose values are cast where it is known what the category's c
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,16 +15,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 
+from services.delimited import Cells, comma_says, open_text, readable, with_point
 from services.domain import IndexKind
 from services.errors import BadSource
 from services.values import HELD, Cell, cast, is_missing, joined, value_kind
+from services.words import composed
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-_MAX_CELL = 10_000_000
+_METADATA = "metadata"
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,21 @@ class Table:
     columns: tuple[str, ...]
     count: int
     notes: Mapping[str, Sequence[str]]
+    commas: frozenset[str] = frozenset()
+    """Columns whose numbers have a decimal comma."""
 
-    def rows(self, text: Collection[str] = (), written: Collection[str] = ()) -> Iterator[Row]:
+    def rows(self, text: Collection[str] = (), written: Collection[str] = (), commas: Collection[str] = ()) -> Iterator[Row]:
         """Rows in order, without cells that are empty or say that they are, such as ``n/a``: those stay in ``written`` columns.
 
-        Columns in ``text`` give words, all others what the table has: text of a CSV table may stand for a number.
+        Columns in ``text`` give words, all others what the table has: text of a CSV table may stand for a number, which in
+        ``commas`` has a decimal comma.
         """
         for row in _raw_rows(self.path):
-            yield row if row.fault else Row(row.number, _said(row.values, text, written))
+            if row.fault:
+                yield row
+            else:
+                pointed = {column: Cell(with_point(row.values[column])) for column in commas if column in row.values}
+                yield Row(row.number, _said({**row.values, **pointed}, text, written))
 
     def notes_but(self, written: Collection[str]) -> list[str]:
         """The notes, but those of columns in ``written``."""
@@ -73,18 +81,25 @@ def _said(values: Mapping[str, Any], text: Collection[str], written: Collection[
 
 def open_table(path: Path) -> Table:
     """Read a table for the first time. ``BadSource`` if it is none, is not UTF-8 or UTF-16, or names a column twice."""
-    sights: dict[str, _Sight] = {}
+    seen: dict[str, _Seen] = {}
     count = 0
     for row in _raw_rows(path):
         count += 1
         for column, value in row.values.items():
-            if column not in sights:
-                sights[column] = _Sight()
-            sights[column].see(row.number, value)
-    columns = tuple(sights) if path.suffix.lower() in (".jsonl", ".ndjson") else tuple(_header(path))
-    kinds: dict[str, IndexKind] = {column: sight.kind for column, sight in sights.items()}
-    notes = {column: list(_notes(path.name, column, sight)) for column, sight in sights.items()}
-    return Table(path, {**dict.fromkeys(columns, "keyword"), **kinds}, columns, count, notes)
+            if column not in seen:
+                seen[column] = _Seen()
+            seen[column].see(row.number, value)
+    header, separator = _header(path)
+    columns = tuple(seen) if header is None else tuple(header)
+    proven = separator != "," and any(column.says["comma"] for column in seen.values())
+    commas = frozenset(name for name, column in seen.items() if proven and column.has_commas)
+    sights = {name: column.pointed if name in commas else column.plain for name, column in seen.items()}
+    unclear = [name for name, column in seen.items() if separator != "," and name not in commas and column.is_unclear(proven)]
+    kinds: dict[str, IndexKind] = {name: "keyword" if name in unclear else sight.kind for name, sight in sights.items()}
+    notes = {name: list(_notes(path.name, name, sight)) for name, sight in sights.items()}
+    for name in unclear:
+        notes[name] = [f"{path.name}: {_unclear(name, seen[name])}"]
+    return Table(path, {**dict.fromkeys(columns, "keyword"), **kinds}, columns, count, notes, commas)
 
 
 def is_table(name: str) -> bool:
@@ -92,6 +107,34 @@ def is_table(name: str) -> bool:
 
 
 # What a column holds ------------------------------------------------------------------------------------------------------
+
+
+class _Seen:
+    """What the first reading sees of one column: as it is written, and if its commas are decimal ones."""
+
+    def __init__(self) -> None:
+        self.plain, self.pointed = _Sight(), _Sight()
+        self.says: Counter[str] = Counter()
+        self.either: dict[str, str] = {}
+
+    def see(self, number: int, value: Any) -> None:
+        self.plain.see(number, value)
+        if isinstance(value, Cell):
+            self.pointed.see(number, Cell(with_point(value)))
+            says = comma_says(value)
+            self.says[says] += 1
+            if says == "either":
+                self.either.setdefault("," if "," in value else ".", value)
+
+    @property
+    def has_commas(self) -> bool:
+        """Whether its numbers have decimal commas, once it is proven that some of the table have."""
+        return not self.says["point"] and bool(self.says["comma"] or "," in self.either)
+
+    def is_unclear(self, proven: bool) -> bool:
+        """Whether nobody can say what its numbers are: 1,234 where nothing proves the comma, 1.234 beside proven commas."""
+        numeric = self.pointed.kind in ("integer", "float") and not self.says["point"]
+        return numeric and ("," in self.either or (proven and "." in self.either))
 
 
 class _Sight:
@@ -122,6 +165,15 @@ class _Sight:
         return (words, *self.first["keyword"])
 
 
+def _unclear(column: str, seen: _Seen) -> str:
+    number = next(iter(seen.either.values()))
+    whole, fraction = number.replace(",", "").replace(".", ""), number.replace(",", ".")
+    return (
+        f"column {column!r} holds numbers such as {number}, which may be {whole} or {fraction}, so it is one of words: write "
+        "them without separated thousands, and fractions with a point."
+    )
+
+
 def _notes(name: str, column: str, sight: _Sight) -> Iterator[str]:
     if sight.missing:
         marks = ", ".join(f"{count} {mark}" for mark, count in sight.missing.most_common(4))
@@ -129,10 +181,10 @@ def _notes(name: str, column: str, sight: _Sight) -> Iterator[str]:
         yield f"{name}: cells of column {column!r} that mean that there is no value: {marks}{keep}."
     if sight.misfits:
         cells, row, text = sight.misfits
-        others = HELD[joined(kind for kind in sight.kinds if kind != "keyword") or "keyword"]
+        kind = joined(kind for kind in sight.kinds if kind != "keyword") or "keyword"
         yield (
-            f"{name}: column {column!r} has {others}, but for {_cells(cells)} such as {text!r} in row {row}, so it is one of "
-            f"words: correct the table, or say --column {column}:KIND (float, datetime ...) to have such rows refused by name."
+            f"{name}: column {column!r} holds {HELD[kind]} but for {_cells(cells)}, such as {text!r} in row {row}. If the column "
+            f"is new, all of it becomes words: correct the table, or say --column {column}:{kind} to have such rows refused."
         )
 
 
@@ -155,73 +207,70 @@ def _raw_rows(path: Path) -> Iterator[Row]:
             yield from _json_rows(path)
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path) -> tuple[list[str] | None, str]:
+    """The columns, where they are named apart from the rows, and what separates the cells (a comma where nothing does)."""
     with _readable(path):
         if path.suffix.lower() == ".parquet":
-            return [name for name in _parquet(path).schema_arrow.names if name.strip()]
-        with _open_text(path) as file:
-            return [name for name in _csv_header(_reader(file, path), path) if name]
+            return [name for name in map(_name, _parquet(path).schema_arrow.names) if name], ","
+        if path.suffix.lower() not in (".csv", ".tsv"):
+            return None, ","
+        with open_text(path) as file:
+            cells = Cells(file)
+            return [name for name in cells.header if name], cells.separator
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    with _open_text(path) as file:
-        reader = _reader(file, path)
-        header = _csv_header(reader, path)
-        for cells in reader:
-            if not cells:
+    """Rows by column; an index column without a name, as pandas writes it, is left out."""
+    with open_text(path) as file:
+        rows = Cells(file)
+        _check_header([name for name in rows.header if name], path)
+        for cells in rows:
+            if len(cells) != len(rows.header):
+                yield Row(rows.number, {}, f"{len(cells)} cells in a table of {len(rows.header)} columns")
                 continue
-            if len(cells) != len(header):
-                yield Row(reader.line_num, {}, f"{len(cells)} cells in a table of {len(header)} columns")
-                continue
-            named = zip(header, cells, strict=True)
-            yield Row(reader.line_num, {name: Cell(cell.strip()) for name, cell in named if name and cell.strip()})
-
-
-def _csv_header(reader: Iterator[list[str]], path: Path) -> list[str]:
-    """Column names; an index column without a name, as pandas writes it, keeps the empty name and is left out of the rows."""
-    header = [name.strip() for name in next(reader, [])]
-    _check_header([name for name in header if name], path)
-    return header
-
-
-def _reader(file: IO[str], path: Path) -> Any:
-    first = file.readline()
-    file.seek(0)
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
-    csv.field_size_limit(_MAX_CELL)
-    return csv.reader(file, delimiter=separator)
-
-
-def _open_text(path: Path) -> IO[str]:
-    with open(path, "rb") as file:
-        start = file.read(2)
-    encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return open(path, encoding=encoding, newline="")
+            named = zip(rows.header, cells, strict=True)
+            yield Row(rows.number, {name: Cell(cell) for name, cell in named if name and cell})
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    with open(path, "rb") as file:
+    with open_text(path, errors="surrogateescape") as file:  # a line that is no text is a fault of its own
         for number, line in enumerate(file, 1):
-            text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
-            if text:
+            if text := line.strip():
                 yield _json_row(number, text)
 
 
-def _json_row(number: int, text: bytes) -> Row:
+def _json_row(number: int, text: str) -> Row:
     try:
         tree = _json(text)
+    except UnicodeError:
+        return Row(number, {}, "no text in UTF-8")
     except ValueError as error:
         return Row(number, {}, f"no JSON: {error}")
     if not isinstance(tree, dict):
         return Row(number, {}, "no JSON object")
-    return Row(number, {name.strip(): value for name, value in tree.items() if value not in (None, "", []) and name.strip()})
+    return Row(number, _named(tree))
 
 
-def _json(text: bytes) -> Any:
+def _named(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are there by column. The members of an object ``metadata`` are columns ``metadata.<name>``, unless one of
+    that very name says otherwise."""
+    metadata = tree.get(_METADATA)
+    if isinstance(metadata, dict):
+        rest = {name: value for name, value in tree.items() if name != _METADATA}
+        tree = {**{f"{_METADATA}.{name}": value for name, value in metadata.items()}, **rest}
+    named = ((_name(name), value) for name, value in tree.items() if value not in (None, "", []))
+    return {name: value for name, value in named if name}
+
+
+def _name(name: str) -> str:
+    return composed(name.strip())
+
+
+def _json(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return json.loads(text)  # Python and pandas write NaN, which JSON does not have, for a number that is missing
+        return json.loads(text.encode())  # Python and pandas write NaN, which JSON does not have, for a number that is missing
 
 
 def _parquet(path: Path) -> Any:
@@ -232,13 +281,12 @@ def _parquet(path: Path) -> Any:
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
     file = _parquet(path)
-    _check_header([name.strip() for name in file.schema_arrow.names], path)
+    _check_header([_name(name) for name in file.schema_arrow.names], path)
     number = 0
     for batch in file.iter_batches(batch_size=256):
         for values in batch.to_pylist():
             number += 1
-            kept = {name.strip(): _plain(value) for name, value in values.items() if value not in (None, "", [])}
-            yield Row(number, {name: value for name, value in kept.items() if name})
+            yield Row(number, _named({name: _plain(value) for name, value in values.items()}))
 
 
 def _plain(value: Any) -> Any:
@@ -266,12 +314,7 @@ def _check_header(names: list[str], path: Path) -> None:
 def _readable(path: Path) -> Iterator[None]:
     """Turn what the readers raise into ``BadSource``."""
     try:
-        yield
-    except UnicodeError as error:
-        raise BadSource(f"{path.name} is not UTF-8 (nor UTF-16 with a mark): save it as UTF-8. {error}") from error
-    except csv.Error as error:
-        raise BadSource(f"{path.name} is not a CSV table: {error}.") from error
-    except OSError as error:
-        raise BadSource(f"{path.name} cannot be read: {error.strerror or error}.") from error
+        with readable(path):
+            yield
     except ValueError as error:  # pyarrow's ArrowInvalid is one
         raise BadSource(f"{path.name} is not a table: {str(error)[:200]}") from error

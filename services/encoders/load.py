@@ -20,7 +20,7 @@ from services.encoders.pretrained import check_folder, load_model, load_tokenize
 from services.encoders.proof import Proof, encode_inputs, prove
 from services.encoders.reference import COLOUR_MODEL, EncoderReference
 from services.encoders.resolve import ResolvedModel, resolve_model
-from services.errors import ModelUnavailable
+from services.errors import ModelUnavailable, VitrineError
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,8 @@ def load_folder(
         kind = folder_kind(found.path)
         if kind is None:
             return _load_transformers(reference, found, precision, device, preprocessing, images_only, fuse)
-        encoder = _load_own(kind, reference, found, precision, device, models_folder, offline)
+        with _refusing(found.path):
+            encoder = _load_own(kind, reference, found, precision, device, models_folder, offline)
         return encoder, prove(encoder)
 
     encoder, proof = load(precision)
@@ -129,12 +130,8 @@ def _load_transformers(
 ) -> tuple[Encoder, Proof]:
     """An encoder on a model of transformers, and its proof: in bfloat16 it is compared with what it was before rounding."""
     check_folder(found.path)
-    try:
+    with _refusing(found.path):
         encoder = _in_float32(reference, found, device, preprocessing, images_only, fuse)
-    except ModelUnavailable:
-        raise
-    except Exception as error:  # loading runs through four libraries that each raise their own
-        raise ModelUnavailable(refusal(found.path, error, "does not load as an encoder")) from error
     wanted = choose_model_precision(precision, device, encoder.model)
     if wanted == "float32":
         if precision == "bfloat16":
@@ -143,6 +140,17 @@ def _load_transformers(
     exact = encode_inputs(encoder)
     encoder.round_to(wanted)
     return encoder, prove(encoder, exact)
+
+
+@contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    """Loading runs through four libraries that each raise their own errors."""
+    try:
+        yield
+    except VitrineError:
+        raise
+    except Exception as error:
+        raise ModelUnavailable(refusal(folder, error, "does not load as an encoder")) from error
 
 
 def _in_float32(

@@ -11,7 +11,7 @@ from services.domain import EncoderSpec
 from services.encoders.base import Encoder, check_encoder
 from services.encoders.batching import BatchedEncoder
 from services.encoders.reference import COLOUR_MODEL, EncoderReference, parse_reference
-from services.encoders.resolve import LOCAL_REVISION, ResolvedModel, resolve_model
+from services.encoders.resolve import LOCAL_REVISION, ResolvedModel, folder_revision, resolve_model
 from services.errors import ModelUnavailable, Unavailable, UnsupportedQuery
 
 if TYPE_CHECKING:
@@ -83,6 +83,19 @@ class EncoderPool:
         with self._lock:
             self._registered[batched.spec.name] = batched
         return batched
+
+    def get_from(self, folder: Path, reference: EncoderReference) -> BatchedEncoder:
+        """The encoder that lies in ``folder``; it answers to a reference to where it is going to lie. ``ModelUnavailable``."""
+        with self._loading:
+            found = ResolvedModel(folder, reference.revision or folder_revision(folder))
+            encoder = self._known(reference) or BatchedEncoder(self._loader(reference, found))
+            self.also(reference, encoder)
+        return encoder
+
+    def also(self, reference: EncoderReference, encoder: BatchedEncoder) -> None:
+        """Let an encoder that was got here answer to another reference to the same weights, so that it is loaded once."""
+        with self._lock:
+            self._asked.setdefault(reference, encoder)
 
     def loaded(self) -> tuple[EncoderSpec, ...]:
         """What is in memory now."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.encoders.pretrained import check_folder
-from services.encoders.reference import DEMO_MODEL, STORED, EncoderReference
+from services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, STORED, EncoderReference
 from services.errors import ModelUnavailable
 
 LOCAL_REVISION = "sha256:"
@@ -101,6 +101,20 @@ def relevant_files(folder: Path) -> Iterator[Path]:
         for file in folder.rglob(pattern):
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
                 yield file
+
+
+def named_folder(model: str, models_folder: Path) -> Path | None:
+    """The folder of this machine that a reference names by its path; None for all that other machines know by the same name.
+
+    Those are built-in, stored and hub models, and folders in the models folder if it is set by a path that means the same
+    everywhere on this machine.
+    """
+    folder = Path(model).expanduser()
+    if model in (COLOUR_MODEL, DEMO_MODEL) or model.startswith(STORED) or not _has_weights(folder):
+        return None
+    if models_folder.is_absolute() and folder.resolve().parent == models_folder.resolve():
+        return None
+    return folder
 
 
 def _candidates(model: str, models_folder: Path) -> Iterator[Path]:

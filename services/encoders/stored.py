@@ -1,4 +1,4 @@
-"""Trained encoders in the object store: every server that shares it can serve them.
+"""Encoders in the object store, trained ones and folders that people named: every server that shares it can serve them.
 
     _encoders/<category>/<name>/<version>/    the files of one encoder's folder; ``config.json`` is written last
 
@@ -23,7 +23,16 @@ from services.manifest import ENCODERS
 from services.object_store.base import ObjectStore
 from services.object_store.keys import check_key
 
-__all__ = ["STORED", "delete_stored", "fetch_stored", "save_stored", "stored_prefix"]
+__all__ = [
+    "STORED",
+    "delete_stored",
+    "fetch_stored",
+    "is_stored",
+    "save_stored",
+    "storable_files",
+    "stored_model",
+    "stored_prefix",
+]
 LAST = "config.json"
 """Written after all other files: an encoder without it was never completely stored."""
 COMPANIONS = ("split.json", "report.*")
@@ -45,18 +54,35 @@ def save_stored(objects: ObjectStore, folder: Path, prefix: str) -> str:
     What ``folder_revision`` counts goes up, with the split and the report that lie beside it. Files that are there already are
     not sent again, so a killed upload is continued by the next. ``ModelUnavailable`` if the folder holds no encoder.
     """
-    files = {file.relative_to(folder).as_posix(): file for file in relevant_files(folder)}
-    if LAST not in files or not any(name.endswith(".safetensors") for name in files):
-        raise ModelUnavailable(f"{folder} holds no trained encoder: name a folder with {LAST} and *.safetensors files.")
-    version = _version(folder_revision(folder))
+    files = storable_files(folder)
+    model = stored_model(prefix, folder_revision(folder))
     companions = {file.name: file for pattern in COMPANIONS for file in folder.glob(pattern) if file.is_file()}
     for name, file in sorted((companions | files).items(), key=lambda item: (item[0] == LAST, item[0])):
-        key = f"{prefix}/{version}/{name}"
+        key = f"{model.removeprefix(STORED)}/{name}"
         there = objects.stat(key)
         if name in files and there is not None and there.size == file.stat().st_size:
             continue  # the version says what it holds, and objects are never half visible
-        objects.put(key, file.read_bytes())
-    return f"{STORED}{prefix}/{version}"
+        objects.put_file(key, file)
+    return model
+
+
+def storable_files(folder: Path) -> dict[str, Path]:
+    """The files that make an encoder, by their names in its folder. ``ModelUnavailable`` if it holds none."""
+    files = {file.relative_to(folder).as_posix(): file for file in relevant_files(folder)}
+    if LAST not in files or not any(name.endswith(".safetensors") for name in files):
+        raise ModelUnavailable(f"{folder} holds no trained encoder: name a folder with {LAST} and *.safetensors files.")
+    return files
+
+
+def stored_model(prefix: str, revision: str) -> str:
+    """What an encoder of a folder's revision is called below ``prefix``: ``store:<prefix>/<version>``."""
+    return f"{STORED}{prefix}/{_version(revision)}"
+
+
+def is_stored(objects: ObjectStore, model: str) -> bool:
+    """Whether all of an encoder lies in the object store."""
+    prefix, version = _parse(model)
+    return objects.stat(f"{prefix}/{version}/{LAST}") is not None
 
 
 def fetch_stored(objects: ObjectStore, model: str, cache: Path) -> Path:
@@ -116,7 +142,7 @@ def _download(objects: ObjectStore, root: str, folder: Path) -> None:
     for name in _names(objects, root):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(objects.get(root + name))
+        objects.get_file(root + name, path)
 
 
 def _names(objects: ObjectStore, root: str) -> Iterator[str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 MAX_URL_LIFETIME = timedelta(minutes=15)
+BUFFER_BYTES = 1 << 20
+"""Read and written at a time where a whole file might not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
         """Write or replace; whole and durable when it returns, never half visible."""
+        ...
+
+    def put_file(self, key: str, file: Path) -> None:
+        """``put`` of a file's content, which may be larger than memory."""
+        ...
+
+    def get_file(self, key: str, file: Path) -> None:
+        """``get`` into a new file, which may be larger than memory."""
         ...
 
     def get(self, key: str, *, first: int | None = None) -> bytes:

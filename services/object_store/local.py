@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -15,9 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable
-from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
+from services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
 from services.object_store.keys import MAX_PART_BYTES, RESERVED, check_key, is_key, media_type_of
 
 _REPLACING = "replacing.lock"
@@ -45,8 +47,19 @@ class LocalObjectStore:
 
     def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
         """Write or replace; ``media_type`` is not stored (see the class)."""
+        self._put(key, io.BytesIO(data), len(data))
+
+    def put_file(self, key: str, file: Path) -> None:
+        with file.open("rb") as source:
+            self._put(key, source, os.fstat(source.fileno()).st_size)
+
+    def get_file(self, key: str, file: Path) -> None:
+        with file.open("xb") as target, self._errors(key), open(self._path_to_read(key), "rb") as source:
+            shutil.copyfileobj(source, target, BUFFER_BYTES)
+
+    def _put(self, key: str, data: BinaryIO, size: int) -> None:
         path = self._path(key)
-        self._guard_space(len(data))
+        self._guard_space(size)
         with self._errors():
             temporary = self._write_temporary(data)
             try:
@@ -120,7 +133,7 @@ class LocalObjectStore:
         """Write and remove a small file, or raise ``Unavailable`` or ``StorageFull``."""
         self._guard_space(0)
         with self._errors():
-            os.unlink(self._write_temporary(b"vitrine"))
+            os.unlink(self._write_temporary(io.BytesIO(b"vitrine")))
 
     def _path_to_read(self, key: str) -> str:
         """``_path``, also of a file that others put there under a name with a backslash. ``NotFound`` for what no file has."""
@@ -145,15 +158,14 @@ class LocalObjectStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _write_temporary(self, data: bytes) -> str:
+    def _write_temporary(self, data: BinaryIO) -> str:
         """Write to a new file in the reserved folder (the same file system, never listed) and return its path."""
         path = os.path.join(self._temporary, secrets.token_hex(16))
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         try:
-            with open(descriptor, "wb", buffering=0) as file:
-                view = memoryview(data)
-                while view:
-                    view = view[file.write(view) :]
+            with open(descriptor, "wb") as file:
+                shutil.copyfileobj(data, file, BUFFER_BYTES)
+                file.flush()
                 # Content before name: without this a crash can leave the final name on a file of zeros.
                 os.fsync(file.fileno())
         except OSError:

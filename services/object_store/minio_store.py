@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import ParseError
 
 import urllib3
@@ -16,7 +18,7 @@ from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
 from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable, VitrineError
-from services.object_store.base import MAX_URL_LIFETIME, ObjectStat
+from services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
 from services.object_store.keys import RESERVED, check_key, is_key, media_type_of
 from services.object_store.outage import Outage
 
@@ -98,7 +100,21 @@ class MinioObjectStore:
 
     def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
         """Write or replace; a ``media_type`` left at its default is derived from the key."""
-        self._put(check_key(key), data, media_type if media_type != "application/octet-stream" else media_type_of(key))
+        kind = media_type if media_type != "application/octet-stream" else media_type_of(key)
+        self._put(check_key(key), io.BytesIO(data), len(data), kind)
+
+    def put_file(self, key: str, file: Path) -> None:
+        with file.open("rb") as source:
+            self._put(check_key(key), source, file.stat().st_size, media_type_of(key))
+
+    def get_file(self, key: str, file: Path) -> None:
+        with file.open("xb") as target, self._errors(check_key(key, foreign=True)):
+            response = self._client.get_object(self._bucket, self._prefix + key)
+            try:
+                shutil.copyfileobj(response, target, BUFFER_BYTES)
+            finally:
+                response.close()
+                response.release_conn()
 
     def get(self, key: str, *, first: int | None = None) -> bytes:
         return self._fetched(key, first)[0]
@@ -144,7 +160,7 @@ class MinioObjectStore:
     def check(self) -> None:
         """Write and remove a small object under the reserved part, where ``list`` does not look."""
         probe = f"{RESERVED}/{secrets.token_hex(8)}"
-        self._put(probe, b"vitrine", "text/plain")
+        self._put(probe, io.BytesIO(b"vitrine"), len(b"vitrine"), "text/plain")
         with self._errors(probe):
             self._client.remove_object(self._bucket, self._prefix + probe)
 
@@ -177,13 +193,14 @@ class MinioObjectStore:
                 return
             yield item
 
-    def _put(self, key: str, data: bytes, media_type: str) -> None:
+    def _put(self, key: str, data: BinaryIO, size: int, media_type: str) -> None:
         def write() -> None:
+            data.seek(0)  # it may be the second time
             self._client.put_object(
                 self._bucket,
                 self._prefix + key,
-                io.BytesIO(data),
-                len(data),
+                data,
+                size,
                 content_type=media_type,
                 part_size=PART_BYTES,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ from services.errors import BadRequest, BadVector, NotFound
 from services.vector_store.base import check_ids, check_points, check_vectors
 from services.vector_store.checks import check_limit
 from services.vector_store.edge_client import EngineClient
-from services.vector_store.edge_errors import not_found
+from services.vector_store.edge_errors import from_plain, not_found
 from services.vector_store.edge_files import MEGABYTE, folder_name, schema_from_plain, schema_plain
 from services.vector_store.edge_query import (
     decode_cursor,
@@ -51,6 +52,16 @@ _MESSAGE_BYTES: Final = 250_000
 """Payload changes in one message, for the same reason: 50 scores and who gave them are 4 KB."""
 
 
+@dataclass(frozen=True)
+class _Catalogue:
+    """What the engine has, as of its start ``starts``: schemas, aliases, and what is wrong with collections without a schema."""
+
+    starts: int
+    schemas: dict[str, CollectionSchema]
+    aliases: dict[str, str]
+    damaged: dict[str, dict[str, Any]]
+
+
 class EdgeVectorStore:
     """A ``VectorStore`` under ``folder``. Opening it takes the folder's lock: ``StoreLocked`` names who has it.
 
@@ -67,7 +78,7 @@ class EdgeVectorStore:
         )
         self._mutex = threading.Lock()
         self._changes = 0
-        self._catalogue: tuple[int, dict[str, CollectionSchema], dict[str, str]] | None = None
+        self._catalogue: _Catalogue | None = None
 
     def serving_at(self, url: str) -> None:
         """Tell whoever finds the folder locked where to reach us."""
@@ -89,10 +100,12 @@ class EdgeVectorStore:
         self._extend(schema, create=True)
 
     def drop(self, collection: str) -> None:
-        self._change({"op": "drop", "collection": self._schema(collection).name})
+        damaged = collection in self._read_catalogue().damaged
+        self._change({"op": "drop", "collection": collection if damaged else self._schema(collection).name})
 
     def collections(self) -> list[str]:
-        return sorted(self._read_catalogue()[0])
+        known = self._read_catalogue()
+        return sorted({*known.schemas, *known.damaged})
 
     def info(self, collection: str) -> CollectionInfo:
         schema = self._schema(collection)
@@ -119,9 +132,9 @@ class EdgeVectorStore:
         self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
 
     def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
-        schemas, aliases = self._read_catalogue()
-        name = aliases.get(wanted.name, wanted.name)
-        present = schemas.get(name)
+        known = self._read_catalogue()
+        name = known.aliases.get(wanted.name, wanted.name)
+        present = known.schemas.get(name)
         if present is not None and _covers(present, wanted):
             return
         plain = schema_plain(CollectionSchema(name, wanted.vectors, wanted.indexes))
@@ -136,24 +149,27 @@ class EdgeVectorStore:
                 self._catalogue = None
 
     def _schema(self, collection: str) -> CollectionSchema:
-        schemas, aliases = self._read_catalogue()
-        schema = schemas.get(aliases.get(collection, collection))
-        if schema is None:
+        known = self._read_catalogue()
+        name = known.aliases.get(collection, collection)
+        if name in known.damaged:
+            raise from_plain(known.damaged[name])
+        if name not in known.schemas:
             raise NotFound(f"There is no collection {collection!r}.", collection=collection)
-        return schema
+        return known.schemas[name]
 
-    def _read_catalogue(self) -> tuple[dict[str, CollectionSchema], dict[str, str]]:
-        """Schemas and aliases. Nobody else can change them, so they are asked for once; again after a new start or a change."""
+    def _read_catalogue(self) -> _Catalogue:
+        """Nobody else can change what it says, so it is asked for once; again after a new start or a change."""
         with self._mutex:
             known, changes = self._catalogue, self._changes
-        if known is None or known[0] != self._client.starts:
+        if known is None or known.starts != self._client.starts:
             answer, _ = self._client.call({"op": "catalogue"})
             schemas = [schema_from_plain(plain) for plain in answer["schemas"]]
-            known = (self._client.starts, {schema.name: schema for schema in schemas}, answer["aliases"])
+            by_name = {schema.name: schema for schema in schemas}
+            known = _Catalogue(self._client.starts, by_name, answer["aliases"], answer["damaged"])
             with self._mutex:
                 if changes == self._changes:
                     self._catalogue = known
-        return known[1], known[2]
+        return known
 
     # Writes --------------------------------------------------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.domain import CollectionSchema
-from services.errors import StoreDamaged, VitrineError
+from services.errors import StoreDamaged, VitrineError, remedy
 from services.vector_store import edge_shard
-from services.vector_store.edge_errors import RESTORE, from_engine, not_found
+from services.vector_store.edge_errors import from_engine, not_found
 from services.vector_store.edge_files import MEGABYTE, CollectionFiles, check_space
 from services.vector_store.edge_lib import edge
 from services.vector_store.edge_read import count
@@ -82,7 +82,8 @@ class Collection:
         if self.points < expected:
             self.shard.close()
             raise StoreDamaged(
-                f"Collection {self.schema.name!r} opens with {self.points} points, but {expected} were acknowledged. {RESTORE}",
+                f"Collection {self.schema.name!r} opens with {self.points} points, but {expected} were acknowledged. "
+                f"{remedy(self.schema.name)}",
                 collection=self.schema.name,
                 points=self.points,
                 expected=expected,
@@ -269,5 +270,5 @@ def engine_errors_at_load(collection: str) -> Iterator[None]:
     except VitrineError as error:
         if error.code in ("store_locked", "storage_full", "store_damaged"):
             raise
-        message = f"Collection {collection!r} does not open: {error.message} {RESTORE}"
+        message = f"Collection {collection!r} does not open: {error.message} {remedy(collection)}"
         raise StoreDamaged(message, collection=collection) from error

@@ -14,7 +14,7 @@ from services.domain import CollectionSchema
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, VitrineError
 from services.vector_store import edge_read
 from services.vector_store.edge_collection import Collection, Write, engine_errors
-from services.vector_store.edge_errors import from_engine
+from services.vector_store.edge_errors import from_engine, to_plain
 from services.vector_store.edge_files import CollectionFiles, read_json, read_schemas, schema_from_plain, schema_plain, write_json
 from services.vector_store.edge_job import IndexingRun, remove_behind
 from services.vector_store.edge_wire import Arrays, Header
@@ -68,7 +68,7 @@ class Engine:
         self._min_free = min_free
         self._lock_fd = lock_fd
         self._auto_optimize = auto_optimize
-        self._schemas = read_schemas(data)
+        self._schemas, self._damaged = read_schemas(data)
         self._aliases: dict[str, str] = read_json(data / "aliases.json") or {}
         self._open: OrderedDict[str, Collection] = OrderedDict()
         self._writes: dict[str, deque[_Task]] = {}
@@ -161,12 +161,17 @@ class Engine:
         if name in self._open:
             self._open.move_to_end(name)
             return self._open[name]
-        if name not in self._schemas:
-            raise NotFound(f"There is no collection {name!r}.", collection=name)
+        self._check_known(name)
         CollectionFiles(self._data, name).wipe_leftovers()
         self._close_idle()
         self._open[name] = Collection(self._data, self._schemas[name], min_free=self._min_free)
         return self._open[name]
+
+    def _check_known(self, name: str) -> None:
+        if name in self._damaged:
+            raise self._damaged[name]
+        if name not in self._schemas:
+            raise NotFound(f"There is no collection {name!r}.", collection=name)
 
     def _close_idle(self) -> None:
         idle = [name for name in self._open if name not in self._runs and name not in self._writes]
@@ -184,7 +189,7 @@ class Engine:
 
     def _extend(self, wanted: CollectionSchema, create: bool, change: bool) -> Write:
         name = wanted.name
-        if name not in self._schemas and create:
+        if name not in self._schemas and name not in self._damaged and create:
             self._close_idle()
             self._open[name] = Collection.create(self._data, wanted, min_free=self._min_free)
             self._schemas[name] = wanted
@@ -197,12 +202,12 @@ class Engine:
         yield
 
     def _drop(self, name: str) -> Write:
-        gone = NotFound(f"There is no collection {name!r}.", collection=name)
-        if name not in self._schemas:
-            raise gone
-        self._forget(name, gone)
+        if name not in self._damaged:
+            self._check_known(name)
+        self._forget(name, NotFound(f"There is no collection {name!r}.", collection=name))
         remove_behind(CollectionFiles(self._data, name).discard())
-        del self._schemas[name]
+        self._schemas.pop(name, None)
+        self._damaged.pop(name, None)
         if name in self._aliases.values():
             self._write_aliases({alias: target for alias, target in self._aliases.items() if target != name})
         yield
@@ -210,8 +215,7 @@ class Engine:
     def _publish(self, alias: str, name: str) -> None:
         if alias in self._schemas:
             raise AlreadyExists(f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias)
-        if name not in self._schemas:
-            raise NotFound(f"There is no collection {name!r}.", collection=name)
+        self._check_known(name)
         self._write_aliases({**self._aliases, alias: name})
 
     def _write_aliases(self, aliases: dict[str, str]) -> None:
@@ -255,7 +259,9 @@ class Engine:
 
     def _read(self, op: str, name: str, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
         if op == "catalogue":
-            return {"schemas": [schema_plain(schema) for schema in self._schemas.values()], "aliases": self._aliases}, []
+            damaged = {name: to_plain(error) for name, error in self._damaged.items()}
+            schemas = [schema_plain(schema) for schema in self._schemas.values()]
+            return {"schemas": schemas, "aliases": self._aliases, "damaged": damaged}, []
         if op == "publish":
             self._publish(header["alias"], name)
             return {}, []

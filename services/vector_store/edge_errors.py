@@ -16,6 +16,7 @@ from services.errors import (
     UnknownField,
     UnknownVector,
     VitrineError,
+    remedy,
 )
 
 _BY_TEXT: tuple[tuple[str, type[VitrineError]], ...] = (
@@ -32,14 +33,15 @@ _BY_TEXT: tuple[tuple[str, type[VitrineError]], ...] = (
     ("failed to parse", BadRequest),
     ("failed to convert", BadRequest),
 )
-RESTORE = "Restore the data folder from a backup, or drop the category and index its images again."
 
 
 def from_engine(error: BaseException, collection: str) -> VitrineError:
     """Our error for one that the engine raised. Its panics are no ``Exception``: the shard behind it cannot be trusted."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if type(error).__name__ == "PanicException":
-        return StoreDamaged(f"The engine gave up on collection {collection!r} ({text[:500]}). {RESTORE}", collection=collection)
+        return StoreDamaged(
+            f"The engine gave up on collection {collection!r} ({text[:500]}). {remedy(collection)}", collection=collection
+        )
     known = next((cls for part, cls in _BY_TEXT if part in text.lower()), Unavailable)
     if known is Unavailable:
         return Unavailable(

@@ -19,12 +19,12 @@ import sys
 import uuid
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import orjson
 
 from services.domain import CollectionSchema, VectorSpec
-from services.errors import BadRequest, StorageFull, StoreDamaged
+from services.errors import BadRequest, StorageFull, StoreDamaged, remedy
 
 MEGABYTE = 1 << 20
 _MAX_FOLDER_NAME = 200
@@ -127,6 +127,7 @@ class CollectionFiles:
     """The files of one collection. Reading and writing them is all it does; the shard is the engine's."""
 
     def __init__(self, data: Path, collection: str) -> None:
+        self.name = collection
         self.folder = data / "collections" / folder_name(collection)
         self.trash = data / "trash"
 
@@ -136,8 +137,8 @@ class CollectionFiles:
         name = read_json(self.folder / "current")
         if not isinstance(name, str) or not (self.folder / name).is_dir():
             raise StoreDamaged(
-                f"{str(self.folder)!r} does not say which of its shards is current. Restore it from a backup, or remove that "
-                "folder and index its images again.",
+                f"Collection {self.name!r} has lost the pointer to its current shard, or the shard. {remedy(self.name)}",
+                collection=self.name,
                 folder=str(self.folder),
             )
         return self.folder / name
@@ -194,19 +195,23 @@ def schema_from_plain(plain: dict[str, Any]) -> CollectionSchema:
     return CollectionSchema(plain["name"], tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]), plain["indexes"])
 
 
-def read_schemas(data: Path) -> dict[str, CollectionSchema]:
-    """Every collection's schema by name. Folders whose creation did not finish are removed."""
+def read_schemas(data: Path) -> tuple[dict[str, CollectionSchema], dict[str, StoreDamaged]]:
+    """Every collection's schema by name, and what is wrong with those that have none to read. Folders whose creation did not
+    finish are removed."""
     (data / "collections").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(data / "trash", ignore_errors=True)
-    schemas = {}
+    schemas, damaged = {}, {}
     for folder in sorted(path for path in (data / "collections").iterdir() if path.is_dir()):
         if not (folder / "collection.json").exists() and not (folder / "points.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
             continue
-        plain = read_json(folder / "collection.json")
-        if plain is None:
-            path = str(folder / "collection.json")
-            raise StoreDamaged(f"{path!r} is lost or damaged. Restore it from a backup.", folder=str(folder))
-        schema = schema_from_plain(plain)
-        schemas[schema.name] = schema
-    return schemas
+        name = unquote(folder.name)
+        try:
+            schema = schema_from_plain(read_json(folder / "collection.json"))
+            if schema.name != name:
+                raise ValueError("it is another collection's")
+            schemas[name] = schema
+        except (LookupError, TypeError, ValueError):
+            message = f"The schema of collection {name!r} is lost or damaged. {remedy(name)}"
+            damaged[name] = StoreDamaged(message, collection=name, folder=str(folder))
+    return schemas, damaged

@@ -110,7 +110,7 @@ class ServerVectorStore:
         first call. ``BadRequest``: one is no URL. ``grpc_port``: see ``server_client.nodes``."""
         found = nodes(urls, grpc_port=grpc_port, prefer_grpc=prefer_grpc)
         clients = [node.client(api_key=api_key, timeout=timeout) for node in found]
-        names = [node.url for node in found]
+        names = [node.name for node in found]
         client = cast(QdrantClient, AnyNode(clients, names)) if len(clients) > 1 else clients[0]
         return cls(client, server=", ".join(names), shard_number=shards, replication_factor=replicas)
 

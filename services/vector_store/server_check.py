@@ -45,13 +45,13 @@ def examine(nodes: Sequence[Node], *, api_key: str | None, replicas: int = 1) ->
     answers: dict[str, _Answer] = {}
     for node in nodes:
         try:
-            answers[node.url] = _ask(node, api_key, rest=True)
+            answers[node.name] = _ask(node, api_key, rest=True)
         except VitrineError as error:
             found.append(Finding("failed" if len(nodes) == 1 else "warning", error.message))
             continue
-        found += [_version_finding(node, answers[node.url]), _grpc_finding(node, api_key)]
+        found += [_version_finding(node, answers[node.name]), _grpc_finding(node, api_key)]
         if api_key and node.open_key:
-            found.append(Finding("warning", f"The key travels to {node.url} unencrypted: use https, or a network that is yours."))
+            found.append(Finding("warning", f"The key travels to {node.name} unencrypted: use https or a network of yours."))
     if nodes and not answers:
         found = [Finding("failed", finding.message) for finding in found]
     found += _cluster_findings(answers, replicas)
@@ -101,7 +101,7 @@ def compatible(client: str, server: str) -> bool:
 
 def _ask(node: Node, api_key: str | None, *, rest: bool) -> _Answer:
     with closing(node.client(api_key=api_key, timeout=TIMEOUT_SECONDS, rest=rest)) as client:
-        with mapped_errors(node.url):
+        with mapped_errors(node.name):
             names = sorted(found.name for found in client.get_collections().collections)
         points = {name: _count(client, name) for name in names[:_COUNTED]}
         return _Answer(version_of(client), dict.fromkeys(names) | points, peers_of(client) if rest else None)
@@ -117,7 +117,7 @@ def _count(client: QdrantClient, collection: str) -> int | None:
 
 def _version_finding(node: Node, answer: _Answer) -> Finding:
     ours, count = version("qdrant-client"), len(answer.points)
-    what = f"{node.url} is Qdrant {answer.version or 'of an unknown version'} with {count} collection{'s' * (count != 1)}"
+    what = f"{node.name} is Qdrant {answer.version or 'of an unknown version'} with {count} collection{'s' * (count != 1)}"
     if not answer.version:
         return Finding("warning", f"{what}: it does not say which, and the client is {ours}.")
     wrong = misfit(ours, answer.version)
@@ -126,17 +126,17 @@ def _version_finding(node: Node, answer: _Answer) -> Finding:
 
 def _grpc_finding(node: Node, api_key: str | None) -> Finding:
     if node.grpc_port is None:
-        return Finding("ok", f"{node.url} is asked by REST alone (QDRANT_GRPC_PORT says where it answers gRPC).")
+        return Finding("ok", f"{node.name} is asked by REST alone (QDRANT_GRPC_PORT says where it answers gRPC).")
     port = f"Port {node.grpc_port} (gRPC)"
     remedy = "Set QDRANT_GRPC_PORT to the gRPC port of that server, or QDRANT_PREFER_GRPC=0."
     try:
         before, by_grpc, after = (_ask(node, api_key, rest=rest) for rest in (True, False, True))
     except VitrineError as error:
-        return Finding("failed", f"{port} beside {node.url} does not answer: {error.message} {remedy}")
+        return Finding("failed", f"{port} beside {node.name} does not answer: {error.message} {remedy}")
     difference = _difference(before, by_grpc, after)
     if difference:
-        return Finding("failed", f"{port} beside {node.url} is another server: {difference}. Writes would go there. {remedy}")
-    return Finding("ok", f"{port} beside {node.url} answers as the same server.")
+        return Finding("failed", f"{port} beside {node.name} is another server: {difference}. Writes would go there. {remedy}")
+    return Finding("ok", f"{port} beside {node.name} answers as the same server.")
 
 
 def _difference(before: _Answer, other: _Answer, after: _Answer) -> str:

@@ -42,6 +42,12 @@ class Node:
     grpc_port: int | None
 
     @property
+    def name(self) -> str:
+        """The URL as messages have it, without a user's name and password."""
+        parts = urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    @property
     def open_key(self) -> bool:
         """Whether a key would travel unencrypted over a network."""
         parts = urlsplit(self.url)
@@ -64,7 +70,7 @@ class Node:
                     grpc_options=dict(GRPC_OPTIONS),
                 )
             except ValueError as error:
-                raise BadRequest(f"QDRANT_URL={self.url!r} is not a URL such as http://localhost:6333: {error}.") from error
+                raise BadRequest(f"QDRANT_URL={self.name!r} is not a URL such as http://localhost:6333: {error}.") from error
 
 
 def nodes(urls: str, *, grpc_port: int | None, prefer_grpc: bool) -> list[Node]:

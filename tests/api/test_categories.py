@@ -6,8 +6,10 @@ from fastapi.testclient import TestClient
 
 from api.responses import shown_model
 from services.domain import EncoderSpec, Preprocessing
+from services.encoders.fake import ColourEncoder
+from services.object_store.base import list_keys
 from services.runtime import Runtime
-from tests.api.helpers import client_on, runtime_in, settings_in
+from tests.api.helpers import client_on, fill, runtime_in, settings_in
 
 OTHER = EncoderSpec(
     "other", "/srv/models/secret/my-model", "sha256:1", 8, ("image",), Preprocessing(32, (32, 32), (0, 0, 0), (1, 1, 1))
@@ -74,6 +76,16 @@ def test_an_encoder_is_added_once(client: TestClient, runtime: Runtime) -> None:
     assert unloadable.status_code == 503
 
 
+def test_the_default_encoder_is_chosen(client: TestClient, runtime: Runtime) -> None:
+    client.post("/v1/categories", json={"name": "pets"})
+    runtime.catalog.add_encoder("pets", ColourEncoder("second", 16).spec)
+    changed = client.patch("/v1/categories/pets", json={"default": "second"})
+    assert (changed.status_code, changed.json()["default"]) == (200, "second")
+    unknown = client.patch("/v1/categories/pets", json={"default": "third", "description": "never written"})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_vector")
+    assert client.get("/v1/categories/pets").json()["default"] == "second"
+
+
 def test_encoders_tell_presets_loaded_ones_and_those_of_categories(client: TestClient, runtime: Runtime) -> None:
     client.post("/v1/categories", json={"name": "pets"})
     runtime.catalog.create("plain", [OTHER])
@@ -105,3 +117,37 @@ def test_the_default_encoder_goes_by_its_name(tmp_path: Path) -> None:
         for body in ({"name": "one"}, {"name": "two", "encoders": ["mine"]}):
             made = client.post("/v1/categories", json=body)
             assert made.status_code == 201 and made.json()["encoders"][0]["name"] == "mine", made.text
+
+
+def test_a_damaged_category_is_listed_and_its_deletion_keeps_the_pictures(runtime: Runtime, client: TestClient) -> None:
+    fill(client, "pets")
+    fill(client, "shop")
+    pictures = list_keys(runtime.objects, "pets/images/")
+    runtime.objects.put("_categories/pets.json", b'{"format": 1, "na')
+    runtime.known.forget_all("")
+    listed = client.get("/v1/categories").json()
+    assert [category["name"] for category in listed["categories"]] == ["shop"]
+    assert [(other["name"], other["state"]) for other in listed["others"]] == [("pets", "damaged")]
+    refused = client.post("/v1/categories/pets/search", json={"text": "red"})
+    assert (refused.status_code, refused.json()["code"]) == (503, "store_damaged")
+    assert "'pets'" in refused.json()["detail"] and "objects:pets/images/" in refused.json()["detail"]
+    asked = client.delete("/v1/categories/pets")
+    assert asked.status_code == 422 and "keeps its pictures" in asked.json()["detail"]
+    deleted = client.delete("/v1/categories/pets", params={"confirm": "pets"})
+    assert deleted.status_code == 200 and deleted.json() == {"category": "pets", "images_kept": "objects:pets/images/"}
+    assert list_keys(runtime.objects, "pets/images/") == pictures
+    left = client.get("/v1/categories").json()["others"]
+    assert [(other["name"], other["state"]) for other in left] == [("pets", "leftover")]
+    assert client.delete("/v1/categories/pets", params={"confirm": "pets"}).status_code == 204
+    assert list_keys(runtime.objects, "pets/") == [] and client.get("/v1/categories").json()["others"] == []
+
+
+def test_pictures_stay_or_go_as_asked(runtime: Runtime, client: TestClient) -> None:
+    fill(client, "pets")
+    assert client.delete("/v1/categories/pets", params={"confirm": "pets", "images": "keep"}).status_code == 200
+    assert len(list_keys(runtime.objects, "pets/images/")) == 5
+    fill(client, "shop")
+    runtime.vectors.drop("shop")
+    assert client.delete("/v1/categories/shop", params={"confirm": "shop", "images": "delete"}).status_code == 204
+    assert list_keys(runtime.objects, "shop/") == []
+    assert client.delete("/v1/categories/shop", params={"confirm": "shop", "images": "some"}).status_code == 422

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
+
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, runner
 
 
 def test_a_category_is_made_listed_shown_and_deleted(vitrine: Run) -> None:
@@ -73,3 +77,30 @@ def vitrine_lines(run: Run) -> list[list[str]]:
 def test_show_names_encoders_and_fields(filled: Run) -> None:
     text = filled("category", "show", "shop").out
     assert "encoder colour:" in text and "scores.striped (float)" in text
+
+
+def test_the_way_back_from_damage_is_said_and_works(pictures: Path, tmp_path: Path) -> None:
+    data, table = tmp_path / "data", tmp_path / "shop.csv"
+    run = runner(data)
+    assert run("index", "add", pictures, "-c", "shop", "--create", "--tags-from-folders", 1).code == 0
+    assert run("export", "table", "-c", "shop", "--to", table).code == 0
+    tagged = tags(run)
+    for shard in (data / "vectors" / "collections" / "shop").glob("gen-*"):
+        shutil.rmtree(shard)
+    listed = run("category", "list", "--json")
+    ((other),) = listed.json["others"]
+    assert (listed.code, other["name"], other["state"]) == (0, "shop", "damaged")
+    doctor = run("doctor")
+    assert doctor.code == 1 and "shop (damaged)" in doctor.out
+    said = re.findall("`vitrine ([^`]+)`", other["message"])
+    delete, create, index, annotate = (command for command in said if not command.startswith("export"))
+    for command in (delete + " --yes", create, index, annotate.replace("TABLE", str(table))):
+        done = run(*command.split())
+        assert done.code == 0, (command, done.err)
+    assert run("category", "list", "--json").json["others"] == []
+    assert tags(run) == tagged and all(tagged.values())
+
+
+def tags(run: Run) -> dict[str, list[str]]:
+    """Of every image of ``shop``, by id."""
+    return {hit["id"]: hit["payload"]["tags"] for hit in run("images", "list", "-c", "shop", "--json").json["hits"]}

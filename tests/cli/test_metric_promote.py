@@ -104,7 +104,9 @@ def test_a_worse_one_is_refused_a_better_one_serves_and_rolls_back(
     assert details["candidate"]["recall_at_1"] < details["incumbent"]["recall_at_1"]
     assert details["measured_on"] == "21 held-out images of the category, among 21 training images"
     assert vitrine("category", "show", "shop", "--json").json["promoted"] == {}
-    assert not list((empty_data / "objects" / "_encoders").rglob("*.json"))
+    assert "against recall@1" in refused.json["error"]["message"] and "of colour" in refused.json["error"]["message"]
+    assert not (empty_data / "objects" / "_encoders").exists() and not (empty_data / "cache").exists()
+    assert [spec["name"] for spec in vitrine("category", "show", "shop", "--json").json["encoders"]] == ["colour"]
 
     forced = promoting("promote", bad, "-c", "shop", "--name", "look", "--force", "--json")
     assert (forced.code, forced.json["using"], forced.json["fill"]["filled"]) == (0, "look-1", 3 * EACH)
@@ -117,9 +119,24 @@ def test_a_worse_one_is_refused_a_better_one_serves_and_rolls_back(
     assert found["encoder"]["name"] == "look-2" and found["hits"][0]["similarity"] == pytest.approx(1.0, abs=1e-3)
     assert {hit["payload"]["class"] for hit in found["hits"]} == {"red"}
 
+    assert vitrine("category", "default", "shop").out == "Queries of 'shop' without --using are answered by look (now look-2).\n"
+    chosen = vitrine("category", "default", "shop", "colour", "--json").json
+    assert chosen == {"category": "shop", "default": "colour", "vector": "colour", "before": "look-2"}
+    assert vitrine("category", "default", "shop", "nothing", "--json").json["error"]["code"] == "unknown_vector"
+
     back = promoting("rollback", "look", "-c", "shop", "--json")
     assert (back.code, back.json["using"], back.json["fill"]["filled"]) == (0, "look-1", 0)
     assert "answered by look-2 now" in promoting("rollback", "look", "-c", "shop").out
+
+
+def test_the_first_promotion_rolls_back_to_the_former_default(promoting: Run, vitrine: Run, shop: Path, tmp_path: Path) -> None:
+    assert promoting("promote", save(tmp_path / "good", split(shop), good=True), "-c", "shop").code == 0
+    back = promoting("rollback", "look", "-c", "shop", "--json").json
+    assert (back["using"], back["former"], back["default_only"]) == ("colour", "look-1", True)
+    assert vitrine("category", "show", "shop", "--json").json["default"] is None
+    found = vitrine("search", "-c", "shop", "--image", shop / "red" / "3.png", "--json").json
+    assert found["encoder"]["name"] == "colour"
+    assert "answered by look-1 now, not by colour" in promoting("rollback", "look", "-c", "shop").out
 
 
 def test_by_class_the_held_out_are_sought_among_each_other(promoting: Run, shop: Path, tmp_path: Path) -> None:

@@ -283,7 +283,7 @@ def test_columns_as_an_export_calls_them(runtime: Runtime, tmp_path: Path) -> No
     assert report.updated == 1 and payload(runtime, 3)["metadata"] == {"colour": "blue"}
     assert payload(runtime, 3)["scores"] == {"cat": 0.5}
     assert report.notes == ["Passed over, as Vitrine itself says what they do: cluster.look, map.umap.x, similarity."]
-    with pytest.raises(BadSource, match="twice, also as 'metadata"):
+    with pytest.raises(BadSource, match="twice, as 'colour' and as 'metadata"):
         annotate(runtime, CATEGORY, table(tmp_path, "file,colour,metadata.colour\nshoe.png,a,b\n"))
 
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -306,3 +308,33 @@ def test_a_file_that_is_there_under_a_later_name_is_left_there(runtime: Runtime,
         run(runtime, target, "class")
         assert sorted(path.stat().st_size > 0 for path in (target / "cup").iterdir()) == [True, True]
         assert sorted(files(target).values()) == [0, 1, 2, 5]
+
+
+@pytest.mark.parametrize("ending", ["sqlite", "sqlite3", "db"])
+def test_sqlite_has_a_table_of_images_of_tags_and_of_scores(runtime: Runtime, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out.{ending}"
+    path.write_bytes(b"what was there")
+    assert table(runtime, path).images == 6
+    with closing(sqlite3.connect(path)) as database:
+        names = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert names == {"images", "tags", "scores", "metadata", "clusters", "maps"}
+        rows = database.execute("SELECT filename, class, quality, sha256, width FROM images WHERE id = ?", (id_of(0),)).fetchall()
+        assert [(*row[:3], row[3] == content_hash(picture(0))) for row in rows] == [("a/cup.png", "cup", 0.95, True)]
+        tagged = database.execute("SELECT filename FROM images JOIN tags ON id = image_id WHERE tag = 'red' ORDER BY 1")
+        assert tagged.fetchall() == [("a/cup.png",), ("b/cup.png",)]
+        best = database.execute("SELECT image_id, score, scored_by FROM scores WHERE tag = 'red' AND score > 0.9 ORDER BY 2 DESC")
+        assert best.fetchall() == [(id_of(1), 1.0, "manifest"), (id_of(0), 0.93, "manifest")]
+        told = dict(database.execute("SELECT name, value FROM metadata WHERE image_id = ?", (id_of(3),)))
+        assert told == {"year": 2005, "price": 10.0, "fresh": 1, "words": '["x","y"]'}
+        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+        rest = [json.loads(row[0]) for row in database.execute("SELECT rest FROM images")]
+        assert not any("object_key" in one or "clusters" in one for one in rest)
+
+
+def test_hashes_by_tag(runtime: Runtime, tmp_path: Path) -> None:
+    report = export_table.export_table(runtime, CATEGORY, tmp_path / "tags.json", conditions=ALL, by_tag=True)
+    found = json.loads((tmp_path / "tags.json").read_text())
+    assert report.images == 6 and list(found) == ["..", "blue/green", "new", "red"]
+    assert sorted(found["red"]) == sorted(content_hash(picture(seed)) for seed in (0, 1))
+    with pytest.raises(BadRequest, match=r"\.json"):
+        export_table.export_table(runtime, CATEGORY, tmp_path / "tags.csv", conditions=ALL, by_tag=True)

@@ -190,6 +190,20 @@ def test_a_rollback_leaves_the_default_alone_and_needs_a_former(runtime: Runtime
     assert runtime.catalog.get(CATEGORY).encoder().name == "colour"
 
 
+def test_the_first_promotion_is_rolled_back_to_what_was_the_default(runtime: Runtime, tmp_path: Path) -> None:
+    promote(runtime, CATEGORY, trained_folder(tmp_path / "look"), name="look")
+    promote(runtime, CATEGORY, trained_folder(tmp_path / "style", 5), name="style")
+    for name, before, after in (("style", "style-1", "look-1"), ("look", "look-1", "colour"), ("look", "colour", "look-1")):
+        report = rollback(runtime, CATEGORY, name)
+        assert (report.former, report.using, report.switched, report.default_only) == (before, after, True, True)
+        assert runtime.catalog.get(CATEGORY).encoder().name == after
+        assert f"answered by {after} now, not by {before}" in report.summary()
+        assert report.exit_code == 0
+    category = runtime.catalog.get(CATEGORY)
+    assert category.promoted == {"look": ("look-1",), "style": ("style-1",)}
+    assert category.encoder("style").name == "style-1"
+
+
 def test_pictures_that_cannot_be_read_are_told_and_do_not_hinder(runtime: Runtime, tmp_path: Path) -> None:
     runtime.objects.delete(str(runtime.searcher.image(CATEGORY, id_of(2)).payload["object_key"]))
     report = promote(runtime, CATEGORY, trained_folder(tmp_path / "look"), name="look")

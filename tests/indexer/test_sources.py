@@ -358,6 +358,104 @@ def test_utf16_semicolons_and_index_columns_are_understood(tmp_path: Path) -> No
     assert records(manifest(tmp_path, ";path;größe\n0;0.png;2\n".encode("utf-16")))[0].metadata == {"größe": 2}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("separator", [";", "\t", ",", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_tables_are_read_as_other_programs_write_them(tmp_path: Path, encoding: str, separator: str, end: str) -> None:
+    cells = [
+        ["FILE", "Größe", "TAGS", '"a, b; c"'],
+        ["0.png", "38", '"rot;neu"', '"two\nlines, ""quoted"""'],
+        ["1.png", "", "", "x"],
+    ]
+    text = end.join(separator.join(row) for row in cells) + end
+    found = records(manifest(tmp_path, text.encode(encoding)))
+    assert [record.tags for record in found] == [("rot", "neu"), ()]
+    assert [record.metadata for record in found] == [{"Größe": 38, "a, b; c": 'two\nlines, "quoted"'}, {"a, b; c": "x"}]
+
+
+def test_a_table_may_name_its_separator_and_have_empty_cells_past_its_columns(tmp_path: Path) -> None:
+    (found,) = records(manifest(tmp_path, "sep=;\r\npath;a,b\r\n0.png;x,y;;\r\n"))
+    assert found.metadata == {"a,b": "x,y"}
+    assert names(records(manifest(tmp_path, "path\n0.png\n"))) == ["0.png"]
+
+
+def test_columns_are_known_in_any_case_and_the_one_written_exactly_goes_first(tmp_path: Path) -> None:
+    header = "File Name,TAGS,Class,Caption,Quality,Created At,Scores.Red,METADATA.Colour,Preis"
+    path = manifest(tmp_path, f"{header}\n0.png,a|b,mug,A mug,0.5,2020-01-02,0.25,blue,5\n")
+    (found,) = records(path)
+    assert (found.tags, found.class_, found.caption, found.quality) == (("a", "b"), "mug", "A mug", 0.5)
+    assert (found.created_at, found.scores) == ("2020-01-02T00:00:00+00:00", {"Red": 0.25})
+    assert set(found.metadata) == {"Colour", "Preis"}
+    assert records(path, path_column="FILE_NAME", class_from="preis")[0].class_ == "5"
+    (both,) = records(manifest(tmp_path, "File,path,Tags,tags,Quality\nx,0.png,y,z,good\n"))
+    assert (both.filename, both.tags, both.metadata) == ("0.png", ("z",), {"File": "x", "Tags": "y", "Quality": "good"})
+
+
+def numbers(folder: Path, text: str) -> tuple[list[object], str, list[str]]:
+    """The values of the column n of a table, the kind of its index, and what is noted of the table."""
+    source = open_source(manifest(folder, text))
+    values = [record.metadata.get("n") for record in cast(source)]
+    return values, source.indexes["metadata.n"], source.notes()
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "kind"),
+    [
+        (["12,5", "3"], [12.5, 3.0], "float"),
+        (["1.234,50", "1.234", "7"], [1234.5, 1234.0, 7.0], "float"),
+        (["-0,5", "1,5E-05", "0,123"], [-0.5, 1.5e-05, 0.123], "float"),
+        (["1,234", "12,5"], [1.234, 12.5], "float"),
+        (["1.234", "5.678"], [1.234, 5.678], "float"),
+        (["12,5", "3.5"], ["12,5", "3.5"], "keyword"),
+        (["1,2,3", "12,5"], ["1,2,3", "12,5"], "keyword"),
+        (["12,5", "about"], ["12,5", "about"], "keyword"),
+        (["1,234", "5,678"], ["1,234", "5,678"], "keyword"),
+        (["1,234", "5"], ["1,234", "5"], "keyword"),
+    ],
+)
+def test_decimal_commas_are_read_where_nothing_else_can_be_meant(
+    tmp_path: Path, cells: list[str], values: list[object], kind: str
+) -> None:
+    found, held, notes = numbers(tmp_path, "path;n\n" + "".join(f"{row}.png;{cell}\n" for row, cell in enumerate(cells)))
+    assert (found, held) == (values, kind)
+    assert any("1,234, which may be 1234 or 1.234" in note for note in notes) == (cells[0] == "1,234" and kind == "keyword")
+
+
+def test_other_columns_prove_the_decimal_comma_of_a_table_and_leave_what_is_unclear(tmp_path: Path) -> None:
+    assert numbers(tmp_path, "path;n;price\n0.png;1,234;12,5\n")[:2] == ([1.234], "float")
+    values, kind, notes = numbers(tmp_path, "path;n;price\n0.png;1.234;12,5\n")
+    assert (values, kind) == (["1.234"], "keyword") and "1.234, which may be 1234 or 1.234" in notes[0]
+    assert numbers(tmp_path, 'path,n\n0.png,"12,5"\n')[:2] == (["12,5"], "keyword")
+
+
+def test_scores_and_asked_columns_may_have_decimal_commas_too(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path;quality;scores.red;n;class;w\n0.png;0,25;0,5;12,5;2,5;12,5\n1.png;;;;;\n")
+    first, _ = records(path, kinds={"n": "float", "w": "keyword"})
+    assert (first.quality, first.scores, first.class_) == (0.25, {"red": 0.5}, "2,5")
+    assert first.metadata == {"n": 12.5, "w": "12,5"}
+
+
+def test_members_of_an_object_metadata_are_columns_unless_one_of_that_name_says_otherwise(tmp_path: Path) -> None:
+    rows = [{"path": "0.png", "metadata": {"camera.make": "Canon", "n": 1}, "metadata.n": 2, "lens": {"f": 2.8}}]
+    found = records(manifest(tmp_path, b"\n".join(map(orjson.dumps, rows)), "list.jsonl"))
+    assert found[0].metadata == {"camera.make": "Canon", "n": 2, "lens": '{"f":2.8}'}
+
+
+def test_columns_may_have_any_name_also_as_a_field_is_printed(tmp_path: Path, runtime: Runtime) -> None:
+    header = ["path", "camera.make", "EXIF:ISO", "a=b", 'a"b', "a b", "scores.x.y", 'metadata."price.gte"', r'scores."\"q\""']
+    with open(manifest(tmp_path, ""), "w", newline="") as file:
+        csv.writer(file).writerows([header, ["0.png", "Canon", 400, 5, "x", "y", 0.5, 7, 0.25]])
+    index_images(open_source(tmp_path / "list.csv"), runtime, CATEGORY)
+    payload = payloads(runtime)["0.png"]
+    assert payload["metadata"] == {"camera.make": "Canon", "EXIF:ISO": 400, "a=b": 5, 'a"b': "x", "a b": "y", "price.gte": 7}
+    assert payload["scores"] == {"x.y": 0.5, '"q"': 0.25}
+    asked = ["metadata.camera.make=Canon", "metadata.EXIF:ISO.gte=400", "metadata.a=b=5", 'metadata.a"b=x', "metadata.a b=y",
+             "score.x.y.gte=0.5", "metadata.price.gte=7", r'metadata."a\"b"=x', 'metadata."EXIF:ISO".gte=400']  # fmt: skip
+    for text in asked:
+        key, _, value = text.partition("=")
+        assert runtime.searcher.count(CATEGORY, conditions_from_pairs([(key, value)], joined=True)) == 1, text
+
+
 def test_paths_may_be_those_of_windows(tmp_path: Path) -> None:
     write(tmp_path, {"photos/1.png": picture(1), "img/0.png": picture(0), "a\\b.png": picture(2)})
     cells = ["photos\\1.png", ".\\photos\\1.png", "img\\0.png", "a\\b.png", "photos\\none.png", "..\\..\\etc\\passwd"]

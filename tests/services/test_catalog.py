@@ -17,6 +17,7 @@ from services.domain import CollectionSchema, EncoderSpec, Point, Preprocessing,
 from services.encoders.base import check_encoder
 from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, StoreDamaged, UnknownVector
 from services.object_store.local import LocalObjectStore
+from services.vector_store.base import VectorStore
 from tests.indexer.heads import fill, head
 from tests.indexer.pictures import CATEGORY, make_runtime
 from tests.services.vector_store.oracle import OracleVectorStore
@@ -124,7 +125,7 @@ def belongings(name: str) -> list[str]:
     return sorted([f"_categories/{name}.json", image, *(f"{place}/{name}/x.json" for place in places)])
 
 
-def fill_stores(objects: LocalObjectStore, vectors: OracleVectorStore, *names: str) -> Catalog:
+def fill_stores(objects: LocalObjectStore, vectors: VectorStore, *names: str) -> Catalog:
     catalog = Catalog(objects, vectors)
     for name in names:
         catalog.create(name, [SPEC])

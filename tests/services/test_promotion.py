@@ -64,6 +64,16 @@ def test_the_default_stays_where_it_was_asked_to_stay(catalog: Catalog) -> None:
     assert catalog.promote("a", "look", "look-3", default=False).encoder().name == "look-3"
 
 
+def test_the_default_is_chosen_and_what_it_was_is_known(catalog: Catalog) -> None:
+    assert catalog.set_default("a", "look-2").encoder().name == "look-2"
+    assert catalog.promote("a", "look", "look-1").replaced == {"look": "look-2"}
+    assert catalog.promote("a", "look", "look-3").replaced == {"look": "look-2"}
+    assert catalog.set_default("a", None).encoder().name == "clip"
+    with pytest.raises(UnknownVector, match="it has: look, clip"):
+        catalog.set_default("a", "look-9")
+    assert catalog.get("a").encoder().name == "clip"
+
+
 def test_another_process_reads_the_same(catalog: Catalog, objects: LocalObjectStore) -> None:
     catalog.promote("a", "look", "look-2")
     assert Catalog(objects, catalog._vectors).get("a") == catalog.get("a")
@@ -83,3 +93,8 @@ def test_encoders_are_deleted_with_their_category_unless_another_uses_them(catal
     catalog.create("b", [replace(look(2), name="mine")])
     catalog.delete("a")
     assert [stat.key for stat in objects.list("_encoders/")] == [f"_encoders/a/look/{2:016x}/config.json"]
+    assert catalog.remains() == []  # it serves b
+    catalog.delete("b")
+    assert [left.name for left in catalog.remains()] == ["a"]
+    catalog.delete("a")
+    assert list(objects.list("_encoders/")) == []

@@ -44,6 +44,18 @@ def test_folders_are_classes_and_other_files_are_passed_over(tmp_path: Path) -> 
     ]
 
 
+def test_links_are_followed_once_and_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    write(tmp_path, {"set/mugs/a.png": picture(1), "set/hats/b.png": picture(2), "elsewhere/c.png": picture(3)})
+    mugs = tmp_path / "set" / "mugs"
+    (mugs / "more").symlink_to(tmp_path / "elsewhere")
+    (mugs / "self").symlink_to(mugs)
+    (mugs / "round").symlink_to("round")
+    images = read_folder(tmp_path / "set")
+    assert [image.key for image in images] == ["hats/b.png", "mugs/a.png", "mugs/more/c.png", "mugs/round"]
+    found, unusable = identify(images)
+    assert len(found) == 3 and [(one.key, one.reason) for one in unusable] == [("mugs/round", "unreadable_file")]
+
+
 def test_parts_above_the_classes_are_the_split(tmp_path: Path) -> None:
     write(tmp_path, {f"{part}/{name}/1.png": b"" for part in ("train", "val", "Test") for name in ("a", "b")})
     assert {(image.split, image.class_) for image in read_folder(tmp_path)} == {

@@ -68,11 +68,11 @@ class Recording(LocalObjectStore):
         self.allowed = allowed
         self.keys: list[str] = []
 
-    def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
+    def put_file(self, key: str, file: Path) -> None:
         if len(self.keys) >= self.allowed:
             raise InterruptedError
         self.keys.append(key.rpartition("/")[2] if "/trunk/" not in key else "trunk/" + key.rpartition("/")[2])
-        super().put(key, data, media_type=media_type)
+        super().put_file(key, file)
 
 
 def test_config_is_written_last_and_a_killed_upload_is_continued(folder: Path, tmp_path: Path) -> None:

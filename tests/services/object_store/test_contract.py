@@ -90,6 +90,17 @@ def test_objects_larger_than_a_buffer_survive(store: ObjectStore) -> None:
     assert store.get("a/large.bin") == data
 
 
+def test_files_go_in_and_out_as_they_are(store: ObjectStore, tmp_path: Path) -> None:
+    for name, data in (("large", secrets.token_bytes(3 * 1024 * 1024 + 17)), ("empty", b"")):
+        (tmp_path / name).write_bytes(data)
+        store.put_file(f"a/{name}.bin", tmp_path / name)
+        assert store.get(f"a/{name}.bin") == data
+        store.get_file(f"a/{name}.bin", tmp_path / f"{name} again")
+        assert (tmp_path / f"{name} again").read_bytes() == data
+    with pytest.raises(NotFound):
+        store.get_file("a/none.bin", tmp_path / "none")
+
+
 @pytest.mark.parametrize("call", ["get", "stat", "delete"])
 def test_before_the_first_write_nothing_is_there(store: ObjectStore, call: str) -> None:
     if call == "get":

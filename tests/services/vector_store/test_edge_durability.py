@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,14 +191,56 @@ def test_shard_that_does_not_open_is_damage(tmp_path: Path) -> None:
     store.close()
 
 
+SCHEMA_DAMAGE = {
+    "empty": b"",
+    "cut off": b'{"name": "cats", "vec',
+    "another shape": b"[]",
+    "fields missing": b"{}",
+    "another collection's": b'{"name": "dogs", "vectors": [], "indexes": {}}',
+}
+
+
+@pytest.mark.parametrize("damage", [*SCHEMA_DAMAGE.values(), None], ids=[*SCHEMA_DAMAGE, "gone"])
+def test_a_collection_without_a_schema_is_damage_and_harms_no_other(tmp_path: Path, damage: bytes | None) -> None:
+    store = EdgeVectorStore(tmp_path)
+    for name in ("cats", "dogs"):
+        store.ensure(replace(SCHEMA, name=name))
+        store.upsert(name, points(0, 3))
+    store.close()
+    file = CollectionFiles(tmp_path, "cats").folder / "collection.json"
+    file.unlink() if damage is None else file.write_bytes(damage)
+    store = EdgeVectorStore(tmp_path)
+    assert store.collections() == ["cats", "dogs"] and store.count("dogs") == 3
+    id = point_id(1)
+    calls = (
+        lambda: store.count("cats"),
+        lambda: store.info("cats"),
+        lambda: store.ensure(SCHEMA),
+        lambda: store.add_index("cats", "n", "integer"),
+        lambda: store.upsert("cats", points(0, 1)),
+        lambda: store.delete("cats", [id]),
+        lambda: store.publish("animals", "cats"),
+        lambda: store.optimize("cats"),
+    )
+    for call in calls:
+        with pytest.raises(StoreDamaged, match=r"'cats'.*category delete cats"):
+            call()
+    store.drop("cats")
+    store.ensure(SCHEMA)
+    assert store.count("cats") == 0 and store.count("dogs") == 3
+    store.close()
+
+
 def test_lost_pointer_is_damage(tmp_path: Path) -> None:
     store = EdgeVectorStore(tmp_path)
     store.ensure(SCHEMA)
     store.close()
     (CollectionFiles(tmp_path, "cats").folder / "current").unlink()
     store = EdgeVectorStore(tmp_path)
-    with pytest.raises(StoreDamaged, match="current"):
+    with pytest.raises(StoreDamaged, match=r"'cats'.*current"):
         store.count("cats")
+    store.drop("cats")
+    assert store.collections() == []
     store.close()
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from indexer.sources.base import has_image_extension, is_hidden
 from services.errors import because
 
 
@@ -21,8 +20,15 @@ class Found:
     again: bool = False
 
 
-def walk(folder: str) -> Iterator[Found]:
+def is_hidden(name: str) -> bool:
+    """Dot files and what macOS adds to archives are nobody's pictures."""
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
+
+
+def walk(folder: str, likely: Callable[[str], bool]) -> Iterator[Found]:
     """What lies below a folder, sorted within each; hidden files and folders are left out.
+
+    ``likely``: whether a name is one that is looked for, so that what is no file is worth a ``fault``.
 
     Every folder is walked once, by its device and inode, however many links lead to it. Linked folders come after all others, so
     that pictures have the names by which they lie there.
@@ -30,7 +36,7 @@ def walk(folder: str) -> Iterator[Found]:
     seen: set[tuple[int, int]] = set()
     roots = deque([folder])
     while roots:
-        open_folders = [_entered(roots.popleft(), seen)]
+        open_folders = [_entered(roots.popleft(), seen, likely)]
         while open_folders:
             found = next(open_folders[-1], None)
             if found is None:
@@ -40,10 +46,10 @@ def walk(folder: str) -> Iterator[Found]:
             elif found.is_symlink():
                 roots.append(found.path)
             else:
-                open_folders.append(_entered(found.path, seen))
+                open_folders.append(_entered(found.path, seen, likely))
 
 
-def _entered(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found | os.DirEntry[str]]:
+def _entered(folder: str, seen: set[tuple[int, int]], likely: Callable[[str], bool]) -> Iterator[Found | os.DirEntry[str]]:
     """Files and folders (as entries) of a folder that is not yet in ``seen``."""
     try:
         status = os.stat(folder)
@@ -54,20 +60,20 @@ def _entered(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found | os.Dir
             entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         return iter([Found(folder, f"The folder cannot be read: {because(error)}.")])
-    looked_at = (_looked_at(entry) for entry in entries if not is_hidden(entry.name))
+    looked_at = (_looked_at(entry, likely) for entry in entries if not is_hidden(entry.name))
     return (found for found in looked_at if found is not None)
 
 
-def _looked_at(entry: os.DirEntry[str]) -> Found | os.DirEntry[str] | None:
-    """A file, or the entry itself if it is a folder; None for what nobody would take for a picture."""
+def _looked_at(entry: os.DirEntry[str], likely: Callable[[str], bool]) -> Found | os.DirEntry[str] | None:
+    """A file, or the entry itself if it is a folder; None for what nobody would look for."""
     try:
         if entry.is_dir():
             return entry
         if entry.is_file():
             return Found(entry.path)
         if not os.path.exists(entry.path):
-            likely = has_image_extension(entry.name) or not PurePosixPath(entry.name).suffix
-            return Found(entry.path, "It is a link that leads nowhere.") if likely else None
+            told = likely(entry.name) or not PurePosixPath(entry.name).suffix
+            return Found(entry.path, "It is a link that leads nowhere.") if told else None
     except OSError as error:  # a link in a circle, or into a folder that may not be entered
         return Found(entry.path, f"It cannot be read: {because(error)}.")
-    return Found(entry.path, "It is a pipe or a device, not a file.") if has_image_extension(entry.name) else None
+    return Found(entry.path, "It is a pipe or a device, not a file.") if likely(entry.name) else None

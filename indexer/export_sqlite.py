@@ -1,0 +1,88 @@
+"""What is known of the images as a SQLite database, for tools that read older systems' tables of files, tags and scores.
+
+images      a row for each image: id, filename, class, caption, quality, sha256, ... ; ``rest``: any other field, as JSON
+tags        image_id, tag: what people said
+scores      image_id, tag, score in 0..1, scored_by: the tagger, where one gave it
+metadata    image_id, name, value: a number, a text, or JSON where it is a list
+clusters    image_id, run, node: the leaf in each cluster run in service
+maps        image_id, map, x, y: the place on each map in service
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from services.errors import BadRequest
+
+ENDINGS = (".sqlite", ".sqlite3", ".db")
+COLUMNS: Mapping[str, str] = {
+    "id": "TEXT PRIMARY KEY", "filename": "TEXT", "class": "TEXT", "caption": "TEXT", "quality": "REAL", "sha256": "TEXT",
+    "phash": "TEXT", "media_type": "TEXT", "width": "INTEGER", "height": "INTEGER", "bytes": "INTEGER", "source": "TEXT",
+    "created_at": "TEXT", "indexed_at": "TEXT", "duplicate_group": "TEXT",
+}  # fmt: skip
+"""Those of ``images``, besides ``rest``."""
+_APART = frozenset({"tags", "scores", "scored_by", "metadata", "cluster", "map"})
+_SCHEMA = f"""
+CREATE TABLE images ({", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())}, rest TEXT NOT NULL);
+CREATE TABLE tags (image_id TEXT NOT NULL REFERENCES images (id), tag TEXT NOT NULL, PRIMARY KEY (image_id, tag));
+CREATE TABLE scores (image_id TEXT NOT NULL REFERENCES images (id), tag TEXT NOT NULL, score REAL NOT NULL, scored_by TEXT,
+    PRIMARY KEY (image_id, tag));
+CREATE TABLE metadata (image_id TEXT NOT NULL REFERENCES images (id), name TEXT NOT NULL, value, PRIMARY KEY (image_id, name));
+CREATE TABLE clusters (image_id TEXT NOT NULL REFERENCES images (id), run TEXT NOT NULL, node TEXT NOT NULL,
+    PRIMARY KEY (image_id, run));
+CREATE TABLE maps (image_id TEXT NOT NULL REFERENCES images (id), map TEXT NOT NULL, x REAL NOT NULL, y REAL NOT NULL,
+    PRIMARY KEY (image_id, map));
+"""
+_INDEXES = """
+CREATE INDEX tags_by_tag ON tags (tag);
+CREATE INDEX scores_by_tag ON scores (tag, score);
+CREATE INDEX metadata_by_name ON metadata (name, value);
+"""
+
+
+def write_sqlite(path: Path, rows: Iterator[list[dict[str, Any]]]) -> None:
+    """Write pages of rows, as ``export_table`` has them, into a new database. ``BadRequest`` where SQLite cannot."""
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_SCHEMA}")
+            for page in rows:
+                _write_page(database, page)
+                database.commit()
+            database.executescript(_INDEXES)
+    except sqlite3.Error as error:
+        raise BadRequest(f"{path.parent} cannot take the database: {error}. Free space there, or name another folder.") from error
+
+
+def _write_page(database: sqlite3.Connection, page: list[dict[str, Any]]) -> None:
+    _insert(database, "images", len(COLUMNS) + 1, (_image(row) for row in page))
+    _insert(database, "tags", 2, ((row["id"], tag) for row in page for tag in dict.fromkeys(row["tags"])))
+    _insert(database, "scores", 4, (
+        (row["id"], tag, score, row.get("scored_by", {}).get(tag)) for row in page for tag, score in row["scores"].items()
+    ))  # fmt: skip
+    _insert(database, "metadata", 3, (
+        (row["id"], name, _value(value)) for row in page for name, value in (row.get("metadata") or {}).items()
+    ))  # fmt: skip
+    _insert(database, "clusters", 3, ((row["id"], run, node) for row in page for run, node in row["cluster"].items()))
+    _insert(database, "maps", 4, ((row["id"], name, at["x"], at["y"]) for row in page for name, at in row["map"].items()))
+
+
+def _insert(database: sqlite3.Connection, table: str, width: int, values: Iterable[tuple[Any, ...]]) -> None:
+    database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", values)
+
+
+def _image(row: dict[str, Any]) -> tuple[Any, ...]:
+    rest = {name: value for name, value in row.items() if name not in COLUMNS and name not in _APART}
+    return (*(_value(row.get(name)) for name in COLUMNS), orjson.dumps(rest).decode())
+
+
+def _value(value: Any) -> Any:
+    """What SQLite holds as it is, else JSON. Its whole numbers have 64 bits."""
+    if isinstance(value, list | dict) or (isinstance(value, int) and value.bit_length() > 63):
+        return orjson.dumps(value).decode() if isinstance(value, list | dict) else str(value)
+    return value

@@ -1,0 +1,74 @@
+"""Encoders that a category is bound to: what its manifest says of them means the same on every machine.
+
+A folder that a person names lies on their machine alone, and a relative path says something else in another working directory. So
+the folder is copied into the object store, as a trained encoder is when it is promoted. Presets, models of the hub and folders in
+``VITRINE_MODELS`` stay what they are called: each server finds its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from services.domain import EncoderSpec
+from services.encoders.bundle import whole_folder
+from services.encoders.reference import EncoderReference, parse_reference
+from services.encoders.resolve import folder_revision, named_folder, relevant_files
+from services.encoders.stored import delete_stored, is_stored, save_stored, stored_model, stored_prefix
+from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+MB = 1_000_000
+Tell = Callable[[str], object]
+_REFUSALS = (AlreadyExists, BadRequest, EncoderMismatch, NotFound)
+"""What is raised before a manifest is written."""
+Reference = EncoderReference | EncoderSpec | str
+
+
+@contextmanager
+def bound(
+    runtime: Runtime, category: str, references: Iterable[Reference], *, tell: Tell | None = None
+) -> Iterator[list[EncoderSpec]]:
+    """What to write into a category's manifest of the encoders that are referred to. Write it inside the ``with``.
+
+    A spec stays as it is. Each other is loaded, and so proven, before its folder is copied; ``tell`` is given a line about a
+    copy. Where the category refuses them, what was copied for it is gone again. Raises what ``EncoderPool.get`` raises.
+    """
+    copied: list[str] = []
+    made = False
+    try:
+        specs = [_spec(runtime, category, reference, copied, tell) for reference in references]
+        made = True
+        yield specs
+    except BaseException as error:  # Ctrl-C as well
+        # what a store said last may not be what it did: where the manifest may have been written, a copy is kept
+        if not made or isinstance(error, _REFUSALS):
+            for model in copied:
+                delete_stored(runtime.objects, model)
+        raise
+
+
+def _spec(runtime: Runtime, category: str, reference: Reference, copied: list[str], tell: Tell | None) -> EncoderSpec:
+    if isinstance(reference, EncoderSpec):
+        runtime.encoders.for_category(reference)
+        return reference
+    wanted = parse_reference(reference) if isinstance(reference, str) else reference
+    encoder, folder = runtime.encoders.get(reference), named_folder(wanted.model, runtime.settings.models)
+    if folder is None or encoder.spec.model != wanted.model:  # one that was registered has no folder
+        return encoder.spec
+    with whole_folder(folder, runtime.settings.models) as whole:
+        revision = folder_revision(whole)
+        model = stored_model(stored_prefix(category, encoder.spec.name), revision)
+        if not is_stored(runtime.objects, model):
+            copied.append(model)
+            if tell:
+                size = sum(file.stat().st_size for file in relevant_files(whole))
+                tell(f"Copying {folder} ({size / MB:,.1f} MB) into the object store, from where every server loads it.")
+        save_stored(runtime.objects, whole, stored_prefix(category, encoder.spec.name))
+    if revision == encoder.spec.revision:
+        runtime.encoders.also(EncoderReference(encoder.spec.name, model, revision), encoder)
+    return replace(encoder.spec, model=model, revision=revision)

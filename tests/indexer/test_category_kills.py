@@ -1,0 +1,65 @@
+"""A process that deletes a category is killed, with its engine or alone; the next deletion completes the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.catalog import Catalog
+from services.errors import NotFound
+from services.object_store.local import LocalObjectStore
+from services.vector_store.edge import EdgeVectorStore
+from tests.indexer.killed import Program, program
+from tests.services.test_catalog import SPEC, belongings, fill_stores
+
+CODE = """
+from pathlib import Path
+from services.catalog import Catalog
+from services.object_store.local import LocalObjectStore
+from services.vector_store.edge import EdgeVectorStore
+
+class Telling(LocalObjectStore):
+    def replace(self, *arguments):
+        super().replace(*arguments)
+        print("step", flush=True)
+    def delete(self, key):
+        super().delete(key)
+        print("step", flush=True)
+
+def work(folder):
+    vectors = EdgeVectorStore(Path(folder) / "vectors", min_free_mb=0)
+    vectors.collections()
+    print(vectors.engine_pid, flush=True)
+    Catalog(Telling(Path(folder) / "objects", min_free_mb=0), vectors).delete("a")
+    vectors.close()
+
+serve(work)
+"""
+
+
+@pytest.fixture(scope="module")
+def deleting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with program(tmp_path_factory.mktemp("program"), CODE) as made:
+        yield made
+
+
+@pytest.mark.parametrize(("after", "engine"), [(1, True), (3, False), (7, True)])
+def test_a_killed_deletion_is_found_and_completed(deleting: Program, tmp_path: Path, after: int, engine: bool) -> None:
+    objects = LocalObjectStore(tmp_path / "objects", min_free_mb=0)
+    vectors = EdgeVectorStore(tmp_path / "vectors", min_free_mb=0)
+    fill_stores(objects, vectors, "a", "ab")
+    vectors.close()
+    deleting.kill(tmp_path, after=after, engine=engine)
+    vectors = EdgeVectorStore(tmp_path / "vectors", min_free_mb=0)
+    catalog = Catalog(objects, vectors)
+    assert [category.name for category in catalog.list()] == ["ab"]
+    assert [(left.name, left.state) for left in catalog.remains()] == [("a", "deleting")]
+    catalog.delete("a")
+    assert [stat.key for stat in objects.list()] == belongings("ab")
+    assert vectors.collections() == ["ab"] and catalog.remains() == []
+    assert catalog.get("ab").encoders == (SPEC,)
+    with pytest.raises(NotFound):
+        catalog.delete("a")
+    vectors.close()
