@@ -23,6 +23,7 @@ from services.domain import Embedding, Near, Query
 from services.duplicates import ordered
 from services.perceptual_hashes import parse_hashes, telling
 from services.runtime import Runtime
+from services.similarity import at_least
 
 NEIGHBOURS = 8
 """So many of the nearest are looked at."""
@@ -71,7 +72,7 @@ class Arrivals:
         for number, item in enumerate(new):
             vector = _unit(item.vectors[self._using])
             beside = [_Known(one.id, one.place, one.phash, float(vector @ row)) for one, row in kept]
-            near = [one for one in (*known[item.id], *beside) if one.similarity >= _SIMILARITY]
+            near = [one for one in (*known[item.id], *beside) if at_least(one.similarity, _SIMILARITY)]
             near = [one for one in near if ordered(one.id, item.id) not in dismissed]
             near.sort(key=lambda one: -one.similarity)
             place = len(payloads) + number
@@ -106,7 +107,7 @@ class Arrivals:
     def _first_copy(self, pictures: Pictures | None, item: Item, place: int, near: Sequence[_Known]) -> NearDuplicate | None:
         """The nearest that it is a copy of."""
         if pictures is None:
-            found = (one for one in near if one.similarity >= _CERTAIN and _hashes_agree(one.phash, _phash(item)))
+            found = (one for one in near if at_least(one.similarity, _CERTAIN) and _hashes_agree(one.phash, _phash(item)))
             return next((NearDuplicate(one.id, "unseen", round(one.similarity, 4)) for one in found), None)
         mine = pictures.sketch(place, flips=False) if near else None
         for one in near:
