@@ -118,8 +118,10 @@ class _Seen:
         self.either: dict[str, str] = {}
 
     def see(self, number: int, value: Any) -> None:
-        self.plain.see(number, value)
-        if isinstance(value, Cell):
+        kind = self.plain.see(number, value)
+        if not isinstance(value, Cell) or not ("," in value or "." in value):
+            self.pointed.note(number, value, kind)
+        else:
             self.pointed.see(number, Cell(with_point(value)))
             says = comma_says(value)
             self.says[says] += 1
@@ -145,12 +147,20 @@ class _Sight:
         self.first: dict[IndexKind, tuple[int, str]] = {}
         self.missing: Counter[str] = Counter()
 
-    def see(self, number: int, value: Any) -> None:
-        if is_missing(value):
-            self.missing.update([value.strip()] if isinstance(value, str) else [])
-        elif kind := "keyword" if isinstance(value, dict) else value_kind(value):
+    def see(self, number: int, value: Any) -> IndexKind | None:
+        """Take a cell in; the kind it speaks for, None if it says that there is no value."""
+        kind = "keyword" if isinstance(value, dict) else value_kind(value)
+        self.note(number, value, kind)
+        return kind
+
+    def note(self, number: int, value: Any, kind: IndexKind | None) -> None:
+        """Take a cell in whose kind is known."""
+        if kind is not None:
             self.kinds[kind] += 1
-            self.first.setdefault(kind, (number, str(value)[:40]))
+            if kind not in self.first:
+                self.first[kind] = (number, str(value)[:40])
+        elif isinstance(value, str):
+            self.missing[value.strip()] += 1
 
     @property
     def kind(self) -> IndexKind:
