@@ -119,7 +119,7 @@ def delete(
         print_json({"category": name, "deleted": images} | ({"images_kept": source} if keep else {}))
         return
     note(f"Deleted category {name!r}" + ("." if keep else f" with {images} images."))
-    if keep:
+    if keep and images:
         note(
             f"Its {images} images are kept: vitrine category create {name} (with its encoders), then vitrine index add {source} "
             f"-c {name}. {lost_with_points(name)}"
