@@ -360,7 +360,8 @@ class Searcher:
         if options.diversity is not None:
             read = partial(diversified, self._vectors, cat.name, diversity=options.diversity)
         if options.collapse:
-            hits, similar = collapsed(self._vectors, cat.name, query, self._duplicates.current_key(cat.name), read)
+            key = self._duplicates.collapsing_key(cat.name)
+            hits, similar = collapsed(self._vectors, cat.name, query, key, read)
         else:
             hits = read(query)
         return SearchResult(tuple(hits), spec, encode_ms, _ms(started), similar)
