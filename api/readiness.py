@@ -17,18 +17,27 @@ class Readiness:
     """Thread-safe. ``parts`` are checks by name; each raises a VitrineError if its part cannot be used."""
 
     def __init__(self, parts: Mapping[str, Callable[[], object]]) -> None:
-        self._parts = parts
+        self._parts = {name: _Part(name, ask) for name, ask in parts.items()}
+
+    def check(self, *names: str) -> dict[str, str]:
+        """``ok`` or an error code, by part; of all parts without ``names``. A part that hangs holds up no other."""
+        return {name: self._parts[name].state() for name in names or self._parts}
+
+
+class _Part:
+    def __init__(self, name: str, ask: Callable[[], object]) -> None:
+        self._name = name
+        self._ask = ask
         self._lock = threading.Lock()
         self._asked = 0.0
-        self._found: dict[str, str] = {}
+        self._found = ""
 
-    def check(self) -> dict[str, str]:
-        """``ok`` or an error code, by part."""
+    def state(self) -> str:
         with self._lock:
             if not self._found or time.monotonic() - self._asked > _FRESH_SECONDS:
-                self._found = {name: _state(name, ask) for name, ask in self._parts.items()}
+                self._found = _state(self._name, self._ask)
                 self._asked = time.monotonic()
-            return dict(self._found)
+            return self._found
 
 
 def _state(name: str, ask: Callable[[], object]) -> str:

@@ -298,7 +298,8 @@ class ChangedOut(ImageOut):
 
 
 class NearDuplicateOut(BaseModel):
-    """The image that a file is a copy of. ``similarity``: structural in -1..1; of embeddings if ``kind`` is unseen."""
+    """The image that a file is a copy (identical, resized) or a version (edited) of. ``similarity``: structural in -1..1; of
+    embeddings if ``kind`` is unseen."""
 
     id: str
     kind: Literal["identical", "resized", "edited", "unseen"]
@@ -316,8 +317,8 @@ class ConflictOut(BaseModel):
 
 class UploadItem(BaseModel):
     """What became of one file. ``id`` if it is in the category; ``reason`` and ``message`` if it was refused. A ``duplicate`` was
-    not added, since it is a near-duplicate and ``near_duplicates`` was skip. ``conflicts``: where the file says something else
-    than the image of the same bytes, which stays as it is."""
+    not added, since it is a copy of another image and ``near_duplicates`` was skip. ``conflicts``: where the file says something
+    else than the image of the same bytes, which stays as it is."""
 
     filename: str
     outcome: Literal["added", "known", "updated", "duplicate", "refused"]

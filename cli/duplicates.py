@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Find, judge, dismiss and delete ne
 GroupArgument = Annotated[str, typer.Argument(metavar="GROUP", help="A group, as list names it.")]
 KindOption = Annotated[
     list[str] | None,
-    typer.Option("--kind", metavar="KIND", help="Only of this verdict; again: more. [default: identical, resized, edited]"),
+    typer.Option("--kind", metavar="KIND", help="Only of this verdict; again: more. [default: identical, resized]"),
 ]
 
 
@@ -190,15 +190,18 @@ def delete(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete all images of the groups but the one to keep: their points, then their files. Asks first.
+    """Delete what is another image saved again or resized: the points, then the files. Asks first.
 
-    What people said of them goes to the one that is kept first: tags, and class, caption and columns of metadata that it lacks.
+    Versions of an image (edited, cropped, a form filled otherwise) stay unless --kind edited names them, and so does whatever has
+    more pixels or colours than the one that is kept. What people said of an image goes to that one first: tags, and class,
+    caption and columns of metadata that it lacks.
     """
     from indexer.duplicates.changes import Deleted, deletable
     from indexer.duplicates.changes import delete as remove
 
     with stores(ctx) as runtime:
-        takes = deletable(runtime, category, groups or (), kind or ())
+        found = deletable(runtime, category, groups or (), kind or ())
+        takes = found.takes
         count = sum(map(len, takes.values()))
         done = Deleted()
         if not dry_run and count:
@@ -207,18 +210,23 @@ def delete(
             done = remove(runtime, category, takes, merge=merge)
             runtime.catalog.set_images(category, runtime.searcher.count(category))
     if as_json:
-        counts = {"images": count, "deleted": done.images, "merged": done.merged}
+        counts = {"images": count, "deleted": done.images, "merged": done.merged, "richer": list(found.richer)}
         print_json({"category": category, "dry_run": dry_run, "groups": takes, **counts})
     elif dry_run:
         print_table(("group", "id"), [(group, id) for group, ids in takes.items() for id in ids])
         note(f"{count} images of {len(takes)} groups would be deleted.")
     else:
         note(f"Deleted {done.images} images; {done.merged} of those kept got what was said of others.")
+    if found.richer and not as_json:
+        note(f"{len(found.richer)} images stay: they have more pixels than the one that is kept, or colours that it lacks.")
 
 
 def group_json(group: DuplicateGroup) -> dict[str, Any]:
     """A group as ``--json`` prints it."""
-    members = [{"id": m.id, "verdict": m.kind, "similarity": m.similarity, "turn": m.turn} for m in group.members]
+    members = [
+        {"id": m.id, "verdict": m.kind, "of": group.original_of(m), "similarity": m.similarity, "turn": m.turn}
+        for m in group.members
+    ]
     return {"id": group.id, "keep": group.keep, "chosen": group.chosen, "members": members}
 
 

@@ -83,7 +83,9 @@ def add(
     column: ColumnOption = None,
     near_duplicates: Annotated[
         Literal["ignore", "tell", "skip"],
-        typer.Option("--near-duplicates", help="Name new images that are copies of others, or do not index them."),
+        typer.Option(
+            "--near-duplicates", help="Name new images that are copies or versions of others; skip: do not index copies."
+        ),
     ] = "ignore",
     refused: RefusedOption = None,
     batch_size: BatchSizeOption = None,

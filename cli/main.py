@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from cli import (
     autoencoder,
+    bench,
     category,
     cluster,
     demo,
@@ -37,7 +38,7 @@ AS_JSON = "vitrine.as_json"
 ADDING = "vitrine.adding"
 ORDER = (
     "demo", "category", "index", "search", "images", "tagger", "metric", "cluster", "map", "duplicates", "autoencoder",
-    "export", "encoder", "serve", "doctor",
+    "export", "encoder", "serve", "doctor", "bench",
 )  # fmt: skip
 """Commands as --help lists them: the way a newcomer goes."""
 
@@ -110,6 +111,7 @@ app.add_typer(autoencoder.app, name="autoencoder")
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

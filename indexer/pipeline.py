@@ -108,7 +108,7 @@ def index_images(
             found = in_batches(read, slice_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             looked_up = in_order(pool.finder, run.look_up, found, 2)
             decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
-            slices = in_batches(decoded, pace, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
+            slices = in_batches(decoded, pace, MAX_BATCH_BYTES, SLICE_SECONDS, clock)
             embedded = in_order(pool.encoder, run.encode, slices, 2)
             batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             for _ in in_order(pool.writer, run.write, batches, 2):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from indexer.encoding import encoded
-from indexer.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, in_batches, in_order
+from indexer.workers import SLICE_SECONDS, Pace, in_batches, in_order
 from services.domain import Embedding, Hit
 from services.encoders.batching import BatchedEncoder, Prepared
 from services.errors import BadRequest, ImageRefused, NotFound
@@ -67,7 +67,7 @@ def embed_stored(
         decoders = open_pool(stack, "decoders", runtime.settings.threads or os.cpu_count() or 1)
         read = in_order(readers, work.read, hits, _READ_AHEAD)
         decoded = in_order(decoders, work.decode, read, SLICE)
-        slices = in_batches(decoded, work.pace, MAX_BATCH_BYTES, WRITE_SECONDS)
+        slices = in_batches(decoded, work.pace, MAX_BATCH_BYTES, SLICE_SECONDS)
         for image in chain.from_iterable(in_order(encoding, work.encode, slices, 2)):
             if image.row is not None or image.reason:
                 yield image

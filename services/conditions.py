@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from services.dates import read_date
+from services.dates import read_date, shown
 from services.domain import IndexKind
 from services.errors import BadRequest, UnknownField
 from services.field_names import BOUNDS, find_bound, find_field, find_member, readings
@@ -220,6 +220,8 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
     tree: dict[str, Any] = {}
     columns: list[tuple[str, str]] = []
     for key, value in pairs:
+        if key.startswith(_SCORES):  # its value is a number, so an equal sign before it belongs to the tag
+            key, value = next((way for way in readings(key, value) if way[0].rpartition(".")[2] in BOUNDS), (key, value))
         head, _, rest = key.partition(".")
         name, _, bound = rest.rpartition(".")
         if key in lists:
@@ -253,6 +255,7 @@ def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
         raise BadRequest(f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
 
 
+_SCORES = ("score.", "scores.")
 _EXACT_INTEGERS = 2**53
 _Range = TypeVar("_Range", bound=Bounds)
 
@@ -346,7 +349,7 @@ def _cast(field: str, value: object, kind: IndexKind) -> Any:
     except BadRequest:
         found = None
     if found is None or isinstance(found, list):
-        raise BadRequest(f"{field!r} holds {HELD[kind]}, and {value!r} is not among them.", field=field)
+        raise BadRequest(f"{field!r} holds {HELD[kind]}, and {shown(value)} is not among them.", field=field)
     return found
 
 

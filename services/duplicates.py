@@ -24,6 +24,10 @@ from services.object_store.edits import edit
 
 FIELD = "duplicate_group"
 """The payload field: a group's id; while a run replaces another, a list of both ids."""
+COPIES = ("identical", "resized")
+"""Verdicts on an image that is another one saved again: nothing is lost where that one is kept."""
+RULE = 2
+"""How copies were judged: raised whenever the verdicts of before are no longer to be acted upon."""
 _CURRENT, _DISMISSED = "current", "dismissed"
 _ADVICE = "Restore it from a backup, or remove the objects below `_duplicates/` of that category and find its duplicates again."
 
@@ -33,18 +37,21 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Member:
-    """An image of a group, against the one that is kept. ``kind``: identical, resized, edited, look-alike (of a copy of a copy),
-    unseen (judged without the pictures) or keep. ``similarity``: structural, in -1..1. ``turn``: how it has to be laid."""
+    """An image of a group. ``kind``: identical or resized (the same picture as the one that is kept, or as ``of``, where that is
+    not empty); edited (a version of the one that is kept); look-alike (a version of another of the group); unseen (judged without
+    the pictures) or keep. ``similarity``: structural, in -1..1. ``turn``: how it has to be laid. ``grey``: it has no colours."""
 
     id: str
     kind: str
     similarity: float
     turn: str = ""
+    of: str = ""
+    grey: bool = False
 
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Copies of one picture, the one to keep first. ``chosen``: a person said which."""
+    """Copies and other versions of one picture, the one to keep first. ``chosen``: a person said which."""
 
     id: str
     members: tuple[Member, ...]
@@ -63,10 +70,35 @@ class DuplicateGroup:
         """All but the one that is kept."""
         return self.ids[1:]
 
+    def original_of(self, member: Member) -> str:
+        """Of which image of the group a member is a copy or version."""
+        return member.of or self.keep
+
+    def same_pictures(self) -> dict[str, str]:
+        """By id what images that are one picture have in common, its copies and itself: the group's id, with a number where
+        versions of it have copies as well."""
+        pictures: dict[str, list[str]] = {}
+        for member in self.members[1:]:
+            if member.kind in COPIES:
+                pictures.setdefault(self.original_of(member), []).append(member.id)
+        names = {id: self.id if id == self.keep else f"{self.id}.{number}" for number, id in enumerate(pictures, 2)}
+        return {id: names[first] for first, copies in pictures.items() for id in (first, *copies)}
+
+    def without(self, ids: Collection[str]) -> DuplicateGroup:
+        """What is left where some go. What was a copy of one of those is held to be edited, until copies are looked for again."""
+        left = [
+            member if self.original_of(member) not in ids else replace(member, kind="edited", of="")
+            for member in self.members
+            if member.id not in ids
+        ]
+        first = [replace(member, kind="keep", similarity=1.0, turn="", of="") for member in left[:1]]
+        return replace(self, members=(*first, *left[1:]))
+
 
 @dataclass(frozen=True)
 class DuplicateRun:
-    """What one search for duplicates found. ``using``: the named vector; ``parameters`` are those it ran with."""
+    """What one search for duplicates found. ``using``: the named vector; ``parameters`` are those it ran with. ``rule``: the
+    ``RULE`` it judged by."""
 
     key: str
     created_at: str
@@ -74,6 +106,7 @@ class DuplicateRun:
     images: int
     groups: tuple[DuplicateGroup, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    rule: int = 1
 
     def group(self, id: str) -> DuplicateGroup:
         """``NotFound``."""
@@ -100,10 +133,19 @@ class DuplicateStore:
 
     def current_key(self, category: str) -> str | None:
         """The key of the run in service; None before the first."""
+        current = self._current(category)
+        return None if current is None else str(current["key"])
 
-        def parse(data: bytes) -> str:
+    def collapsing_key(self, category: str) -> str | None:
+        """The same, unless its groups were found by an earlier rule, which held other pictures to be copies."""
+        current = self._current(category)
+        return None if current is None or current.get("rule") != RULE else str(current["key"])
+
+    def _current(self, category: str) -> Mapping[str, Any] | None:
+        def parse(data: bytes) -> Mapping[str, Any]:
             with readable(category, _key(category, _CURRENT), _ADVICE):
-                return str(orjson.loads(data)["key"])
+                current = orjson.loads(data)
+                return {"key": current["key"], "rule": current.get("rule")}
 
         return self._known.read(_key(category, _CURRENT), parse)
 
@@ -134,7 +176,7 @@ class DuplicateStore:
 
     def put_in_service(self, category: str, key: str) -> None:
         """From now on the groups are those of the run ``key``."""
-        self._write(category, _CURRENT, {"key": key})
+        self._write(category, _CURRENT, {"key": key, "rule": RULE})
         self._known.forget(_key(category, _CURRENT))
 
     def forget_others(self, category: str, key: str) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "DecodeBudget",
     "ImageLimits",
     "OpenedImage",
+    "WholePicture",
     "content_hash",
     "object_key",
     "open_image",
@@ -34,12 +35,16 @@ __all__ = [
     "point_id",
     "thumbnail",
     "thumbnail_of",
+    "whole_picture",
 ]
 
 # Fixed for ever: every point id of every installation derives from it.
 _POINT_NAMESPACE = uuid.UUID("6d0fd2f5-52a5-5b44-9d6c-0d6c1c7c9a11")
 
 _ORIENTATION_TAG = 0x0112
+_TIFF_BITS = 258
+_PNG_DEPTH = 24
+"""Where the header of a PNG file says how many bits a channel has."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -84,6 +89,19 @@ class OpenedImage:
     phash: str
 
 
+@dataclass(frozen=True)
+class WholePicture:
+    """Everything that a file shows, at full resolution.
+
+    ``image`` is upright RGB on white, in sRGB; ``alpha`` its opacity, None where nothing is transparent. ``beyond`` is empty if
+    that is all there is, and otherwise a hash of what these 8 bits leave out: finer grey levels, further frames or pages.
+    """
+
+    image: Image.Image
+    alpha: Image.Image | None
+    beyond: str
+
+
 def open_image(
     data: bytes, *, target: int, limits: ImageLimits, budget: DecodeBudget | None = None, sha256: str | None = None
 ) -> OpenedImage:
@@ -114,6 +132,17 @@ def picture_of(
     of the original; without the hashes that ``open_image`` works out. Raises ImageRefused as it does."""
     decoded = _decode(data, max(1, side // _DRAFT_GAP), limits, budget)
     return decoded.image, (decoded.width, decoded.height)
+
+
+def whole_picture(data: bytes, *, limits: ImageLimits, budget: DecodeBudget | None = None) -> WholePicture:
+    """Decode every pixel of a file. Raises ImageRefused as ``open_image`` does."""
+    with _decoding(data, limits, budget) as opened, opened.share(1):
+        file = opened.file
+        image, orientation = _upright(opened, max(file.size))
+        alpha = _opacity(file)
+        if alpha is not None and orientation in _UPRIGHT:
+            alpha = alpha.transpose(_UPRIGHT[orientation])
+        return WholePicture(image, alpha, _beyond(file, data))
 
 
 def content_hash(data: bytes) -> str:
@@ -201,18 +230,43 @@ def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget 
         width, height = file.size
         scale = _draft(file, _DRAFT_GAP * target) if opened.format.name == "JPEG" else 1
         with opened.share(scale):
-            file.load()
-            orientation = _orientation(file)
-            image = file if is_converted_from_cmyk(file) else to_rgb(file)
-            factor = min(image.size) // (_REDUCE_GAP * target)
-            # a picture that is far too large is averaged down now: 50 megapixels would wait in the batch with 150 MB each
-            image = image.reduce(factor) if factor > 1 else image
-            image = to_srgb(image, file)  # after the shrinking, which leaves fewer pixels to convert
-            image = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-            image = image.copy() if image is file else image
+            image, orientation = _upright(opened, target)
     if orientation >= 5:
         width, height = height, width
     return _Decoded(image, opened.format, width, height)
+
+
+def _upright(opened: _Opened, target: int) -> tuple[Image.Image, int]:
+    """The pixels as ``_decode`` wants them, and the EXIF orientation that they had."""
+    file = opened.file
+    file.load()
+    orientation = _orientation(file)
+    image = file if is_converted_from_cmyk(file) else to_rgb(file)
+    factor = min(image.size) // (_REDUCE_GAP * target)
+    # a picture that is far too large is averaged down now: 50 megapixels would wait in the batch with 150 MB each
+    image = image.reduce(factor) if factor > 1 else image
+    image = to_srgb(image, file)  # after the shrinking, which leaves fewer pixels to convert
+    image = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+    return image.copy() if image is file else image, orientation
+
+
+def _opacity(file: Image.Image) -> Image.Image | None:
+    """The alpha of each pixel; None where all are opaque."""
+    if not file.has_transparency_data or file.mode.startswith("I"):
+        return None
+    straight = file.convert("LA") if file.mode == "La" else file
+    alpha = straight.convert("RGBA").getchannel("A")
+    return None if alpha.getextrema() == (255, 255) else alpha
+
+
+def _beyond(file: ImageFile.ImageFile, data: bytes) -> str:
+    """See ``WholePicture``. Finer levels of grey are compared by their own hash; of the rest only the same file is the same."""
+    if getattr(file, "is_animated", False):
+        return content_hash(data)
+    if file.mode.startswith("I") or file.mode == "F":
+        return content_hash(file.tobytes())
+    bits = data[_PNG_DEPTH] if file.format == "PNG" else getattr(file, "tag_v2", {}).get(_TIFF_BITS, 8)
+    return content_hash(data) if max(bits if isinstance(bits, tuple) else (bits,)) > 8 else ""
 
 
 @contextmanager

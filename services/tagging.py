@@ -221,7 +221,9 @@ class TaggerStore:
             self._known.put(key, edit(self._objects, key, changed))
 
     def _head(self, category: str, tag: str, version: str) -> TagHead:
-        return next(head for head in self._version(category, version) if head.tag == tag)
+        heads = self._version(category, version)
+        with readable(category, _key(category, version), _ADVICE):
+            return {head.tag: head for head in heads}[tag]
 
     def _version(self, category: str, version: str) -> tuple[TagHead, ...]:
         """The heads of one training run; they never change, so they are read once."""
@@ -243,11 +245,11 @@ class TaggerStore:
 
         arrays = {f"{_WEIGHT}.{number}": head.weight.astype(np.float32) for number, head in enumerate(heads)}
         data = save(arrays | {_BIAS: np.array([head.bias for head in heads], np.float64)})
-        version = f"{heads[0].number:06d}-{hashlib.sha256(data).hexdigest()[:8]}"
-        trees = [_to_json(head) for head in heads]
+        tree = orjson.dumps({"format": 1, "heads": [_to_json(head) for head in heads]})
+        # of all that is written: another process may write a run of the same number at the same moment
+        version = f"{heads[0].number:06d}-{hashlib.sha256(data + tree).hexdigest()[:8]}"
         self._objects.put(_key(category, f"{version}.safetensors"), data)
-        tree = {"format": 1, "heads": trees}
-        self._objects.put(_key(category, f"{version}.json"), orjson.dumps(tree), media_type="application/json")
+        self._objects.put(_key(category, f"{version}.json"), tree, media_type="application/json")
         return version
 
 

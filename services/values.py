@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -60,6 +61,8 @@ def value_kind(value: object) -> IndexKind | None:
     >>> value_kind(Cell("1.50")), value_kind("1.50"), value_kind([1, 2.5]), value_kind([1, "a"]), value_kind(Cell("n/a"))
     ('float', 'keyword', 'float', 'keyword', None)
     """
+    if isinstance(value, Cell):
+        return _cell_kind(value)
     if isinstance(value, list | tuple):
         return joined(value_kind(item) for item in value)
     if is_missing(value):
@@ -70,8 +73,6 @@ def value_kind(value: object) -> IndexKind | None:
         return "integer"
     if isinstance(value, float):
         return "float"
-    if isinstance(value, Cell):
-        return _cell_kind(value)
     if isinstance(value, str):
         return "datetime" if looks_like_date(value) else "keyword"
     return None
@@ -135,22 +136,26 @@ def column_kinds(texts: Iterable[str]) -> dict[str, IndexKind]:
     """``price:float`` and the like as kinds by column; the last colon divides. ``BadRequest`` if it is none, or given twice."""
     kinds: dict[str, IndexKind] = {}
     for text in texts:
-        column, _, kind = text.rpartition(":")
+        column, _, kind = composed(text).rpartition(":")
         if not column.strip() or column.strip() in kinds:
             raise BadRequest(f"{text!r} is no column and its kind, or one given twice: write COLUMN:KIND, such as price:float.")
         kinds[column.strip()] = check_kind(kind)
     return kinds
 
 
-def _cell_kind(text: str) -> IndexKind:
+@lru_cache(maxsize=16_384)
+def _cell_kind(text: str) -> IndexKind | None:
     """Numbers with leading zeros are codes, so words; so are whole numbers too long to be held."""
-    if text.lower() in ("true", "false"):
-        return "bool"
     if _INTEGER.fullmatch(text):
         return "integer"
-    if _NUMBER.fullmatch(text) and re.search(r"[.eE]", text) and not _CODE.match(text):
-        return "float"
-    if text.lower().lstrip("+-") in ("inf", "infinity"):
+    if _NUMBER.fullmatch(text):
+        return "keyword" if _CODE.match(text) or not re.search(r"[.eE]", text) else "float"
+    if is_missing(text):
+        return None
+    word = text.lower()
+    if word in ("true", "false"):
+        return "bool"
+    if word.lstrip("+-") in ("inf", "infinity"):
         return "float"  # no number that can be held: refused by name, instead of making the column one of words
     return "datetime" if looks_like_date(text) else "keyword"
 

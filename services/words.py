@@ -14,6 +14,11 @@ def composed(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
 
 
+def as_label(text: str) -> str:
+    """The text as a label of a plot, whose dollar signs do not begin a formula."""
+    return text.replace("$", r"\$")
+
+
 def spellings(path: str) -> list[str]:
     """How a path of another system may be written here: as it is, with slashes for backslashes, composed and decomposed.
 

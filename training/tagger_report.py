@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from services.files import make_folder
+from services.words import as_label
 from training.tag_metrics import TagMetrics
 from training.taggers import TagReport, Training
 
@@ -78,7 +79,9 @@ def draw_overview(reports: Sequence[TagReport], path: Path) -> None:
     ranked = sorted(reports, key=lambda report: report.metrics.average_precision)
     figure = Figure(figsize=(7, min(1.2 + 0.22 * len(ranked), 60)), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh([report.head.tag for report in ranked], [report.metrics.average_precision for report in ranked], color=_BLUE)
+    axes.barh(
+        [as_label(report.head.tag) for report in ranked], [report.metrics.average_precision for report in ranked], color=_BLUE
+    )
     for row, report in enumerate(ranked):
         axes.plot([report.metrics.prevalence] * 2, [row - 0.4, row + 0.4], color=_ORANGE, linewidth=2)
     axes.set(xlim=(0, 1), xlabel="average precision (orange: what chance gives)", ylim=(-0.7, len(ranked) - 0.3))
@@ -102,7 +105,10 @@ def draw_tag(report: TagReport, path: Path) -> None:
         left.bar(edges, [count / total for count in counts], width=0.1, align="edge", alpha=0.6, color=colour, label=name)
     left.axvline(metrics.threshold, color=_ORANGE, linewidth=1.5, label="threshold")
     left.set(
-        xlabel="score", ylabel="share of images", title=f"{report.head.tag}: AP {metrics.average_precision:.3f}", xlim=(0, 1)
+        xlabel="score",
+        ylabel="share of images",
+        title=f"{as_label(report.head.tag)}: AP {metrics.average_precision:.3f}",
+        xlim=(0, 1),
     )
     left.legend(fontsize=7)
     filled = [one for one in metrics.calibration if one.count]

@@ -32,11 +32,14 @@ def readyz(
 
     Searches need the vectors alone: while the object store is away they go on with what is known of it, as of ``known_as_of``.
     """
-    parts = readiness.check()
+    parts = readiness.check("vectors") if need == "search" else readiness.check()
+    away = runtime.known.away_since
+    # a store that hangs must not hold up the answer of one who needs searches alone
+    parts = {"objects": "unavailable" if away else "ok"} | parts
     ready, search = all(state == "ok" for state in parts.values()), parts["vectors"] == "ok"
-    away = runtime.known.away_since if parts["objects"] != "ok" else None
-    body = {"ready": ready, "search": search, "parts": parts, "known_as_of": away and away.isoformat(timespec="seconds")}
-    return as_json(body, 200 if (ready if need == "all" else search) else 503)
+    since = away.isoformat(timespec="seconds") if away and parts["objects"] != "ok" else None
+    body = {"ready": ready, "search": search, "parts": parts, "known_as_of": since}
+    return as_json(body, 200 if (search if need == "search" else ready) else 503)
 
 
 @router.get("/metrics", response_class=Response, dependencies=[Depends(require("read"))])

@@ -13,6 +13,7 @@ from indexer.clustering.extra import load
 from indexer.clustering.grid import GridResult
 from services.errors import BadRequest
 from services.files import make_folder, unwritable
+from services.words import as_label
 
 TOP = 30
 """Clusters at the bottom of a drawn dendrogram."""
@@ -61,7 +62,7 @@ def draw_dendrogram(merges: Merges, path: Path, *, names: Sequence[str] | None =
         height = float(merges.distances[step])
         axes.plot([left, left, right, right], [low, height, height, other], color=_LINE, linewidth=1)
         places[n + step] = ((left + right) / 2, height)
-    labels = [names[one] if names is not None and one < n else f"{merges.count(one):,}" for one in order]
+    labels = [as_label(names[one]) if names is not None and one < n else f"{merges.count(one):,}" for one in order]
     axes.set_xticks(range(len(order)), labels, rotation=90, fontsize=8)
     axes.set_ylim(bottom=0)
     _style(axes, f"the last {top - 1} merges of {n:,} images", "images of the cluster")

@@ -13,23 +13,27 @@ from typing import Any
 
 import numpy as np
 
+from indexer.duplicates.candidates import Images
+from indexer.duplicates.judge import Judge
 from indexer.duplicates.pictures import Pictures
 from indexer.duplicates.sketch import likely_turn
-from indexer.duplicates.verdict import compare
+from indexer.duplicates.verdict import Thresholds
 from indexer.items import Item
 from indexer.report import NearDuplicate, NearDuplicates
 from services.catalog import Category
 from services.domain import Embedding, Near, Query
-from services.duplicates import ordered
+from services.duplicates import COPIES, ordered
 from services.perceptual_hashes import parse_hashes, telling
 from services.runtime import Runtime
+from services.similarity import at_least
 
 NEIGHBOURS = 8
 """So many of the nearest are looked at."""
 _SIMILARITY = 0.8
 _FIELDS = ("object_key", "sha256", "phash")
 _BITS, _CERTAIN = 4, 0.9
-"""Without OpenCV: hashes no further apart and embeddings no less similar. Both, since what is skipped is not stored."""
+"""Without OpenCV: hashes no further apart and embeddings no less similar."""
+_NOTHING_STORED = Images((), np.empty(0, np.uint64), np.empty((0, 0), np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,8 @@ class Arrivals:
         self._look = find_spec("cv2") is not None
 
     def compare(self, items: Sequence[Item]) -> None:
-        """Note on new items which image they are a near-duplicate of, and drop them if they are not wanted.
+        """Note on new items which image they are a near-duplicate of, and drop copies if they are not wanted; another version of
+        an image, such as a form filled otherwise, is never dropped.
 
         Nothing is a near-duplicate of an item that is dropped. Items without the category's default vector are not compared, nor
         pairs that people dismissed.
@@ -66,17 +71,18 @@ class Arrivals:
         dismissed = self._runtime.duplicates.dismissed(self._category.name)
         payloads, known = self._neighbours(new)
         given = {len(payloads) + number: item.data for number, item in enumerate(new)}
-        pictures = Pictures(self._runtime, payloads, given=given) if self._look else None
+        pictures = Pictures(self._runtime, payloads, given=given)
+        judge = Judge(_NOTHING_STORED, pictures, Thresholds())
         kept: list[tuple[_Known, Embedding]] = []
         for number, item in enumerate(new):
             vector = _unit(item.vectors[self._using])
             beside = [_Known(one.id, one.place, one.phash, float(vector @ row)) for one, row in kept]
-            near = [one for one in (*known[item.id], *beside) if one.similarity >= _SIMILARITY]
+            near = [one for one in (*known[item.id], *beside) if at_least(one.similarity, _SIMILARITY)]
             near = [one for one in near if ordered(one.id, item.id) not in dismissed]
             near.sort(key=lambda one: -one.similarity)
             place = len(payloads) + number
-            item.near = self._first_copy(pictures, item, place, near[:NEIGHBOURS])
-            item.dropped = item.near is not None and self._what == "skip"
+            item.near = self._nearest(pictures, judge, item, place, near[:NEIGHBOURS])
+            item.dropped = self._what == "skip" and item.near is not None and item.near.kind in COPIES
             if not item.dropped:
                 kept.append((_Known(item.id, place, _phash(item), 1.0), vector))
         for item in items:
@@ -103,23 +109,30 @@ class Arrivals:
             ]
         return payloads, known
 
-    def _first_copy(self, pictures: Pictures | None, item: Item, place: int, near: Sequence[_Known]) -> NearDuplicate | None:
-        """The nearest that it is a copy of."""
-        if pictures is None:
-            found = (one for one in near if one.similarity >= _CERTAIN and _hashes_agree(one.phash, _phash(item)))
-            return next((NearDuplicate(one.id, "unseen", round(one.similarity, 4)) for one in found), None)
+    def _nearest(self, pictures: Pictures, judge: Judge, item: Item, place: int, near: Sequence[_Known]) -> NearDuplicate | None:
+        """The nearest that it is a copy of, or else the nearest that it is another version of."""
+        if not self._look:
+            return self._by_numbers(pictures, item, place, near)
         mine = pictures.sketch(place, flips=False) if near else None
+        version: NearDuplicate | None = None
         for one in near:
             theirs = pictures.sketch(one.place, flips=False)
             if mine is None or theirs is None or likely_turn(theirs, mine) is None:
                 continue
-            first, second = pictures.seen(one.place), pictures.seen(place)
-            if first is None or second is None:
-                continue
-            verdict = compare(first, second)
-            if verdict.same:
-                again = verdict.kind == "identical" and not pictures.same_pixels(one.place, place)
-                return NearDuplicate(one.id, "resized" if again else verdict.kind, round(verdict.similarity, 4))
+            if copy := judge.copy(one.place, place):
+                return NearDuplicate(one.id, copy.kind, round(copy.similarity, 4))
+            verdict = judge.verdict(one.place, place)
+            if version is None and verdict.same:
+                version = NearDuplicate(one.id, verdict.kind, round(verdict.similarity, 4))
+        return version
+
+    def _by_numbers(self, pictures: Pictures, item: Item, place: int, near: Sequence[_Known]) -> NearDuplicate | None:
+        """Without OpenCV nothing but identical pixels is sure to be a copy."""
+        for one in near:
+            if one.similarity >= _CERTAIN and _hashes_agree(one.phash, _phash(item)):
+                whole, mine = pictures.whole(one.place), pictures.whole(place)
+                same = whole is not None and mine is not None and whole.same_pixels(mine)
+                return NearDuplicate(one.id, "identical" if same else "unseen", 1.0 if same else round(one.similarity, 4))
         return None
 
 

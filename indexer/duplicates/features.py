@@ -8,13 +8,17 @@ from numpy.typing import NDArray
 from indexer.clustering.extra import load
 from indexer.duplicates.structure import Grey
 
+_EDGE, _PATCH = 15, 31
+"""Pixels from the edge without features, and what is looked at round each: a smaller picture has none."""
+
 
 def orb_features(grey: Grey, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
     """The ``count`` strongest: x and y in pixels (k, 2), angles in degrees, clockwise (k,), descriptors (k, 32). ``BadRequest``
     where OpenCV is not installed."""
     cv2 = load("cv2", "opencv-python-headless")
-    detector = cv2.ORB_create(count, scaleFactor=1.2, nlevels=8, edgeThreshold=15, patchSize=31, fastThreshold=10)
-    found, descriptors = detector.detectAndCompute(grey, None)
+    detector = cv2.ORB_create(count, scaleFactor=1.2, nlevels=8, edgeThreshold=_EDGE, patchSize=_PATCH, fastThreshold=10)
+    # OpenCV raises on pictures of which nothing is left in its smallest sizes
+    found, descriptors = detector.detectAndCompute(grey, None) if min(grey.shape) >= _PATCH else ((), None)
     if descriptors is None:
         return np.empty((0, 2), np.float32), np.empty(0, np.float32), np.empty((0, 32), np.uint8)
     points = np.array([point.pt for point in found], np.float32)
@@ -36,6 +40,8 @@ def matched(
 
 def nearest_rows(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Bits to the nearest in ``other``, and its row."""
+    if not len(one):
+        return np.empty(0, np.int32), np.empty(0, np.int64)
     cv2 = load("cv2", "opencv-python-headless")
     apart, nearest = cv2.batchDistance(one, other, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=1)
     return apart[:, 0], nearest[:, 0].astype(np.int64)

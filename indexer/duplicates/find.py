@@ -6,19 +6,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from indexer.duplicates.search import DuplicateReport, Search
 from indexer.duplicates.stages import Stages, read_images
 from indexer.duplicates.store import commit
 from indexer.progress import Progress
-from services.duplicates import DuplicateGroup, DuplicateRun, Member, Pair, ordered
+from services.duplicates import RULE, DuplicateGroup, DuplicateRun, Member, Pair, ordered
 from services.errors import BadRequest
 from services.perceptual_hashes import MAX_BAND
 from services.runtime import Runtime
 
-__all__ = ["DuplicateReport", "Search", "find_duplicates", "kept_instead", "pairs_of", "read_images"]
+__all__ = ["DuplicateReport", "Search", "find_duplicates", "pairs_of", "read_images"]
 
 
 def find_duplicates(
@@ -38,7 +38,9 @@ def find_duplicates(
     search, stop = search or Search(), stop or threading.Event()
     _check(search)
     using = runtime.catalog.get(category).encoder(search.using).name
-    work = Stages(runtime, category, search, using, DuplicateReport(category, dry_run=dry_run), stop, progress)
+    before = runtime.duplicates.current(category)
+    chosen = {group.keep for group in before.groups if group.chosen} if before else set[str]()
+    work = Stages(runtime, category, search, using, DuplicateReport(category, dry_run=dry_run), stop, progress, chosen)
     try:
         groups = work.run()
     except KeyboardInterrupt:
@@ -50,7 +52,7 @@ def find_duplicates(
         progress.finish(report)
     if report.interrupted:
         return report
-    run = _named(runtime, category, using, search, groups, report.images)
+    run = _named(work, groups)
     report.groups = run.groups
     report.duplicates = sum(len(group.others) for group in run.groups)
     report.kinds = Counter(member.kind for group in run.groups for member in group.members[1:])
@@ -61,33 +63,16 @@ def find_duplicates(
     return report
 
 
-def _named(
-    runtime: Runtime, category: str, using: str, search: Search, groups: list[tuple[Member, ...]], images: int
-) -> DuplicateRun:
-    """The run, the largest groups first; what people chose to keep in the run before is kept again."""
-    key = runtime.duplicates.next_key(category)
-    before = runtime.duplicates.current(category)
-    chosen = {group.keep for group in before.groups if group.chosen} if before else set[str]()
-    named = []
-    for number, members in enumerate(sorted(groups, key=lambda members: (-len(members), members[0].id)), 1):
-        group = DuplicateGroup(f"{key}-{number}", members)
-        said = [id for id in group.ids if id in chosen]
-        named.append(kept_instead(group, said[0]) if said else group)
+def _named(work: Stages, groups: list[tuple[Member, ...]]) -> DuplicateRun:
+    """The run, the largest groups first."""
+    search, key = work.search, work.runtime.duplicates.next_key(work.category)
+    named = tuple(
+        DuplicateGroup(f"{key}-{number}", members, chosen=members[0].id in work.chosen)
+        for number, members in enumerate(sorted(groups, key=lambda members: (-len(members), members[0].id)), 1)
+    )
     parameters = {**asdict(search.reach), **asdict(search.thresholds), "policy": list(search.policy), "look": search.look}
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return DuplicateRun(key, now, using, images, tuple(named), parameters)
-
-
-def kept_instead(group: DuplicateGroup, id: str) -> DuplicateGroup:
-    """The group with another image to keep, as a person chose; verdicts stay those against the one that was kept before."""
-    first = next((member for member in group.members if member.id == id), None)
-    if first is None:
-        raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)
-    if first is group.members[0]:
-        return replace(group, chosen=True)
-    former = replace(first, id=group.keep)  # the same verdict, seen from the other side
-    rest = [member for member in group.members[1:] if member.id != id]
-    return DuplicateGroup(group.id, (Member(id, "keep", 1.0), former, *rest), chosen=True)
+    return DuplicateRun(key, now, work.using, work.report.images, named, parameters, RULE)
 
 
 def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:

@@ -7,9 +7,10 @@ from typing import Any, Literal, get_args
 
 from services.errors import BadRequest
 
-Criterion = Literal["resolution", "format", "bytes", "metadata"]
-POLICY: tuple[Criterion, ...] = ("resolution", "format", "bytes", "metadata")
-"""The most pixels; of those the best format; of those the largest file; of those the one most is known of."""
+Criterion = Literal["colour", "resolution", "format", "bytes", "metadata"]
+POLICY: tuple[Criterion, ...] = ("colour", "resolution", "format", "bytes", "metadata")
+"""One with colours before a grey one; of those the most pixels; of those the best format; of those the largest file; of those the
+one most is known of."""
 
 _LOSSLESS = ("image/png", "image/tiff", "image/bmp", "image/x-portable-anymap")
 _FEW_COLOURS = ("image/gif",)
@@ -25,7 +26,7 @@ def check_policy(policy: Sequence[str]) -> tuple[Criterion, ...]:
 
 
 def keep_first(payloads: Mapping[str, Mapping[str, Any]], policy: Sequence[Criterion] = POLICY) -> list[str]:
-    """The ids, best first; alike ones the oldest first, then by id.
+    """The ids, best first; ``grey`` in a payload: the picture has no colours. Alike ones the oldest first, then by id.
 
     >>> keep_first({"a": {"width": 10, "height": 10}, "b": {"width": 40, "height": 30}})
     ['b', 'a']
@@ -34,6 +35,8 @@ def keep_first(payloads: Mapping[str, Mapping[str, Any]], policy: Sequence[Crite
 
 
 def _worth(payload: Mapping[str, Any], criterion: Criterion) -> float:
+    if criterion == "colour":
+        return 0.0 if payload.get("grey") else 1.0
     if criterion == "resolution":
         return float(payload.get("width", 0)) * float(payload.get("height", 0))
     if criterion == "bytes":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -10,11 +11,14 @@ from PIL import Image
 from indexer.duplicates.seen import SIDE, Seen, see
 from indexer.duplicates.sketch import SIDE as SKETCHED
 from indexer.duplicates.sketch import Sketch, sketch
-from services.errors import BadRequest, ImageRefused, NotFound
-from services.images import picture_of, pixel_hash
+from indexer.duplicates.whole import Whole
+from services.errors import BadRequest, ImageRefused, NotFound, VitrineError
+from services.images import picture_of, whole_picture
 from services.runtime import Runtime
 
 Made = TypeVar("Made")
+MOST_PIXELS = 50_000_000
+"""A larger picture is not compared at full resolution, so that it is never sure to be a copy."""
 Payloads = Sequence[Mapping[str, Any]]
 """By position; they have object_key, width and height."""
 
@@ -31,25 +35,23 @@ class Pictures:
 
     def seen(self, place: int) -> Seen | None:
         """Ready to be compared; None where it cannot be read."""
-        found = self._opened(place, SIDE)
-        return found and see(*found)
+        return self._opened(place, SIDE, see)
 
     def sketch(self, place: int, *, flips: bool) -> Sketch | None:
         """Ready to be compared at a glance; None where it cannot be read."""
-        found = self._opened(place, SKETCHED)
-        return found and sketch(found[0], flips=flips)
+        return self._opened(place, SKETCHED, lambda image, size: sketch(image, flips=flips))
 
-    def same_pixels(self, one: int, other: int) -> bool:
-        """Whether every pixel is the same, in its own mode; only asked where all small ones are."""
-        hashes = [self._read(place, self._pixel_hash) for place in (one, other)]
-        return hashes[0] is not None and hashes[0] == hashes[1]
+    def whole(self, place: int) -> Whole | None:
+        """At full resolution; None where it cannot be read, or has too many pixels to be held like that."""
+        payload = self._payloads[place] if place < len(self._payloads) else {}
+        if payload.get("width", 0) * payload.get("height", 0) > MOST_PIXELS:
+            return None
+        limits = replace(self._runtime.limits, max_jpeg_pixels=MOST_PIXELS)
+        return self._read(place, lambda data: Whole(whole_picture(data, limits=limits, budget=self._runtime.budget)))
 
-    def _pixel_hash(self, data: bytes) -> str:
-        return pixel_hash(data, limits=self._runtime.limits, budget=self._runtime.budget)
-
-    def _opened(self, place: int, side: int) -> tuple[Image.Image, tuple[int, int]] | None:
+    def _opened(self, place: int, side: int, make: Callable[[Image.Image, tuple[int, int]], Made]) -> Made | None:
         limits, budget = self._runtime.limits, self._runtime.budget
-        return self._read(place, lambda data: picture_of(data, side, limits=limits, budget=budget))
+        return self._read(place, lambda data: make(*picture_of(data, side, limits=limits, budget=budget)))
 
     def _read(self, place: int, make: Callable[[bytes], Made]) -> Made | None:
         try:
@@ -57,4 +59,8 @@ class Pictures:
             return make(data if data is not None else self._runtime.objects.get(str(self._payloads[place].get("object_key", ""))))
         except (NotFound, BadRequest, ImageRefused):
             self.unreadable.add(place)
-            return None
+        except VitrineError:  # the store fails, not one picture
+            raise
+        except Exception:  # libraries raise nearly anything on odd pictures: it is this picture that cannot be compared
+            self.unreadable.add(place)
+        return None

@@ -29,8 +29,8 @@ class DuplicateReport:
 
     ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were worth more than a glance; ``judged``:
     pairs that were looked at closely, also within groups. ``duplicates``: images in groups beside the one of each that is kept.
-    ``kinds`` counts them by verdict. ``unreadable``: pictures that could not be compared. ``seconds`` by stage. ``groups`` are
-    there after a dry run as well.
+    ``kinds`` counts them by verdict. ``unreadable``: pictures that could not be compared; ``failed``: pairs that could not.
+    ``seconds`` by stage. ``groups`` are there after a dry run as well.
     """
 
     category: str
@@ -41,6 +41,7 @@ class DuplicateReport:
     duplicates: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     unreadable: int = 0
+    failed: int = 0
     dismissed: int = 0
     groups: tuple[DuplicateGroup, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class DuplicateReport:
         pairs = f"{self.candidates} pairs looked at, {self.judged} of them closely,"
         looked = f"{self.images} images, {pairs} in {sum(self.seconds.values()):.1f} s"
         notes = [f"{self.unreadable} pictures could not be read"] if self.unreadable else []
+        notes += [f"{self.failed} pairs could not be compared"] if self.failed else []
         notes += ["nothing was written (dry run)"] if self.dry_run else []
         known = "Files with the same bytes are one image already."
         return "; ".join([f"{self.category}: {looked}: {found}", *notes]) + f". {known}"

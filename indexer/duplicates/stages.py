@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from indexer.duplicates.glance import comparing, glance
 from indexer.duplicates.groups import Pair, complete_link, components, nearby
 from indexer.duplicates.judge import Judge
 from indexer.duplicates.keep import keep_first
+from indexer.duplicates.members import arranged
 from indexer.duplicates.pictures import Pictures
 from indexer.duplicates.search import DuplicateReport, Search
 from indexer.progress import Progress
@@ -48,6 +49,8 @@ class Stages:
     report: DuplicateReport
     stop: threading.Event
     progress: Progress | None
+    chosen: Collection[str] = ()
+    """Images that people chose to keep."""
 
     def run(self) -> list[Group]:
         """The groups; none where ``stop`` was set."""
@@ -74,6 +77,7 @@ class Stages:
             groups = self._grouped(pool, images, payloads, judge, pairs, dismissed)
             self.report.judged = judge.judged
             self.report.unreadable = len(pictures.unreadable) if pictures else 0
+            self.report.failed = len(judge.failed)
         return groups
 
     def _near(self, images: Images) -> NDArray[np.int64]:
@@ -144,13 +148,9 @@ class Stages:
 
     def _members(self, images: Images, payloads: Sequence[Payload], places: list[int], judge: Judge) -> Group:
         by_id = {images.ids[place]: place for place in places}
-        keep, *others = keep_first({id: payloads[place] for id, place in by_id.items()}, self.search.policy)
-        members = [Member(keep, "keep", 1.0)]
-        for id in others:
-            verdict = judge.verdict(by_id[keep], by_id[id])
-            kind = verdict.kind if self.search.look else "unseen"
-            members.append(Member(id, kind, round(verdict.similarity, 4), verdict.turn))
-        return tuple(members)
+        known = {id: payloads[place] | {"grey": judge.is_grey(place)} for id, place in by_id.items()}
+        best = sorted(keep_first(known, self.search.policy), key=lambda id: id not in self.chosen)
+        return arranged(images.ids, [by_id[id] for id in best], judge)
 
     def _advanced(self, count: int) -> None:
         self._reached(self.report.done + count)

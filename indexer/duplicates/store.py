@@ -28,8 +28,8 @@ def commit(runtime: Runtime, category: str, run: DuplicateRun) -> None:
 
 
 def mark(runtime: Runtime, category: str, run: DuplicateRun) -> None:
-    """Add the groups of a run to its images, beside those they have."""
-    groups = {id: group.id for group in run.groups for id in group.ids}
+    """Add to the copies in a run what says so, beside what they have."""
+    groups = _pictures(run)
     ids = list(groups)
     for start in range(0, len(ids), _BATCH):
         with runtime.catalog.writing(category):
@@ -43,7 +43,7 @@ def sweep(runtime: Runtime, category: str, run: DuplicateRun) -> int:
     from qdrant_client import models
 
     having = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=FIELD))])
-    groups = {id: group.id for group in run.groups for id in group.ids}
+    groups = _pictures(run)
     cursor: str | None = None
     changed = 0
     while True:
@@ -62,12 +62,17 @@ def replace_group(runtime: Runtime, category: str, run: DuplicateRun, group: Dup
     before = run.group(group.id)
     changed = run.with_group(group) if len(group.members) > 1 else run.without({group.id})
     runtime.duplicates.save(category, changed)
-    groups = {id: other.id for other in changed.groups for id in other.ids}
+    groups = _pictures(changed)
     with runtime.catalog.writing(category):
         hits = runtime.vectors.retrieve(category, before.ids, with_payload=(FIELD,))
         _settle(runtime, category, [hit for hit in hits if hit is not None], groups)
     runtime.vectors.flush(category)
     return changed
+
+
+def _pictures(run: DuplicateRun) -> dict[str, str]:
+    """By image what its payload says; nothing of a version that is a picture of its own."""
+    return {id: picture for group in run.groups for id, picture in group.same_pictures().items()}
 
 
 def _settle(runtime: Runtime, category: str, hits: Sequence[Hit], groups: Mapping[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""Two pictures side by side: is one a copy of the other?
+"""Two pictures side by side, small: do they show the same?
 
 They are laid on each other first. If a plain resize does it, structural similarity (SSIM; Wang et al., 2004) tells a copy from
 another picture. Otherwise ORB features (Rublee et al., 2011) and a homography by RANSAC or, failing that, an affine map that
@@ -21,8 +21,8 @@ from indexer.duplicates.seen import COLOURED, COMPARED, Seen
 from indexer.duplicates.structure import FLAT, Grey, local, similarity
 
 Kind = Literal["identical", "resized", "edited", "look-alike"]
-"""identical pixels; re-encoded or resized; cropped or edited; another picture that looks alike."""
-KINDS: tuple[Kind, ...] = ("identical", "resized", "edited", "look-alike")
+"""The same pixels; saved again or resized, and nothing else; cropped, edited or another version of it, such as a form filled
+otherwise; another picture that looks alike."""
 _ASPECT = 0.03
 _ROUNDS = 50
 _MANY, _HOPELESS = 15, 0.50
@@ -39,7 +39,7 @@ class Thresholds:
     """Chosen on the train half of benchmarks/duplicates.py, and on look-alikes among 66,000 drawings. All structural similarities
     are in -1..1.
 
-    ``resized``: from here on a picture that fits as it is counts as re-encoded or resized, from ``edited`` on as edited.
+    ``edited``: from here on a picture that fits as it is shows the same.
     ``correlated`` and ``registered``: the same for one that fits only after it was laid on the other, by correlation or by its
     features. Maximising correlation makes other pictures alike too (of 150 pairs of look-alikes up to 0.80), whereas features
     hardly ever fit by chance. ``inliers``: share of matched features that the homography explains: of copies 99 in 100 are above
@@ -50,7 +50,6 @@ class Thresholds:
     for one laid by correlation: on a plain ground, a flower and a kite are alike nearly everywhere else.
     """
 
-    resized: float = 0.90
     edited: float = 0.82
     correlated: float = 0.85
     registered: float = 0.60
@@ -73,22 +72,23 @@ class Verdict:
 
     @property
     def same(self) -> bool:
-        """Whether they are copies of each other."""
+        """Whether they show the same, edited or not."""
         return self.kind != "look-alike"
 
 
 def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Verdict:
-    """The verdict on two pictures as they lie. ``BadRequest`` where OpenCV is not installed."""
+    """The verdict on two pictures as they lie: edited or look-alike, since a small change is not seen at this size.
+    ``BadRequest`` where OpenCV is not installed."""
     given = thresholds or Thresholds()
     if one.size == other.size and np.array_equal(one.grey, other.grey) and np.array_equal(one.colours, other.colours):
-        return Verdict("identical", 1.0)
+        return Verdict("edited", 1.0)
     straight = -1.0
     if _alike_in_aspect(one, other):
         straight, shapes = similarity(one.local, other.local)
         if min(straight, shapes) >= given.radius and not _coloured_alike(one, other, given.colours):
             straight = -1.0
         elif straight >= given.edited and shapes >= given.shapes:
-            return Verdict("resized" if straight >= given.resized else "edited", straight)
+            return Verdict("edited", straight)
         straight = min(straight, shapes)
     by_features, sure = _by_features(one, other, given)
     if by_features.similarity >= given.registered:

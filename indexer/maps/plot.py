@@ -27,6 +27,7 @@ from services.files import make_folder, unwritable
 from services.images import thumbnail
 from services.maps import CategoryMap
 from services.runtime import Runtime
+from services.words import as_label
 
 FORMATS = (".png", ".svg")
 MAX_THUMBNAILS = 500
@@ -349,4 +350,4 @@ def _short(text: str, most: int = 34) -> str:
     """On one line, and with dollar signs that do not begin a formula."""
     line = one_line(text)
     cut = line if len(line) <= most else line[: most - 1] + "…"
-    return cut.replace("$", r"\$")
+    return as_label(cut)

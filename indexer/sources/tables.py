@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,10 @@ class _Seen:
         self.either: dict[str, str] = {}
 
     def see(self, number: int, value: Any) -> None:
-        self.plain.see(number, value)
-        if isinstance(value, Cell):
+        kind = self.plain.see(number, value)
+        if not isinstance(value, Cell) or not ("," in value or "." in value):
+            self.pointed.note(number, value, kind)
+        else:
             self.pointed.see(number, Cell(with_point(value)))
             says = comma_says(value)
             self.says[says] += 1
@@ -145,12 +147,20 @@ class _Sight:
         self.first: dict[IndexKind, tuple[int, str]] = {}
         self.missing: Counter[str] = Counter()
 
-    def see(self, number: int, value: Any) -> None:
-        if is_missing(value):
-            self.missing.update([value.strip()] if isinstance(value, str) else [])
-        elif kind := "keyword" if isinstance(value, dict) else value_kind(value):
+    def see(self, number: int, value: Any) -> IndexKind | None:
+        """Take a cell in; the kind it speaks for, None if it says that there is no value."""
+        kind = "keyword" if isinstance(value, dict) else value_kind(value)
+        self.note(number, value, kind)
+        return kind
+
+    def note(self, number: int, value: Any, kind: IndexKind | None) -> None:
+        """Take a cell in whose kind is known."""
+        if kind is not None:
             self.kinds[kind] += 1
-            self.first.setdefault(kind, (number, str(value)[:40]))
+            if kind not in self.first:
+                self.first[kind] = (number, str(value)[:40])
+        elif isinstance(value, str):
+            self.missing[value.strip()] += 1
 
     @property
     def kind(self) -> IndexKind:
@@ -177,7 +187,8 @@ def _unclear(column: str, seen: _Seen) -> str:
 def _notes(name: str, column: str, sight: _Sight) -> Iterator[str]:
     if sight.missing:
         marks = ", ".join(f"{count} {mark}" for mark, count in sight.missing.most_common(4))
-        keep = f" (--column {column}:keyword keeps them as words)" if sight.kind == "keyword" else ""
+        words = sight.kind == "keyword" and column != "created_at"
+        keep = f" (--column {column}:keyword keeps them as words)" if words else ""
         yield f"{name}: cells of column {column!r} that mean that there is no value: {marks}{keep}."
     if sight.misfits:
         cells, row, text = sight.misfits
@@ -291,8 +302,10 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 def _plain(value: Any) -> Any:
     """A Parquet value in JSON's types. Bytes stay: a picture may be stored in the row."""
-    if isinstance(value, datetime | date):
+    if isinstance(value, datetime | date | time):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, list):

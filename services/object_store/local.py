@@ -226,7 +226,8 @@ class LocalObjectStore:
         try:
             yield
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            if key is None:
+            # a folder that is gone as a whole, such as a disk that is no longer mounted, says nothing about its objects
+            if key is None or not os.path.isdir(self._temporary):
                 raise self._unusable(error) from error
             raise NotFound(f"There is no object {key!r}.", key=key) from error
         except OSError as error:

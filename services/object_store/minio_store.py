@@ -71,7 +71,7 @@ class MinioObjectStore:
         self._bucket = bucket
         self._prefix = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
         # Two seconds to connect, thrice, and eight to the first byte, once: a dead endpoint is known within ten. What was sent
-        # and not answered is not sent again; answers of an overloaded server are asked for again.
+        # and not answered is not sent again; answers of a server in trouble are asked for again.
         http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             retries=urllib3.Retry(
@@ -79,7 +79,7 @@ class MinioObjectStore:
                 read=0,
                 redirect=0,
                 backoff_factor=0.2,
-                status_forcelist=(502, 503, 504),
+                status_forcelist=(500, 502, 503, 504),
                 allowed_methods=None,
                 respect_retry_after_header=False,
                 raise_on_status=False,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from indexer import recast as module
 from indexer.annotate import AnnotateOptions, annotate
+from indexer.payload_writer import PayloadWriter
 from indexer.pipeline import index_images
 from indexer.report import IndexReport
 from indexer.sources import SourceOptions, open_source
@@ -282,3 +285,22 @@ def test_dates_of_tables_are_read_like_all_dates(runtime: Runtime, tmp_path: Pat
     assert found(runtime, ("created_at.gte", "2022"), ("created_at.lte", "2022")) == {"2.png", "5.png"}
     assert found(runtime, ("created_at.lt", "2022")) == {"1.png"}
     assert found(runtime, ("created_at.gt", "2022")) == {"4.png"}  # given no date: when it was indexed
+
+
+def test_a_change_of_kind_that_was_interrupted_is_completed_by_the_same_call(
+    real: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", 2)
+    index(real, tmp_path, [{"file": f"{n}.png", "price": str(n)} for n in range(6)], "price:keyword")
+    stop, write = threading.Event(), PayloadWriter.write
+
+    def stopping(self: PayloadWriter, *given: Any) -> int:
+        stop.set()
+        return write(self, *given)
+
+    with monkeypatch.context() as patched, pytest.raises(InterruptedError):
+        patched.setattr(PayloadWriter, "write", stopping)
+        module.recast(real, CATEGORY, {"price": "float"}, stop=stop)
+    assert len(found(real, ("metadata.price.gte", "0"))) == 2
+    done = module.recast(real, CATEGORY, {"price": "float"}, stop=threading.Event())
+    assert done.converted == 4 and len(found(real, ("metadata.price.gte", "0"))) == 6

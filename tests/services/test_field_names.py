@@ -87,6 +87,7 @@ def test_conditions_on_a_column_collect_however_it_is_written() -> None:
 
 def test_scores_take_a_bound_whatever_the_tag_is_called() -> None:
     found = conditions_from_pairs([("score.price.gte.gte", "0.5"), ('score."q".lte', "0.25")])
+    assert conditions_from_pairs([("score.x", "y.gte=0.5")], joined=True).scores == {"x=y": NumberRange(gte=0.5)}
     assert found.scores == {"price.gte": NumberRange(gte=0.5), '"q"': NumberRange(lte=0.25)}
     known: dict[str, IndexKind] = {'scores."price.gte"': "float", "scores.q": "float"}
     filter = found.to_filter(known)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
@@ -156,3 +158,17 @@ def test_names_that_cannot_be_fields_and_doubles_are_refused(objects: LocalObjec
         with pytest.raises(BadRequest):
             store.save("pets", heads)
     assert store.in_service("pets") == ()
+
+
+def test_of_two_processes_that_save_at_the_same_moment_nothing_is_lost(objects: LocalObjectStore, tmp_path: Path) -> None:
+    stores = [TaggerStore(objects), TaggerStore(LocalObjectStore(tmp_path, min_free_mb=0))]
+    one = head("tag")
+
+    def save(number: int) -> None:
+        stores[number % 2].save("a", [replace(one, tag=f"tag-{number}")])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save, range(16)))
+    found = TaggerStore(objects).in_service("a")
+    assert {kept.tag for kept in found} == {f"tag-{number}" for number in range(16)}
+    assert sorted(kept.number for kept in found) == list(range(1, 17)), "no two runs have one number"

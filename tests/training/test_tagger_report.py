@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,17 @@ def test_the_report_is_there_for_programs_for_readers_and_for_the_eye(training: 
     assert "# Taggers of shop" in text and "| t0 |" in text and "overview.png" in text
     assert {path.name for path in folder.glob("*.png")} == {"overview.png", "001-t0.png", "002-t1.png"}
     assert all((folder / name).read_bytes()[:4] == b"\x89PNG" for name in ("overview.png", "001-t0.png"))
+
+
+def test_a_tag_may_hold_what_a_plot_takes_for_a_formula(training: Training, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    reports = tuple(
+        replace(report, head=replace(report.head, tag=tag))
+        for report, tag in zip(training.reports, ("$x_$", "a/b|c"), strict=True)
+    )
+    folder = write_report(tmp_path, replace(training, reports=reports), title="Taggers")
+    assert {path.name for path in folder.glob("*.png")} == {"overview.png", "001--x_-.png", "002-a-b-c.png"}
+    assert r"| a/b\|c |" in (folder / "report.md").read_text()
 
 
 def test_pictures_can_be_left_out(training: Training, tmp_path: Path) -> None:

@@ -101,8 +101,12 @@ def test_what_people_dismissed_is_no_copy(runtime: Runtime, tmp_path: Path) -> N
     assert add(runtime, tmp_path / "more", copy, "skip")[0].added == 1
 
 
-def test_without_opencv_stored_numbers_decide(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opencv_copies_are_told_and_only_identical_pixels_left_out(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(arrivals, "find_spec", lambda name: None)
     report, told = add(runtime, tmp_path / "more", copies(), "skip")
-    assert report.added == 1 and told["e-new.png"].outcome == "added"
-    assert {outcome.near.kind for outcome in told.values() if outcome.near} == {"unseen"}
+    left_out = {name for name, outcome in told.items() if outcome.outcome == "duplicate"}
+    assert left_out == {"d-pixels.bmp"} and report.added == 4
+    kinds = {name: outcome.near.kind for name, outcome in told.items() if outcome.near}
+    assert kinds["d-pixels.bmp"] == "identical" and kinds["c-jpeg.jpg"] == "unseen" and "e-new.png" not in kinds

@@ -41,7 +41,7 @@ def made(folder: Path) -> Runtime:
 
 def test_what_people_said_goes_to_the_image_that_is_kept(tmp_path: Path) -> None:
     runtime = made(tmp_path)
-    done = delete(runtime, CATEGORY, deletable(runtime, CATEGORY))
+    done = delete(runtime, CATEGORY, deletable(runtime, CATEGORY).takes)
     assert (done.images, done.merged) == (3, 2)
     left = payloads(runtime)
     assert len(left) == 2
@@ -56,7 +56,7 @@ def test_what_people_said_goes_to_the_image_that_is_kept(tmp_path: Path) -> None
 def test_it_can_be_left_out(tmp_path: Path) -> None:
     runtime = made(tmp_path)
     before = payloads(runtime)
-    done = delete(runtime, CATEGORY, deletable(runtime, CATEGORY), merge=False)
+    done = delete(runtime, CATEGORY, deletable(runtime, CATEGORY).takes, merge=False)
     assert (done.images, done.merged) == (3, 0)
     assert all(payload["tags"] == before[name]["tags"] for name, payload in payloads(runtime).items())
     runtime.encoders.close()
@@ -66,7 +66,7 @@ def test_nothing_is_lost_wherever_it_is_cut_short(tmp_path: Path) -> None:
     number, ended = 0, False
     while not ended:
         runtime = made(tmp_path / str(number))
-        takes = deletable(runtime, CATEGORY)
+        takes = deletable(runtime, CATEGORY).takes
         with pytest.MonkeyPatch.context() as patch:
             kill_at(runtime, number, patch, more=(("vectors", "delete"),))
             try:
@@ -81,7 +81,7 @@ def test_nothing_is_lost_wherever_it_is_cut_short(tmp_path: Path) -> None:
         assert any(payload.get("caption") == "A red mug" for payload in payloads(runtime).values())
         for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits:
             assert runtime.objects.stat(hit.payload["object_key"]) is not None, "a point without its picture"
-        delete(runtime, CATEGORY, deletable(runtime, CATEGORY))
+        delete(runtime, CATEGORY, deletable(runtime, CATEGORY).takes)
         assert runtime.vectors.count(CATEGORY) == 2
         runtime.encoders.close()
     assert number >= 8
@@ -89,7 +89,7 @@ def test_nothing_is_lost_wherever_it_is_cut_short(tmp_path: Path) -> None:
 
 def test_a_group_whose_image_to_keep_has_gone_is_left_alone(tmp_path: Path) -> None:
     runtime = made(tmp_path)
-    takes = deletable(runtime, CATEGORY)
+    takes = deletable(runtime, CATEGORY).takes
     group = runtime.duplicates.get(CATEGORY).group(next(iter(takes)))
     runtime.editor.delete(CATEGORY, [group.keep])
     assert delete(runtime, CATEGORY, {group.id: takes[group.id]}).images == 0

@@ -97,13 +97,13 @@ def test_what_a_person_chose_to_keep_is_kept_again_and_the_rest_deleted(runtime:
     assert again.groups[0].keep == group.ids[2] and again.groups[0].chosen
     with pytest.raises(BadRequest):
         keep(runtime, CATEGORY, again.groups[0].id, again.groups[1].keep)
-    takes = deletable(runtime, CATEGORY, kinds=["identical"])
+    takes = deletable(runtime, CATEGORY, kinds=["identical"]).takes
     assert list(takes) == [again.groups[1].id]
     keys = {hit.id: hit.payload["object_key"] for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits}
     assert delete(runtime, CATEGORY, takes).images == 1
     assert runtime.objects.stat(keys[again.groups[1].others[0]]) is None
     assert [g.id for g in runtime.duplicates.get(CATEGORY).groups] == [again.groups[0].id]
-    assert delete(runtime, CATEGORY, deletable(runtime, CATEGORY)).images == 3
+    assert delete(runtime, CATEGORY, deletable(runtime, CATEGORY).takes).images == 3
     assert runtime.vectors.count(CATEGORY) == 4 and not any(FIELD in payload for payload in payloads(runtime).values())
 
 

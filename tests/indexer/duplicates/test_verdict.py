@@ -27,19 +27,19 @@ def jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("edit", "kinds"),
+    "edit",
     [
-        (lambda image: image.copy(), {"identical"}),
-        (lambda image: jpeg(image, 30), {"resized"}),
-        (lambda image: image.resize((150, 113)), {"resized"}),
-        (lambda image: ImageEnhance.Brightness(image).enhance(0.7), {"resized", "edited"}),
-        (lambda image: image.crop((10, 8, 280, 210)), {"edited"}),
-        (lambda image: ImageOps.expand(image, 12, (255, 255, 255)), {"edited"}),
+        lambda image: image.copy(),
+        lambda image: jpeg(image, 30),
+        lambda image: image.resize((150, 113)),
+        lambda image: ImageEnhance.Brightness(image).enhance(0.7),
+        lambda image: image.crop((10, 8, 280, 210)),
+        lambda image: ImageOps.expand(image, 12, (255, 255, 255)),
     ],
 )
-def test_edits_of_a_picture_are_told_from_other_pictures(edit, kinds) -> None:  # type: ignore[no-untyped-def]
+def test_edits_of_a_picture_are_told_from_other_pictures(edit) -> None:  # type: ignore[no-untyped-def]
     original, other = scene(1, (300, 225)), scene(2, (300, 225))
-    assert compare(looked_at(original), looked_at(edit(original))).kind in kinds  # type: ignore[arg-type]
+    assert compare(looked_at(original), looked_at(edit(original))).same  # type: ignore[arg-type]
     assert not compare(looked_at(other), looked_at(edit(original))).same  # type: ignore[arg-type]
 
 

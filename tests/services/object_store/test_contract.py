@@ -364,15 +364,17 @@ def second_client(request: pytest.FixtureRequest, store: ObjectStore) -> ObjectS
 
 @pytest.fixture
 def one_at_a_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The in-process S3 compares and writes in two steps: real servers do so in one, as this makes it."""
-    if not request.config.getoption("--minio-url"):
-        lock, put_object = threading.Lock(), S3Response.put_object
+    """The in-process S3 compares and writes in two steps, and closes what is being read: real servers do neither."""
+    if request.config.getoption("--minio-url"):
+        return
+    lock = threading.RLock()
+    for name in ("put_object", "get_object"):
 
-        def put(self: S3Response) -> Any:
+        def alone(self: S3Response, _call: Any = getattr(S3Response, name)) -> Any:
             with lock:
-                return put_object(self)
+                return _call(self)
 
-        monkeypatch.setattr(S3Response, "put_object", put)
+        monkeypatch.setattr(S3Response, name, alone)
 
 
 @pytest.mark.usefixtures("one_at_a_time")

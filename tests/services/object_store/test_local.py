@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import BadRequest, NotFound, StorageFull, Unavailable
+from services.errors import BadRequest, StorageFull, Unavailable
 from services.object_store.local import STALE_SECONDS, LocalObjectStore
 
 
@@ -169,8 +169,11 @@ def test_an_unusable_folder_says_which_setting(tmp_path: Path) -> None:
 def test_a_folder_removed_under_the_store_is_unavailable_not_not_found(store: LocalObjectStore, folder: Path) -> None:
     store.put("a/x", b"1")
     shutil.rmtree(folder)
-    for call in (store.check, lambda: store.put("a/x", b"1"), lambda: list(store.list())):
+    calls = (store.check, lambda: store.put("a/x", b"1"), lambda: list(store.list()), lambda: store.get("a/x"))
+    for call in (*calls, lambda: store.stat("a/x")):
         with pytest.raises(Unavailable):
             call()
-    with pytest.raises(NotFound):
-        store.get("a/x")
+    folder.mkdir()  # the empty place where a disk was mounted
+    for call in (store.check, lambda: store.get("a/x")):
+        with pytest.raises(Unavailable):
+            call()
