@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from cli import (
     autoencoder,
+    bench,
     category,
     cluster,
     demo,
@@ -37,7 +38,7 @@ AS_JSON = "vitrine.as_json"
 ADDING = "vitrine.adding"
 ORDER = (
     "demo", "category", "index", "search", "images", "tagger", "metric", "cluster", "map", "duplicates", "autoencoder",
-    "export", "encoder", "serve", "doctor",
+    "export", "encoder", "serve", "doctor", "bench",
 )  # fmt: skip
 """Commands as --help lists them: the way a newcomer goes."""
 
@@ -62,7 +63,11 @@ class VitrineGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError, EOFError):
-            raise  # Typer's own: usage, exit codes, Ctrl-C and closed pipes
+            raise  # Typer's own: usage, exit codes and closed pipes
+        except KeyboardInterrupt:
+            if ctx.meta[AS_JSON]:  # whoever reads JSON gets one document, also of a command that was stopped before its report
+                print_error("interrupted", "Interrupted before there was a report.", {}, as_json=True)
+            raise
         except Exception as error:
             if debugging():
                 raise
@@ -110,6 +115,7 @@ app.add_typer(autoencoder.app, name="autoencoder")
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

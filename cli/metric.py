@@ -106,7 +106,9 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(rich_help_panel=_TRAINING)] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run of this name.")] = False,
-    mlflow: Annotated[str | None, typer.Option(metavar="URI", help="Also log to MLflow.")] = None,
+    mlflow: Annotated[
+        str | None, typer.Option(metavar="URI", help="Also log to MLflow: a server, sqlite:///mlflow.db, or default.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FOLDER", help="[default: DATA/encoders/NAME/TIME]")
     ] = None,

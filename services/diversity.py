@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.domain import Embeddings, Hit, Query
 from services.vector_store.base import MAX_LIMIT, VectorStore
 
-_POOLS: Final = ((24, 99), (250, 1_000), (MAX_LIMIT, MAX_LIMIT))
+_POOLS: Final = ((31, 127), (99, 399), (324, 1_299), (999, 3_999), (MAX_LIMIT, MAX_LIMIT))
 """Up to so many hits are chosen from so many nearest ones. Fixed, so that pages are slices of one answer."""
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from services.domain import Embedding, Hit
+from services.domain import Embedding
 
 RESOLUTION: Final = 1e-4
 """Similarities that differ by less are not told apart from a threshold, nor from 1."""
@@ -39,10 +39,10 @@ def engine_threshold(least: float | None) -> float | None:
     return None if least is None else min(least - RESOLUTION, _CLOSE)
 
 
-def step(hit: Hit) -> float:
-    """The similarity that an engine has computed, to the digits that count. Whatever is close to 1 is one step: its order is
+def step(computed: float) -> float:
+    """What an engine has computed, to the digits that count. Whatever is close to 1 is one step: its order is
     only known from ``Scale``."""
-    return min(_CLOSE, round(_computed(hit), _DIGITS))
+    return min(_CLOSE, round(computed, _DIGITS))
 
 
 class Scale:
@@ -52,9 +52,8 @@ class Scale:
         self._vector = vector
         self._itself: float | None = None
 
-    def similarity(self, hit: Hit) -> float:
+    def similarity(self, computed: float) -> float:
         """To six digits; exactly 1 for the vector itself."""
-        computed = _computed(hit)
         if computed < _CLOSE:
             return max(-1.0, round(computed, _DIGITS))
         if self._itself is None:
@@ -62,8 +61,3 @@ class Scale:
             self._itself = float(stored @ stored)
         off = min(abs(computed - self._itself), abs(computed - 1.0))  # 1 where an engine keeps 32 bits
         return round(max(_CLOSE, 1.0 - off), _DIGITS)
-
-
-def _computed(hit: Hit) -> float:
-    assert hit.similarity is not None
-    return hit.similarity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from services.domain import Embeddings
-from services.errors import BadRequest
+from services.errors import BadRequest, Unavailable
 
+DEFAULT = "default"
+"""In place of an address: the store that MLflow takes by itself, from MLFLOW_TRACKING_URI or its own default."""
 SPRITE_EDGE = 32
 """Side in pixels of the small pictures in TensorBoard's projector."""
 
@@ -63,36 +66,61 @@ class TensorBoardLog:
 
 
 class MlflowLog:
-    """A run of an MLflow server or folder: parameters, metrics by epoch, and the report's files."""
+    """A run of MLflow: parameters, metrics by epoch, and the report's files.
+
+    ``uri``: a server, a database such as sqlite:///mlflow.db, or ``default`` for MLflow's own choice. Names are those that MLflow
+    takes: ``recall@1`` is ``recall_at_1``. What MLflow cannot do is ``BadRequest`` at the start, ``Unavailable`` later.
+    """
 
     def __init__(self, uri: str, name: str, parameters: Mapping[str, Any]) -> None:
         try:
             import mlflow
         except ImportError as error:
             raise BadRequest("MLflow is not installed: `pip install mlflow`, or leave --mlflow out.") from error
-        self._client = mlflow.MlflowClient(tracking_uri=uri)
-        found = self._client.get_experiment_by_name("vitrine")
-        experiment = found.experiment_id if found is not None else self._client.create_experiment("vitrine")
-        self._run: str = self._client.create_run(experiment, run_name=name).info.run_id
-        for key, value in parameters.items():
-            self._client.log_param(self._run, key, value)
+        self._failures: tuple[type[Exception], ...] = (mlflow.MlflowException, OSError)
+        try:
+            self._client = mlflow.MlflowClient(tracking_uri=None if uri in ("", DEFAULT) else uri)
+            found = self._client.get_experiment_by_name("vitrine")
+            experiment = found.experiment_id if found is not None else self._client.create_experiment("vitrine")
+            self._run: str = self._client.create_run(experiment, run_name=name).info.run_id
+            for key, value in parameters.items():
+                self._client.log_param(self._run, _mlflow_name(key), value)
+        except self._failures as error:
+            raise BadRequest(
+                f"MLflow cannot log to {uri!r}: {_first_sentence(error)} Say --mlflow sqlite:///mlflow.db, --mlflow {DEFAULT} "
+                "or a server that answers, or leave --mlflow out.",
+                mlflow=uri,
+            ) from error
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        for name, value in _numbers(row):
-            self._client.log_metric(self._run, name, value, step=int(row["epoch"]))
+        with self._said():
+            for name, value in _numbers(row):
+                self._client.log_metric(self._run, _mlflow_name(name), value, step=int(row["epoch"]))
 
     def result(self, metrics: Mapping[str, Mapping[str, float]], files: Sequence[Path]) -> None:
-        for encoder, values in metrics.items():
-            for name, value in _numbers(values):
-                self._client.log_metric(self._run, f"test.{encoder}.{name}", value)
-        for file in files:
-            self._client.log_artifact(self._run, str(file))
+        with self._said():
+            for encoder, values in metrics.items():
+                for name, value in _numbers(values):
+                    self._client.log_metric(self._run, _mlflow_name(f"test.{encoder}.{name}"), value)
+            for file in files:
+                self._client.log_artifact(self._run, str(file))
 
     def projector(self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]) -> None:
         pass  # MLflow shows no embeddings
 
     def close(self) -> None:
-        self._client.set_terminated(self._run)
+        with self._said():
+            self._client.set_terminated(self._run)
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """A failure of MLflow as an error of ours."""
+        try:
+            yield
+        except self._failures as error:
+            raise Unavailable(
+                f"MLflow did not take the figures: {_first_sentence(error)} Run it again with --resume, or without --mlflow."
+            ) from error
 
 
 @contextmanager
@@ -118,3 +146,19 @@ def _has_tensorboard() -> bool:
 
 def _numbers(row: Mapping[str, Any]) -> list[tuple[str, float]]:
     return [(name, float(value)) for name, value in row.items() if name != "epoch" and isinstance(value, int | float)]
+
+
+def _mlflow_name(name: str) -> str:
+    """A name that MLflow takes.
+
+    >>> _mlflow_name("test.candidate.recall@1"), _mlflow_name("MAP@R (10 %)")
+    ('test.candidate.recall_at_1', 'MAP_at_R _10 __')
+    """
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"), flags=re.ASCII)
+
+
+def _first_sentence(error: Exception) -> str:
+    """The first sentence of an error's message, on one line."""
+    text = " ".join(str(error).split()) or "it gives no reason"
+    text = re.sub(r"\(Caused by .*", "", text)
+    return text.split(". ")[0].strip().rstrip(".")[:240] + "."

@@ -25,6 +25,7 @@ from services.domain import Embedding, Near, Query
 from services.duplicates import COPIES, ordered
 from services.perceptual_hashes import parse_hashes, telling
 from services.runtime import Runtime
+from services.similarity import at_least
 
 NEIGHBOURS = 8
 """So many of the nearest are looked at."""
@@ -76,7 +77,7 @@ class Arrivals:
         for number, item in enumerate(new):
             vector = _unit(item.vectors[self._using])
             beside = [_Known(one.id, one.place, one.phash, float(vector @ row)) for one, row in kept]
-            near = [one for one in (*known[item.id], *beside) if one.similarity >= _SIMILARITY]
+            near = [one for one in (*known[item.id], *beside) if at_least(one.similarity, _SIMILARITY)]
             near = [one for one in near if ordered(one.id, item.id) not in dismissed]
             near.sort(key=lambda one: -one.similarity)
             place = len(payloads) + number

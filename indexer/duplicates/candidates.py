@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from indexer.duplicates.products import fast_products
 from services.domain import Embeddings, Near, Query
 from services.perceptual_hashes import Hashes, close_pairs, telling
+from services.similarity import RESOLUTION
 from services.vector_store.base import VectorStore
 
 IN_MEMORY = 200_000
@@ -147,19 +148,20 @@ def near_in_memory(
     Products of blocks, half of the square: n * n * dim multiplications. Memory: 1,024 rows of n numbers.
     """
     product, slack = fast_products(embeddings)
+    least = reach.similarity - RESOLUTION
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(embeddings), _BLOCK):
         if stopped is not None and stopped():
             break
         near = product(start, min(start + _BLOCK, len(embeddings)))
-        found.append(_nearest(near, start, reach.similarity - slack, reach.neighbours))
+        found.append(_nearest(near, start, least - slack, reach.neighbours))
         if told is not None:
             told(min(start + _BLOCK, len(embeddings)))
     pairs = np.concatenate(found)
     if not slack:
         return pairs
     exact = Images((), np.empty(0, np.uint64), embeddings).similarity(pairs[:, 0], pairs[:, 1])
-    return pairs[exact >= reach.similarity]
+    return pairs[exact >= least]
 
 
 def _nearest(near: NDArray[np.float32], start: int, least: float, neighbours: int) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ from services.domain import (
 )
 from services.errors import BadRequest, BadVector, NotFound
 from services.vector_store.base import check_ids, check_points, check_vectors
-from services.vector_store.checks import check_limit, check_query
+from services.vector_store.checks import check_limit
 from services.vector_store.edge_client import EngineClient
 from services.vector_store.edge_errors import from_plain, not_found
 from services.vector_store.edge_files import MEGABYTE, folder_name, schema_from_plain, schema_plain
@@ -42,7 +42,6 @@ from services.vector_store.edge_query import (
 from services.vector_store.engine_names import engine_keys, engine_path, engine_payload
 from services.vector_store.fields import check_facet, check_order
 from services.vector_store.lock import DataLock
-from services.vector_store.ranked import answers
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -259,13 +258,6 @@ class EdgeVectorStore:
         return self.query_batch(collection, [query])[0]
 
     def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
-        schema = self._schema(collection)
-        for query in queries:
-            check_query(schema, query)
-        return answers(self, collection, schema, queries)
-
-    def ask(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
-        """What the engine itself answers, for ``ranked.answers``."""
         schema = self._schema(collection)
         asked = [query_plain(schema, query) for query in queries]
         header = {"op": "query", "collection": schema.name, "queries": [plain for plain, _ in asked]}

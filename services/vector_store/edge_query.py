@@ -11,13 +11,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.domain import CollectionSchema, Embedding, Hit, Near, OrderBy, Query
+from services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query
 from services.errors import BadRequest, BadVector
 from services.vector_store.base import check_ids
-from services.vector_store.checks import check_names
+from services.vector_store.checks import check_names, check_query
 from services.vector_store.edge_wire import Arrays, Header
 from services.vector_store.engine_names import engine_plain, engine_selection, own_payload
 from services.vector_store.fields import check_filter
+from services.vector_store.ranked import as_near
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -45,8 +46,9 @@ def selection(schema: CollectionSchema, with_payload: bool | tuple[str, ...], wi
 
 
 def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
-    """A checked query as JSON, and its vectors, each (dim,)."""
-    ask, vectors = _question(query)
+    """The query as JSON, and its vectors, each (dim,). Raises as ``VectorStore.query`` does."""
+    check_query(schema, query)
+    ask, vectors = _question(as_near(schema, query))
     plain: Plain = {
         **selection(schema, query.with_payload, query.with_vectors),
         "filter": _json(query.filter),
@@ -64,7 +66,10 @@ def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDA
 def _question(query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
     ask = query.ask
     if isinstance(ask, Near):
-        return {"ask": "near", "using": query.using}, [np.asarray(ask.vector, dtype=np.float32)]
+        return {"ask": "near", "using": [query.using]}, [np.asarray(ask.vector, dtype=np.float32)]
+    if isinstance(ask, Fuse):
+        vectors = [np.asarray(vector, dtype=np.float32) for vector in ask.vectors.values()]
+        return {"ask": "fuse", "using": list(ask.vectors), "k": ask.k}, vectors
     if isinstance(ask, OrderBy):
         return {"ask": "order", "field": ask.field, "descending": ask.descending}, []
     return {"ask": "random"}, []

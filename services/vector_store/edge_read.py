@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from services.vector_store.edge_lib import edge
 from services.vector_store.edge_listing import Listing
 from services.vector_store.edge_wire import Arrays, Header
 from services.vector_store.engine_names import engine_path
+from services.vector_store.ranked import BREADTH, Asked, deep, fused, quick
 
 
 @dataclass(frozen=True)
@@ -29,28 +31,66 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -
     """Hits of one query. ``arrays`` are its vectors, each (dim,)."""
     if plain["ask"] == "order":
         return _ordered(shard, schema, plain)
-    least = plain["min_similarity"]
-    request = edge.QueryRequest(
-        limit=plain["limit"],
-        offset=0,
-        filter=to_edge(plain["filter"], without=tuple(plain["exclude"])),
-        # the engine keeps what is strictly above its threshold, in float32; we promise at or above
-        score_threshold=None if least is None else float(np.nextafter(np.float32(least), np.float32(-np.inf))),
-        with_payload=plain["with_payload"],
-        with_vector=plain["with_vectors"] or False,
-        **_question(plain, arrays),
-    )
-    blind = plain["ask"] == "random"
-    return [
-        Found(str(point.id), None if blind else point.score, point.payload, point.vector or {}) for point in shard.query(request)
-    ]
-
-
-def _question(plain: Plain, arrays: Arrays) -> dict[str, Any]:
+    filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
     if plain["ask"] == "random":
-        return {"query": edge.Sample.Random}
-    params = edge.SearchParams(exact=True) if plain["exact"] else None
-    return {"query": edge.Query.Nearest(arrays[0], plain["using"]), "params": params}
+        wanted = {"with_payload": plain["with_payload"], "with_vector": plain["with_vectors"] or False}
+        request = edge.QueryRequest(query=edge.Sample.Random, limit=plain["limit"], offset=0, filter=filter, **wanted)
+        return [_found(point, None) for point in shard.query(request)]
+    searches = [_Search(shard, plain, filter, using, vector) for using, vector in zip(plain["using"], arrays, strict=True)]
+    if plain["ask"] == "fuse":
+        ranked = fused([(one.asked, one.nearest) for one in searches], plain["k"], plain["offset"], plain["limit"])
+        return _with_scores(shard, ranked, plain)
+    return searches[0].page()
+
+
+class _Search:
+    """The nearest to one vector of a query."""
+
+    def __init__(self, shard: Any, plain: Plain, filter: Any, using: str, vector: Any) -> None:
+        self.asked = Asked(vector, plain["offset"], plain["limit"], plain["min_similarity"], plain["exact"])
+        self._shard, self._plain, self._filter = shard, plain, filter
+        self._query = edge.Query.Nearest(vector, using)
+
+    def page(self) -> list[Found]:
+        depth = self.asked.quick_depth
+        if depth is not None:
+            points = self._points(depth, self._plain["with_payload"], self._plain["with_vectors"] or False)
+            by_id = {point.id.int: point for point in points}
+            page = quick(self.asked, [(number, point.score) for number, point in by_id.items()])
+            if page is not None:
+                return [_found(by_id[number], similarity) for number, similarity in page]
+        return _with_scores(self._shard, deep(self.asked, self.nearest), self._plain)
+
+    def nearest(self, depth: int) -> list[tuple[int, float]]:
+        """The ids as numbers: they are many, and few of them will be told."""
+        return [(point.id.int, point.score) for point in self._points(depth, False, False)]
+
+    def _points(self, depth: int, with_payload: Any, with_vector: Any) -> list[Any]:
+        least = self.asked.threshold
+        request = edge.QueryRequest(
+            query=self._query,
+            limit=depth,
+            offset=0,
+            filter=self._filter,
+            # the engine keeps what is strictly above its threshold, in float32; we promise at or above
+            score_threshold=None if least is None else float(np.nextafter(np.float32(least), np.float32(-np.inf))),
+            with_payload=with_payload,
+            with_vector=with_vector,
+            params=edge.SearchParams(exact=True) if self.asked.exact else edge.SearchParams(hnsw_ef=BREADTH),
+        )
+        found: list[Any] = self._shard.query(request)
+        return found
+
+
+def _found(point: Any, score: float | None) -> Found:
+    return Found(str(point.id), score, point.payload, point.vector or {})
+
+
+def _with_scores(shard: Any, ranked: list[tuple[int, float]], plain: Plain) -> list[Found]:
+    scores = {str(UUID(int=number)): score for number, score in ranked}
+    if not (plain["with_payload"] or plain["with_vectors"]):
+        return [Found(id, score, None, {}) for id, score in scores.items()]
+    return [replace(found, score=scores[found.id]) for found in _fetch(shard, list(scores), plain)]
 
 
 def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:

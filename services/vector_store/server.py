@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Self, cast
 
@@ -24,7 +25,6 @@ from services.domain import (
     Payload,
     Point,
     Query,
-    Random,
     VectorSpec,
 )
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
@@ -40,7 +40,7 @@ from services.vector_store.engine_names import (
     own_path,
 )
 from services.vector_store.fields import check_facet, check_filter, check_order
-from services.vector_store.ranked import answers
+from services.vector_store.ranked import as_near
 from services.vector_store.server_check import misfit, peers_of, too_few_nodes, version_of
 from services.vector_store.server_client import TIMEOUT_SECONDS, AnyNode, nodes
 from services.vector_store.server_errors import mapped_errors
@@ -50,9 +50,9 @@ from services.vector_store.server_query import (
     encode_cursor,
     floats,
     hit,
-    request,
     with_exclusions,
 )
+from services.vector_store.server_search import Searches
 
 BATCH_POINTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
@@ -293,22 +293,18 @@ class ServerVectorStore:
             for query in queries:
                 check_query(schema, query)
 
-        return answers(self, collection, self._checked(collection, check), queries)
-
-    def ask(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
-        """What the server itself answers, for ``ranked.answers``."""
-        schema = self._schema(collection)
-        asked = [index for index, query in enumerate(queries) if not isinstance(query.ask, OrderBy)]
-        answers: dict[int, list[Hit]] = {}
+        schema = self._checked(collection, check)
+        asked = [as_near(schema, query) for query in queries]
+        searches = Searches(self._client, collection, partial(self._fetch, collection))
         with mapped_errors(self._server, collection):
-            found = self._client.query_batch_points(collection, [request(queries[i]) for i in asked]) if asked else []
-        for index, answer in zip(asked, found, strict=True):
-            blind = isinstance(queries[index].ask, Random)
-            answers[index] = [hit(point, None if blind else point.score) for point in answer.points]
-        for index, query in enumerate(queries):
-            if isinstance(query.ask, OrderBy):
-                answers[index] = self._ordered(collection, schema, query, query.ask)
-        return [answers[index] for index in range(len(queries))]
+            found = iter(searches.answers([query for query in asked if not isinstance(query.ask, OrderBy)]))
+        return [
+            self._ordered(collection, schema, query, query.ask) if isinstance(query.ask, OrderBy) else next(found)
+            for query in asked
+        ]
+
+    def _fetch(self, collection: str, query: Query, ids: list[str]) -> list[Hit | None]:
+        return self.retrieve(collection, ids, with_payload=query.with_payload, with_vectors=query.with_vectors)
 
     def retrieve(
         self,

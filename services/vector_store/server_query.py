@@ -16,8 +16,10 @@ from qdrant_client import models
 
 from services.domain import Embedding, Hit, IndexKind, Near, OrderBy, Query
 from services.errors import BadRequest, BadVector
+from services.similarity import engine_threshold
 from services.vector_store.base import check_ids
 from services.vector_store.engine_names import engine_filter, engine_selection, own_payload
+from services.vector_store.ranked import BREADTH
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = 2**53
@@ -31,16 +33,16 @@ Position = tuple[OrderValue, str]
 # Requests ----------------------------------------------------------------------------------------------------------------
 
 
-def request(query: Query) -> models.QueryRequest:
-    """The server's request for Near and Random. Neither has an offset: ``services.vector_store.ranked`` cuts pages itself."""
+def request(query: Query, limit: int) -> models.QueryRequest:
+    """The server's request for the first hits of Near and Random; ``services.vector_store.ranked`` cuts pages itself."""
     near = query.ask if isinstance(query.ask, Near) else None
     return models.QueryRequest(
         query=models.NearestQuery(nearest=floats(near.vector)) if near else models.SampleQuery(sample=models.Sample.RANDOM),
         using=query.using if near else None,
         filter=with_exclusions(query.filter, query.exclude),
-        params=models.SearchParams(exact=True) if near and query.exact else None,
+        params=(models.SearchParams(exact=True) if query.exact else models.SearchParams(hnsw_ef=BREADTH)) if near else None,
         score_threshold=_threshold(query),
-        limit=query.limit,
+        limit=limit,
         with_payload=engine_selection(query.with_payload),
         with_vector=list(query.with_vectors) or False,
     )
@@ -48,9 +50,8 @@ def request(query: Query) -> models.QueryRequest:
 
 def _threshold(query: Query) -> float | None:
     """The server keeps what is strictly above, in float32; we promise at or above."""
-    if query.min_similarity is None:
-        return None
-    return float(np.nextafter(np.float32(query.min_similarity), np.float32(-np.inf)))
+    least = engine_threshold(query.min_similarity)
+    return None if least is None else float(np.nextafter(np.float32(least), np.float32(-np.inf)))
 
 
 def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:

@@ -39,14 +39,17 @@ def run_suite(suite: str, *options: str) -> None:
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
 
-def test_the_vector_store_contract_on_a_qdrant_server() -> None:
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_the_vector_store_contract_on_a_qdrant_server(protocol: str, shards: int) -> None:
     from testcontainers.community.qdrant import QdrantContainer
 
     with QdrantContainer(image=image_of("qdrant"), api_key=KEY) as container:
-        # gRPC is expected at port 6334, and a container's ports are mapped elsewhere
         url = f"http://{container.get_container_host_ip()}:{container.get_exposed_port(6333)}"
-        options = ("--qdrant-url", url, "--qdrant-api-key", KEY, "--qdrant-rest")
-        run_suite("vector_store/test_contract.py", "-k", "server", *options)
+        # a container's ports are mapped to others
+        by = ("--qdrant-grpc-port", str(container.get_exposed_port(6334))) if protocol == "grpc" else ("--qdrant-rest",)
+        options = ("--qdrant-url", url, "--qdrant-api-key", KEY, *by, "--qdrant-shards", str(shards))
+        run_suite("vector_store", "-k", "server and (test_contract or test_diversity)", *options)
 
 
 def test_the_object_store_contract_on_the_compose_image() -> None:

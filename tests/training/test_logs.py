@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.errors import BadRequest
+from services.errors import BadRequest, Unavailable
 from training.logs import SPRITE_EDGE, open_logs
 
 ROW = {"epoch": 3.0, "loss": 0.5, "recall_at_1": 0.75, "seconds": 2.0}
@@ -70,7 +70,7 @@ def test_mlflow_gets_parameters_figures_and_files(monkeypatch, tmp_path):
             return lambda *arguments, **named: calls.append((name, *arguments, *named.values()))
 
     module = ModuleType("mlflow")
-    module.MlflowClient = Client
+    module.MlflowClient, module.MlflowException = Client, type("MlflowException", (Exception,), {})
     monkeypatch.setitem(sys.modules, "mlflow", module)
     with open_logs(None, "http://tracker", "look", {"lr": 0.1}) as logs:
         logs[0].epoch(ROW)
@@ -81,3 +81,49 @@ def test_mlflow_gets_parameters_figures_and_files(monkeypatch, tmp_path):
     assert ("log_metric", "r", "test.candidate.nmi", 0.5) in calls
     assert ("log_artifact", "r", str(tmp_path / "report.md")) in calls
     assert calls[-1] == ("set_terminated", "r")
+
+
+def test_names_that_mlflow_does_not_take_are_changed_and_the_default_store_is_its_own(monkeypatch):
+    calls = stand_in(monkeypatch)
+    with open_logs(None, "default", "look", {"k (odd)": 1}) as logs:
+        logs[0].epoch({"epoch": 1, "recall@1": 0.5})
+        logs[0].result({"candidate": {"recall@1": 0.5}}, [])
+    assert ("open", None) in calls and ("log_param", "r", "k _odd_", 1) in calls
+    assert ("log_metric", "r", "recall_at_1", 0.5, 1) in calls
+    assert ("log_metric", "r", "test.candidate.recall_at_1", 0.5) in calls
+
+
+def test_what_mlflow_cannot_do_is_a_sentence(monkeypatch):
+    stand_in(monkeypatch, fails=("create_experiment",))
+    with pytest.raises(BadRequest, match=r"^MLflow cannot log to 'file:./runs': No such store\. Say --mlflow sqlite"):
+        open_logs(None, "file:./runs", "look", {}).__enter__()
+    stand_in(monkeypatch, fails=("log_metric",))
+    with pytest.raises(Unavailable, match="--resume"), open_logs(None, "http://tracker", "look", {}) as logs:
+        logs[0].epoch(ROW)
+
+
+def stand_in(monkeypatch, fails=()):
+    """A module in place of MLflow; the calls that its client was asked for. Those in ``fails`` raise."""
+    calls: list[tuple[object, ...]] = []
+    module = ModuleType("mlflow")
+    module.MlflowException = type("MlflowException", (Exception,), {})
+
+    class Client:
+        def __init__(self, tracking_uri: str | None) -> None:
+            calls.append(("open", tracking_uri))
+
+        def get_experiment_by_name(self, name: str) -> None:
+            return None
+
+        def __getattr__(self, name: str):
+            def call(*arguments, **named):
+                if name in fails:
+                    raise module.MlflowException("No such\n store. And more of it.")
+                calls.append((name, *arguments, *named.values()))
+                return SimpleNamespace(info=SimpleNamespace(run_id="r"))
+
+            return call
+
+    module.MlflowClient = Client
+    monkeypatch.setitem(sys.modules, "mlflow", module)
+    return calls

@@ -14,6 +14,7 @@ from indexer.duplicates.candidates import Images, Reach, candidates, hash_pairs,
 from indexer.duplicates.groups import complete_link, components, nearby
 from services.images import perceptual_hash
 from services.perceptual_hashes import close_pairs, parse_hashes, telling
+from services.similarity import RESOLUTION
 from tests.indexer.duplicates.scenes import scene
 
 
@@ -41,7 +42,7 @@ def test_neighbours_are_those_of_all_products() -> None:
     rows = np.random.default_rng(1).normal(size=(1_500, 6))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     reach = Reach(similarity=0.97, neighbours=1_000)
-    slow = {(a, b) for a, b in zip(*np.nonzero(np.triu(rows @ rows.T >= 0.97, 1)), strict=True)}
+    slow = {(a, b) for a, b in zip(*np.nonzero(np.triu(rows @ rows.T >= 0.97 - RESOLUTION, 1)), strict=True)}
     assert {tuple(pair) for pair in near_in_memory(rows, reach).tolist()} == slow
     few = near_in_memory(rows, Reach(similarity=0.97, neighbours=2))
     assert np.bincount(few[:, 0]).max() == 2

@@ -61,8 +61,14 @@ def make_edge(folder: Path) -> VectorStore:
 def make_server(config: pytest.Config) -> VectorStore:
     url = config.getoption("--qdrant-url")
     if url:
-        rest = bool(config.getoption("--qdrant-rest"))
-        return ServerVectorStore.connect(url, api_key=config.getoption("--qdrant-api-key"), prefer_grpc=not rest)
+        return ServerVectorStore.connect(
+            url,
+            api_key=config.getoption("--qdrant-api-key"),
+            prefer_grpc=not config.getoption("--qdrant-rest"),
+            grpc_port=config.getoption("--qdrant-grpc-port"),
+            shards=config.getoption("--qdrant-shards"),
+            replicas=config.getoption("--qdrant-replicas"),
+        )
     return ServerVectorStore(QdrantClient(":memory:"))
 
 

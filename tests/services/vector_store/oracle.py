@@ -314,9 +314,9 @@ def average_target(ask: Recommend) -> Embedding:
 
 
 def fused(points: Mapping[str, _Stored], ask: Fuse) -> Scored:
-    """Reciprocal rank fusion, ranks from 0: the first 49 from the first 99 by each vector, up to 500 from 1,000, all from all."""
+    """Reciprocal rank fusion, ranks from 0: 63 from the first 127 by each vector, 650 from 1,299, all from all."""
     order: Scored = []
-    for wanted, depth in ((49, 99), (500, 1_000), (len(points), len(points))):
+    for wanted, depth in ((63, 127), (650, 1_299), (len(points), len(points))):
         scores: dict[str, float] = {}
         for using, vector in ask.vectors.items():
             for rank, (id, _) in enumerate(nearest(points, using, vector)[:depth]):

@@ -46,11 +46,11 @@ def slowly(pair: Pair, query: Query, diversity: float, wanted: int, pool: int) -
 @pytest.mark.parametrize("diversity", [0.0, 0.3, 0.7, 1.0])
 def test_it_is_maximal_marginal_relevance_and_pages_are_slices(filled: Pair, diversity: float) -> None:
     query = Query(Near(unit(np.random.default_rng(3), 16)), using="clip")
-    expected = slowly(filled, query, diversity, 24, 99)
-    for limit, offset in ((24, 0), (5, 4), (1, 0), (1, 23), (10, 7)):
+    expected = slowly(filled, query, diversity, 31, 127)
+    for limit, offset in ((31, 0), (5, 4), (1, 0), (1, 30), (10, 7)):
         found = diversified(filled.store, filled.name, replace(query, limit=limit, offset=offset), diversity)
         assert ids_of(found) == expected[offset : offset + limit]
-        plain = {hit.id: hit.similarity for hit in filled.oracle.query(filled.name, replace(query, limit=99))}
+        plain = {hit.id: hit.similarity for hit in filled.oracle.query(filled.name, replace(query, limit=127))}
         assert [hit.similarity for hit in found] == pytest.approx([plain[hit.id] for hit in found], abs=2e-3)
         assert all(hit.payload and not hit.vectors for hit in found)
 

@@ -183,6 +183,13 @@ def test_a_collection_is_made_strict_sharded_and_with_indexes_before_data(record
     assert args == ("c", "class") and indexed["wait"] is True
 
 
+def test_a_vector_that_comes_later_is_searched_as_the_first_ones_are(recorder: Recorder) -> None:
+    store = recorded_store(recorder)
+    store.add_vector("c", VectorSpec("late", 512))
+    changed = [kwargs["vectors_config"] for _, kwargs in recorder.named("update_collection") if "vectors_config" in kwargs]
+    assert [config["late"].hnsw_config.full_scan_threshold for config in changed] == [20_000]  # 20,000 points of 1 KB
+
+
 def test_every_write_waits(recorder: Recorder) -> None:
     store = recorded_store(recorder)
     id = str(uuid.UUID(int=1))
@@ -233,7 +240,7 @@ def test_what_another_process_adds_is_seen_before_a_refusal() -> None:
 @pytest.mark.parametrize("ask", [Near(VECTOR), Random()], ids=lambda ask: type(ask).__name__)
 def test_queries_survive_the_way_into_grpc(ask: Any) -> None:
     filter = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=1))])
-    sent = request(Query(ask, using="clip", filter=filter, limit=5, offset=2, exclude=(str(uuid.UUID(int=1)),), exact=True))
+    sent = request(Query(ask, using="clip", filter=filter, exclude=(str(uuid.UUID(int=1)),), exact=True), 5)
     message = RestToGrpc.convert_query_request(sent, "c")
     assert message.limit == 5 and message.filter.must_not and not message.offset
     assert message.params.exact == isinstance(ask, Near)
@@ -283,7 +290,7 @@ def test_large_integers_are_paged_where_the_server_starts_at_a_float64(recorder:
 
 
 def test_facets_of_equal_count_are_sorted_whatever_the_server_does(recorder: Recorder) -> None:
-    hits = [models.FacetValueHit(value=value, count=count) for value, count in (("b", 1), ("c", 2), ("a", 1))]
+    hits = [models.FacetValueHit(value=value, count=count) for value, count in (("gone", 0), ("b", 1), ("c", 2), ("a", 1))]
     recorder.client.facet = lambda *args, **kwargs: models.FacetResponse(hits=hits)  # type: ignore[method-assign]
     found = recorded_store(recorder).facet("c", "class")
     assert [(facet.value, facet.count) for facet in found] == [("c", 2), ("a", 1), ("b", 1)]

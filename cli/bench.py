@@ -1,0 +1,98 @@
+"""``vitrine bench``: how long things take here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.context import stores
+from cli.options import CategoryOption, JsonOption
+from cli.output import note, print_json, print_table
+from services.errors import BadRequest
+
+if TYPE_CHECKING:
+    from indexer.timing import Sample
+
+app = typer.Typer(no_args_is_help=True, help="Measure how long things take on this machine.")
+
+
+@app.callback()
+def _top() -> None:
+    """Measure how long things take on this machine."""
+
+
+@app.command()
+def timing(
+    ctx: typer.Context,
+    category: CategoryOption,
+    sizes: Annotated[str, typer.Option("--sizes", metavar="N,N,...", help="Images of each sample.")] = "1000,3000,10000",
+    tasks: Annotated[
+        str, typer.Option("--tasks", metavar="WORD,...", help="Of embedding, clustering, map, tagger and search.")
+    ] = "embedding,clustering,map,tagger,search",
+    using: Annotated[
+        str | None, typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]")
+    ] = None,
+    map_method: Annotated[str, typer.Option("--map-method", metavar="METHOD", help="umap, or pca, the quick one.")] = "umap",
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Draw seconds over sizes, log-log: .png or .svg.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the samples.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Time embedding, clustering, map, tagger and search on samples of a category, and fit how they grow with the size.
+
+    The exponent is that of the size: 1 grows with it, 2 with its square. The category is only read. Search is the median of a
+    query for the ten nearest.
+    """
+    from indexer.maps.plot import check_plot_path
+    from indexer.timing import TASKS, draw_timing, indexer_tasks, time_tasks
+
+    if to is not None:
+        check_plot_path(to)
+    wanted = [word.strip() for word in tasks.split(",") if word.strip()]
+    unknown = [word for word in wanted if word not in TASKS]
+    if unknown or not wanted:
+        raise BadRequest(f"{', '.join(unknown) or 'Nothing'} cannot be timed: choose of {', '.join(TASKS)}.")
+    known = {**indexer_tasks(map_method), "tagger": _train}
+    with stores(ctx) as runtime:
+        report = time_tasks(
+            runtime,
+            category,
+            _numbers(sizes),
+            {name: known[name] for name in TASKS if name in wanted},
+            using=using,
+            seed=seed,
+            told=lambda task, size: note(f"{task}: {size} images"),
+        )
+    if to is not None:
+        draw_timing(report, to)
+    if as_json:
+        print_json({**report.to_json(), "plot": str(to) if to else None})
+        return
+    columns = ("task", *(f"{size} images" for size in report.sizes), "exponent")
+    rows = [[task, *(report.seconds(task, size) for size in report.sizes), slope] for task, slope in report.exponents.items()]
+    print_table(columns, rows, right=columns[1:])
+    for text in report.notes:
+        note(text)
+    if to is not None:
+        note(f"Plot: {to}")
+
+
+def _train(sample: Sample) -> None:
+    """Taggers of all tags, or of the classes where nobody tagged."""
+    from services.conditions import Conditions
+    from training.tag_examples import read_examples
+    from training.taggers import train_taggers
+
+    tagged = sample.scratch.searcher.facets(sample.own.name, "tags", Conditions(), limit=1)
+    train_taggers(read_examples(sample.scratch.vectors, sample.own, field="tags" if tagged else "class"))
+
+
+def _numbers(text: str) -> list[int]:
+    """``1000,3000`` as numbers. ``BadRequest`` for anything else."""
+    words = [word.strip().replace("_", "") for word in text.split(",") if word.strip()]
+    if not words or not all(word.isascii() and word.isdigit() for word in words):
+        raise BadRequest(f"{text!r} are no sizes: write numbers with commas between, such as 1000,3000,10000.")
+    return [int(word) for word in words]
