@@ -119,7 +119,7 @@ def delete(
         print_json({"category": name, "deleted": images} | ({"images_kept": source} if keep else {}))
         return
     note(f"Deleted category {name!r}" + ("." if keep else f" with {images} images."))
-    if keep:
+    if keep and images:
         note(
             f"Its {images} images are kept: vitrine category create {name} (with its encoders), then vitrine index add {source} "
             f"-c {name}. {lost_with_points(name)}"
@@ -161,13 +161,18 @@ def default(
     as_json: JsonOption = False,
 ) -> None:
     """Set which encoder answers the queries of a category that name none with --using."""
+    from indexer.reembed import lacks
+
     with stores(ctx) as runtime:
         before = runtime.catalog.get(name)
         category = before if using is None else runtime.catalog.set_default(name, using)
+        lacking = runtime.vectors.count(name, lacks(category.encoder().name))
     chosen = category.default or category.encoders[0].name
     if as_json:
         print_json({"category": name, "default": chosen, "vector": category.encoder().name, "before": before.encoder().name})
         return
+    if lacking:
+        note(f"{lacking} images lack its vector and are not found by it: vitrine category fill {name} --using {chosen}")
     behind = "" if category.encoder().name == chosen else f" (now {category.encoder().name})"
     typer.echo(f"Queries of {name!r} without --using are answered by {chosen}{behind}.")
 

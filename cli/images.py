@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,10 +136,14 @@ def tag(
     changes |= {"tags": tuple(replace)} if replace else {}
     changes |= {name: value or None for name, value in (("class", class_), ("caption", caption)) if value is not None}
     changes |= {"quality": quality} if quality is not None else {}
-    changes |= {"metadata": dict(_column(text) for text in metadata)} if metadata else {}
+    columns = [_column(text) for text in metadata or ()]
+    changes |= {"metadata": dict(columns)} if columns else {}
     if not any(changes.values()) and not changes.keys() & {"class", "caption", "quality"}:
         raise typer.BadParameter("nothing to change: give --add, --remove, --set, --class, --caption, --quality or --metadata.")
     with stores(ctx) as runtime:
+        if columns:
+            known = runtime.catalog.get(category).indexes
+            changes["metadata"] = dict(_known_column(name, value, known) for name, value in columns)
         hits = runtime.editor.change(category, ids, ImageChanges.model_validate(changes))
         notes = unindexed_notes(changes.get("metadata", {}), runtime.catalog.get(category).indexes)
     if as_json:
@@ -217,12 +222,22 @@ def _count(number: int) -> str:
     return "1 image" if number == 1 else f"{number} images"
 
 
-def _column(text: str) -> tuple[str, Any]:
-    """``year=1999`` as a table would hold it, where its column says what it is; nothing removes."""
+def _column(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise typer.BadParameter(f"--metadata takes COLUMN=VALUE, not {text!r}.")
-    return name, Cell(value) if value else None
+    return name, value
+
+
+def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Cell | None]:
+    """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest name of a column
+    that the category has goes first: it may hold an equal sign."""
+    from services.field_names import find_member, readings
+    from services.payload import path_keys
+
+    ways = [(find_member("metadata", way, known), text) for way, text in readings(name, value)]
+    field, text = next((way for way in reversed(ways) if way[0] in known), ways[0])
+    return path_keys(field)[-1], Cell(text) if text else None
 
 
 def _flat(payload: dict[str, Any], prefix: str = "") -> dict[str, object]:

@@ -134,7 +134,8 @@ def import_(
     ],
     category: CategoryOption,
     images: Annotated[
-        Path | None, typer.Option("--images", metavar="FOLDER", help="Where its pictures lie. [default: its folder]")
+        Path | None,
+        typer.Option("--images", metavar="FOLDER", help="Where its pictures lie. [default for trees, CSV: its folder]"),
     ] = None,
     vector_name: Annotated[str, typer.Option("--vector-name", help="JSON: what its vectors shall be called here.")] = "adopted",
     vector_model: Annotated[str, typer.Option("--vector-model", help="JSON: the model that made them, as a note.")] = "unknown",
@@ -272,6 +273,8 @@ def _cluster_imported(runtime: Runtime, category: str, run: str, source: Cluster
     """Write the clusters that came with the pictures; what is to be said of it."""
     from indexer.clustering.runs import cluster
 
+    if not source.found:
+        return ["No picture of the tree is in the category, so it has no cluster run of it."]
     found = cluster(runtime, category, run, source.fit, watch=show_progress)
     return [f"Its clusters are the run {run}: vitrine cluster show {run} -c {category}", found.summary()]
 

@@ -63,7 +63,11 @@ class VitrineGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError, EOFError):
-            raise  # Typer's own: usage, exit codes, Ctrl-C and closed pipes
+            raise  # Typer's own: usage, exit codes and closed pipes
+        except KeyboardInterrupt:
+            if ctx.meta[AS_JSON]:  # whoever reads JSON gets one document, also of a command that was stopped before its report
+                print_error("interrupted", "Interrupted before there was a report.", {}, as_json=True)
+            raise
         except Exception as error:
             if debugging():
                 raise

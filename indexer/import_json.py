@@ -195,6 +195,11 @@ class ClusteredPictures(Source):
         return [f"{self._twice} images are in several clusters, and were put into the first."] if self._twice else []
 
     @property
+    def found(self) -> int:
+        """Images that were read so far."""
+        return len(self._ways)
+
+    @property
     def fit(self) -> Fit:
         """The clusters as a ``Fit``; images of the category that are in none are noise."""
 

@@ -58,7 +58,8 @@ class Pace:
     def note(self, count: int, took: float) -> None:
         """``count`` items took so many seconds."""
         if count and took < self._seconds:
-            self.count = min(self._most, max(2 * self.count, int(count * self._seconds / max(took, 1e-9))))
+            fit = max(2 * count, int(count * self._seconds / max(took, 1e-9)))
+            self.count = min(self._most, max(self.count, fit))
         elif count and took > 2 * self._seconds:
             self.count = max(1, int(count * 2 * self._seconds / took))
 

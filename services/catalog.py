@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 
@@ -117,7 +117,7 @@ class Catalog:
     def remains(self) -> list[Remains]:
         """Damaged categories, interrupted deletions, and what no category describes, by name."""
         found: dict[str, Remains] = {}
-        collections, known = set(self._vectors.collections()), _names(list_keys(self._objects, MANIFESTS))
+        collections, known = self._vectors.collections(), _names(list_keys(self._objects, MANIFESTS))
         for name in known:
             try:
                 category = self._read(name)
@@ -133,7 +133,7 @@ class Catalog:
         places = self._objects.folders()
         kept = {name for place in PLACES if place.rstrip("/") in places for name in self._objects.folders(place)}
         for name in sorted({*places, *kept, *collections} - set(known)):
-            left = left_of(self._objects, name, collections, self._stored_encoders_of_others(name))
+            left = self._left_of(name, collections)
             if left:
                 found[name] = Remains(name, "leftover", left)
         return [found[name] for name in sorted(found)]
@@ -252,20 +252,18 @@ class Catalog:
         """Whether ``delete`` leaves the pictures where they are if nobody says otherwise. ``NotFound``: nothing has that name."""
         try:
             category = self._read(name) if NAME.fullmatch(name) else None
-            if category is None:
-                others = self._stored_encoders_of_others(name)
-                if not NAME.fullmatch(name) or not left_of(self._objects, name, set(self._vectors.collections()), others):
-                    raise NotFound(f"There is no category {name!r}: nothing was deleted.", category=name)
-                return False
-            if category.deleting:
-                return category.keep_images
-            self._vectors.info(name)
         except StoreDamaged:
             return True
-        except NotFound as error:
-            if error.details.get("category") == name:
-                raise
-            return True  # there is a manifest, but no collection any more
+        if category is None:
+            if not NAME.fullmatch(name) or not self._left_of(name, self._vectors.collections()):
+                raise NotFound(f"There is no category {name!r}: nothing was deleted.", category=name)
+            return False
+        if category.deleting:
+            return category.keep_images
+        try:
+            self._vectors.info(name)
+        except (NotFound, StoreDamaged):  # it has lost its collection, or the collection its points
+            return True
         return False
 
     def _delete(self, name: str, *, keep_images: bool) -> None:
@@ -288,10 +286,24 @@ class Catalog:
         models = [spec.model for category in found if category is not None for spec in category.encoders]
         return tuple(model.removeprefix(STORED) + "/" for model in models if model.startswith(STORED))
 
+    def _left_of(self, name: str, collections: Collection[str]) -> str:
+        """What there is of a name that has no manifest, as a sentence; empty: nothing that is ours."""
+        with_collection = name in collections and self._is_ours(name)
+        return left_of(self._objects, name, with_collection, self._stored_encoders_of_others(name))
+
+    def _is_ours(self, collection: str) -> bool:
+        """Whether Vitrine made a collection: a server may hold those of other programs, which are not for us to remove."""
+        try:
+            return STANDARD_INDEXES.keys() <= self._vectors.info(collection).schema.indexes.keys()
+        except StoreDamaged:
+            return True
+
     def _check_no_collection(self, name: str) -> None:
-        """A collection that no manifest describes is somebody's: it is neither taken over nor dropped."""
+        """A collection that no manifest describes is not taken over, and goes only if it is ours and empty."""
         if name not in self._vectors.collections():
             return
+        if not self._is_ours(name):
+            raise AlreadyExists(f"The vector store has a collection {name!r} of another program: choose another name.")
         points = self._vectors.count(name)
         if points:
             raise AlreadyExists(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from services.dates import read_date
+from services.dates import read_date, shown
 from services.domain import IndexKind
 from services.errors import BadRequest, UnknownField
 from services.field_names import BOUNDS, find_bound, find_field, find_member, readings
@@ -349,7 +349,7 @@ def _cast(field: str, value: object, kind: IndexKind) -> Any:
     except BadRequest:
         found = None
     if found is None or isinstance(found, list):
-        raise BadRequest(f"{field!r} holds {HELD[kind]}, and {value!r} is not among them.", field=field)
+        raise BadRequest(f"{field!r} holds {HELD[kind]}, and {shown(value)} is not among them.", field=field)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,7 +34,7 @@ def unfinished(name: str) -> str:
     return f"Its creation or deletion did not end: `vitrine category delete {name}` completes it."
 
 
-def left_of(objects: ObjectStore, name: str, collections: Collection[str], others: tuple[str, ...]) -> str:
+def left_of(objects: ObjectStore, name: str, with_collection: bool, others: tuple[str, ...]) -> str:
     """What there is of a name that has no manifest, as a sentence; empty: nothing that is ours.
 
     What lies below ``others`` serves another category.
@@ -45,7 +44,7 @@ def left_of(objects: ObjectStore, name: str, collections: Collection[str], other
     images = f"{name}/images/"
     first = next(objects.list(images), None)
     left = ["pictures"] if first is not None and _IMAGE.fullmatch(first.key[len(images) :]) else []
-    left += ["a collection"] if name in collections else []
+    left += ["a collection"] if with_collection else []
     for place in PLACES:
         if any(not stat.key.startswith(others) for stat in objects.list(f"{place}{name}/")):
             left.append(place.strip("_/"))
@@ -56,9 +55,12 @@ def left_of(objects: ObjectStore, name: str, collections: Collection[str], other
 
 
 def remove_objects(objects: ObjectStore, name: str, *, keep_images: bool, others: tuple[str, ...]) -> None:
-    """Delete the objects of a category, all but its manifest; what lies below ``others`` serves another category as well."""
+    """Delete the objects that Vitrine made for a category, all but its manifest. People's own, below its name, stay.
+
+    What lies below ``others`` serves another category as well.
+    """
     prefixes = [f"{place}{name}/" for place in (_FROM_POINTS if keep_images else PLACES)]
-    for prefix in prefixes if keep_images else [f"{name}/", *prefixes]:
+    for prefix in prefixes if keep_images else [f"{name}/images/", *prefixes]:
         for key in list_keys(objects, prefix):
             if not key.startswith(others):
                 objects.delete(key)

@@ -27,6 +27,7 @@ from services.images import DecodeBudget, ImageLimits, open_image
 from services.maps import MapStore
 from services.payload import value_at
 from services.tagging import TaggerStore
+from services.values import HELD
 from services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 from services.vector_store.fields import COUNTABLE, filter_fields
 
@@ -394,7 +395,7 @@ def _unfit(cat: Category, field: str, kinds: tuple[str, ...], use: str, others: 
     left out: their keys are nobody's business, and stay indexed when they are replaced."""
     fitting = (name for name, its in cat.indexes.items() if its in kinds and not name.startswith(_KEYED))
     kind = cat.indexes.get(field)
-    what = "has no index" if kind is None else f"is a {kind}"
+    what = "has no index" if kind is None else f"holds {HELD[kind]}"
     able = ", ".join(sorted([*fitting, *others]))
     return UnknownField(f"{field!r} {what}, so it cannot be {use}. These can: {able}.", field=field)
 

@@ -136,7 +136,7 @@ def column_kinds(texts: Iterable[str]) -> dict[str, IndexKind]:
     """``price:float`` and the like as kinds by column; the last colon divides. ``BadRequest`` if it is none, or given twice."""
     kinds: dict[str, IndexKind] = {}
     for text in texts:
-        column, _, kind = text.rpartition(":")
+        column, _, kind = composed(text).rpartition(":")
         if not column.strip() or column.strip() in kinds:
             raise BadRequest(f"{text!r} is no column and its kind, or one given twice: write COLUMN:KIND, such as price:float.")
         kinds[column.strip()] = check_kind(kind)

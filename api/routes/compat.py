@@ -199,10 +199,14 @@ def _scored_tags(runtime: Runtime, category: str) -> list[str]:
 
 
 def _tag(runtime: Runtime, category: str, model_name: str) -> str:
-    """The tag of a model's name, which may also be the tag itself."""
+    """The tag of a model's name, whatever type that says, which may also be the tag itself."""
     model_name = composed(model_name)
-    model = _models(runtime, category).get(model_name)
-    return model_name if model is None else str(model["tag"])
+    models = _models(runtime, category)
+    if model_name in models:
+        return str(models[model_name]["tag"])
+    tags = {str(model["tag"]) for model in models.values()}
+    called = model_name.partition(_TAG)[2]
+    return called if model_name not in tags and model_name.startswith("model-") and called in tags else model_name
 
 
 def _similar(runtime: Runtime, metrics: Metrics, category: str, picture: bytes, limit: int) -> SearchResult:

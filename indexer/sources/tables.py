@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,8 @@ def _unclear(column: str, seen: _Seen) -> str:
 def _notes(name: str, column: str, sight: _Sight) -> Iterator[str]:
     if sight.missing:
         marks = ", ".join(f"{count} {mark}" for mark, count in sight.missing.most_common(4))
-        keep = f" (--column {column}:keyword keeps them as words)" if sight.kind == "keyword" else ""
+        words = sight.kind == "keyword" and column != "created_at"
+        keep = f" (--column {column}:keyword keeps them as words)" if words else ""
         yield f"{name}: cells of column {column!r} that mean that there is no value: {marks}{keep}."
     if sight.misfits:
         cells, row, text = sight.misfits
@@ -301,8 +302,10 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 def _plain(value: Any) -> Any:
     """A Parquet value in JSON's types. Bytes stay: a picture may be stored in the row."""
-    if isinstance(value, datetime | date):
+    if isinstance(value, datetime | date | time):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, list):

@@ -125,7 +125,8 @@ def _condition_needs(condition: Any, prefix: str) -> Iterator[tuple[str, tuple[I
     elif isinstance(condition, models.HasIdCondition):
         _check_has_id(condition.has_id)
     elif not isinstance(condition, models.HasVectorCondition):
-        raise BadRequest(f"A filter cannot hold a {type(condition).__name__} here. Use field, id, vector and nested conditions.")
+        said = ", ".join(condition.model_dump(exclude_none=True)) or "nothing"
+        raise BadRequest(f"A filter cannot hold a condition that says {said}: use field, id, vector and nested conditions.")
 
 
 def one_clause(condition: FieldCondition) -> str:
@@ -171,8 +172,9 @@ def _match_kinds(field: str, match: Any) -> tuple[IndexKind, ...]:
     if isinstance(match, models.MatchAny | models.MatchExcept):
         values = match.any if isinstance(match, models.MatchAny) else match.except_
         return (_value_kind(values[0]),) if values else ("keyword", "integer")
+    said = ", ".join(match.model_dump(exclude_none=True))
     raise BadRequest(
-        f"The filter on field {field!r} uses {type(match).__name__}: Vitrine has no full-text index. "
+        f"The filter on field {field!r} matches by {said}: Vitrine has no full-text index. "
         "Match whole values, or search by text.",
         field=field,
     )

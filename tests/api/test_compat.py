@@ -30,7 +30,7 @@ def test_the_models_have_the_names_that_their_clients_know(client: TestClient, t
     }
     assert datetime.strptime(models[LOGISTIC]["train_start_time"], "%Y-%m-%d, %H:%M:%S")
     assert client.get("/get_models", params={"category": "colours"}).json() == models
-    for name in ("model-by-hand-tag-deep blue", "deep blue"):
+    for name in ("model-by-hand-tag-deep blue", "deep blue", "model-ovr-svm-tag-deep blue"):
         found = client.get(RANGE, params={"model_name": name}).json()
         assert [image["score"] for image in found] == [0.9, 0.4, 0.05], name
         assert {(image["model_name"], image["tag"]) for image in found} == {(name, "deep blue")}

@@ -109,3 +109,29 @@ def test_a_bar_is_seen_for_any_image_and_none_for_none() -> None:
     assert bar(1, 1000) == "█"
     assert bar(0, 1000) == bar(0, 0) == ""
     assert len(bar(7, 7)) == 40
+
+
+def test_columns_may_be_called_as_cameras_and_tables_call_them(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
+    rows = [f"{pictures}/red/{size}.png;{size},5;{size};{size};Canon;{size / 100}" for size in (24, 32, 40)]
+    (tmp_path / "list.csv").write_text("\n".join(["FILE;Preis;EXIF:ISO;a=b;camera.make;scores.St. Moritz", *rows]))
+    added = vitrine("index", "add", tmp_path / "list.csv", "-c", "odd", "--create", "--root", pictures)
+    assert added.code == 0, added.out + added.err
+
+    def found(*arguments: str) -> list[str]:
+        return [hit["payload"]["filename"] for hit in images(vitrine, "list", "-c", "odd", *arguments)["hits"]]
+
+    small, middle, large = "red/24.png", "red/32.png", "red/40.png"
+    for field in ("metadata.EXIF:ISO", 'metadata."EXIF:ISO"', "metadata.a=b", "scores.St. Moritz", 'scores."St. Moritz"'):
+        assert found("--order-by", f"{field}:desc") == [large, middle, small]
+        assert found("--order-by", field) == [small, middle, large]
+    assert found("--where", "metadata.EXIF:ISO.gte=40") == found("--where", 'metadata."EXIF:ISO".gte=40') == [large]
+    assert found("--where", "metadata.a=b=32") == found("--where", 'metadata."a=b"=32') == [middle]
+    assert found("--where", "metadata.Preis=24.5", "--where", "metadata.camera.make=Canon") == [small]
+    for asked in (("--score", "St. Moritz=0.3.."), ("--where", "score.St. Moritz.gte=0.3")):
+        assert set(found(*asked)) == {middle, large}
+    assert vitrine("images", "facets", "metadata.camera.make", "-c", "odd", "--json").json["values"][0]["count"] == 3
+    id = images(vitrine, "list", "-c", "odd", "--where", "metadata.a=b=32")["hits"][0]["id"]
+    images(vitrine, "tag", id, "-c", "odd", "--metadata", "a=b=7", "--metadata", "x.y=8")
+    assert found("--where", "metadata.a=b=7", "--where", "metadata.x.y=8") == [middle]
+    told = vitrine("images", "list", "-c", "odd", "--where", "metadata.EXIF=1")
+    assert told.code == 1 and 'metadata."EXIF:ISO"' in told.err

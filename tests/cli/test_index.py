@@ -98,3 +98,21 @@ def test_an_older_class_table_is_taken_over(vitrine: Run, pictures: Path, tmp_pa
     done = vitrine("index", "import", table, "-c", "old", "--images", pictures, "--create", "--json")
     assert (done.code, done.json["added"]) == (0, 2)
     assert vitrine("images", "list", "-c", "old", "--where", "metadata.label=1", "--class", "warm", "--json").json["count"] == 1
+
+
+def test_a_tree_of_clusters_is_taken_over_as_a_run(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
+    names = sorted(path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png"))[:6]
+    tree = {"children": [{"name": "one", "images": names[:4]}, {"name": "two", "paths": [f"/old/{name}" for name in names[4:]]}]}
+    (tmp_path / "tree.json").write_text(json.dumps(tree))
+    done = vitrine(
+        "index", "import", tmp_path / "tree.json", "--images", pictures, "-c", "old", "--create", "--run", "theirs", "--json"
+    )
+    assert done.code == 0 and done.json["added"] == 6 and "theirs" in done.json["notes"][0]
+    (tmp_path / "tree.json").write_text(json.dumps({"images": ["nowhere.png"]}))
+    none = vitrine("index", "import", tmp_path / "tree.json", "--images", pictures, "-c", "empty", "--create", "--json")
+    assert none.code == 3 and "no cluster run" in none.json["notes"][0]
+    shown = vitrine("cluster", "show", "theirs", "-c", "old", "--json").json
+    assert [(child["id"], child["name"], child["count"]) for child in shown["children"]] == [
+        ("root-0", "one", 4),
+        ("root-1", "two", 2),
+    ]

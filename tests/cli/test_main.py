@@ -87,6 +87,8 @@ def test_ctrl_c_leaves_with_130(vitrine: Run, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("services.catalog.Catalog.list", interrupted)
     assert vitrine("category", "list").code == 130
+    as_json = vitrine("category", "list", "--json")
+    assert as_json.code == 130 and as_json.json["error"]["code"] == "interrupted"
 
 
 def test_a_wrong_setting_is_named(vitrine: Run) -> None:

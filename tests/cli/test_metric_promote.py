@@ -177,3 +177,11 @@ def test_an_encoder_added_later_is_filled(promoting: Run, vitrine: Run) -> None:
     )  # fmt: skip
     assert "second: 0 images embedded" in vitrine("category", "fill", "shop", "--using", "second").out
     assert vitrine("category", "fill", "shop", "--using", "nothing", "--json").json["error"]["code"] == "unknown_vector"
+
+
+def test_a_default_that_images_lack_is_told(promoting: Run, vitrine: Run) -> None:
+    assert vitrine("category", "add-encoder", "shop", "second=vitrine/colour").code == 0
+    told = vitrine("category", "default", "shop", "second")
+    assert told.code == 0 and f"{3 * EACH} images lack its vector" in told.err
+    assert vitrine("category", "fill", "shop").code == 0
+    assert "lack" not in vitrine("category", "default", "shop").err

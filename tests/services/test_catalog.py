@@ -17,6 +17,7 @@ from services.domain import CollectionSchema, EncoderSpec, Point, Preprocessing,
 from services.encoders.base import check_encoder
 from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, StoreDamaged, UnknownVector
 from services.object_store.local import LocalObjectStore
+from services.payload import STANDARD_INDEXES
 from services.vector_store.base import VectorStore
 from tests.indexer.heads import fill, head
 from tests.indexer.pictures import CATEGORY, make_runtime
@@ -198,20 +199,31 @@ def test_what_no_category_describes_is_found_and_what_is_not_ours_is_left_alone(
     mine = belongings("lost")
     for key in (*mine[1:], "incoming/images/holiday.jpg", "Photos/x.jpg", "notes.txt"):
         objects.put(key, b"x")
-    vectors.ensure(CollectionSchema("bare", ()))
+    vectors.ensure(CollectionSchema("bare", (), dict(STANDARD_INDEXES)))
+    vectors.ensure(CollectionSchema("theirs", ()))
     found = {left.name: left for left in catalog.remains()}
     assert {left.state for left in found.values()} == {"leftover"} and found.keys() == {"lost", "bare"}
     assert "pictures" in found["lost"].message and "collection" in found["bare"].message
     for name in found:
         catalog.delete(name)
     assert keys(objects) == ["Photos/x.jpg", "incoming/images/holiday.jpg", "notes.txt"]
-    assert vectors.collections() == []
-    with pytest.raises(NotFound):
-        catalog.delete("incoming")
+    assert vectors.collections() == ["theirs"], "a server may hold collections of other programs"
+    for name in ("incoming", "theirs"):
+        with pytest.raises(NotFound):
+            catalog.delete(name)
+    with pytest.raises(AlreadyExists, match="of another program"):
+        catalog.create("theirs", [SPEC])
+
+
+def test_other_objects_below_the_name_of_a_category_stay(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+    catalog = fill_stores(objects, vectors, "a")
+    objects.put("a/to-be-indexed/holiday.jpg", b"x")
+    catalog.delete("a")
+    assert keys(objects) == ["a/to-be-indexed/holiday.jpg"] and catalog.remains() == []
 
 
 def test_a_collection_with_points_is_not_taken_over(catalog: Catalog, vectors: OracleVectorStore) -> None:
-    vectors.ensure(CollectionSchema("a", (VectorSpec("clip", 4),)))
+    vectors.ensure(CollectionSchema("a", (VectorSpec("clip", 4),), dict(STANDARD_INDEXES)))
     vectors.upsert("a", [Point(str(uuid.UUID(int=1)), {"clip": np.eye(4, dtype=np.float32)[0]}, {})])
     with pytest.raises(AlreadyExists, match="belongs to no category"):
         catalog.create("a", [SPEC])

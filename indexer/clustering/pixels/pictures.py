@@ -21,7 +21,7 @@ from services.runtime import Runtime
 HELD_BYTES = 256 * 2**20
 """Prepared pictures held at a time: of 64 x 64 pixels some 60,000. Beyond, pictures are read again."""
 SIGNATURE_SIDE = 8
-LEAST_STEPS = 64
+LEAST_STEPS = 16
 """Pictures and comparisons that a sitting gets done at least: however short its time is, it comes to an end some day."""
 _PAGE = 500
 _FIELDS = ("object_key", "sha256", "phash")

@@ -37,7 +37,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
         ImageRecord(
             f"file:{n}", f"{n}.png", lambda n=n: picture(n),  # type: ignore[misc]
             tags=("picture", "rare" if n == 7 else ("even", "odd")[n % 2]), class_=f"class {n % 3}", quality=n / IMAGES,
-            scores={"red mug": 1 - n / IMAGES}, metadata={"year": 1990 + n, "born": f"20{n + 10}-01-01", "shelf": n % 4}
+            scores={"red mug": 1 - n / IMAGES, '"St. $x_$"': 0.5},
+            metadata={"EXIF:ISO": n, "year": 1990 + n, "born": f"20{n + 10}-01-01", "shelf": n % 4}
             | ({"season": "winter"} if n % 5 else {}),
         )
         for n in range(IMAGES)
@@ -58,6 +59,8 @@ def values(runtime: Runtime, by: str, depth: int = 1) -> list[Value]:
     ("by", "kind"),
     [
         (None, "words"), ("class", "words"), ("tags", "words"), ("quality", "numbers"), ("scores.red mug", "numbers"),
+        ('scores."St. $x_$"', "numbers"), (r'scores."\"St. $x_$\""', "numbers"),
+        ('metadata."EXIF:ISO"', "numbers"), ("metadata.EXIF:ISO", "numbers"),
         ("metadata.season", "words"), ("metadata.year", "numbers"), ("metadata.shelf", "words"), ("metadata.born", "dates"),
         ("created_at", "dates"), ("cluster:look", "words"), ("filename", "words"),
     ],
