@@ -101,7 +101,8 @@ def show(
     if as_json:
         print_json(group_json(found) | {"payloads": {id: hit.payload for id, hit in hits.items()}})
         return
-    rows = [(m.id, f"{m.kind} {m.turn}", m.similarity, *_about(hits.get(m.id))) for m in found.members]
+    words = {m.id: " ".join(filter(None, (m.kind, m.turn, m.of and f"of {m.of}"))) for m in found.members}
+    rows = [(m.id, words[m.id], m.similarity, *_about(hits.get(m.id))) for m in found.members]
     print_table(("id", "verdict", "similarity", "size", "bytes", "filename"), rows, right=("similarity", "bytes"))
     if sheet is not None:
         note(f"Contact sheet: {sheet}")

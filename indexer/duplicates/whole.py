@@ -18,8 +18,8 @@ NO_COLOUR = 128
 """The level of both colour differences where there is no colour."""
 _TINT = 4
 """Levels of colour difference, blurred, that a picture without colours may have after a lossy format."""
-_DOCUMENT_BINS = ((32, 2, 0.60), (16, 3, 0.85))
-"""Of a drawn page so large a share of all pixels lies in so many neighbouring bins of brightness, of so many."""
+_PAPER, _INKS = 0.60, 0.85
+"""Of a drawn page so much lies in two neighbouring of 32 bins of brightness, or in any three of 16."""
 
 
 class Whole:
@@ -54,11 +54,9 @@ class Whole:
     @cached_property
     def is_document(self) -> bool:
         """Whether it is drawn rather than photographed: a page, a form, a screenshot, an icon. A small change in it is one."""
-        counts = np.bincount(self.planes[..., 0].ravel(), minlength=256)
-        return any(
-            np.convolve(counts.reshape(bins, -1).sum(axis=1), np.ones(together), "valid").max() >= share * self.pixels
-            for bins, together, share in _DOCUMENT_BINS
-        )
+        counts = np.bincount(self.planes[..., 0].ravel(), minlength=256) / self.pixels
+        fine, coarse = counts.reshape(32, -1).sum(axis=1), counts.reshape(16, -1).sum(axis=1)
+        return bool((fine[1:] + fine[:-1]).max() >= _PAPER or np.sort(coarse)[-3:].sum() >= _INKS)
 
     def same_pixels(self, other: Whole) -> bool:
         """Whether each pixel is the same, and all else that the files hold."""

@@ -14,6 +14,7 @@ from indexer.duplicates.find import find_duplicates
 from services.duplicates import FIELD
 from services.runtime import Runtime
 from tests.api.helpers import upload
+from tests.indexer.duplicates.pages import page
 from tests.indexer.duplicates.scenes import scene
 from tests.indexer.duplicates.test_find import file_of
 
@@ -60,6 +61,15 @@ def test_a_copy_can_be_left_out(client: TestClient, shop: dict[str, str], runtim
     assert mixed.status_code == 201 and mixed.json()["counts"] == {"duplicate": 1, "added": 1}
     assert 'vitrine_images_total{outcome="duplicate"} 3.0' in client.get("/metrics").text
     assert not any(FIELD in hit["payload"] for hit in client.get(IMAGES).json()["hits"]), "groups change by find alone"
+
+
+def test_another_form_and_odd_pictures_are_never_left_out(client: TestClient, shop: dict[str, str]) -> None:
+    forms = [(f"form-{number}.png", file_of(page(3, f"No {number}"))) for number in (4711, 4712, 9083)]
+    again = ("again.jpg", file_of(page(3, "No 4712"), "JPEG", 92))
+    odd = [(f"{width}x{height}.png", file_of(scene(9, (width, height)))) for width, height in ((1, 1), (400, 2), (1000, 4))]
+    answer = upload(client, "shop", *forms, *odd, again, near_duplicates="skip")
+    assert answer.status_code == 201 and answer.json()["counts"] == {"added": 6, "duplicate": 1}
+    assert [item["outcome"] for item in answer.json()["items"]][-1] == "duplicate"
 
 
 def test_nothing_is_compared_where_that_is_not_wanted(client: TestClient, shop: dict[str, str]) -> None:
