@@ -106,7 +106,8 @@ def search(
     limit: LimitOption = 10,
     offset: Annotated[int, typer.Option("--offset", min=0, help="Skip so many hits.", rich_help_panel=_SHAPE)] = 0,
     min_similarity: Annotated[
-        float | None, typer.Option("--min-similarity", min=-1, max=1, help="Only hits so similar.", rich_help_panel=_SHAPE)
+        float | None, typer.Option("--min-similarity", min=-1, max=1, help="Only hits so similar; 1: the same picture.",
+                                   rich_help_panel=_SHAPE)
     ] = None,
     diversity: Annotated[
         float | None, typer.Option("--diversity", min=0, max=1, help="0: the most similar; towards 1: fewer look-alikes.",

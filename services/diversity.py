@@ -60,7 +60,8 @@ def most_marginal(
         now[chosen] = -np.inf
         best = int(now.argmax())
         chosen.append(best)
-        to_best = rows @ rows[best]
+        # not by the matrix library: on a busy machine its threads wait for each other, 16 ms instead of 0.1
+        to_best = np.einsum("ij,j->i", rows, rows[best])
         closest = to_best if closest is None else np.maximum(closest, to_best)
     return chosen
 

@@ -39,6 +39,22 @@ def test_by_id_leaves_the_image_itself_out(filled: Run) -> None:
     assert classes(found) == {"green"} and first["id"] not in [hit["id"] for hit in found]
 
 
+def test_the_same_picture_is_first_and_is_found_by_a_least_similarity_of_1(filled: Run, pictures: Path) -> None:
+    for file in sorted(pictures.rglob("*.png")):
+        (best, *_) = found = hits(filled, "--image", file, "--min-similarity", 1)
+        assert best["payload"]["filename"].endswith(f"{file.parent.name}/{file.name}"), file
+        assert all(hit["similarity"] == 1 for hit in found)
+
+
+@pytest.mark.parametrize("more", [(), ("--diversity", 0.4), ("--collapse",)])
+def test_pages_are_slices_of_one_answer(filled: Run, more: tuple[object, ...]) -> None:
+    whole = [hit["id"] for hit in hits(filled, "--text", "blue", "-n", 12, *more)]
+    assert len(set(whole)) == 12
+    for size in (1, 5):
+        pages = [hits(filled, "--text", "blue", "-n", size, "--offset", at, *more) for at in range(0, 12, size)]
+        assert [hit["id"] for page in pages for hit in page] == whole
+
+
 def test_by_vector_from_json_and_npy(filled: Run, tmp_path: Path) -> None:
     vector = np.random.default_rng(3).normal(size=64).astype(np.float32)
     (tmp_path / "v.json").write_text(json.dumps(vector.tolist()))
