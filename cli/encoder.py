@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -108,9 +109,13 @@ def check(
         note(f"{image.name}: " + " ".join(f"{x:.3f}" for x in rows[0][:6]) + " ...")
 
 
+def _verdict(check: Mapping[str, Any]) -> str:
+    return str(check["fault"] or (f"yes, but {check['remark']}" if check["remark"] else "yes"))
+
+
 def _print_checks(checks: Any) -> None:
     rows = [
-        (check["name"], *("" if check[of] is None else f"{check[of]:.6f}" for of in ("cosine", "least")), check["fault"] or "yes")
+        (check["name"], *("" if check[of] is None else f"{check[of]:.6f}" for of in ("cosine", "least")), _verdict(check))
         for check in checks
     ]
     print_table(("check", "cosine", "at least", "passed"), rows, right=("cosine", "at least"))

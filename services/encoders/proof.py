@@ -39,12 +39,14 @@ _TEXTS = ((_SHORT, "cat", ""), (" ".join([_SHORT] * 300), _SHORT))
 
 @dataclass(frozen=True)
 class Check:
-    """One property: ``cosine``, the least that was found, must be ``least`` or more. ``fault``: what is wrong; empty: nothing."""
+    """One property: ``cosine``, the least that was found, must be ``least`` or more. ``fault``: what is wrong; empty: nothing.
+    ``remark``: what is odd, though it is no reason to refuse the encoder."""
 
     name: str
     cosine: float | None = None
     least: float | None = None
     fault: str = ""
+    remark: str = ""
 
     def __str__(self) -> str:
         figures = f"a cosine of {self.cosine:.6f} where {self.least} is the least" if self.cosine is not None else ""
@@ -103,7 +105,7 @@ def encode_inputs(encoder: Encoder) -> Rows | None:
 
 def prove(encoder: Encoder, exact: Rows | None = None) -> Proof:
     """Look at an encoder; ``exact`` are the inputs' embeddings in float32, where it runs in a smaller format."""
-    sides = [_Side("pictures", encoder.encode_images, _pictures(), exact.pictures if exact else None)]
+    sides = [_Side("pictures", encoder.encode_images, _pictures(), exact.pictures if exact else None, may_be_alike=True)]
     if isinstance(encoder, TextEncoder):
         sides.append(_Side("texts", encoder.encode_texts, _TEXTS, exact.texts if exact else None))
     same = SAME[str(getattr(encoder, "precision", None) or "float32")]
@@ -118,6 +120,8 @@ class _Side:
     encode: Encode
     batches: Batches
     exact: Embeddings | None
+    may_be_alike: bool = False
+    """A model that was never trained may show nothing of its pictures, and is right all the same."""
 
     def checks(self, dim: int, same: float) -> Iterator[Check]:
         """Ends with the first check that fails of those which the others need."""
@@ -144,8 +148,10 @@ class _Side:
         yield cosine_check(f"one of the {what} twice", rows[:1], rows[-1:], same, "it gets another vector each time")
         beside = "the vector depends on what else is encoded"
         yield cosine_check(f"{what} alone and among others", rows[:-1], alone, same, beside)
-        apart = float(np.abs(rows[0] - rows[1]).max())
-        yield Check(f"different {what} differ", fault="" if apart > _DIFFERENT else "all get the same vector")
+        alike = "" if np.abs(rows[0] - rows[1]).max() > _DIFFERENT else "all get the same vector"
+        if self.may_be_alike and alike:
+            _log.warning("The encoder gives all pictures the same vector: it has learnt nothing yet, or its weights are damaged.")
+        yield Check(f"different {what} differ", fault="" if self.may_be_alike else alike, remark=alike)
         if self.exact is not None:
             yield rounding_check(f"{what} in bfloat16 and in float32", rows, self.exact)
 

@@ -227,7 +227,6 @@ class Broken(ColourEncoder):
         ("", []),
         ("random", ["one of the pictures twice", "pictures alone and among others"]),
         ("batch", ["pictures alone and among others"]),
-        ("constant", ["different pictures differ"]),
         ("too few", ["pictures of all kinds are encoded"]),
         ("long", ["texts of all kinds are encoded"]),
         ("blank", ["texts of all kinds are encoded"]),
@@ -238,6 +237,12 @@ def test_each_fault_is_named(fault: str, says: list[str]) -> None:
     proof = prove(Broken(fault))
     assert [check.name for check in proof.faults] == says
     assert proof.sound is (not says)
+
+
+def test_pictures_that_are_all_alike_are_remarked_on(caplog: pytest.LogCaptureFixture) -> None:
+    proof = prove(Broken("constant"))
+    assert proof.sound and "learnt nothing" in caplog.text
+    assert [check.name for check in proof.checks if check.remark] == ["different pictures differ"]
 
 
 def test_rounding_is_judged_by_the_embeddings_in_float32() -> None:
