@@ -34,8 +34,9 @@ _AROUND = 15
 """Side in pixels of the surroundings in which contrast is taken."""
 _CONTRASTED, _FEWEST, _SAMPLED, _MANY = 24, 100, 4, 250_000
 """Edges are where there is so much contrast, and at least so many pixels of it; every fourth is looked at of many."""
-_BLURS, _MOST_SHARES, _LEAST_SHARE = (1.0, 1.6), (0.05, 0.03), 0.01
-"""Gaussian blurs of the residual, and the largest and the least share of the contrast that is taken off."""
+_BLURS, _LEAST_SHARE = (1.0, 1.6), 0.01
+_SHARES, _DOCUMENT_SHARES = (0.05, 0.03), (0.03, 0.02)
+"""Gaussian blurs of the residual, and the least and the largest share of the contrast that is taken off, for each."""
 _LEVELS, _DOCUMENT_LEVELS = (12.0, 6.0), (12.0, 8.0)
 """Of what is left then, for each blur, so many levels count as 1."""
 _SMALL_LEVELS, _SMALL_SHARE = 30.0, 0.10
@@ -48,6 +49,8 @@ _COLOUR_AROUND, _COLOUR_SHARE = 11, 0.02
 _BAND, _MARGIN = 1 << 20, 16
 """A large picture is looked at in bands of so many pixels, which takes little memory; they overlap by so many rows."""
 
+_SPOT_LEVELS, _SPOT_PIXELS, _SPOT_SHARE = 16, 12, 0.005
+"""A spot of at most so many pixels, or so much of a picture, differs by so many levels, and nothing else does at all."""
 _TINY = 1e-9
 """Pixels that are the same after resizing or rounding are no identical pixels."""
 
@@ -64,13 +67,22 @@ def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
     if one.same_pixels(other):
         return 0.0
     small, large = sorted((one, other), key=lambda whole: (whole.pixels, whole.planes.sum()))
-    if not _comparable(small, large):
+    if not _comparable(small, large) or _differ_in_a_spot(small, large):
         return math.inf
     held = _Held.of(small, large, enough)
     shown = held.least((small.planes, planes(guess)) for guess in _resized(large.rgb, small.size))
     if shown >= enough or small.alpha is None or large.alpha is None:
         return shown + _TINY
     return max(shown, held.least((_opaque(small.alpha), _opaque(guess)) for guess in _resized(large.alpha, small.size))) + _TINY
+
+
+def _differ_in_a_spot(one: Whole, other: Whole) -> bool:
+    """Whether nearly every pixel is the same and some are plainly not: no format does that, a small icon drawn otherwise does."""
+    if one.size != other.size:
+        return False
+    cv2 = load("cv2", "opencv-python-headless")
+    apart = cv2.absdiff(one.rgb, other.rgb).max(axis=2)
+    return bool(apart.max() >= _SPOT_LEVELS and np.count_nonzero(apart) <= max(_SPOT_PIXELS, _SPOT_SHARE * apart.size))
 
 
 def may_be_one(one: Seen, other: Seen) -> bool:
@@ -116,9 +128,11 @@ def _opaque(alpha: Plane) -> Planes:
 
 @dataclass(frozen=True)
 class _Held:
-    """How hard a pair is held. ``levels``: of what is left, for each blur, so many count as 1. ``strict``: only the guess that
-    fits best counts, not any that fits well enough, and fewer levels do where the rest of the picture has hardly any."""
+    """How hard a pair is held, for each blur: ``shares`` of the contrast are taken off at most, and of what is left so many
+    ``levels`` count as 1. ``strict``: only the guess that fits best counts, not any that fits well enough, and fewer levels do
+    where the rest of the picture has hardly any."""
 
+    shares: tuple[float, ...]
     levels: tuple[float, ...]
     strict: bool
     enough: float
@@ -126,9 +140,9 @@ class _Held:
     @classmethod
     def of(cls, small: Whole, large: Whole, enough: float) -> _Held:
         if not large.is_document:
-            return cls(_LEVELS, False, enough)
+            return cls(_SHARES, _LEVELS, False, enough)
         levels = tuple(level * min(1.0, small.pixels / large.pixels) for level in _DOCUMENT_LEVELS)
-        return cls(levels, True, enough)
+        return cls(_DOCUMENT_SHARES, levels, True, enough)
 
     def least(self, guesses: Iterator[tuple[Planes, Planes]]) -> float:
         """The difference of the guess that fits best, or of the first below ``enough``."""
@@ -174,7 +188,7 @@ def _band_difference(made: Plane, given: Plane, fit: Fit | None, held: _Held) ->
         residual = made - np.clip(given + cv2.filter2D(given, cv2.CV_32F, fit.kernel), 0, 255)
     contrast = cv2.max(_contrast(made, _AROUND), _contrast(given, _AROUND))
     found = 0.0
-    for blur, most, level in zip(_BLURS, _MOST_SHARES, held.levels, strict=True):
+    for blur, most, level in zip(_BLURS, held.shares, held.levels, strict=True):
         left = np.abs(_blurred(residual, blur))
         usual = _usual(left, contrast)
         share = min(max(2 * usual, _LEAST_SHARE), most)
