@@ -24,6 +24,7 @@ from indexer.pipeline import index_images
 from indexer.records import ImageRecord
 from indexer.sources import SourceOptions, open_source
 from services.errors import BadSource, Unavailable
+from services.images import content_hash, object_key
 from services.object_store.base import ObjectStat
 from services.object_store.keys import check_key
 from services.object_store.local import LocalObjectStore
@@ -423,6 +424,17 @@ def test_folders_of_keys_count_from_the_prefix(tmp_path: Path) -> None:
     assert tags("") == [("shop",)] * 3
     (found,) = records("objects:shop/in/blue", bucket, class_from="folder")
     assert found.class_ == "deep"
+
+
+def test_what_vitrine_stores_is_not_read_with_the_pictures_of_a_bucket(tmp_path: Path) -> None:
+    stored, other = object_key("shop", content_hash(picture(1)), "png"), "shop/images/ab/cd/1.png"
+    bucket = Bucket(tmp_path / "bucket", {"photo.png": picture(2)})
+    bucket.put(stored, picture(1))
+    bucket.put(other, picture(3))
+    source = open_source("objects:", objects=bucket)
+    assert names(list(source)) == ["photo.png", other]
+    assert source.notes() == ["Left out: 1 of the pictures that Vitrine stored itself (objects:CATEGORY/images/ reads them)."]
+    assert [names(records(f"objects:{prefix}", bucket)) for prefix in ("shop", "shop/images/")] == [[stored, other]] * 2
 
 
 def test_a_listing_goes_on_where_an_outage_broke_it_off(tmp_path: Path, runtime: Runtime) -> None:
