@@ -36,7 +36,8 @@ _CONTRASTED, _FEWEST, _SAMPLED, _MANY = 24, 100, 4, 250_000
 """Edges are where there is so much contrast, and at least so many pixels of it; every fourth is looked at of many."""
 _BLURS, _LEAST_SHARE = (1.0, 1.6), 0.01
 _SHARES, _DOCUMENT_SHARES = (0.05, 0.03), (0.03, 0.02)
-"""Gaussian blurs of the residual, and the least and the largest share of the contrast that is taken off, for each."""
+"""Gaussian blurs of the residual, and the least and the largest share of the contrast that is taken off, for each; of a page of
+the same size, to which no resampler did anything, less."""
 _LEVELS, _DOCUMENT_LEVELS = (12.0, 6.0), (12.0, 8.0)
 """Of what is left then, for each blur, so many levels count as 1."""
 _SMALL_LEVELS, _SMALL_SHARE = 30.0, 0.10
@@ -49,8 +50,9 @@ _COLOUR_AROUND, _COLOUR_SHARE = 11, 0.02
 _BAND, _MARGIN = 1 << 20, 16
 """A large picture is looked at in bands of so many pixels, which takes little memory; they overlap by so many rows."""
 
-_SPOT_LEVELS, _SPOT_PIXELS, _SPOT_SHARE = 16, 12, 0.005
-"""A spot of at most so many pixels, or so much of a picture, differs by so many levels, and nothing else does at all."""
+_SPOT_BLUR, _SPOT_REST, _SPOT_TIMES, _SPOT_LEVELS = 0.6, 0.99, 2.4, 4.0
+"""A spot stands out by so many times what all but a hundredth of the pixels differ by, and some levels for rounding. Of genuine
+copies 1 in 60 has one."""
 _TINY = 1e-9
 """Pixels that are the same after resizing or rounding are no identical pixels."""
 
@@ -67,22 +69,23 @@ def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
     if one.same_pixels(other):
         return 0.0
     small, large = sorted((one, other), key=lambda whole: (whole.pixels, whole.planes.sum()))
-    if not _comparable(small, large) or _differ_in_a_spot(small, large):
+    if not _comparable(small, large):
         return math.inf
     held = _Held.of(small, large, enough)
     shown = held.least((small.planes, planes(guess)) for guess in _resized(large.rgb, small.size))
+    if shown < enough and _spot_stands_out(small, large):
+        return math.inf
     if shown >= enough or small.alpha is None or large.alpha is None:
         return shown + _TINY
     return max(shown, held.least((_opaque(small.alpha), _opaque(guess)) for guess in _resized(large.alpha, small.size))) + _TINY
 
 
-def _differ_in_a_spot(one: Whole, other: Whole) -> bool:
-    """Whether nearly every pixel is the same and some are plainly not: no format does that, a small icon drawn otherwise does."""
-    if one.size != other.size:
-        return False
+def _spot_stands_out(small: Whole, large: Whole) -> bool:
+    """Whether some spot differs by far more than nearly all of the rest: formats and resamplers err all over a picture."""
     cv2 = load("cv2", "opencv-python-headless")
-    apart = cv2.absdiff(one.rgb, other.rgb).max(axis=2)
-    return bool(apart.max() >= _SPOT_LEVELS and np.count_nonzero(apart) <= max(_SPOT_PIXELS, _SPOT_SHARE * apart.size))
+    apart = cv2.absdiff(small.rgb, next(_resized(large.rgb, small.size))).max(axis=2).astype(np.float32)
+    blurred = _blurred(apart, _SPOT_BLUR)
+    return bool(blurred.max() > _SPOT_TIMES * (np.quantile(blurred, _SPOT_REST) + _SPOT_LEVELS))
 
 
 def may_be_one(one: Seen, other: Seen) -> bool:
@@ -129,24 +132,27 @@ def _opaque(alpha: Plane) -> Planes:
 @dataclass(frozen=True)
 class _Held:
     """How hard a pair is held, for each blur: ``shares`` of the contrast are taken off at most, and of what is left so many
-    ``levels`` count as 1. ``strict``: only the guess that fits best counts, not any that fits well enough, and fewer levels do
-    where the rest of the picture has hardly any."""
+    ``levels`` count as 1. ``best_only``: only the guess that fits best counts, not any that fits well enough. ``quiet``: where
+    the rest of the picture has hardly anything left, fewer levels count."""
 
     shares: tuple[float, ...]
     levels: tuple[float, ...]
-    strict: bool
+    best_only: bool
+    quiet: bool
     enough: float
 
     @classmethod
     def of(cls, small: Whole, large: Whole, enough: float) -> _Held:
         if not large.is_document:
-            return cls(_SHARES, _LEVELS, False, enough)
-        levels = tuple(level * min(1.0, small.pixels / large.pixels) for level in _DOCUMENT_LEVELS)
-        return cls(_DOCUMENT_SHARES, levels, True, enough)
+            return cls(_SHARES, _LEVELS, False, False, enough)
+        if small.size == large.size:
+            return cls(_DOCUMENT_SHARES, _DOCUMENT_LEVELS, True, True, enough)
+        levels = tuple(level * small.pixels / large.pixels for level in _DOCUMENT_LEVELS)
+        return cls(_SHARES, levels, True, False, enough)
 
     def least(self, guesses: Iterator[tuple[Planes, Planes]]) -> float:
         """The difference of the guess that fits best, or of the first below ``enough``."""
-        if self.strict:
+        if self.best_only:
             fits = [(fitted(_grey(made), _grey(given)), made, given) for made, given in guesses]
             fit, made, given = min(fits, key=lambda each: math.inf if each[0] is None else each[0].left)
             return self.difference(made, given, fit)
@@ -192,7 +198,7 @@ def _band_difference(made: Plane, given: Plane, fit: Fit | None, held: _Held) ->
         left = np.abs(_blurred(residual, blur))
         usual = _usual(left, contrast)
         share = min(max(2 * usual, _LEAST_SHARE), most)
-        counts = level * min(1.0, max(usual / _NOISY, _LEAST_LEVELS)) if held.strict else level
+        counts = level * min(1.0, max(usual / _NOISY, _LEAST_LEVELS)) if held.quiet else level
         found = max(found, float((left - np.float32(share) * contrast).max()) / counts)
     return found
 

@@ -55,6 +55,17 @@ def test_folders_that_link_to_each_other_are_walked_once_each(tmp_path: Path) ->
     assert source.total == 9
 
 
+def test_what_vitrine_stores_is_not_read_as_pictures_of_a_folder(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", {"1.png": picture(1)})
+    data = write(root / "vitrine-data", {"objects/c/images/2.png": picture(2)})
+    (root / "a-link").symlink_to(data)
+    source = open_source(root, options=SourceOptions(without=data))
+    assert (source.total, names(list(source))) == (1, ["1.png"])
+    assert source.notes() == ["The data folder of Vitrine lies in this folder and was left out."]
+    asked_for = open_source(data, options=SourceOptions(without=data))
+    assert names(list(asked_for)) == ["objects/c/images/2.png"]
+
+
 def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "set", {"mine/1.png": picture(1), "private/2.png": picture(2), "z.png": picture(3)})
     scandir = os.scandir

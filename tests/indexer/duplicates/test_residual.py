@@ -60,7 +60,12 @@ AGAIN: dict[str, Save] = {
 
 @pytest.mark.parametrize("again", AGAIN)
 def test_a_picture_saved_again_or_resized_is_one(again: str) -> None:
-    for image in (scene(1, (300, 225)), page(1, "No 4711")):
+    for image in (
+        scene(1, (300, 225)),
+        page(1, "No 4711"),
+        page(2, "No 9083", size=(600, 780)),
+        page(3, "No 1", size=(425, 550)),
+    ):
         assert apart(png(image), AGAIN[again](image)) < SURE
 
 
