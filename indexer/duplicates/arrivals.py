@@ -7,7 +7,7 @@ they change when duplicates are looked for the next time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,7 +21,7 @@ from indexer.duplicates.verdict import Thresholds
 from indexer.items import Item
 from indexer.report import NearDuplicate, NearDuplicates
 from services.catalog import Category
-from services.domain import Embedding, Near, Query
+from services.domain import Embedding, Hit, Near, Query
 from services.duplicates import COPIES, ordered
 from services.perceptual_hashes import parse_hashes, telling
 from services.runtime import Runtime
@@ -30,7 +30,7 @@ from services.similarity import at_least
 NEIGHBOURS = 8
 """So many of the nearest are looked at."""
 _SIMILARITY = 0.8
-_FIELDS = ("object_key", "sha256", "phash")
+_FIELDS = ("object_key", "sha256", "phash", "width", "height")
 _BITS, _CERTAIN = 4, 0.9
 """Without OpenCV: hashes no further apart and embeddings no less similar."""
 _NOTHING_STORED = Images((), np.empty(0, np.uint64), np.empty((0, 0), np.float32))
@@ -43,6 +43,7 @@ class _Known:
     id: str
     place: int
     phash: str
+    pixels: int
     similarity: float
 
 
@@ -58,8 +59,8 @@ class Arrivals:
         self._look = find_spec("cv2") is not None
 
     def compare(self, items: Sequence[Item]) -> None:
-        """Note on new items which image they are a near-duplicate of, and drop copies if they are not wanted; another version of
-        an image, such as a form filled otherwise, is never dropped.
+        """Note on new items which image they are a near-duplicate of, and drop copies if they are not wanted. Another version of
+        an image, such as a form filled otherwise, is never dropped, nor a copy that has more pixels than what is there.
 
         Nothing is a near-duplicate of an item that is dropped. Items without the category's default vector are not compared, nor
         pairs that people dismissed.
@@ -76,15 +77,17 @@ class Arrivals:
         kept: list[tuple[_Known, Embedding]] = []
         for number, item in enumerate(new):
             vector = _unit(item.vectors[self._using])
-            beside = [_Known(one.id, one.place, one.phash, float(vector @ row)) for one, row in kept]
+            beside = [replace(one, similarity=float(vector @ row)) for one, row in kept]
             near = [one for one in (*known[item.id], *beside) if at_least(one.similarity, _SIMILARITY)]
             near = [one for one in near if ordered(one.id, item.id) not in dismissed]
             near.sort(key=lambda one: -one.similarity)
             place = len(payloads) + number
             item.near = self._nearest(pictures, judge, item, place, near[:NEIGHBOURS])
-            item.dropped = self._what == "skip" and item.near is not None and item.near.kind in COPIES
+            item.dropped = self._what == "skip" and any(
+                one.pixels >= _pixels(item) for one in near if item.near and item.near.id == one.id and item.near.kind in COPIES
+            )
             if not item.dropped:
-                kept.append((_Known(item.id, place, _phash(item), 1.0), vector))
+                kept.append((_Known(item.id, place, _phash(item), _pixels(item), 1.0), vector))
         for item in items:
             if item.id in firsts:
                 item.near, item.dropped = firsts[item.id].near, firsts[item.id].dropped
@@ -104,27 +107,30 @@ class Arrivals:
                 if hit.id not in places:
                     places[hit.id] = len(payloads)
                     payloads.append(dict(hit.payload))
-            known[item.id] = [
-                _Known(hit.id, places[hit.id], str(hit.payload.get("phash") or "0"), hit.similarity or 0.0) for hit in hits
-            ]
+            known[item.id] = [_stored(hit, places[hit.id]) for hit in hits]
         return payloads, known
 
     def _nearest(self, pictures: Pictures, judge: Judge, item: Item, place: int, near: Sequence[_Known]) -> NearDuplicate | None:
-        """The nearest that it is a copy of, or else the nearest that it is another version of."""
+        """The nearest that it is a copy of, of as many pixels if there is one; or else the nearest that it is a version of."""
         if not self._look:
             return self._by_numbers(pictures, item, place, near)
         mine = pictures.sketch(place, flips=False) if near else None
+        smaller: NearDuplicate | None = None
         version: NearDuplicate | None = None
         for one in near:
             theirs = pictures.sketch(one.place, flips=False)
             if mine is None or theirs is None or likely_turn(theirs, mine) is None:
                 continue
             if copy := judge.copy(one.place, place):
-                return NearDuplicate(one.id, copy.kind, round(copy.similarity, 4))
+                found = NearDuplicate(one.id, copy.kind, round(copy.similarity, 4))
+                if one.pixels >= _pixels(item):
+                    return found
+                smaller = smaller or found
+                continue
             verdict = judge.verdict(one.place, place)
             if version is None and verdict.same:
                 version = NearDuplicate(one.id, verdict.kind, round(verdict.similarity, 4))
-        return version
+        return smaller or version
 
     def _by_numbers(self, pictures: Pictures, item: Item, place: int, near: Sequence[_Known]) -> NearDuplicate | None:
         """Without OpenCV nothing but identical pixels is sure to be a copy."""
@@ -136,6 +142,11 @@ class Arrivals:
         return None
 
 
+def _stored(hit: Hit, place: int) -> _Known:
+    pixels = int(hit.payload.get("width") or 0) * int(hit.payload.get("height") or 0)
+    return _Known(hit.id, place, str(hit.payload.get("phash") or "0"), pixels, hit.similarity or 0.0)
+
+
 def _unit(vector: Embedding) -> Embedding:
     row = np.asarray(vector, np.float32)
     unit: Embedding = row / max(float(np.linalg.norm(row)), 1e-12)
@@ -144,6 +155,10 @@ def _unit(vector: Embedding) -> Embedding:
 
 def _phash(item: Item) -> str:
     return item.facts.phash if item.facts is not None else "0"
+
+
+def _pixels(item: Item) -> int:
+    return item.facts.width * item.facts.height if item.facts is not None else 0
 
 
 def _hashes_agree(one: str, other: str) -> bool:

@@ -84,6 +84,15 @@ def test_copies_are_not_indexed(runtime: Runtime, tmp_path: Path) -> None:
     assert add(runtime, tmp_path / "more", {}, "skip")[0].duplicate == 5, "again: the same"
 
 
+def test_a_larger_copy_is_no_copy_to_leave_out(runtime: Runtime, tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    small = file_of(scene(8).resize((100, 75), Image.Resampling.LANCZOS))
+    report, told = add(runtime, tmp_path / "more", {"1-small.png": small, "2-whole.png": file_of(scene(8))}, "skip")
+    assert (report.added, report.duplicate) == (2, 0)
+    assert told["2-whole.png"].near is not None and told["2-whole.png"].near.kind == "resized"
+    assert add(runtime, tmp_path / "less", {"3-small.jpg": file_of(scene(8), "JPEG", 80)}, "skip")[0].duplicate == 1
+
+
 def test_the_same_bytes_in_later_batches_share_the_outcome(runtime: Runtime, tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     copy = file_of(scene(0), "JPEG", 50)
