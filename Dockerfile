@@ -48,7 +48,8 @@ USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
+# Searches go on while the object store is away: a container that answers them is healthy.
 HEALTHCHECK --interval=15s --timeout=12s --start-period=60s --retries=4 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ.get('VITRINE_PORT', '8000')}/readyz\", timeout=11)"]
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ.get('VITRINE_PORT', '8000')}/readyz?need=search\", timeout=11)"]
 # Open to every interface of the container, so the server refuses to start without VITRINE_API_KEYS.
 CMD ["vitrine", "serve"]

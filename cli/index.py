@@ -109,6 +109,7 @@ def add(
             hashtags=tuple(hashtags or ()),
             kinds=kinds,
             max_bytes=runtime.limits.max_bytes,
+            without=runtime.settings.data,
         )
         patience = Patience(runtime.settings.outage_seconds)
         records = open_source(source, options=options, objects=runtime.objects, patience=patience)

@@ -160,6 +160,14 @@ def object_key(category: str, sha256: str, extension: str) -> str:
     return f"{category}/images/{sha256[:2]}/{sha256[2:4]}/{sha256}.{extension}"
 
 
+def category_of_key(key: str) -> str | None:
+    """The category under which ``object_key`` stores a picture; None for a key of another form."""
+    category, *parts = key.split("/")
+    sha256, _, extension = parts[-1].partition(".") if parts else ("", "", "")
+    is_hash = len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")
+    return category if is_hash and key == object_key(category, sha256, extension) else None
+
+
 def perceptual_hash(image: Image.Image) -> str:
     """The 64-bit DCT hash of ImageHash (``phash``, 8 x 8) as 16 hex digits; near-duplicates differ in few bits.
 

@@ -70,7 +70,7 @@ def value_kind(value: object) -> IndexKind | None:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "integer"
+        return "integer" if -_INT64 <= value < _INT64 else "keyword"
     if isinstance(value, float):
         return "float"
     if isinstance(value, str):
@@ -183,6 +183,8 @@ def _word(column: str, value: Any) -> str | None:
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
         raise BadRequest(f"Column {column!r} takes text, numbers, true or false, or a list of them.", field=column)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+        value = int(value)  # 3 of a column that held fractions too is the word that a table has
     text = composed(str(value))
     if len(text) > MAX_TEXT:
         raise BadRequest(f"Column {column!r} has {len(text):,} characters, more than {MAX_TEXT:,}: shorten it.", field=column)

@@ -13,11 +13,15 @@ from services.errors import because
 
 @dataclass(frozen=True)
 class Found:
-    """A file, or something with a ``fault`` that keeps it from being read. ``again``: a link to a folder walked already."""
+    """A file, or something with a ``fault`` that keeps it from being read.
+
+    ``again``: a link to a folder walked already. ``left_out``: the folder that is not to be walked.
+    """
 
     path: str
     fault: str | None = None
     again: bool = False
+    left_out: bool = False
 
 
 def is_hidden(name: str) -> bool:
@@ -25,18 +29,20 @@ def is_hidden(name: str) -> bool:
     return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
 
 
-def walk(folder: str, likely: Callable[[str], bool]) -> Iterator[Found]:
+def walk(folder: str, likely: Callable[[str], bool], *, without: str | None = None) -> Iterator[Found]:
     """What lies below a folder, sorted within each; hidden files and folders are left out.
 
-    ``likely``: whether a name is one that is looked for, so that what is no file is worth a ``fault``.
+    ``likely``: whether a name is one that is looked for, so that what is no file is worth a ``fault``. ``without``: a folder
+    that is left out, by whatever name it is met, unless it is the one to walk.
 
     Every folder is walked once, by its device and inode, however many links lead to it. Linked folders come after all others, so
     that pictures have the names by which they lie there.
     """
     seen: set[tuple[int, int]] = set()
+    left_out = _identity(without) - _identity(folder)
     roots = deque([folder])
     while roots:
-        open_folders = [_entered(roots.popleft(), seen, likely)]
+        open_folders = [_entered(roots.popleft(), seen, left_out, likely)]
         while open_folders:
             found = next(open_folders[-1], None)
             if found is None:
@@ -46,16 +52,28 @@ def walk(folder: str, likely: Callable[[str], bool]) -> Iterator[Found]:
             elif found.is_symlink():
                 roots.append(found.path)
             else:
-                open_folders.append(_entered(found.path, seen, likely))
+                open_folders.append(_entered(found.path, seen, left_out, likely))
 
 
-def _entered(folder: str, seen: set[tuple[int, int]], likely: Callable[[str], bool]) -> Iterator[Found | os.DirEntry[str]]:
+def _identity(folder: str | None) -> set[tuple[int, int]]:
+    """Device and inode of a folder; nothing of one that is not there."""
+    try:
+        status = os.stat(folder) if folder is not None else None
+    except OSError:
+        return set()
+    return {(status.st_dev, status.st_ino)} if status else set()
+
+
+def _entered(
+    folder: str, seen: set[tuple[int, int]], left_out: set[tuple[int, int]], likely: Callable[[str], bool]
+) -> Iterator[Found | os.DirEntry[str]]:
     """Files and folders (as entries) of a folder that is not yet in ``seen``."""
     try:
         status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            return iter([Found(folder, again=True)])
-        seen.add((status.st_dev, status.st_ino))
+        identity = (status.st_dev, status.st_ino)
+        if identity in seen or identity in left_out:
+            return iter([Found(folder, again=identity in seen, left_out=identity in left_out)])
+        seen.add(identity)
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:

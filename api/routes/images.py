@@ -210,6 +210,10 @@ def image_thumbnail(
 
 
 def _uploads(form: SentForm) -> list[Upload]:
+    if text := next((name for name in form.fields if name in _FILE_FIELDS), None):
+        raise BadRequest(
+            f"The form field {text!r} is text, not a file: send the picture itself (curl -F {text}=@FILE).", field=text
+        )
     unknown = [name for name in form.fields if name not in _TEXT_FIELDS]
     unknown += [file.field for file in form.files if file.field not in _FILE_FIELDS]
     if unknown:

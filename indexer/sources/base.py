@@ -42,7 +42,8 @@ class SourceOptions:
     ``root``: the folder that paths of a manifest are relative to, else its own. ``metadata``: a table that is joined by
     ``join_on``: the file's name, its stem (name without extension), key (whole relative path or object key) or SHA-256.
     ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``kinds``: the kinds of columns that
-    are to be other than what their cells say. ``max_bytes``: larger files are refused unread.
+    are to be other than what their cells say. ``max_bytes``: larger files are refused unread. ``without``: a folder that a
+    folder's walk leaves out, Vitrine's own data: what it stores are copies of pictures, under names of its own.
     """
 
     tags_from_folders: int = 0
@@ -55,6 +56,7 @@ class SourceOptions:
     hashtags: tuple[str, ...] = ()
     kinds: Mapping[str, IndexKind] = field(default_factory=dict)
     max_bytes: int = 256_000_000
+    without: Path | None = None
 
 
 def has_image_extension(name: str) -> bool:

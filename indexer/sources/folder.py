@@ -34,7 +34,8 @@ class FolderSource(Source):
     Offered, and so indexed or refused by name: files with the extension of any picture format, read here or not (``.svg``,
     ``.heic``, ``.psd``, ``.pdf`` ...), and files that begin as a picture whatever they are called. Archives are opened in
     place. Anything else (texts, tables, licences) is counted but not offered; dot files and dot folders are not looked at.
-    Links are followed, to each folder once. What cannot be read is refused by name.
+    Links are followed, to each folder once. ``options.without``, Vitrine's own data, is left out where it lies inside. What
+    cannot be read is refused by name.
 
     ``metadata.*`` in the folder, or in a folder directly below it, describes its pictures by ``file_name``; a row that names no
     picture is refused as ``image_missing``.
@@ -47,12 +48,13 @@ class FolderSource(Source):
         self._options = options
         self._passed = Passed()
         self._again = 0
+        self._left_out = False
         self.name = shown_path(os.path.basename(os.path.realpath(folder)) or "folder")
         self._described = [index for below in ("", *_folders(folder)) for index in self._metadata(below)]
         self.indexes = joined_kinds(columns.indexes for _, columns in self._described)
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for found in walk(str(self._folder), has_image_extension):
+        for found in self._walk():
             yield from self._records(found)
         for index, _ in self._described:
             for key in index.unused():
@@ -63,7 +65,7 @@ class FolderSource(Source):
     def total(self) -> int | None:
         """Looks at every name on first use, which takes a second a million files. None where an archive does not know."""
         total = 0
-        for found in walk(str(self._folder), has_image_extension):
+        for found in self._walk():
             inside = ArchiveSource(Path(found.path), self._options).total if _is_archive(found) else int(_is_offered(found))
             if inside is None:
                 return None
@@ -73,11 +75,18 @@ class FolderSource(Source):
     def notes(self) -> list[str]:
         links = f"{self._again} links lead" if self._again > 1 else "1 link leads"
         again = [f"{links} to folders that were read already."] if self._again else []
-        return [*self._passed.notes(), *again, *(note for index, _ in self._described for note in index.notes())]
+        own = ["The data folder of Vitrine lies in this folder and was left out."] if self._left_out else []
+        return [*self._passed.notes(), *again, *own, *(note for index, _ in self._described for note in index.notes())]
+
+    def _walk(self) -> Iterator[Found]:
+        without = self._options.without
+        return walk(str(self._folder), has_image_extension, without=str(without) if without else None)
 
     def _records(self, found: Found) -> Iterator[ImageRecord]:
         filename = shown_path(os.path.relpath(found.path, self._folder))
-        if found.again:
+        if found.left_out:
+            self._left_out = True
+        elif found.again:
             self._again += 1
         elif found.fault:
             yield refused(ImageRecord(self.name, filename), "unreadable_file", found.fault)
@@ -121,12 +130,12 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _is_archive(found: Found) -> bool:
-    return not found.fault and not found.again and is_archive(found.path)
+    return not (found.fault or found.again or found.left_out) and is_archive(found.path)
 
 
 def _is_offered(found: Found) -> bool:
     """Whether it is a picture, by its name or by its beginning; what cannot be read is offered too, and refused by name."""
-    if found.again:
+    if found.again or found.left_out:
         return False
     if found.fault or has_image_extension(found.path):
         return True

@@ -30,6 +30,8 @@ class ManifestSource(Source):
     def __init__(
         self, path: Path, options: SourceOptions, objects: ObjectStore | None = None, patience: Patience | None = None
     ) -> None:
+        if options.root is not None and not options.root.is_dir():
+            raise BadSource(f"There is no folder {options.root}, which the paths of {path.name} are to be relative to (--root).")
         self._table = open_table(path)
         self._columns = Columns.of(self._table, options)
         self._paths = ImagePaths(os.path.abspath(options.root or path.parent))

@@ -18,6 +18,7 @@ from indexer.sources.base import (
 from indexer.sources.joining import refused
 from indexer.sources.tables import is_table
 from services.errors import BadRequest, BadSource, NotFound, Unavailable
+from services.images import category_of_key
 from services.object_store.base import ObjectStat, ObjectStore
 from services.walking import is_hidden
 
@@ -28,7 +29,8 @@ class ObjectsSource(Source):
     """Every picture under a prefix of the object store, in order of key; the rule of ``FolderSource`` says which are pictures.
 
     Keys that only other programs could write (``a//b.jpg``, with a backslash) are read too, or refused by name. Folders, for tags
-    and class, are counted from the prefix. ``BadSource`` if no key begins with it.
+    and class, are counted from the prefix. What Vitrine stored there itself is left out, unless the prefix names
+    its category. ``BadSource`` if no key begins with the prefix.
     """
 
     def __init__(self, prefix: str, options: SourceOptions, objects: ObjectStore, patience: Patience) -> None:
@@ -37,6 +39,7 @@ class ObjectsSource(Source):
         self._max_bytes = options.max_bytes
         self._patience = patience
         self._passed = Passed()
+        self._own = 0
         self.name = SCHEME + prefix
         self.indexes = {}
         if next(objects.list(prefix, foreign=True), None) is None:
@@ -45,6 +48,9 @@ class ObjectsSource(Source):
     def __iter__(self) -> Iterator[ImageRecord]:
         for stat in self._listed():
             below = self._below(stat.key)
+            if self._is_own(stat.key):
+                self._own += 1
+                continue
             if is_hidden(below) or (stat.key.endswith("/") and not stat.size):  # what tools put there for an empty folder
                 continue
             record = ImageRecord(
@@ -57,7 +63,12 @@ class ObjectsSource(Source):
             yield from self._offered(stat, record)
 
     def notes(self) -> list[str]:
-        return self._passed.notes()
+        own = f"Left out: {self._own} of the pictures that Vitrine stored itself (objects:CATEGORY/images/ reads them)."
+        return [*self._passed.notes(), *([own] if self._own else [])]
+
+    def _is_own(self, key: str) -> bool:
+        category = category_of_key(key)
+        return category is not None and not self._prefix.startswith(category)
 
     def _offered(self, stat: ObjectStat, record: ImageRecord) -> Iterator[ImageRecord]:
         try:

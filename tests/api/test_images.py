@@ -102,6 +102,8 @@ def test_a_broken_upload_form_is_refused(client: TestClient, ids: dict[str, str]
     for files, data in cases:
         answer = client.post(IMAGES, files=files, data=data)
         assert answer.status_code == 422, (data, answer.text)
+    forgotten = client.post(IMAGES, files={"files": (None, "a.png")})
+    assert "is text, not a file" in forgotten.json()["detail"]
     plain = client.post(IMAGES, json={})
     assert (plain.status_code, plain.json()["code"]) == (415, "unsupported_media_type")
     missing = upload(client, "nothing", ("a.png", picture()))

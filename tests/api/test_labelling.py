@@ -88,7 +88,7 @@ def test_bad_bodies_are_refused(
 
 
 def test_a_tag_must_be_one_that_a_tagger_can_have(client: TestClient, shades: dict[str, str]) -> None:
-    for tag in ("quality", "a.b", "%22", "%00", "x" * 129):
+    for tag in ("quality", "%00", "%20", "x" * 201):
         for method, path in (("POST", "labels"), ("POST", "train"), ("GET", "uncertain")):
             refused = client.request(method, f"/v1/categories/shades/taggers/{tag}/{path}")
             assert (refused.status_code, refused.json()["code"]) == (422, "bad_request"), (tag, path)

@@ -24,6 +24,7 @@ from indexer.pipeline import index_images
 from indexer.records import ImageRecord
 from indexer.sources import SourceOptions, open_source
 from services.errors import BadSource, Unavailable
+from services.images import content_hash, object_key
 from services.object_store.base import ObjectStat
 from services.object_store.keys import check_key
 from services.object_store.local import LocalObjectStore
@@ -53,6 +54,17 @@ def test_folders_that_link_to_each_other_are_walked_once_each(tmp_path: Path) ->
     assert names(list(source)) == [f"{name}/{name}.png" for name in folders]
     assert source.notes() == ["81 links lead to folders that were read already."]
     assert source.total == 9
+
+
+def test_what_vitrine_stores_is_not_read_as_pictures_of_a_folder(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", {"1.png": picture(1)})
+    data = write(root / "vitrine-data", {"objects/c/images/2.png": picture(2)})
+    (root / "a-link").symlink_to(data)
+    source = open_source(root, options=SourceOptions(without=data))
+    assert (source.total, names(list(source))) == (1, ["1.png"])
+    assert source.notes() == ["The data folder of Vitrine lies in this folder and was left out."]
+    asked_for = open_source(data, options=SourceOptions(without=data))
+    assert names(list(asked_for)) == ["objects/c/images/2.png"]
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,6 +424,17 @@ def test_folders_of_keys_count_from_the_prefix(tmp_path: Path) -> None:
     assert tags("") == [("shop",)] * 3
     (found,) = records("objects:shop/in/blue", bucket, class_from="folder")
     assert found.class_ == "deep"
+
+
+def test_what_vitrine_stores_is_not_read_with_the_pictures_of_a_bucket(tmp_path: Path) -> None:
+    stored, other = object_key("shop", content_hash(picture(1)), "png"), "shop/images/ab/cd/1.png"
+    bucket = Bucket(tmp_path / "bucket", {"photo.png": picture(2)})
+    bucket.put(stored, picture(1))
+    bucket.put(other, picture(3))
+    source = open_source("objects:", objects=bucket)
+    assert names(list(source)) == ["photo.png", other]
+    assert source.notes() == ["Left out: 1 of the pictures that Vitrine stored itself (objects:CATEGORY/images/ reads them)."]
+    assert [names(records(f"objects:{prefix}", bucket)) for prefix in ("shop", "shop/images/")] == [[stored, other]] * 2
 
 
 def test_a_listing_goes_on_where_an_outage_broke_it_off(tmp_path: Path, runtime: Runtime) -> None:

@@ -18,7 +18,7 @@ from services.values import Cell, cast, column_kinds, is_missing, joined, value_
         (Cell("TRUE"), "bool"), (Cell("2024-05-01"), "datetime"), (Cell("2024-02-30"), "keyword"), (Cell("1" * 19), "keyword"),
         (Cell("inf"), "float"), (Cell("NA"), None), ("7", "keyword"), (True, "bool"), (7, "integer"), (7.5, "float"),
         (math.nan, None), (None, None), ([], None), ([1, 2.5], "float"), ([1, "a"], "keyword"), ([True, 1], "keyword"),
-        ([None, "n/a", 3], "integer"), ({"a": 1}, None),
+        ([None, "n/a", 3], "integer"), ({"a": 1}, None), (2**63 - 1, "integer"), (2**63, "keyword"),
     ],
 )  # fmt: skip
 def test_kinds_of_values(value: Any, kind: IndexKind | None) -> None:
@@ -29,6 +29,7 @@ def test_kinds_of_values(value: Any, kind: IndexKind | None) -> None:
     ("value", "kind", "held"),
     [
         (38, "keyword", "38"), (True, "keyword", "true"), (False, "keyword", "false"), (1.5, "keyword", "1.5"),
+        (3.0, "keyword", "3"), (2**64, "keyword", str(2**64)),
         ([1, True, "x"], "keyword", ["1", "true", "x"]), ("NA", "keyword", "NA"), (None, "keyword", None),
         ("12.50", "float", 12.5), (3, "float", 3.0), ("+.5", "float", 0.5), ("nan", "float", None),
         (2**60 + 1, "float", 2**60 + 1),

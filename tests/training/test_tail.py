@@ -40,8 +40,8 @@ def encoder(kind: str):
     preprocessing = Preprocessing((EDGE, EDGE), None, (0.5,) * 3, (0.5,) * 3)
     spec = EncoderSpec("tiny", "tiny", "0", 16, ("image",), preprocessing)
     if kind in ("clip", "siglip"):
-        return DualImageEncoder(spec, model, precision="float32", device="cpu")
-    return VisionEncoder(spec, model, "pooler", precision="float32", device="cpu")
+        return DualImageEncoder(spec, model, device="cpu")
+    return VisionEncoder(spec, model, "pooler", device="cpu")
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 2, 3])

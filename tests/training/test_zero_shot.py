@@ -108,7 +108,7 @@ def test_files_of_words_and_templates(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(BadRequest):
             read_templates(path)
-    for text in ("\n# only a note\n", "a.b\n"):
+    for text in ("\n# only a note\n", f"{'x' * 201}\n"):
         path.write_text(text)
         with pytest.raises(BadRequest):
             read_words(path)
