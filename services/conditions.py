@@ -203,7 +203,7 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
     first ``=``, so that the name of a column may go on in the value.
 
     Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``, ``filename``,
-    ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width.gte``, ``created_at.gte``,
+    ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width``, ``width.gte``, ``created_at.gte``,
     ``cluster.<run>``, ``map.<name>.x.gte``, ``metadata.<column>`` and ``metadata.<column>.gte``; bounds are gte, lte, gt, lt.
     Repeated keys collect.
     ``BadRequest`` for any other key or value.
@@ -228,6 +228,9 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
             tree.setdefault(lists[key], []).append(value)
         elif head in spans and rest in BOUNDS:
             _put_bound(tree, head, rest, value)
+        elif key in spans:  # that very value; of dates the whole day, month or year
+            _put_bound(tree, key, "gte", value)
+            _put_bound(tree, key, "lte", value)
         elif head in ("score", "scores") and name and bound in BOUNDS:
             _put_bound(tree.setdefault("scores", {}), name, bound, value)
         elif head == "cluster" and rest and rest not in tree.get("clusters", {}):

@@ -68,6 +68,16 @@ def test_a_year_given_as_a_date_bound_stays_a_number_for_a_number_column() -> No
     assert found is not None and found.must[0].range == models.Range(gte=1990)
 
 
+def test_a_plain_value_is_both_bounds() -> None:
+    one = conditions_from_pairs([("created_at", "2024-05"), ("width", "400")])
+    both = conditions_from_pairs(
+        [("created_at.gte", "2024-05"), ("created_at.lte", "2024-05"), ("width.gte", "400"), ("width.lte", "400")]
+    )
+    assert one == both
+    with pytest.raises(BadRequest, match="date"):
+        conditions_from_pairs([("created_at", "last week")])
+
+
 def test_several_values_of_a_column_mean_any_of_them() -> None:
     found = conditions_from_pairs([("metadata.place", "Oslo"), ("metadata.place", "Rome")]).to_filter(INDEXES)
     assert found is not None and found.must[0].match == models.MatchAny(any=["Oslo", "Rome"])
