@@ -203,7 +203,7 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
     first ``=``, so that the name of a column may go on in the value.
 
     Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``, ``filename``,
-    ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width``, ``width.gte``, ``created_at.gte``,
+    ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width``, ``created_at.gte``,
     ``cluster.<run>``, ``map.<name>.x.gte``, ``metadata.<column>`` and ``metadata.<column>.gte``; bounds are gte, lte, gt, lt.
     Repeated keys collect.
     ``BadRequest`` for any other key or value.

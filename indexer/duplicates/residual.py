@@ -26,8 +26,8 @@ SURE = 0.5
 8 are."""
 _ROUNDED = 1.5
 """Pixels by which the sides of a resized picture may be off."""
-_SMALLEST = 8
-"""Pixels that each side must have: of less a picture, too many others are resized to the same."""
+_SMALLEST = 32
+"""Pixels that each side must have: too many pictures are resized to the same smaller one, and icons differ in a few pixels."""
 _LEAST_DOCUMENT = 0.5
 """A drawn page at less than this share of the other's sides has lost what tells one character from another."""
 _AROUND = 15

@@ -38,6 +38,12 @@ def whole(data: bytes) -> Whole:
     return Whole(whole_picture(data, limits=ImageLimits()))
 
 
+def test_small_icons_are_one_only_where_every_pixel_is() -> None:
+    icon = scene(1, (24, 24))
+    assert difference(whole(png(icon)), whole(saved(icon, "BMP"))) == 0
+    assert difference(whole(png(icon)), whole(saved(icon, "JPEG", quality=95))) == float("inf")
+
+
 def apart(one: bytes, other: bytes) -> float:
     """In both orders it is the same."""
     found = difference(whole(one), whole(other))
