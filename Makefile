@@ -26,7 +26,7 @@ serve: install  ## serve the API on 127.0.0.1:8000
 	$(BIN)/vitrine serve
 
 test: install  ## run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-containers: install  ## the store contracts on Qdrant and MinIO in containers (needs a Docker engine)
 	$(BIN)/python -m pytest -m containers
