@@ -10,8 +10,9 @@ from tests.cli.conftest import Run
 
 
 def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(vitrine: Run, tmp_path: Path) -> None:
+    data = ("--data", tmp_path / "data")  # the shared one may hold an encoder that another test has trained
     options = ("--folder", tmp_path / "out", "--count", 50)
-    first = vitrine("demo", *options, "-e", "colour", "--json")
+    first = vitrine(*data, "demo", *options, "-e", "colour", "--json")
     assert first.code == 0, first.err
     assert first.json["index"]["added"] == 50
     assert [search["kind"] for search in first.json["searches"]] == [
@@ -35,14 +36,14 @@ def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(vitr
         with Image.open(search["sheet"]) as sheet:
             assert sheet.format == "PNG"
     drawn[0].unlink()
-    second = vitrine("demo", *options, "-e", "colour")
+    second = vitrine(*data, "demo", *options, "-e", "colour")
     assert "All 50 pictures are indexed already" in second.err
     assert "make serve" in second.out and "curl -s http://127.0.0.1:8000/v1/categories/demo/search" in second.out
     assert second.out.count("Contact sheet: ") == 6
     assert "Found: a tree of clusters, 'look', on look-" in second.out and "planted copies" in second.out
     assert drawn[0].exists() and [path.stat().st_mtime_ns for path in drawn[1:]] == before[1:]
     assert "Trained before; report" in second.out and "Training an encoder" not in second.err
-    another = vitrine("demo", *options, "-e", "second=vitrine/colour", "--json")
+    another = vitrine(*data, "demo", *options, "-e", "second=vitrine/colour", "--json")
     assert another.json["index"]["updated"] == 50
 
 
