@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -25,36 +23,14 @@ from services.vector_store import server as server_module
 from services.vector_store.server import ServerVectorStore
 from services.vector_store.server_errors import mapped_errors
 from services.vector_store.server_query import equals, past, request
+from tests.services.stub_http import answering
 
 VECTOR = np.eye(4, dtype=np.float32)[0]
 
 
-@contextmanager
-def answering(status: int, text: str) -> Iterator[str]:
-    """A server that gives one answer to everything; yields its URL."""
-    body = json.dumps({"status": {"error": text}, "time": 0.0}).encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = answer
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+def refusing(status: int, text: str) -> AbstractContextManager[str]:
+    """A server that refuses everything as Qdrant does; yields its URL."""
+    return answering(status, json.dumps({"status": {"error": text}, "time": 0.0}).encode())
 
 
 REFUSALS: dict[str, tuple[int, str, type[VitrineError], str]] = {
@@ -72,7 +48,7 @@ REFUSALS: dict[str, tuple[int, str, type[VitrineError], str]] = {
 
 @pytest.mark.parametrize(("status", "text", "error", "mentions"), REFUSALS.values(), ids=REFUSALS)
 def test_what_a_server_says_becomes_our_error(status: int, text: str, error: type[VitrineError], mentions: str) -> None:
-    with answering(status, text) as url:
+    with refusing(status, text) as url:
         store = ServerVectorStore.connect(url, prefer_grpc=False)
         with pytest.raises(error) as caught:
             store.count("c")
