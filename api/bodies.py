@@ -17,10 +17,10 @@ from starlette.exceptions import HTTPException
 
 from api.errors import UnsupportedMediaType, invalid_model
 from api.limits import MAX_FILES, MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, MAX_JSON_BYTES, MAX_JSON_DEPTH
-from api.tagger_schemas import PictureBody
+from api.schemas.taggers import PictureBody
 from services.domain import IndexKind
 from services.errors import BadRequest, TooLarge
-from services.values import column_kinds
+from services.values.kinds import column_kinds
 
 MULTIPART = "multipart/form-data"
 _QUICK_BYTES = 100_000

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from api.metrics import Metrics
 from api.readiness import Readiness
 from api.thumbnails import ThumbnailCache
-from services.conditions import Conditions, conditions_from_pairs
+from services.category.filters import Conditions, conditions_from_pairs
 from services.errors import BadRequest
 from services.runtime import Runtime
 

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from api.errors import dump_json
+from services.category.manifest import ENCODERS
 from services.domain import EncoderSpec, Hit
 from services.encoders.reference import STORED
-from services.manifest import ENCODERS
 
 _INTERNAL = frozenset({"object_key"})
 """Payload fields that say where the server keeps things."""

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer.pipeline import index_images
-from indexer.records import ImageRecord
-from services.contact_sheet import Tile, contact_sheet
+from indexer.ingest.pipeline import index_images
+from indexer.sources.records import ImageRecord
 from services.domain import Hit
+from services.images.contact_sheet import Tile, contact_sheet
 from services.runtime import Runtime, open_runtime
-from services.search import SearchOptions
+from services.search.searcher import SearchOptions
 from services.settings import Settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from benchmarks.clothing import DATASET, photos
 from benchmarks.taggers import EMOJI, embed
-from indexer.clustering.agreement import agreement, purity, stability
-from indexer.clustering.flat import METHODS, SEEDED, Method, Value, fit
-from indexer.clustering.grid import GridResult, fit_grid
-from indexer.clustering.reduce import REDUCTIONS, Reduced, Reduction, reduce
-from indexer.clustering.tree import Tree, TreeOptions, build_tree
+from indexer.enrich.clusters.agreement import agreement, purity, stability
+from indexer.enrich.clusters.flat.flat import METHODS, SEEDED, Method, Value, fit
+from indexer.enrich.clusters.flat.grid import GridResult, fit_grid
+from indexer.enrich.clusters.flat.reduce import REDUCTIONS, Reduced, Reduction, reduce
+from indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
 from services.domain import Embeddings
 
 GRIDS: dict[Method, dict[str, Sequence[Value]]] = {

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from indexer.clustering.kmeans import Labels, kmeans
-from indexer.clustering.tree import TreeOptions, build_tree
+from indexer.enrich.clusters.tree.kmeans import Labels, kmeans
+from indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
 from services.domain import Embeddings
 
 Figures = dict[str, Any]

@@ -26,15 +26,15 @@ import numpy as np
 
 from benchmarks.photo_edits import EDITS, LAID, make_edited
 from data.catalogue import draw_catalogue
-from indexer.duplicates.candidates import Images, Reach, candidates, near_in_memory
-from indexer.duplicates.find import DuplicateReport, Search, find_duplicates, read_images
-from indexer.pipeline import index_images
-from indexer.progress import make_progress
+from indexer.enrich.duplicates.candidates import Images, Reach, candidates, near_in_memory
+from indexer.enrich.duplicates.find import DuplicateReport, Search, find_duplicates, read_images
+from indexer.ingest.pipeline import index_images
+from indexer.job.progress import make_progress
 from indexer.sources import SourceOptions, open_source
-from services.duplicates import COPIES
-from services.perceptual_hashes import close_pairs
+from services.artifacts.duplicates import COPIES
+from services.category.read_all import scan
+from services.images.hashes import close_pairs
 from services.runtime import Runtime, open_runtime
-from services.scan import scan
 from services.settings import Settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

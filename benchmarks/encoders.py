@@ -63,7 +63,7 @@ def image_figures(seconds: float) -> list[Figure]:
     """Decoding, hashing and fitting, one image at a time on one thread."""
     from services.domain import Preprocessing
     from services.encoders.preprocess import fit
-    from services.images import ImageLimits, content_hash, open_image, perceptual_hash, thumbnail_of
+    from services.images.open import ImageLimits, content_hash, open_image, perceptual_hash, thumbnail_of
 
     preprocessing = Preprocessing(224, (224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     figures = []

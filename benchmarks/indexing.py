@@ -26,7 +26,7 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.photos import LARGE, SMALL, make_photos
-from indexer.pipeline import index_images
+from indexer.ingest.pipeline import index_images
 from indexer.sources import open_source
 from services.encoders.batching import BatchedEncoder, Prepared
 from services.runtime import Runtime, open_runtime

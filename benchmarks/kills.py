@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from benchmarks.photos import make_photos
-from indexer.report import ItemOutcome
-from services.images import content_hash, point_id
+from indexer.job.report import ItemOutcome
+from services.images.open import content_hash, point_id
 
 CATEGORY = "kills"
 SIZE = (96, 72)
@@ -99,9 +99,9 @@ def start(work: Path) -> subprocess.Popen[str]:
 
 def index(data: Path, pictures: Path) -> int:
     """What a child does: index, and print each outcome once it is durable."""
-    from indexer.pipeline import index_images
+    from indexer.ingest.pipeline import index_images
     from indexer.sources import open_source
-    from services.encoders.fake import ColourEncoder
+    from services.encoders.families.fake import ColourEncoder
     from services.errors import NotFound
     from services.runtime import open_runtime
     from services.settings import Settings

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 from benchmarks.photos import SMALL, make_photos
-from indexer.report import IndexReport
+from indexer.job.report import IndexReport
 
 MB = 1e6
 SETTLED = 0.2
@@ -106,7 +106,7 @@ def summarise(samples: list[Sample], images: int) -> dict[str, float]:
 
 def index(data: str, pictures: str, encoder: str) -> None:
     """What the child does: index, and print how far it is."""
-    from indexer.pipeline import index_images
+    from indexer.ingest.pipeline import index_images
     from indexer.sources import open_source
     from services.runtime import open_runtime
     from services.settings import Settings

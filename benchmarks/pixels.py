@@ -20,14 +20,14 @@ import numpy as np
 
 from benchmarks.duplicates import CLOTHING, MODEL, Pairs, edit_of, half_of, judge
 from benchmarks.photo_edits import EDITS, make_edited
-from indexer.clustering.pixels.measures import DEFAULT_THRESHOLDS, MEASURES, decode_target, measure
-from indexer.clustering.pixels.report import PixelReport
-from indexer.clustering.pixels.run import PixelOptions, cluster_pixels
-from indexer.pipeline import index_images
-from indexer.progress import make_progress
+from indexer.enrich.clusters.pixels.measures import DEFAULT_THRESHOLDS, MEASURES, decode_target, measure
+from indexer.enrich.clusters.pixels.report import PixelReport
+from indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
+from indexer.ingest.pipeline import index_images
+from indexer.job.progress import make_progress
 from indexer.sources import SourceOptions, open_source
-from services.clusters import NOISE
-from services.images import open_image
+from services.artifacts.clusters import NOISE
+from services.images.open import open_image
 from services.runtime import Runtime, open_runtime
 from services.settings import Settings
 

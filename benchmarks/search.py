@@ -32,15 +32,15 @@ import uvicorn
 from numpy.typing import NDArray
 
 from api.app import create_app
-from services.conditions import Conditions, NumberRange
+from services.category.filters import Conditions, NumberRange
 from services.domain import Near, Point, Query
-from services.encoders.fake import ColourEncoder
+from services.encoders.families.fake import ColourEncoder
 from services.encoders.pool import EncoderPool
 from services.object_store.local import LocalObjectStore
 from services.runtime import Runtime, assemble
-from services.search import SearchOptions
+from services.search.searcher import SearchOptions
 from services.settings import Settings
-from services.vector_store.edge import EdgeVectorStore
+from services.vector_store.edge.store import EdgeVectorStore
 
 CATEGORY, ENCODER = "bench", "bench"
 CENTRES, SPREAD, TAGS = 1_000, 0.6, 20

@@ -24,11 +24,11 @@ from PIL import Image, ImageOps
 from benchmarks.clothing import DATASET, MODEL, SHARED, photos
 from services.domain import Embeddings, EncoderSpec, Preprocessing
 from services.encoders.pool import EncoderPool
-from services.logistic import balanced_weights, fit_logistic
-from services.ranking_metrics import average_precision
 from services.settings import Settings
-from training.tag_examples import make_examples
-from training.taggers import GRID, Training, TrainOptions, train_taggers
+from services.taggers.logistic import balanced_weights, fit_logistic
+from services.taggers.ranking_metrics import average_precision
+from training.taggers.examples import make_examples
+from training.taggers.train import GRID, Training, TrainOptions, train_taggers
 
 EMOJI = SHARED / "datasets" / "emoji"
 FLOOR = 0.88

@@ -93,7 +93,7 @@ def embed(
     from services.encoders.load import load_encoder
     from services.encoders.reference import EncoderReference, name_of
     from services.errors import ImageRefused
-    from services.images import ImageLimits, open_image
+    from services.images.open import ImageLimits, open_image
 
     if to.suffix != ".npz":
         raise BadRequest(f"{to} should end in .npz.")
@@ -186,8 +186,8 @@ def _save(folder: Path, trained: TrainedAutoencoder, options: AutoencoderOptions
 
     from PIL import Image
 
-    from services.contact_sheet import Tile, contact_sheet
-    from services.encoders.autoencoder import AutoencoderConfig, save_autoencoder
+    from services.encoders.families.autoencoder import AutoencoderConfig, save_autoencoder
+    from services.images.contact_sheet import Tile, contact_sheet
     from training.autoencoder import reconstruct
 
     report = {"options": asdict(options), "features": features, "images": trained.images, "best_epoch": trained.best_epoch}

@@ -46,7 +46,7 @@ def timing(
     The exponent is that of the size: 1 grows with it, 2 with its square. The category is only read. Search is the median of a
     query for the ten nearest.
     """
-    from indexer.maps.plot import check_plot_path
+    from indexer.enrich.maps.plot import check_plot_path
     from indexer.timing import TASKS, draw_timing, indexer_tasks, time_tasks
 
     if to is not None:
@@ -82,9 +82,9 @@ def timing(
 
 def _train(sample: Sample) -> None:
     """Taggers of all tags, or of the classes where nobody tagged."""
-    from services.conditions import Conditions
-    from training.tag_examples import read_examples
-    from training.taggers import train_taggers
+    from services.category.filters import Conditions
+    from training.taggers.examples import read_examples
+    from training.taggers.train import train_taggers
 
     tagged = sample.scratch.searcher.facets(sample.own.name, "tags", Conditions(), limit=1)
     train_taggers(read_examples(sample.scratch.vectors, sample.own, field="tags" if tagged else "class"))

@@ -14,7 +14,7 @@ from cli.output import confirmed, note, print_json, print_pairs, print_table
 from services.errors import lost_with_points
 
 if TYPE_CHECKING:
-    from services.catalog import Category
+    from services.category.catalog import Category
     from services.domain import EncoderSpec
     from services.runtime import Runtime
 
@@ -161,7 +161,7 @@ def default(
     as_json: JsonOption = False,
 ) -> None:
     """Set which encoder answers the queries of a category that name none with --using."""
-    from indexer.reembed import lacks
+    from indexer.enrich.vectors.reembed import lacks
 
     with stores(ctx) as runtime:
         before = runtime.catalog.get(name)
@@ -189,9 +189,9 @@ def fill(
 ) -> None:
     """Embed the images that lack an encoder's vector, from the stored pictures. Exit 3: some pictures cannot be read."""
     from cli.index import build_search_index
-    from indexer.progress import make_progress
-    from indexer.records import ADOPTED
-    from indexer.reembed import fill_vector
+    from indexer.enrich.vectors.reembed import fill_vector
+    from indexer.job.progress import make_progress
+    from indexer.sources.records import ADOPTED
 
     with stores(ctx) as runtime:
         category = runtime.catalog.get(name)
@@ -237,7 +237,7 @@ def create_category(
 
 def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
     """A category as ``--json`` prints it, with the present counts."""
-    from services.catalog import spec_to_json
+    from services.category.catalog import spec_to_json
 
     info = runtime.vectors.info(category.name)
     return {

@@ -145,8 +145,8 @@ def _check_server(settings: Settings) -> Iterator[Check]:
     """Whether what ``QDRANT_URL`` names is one server, or one cluster, that fits; nothing for the embedded engine."""
     if not settings.qdrant_url:
         return
-    from services.vector_store.server_check import examine
-    from services.vector_store.server_client import nodes as nodes_of
+    from services.vector_store.server.check import examine
+    from services.vector_store.server.client import nodes as nodes_of
 
     try:
         nodes = nodes_of(settings.qdrant_url, grpc_port=settings.qdrant_grpc_port, prefer_grpc=settings.qdrant_prefer_grpc)
@@ -170,7 +170,7 @@ def _check_objects(settings: Settings) -> Check:
 
 def _check_categories(settings: Settings) -> Iterator[Check]:
     """Categories that are damaged or half deleted, and what is left of others; nothing where a store does not answer."""
-    from services.catalog import Catalog
+    from services.category.catalog import Catalog
     from services.runtime import open_objects, open_vectors
 
     try:

@@ -158,7 +158,7 @@ def _load(reference: EncoderReference, settings: Settings, precision: Literal["a
 def _pictures(image: Path | None, settings: Settings) -> list[Image]:
     """The picture first, if there is one, then drawn ones."""
     from data.pictures import draw_pictures
-    from services.images import ImageLimits, open_image
+    from services.images.open import ImageLimits, open_image
 
     drawn = [picture.image.convert("RGB") for picture in draw_pictures(_BATCH, seed=1)]
     if image is None:

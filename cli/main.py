@@ -11,26 +11,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import (
-    autoencoder,
-    bench,
-    category,
-    cluster,
-    demo,
-    doctor,
-    duplicates,
-    encoder,
-    export,
-    images,
-    index,
-    metric,
-    search,
-    serve,
-    tagger,
-)  # fmt: skip
-from cli import map as maps
+from cli import autoencoder, bench, category, doctor, duplicates, encoder, export, index, search, serve
+from cli.cluster import commands as cluster
 from cli.context import GlobalFlags
+from cli.demo import commands as demo
+from cli.images import commands as images
+from cli.map import commands as maps
+from cli.metric import commands as metric
 from cli.output import debugging, print_error
+from cli.tagger import commands as tagger  # fmt: skip
 from services.errors import StoreLocked, VitrineError
 from services.files import any_error
 

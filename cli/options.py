@@ -12,7 +12,7 @@ import typer
 from services.errors import BadRequest
 
 if TYPE_CHECKING:
-    from services.conditions import Conditions
+    from services.category.filters import Conditions
     from services.domain import OrderBy
     from services.runtime import Runtime
 
@@ -76,7 +76,7 @@ def to_conditions(
     where: Sequence[str] | None = None,
 ) -> Conditions:
     """The filter options as conditions. ``BadRequest`` for what is none."""
-    from services.conditions import conditions_from_pairs
+    from services.category.filters import conditions_from_pairs
 
     pairs = [("tag", value) for value in tag or ()]
     pairs += [("tag.any", value) for value in any_tag or ()]
@@ -98,7 +98,7 @@ def to_conditions(
 
 def to_order(runtime: Runtime, category: str, text: str | None) -> OrderBy | None:
     """``FIELD``, ``FIELD:asc`` or ``FIELD:desc`` of the category; None stays None."""
-    from services.field_names import find_order
+    from services.category.field_names import find_order
 
     return None if text is None else find_order(text, runtime.catalog.get(category).indexes)
 

@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from indexer.clustering.extra import load
-from indexer.clustering.tree import TreeOptions, build_tree
-from indexer.maps.layout import MapOptions, lay_out
-from indexer.maps.plot import check_plot_path
-from indexer.stored_images import FIELDS, embed_stored
-from services.catalog import Category
+from indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
+from indexer.enrich.maps.layout import MapOptions, lay_out
+from indexer.enrich.maps.plot import check_plot_path
+from indexer.job.optional import load
+from indexer.job.stored_images import FIELDS, embed_stored
+from services.category.catalog import Category
+from services.category.read_all import scan
 from services.domain import Embeddings, EncoderSpec, Payload, Point
 from services.errors import BadRequest, VitrineError
 from services.files import make_folder, unwritable
 from services.runtime import Runtime, open_runtime
-from services.scan import scan
-from services.search import SearchOptions
+from services.search.searcher import SearchOptions
 
 TASKS = ("embedding", "clustering", "map", "tagger", "search")
 WARM = 60

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from services.catalog import Catalog
-from services.clusters import ClusterStore
-from services.duplicates import DuplicateStore
-from services.editor import Editor
+from services.artifacts.clusters import ClusterStore
+from services.artifacts.duplicates import DuplicateStore
+from services.artifacts.maps import MapStore
+from services.artifacts.taggers import TaggerStore
+from services.category.catalog import Catalog
+from services.category.editor import Editor
 from services.encoders.pool import EncoderPool
 from services.errors import MissingCredentials, NotFound, Unavailable
 from services.files import make_folder, reason
-from services.images import DecodeBudget, ImageLimits
-from services.known import Known
-from services.maps import MapStore
+from services.images.open import DecodeBudget, ImageLimits
 from services.object_store.base import ObjectStore
-from services.search import Searcher
+from services.object_store.known import Known
+from services.search.searcher import Searcher
 from services.settings import Settings
-from services.tagging import TaggerStore
 from services.vector_store.base import VectorStore
 
 MB = 1 << 20
@@ -128,7 +128,7 @@ def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, enc
 def open_vectors(settings: Settings, command: str) -> VectorStore:
     """The vector engine that ``QDRANT_URL`` chooses."""
     if settings.qdrant_url:
-        from services.vector_store.server import ServerVectorStore
+        from services.vector_store.server.store import ServerVectorStore
 
         return ServerVectorStore.connect(
             settings.qdrant_url,
@@ -138,7 +138,7 @@ def open_vectors(settings: Settings, command: str) -> VectorStore:
             shards=settings.qdrant_shards,
             replicas=settings.qdrant_replicas,
         )
-    from services.vector_store.edge import EdgeVectorStore
+    from services.vector_store.edge.store import EdgeVectorStore
 
     return EdgeVectorStore(settings.data / "vectors", min_free_mb=settings.min_free_mb, holder={"command": command})
 

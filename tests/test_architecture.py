@@ -54,7 +54,7 @@ def test_no_package_unpickles_or_trusts_remote_code() -> None:
         ("cli.main", ["torch", "transformers", "qdrant_client", "numpy", "fastapi"]),
         ("api.app", ["torch", "transformers", "training"]),
         ("services.runtime", ["torch", "transformers", "qdrant_client"]),
-        ("services.vector_store.edge_process", ["torch", "qdrant_client"]),
+        ("services.vector_store.edge.process", ["torch", "qdrant_client"]),
     ],
 )
 def test_light_modules_do_not_load_heavy_ones(module: str, heavy: list[str]) -> None:

@@ -15,14 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from services.encoders.autoencoder import Autoencoder, ConvolutionalAutoencoder, preprocessing_of
-from services.encoders.clip import DualImageEncoder
+from services.encoders.families.autoencoder import Autoencoder, ConvolutionalAutoencoder, preprocessing_of
+from services.encoders.families.clip import DualImageEncoder
+from services.encoders.families.vit import VisionEncoder
 from services.encoders.precision import choose_device
 from services.encoders.preprocess import fit
 from services.encoders.torch_encoder import TorchEncoder
-from services.encoders.vit import VisionEncoder
 from services.errors import BadRequest, ImageRefused, NotFound, TooFewExamples
-from services.images import ImageLimits, open_image
+from services.images.open import ImageLimits, open_image
 
 Loss = Literal["mse", "mae", "perceptual"]
 Pixels = NDArray[np.uint8]
@@ -79,9 +79,9 @@ def train_autoencoder(
 ) -> TrainedAutoencoder:
     """Train on images given by functions that read their bytes; those that do not decode are left out and counted.
 
-    ``model``: your own (see services/encoders/autoencoder.py), for pictures of ``options.size``. ``perceptual``: the encoder in
-    float32 whose features the loss of that name compares. ``on_epoch`` is told each row of the history; Ctrl-C ends the training
-    with the best epoch so far. Raises ``TooFewExamples`` under ten images, ``BadRequest``.
+    ``model``: your own (see services/encoders/families/autoencoder.py), for pictures of ``options.size``. ``perceptual``: the
+    encoder in float32 whose features the loss of that name compares. ``on_epoch`` is told each row of the history; Ctrl-C ends
+    the training with the best epoch so far. Raises ``TooFewExamples`` under ten images, ``BadRequest``.
     """
     if (options.loss == "perceptual") != (perceptual is not None):
         raise BadRequest("The perceptual loss compares features of an encoder: give both or neither.")

@@ -15,8 +15,8 @@ from api.deps import RuntimeDep
 from api.errors import ConfirmationNeeded
 from api.openapi import body_of
 from api.responses import as_json, encoder_json
-from api.schemas import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut, ImagesKept
-from services.catalog import Category, Remains
+from api.schemas.common import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut, ImagesKept
+from services.category.catalog import Category, Remains
 from services.domain import EncoderSpec
 from services.encoders.binding import bound
 from services.encoders.reference import PRESETS, EncoderReference, parse_reference

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.auth import require
-from api.cluster_schemas import ClusterDetailOut, ClusterRunsOut
 from api.deps import RuntimeDep, no_other_parameters
 from api.responses import as_json, image_urls
-from services.cluster_nodes import MAX_FIELDS, VALUES, NodeView, children
-from services.clusters import ClusterRun
+from api.schemas.clusters import ClusterDetailOut, ClusterRunsOut
+from services.artifacts.clusters import ClusterRun
+from services.search.cluster_nodes import MAX_FIELDS, VALUES, NodeView, children
 
 router = APIRouter(prefix="/v1/categories/{category}/clusters", tags=["clusters"], dependencies=[Depends(require("read"))])
 _TOLD = ("run", "method", "using", "encoder_revision", "images", "seed", "parameters", "created_at")

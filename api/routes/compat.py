@@ -17,17 +17,17 @@ from api.deps import MetricsDep, RuntimeDep
 from api.metrics import Metrics
 from api.openapi import body_of
 from api.responses import as_json, image_urls
-from api.tagger_schemas import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
-from services.conditions import Conditions, NumberRange
+from api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
+from services.artifacts.taggers import QUALITY
+from services.category.field_names import find_member
+from services.category.filters import Conditions, NumberRange
+from services.category.payload import path_keys
 from services.domain import Hit, OrderBy
 from services.errors import BadRequest, NotFound, UnknownField
-from services.field_names import find_member
-from services.payload import path_keys
 from services.runtime import Runtime
-from services.search import SearchOptions, SearchResult
-from services.tagging import QUALITY
+from services.search.searcher import SearchOptions, SearchResult
+from services.values.words import composed
 from services.vector_store.base import MAX_LIMIT
-from services.words import composed
 
 router = APIRouter(tags=["compatibility"], dependencies=[Depends(require("read"))], deprecated=True)
 open_router = APIRouter(tags=["compatibility"], deprecated=True)

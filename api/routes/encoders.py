@@ -10,8 +10,8 @@ from starlette.responses import Response
 from api.auth import require
 from api.deps import RuntimeDep
 from api.responses import as_json, encoder_json
-from api.schemas import EncodersOut
-from services.catalog import Category
+from api.schemas.common import EncodersOut
+from services.category.catalog import Category
 from services.domain import EncoderSpec
 from services.encoders.reference import PRESETS, parse_reference
 

@@ -11,9 +11,9 @@ from api.auth import require
 from api.deps import RuntimeDep, conditions_except
 from api.openapi import FILTERS
 from api.responses import as_json
-from api.schemas import FacetsOut, HistogramOut
-from services.conditions import Conditions
-from services.search import MAX_BINS
+from api.schemas.common import FacetsOut, HistogramOut
+from services.category.filters import Conditions
+from services.search.searcher import MAX_BINS
 from services.vector_store.base import MAX_LIMIT
 
 router = APIRouter(prefix="/v1/categories/{category}", tags=["facets"], dependencies=[Depends(require("read"))])

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.auth import require
 from api.deps import MetricsDep, ReadinessDep, RuntimeDep
 from api.responses import as_json
-from api.schemas import HealthOut, ReadyOut
+from api.schemas.common import HealthOut, ReadyOut
 
 router = APIRouter(tags=["health"])
 

@@ -16,14 +16,14 @@ from api.deps import MetricsDep, RuntimeDep, ThumbnailsDep, conditions_except
 from api.openapi import COLUMNS, FILTERS, body_of
 from api.responses import as_json, hit_json, image_urls
 from api.routes.search import Listing, listing_response
-from api.schemas import ChangedOut, ImageOut, SearchOut, UploadOut
-from indexer.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
-from services.conditions import Conditions
+from api.schemas.common import ChangedOut, ImageOut, SearchOut, UploadOut
+from indexer.ingest.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
+from services.category.editor import ImageChanges
+from services.category.filters import Conditions
+from services.category.payload import unindexed_notes
 from services.domain import Hit, IndexKind, OrderBy
-from services.editor import ImageChanges
 from services.errors import REFUSALS, BadRequest, ImageRefused, NotFound
-from services.images import thumbnail as make_thumbnail
-from services.payload import unindexed_notes
+from services.images.open import thumbnail as make_thumbnail
 from services.runtime import Runtime
 from services.vector_store.base import MAX_LIMIT
 

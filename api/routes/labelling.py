@@ -14,9 +14,9 @@ from api.deps import RuntimeDep
 from api.openapi import body_of
 from api.responses import as_json, hit_json
 from api.routes.taggers import tagger_json
-from api.tagger_schemas import LabelsBody, LabelsOut, RankingOut, TrainBody, TrainedOut, UncertainOut
-from services.labelling import MAX_SHOWN, Candidate, LabelCounts, count_labels, ranking, record, refit, uncertain
-from services.tagging import DIGITS
+from api.schemas.taggers import LabelsBody, LabelsOut, RankingOut, TrainBody, TrainedOut, UncertainOut
+from services.artifacts.taggers import DIGITS
+from services.taggers.labelling import MAX_SHOWN, Candidate, LabelCounts, count_labels, ranking, record, refit, uncertain
 
 router = APIRouter(prefix="/v1/categories/{category}/taggers/{tag:path}", tags=["labelling"])
 _read, _write = Depends(require("read")), Depends(require("write"))

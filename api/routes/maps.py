@@ -9,14 +9,14 @@ from starlette.responses import Response
 
 from api.auth import require
 from api.deps import RuntimeDep, conditions_except, no_other_parameters
-from api.map_schemas import MapPointsOut, MapsOut
 from api.openapi import FILTERS
 from api.responses import as_json
-from indexer.maps.make import count_missing
-from indexer.maps.points import read_points
-from indexer.maps.values import value_reader
-from services.conditions import Conditions
-from services.maps import CategoryMap
+from api.schemas.maps import MapPointsOut, MapsOut
+from indexer.enrich.maps.make import count_missing
+from indexer.enrich.maps.points import read_points
+from indexer.enrich.maps.values import value_reader
+from services.artifacts.maps import CategoryMap
+from services.category.filters import Conditions
 from services.vector_store.base import MAX_LIMIT
 
 router = APIRouter(prefix="/v1/categories/{category}/maps", tags=["maps"], dependencies=[Depends(require("read"))])

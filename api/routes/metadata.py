@@ -13,11 +13,11 @@ from api.auth import require
 from api.bodies import SentForm, named_kinds, read_table_form
 from api.deps import RuntimeDep
 from api.limits import MAX_TABLE_ROWS
-from api.metadata_schemas import MetadataOut
 from api.openapi import COLUMNS
 from api.responses import as_json
-from indexer.annotate import AnnotateOptions, annotate
-from indexer.annotate_rows import JoinOn
+from api.schemas.metadata import MetadataOut
+from indexer.enrich.metadata.annotate import AnnotateOptions, annotate
+from indexer.enrich.metadata.annotate_rows import JoinOn
 from services.errors import BadRequest
 
 router = APIRouter(prefix="/v1/categories/{category}", tags=["images"])

@@ -15,12 +15,12 @@ from api.bodies import MULTIPART, SentForm, decoded_image, media_type, parse_jso
 from api.deps import MetricsDep, RuntimeDep
 from api.openapi import body_of
 from api.responses import as_json, encoder_json, hits_json
-from api.schemas import SearchBody, SearchOut
-from services.conditions import Conditions
+from api.schemas.common import SearchBody, SearchOut
+from services.category.filters import Conditions
 from services.domain import Hit, OrderBy
 from services.errors import BadRequest
 from services.runtime import Runtime
-from services.search import SearchOptions, SearchResult
+from services.search.searcher import SearchOptions, SearchResult
 
 router = APIRouter(prefix="/v1/categories/{category}", tags=["search"], dependencies=[Depends(require("read"))])
 _ITEM = "file"

@@ -13,14 +13,14 @@ from api.bodies import read_picture
 from api.deps import RuntimeDep
 from api.openapi import body_of
 from api.responses import as_json
-from api.tagger_schemas import PictureBody, ScoresOut, TaggerDetailOut, TaggersOut
-from services.catalog import Category
-from services.classify import TagScore, classify, fitting
-from services.conditions import Conditions, NumberRange
+from api.schemas.taggers import PictureBody, ScoresOut, TaggerDetailOut, TaggersOut
+from services.artifacts.taggers import DIGITS, QUALITY, TagHead
+from services.category.catalog import Category
+from services.category.filters import Conditions, NumberRange
 from services.errors import TaggerMismatch
-from services.labelling import count_labels
 from services.runtime import Runtime
-from services.tagging import DIGITS, QUALITY, TagHead
+from services.taggers.classify import TagScore, classify, fitting
+from services.taggers.labelling import count_labels
 
 router = APIRouter(prefix="/v1", tags=["taggers"], dependencies=[Depends(require("read"))])
 PictureDep = Annotated[bytes, Depends(read_picture)]

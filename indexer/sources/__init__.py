@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from indexer.hashtags import FIELD as HASHTAGS
-from indexer.patience import Patience
-from indexer.records import ImageRecord, Source
+from indexer.job.patience import Patience
 from indexer.sources.base import (
     SourceOptions,
     has_image_extension,
@@ -20,13 +18,15 @@ from indexer.sources.base import (
     read_head,
     shown_path,
 )
+from indexer.sources.hashtags import FIELD as HASHTAGS
 from indexer.sources.joining import JoinedSource
 from indexer.sources.objects import SCHEME, ObjectsSource
+from indexer.sources.records import ImageRecord, Source
 from indexer.sources.tables import is_table
+from services.category.payload import field_path
 from services.errors import BadSource, because
 from services.files import expanded
 from services.object_store.base import ObjectStore
-from services.payload import field_path
 
 __all__ = ["Source", "SourceOptions", "open_source"]
 

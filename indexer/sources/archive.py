@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
-from indexer.records import ImageRecord, Source
 from indexer.sources.base import (
     ARCHIVES,
     HEAD,
@@ -31,8 +30,9 @@ from indexer.sources.base import (
 )
 from indexer.sources.joining import refused
 from indexer.sources.members import Member, tar_members, zip_members, zip_name
+from indexer.sources.records import ImageRecord, Source
 from services.errors import BadSource, ImageRefused, VitrineError, because
-from services.walking import is_hidden
+from services.images.walking import is_hidden
 
 MAX_RATIO = 200
 """All members together may be this many times the archive: pictures hardly shrink, bombs shrink a thousandfold and more."""

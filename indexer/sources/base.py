@@ -14,8 +14,8 @@ from typing import IO, Literal
 
 from services.domain import IndexKind
 from services.errors import ImageRefused
-from services.image_formats import looks_like, sniff
-from services.words import composed
+from services.images.formats import looks_like, sniff
+from services.values.words import composed
 
 READABLE = "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm"
 """Extensions of formats that Vitrine reads."""
@@ -26,7 +26,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 HEAD = 512
 """Bytes that ``looks_like_image`` looks at."""
 _PICTURES = ("HEIC", "PSD", "JPEG 2000", "JPEG XL", "OpenEXR")
-"""What services.image_formats calls pictures that it does not read."""
+"""What services.images.formats calls pictures that it does not read."""
 _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that stand for no byte of a name."""
 

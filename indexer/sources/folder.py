@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from indexer.records import ImageRecord, Source
 from indexer.sources.archive import ArchiveSource
 from indexer.sources.base import (
     Passed,
@@ -21,11 +20,12 @@ from indexer.sources.base import (
     shown_path,
 )
 from indexer.sources.joining import RowIndex, refused
+from indexer.sources.records import ImageRecord, Source
 from indexer.sources.rows import Columns
 from indexer.sources.tables import is_table, open_table
+from services.category.payload import joined_kinds
 from services.errors import BadSource, VitrineError, because
-from services.payload import joined_kinds
-from services.walking import Found, is_hidden, walk
+from services.images.walking import Found, is_hidden, walk
 
 
 class FolderSource(Source):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from indexer.patience import Patience
-from indexer.records import ImageRecord, Source
+from indexer.job.patience import Patience
 from indexer.sources.base import (
     HEAD,
     Passed,
@@ -16,11 +15,12 @@ from indexer.sources.base import (
     too_large,
 )
 from indexer.sources.joining import refused
+from indexer.sources.records import ImageRecord, Source
 from indexer.sources.tables import is_table
 from services.errors import BadRequest, BadSource, NotFound, Unavailable
-from services.images import category_of_key
+from services.images.open import category_of_key
+from services.images.walking import is_hidden
 from services.object_store.base import ObjectStat, ObjectStore
-from services.walking import is_hidden
 
 SCHEME = "objects:"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from services.words import spellings
+from services.values.words import spellings
 
 _FOREIGN = re.compile(r"[A-Za-z]:/|//")
 """How an absolute path of Windows begins, with slashes."""

@@ -2,7 +2,7 @@
 
 A table is read twice. The first time infers what each column holds over the whole file, so that a column has one kind and its
 payload index fits every row: a column of whole numbers with one 5.5 is one of numbers; with one word it is one of words. The
-second gives rows, whose values are cast where it is known what the category's column holds (services/payload.py).
+second gives rows, whose values are cast where it is known what the category's column holds (services/category/payload.py).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 
 import orjson
 
-from services.delimited import Cells, comma_says, open_text, readable, with_point
 from services.domain import IndexKind
 from services.errors import BadSource
-from services.values import HELD, Cell, cast, is_missing, joined, value_kind
-from services.words import composed
+from services.values.delimited import Cells, comma_says, open_text, readable, with_point
+from services.values.kinds import HELD, Cell, cast, is_missing, joined, value_kind
+from services.values.words import composed
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _METADATA = "metadata"

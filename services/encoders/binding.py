@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.domain import EncoderSpec
-from services.encoders.bundle import whole_folder
+from services.encoders.families.bundle import whole_folder
+from services.encoders.families.stored import delete_stored, is_stored, save_stored, stored_model, stored_prefix
 from services.encoders.reference import EncoderReference, parse_reference
 from services.encoders.resolve import folder_revision, named_folder, relevant_files
-from services.encoders.stored import delete_stored, is_stored, save_stored, stored_model, stored_prefix
 from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound
 
 if TYPE_CHECKING:

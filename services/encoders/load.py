@@ -13,8 +13,8 @@ import numpy as np
 
 from services.domain import EncoderSpec, Preprocessing
 from services.encoders.base import Encoder
+from services.encoders.families.metric_config import folder_kind
 from services.encoders.fuse import fuse_quick_gelu
-from services.encoders.metric_config import folder_kind
 from services.encoders.precision import Precision, choose_device, choose_precision
 from services.encoders.pretrained import check_folder, load_model, load_tokenizer, refusal
 from services.encoders.proof import Proof, encode_inputs, prove
@@ -48,7 +48,7 @@ def load_encoder(
     code that comes with a model is run. Raises ModelUnavailable.
     """
     if reference.model == COLOUR_MODEL:
-        from services.encoders.fake import ColourEncoder
+        from services.encoders.families.fake import ColourEncoder
 
         return ColourEncoder(reference.name)
     found = resolve_model(reference, models_folder=models_folder, offline=offline, folders=folders)
@@ -107,11 +107,11 @@ def _load_own(
 ) -> Encoder:
     """An encoder of one of our kinds."""
     if kind == "autoencoder":
-        from services.encoders.autoencoder import load_autoencoder
+        from services.encoders.families.autoencoder import load_autoencoder
 
         return load_autoencoder(reference, found, device=device)
     if kind == "metric-encoder":
-        from services.encoders.metric import load_metric_encoder
+        from services.encoders.families.metric import load_metric_encoder
 
         return load_metric_encoder(
             reference, found, precision=precision, device=device, models_folder=models_folder, offline=offline
@@ -188,7 +188,7 @@ def _clip(
     preprocessing: Preprocessing,
     device: str,
 ) -> TransformersEncoder:
-    from services.encoders.clip import ClipEncoder
+    from services.encoders.families.clip import ClipEncoder
 
     _refuse_missing(found.path, missing)
     if not any(file for pattern in _VOCABULARIES for file in found.path.glob(pattern)):
@@ -207,7 +207,7 @@ def _image_side(
     preprocessing: Preprocessing,
     device: str,
 ) -> TransformersEncoder:
-    from services.encoders.clip import DualImageEncoder
+    from services.encoders.families.clip import DualImageEncoder
 
     texts = [name for name in ("text_model", "text_projection") if getattr(model, name, None) is not None]
     _refuse_missing(found.path, {name for name in missing if not name.startswith(tuple(texts))})
@@ -226,7 +226,7 @@ def _vision(
     preprocessing: Preprocessing,
     device: str,
 ) -> TransformersEncoder:
-    from services.encoders.vit import VisionEncoder, choose_pooling, pooled
+    from services.encoders.families.vit import VisionEncoder, choose_pooling, pooled
 
     _refuse_missing(found.path, {name for name in missing if "pooler" not in name})
     output = _forward(model, _probe(preprocessing, device))

@@ -139,7 +139,7 @@ class EncoderPool:
     def _load(self, reference: EncoderReference, folders: bool) -> BatchedEncoder:
         """Load, unless the same weights are in memory under another reference, such as without a revision."""
         if reference.model == COLOUR_MODEL:
-            from services.encoders.fake import ColourEncoder
+            from services.encoders.families.fake import ColourEncoder
 
             colours = ColourEncoder(reference.name)
             return self._same(reference, colours.spec.revision) or BatchedEncoder(colours)
@@ -148,7 +148,7 @@ class EncoderPool:
         return self._same(reference, found.revision) or BatchedEncoder(self._loader(reference, found))
 
     def _fetch(self, model: str) -> Path:
-        from services.encoders.stored import fetch_stored
+        from services.encoders.families.stored import fetch_stored
 
         assert self._objects is not None  # _load asks only then
         return fetch_stored(self._objects, model, self._settings.data / "cache" / "encoders")

@@ -13,7 +13,7 @@ COLOUR_MODEL = "vitrine/colour"
 DEMO_MODEL = "vitrine/demo-clip"
 """The small CLIP model that comes with the project."""
 STORED = "store:"
-"""Begins the model of an encoder that lies in the object store: see services/encoders/stored.py."""
+"""Begins the model of an encoder that lies in the object store: see services/encoders/families/stored.py."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:-]*")

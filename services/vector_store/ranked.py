@@ -17,8 +17,8 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from services.domain import CollectionSchema, Embedding, Near, Query, Recommend
-from services.similarity import Scale, at_least, engine_threshold, shown, step
 from services.vector_store.checks import recommended
+from services.vector_store.similarity import Scale, at_least, engine_threshold, shown, step
 
 BREADTH: Final = 128
 """How many candidates an index looks at. Fewer hits than that are the first of the same ones, whatever their number."""

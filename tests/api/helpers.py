@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from pydantic import SecretStr
 
 from api.app import create_app
-from services.encoders.fake import ColourEncoder
+from services.encoders.families.fake import ColourEncoder
 from services.encoders.pool import EncoderPool
 from services.object_store.local import LocalObjectStore
 from services.runtime import Runtime, assemble

@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 
 from api.responses import shown_model
 from services.domain import EncoderSpec, Preprocessing
-from services.encoders.fake import ColourEncoder
+from services.encoders.families.fake import ColourEncoder
 from services.object_store.base import list_keys
 from services.runtime import Runtime
 from tests.api.helpers import client_on, fill, runtime_in, settings_in

@@ -4,10 +4,10 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
-from api import cluster_schemas
-from api.cluster_schemas import ClusterDetailOut, ClusterRunsOut
-from indexer.clustering.runs import cluster, fit_tree
-from indexer.clustering.tree import TreeOptions
+from api.schemas import clusters as cluster_schemas
+from api.schemas.clusters import ClusterDetailOut, ClusterRunsOut
+from indexer.enrich.clusters.runs import cluster, fit_tree
+from indexer.enrich.clusters.tree.tree import TreeOptions
 from services.runtime import Runtime
 from tests.api.helpers import picture, upload
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.metadata_schemas import MetadataOut
-from api.schemas import ChangedOut, UploadOut
+from api.schemas.common import ChangedOut, UploadOut
+from api.schemas.metadata import MetadataOut
 from tests.api.helpers import fill, picture
 
 CATEGORY = "/v1/categories/colours"

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 from fastapi.testclient import TestClient
 
-from api.tagger_schemas import OldHealthOut, OldHitOut, OldImageOut
+from api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut
 from services.runtime import Runtime
 from tests.api.helpers import COLOURS, picture
 from tests.api.test_taggers import head, taught  # noqa: F401  (a fixture)

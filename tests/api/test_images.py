@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from api.schemas import ImageOut, SearchOut, UploadOut
+from api.schemas.common import ImageOut, SearchOut, UploadOut
 from services.runtime import Runtime
 from tests.api.helpers import COLOURS, picture, upload
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.tagger_schemas import LabelsOut, RankingOut, TrainedOut, UncertainOut
+from api.schemas.taggers import LabelsOut, RankingOut, TrainedOut, UncertainOut
 from services.runtime import Runtime
 from tests.api.helpers import picture, upload
 from tests.api.test_taggers import head

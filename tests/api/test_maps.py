@@ -4,10 +4,10 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
-from api import map_schemas
-from api.map_schemas import MapPointsOut, MapsOut
-from indexer.maps.layout import MapOptions
-from indexer.maps.make import make_map
+from api.schemas import maps as map_schemas
+from api.schemas.maps import MapPointsOut, MapsOut
+from indexer.enrich.maps.layout import MapOptions
+from indexer.enrich.maps.make import make_map
 from services.runtime import Runtime
 from tests.api.helpers import picture, upload
 

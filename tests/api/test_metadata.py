@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api import metadata_schemas
-from api.metadata_schemas import MetadataOut
 from api.routes import metadata
+from api.schemas import metadata as metadata_schemas
+from api.schemas.metadata import MetadataOut
 from tests.api.helpers import fill
 
 PATH = "/v1/categories/colours/metadata"

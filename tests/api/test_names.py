@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from services.payload import field_path
+from services.category.payload import field_path
 from services.runtime import Runtime
 
 PATH = "/v1/categories/colours"

@@ -16,11 +16,11 @@ from fastapi.testclient import TestClient
 from moto.server import ThreadedMotoServer
 
 from api.warmup import know
-from services.encoders.fake import ColourEncoder
+from services.artifacts.taggers import TagHead
+from services.encoders.families.fake import ColourEncoder
 from services.encoders.pool import EncoderPool
 from services.object_store.minio_store import MinioObjectStore
 from services.runtime import Runtime, assemble
-from services.tagging import TagHead
 from tests.api.helpers import client_on, fill, picture, settings_in, upload
 from tests.services.vector_store.oracle import OracleVectorStore
 

@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
 from pydantic import TypeAdapter
 
-from api import schemas, tagger_schemas
-from api.schemas import SearchBody
+from api.schemas import common as schemas
+from api.schemas import taggers as tagger_schemas
+from api.schemas.common import SearchBody
 
 ROOT = Path(__file__).parents[2]
 

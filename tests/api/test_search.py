@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.schemas import SearchOut
+from api.schemas.common import SearchOut
 from services.domain import EncoderSpec, Preprocessing
 from services.runtime import Runtime
 from tests.api.helpers import COLOURS, picture

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from api.tagger_schemas import ScoresOut, TaggerDetailOut, TaggersOut
+from api.schemas.taggers import ScoresOut, TaggerDetailOut, TaggersOut
+from services.artifacts.taggers import QUALITY, TagHead
 from services.domain import Embedding, EncoderSpec, Preprocessing
-from services.encoders.fake import ColourEncoder
+from services.encoders.families.fake import ColourEncoder
 from services.runtime import Runtime
-from services.tagging import QUALITY, TagHead
 from tests.api.helpers import COLOURS, picture
 
 TAGGERS = "/v1/categories/colours/taggers"

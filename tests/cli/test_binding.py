@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from services.encoders.autoencoder import AutoencoderConfig, ConvolutionalAutoencoder, save_autoencoder
+from services.encoders.families.autoencoder import AutoencoderConfig, ConvolutionalAutoencoder, save_autoencoder
 from tests.cli.conftest import Run, runner
 
 

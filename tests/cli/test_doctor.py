@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.settings import Settings
-from services.vector_store.lock import DataLock
+from services.vector_store.edge.lock import DataLock
 from tests.cli.conftest import Answer, Run, runner
 
 

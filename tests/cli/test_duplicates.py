@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Run
-from tests.indexer.duplicates.scenes import scene
+from tests.indexer.enrich.duplicates.scenes import scene
 
 pytest.importorskip("cv2")
 

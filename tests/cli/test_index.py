@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.images import pixel_hash
+from services.images.open import pixel_hash
 from tests.cli.conftest import Run
 
 

@@ -72,7 +72,7 @@ def test_a_bug_is_named_without_a_traceback_unless_debugging(vitrine: Run, monke
     def broken(*_: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("services.catalog.Catalog.list", broken)
+    monkeypatch.setattr("services.category.catalog.Catalog.list", broken)
     answer = vitrine("category", "list", "--json")
     assert answer.code == 1
     assert answer.json["error"]["code"] == "internal"
@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_with_130(vitrine: Run, monkeypatch: pytest.MonkeyPatch) -
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("services.catalog.Catalog.list", interrupted)
+    monkeypatch.setattr("services.category.catalog.Catalog.list", interrupted)
     assert vitrine("category", "list").code == 130
     as_json = vitrine("category", "list", "--json")
     assert as_json.code == 130 and as_json.json["error"]["code"] == "interrupted"
@@ -104,7 +104,7 @@ def test_the_data_flag_goes_before_the_environment(vitrine: Run, tmp_path: Path)
 
 
 def test_a_second_process_is_told_who_holds_the_data(vitrine: Run, tmp_path: Path) -> None:
-    from services.vector_store.lock import DataLock
+    from services.vector_store.edge.lock import DataLock
 
     lock = DataLock(tmp_path / "data" / "vectors", {"command": "vitrine serve"})
     try:

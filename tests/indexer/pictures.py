@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from services.encoders.fake import ColourEncoder
+from services.encoders.families.fake import ColourEncoder
 from services.encoders.pool import EncoderPool
 from services.object_store.local import LocalObjectStore
 from services.runtime import Runtime, assemble

@@ -11,24 +11,24 @@ from typing import Any
 
 import pytest
 
-from indexer import recast as module
-from indexer.annotate import AnnotateOptions, annotate
-from indexer.payload_writer import PayloadWriter
-from indexer.pipeline import index_images
-from indexer.report import IndexReport
+from indexer.enrich.metadata import recast as module
+from indexer.enrich.metadata.annotate import AnnotateOptions, annotate
+from indexer.ingest.pipeline import index_images
+from indexer.ingest.upload import Upload, index_uploads
+from indexer.job.payload_writer import PayloadWriter
+from indexer.job.report import IndexReport
 from indexer.sources import SourceOptions, open_source
-from indexer.upload import Upload, index_uploads
-from services.conditions import conditions_from_pairs
+from services.category.editor import ImageChanges
+from services.category.filters import conditions_from_pairs
 from services.domain import OrderBy
-from services.editor import ImageChanges
-from services.encoders.fake import ColourEncoder
+from services.encoders.families.fake import ColourEncoder
 from services.encoders.pool import EncoderPool
 from services.errors import BadRequest
 from services.object_store.local import LocalObjectStore
 from services.runtime import Runtime, assemble
 from services.settings import Settings
-from services.values import column_kinds, is_missing
-from services.vector_store.edge import EdgeVectorStore
+from services.values.kinds import column_kinds, is_missing
+from services.vector_store.edge.store import EdgeVectorStore
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
 
 CELLS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.pipeline import index_images
-from indexer.records import ImageRecord
+from indexer.ingest.pipeline import index_images
+from indexer.sources.records import ImageRecord
 from indexer.timing import QUERIES, Sample, Timing, draw_timing, exponent, indexer_tasks, time_tasks
 from services.errors import BadRequest, TooFewExamples
 from services.runtime import Runtime

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from services.encoders.autoencoder import AutoencoderConfig, ConvolutionalAutoencoder, load_autoencoder, save_autoencoder
-from services.encoders.clip import DualImageEncoder
+from services.encoders.families.autoencoder import AutoencoderConfig, ConvolutionalAutoencoder, load_autoencoder, save_autoencoder
+from services.encoders.families.clip import DualImageEncoder
 from services.encoders.load import load_encoder
 from services.encoders.reference import EncoderReference, parse_reference
 from services.encoders.resolve import ResolvedModel, folder_revision

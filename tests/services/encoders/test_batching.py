@@ -11,7 +11,7 @@ from PIL import Image
 
 from services.domain import EncoderSpec, Preprocessing
 from services.encoders.batching import BatchedEncoder
-from services.encoders.fake import ColourEncoder
+from services.encoders.families.fake import ColourEncoder
 from services.errors import BadRequest, Unavailable, UnsupportedQuery
 
 SPEC = EncoderSpec("gated", "tests/gated", "1", 2, ("image",), Preprocessing((1, 1), None, (0, 0, 0), (1, 1, 1)))

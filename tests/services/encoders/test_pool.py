@@ -14,7 +14,7 @@ from PIL import Image
 
 from services.domain import EncoderSpec
 from services.encoders.base import TextEncoder
-from services.encoders.fake import COLOURS, ColourEncoder
+from services.encoders.families.fake import COLOURS, ColourEncoder
 from services.encoders.pool import EncoderPool
 from services.encoders.reference import EncoderReference
 from services.errors import BadRequest, EncoderMismatch, ModelUnavailable, Unavailable
@@ -179,7 +179,7 @@ def test_a_closed_pool_refuses(pool):
 
 def test_importing_costs_no_torch():
     code = (
-        "import sys, services.images\n"
+        "import sys, services.images.open\n"
         "from services.encoders import batching, fake, load, pool, precision, preprocess, reference, resolve\n"
         "print([name for name in ('torch', 'transformers', 'scipy', 'huggingface_hub') if name in sys.modules])"
     )

@@ -15,12 +15,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from services.domain import Embeddings, EncoderSpec
-from services.encoders.fake import ColourEncoder
+from services.encoders.families.fake import ColourEncoder
 from services.encoders.load import load_encoder
 from services.encoders.proof import CLOSE, Rows, encode_inputs, prove
 from services.encoders.reference import EncoderReference
 from services.errors import ModelUnavailable, UnsoundEncoder
-from tests.services.encoders.families import LONGEST, change, write_family
+from tests.services.encoders.model_folders import LONGEST, change, write_family
 
 TinyModel = Callable[[str], Path]
 Photos = list[Image.Image]

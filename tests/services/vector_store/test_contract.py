@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
+from services.category.payload import field_path
 from services.domain import (
     CollectionSchema,
     Facet,
@@ -30,7 +31,6 @@ from services.domain import (
     VectorSpec,
 )
 from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
-from services.payload import field_path
 from services.vector_store.base import MAX_LIMIT, VectorStore
 from tests.services.vector_store import random_data
 from tests.services.vector_store.conftest import PREFIX, Pair, make_edge

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from services.diversity import diversified
 from services.domain import Hit, Near, Query
+from services.search.diversity import diversified
 from tests.services.vector_store.conftest import Pair
 from tests.services.vector_store.oracle import similarity
 from tests.services.vector_store.random_data import unit

@@ -10,7 +10,7 @@ import pytest
 from services.domain import CollectionSchema
 from services.errors import NotFound
 from services.vector_store.base import VectorStore
-from services.vector_store.edge import EdgeVectorStore
+from services.vector_store.edge.store import EdgeVectorStore
 from tests.services.vector_store import random_data
 
 Fresh = Callable[[str], str]

@@ -1,0 +1,85 @@
+"""The bodies of cluster runs, as schemas.py has those of the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.schemas.common import Urls
+
+_ID = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"
+_URLS = {
+    "self": f"/v1/categories/pets/images/{_ID}",
+    "file": f"/v1/categories/pets/images/{_ID}/file",
+    "thumbnail": f"/v1/categories/pets/images/{_ID}/thumbnail",
+}
+_RUN = {
+    "run": "look", "method": "tree", "using": "clip", "encoder_revision": "c237dc49", "images": 3680, "nodes": 141,
+    "leaves": 120, "depth": 2, "seed": 0, "parameters": {"branching": 16, "leaf_size": 50, "depth": 8}, "metrics": {},
+    "created_at": "2026-11-20T10:00:00.000+00:00",
+}  # fmt: skip
+_CHILD = {
+    "id": "root-14", "name": "dog, outdoors", "depth": 1, "count": 212, "radius": 0.61, "medoid": _ID, "child_count": 5,
+    "representatives": [{"id": _ID, "urls": _URLS}], "groupings": {"metadata.season": [{"value": "winter", "count": 80}]},
+}  # fmt: skip
+
+
+class ClusterRunOut(BaseModel):
+    """One clustering of a category. ``nodes`` counts the root too; ``images`` is of the time it was made."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_RUN]})  # type: ignore[list-item]
+
+    run: str
+    method: str
+    using: str
+    encoder_revision: str
+    images: int
+    nodes: int
+    leaves: int
+    depth: int
+    seed: int
+    parameters: dict[str, Any]
+    metrics: dict[str, Any]
+    created_at: str
+
+
+class ClusterRunsOut(BaseModel):
+    runs: list[ClusterRunOut]
+
+
+class RepresentativeOut(BaseModel):
+    id: str
+    urls: Urls
+
+
+class GroupOut(BaseModel):
+    value: str | int | bool
+    count: int
+
+
+class ClusterNodeOut(BaseModel):
+    """``count``: images now. ``radius``: least cosine similarity of an image of the run to the mean of the node's images in the
+    run, so that 1 minus it is the largest distance; null for noise. ``medoid`` and ``representatives`` are those that are still
+    there; null if none is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CHILD]})  # type: ignore[list-item]
+
+    id: str
+    name: str = Field(description="From the tags and classes that stand out; may be empty.")
+    depth: int
+    count: int
+    radius: float | None
+    medoid: str | None
+    representatives: list[RepresentativeOut]
+    child_count: int
+    groupings: dict[str, list[GroupOut]]
+
+
+class ClusterDetailOut(BaseModel):
+    """A node, the ids above it from the root down, and its children by number, the largest of the run first."""
+
+    run: str
+    above: list[str]
+    node: ClusterNodeOut
+    children: list[ClusterNodeOut]

@@ -1,0 +1,159 @@
+"""What the demo learns from its catalogue: an encoder of its classes, a tagger for each of its tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cli.metric.folders import new_folder
+from cli.metric.progress import Progress
+from cli.output import note, print_table
+
+if TYPE_CHECKING:
+    from services.domain import EncoderSpec
+    from services.runtime import Runtime
+    from training.metric.run import SavedRun
+
+LOOK = "look"
+"""The name that the metric-learned encoder is asked by."""
+_FIGURES = (("recall@1", "precision_at_1"), ("precision@10", "precision_at_10"), ("MAP@R", "map_at_r"))
+
+
+@dataclass(frozen=True)
+class LearnedEncoder:
+    """``metrics`` of the held-out pictures, by encoder (candidate, trunk) and figure. ``fresh``: trained in this run."""
+
+    folder: Path
+    metrics: dict[str, dict[str, float]]
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class LearnedTaggers:
+    """``precisions``: average precision by tag, out of sample."""
+
+    precisions: dict[str, float]
+    fresh: bool
+
+    @property
+    def mean(self) -> float:
+        return sum(self.precisions.values()) / max(1, len(self.precisions))
+
+
+def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, LearnedTaggers] | None:
+    """Both; None, with a note, where there are too few pictures to learn from or nothing to train with."""
+    from services.errors import TooFewExamples
+
+    try:
+        return _learn_encoder(runtime, category, using), _learn_taggers(runtime, category, using)
+    except TooFewExamples as error:
+        note(f"Nothing is learned from so few pictures. {error.message}")
+    except ImportError as error:
+        note(f"Nothing is learned: {error.name} is not installed (it comes with the extra `training`).")
+    return None
+
+
+def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncoder:
+    """Train an embedder on the classes, behind the stored embeddings, and promote it; nothing if that is done already."""
+    from cli.metric.folders import trained
+    from indexer.enrich.vectors.promote import promote
+    from indexer.job.progress import make_progress
+
+    spec = runtime.catalog.get(category).encoder(using)
+    former = [(folder, config) for folder, config in trained(runtime.settings.data) if config.name == LOOK]
+    fitting = next(((folder, config) for folder, config in former if config.trunk.revision == spec.revision), None)
+    if fitting is not None:
+        folder, metrics = fitting[0], fitting[1].metrics
+    else:
+        saved = _train(runtime, category, spec)
+        folder, metrics = saved.folder, saved.metrics
+    promote(runtime, category, folder, name=LOOK, default=False, progress=make_progress(title="embedding"))
+    return LearnedEncoder(folder, {name: dict(figures) for name, figures in metrics.items()}, fitting is None)
+
+
+def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTaggers:
+    """Train a tagger for each tag unless there are some, and score every picture that is not scored yet."""
+    from cli.tagger.more import save_heads
+    from indexer.enrich.scores.scoring import score_images
+    from indexer.job.progress import make_progress
+    from training.taggers.examples import read_examples
+    from training.taggers.report import write_report
+    from training.taggers.train import train_taggers
+
+    there = runtime.taggers.in_service(category)
+    if not there:
+        progress = Progress()
+        found = runtime.catalog.get(category)
+        training = train_taggers(read_examples(runtime.vectors, found, using), tell=progress.tell)
+        progress.close()
+        save_heads(runtime, found, training.heads)
+        write_report(runtime.settings.data / "reports" / "taggers" / category / "demo", training, title="Taggers of the demo")
+    score_images(runtime, category, progress=make_progress(title="scoring"))
+    heads = runtime.taggers.in_service(category)
+    return LearnedTaggers({head.tag: float(head.metrics.get("average_precision", 0.0)) for head in heads}, not there)
+
+
+def print_learned(encoder: LearnedEncoder, taggers: LearnedTaggers) -> None:
+    """What was learned, in two paragraphs."""
+    _print_encoder(encoder)
+    _print_taggers(taggers)
+
+
+def learned_json(encoder: LearnedEncoder, taggers: LearnedTaggers) -> dict[str, Any]:
+    """What was learned, for programs."""
+    return {
+        "encoder": {"name": LOOK, "folder": str(encoder.folder), "metrics": encoder.metrics, "fresh": encoder.fresh},
+        "taggers": {"average_precision": taggers.precisions, "mean": taggers.mean, "fresh": taggers.fresh},
+    }
+
+
+def _print_encoder(learned: LearnedEncoder) -> None:
+    """How well held-out pictures find others of their class, before and after."""
+    typer.secho(f"\nLearned: an encoder of the classes, {LOOK!r}", bold=True)
+    rows = [
+        (name, *(learned.metrics[key].get(figure) for _, figure in _FIGURES))
+        for key, name in (("trunk", "the encoder as it was"), ("candidate", LOOK))
+        if key in learned.metrics
+    ]
+    print_table(("on held-out pictures", *(name for name, _ in _FIGURES)), rows, right=tuple(name for name, _ in _FIGURES))
+    typer.echo(f"{'Report' if learned.fresh else 'Trained before; report'}: {learned.folder / 'report.md'}")
+
+
+def _print_taggers(learned: LearnedTaggers) -> None:
+    """The best and the worst taggers."""
+    ranked = sorted(learned.precisions.items(), key=lambda item: -item[1])
+    typer.secho(f"\nLearned: {len(ranked)} taggers", bold=True)
+    typer.echo(f"Mean average precision {learned.mean:.3f} on pictures that they have not seen.")
+    for name, some in (("best", ranked[:5]), ("worst", ranked[-5:])):
+        typer.echo(f"  {name}: " + ", ".join(f"{tag} {value:.2f}" for tag, value in some))
+
+
+def _train(runtime: Runtime, category: str, spec: EncoderSpec) -> SavedRun:
+    from services.encoders.reference import EncoderReference
+    from training.data.dataset import identify, read_category
+    from training.data.duplicates import duplicate_groups
+    from training.data.splits import split_by_image
+    from training.metric.options import MetricOptions
+    from training.metric.report import summarise
+    from training.metric.run import judge_and_save
+    from training.metric.train import Watch, train_metric
+    from training.metric.trunk import Trunk
+
+    settings, progress = runtime.settings, Progress()
+    found = read_category(runtime.catalog, runtime.vectors, runtime.objects, category, using=spec.name)
+    images, unusable = identify(found)
+    groups = duplicate_groups(images)
+    split = split_by_image(images, groups=groups)
+    trunk = Trunk(
+        EncoderReference(spec.name, spec.model, spec.revision), precision=settings.precision, device=settings.device,
+        models_folder=settings.models, offline=settings.offline,
+    )  # fmt: skip
+    note(f"Training an encoder of {len({image.class_ for image in images})} classes on {len(split.train)} pictures.")
+    trained = train_metric(images, split, trunk, MetricOptions(), name=LOOK, watch=Watch(progress.tell))
+    summary = summarise(images, split, groups, unusable)
+    saved = judge_and_save(trained, images, split, new_folder(settings.data, LOOK), summary=summary, tell=progress.tell)
+    progress.close()
+    return saved

@@ -1,0 +1,248 @@
+"""``vitrine images``: look at the images of a category, change and delete them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import stores
+from cli.images.annotate import annotate, hashtags
+from cli.options import (
+    AnyTagOption,
+    CategoryOption,
+    ClassOption,
+    JsonOption,
+    LimitOption,
+    NotTagOption,
+    QualityOption,
+    ScoreOption,
+    TagOption,
+    WhereOption,
+    YesOption,
+    to_conditions,
+    to_order,
+)
+from cli.output import confirmed, note, print_json, print_pairs, print_table
+from cli.search import hit_json
+from services.values.kinds import Cell
+
+if TYPE_CHECKING:
+    from services.domain import Hit
+
+app = typer.Typer(no_args_is_help=True, help="List, show, tag, count and delete images.")
+app.command()(annotate)
+app.command()(hashtags)
+IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of images.")]
+_BAR = 40
+
+
+@app.command("list")
+def list_images(
+    ctx: typer.Context,
+    category: CategoryOption,
+    tag: TagOption = None,
+    any_tag: AnyTagOption = None,
+    not_tag: NotTagOption = None,
+    class_: ClassOption = None,
+    score: ScoreOption = None,
+    quality: QualityOption = None,
+    where: WhereOption = None,
+    order_by: Annotated[str | None, typer.Option("--order-by", metavar="FIELD[:desc]", help="By a number or date.")] = None,
+    limit: LimitOption = 50,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="The next page, as the page before named it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List images, a page at a time, with how many meet the filters in all."""
+    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    with stores(ctx) as runtime:
+        order = to_order(runtime, category, order_by)
+        page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
+        total = runtime.searcher.count(category, conditions)
+    if as_json:
+        hits = [hit_json(hit) for hit in page.hits]
+        print_json({"category": category, "count": total, "hits": hits, "cursor": page.cursor})
+        return
+    rows = [
+        (hit.id, hit.payload.get("class"), hit.payload.get("tags", ()), _size(hit), hit.payload.get("filename"))
+        for hit in page.hits
+    ]
+    print_table(("id", "class", "tags", "size", "filename"), rows)
+    note(f"{len(page.hits)} of {total} images." + (f" More: --cursor {page.cursor}" if page.cursor else ""))
+
+
+@app.command()
+def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", help="Id of an image.")], category: CategoryOption,
+         save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the original picture to FILE.")] = None,
+         as_json: JsonOption = False) -> None:  # fmt: skip
+    """Show everything known of one image."""
+    from services.files import unwritable
+
+    with stores(ctx) as runtime:
+        hit = runtime.searcher.image(category, id)
+        if save is not None:
+            try:
+                save.write_bytes(runtime.objects.get(hit.payload["object_key"]))
+            except OSError as error:
+                raise unwritable(save, error) from error
+    if as_json:
+        print_json(hit_json(hit))
+        return
+    print_pairs({"id": hit.id, **_flat(hit.payload)})
+    if save is not None:
+        note(f"Written to {save}.")
+
+
+@app.command()
+def delete(
+    ctx: typer.Context, ids: IdsArgument, category: CategoryOption, yes: YesOption = False, as_json: JsonOption = False
+) -> None:
+    """Delete images: their points and their files. Unknown ids are no error."""
+    if not confirmed(f"Delete {_count(len(ids))} from {category!r} for good?", yes):
+        raise typer.Exit(1)
+    with stores(ctx) as runtime:
+        deleted = runtime.editor.delete(category, ids)
+        runtime.catalog.set_images(category, runtime.searcher.count(category))
+    if as_json:
+        print_json({"category": category, "deleted": deleted, "unknown": len(set(ids)) - deleted})
+        return
+    note(f"Deleted {_count(deleted)}" + (f"; {len(set(ids)) - deleted} were not there." if deleted < len(set(ids)) else "."))
+
+
+@app.command()
+def tag(
+    ctx: typer.Context,
+    ids: IdsArgument,
+    category: CategoryOption,
+    add: Annotated[list[str] | None, typer.Option("--add", metavar="TAG", help="Add this tag; again: more.")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", metavar="TAG", help="Remove this tag.")] = None,
+    replace: Annotated[list[str] | None, typer.Option("--set", metavar="TAG", help="Replace all tags by these.")] = None,
+    class_: Annotated[str | None, typer.Option("--class", help="Set the class; '' removes it.")] = None,
+    caption: Annotated[str | None, typer.Option("--caption", help="Set the caption; '' removes it.")] = None,
+    quality: Annotated[float | None, typer.Option("--quality", min=0, max=1, help="Set the quality.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", metavar="COLUMN=VALUE", help="Set a column; 'COLUMN=' removes it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change tags, class, caption, quality or metadata of images; nothing is changed if one of them does not exist."""
+    from services.category.editor import ImageChanges
+    from services.category.payload import unindexed_notes
+
+    changes: dict[str, Any] = {"add_tags": tuple(add or ()), "remove_tags": tuple(remove or ())}
+    changes |= {"tags": tuple(replace)} if replace else {}
+    changes |= {name: value or None for name, value in (("class", class_), ("caption", caption)) if value is not None}
+    changes |= {"quality": quality} if quality is not None else {}
+    columns = [_column(text) for text in metadata or ()]
+    changes |= {"metadata": dict(columns)} if columns else {}
+    if not any(changes.values()) and not changes.keys() & {"class", "caption", "quality"}:
+        raise typer.BadParameter("nothing to change: give --add, --remove, --set, --class, --caption, --quality or --metadata.")
+    with stores(ctx) as runtime:
+        if columns:
+            known = runtime.catalog.get(category).indexes
+            changes["metadata"] = dict(_known_column(name, value, known) for name, value in columns)
+        hits = runtime.editor.change(category, ids, ImageChanges.model_validate(changes))
+        notes = unindexed_notes(changes.get("metadata", {}), runtime.catalog.get(category).indexes)
+    if as_json:
+        print_json({"category": category, "hits": [hit_json(hit) for hit in hits], "notes": notes})
+        return
+    print_table(("id", "class", "tags"), [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in hits])
+    note(" ".join([f"Changed {_count(len(hits))}.", *notes]))
+
+
+@app.command()
+def facets(
+    ctx: typer.Context,
+    field: Annotated[str, typer.Argument(metavar="FIELD", help="tags, class, media_type, metadata.COLUMN, cluster.RUN ...")],
+    category: CategoryOption,
+    tag: TagOption = None,
+    any_tag: AnyTagOption = None,
+    not_tag: NotTagOption = None,
+    class_: ClassOption = None,
+    score: ScoreOption = None,
+    quality: QualityOption = None,
+    where: WhereOption = None,
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Count images by the values of a field, most frequent first."""
+    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    with stores(ctx) as runtime:
+        found = runtime.searcher.facets(category, field, conditions, limit=limit)
+    if as_json:
+        values = [{"value": facet.value, "count": facet.count} for facet in found]
+        print_json({"category": category, "field": field, "values": values})
+        return
+    print_table((field, "images"), [(facet.value, facet.count) for facet in found], right=("images",))
+
+
+@app.command()
+def histogram(
+    ctx: typer.Context,
+    field: Annotated[str, typer.Argument(metavar="FIELD", help="quality, scores.TAG, width, metadata.COLUMN ...")],
+    category: CategoryOption,
+    tag: TagOption = None,
+    any_tag: AnyTagOption = None,
+    not_tag: NotTagOption = None,
+    class_: ClassOption = None,
+    score: ScoreOption = None,
+    quality: QualityOption = None,
+    where: WhereOption = None,
+    bins: Annotated[int, typer.Option("--bins", min=1, max=200, help="How many bins.")] = 10,
+    lower: Annotated[float | None, typer.Option("--from", help="Lower edge.")] = None,
+    upper: Annotated[float | None, typer.Option("--to", help="Upper edge.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count images by the value of a number, in equal bins, with bars."""
+    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    with stores(ctx) as runtime:
+        found = runtime.searcher.histogram(category, field, conditions, bins=bins, lower=lower, upper=upper)
+    if as_json:
+        values = [{"lower": bin.lower, "upper": bin.upper, "count": bin.count} for bin in found]
+        print_json({"category": category, "field": field, "bins": values})
+        return
+    most = max((bin.count for bin in found), default=0)
+    rows = [(f"{bin.lower:g} .. {bin.upper:g}", bin.count, bar(bin.count, most)) for bin in found]
+    print_table((field, "images", ""), rows, right=("images",))
+
+
+def bar(count: int, most: int) -> str:
+    """A bar as long as the share of the greatest count; anything above nothing is seen."""
+    return "█" * math.ceil(_BAR * count / most) if most else ""
+
+
+def _size(hit: Hit) -> str:
+    return f"{hit.payload['width']}x{hit.payload['height']}" if "width" in hit.payload else ""
+
+
+def _count(number: int) -> str:
+    return "1 image" if number == 1 else f"{number} images"
+
+
+def _column(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"--metadata takes COLUMN=VALUE, not {text!r}.")
+    return name, value
+
+
+def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Cell | None]:
+    """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest name of a column
+    that the category has goes first: it may hold an equal sign."""
+    from services.category.field_names import find_member, readings
+    from services.category.payload import path_keys
+
+    ways = [(find_member("metadata", way, known), text) for way, text in readings(name, value)]
+    field, text = next((way for way in reversed(ways) if way[0] in known), ways[0])
+    return path_keys(field)[-1], Cell(text) if text else None
+
+
+def _flat(payload: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    """Nested fields under their dotted names."""
+    flat: dict[str, object] = {}
+    for name, value in payload.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

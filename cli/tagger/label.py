@@ -1,0 +1,235 @@
+"""``vitrine tagger label``: judge the images that teach a tagger most, train it again, and see what it ranks first."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import stores
+from cli.options import CategoryOption, JsonOption
+from cli.output import note, print_json, print_table
+from cli.sheets import check_sheet_path, save_sheet
+from services.errors import BadRequest, TooFewExamples
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+    from services.taggers.fit_one import Refit
+    from services.taggers.labelling import Candidate
+
+Ask = Callable[[str], str | None]
+"""Puts a question to the person and gives the answer without spaces around it; None at the end of the input."""
+_NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
+_BEST = 5
+
+
+def label(
+    ctx: typer.Context,
+    category: CategoryOption,
+    tag: Annotated[str, typer.Option("--tag", "-t", metavar="TAG", help="The tag to judge images for.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="Images of one round.")] = 20,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="FILE.png", help="Where the contact sheet goes. On a terminal: label-TAG.png."),
+    ] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option("--accept", metavar="ID", help="This image has the tag; again: more.")
+    ] = None,
+    reject: Annotated[
+        list[str] | None, typer.Option("--reject", metavar="ID", help="This image does not have it; again: more.")
+    ] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train the tagger from all that was said.")] = False,
+    using: Annotated[
+        str | None, typer.Option("--using", metavar="ENCODER", help="The encoder of a tag without a tagger.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the most uncertain images and ask which have the tag; train; again, until you stop. With --accept, --reject, --train
+    or --json nothing is asked: they are carried out, and the next uncertain images are listed."""
+    if sheet is not None:
+        check_sheet_path(sheet)
+    asking = sys.stdin.isatty() and not (accept or reject or train or as_json)
+    with stores(ctx) as runtime:
+        if asking:
+            rounds(runtime, category, tag, limit, sheet or _sheet_for(tag), _ask, using)
+            return
+        answer = _carry_out(runtime, category, tag, limit, sheet, accept or (), reject or (), train=train, using=using)
+    if as_json:
+        print_json(answer)
+        return
+    _print(answer)
+
+
+def rounds(runtime: Runtime, category: str, tag: str, limit: int, sheet: Path, ask: Ask, using: str | None = None) -> None:
+    """Round after round: a numbered contact sheet, the person's judgement, a new tagger; until nothing is answered."""
+    from services.taggers.labelling import record, uncertain
+
+    undecided: list[str] = []
+    while found := uncertain(runtime, category, tag, limit, using=using, exclude=undecided):
+        _draw(runtime, sheet, tag, found)
+        why = "like those accepted so far" if found[0].score is None else "of which the tagger is least sure"
+        note(f"{len(found)} images {why}: {sheet}")
+        right = _which(ask, tag, len(found))
+        if right is None:
+            break
+        others = [one.hit.id for number, one in enumerate(found, 1) if number not in right]
+        judged = bool(others) and (ask(f"Are the other {len(others)} not {tag!r}? [Y/n] ") or "y").lower() not in ("n", "no")
+        undecided += [] if judged else others
+        accepted = [one.hit.id for number, one in enumerate(found, 1) if number in right]
+        counts = record(runtime, category, tag, accepted, others if judged else ())
+        note(f"{counts.accepted} accepted and {counts.rejected} rejected so far.")
+        _train_and_tell(runtime, category, tag, using)
+    else:
+        note("Every image is judged.")
+
+
+def parse_numbers(text: str, count: int) -> set[int]:
+    """``1 3 5-8``, with commas or spaces; ``all`` and ``none``. ``BadRequest`` for what is none of 1..count.
+
+    >>> sorted(parse_numbers("1, 3 5-7", 8))
+    [1, 3, 5, 6, 7]
+    """
+    if text.lower() in ("all", "none"):
+        return set(range(1, count + 1)) if text.lower() == "all" else set()
+    chosen: set[int] = set()
+    for part in re.split(r"[\s,]+", text.strip()):
+        match = _NUMBERS.fullmatch(part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last <= count:
+            raise BadRequest(f"{part!r} is none of the tiles: write numbers of 1..{count} such as 1 3 5-8, 'all' or 'none'.")
+        chosen |= set(range(first, last + 1))
+    return chosen
+
+
+def _which(ask: Ask, tag: str, count: int) -> set[int] | None:
+    """The tiles that have the tag; None to stop. A slip of the fingers is asked again."""
+    while True:
+        answer = ask(f"Which are {tag!r}? (1 3 5-8, all, none; Enter stops) ")
+        if not answer or answer.lower() in ("q", "quit"):
+            return None
+        try:
+            return parse_numbers(answer, count)
+        except BadRequest as error:
+            note(error.message)
+
+
+def _ask(question: str) -> str | None:
+    typer.echo(question, err=True, nl=False)
+    answer = sys.stdin.readline()  # not typer.prompt: Ctrl-C must stay Ctrl-C, and exit with 130
+    return answer.strip() if answer else None
+
+
+def _train_and_tell(runtime: Runtime, category: str, tag: str, using: str | None) -> None:
+    from services.taggers.labelling import ranking, refit
+
+    try:
+        done = refit(runtime, category, tag, using=using)
+    except TooFewExamples as error:
+        note(f"Not trained yet. {error.message}")
+        return
+    note(_trained(done))
+    _print_candidates(ranking(runtime, category, done.head, _BEST))
+
+
+def _carry_out(
+    runtime: Runtime,
+    category: str,
+    tag: str,
+    limit: int,
+    sheet: Path | None,
+    accept: Sequence[str],
+    reject: Sequence[str],
+    *,
+    train: bool,
+    using: str | None,
+) -> dict[str, Any]:
+    from services.taggers.labelling import ranking, record, refit, uncertain
+
+    counts = record(runtime, category, tag, accept, reject)
+    done = refit(runtime, category, tag, using=using) if train else None
+    best = ranking(runtime, category, done.head, limit) if done else []
+    try:
+        found = uncertain(runtime, category, tag, limit, using=using)
+    except TooFewExamples:
+        if not reject:
+            raise
+        found = []  # what was asked for is done; there is only nothing to go on with
+    if sheet is not None:
+        _draw(runtime, sheet, tag, found)
+    return {
+        "category": category,
+        "tag": tag,
+        "labels": {"accepted": counts.accepted, "rejected": counts.rejected},
+        "trained": _trained_json(done) if done else None,
+        "ranking": [_candidate_json(one) for one in best],
+        "uncertain": [_candidate_json(one) for one in found],
+        "sheet": str(sheet) if sheet else None,
+    }
+
+
+def _draw(runtime: Runtime, sheet: Path, tag: str, found: Sequence[Candidate]) -> None:
+    captions = {
+        one.hit.id: (f"{number}   {_measure(one):.3f}", str(one.hit.payload.get("filename", "")))
+        for number, one in enumerate(found, 1)
+    }
+    title = f"Which are “{tag}”?"
+    save_sheet(runtime, sheet, [], [one.hit for one in found], title=title, captions=lambda hit: captions[hit.id])
+
+
+def _measure(one: Candidate) -> float:
+    return (one.hit.similarity or 0.0) if one.score is None else one.score
+
+
+def _candidate_json(one: Candidate) -> dict[str, Any]:
+    return {"id": one.hit.id, "score": one.score, "similarity": one.hit.similarity, "payload": one.hit.payload}
+
+
+def _trained_json(done: Refit) -> dict[str, Any]:
+    head = done.head
+    return {
+        "kind": head.kind,
+        "using": head.using,
+        "trained_at": head.trained_at,
+        "examples": dict(head.examples),
+        "metrics": dict(head.metrics),
+        "seconds": {"read": done.read_seconds, "fit": done.fit_seconds},
+    }
+
+
+def _trained(done: Refit) -> str:
+    head = done.head
+    return (
+        f"Trained on {head.examples['positives']} accepted, {head.examples['negatives']} rejected and "
+        f"{head.examples['background']} other images in {done.read_seconds + done.fit_seconds:.2f} s: average precision "
+        f"{head.metrics['average_precision']:.3f} on judged images, out of fold. What it ranks first:"
+    )
+
+
+def _print(answer: dict[str, Any]) -> None:
+    labels, trained = answer["labels"], answer["trained"]
+    rows = answer["ranking"] if trained else answer["uncertain"]
+    if trained:
+        seconds = sum(trained["seconds"].values())
+        note(f"Trained in {seconds:.2f} s: average precision {trained['metrics']['average_precision']:.3f} out of fold.")
+    print_table(("#", "score", "id", "tags", "filename"), [_row(number, row) for number, row in enumerate(rows, 1)])
+    note(f"{'Ranked first' if trained else 'To judge next'}: {len(rows)}. {labels['accepted']} images accepted, "
+         f"{labels['rejected']} rejected." + (f" Contact sheet: {answer['sheet']}" if answer["sheet"] else ""))  # fmt: skip
+
+
+def _row(number: int, row: dict[str, Any]) -> tuple[object, ...]:
+    measure = row["similarity"] if row["score"] is None else row["score"]
+    return number, measure, row["id"], row["payload"].get("tags", ()), row["payload"].get("filename")
+
+
+def _print_candidates(found: Sequence[Candidate]) -> None:
+    print_table(
+        ("#", "score", "id", "tags", "filename"), [_row(number, _candidate_json(one)) for number, one in enumerate(found, 1)]
+    )
+
+
+def _sheet_for(tag: str) -> Path:
+    return Path(f"label-{re.sub(r'[^A-Za-z0-9_-]+', '-', tag).strip('-') or 'tag'}.png")

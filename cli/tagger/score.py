@@ -1,0 +1,57 @@
+"""``vitrine tagger score`` and ``purge-stale``: what the taggers of a category say of all its images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.context import stores
+from cli.options import CategoryOption, JsonOption
+from cli.output import finish, print_json
+
+ScoredTagsOption = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only the tagger of this tag; again: more. [default: all]")
+]
+
+
+def score(
+    ctx: typer.Context,
+    category: CategoryOption,
+    tag: ScoredTagsOption = None,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Propose tags from their tagger's threshold on, as machine_tags.")
+    ] = False,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", min=0, max=1, help="Propose tags from this score on instead.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write every image's scores by the taggers; images that have them already cost little.
+
+    Ctrl-C ends it after the images under way, and the next run goes on. New images are scored as they are indexed.
+    """
+    from cli.index import build_search_index
+    from indexer.enrich.scores.scoring import score_images
+    from indexer.job.progress import make_progress
+
+    with stores(ctx) as runtime:
+        report = score_images(
+            runtime, category, tag, propose=propose, threshold=threshold, progress=make_progress(title="scoring")
+        )
+        if report.written and not report.interrupted:
+            build_search_index(runtime, category)
+    finish(report, as_json=as_json)
+
+
+def purge_stale(ctx: typer.Context, category: CategoryOption, tag: ScoredTagsOption = None, as_json: JsonOption = False) -> None:
+    """Remove the scores and proposals that are not by the taggers in service; scores of manifests stay where no tagger is."""
+    from indexer.enrich.scores.scoring import purge_stale as purge
+    from indexer.job.progress import make_progress
+
+    with stores(ctx) as runtime:
+        changed = purge(runtime, category, tag, progress=make_progress(title="purging"))
+    if as_json:
+        print_json({"category": category, "tags": tag, "changed": changed})
+    else:
+        typer.echo(f"{category}: stale scores removed from {changed} images.")

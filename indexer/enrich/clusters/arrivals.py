@@ -1,0 +1,57 @@
+"""Clusters of images as they are indexed, from the vectors that were just computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from indexer.job.plan import BatchPlan
+from services.artifacts.clusters import ClusterRun, ClusterStore, membership
+from services.category.catalog import Category
+from services.errors import UnknownVector
+
+
+class NewImageAssigner:
+    """The cluster runs in service, for new images and for those that got a vector they lacked. ``notes``: for the user."""
+
+    def __init__(self, clusters: ClusterStore, category: Category) -> None:
+        self.notes: list[str] = []
+        self._clusters = clusters
+        self._category = category
+        self._known: list[ClusterRun] = []
+        self._runs: list[ClusterRun] = []
+
+    def refresh(self) -> None:
+        """See which runs are in service; while the category is being written, so that no former one writes after a new one."""
+        runs = self._clusters.in_service(self._category.name)
+        if [(run.key, run.created_at) for run in runs] == [(run.key, run.created_at) for run in self._known]:
+            return
+        self._known, self._runs = runs, []
+        active = {spec.name for spec in self._category.active_encoders}
+        for run in runs:
+            if fits(self._category, run) and run.using in active:
+                self._runs.append(run)
+                continue
+            told = (
+                f"New images have no vector {run.using!r} as the cluster run {run.run!r} was made on, so they are in none of its "
+                "clusters: run the clustering again."
+            )
+            self.notes += [told] if told not in self.notes else []
+
+    def assign(self, plan: BatchPlan) -> None:
+        """Add the nodes of the images to what the plan writes."""
+        for run in self._runs:
+            ids = [id for id, vectors in plan.vectors.items() if run.using in vectors]
+            if not ids:
+                continue
+            paths = self._clusters.assign(run, np.stack([plan.vectors[id][run.using] for id in ids]))
+            for id, path in zip(ids, paths, strict=True):
+                plan.set(id, {"clusters": {**plan.payloads[id].get("clusters", {}), run.key: membership(path)}})
+
+
+def fits(category: Category, run: ClusterRun) -> bool:
+    """Whether the category still has the vector that the run was made on."""
+    try:
+        spec = category.encoder(run.using)
+    except UnknownVector:
+        return False
+    return (spec.name, spec.revision, spec.dim) == (run.using, run.encoder_revision, run.centres.shape[1])

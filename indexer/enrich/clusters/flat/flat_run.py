@@ -1,0 +1,71 @@
+"""A grid of flat clusterings as a cluster run of one level."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from indexer.enrich.clusters.flat.flat import SEEDED, Method, Value, fit
+from indexer.enrich.clusters.flat.grid import GridResult, fit_grid
+from indexer.enrich.clusters.flat.reduce import Reduction, reduce
+from indexer.enrich.clusters.runs import Fit, Fitted, Images
+from indexer.enrich.clusters.tree.tree import flat_tree
+
+
+@dataclass
+class FlatFit:
+    """A ``Fit`` by one method with every combination of ``parameters``; the best of them, or number ``choose``, becomes the run.
+
+    ``result`` has all of them once it was called, and ``space`` says in which space their scores were computed. ``reduction``:
+    PCA or UMAP before, to ``dim`` dimensions.
+    """
+
+    method: Method
+    parameters: Mapping[str, Sequence[Value]] = field(default_factory=dict)
+    reduction: Reduction = "none"
+    dim: int | None = None
+    seed: int = 0
+    choose: int | None = None
+    stop: threading.Event | None = None
+    result: GridResult | None = None
+    space: str = ""
+
+    def __call__(self, images: Images, told: Callable[[int, int], None]) -> Fitted:
+        """Raises what ``fit_grid`` and ``reduce`` do; ``InterruptedError`` if ``stop`` came before the last fit."""
+        x = images.x
+        reduced = reduce(x, self.reduction, self.dim, seed=self.seed)
+        self.space = reduced.space
+
+        def tell(done: int, fits: int) -> None:
+            told(len(x) * done // fits, len(x))
+
+        found = fit_grid(
+            reduced.x, self.method, self.parameters, geometry=reduced.geometry, seed=self.seed, progress=tell, stop=self.stop
+        )
+        if found.interrupted:
+            raise InterruptedError
+        self.result = found = found if self.choose is None else found.choose(self.choose)
+        chosen = found.chosen
+        parameters = dict(chosen.parameters) | ({"reduce": self.reduction} if self.reduction != "none" else {})
+        metrics = {**chosen.scores.values(), "noise": chosen.scores.noise, "space": self.space, "grid": found.to_json()}
+        return Fitted(self.method, flat_tree(x, found.labels), parameters, metrics, self.seed)
+
+    @property
+    def draws(self) -> bool:
+        """Whether another seed may give another clustering."""
+        return self.method in SEEDED or self.reduction == "umap"
+
+    def reseeded(self, seed: int) -> Fit:
+        """The fit that was chosen, under another seed and without being judged. ``ValueError`` before the first call."""
+        if self.result is None:
+            raise ValueError("call it once before")
+        chosen = dict(self.result.chosen.parameters)
+
+        def again(images: Images, told: Callable[[int, int], None]) -> Fitted:
+            reduced = reduce(images.x, self.reduction, self.dim, seed=seed)
+            labels = fit(reduced.x, self.method, chosen, reduced.geometry, seed=seed)
+            told(len(images.x), len(images.x))
+            return Fitted(self.method, flat_tree(images.x, labels), chosen, seed=seed)
+
+        return again

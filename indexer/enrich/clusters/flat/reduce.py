@@ -1,0 +1,113 @@
+"""Fewer dimensions before a clustering: PCA, or UMAP. What comes out says which geometry suits it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from indexer.job.optional import load
+from services.domain import Embeddings
+from services.errors import BadRequest
+
+Geometry = Literal["cosine", "euclidean"]
+Reduction = Literal["none", "pca", "umap"]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+PCA_DIM, UMAP_DIM = 64, 8
+UMAP_NEIGHBOURS = 30
+_CHUNK = 8_192
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """``x`` (n, dim) float32: of unit length where the ``geometry`` is cosine. ``explained``: share of the variance PCA kept."""
+
+    x: Embeddings
+    geometry: Geometry
+    explained: float | None = None
+    how: Reduction = "none"
+
+    @property
+    def space(self) -> str:
+        """In which space what is computed of ``x`` is, for people.
+
+        >>> Reduced(np.zeros((2, 8), np.float32), "euclidean", how="umap").space
+        'umap, 8 dimensions, euclidean'
+        """
+        named = "stored embeddings" if self.how == "none" else self.how
+        return f"{named}, {self.x.shape[1]} dimensions, {self.geometry}"
+
+
+def reduce(x: Embeddings, how: Reduction = "none", dim: int | None = None, *, seed: int = 0) -> Reduced:
+    """``x`` (n, d) of unit rows in ``dim`` dimensions (PCA 64, UMAP 8 unless given).
+
+    PCA is centred and its rows are brought back to unit length: cosine about the mean. UMAP's coordinates are Euclidean. Both
+    need all rows at once; the original vectors give the centres of clusters. ``BadRequest`` for what cannot be.
+    """
+    if how == "none":
+        return Reduced(x, "cosine")
+    if how not in REDUCTIONS:
+        raise BadRequest(f"{how!r} is no reduction: choose one of {', '.join(REDUCTIONS)}.", reduce=how)
+    dim = min(dim or (PCA_DIM if how == "pca" else UMAP_DIM), x.shape[1], len(x) - 1)
+    if dim < 1:
+        raise BadRequest("A reduction needs two images or more, and one dimension or more.", dim=dim)
+    return _pca(x, dim) if how == "pca" else _umap(x, dim, seed)
+
+
+class Covariance:
+    """The covariance of rows that come a part at a time, and its axes. Memory: dim x dim numbers, however many rows."""
+
+    def __init__(self, dim: int) -> None:
+        self.count = 0
+        self._sum = np.zeros(dim)
+        self._products = np.zeros((dim, dim))
+        self._origin: Embeddings | None = None
+
+    def add(self, rows: Embeddings) -> None:
+        """Take in rows (n, dim). Those of the first part are the origin: about zero, squares would swallow small variances."""
+        if self._origin is None:
+            self._origin = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        part = rows - self._origin
+        self.count += len(rows)
+        self._sum += part.sum(axis=0, dtype=np.float64)
+        self._products += part.T @ part
+
+    def axes(self, dim: int) -> tuple[Embeddings, Embeddings, float]:
+        """The mean (d,), the first ``dim`` axes (dim, d) and the share of variance along them; the sign of each axis is fixed:
+        its largest component is positive. Eigenvectors of the covariance. ``ValueError`` before any row."""
+        if self._origin is None:
+            raise ValueError("no rows were added")
+        off = self._sum / self.count
+        values, vectors = np.linalg.eigh(self._products - self.count * np.outer(off, off))
+        axes = vectors[:, ::-1][:, :dim].T
+        axes *= np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
+        total = values.sum()
+        kept = float(values[::-1][:dim].sum() / total) if total > 0 else 1.0
+        return (self._origin + off).astype(np.float32), axes.astype(np.float32), kept
+
+
+def principal_axes(x: Embeddings, dim: int) -> tuple[Embeddings, Embeddings, float]:
+    """``Covariance.axes`` of rows in memory, without a copy of ``x``."""
+    covariance = Covariance(x.shape[1])
+    for start in range(0, len(x), _CHUNK):
+        covariance.add(x[start : start + _CHUNK])
+    return covariance.axes(dim)
+
+
+def _pca(x: Embeddings, dim: int) -> Reduced:
+    mean, axes, kept = principal_axes(x, dim)
+    rows = x @ axes.T - axes @ mean
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return Reduced(rows / np.maximum(lengths, np.finfo(np.float32).tiny), "cosine", kept, "pca")
+
+
+def _umap(x: Embeddings, dim: int, seed: int) -> Reduced:
+    umap = load("umap", "umap-learn")
+    neighbours = min(UMAP_NEIGHBOURS, len(x) - 1)
+    if len(x) < dim + 2 or neighbours < 2:
+        raise BadRequest(f"{len(x)} images are too few for UMAP in {dim} dimensions: leave the reduction out.", dim=dim)
+    made = umap.UMAP(  # points close together make clusters; one thread, or the seed would not decide
+        n_components=dim, n_neighbors=neighbours, min_dist=0.0, metric="cosine", random_state=seed, n_jobs=1
+    ).fit_transform(x)
+    return Reduced(np.ascontiguousarray(made, np.float32), "euclidean", how="umap")

@@ -1,0 +1,335 @@
+"""How alike two pictures are, by their pixels: the classical measures, each in 0..1.
+
+Every measure is symmetric, deterministic and 1.0 for a picture and itself. ``prepare`` makes a small value of a picture once;
+``similarity`` compares two of these and reads no picture.
+
+    ssim       structural similarity of the grey pictures (Wang et al., 2004)
+    minhash    Jaccard similarity, estimated by MinHash (Broder, 1997), of the sets of small patterns
+    ahash ... colorhash    share of equal bits of the hashes of ImageHash
+    orb        share of ORB features (Rublee et al., 2011) that are each other's nearest in the other picture
+    template   best normalised correlation of the middle of one within the other
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from indexer.job.optional import load
+from services.errors import BadRequest
+
+Grey = NDArray[np.uint8]
+HASHES = ("ahash", "phash", "dhash", "whash", "colorhash")
+MEASURES: tuple[str, ...] = ("ssim", "minhash", *HASHES, "orb", "template")
+DEFAULT_THRESHOLDS: Mapping[str, float] = {
+    "ssim": 0.70, "minhash": 0.46, "ahash": 0.96, "phash": 0.86, "dhash": 0.93, "whash": 0.98, "colorhash": 0.98,
+    "orb": 0.18, "template": 0.96,
+}  # fmt: skip
+"""Similarity from which on pictures are copies of each other: chosen on the train half of benchmarks/pixels.py, for a precision
+of 0.95 and more where a measure has it. Equal colour hashes (``colorhash``) mean like colours, seldom a copy."""
+WHOLE = 0
+"""The scale of hashes: all pixels of the picture, as ImageHash takes them."""
+DEFAULT_SCALES: Mapping[str, int] = {"ssim": 64, "minhash": 16, **dict.fromkeys(HASHES, WHOLE), "orb": 256, "template": 64}
+"""Longest side in pixels to which a picture is shrunk first."""
+LEAST_SCALE, MOST_SCALE = 16, 1024
+MINHASH_SEED = 1
+PERMUTATIONS = 128
+FEATURES = 200
+"""ORB features of a picture at most."""
+_GOOD_BITS = 48
+"""Bits of 256 in which the descriptors of a good match may differ."""
+_EDGE = 15
+"""Pixels at each border where no ORB feature can lie."""
+_WINDOW = 11
+"""Pixels across the Gaussian window of SSIM, with sigma 1.5."""
+_MARGIN = 0.1
+"""Share of each side that is cut off for a template."""
+_ALL = 1 << 24
+_LEVELS, _PLACE = 4, 2
+"""Grey levels that a cell of a pattern tells apart, and cells a side that count as one place."""
+
+
+class Measure(Protocol):
+    """What compares pictures. Thread-safe."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def scale(self) -> int:
+        """Longest side in pixels at which pictures are looked at; ``WHOLE``: as they are."""
+        ...
+
+    def prepare(self, image: Image.Image) -> Any:
+        """What is kept of an RGB picture: at most some tens of KB."""
+        ...
+
+    def similarity(self, one: Any, other: Any) -> float:
+        """Of two values that ``prepare`` made: 0..1, 1 for the same picture."""
+        ...
+
+    def slim(self, value: Any) -> Any:
+        """A prepared value without what similarities left in it: what is kept for later."""
+        ...
+
+
+def measure(name: str, *, scale: int | None = None) -> Measure:
+    """The measure of that name; ``scale`` None: its default. ``BadRequest`` for an unknown name, a scale outside 16..1024, or
+    where the package that it needs is not installed."""
+    if name not in MEASURES:
+        raise BadRequest(f"{name!r} is no measure: choose {', '.join(MEASURES)}.", measure=name)
+    scale = DEFAULT_SCALES[name] if scale is None else scale
+    whole = name in HASHES and scale == WHOLE
+    if not whole and not LEAST_SCALE <= scale <= MOST_SCALE:
+        raise BadRequest(f"The scale must be in {LEAST_SCALE}..{MOST_SCALE} pixels, not {scale}.", scale=scale)
+    if name in HASHES:
+        return Hash(name, scale)
+    made: Mapping[str, Callable[[int], Measure]] = {"ssim": Structure, "minhash": Patterns, "orb": Features, "template": Template}
+    return made[name](scale)
+
+
+def prepared(measure: Measure, image: Image.Image) -> Any:
+    """What ``measure`` keeps of a picture; None where it fails. One odd picture must not end the comparison of the others,
+    and the libraries behind the measures raise errors of many kinds."""
+    try:
+        return measure.prepare(image)
+    except Exception:
+        return None
+
+
+def decode_target(scale: int) -> int:
+    """The side at which to decode for a measure of this scale: half of it, since what is opened has at least twice the target
+    along its shortest edge, where the picture has as much; of the whole picture all there is."""
+    return _ALL if scale == WHOLE else max(1, scale // 2)
+
+
+class _Sized:
+    """What all measures share."""
+
+    name = ""
+
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+
+    def slim(self, value: Any) -> Any:
+        return value
+
+
+# Structural similarity ----------------------------------------------------------------------------------------------------
+
+
+class Levels:
+    """A grey picture, and the local means that each of its comparisons would work out again."""
+
+    def __init__(self, grey: Grey) -> None:
+        self.grey = grey
+
+    @cached_property
+    def values(self) -> NDArray[np.float32]:
+        return self.grey.astype(np.float32)
+
+    @cached_property
+    def mean(self) -> NDArray[np.float32]:
+        return _blurred(self.values)
+
+    @cached_property
+    def spread(self) -> NDArray[np.float32]:
+        """Variance round each pixel."""
+        return _blurred(self.values * self.values) - self.mean * self.mean
+
+
+class Structure(_Sized):
+    """Mean SSIM of the pictures stretched to one square: what ``skimage.metrics.structural_similarity`` gives with Gaussian
+    weights of sigma 1.5 and population covariance, by OpenCV's filters. Negative values, of pictures that are each other's
+    opposite, count as 0."""
+
+    name = "ssim"
+
+    def __init__(self, scale: int) -> None:
+        super().__init__(scale)
+        load("cv2", "opencv-python-headless")
+
+    def prepare(self, image: Image.Image) -> Levels:
+        return Levels(_square(image, self.scale))
+
+    def slim(self, value: Levels) -> Levels:
+        return Levels(value.grey)
+
+    def similarity(self, one: Levels, other: Levels) -> float:
+        if np.array_equal(one.grey, other.grey):
+            return 1.0
+        low, high = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+        product = one.mean * other.mean
+        common = _blurred(one.values * other.values) - product
+        above = (2 * product + low) * (2 * common + high)
+        below = (one.mean * one.mean + other.mean * other.mean + low) * (one.spread + other.spread + high)
+        edge = _WINDOW // 2  # where the window reaches over the border nothing is known
+        return _bounded(float((above / below)[edge:-edge, edge:-edge].mean()))
+
+
+# Sets of small patterns ----------------------------------------------------------------------------------------------------
+
+
+class Patterns(_Sized):
+    """MinHash over the patterns of 2 x 2 cells of a grid of ``scale`` cells a side, each pattern with its rough place.
+
+    A cell says in which quarter of the picture's own grey levels it lies, so brightness and contrast change little.
+    """
+
+    name = "minhash"
+
+    def __init__(self, scale: int) -> None:
+        super().__init__(scale)
+        datasketch = load("datasketch", "datasketch")
+        self._empty = datasketch.MinHash(num_perm=PERMUTATIONS, seed=MINHASH_SEED, scheme="affine32")
+
+    def prepare(self, image: Image.Image) -> NDArray[np.uint64]:
+        found = self._empty.copy()
+        found.update_batch(patterns(_square(image, self.scale)))
+        return np.asarray(found.hashvalues)
+
+    def similarity(self, one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:
+        return int(np.count_nonzero(one == other)) / len(one)
+
+
+def patterns(grey: Grey) -> list[bytes]:
+    """The set of small patterns of a square grid of grey levels, in order."""
+    quarters = np.quantile(grey, np.arange(1, _LEVELS) / _LEVELS)
+    cells = np.searchsorted(quarters, grey, side="left").astype(np.int64)
+    codes = ((cells[:-1, :-1] * _LEVELS + cells[:-1, 1:]) * _LEVELS + cells[1:, :-1]) * _LEVELS + cells[1:, 1:]
+    places = np.arange(len(codes)) // _PLACE
+    tokens = (places[:, None] * len(grey) + places[None, :]) * _LEVELS**4 + codes
+    return [int(token).to_bytes(4, "little") for token in np.unique(tokens)]
+
+
+# Perceptual hashes ----------------------------------------------------------------------------------------------------
+
+
+class Hash(_Sized):
+    """A perceptual hash of ImageHash, kept as a number of 64 bits; ``similarity`` is the share of the ``bits`` that are equal.
+
+    At the scale ``WHOLE`` it is what ImageHash gives for the picture as it is.
+    """
+
+    def __init__(self, name: str, scale: int) -> None:
+        super().__init__(scale)
+        self.name = name
+        self.bits = 42 if name == "colorhash" else 64
+        # where there are fewer bits than 64, they are spread: pieces of the number then tell equally much
+        self._places = [place * 64 // self.bits for place in range(self.bits)]
+
+    def prepare(self, image: Image.Image) -> int:
+        import imagehash
+
+        seen = image if self.scale == WHOLE else _shrunk(image, self.scale)
+        made = {
+            "ahash": imagehash.average_hash, "phash": imagehash.phash, "dhash": imagehash.dhash,
+            "colorhash": imagehash.colorhash, "whash": imagehash.whash,
+        }[self.name](seen)  # fmt: skip
+        return sum(1 << place for place, bit in zip(self._places, made.hash.ravel().tolist(), strict=True) if bit)
+
+    def similarity(self, one: int, other: int) -> float:
+        return 1 - (one ^ other).bit_count() / self.bits
+
+
+# Features and templates ----------------------------------------------------------------------------------------------------
+
+
+class Features(_Sized):
+    """Dice's share of the ORB features that are each other's nearest, and near: 2 m / (a + b) of a and b features.
+
+    A picture without features is like itself alone.
+    """
+
+    name = "orb"
+
+    def __init__(self, scale: int) -> None:
+        super().__init__(scale)
+        self._cv2 = load("cv2", "opencv-python-headless")
+
+    def prepare(self, image: Image.Image) -> tuple[NDArray[np.uint8], Grey]:
+        grey = np.asarray(_shrunk(image, self.scale).convert("L"))
+        descriptors = None
+        if min(grey.shape) > 2 * _EDGE:  # OpenCV fails at pictures that its pyramid shrinks to nothing
+            detector = self._cv2.ORB_create(FEATURES, edgeThreshold=_EDGE, fastThreshold=10)
+            descriptors = detector.detectAndCompute(grey, None)[1]
+        found = np.empty((0, 32), np.uint8) if descriptors is None else np.ascontiguousarray(descriptors)
+        return found, _square(image, 16)
+
+    def similarity(self, one: tuple[NDArray[np.uint8], Grey], other: tuple[NDArray[np.uint8], Grey]) -> float:
+        if np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1]):
+            return 1.0
+        if not len(one[0]) or not len(other[0]):
+            return 0.0
+        return _bounded(2 * _mutual(one[0].view(np.uint64), other[0].view(np.uint64)) / (len(one[0]) + len(other[0])))
+
+
+def _mutual(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> int:
+    """How many descriptors (k, 4) are each other's nearest, and near: what ``cv2.BFMatcher`` finds with ``crossCheck``, in less
+    than half of its time, most of which goes into threads and into an object for each match."""
+    apart = np.zeros((len(one), len(other)), np.uint16)
+    for word in range(one.shape[1]):
+        apart += np.bitwise_count(one[:, word, None] ^ other[None, :, word])
+    nearest, back = apart.argmin(axis=1), apart.argmin(axis=0)
+    rows = np.arange(len(one))
+    return int(((back[nearest] == rows) & (apart[rows, nearest] <= _GOOD_BITS)).sum())
+
+
+class Template(_Sized):
+    """The middle of each picture, four fifths of it, is looked for in the other; the better of the two best correlations
+    (``TM_CCOEFF_NORMED``). Pictures are stretched to one square. A plain picture is like itself alone."""
+
+    name = "template"
+
+    def __init__(self, scale: int) -> None:
+        super().__init__(scale)
+        self._cv2 = load("cv2", "opencv-python-headless")
+
+    def prepare(self, image: Image.Image) -> Grey:
+        return _square(image, self.scale)
+
+    def similarity(self, one: Grey, other: Grey) -> float:
+        if np.array_equal(one, other):
+            return 1.0
+        return max(self._within(one, other), self._within(other, one))
+
+    def _within(self, one: Grey, other: Grey) -> float:
+        margin = max(1, round(_MARGIN * self.scale))
+        middle = np.ascontiguousarray(one[margin:-margin, margin:-margin])
+        if middle.min() == middle.max():
+            return 0.0
+        found = self._cv2.matchTemplate(other, middle, self._cv2.TM_CCOEFF_NORMED)
+        return _bounded(float(np.nan_to_num(found[np.abs(found) < 1.001], nan=0.0).max(initial=0.0)))
+
+
+# What they share ----------------------------------------------------------------------------------------------------
+
+
+def _shrunk(image: Image.Image, scale: int) -> Image.Image:
+    """At most ``scale`` pixels along the longest side; never enlarged."""
+    factor = scale / max(image.size)
+    if factor >= 1:
+        return image
+    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+    return image.resize(size, Image.Resampling.BOX if factor < 0.5 else Image.Resampling.BILINEAR)
+
+
+def _square(image: Image.Image, side: int) -> Grey:
+    """Grey levels (side, side) of the picture, stretched."""
+    resampling = Image.Resampling.BOX if min(image.size) > 2 * side else Image.Resampling.BILINEAR
+    return np.asarray(image.convert("L").resize((side, side), resampling))
+
+
+def _blurred(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    cv2 = load("cv2", "opencv-python-headless")
+    found: NDArray[np.float32] = cv2.GaussianBlur(values, (_WINDOW, _WINDOW), 1.5, borderType=cv2.BORDER_REFLECT)
+    return found
+
+
+def _bounded(similarity: float) -> float:
+    return min(1.0, max(0.0, similarity))

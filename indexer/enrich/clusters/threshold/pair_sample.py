@@ -1,0 +1,283 @@
+"""Pairs of images across the range of a similarity, for people to judge: drawn bin by bin, never from all pairs.
+
+By embedding, the population is every pair of the category's images whose similarity is in the range. It is seen through the pairs
+of some images that are drawn at random with all others: each pair of the category has the same chance to be among these. By a
+measure of the pixels the population is what was proposed: each of the drawn images with its nearest by embedding, and with
+another one at random.
+
+A pair that is drawn from a bin stands for (pairs of the population in the bin) / (pairs drawn from it).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.enrich.clusters.pixels.measures import MEASURES as PIXEL_MEASURES
+from indexer.enrich.clusters.pixels.measures import decode_target
+from indexer.enrich.clusters.pixels.measures import measure as pixel_measure
+from indexer.enrich.clusters.pixels.measures import prepared as prepared_by
+from indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
+from indexer.job.workers import in_order
+from services.category.read_all import scan
+from services.domain import Embeddings, Near, Query
+from services.errors import BadRequest, ImageRefused, NotFound
+from services.images.open import open_image
+from services.runtime import Runtime
+
+EMBEDDING = "embedding"
+MEASURES = (EMBEDDING, *PIXEL_MEASURES)
+DRAWN = {EMBEDDING: 2_000}
+DRAWN_FOR_PIXELS = 300
+"""Images drawn at random, by measure."""
+NEIGHBOURS = 10
+BINS = 12
+MAX_PAIRS = 2_000
+_TAIL = 0.99
+"""Without a lower end, the range begins where one in a hundred random pairs is: what is less alike is hardly asked about."""
+_AT_ONCE = 64
+
+Told = Callable[[int, int], None]
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """``pairs`` to judge. ``images`` drawn at random to find them (None: 2,000 by embedding, 300 by pixels). ``low``: the lower
+    end of the range. ``neighbours``: by a measure of the pixels, the nearest by embedding that an image is compared with."""
+
+    measure: str = EMBEDDING
+    using: str | None = None
+    pairs: int = 60
+    images: int | None = None
+    neighbours: int = NEIGHBOURS
+    low: float | None = None
+    bins: int = BINS
+    seed: int = 0
+
+    def check(self) -> None:
+        """``BadRequest`` for what cannot be."""
+        if self.measure not in MEASURES:
+            raise BadRequest(f"{self.measure!r} is no measure: choose {', '.join(MEASURES)}.", measure=self.measure)
+        if not 10 <= self.pairs <= MAX_PAIRS or not 2 <= self.bins <= 100 or self.neighbours < 1:
+            raise BadRequest(f"Ask for 10 to {MAX_PAIRS} pairs, 2 to 100 bins and one neighbour or more.")
+        if self.low is not None and not -1 <= self.low < 1:
+            raise BadRequest(f"The lower end of the range must be in -1..1, not {self.low}.", low=self.low)
+        if self.images is not None and self.images < 2:
+            raise BadRequest(f"Draw two images or more, not {self.images}.")
+
+    @property
+    def drawn(self) -> int:
+        return self.images or DRAWN.get(self.measure, DRAWN_FOR_PIXELS)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Pairs of the population with ``low <= similarity < high`` (of the last bin: <=), as counted in the drawn part of it."""
+
+    low: float
+    high: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class SampledPair:
+    """Two image ids, the lesser first, their similarity, and the number of its bin."""
+
+    one: str
+    other: str
+    similarity: float
+    bin: int
+
+
+@dataclass(frozen=True)
+class PairSample:
+    """``pairs``: most similar first. ``population``: a sentence that says which pairs these stand for."""
+
+    using: str
+    bins: tuple[Bin, ...]
+    pairs: tuple[SampledPair, ...]
+    population: str
+
+
+def sample_pairs(runtime: Runtime, category: str, options: SampleOptions, told: Told = lambda done, of: None) -> PairSample:
+    """Draw pairs, as many from each bin as there are, in turns; with more ``pairs`` come the same ones and others.
+
+    ``NotFound``, ``UnknownVector``, ``BadRequest`` (options; fewer than two images; a package that is not installed).
+    """
+    options.check()
+    return (_by_embedding if options.measure == EMBEDDING else _by_pixels)(runtime, category, options, told)
+
+
+# By embedding -------------------------------------------------------------------------------------------------------------
+
+
+def _by_embedding(runtime: Runtime, category: str, options: SampleOptions, told: Told) -> PairSample:
+    """One pass over the vectors. Memory: those of the drawn images, and their products with one batch."""
+    drawn = _draw(runtime, category, options)
+    low = _tail(drawn.x) if options.low is None else options.low
+    edges = np.linspace(low, 1.0, options.bins + 1)
+    kept = _Kept(options.bins, options.pairs, options.seed)
+    numbers = {id: number for number, id in enumerate(drawn.ids)}
+    done = 0
+    told(0, drawn.total)
+    for batch in scan(runtime.vectors, category, drawn.using):
+        similar = np.minimum(drawn.x @ batch.embeddings.T, 1.0)
+        own = np.array([numbers.get(id, -1) for id in batch.ids])
+        # of two drawn images the pair is met twice: it counts once, and never an image with itself
+        similar[np.arange(len(drawn.ids))[:, None] <= own[None]] = -2
+        one, other = np.nonzero(similar >= low)
+        found = similar[one, other]
+        kept.offer(found, _bin_of(found, edges), lambda at, one=one, other=other, ids=batch.ids: (  # type: ignore[misc]
+            drawn.ids[one[at]], ids[other[at]]
+        ))  # fmt: skip
+        done += len(batch.ids)
+        told(min(done, drawn.total), drawn.total)
+    n, s = drawn.total, len(drawn.ids)
+    share = 1 - (n - s) * (n - s - 1) / (n * (n - 1))
+    part = "all of them" if share == 1 else f"{share:.1%} of them: those of {s:,} images drawn at random with all others"
+    population = (
+        f"pairs of {n:,} images of {category!r} with a cosine similarity of {low:.4f} or more by {drawn.using}; seen: {part}"
+    )
+    return kept.sample(drawn.using, edges, population, options.pairs)
+
+
+def _draw(runtime: Runtime, category: str, options: SampleOptions) -> StoredVectors:
+    cat = runtime.catalog.get(category)
+    drawn = read_vectors(runtime.vectors, cat, options.using, most=options.drawn, seed=options.seed)
+    if len(drawn.ids) < 2:
+        raise BadRequest(f"Category {category!r} has one image: there are no pairs to judge.", category=category)
+    return drawn
+
+
+def _tail(x: Embeddings) -> float:
+    """The similarity that one in a hundred random pairs has, rounded down."""
+    some = x[:1_000]
+    products = (some @ some.T)[np.triu_indices(len(some), 1)]
+    return round(float(min(np.floor(float(np.quantile(products, _TAIL)) * 100) / 100, 0.95)), 2)
+
+
+def _bin_of(similar: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.clip(np.searchsorted(edges, similar, side="right") - 1, 0, len(edges) - 2)
+
+
+class _Kept:
+    """Of each bin the pairs with the least random keys: a sample of all that were offered, which grows as more are kept."""
+
+    def __init__(self, bins: int, most: int, seed: int) -> None:
+        self.counts = np.zeros(bins, np.int64)
+        self._kept: list[list[tuple[float, float, Pair]]] = [[] for _ in range(bins)]
+        self._most = most
+        self._generator = np.random.default_rng((seed, 1))
+
+    def offer(self, similar: NDArray[Any], bins: NDArray[np.int64], pair_at: Callable[[int], Pair]) -> None:
+        keys = self._generator.random(len(similar))
+        self.counts += np.bincount(bins, minlength=len(self.counts))
+        for number, kept in enumerate(self._kept):
+            inside = np.flatnonzero(bins == number)
+            if len(inside) > self._most:
+                inside = inside[np.argpartition(keys[inside], self._most - 1)[: self._most]]
+            worst = kept[-1][0] if len(kept) >= self._most else 1.0
+            kept += [(float(keys[at]), float(similar[at]), pair_at(at)) for at in inside[keys[inside] <= worst].tolist()]
+            kept.sort()
+            del kept[self._most :]
+
+    def sample(self, using: str, edges: NDArray[np.float64], population: str, pairs: int) -> PairSample:
+        taken: list[SampledPair] = []
+        for turn in count():  # one from each bin in turn, from the most similar down
+            rows = [(number, kept[turn]) for number, kept in reversed([*enumerate(self._kept)]) if turn < len(kept)]
+            taken += [SampledPair(min(p), max(p), round(s, 6), number) for number, (_, s, p) in rows[: pairs - len(taken)]]
+            if not rows or len(taken) >= pairs:
+                break
+        bins = tuple(
+            Bin(float(low), float(high), int(pairs)) for (low, high), pairs in zip(pairwise(edges), self.counts, strict=True)
+        )
+        return PairSample(
+            using, bins, tuple(sorted(taken, key=lambda pair: (-pair.similarity, pair.one, pair.other))), population
+        )
+
+
+# By a measure of the pixels -----------------------------------------------------------------------------------------------
+
+
+def _by_pixels(runtime: Runtime, category: str, options: SampleOptions, told: Told) -> PairSample:
+    """Every proposed pair is measured. Memory: what the measure keeps of each picture in them."""
+    drawn = _draw(runtime, category, options)
+    shuffled = np.random.default_rng((options.seed, 2)).permutation(len(drawn.ids)).tolist()
+    at_random = [(drawn.ids[one], drawn.ids[other]) for one, other in pairwise([*shuffled, shuffled[0]])]
+    pairs = sorted({(min(p), max(p)) for p in [*_neighbours(runtime, category, drawn, options.neighbours), *at_random]})
+    pairs = [(one, other) for one, other in pairs if one != other]
+    similar = _measured(runtime, category, options.measure, pairs, told)
+    known = [(pair, value) for pair, value in zip(pairs, similar, strict=True) if value is not None]
+    values = np.array([value for _, value in known], float)
+    # the lower half is of what is beside an image by chance
+    middle = round(float(np.floor(float(np.median(values)) * 100) / 100), 2) if len(values) else 0.0
+    low = min(middle, 0.95) if options.low is None else options.low
+    inside = [(pair, value) for pair, value in known if value >= low]
+    edges = np.linspace(low, 1.0, options.bins + 1)
+    kept = _Kept(options.bins, options.pairs, options.seed)
+    found = np.array([value for _, value in inside], float)
+    kept.offer(found, _bin_of(found, edges), lambda at: inside[at][0])
+    nearest = f"each with its {options.neighbours} nearest by {drawn.using} and another at random"
+    population = (
+        f"{len(inside):,} pairs of {category!r} that are alike by {options.measure} to {low:.4f} or more, among those proposed: "
+        f"{len(drawn.ids):,} of {drawn.total:,} images drawn at random, {nearest}"
+    )
+    return kept.sample(drawn.using, edges, population, options.pairs)
+
+
+def _neighbours(runtime: Runtime, category: str, drawn: StoredVectors, most: int) -> Iterator[Pair]:
+    for start in range(0, len(drawn.ids), _AT_ONCE):
+        ids = drawn.ids[start : start + _AT_ONCE]
+        queries = [
+            Query(Near(row), using=drawn.using, limit=most, exclude=(id,), with_payload=False)
+            for id, row in zip(ids, drawn.x[start : start + _AT_ONCE], strict=True)
+        ]
+        for id, hits in zip(ids, runtime.vectors.query_batch(category, queries), strict=True):
+            yield from ((id, hit.id) for hit in hits)
+
+
+def _measured(runtime: Runtime, category: str, name: str, pairs: Sequence[Pair], told: Told) -> list[float | None]:
+    """The similarity of each pair; None where a picture is gone or does not decode."""
+    measure = pixel_measure(name)
+    ids = list(dict.fromkeys(id for pair in pairs for id in pair))
+    keys = dict(zip(ids, object_keys(runtime, category, ids), strict=True))
+
+    def prepare(id: str) -> Any:
+        try:
+            data = runtime.objects.get(keys[id])
+            image = open_image(data, target=decode_target(measure.scale), limits=runtime.limits, budget=runtime.budget).image
+        except (NotFound, ImageRefused, BadRequest):
+            return None
+        return prepared_by(measure, image)
+
+    threads = runtime.settings.threads or os.cpu_count() or 1
+    prepared: dict[str, Any] = {}
+    told(0, len(ids))
+    with ThreadPoolExecutor(threads, "pixels") as pool:
+        for id, value in zip(ids, in_order(pool, prepare, ids, 4 * threads), strict=True):
+            prepared[id] = value
+            told(len(prepared), len(ids))
+        seen = [prepared[one] is not None and prepared[other] is not None for one, other in pairs]
+
+        def compare(at: int) -> float | None:
+            one, other = pairs[at]
+            return float(measure.similarity(prepared[one], prepared[other])) if seen[at] else None
+
+        return list(in_order(pool, compare, range(len(pairs)), 16 * threads))
+
+
+def object_keys(runtime: Runtime, category: str, ids: Sequence[str], field: str = "object_key") -> list[str]:
+    """A payload field of images, aligned with ``ids``; "" where it is missing."""
+    found: list[str] = []
+    for start in range(0, len(ids), 500):
+        hits = runtime.vectors.retrieve(category, ids[start : start + 500], with_payload=(field,))
+        found += [str(hit.payload.get(field, "")) if hit else "" for hit in hits]
+    return found

@@ -1,0 +1,223 @@
+"""Which pairs of images are worth a look: those near by perceptual hash, and those near by embedding. Never all pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.enrich.duplicates.products import fast_products
+from services.domain import Embeddings, Near, Query
+from services.images.hashes import Hashes, close_pairs, telling
+from services.vector_store.base import VectorStore
+from services.vector_store.similarity import RESOLUTION
+
+IN_MEMORY = 200_000
+"""Images up to which neighbours are found by products of blocks in memory; beyond, by queries to the engine."""
+_BLOCK = 1_024
+_ENGINE_BATCH = 64
+_ALONG = 5
+"""An image is paired with the next four of the same hash."""
+_UNLIKE, _NEAR = 32, 0.9
+"""Perceptual hashes of unlike pictures are 32 bits apart on average. Of 7,019 pairs of copies in the train half of
+benchmarks/duplicates.py 6 were further apart than that, none with embeddings this near."""
+
+Told = Callable[[int], None]
+"""Is told how many images have been looked at."""
+Stopped = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far to look. ``band``: bits in which perceptual hashes may differ (0..15). ``similarity``: least cosine similarity of
+    embeddings. ``neighbours``: so many of each image's nearest at most. ``flips``: mirrored and turned pictures as well."""
+
+    band: int = 8
+    similarity: float = 0.8
+    neighbours: int = 16
+    flips: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images in the order of ``ids``; a row of ``embeddings`` is zero where an image has none."""
+
+    ids: tuple[str, ...]
+    hashes: Hashes
+    embeddings: Embeddings
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def similarity(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Cosine similarity of the pairs, 0 where an image has no embedding."""
+        rows = [
+            np.einsum("ij,ij->i", self.embeddings[one[s : s + 4096]], self.embeddings[other[s : s + 4096]], dtype=np.float32)
+            for s in range(0, len(one), 4096)
+        ]
+        return np.concatenate(rows) if rows else np.empty(0, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Pairs of positions, one < other, and what proposed them: ``bits`` apart (64: not by hash) and cosine ``similarity``."""
+
+    one: NDArray[np.int64]
+    other: NDArray[np.int64]
+    bits: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.one)
+
+
+def candidates(images: Images, neighbours: NDArray[np.int64], reach: Reach) -> Candidates:
+    """Pairs near by hash, and the pairs ``neighbours`` (m, 2), each once, most similar first."""
+    by_hash = hash_pairs(images.hashes, reach)
+    if not reach.flips:
+        neighbours = _not_unlike(images, neighbours)
+    pairs = np.unique(np.concatenate([by_hash[:, 1:], neighbours]), axis=0)
+    one, other = pairs[:, 0], pairs[:, 1]
+    bits = np.full(len(pairs), 64, np.int64)
+    keys = one * len(images) + other
+    found = by_hash[::-1]  # where a pair is there twice, its closest comes last and stays
+    bits[np.searchsorted(keys, found[:, 1] * len(images) + found[:, 2])] = found[:, 0]
+    similarity = images.similarity(one, other)
+    order = np.lexsort((other, one, bits, -similarity))
+    return Candidates(one[order], other[order], bits[order], similarity[order])
+
+
+def _not_unlike(images: Images, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Without those whose hashes say that they are different pictures, unless embeddings are very near."""
+    one, other = pairs[:, 0], pairs[:, 1]
+    apart = np.bitwise_count(images.hashes[one] ^ images.hashes[other]) > _UNLIKE
+    apart &= telling(images.hashes)[one] & telling(images.hashes)[other]
+    apart[apart] &= images.similarity(one[apart], other[apart]) < _NEAR
+    likely: NDArray[np.int64] = pairs[~apart]
+    return likely
+
+
+def hash_pairs(hashes: Hashes, reach: Reach) -> NDArray[np.int64]:
+    """(m, 3): bits apart, one, other; closest first. Many images of equal hash are paired with the next few, not each with each.
+
+    With ``flips`` the hashes of the other seven ways a picture can lie are worked out from its own: mirroring changes the sign
+    of every other column of a discrete cosine transform, and with it the bit, since the median is near zero.
+    """
+    tells = np.flatnonzero(telling(hashes))
+    distinct, position = np.unique(hashes[tells], return_inverse=True)
+    order = np.argsort(position, kind="stable")
+    sorted_tells, groups = tells[order], position[order]
+    first = sorted_tells[np.searchsorted(groups, np.arange(len(distinct)))]
+    near = close_pairs(distinct, reach.band)
+    found = [np.stack([near[:, 0], first[near[:, 1]], first[near[:, 2]]], 1)]
+    for step in range(1, _ALONG):
+        twins = np.flatnonzero(groups[step:] == groups[:-step])
+        found.append(np.stack([np.zeros(len(twins), np.int64), sorted_tells[twins], sorted_tells[twins + step]], 1))
+    if reach.flips:
+        found += [_turned_pairs(distinct, first, turned, reach.band) for turned in turned_hashes(distinct)]
+    every = np.concatenate(found)
+    every = np.stack([every[:, 0], every[:, 1:].min(1), every[:, 1:].max(1)], 1)
+    return np.unique(every[every[:, 1] < every[:, 2]], axis=0)
+
+
+def turned_hashes(hashes: Hashes) -> list[Hashes]:
+    """The hashes of the same pictures mirrored and turned, seven ways, within a few bits."""
+    bits = np.unpackbits(hashes[:, None].astype(">u8").view(np.uint8), axis=1).reshape(-1, 8, 8).astype(bool)
+    columns, rows = np.arange(8)[None, :] % 2 == 1, np.arange(8)[:, None] % 2 == 1
+    flat = np.zeros((8, 8), bool)
+    masks = [flat | columns, flat | rows, columns ^ rows]
+    swapped = bits.transpose(0, 2, 1)
+    turned = [bits ^ mask for mask in masks] + [swapped] + [swapped ^ mask for mask in masks]
+    return [np.packbits(each.reshape(-1, 64), axis=1).view(">u8")[:, 0].astype(np.uint64) for each in turned]
+
+
+def _turned_pairs(hashes: Hashes, first: NDArray[np.int64], turned: Hashes, band: int) -> NDArray[np.int64]:
+    near = close_pairs(np.concatenate([hashes, turned]), band)
+    count = len(hashes)
+    across = near[(near[:, 1] < count) & (near[:, 2] >= count)]
+    return np.stack([across[:, 0], first[across[:, 1]], first[across[:, 2] - count]], 1)
+
+
+def near_in_memory(
+    embeddings: Embeddings, reach: Reach, *, told: Told | None = None, stopped: Stopped | None = None
+) -> NDArray[np.int64]:
+    """Pairs (m, 2) at or above ``reach.similarity``: of each image the nearest ``neighbours`` of those after it.
+
+    Products of blocks, half of the square: n * n * dim multiplications. Memory: 1,024 rows of n numbers.
+    """
+    product, slack = fast_products(embeddings)
+    least = reach.similarity - RESOLUTION
+    found = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(embeddings), _BLOCK):
+        if stopped is not None and stopped():
+            break
+        near = product(start, min(start + _BLOCK, len(embeddings)))
+        found.append(_nearest(near, start, least - slack, reach.neighbours))
+        if told is not None:
+            told(min(start + _BLOCK, len(embeddings)))
+    pairs = np.concatenate(found)
+    if not slack:
+        return pairs
+    exact = Images((), np.empty(0, np.uint64), embeddings).similarity(pairs[:, 0], pairs[:, 1])
+    return pairs[exact >= least]
+
+
+def _nearest(near: NDArray[np.float32], start: int, least: float, neighbours: int) -> NDArray[np.int64]:
+    """Pairs of rows of a block, which begins at ``start``, with rows after them; ``near[i, j]`` is of start + i and start + j."""
+    rows, columns = np.nonzero(near >= least)
+    after = columns > rows
+    rows, columns = rows[after], columns[after]
+    counts = np.bincount(rows, minlength=len(near))
+    if counts.max(initial=0) > neighbours:
+        ends = np.cumsum(counts)
+        chosen = []
+        for row in np.flatnonzero(counts).tolist():
+            others = columns[ends[row] - counts[row] : ends[row]]
+            if len(others) > neighbours:
+                others = others[np.argpartition(-near[row, others], neighbours - 1)[:neighbours]]
+            chosen.append(np.stack([np.full(len(others), row), others], 1))
+        pairs = np.concatenate(chosen)
+        return pairs + start
+    return np.stack([rows, columns], 1) + start
+
+
+def near_by_engine(
+    vectors: VectorStore,
+    collection: str,
+    using: str,
+    images: Images,
+    reach: Reach,
+    *,
+    told: Told | None = None,
+    stopped: Stopped | None = None,
+) -> NDArray[np.int64]:
+    """The same by queries to the engine, for categories whose products would take hours."""
+    places = {id: place for place, id in enumerate(images.ids)}
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(images), _ENGINE_BATCH):
+        if stopped is not None and stopped():
+            break
+        rows = images.embeddings[start : start + _ENGINE_BATCH].astype(np.float32)
+        having = [start + place for place in np.flatnonzero(rows.any(axis=1)).tolist()]
+        queries = [_query(images, place, using, reach) for place in having]
+        for place, hits in zip(having, vectors.query_batch(collection, queries), strict=True):
+            others = (places.get(hit.id, place) for hit in hits)
+            found += [(min(place, other), max(place, other)) for other in others if other != place]
+        if told is not None:
+            told(min(start + _ENGINE_BATCH, len(images)))
+    return np.unique(np.array(found, np.int64).reshape(-1, 2), axis=0)
+
+
+def _query(images: Images, place: int, using: str, reach: Reach) -> Query:
+    vector = images.embeddings[place].astype(np.float32)
+    vector /= np.linalg.norm(vector)
+    return Query(
+        Near(vector),
+        using=using,
+        limit=reach.neighbours,
+        min_similarity=reach.similarity,
+        exclude=(images.ids[place],),
+        with_payload=False,
+    )

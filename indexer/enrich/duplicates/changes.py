@@ -1,0 +1,187 @@
+"""What people do with groups of near-duplicates: choose, dismiss, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from indexer.enrich.duplicates.candidates import Images
+from indexer.enrich.duplicates.comparison import Thresholds
+from indexer.enrich.duplicates.find import pairs_of
+from indexer.enrich.duplicates.members import arranged
+from indexer.enrich.duplicates.pair_cache import Judge
+from indexer.enrich.duplicates.pictures import Pictures
+from indexer.enrich.duplicates.store import replace_group
+from services.artifacts.duplicates import COPIES, RULE, DuplicateGroup, DuplicateRun, Member
+from services.artifacts.taggers import QUALITY
+from services.category.editor import ImageChanges
+from services.domain import Hit
+from services.errors import BadRequest
+from services.images.hashes import parse_hashes
+from services.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Deletable:
+    """What deleting would take: ``takes``, by group. ``richer``: images of the kinds asked for that stay, since they have more
+    pixels than the one that is kept, or colours that it lacks."""
+
+    takes: dict[str, tuple[str, ...]]
+    richer: tuple[str, ...] = ()
+
+
+@dataclass
+class Deleted:
+    """How many images were deleted, and to how many that are kept what people said of others was added."""
+
+    images: int = 0
+    merged: int = 0
+
+
+def keep(runtime: Runtime, category: str, group: str, id: str) -> DuplicateGroup:
+    """Keep this image of the group rather than what the policy chose; the others are compared with it. ``NotFound``,
+    ``BadRequest``."""
+    run = runtime.duplicates.get(category)
+    found = run.group(group)
+    if id not in found.ids:
+        raise BadRequest(f"Image {id} is not in group {group}.", group=group, id=id)
+    members = found.members if id == found.keep else _with_first(runtime, category, found, id)
+    chosen = replace(found, members=members, chosen=True)
+    replace_group(runtime, category, run, chosen)
+    return chosen
+
+
+def _with_first(runtime: Runtime, category: str, group: DuplicateGroup, id: str) -> tuple[Member, ...]:
+    ids = (id, *(other for other in group.ids if other != id))
+    hits = [hit or Hit(id) for id, hit in zip(ids, runtime.vectors.retrieve(category, ids), strict=True)]
+    looked = any(member.kind != "unseen" for member in group.members[1:])
+    pictures = Pictures(runtime, [hit.payload for hit in hits]) if looked else None
+    hashes = parse_hashes([str(hit.payload.get("phash") or "0") for hit in hits])
+    images = Images(ids, hashes, np.zeros((len(ids), 1), np.float32))
+    judge = Judge(images, pictures, Thresholds(), flips=any(member.turn for member in group.members))
+    return arranged(ids, range(len(ids)), judge)
+
+
+def dismiss(runtime: Runtime, category: str, group: str, ids: Sequence[str] = ()) -> int:
+    """These images of a group are no duplicates of the rest of it, nor of each other; without ``ids`` none of it is.
+
+    Remembered for all later runs. How many pairs were dismissed. ``NotFound``, ``BadRequest``.
+    """
+    run = runtime.duplicates.get(category)
+    found = run.group(group)
+    pairs = pairs_of(found, ids)
+    runtime.duplicates.dismiss(category, pairs)  # before the group goes: a kill in between forgets nothing
+    replace_group(runtime, category, run, found.without(set(ids) or set(found.ids)))
+    return len(pairs)
+
+
+def deletable(runtime: Runtime, category: str, groups: Collection[str] = (), kinds: Collection[str] = ()) -> Deletable:
+    """What deleting would take of these groups (none: all) and these kinds of verdict (none: ``COPIES``). Groups whose image to
+    keep is gone are left out, and so is an image without the one that it is a copy of. ``NotFound``; ``BadRequest`` where the
+    groups were judged by an earlier rule."""
+    run = runtime.duplicates.get(category)
+    _check_rule(run, category)
+    takes: dict[str, tuple[str, ...]] = {}
+    richer: list[str] = []
+    for group in [run.group(id) for id in groups] if groups else run.groups:
+        hits = runtime.vectors.retrieve(category, group.ids, with_payload=("width", "height"))
+        there = {hit.id: hit for hit in hits if hit is not None}
+        going = _going(group, there, kinds or COPIES)
+        more = [member.id for member in going if _is_richer(member, group, there)]
+        takes[group.id] = tuple(member.id for member in going if member.id not in more)
+        richer += more
+    return Deletable({id: ids for id, ids in takes.items() if ids}, tuple(richer))
+
+
+def _going(group: DuplicateGroup, there: Mapping[str, Hit], kinds: Collection[str]) -> list[Member]:
+    chosen = (member for member in group.members[1:] if member.kind in kinds)
+    return [member for member in chosen if {group.keep, group.original_of(member)} <= there.keys()]
+
+
+def _is_richer(member: Member, group: DuplicateGroup, there: Mapping[str, Hit]) -> bool:
+    """Whether it shows more than the image that it is a copy of."""
+    original = next(each for each in group.members if each.id == group.original_of(member))
+    mine, other = (there[id].payload if id in there else {} for id in (member.id, original.id))
+    return _pixels(mine) > _pixels(other) or (original.grey and not member.grey)
+
+
+def _pixels(payload: Mapping[str, Any]) -> int:
+    return int(payload.get("width", 0)) * int(payload.get("height", 0))
+
+
+def _check_rule(run: DuplicateRun, category: str) -> None:
+    if run.rule != RULE:
+        raise BadRequest(
+            f"The groups of {category!r} were found by an earlier version, which took pages that look alike for copies: "
+            "find duplicates again, then delete.", category=category, run=run.key,
+        )  # fmt: skip
+
+
+def delete(runtime: Runtime, category: str, takes: Mapping[str, tuple[str, ...]], *, merge: bool = True) -> Deleted:
+    """Delete what ``deletable`` named, a group at a time: what people said of its images goes to the one that is kept instead
+    (unless not ``merge``), then their points go, then their files. Where that one is gone meanwhile they are left alone."""
+    done = Deleted()
+    for id, ids in takes.items():
+        run = runtime.duplicates.get(category)
+        group = run.group(id)
+        gone: set[str] = set()
+        for kept, copies in _by_original(group, ids).items():
+            with runtime.catalog.writing(category):  # what is read of them must still be so when they go
+                gone |= _deleted(runtime, category, kept, copies, merge, done)
+        replace_group(runtime, category, run, group.without(gone))
+    return done
+
+
+def _by_original(group: DuplicateGroup, ids: Sequence[str]) -> dict[str, list[str]]:
+    """The images that go by the one that stays for them."""
+    found: dict[str, list[str]] = {}
+    for member in group.members:
+        if member.id in ids:
+            original = group.original_of(member)
+            found.setdefault(group.keep if original in ids else original, []).append(member.id)
+    return found
+
+
+def _deleted(runtime: Runtime, category: str, keep: str, ids: list[str], merge: bool, done: Deleted) -> set[str]:
+    kept, *others = runtime.vectors.retrieve(category, [keep, *ids])
+    if kept is None:
+        return set()
+    changes = said_of(kept.payload, [hit.payload for hit in others if hit is not None]) if merge else None
+    if changes is not None:
+        runtime.editor.change(category, [kept.id], changes)  # durable before anything goes
+        done.merged += 1
+    done.images += runtime.editor.delete(category, ids)
+    return set(ids)
+
+
+def said_of(kept: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> ImageChanges | None:
+    """What people said of other images and not of this one: tags and rejected tags, unless they said the contrary of it; class,
+    caption, quality and columns of metadata where it has none, of the first that has one. None: nothing.
+
+    >>> said_of({"tags": ["red"]}, [{"tags": ["mug", "red"], "caption": "A mug"}, {"caption": "Mug"}]).add_tags
+    ('mug',)
+    """
+    tags, rejected = kept.get("tags", []), kept.get("rejected_tags", [])
+    more = [tag for other in others for tag in other.get("tags", ()) if tag not in rejected and tag not in tags]
+    no_more = [tag for other in others for tag in other.get("rejected_tags", ()) if tag not in {*tags, *more, *rejected}]
+    said: dict[str, Any] = {"add_tags": tuple(dict.fromkeys(more)), "reject_tags": tuple(dict.fromkeys(no_more))}
+    for field in ("class", "caption"):
+        said[field] = None if kept.get(field) is not None else _first(other.get(field) for other in others)
+    if not _by_people(kept):
+        said["quality"] = _first(other["quality"] for other in others if _by_people(other))
+    columns = {name: value for other in reversed(others) for name, value in other.get("metadata", {}).items()}
+    said["metadata"] = {name: value for name, value in columns.items() if name not in kept.get("metadata", {})}
+    given = {name: value for name, value in said.items() if value not in (None, (), {})}
+    return ImageChanges(**given) if given else None
+
+
+def _by_people(payload: Mapping[str, Any]) -> bool:
+    """Whether its quality is there and no tagger's."""
+    return payload.get(QUALITY) is not None and QUALITY not in payload.get("scored_by", {})
+
+
+def _first(values: Iterable[Any]) -> Any:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,52 @@
+"""Colours of two pictures: the same thing in another colour is another thing.
+
+Compared is chromaticity: red and green against grey of the same brightness, as shares of it. A copy that is brighter or darker
+has the same. A picture without colours may be a copy of a coloured one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.job.optional import load
+
+Chroma = NDArray[np.float32]
+"""(..., 2), each in -1/3..2/3; 0 is grey."""
+_DARK = 60.0
+"""Added to the sum of red, green and blue: the colour of what is nearly black tells nothing."""
+_GREY = 0.02
+_OUTLIERS, _SPECKS = 0.05, 0.003
+_GROUND, _GROUND_LEVELS = 0.03, 20.0
+
+
+def chroma(rgb: NDArray[np.uint8], side: int) -> Chroma:
+    """(side, side, 2) of a picture (height, width, 3), a little blurred, since lossy formats store colours coarsely."""
+    cv2 = load("cv2", "opencv-python-headless")
+    small = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.GaussianBlur(small, (5, 5), 1.0)
+    total = small.sum(axis=-1, keepdims=True)
+    found: Chroma = (small[..., :2] - total / 3) / (total + _DARK)
+    return found
+
+
+def stands_out(colours: Chroma, grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a picture (side, side) is neither of the colour nor of the brightness that it has most: not the plain ground."""
+    ground = np.median(colours.reshape(-1, 2), axis=0)
+    apart = np.abs(colours - ground).sum(axis=-1) > _GROUND
+    darker: NDArray[np.bool_] = apart | (np.abs(grey.astype(np.float32) - np.median(grey)) > _GROUND_LEVELS)
+    return darker
+
+
+def is_grey(colours: Chroma) -> bool:
+    """Whether there are no colours but for a few specks."""
+    return not _more(np.abs(colours).sum(axis=-1), _GREY, _SPECKS)
+
+
+def differ(one: Chroma, other: Chroma, most: float) -> bool:
+    """Whether colours at the same places differ by more than that, but for 5 in 100 of them: a line of text, a stain."""
+    return _more(np.abs(one - other).sum(axis=-1), most, _OUTLIERS)
+
+
+def _more(values: NDArray[np.float32], most: float, share: float) -> bool:
+    return int(np.count_nonzero(values > most)) > share * values.size

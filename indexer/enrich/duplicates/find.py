@@ -1,0 +1,99 @@
+"""The search for near-duplicates of a category: candidates by hash and embedding, verdicts on the pictures, groups."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from indexer.enrich.duplicates.detector import Stages, read_images
+from indexer.enrich.duplicates.search import DuplicateReport, Search
+from indexer.enrich.duplicates.store import commit
+from indexer.job.progress import Progress
+from services.artifacts.duplicates import RULE, DuplicateGroup, DuplicateRun, Member, Pair, ordered
+from services.errors import BadRequest
+from services.images.hashes import MAX_BAND
+from services.runtime import Runtime
+
+__all__ = ["DuplicateReport", "Search", "find_duplicates", "pairs_of", "read_images"]
+
+
+def find_duplicates(
+    runtime: Runtime,
+    category: str,
+    search: Search | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> DuplicateReport:
+    """Find the near-duplicates of a category and put the groups in service; those of the run before are replaced.
+
+    Interrupted or killed, the groups before stay in service, and the next run makes up for it. ``NotFound`` (category),
+    ``UnknownVector``, ``BadRequest`` (options out of range, or the extra ``clustering`` is not installed).
+    """
+    search, stop = search or Search(), stop or threading.Event()
+    _check(search)
+    using = runtime.catalog.get(category).encoder(search.using).name
+    before = runtime.duplicates.current(category)
+    chosen = {group.keep for group in before.groups if group.chosen} if before else set[str]()
+    work = Stages(runtime, category, search, using, DuplicateReport(category, dry_run=dry_run), stop, progress, chosen)
+    try:
+        groups = work.run()
+    except KeyboardInterrupt:
+        stop.set()
+        groups = []
+    report = work.report
+    report.interrupted = stop.is_set()
+    if progress:
+        progress.finish(report)
+    if report.interrupted:
+        return report
+    run = _named(work, groups)
+    report.groups = run.groups
+    report.duplicates = sum(len(group.others) for group in run.groups)
+    report.kinds = Counter(member.kind for group in run.groups for member in group.members[1:])
+    if not dry_run:
+        started = time.perf_counter()
+        commit(runtime, category, run)
+        report.seconds["write"] = time.perf_counter() - started
+    return report
+
+
+def _named(work: Stages, groups: list[tuple[Member, ...]]) -> DuplicateRun:
+    """The run, the largest groups first."""
+    search, key = work.search, work.runtime.duplicates.next_key(work.category)
+    named = tuple(
+        DuplicateGroup(f"{key}-{number}", members, chosen=members[0].id in work.chosen)
+        for number, members in enumerate(sorted(groups, key=lambda members: (-len(members), members[0].id)), 1)
+    )
+    parameters = {**asdict(search.reach), **asdict(search.thresholds), "policy": list(search.policy), "look": search.look}
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return DuplicateRun(key, now, work.using, work.report.images, named, parameters, RULE)
+
+
+def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:
+    """All pairs of a group, or those between ``ids`` and the rest of it. ``BadRequest`` for an image that is not in it."""
+    for id in ids:
+        if id not in group.ids:
+            raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)
+    chosen = set(ids)
+    return [
+        ordered(one, other)
+        for number, one in enumerate(group.ids)
+        for other in group.ids[number + 1 :]
+        if not chosen or (one in chosen) or (other in chosen)
+    ]
+
+
+def _check(search: Search) -> None:
+    reach = search.reach
+    if not 0 <= reach.band <= MAX_BAND:
+        raise BadRequest(f"The band must be in 0..{MAX_BAND} bits, not {reach.band}.")
+    if not 0 < reach.similarity <= 1:
+        raise BadRequest(f"The similarity must be above 0 and at most 1, not {reach.similarity}.")
+    if not 1 <= reach.neighbours <= 1_000:
+        raise BadRequest(f"The neighbours must be in 1..1000, not {reach.neighbours}.")

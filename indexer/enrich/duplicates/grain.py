@@ -1,0 +1,49 @@
+"""Grain: the noise that a camera or a scanner leaves, another one each time. It tells two exposures of one scene from two files
+of one exposure, where nothing else differs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.enrich.duplicates.whole import Plane
+from indexer.job.optional import load
+
+_TILE, _TILES = 16, 512
+_FINE = 1.5
+"""Sigma of the blur that grain is what it takes away."""
+_SMOOTH, _FEWEST = 0.03, 8
+"""Share of the tiles, the smoothest, in which there is little else."""
+_VISIBLE = 1.0
+"""Variance in grey levels from which there is grain."""
+_LEAST_ALIKE = 0.25
+"""Correlation below which two grains are of two exposures."""
+
+
+def same_exposure(made: Plane, given: Plane) -> bool:
+    """Whether two pictures of one scene (height, width) have the same grain, or one of them has none that could tell."""
+    alike = grain_correlation(made, given)
+    return alike is None or alike >= _LEAST_ALIKE
+
+
+def grain_correlation(made: Plane, given: Plane) -> float | None:
+    """None where one of them has no grain."""
+    cv2 = load("cv2", "opencv-python-headless")
+    grains, structure = [], []
+    for tiles in zip(_tiles(made), _tiles(given), strict=True):
+        smooth = [cv2.GaussianBlur(tile, (0, 0), _FINE) for tile in tiles]
+        grains.append([tile - blurred for tile, blurred in zip(tiles, smooth, strict=True)])
+        structure.append(max(float(blurred.std()) for blurred in smooth))
+    smoothest = np.argsort(structure, kind="stable")[: max(_FEWEST, round(_SMOOTH * len(structure)))]
+    one, other = np.array(grains, np.float64)[smoothest].swapaxes(0, 1).reshape(2, -1)
+    variances = np.square(one).mean(), np.square(other).mean()
+    return None if min(variances) < _VISIBLE else float((one * other).mean() / np.sqrt(variances[0] * variances[1]))
+
+
+def _tiles(plane: Plane) -> list[NDArray[np.float32]]:
+    """Tiles all over the picture; a small picture is one."""
+    height, width = plane.shape
+    tops, lefts = range(0, max(1, height - _TILE + 1), _TILE), range(0, max(1, width - _TILE + 1), _TILE)
+    places = [(top, left) for top in tops for left in lefts]
+    step = -(-len(places) // _TILES)
+    return [plane[top : top + _TILE, left : left + _TILE].astype(np.float32) for top, left in places[::step]]

@@ -1,0 +1,26 @@
+"""A group in the order in which its images are kept, and what each of them is to another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from indexer.enrich.duplicates.pair_cache import Judge
+from services.artifacts.duplicates import Member
+
+
+def arranged(ids: Sequence[str], places: Sequence[int], judge: Judge) -> tuple[Member, ...]:
+    """The images at ``places``, the one to keep first: each is a copy of the first before it that is the same picture, or else a
+    version of the one to keep. So a copy of a version goes with that, and no picture is lost by way of another."""
+    keep, *rest = places
+    pictures = [keep]
+    members = [Member(ids[keep], "keep", 1.0, grey=judge.is_grey(keep))]
+    for place in rest:
+        found = ((first, judge.copy(first, place)) for first in pictures)
+        first, verdict = next(((first, copy) for first, copy in found if copy is not None), (keep, None))
+        if verdict is None:
+            pictures.append(place)
+            verdict = judge.verdict(keep, place)
+        kind = verdict.kind if judge.looks else "unseen"
+        of = "" if first == keep else ids[first]
+        members.append(Member(ids[place], kind, round(verdict.similarity, 4), verdict.turn, of, judge.is_grey(place)))
+    return tuple(members)

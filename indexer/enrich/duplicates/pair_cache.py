@@ -1,0 +1,180 @@
+"""Pictures of a category side by side: each is read once, within a bound, and each pair judged once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from indexer.enrich.duplicates.candidates import Images
+from indexer.enrich.duplicates.comparison import Thresholds, Verdict, compare
+from indexer.enrich.duplicates.pictures import Pictures
+from indexer.enrich.duplicates.prepared_picture import Seen, best_turn, turned
+from indexer.enrich.duplicates.residual import SURE, difference, may_be_one
+from indexer.enrich.duplicates.whole import Whole
+from services.errors import VitrineError
+
+KEPT = 600
+"""Pictures ready to be compared that are held at a time: up to 330 KB each."""
+KEPT_PIXELS = 40_000_000
+"""Pixels of pictures at full resolution that are held at a time: 6 bytes each."""
+_NEAR_BITS, _NEAR_SIMILARITY = 4, 0.95
+"""Without the pictures: hashes or embeddings this near make a duplicate, twice as far apart they may share a group."""
+
+Pair = tuple[int, int]
+
+
+class Judge:
+    """Judges pairs of positions in ``images``; without ``pictures`` by hashes and embeddings alone. For many threads: at worst
+    two of them work out the same.
+
+    ``turns``: how the second of a pair may lie in the first, where that is known; ``flips``: look for it otherwise. ``failed``:
+    pairs on which a library gave up; they count as different.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        pictures: Pictures | None,
+        thresholds: Thresholds,
+        *,
+        turns: Mapping[Pair, str] | None = None,
+        flips: bool = False,
+    ) -> None:
+        self._images = images
+        self._pictures = pictures
+        self._thresholds = thresholds
+        self._turns = turns or {}
+        self._flips = flips
+        self._seen: OrderedDict[tuple[int, str], Seen | None] = OrderedDict()
+        self._whole: OrderedDict[int, Whole | None] = OrderedDict()
+        self._verdicts: dict[Pair, Verdict] = {}
+        self.failed: set[Pair] = set()
+        self._lock = threading.Lock()
+
+    def verdict(self, one: int, other: int) -> Verdict:
+        """On two different images, in any order: whether they show the same, edited or not."""
+        pair = (one, other) if one < other else (other, one)
+        if pair not in self._verdicts:
+            self._verdicts[pair] = self._by_numbers(*pair) if self._pictures is None else self._looked(self._pictures, *pair)
+        return self._verdicts[pair]
+
+    def copy(self, one: int, other: int) -> Verdict | None:
+        """By a look at every pixel: identical or resized where the two are one picture, otherwise None."""
+        if self._pictures is None:
+            return None
+        try:
+            return self._copy(self._pictures, one, other)
+        except VitrineError:
+            raise
+        except Exception:  # a library's; see ``_looked``
+            self.failed.add((min(one, other), max(one, other)))
+            return None
+
+    def is_grey(self, place: int) -> bool:
+        """Whether a picture has no colours; one that was not looked at has."""
+        seen = self._picture(self._pictures, place) if self._pictures is not None else None
+        return seen is not None and seen.is_grey
+
+    @property
+    def looks(self) -> bool:
+        """Whether the pictures are compared."""
+        return self._pictures is not None
+
+    @property
+    def judged(self) -> int:
+        """How many pairs."""
+        return len(self._verdicts)
+
+    def may_share(self, one: int, other: int) -> bool:
+        """Whether two copies of a third may be in one group: they need not be as near each other as each is to it, but alike, or
+        show the same features: a blurred copy and a cropped one."""
+        found, given = self.verdict(one, other), self._thresholds
+        return found.same or found.similarity >= given.radius or found.inliers >= given.inliers
+
+    def closeness(self, one: int, other: int) -> float:
+        """How alike they are by what is stored."""
+        return float(self._images.embeddings[one] @ self._images.embeddings[other])
+
+    def _looked(self, pictures: Pictures, one: int, other: int) -> Verdict:
+        try:
+            return self._compare(pictures, one, other)
+        except VitrineError:
+            raise
+        except Exception:  # what a library raises on odd pictures must not end the comparison of all others
+            self.failed.add((one, other))
+            return Verdict("look-alike", -1.0)
+
+    def _copy(self, pictures: Pictures, one: int, other: int) -> Verdict | None:
+        first, second = self._picture(pictures, one), self._picture(pictures, other)
+        if first is None or second is None or not may_be_one(first, second):
+            return None
+        found = self.verdict(one, other)
+        if not found.same or found.turn:
+            return None
+        whole, copy = self._at_full_size(pictures, one), self._at_full_size(pictures, other)
+        if whole is None or copy is None:
+            return None
+        apart = difference(whole, copy)
+        return replace(found, kind="resized" if apart else "identical") if apart < SURE else None
+
+    def _compare(self, pictures: Pictures, one: int, other: int) -> Verdict:
+        known = self._turns.get((one, other), "")
+        if known and (laid := self._laid(pictures, one, other, known)).same:
+            return laid
+        found = self._laid(pictures, one, other, "")
+        if self._flips and not found.same and not known:
+            turn = self._best_turn(pictures, one, other)
+            laid = self._laid(pictures, one, other, turn) if turn else found
+            return laid if laid.same else found
+        return found
+
+    def _laid(self, pictures: Pictures, one: int, other: int, turn: str) -> Verdict:
+        first, second = self._picture(pictures, one), self._picture(pictures, other, turn)
+        if first is None or second is None:
+            return Verdict("look-alike", -1.0)
+        found = compare(first, second, self._thresholds)
+        return replace(found, turn=turn) if turn and found.same else found
+
+    def _best_turn(self, pictures: Pictures, one: int, other: int) -> str:
+        first, second = self._picture(pictures, one), self._picture(pictures, other)
+        return best_turn(first, second) if first is not None and second is not None else ""
+
+    def _by_numbers(self, one: int, other: int) -> Verdict:
+        bits = int(self._images.hashes[one] ^ self._images.hashes[other]).bit_count()
+        similarity = self.closeness(one, other)
+        same = bits <= _NEAR_BITS or similarity >= _NEAR_SIMILARITY
+        near = bits <= 2 * _NEAR_BITS or similarity >= 2 * _NEAR_SIMILARITY - 1
+        return Verdict("edited" if same else "look-alike", max(similarity, 1 - bits / 64) if same or near else -1.0)
+
+    def _at_full_size(self, pictures: Pictures, place: int) -> Whole | None:
+        with self._lock:
+            if place in self._whole:
+                self._whole.move_to_end(place)
+                return self._whole[place]
+        whole = pictures.whole(place)
+        with self._lock:
+            self._whole[place] = whole
+            held = sum(each.pixels for each in self._whole.values() if each is not None)
+            while held > KEPT_PIXELS and len(self._whole) > 1:
+                _, gone = self._whole.popitem(last=False)
+                held -= gone.pixels if gone is not None else 0
+        return whole
+
+    def _picture(self, pictures: Pictures, place: int, turn: str = "") -> Seen | None:
+        key = (place, turn)
+        with self._lock:
+            if key in self._seen:
+                self._seen.move_to_end(key)
+                return self._seen[key]
+        if turn:
+            upright = self._picture(pictures, place)
+            seen = upright and turned(upright, turn)
+        else:
+            seen = pictures.seen(place)
+        with self._lock:
+            self._seen[key] = seen
+            while len(self._seen) > KEPT:
+                self._seen.popitem(last=False)
+        return seen

@@ -1,0 +1,122 @@
+"""A picture made ready to be compared: small, with what comparisons need worked out once, when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from indexer.enrich.duplicates.colour import Chroma, chroma, is_grey, stands_out
+from indexer.enrich.duplicates.features import orb_features
+from indexer.enrich.duplicates.structure import Grey, Local, local
+from indexer.job.optional import load
+
+SIDE = 256
+"""Longest side in pixels at which pictures are compared."""
+COMPARED = 128
+"""Side of the square at which structure is compared."""
+COLOURED = 64
+"""Side of the square at which colours are compared."""
+_FEATURES = 300
+_TURNED_AT = 24
+
+
+class Seen:
+    """A picture ready to be compared.
+
+    ``grey`` is upright, its longest side at most ``SIDE``; ``colours`` (COLOURED, COLOURED, 2) its chromaticity, nowhere
+    any if it ``is_grey``; ``size`` (width,
+    height) of the original. Threads that ask for the same thing at once both work it out, alike: no lock holds up the others.
+    """
+
+    def __init__(self, grey: Grey, colours: Chroma, size: tuple[int, int]) -> None:
+        self.grey = grey
+        self.colours = colours
+        self.is_grey = is_grey(colours)
+        self._stands_out: NDArray[np.bool_] | None = None
+        self.size = size
+        self._square: Grey | None = None
+        self._local: Local | None = None
+        self._features: tuple[NDArray[np.float32], NDArray[np.uint8]] | None = None
+
+    @property
+    def square(self) -> Grey:
+        """``COMPARED`` x ``COMPARED``, whatever its shape was."""
+        if self._square is None:
+            cv2 = load("cv2", "opencv-python-headless")
+            self._square = cv2.resize(self.grey, (COMPARED, COMPARED), interpolation=cv2.INTER_AREA)
+        return self._square
+
+    @property
+    def local(self) -> Local:
+        """Of ``square``."""
+        if self._local is None:
+            self._local = local(self.square)
+        return self._local
+
+    @property
+    def stands_out(self) -> NDArray[np.bool_]:
+        """(COLOURED, COLOURED): where it is no plain ground."""
+        if self._stands_out is None:
+            cv2 = load("cv2", "opencv-python-headless")
+            small = cv2.resize(self.square, (COLOURED, COLOURED), interpolation=cv2.INTER_AREA)
+            self._stands_out = stands_out(self.colours, small)
+        return self._stands_out
+
+    @property
+    def features(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """x and y of its ORB features in ``grey``, (k, 2), and their descriptors, (k, 32)."""
+        if self._features is None:
+            points, _, descriptors = orb_features(self.grey, _FEATURES)
+            self._features = points, descriptors
+        return self._features
+
+
+def see(image: Image.Image, size: tuple[int, int]) -> Seen:
+    """Prepare an upright RGB picture whose original is ``size`` large. ``BadRequest`` where OpenCV is not installed."""
+    small = shrunk(image, SIDE)
+    return Seen(np.asarray(small.convert("L")), chroma(np.asarray(small), COLOURED), size)
+
+
+def shrunk(image: Image.Image, side: int) -> Image.Image:
+    """The longest side at most ``side`` pixels; never enlarged."""
+    scale = min(1.0, side / max(image.size))
+    small = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return (
+        image if small == image.size else image.resize(small, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR)
+    )
+
+
+def turned(seen: Seen, turn: str) -> Seen:
+    """The picture laid another way, one of ``TURNS``."""
+    if not turn:
+        return seen
+    grey, colours = np.ascontiguousarray(_TURNED[turn](seen.grey)), np.ascontiguousarray(_TURNED[turn](seen.colours))
+    return Seen(grey, colours, seen.size if grey.shape == seen.grey.shape else (seen.size[1], seen.size[0]))
+
+
+def best_turn(one: Seen, other: Seen) -> str:
+    """The way to lay ``other`` so that it correlates best with ``one``, both shrunk to 24 x 24 pixels."""
+    cv2 = load("cv2", "opencv-python-headless")
+    target, small = (
+        cv2.resize(seen.grey, (_TURNED_AT, _TURNED_AT), interpolation=cv2.INTER_AREA).astype(np.float32) for seen in (one, other)
+    )
+    target = target - target.mean()
+    return max(TURNS, key=lambda turn: float((target * _TURNED[turn](small)).mean()))
+
+
+_TURNED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "": lambda plane: plane,
+    "flip": np.fliplr,
+    "turn-180": lambda plane: np.rot90(plane, 2),
+    "flip-180": np.flipud,
+    "transpose": lambda plane: plane.swapaxes(0, 1),
+    "turn-90": lambda plane: np.rot90(plane, 1),
+    "turn-270": lambda plane: np.rot90(plane, 3),
+    "transverse": lambda plane: np.rot90(plane.swapaxes(0, 1), 2),
+}
+TURNS = tuple(_TURNED)
+"""The eight ways a picture can lie: as it is, mirrored left to right, upside down ... turned to the left by 90 degrees ..."""

@@ -1,0 +1,96 @@
+"""What another resampler, a slight blur or sharpening did to a whole picture: one small kernel, found by least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.enrich.duplicates.whole import Plane
+from indexer.job.optional import load
+
+Weights = NDArray[np.float64]
+"""One for each filter of the basis."""
+_TILE, _TILES = 48, 40
+_KEPT = 0.9
+"""Share of the tiles with which the kernel is fitted again: an edited place does not bend it."""
+_SHIFTED = 0.4
+"""Pixels: what is moved further is another picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """``kernel``: what is to be added to a picture, filtered by it; (5, 5). ``left``: the mean square that it leaves where there
+    are edges."""
+
+    kernel: NDArray[np.float32]
+    left: float
+
+
+def fitted(made: Plane, given: Plane) -> Fit | None:
+    """The kernel by which ``given`` becomes ``made``, both (height, width), fitted where there are most edges. None where it
+    would move the picture."""
+    squares, goals, totals = (np.array(each, np.float64) for each in zip(*_products(made, given), strict=True))
+
+    def left(weights: Weights) -> NDArray[np.float64]:
+        return np.asarray(totals - 2 * goals @ weights + (squares @ weights) @ weights)
+
+    every = left(_weights(squares, goals))
+    best = np.argsort(every, kind="stable")[: max(1, round(_KEPT * len(every)))]
+    weights = _weights(squares[best], goals[best])
+    if np.abs(weights[:2]).max() > _SHIFTED:
+        return None
+    return Fit(np.tensordot(weights, _BASIS, 1).astype(np.float32), float(left(weights)[best].mean()))
+
+
+def _products(made: Plane, given: Plane) -> Iterator[tuple[NDArray[Any], NDArray[Any], float]]:
+    """By tile what least squares need: the filtered with each other (k, k), with what is wanted (k,), and that squared."""
+    for place in _with_edges(given):
+        wanted = (_cut(made, place).astype(np.float32) - _cut(given, place)).ravel()
+        seen = _filtered(given, place)
+        count = float(wanted.size)
+        yield (seen.T @ seen) / count, (wanted @ seen) / count, float(wanted @ wanted) / count
+
+
+def _with_edges(plane: Plane) -> list[tuple[int, int]]:
+    """Top left corners of the tiles with most edges; a small picture is one tile."""
+    cv2 = load("cv2", "opencv-python-headless")
+    height, width = plane.shape
+    down, across = max(1, height // _TILE), max(1, width // _TILE)
+    edges = cv2.absdiff(plane[1:, 1:], plane[:-1, :-1]) if min(plane.shape) > 1 else plane
+    energy = cv2.resize(edges, (across, down), interpolation=cv2.INTER_AREA).ravel()
+    best = np.argsort(-energy.astype(np.int64), kind="stable")[:_TILES]
+    return [(int(place) // across * _TILE, int(place) % across * _TILE) for place in best]
+
+
+def _cut(plane: Plane, place: tuple[int, int]) -> Plane:
+    return plane[place[0] : place[0] + _TILE, place[1] : place[1] + _TILE]
+
+
+def _filtered(plane: Plane, place: tuple[int, int]) -> NDArray[np.float32]:
+    """(pixels of the tile, kernels of the basis)."""
+    cv2 = load("cv2", "opencv-python-headless")
+    tile = _cut(plane, place)
+    return np.stack([cv2.filter2D(tile, cv2.CV_32F, kernel).ravel() for kernel in _BASIS], axis=1)
+
+
+def _weights(squares: NDArray[np.float64], goals: NDArray[np.float64]) -> Weights:
+    """Least squares, a little towards none: a flat picture has no answer."""
+    square = squares.sum(axis=0)
+    ridge = 1e-3 * (len(squares) + np.trace(square)) / len(square)
+    return np.linalg.solve(square + ridge * np.eye(len(square)), goals.sum(axis=0))
+
+
+def _basis() -> NDArray[np.float32]:
+    """Derivatives: first, second, the mixed second, fourth, the mixed fourth."""
+    none, once = np.array([0, 0, 1, 0, 0]), np.array([0, -0.5, 0, 0.5, 0])
+    twice, fourth = np.array([0, 1, -2, 1, 0]), np.array([1, -4, 6, -4, 1])
+    first, second = [(none, once), (once, none)], [(none, twice), (twice, none), (once, once)]
+    pairs = [*first, *second, (none, fourth), (fourth, none), (twice, twice)]
+    return np.stack([np.outer(down, across) for down, across in pairs]).astype(np.float32)
+
+
+_BASIS = _basis()

@@ -1,0 +1,243 @@
+"""Whether one picture is another saved again or resized, and nothing else: what is left once the larger is brought to the size of
+the smaller.
+
+A mean over the picture does not feel a changed digit. So the largest residual counts, anywhere, at full resolution: less what
+lossy formats and resamplers leave beside edges, which grows with the contrast there. One small kernel takes out what another
+resampler, a slight blur or sharpening does, since it does it everywhere. Colour is compared apart, drawn pages are held harder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.enrich.duplicates.grain import same_exposure
+from indexer.enrich.duplicates.prepared_picture import Seen
+from indexer.enrich.duplicates.resampling import Fit, fitted
+from indexer.enrich.duplicates.whole import NO_COLOUR, Plane, Planes, Whole, planes
+from indexer.job.optional import load
+
+SURE = 0.5
+"""Below it two pictures are one, saved again or resized. Of 24,156 look-alikes of benchmarks/look_alikes.py with a visible change
+8 are."""
+_ROUNDED = 1.5
+"""Pixels by which the sides of a resized picture may be off."""
+_SMALLEST = 32
+"""Pixels that each side must have: too many pictures are resized to the same smaller one, and icons differ in a few pixels."""
+_LEAST_DOCUMENT = 0.5
+"""A drawn page at less than this share of the other's sides has lost what tells one character from another."""
+_AROUND = 15
+"""Side in pixels of the surroundings in which contrast is taken."""
+_CONTRASTED, _FEWEST, _SAMPLED, _MANY = 24, 100, 4, 250_000
+"""Edges are where there is so much contrast, and at least so many pixels of it; every fourth is looked at of many."""
+_BLURS, _LEAST_SHARE = (1.0, 1.6), 0.01
+_SHARES, _DOCUMENT_SHARES = (0.05, 0.03), (0.03, 0.02)
+"""Gaussian blurs of the residual, and the least and the largest share of the contrast that is taken off, for each; of a page of
+the same size, to which no resampler did anything, less."""
+_LEVELS, _DOCUMENT_LEVELS = (12.0, 6.0), (12.0, 8.0)
+"""Of what is left then, for each blur, so many levels count as 1."""
+_SMALL_LEVELS, _SMALL_SHARE = 30.0, 0.10
+"""The same for small pictures at a first look, far beyond what copies have."""
+_NOISY, _LEAST_LEVELS = 0.0125, 0.25
+"""The share of its contrast that a lossy format leaves at most edges of a page; without it so many of the levels count as 1."""
+_COLOURS = ((2.0, 8.0), (4.0, 4.5))
+"""For colour, at half size: blur, and levels that count as 1."""
+_COLOUR_AROUND, _COLOUR_SHARE = 11, 0.02
+_BAND, _MARGIN = 1 << 20, 16
+"""A large picture is looked at in bands of so many pixels, which takes little memory; they overlap by so many rows."""
+
+_SPOT_BLUR, _SPOT_REST, _SPOT_TIMES, _SPOT_LEVELS = 0.6, 0.99, 2.4, 4.0
+"""A spot stands out by so many times what all but a hundredth of the pixels differ by, and some levels for rounding. Of genuine
+copies 1 in 60 has one."""
+_HOPELESS = 4.0
+"""A difference that neither another resampler nor a kernel brings down to that of a copy."""
+_TINY = 1e-9
+"""Pixels that are the same after resizing or rounding are no identical pixels."""
+
+Residual = NDArray[np.float32]
+
+
+def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
+    """How far two upright pictures are from being one picture, saved again or resized: below ``SURE`` they are. 0 only if all
+    that the files hold is the same. Once below ``enough``, no closer fit is looked for.
+
+    Infinite where no residual can tell: of other shapes, where one lacks the colours or the transparency of the other, pages too
+    small to be read, more in a file than 8 bits and one picture. ``BadRequest`` where OpenCV is not installed.
+    """
+    if one.same_pixels(other):
+        return 0.0
+    small, large = sorted((one, other), key=lambda whole: (whole.pixels, whole.planes.sum()))
+    if not _comparable(small, large):
+        return math.inf
+    held = _Held.of(small, large, enough)
+    shown = held.least((small.planes, planes(guess)) for guess in _resized(large.rgb, small.size))
+    if shown < enough and _spot_stands_out(small, large):
+        return math.inf
+    if shown >= enough or small.alpha is None or large.alpha is None:
+        return shown + _TINY
+    return max(shown, held.least((_opaque(small.alpha), _opaque(guess)) for guess in _resized(large.alpha, small.size))) + _TINY
+
+
+def _spot_stands_out(small: Whole, large: Whole) -> bool:
+    """Whether some spot differs by far more than nearly all of the rest: formats and resamplers err all over a picture."""
+    cv2 = load("cv2", "opencv-python-headless")
+    apart = cv2.absdiff(small.rgb, next(_resized(large.rgb, small.size))).max(axis=2).astype(np.float32)
+    blurred = _blurred(apart, _SPOT_BLUR)
+    return bool(blurred.max() > _SPOT_TIMES * (np.quantile(blurred, _SPOT_REST) + _SPOT_LEVELS))
+
+
+def may_be_one(one: Seen, other: Seen) -> bool:
+    """Whether two pictures that show the same are worth a look at full resolution: at a small size already most versions of one
+    form differ by more than any copy."""
+    cv2 = load("cv2", "opencv-python-headless")
+    first, second = sorted((one.grey, other.grey), key=lambda grey: grey.size)
+    second = cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_AREA)
+    apart = np.abs(_blurred(cv2.subtract(first, second, dtype=cv2.CV_32F), _BLURS[0]))
+    contrast = cv2.max(_contrast(first, _AROUND), _contrast(second, _AROUND))
+    return float((apart - np.float32(_SMALL_SHARE) * contrast).max()) < _SMALL_LEVELS
+
+
+def _comparable(small: Whole, large: Whole) -> bool:
+    (width, height), (wide, high) = small.size, large.size
+    if min(width, height) < _SMALLEST:
+        return False
+    most = min((width + _ROUNDED) / wide, (height + _ROUNDED) / high)
+    if max((width - _ROUNDED) / wide, (height - _ROUNDED) / high) > most or small.beyond or large.beyond:
+        return False
+    if small.is_grey != large.is_grey or (small.alpha is None) != (large.alpha is None):
+        return False
+    return most >= _LEAST_DOCUMENT or not large.is_document
+
+
+def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    """``pixels`` at the smaller ``size``, by one resampler after the other."""
+    cv2 = load("cv2", "opencv-python-headless")
+    if pixels.shape[1::-1] == size:
+        yield pixels
+        return
+    yield cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    from PIL import Image
+
+    for resampling in (Image.Resampling.LANCZOS, Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST):
+        yield np.asarray(Image.fromarray(pixels).resize(size, resampling))
+
+
+def _opaque(alpha: Plane) -> Planes:
+    """Opacity as the brightness of a picture without colours."""
+    return np.dstack([alpha, np.full_like(alpha, NO_COLOUR), np.full_like(alpha, NO_COLOUR)])
+
+
+@dataclass(frozen=True)
+class _Held:
+    """How hard a pair is held, for each blur: ``shares`` of the contrast are taken off at most, and of what is left so many
+    ``levels`` count as 1. ``best_only``: only the guess that fits best counts, not any that fits well enough. ``quiet``: where
+    the rest of the picture has hardly anything left, fewer levels count."""
+
+    shares: tuple[float, ...]
+    levels: tuple[float, ...]
+    best_only: bool
+    quiet: bool
+    enough: float
+
+    @classmethod
+    def of(cls, small: Whole, large: Whole, enough: float) -> _Held:
+        if not large.is_document:
+            return cls(_SHARES, _LEVELS, False, False, enough)
+        if small.size == large.size:
+            return cls(_DOCUMENT_SHARES, _DOCUMENT_LEVELS, True, True, enough)
+        levels = tuple(level * small.pixels / large.pixels for level in _DOCUMENT_LEVELS)
+        return cls(_SHARES, levels, True, False, enough)
+
+    def least(self, guesses: Iterator[tuple[Planes, Planes]]) -> float:
+        """The difference of the guess that fits best, or of the first below ``enough``."""
+        if self.best_only:
+            fits = [(fitted(_grey(made), _grey(given)), made, given) for made, given in guesses]
+            fit, made, given = min(fits, key=lambda each: math.inf if each[0] is None else each[0].left)
+            return self.difference(made, given, fit)
+        least = math.inf
+        for made, given in guesses:
+            least = min(least, self.difference(made, given, None))
+            if least >= _HOPELESS:
+                break
+            if least >= self.enough and (fit := fitted(_grey(made), _grey(given))) is not None:
+                least = min(least, self.difference(made, given, fit))
+            if least < self.enough:
+                break
+        return least
+
+    def difference(self, made: Planes, given: Planes, fit: Fit | None) -> float:
+        """The largest of all bands; once one is above ``enough`` others may be larger still."""
+        found = 0.0
+        for rows in _bands(made.shape):
+            grey = _band_difference(_grey(made[rows]), _grey(given[rows]), fit, self)
+            found = max(found, grey, _colour_difference(made[rows], given[rows]))
+            if found >= self.enough:
+                return found
+        return found if same_exposure(_grey(made), _grey(given)) else math.inf
+
+
+def _grey(pixels: Planes) -> Plane:
+    return np.ascontiguousarray(pixels[..., 0])
+
+
+def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    height, width = shape[:2]
+    rows = max(4 * _MARGIN, _BAND // width)
+    for top in range(0, height, rows):
+        yield slice(max(0, top - _MARGIN), min(height, top + rows + _MARGIN))
+
+
+def _band_difference(made: Plane, given: Plane, fit: Fit | None, held: _Held) -> float:
+    cv2 = load("cv2", "opencv-python-headless")
+    residual = cv2.subtract(made, given, dtype=cv2.CV_32F)
+    if fit is not None:
+        residual = made - np.clip(given + cv2.filter2D(given, cv2.CV_32F, fit.kernel), 0, 255)
+    contrast = cv2.max(_contrast(made, _AROUND), _contrast(given, _AROUND))
+    found = 0.0
+    for blur, most, level in zip(_BLURS, held.shares, held.levels, strict=True):
+        left = np.abs(_blurred(residual, blur))
+        usual = _usual(left, contrast)
+        share = min(max(2 * usual, _LEAST_SHARE), most)
+        counts = level * min(1.0, max(usual / _NOISY, _LEAST_LEVELS)) if held.quiet else level
+        found = max(found, float((left - np.float32(share) * contrast).max()) / counts)
+    return found
+
+
+def _usual(residual: Residual, contrast: Plane) -> float:
+    """The share of the contrast that all but a tenth of a picture's edges leave."""
+    step = _SAMPLED if residual.size > _MANY else 1
+    sample, near = residual[::step, ::step], contrast[::step, ::step]
+    where = near > _CONTRASTED
+    return float(np.quantile(sample[where] / near[where], 0.9)) if np.count_nonzero(where) >= _FEWEST else 0.0
+
+
+def _colour_difference(made: Planes, given: Planes) -> float:
+    cv2 = load("cv2", "opencv-python-headless")
+    half = max(1, made.shape[1] // 2), max(1, made.shape[0] // 2)
+    tints = (np.ascontiguousarray(each[..., 1:]) for each in (made, given))
+    first, second = (cv2.resize(each, half, interpolation=cv2.INTER_AREA) for each in tints)
+    residual = cv2.subtract(first, second, dtype=cv2.CV_32F)
+    contrast = cv2.max(_contrast(first, _COLOUR_AROUND), _contrast(second, _COLOUR_AROUND)).max(axis=2)
+    return max(
+        float((np.linalg.norm(_blurred(residual, blur), axis=2) - _COLOUR_SHARE * contrast).max()) / levels
+        for blur, levels in _COLOURS
+    )
+
+
+def _contrast(plane: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Brightest less darkest within a square round each pixel."""
+    cv2 = load("cv2", "opencv-python-headless")
+    square = np.ones((side, side), np.uint8)
+    found: NDArray[np.uint8] = cv2.subtract(cv2.dilate(plane, square), cv2.erode(plane, square))
+    return found
+
+
+def _blurred(residual: Residual, sigma: float) -> Residual:
+    cv2 = load("cv2", "opencv-python-headless")
+    side = 2 * math.ceil(3 * sigma) + 1
+    found: Residual = cv2.GaussianBlur(residual, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
+    return found

@@ -1,0 +1,77 @@
+"""What a search for near-duplicates is asked for, and what it tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from indexer.enrich.duplicates.candidates import Reach
+from indexer.enrich.duplicates.comparison import Thresholds
+from indexer.enrich.duplicates.keep import POLICY, Criterion
+from services.artifacts.duplicates import DuplicateGroup
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to look for duplicates. ``look``: judge by the pictures; otherwise by hashes and embeddings alone, much nearer ones."""
+
+    using: str | None = None
+    reach: Reach = field(default_factory=Reach)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    policy: tuple[Criterion, ...] = POLICY
+    look: bool = True
+
+
+@dataclass
+class DuplicateReport:
+    """What a search did. Images with the same bytes are one image from the start, so none of those is among them.
+
+    ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were worth more than a glance; ``judged``:
+    pairs that were looked at closely, also within groups. ``duplicates``: images in groups beside the one of each that is kept.
+    ``kinds`` counts them by verdict. ``unreadable``: pictures that could not be compared; ``failed``: pairs that could not.
+    ``seconds`` by stage. ``groups`` are there after a dry run as well.
+    """
+
+    category: str
+    images: int = 0
+    candidates: int = 0
+    compared: int = 0
+    judged: int = 0
+    duplicates: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    unreadable: int = 0
+    failed: int = 0
+    dismissed: int = 0
+    groups: tuple[DuplicateGroup, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    dry_run: bool = False
+    interrupted: bool = False
+    done: int = 0
+
+    @property
+    def refused(self) -> int:
+        return self.unreadable
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 130 interrupted."""
+        return 130 if self.interrupted else 0
+
+    def to_json(self) -> dict[str, Any]:
+        tree = asdict(self) | {"groups": len(self.groups), "kinds": dict(self.kinds)}
+        tree["status"] = "interrupted" if tree.pop("interrupted") else "complete"
+        return {name: value for name, value in tree.items() if name != "done"}
+
+    def summary(self) -> str:
+        if self.interrupted:
+            return f"{self.category}: interrupted; nothing was written."
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.most_common())
+        found = f"{len(self.groups)} groups, {self.duplicates} images beside those to keep" + (f" ({kinds})" if kinds else "")
+        pairs = f"{self.candidates} pairs looked at, {self.judged} of them closely,"
+        looked = f"{self.images} images, {pairs} in {sum(self.seconds.values()):.1f} s"
+        notes = [f"{self.unreadable} pictures could not be read"] if self.unreadable else []
+        notes += [f"{self.failed} pairs could not be compared"] if self.failed else []
+        notes += ["nothing was written (dry run)"] if self.dry_run else []
+        known = "Files with the same bytes are one image already."
+        return "; ".join([f"{self.category}: {looked}: {found}", *notes]) + f". {known}"

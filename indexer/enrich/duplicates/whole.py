@@ -1,0 +1,74 @@
+"""A picture at full resolution, as planes of numbers that are compared pixel by pixel."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.job.optional import load
+from services.images.open import WholePicture
+
+Planes = NDArray[np.uint8]
+"""(height, width, 3): brightness, red difference, blue difference (YCrCb), 128 standing for no colour."""
+Plane = NDArray[np.uint8]
+
+NO_COLOUR = 128
+"""The level of both colour differences where there is no colour."""
+_TINT = 4
+"""Levels of colour difference, blurred, that a picture without colours may have after a lossy format."""
+_PAPER, _INKS = 0.60, 0.85
+"""Of a drawn page so much lies in two neighbouring of 32 bins of brightness, or in any three of 16."""
+
+
+class Whole:
+    """One picture ready to be compared. ``beyond`` as in ``WholePicture``."""
+
+    def __init__(self, picture: WholePicture) -> None:
+        self.rgb: NDArray[np.uint8] = np.asarray(picture.image)
+        self.alpha: Plane | None = None if picture.alpha is None else np.asarray(picture.alpha)
+        self.beyond = picture.beyond
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+    @property
+    def pixels(self) -> int:
+        return self.size[0] * self.size[1]
+
+    @cached_property
+    def planes(self) -> Planes:
+        """Of the picture on white."""
+        return planes(self.rgb)
+
+    @cached_property
+    def is_grey(self) -> bool:
+        """Whether it has no colours at all, a small spot of colour being one."""
+        cv2 = load("cv2", "opencv-python-headless")
+        tints = cv2.blur(self.planes, (3, 3))[..., 1:]
+        return bool(tints.min() >= NO_COLOUR - _TINT and tints.max() <= NO_COLOUR + _TINT)
+
+    @cached_property
+    def is_document(self) -> bool:
+        """Whether it is drawn rather than photographed: a page, a form, a screenshot, an icon. A small change in it is one."""
+        counts = np.bincount(self.planes[..., 0].ravel(), minlength=256) / self.pixels
+        fine, coarse = counts.reshape(32, -1).sum(axis=1), counts.reshape(16, -1).sum(axis=1)
+        return bool((fine[1:] + fine[:-1]).max() >= _PAPER or np.sort(coarse)[-3:].sum() >= _INKS)
+
+    def same_pixels(self, other: Whole) -> bool:
+        """Whether each pixel is the same, and all else that the files hold."""
+        if self.rgb.shape != other.rgb.shape or self.beyond != other.beyond or not np.array_equal(self.rgb, other.rgb):
+            return False
+        if self.alpha is None or other.alpha is None:
+            return self.alpha is other.alpha
+        return np.array_equal(self.alpha, other.alpha)
+
+
+def planes(rgb: NDArray[np.uint8]) -> Planes:
+    """The planes of (height, width, 3) red, green and blue."""
+    cv2 = load("cv2", "opencv-python-headless")
+    found: Planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
+    return found

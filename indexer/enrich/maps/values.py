@@ -1,0 +1,90 @@
+"""What the points of a map are coloured by: one value of each image's payload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from indexer.export.common import explained
+from services.artifacts.clusters import ROOT
+from services.category.field_names import find_field
+from services.category.filters import Conditions
+from services.category.payload import field_path, path_keys, value_at
+from services.domain import Payload
+from services.errors import BadRequest, UnknownField
+from services.runtime import Runtime
+from services.search.searcher import CLUSTER_FIELD
+
+CLUSTER = CLUSTER_FIELD
+Value = str | int | float | bool | None
+_NESTED = ("metadata", "scores")
+_FIELDS = (
+    "class", "tags", "machine_tags", "rejected_tags", "quality", "filename", "source", "caption", "media_type", "width", "height",
+    "bytes", "created_at", "indexed_at", "duplicate_group",
+)  # fmt: skip
+_LISTS = ("tags", "machine_tags", "rejected_tags", "metadata.")
+"""What may have several values."""
+_COMMON = 0.9
+"""A tag on so many images says nothing of where they are."""
+_RANKED = 1_000
+
+
+@dataclass(frozen=True)
+class ValueReader:
+    """``fields`` of the payload that are needed, and the value that ``read`` makes of them; None where an image has none."""
+
+    by: str
+    fields: tuple[str, ...]
+    read: Callable[[Payload], Value]
+    labels: Mapping[str, str]
+    """What to call some of the values, for people."""
+
+
+def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) -> ValueReader:
+    """``class``, ``tags``, ``quality``, ``scores.<tag>``, ``metadata.<column>`` ..., or ``cluster.<run>``: the node at ``depth``.
+
+    Of a list the value that most images have is taken, but for those that nearly all have. Scores are those of the tagger in
+    service. ``UnknownField`` for what is no field, ``NotFound`` (category, run), ``BadRequest`` (depth).
+    """
+    if by.startswith(CLUSTER):
+        return _nodes(runtime, category, by, depth)
+    field = find_field(by, runtime.catalog.get(category).indexes)
+    head, *names = path_keys(field)
+    if field not in _FIELDS and not (head in _NESTED and len(names) == 1):
+        known = ", ".join([*_FIELDS, *(f"{name}.NAME" for name in _NESTED), f"{CLUSTER[0]}RUN"])
+        raise UnknownField(f"{by!r} is no field to colour a map by. These are: {known}.", field=by)
+    unsettled = runtime.taggers.unsettled(category) if head in ("scores", "quality") else {}
+    ranks = _ranks(runtime, category, field)
+
+    def read(payload: Payload) -> Value:
+        value = value_at(explained(payload, unsettled) if unsettled else payload, field)
+        if isinstance(value, list):
+            value = min(value, key=lambda one: ranks.get(one, len(ranks)), default=None)
+        return value if isinstance(value, str | int | float) else None
+
+    return ValueReader(by, (field, *(("scored_by",) if unsettled else ())), read, {})
+
+
+def _nodes(runtime: Runtime, category: str, by: str, depth: int) -> ValueReader:
+    if depth < 1:
+        raise BadRequest(f"The nodes below the root are at depth 1 and more, not {depth}.", depth=depth)
+    run = runtime.clusters.get(category, by[len(CLUSTER[0]) :])
+
+    def read(payload: Payload) -> Value:
+        path = payload.get("clusters", {}).get(run.key, {}).get("path")
+        return path[min(depth, len(path) - 1)] if path else None
+
+    labels = {
+        node.id: f"{node.id.removeprefix(f'{ROOT}-')}  {node.name}".rstrip() for node in run.nodes.values() if node.depth <= depth
+    }
+    return ValueReader(by, (field_path("clusters", run.key),), read, labels)
+
+
+def _ranks(runtime: Runtime, category: str, field: str) -> dict[object, int]:
+    """The values of a field by how many images have them, most first; those that nearly all have come last."""
+    if runtime.catalog.get(category).indexes.get(field) != "keyword" or not field.startswith(_LISTS):
+        return {}
+    facets = runtime.searcher.facets(category, field, Conditions(), limit=_RANKED)
+    most = _COMMON * runtime.searcher.count(category)
+    ranked = sorted(facets, key=lambda facet: facet.count >= most)
+    return {facet.value: rank for rank, facet in enumerate(ranked)}

@@ -1,0 +1,92 @@
+"""What became of the rows of a table that was joined to a category."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from services.category.payload import unindexed_note
+
+SHOWN = 10
+"""Names and rows told of each kind."""
+
+
+@dataclass
+class AnnotateReport:
+    """A run's end. ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` + ``malformed``.
+
+    ``ambiguous``: rows whose name several images have. ``conflicting``: rows of a name that others say something else of.
+    ``images``: that the matched rows mean; of these ``updated``, ``unchanged`` (they say so already) and ``gone`` (deleted
+    meanwhile). ``malformed_first``: (row number, reason), the number as an editor shows it.
+    """
+
+    category: str
+    table: str
+    on: str
+    column: str = ""
+    dry_run: bool = False
+    rows: int = 0
+    matched: int = 0
+    unmatched: int = 0
+    ambiguous: int = 0
+    conflicting: int = 0
+    malformed: int = 0
+    images: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    gone: int = 0
+    unmatched_first: list[str] = field(default_factory=list)
+    ambiguous_first: list[str] = field(default_factory=list)
+    conflicting_first: list[str] = field(default_factory=list)
+    malformed_first: list[tuple[int, str]] = field(default_factory=list)
+    interrupted: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    unindexed: set[str] = field(default_factory=set)
+    """Fields of columns that no filter finds."""
+
+    @property
+    def status(self) -> Literal["complete", "refused", "interrupted"]:
+        if self.interrupted:
+            return "interrupted"
+        return "refused" if self.ambiguous or self.conflicting or self.malformed or not self.images else "complete"
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 3 some rows were refused or none met an image, 130 interrupted."""
+        return {"complete": 0, "refused": 3, "interrupted": 130}[self.status]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of all of it."""
+        tree = {name: value for name, value in vars(self).items() if not name.endswith("_first")}
+        for name in ("unmatched", "ambiguous", "conflicting"):
+            tree[name] = {"rows": tree[name], "first": getattr(self, f"{name}_first")}
+        first = [{"row": row, "reason": reason} for row, reason in self.malformed_first]
+        tree["unindexed"] = sorted(self.unindexed)
+        return {"status": self.status, **tree, "malformed": {"rows": self.malformed, "first": first}}
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        done = "would be updated" if self.dry_run else "updated"
+        lines = [
+            f"{self.table}: {self.matched} of {self.rows} rows met {_images(self.images)} (by {self.on}, column {self.column})"
+        ]
+        told = [f"{self.updated} {done}", f"{self.unchanged} said so already", f"{self.gone} deleted meanwhile"]
+        lines += ["  " + ", ".join([told[0], *(text for text in told[1:] if not text.startswith("0 "))])]
+        lines += _told(self.unmatched, "name no image of the category", self.unmatched_first)
+        lines += _told(self.ambiguous, "name several images, so they were not applied (--all-of-a-name)", self.ambiguous_first)
+        lines += _told(self.conflicting, "say different things of one image, so they were not applied", self.conflicting_first)
+        lines += _told(self.malformed, "are malformed", [f"row {row}: {reason}" for row, reason in self.malformed_first], "; ")
+        if self.interrupted:
+            lines += ["Interrupted. What is written counts; run again to complete it."]
+        return "\n".join([*lines, *self.notes, *([unindexed_note(self.unindexed)] if self.unindexed else [])])
+
+
+def _told(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:
+    shown = mark.join(first[:5]) + (" ..." if count > 5 else "")
+    return [f"  {count} rows {what}: {shown}"] if count else []
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"

@@ -1,0 +1,141 @@
+"""The rows of a table that is joined to a category: what each says, and which images it meets, in a temporary file on disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+import orjson
+
+from indexer.enrich.metadata.annotate_report import SHOWN, AnnotateReport
+from indexer.job.payloads import check_record
+from indexer.sources.columns import ColumnKinds
+from indexer.sources.hashtags import FIELD as HASHTAGS
+from indexer.sources.joining import join_key
+from indexer.sources.records import ImageRecord
+from indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
+from indexer.sources.tables import Row, Table
+from services.category.catalog import Category
+from services.category.payload import field_path, joined_kinds
+from services.domain import IndexKind, Payload
+from services.errors import BadRequest, ImageRefused
+
+JoinOn = Literal["name", "stem", "key", "hash", "id"]
+_TOLD_EVERY = 1_000
+_SCHEMA = (
+    "PRAGMA journal_mode=OFF",
+    "PRAGMA temp_store=FILE",
+    # times: rows of that key; differ: they do not all say the same; images: that it meets
+    "CREATE TABLE rows (key TEXT PRIMARY KEY, number INT, said BLOB, times INT, differ INT, images INT, applied INT)",
+    "CREATE TABLE matches (id TEXT PRIMARY KEY, key TEXT) WITHOUT ROWID",
+)
+_INSERT = """INSERT INTO rows VALUES (?, ?, ?, 1, 0, 0, 0)
+    ON CONFLICT (key) DO UPDATE SET times = times + 1, differ = differ OR said != excluded.said"""
+
+
+class Rows:
+    """Rows by what they name. ``read`` the table, ``match`` the images, ``judge``, then go through ``pages``. ``close`` removes
+    the file."""
+
+    def __init__(self, columns: Columns, kinds: ColumnKinds, on: JoinOn, category: Category) -> None:
+        self._columns = columns
+        self._kinds = kinds
+        self._on: JoinOn = on
+        self._category = category
+        self._rows = sqlite3.connect("", check_same_thread=False)
+        for statement in _SCHEMA:
+            self._rows.execute(statement)
+        self._fields: dict[str, IndexKind] = {}
+        self._malformed = 0
+        self._faults: list[tuple[int, str]] = []
+
+    @property
+    def indexes(self) -> dict[str, IndexKind]:
+        """The payload indexes that the rows ask for, hashtags first: a category has room for so many columns."""
+        first = field_path("metadata", HASHTAGS)
+        return dict(sorted(self._fields.items(), key=lambda item: item[0] != first))
+
+    def read(self, table: Table, told: Callable[[int, int], None]) -> None:
+        """Take all rows in; what is malformed is kept by number."""
+        self._rows.executemany(_INSERT, self._said(table, told))
+
+    def match(self, images: Iterable[tuple[str, str]]) -> None:
+        """Note the images, as (key, id), that a row names."""
+        self._rows.executemany("INSERT OR IGNORE INTO matches SELECT ?2, key FROM rows WHERE key = ?1", images)
+
+    def judge(self, report: AnnotateReport, *, all_of_a_name: bool) -> None:
+        """Decide which rows are applied, and count all: a row is malformed, unmatched, conflicting, ambiguous or matched."""
+        self._rows.execute("CREATE INDEX by_key ON matches (key)")
+        self._rows.execute("UPDATE rows SET images = (SELECT count(*) FROM matches WHERE matches.key = rows.key)")
+        most = "" if all_of_a_name else "AND images = 1"
+        self._rows.execute(f"UPDATE rows SET applied = 1 WHERE NOT differ AND images > 0 {most}")
+        report.malformed, report.malformed_first = self._malformed, self._faults
+        report.matched, _ = self._counted("applied")
+        report.unmatched, report.unmatched_first = self._counted("images = 0")
+        report.conflicting, report.conflicting_first = self._counted("differ AND images > 0")
+        report.ambiguous, report.ambiguous_first = self._counted("NOT applied AND NOT differ AND images > 1")
+        report.images = self._number("SELECT count(*) FROM matches JOIN rows USING (key) WHERE applied")
+
+    def pages(self, size: int) -> Iterator[dict[str, Payload]]:
+        """What is said of the images that a row is applied to, by id, in order of id."""
+        cursor = self._rows.execute("SELECT id, said FROM matches JOIN rows USING (key) WHERE applied ORDER BY id")
+        while page := cursor.fetchmany(size):
+            yield {id: orjson.loads(said) for id, said in page}
+
+    def close(self) -> None:
+        self._rows.close()
+
+    def _counted(self, condition: str) -> tuple[int, list[str]]:
+        """How many rows there are of a kind, and the first few names, in order of the table."""
+        rows = self._number(f"SELECT coalesce(sum(times), 0) FROM rows WHERE {condition}")
+        first = self._rows.execute(f"SELECT key FROM rows WHERE {condition} ORDER BY number LIMIT {SHOWN}")
+        return rows, [key for (key,) in first]
+
+    def _number(self, query: str) -> int:
+        return int(self._rows.execute(query).fetchone()[0])
+
+    def _said(self, table: Table, told: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
+        for count, row in enumerate(self._columns.rows(table), 1):
+            if count % _TOLD_EVERY == 0:
+                told(count, table.count)
+            try:
+                key, said, kinds = self._checked(row)
+            except ValueError as error:
+                self._fault(row, str(error))
+            except (BadRequest, ImageRefused) as error:
+                self._fault(row, error.message)
+            else:
+                self._fields = joined_kinds([self._fields, kinds])
+                self._fields |= dict.fromkeys((field_path("scores", tag) for tag in said.get("scores", ())), "float")
+                yield key, row.number, orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+
+    def _checked(self, row: Row) -> tuple[str, Payload, dict[str, IndexKind]]:
+        """What a row names, what it says as payload fields, and the kinds of its metadata columns."""
+        if row.fault:
+            raise ValueError(row.fault)
+        name = row.values.get(self._columns.key)
+        if name is None or isinstance(name, dict | list | bytes):
+            raise ValueError(f"column {self._columns.key!r} names no image")
+        said = self._columns.read(row.values)
+        payload, kinds = check_record(said.of(ImageRecord("", str(name))), self._category, self._kinds)
+        if said.created_at:
+            payload["created_at"] = said.created_at
+        return join_value(str(name), self._on), payload, kinds
+
+    def _fault(self, row: Row, reason: str) -> None:
+        self._malformed += 1
+        if len(self._faults) < SHOWN:
+            self._faults.append((row.number, reason.rstrip(".")))
+
+
+def join_value(name: str, on: JoinOn) -> str:
+    """What an image's name, hash or id, or a cell, is compared by."""
+    return name.strip().lower() if on == "id" else join_key(name, on)
+
+
+def key_columns(on: JoinOn) -> tuple[str, ...]:
+    """Columns that may name the image, the likeliest first."""
+    if on == "id":
+        return ("id", "image_id")
+    return HASH_COLUMNS if on == "hash" else name_columns(on)

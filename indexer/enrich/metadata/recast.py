@@ -1,0 +1,156 @@
+"""Metadata columns of another kind than before: their index, and what the images of a category hold in them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from indexer.job.payload_writer import PAGE, PayloadWriter
+from indexer.job.stages import apart
+from indexer.sources.rows import Columns
+from services.category.catalog import Category
+from services.category.payload import field_path
+from services.domain import Hit, IndexKind, Payload
+from services.errors import BadRequest
+from services.runtime import Runtime
+from services.values.kinds import HELD, Cell, cast, joined, value_kind
+
+_METADATA = "metadata"
+
+
+@dataclass
+class Misfits:
+    """Values of one column that its kind does not hold: how many, and the first image with its value."""
+
+    count: int = 0
+    first: tuple[str, str] = ("", "")
+
+
+@dataclass
+class Recast:
+    """What became of the values. ``kinds`` by column; ``converted``: images whose values changed."""
+
+    kinds: Mapping[str, IndexKind]
+    converted: int = 0
+    misfits: dict[str, Misfits] = field(default_factory=dict)
+
+    def notes(self) -> list[str]:
+        """Sentences for a report."""
+        held = ", ".join(f"column {column!r} holds {HELD[kind]}" for column, kind in self.kinds.items())
+        told = [f"{held[0].upper()}{held[1:]}; values of {_images(self.converted)} were converted."]
+        for column, misfits in self.misfits.items():
+            id, value = misfits.first
+            told.append(
+                f"In column {column!r} something else is kept of {_images(misfits.count)}, such as {value!r} (image {id}), and "
+                f"is not found: correct it with `images tag ID --metadata {column}=VALUE`, or name another kind."
+            )
+        return told
+
+
+def recast(runtime: Runtime, category: str, kinds: Mapping[str, IndexKind], *, stop: threading.Event) -> Recast:
+    """Have columns (by name) that are indexed hold another kind: the index first, then the values, page by page.
+
+    What cannot be held stays as it is and is counted. Interrupted, the same call again completes it; ``InterruptedError``.
+    """
+    done = Recast(kinds)
+    fields = {field_path(_METADATA, column): kind for column, kind in kinds.items()}
+    runtime.catalog.ensure_indexes(category, fields, change=True)
+    apart(lambda: _rewrite(runtime, category, done, stop), stop)
+    return done
+
+
+def tighten(runtime: Runtime, category: str, columns: Collection[str], *, stop: threading.Event) -> list[str]:
+    """``recast`` columns of words in which all images hold numbers, dates or truths; sentences for a report."""
+    kinds: dict[str, IndexKind] = {}
+    words: dict[str, tuple[str, str]] = {}
+
+    def look(hits: Sequence[Hit]) -> None:
+        for hit in hits:
+            metadata = hit.payload.get(_METADATA, {})
+            for column in [column for column in columns if column in metadata]:
+                kind = joined([kinds.get(column), _kind_as_cell(metadata[column])])
+                if kind is not None:
+                    kinds[column] = kind
+                if kind == "keyword":
+                    words.setdefault(column, (hit.id, str(metadata[column])[:40]))
+
+    apart(lambda: _pages(runtime, category, stop, look), stop)
+    fitting = {column: kind for column, kind in kinds.items() if kind != "keyword"}
+    told = recast(runtime, category, fitting, stop=stop).notes() if fitting else []
+    for column, (id, word) in words.items():
+        told.append(
+            f"Column {column!r} stays one of words, as some images hold others in it, such as {word!r} (image {id}); --column "
+            f"{column}:KIND (float, datetime ...) changes it all the same."
+        )
+    return told
+
+
+def narrower(category: Category, columns: Columns, but: Collection[str]) -> list[str]:
+    """The columns of a table, by name, that hold a narrower kind than words, which the category has them hold."""
+    kinds = {name: columns.indexes[field_path(_METADATA, name)] for name in columns.metadata.values() if name not in but}
+    return [
+        name
+        for name, kind in kinds.items()
+        if kind != "keyword" and category.indexes.get(field_path(_METADATA, name)) == "keyword"
+    ]
+
+
+def _rewrite(runtime: Runtime, category: str, done: Recast, stop: threading.Event) -> None:
+    writer = PayloadWriter(runtime, category, key=_METADATA)
+
+    def write(hits: Sequence[Hit]) -> None:
+        updates: dict[str, Payload] = {}
+        remove: dict[str, tuple[str, ...]] = {}
+        for hit in hits:
+            _judge(hit, done, updates, remove)
+        done.converted += writer.write(updates, remove)
+
+    try:
+        _pages(runtime, category, stop, write)
+    finally:
+        writer.flush()
+
+
+def _pages(runtime: Runtime, category: str, stop: threading.Event, look: Callable[[Sequence[Hit]], None]) -> None:
+    """Have all images looked at, a page at a time, while nobody else of this process writes."""
+    cursor: str | None = None
+    while True:
+        with runtime.catalog.writing(category):
+            page = runtime.vectors.scroll(category, limit=PAGE, cursor=cursor, with_payload=(_METADATA,))
+            look(page.hits)
+        cursor = page.cursor
+        if cursor is None:
+            return
+        if stop.is_set():
+            raise InterruptedError
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _kind_as_cell(value: Any) -> IndexKind | None:
+    """The kind of a value of a column of words, as a table's cell would have it."""
+    if isinstance(value, list):
+        return joined(_kind_as_cell(item) for item in value)
+    return value_kind(Cell(value) if isinstance(value, str) else value)
+
+
+def _judge(hit: Hit, done: Recast, updates: dict[str, Payload], remove: dict[str, tuple[str, ...]]) -> None:
+    metadata: Mapping[str, Any] = hit.payload.get(_METADATA, {})
+    for column, kind in done.kinds.items():
+        if column not in metadata:
+            continue
+        old = metadata[column]
+        try:
+            new = cast(column, old, kind)
+        except BadRequest:
+            misfits = done.misfits.setdefault(column, Misfits(first=(hit.id, str(old)[:40])))
+            misfits.count += 1
+            continue
+        if new is None:
+            remove[hit.id] = (*remove.get(hit.id, ()), field_path(_METADATA, column))
+        elif new != old or type(new) is not type(old):
+            updates.setdefault(hit.id, {})[column] = new

@@ -1,0 +1,57 @@
+"""Scores of images as they are indexed, from the vectors that were just computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from indexer.enrich.scores.head_sets import by_vector, rounded_scores
+from indexer.enrich.scores.score_payload import rescored
+from indexer.job.plan import BatchPlan
+from services.artifacts.taggers import HeadSet, TaggerStore, TagHead
+from services.category.catalog import Category
+from services.taggers.classify import fitting
+
+
+class NewImageScorer:
+    """The taggers in service, for new images and for those that got a vector they lacked.
+
+    ``notes``: what a user should know afterwards. ``tags``: those that have a tagger, as of the last ``refresh``; a manifest's
+    scores of these are not taken in.
+    """
+
+    def __init__(self, taggers: TaggerStore, category: Category) -> None:
+        self.notes: list[str] = []
+        self.tags: frozenset[str] = frozenset()
+        self._taggers = taggers
+        self._category = category
+        self._known: tuple[TagHead, ...] = ()
+        self._sets: dict[str, HeadSet] = {}
+
+    def refresh(self) -> None:
+        """See which taggers are in service; while the category is being written, so that no former one writes after a new one."""
+        heads = self._taggers.in_service(self._category.name)
+        if [head.signature for head in heads] == [head.signature for head in self._known] and len(heads) == len(self.tags):
+            return
+        self._known, self.tags = heads, frozenset(head.tag for head in heads)
+        usable, mismatches = fitting(self._category, heads)
+        notes = [mismatch.message for mismatch in mismatches]
+        active = {spec.name for spec in self._category.active_encoders}
+        sets = by_vector(self._category, usable)
+        self._sets = {using: heads_of for using, heads_of in sets.items() if using in active}
+        notes += [
+            f"New images have no vector {using!r}, which a promotion has replaced, so they get no scores of: "
+            f"{', '.join(heads_of.tags)}. Train these taggers again."
+            for using, heads_of in sets.items()
+            if using not in active
+        ]
+        self.notes += [note for note in notes if note not in self.notes]
+
+    def score(self, plan: BatchPlan) -> None:
+        """Add scores to what the plan writes."""
+        for using, heads in self._sets.items():
+            ids = [id for id, vectors in plan.vectors.items() if using in vectors]
+            if not ids:
+                continue
+            rows = rounded_scores(heads, np.stack([plan.vectors[id][using] for id in ids]))
+            for id, row in zip(ids, rows, strict=True):
+                plan.set(id, rescored(plan.payloads[id], list(zip(heads.heads, row, strict=True))).set)

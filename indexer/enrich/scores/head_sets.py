@@ -1,0 +1,32 @@
+"""Heads in the groups that one matrix product scores."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.artifacts.taggers import DIGITS, HeadSet, TagHead
+from services.category.catalog import Category
+from services.domain import Embeddings
+from services.taggers.classify import encoder_of
+
+
+def by_vector(category: Category, heads: Iterable[TagHead]) -> dict[str, HeadSet]:
+    """The heads by the named vector they read. ``TaggerMismatch`` for one whose encoder the category does not have any more."""
+    groups: defaultdict[str, list[TagHead]] = defaultdict(list)
+    for head in heads:
+        name = encoder_of(category, head).name
+        groups[name].append(replace(head, using=name))
+    return {name: HeadSet(group) for name, group in groups.items()}
+
+
+def rounded_scores(heads: HeadSet, embeddings: Embeddings) -> list[list[float]]:
+    """Scores as they are stored: a row for each embedding, a column for each head, to ``DIGITS`` decimal places."""
+    scores: NDArray[Any] = heads.scores(embeddings).astype(np.float64)
+    rows: list[list[float]] = np.round(scores, DIGITS).tolist()
+    return rows

@@ -1,0 +1,123 @@
+"""Taking scores away: those of former taggers, and those of one that is to be deleted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from indexer.enrich.scores.score_payload import Change, rescored
+from indexer.enrich.scores.score_writer import ScoreWriter
+from indexer.job.progress import Progress
+from services.artifacts.taggers import QUALITY
+from services.category.payload import clean_tags
+from services.domain import Hit
+from services.runtime import Runtime
+
+Stale = Callable[[Mapping[str, Any], str], bool]
+"""Whether the score, or proposal, that a payload has of a tag is to go."""
+
+
+@dataclass
+class PurgeCounts:
+    """Images looked at, and changed."""
+
+    done: int = 0
+    changed: int = 0
+    refused: int = 0
+
+
+def purge_stale(
+    runtime: Runtime,
+    category: str,
+    tags: Collection[str] | None = None,
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> int:
+    """Remove the scores, and proposals, that are not by the tagger in service, of these tags (None: of all).
+
+    That is: scores by former taggers, by taggers that were deleted, and a manifest's where the tag has a tagger now. A manifest's
+    scores of a tag without a tagger stay, and so does a quality that people set. Afterwards queries need not look for stale
+    scores of these tags. How many images changed. ``NotFound`` (category).
+    """
+    tags = None if tags is None else set(clean_tags(tags))
+    heads = runtime.taggers.in_service(category)
+    chosen = [head for head in heads if tags is None or head.tag in tags]
+    in_service = {head.tag: head.signature for head in heads}
+
+    def stale(payload: Mapping[str, Any], tag: str) -> bool:
+        if tags is not None and tag not in tags:
+            return False
+        who = payload.get("scored_by", {}).get(tag)
+        if tag in in_service:
+            return bool(who != in_service[tag])
+        return by_tagger(who) if who else tag not in payload.get("scores", ())
+
+    def refresh() -> None:  # another may have been trained meanwhile: its scores are not stale
+        in_service.update({head.tag: head.signature for head in runtime.taggers.in_service(category)})
+
+    changed = _purge(runtime, category, stale, refresh, progress, stop)
+    if not (stop and stop.is_set()):
+        runtime.taggers.settle(category, chosen)
+    return changed
+
+
+def drop_scores(runtime: Runtime, category: str, tag: str, *, progress: Progress | None = None) -> int:
+    """Remove the scores, and proposals, that taggers gave for a tag, before its tagger is deleted. A manifest's stay.
+
+    How many images changed. ``NotFound`` (category).
+    """
+
+    def stale(payload: Mapping[str, Any], other: str) -> bool:
+        who = payload.get("scored_by", {}).get(other)
+        return other == tag and (by_tagger(who) if who else other not in payload.get("scores", ()))
+
+    return _purge(runtime, category, stale, lambda: None, progress, None)
+
+
+def by_tagger(who: str) -> bool:
+    """Whether ``scored_by`` names a tagger, rather than a manifest."""
+    return "@" in who
+
+
+def _purge(
+    runtime: Runtime,
+    category: str,
+    stale: Stale,
+    refresh: Callable[[], None],
+    progress: Progress | None,
+    stop: threading.Event | None,
+) -> int:
+    runtime.catalog.get(category)
+    writer, counts = ScoreWriter(runtime, category), PurgeCounts()
+    cursor: str | None = None
+
+    def changes(hits: tuple[Hit, ...]) -> dict[str, Change]:
+        refresh()
+        lost = {hit.id: [tag for tag in _scored(hit.payload) if stale(hit.payload, tag)] for hit in hits}
+        return {hit.id: rescored(hit.payload, (), lost[hit.id]) for hit in hits}
+
+    if progress:
+        progress.start(runtime.vectors.count(category))
+    try:
+        while not (stop and stop.is_set()):
+            images, written, cursor = writer.revise(cursor, changes)
+            counts.done, counts.changed = counts.done + images, counts.changed + written
+            if progress:
+                progress.update(counts)
+            if cursor is None:
+                break
+        writer.flush()
+    finally:
+        if progress:
+            progress.finish(counts)
+    return counts.changed
+
+
+def _scored(payload: Mapping[str, Any]) -> list[str]:
+    """The tags that something is said of by a score or a proposal; quality where a tagger gave it."""
+    scored_by = payload.get("scored_by", {})
+    tags = dict.fromkeys([*payload.get("scores", {}), *scored_by, *payload.get("machine_tags", ())])
+    return [tag for tag in tags if tag != QUALITY or tag in scored_by]

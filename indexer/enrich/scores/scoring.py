@@ -1,0 +1,243 @@
+"""Scores: every image of a category scored by its taggers, in bulk and as it is indexed, and stale scores taken away.
+
+The matrix product is nothing, writing the payload is all. Scores and ``scored_by`` of one image change in one operation, so that
+no image ever has a score that its ``scored_by`` does not explain; a job that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from indexer.enrich.scores.arrivals import NewImageScorer
+from indexer.enrich.scores.head_sets import by_vector, rounded_scores
+from indexer.enrich.scores.purging import drop_scores, purge_stale
+from indexer.enrich.scores.score_payload import Change, Proposals, rescored, stored_score
+from indexer.enrich.scores.score_writer import BATCH, ScoreWriter
+from indexer.job.progress import Progress
+from services.artifacts.taggers import QUALITY, TagHead
+from services.category.catalog import Category
+from services.domain import Hit, IndexKind
+from services.errors import BadRequest
+from services.runtime import Runtime
+from services.search.score_validity import score_field
+from services.taggers.classify import encoder_of, fitting
+
+__all__ = ["NewImageScorer", "ScoreReport", "drop_scores", "purge_stale", "score_images"]
+
+
+@dataclass
+class ScoreReport:
+    """The end of a scoring run, complete or not.
+
+    ``images``: how many were looked at. ``written``: how many changed. ``skipped``: how many had these scores already.
+    ``without_vector``: how many lack the named vector of a tagger, which so has no score for them. ``tags``: what was scored.
+    """
+
+    category: str
+    tags: tuple[str, ...] = ()
+    images: int = 0
+    written: int = 0
+    skipped: int = 0
+    without_vector: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def done(self) -> int:
+        return self.images
+
+    @property
+    def refused(self) -> int:
+        return 0
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+    @property
+    def status(self) -> Literal["complete", "interrupted"]:
+        return "interrupted" if self.interrupted else "complete"
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 130 interrupted."""
+        return 130 if self.interrupted else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of all of it."""
+        return {
+            "category": self.category,
+            "status": self.status,
+            "tags": list(self.tags),
+            "images": self.images,
+            "written": self.written,
+            "skipped": self.skipped,
+            "without_vector": self.without_vector,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.rate, 1),
+            "notes": self.notes,
+        }
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        lines = [
+            f"{self.category}: {self.images} images x {len(self.tags)} tags: {self.written} written, {self.skipped} as they were "
+            f"in {self.seconds:.1f} s ({self.rate:.0f} images/s)"
+        ]
+        if self.without_vector:
+            lines.append(f"  {self.without_vector} images lack a tagger's vector: `vitrine category fill` embeds them")
+        lines += self.notes
+        if self.interrupted:
+            lines.append("Interrupted. What is counted above is stored; run again to go on.")
+        return "\n".join(lines)
+
+
+def score_images(
+    runtime: Runtime,
+    category: str,
+    tags: Sequence[str] | None = None,
+    *,
+    propose: bool = False,
+    threshold: float | None = None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+    batch: int = BATCH,
+) -> ScoreReport:
+    """Write the scores of these tags' taggers (None: of all in service) to every image that has their vectors.
+
+    Images that have them already are passed over. ``propose``: the tags with a score of at least the tagger's threshold, or
+    ``threshold`` in 0..1 (which implies ``propose``), become ``machine_tags``, apart from what people said. ``stop`` or Ctrl-C
+    ends the run after the batch under way; the next one goes on. Once all images are scored, queries need not look for stale
+    scores of these tags any more.
+
+    Raises ``NotFound`` (category, or a tag without a tagger), ``BadRequest``, and ``TaggerMismatch`` for a tag that is named and
+    whose tagger no longer fits; without names such taggers are passed over, with a note.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise BadRequest(f"threshold must be in 0..1, not {threshold}.")
+    cat = runtime.catalog.get(category)
+    report, started = ScoreReport(category), time.perf_counter()
+    heads = _choose(runtime, cat, tags, report)
+    report.tags = tuple(head.tag for head in heads)
+    if not heads:
+        return report
+    proposals = Proposals(propose or threshold is not None, threshold)
+    indexes: dict[str, IndexKind] = {score_field(head.tag): "float" for head in heads if head.tag != QUALITY}
+    runtime.catalog.ensure_indexes(category, indexes | ({"machine_tags": "keyword"} if proposals.new else {}))
+    if progress:
+        progress.start(runtime.vectors.count(category))
+    scoring = _Scoring(runtime, cat, heads, proposals, report)
+    try:
+        _run(lambda cursor: scoring.page(cursor, batch), stop or threading.Event(), report, progress)
+        scoring.writer.flush()
+        if not report.interrupted:
+            runtime.taggers.settle(category, heads)  # last: what it says must be durable before
+    finally:
+        report.seconds = time.perf_counter() - started
+        if progress:
+            progress.finish(report)
+    return report
+
+
+def _choose(runtime: Runtime, category: Category, tags: Sequence[str] | None, report: ScoreReport) -> list[TagHead]:
+    if tags is not None:
+        named = [runtime.taggers.get(category.name, tag) for tag in dict.fromkeys(tags)]
+        for head in named:
+            encoder_of(category, head)
+        return named
+    heads, mismatches = fitting(category, runtime.taggers.in_service(category.name))
+    report.notes += [mismatch.message for mismatch in mismatches]
+    if not heads:
+        report.notes.append(f"Category {category.name!r} has no tagger that fits: train some with vitrine tagger train.")
+    return heads
+
+
+def _run(page: Callable[[str | None], str | None], stop: threading.Event, report: ScoreReport, progress: Progress | None) -> None:
+    """Page after page, on another thread: so Ctrl-C, which reaches this one, waits for the page under way."""
+    cursor: str | None = None
+    started = time.perf_counter()
+    with ThreadPoolExecutor(1, "scoring") as pool:
+        try:
+            while True:
+                if stop.is_set():
+                    report.interrupted = True
+                    return
+                cursor = pool.submit(page, cursor).result()
+                report.seconds = time.perf_counter() - started
+                if progress:
+                    progress.update(report)
+                if cursor is None:
+                    return
+        except KeyboardInterrupt:
+            report.interrupted = True
+
+
+class _Scoring:
+    """What happens to a page of images."""
+
+    def __init__(
+        self, runtime: Runtime, category: Category, heads: Sequence[TagHead], proposals: Proposals, report: ScoreReport
+    ) -> None:
+        self.writer = ScoreWriter(runtime, category.name)
+        self._runtime = runtime
+        self._category = category
+        self._proposals = proposals
+        self._report = report
+        self._use(heads)
+
+    def page(self, cursor: str | None, batch: int) -> str | None:
+        """Read, score and write one page; where the next one begins."""
+        images, written, following = self.writer.revise(cursor, self._changes, batch)
+        self._report.images += images
+        self._report.written += written
+        self._report.skipped += images - written
+        return following
+
+    def _changes(self, hits: tuple[Hit, ...]) -> dict[str, Change]:
+        self._pass_over_replaced()
+        heads = self._heads
+        stored = {hit.id: [stored_score(hit.payload, head) for head in heads] for hit in hits}
+        computed = self._computed([id for id, scores in stored.items() if None in scores])
+        changes = {}
+        for hit in hits:
+            both = zip(heads, stored[hit.id], computed.get(hit.id, stored[hit.id]), strict=True)
+            scores = [(head, new if old is None else old) for head, old, new in both]
+            given = [(head, score) for head, score in scores if score is not None]
+            lost = [head.tag for head, score in scores if score is None]
+            self._report.without_vector += bool(lost)
+            changes[hit.id] = rescored(hit.payload, given, lost, self._proposals)
+        return changes
+
+    def _computed(self, ids: list[str]) -> dict[str, list[float | None]]:
+        """The scores of all heads by id, in their order; None where an image lacks the vector."""
+        hits = self._runtime.vectors.retrieve(self._category.name, ids, with_payload=False, with_vectors=tuple(self._sets))
+        rows: dict[str, list[float | None]] = {id: [] for id in ids}
+        for using, heads in self._sets.items():
+            have = [hit for hit in hits if hit is not None and using in hit.vectors]
+            scores = rounded_scores(heads, np.stack([hit.vectors[using] for hit in have])) if have else []
+            found = {hit.id: row for hit, row in zip(have, scores, strict=True)}
+            for id, row in rows.items():
+                row += found.get(id) or [None] * len(heads.heads)
+        return rows
+
+    def _pass_over_replaced(self) -> None:
+        """A tagger that was trained again meanwhile scores no further image: its successor may have been there."""
+        current = {head.tag: head.signature for head in self._runtime.taggers.in_service(self._category.name)}
+        kept = [head for head in self._heads if current.get(head.tag) == head.signature]
+        if len(kept) < len(self._heads):
+            replaced = sorted({head.tag for head in self._heads} - {head.tag for head in kept})
+            self._report.notes.append(f"Replaced while they scored: the taggers of {', '.join(replaced)}. Score again.")
+            self._use(kept)
+
+    def _use(self, heads: Sequence[TagHead]) -> None:
+        self._sets = by_vector(self._category, heads)
+        self._heads = [head for group in self._sets.values() for head in group.heads]

@@ -1,0 +1,169 @@
+"""A treemap of a cluster run: nested boxes, each as large as its node has images.
+
+Squarified treemaps after M. Bruls, K. Huizing and J. J. van Wijk, "Squarified Treemaps", Data Visualization 2000, pages 33-42.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.artifacts.clusters import ROOT, Node
+
+HEADER, SMALL_HEADER = 24.0, 17.0
+"""Pixels for the name of a node with children: of the first level, and of those below."""
+GAP = 3.0
+"""Pixels that the boxes of the first level keep from each other; below it half as much."""
+
+
+@dataclass(frozen=True)
+class Rect:
+    """In pixels, y downwards."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+    def inset(self, margin: float, top: float = 0.0) -> Rect:
+        """Smaller by ``margin`` on every side and by ``top`` above; never negative."""
+        width, height = max(0.0, self.width - 2 * margin), max(0.0, self.height - 2 * margin - top)
+        return Rect(self.x + min(margin, self.width / 2), self.y + min(margin + top, self.height), width, height)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where a node is drawn. ``branch``: which child of the root it belongs to, from 0 on. ``header``: pixels above the boxes of
+    its children for its name; None if it is drawn whole, without children. ``rect`` is inside ``cell``, its share of the parent.
+    """
+
+    node: Node
+    count: int
+    branch: int
+    cell: Rect
+    rect: Rect
+    header: float | None
+
+
+def squarify(areas: Sequence[float], rect: Rect) -> list[Rect]:
+    """Cut ``rect`` into one rectangle for each of ``areas`` (not negative), aligned with them and proportional to them.
+
+    Rows are laid along the shorter side, the largest areas first, and take another rectangle as long as the worst aspect ratio of
+    the row does not grow by it. What has no area gets none.
+
+    >>> squarify([6, 3, 3], Rect(0, 0, 4, 3))
+    [Rect(x=0, y=0, width=2.0, height=3.0), Rect(x=2.0, y=0, width=2.0, height=1.5), Rect(x=2.0, y=1.5, width=2.0, height=1.5)]
+    """
+    found = [Rect(rect.x, rect.y, 0.0, 0.0)] * len(areas)
+    total = float(sum(areas))
+    if total <= 0 or rect.area <= 0:
+        return found
+    order = sorted((place for place, area in enumerate(areas) if area > 0), key=lambda place: (-areas[place], place))
+    scale = rect.area / total
+    wanted = [areas[place] * scale for place in order]
+    free, start = rect, 0
+    while start < len(order):
+        end = _row_end(wanted, start, min(free.width, free.height))
+        cuts = _lay(wanted[start:end], free, last=end == len(order))
+        for place, cut in zip(order[start:end], cuts, strict=True):
+            found[place] = cut
+        free = _rest(sum(wanted[start:end]), free)
+        start = end
+    return found
+
+
+def lay_out(
+    nodes: Mapping[str, Node], counts: Mapping[str, int], width: float, height: float, *, levels: int = 2, top: float = 0.0
+) -> list[Box]:
+    """Boxes of the nodes down to ``levels`` below the root, parents before children; a node without images has none.
+
+    ``counts``: images by node id. The cells of siblings are proportional to these within their parent. The root fills the picture
+    below ``top`` pixels. A box that is too small for a name above its children has none, and one that is too small for children
+    is drawn whole.
+    """
+    boxes: list[Box] = []
+    whole = Rect(0.0, top, width, max(0.0, height - top))
+    if counts.get(ROOT, 0) > 0:
+        _put(boxes, nodes, counts, ROOT, whole, branch=0, levels=levels)
+    return boxes
+
+
+def _put(
+    boxes: list[Box], nodes: Mapping[str, Node], counts: Mapping[str, int], id: str, cell: Rect, *, branch: int, levels: int
+) -> None:
+    node = nodes[id]
+    rect = cell if id == ROOT else cell.inset(min(GAP / 2 if node.depth == 1 else GAP / 4, min(cell.width, cell.height) / 8))
+    children = [child for child in node.children if counts.get(child, 0) > 0]
+    header = _header(node, rect) if children and node.depth < levels else None
+    boxes.append(Box(node, counts[id], branch, cell, rect, header))
+    if header is None:
+        return
+    body = rect if id == ROOT else rect.inset(1.0, header)
+    numbers = {child: number for number, child in enumerate(node.children)}
+    for child, part in zip(children, squarify([counts[child] for child in children], body), strict=True):
+        _put(boxes, nodes, counts, child, part, branch=numbers[child] if id == ROOT else branch, levels=levels)
+
+
+def _header(node: Node, rect: Rect) -> float | None:
+    """0 for a box too low for a header; None for one that shows nothing of its children anyway."""
+    if node.id == ROOT:
+        return 0.0
+    if min(rect.width, rect.height) < 12:
+        return None
+    height = HEADER if node.depth == 1 else SMALL_HEADER
+    return height if rect.height >= 3 * height and rect.width >= 2 * height else 0.0
+
+
+def _row_end(areas: Sequence[float], start: int, side: float) -> int:
+    """Where the row along ``side`` ends that begins with area ``start`` of ``areas`` (descending)."""
+    end, total, first = start + 1, areas[start], areas[start]
+    worst = _worst(first, first, first, side)
+    while end < len(areas):
+        grown = total + areas[end]
+        then = _worst(first, areas[end], grown, side)
+        if then > worst:
+            break
+        end, total, worst = end + 1, grown, then
+    return end
+
+
+def _worst(greatest: float, least: float, total: float, side: float) -> float:
+    """The worst aspect ratio of a row of rectangles of areas between ``least`` and ``greatest``."""
+    return max(side * side * greatest / (total * total), total * total / (side * side * least))
+
+
+def _lay(areas: Sequence[float], free: Rect, *, last: bool) -> list[Rect]:
+    """One row along the shorter side of what is free; the ``last`` takes all that is left."""
+    total, wide = sum(areas), free.width >= free.height
+    side, depth = (free.height, free.width) if wide else (free.width, free.height)
+    thick = depth if last else min(depth, total / side)
+    cuts, place = [], 0.0
+    for area in areas:
+        length = side * area / total
+        if wide:
+            cuts.append(Rect(free.x, free.y + place, thick, length))
+        else:
+            cuts.append(Rect(free.x + place, free.y, length, thick))
+        place += length
+    return cuts
+
+
+def _rest(area: float, free: Rect) -> Rect:
+    """What is free after a row of so much area."""
+    if free.width >= free.height:
+        thick = min(free.width, area / free.height)
+        return Rect(free.x + thick, free.y, free.width - thick, free.height)
+    thick = min(free.height, area / free.width)
+    return Rect(free.x, free.y + thick, free.width, free.height - thick)

@@ -1,0 +1,121 @@
+"""What exports share: the images page by page, scores that are explained, and the report."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.artifacts.taggers import QUALITY
+from services.category.filters import Conditions
+from services.domain import Hit, Payload
+from services.errors import VitrineError
+from services.runtime import Runtime
+
+PAGE = 500
+"""Images read at a time; memory is that of one page."""
+_SHOWN = 10
+
+
+@dataclass
+class ExportReport:
+    """The end of an export, complete or not.
+
+    ``images``: those that were exported; ``files``: files written; ``there``: files that were there already, the same;
+    ``without``: images that lack the value they are sorted by. ``folders``: images by folder name. ``failed``: (id, reason) of
+    the images whose picture is missing or damaged, or whose names are taken by other files.
+    """
+
+    category: str
+    target: str
+    images: int = 0
+    files: int = 0
+    there: int = 0
+    without: int = 0
+    folders: Counter[str] = field(default_factory=Counter)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+    error: VitrineError | None = None
+    started: float = field(default_factory=time.perf_counter, repr=False)
+
+    @property
+    def done(self) -> int:
+        """Images whose outcome is known."""
+        return self.images + self.without + len(self.failed)
+
+    @property
+    def refused(self) -> int:
+        return len(self.failed)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all exported, 3 some pictures could not be, 1 failed, 130 interrupted."""
+        if self.error:
+            return 1
+        return 130 if self.interrupted else 3 if self.failed else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of all of it."""
+        plain = ("category", "target", "images", "files", "there", "without", "interrupted")
+        return {name: getattr(self, name) for name in plain} | {
+            "folders": dict(sorted(self.folders.items())),
+            "failed": [{"id": id, "reason": reason} for id, reason in self.failed],
+            "seconds": round(self.seconds, 3),
+            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+        }
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        files = f", {self.files} files written, {self.there} there already" if self.files or self.there else ""
+        lines = [f"{self.images} images exported to {self.target} in {self.seconds:.1f} s{files}"]
+        lines += [f"  {count:>7} {name}" for name, count in sorted(self.folders.items())[:50]]
+        lines += [f"  ... and {len(self.folders) - 50} more folders"] if len(self.folders) > 50 else []
+        lines += [f"{self.without} images lack the value and were left out"] if self.without else []
+        if self.failed:
+            lines.append(f"{len(self.failed)} could not be exported:")
+            lines += [f"  {id}: {reason}" for id, reason in self.failed[:_SHOWN]]
+            lines += [f"  ... and {len(self.failed) - _SHOWN} more (--json lists all)"] if len(self.failed) > _SHOWN else []
+        if self.error:
+            lines.append(f"Ended early ({self.error.code}): {self.error.message}")
+        elif self.interrupted:
+            lines.append("Interrupted: run it again to go on.")
+        return "\n".join(lines)
+
+    def finish(self) -> None:
+        """Note the time."""
+        self.seconds = time.perf_counter() - self.started
+
+
+def pages(runtime: Runtime, category: str, conditions: Conditions) -> Iterator[tuple[Hit, ...]]:
+    """All images that meet the conditions, in order of id, with their payloads."""
+    cursor: str | None = None
+    while True:
+        page = runtime.searcher.listing(category, conditions, limit=PAGE, cursor=cursor)
+        if page.hits:
+            yield page.hits
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def explained(payload: Mapping[str, Any], unsettled: Mapping[str, str]) -> Payload:
+    """A payload without the scores that another tagger than the one in service may have left behind.
+
+    ``unsettled``: of TaggerStore. The head ``quality`` fills the field of that name.
+
+    >>> explained({"scores": {"red": 0.9, "old": 0.1}, "scored_by": {"red": "b@2", "old": "a@1"}}, {"old": "a@2"})["scores"]
+    {'red': 0.9}
+    """
+    if not unsettled:
+        return dict(payload)
+    by = payload.get("scored_by", {})
+    clean = dict(payload)
+    clean["scores"] = {
+        tag: score for tag, score in payload.get("scores", {}).items() if tag not in unsettled or by.get(tag) == unsettled[tag]
+    }
+    if QUALITY in unsettled and by.get(QUALITY, unsettled[QUALITY]) != unsettled[QUALITY]:
+        clean.pop(QUALITY, None)
+    return clean

@@ -1,0 +1,322 @@
+"""Pictures into folders: by tag, by class, by score bins, by cluster or by any other field. Nothing is ever overwritten."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Container, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from indexer.export.common import ExportReport, explained, pages
+from indexer.export.names import bin_name, file_names, safe_name
+from indexer.job.progress import Progress
+from indexer.job.workers import in_order
+from services.category.catalog import Category
+from services.category.field_names import find_field, find_member
+from services.category.filters import Conditions
+from services.category.payload import value_at
+from services.domain import Hit, OrderBy, Payload
+from services.errors import BadRequest, NotFound, UnknownField, VitrineError
+from services.files import make_folder, unwritable
+from services.images.open import content_hash
+from services.object_store.local import LocalObjectStore
+from services.runtime import Runtime
+from services.search.score_validity import is_score
+
+Mode = Literal["copy", "hardlink", "symlink"]
+MAX_BINS = 1000
+_READERS, _READ_AHEAD = 8, 32
+
+
+class Sorting(Protocol):
+    """What images are sorted by."""
+
+    def names(self, payload: Mapping[str, Any]) -> list[str]:
+        """The folders that an image belongs into, relative to the target, parts with ``/`` between; none: it is left out."""
+        ...
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An image that lies in every folder it belongs into: the files, and the hash of their content."""
+
+    id: str
+    sha256: str
+    object_key: str
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class FolderBy:
+    """What images are sorted by: the field path, and for numbers the edges of the bins (ascending), else none."""
+
+    field: str
+    edges: tuple[float, ...] = ()
+
+    def names(self, payload: Mapping[str, Any]) -> list[str]:
+        """The folders that an image belongs into; none if it lacks the field."""
+        value = value_at(payload, self.field)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        if self.edges:
+            return [bin_name(self.edges, float(number)) for number in values if isinstance(number, int | float)][:1]
+        return list(dict.fromkeys(safe_name(_words(value)) for value in values if _words(value)))
+
+
+def parse_by(runtime: Runtime, category: str, text: str, bins: int) -> FolderBy:
+    """``score:TAG``, ``tag``, ``class``, or a field such as ``quality`` or ``metadata.season``.
+
+    Scores and quality are put into equal bins of 0..1, other fractional numbers into bins between their least and greatest, all
+    else by its value. ``UnknownField`` unless the field is indexed, ``BadRequest`` for what cannot be sorted by.
+    """
+    if not 1 <= bins <= MAX_BINS:
+        raise BadRequest(f"--bins takes 1 to {MAX_BINS}, not {bins}.")
+    cat = runtime.catalog.get(category)
+    path = _field(text, cat.indexes)
+    kind = cat.indexes.get(path)
+    if kind is None:
+        known = ", ".join(sorted(name for name in cat.indexes if not name.startswith(("clusters.", "maps."))))  # internal keys
+        raise UnknownField(f"Category {category!r} has no field {path!r} to sort by; it has: {known}.", field=path)
+    if is_score(path):
+        return FolderBy(path, tuple(number / bins for number in range(bins + 1)))
+    if kind == "float":
+        return FolderBy(path, _edges(runtime, cat, path, bins))
+    return FolderBy(path)
+
+
+def export_folders(
+    runtime: Runtime,
+    category: str,
+    target: Path,
+    by: Sorting,
+    *,
+    conditions: Conditions,
+    mode: Mode = "copy",
+    placed: Callable[[Sequence[Placed]], Mapping[str, str]] | None = None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> ExportReport:
+    """Put the pictures of a category into ``target/<value>/<file name>``; an image with several tags goes into each.
+
+    File names are the original ones, made safe; where another picture has the name already, eight digits of the content hash
+    are added. A file that is there with the same content is left, any other is never touched, so that it can be run again.
+
+    ``hardlink`` and ``symlink`` (absolute: the folder may be moved, the data may not) need the local object store. The
+    linked files are the stored ones: whoever edits them damages the store. ``placed`` is called with every page of images whose
+    files are there; it answers the reasons of those that failed after all, by id. ``BadRequest``, ``NotFound``, ``UnknownField``.
+    """
+    report = ExportReport(category, str(target))
+    work = _Folders(runtime, target, by, mode, runtime.taggers.unsettled(category))
+    try:
+        if progress:
+            progress.start(runtime.searcher.count(category, conditions))
+        with ThreadPoolExecutor(_READERS, "export-readers") as readers:
+            for page in pages(runtime, category, conditions):
+                done = [image for image in in_order(readers, work.read, page, _READ_AHEAD) if work.place(image, report)]
+                if placed is not None:
+                    _take_back(report, placed([image.placed for image in done]))
+                report.finish()
+                if progress:
+                    progress.update(report)
+                if stop is not None and stop.is_set():
+                    report.interrupted = True
+                    break
+    except KeyboardInterrupt:
+        report.interrupted = True
+    except VitrineError as error:
+        report.error = error
+    report.finish()
+    if progress:
+        progress.finish(report)
+    return report
+
+
+def check_target(runtime: Runtime, target: Path) -> None:
+    """``BadRequest`` if pictures cannot go below ``target``."""
+    data, whole = runtime.settings.data.resolve(), target.resolve()
+    if whole == data or whole.is_relative_to(data):
+        raise BadRequest(f"{target} lies in the data folder, which holds the stores: export to another place.")
+    if target.exists() and not target.is_dir():
+        raise BadRequest(f"{target} is no folder.")
+
+
+@dataclass(eq=False)
+class _Image:
+    """One image, the folders it goes into, and its bytes if they are to be written."""
+
+    id: str
+    payload: Payload
+    folders: list[str]
+    data: bytes = b""
+    reason: str = ""
+    files: list[Path] = field(default_factory=list)
+
+    @property
+    def placed(self) -> Placed:
+        payload = self.payload
+        return Placed(self.id, str(payload.get("sha256", "")), str(payload.get("object_key", "")), tuple(self.files))
+
+
+@dataclass(frozen=True)
+class _Folders:
+    runtime: Runtime
+    target: Path
+    by: Sorting
+    mode: Mode
+    unsettled: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        objects = self.runtime.objects
+        if self.mode != "copy" and not isinstance(objects, LocalObjectStore):
+            raise BadRequest(f"--mode {self.mode} needs the pictures on this machine, but they lie in a bucket: use --mode copy.")
+        check_target(self.runtime, self.target)
+
+    def read(self, hit: Hit) -> _Image:
+        """The bytes, where a file is to be written from them."""
+        image = _Image(hit.id, hit.payload, self.by.names(explained(hit.payload, self.unsettled)))
+        if self.mode != "copy" or all(self._is_there(image, folder) for folder in image.folders):
+            return image
+        try:
+            image.data = self.runtime.objects.get(str(hit.payload.get("object_key", "")))
+        except (NotFound, BadRequest):
+            image.reason = "image_missing"
+        else:
+            if content_hash(image.data) != hit.payload.get("sha256"):
+                image.reason, image.data = "damaged_image", b""
+        return image
+
+    def place(self, image: _Image, report: ExportReport) -> bool:
+        """Write the file into each of its folders; False if it is not in all of them."""
+        if not image.folders:
+            report.without += 1
+            return False
+        for folder in image.folders if not image.reason else ():
+            written = self._write(image, folder)
+            if written is None:
+                image.reason = image.reason or "name_taken"
+                continue
+            report.files += written
+            report.there += not written
+            report.folders[folder] += 1
+        if image.reason:
+            report.failed.append((image.id, image.reason))
+        else:
+            report.images += 1
+        image.data = b""
+        return not image.reason
+
+    def _is_there(self, image: _Image, folder: str) -> bool:
+        sha256 = str(image.payload.get("sha256", ""))
+        return any(same_content(self.target / folder / name, sha256) for name in file_names(image.payload))
+
+    def _write(self, image: _Image, folder: str) -> bool | None:
+        """True: written; False: there already; None: not possible, ``image.reason`` may say why."""
+        sha256 = str(image.payload.get("sha256", ""))
+        paths = [self.target / folder / name for name in file_names(image.payload)]
+        there = next((path for path in paths if same_content(path, sha256)), None)
+        if there is not None:  # whatever its name: an earlier one may have become free since
+            image.files.append(there)
+            return False
+        for path in paths:
+            if os.path.lexists(path):
+                continue
+            try:
+                make_folder(path.parent)
+                self._make(image, path)
+                image.files.append(path)
+                return True
+            except FileExistsError:
+                continue
+            except NotFound:
+                image.reason = "image_missing"
+                return None
+            except OSError as error:
+                raise unwritable(path, error) from error
+        return None
+
+    def _make(self, image: _Image, path: Path) -> None:
+        if self.mode == "copy":
+            _copy(image.data, path)
+            return
+        assert isinstance(self.runtime.objects, LocalObjectStore)
+        source = self.runtime.objects.local_path(str(image.payload.get("object_key", "")))
+        if self.mode == "symlink":
+            path.symlink_to(source)
+            return
+        try:
+            path.hardlink_to(source)
+        except OSError as error:
+            if isinstance(error, FileExistsError):
+                raise
+            raise BadRequest(
+                f"{path.parent} takes no hard links to the data folder ({error.strerror}): use --mode copy or symlink."
+            ) from error
+
+
+def _take_back(report: ExportReport, reasons: Mapping[str, str]) -> None:
+    report.images -= len(reasons)
+    report.failed += reasons.items()
+
+
+def _copy(data: bytes, path: Path) -> None:
+    """The whole file or none, and never over another one."""
+    partial_path = path.parent / f".{content_hash(path.name.encode())[:16]}.part"
+    partial_path.write_bytes(data)
+    try:
+        os.link(partial_path, path)  # unlike a rename it fails where there is a file
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        with open(path, "xb") as file:
+            file.write(data)
+    finally:
+        with suppress(FileNotFoundError):
+            partial_path.unlink()
+
+
+def same_content(path: Path, sha256: str) -> bool:
+    """Whether there is a file whose bytes have this hash."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _field(text: str, known: Container[str]) -> str:
+    kind, colon, tag = text.partition(":")
+    if colon and kind == "score" and tag:
+        return find_member("scores", tag, known)
+    field = find_field({"tag": "tags"}.get(text, text), known)
+    if colon and field not in known:
+        raise BadRequest(f"--by takes score:TAG, tag, class, or a field such as quality or metadata.season, not {text!r}.")
+    return field
+
+
+def _edges(runtime: Runtime, category: Category, path: str, bins: int) -> tuple[float, ...]:
+    least, greatest = (
+        [value_at(hit.payload, path) for hit in page.hits]
+        for page in (
+            runtime.vectors.scroll(category.name, order_by=OrderBy(path, descending), limit=1) for descending in (False, True)
+        )
+    )
+    if not least or not greatest:
+        return (0.0, 1.0)
+    low, high = float(_first(least)), float(_first(greatest, last=True))
+    width = (high - low) / bins or 1.0
+    return tuple(low + width * number for number in range(bins + 1))
+
+
+def _first(values: list[Any], *, last: bool = False) -> Any:
+    value = values[0]
+    return (max if last else min)(value) if isinstance(value, list) else value
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if isinstance(value, Mapping | list) else str(value).strip()

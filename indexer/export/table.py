@@ -1,0 +1,296 @@
+"""What is known of the images as one file: JSON, CSV, Parquet or SQLite. Read page by page, so memory stays flat."""
+
+from __future__ import annotations
+
+import csv
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from indexer.export.common import ExportReport, explained, pages
+from indexer.export.sqlite import ENDINGS, write_sqlite
+from indexer.job.progress import Progress
+from services.artifacts.maps import AXES
+from services.category.filters import Conditions
+from services.category.payload import field_path, path_keys, value_at
+from services.domain import Payload
+from services.errors import BadRequest, Unavailable, VitrineError
+from services.files import make_folder, unwritable
+from services.runtime import Runtime
+
+FORMATS = (".json", ".csv", ".parquet", *ENDINGS)
+ROW_GROUP = 5_000
+"""Rows of a Parquet row group."""
+SEPARATOR = "|"
+"""Between the values of a list in one CSV cell; `vitrine index add` reads it so too."""
+FIRST = ("id", "filename", "class", "tags", "scores", "quality")
+_HIDDEN = frozenset({"object_key", "clusters", "maps"})
+"""Where the server keeps the file is its own business, and so are the keys of runs and maps."""
+_OPEN = ("scores", "scored_by", "metadata", "cluster", "map")
+Row = dict[str, Any]
+Rows = Iterator[list[Row]]
+
+
+def export_table(
+    runtime: Runtime,
+    category: str,
+    path: Path,
+    *,
+    conditions: Conditions,
+    by_tag: bool = False,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> ExportReport:
+    """Write a row for every image, in order of id, in the format of the path's ending: .json, .csv, .parquet or .sqlite.
+
+    JSON: a list of ``{"id", "filename", "class", "tags", "scores": {tag: 0..1}, "quality", ..., "cluster": {run: node}, "map":
+    {name: {"x", "y"}}}``. CSV and Parquet have columns such as ``scores.<tag>``, ``metadata.<column>``, ``cluster.<run>`` (the
+    id of the leaf) and ``map.<name>.x``, as filters call them, of the runs and maps in service; a list is one cell of CSV with
+    ``|`` between, and a list in Parquet. SQLite has a table each of images, tags, scores, metadata, clusters and maps: see
+    export_sqlite.py. ``by_tag``: a JSON object ``{tag: [sha256, ...]}`` instead. An existing file is replaced at the end, in one
+    step, and kept where the export does not get there.
+    """
+    if by_tag and path.suffix.lower() != ".json":
+        raise BadRequest(f"Hashes by tag are written as JSON: let the name of {path} end in .json.")
+    if path.suffix.lower() not in FORMATS:
+        raise BadRequest(f"{path} has no known format: let its name end in {', '.join(FORMATS)}.")
+    report = ExportReport(category, str(path))
+    total = runtime.searcher.count(category, conditions)
+    writers: dict[str, Callable[[Path, Callable[[bool], Rows]], None]] = {
+        ".json": _write_by_tag if by_tag else _write_json,
+        ".csv": _write_csv,
+        ".parquet": _write_parquet,
+        **dict.fromkeys(ENDINGS, lambda path, rows: write_sqlite(path, rows(True))),
+    }
+    places = _Places(
+        {run.run: run.payload_field for run in runtime.clusters.in_service(category)},
+        {made.name: made.payload_field for made in runtime.maps.in_service(category)},
+    )
+    reader = _Reader(runtime, category, conditions, report, places, progress, stop or threading.Event())
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        if progress:
+            progress.start(total)
+        make_folder(path.parent)
+        writers[path.suffix.lower()](temporary, reader.rows)
+        if not report.interrupted:
+            os.replace(temporary, path)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    except VitrineError as error:
+        report.error = error
+    except (ValueError, TypeError):  # a column holds other values than when its kind was found
+        report.error = Unavailable("Images were changed while they were exported: run it again.")
+    except OSError as error:
+        report.error = unwritable(path, error)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    report.finish()
+    if progress:
+        progress.finish(report)
+    return report
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where an image is in the runs and maps in service: their payload fields, by name."""
+
+    runs: Mapping[str, str]
+    maps: Mapping[str, str]
+
+    def of(self, payload: Payload) -> Row:
+        paths = {name: value_at(payload, field) for name, field in self.runs.items()}
+        points = {name: value_at(payload, field) for name, field in self.maps.items()}
+        return {
+            "cluster": {name: path[-1] for name, path in paths.items() if path},
+            "map": {name: point for name, point in points.items() if point},
+        }
+
+
+@dataclass
+class _Reader:
+    runtime: Runtime
+    category: str
+    conditions: Conditions
+    report: ExportReport
+    places: _Places
+    progress: Progress | None
+    stop: threading.Event
+
+    def rows(self, counting: bool = True) -> Rows:
+        """The rows, a page at a time; with ``counting`` they are told as exported."""
+        unsettled = self.runtime.taggers.unsettled(self.category)
+        for page in pages(self.runtime, self.category, self.conditions):
+            if self.stop.is_set():
+                self.report.interrupted = True
+                return
+            yield [_row(hit.id, explained(hit.payload, unsettled), self.places) for hit in page]
+            if counting:
+                self.report.images += len(page)
+                self.report.finish()
+                if self.progress:
+                    self.progress.update(self.report)
+
+
+def _row(id: str, payload: Payload, places: _Places) -> Row:
+    row: Row = {"id": id} | {name: payload.get(name) for name in FIRST[1:]}
+    row["tags"], row["scores"] = row["tags"] or [], row["scores"] or {}
+    rest = {name: value for name, value in sorted(payload.items()) if name not in row and name not in _HIDDEN}
+    return row | rest | places.of(payload)
+
+
+# JSON ---------------------------------------------------------------------------------------------------------------------
+
+
+def _write_json(path: Path, rows: Callable[[bool], Rows]) -> None:
+    with path.open("wb") as file:
+        file.write(b"[")
+        for number, page in enumerate(rows(True)):
+            for position, row in enumerate(page):
+                file.write(b"\n" if number == position == 0 else b",\n")
+                file.write(orjson.dumps(row))
+        file.write(b"\n]\n")
+
+
+def _write_by_tag(path: Path, rows: Callable[[bool], Rows]) -> None:
+    """The SHA-256 of the files of each tag, as taggers of older systems take them. Memory: a hash for each tag of each image."""
+    hashes: dict[str, list[str]] = {}
+    for page in rows(True):
+        for row in page:
+            for tag in row["tags"]:
+                hashes.setdefault(tag, []).append(row["sha256"])
+    path.write_bytes(orjson.dumps(hashes, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+
+# Columns ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Column:
+    """What was seen in one column: which kinds of values, and whether they were lists."""
+
+    kinds: set[type] = field(default_factory=set)
+    lists: bool = False
+
+    def see(self, value: Any) -> None:
+        self.lists |= isinstance(value, list)
+        self.kinds |= {type(item) for item in (value if isinstance(value, list) else [value])}
+
+
+def _flat(row: Row) -> Row:
+    """One level of columns: ``scores.<tag>``, ``metadata.<column>``, ``cluster.<run>``, ``map.<name>.x``."""
+    flat: Row = {}
+    for name, value in row.items():
+        if name in _OPEN and isinstance(value, Mapping):
+            for key, inner in value.items():
+                if name == "map":
+                    flat |= {f"{name}.{key}.{axis}": inner.get(axis) for axis in AXES}
+                else:
+                    flat[_column_name(name, key)] = inner
+        elif value is not None:
+            flat[name] = value
+    return flat
+
+
+def _column_name(name: str, key: str) -> str:
+    """``scores.St. Moritz``; a name in quotes of its own as a path, or it would be read back without them."""
+    keys = path_keys(key)
+    return field_path(name, key) if len(keys) == 1 and keys != (key,) else f"{name}.{key}"
+
+
+def _columns(rows: Rows) -> dict[str, _Column]:
+    """All columns, in the order of a row, those of the same object beside each other."""
+    seen: dict[str, _Column] = {name: _Column() for name in FIRST if name != "scores"}
+    seen["tags"].lists = True
+    for page in rows:
+        for row in page:
+            for name, value in _flat(row).items():
+                seen.setdefault(name, _Column()).see(value)
+    plain = [name for name in seen if name.partition(".")[0] not in _OPEN]
+    opened = sorted((name for name in seen if name not in plain), key=lambda name: (_OPEN.index(name.partition(".")[0]), name))
+    return {name: seen[name] for name in [*plain, *opened]}
+
+
+def _write_csv(path: Path, rows: Callable[[bool], Rows]) -> None:
+    columns = list(_columns(rows(False)))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for page in rows(True):
+            writer.writerows({name: _cell(value) for name, value in _flat(row).items()} for row in page)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list) and all(not isinstance(item, list | dict) for item in value):
+        joined = SEPARATOR.join(str(item) for item in value)
+        # a lone value with a comma, and one with a bar, would be read as several
+        clear = (len(value) > 1 and joined.count(SEPARATOR) == len(value) - 1) or not any(mark in joined for mark in "|;,")
+        return joined if clear and not joined.startswith("[") else orjson.dumps(value).decode()
+    if isinstance(value, list | dict):
+        return orjson.dumps(value).decode()
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+# Parquet ------------------------------------------------------------------------------------------------------------------
+
+
+def _write_parquet(path: Path, rows: Callable[[bool], Rows]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {name: _kind(name, column) for name, column in _columns(rows(False)).items()}
+    schema = pa.schema([pa.field(name, _arrow(pa, kind)) for name, kind in kinds.items()])
+    with path.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for group in _groups(rows(True)):
+            arrays = [
+                pa.array([_fitted(row.get(name), kind) for row in group], field.type)
+                for (name, kind), field in zip(kinds.items(), schema, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
+
+
+def _groups(rows: Rows) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    for page in rows:
+        group += map(_flat, page)
+        if len(group) >= ROW_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _kind(name: str, column: _Column) -> str:
+    """bool, integer, float, text, texts (a list) or json (anything else, as text)."""
+    if column.lists:
+        return "texts" if column.kinds <= {str} else "json"
+    if name.startswith("scores.") or name == "quality":
+        return "float"
+    if column.kinds == {bool}:
+        return "bool"
+    if column.kinds == {int}:
+        return "integer"
+    if column.kinds and column.kinds <= {int, float}:
+        return "float"
+    return "text" if column.kinds <= {str} else "json"
+
+
+def _arrow(pa: Any, kind: str) -> Any:
+    plain = {"bool": pa.bool_(), "integer": pa.int64(), "float": pa.float64(), "texts": pa.list_(pa.string())}
+    return plain.get(kind, pa.string())
+
+
+def _fitted(value: Any, kind: str) -> Any:
+    if value is None or kind in ("bool", "integer", "text"):
+        return value
+    if kind == "texts":
+        return value if isinstance(value, list) else [value]
+    return float(value) if kind == "float" else orjson.dumps(value).decode()

@@ -1,0 +1,230 @@
+"""What older systems wrote as JSON: which files of a folder hold entries, and trees of clusters with the images in them.
+
+A tree is an object with ``children`` (or ``clusters``, ``nodes``, ``subclusters``) and ``images`` (or ``paths``, ``files``,
+``members``, ``items``, ...); children may be a list or an object by name, and a list of names in their place are images. An image
+is a path or name, or an object with one under ``path``, ``file_path``, ``file_name``, ``file``, ``filename``, ``image`` or
+``name``. A node's name is its ``name``, ``label``, ``title`` or ``id``. Anything else in a node is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from indexer.enrich.clusters.runs import Fit, Fitted, Images
+from indexer.enrich.clusters.tree.tree import given_tree
+from indexer.job.stages import Told
+from indexer.sources.base import has_image_extension, modified, read_file, shown_name
+from indexer.sources.joining import refused
+from indexer.sources.records import ImageRecord, Source
+from services.errors import BadSource
+from services.images.open import content_hash, point_id
+from services.images.walking import walk
+
+CHILDREN = ("children", "clusters", "nodes", "subclusters", "sub_clusters")
+IMAGES = ("images", "paths", "files", "image_paths", "members", "filenames", "file_names", "items")
+NAMES = ("name", "label", "title", "id", "cluster_id")
+PICTURE = ("path", "file_path", "image_path", "file_name", "filename", "file", "image", "name")
+MAX_TREE_BYTES = 512 << 20
+MAX_LEVELS = 32
+"""Deeper ones become one leaf."""
+METHOD = "imported"
+Path_ = tuple[int, ...]
+"""The way to a node: the number of a child at each level."""
+
+
+def json_files(path: Path) -> list[Path]:
+    """The file itself, or the JSON files of a folder and below, by name. ``BadSource`` if there are none."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise BadSource(f"There is no file or folder {path}.")
+    found = sorted(file for file in path.rglob("*.json") if file.is_file())
+    if not found:
+        raise BadSource(f"The folder {path} holds no JSON files.")
+    return found
+
+
+def is_node(value: Any) -> bool:
+    """Whether a JSON value is a node of a tree of clusters."""
+    return isinstance(value, dict) and any(isinstance(value.get(key), list | dict) for key in (*CHILDREN, *IMAGES))
+
+
+def read_tree_file(path: Path) -> Any | None:
+    """The tree of clusters in a JSON file; None for files that hold something else, or are broken: who reads those says so."""
+    if path.stat().st_size > MAX_TREE_BYTES:
+        return None  # a dump of vectors, which is read as a stream
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError, OSError):
+        return None
+    inner: Sequence[Any] = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value if is_node(value) or (inner and all(map(is_node, inner))) else None
+
+
+@dataclass
+class GivenClusters:
+    """A tree of clusters as a file has it: the ``names`` of its nodes and the ``images``, each with the way to its node."""
+
+    names: dict[Path_, str] = field(default_factory=dict)
+    images: list[tuple[str, Path_]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, value: Any) -> GivenClusters:
+        """What ``read_tree_file`` gave, or an object of several such by name."""
+        made = cls()
+        waiting: list[tuple[Any, Path_]] = [(value, ())]
+        while waiting:
+            node, way = waiting.pop()
+            waiting += reversed(list(made._add(node, way)))
+        return made
+
+    def _add(self, node: Any, way: Path_) -> Iterator[tuple[Any, Path_]]:
+        """Take in one node; the nodes below it."""
+        if isinstance(node, dict) and is_node(node):
+            named = next((node[key] for key in NAMES if isinstance(node.get(key), str | int) and str(node[key])), None)
+            if named is not None:
+                self.names.setdefault(way, str(named))
+            below = [one for key in CHILDREN for one in _listed(node.get(key))]
+            own = [one for key in IMAGES for one in _listed(node.get(key))]
+        else:
+            below, own = list(_listed(node)), []
+        number = 0
+        for name, child in below:
+            if is_node(child) or (isinstance(child, list | dict) and _picture(child) is None):
+                inner = (*way, number)
+                number += 1
+                if name:
+                    self.names[inner] = name
+                if len(inner) < MAX_LEVELS:
+                    yield child, inner
+                else:
+                    self.images += [(picture, inner) for picture in _pictures(child)]
+            else:
+                own.append((name, child))
+        # images beside children are a child of their own: each is in one leaf
+        place = (*way, number) if number and own else way
+        self.images += [(picture, place) for _, one in own if (picture := _picture(one)) is not None]
+
+
+def _listed(value: Any) -> list[tuple[str, Any]]:
+    """Values with the names they have in an object, or with none."""
+    if isinstance(value, dict):
+        return [(str(name), one) for name, one in value.items()]
+    return [("", one) for one in value] if isinstance(value, list) else []
+
+
+def _picture(value: Any) -> str | None:
+    """The path or name of an image."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in PICTURE if isinstance(value.get(key), str)), None)
+    return value.replace("\\", "/") if isinstance(value, str) and value.strip() else None
+
+
+def _pictures(value: Any) -> Iterator[str]:
+    """All images at and below a node."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        found = None if is_node(one) else _picture(one)
+        if found is not None:
+            yield found
+        elif isinstance(one, dict):
+            waiting += [inner for key in (*CHILDREN, *IMAGES) for _, inner in _listed(one.get(key))]
+        elif isinstance(one, list):
+            waiting += one
+
+
+class NamedPictures:
+    """The pictures of a folder by their path in it, or by their name where only one has it."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise BadSource(f"There is no folder {folder} with the pictures.")
+        self._folder = folder
+        self._paths: dict[str, str] = {}
+        self._names: dict[str, str | None] = {}
+        for found in walk(str(folder), has_image_extension):
+            if not found.fault and not found.again and has_image_extension(found.path):
+                relative = self.shown(found.path)
+                self._paths[relative] = found.path
+                name = PurePosixPath(relative).name
+                self._names[name] = None if name in self._names else found.path
+
+    def shown(self, path: str) -> str:
+        """A picture's path within the folder."""
+        return Path(path).relative_to(self._folder).as_posix()
+
+    def find(self, name: str) -> str | None:
+        """The path of the picture that a file calls so: by the longest end of it that is a path in the folder, or its name."""
+        parts = PurePosixPath(name).parts
+        for start in range(len(parts)):
+            path = self._paths.get("/".join(parts[start:]))
+            if path is not None:
+                return path
+        return self._names.get(parts[-1]) if parts else None
+
+
+class ClusteredPictures(Source):
+    """The pictures of a tree of clusters. Read once, ``fit`` makes the clusters of the images that were read."""
+
+    def __init__(self, name: str, given: GivenClusters, pictures: NamedPictures, max_bytes: int) -> None:
+        self.name, self.indexes = shown_name(name), {}
+        self._given, self._pictures, self._max_bytes = given, pictures, max_bytes
+        self._ways: dict[str, Path_] = {}
+        self._twice = 0
+
+    @property
+    def total(self) -> int:
+        return len(self._given.images)
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        for name, way in self._given.images:
+            record = ImageRecord(self.name, shown_name(name))
+            path = self._pictures.find(name)
+            if path is None:
+                yield refused(record, "image_missing", f"The folder has no picture {name!r}, or several of that name.")
+                continue
+            filename = shown_name(self._pictures.shown(path))
+            yield ImageRecord(self.name, filename, self._reader(path, way), created_at=modified(path))
+
+    def notes(self) -> list[str]:
+        return [f"{self._twice} images are in several clusters, and were put into the first."] if self._twice else []
+
+    @property
+    def found(self) -> int:
+        """Images that were read so far."""
+        return len(self._ways)
+
+    @property
+    def fit(self) -> Fit:
+        """The clusters as a ``Fit``; images of the category that are in none are noise."""
+
+        def fit(images: Images, told: Told) -> Fitted:
+            ways = [self._ways.get(id) for id in images.ids]
+            tree, found = given_tree(images.x, ways)
+            told(len(images.ids), len(images.ids))
+            names = {id: self._given.names[way] for id, way in found.items() if way and way in self._given.names}
+            return Fitted(METHOD, tree, {"from": self.name}, {"given": sum(way is not None for way in ways)}, names=names)
+
+        return fit
+
+    def _reader(self, path: str, way: Path_) -> Any:
+        def read() -> bytes:
+            data = read_file(path, self._max_bytes)
+            id = point_id(content_hash(data))
+            self._twice += self._ways.setdefault(id, way) != way
+            return data
+
+        return read
+
+
+def clusters_of(files: Sequence[Path]) -> GivenClusters | None:
+    """The tree of clusters in these files, each of several a child of the root; None if none holds one."""
+    trees: Mapping[str, Any] = {file.stem: tree for file in files if (tree := read_tree_file(file)) is not None}
+    if not trees:
+        return None
+    return GivenClusters.of(next(iter(trees.values())) if len(trees) == 1 else dict(trees))

@@ -1,0 +1,414 @@
+"""Indexing: images of any source into a category, as one visible loop.
+
+Identity is content: the point id derives from the SHA-256 of the bytes. The order of writing is object, point, acknowledgement:
+a kill at any moment leaves at most objects without points, and the next run of the same source completes the work.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+
+from indexer.enrich.clusters.arrivals import NewImageAssigner
+from indexer.enrich.duplicates.arrivals import Arrivals
+from indexer.enrich.metadata.recast import recast
+from indexer.enrich.scores.arrivals import NewImageScorer
+from indexer.job.encoding import encoded
+from indexer.job.items import Item
+from indexer.job.patience import Patience
+from indexer.job.payloads import FileFacts, check_record
+from indexer.job.plan import BatchPlan
+from indexer.job.progress import Progress
+from indexer.job.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
+from indexer.job.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_batches, in_order
+from indexer.sources.columns import ColumnKinds, kinds_of
+from indexer.sources.records import ADOPTED, ImageRecord, Source
+from services.category.catalog import Category
+from services.category.payload import index_kinds, joined_kinds
+from services.domain import IndexKind, Payload, Point
+from services.encoders.batching import BatchedEncoder
+from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
+from services.files import any_error
+from services.images.open import content_hash, open_image, point_id
+from services.runtime import Runtime
+
+STAGES = ("read", "look up", "decode", "encode", "compare", "put", "upsert")
+FIRST_SLICE, SLICE = 4, 32
+"""Images looked up and encoded at a time: what a model takes at once."""
+BATCH_SIZE = 128
+"""Images written at a time, so that one flush serves many."""
+MAX_BATCH_BYTES = 64_000_000
+"""A batch of large files ends early: some six are under way at a time, each holding its files' bytes."""
+_READERS, _PUTTERS = 4, 8
+_READ_AHEAD = 16
+
+
+def index_images(
+    records: Iterable[ImageRecord],
+    runtime: Runtime,
+    category: str,
+    *,
+    batch_size: int = BATCH_SIZE,
+    overwrite: bool = False,
+    near_duplicates: NearDuplicates = "ignore",
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+    on_outcome: Callable[[ItemOutcome], None] | None = None,
+    kinds: Mapping[str, IndexKind] | None = None,
+    patience: Patience | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> IndexReport:
+    """Index images into a category; outcomes come in the order of the records, each once what it says is durable.
+
+    The same bytes again cost a read and a look-up: tags are united, what users set is kept (unless ``overwrite``), a named vector
+    or an object that is missing is made again. One image's errors are its outcome. ``stop`` or Ctrl-C ends the run once the
+    batch under way is written.
+
+    ``near_duplicates``: "tell" compares each new image with its nearest and says in its outcome what it is a copy of; "skip" does
+    not index such copies, nor take over what is said of them. Identical bytes are one image in any case.
+
+    ``kinds``: of metadata columns, by name. Images that are there get their values cast to that kind first.
+
+    ``batch_size``: images written at a time, fewer where that would take more than some seconds. A flush of the embedded engine
+    takes some 30 ms (on a busy disk 300) whatever it holds; the next images are encoded meanwhile.
+
+    ``patience``: for how long a store that does not answer is waited for, if not as the settings say.
+
+    Raises before anything is read: ``NotFound`` (category), ``BadRequest`` (``kinds``), ``EncoderMismatch``,
+    ``ModelUnavailable``. Errors after that, of any kind, end the run with a ``failed`` report, which still counts what was done;
+    where the source fails, what it gave before is indexed. ``on_outcome`` and ``progress`` are called on another thread.
+    """
+    cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
+    columns = ColumnKinds.of(cat, records.indexes if isinstance(records, Source) else kinds_of(kinds), kinds)
+    encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
+    # whoever watches sees the first images soon; an upload is answered as a whole
+    pace = Pace(slice_size, SLICE_SECONDS, first=FIRST_SLICE if progress else slice_size)
+    with ExitStack() as threads:
+        pool = _Pools.open(threads, runtime.settings.threads)
+        stop = stop or threading.Event()
+        scorer, assigner = NewImageScorer(runtime.taggers, cat), NewImageAssigner(runtime.clusters, cat)
+        arrivals = Arrivals(runtime, cat, near_duplicates) if near_duplicates != "ignore" else None
+        patience = patience or Patience(runtime.settings.outage_seconds)
+        run = _Run(runtime, cat, records, columns, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner,
+                   arrivals, pool.putters, patience, pace, clock)  # fmt: skip
+        patience.begin(run.ending, progress.say if progress else None)
+        try:
+            run.recast()
+            if progress:
+                progress.start(records.total if isinstance(records, Source) else None)
+            read = in_order(pool.readers, run.read, run.taken(), _READ_AHEAD)
+            found = in_batches(read, slice_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
+            looked_up = in_order(pool.finder, run.look_up, found, 2)
+            decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
+            slices = in_batches(decoded, pace, MAX_BATCH_BYTES, SLICE_SECONDS, clock)
+            embedded = in_order(pool.encoder, run.encode, slices, 2)
+            batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
+            for _ in in_order(pool.writer, run.write, batches, 2):
+                report.seconds = time.perf_counter() - started
+        except (KeyboardInterrupt, InterruptedError):
+            report.interrupted = True
+        except Exception as error:
+            report.error = any_error(error)
+        finally:
+            run.halted.set()
+    run.finish()
+    report.seconds = time.perf_counter() - started
+    if progress:
+        progress.finish(report)
+    return report
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """The threads of a run. Those that wait (disk, network, engine) are apart from those that compute."""
+
+    readers: Executor
+    finder: Executor
+    decoders: Executor
+    encoder: Executor
+    putters: Executor
+    writer: Executor
+
+    @classmethod
+    def open(cls, stack: ExitStack, threads: int) -> _Pools:
+        """They close in the reverse order, the writer first: what it has begun it finishes, the rest is dropped."""
+        sizes = {"readers": _READERS, "finder": 1, "decoders": threads or os.cpu_count() or 1, "encoder": 1, "putters": _PUTTERS}
+        pools = {name: ThreadPoolExecutor(size, f"index-{name}") for name, size in (sizes | {"writer": 1}).items()}
+        for pool in pools.values():
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        return cls(**pools)
+
+
+@dataclass(eq=False)
+class _Run:
+    """The five calls that an image passes through, and what they share."""
+
+    runtime: Runtime
+    category: Category
+    records: Iterable[ImageRecord]
+    columns: ColumnKinds
+    report: IndexReport
+    overwrite: bool
+    stop: threading.Event
+    on_outcome: Callable[[ItemOutcome], None] | None
+    progress: Progress | None
+    encoders: dict[str, BatchedEncoder]
+    scorer: NewImageScorer
+    assigner: NewImageAssigner
+    arrivals: Arrivals | None
+    putters: Executor
+    patience: Patience
+    pace: Pace
+    now: Callable[[], float]
+    halted: threading.Event = field(default_factory=threading.Event)
+    clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
+    under_way: dict[str, Item] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def target(self) -> int:
+        """Longest side in pixels that any of the encoders looks at."""
+        return max((encoder.spec.preprocessing.target for encoder in self.encoders.values()), default=1)
+
+    def taken(self) -> Iterator[ImageRecord]:
+        """The source's records, to its end, to ``stop`` or to an error of it, which then ends the run in order."""
+        try:
+            for record in self.records:
+                if self.stop.is_set():
+                    self.report.interrupted = True
+                    return
+                yield record
+        except VitrineError as error:
+            self.report.error = error
+        except Exception as error:
+            name = self.records.name if isinstance(self.records, Source) else "The source"
+            self.report.error = BadSource(f"{name} cannot be read any further: {because(error)}.")
+            self.report.error.__cause__ = error
+
+    def recast(self) -> None:
+        """Give columns that are there the kind that was asked for."""
+        kinds = self.columns.to_recast(self.category)
+        if kinds:
+            self.notes += recast(self.runtime, self.category.name, kinds, stop=self.stop).notes()
+
+    # The five calls ------------------------------------------------------------------------------------------------------
+
+    def read(self, record: ImageRecord) -> Item:
+        """The file's bytes and identity."""
+        item = Item(record, refusal=record.refusal)
+        if item.refusal:
+            return item
+        with self.clock.measure("read"):
+            try:
+                item.said, item.kinds = check_record(record, self.category, self.columns)
+                item.data = self.patience.call(record.read)
+                item.sha256 = content_hash(item.data)
+                item.id = point_id(item.sha256)
+            except ImageRefused as error:
+                item.refuse(error)
+            except NotFound as error:
+                item.refuse(ImageRefused("image_missing", error.message))
+            except BadRequest as error:  # the key of an object that no store could hold
+                item.refuse(ImageRefused("unreadable_file", error.message))
+            except VitrineError:
+                raise
+            except Exception as error:  # whatever keeps one file from being read is that file's
+                item.refuse(ImageRefused("unreadable_file", f"The file cannot be read: {because(error)}."))
+        return item
+
+    def look_up(self, batch: list[Item]) -> list[Item]:
+        """Which images are there already, and which named vectors each lacks."""
+        going = [item for item in batch if item.going]
+        names = tuple(spec.name for spec in self.category.encoders)
+        with self.clock.measure("look up"):
+            ids = [item.id for item in going]
+            hits = self.patience.call(
+                lambda: self.runtime.vectors.retrieve(self.category.name, ids, with_payload=False, with_vectors=names)
+            )
+        for item, hit in zip(going, hits, strict=True):
+            item.twin = self.under_way.setdefault(item.id, item)
+            item.twin = None if item.twin is item else item.twin
+            item.known = hit is not None
+            has = hit.vectors if hit else {}
+            item.vectors = {name: vector for name, vector in item.record.vectors.items() if name not in has}
+            item.needs = tuple(name for name in self.encoders if name not in has and name not in item.vectors)
+            if not (item.known or item.needs or item.vectors):
+                item.refuse(ImageRefused("bad_vector", "No encoder of the category can be loaded, and it brings no vector."))
+        return batch
+
+    def decode(self, item: Item) -> Item:
+        """Pixels ready for each encoder that is to see them, and the facts of the file; nothing for an image that is complete."""
+        if item.going and item.twin is None and (item.needs or not item.known) and not self.ending():
+            with self.clock.measure("decode"):
+                self._decode(item)
+        return item
+
+    def encode(self, batch: list[Item]) -> list[Item]:
+        """The vectors that are lacking."""
+        if self.ending():
+            self.report.interrupted |= self.stop.is_set()
+            for item in batch:
+                item.skipped = True
+            return batch
+        count, started = sum(bool(item.prepared) for item in batch), self.now()
+        with self.clock.measure("encode"):
+            for name, encoder in self.encoders.items():
+                self._encode(name, encoder, [item for item in batch if name in item.prepared])
+        self.pace.note(count, self.now() - started)
+        return batch
+
+    def write(self, batch: list[Item]) -> None:
+        """Objects, then points, then the outcomes."""
+        if self.halted.is_set():
+            return
+        with self.runtime.catalog.writing(self.category.name):  # what is read here must still be so when it is written back
+            self._index_columns([item for item in batch if item.going])
+            outcomes = self._write([item for item in batch if item.going and not self._follows_twin(item)])
+        for item in batch:
+            if self.under_way.get(item.id) is item:
+                del self.under_way[item.id]
+            if not item.skipped:
+                self._count(item, outcomes.get(id(item), "known"))
+        if self.progress:
+            self.progress.update(self.report)
+
+    # How -----------------------------------------------------------------------------------------------------------------
+
+    def _decode(self, item: Item) -> None:
+        try:
+            opened = open_image(
+                item.data, target=self.target, limits=self.runtime.limits, budget=self.runtime.budget, sha256=item.sha256
+            )
+            item.prepared = {name: self.encoders[name].prepare(opened.image) for name in item.needs}
+        except ImageRefused as error:
+            item.refuse(error)
+            return
+        except Exception as error:  # of a decoder or of an encoder's fitting, for this picture
+            item.refuse(ImageRefused("damaged_image", f"The picture cannot be decoded: {because(error)}."))
+            return
+        item.facts = FileFacts(
+            opened.sha256, opened.phash, opened.media_type, opened.extension, opened.width, opened.height, opened.size
+        )
+
+    def _encode(self, name: str, encoder: BatchedEncoder, items: list[Item]) -> None:
+        rows = encoded(encoder, [item.prepared.pop(name) for item in items])
+        for item, row in zip(items, rows, strict=True):
+            if isinstance(row, str):
+                item.refuse(ImageRefused("bad_vector", row))
+            else:
+                item.vectors[name] = row
+
+    def _write(self, items: list[Item]) -> dict[int, Outcome]:
+        """Write a batch and tell what became of each item, by its ``id()``."""
+        stored = self._stored(items)
+        made = {item.id for item in items if item.facts and not item.known}
+        self._complete([item for item in items if item.id not in stored and item.id not in made])
+        if (arrivals := self.arrivals) is not None:
+            with self.clock.measure("compare"):
+                new = [item for item in items if item.going and item.id not in stored]
+                self.patience.call(lambda: arrivals.compare(new))
+        self.patience.call(self.scorer.refresh)
+        self.patience.call(self.assigner.refresh)
+        plan = BatchPlan(self.category.name, stored, self.overwrite, self.scorer.tags)
+        outcomes: dict[int, Outcome] = {id(item): plan.add(item) for item in items if item.going}
+        self.scorer.score(plan)
+        self.assigner.assign(plan)
+        with self.clock.measure("put"):
+            restored = self.putters.map(lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts())
+            outcomes |= {id(item): "updated" for item, again in zip(plan.firsts(), restored, strict=True) if again}
+        with self.clock.measure("upsert"):
+            self.patience.call(lambda: self._apply(plan))
+        return outcomes
+
+    def _index_columns(self, items: list[Item]) -> None:
+        """Index the metadata columns, before there are values in them. One that another writer has made meanwhile decides."""
+        found = joined_kinds(item.kinds for item in items)
+        asked = dict(sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed))  # only so many get an index
+        with self.clock.measure("upsert"):
+            kinds = self.patience.call(lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)).indexes
+        self.report.unindexed.update(field for field in asked if field not in kinds)
+        for item in items:
+            if any(kinds.get(field, kind) != kind for field, kind in item.kinds.items()):
+                item.fit(kinds)
+
+    def _stored(self, items: list[Item]) -> dict[str, Payload]:
+        with self.clock.measure("look up"):
+            ids = list(dict.fromkeys(item.id for item in items))
+            hits = self.patience.call(lambda: self.runtime.vectors.retrieve(self.category.name, ids))
+        return {hit.id: hit.payload for hit in hits if hit is not None}
+
+    def _complete(self, items: list[Item]) -> None:
+        """Images that were there when they were looked up and have been deleted since: made now, like any new one."""
+        for item in items:
+            item.needs = tuple(name for name in self.encoders if name not in item.record.vectors)
+            item.vectors = dict(item.record.vectors)
+            self._decode(item)
+        for name, encoder in self.encoders.items():
+            self._encode(name, encoder, [item for item in items if name in item.prepared])
+
+    def _put(self, item: Item, payload: Payload, there: bool) -> bool:
+        """Store the file; of an image that is there already only if it was lost, and then True."""
+        objects, key = self.runtime.objects, payload["object_key"]
+        if there and self.patience.call(lambda: objects.stat(key)) is not None:
+            return False
+        self.patience.call(lambda: objects.put(key, item.data, media_type=payload["media_type"]))
+        return there
+
+    def _apply(self, plan: BatchPlan) -> None:
+        vectors, name = self.runtime.vectors, self.category.name
+        payloads = (*(plan.payloads[id] for id in plan.points), *plan.changes.values())
+        self.runtime.catalog.ensure_indexes(name, {field: kind for its in payloads for field, kind in index_kinds(its).items()})
+        if plan.points:
+            vectors.upsert(name, [Point(id, plan.vectors[id], plan.payloads[id]) for id in plan.points])
+        for using, rows in plan.missing().items():
+            vectors.update_vectors(name, list(rows), using, np.stack(list(rows.values())))
+        if plan.changes:
+            vectors.set_payload(name, plan.changes)
+
+    def _follows_twin(self, item: Item) -> bool:
+        """Whether an image shares the end of the one with the same bytes before it, because that one was refused or skipped."""
+        if item.twin and not item.twin.going:
+            item.refusal, item.skipped = item.twin.refusal, item.twin.skipped
+            item.near, item.dropped = item.twin.near, item.twin.dropped
+        return not item.going
+
+    def _count(self, item: Item, outcome: Outcome) -> None:
+        name = item.record.filename
+        if item.refusal:
+            told = ItemOutcome(name, "refused", reason=item.refusal.reason, message=item.refusal.message)
+        elif item.dropped:
+            told = ItemOutcome(name, "duplicate", near=item.near)
+        else:
+            near = item.near if outcome == "added" else None
+            told = ItemOutcome(name, outcome, item.id, near=near, conflicts=item.conflicts)
+        self.report.count(told)
+        if self.on_outcome:
+            self.on_outcome(told)
+
+    def ending(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return self.stop.is_set() or self.halted.is_set()
+
+    def finish(self) -> None:
+        """Count the category, and gather what the report tells besides outcomes."""
+        self.report.stages = self.clock.seconds
+        said = self.records.notes() if isinstance(self.records, Source) else []
+        self.report.notes = [*said, *self.notes, *self.scorer.notes, *self.assigner.notes, *self.patience.notes()]
+        try:
+            self.report.images = self.runtime.vectors.count(self.category.name)
+            self.runtime.catalog.set_images(self.category.name, self.report.images)
+        except VitrineError as error:
+            self.report.error = self.report.error or error
+
+
+def _encoders(runtime: Runtime, category: Category) -> dict[str, BatchedEncoder]:
+    """The encoders that can be loaded, checked against the manifest, by named vector."""
+    return {spec.name: runtime.encoders.for_category(spec) for spec in category.active_encoders if spec.revision != ADOPTED}

@@ -1,0 +1,77 @@
+"""Pictures that arrive as bytes, such as uploads to the API: through the same loop as everything else, answered one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from indexer.job.patience import Patience
+from indexer.job.report import ItemOutcome, NearDuplicates, Outcome
+from indexer.sources.records import ImageRecord
+
+if TYPE_CHECKING:
+    from services.domain import IndexKind
+    from services.runtime import Runtime
+
+__all__ = ["ItemOutcome", "NearDuplicates", "Outcome", "Upload", "index_uploads"]
+SOURCE = "upload"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file as a user sent it, and what the user says of it. ``filename`` is shown, never opened."""
+
+    filename: str
+    data: bytes
+    tags: Sequence[str] = ()
+    class_: str | None = None
+    caption: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def index_uploads(
+    runtime: Runtime,
+    category: str,
+    uploads: Sequence[Upload],
+    *,
+    near_duplicates: NearDuplicates = "ignore",
+    kinds: Mapping[str, IndexKind] | None = None,
+) -> list[ItemOutcome]:
+    """Index files; outcome i belongs to uploads[i], and is durable. What is wrong with one file is its outcome.
+
+    ``near_duplicates`` and ``kinds``: as in ``index_images``.
+
+    Raises what ends a run: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``, ``StorageFull`` ...
+    """
+    from indexer.ingest.pipeline import index_images
+
+    outcomes: list[ItemOutcome] = []
+    records = [_record(upload) for upload in uploads]
+    at_once = Patience(0)  # whoever waits for the answer is better told of an outage than kept
+    report = index_images(
+        records,
+        runtime,
+        category,
+        near_duplicates=near_duplicates,
+        on_outcome=outcomes.append,
+        kinds=kinds,
+        patience=at_once,
+    )
+    if report.error:
+        raise report.error
+    return outcomes
+
+
+def _record(upload: Upload) -> ImageRecord:
+    from indexer.sources.base import shown_name
+
+    return ImageRecord(
+        SOURCE,
+        shown_name(upload.filename),
+        lambda: upload.data,
+        tags=tuple(upload.tags),
+        class_=upload.class_,
+        caption=upload.caption,
+        metadata=upload.metadata,
+    )

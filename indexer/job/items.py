@@ -1,0 +1,58 @@
+"""One image on its way through the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from indexer.job.conflicts import Conflict
+from indexer.job.payloads import FileFacts
+from indexer.job.report import NearDuplicate
+from indexer.sources.records import ImageRecord, Refusal
+from services.category.payload import settled
+from services.domain import Embedding, IndexKind, Payload
+from services.encoders.batching import Prepared
+from services.errors import BadRequest, ImageRefused
+
+
+@dataclass(eq=False)
+class Item:
+    """One image on its way. ``refusal``, ``skipped``, ``dropped`` or none of them; ``facts`` once decoded; ``twin`` has the same
+    bytes, earlier. ``dropped``: a copy of ``near`` that is not to be indexed. ``kinds``: of the columns in ``said``, by path."""
+
+    record: ImageRecord
+    data: bytes = b""
+    sha256: str = ""
+    id: str = ""
+    said: Payload = field(default_factory=dict)
+    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
+    refusal: Refusal | None = None
+    skipped: bool = False
+    near: NearDuplicate | None = None
+    conflicts: tuple[Conflict, ...] = ()
+    dropped: bool = False
+    known: bool = False
+    twin: Item | None = None
+    needs: tuple[str, ...] = ()
+    facts: FileFacts | None = None
+    prepared: dict[str, Prepared] = field(default_factory=dict)
+    vectors: dict[str, Embedding] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def going(self) -> bool:
+        return self.refusal is None and not self.skipped and not self.dropped
+
+    def fit(self, kinds: Mapping[str, IndexKind]) -> None:
+        """Cast what is said in metadata columns to what these hold now; refused if one of them does not hold it."""
+        try:
+            self.said["metadata"], self.kinds = settled(self.said.get("metadata", {}), kinds)
+        except BadRequest as error:
+            self.refuse(ImageRefused("bad_row", error.message))
+
+    def refuse(self, error: ImageRefused) -> None:
+        self.refusal = Refusal(error.reason, error.message)
+        self.data = b""

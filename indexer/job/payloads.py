@@ -1,0 +1,132 @@
+"""The payload that indexing writes, and what a second look at the same image adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from indexer.sources.columns import ColumnKinds
+from indexer.sources.records import ImageRecord
+from services.artifacts.taggers import QUALITY
+from services.category.catalog import Category
+from services.category.payload import clean_name, clean_tags, unite_tags
+from services.domain import IndexKind, Payload
+from services.errors import BadRequest, ImageRefused, VitrineError
+from services.images.open import object_key
+from services.values.kinds import MAX_TEXT
+from services.values.words import composed
+from services.vector_store.base import check_vectors
+
+SCORED_BY = "manifest"
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What decoding found of one file."""
+
+    sha256: str
+    phash: str
+    media_type: str
+    extension: str
+    width: int
+    height: int
+    size: int
+
+
+def check_record(record: ImageRecord, category: Category, columns: ColumnKinds) -> tuple[Payload, dict[str, IndexKind]]:
+    """The payload fields that people gave, cleaned, and the kinds of its columns by field path.
+
+    ``ImageRefused`` as ``bad_row`` or ``bad_vector``.
+    """
+    try:
+        said = _said(record)
+        metadata, kinds = columns.settled(record.metadata)
+    except BadRequest as error:
+        raise ImageRefused("bad_row", error.message) from error
+    except ValueError as error:
+        raise ImageRefused("bad_row", f"{error}.") from error
+    try:
+        for using, vector in record.vectors.items():
+            check_vectors(category.schema, using, np.asarray(vector)[None])
+    except VitrineError as error:
+        raise ImageRefused("bad_vector", error.message) from error
+    return {**said, **({"metadata": metadata} if metadata else {})}, kinds
+
+
+def new_payload(category: str, record: ImageRecord, said: Payload, facts: FileFacts, now: str) -> Payload:
+    """The whole payload of an image that was not there. ``now`` is RFC 3339 in UTC."""
+    return {
+        "sha256": facts.sha256,
+        "phash": facts.phash,
+        "object_key": object_key(category, facts.sha256, facts.extension),
+        "source": record.source,
+        "filename": record.filename,
+        "media_type": facts.media_type,
+        "width": facts.width,
+        "height": facts.height,
+        "bytes": facts.size,
+        "created_at": record.created_at or now,
+        "indexed_at": now,
+        **said,
+    }
+
+
+def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False) -> Payload:
+    """The fields to set on an image that is there: tags are united, the rest fills gaps only, since users may have edited it.
+
+    With ``overwrite`` what is said now wins. Objects come back whole, old keys and new.
+
+    >>> additions({"tags": ["red"], "class": "mug"}, {"tags": ["red", "new"], "class": "cup", "caption": "A cup"})
+    {'tags': ['red', 'new'], 'caption': 'A cup'}
+    """
+    first, second = (old, said) if overwrite else (said, old)
+    if QUALITY in said and QUALITY in old.get("scored_by", {}):  # people's word goes before a tagger's
+        people = {**_without(old, QUALITY), "scored_by": _without(old["scored_by"], QUALITY)}
+        return {"scored_by": people["scored_by"], **additions(people, said, overwrite=overwrite)}
+    merged: Payload = {"tags": unite_tags(old.get("tags", ()), said["tags"])}
+    for field, value in said.items():
+        if isinstance(value, dict):
+            merged[field] = {**first.get(field, {}), **second.get(field, {})}
+        elif field != "tags":
+            merged[field] = second.get(field, value)
+    return {field: value for field, value in merged.items() if value != old.get(field, [] if field == "tags" else None)}
+
+
+def without_scores(said: Payload, tags: Collection[str]) -> Payload:
+    """What people gave, without its scores of ``tags``."""
+    if said.get("scores", {}).keys().isdisjoint(tags):
+        return said
+    kept = {name: _without(said[name], *tags) for name in ("scores", "scored_by")}
+    return {name: value for name, value in (said | kept).items() if value or name not in kept}
+
+
+def _without(values: Mapping[str, Any], *keys: str) -> Payload:
+    return {key: value for key, value in values.items() if key not in keys}
+
+
+def _said(record: ImageRecord) -> Payload:
+    said: Payload = {"tags": clean_tags(record.tags)}
+    for field, text in (("class", record.class_), ("caption", record.caption)):
+        if text and text.strip():
+            said[field] = _text(field, text.strip())
+    if record.quality is not None:
+        said["quality"] = _unit("quality", record.quality)
+    if record.scores:
+        said["scores"] = {clean_name(tag): _unit(f"scores.{tag}", score) for tag, score in record.scores.items()}
+        said["scored_by"] = dict.fromkeys(said["scores"], SCORED_BY)
+    return said
+
+
+def _unit(name: str, value: float) -> float:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} is a number in 0..1, not {value}")
+    return float(value)
+
+
+def _text(name: str, value: str) -> str:
+    if len(value) > MAX_TEXT:
+        raise ValueError(f"{name} has more than {MAX_TEXT} characters")
+    return composed(value)

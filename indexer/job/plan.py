@@ -1,0 +1,66 @@
+"""What one batch writes, worked out before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from indexer.job.conflicts import conflicts
+from indexer.job.items import Item
+from indexer.job.payloads import additions, new_payload, without_scores
+from indexer.job.report import Outcome
+from services.domain import Embedding, Payload
+
+
+class BatchPlan:
+    """What a batch changes: whole new points, and for those that are there new fields and vectors."""
+
+    def __init__(self, category: str, stored: dict[str, Payload], overwrite: bool, tagged: Collection[str] = frozenset()) -> None:
+        """``tagged``: the tags that have a tagger, whose scores come from nowhere else."""
+        self.payloads = dict(stored)
+        self.points: list[str] = []
+        self.vectors: dict[str, dict[str, Embedding]] = {}
+        self.changes: dict[str, Payload] = {}
+        self._category = category
+        self._overwrite = overwrite
+        self._tagged = tagged
+        self._firsts: dict[str, Item] = {}
+        self._now = datetime.now(UTC).isoformat(timespec="milliseconds")
+
+    def add(self, item: Item) -> Outcome:
+        """Take one image in; the second of the same bytes finds the first, and notes where they disagree."""
+        self._firsts.setdefault(item.id, item)
+        old, said = self.payloads.get(item.id), without_scores(item.said, self._tagged)
+        if old is None and item.facts is not None:
+            self.payloads[item.id] = new_payload(self._category, item.record, said, item.facts, self._now)
+            self.points.append(item.id)
+            self.vectors[item.id] = item.vectors
+            return "added"
+        assert old is not None  # _complete decoded it, or it was refused
+        changes = additions(old, said, overwrite=self._overwrite)
+        self.payloads[item.id] = {**old, **changes}
+        item.conflicts = conflicts(item.record.filename, said, self.payloads[item.id])
+        self.vectors.setdefault(item.id, {}).update(item.vectors)
+        if changes and item.id not in self.points:
+            self.changes[item.id] = {**self.changes.get(item.id, {}), **changes}
+        return "updated" if item.vectors or (changes and item.id not in self.points) else "known"
+
+    def set(self, id: str, fields: Payload) -> None:
+        """Have an image of the plan get these fields as well."""
+        if fields:
+            self.payloads[id] = {**self.payloads[id], **fields}
+            if id not in self.points:
+                self.changes[id] = {**self.changes.get(id, {}), **fields}
+
+    def firsts(self) -> list[Item]:
+        """One item for each image, with its bytes."""
+        return list(self._firsts.values())
+
+    def missing(self) -> dict[str, dict[str, Embedding]]:
+        """Vectors to set on points that are there: by named vector, then id."""
+        rows: dict[str, dict[str, Embedding]] = {}
+        for id, vectors in self.vectors.items():
+            for using, vector in vectors.items():
+                if id not in self.points:
+                    rows.setdefault(using, {})[id] = vector
+        return rows

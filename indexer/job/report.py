@@ -1,0 +1,255 @@
+"""What an indexing run did: outcomes, counts, examples, times and the exit code."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import orjson
+
+from indexer.job.conflicts import FILENAME, Conflict
+from services.category.payload import unindexed_note
+from services.errors import VitrineError
+from services.files import unwritable
+
+Outcome = Literal["added", "known", "updated", "duplicate", "refused"]
+NearDuplicates = Literal["ignore", "tell", "skip"]
+"""What to do about near-duplicates: nothing is looked up; they are indexed, and their outcome says so; they are not indexed."""
+Status = Literal["complete", "refused", "interrupted", "failed"]
+MAX_REFUSALS = 10_000
+"""So many refusals are kept in memory; ``RefusedFile`` keeps all."""
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """The image that another is a copy or a version of. ``kind``: identical pixels, resized, edited (a version), or unseen where
+    pictures could not be compared; ``similarity``: structural in -1..1, of embeddings if unseen."""
+
+    id: str
+    kind: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class ItemOutcome:
+    """What became of one file. ``id`` is there if it is in the category; ``reason`` (of ``REFUSALS``) and ``message`` if it was
+    refused. ``near``: the image that it is a near-duplicate of, where that was asked for; ``duplicate``: so it was not indexed.
+    ``conflicts``: where it says something else than the image of the same bytes, which stays as it is.
+    """
+
+    filename: str
+    outcome: Outcome
+    id: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    near: NearDuplicate | None = None
+    conflicts: tuple[Conflict, ...] = ()
+
+
+@dataclass
+class IndexReport:
+    """The end of a run, complete or not: only what is durable is counted as added, known or updated.
+
+    ``duplicate``: near-duplicates that were not indexed; ``near``: those that were. ``copies``: the first 10,000 of both (name,
+    id of the image they are a copy of). ``images``: how many the category holds at the end. ``stages``: seconds of work by stage,
+    summed over threads, which overlap. ``refusals``: the first 10,000 (name, reason, message). ``unindexed``: the fields of
+    columns that no filter finds. ``error``: what ended the run.
+
+    ``conflicting``: files that say something else than the image of the same bytes, such as another class; ``other_names``: files
+    that have its bytes under another name; ``conflicts``: the first 10,000 of both (name, what it disagrees in). The image is
+    there, so they change neither status nor exit code.
+    """
+
+    category: str
+    added: int = 0
+    known: int = 0
+    updated: int = 0
+    duplicate: int = 0
+    refused: int = 0
+    near: int = 0
+    copies: list[tuple[str, str]] = field(default_factory=list)
+    conflicting: int = 0
+    other_names: int = 0
+    conflicts: list[tuple[str, Conflict]] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    refusals: list[tuple[str, str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unindexed: set[str] = field(default_factory=set)
+    images: int | None = None
+    seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+    interrupted: bool = False
+    error: VitrineError | None = None
+
+    @property
+    def done(self) -> int:
+        """Images whose outcome is known."""
+        return self.added + self.known + self.updated + self.duplicate + self.refused
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+    @property
+    def status(self) -> Status:
+        if self.error:
+            return "failed"
+        if self.interrupted:
+            return "interrupted"
+        return "refused" if self.refused else "complete"
+
+    @property
+    def exit_code(self) -> int:
+        """0 all indexed, 3 some refused, 1 failed, 130 interrupted."""
+        return {"complete": 0, "refused": 3, "failed": 1, "interrupted": 130}[self.status]
+
+    def count(self, outcome: ItemOutcome) -> None:
+        setattr(self, outcome.outcome, getattr(self, outcome.outcome) + 1)
+        if outcome.near is not None:
+            self.near += outcome.outcome != "duplicate"
+            self.copies += [(outcome.filename, outcome.near.id)] if len(self.copies) < MAX_REFUSALS else []
+        self._count_conflicts(outcome)
+        if outcome.outcome == "refused":
+            reason = outcome.reason or ""
+            self.reasons[reason] += 1
+            if len(self.refusals) < MAX_REFUSALS:
+                self.refusals.append((outcome.filename, reason, outcome.message or ""))
+
+    def _count_conflicts(self, outcome: ItemOutcome) -> None:
+        fields = [conflict.field for conflict in outcome.conflicts]
+        self.other_names += FILENAME in fields
+        self.conflicting += any(field != FILENAME for field in fields)
+        if len(self.conflicts) < MAX_REFUSALS:
+            self.conflicts += [(outcome.filename, conflict) for conflict in outcome.conflicts]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of all of it."""
+        return {
+            "category": self.category,
+            "status": self.status,
+            "added": self.added,
+            "known": self.known,
+            "updated": self.updated,
+            "duplicate": self.duplicate,
+            "refused": self.refused,
+            "near_duplicates": [{"filename": name, "of": id} for name, id in self.copies],
+            "conflicting": self.conflicting,
+            "other_names": self.other_names,
+            "conflicts": [{"filename": name, **conflict.to_json()} for name, conflict in self.conflicts],
+            "reasons": dict(self.reasons),
+            "refusals": [{"filename": name, "reason": why, "message": text} for name, why, text in self.refusals],
+            "images": self.images,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.rate, 1),
+            "stages": {stage: round(seconds, 3) for stage, seconds in self.stages.items()},
+            "notes": self.notes,
+            "unindexed": sorted(self.unindexed),
+            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+        }
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield (
+            f"{self.added} added, {self.updated} updated, {self.known} known, {self.refused} refused "
+            f"in {self.seconds:.1f} s ({self.rate:.1f} images/s)"
+        )
+        yield from self._near_lines()
+        yield from self._conflict_lines()
+        yield from (f"  {count} {reason}" for reason, count in self.reasons.most_common())
+        yield from (f"    {name}: {message}" for name, _, message in self.refusals[:_SHOWN])
+        if self.refused > _SHOWN:
+            yield f"    ... and {self.refused - _SHOWN} more (--refused FILE lists all)"
+        yield from self.notes
+        if self.unindexed:
+            yield unindexed_note(self.unindexed)
+        if self.stages:
+            yield "Work by stage: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.stages.items())
+        if self.images is not None:
+            yield f"{self.category} holds {self.images} images."
+        if self.error:
+            yield f"Ended early ({self.error.code}): {self.error.message} What is counted above is stored; run again to go on."
+        elif self.interrupted:
+            yield "Interrupted. What is counted above is stored; run again to go on."
+
+    def _near_lines(self) -> Iterator[str]:
+        if self.duplicate:
+            yield f"  {self.duplicate} near-duplicates of images that are there were not indexed"
+        if self.near:
+            yield f"  {self.near} are near-duplicates of images that are there (`vitrine duplicates find` groups them)"
+        yield from (f"    {name}: of {id}" for name, id in self.copies[:_SHOWN])
+        if len(self.copies) > _SHOWN:
+            yield f"    ... and {len(self.copies) - _SHOWN} more (--json lists them)"
+
+    def _conflict_lines(self) -> Iterator[str]:
+        values = [(name, conflict) for name, conflict in self.conflicts if conflict.field != FILENAME]
+        names = [(name, conflict) for name, conflict in self.conflicts if conflict.field == FILENAME]
+        if values:
+            yield f"  {_files(self.conflicting)} something else than the image of the same bytes, which stays as it is:"
+            yield from (f"    {name}: {conflict}" for name, conflict in values[:_SHOWN])
+        if names:
+            yield f"  {_files(self.other_names, 'has', 'have')} the bytes of an image of another name, which it keeps:"
+            yield from (f"    {name}: is {conflict.kept}" for name, conflict in names[:_SHOWN])
+        if max(len(values), len(names)) > _SHOWN:
+            yield "    ... and more (--json lists them)"
+
+
+def _files(count: int, one: str = "says", many: str = "say") -> str:
+    return f"1 file {one}" if count == 1 else f"{count} files {many}"
+
+
+class StageClock:
+    """Seconds of work by stage, from any thread."""
+
+    def __init__(self, stages: tuple[str, ...]) -> None:
+        self.seconds = dict.fromkeys(stages, 0.0)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.seconds[stage] += time.perf_counter() - started
+
+
+class RefusedFile:
+    """Writes every refusal to a JSON-lines file as it comes, one file a run; an ``on_outcome`` of ``index_images``.
+
+    ``BadRequest`` or ``StorageFull`` if the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = open(path, "wb", buffering=0)  # noqa: SIM115  # closed by __exit__
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def __call__(self, outcome: ItemOutcome) -> None:
+        if outcome.outcome == "refused":
+            row = {"filename": outcome.filename, "reason": outcome.reason, "message": outcome.message}
+            try:
+                os.write(self._file.fileno(), orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            except OSError as error:
+                raise unwritable(self._path, error) from error
+
+    def __enter__(self) -> RefusedFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()

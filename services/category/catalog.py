@@ -1,0 +1,381 @@
+"""Categories: made, found, changed and deleted. Each has a manifest in the object store and a collection in the vector store.
+
+A manifest is there before anything else of its category and goes after everything else. It is in service once the collection is
+made and until the deletion begins: what an interruption leaves has a manifest that names it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+
+from services.category.leftovers import PLACES, Remains, left_of, remove_objects, unfinished
+from services.category.manifest import (
+    ENCODERS,
+    MANIFESTS,
+    NAME,
+    Category,
+    check_name,
+    manifest_json,
+    manifest_key,
+    now,
+    read_manifest,
+    spec_from_json,
+    spec_to_json,
+)
+from services.category.payload import MAX_METADATA_INDEXES, STANDARD_INDEXES
+from services.domain import CollectionSchema, EncoderSpec, IndexKind, VectorSpec
+from services.encoders.base import check_encoder
+from services.encoders.reference import STORED
+from services.errors import AlreadyExists, BadRequest, Conflict, NotFound, StoreDamaged, VitrineError, remedy
+from services.object_store.base import ObjectStore, list_keys
+from services.object_store.edits import edit
+from services.object_store.known import Known
+from services.vector_store.base import VectorStore
+
+__all__ = ["Catalog", "Category", "Remains", "check_name", "spec_from_json", "spec_to_json"]
+
+
+class Catalog:
+    """Creates, finds, changes and deletes categories. Thread-safe.
+
+    Processes that share the stores see each other's changes, and a change is made again on what another process has written
+    meanwhile: none is lost. What was read is answered on while the object store is away.
+    """
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        vectors: VectorStore,
+        *,
+        known: Known | None = None,
+        on_deletion: Sequence[Callable[[str], object]] = (),
+    ) -> None:
+        """``on_deletion`` is told the name of a category that is gone: whoever remembers something of it forgets it."""
+        self._objects = objects
+        self._known = known or Known(objects)
+        self._on_deletion = on_deletion
+        self._vectors = vectors
+        self._lock = threading.RLock()
+        self._whole: dict[str, str] = {}
+        self._writers: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    def writing(self, name: str) -> AbstractContextManager[object]:
+        """Held while images of a category are read, changed and written back: one writer of this process at a time."""
+        with self._lock:
+            return self._writers[name]
+
+    def create(self, name: str, encoders: Iterable[EncoderSpec], *, description: str = "") -> Category:
+        """Make an empty category. ``BadRequest`` for a bad name or no encoder, ``AlreadyExists``.
+
+        Until its collection is made it stands there as one that is being deleted: interrupted, ``create`` or ``delete`` with its
+        name clears it away.
+        """
+        specs = tuple(encoders)
+        if not specs:
+            raise BadRequest(f"Category {name!r} needs an encoder: name one, such as clip.")
+        with self._lock:
+            self.make_room(name)
+            moment = now()
+            made = Category(name, description, specs, dict(STANDARD_INDEXES), moment, moment, deleting=True, keep_images=True)
+            try:
+                self._objects.replace(manifest_key(name), manifest_json(made), None)
+            except Conflict as error:
+                raise _exists(name) from error
+            self._vectors.ensure(made.schema)
+            return self._rewrite(name, lambda present: self._finished(made, present))
+
+    def make_room(self, name: str) -> None:
+        """Clear away what an interrupted creation or deletion has left of a category to be made: do so before something is stored
+        for it. ``BadRequest`` for a bad name, ``AlreadyExists``."""
+        check_name(name)
+        with self._lock:
+            old = self._read(name)
+            if old is not None and not old.deleting:
+                raise _exists(name)
+            if old is not None:
+                self._delete(name, keep_images=old.keep_images)
+            self._check_no_collection(name)
+
+    def get(self, name: str) -> Category:
+        """``NotFound`` if there is no such category, ``StoreDamaged`` if it cannot be read or has lost its collection."""
+        category = self._remembered(name) if NAME.fullmatch(name) else None
+        if category is None:
+            self._known.forget(manifest_key(name))
+            raise NotFound(f"There is no category {name!r}: list the categories to see those there are.", category=name)
+        if category.deleting:
+            raise NotFound(f"There is no category {name!r} any more. {unfinished(name)}", category=name)
+        if self._whole.get(name) != category.created_at:
+            if name not in self._vectors.collections():
+                raise StoreDamaged(f"The collection of category {name!r} is gone. {remedy(name)}", category=name)
+            self._whole[name] = category.created_at
+        return category
+
+    def remains(self) -> list[Remains]:
+        """Damaged categories, interrupted deletions, and what no category describes, by name."""
+        found: dict[str, Remains] = {}
+        collections, known = self._vectors.collections(), _names(list_keys(self._objects, MANIFESTS))
+        for name in known:
+            try:
+                category = self._read(name)
+                if category is not None and category.deleting:
+                    found[name] = Remains(name, "deleting", unfinished(name))
+                elif category is not None:
+                    self._vectors.info(name)
+            except StoreDamaged as error:
+                found[name] = Remains(name, "damaged", error.message)
+            except NotFound:
+                message = f"The collection of category {name!r} is gone. {remedy(name)}"
+                found[name] = Remains(name, "damaged", message)
+        places = self._objects.folders()
+        kept = {name for place in PLACES if place.rstrip("/") in places for name in self._objects.folders(place)}
+        for name in sorted({*places, *kept, *collections} - set(known)):
+            left = self._left_of(name, collections)
+            if left:
+                found[name] = Remains(name, "leftover", left)
+        return [found[name] for name in sorted(found)]
+
+    def list(self) -> list[Category]:
+        """All categories that can be read, by name; ``remains`` has the others."""
+        found = []
+        for name in _names(self._known.keys(MANIFESTS)):
+            with suppress(StoreDamaged):
+                category = self._remembered(name)
+                if category is not None and not category.deleting:
+                    found.append(category)
+        return found
+
+    def describe(self, name: str, description: str) -> Category:
+        """Change the description."""
+        return self._change(name, lambda category: replace(category, description=description))
+
+    def add_encoder(self, name: str, spec: EncoderSpec) -> Category:
+        """Add a named vector, also to a filled category; its points lack it until they are re-embedded.
+
+        Again with the same encoder: only where its weights lie is noted anew. ``EncoderMismatch`` if the name is taken by another
+        revision.
+        """
+
+        def add(category: Category) -> Category:
+            known = next((old for old in category.encoders if old.name == spec.name), None)
+            if known is not None:
+                check_encoder(known, spec)
+                encoders = tuple(replace(old, model=spec.model) if old is known else old for old in category.encoders)
+                return replace(category, encoders=encoders)
+            self._vectors.add_vector(name, VectorSpec(spec.name, spec.dim))
+            return replace(category, encoders=(*category.encoders, spec))
+
+        return self._change(name, add)
+
+    def promote(self, name: str, alias: str, using: str, *, default: bool = True) -> Category:
+        """Answer queries for ``alias`` from the named vector ``using`` from now on, in one write; the former is kept behind it.
+
+        ``default``: queries without ``using`` go to ``alias`` too. ``UnknownVector`` if the category lacks ``using``,
+        ``BadRequest`` if ``alias`` is a named vector itself.
+        """
+
+        def promote(category: Category) -> Category:
+            category.encoder(using)
+            if any(spec.name == alias for spec in category.encoders):
+                raise BadRequest(f"{alias!r} is a named vector of category {name!r}: promote under another name.", name=alias)
+            former = [old for old in category.promoted.get(alias, ()) if old != using]
+            promoted = {**category.promoted, alias: (using, *former)}
+            if not default or category.default == alias:
+                return replace(category, promoted=promoted)
+            replaced = {**category.replaced, alias: category.default}
+            return replace(category, promoted=promoted, default=alias, replaced=replaced)
+
+        return self._change(name, promote)
+
+    def set_default(self, name: str, using: str | None) -> Category:
+        """Answer queries without ``using`` from this named vector or promoted name (None: the first encoder).
+
+        ``UnknownVector`` if the category has none of that name.
+        """
+
+        def choose(category: Category) -> Category:
+            category.encoder(using)
+            return replace(category, default=using)
+
+        return self._change(name, choose)
+
+    def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind], *, change: bool = False) -> Category:
+        """Index these fields where they are not indexed yet; columns past the cap get no index.
+
+        A field keeps its kind, but one of whole numbers becomes one of numbers where these are asked for. With ``change`` every
+        field gets the kind that is asked for; the caller sees to the values that are there.
+        """
+        category = self.get(name)
+        if not _lacking(category.indexes, kinds, change):
+            return category
+
+        def index(category: Category) -> Category:
+            indexes, new = dict(category.indexes), dict[str, IndexKind]()
+            for field, kind in _lacking(indexes, kinds, change).items():
+                columns = sum(known.startswith("metadata.") for known in indexes)
+                if field in indexes:
+                    # the engine first: were this cut short, the next value of the kind would find the manifest still lacking
+                    self._vectors.change_index(name, field, kind)
+                elif field.startswith("metadata.") and columns >= MAX_METADATA_INDEXES:
+                    continue
+                else:
+                    new[field] = kind
+                indexes[field] = kind
+            if new:
+                self._vectors.ensure(CollectionSchema(name, (), new))  # in one call: each costs a flush
+            return replace(category, indexes=indexes)
+
+        return self._change(name, index)
+
+    def set_images(self, name: str, images: int) -> Category:
+        """Note how many images the category holds."""
+        return self._change(name, lambda category: replace(category, images=images))
+
+    def delete(self, name: str, *, keep_images: bool | None = None) -> bool:
+        """Delete every point, then every object, then the manifest; also what an interrupted deletion or creation has left, and
+        what no category describes. Interrupted, the category is gone already and ``delete`` or ``create`` completes the work.
+
+        ``keep_images``: the pictures stay in the object store, with the taggers and encoders that were made from them, to be
+        indexed again; None: those of a damaged category do. Whether they were kept. ``NotFound``.
+        """
+        with self.writing(name), self._lock:
+            kept = self.keeps_images(name)
+            keep = kept if keep_images is None else keep_images
+            self._rewrite(name, lambda present: _tombstone(name, present, keep_images=keep))
+            self._delete(name, keep_images=keep)
+            return keep
+
+    def keeps_images(self, name: str) -> bool:
+        """Whether ``delete`` leaves the pictures where they are if nobody says otherwise. ``NotFound``: nothing has that name."""
+        try:
+            category = self._read(name) if NAME.fullmatch(name) else None
+        except StoreDamaged:
+            return True
+        if category is None:
+            if not NAME.fullmatch(name) or not self._left_of(name, self._vectors.collections()):
+                raise NotFound(f"There is no category {name!r}: nothing was deleted.", category=name)
+            return False
+        if category.deleting:
+            return category.keep_images
+        try:
+            self._vectors.info(name)
+        except (NotFound, StoreDamaged):  # it has lost its collection, or the collection its points
+            return True
+        return False
+
+    def _delete(self, name: str, *, keep_images: bool) -> None:
+        if name in self._vectors.collections():
+            self._vectors.drop(name)
+        remove_objects(self._objects, name, keep_images=keep_images, others=self._stored_encoders_of_others(name))
+        self._objects.delete(manifest_key(name))
+        self._known.forget(manifest_key(name))
+        self._known.forget(MANIFESTS)
+        self._whole.pop(name, None)
+        for forget in self._on_deletion:
+            forget(name)
+
+    def _stored_encoders_of_others(self, name: str) -> tuple[str, ...]:
+        """Where encoders lie that other categories use; all of them, while another category cannot be read."""
+        try:
+            found = [self._read(other) for other in _names(list_keys(self._objects, MANIFESTS)) if other != name]
+        except StoreDamaged:
+            return (ENCODERS,)
+        models = [spec.model for category in found if category is not None for spec in category.encoders]
+        return tuple(model.removeprefix(STORED) + "/" for model in models if model.startswith(STORED))
+
+    def _left_of(self, name: str, collections: Collection[str]) -> str:
+        """What there is of a name that has no manifest, as a sentence; empty: nothing that is ours."""
+        with_collection = name in collections and self._is_ours(name)
+        return left_of(self._objects, name, with_collection, self._stored_encoders_of_others(name))
+
+    def _is_ours(self, collection: str) -> bool:
+        """Whether Vitrine made a collection: a server may hold those of other programs, which are not for us to remove."""
+        try:
+            return STANDARD_INDEXES.keys() <= self._vectors.info(collection).schema.indexes.keys()
+        except StoreDamaged:
+            return True
+
+    def _check_no_collection(self, name: str) -> None:
+        """A collection that no manifest describes is not taken over, and goes only if it is ours and empty."""
+        if name not in self._vectors.collections():
+            return
+        if not self._is_ours(name):
+            raise AlreadyExists(f"The vector store has a collection {name!r} of another program: choose another name.")
+        points = self._vectors.count(name)
+        if points:
+            raise AlreadyExists(
+                f"There is a collection {name!r} of {points} points that belongs to no category: choose another name, or remove "
+                f"it with `vitrine category delete {name}`.",
+                category=name,
+            )
+        self._vectors.drop(name)
+
+    def _change(self, name: str, change: Callable[[Category], Category]) -> Category:
+        """Change a category that is in service. ``change`` is called again if another process was faster. ``NotFound``."""
+
+        def changed(present: bytes | None) -> Category:
+            category = None if present is None else read_manifest(name, present)
+            if category is None or category.deleting:
+                raise NotFound(f"There is no category {name!r}: list the categories to see those there are.", category=name)
+            return change(category)
+
+        return self._rewrite(name, changed)
+
+    def _rewrite(self, name: str, change: Callable[[bytes | None], Category]) -> Category:
+        """Write the manifest that ``change`` makes of the present one, unless they are equal."""
+
+        def rewritten(present: bytes | None) -> bytes:
+            category = change(present)
+            same = present is not None and manifest_json(category) == present
+            return present if same and present is not None else manifest_json(replace(category, updated_at=now()))
+
+        with self._lock:
+            data = edit(self._objects, manifest_key(name), rewritten)
+            self._known.put(manifest_key(name), data)
+            self._known.forget(MANIFESTS)
+            return read_manifest(name, data)
+
+    def _finished(self, made: Category, present: bytes | None) -> Category:
+        if present is None or read_manifest(made.name, present) != made:
+            raise Conflict(f"Category {made.name!r} was deleted or created by another process meanwhile: look what is there now.")
+        return replace(made, deleting=False, keep_images=False)
+
+    def _remembered(self, name: str) -> Category | None:
+        return self._known.read(manifest_key(name), lambda data: read_manifest(name, data))
+
+    def _read(self, name: str) -> Category | None:
+        """As the store has it now. ``StoreDamaged``."""
+        try:
+            return read_manifest(name, self._objects.get(manifest_key(name)))
+        except NotFound:
+            return None
+
+
+def _exists(name: str) -> AlreadyExists:
+    return AlreadyExists(f"Category {name!r} exists: choose another name, or delete it first.", category=name)
+
+
+def _names(keys: Iterable[str]) -> list[str]:
+    return sorted(name for key in keys if NAME.fullmatch(name := key[len(MANIFESTS) :].removesuffix(".json")))
+
+
+def _lacking(indexes: Mapping[str, IndexKind], kinds: Mapping[str, IndexKind], change: bool) -> dict[str, IndexKind]:
+    """The fields whose index is missing or is to become another."""
+    return {
+        field: kind
+        for field, kind in kinds.items()
+        if field not in indexes or (kind != indexes[field] and (change or (indexes[field], kind) == ("integer", "float")))
+    }
+
+
+def _tombstone(name: str, present: bytes | None, *, keep_images: bool) -> Category:
+    """The manifest that says that all else goes: of what it was a deletion needs nothing."""
+    moment = now()
+    try:
+        category = Category(name, "", (), {}, moment, moment) if present is None else read_manifest(name, present)
+    except VitrineError:
+        category = Category(name, "", (), {}, moment, moment)
+    return replace(category, deleting=True, keep_images=keep_images)

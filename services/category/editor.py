@@ -1,0 +1,160 @@
+"""Changes that people make to images that are there: tags, class, caption, quality, metadata; and deletion."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.artifacts.taggers import QUALITY
+from services.category.catalog import Catalog
+from services.category.payload import clean_name, clean_tags, field_path, index_kinds, joined_kinds, settled, unite_tags
+from services.domain import Hit, IndexKind, Payload
+from services.errors import BadRequest, BadVector, NotFound
+from services.object_store.base import ObjectStore
+from services.values.words import composed
+from services.vector_store.base import VectorStore, check_ids
+
+_CHUNK = 500
+
+
+class ImageChanges(BaseModel):
+    """Changes to one image; what is absent stays. ``null`` for class, caption or quality removes it.
+
+    ``tags`` replaces all tags; ``add_tags`` and ``remove_tags`` change some. ``rejected_tags`` replaces what people said the
+    image is *not*; ``reject_tags`` adds to it. A tag that is given is no longer rejected; one that is rejected is neither a
+    tag nor proposed by a machine any more. ``metadata`` is merged by column, each value as its column holds it; null removes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    tags: tuple[str, ...] | None = None
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
+    rejected_tags: tuple[str, ...] | None = None
+    reject_tags: tuple[str, ...] = ()
+    class_: str | None = Field(None, alias="class")
+    caption: str | None = None
+    quality: float | None = Field(None, ge=0, le=1)
+    metadata: dict[str, Any] = {}
+
+
+class Editor:
+    """Edits and deletes images of categories. Thread-safe within one process."""
+
+    def __init__(self, catalog: Catalog, vectors: VectorStore, objects: ObjectStore) -> None:
+        self._catalog = catalog
+        self._vectors = vectors
+        self._objects = objects
+
+    def change(self, category: str, ids: Sequence[str], changes: ImageChanges) -> list[Hit]:
+        """Apply the same changes to every image; the images as they are now. ``NotFound`` before anything is changed."""
+        return self.change_each(category, dict.fromkeys(ids, changes))
+
+    def change_each(self, category: str, changes: Mapping[str, ImageChanges]) -> list[Hit]:
+        """Apply to each image its own changes, by id; the images as they are now. ``NotFound`` before anything is changed."""
+        with self._catalog.writing(category):  # reading tags and writing them back is one step
+            before = self._existing(category, list(changes))
+            changes, kinds = _settled(changes, self._catalog.get(category).indexes)
+            updates = {hit.id: _changed(hit.payload, changes[hit.id]) for hit in before}
+            self._catalog.ensure_indexes(category, joined_kinds([kinds, *map(index_kinds, updates.values())]))
+            self._vectors.set_payload(category, {id: payload for id, payload in updates.items() if payload})
+            self._remove(category, changes)
+            return self._existing(category, list(changes))
+
+    def delete(self, category: str, ids: Sequence[str]) -> int:
+        """Delete images: points first, then their objects, so that no point is ever without its picture. Unknown ids: nothing.
+
+        Returns how many images there were.
+        """
+        with self._catalog.writing(category):
+            found = [hit for hit in self._retrieve(category, ids) if hit is not None]
+            self._vectors.delete(category, [hit.id for hit in found])
+            for hit in found:
+                self._objects.delete(hit.payload["object_key"])
+        return len(found)
+
+    def _remove(self, category: str, changes: Mapping[str, ImageChanges]) -> None:
+        """Remove the fields that are set to null, from all images that lose the same ones at a time."""
+        alike: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+        for id, change in changes.items():
+            alike[_removed(change)].append(id)
+        for fields, ids in alike.items():
+            if fields:
+                self._vectors.delete_payload(category, ids, fields)
+
+    def _existing(self, category: str, ids: Sequence[str]) -> list[Hit]:
+        hits = self._retrieve(category, ids)
+        missing = [id for id, hit in zip(ids, hits, strict=True) if hit is None]
+        if missing:
+            raise NotFound(f"There is no image {missing[0]} in category {category!r}.", ids=missing)
+        return [hit for hit in hits if hit is not None]
+
+    def _retrieve(self, category: str, ids: Sequence[str]) -> list[Hit | None]:
+        self._catalog.get(category)
+        try:
+            check_ids(ids)
+        except BadVector as error:
+            raise NotFound(error.message, **error.details) from error
+        chunks = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
+        return [hit for chunk in chunks for hit in self._vectors.retrieve(category, chunk)]
+
+
+def _settled(
+    changes: Mapping[str, ImageChanges], indexes: Mapping[str, IndexKind]
+) -> tuple[dict[str, ImageChanges], dict[str, IndexKind]]:
+    """The changes with metadata as its columns hold it, and the kinds of these columns. A value that means none removes it."""
+    held, found = dict(indexes), dict[str, IndexKind]()
+    done: dict[str, ImageChanges] = {}
+    for id, change in changes.items():
+        values, kinds = settled(change.metadata, held) if change.metadata else ({}, {})
+        columns = {clean_name(column): None for column in change.metadata}
+        done[id] = change.model_copy(update={"metadata": {**columns, **values}}) if columns else change
+        held, found = {**held, **kinds}, {**found, **kinds}
+    return done, found
+
+
+def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
+    """The fields that get a new value."""
+    new = _changed_tags(payload, changes)
+    for field, value in (("class", changes.class_), ("caption", changes.caption), ("quality", changes.quality)):
+        if value is not None:
+            new[field] = composed(value) if isinstance(value, str) else value
+    if changes.quality is not None and QUALITY in payload.get("scored_by", {}):
+        # in the same write: from now on it is a person's, and no tagger's to overwrite
+        new["scored_by"] = {tag: who for tag, who in payload["scored_by"].items() if tag != QUALITY}
+    columns = {column: value for column, value in changes.metadata.items() if value is not None}
+    if columns:
+        new["metadata"] = {**payload.get("metadata", {}), **columns}
+    return new
+
+
+def _changed_tags(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
+    """Of tags, rejected tags and proposed tags those lists that change."""
+    dropped = set(clean_tags(changes.remove_tags))
+    given = [tag for tag in clean_tags([*(changes.tags or ()), *changes.add_tags]) if tag not in dropped]
+    refused = clean_tags([*(changes.rejected_tags or ()), *changes.reject_tags])
+    if contradiction := set(given) & set(refused):
+        raise BadRequest(f"{min(contradiction)!r} is both given and rejected: choose one.", tag=min(contradiction))
+    tags = unite_tags(payload.get("tags", []) if changes.tags is None else [], given)
+    rejected = unite_tags(payload.get("rejected_tags", []) if changes.rejected_tags is None else [], refused)
+    lists = {
+        "tags": [tag for tag in tags if tag not in dropped and tag not in refused],
+        "rejected_tags": [tag for tag in rejected if tag not in given],
+        "machine_tags": [tag for tag in payload.get("machine_tags", []) if tag not in refused],
+    }
+    return {field: value for field, value in lists.items() if value != payload.get(field, [])}
+
+
+def _removed(changes: ImageChanges) -> tuple[str, ...]:
+    """Field paths that go."""
+    gone = [field for field in ("class", "caption", "quality") if _removes(changes, field)]
+    gone += [field_path("scored_by", QUALITY)] if "quality" in gone else []
+    return (*gone, *(field_path("metadata", clean_name(column)) for column, value in changes.metadata.items() if value is None))
+
+
+def _removes(changes: ImageChanges, field: str) -> bool:
+    name = "class_" if field == "class" else field
+    return name in changes.model_fields_set and getattr(changes, name) is None

@@ -1,0 +1,386 @@
+"""What a user may ask of the payload, in words; and its translation to Qdrant's filter.
+
+One class serves the JSON body of the API, its query string and the CLI. All conditions must hold together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from services.category.field_names import BOUNDS, find_bound, find_field, find_member, readings
+from services.category.payload import field_path, path_keys
+from services.domain import IndexKind
+from services.errors import BadRequest, UnknownField
+from services.validation import first_mistake, mistakes
+from services.values.dates import read_date, shown
+from services.values.kinds import HELD, cast, number
+from services.values.words import composed
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Condition, Filter
+
+Scalar = bool | int | float | str
+_Number = Annotated[int | float, BeforeValidator(number, json_schema_input_type=float)]
+_First = Annotated[datetime, BeforeValidator(lambda value: read_date(value).first, json_schema_input_type=str | int)]
+_Last = Annotated[datetime, BeforeValidator(lambda value: read_date(value).last, json_schema_input_type=str | int)]
+
+
+class Bounds(BaseModel):
+    """``gte <= value <= lte``, ``gt < value < lt``; at least one bound. What they are compared with says what they may be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    gte: int | float | str | datetime | None = None
+    lte: int | float | str | datetime | None = None
+    gt: int | float | str | datetime | None = None
+    lt: int | float | str | datetime | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Bounds:
+        if self.gte is self.lte is self.gt is self.lt is None:
+            raise ValueError("give at least one of gte, lte, gt, lt")
+        return self
+
+
+class NumberRange(Bounds):
+    """Bounds that are numbers."""
+
+    gte: _Number | None = None
+    lte: _Number | None = None
+    gt: _Number | None = None
+    lt: _Number | None = None
+
+
+class DateRange(Bounds):
+    """Bounds that are dates or times; without a zone they are UTC.
+
+    A date is all of its day, month or year: ``lte`` 2024 includes its last moment, and ``gt`` 2024 begins after it.
+    """
+
+    gte: _First | None = None
+    lte: _Last | None = None
+    gt: _Last | None = None
+    lt: _First | None = None
+
+
+class MapBox(BaseModel):
+    """A part of a map: ranges of its coordinates, which are in 0..1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    x: NumberRange | None = None
+    y: NumberRange | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> MapBox:
+        if self.x is self.y is None:
+            raise ValueError("give a range of x, of y, or of both")
+        return self
+
+
+class Conditions(BaseModel):
+    """Conditions on images; those given must all hold.
+
+    ``tags_*`` are what people said. ``machine_tags_any`` is what taggers propose and ``rejected_tags_any`` what people said an
+    image is not; both are known from the first proposal or rejection of the category on.
+
+    ``scores`` ranges over what taggers say, by tag, in 0..1. ``clusters`` asks for a node path by run: ``{"run": "root-14"}``.
+    ``maps`` asks for a box of a map: ``{"umap": {"x": {"gte": 0.2, "lte": 0.4}, "y": {"gte": 0.5}}}``.
+    ``metadata`` takes a value, a list of values (any of them) or a range, by column. ``where`` is a filter in Qdrant's own JSON.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    tags_all: tuple[str, ...] = ()
+    tags_any: tuple[str, ...] = ()
+    tags_none: tuple[str, ...] = ()
+    machine_tags_any: tuple[str, ...] = ()
+    rejected_tags_any: tuple[str, ...] = ()
+    class_: tuple[str, ...] = Field((), alias="class")
+    scores: dict[str, NumberRange] = {}
+    quality: NumberRange | None = None
+    clusters: dict[str, str] = {}
+    maps: dict[str, MapBox] = {}
+    duplicate_group: tuple[str, ...] = ()
+    filename: tuple[str, ...] = ()
+    media_type: tuple[str, ...] = ()
+    width: NumberRange | None = None
+    height: NumberRange | None = None
+    bytes: NumberRange | None = None
+    created_at: DateRange | None = None
+    indexed_at: DateRange | None = None
+    metadata: dict[str, Bounds | Scalar | list[Scalar]] = {}
+    ids: tuple[str, ...] = ()
+    where: dict[str, Any] | None = None
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _shapes(cls, columns: Any) -> Any:
+        """One sentence about what is wrong, instead of one for each shape that a value does not have."""
+        for column, value in columns.items() if isinstance(columns, dict) else ():
+            if isinstance(value, dict):
+                _as(Bounds, value, column)
+            elif not all(isinstance(item, bool | int | float | str) for item in (value if isinstance(value, list) else [value])):
+                raise ValueError(f"{column} takes a value, a list of values or bounds")
+        return columns
+
+    def to_filter(self, indexes: Mapping[str, IndexKind]) -> Filter | None:
+        """Qdrant's filter, or None without conditions. ``indexes`` says of which kind a metadata column is.
+
+        Raises ``UnknownField`` for a metadata column without an index, ``BadRequest`` for a value that does not fit its kind.
+        """
+        from qdrant_client import models
+
+        must: list[Condition] = [_match("tags", [tag]) for tag in self.tags_all]
+        must += [_match(name, values) for name, values in self._keywords() if values]
+        must += [_number_range(name, span, indexes.get(name, "float")) for name, span in self._numbers(indexes) if span]
+        must += [_date_range(name, span) for name, span in self._dates() if span]
+        must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
+        must += [_typed(find_member("metadata", name, indexes), value, indexes) for name, value in self.metadata.items()]
+        if self.ids:
+            must.append(models.HasIdCondition(has_id=list(self.ids)))
+        if self.where is not None:
+            must.append(_raw(self.where, indexes))
+        must_not: list[Condition] = [_match("tags", list(self.tags_none))] if self.tags_none else []
+        return models.Filter(must=must or None, must_not=must_not or None) if must or must_not else None
+
+    def _keywords(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        yield "tags", self.tags_any
+        yield "machine_tags", self.machine_tags_any
+        yield "rejected_tags", self.rejected_tags_any
+        yield "class", self.class_
+        yield "duplicate_group", self.duplicate_group
+        yield "filename", self.filename
+        yield "media_type", self.media_type
+
+    def _numbers(self, indexes: Mapping[str, IndexKind]) -> Iterable[tuple[str, NumberRange | None]]:
+        yield from ((find_member("scores", tag, indexes), span) for tag, span in self.scores.items())
+        yield from ((field_path("maps", name, "x"), box.x) for name, box in self.maps.items())
+        yield from ((field_path("maps", name, "y"), box.y) for name, box in self.maps.items())
+        yield "quality", self.quality
+        yield "width", self.width
+        yield "height", self.height
+        yield "bytes", self.bytes
+
+    def _dates(self) -> Iterable[tuple[str, DateRange | None]]:
+        yield "created_at", self.created_at
+        yield "indexed_at", self.indexed_at
+
+
+class _Asked(Conditions):
+    """Conditions with pairs on metadata columns, which are read once it is known what columns there are: in
+    ``metadata.price.gte`` the column may be ``price`` or ``price.gte``. ``joined``: see ``conditions_from_pairs``."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    joined: bool = False
+
+    def to_filter(self, indexes: Mapping[str, IndexKind]) -> Filter | None:
+        tree: dict[str, Any] = {}
+        for pair in self.pairs:
+            field, bound, value = self._read(*pair, indexes)
+            if bound is None:
+                _put_value(tree, field, value)
+            else:
+                _put_bound(tree, field, bound, value)
+        columns = parse_conditions({"metadata": {path_keys(field)[-1]: value for field, value in tree.items()}})
+        return Conditions.to_filter(self.model_copy(update={"metadata": columns.metadata}), indexes)
+
+    def _read(self, key: str, value: str, indexes: Mapping[str, IndexKind]) -> tuple[str, str | None, str]:
+        """Field, bound and value, by the reading whose column is known; with ``joined`` by the one of the longest name."""
+        ways = list(readings(key, value))
+        for way, text in reversed(ways) if self.joined else ways:
+            field, bound = find_bound(way, indexes)
+            if field in indexes:
+                return field, bound, text
+        return *find_bound(key, indexes), value
+
+
+def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = False) -> Conditions:
+    """Conditions from ``key=value`` pairs, as in a query string or ``--where``. ``joined``: each was one text and cut at its
+    first ``=``, so that the name of a column may go on in the value.
+
+    Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``, ``filename``,
+    ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width``, ``created_at.gte``,
+    ``cluster.<run>``, ``map.<name>.x.gte``, ``metadata.<column>`` and ``metadata.<column>.gte``; bounds are gte, lte, gt, lt.
+    Repeated keys collect.
+    ``BadRequest`` for any other key or value.
+
+    >>> conditions_from_pairs([("score.cat.gte", "0.5"), ("tag", "indoor")]).scores["cat"].gte
+    0.5
+    """
+    lists = {
+        "tag": "tags_all", "tag.all": "tags_all", "tag.any": "tags_any", "tag.none": "tags_none", "class": "class",
+        "machine_tag": "machine_tags_any", "rejected_tag": "rejected_tags_any",
+        "filename": "filename", "media_type": "media_type", "duplicate_group": "duplicate_group", "id": "ids",
+    }  # fmt: skip
+    spans = ("quality", "width", "height", "bytes", "created_at", "indexed_at")
+    tree: dict[str, Any] = {}
+    columns: list[tuple[str, str]] = []
+    for key, value in pairs:
+        if key.startswith(_SCORES):  # its value is a number, so an equal sign before it belongs to the tag
+            key, value = next((way for way in readings(key, value) if way[0].rpartition(".")[2] in BOUNDS), (key, value))
+        head, _, rest = key.partition(".")
+        name, _, bound = rest.rpartition(".")
+        if key in lists:
+            tree.setdefault(lists[key], []).append(value)
+        elif head in spans and rest in BOUNDS:
+            _put_bound(tree, head, rest, value)
+        elif key in spans:  # that very value; of dates the whole day, month or year
+            _put_bound(tree, key, "gte", value)
+            _put_bound(tree, key, "lte", value)
+        elif head in ("score", "scores") and name and bound in BOUNDS:
+            _put_bound(tree.setdefault("scores", {}), name, bound, value)
+        elif head == "cluster" and rest and rest not in tree.get("clusters", {}):
+            tree.setdefault("clusters", {})[rest] = value
+        elif head == "map" and name[:-2] and name[-2:] in (".x", ".y") and bound in BOUNDS:
+            shown, _, axis = name.rpartition(".")
+            _put_bound(tree.setdefault("maps", {}).setdefault(shown, {}), axis, bound, value)
+        elif head == "metadata" and rest:
+            columns.append((key, value))
+        else:
+            raise BadRequest(
+                f"{key!r} is no filter, or is given twice: use tag, tag.any, class, score.<tag>.gte, quality.lte, "
+                "metadata.<column>, cluster.<run>, map.<name>.x.gte ...",
+                field=key,
+            )
+    plain = parse_conditions(tree)
+    return _Asked(**dict(plain), pairs=tuple(columns), joined=joined) if columns else plain
+
+
+def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
+    """Conditions from their JSON; ``BadRequest`` naming the first field that is wrong."""
+    try:
+        return Conditions.model_validate(tree)
+    except ValidationError as error:
+        raise BadRequest(f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
+
+
+_SCORES = ("score.", "scores.")
+_EXACT_INTEGERS = 2**53
+_Range = TypeVar("_Range", bound=Bounds)
+
+
+def _put_bound(tree: dict[str, Any], name: str, bound: str, value: str) -> None:
+    span = tree.setdefault(name, {})
+    if not isinstance(span, dict) or bound in span:
+        raise BadRequest(f"{name!r} has values already, or {bound!r} twice: ask for values or for one range.", field=name)
+    span[bound] = value
+
+
+def _put_value(tree: dict[str, Any], name: str, value: str) -> None:
+    values = tree.setdefault(name, [])
+    if isinstance(values, dict):
+        raise BadRequest(f"{name!r} has bounds already: ask for values or for a range.", field=name)
+    values.append(value)
+
+
+def _match(field: str, values: Iterable[str]) -> Condition:
+    from qdrant_client import models
+
+    values = [composed(value) for value in values]
+    match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=values)
+    return models.FieldCondition(key=field, match=match)
+
+
+def _number_range(field: str, span: NumberRange, kind: IndexKind = "float") -> Condition:
+    """Of whole numbers, those within the bounds: engines may cut a fraction off a bound."""
+    from qdrant_client import models
+
+    bounds = {name: bound for name in BOUNDS if (bound := getattr(span, name)) is not None}
+    if kind == "integer":
+        bounds = {name: math.ceil(bound) if name in ("gte", "lt") else math.floor(bound) for name, bound in bounds.items()}
+    return models.FieldCondition(key=field, range=models.Range(**bounds))
+
+
+def _date_range(field: str, span: DateRange) -> Condition:
+    from qdrant_client import models
+
+    return models.FieldCondition(key=field, range=models.DatetimeRange(gte=span.gte, lte=span.lte, gt=span.gt, lt=span.lt))
+
+
+def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condition:
+    """A metadata condition; a query string's words become what the column's index holds."""
+    from qdrant_client import models
+
+    kind = indexes.get(field)
+    if kind is None:
+        known = ", ".join(sorted(f for f in indexes if f.startswith("metadata."))) or "none"
+        raise UnknownField(f"{field!r} is not indexed, so it cannot be filtered. Indexed columns: {known}.", field=field)
+    if isinstance(value, Bounds):
+        return _within(field, value.model_dump(exclude_none=True), kind)
+    values = value if isinstance(value, list) else [value]
+    if kind == "keyword":
+        return _match(field, [_cast(field, item, kind) for item in values])
+    # the engine matches numbers and dates by range; whole numbers too, as their column may be becoming one of fractions
+    equal = [_equal(field, item, kind) for item in values]
+    return equal[0] if len(equal) == 1 else models.Filter(should=equal)
+
+
+def _within(field: str, bounds: dict[str, Any], kind: IndexKind) -> Condition:
+    if kind == "datetime":
+        return _date_range(field, _as(DateRange, bounds, field))
+    if kind in ("integer", "float"):
+        return _number_range(field, _as(NumberRange, bounds, field), kind)
+    raise BadRequest(
+        f"{field!r} holds {HELD[kind]}, which have no range: ask for a value, or have it hold numbers or dates by "
+        "`images annotate --column NAME:float` (or NAME:date).",
+        field=field,
+        kind=kind,
+    )
+
+
+def _equal(field: str, value: object, kind: IndexKind) -> Condition:
+    from qdrant_client import models
+
+    if kind == "datetime":
+        return _date_range(field, _as(DateRange, {"gte": value, "lte": value}, field))
+    found = _cast(field, value, kind)
+    if kind == "bool" or (abs(found) > _EXACT_INTEGERS and kind == "integer"):
+        return models.FieldCondition(key=field, match=models.MatchValue(value=found))
+    return _number_range(field, NumberRange(gte=found, lte=found))
+
+
+def _cast(field: str, value: object, kind: IndexKind) -> Any:
+    """One value as the column holds it; ``BadRequest`` if it holds none such."""
+    if kind != "keyword" and isinstance(value, str):
+        value = value.strip()
+    try:
+        found = cast(field, value, kind)
+    except BadRequest:
+        found = None
+    if found is None or isinstance(found, list):
+        raise BadRequest(f"{field!r} holds {HELD[kind]}, and {shown(value)} is not among them.", field=field)
+    return found
+
+
+def _as(cls: type[_Range], bounds: dict[str, Any], field: str) -> _Range:
+    try:
+        return cls.model_validate(bounds)
+    except ValidationError as error:
+        raise BadRequest(f"The condition on {field}: {first_mistake(error)}.", field=field) from None
+
+
+def _raw(where: dict[str, Any], indexes: Mapping[str, IndexKind]) -> Filter:
+    from qdrant_client import models
+
+    try:
+        return models.Filter.model_validate(_read_raw(where, indexes))
+    except ValidationError as error:
+        raise BadRequest(f"'where' is not a Qdrant filter: {first_mistake(error)}.") from None
+
+
+def _read_raw(tree: Any, indexes: Mapping[str, IndexKind]) -> Any:
+    """A filter in Qdrant's JSON whose fields, words and ranges of dates are read as in all conditions."""
+    if isinstance(tree, list):
+        return [_read_raw(item, indexes) for item in tree]
+    if not isinstance(tree, dict):
+        return composed(tree) if isinstance(tree, str) else tree
+    key, bounds = tree.get("key"), tree.get("range")
+    if isinstance(key, str):
+        tree = {**tree, "key": find_field(key, indexes)}
+    if isinstance(key, str) and indexes.get(tree["key"]) == "datetime" and isinstance(bounds, dict):
+        return {**tree, "range": _as(DateRange, bounds, key).model_dump(mode="json", exclude_none=True)}
+    return {name: _read_raw(value, indexes) for name, value in tree.items()}

@@ -1,0 +1,176 @@
+"""The payload of a point: which fields there are, and which of them are indexed with what kind.
+
+Standard fields are indexed from the start. ``machine_tags``, ``rejected_tags``, ``scores.*``, ``clusters.*.path`` and scalar
+``metadata.*`` are indexed when they first appear, since an unindexed field can be neither filtered, nor faceted, nor ordered by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+from services.domain import IndexKind, Payload
+from services.errors import BadRequest
+from services.values.kinds import cast, is_missing, joined, value_kind
+from services.values.words import composed
+
+STANDARD_INDEXES: Mapping[str, IndexKind] = {
+    "tags": "keyword",
+    "class": "keyword",
+    "filename": "keyword",
+    "media_type": "keyword",
+    "duplicate_group": "keyword",
+    "quality": "float",
+    "width": "integer",
+    "height": "integer",
+    "bytes": "integer",
+    "created_at": "datetime",
+    "indexed_at": "datetime",
+}
+MAX_METADATA_INDEXES = 64
+"""Columns past this stay readable but unindexed: every index costs memory and time on each write."""
+MAX_TAG_LENGTH = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_STEP = re.compile(rf'(?:{_QUOTED}|([^."]+))(\.|$)')
+
+
+def clean_name(name: str) -> str:
+    """A tag's or column's name as a payload key, on one line; ``BadRequest`` if it is empty or over 200 characters."""
+    name = _tidy(name)
+    if not 1 <= len(name) <= MAX_TAG_LENGTH:
+        raise BadRequest(f"{name[:40]!r} cannot name a field: use 1 to {MAX_TAG_LENGTH} characters.", name=name)
+    return name
+
+
+def field_path(*keys: str) -> str:
+    """The path to a nested field, as it is printed; a key with other than letters, digits, ``_`` and ``-`` is quoted.
+
+    >>> field_path("scores", "t-shirt"), field_path("scores", "St. Moritz"), field_path("scores", '5" disk')
+    ('scores.t-shirt', 'scores."St. Moritz"', 'scores."5\\\\" disk"')
+    """
+    return ".".join(key if _PLAIN.fullmatch(key) else f'"{_escaped(key)}"' for key in keys)
+
+
+@lru_cache(maxsize=1024)
+def path_keys(path: str) -> tuple[str, ...]:
+    """The keys of a path that ``field_path`` wrote; a text that is none is taken as one key.
+
+    >>> path_keys('scores."St. Moritz"'), path_keys('"open')
+    (('scores', 'St. Moritz'), ('"open',))
+    """
+    keys, at, more = [], 0, True
+    while more and (step := _STEP.match(path, at)):
+        keys.append(step[2] if step[1] is None else re.sub(r"\\(.)", r"\1", step[1]))
+        at, more = step.end(), bool(step[3])
+    return tuple(keys) if at == len(path) and not more else (path,)
+
+
+def value_at(payload: Mapping[str, Any], path: str) -> Any:
+    """The value of a field path such as ``quality`` or ``scores."red mug"``; None where it is missing."""
+    value: Any = payload
+    for key in path_keys(path):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def unindexed_notes(metadata: Mapping[str, Any], indexes: Mapping[str, IndexKind]) -> list[str]:
+    """Whether some columns of metadata that was just written are without an index: a sentence about them, or none."""
+    columns = [clean_name(column) for column, value in metadata.items() if not is_missing(value)]
+    fields = {field for column in columns if (field := field_path("metadata", column)) not in indexes}
+    return [unindexed_note(fields)] if fields else []
+
+
+def unindexed_note(fields: Collection[str]) -> str:
+    """A sentence about metadata columns that the category has no room to index."""
+    shown = ", ".join(sorted(path_keys(field)[-1] for field in fields)[:20]) + (", ..." if len(fields) > 20 else "")
+    return (
+        f"{len(fields)} columns are kept but found by no filter, order or facet, as a category indexes {MAX_METADATA_INDEXES}: "
+        f"{shown}."
+    )
+
+
+def clean_tags(tags: Iterable[str]) -> list[str]:
+    """Trimmed, each on one line, without empty ones and doubles, in the order given. ``BadRequest`` over 200 characters."""
+    cleaned = list(dict.fromkeys(tidy for tag in tags if (tidy := _tidy(tag))))
+    for tag in cleaned:
+        if len(tag) > MAX_TAG_LENGTH:
+            raise BadRequest(f"The tag {tag[:40]!r}... is longer than {MAX_TAG_LENGTH} characters: shorten it.")
+    return cleaned
+
+
+def unite_tags(old: Iterable[str], new: Iterable[str]) -> list[str]:
+    """Old tags first, then the new ones that were not there."""
+    return list(dict.fromkeys([*old, *new]))
+
+
+def index_kinds(payload: Payload) -> dict[str, IndexKind]:
+    """Indexes that the non-standard fields of one payload ask for, but for metadata, whose kinds ``settled`` tells.
+
+    >>> index_kinds({"scores": {"cat": 0.9}, "clusters": {"colours": {"path": ["root"]}}})
+    {'scores.cat': 'float', 'clusters.colours.path': 'keyword'}
+    """
+    kinds: dict[str, IndexKind] = {field: "keyword" for field in ("machine_tags", "rejected_tags") if payload.get(field)}
+    kinds |= {field_path("scores", tag): "float" for tag in payload.get("scores", ())}
+    kinds |= {field_path("clusters", run, "path"): "keyword" for run in payload.get("clusters", ())}
+    return kinds
+
+
+def joined_kinds(several: Iterable[Mapping[str, IndexKind]]) -> dict[str, IndexKind]:
+    """Kinds by field of several tables together: of a field that has different ones, the narrowest that holds all.
+
+    >>> joined_kinds([{"metadata.n": "integer"}, {"metadata.n": "float", "metadata.w": "bool"}])
+    {'metadata.n': 'float', 'metadata.w': 'bool'}
+    """
+    kinds: dict[str, IndexKind] = {}
+    for its in several:
+        for field, kind in its.items():
+            kinds[field] = joined([kinds.get(field), kind]) or kind
+    return kinds
+
+
+def settled(
+    metadata: Mapping[str, Any], kinds: Mapping[str, IndexKind], *, fixed: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, IndexKind]]:
+    """Metadata as its columns hold it, and the kind of each of these columns by field path.
+
+    ``kinds`` of fields that are known; a column that is not has the kind of its value. One of whole numbers becomes one of
+    numbers for a fraction, unless it is ``fixed``. What says that there is no value is left out, but a word such as ``NA`` stays
+    one in a column of words. ``BadRequest`` for a value that its column does not hold.
+
+    >>> settled({"price": 12.5, "size": 38}, {"metadata.price": "integer", "metadata.size": "keyword"})
+    ({'price': 12.5, 'size': '38'}, {'metadata.price': 'float', 'metadata.size': 'keyword'})
+    """
+    values, held = dict[str, Any](), dict[str, IndexKind]()
+    for column, value in metadata.items():
+        name = clean_name(column)
+        field = field_path("metadata", name)
+        kind = kinds.get(field) or value_kind(value) or "keyword"
+        if field not in kinds and is_missing(value):
+            continue
+        found, kind = _fitted(name, value, kind, widen=field not in fixed)
+        if found is not None:
+            values[name], held[field] = found, kind
+    return values, held
+
+
+def _fitted(name: str, value: Any, kind: IndexKind, *, widen: bool) -> tuple[Any, IndexKind]:
+    try:
+        return cast(name, value, kind), kind
+    except BadRequest:
+        if kind == "integer" and widen:
+            with suppress(BadRequest):
+                return cast(name, value, "float"), "float"
+        raise
+
+
+def _tidy(name: str) -> str:
+    return composed(_CONTROL.sub(" ", name)).strip()
+
+
+def _escaped(key: str) -> str:
+    return key.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,159 @@
+"""Encoders in the object store, trained ones and folders that people named: every server that shares it can serve them.
+
+    _encoders/<category>/<name>/<version>/    the files of one encoder's folder; ``config.json`` is written last
+
+The version is the beginning of the folder's revision, so it says what the files must be, and what is there never changes. A
+model called ``store:`` and that path is downloaded once into a cache folder and loaded from there like any other folder.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from services.category.manifest import ENCODERS
+from services.encoders.reference import STORED
+from services.encoders.resolve import LOCAL_REVISION, folder_revision, relevant_files
+from services.errors import BadRequest, ModelUnavailable
+from services.object_store.base import ObjectStore
+from services.object_store.keys import check_key
+
+__all__ = [
+    "STORED",
+    "delete_stored",
+    "fetch_stored",
+    "is_stored",
+    "save_stored",
+    "storable_files",
+    "stored_model",
+    "stored_prefix",
+]
+LAST = "config.json"
+"""Written after all other files: an encoder without it was never completely stored."""
+COMPANIONS = ("split.json", "report.*")
+"""What travels along without being part of the encoder's revision."""
+_VERSION_DIGITS = 16
+_STALE_SECONDS = 3600.0
+_TEMPORARY = ".tmp-"
+_MODEL = re.compile(rf"{STORED}({ENCODERS}[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*)/([0-9a-f]{{{_VERSION_DIGITS}}})")
+
+
+def stored_prefix(category: str, name: str) -> str:
+    """Where the versions of the encoder ``name`` of a category lie."""
+    return f"{ENCODERS}{category}/{name}"
+
+
+def save_stored(objects: ObjectStore, folder: Path, prefix: str) -> str:
+    """Upload an encoder's folder below ``prefix`` (``stored_prefix``); the model's name, ``store:<prefix>/<version>``.
+
+    What ``folder_revision`` counts goes up, with the split and the report that lie beside it. Files that are there already are
+    not sent again, so a killed upload is continued by the next. ``ModelUnavailable`` if the folder holds no encoder.
+    """
+    files = storable_files(folder)
+    model = stored_model(prefix, folder_revision(folder))
+    companions = {file.name: file for pattern in COMPANIONS for file in folder.glob(pattern) if file.is_file()}
+    for name, file in sorted((companions | files).items(), key=lambda item: (item[0] == LAST, item[0])):
+        key = f"{model.removeprefix(STORED)}/{name}"
+        there = objects.stat(key)
+        if name in files and there is not None and there.size == file.stat().st_size:
+            continue  # the version says what it holds, and objects are never half visible
+        objects.put_file(key, file)
+    return model
+
+
+def storable_files(folder: Path) -> dict[str, Path]:
+    """The files that make an encoder, by their names in its folder. ``ModelUnavailable`` if it holds none."""
+    files = {file.relative_to(folder).as_posix(): file for file in relevant_files(folder)}
+    if LAST not in files or not any(name.endswith(".safetensors") for name in files):
+        raise ModelUnavailable(f"{folder} holds no trained encoder: name a folder with {LAST} and *.safetensors files.")
+    return files
+
+
+def stored_model(prefix: str, revision: str) -> str:
+    """What an encoder of a folder's revision is called below ``prefix``: ``store:<prefix>/<version>``."""
+    return f"{STORED}{prefix}/{_version(revision)}"
+
+
+def is_stored(objects: ObjectStore, model: str) -> bool:
+    """Whether all of an encoder lies in the object store."""
+    prefix, version = _parse(model)
+    return objects.stat(f"{prefix}/{version}/{LAST}") is not None
+
+
+def fetch_stored(objects: ObjectStore, model: str, cache: Path) -> Path:
+    """The folder of a stored encoder, downloaded into ``cache`` the first time; processes may do so at the same time.
+
+    ``BadRequest`` for a name that is no stored encoder's, ``ModelUnavailable`` where the store lacks it or it is damaged.
+    """
+    prefix, version = _parse(model)
+    folder = cache / prefix.removeprefix(ENCODERS) / version
+    if folder.is_dir():
+        if _version(folder_revision(folder)) == version:
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)  # a disk that filled up or a power cut: bring it anew
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _wipe_stale(cache)
+        temporary = cache / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        try:
+            _download(objects, f"{prefix}/{version}/", temporary)
+            if not (temporary / LAST).is_file() or _version(folder_revision(temporary)) != version:
+                raise ModelUnavailable(
+                    f"The encoder {model} is not in the object store as it was promoted: promote its folder again.", model=model
+                )
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):  # another process was faster: what is there now is as good
+                temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise ModelUnavailable(f"The encoder {model} cannot be written below {cache}: {error.strerror or error}.") from error
+    if not folder.is_dir():
+        raise ModelUnavailable(f"The encoder {model} cannot be put into {folder}: check that this user may write there.")
+    return folder
+
+
+def delete_stored(objects: ObjectStore, model: str) -> None:
+    """Remove a stored encoder, ``config.json`` first."""
+    prefix, version = _parse(model)
+    root = f"{prefix}/{version}/"
+    for key in [root + LAST, *(stat.key for stat in list(objects.list(root)))]:
+        objects.delete(key)
+
+
+def _parse(model: str) -> tuple[str, str]:
+    found = _MODEL.fullmatch(model)
+    if found is None:
+        raise BadRequest(f"{model[:120]!r} is no stored encoder: those are called {STORED}{ENCODERS}CATEGORY/NAME/VERSION.")
+    return found[1], found[2]
+
+
+def _version(revision: str) -> str:
+    return revision.removeprefix(LOCAL_REVISION)[:_VERSION_DIGITS]
+
+
+def _download(objects: ObjectStore, root: str, folder: Path) -> None:
+    folder.mkdir()
+    for name in _names(objects, root):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        objects.get_file(root + name, path)
+
+
+def _names(objects: ObjectStore, root: str) -> Iterator[str]:
+    for stat in list(objects.list(root)):
+        yield check_key(stat.key)[len(root) :]  # a bucket may hold keys with "..": they must not lead out of the folder
+
+
+def _wipe_stale(cache: Path) -> None:
+    """Remove what a killed process left half downloaded."""
+    oldest = time.time() - _STALE_SECONDS
+    for left in cache.glob(f"{_TEMPORARY}*"):
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < oldest:
+                shutil.rmtree(left, ignore_errors=True)

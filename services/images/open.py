@@ -1,0 +1,352 @@
+"""From the bytes of a file to an upright RGB picture and its identities; refusals are ``ImageRefused`` with a stable reason.
+
+Identity is content: ``content_hash`` names the bytes, ``point_id`` and ``object_key`` derive from it. ``perceptual_hash``
+names what is to be seen, for near-duplicates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+from PIL import Image, ImageFile
+
+from services.errors import ImageRefused
+from services.images.budget import DecodeBudget, ImageLimits
+from services.images.colour import is_converted_from_cmyk, to_srgb
+from services.images.formats import ImageFormat, looks_like, open_as, sniff
+from services.images.modes import to_rgb
+
+__all__ = [
+    "DecodeBudget",
+    "ImageLimits",
+    "OpenedImage",
+    "WholePicture",
+    "content_hash",
+    "object_key",
+    "open_image",
+    "perceptual_hash",
+    "picture_of",
+    "pixel_hash",
+    "point_id",
+    "thumbnail",
+    "thumbnail_of",
+    "whole_picture",
+]
+
+# Fixed for ever: every point id of every installation derives from it.
+_POINT_NAMESPACE = uuid.UUID("6d0fd2f5-52a5-5b44-9d6c-0d6c1c7c9a11")
+
+_ORIENTATION_TAG = 0x0112
+_TIFF_BITS = 258
+_PNG_DEPTH = 24
+"""Where the header of a PNG file says how many bits a channel has."""
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_BYTES_PER_PIXEL = {"WEBP": 19, "AVIF": 14}
+_OTHER_BYTES_PER_PIXEL = 12
+
+# Embeddings of shrunk against whole pictures (24 photos, MobileNetV2): cosine >= 0.997 by JPEG draft at 2; averaging needs 3 for
+# >= 0.999, at 2 it falls to 0.994.
+_DRAFT_GAP = 2
+_REDUCE_GAP = 3
+
+_HASH_EDGE = 96
+_THUMBNAIL_QUALITY = 80
+_THUMBNAIL_MAX_ASPECT = 4
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """A decoded file.
+
+    ``image`` is upright RGB on white, in sRGB; a large picture is delivered smaller, its shortest edge at least twice the
+    asked target.
+    ``width`` and ``height`` are those of the upright original in pixels; ``size`` counts the file's bytes. ``format`` is Pillow's
+    name ("JPEG", "PPM"), ``extension`` that of the stored object. ``sha256`` and ``phash`` (64 bits) are lower-case hex.
+    """
+
+    image: Image.Image
+    format: str
+    media_type: str
+    extension: str
+    width: int
+    height: int
+    size: int
+    sha256: str
+    phash: str
+
+
+@dataclass(frozen=True)
+class WholePicture:
+    """Everything that a file shows, at full resolution.
+
+    ``image`` is upright RGB on white, in sRGB; ``alpha`` its opacity, None where nothing is transparent. ``beyond`` is empty if
+    that is all there is, and otherwise a hash of what these 8 bits leave out: finer grey levels, further frames or pages.
+    """
+
+    image: Image.Image
+    alpha: Image.Image | None
+    beyond: str
+
+
+def open_image(
+    data: bytes, *, target: int, limits: ImageLimits, budget: DecodeBudget | None = None, sha256: str | None = None
+) -> OpenedImage:
+    """Decode the bytes of one file, whatever its extension said.
+
+    ``target`` is the longest side in pixels that an encoder looks at (``Preprocessing.target``). ``sha256``: the bytes' hash,
+    where the caller has it already. Raises ImageRefused with reason
+    empty_file, file_too_large, unsupported_format, too_many_pixels or damaged_image.
+    """
+    decoded = _decode(data, target, limits, budget)
+    return OpenedImage(
+        image=decoded.image,
+        format=decoded.format.name,
+        media_type=decoded.format.media_type,
+        extension=decoded.format.extension,
+        width=decoded.width,
+        height=decoded.height,
+        size=len(data),
+        sha256=sha256 or content_hash(data),
+        phash=perceptual_hash(decoded.image),
+    )
+
+
+def picture_of(
+    data: bytes, side: int, *, limits: ImageLimits, budget: DecodeBudget | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The upright RGB picture of a file, its shortest edge at least ``side`` pixels unless it is smaller, and the (width, height)
+    of the original; without the hashes that ``open_image`` works out. Raises ImageRefused as it does."""
+    decoded = _decode(data, max(1, side // _DRAFT_GAP), limits, budget)
+    return decoded.image, (decoded.width, decoded.height)
+
+
+def whole_picture(data: bytes, *, limits: ImageLimits, budget: DecodeBudget | None = None) -> WholePicture:
+    """Decode every pixel of a file. Raises ImageRefused as ``open_image`` does."""
+    with _decoding(data, limits, budget) as opened, opened.share(1):
+        file = opened.file
+        image, orientation = _upright(opened, max(file.size))
+        alpha = _opacity(file)
+        if alpha is not None and orientation in _UPRIGHT:
+            alpha = alpha.transpose(_UPRIGHT[orientation])
+        return WholePicture(image, alpha, _beyond(file, data))
+
+
+def content_hash(data: bytes) -> str:
+    """SHA-256 of the bytes, 64 lower-case hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def point_id(sha256: str) -> str:
+    """The point id of a content hash: a version 5 UUID, lower-case. The same bytes have the same id everywhere."""
+    return str(uuid.uuid5(_POINT_NAMESPACE, sha256.lower()))
+
+
+def object_key(category: str, sha256: str, extension: str) -> str:
+    """Where the file of a content hash is stored: ``<category>/images/ab/cd/<sha256>.<extension>``."""
+    return f"{category}/images/{sha256[:2]}/{sha256[2:4]}/{sha256}.{extension}"
+
+
+def category_of_key(key: str) -> str | None:
+    """The category under which ``object_key`` stores a picture; None for a key of another form."""
+    category, *parts = key.split("/")
+    sha256, _, extension = parts[-1].partition(".") if parts else ("", "", "")
+    is_hash = len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")
+    return category if is_hash and key == object_key(category, sha256, extension) else None
+
+
+def perceptual_hash(image: Image.Image) -> str:
+    """The 64-bit DCT hash of ImageHash (``phash``, 8 x 8) as 16 hex digits; near-duplicates differ in few bits.
+
+    A large picture is averaged down first, which costs a third of hashing it whole and moves a bit or two at most.
+    """
+    import imagehash  # brings SciPy: only who hashes pays for it
+
+    factor = min(image.size) // _HASH_EDGE
+    grey = image.convert("L")
+    return str(imagehash.phash(grey.reduce(factor) if factor > 1 else grey))
+
+
+def pixel_hash(data: bytes, *, limits: ImageLimits | None = None, budget: DecodeBudget | None = None) -> str:
+    """BLAKE2b (128 hex digits) of the decoded pixels in their own mode, not turned upright.
+
+    Older systems name their files by it; it serves to adopt them. Raises ImageRefused as ``open_image`` does.
+    """
+    with _decoding(data, limits or ImageLimits(), budget) as opened, opened.share(1):
+        return hashlib.blake2b(opened.file.tobytes()).hexdigest()
+
+
+def thumbnail(data: bytes, width: int, *, limits: ImageLimits, budget: DecodeBudget | None = None) -> tuple[bytes, str]:
+    """A small upright version of a file: see ``thumbnail_of``. Raises ImageRefused as ``open_image`` does."""
+    return thumbnail_of(_decode(data, max(1, width), limits, budget).image, width)
+
+
+def thumbnail_of(image: Image.Image, width: int) -> tuple[bytes, str]:
+    """Encode an RGB picture at most ``width`` pixels wide (and four times as high), never enlarged: (bytes, media type)."""
+    scale = min(1.0, width / image.width, _THUMBNAIL_MAX_ASPECT * width / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    small = image if size == image.size else image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    # JPEG rather than WebP: a third larger, but 0.2 ms instead of 5 ms to encode
+    small.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
+    return buffer.getvalue(), "image/jpeg"
+
+
+# Decoding -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    image: Image.Image
+    format: ImageFormat
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file whose header is read and within the caps."""
+
+    file: ImageFile.ImageFile
+    format: ImageFormat
+    budget: DecodeBudget | None
+
+    @contextmanager
+    def share(self, scale: int) -> Iterator[None]:
+        """Hold the memory that decoding takes, where the decoder itself shrinks by ``scale``."""
+        with self.budget.share(_decode_bytes(self.file, self.format, scale)) if self.budget else nullcontext():
+            yield
+
+
+def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget | None) -> _Decoded:
+    """Decode to upright RGB in sRGB; a much larger picture is shrunk until its shortest edge is some twice ``target`` pixels."""
+    with _decoding(data, limits, budget) as opened:
+        file = opened.file
+        width, height = file.size
+        scale = _draft(file, _DRAFT_GAP * target) if opened.format.name == "JPEG" else 1
+        with opened.share(scale):
+            image, orientation = _upright(opened, target)
+    if orientation >= 5:
+        width, height = height, width
+    return _Decoded(image, opened.format, width, height)
+
+
+def _upright(opened: _Opened, target: int) -> tuple[Image.Image, int]:
+    """The pixels as ``_decode`` wants them, and the EXIF orientation that they had."""
+    file = opened.file
+    file.load()
+    orientation = _orientation(file)
+    image = file if is_converted_from_cmyk(file) else to_rgb(file)
+    factor = min(image.size) // (_REDUCE_GAP * target)
+    # a picture that is far too large is averaged down now: 50 megapixels would wait in the batch with 150 MB each
+    image = image.reduce(factor) if factor > 1 else image
+    image = to_srgb(image, file)  # after the shrinking, which leaves fewer pixels to convert
+    image = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+    return image.copy() if image is file else image, orientation
+
+
+def _opacity(file: Image.Image) -> Image.Image | None:
+    """The alpha of each pixel; None where all are opaque."""
+    if not file.has_transparency_data or file.mode.startswith("I"):
+        return None
+    straight = file.convert("LA") if file.mode == "La" else file
+    alpha = straight.convert("RGBA").getchannel("A")
+    return None if alpha.getextrema() == (255, 255) else alpha
+
+
+def _beyond(file: ImageFile.ImageFile, data: bytes) -> str:
+    """See ``WholePicture``. Finer levels of grey are compared by their own hash; of the rest only the same file is the same."""
+    if getattr(file, "is_animated", False):
+        return content_hash(data)
+    if file.mode.startswith("I") or file.mode == "F":
+        return content_hash(file.tobytes())
+    bits = data[_PNG_DEPTH] if file.format == "PNG" else getattr(file, "tag_v2", {}).get(_TIFF_BITS, 8)
+    return content_hash(data) if max(bits if isinstance(bits, tuple) else (bits,)) > 8 else ""
+
+
+@contextmanager
+def _decoding(data: bytes, limits: ImageLimits, budget: DecodeBudget | None) -> Iterator[_Opened]:
+    """Open the header, check the caps, and turn whatever a decoder throws into a refusal."""
+    image_format = _format(data, limits)
+    try:
+        with open_as(image_format, data) as file:
+            _check_pixels(file.size, image_format, limits)
+            yield _Opened(file, image_format, budget)
+    except ImageRefused:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageRefused("too_many_pixels", f"The {image_format.name} picture has too many pixels: {error}") from error
+    except Exception as error:  # decoders raise nearly anything on hostile bytes, struct.error and KeyError among them
+        raise ImageRefused("damaged_image", f"The {image_format.name} file is damaged or cut short: {_words(error)}.") from error
+
+
+def _format(data: bytes, limits: ImageLimits) -> ImageFormat:
+    if not data:
+        raise ImageRefused("empty_file", "The file has no bytes.")
+    if len(data) > limits.max_bytes:
+        sizes = f"{len(data) / 2**20:.1f} MB, over the limit of {limits.max_bytes / 2**20:.1f} MB (VITRINE_MAX_IMAGE_MB)"
+        raise ImageRefused("file_too_large", f"The file has {sizes}.", bytes=len(data))
+    image_format = sniff(data)
+    if image_format is None:
+        seen = looks_like(data)
+        content = "is no picture that can be told by its first bytes" if seen == "unknown data" else f"looks like {seen}"
+        message = f"The content {content}; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and PNM are read."
+        raise ImageRefused("unsupported_format", message, format=seen)
+    return image_format
+
+
+def _check_pixels(size: tuple[int, int], image_format: ImageFormat, limits: ImageLimits) -> None:
+    is_jpeg = image_format.name == "JPEG"
+    cap, setting = (
+        (limits.max_jpeg_pixels, "VITRINE_MAX_JPEG_MEGAPIXELS") if is_jpeg else (limits.max_pixels, "VITRINE_MAX_MEGAPIXELS")
+    )
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageRefused("damaged_image", f"The {image_format.name} file says it is {width} x {height} pixels.")
+    if width * height > cap:
+        megapixels = f"{width} x {height} pixels, over the limit of {cap / 1e6:g} megapixels ({setting})"
+        raise ImageRefused("too_many_pixels", f"The picture has {megapixels}.", width=width, height=height)
+
+
+def _draft(file: ImageFile.ImageFile, shortest: int) -> int:
+    """Let the JPEG decoder deliver 1/2, 1/4 or 1/8 of the size while the shortest edge keeps ``shortest``; the divisor used."""
+    width = file.width
+    file.draft(file.mode, (shortest, shortest))
+    return max(1, round(width / file.width))
+
+
+def _decode_bytes(file: ImageFile.ImageFile, image_format: ImageFormat, scale: int) -> int:
+    """Memory that decoding and converting take, in bytes (measured per format; ``file.size`` is the size after the draft)."""
+    pixels = file.width * file.height
+    if image_format.name == "JPEG" and file.info.get("progressive"):
+        # a progressive file keeps every coefficient of the full picture: 3 bytes a pixel at the usual 4:2:0
+        return pixels * _OTHER_BYTES_PER_PIXEL + pixels * scale * scale * 3
+    return pixels * _BYTES_PER_PIXEL.get(image_format.name, _OTHER_BYTES_PER_PIXEL)
+
+
+def _orientation(file: ImageFile.ImageFile) -> int:
+    """The EXIF orientation, 1 to 8, read after the pixels (TIFF is turned by its decoder); damaged metadata counts as upright."""
+    try:
+        orientation = file.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def _words(error: Exception) -> str:
+    """The decoder's own words, short and on one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:160].rstrip(". ")

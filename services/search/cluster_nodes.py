@@ -1,0 +1,85 @@
+"""Looking into a cluster run: the children of a node with their images as they are now, and what these have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from services.artifacts.clusters import ClusterRun, Node
+from services.category.filters import Conditions
+from services.domain import Facet
+from services.errors import BadRequest
+from services.vector_store.base import MAX_LIMIT
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+MAX_FIELDS = 10
+VALUES = 10
+"""Most frequent values told of each field."""
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """A node as it is now: its medoid and representatives are still there. ``count``: its images. ``groupings``: by field, the
+    most frequent values among them."""
+
+    node: Node
+    count: int
+    groupings: Mapping[str, tuple[Facet, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodeDetail:
+    """A node, those above it from the root down, and its children in order of number."""
+
+    run: ClusterRun
+    view: NodeView
+    above: tuple[Node, ...]
+    children: tuple[NodeView, ...]
+
+
+def children(
+    runtime: Runtime, category: str, run: str, node: str, group_by: Sequence[str] = (), *, values: int = VALUES
+) -> NodeDetail:
+    """A node of a run, and its children. ``group_by``: indexed keyword, integer or bool fields, at most ten, to count in each.
+
+    Counted by the engine over the path's index, whatever the size of the category. ``NotFound`` (category, run, node),
+    ``UnknownField`` for a field that cannot be counted by value.
+    """
+    fields = tuple(dict.fromkeys(group_by))
+    if len(fields) > MAX_FIELDS:
+        raise BadRequest(f"{len(fields)} fields are too many to group by at once: name up to {MAX_FIELDS}.")
+    runtime.catalog.get(category)
+    found = runtime.clusters.get(category, run)
+    chosen = found.node(node)
+    chosen, *below = _with_images_there(runtime, category, [chosen, *(found.nodes[id] for id in chosen.children)])
+    counts = _counts(runtime, category, run, [chosen, *below])
+
+    def view(one: Node) -> NodeView:
+        inside = Conditions(clusters={run: one.id})
+        groupings = {name: tuple(runtime.searcher.facets(category, name, inside, limit=values)) for name in fields}
+        return NodeView(one, counts[one.id], groupings)
+
+    above = tuple(found.nodes[id] for id in chosen.path[:-1])
+    return NodeDetail(found, view(chosen), above, tuple(view(one) for one in below))
+
+
+def _with_images_there(runtime: Runtime, category: str, nodes: Sequence[Node]) -> list[Node]:
+    """The nodes without the images that were deleted since: one look at the store for all of them."""
+    asked = list(dict.fromkeys(id for node in nodes for id in node.representatives))
+    hits = runtime.vectors.retrieve(category, asked, with_payload=False)
+    there = {hit.id for hit in hits if hit is not None}
+    left = [tuple(id for id in node.representatives if id in there) for node in nodes]
+    return [replace(node, medoid=ids[0] if ids else None, representatives=ids) for node, ids in zip(nodes, left, strict=True)]
+
+
+def _counts(runtime: Runtime, category: str, run: str, nodes: Sequence[Node]) -> dict[str, int]:
+    """Images of each node, the first being the parent of the others."""
+    key = runtime.clusters.get(category, run).payload_field
+    inside = Conditions(clusters={run: nodes[0].id})
+    told = {facet.value: facet.count for facet in runtime.searcher.facets(category, key, inside, limit=MAX_LIMIT)}
+    if len(told) == MAX_LIMIT:  # a child may have been left out for more frequent descendants of others
+        return {node.id: runtime.searcher.count(category, Conditions(clusters={run: node.id})) for node in nodes}
+    return {node.id: told.get(node.id, 0) for node in nodes}

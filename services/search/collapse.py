@@ -1,0 +1,59 @@
+"""Search results with one hit for each group of near-duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from services.artifacts.duplicates import FIELD, group_of
+from services.domain import Hit, Query
+from services.vector_store.base import MAX_LIMIT, VectorStore
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+
+def collapsed(
+    vectors: VectorStore, collection: str, query: Query, key: str | None, read: Callable[[Query], list[Hit]]
+) -> tuple[list[Hit], dict[str, int]]:
+    """The best hit of each group of the run ``key``, and images that are in none; ``offset`` and ``limit`` count those.
+
+    ``read`` answers the query, or a wider one. More is asked for until there are enough, up to 10,000 hits. The second value
+    says by hit how many others of its group meet the query's filter, whatever their similarity; hits without others are not in
+    it.
+    """
+    wanted, fetch = query.offset + query.limit, min(MAX_LIMIT, 2 * (query.offset + query.limit) + 20)
+    while True:
+        hits = read(replace(query, offset=0, limit=fetch))
+        best = first_of_each(hits, key)
+        if len(best) >= wanted or len(hits) < fetch or fetch == MAX_LIMIT:
+            break
+        fetch = min(MAX_LIMIT, 4 * fetch)
+    page = best[query.offset : wanted]
+    return page, _others(vectors, collection, query, page, key)
+
+
+def first_of_each(hits: Sequence[Hit], key: str | None) -> list[Hit]:
+    """Hits in their order, without those whose group was there before."""
+    found: dict[str, Hit] = {}
+    for hit in hits:
+        found.setdefault(group_of(hit.payload.get(FIELD), key) or hit.id, hit)
+    return list(found.values())
+
+
+def _others(vectors: VectorStore, collection: str, query: Query, hits: Sequence[Hit], key: str | None) -> dict[str, int]:
+    groups = {hit.id: group for hit in hits if (group := group_of(hit.payload.get(FIELD), key)) is not None}
+    if not groups:
+        return {}
+    facets = vectors.facet(collection, FIELD, filter=_in_groups(query, groups), limit=2 * len(groups) + 10)
+    counts = {str(facet.value): facet.count for facet in facets}
+    return {id: counts[group] - 1 for id, group in groups.items() if counts.get(group, 0) > 1}
+
+
+def _in_groups(query: Query, groups: Mapping[str, str]) -> Filter:
+    from qdrant_client import models
+
+    inside = models.FieldCondition(key=FIELD, match=models.MatchAny(any=sorted(set(groups.values()))))
+    excluded = [models.HasIdCondition(has_id=list(query.exclude))] if query.exclude else None
+    return models.Filter(must=[inside, *([query.filter] if query.filter is not None else [])], must_not=excluded)

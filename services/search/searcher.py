@@ -1,0 +1,428 @@
+"""The Searcher: every way to ask a category, each three hops from its shell to the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from services.artifacts.clusters import ClusterStore
+from services.artifacts.duplicates import DuplicateStore
+from services.artifacts.maps import MapStore
+from services.artifacts.taggers import TaggerStore
+from services.category.catalog import Catalog, Category
+from services.category.field_names import find_field
+from services.category.filters import Conditions
+from services.category.payload import value_at
+from services.domain import Embedding, Embeddings, EncoderSpec, Facet, Fuse, Hit, Near, OrderBy, Page, Query, Random, Recommend
+from services.encoders.base import TextEncoder
+from services.encoders.pool import EncoderPool
+from services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
+from services.images.open import DecodeBudget, ImageLimits, open_image
+from services.search.collapse import collapsed
+from services.search.diversity import diversified
+from services.search.score_validity import index_sources, is_score, narrowed, score_field, unsettled_sources
+from services.values.kinds import HELD
+from services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
+from services.vector_store.fields import COUNTABLE, filter_fields
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+MAX_BINS = 200
+CLUSTER_FIELD = ("cluster.", "cluster:")
+"""Before the name of a run, where a field is asked for."""
+_KEYED = ("clusters.", "maps.")
+NO_CONDITIONS = Conditions()
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What all searches share.
+
+    ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or above it, within
+    0.0001 (``services.vector_store.similarity``). ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by
+    similarity alone. ``limit`` in 1..10,000.
+    """
+
+    using: str | None = None
+    conditions: Conditions = NO_CONDITIONS
+    limit: int = 10
+    offset: int = 0
+    min_similarity: float | None = None
+    diversity: float | None = None
+    with_vectors: bool = False
+    exact: bool = False
+    collapse: bool = False
+    """One hit for each group of near-duplicates; ``limit`` and ``offset`` count those."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Hits, best first; the encoder behind them; milliseconds spent encoding the query and asking the engine."""
+
+    hits: tuple[Hit, ...]
+    encoder: EncoderSpec
+    encode_ms: float
+    search_ms: float
+    similar: Mapping[str, int] = field(default_factory=dict)
+    """With ``collapse``: by id, how many near-duplicates of a hit were left out."""
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Images with ``lower <= value < upper``; the last bin of a histogram includes its upper edge."""
+
+    lower: float
+    upper: float
+    count: int
+
+
+class Searcher:
+    """Searches categories. Thread-safe.
+
+    All methods raise ``NotFound`` (no such category), ``UnknownVector``, ``UnknownField``, ``BadRequest`` (options out of range).
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        vectors: VectorStore,
+        encoders: EncoderPool,
+        taggers: TaggerStore,
+        clusters: ClusterStore,
+        duplicates: DuplicateStore,
+        maps: MapStore,
+        limits: ImageLimits,
+        budget: DecodeBudget,
+    ) -> None:
+        self._catalog = catalog
+        self._vectors = vectors
+        self._encoders = encoders
+        self._taggers = taggers
+        self._clusters = clusters
+        self._duplicates = duplicates
+        self._maps = maps
+        self._limits = limits
+        self._budget = budget
+
+    def by_image(self, category: str, data: bytes, options: SearchOptions) -> SearchResult:
+        """Most similar to a picture given as the bytes of an image file. ``ImageRefused`` if it is none."""
+        cat = self._catalog.get(category)
+        started = time.perf_counter()
+        vector = self._encode_image(cat.encoder(options.using), data)
+        return self._near(cat, vector, options, (), _ms(started))
+
+    def by_text(self, category: str, text: str, options: SearchOptions) -> SearchResult:
+        """Most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
+        cat = self._catalog.get(category)
+        spec = _text_encoder(cat) if options.using is None else cat.encoder(options.using)
+        options = replace(options, using=spec.name)
+        if not text.strip():
+            raise BadRequest("The text is empty: describe what to look for.")
+        started = time.perf_counter()
+        encoder = self._encoders.for_category(spec) if "text" in spec.modalities else None
+        if not isinstance(encoder, TextEncoder):
+            able = ", ".join(other.name for other in cat.encoders if "text" in other.modalities)
+            raise UnsupportedQuery(
+                f"The encoder {spec.name!r} reads no text. "
+                + (f"Search by text with using={able}." if able else "Add a CLIP-family encoder to search by text."),
+                using=spec.name,
+            )
+        vector = encoder.encode_texts([text])[0]
+        return self._near(cat, vector, options, (), _ms(started))
+
+    def by_id(self, category: str, id: str, options: SearchOptions) -> SearchResult:
+        """Most similar to an image of the category, which is itself left out. Needs no encoder. ``NotFound``."""
+        cat = self._catalog.get(category)
+        vector = self._stored(cat, [id], cat.encoder(options.using).name)[0]
+        return self._near(cat, vector, options, (id,), 0.0)
+
+    def by_vector(self, category: str, vector: Sequence[float] | Embedding, options: SearchOptions) -> SearchResult:
+        """Most similar to a vector of the encoder's dimension, normalised here. ``BadVector`` if zero or not finite."""
+        return self._near(self._catalog.get(category), unit(vector), options, (), 0.0)
+
+    def by_examples(
+        self,
+        category: str,
+        positive: Sequence[str | bytes],
+        negative: Sequence[str | bytes],
+        options: SearchOptions,
+    ) -> SearchResult:
+        """Like the positive and unlike the negative examples, each an id of the category or the bytes of an image file.
+
+        Looks near 2 mean(positive) - mean(negative), Qdrant's AVERAGE_VECTOR. Examples of the category are left out.
+        """
+        if not positive:
+            raise BadRequest("Give at least one positive example.")
+        cat = self._catalog.get(category)
+        spec = cat.encoder(options.using)
+        started = time.perf_counter()
+        wanted, unwanted = self._examples(cat, spec, positive), self._examples(cat, spec, negative)
+        encode_ms = _ms(started)
+        ids = tuple(example for example in (*positive, *negative) if isinstance(example, str))
+        ask = Recommend(wanted, unwanted if len(unwanted) else None)
+        return self._ask(cat, spec, ask, options, ids, encode_ms)
+
+    def by_fusion(self, category: str, id: str, using: Sequence[str], options: SearchOptions) -> SearchResult:
+        """Like an image of the category by several named vectors at once, by reciprocal rank fusion. ``NotFound``.
+
+        A hit's ``similarity`` is its fusion score; ``diversity`` and ``min_similarity`` are refused.
+        """
+        cat = self._catalog.get(category)
+        names = [cat.encoder(name).name for name in using]
+        vectors = {name: self._stored(cat, [id], name)[0] for name in names}
+        if len(vectors) < 2:
+            raise BadRequest("Fusion takes at least two named vectors.")
+        if options.diversity is not None or options.min_similarity is not None:
+            raise BadRequest("Fused hits have ranks instead of similarities: leave out diversity and min_similarity.")
+        return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,), 0.0)
+
+    def listing(
+        self,
+        category: str,
+        conditions: Conditions,
+        *,
+        order_by: OrderBy | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        with_vectors: bool = False,
+        fields: tuple[str, ...] | None = None,
+    ) -> Page:
+        """A page of the images that meet the conditions, by id or ordered by an indexed number or date. ``fields``: no others."""
+        cat = self._catalog.get(category)
+        _check_limit(limit, 0)
+        if order_by is not None:
+            order_by = replace(order_by, field=find_field(order_by.field, cat.indexes))
+            _indexed(cat, order_by.field, ("integer", "float", "datetime"), "ordered by")
+        return self._vectors.scroll(
+            cat.name,
+            filter=self._filter(cat, conditions, *([order_by.field] if order_by else [])),
+            order_by=order_by,
+            limit=limit,
+            cursor=cursor,
+            with_payload=True if fields is None else fields,
+            with_vectors=tuple(spec.name for spec in cat.encoders) if with_vectors else (),
+        )
+
+    def random(self, category: str, conditions: Conditions, *, limit: int = 50) -> list[Hit]:
+        """A random sample of the images that meet the conditions."""
+        cat = self._catalog.get(category)
+        _check_limit(limit, 0)
+        return self._vectors.query(cat.name, Query(Random(), filter=self._filter(cat, conditions), limit=limit))
+
+    def image(self, category: str, id: str, *, with_vectors: bool = False) -> Hit:
+        """One image. ``NotFound``."""
+        cat = self._catalog.get(category)
+        names = tuple(spec.name for spec in cat.encoders) if with_vectors else ()
+        hit = self._vectors.retrieve(cat.name, [_checked(id)], with_vectors=names)[0]
+        if hit is None:
+            raise _no_image(category, id)
+        return hit
+
+    def count(self, category: str, conditions: Conditions | None = None) -> int:
+        """Exact number of images that meet the conditions."""
+        cat = self._catalog.get(category)
+        return self._vectors.count(cat.name, self._filter(cat, conditions) if conditions else None)
+
+    def facets(self, category: str, field: str, conditions: Conditions, *, limit: int = 100) -> list[Facet]:
+        """Most frequent values of a keyword, integer or bool field among the images that meet the conditions.
+
+        Of ``cluster.<run>`` (or ``cluster:<run>``) these are the ids of its nodes, each with the images below it.
+        """
+        cat = self._catalog.get(category)
+        _check_limit(limit, 0)
+        if field.startswith(CLUSTER_FIELD):
+            field = self._clusters.get(category, field[len(CLUSTER_FIELD[0]) :]).payload_field
+        field = find_field(field, cat.indexes)
+        if cat.indexes.get(field) not in COUNTABLE:
+            runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self._clusters.in_service(category))
+            raise _unfit(cat, field, COUNTABLE, "counted by value", runs)
+        return self._vectors.facet(cat.name, field, filter=self._filter(cat, conditions), limit=limit)
+
+    def histogram(
+        self,
+        category: str,
+        field: str,
+        conditions: Conditions,
+        *,
+        bins: int = 10,
+        lower: float | None = None,
+        upper: float | None = None,
+    ) -> list[Bin]:
+        """Images by value of a number, in ``bins`` equal bins from ``lower`` to ``upper`` (0..1 for scores and quality, else the
+        least and greatest value found)."""
+        cat = self._catalog.get(category)
+        if not 1 <= bins <= MAX_BINS:
+            raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
+        field = find_field(field, cat.indexes)
+        _indexed(cat, field, ("integer", "float"), "counted in bins")
+        chosen = self._filter(cat, conditions, field)
+        if is_score(field):
+            lower, upper = 0.0 if lower is None else lower, 1.0 if upper is None else upper
+        lower = self._extreme(cat, field, conditions, descending=False) if lower is None else lower
+        upper = self._extreme(cat, field, conditions, descending=True) if upper is None else upper
+        if lower is None or upper is None:
+            return []
+        if not lower <= upper or not np.isfinite(upper - lower):
+            raise BadRequest(f"The edges {lower} and {upper} do not bound a range: give finite numbers, the lower first.")
+        return self._bins(cat, field, chosen, np.linspace(lower, upper, bins + 1) if upper > lower else np.array([lower, upper]))
+
+    def _filter(self, cat: Category, conditions: Conditions, *fields: str) -> Filter | None:
+        """The conditions as a filter; scores in them, and in the ``fields`` that are ordered by or counted, are the tagger's
+        in service, never a former one's. Queries without scores, and those on settled tags, pay nothing for it. Cluster runs
+        and maps are those in service too."""
+        resolved = self._maps.resolve(cat.name, self._clusters.resolve(cat.name, conditions))
+        chosen = resolved.to_filter(cat.indexes)
+        scores = {field for field in (*filter_fields(chosen), *fields) if is_score(field)}
+        unsettled = self._taggers.unsettled(cat.name) if scores else {}
+        asked = {tag: who for tag, who in unsettled.items() if score_field(tag) in scores}
+        if not asked:
+            return chosen
+        index_sources(self._catalog, cat.name, asked)
+        return narrowed(chosen, unsettled_sources(asked), *fields)
+
+    def _bins(self, cat: Category, field: str, chosen: object, edges: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[Bin]:
+        from qdrant_client import models
+
+        found = []
+        for number, (low, high) in enumerate(pairwise(edges.tolist()), 1):
+            last = number == len(edges) - 1
+            span = models.FieldCondition(
+                key=field, range=models.Range(gte=low, lte=high if last else None, lt=None if last else high)
+            )
+            both = models.Filter(must=[span, chosen] if isinstance(chosen, models.Filter) else [span])
+            found.append(Bin(low, high, self._vectors.count(cat.name, both)))
+        return found
+
+    def _extreme(self, cat: Category, field: str, conditions: Conditions, *, descending: bool) -> float | None:
+        query = Query(OrderBy(field, descending), filter=self._filter(cat, conditions, field), limit=1)
+        hits = self._vectors.query(cat.name, query)
+        values = [_number(hits[0].payload, field, descending)] if hits else []
+        return values[0] if values else None
+
+    def _encode_image(self, spec: EncoderSpec, data: bytes) -> Embedding:
+        opened = open_image(data, target=spec.preprocessing.target, limits=self._limits, budget=self._budget)
+        vector: Embedding = self._encoders.for_category(spec).encode_images([opened.image])[0]
+        return vector
+
+    def _examples(self, cat: Category, spec: EncoderSpec, examples: Sequence[str | bytes]) -> Embeddings:
+        ids = [example for example in examples if isinstance(example, str)]
+        stored = dict(zip(ids, self._stored(cat, ids, spec.name), strict=True))
+        rows = [stored[e] if isinstance(e, str) else self._encode_image(spec, e) for e in examples]
+        return np.stack(rows) if rows else np.empty((0, spec.dim), np.float32)
+
+    def _stored(self, cat: Category, ids: Sequence[str], using: str) -> list[Embedding]:
+        hits = self._vectors.retrieve(cat.name, [_checked(id) for id in ids], with_payload=False, with_vectors=(using,))
+        for id, hit in zip(ids, hits, strict=True):
+            if hit is None:
+                raise _no_image(cat.name, id)
+            if using not in hit.vectors:
+                raise NotFound(f"Image {id} has no vector {using!r} yet: index its category again.", id=id, using=using)
+        return [hit.vectors[using] for hit in hits if hit is not None]
+
+    def _near(
+        self, cat: Category, vector: Embedding, options: SearchOptions, exclude: tuple[str, ...], encode_ms: float
+    ) -> SearchResult:
+        return self._ask(cat, cat.encoder(options.using), Near(vector), options, exclude, encode_ms)
+
+    def _ask(
+        self,
+        cat: Category,
+        spec: EncoderSpec,
+        ask: Near | Recommend | Fuse,
+        options: SearchOptions,
+        exclude: tuple[str, ...],
+        encode_ms: float,
+    ) -> SearchResult:
+        _check_limit(options.limit, options.offset)
+        if options.diversity is not None and not 0 <= options.diversity <= 1:
+            raise BadRequest(f"diversity must be in 0..1, not {options.diversity}.")
+        query = Query(
+            ask,
+            using=spec.name,
+            filter=self._filter(cat, options.conditions),
+            limit=options.limit,
+            offset=options.offset,
+            min_similarity=options.min_similarity,
+            exclude=exclude,
+            with_vectors=(spec.name,) if options.with_vectors else (),
+            exact=options.exact,
+        )
+        started = time.perf_counter()
+        similar: dict[str, int] = {}
+        read = partial(self._vectors.query, cat.name)
+        if options.diversity is not None:
+            read = partial(diversified, self._vectors, cat.name, diversity=options.diversity)
+        if options.collapse:
+            key = self._duplicates.collapsing_key(cat.name)
+            hits, similar = collapsed(self._vectors, cat.name, query, key, read)
+        else:
+            hits = read(query)
+        return SearchResult(tuple(hits), spec, encode_ms, _ms(started), similar)
+
+
+def unit(vector: Sequence[float] | Embedding) -> Embedding:
+    """The vector divided by its L2 norm, float32. ``BadVector`` if it is not flat, not finite, or zero."""
+    wide = np.asarray(vector, dtype=np.float64)
+    largest = np.abs(wide).max() if wide.ndim == 1 and wide.size else 0.0
+    if not np.isfinite(largest) or largest == 0:
+        raise BadVector("The vector must be a flat list of finite numbers, not all zero.")
+    wide = wide / largest  # squares of large numbers overflow
+    scaled: Embedding = (wide / np.linalg.norm(wide)).astype(np.float32)
+    return scaled
+
+
+def _check_limit(limit: int, offset: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT or offset < 0 or offset + limit > MAX_LIMIT:
+        raise BadRequest(
+            f"limit and offset + limit must be in 1..{MAX_LIMIT}; page deeper with a cursor.", limit=limit, offset=offset
+        )
+
+
+def _indexed(cat: Category, field: str, kinds: tuple[str, ...], use: str) -> None:
+    if cat.indexes.get(field) not in kinds:
+        raise _unfit(cat, field, kinds, use)
+
+
+def _unfit(cat: Category, field: str, kinds: tuple[str, ...], use: str, others: Iterable[str] = ()) -> UnknownField:
+    """The error that names the fields that can be used so: those of these kinds and the ``others``. Fields of runs and maps are
+    left out: their keys are nobody's business, and stay indexed when they are replaced."""
+    fitting = (name for name, its in cat.indexes.items() if its in kinds and not name.startswith(_KEYED))
+    kind = cat.indexes.get(field)
+    what = "has no index" if kind is None else f"holds {HELD[kind]}"
+    able = ", ".join(sorted([*fitting, *others]))
+    return UnknownField(f"{field!r} {what}, so it cannot be {use}. These can: {able}.", field=field)
+
+
+def _number(payload: dict[str, object], field: str, largest: bool) -> float:
+    value = value_at(payload, field)
+    values = [float(v) for v in (value if isinstance(value, list) else [value])]
+    return max(values) if largest else min(values)
+
+
+def _checked(id: str) -> str:
+    try:
+        check_ids([id])
+    except BadVector as error:
+        raise NotFound(f"There is no image {id!r}: ids are UUIDs in lower case.", id=id) from error
+    return id
+
+
+def _no_image(category: str, id: str) -> NotFound:
+    return NotFound(f"There is no image {id} in category {category!r}.", category=category, id=id)
+
+
+def _text_encoder(cat: Category) -> EncoderSpec:
+    """The default, or else the first that reads text: an encoder of images alone, once promoted, must not end text search."""
+    default = cat.encoder()
+    return next((spec for spec in (default, *cat.encoders) if "text" in spec.modalities), default)
+
+
+def _ms(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

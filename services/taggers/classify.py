@@ -1,0 +1,77 @@
+"""What the taggers of a category say of a picture that is not in it. Nothing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from services.artifacts.taggers import HeadSet, TagHead
+from services.domain import EncoderSpec
+from services.errors import TaggerMismatch, UnknownVector
+from services.images.open import open_image
+
+if TYPE_CHECKING:
+    from services.category.catalog import Category
+    from services.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class TagScore:
+    """``score`` in 0..1 by ``head``; ``above``: it reaches the head's threshold, so the tag would be proposed."""
+
+    head: TagHead
+    score: float
+
+    @property
+    def above(self) -> bool:
+        return self.score >= self.head.threshold
+
+
+def encoder_of(category: Category, head: TagHead) -> EncoderSpec:
+    """The encoder that a head was trained on. ``TaggerMismatch`` if the category has another one, or another revision."""
+    try:
+        spec = category.encoder(head.using)
+    except UnknownVector:
+        spec = None
+    if spec is not None and (spec.revision, spec.dim) == (head.encoder_revision, len(head.weight)):
+        return spec
+    now = "no such vector any more" if spec is None else f"revision {spec.revision}"
+    raise TaggerMismatch(
+        f"The tagger {head.tag!r} was trained on {head.using!r} at revision {head.encoder_revision}, but category "
+        f"{category.name!r} has {now}: train it again.",
+        category=category.name,
+        tag=head.tag,
+        using=head.using,
+    )
+
+
+def fitting(category: Category, heads: Iterable[TagHead]) -> tuple[list[TagHead], list[TaggerMismatch]]:
+    """The heads whose encoder the category still has, and why the others are left out."""
+    fit, mismatches = [], []
+    for head in heads:
+        try:
+            encoder_of(category, head)
+            fit.append(head)
+        except TaggerMismatch as mismatch:
+            mismatches.append(mismatch)
+    return fit, mismatches
+
+
+def classify(runtime: Runtime, category: str, data: bytes, heads: Sequence[TagHead]) -> list[TagScore]:
+    """Scores of a picture, given as the bytes of an image file, by each head; highest first.
+
+    Encoded once for each named vector. ``TaggerMismatch``, ``ImageRefused``, ``ModelUnavailable``.
+    """
+    cat = runtime.catalog.get(category)
+    specs = {head.tag: encoder_of(cat, head) for head in heads}  # before the picture is opened
+    found: list[TagScore] = []
+    for _, group in groupby(sorted(heads, key=lambda head: head.using), key=lambda head: head.using):
+        alike = HeadSet(list(group))
+        spec = specs[alike.tags[0]]
+        opened = open_image(data, target=spec.preprocessing.target, limits=runtime.limits, budget=runtime.budget)
+        embedding = runtime.encoders.for_category(spec).encode_images([opened.image])
+        scores = alike.scores(embedding)[0].tolist()
+        found += [TagScore(head, score) for head, score in zip(alike.heads, scores, strict=True)]
+    return sorted(found, key=lambda score: (-score.score, score.head.tag))

@@ -1,0 +1,152 @@
+"""Tables of text with separators, whatever program wrote them: their encoding, their separator, their header, their numbers."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
+from typing import IO, Literal
+
+from services.errors import BadSource
+from services.files import reason
+from services.values.words import composed
+
+SEPARATORS = ",;\t|"
+_NONE = "\x1f"
+"""What separates the cells of a table with one column: nothing that is ever written."""
+_HEAD = 64_000
+_MAX_CELL = 10_000_000
+_DECIMAL = re.compile(r"[-+]?([0-9]*|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+([eE][-+]?[0-9]+)?")
+_GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
+_EITHER = re.compile(r"[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}")
+_POINT = re.compile(r"[-+]?[0-9]*\.[0-9]+([eE][-+]?[0-9]+)?")
+
+
+def open_text(path: Path, *, errors: str = "strict") -> IO[str]:
+    """Text in UTF-8, or in UTF-16 by its mark or by the zero bytes of its first letter. Reading may raise
+    ``UnicodeDecodeError``."""
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    elif len(start) == 2 and 0 in start:
+        encoding = "utf-16-le" if start[1] == 0 else "utf-16-be"
+    else:
+        encoding = "utf-8-sig"
+    return open(path, encoding=encoding, errors=errors, newline="")
+
+
+class Cells:
+    """The rows of an open table. ``header``: its names, composed and trimmed; some may be empty. ``number``: of the last line
+    read, from 1."""
+
+    def __init__(self, file: IO[str]) -> None:
+        csv.field_size_limit(_MAX_CELL)
+        head = file.read(_HEAD)
+        file.seek(0)
+        self.separator = _separator(head)
+        self._reader = csv.reader(file, delimiter=self.separator)
+        first = next(self._reader, [])
+        if first and first[0].lower().startswith("sep=") and not any(first[1:]):  # for Excel, which names the separator so
+            first = next(self._reader, [])
+        self.header = [composed(name.strip()) for name in first]
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Trimmed cells of each row that is not blank; empty ones past the header are left out."""
+        for cells in self._reader:
+            while len(cells) > len(self.header) and not cells[-1].strip():
+                cells.pop()
+            if cells:
+                yield [cell.strip() for cell in cells]
+
+    @property
+    def number(self) -> int:
+        return self._reader.line_num
+
+
+def named_rows(path: Path, needed: Sequence[str], more: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """The number of each row, and its cells in the ``needed`` columns and in those of ``more`` that there are, in whatever case
+    they are written; missing cells are empty. ``BadSource`` for a column that is not there, and for what is no such table."""
+    with readable(path), open_text(path) as file:
+        rows = Cells(file)
+        for name in needed:
+            if find_column(name, rows.header) is None:
+                shown = ", ".join(filter(None, rows.header)) or "none"
+                raise BadSource(f"{path.name} has no column {name!r}; it has: {shown}.", column=name)
+        columns = {name: column for name in (*needed, *more) if (column := find_column(name, rows.header))}
+        for cells in rows:
+            row = dict(zip_longest(rows.header, cells[: len(rows.header)], fillvalue=""))
+            yield rows.number, {name: row[column] for name, column in columns.items()}
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what reading such a table raises into ``BadSource``."""
+    try:
+        yield
+    except UnicodeError as error:
+        raise BadSource(
+            f"{path.name} is not text in UTF-8 (nor UTF-16), but in an older encoding such as Latin-1: save it as UTF-8 "
+            "(in Excel: CSV UTF-8)."
+        ) from error
+    except csv.Error as error:
+        raise BadSource(f"{path.name} is not a CSV table: {error}.") from error
+    except OSError as error:
+        raise BadSource(f"{path.name} cannot be read: {reason(error)}.") from error
+
+
+def find_column(name: str, columns: Collection[str]) -> str | None:
+    """The column of that name: as it is written, or else in any case, with or without spaces, hyphens and underscores.
+
+    >>> find_column("file_name", ["ID", "File Name"]), find_column("tags", ["Tags", "tags"])
+    ('File Name', 'tags')
+    """
+    name = composed(name.strip())
+    return name if name in columns else next((column for column in columns if _bare(column) == _bare(name)), None)
+
+
+def find_any(names: Sequence[str], columns: Collection[str]) -> str | None:
+    """The column of the first of these names that there is; one that is written exactly so goes before all others."""
+    exact = next((name for name in names if name in columns), None)
+    return exact or next((found for name in names if (found := find_column(name, columns))), None)
+
+
+def with_point(text: str) -> str:
+    """A number of a program that writes a decimal comma, with a point instead; other text as it is.
+
+    >>> with_point("12,5"), with_point("1.234,50"), with_point("1.234"), with_point("1,2,3"), with_point("0.5")
+    ('12.5', '1234.50', '1234', '1,2,3', '0.5')
+    """
+    if _DECIMAL.fullmatch(text) or _GROUPED.fullmatch(text):
+        return text.replace(".", "").replace(",", ".")
+    return text
+
+
+def comma_says(text: str) -> Literal["comma", "point", "either", "nothing"]:
+    """What a cell says of how its table writes numbers; 1,234 and 1.234 may be fractions, or whole with separated thousands.
+
+    >>> comma_says("12,5"), comma_says("1.234,50"), comma_says("12.5"), comma_says("1,234"), comma_says("1.234"), comma_says("12")
+    ('comma', 'comma', 'point', 'either', 'either', 'nothing')
+    """
+    if _EITHER.fullmatch(text):
+        return "either"
+    if _DECIMAL.fullmatch(text):
+        return "comma"
+    return "point" if _POINT.fullmatch(text) else "nothing"
+
+
+def _separator(head: str) -> str:
+    """The most frequent mark outside of quotes in the header, which may go over several lines; or the one that is named."""
+    named = re.match(r'"?sep=(.)"?\r?\n', head, re.IGNORECASE)
+    if named:
+        return named[1]
+    bare = re.sub(r'"[^"]*"', "", head)
+    header = re.split(r"[\r\n]", bare.lstrip("\r\n"), maxsplit=1)[0]
+    return max(SEPARATORS, key=header.count) if any(mark in header for mark in SEPARATORS) else _NONE
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", composed(name).casefold())

@@ -1,0 +1,274 @@
+"""One open collection in the engine process: its shard, what is known of it, and the writes to it.
+
+A write is a generator: it applies a slice of points, yields so that waiting queries are answered, and flushes at the end. Its
+caller is told only then. Writes to one collection never overlap.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from services.domain import CollectionSchema
+from services.errors import StoreDamaged, VitrineError, remedy
+from services.vector_store.edge import shard as edge_shard
+from services.vector_store.edge.errors import from_engine, not_found
+from services.vector_store.edge.files import MEGABYTE, CollectionFiles, check_space
+from services.vector_store.edge.lib import edge
+from services.vector_store.edge.read import count
+from services.vector_store.edge.wire import Arrays, Header
+
+SLICE: Final = 128
+"""Points that are written in one go, some 3 to 10 ms in which nobody is answered: the engine never releases the interpreter."""
+SLICE_SECONDS: Final = 0.005
+"""Payload changes go on for so long: they differ in size, and each index they touch takes its time."""
+TAIL_KB: Final = 15_000
+"""Vectors outside of HNSW, such as 15,000 of 512 components, that cost a query under a millisecond."""
+_DELETE_RESERVE: Final = 64 * MEGABYTE
+
+Write = Iterator[None]
+
+
+@contextmanager
+def engine_errors(collection: str) -> Iterator[None]:
+    """Raise the engine's errors, panics included, as ours."""
+    try:
+        yield
+    except (VitrineError, GeneratorExit, KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # a panic of the engine is a BaseException
+        raise from_engine(error, collection) from error
+
+
+class Collection:
+    """A collection with its shard open.
+
+    ``points`` is exact. ``tail`` holds the ids written since the last indexing run. ``on_write`` is told of every id that was
+    written, at once; an indexing run uses it. ``broken``: a change failed half way, close it and open it anew.
+    """
+
+    def __init__(self, data: Path, schema: CollectionSchema, *, min_free: int) -> None:
+        self.schema = schema
+        self.files = CollectionFiles(data, schema.name)
+        self.on_write: Callable[[list[str]], None] | None = None
+        self.tail: set[str] = set()
+        self.broken = False
+        self._min_free = min_free
+        check_space(data, min(min_free, _DELETE_RESERVE))  # opening on a full disk kills the process too
+        with engine_errors_at_load(schema.name):
+            self.shard = edge_shard.load_shard(self.files.shard, schema)
+        with engine_errors(schema.name):
+            self.points = count(self.shard, None)
+        self._check_complete()
+        self._old_tail = self._unindexed()
+
+    @classmethod
+    def create(cls, data: Path, schema: CollectionSchema, *, min_free: int) -> Collection:
+        """Make the collection. It exists once its schema is on the disk; whatever a kill leaves before that is wiped."""
+        files = CollectionFiles(data, schema.name)
+        check_space(data, min_free)
+        with engine_errors(schema.name):
+            path = files.new_generation()
+            edge_shard.create_shard(path, schema).close()
+        files.point_to(path)
+        files.write_schema(schema)
+        return cls(data, schema, min_free=min_free)
+
+    def _check_complete(self) -> None:
+        expected = self.files.read_points()
+        if self.points < expected:
+            self.shard.close()
+            raise StoreDamaged(
+                f"Collection {self.schema.name!r} opens with {self.points} points, but {expected} were acknowledged. "
+                f"{remedy(self.schema.name)}",
+                collection=self.schema.name,
+                points=self.points,
+                expected=expected,
+            )
+
+    def _unindexed(self) -> int:
+        """Vectors outside of HNSW, as far as it can be told cheaply."""
+        missing = self.points * len(self.schema.vectors) - self.shard.info().indexed_vectors_count
+        if len(self.schema.vectors) == 1 or self._kb(missing) <= TAIL_KB:
+            return max(0, int(missing))
+        filters = [{"must": [{"has_vector": vector.name}]} for vector in self.schema.vectors]
+        return max(0, sum(count(self.shard, filter) for filter in filters) - int(self.shard.info().indexed_vectors_count))
+
+    def needs_indexing(self) -> bool:
+        """Whether the part that is searched exactly has grown enough for an indexing run to pay."""
+        return self._kb(self._old_tail + len(self.tail)) > TAIL_KB + self._kb(self.points) // 20
+
+    def _kb(self, vectors: int) -> int:
+        return edge_shard.vector_kb(vectors, max((vector.dim for vector in self.schema.vectors), default=0))
+
+    def indexed(self) -> int:
+        """Vectors under HNSW."""
+        # the engine goes on counting vectors whose points were deleted, or moved out of the index by a change
+        vectors = self.points * len(self.schema.vectors)
+        return max(0, min(int(self.shard.info().indexed_vectors_count), vectors - len(self.tail)))
+
+    def restart_tail(self, ids: set[str]) -> None:
+        """An indexing run is over: only ``ids`` have been written since."""
+        self.tail = ids
+        self._old_tail = 0
+
+    def close(self) -> None:
+        """Flush and close. What the engine says against it is told as ours."""
+        with engine_errors(self.schema.name):
+            self.shard.close()
+
+    # Writes --------------------------------------------------------------------------------------------------------------
+
+    def upsert(self, header: Header, arrays: Arrays) -> Write:
+        """``ids`` and ``payloads`` by point; ``vectors``: [name, rows or None for all], each with a matrix in ``arrays``."""
+        self._check_space()
+        ids: list[str] = header["ids"]
+        vectors: list[dict[str, memoryview]] = [{} for _ in ids]
+        for (name, rows), matrix in zip(header["vectors"], arrays, strict=True):
+            for row, vector in zip(range(len(ids)) if rows is None else rows, matrix, strict=True):
+                vectors[row][name] = memoryview(vector)  # the engine reads it three times as fast as a list
+        for start in range(0, len(ids), SLICE):
+            part = slice(start, start + SLICE)
+            triples = zip(ids[part], vectors[part], header["payloads"][part], strict=True)
+            points = [edge.Point(id, named, payload) for id, named, payload in triples]
+            new = len(set(ids[part]) - self._known(ids[part]))
+            self._apply(edge.UpdateOperation.upsert_points(points), ids[part])
+            self.points += new
+            yield
+        self._acknowledge()
+
+    def update_vectors(self, header: Header, arrays: Arrays) -> Write:
+        """Row i of the matrix becomes vector ``using`` of ``ids[i]``."""
+        self._check_space()
+        ids: list[str] = header["ids"]
+        self._check_known(ids)
+        for start in range(0, len(ids), SLICE):
+            part = slice(start, start + SLICE)
+            rows = zip(ids[part], arrays[0][part], strict=True)
+            changes = [edge.PointVectors(id, {header["using"]: memoryview(row)}) for id, row in rows]
+            self._apply(edge.UpdateOperation.update_vectors(changes), ids[part])
+            yield
+        self._acknowledge()
+
+    def set_payload(self, header: Header, arrays: Arrays) -> Write:
+        """``groups``: [payload, ids that get it]; merged at the top, or into the object at path ``key``.
+
+        An operation of its own for each point is the fastest where the payloads differ, and leaves none half changed.
+        """
+        self._check_space()
+        self._check_known([id for _, ids in header["groups"] for id in ids])
+        started = time.perf_counter()
+        for payload, ids in header["groups"]:
+            for start in range(0, len(ids), SLICE):
+                part = ids[start : start + SLICE]
+                self._apply(edge.UpdateOperation.set_payload(part, payload, header["key"]), part)
+                if time.perf_counter() - started >= SLICE_SECONDS:
+                    yield
+                    started = time.perf_counter()
+        if header["flush"]:
+            self._acknowledge()
+
+    def delete_payload(self, header: Header, arrays: Arrays) -> Write:
+        """Remove the field paths ``keys`` from ``ids``."""
+        self._check_space(_DELETE_RESERVE)
+        ids: list[str] = header["ids"]
+        self._check_known(ids)
+        for start in range(0, len(ids), SLICE):
+            part = ids[start : start + SLICE]
+            self._apply(edge.UpdateOperation.delete_payload(part, header["keys"]), part)
+            yield
+        self._acknowledge()
+
+    def delete(self, header: Header, arrays: Arrays) -> Write:
+        """Remove the points of ``ids`` that exist."""
+        self._check_space(_DELETE_RESERVE)
+        ids = sorted(self._known(header["ids"]))
+        if ids:
+            self.files.write_points(self.points - len(ids), durable=True)
+        for start in range(0, len(ids), SLICE):
+            part = ids[start : start + SLICE]
+            self._apply(edge.UpdateOperation.delete_points(part), part)
+            self.points -= len(part)
+            yield
+        if ids:
+            self._acknowledge()
+
+    def extend(self, schema: CollectionSchema) -> Write:
+        """Add the named vectors and indexes of ``schema``, which holds all that are there already, some maybe of another kind."""
+        self._check_space()
+        for field in [field for field, kind in schema.indexes.items() if self.schema.indexes.get(field) != kind][:-1]:
+            with self._changing():
+                edge_shard.add_index(self.shard, field, schema.indexes[field])
+            yield  # each takes a while on a filled shard
+        with self._changing():
+            edge_shard.add_vectors(self.shard, schema)
+            edge_shard.add_indexes(self.shard, schema)
+            self.shard.flush()
+        self.files.write_schema(schema)
+        self.schema = schema
+
+    def flush_all(self, header: Header, arrays: Arrays) -> Write:
+        """Make durable what was written without."""
+        self._acknowledge()
+        yield
+
+    def flush(self) -> None:
+        """Make what was applied durable."""
+        with self._changing():
+            self.shard.flush()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """After a change that failed, nobody knows how much of it is in the shard and its log: it has to be opened again."""
+        try:
+            with engine_errors(self.schema.name):
+                yield
+        except VitrineError:
+            self.broken = True
+            raise
+
+    def _apply(self, operation: Any, ids: list[str]) -> None:
+        try:
+            with self._changing():
+                self.shard.update(operation)
+        finally:
+            self.tail.update(ids)
+            if self.on_write is not None:
+                self.on_write(ids)
+
+    def _acknowledge(self) -> None:
+        self.flush()
+        self.files.write_points(self.points, durable=False)
+
+    def _known(self, ids: list[str]) -> set[str]:
+        with engine_errors(self.schema.name):
+            return {str(record.id) for record in self.shard.retrieve(ids, False, False)}
+
+    def missing(self, ids: list[str]) -> list[str]:
+        """Those of ``ids`` that are not there, in order of first mention."""
+        known = self._known(ids)
+        return [id for id in dict.fromkeys(ids) if id not in known]
+
+    def _check_known(self, ids: list[str]) -> None:
+        missing = self.missing(ids)
+        if missing:
+            raise not_found(self.schema.name, missing)
+
+    def _check_space(self, at_most: int | None = None) -> None:
+        check_space(self.files.folder, self._min_free if at_most is None else min(at_most, self._min_free))
+
+
+@contextmanager
+def engine_errors_at_load(collection: str) -> Iterator[None]:
+    """What a shard raises on being opened is damage, unless it says that the disk is full or that another process has it."""
+    try:
+        with engine_errors(collection):
+            yield
+    except VitrineError as error:
+        if error.code in ("store_locked", "storage_full", "store_damaged"):
+            raise
+        message = f"Collection {collection!r} does not open: {error.message} {remedy(collection)}"
+        raise StoreDamaged(message, collection=collection) from error

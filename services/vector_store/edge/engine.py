@@ -1,0 +1,390 @@
+"""All collections of a data folder, in the engine process: which are open, whose turn it is, what runs beside."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+from services.domain import CollectionSchema
+from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, VitrineError
+from services.vector_store.edge import read as edge_read
+from services.vector_store.edge.collection import Collection, Write, engine_errors
+from services.vector_store.edge.errors import from_engine, to_plain
+from services.vector_store.edge.files import CollectionFiles, read_json, read_schemas, schema_from_plain, schema_plain, write_json
+from services.vector_store.edge.job import IndexingRun, remove_behind
+from services.vector_store.edge.wire import Arrays, Header
+
+MAX_OPEN: Final = 20
+"""Shards kept open: opening one takes 0.1 s and some threads."""
+_QUERIES_AT_ONCE: Final = 4
+
+
+class Reply(Protocol):
+    """Where the answer to a call goes, now or later; exactly one of the two is called."""
+
+    def answer(self, header: Header, arrays: Arrays) -> None: ...
+
+    def fail(self, error: VitrineError) -> None: ...
+
+
+class _Silent:
+    """Nobody waits for it."""
+
+    def answer(self, header: Header, arrays: Arrays) -> None:
+        pass
+
+    def fail(self, error: VitrineError) -> None:
+        print(f"vitrine: {error.message}", file=sys.stderr)
+
+
+@dataclass(eq=False)
+class _Task:
+    """Work in slices; ``end`` is told None, or what went wrong."""
+
+    steps: Write
+    end: Callable[[VitrineError | None], None]
+
+
+@dataclass(eq=False)
+class _Run:
+    """An indexing run; ``waiters`` want its end, ``later`` another one after it."""
+
+    run: IndexingRun
+    waiters: list[Reply] = field(default_factory=list)
+    later: list[Reply] = field(default_factory=list)
+    finishing: _Task | None = None
+
+
+class Engine:
+    """Answers calls. Reads at once; writes in ``work``, in their order by collection, one slice a time."""
+
+    def __init__(self, data: Path, *, min_free: int, lock_fd: int, auto_optimize: bool) -> None:
+        self._data = data
+        self._min_free = min_free
+        self._lock_fd = lock_fd
+        self._auto_optimize = auto_optimize
+        self._schemas, self._damaged = read_schemas(data)
+        self._aliases: dict[str, str] = read_json(data / "aliases.json") or {}
+        self._open: OrderedDict[str, Collection] = OrderedDict()
+        self._writes: dict[str, deque[_Task]] = {}
+        self._batches: deque[_Task] = deque()
+        self._runs: dict[str, _Run] = {}
+        self._turn = 0
+
+    def call(self, header: Header, arrays: Arrays, reply: Reply) -> None:
+        """Answer, or see to it that it will be answered."""
+        op, name = header["op"], header.get("collection", "")
+        if op in ("upsert", "update_vectors", "set_payload", "delete_payload", "delete", "flush"):
+            self._enqueue(name, self._write(name, op, header, arrays), self._tell(reply, name, last=header.get("flush", True)))
+        elif op == "extend":
+            wanted = schema_from_plain(header["schema"])
+            self._enqueue(name, self._extend(wanted, header["create"], header["change"]), self._tell(reply, name))
+        elif op == "drop":
+            self._enqueue(name, self._drop(name), self._tell(reply))
+        elif op == "optimize":
+            self._enqueue(name, self._optimize(name, reply, wait=header["wait"]), self._tell_failure(reply))
+        elif op == "query" and len(header["queries"]) > _QUERIES_AT_ONCE:
+            self._batches.append(self._batch(name, header, arrays, reply))
+        else:
+            self._answer(op, name, header, arrays, reply)
+
+    # Turns ---------------------------------------------------------------------------------------------------------------
+
+    def has_work(self) -> bool:
+        """Whether ``work`` has something to do."""
+        return bool(self._runnable())
+
+    def work(self) -> None:
+        """One slice of whatever is next."""
+        runnable = self._runnable()
+        if not runnable:
+            return
+        self._turn += 1
+        task = runnable[self._turn % len(runnable)]
+        error: VitrineError | None = None
+        try:
+            next(task.steps)
+            return
+        except StopIteration:
+            pass
+        except VitrineError as raised:
+            error = raised
+        except Exception as raised:  # a fault of ours: the caller shall hear of it, and the others be served
+            error = from_engine(raised, "")
+        self._remove(task)
+        task.end(error)
+
+    def _runnable(self) -> list[_Task]:
+        tasks = [run.finishing for run in self._runs.values() if run.finishing]
+        tasks += [queue[0] for name, queue in self._writes.items() if queue and not self._held(name)]
+        return [*tasks, *list(self._batches)[:1]]
+
+    def _held(self, name: str) -> bool:
+        return name in self._runs and self._runs[name].run.holds_writes
+
+    def _remove(self, task: _Task) -> None:
+        if task in self._batches:
+            self._batches.remove(task)
+        for name, queue in list(self._writes.items()):
+            if queue and queue[0] is task:
+                queue.popleft()
+                if not queue:
+                    del self._writes[name]
+
+    def _enqueue(self, name: str, steps: Write, end: Callable[[VitrineError | None], None]) -> None:
+        self._writes.setdefault(name, deque()).append(_Task(steps, end))
+
+    def _tell(self, reply: Reply, name: str | None = None, *, last: bool = True) -> Callable[[VitrineError | None], None]:
+        """``last=False``: more of the same is to come, so that an index built now would be outdated at once."""
+
+        def end(error: VitrineError | None) -> None:
+            if error is None:
+                reply.answer({}, [])
+            else:
+                reply.fail(error)
+            if name is not None:
+                self._after_write(name, last)
+
+        return end
+
+    def _tell_failure(self, reply: Reply) -> Callable[[VitrineError | None], None]:
+        return lambda error: None if error is None else reply.fail(error)
+
+    # Collections ---------------------------------------------------------------------------------------------------------
+
+    def _collection(self, name: str) -> Collection:
+        if name in self._open:
+            self._open.move_to_end(name)
+            return self._open[name]
+        self._check_known(name)
+        CollectionFiles(self._data, name).wipe_leftovers()
+        self._close_idle()
+        self._open[name] = Collection(self._data, self._schemas[name], min_free=self._min_free)
+        return self._open[name]
+
+    def _check_known(self, name: str) -> None:
+        if name in self._damaged:
+            raise self._damaged[name]
+        if name not in self._schemas:
+            raise NotFound(f"There is no collection {name!r}.", collection=name)
+
+    def _close_idle(self) -> None:
+        idle = [name for name in self._open if name not in self._runs and name not in self._writes]
+        for name in idle[: max(0, len(self._open) - MAX_OPEN + 1)]:
+            with contextlib.suppress(VitrineError):  # what was acknowledged is on the disk already
+                self._open.pop(name).close()
+
+    def _forget(self, name: str, why: VitrineError) -> None:
+        """Close the collection, whatever state it is in; the next call opens it anew."""
+        self._end_run(name, why)
+        collection = self._open.pop(name, None)
+        if collection is not None:
+            with contextlib.suppress(VitrineError):
+                collection.close()
+
+    def _extend(self, wanted: CollectionSchema, create: bool, change: bool) -> Write:
+        name = wanted.name
+        if name not in self._schemas and name not in self._damaged and create:
+            self._close_idle()
+            self._open[name] = Collection.create(self._data, wanted, min_free=self._min_free)
+            self._schemas[name] = wanted
+            return
+        collection = self._collection(name)
+        merged = _merge(collection.schema, wanted, change)
+        if merged != collection.schema:
+            yield from collection.extend(merged)
+            self._schemas[name] = merged
+        yield
+
+    def _drop(self, name: str) -> Write:
+        if name not in self._damaged:
+            self._check_known(name)
+        self._forget(name, NotFound(f"There is no collection {name!r}.", collection=name))
+        remove_behind(CollectionFiles(self._data, name).discard())
+        self._schemas.pop(name, None)
+        self._damaged.pop(name, None)
+        if name in self._aliases.values():
+            self._write_aliases({alias: target for alias, target in self._aliases.items() if target != name})
+        yield
+
+    def _publish(self, alias: str, name: str) -> None:
+        if alias in self._schemas:
+            raise AlreadyExists(f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias)
+        self._check_known(name)
+        self._write_aliases({**self._aliases, alias: name})
+
+    def _write_aliases(self, aliases: dict[str, str]) -> None:
+        write_json(self._data / "aliases.json", aliases)
+        self._aliases = aliases
+
+    def _write(self, name: str, op: str, header: Header, arrays: Arrays) -> Write:
+        collection = self._collection(name)
+        writes: dict[str, Callable[[Header, Arrays], Write]] = {
+            "upsert": collection.upsert,
+            "update_vectors": collection.update_vectors,
+            "set_payload": collection.set_payload,
+            "delete_payload": collection.delete_payload,
+            "delete": collection.delete,
+            "flush": collection.flush_all,
+        }
+        yield from writes[op](header, arrays)
+
+    def _after_write(self, name: str, last: bool) -> None:
+        collection = self._open.get(name)
+        if collection is None:
+            return
+        if collection.broken:
+            self._forget(name, from_engine(RuntimeError("a write failed while it was indexed"), name))
+        elif last and self._auto_optimize and name not in self._runs and collection.needs_indexing():
+            silent = _Silent()
+            self._enqueue(name, self._optimize(name, silent, wait=True), self._tell_failure(silent))
+
+    # Reads ---------------------------------------------------------------------------------------------------------------
+
+    def _answer(self, op: str, name: str, header: Header, arrays: Arrays, reply: Reply) -> None:
+        try:
+            with engine_errors(name):
+                answer = self._read(op, name, header, arrays)
+        except VitrineError as error:
+            if error.code == "store_damaged":
+                self._forget(name, error)
+            reply.fail(error)
+        else:
+            reply.answer(*answer)
+
+    def _read(self, op: str, name: str, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        if op == "catalogue":
+            damaged = {name: to_plain(error) for name, error in self._damaged.items()}
+            schemas = [schema_plain(schema) for schema in self._schemas.values()]
+            return {"schemas": schemas, "aliases": self._aliases, "damaged": damaged}, []
+        if op == "publish":
+            self._publish(header["alias"], name)
+            return {}, []
+        collection = self._collection(name)
+        if op == "query":
+            found = [edge_read.answer(collection.shard, collection.schema, *query) for query in _queries(header, arrays)]
+            return edge_read.pack(found, [query["with_vectors"] for query in header["queries"]])
+        if op == "retrieve":
+            return edge_read.pack([edge_read.retrieve(collection.shard, header)], [header["with_vectors"]])
+        if op == "scroll":
+            page, position = edge_read.scroll(collection.shard, collection.schema, header)
+            packed, blocks = edge_read.pack([page], [header["with_vectors"]])
+            return {**packed, "position": position}, blocks
+        if op == "facet":
+            return {"values": edge_read.facet(collection.shard, header, collection.points)}, []
+        if op == "count":
+            plain = header["filter"]
+            return {"count": edge_read.count(collection.shard, plain) if plain else collection.points}, []
+        if op == "missing":
+            return {"ids": collection.missing(header["ids"])}, []
+        if op == "info":
+            status = "indexing" if name in self._runs else "green"
+            return {"points": collection.points, "indexed": collection.indexed(), "status": status}, []
+        raise BadRequest(f"The engine process does not know {op!r}.")
+
+    def _batch(self, name: str, header: Header, arrays: Arrays, reply: Reply) -> _Task:
+        """Many queries in one call, some at a time, so that other callers come in between."""
+        found: list[list[edge_read.Found]] = []
+
+        def steps() -> Write:
+            for number, query in enumerate(_queries(header, arrays), 1):
+                with engine_errors(name):
+                    collection = self._collection(name)
+                    found.append(edge_read.answer(collection.shard, collection.schema, *query))
+                if number % _QUERIES_AT_ONCE == 0:
+                    yield
+
+        def end(error: VitrineError | None) -> None:
+            if error is None:
+                reply.answer(*edge_read.pack(found, [query["with_vectors"] for query in header["queries"]]))
+            else:
+                reply.fail(error)
+
+        return _Task(steps(), end)
+
+    # Indexing ------------------------------------------------------------------------------------------------------------
+
+    def outputs(self) -> list[tuple[str, IO[bytes]]]:
+        """What the indexing processes say, by collection; ``run_said`` wants to be called when there is something."""
+        return [(name, run.run.output) for name, run in self._runs.items() if run.finishing is None]
+
+    def run_said(self, name: str) -> None:
+        """Go on with the indexing run of the collection."""
+        run = self._runs.get(name)
+        if run is None:
+            return
+        try:
+            if run.run.said():
+                run.finishing = _Task(run.run.finish(), lambda error: self._end_run(name, error))
+        except VitrineError as error:
+            self._end_run(name, error)
+
+    def _optimize(self, name: str, reply: Reply, *, wait: bool) -> Write:
+        collection = self._collection(name)
+        if not wait:
+            reply.answer({}, [])
+            reply = _Silent()
+        run = self._runs.get(name)
+        if run is None:
+            run = self._runs[name] = _Run(IndexingRun(collection, min_free=self._min_free, lock_fd=self._lock_fd))
+            run.waiters.append(reply)
+        elif wait:
+            (run.later if run.run.has_missed_writes else run.waiters).append(reply)
+        yield
+
+    def _end_run(self, name: str, error: VitrineError | None) -> None:
+        run = self._runs.pop(name, None)
+        if run is None:
+            return
+        if error is not None:
+            run.run.abandon()
+            run.run.collection.restart_tail(set())  # or it would be tried again at every write
+        for reply in run.waiters:
+            if error is None:
+                reply.answer({}, [])
+            else:
+                reply.fail(error)
+        for reply in run.later:
+            self._enqueue(name, self._optimize(name, reply, wait=True), self._tell_failure(reply))
+
+    def close(self) -> None:
+        """Stop indexing, flush and close every shard."""
+        for run in self._runs.values():
+            run.run.abandon()
+        self._runs.clear()
+        for collection in self._open.values():
+            with contextlib.suppress(VitrineError):
+                collection.close()
+        self._open.clear()
+
+
+def _queries(header: Header, arrays: Arrays) -> Iterator[tuple[dict[str, Any], Arrays]]:
+    """Each query with the vectors that belong to it."""
+    at = 0
+    for query in header["queries"]:
+        yield query, arrays[at : at + query["vectors"]]
+        at += query["vectors"]
+
+
+def _merge(present: CollectionSchema, wanted: CollectionSchema, change: bool) -> CollectionSchema:
+    """Both together. ``BadVector`` if a dimension differs, ``BadRequest`` if an index kind does, unless it is to ``change``."""
+    for vector in wanted.vectors:
+        dim = present.dim(vector.name)
+        if dim not in (None, vector.dim):
+            raise BadVector(
+                f"Vector {vector.name!r} of collection {present.name!r} has {dim} components, not {vector.dim}: "
+                "give the other encoder another name.",
+                using=vector.name,
+            )
+    for path, kind in wanted.indexes.items():
+        if not change and present.indexes.get(path, kind) != kind:
+            raise BadRequest(
+                f"Field {path!r} of collection {present.name!r} is indexed as {present.indexes[path]}, not {kind}.", field=path
+            )
+    new = tuple(vector for vector in wanted.vectors if present.dim(vector.name) is None)
+    return CollectionSchema(present.name, present.vectors + new, {**present.indexes, **wanted.indexes})

@@ -1,0 +1,93 @@
+"""Filters for the embedded engine: the JSON of Qdrant's filter model to the engine's own objects.
+
+The caller's process has dumped the model (``edge_query``): importing ``qdrant_client.models`` takes over a second, and the engine
+process never needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from services.errors import BadRequest
+from services.vector_store.edge.lib import edge
+
+Plain = dict[str, Any]
+
+
+def to_edge(plain: Plain | None, *, without: tuple[str, ...] = ()) -> Any:
+    """The engine's filter, or None for "every point". ``without``: ids that must not match."""
+    if not plain and not without:
+        return None
+    given = _filter(plain or {})
+    return edge.Filter(must=[given], must_not=[edge.HasIdCondition(set(without))]) if without else given
+
+
+def _filter(plain: Plain) -> Any:
+    least = plain.get("min_should")
+    return edge.Filter(
+        must=_clause(plain.get("must")),
+        should=_clause(plain.get("should")),
+        must_not=_clause(plain.get("must_not")),
+        min_should=edge.MinShould(_clause(least["conditions"]), least["min_count"]) if least else None,
+    )
+
+
+def _clause(conditions: list[Plain] | Plain | None) -> list[Any] | None:
+    """A clause may be one condition or a list of them."""
+    if conditions is None:
+        return None
+    return [_condition(c) for c in (conditions if isinstance(conditions, list) else [conditions])]
+
+
+def _condition(plain: Plain) -> Any:
+    if "key" in plain:
+        return _field(plain["key"], plain)
+    if "nested" in plain:
+        return edge.NestedCondition(plain["nested"]["key"], _filter(plain["nested"]["filter"]))
+    if "has_id" in plain:
+        return edge.HasIdCondition(set(plain["has_id"]))
+    if "has_vector" in plain:
+        return edge.HasVectorCondition(plain["has_vector"])
+    if "is_empty" in plain:
+        return edge.IsEmptyCondition(plain["is_empty"]["key"])
+    if "is_null" in plain:
+        return edge.IsNullCondition(plain["is_null"]["key"])
+    return _filter(plain)
+
+
+def _field(key: str, plain: Plain) -> Any:
+    if "match" in plain:
+        return edge.FieldCondition(key, match=_match(plain["match"]))
+    if "range" in plain:
+        return edge.FieldCondition(key, range=_range(plain["range"]))
+    if "values_count" in plain:
+        return edge.FieldCondition(key, values_count=edge.ValuesCount(**_bounds(plain["values_count"])))
+    if "is_empty" in plain:
+        return edge.FieldCondition(key, is_empty=plain["is_empty"])
+    if "is_null" in plain:
+        return edge.FieldCondition(key, is_null=plain["is_null"])
+    raise BadRequest(f"The filter on field {key!r} has no clause that the embedded engine can answer.", field=key)
+
+
+def _match(plain: Plain) -> Any:
+    if "value" in plain:
+        value = plain["value"]
+        # a Python bool is an int to the engine, and would be compared as one; numpy's is not
+        return edge.MatchValue(np.bool_(value) if isinstance(value, bool) else value)
+    if "any" in plain:
+        return edge.MatchAny(plain["any"])
+    return edge.MatchExcept(plain["except"])
+
+
+def _range(plain: Plain) -> Any:
+    bounds = _bounds(plain)
+    if any(isinstance(bound, str) for bound in bounds.values()):
+        return edge.RangeDateTime(**bounds)
+    return edge.RangeFloat(**bounds)
+
+
+def _bounds(plain: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain[name] for name in ("gt", "gte", "lt", "lte") if name in plain}

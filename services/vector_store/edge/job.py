@@ -1,0 +1,178 @@
+"""One indexing run over a collection, beside its queries and writes. Runs in the engine process.
+
+The shard is flushed and copied (writes wait for that second), the copy is indexed by another process, what is written meanwhile
+is carried over in small slices, and the copy becomes the shard. Killed at any point it leaves the old shard in charge.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+import orjson
+
+from services.errors import Unavailable
+from services.vector_store.edge import shard as edge_shard
+from services.vector_store.edge.collection import SLICE, Collection, engine_errors
+from services.vector_store.edge.files import check_space, disk_bytes, schema_plain
+from services.vector_store.edge.lib import edge
+from services.vector_store.edge.read import count
+
+_HOLD_BELOW: Final = 8 * SLICE
+_MAX_PASSES: Final = 5
+
+
+class IndexingRun:
+    """The run, from its start. Feed ``said`` with what ``output`` gives; when that returns True, ``finish`` step by step.
+
+    ``holds_writes``: writes to the collection must wait at the moment.
+    """
+
+    def __init__(self, collection: Collection, *, min_free: int, lock_fd: int) -> None:
+        """The collection must have no write under way. ``StorageFull`` if a copy and its index may not fit."""
+        self.collection = collection
+        self.holds_writes = True
+        self._touched: set[str] = set()
+        self._written: set[str] = set()
+        self._schema = collection.schema
+        self._source = collection.files.shard
+        self._target = collection.files.new_generation()
+        check_space(self._source, min_free + 2 * disk_bytes(self._source))
+        collection.flush()
+        schema = orjson.dumps(schema_plain(collection.schema)).decode()
+        arguments = [str(os.getpid()), str(self._source), str(self._target), schema]
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "services.vector_store.edge.optimize", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            pass_fds=(lock_fd,),  # the folder stays locked for as long as anybody writes in it
+        )
+        self._lines = b""
+        collection.on_write = self._note
+
+    def _note(self, ids: list[str]) -> None:
+        self._touched.update(ids)
+        self._written.update(ids)
+
+    @property
+    def has_missed_writes(self) -> bool:
+        """Whether points were written after the copy: they will not be indexed by this run."""
+        return bool(self._written)
+
+    @property
+    def output(self) -> IO[bytes]:
+        """Where the indexing process speaks; it wants to be read when it is readable."""
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def said(self) -> bool:
+        """Read what the indexing process says. Whether it is through; ``Unavailable`` if it has failed."""
+        text = os.read(self.output.fileno(), 4096)
+        self._lines += text
+        if b"copied\n" in self._lines:
+            self.holds_writes = False
+        if b"done\n" in self._lines or b"unchanged\n" in self._lines:
+            return True
+        if not text:
+            code = self._process.wait()
+            raise Unavailable(
+                f"Indexing collection {self.collection.schema.name!r} ended early (exit status {code}: disk or memory full?). "
+                "Nothing is lost; it will be tried again when more is written.",
+                collection=self.collection.schema.name,
+            )
+        return False
+
+    @property
+    def changed(self) -> bool:
+        """Whether the copy differs from the shard in its index."""
+        return b"done\n" in self._lines
+
+    def finish(self) -> Iterator[None]:
+        """Bring the copy up to date, slice by slice, and put it in charge."""
+        if not self.changed:
+            self.collection.restart_tail(self._written)
+            self.abandon()
+            return
+        self._process.wait()
+        self.output.close()
+        old = self.collection
+        with engine_errors(old.schema.name):
+            fresh = edge_shard.load_shard(self._target, self._schema)
+        for left in itertools.count(_MAX_PASSES, -1):
+            # each pass is shorter than the last, unless writes come faster than they are carried over: then they wait
+            self.holds_writes = left <= 0 or len(self._touched) <= _HOLD_BELOW
+            waiting, self._touched = list(self._touched), set()
+            for start in range(0, len(waiting), SLICE):
+                with engine_errors(old.schema.name):
+                    self._follow_schema(fresh)
+                    carry_over(old.shard, fresh, waiting[start : start + SLICE])
+                    fresh.flush()
+                yield
+            if not self._touched:
+                break
+        self._swap(fresh)
+
+    def _follow_schema(self, fresh: Any) -> None:
+        """Add what was added to the collection after the copy."""
+        if self._schema != self.collection.schema:
+            self._schema = self.collection.schema
+            edge_shard.add_vectors(fresh, self._schema)
+            edge_shard.add_indexes(fresh, self._schema)
+
+    def _swap(self, fresh: Any) -> None:
+        collection = self.collection
+        with engine_errors(collection.schema.name):
+            self._follow_schema(fresh)
+            fresh.flush()
+            points = count(fresh, None)
+        if points != collection.points:
+            fresh.close()
+            raise Unavailable(
+                f"The indexed copy of collection {collection.schema.name!r} has {points} points instead of {collection.points}: "
+                "it was thrown away, and the collection is as it was.",
+                collection=collection.schema.name,
+            )
+        collection.files.point_to(self._target)
+        old, collection.shard = collection.shard, fresh
+        collection.on_write = None
+        collection.restart_tail(self._written)
+        with engine_errors(collection.schema.name):
+            old.close()
+        remove_behind(self._source)
+
+    def abandon(self) -> None:
+        """Stop, and leave the collection as it is."""
+        self.collection.on_write = None
+        self._process.kill()
+        self._process.wait()
+        self.output.close()
+        remove_behind(self._target)
+
+
+def carry_over(old: Any, fresh: Any, ids: list[str]) -> None:
+    """Make the points of ``ids`` in ``fresh`` what they are in ``old`` now, in whatever order they were written."""
+    records = old.retrieve(ids, True, True)
+    there = {str(record.id) for record in records}
+    gone = [id for id in ids if id not in there]
+    if records:
+        points = [edge.Point(record.id, _arrays(record.vector), record.payload) for record in records]
+        fresh.update(edge.UpdateOperation.upsert_points(points))
+    if gone:
+        fresh.update(edge.UpdateOperation.delete_points(gone))
+
+
+def _arrays(vectors: dict[str, list[float]]) -> dict[str, memoryview]:
+    return {name: np.array(values, dtype=np.float32).data for name, values in vectors.items()}
+
+
+def remove_behind(folder: Path) -> None:
+    """Delete the folder while the engine goes on: a large one takes a while. What a kill leaves is wiped at the next open."""
+    threading.Thread(target=shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, daemon=True).start()

@@ -1,0 +1,52 @@
+"""Index a copy of a shard, in a process of its own.
+
+``python -m services.vector_store.edge.optimize PARENT SOURCE TARGET SCHEMA``
+
+Indexing in the engine process would freeze it for as long as it takes. This one runs at the lowest priority, tells its parent on
+stdout how far it is (``copied``; then ``done``, or ``unchanged`` if there was nothing to index), and dies with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+import orjson
+
+from services.domain import CollectionSchema
+from services.vector_store.edge.files import copy_sparse, schema_from_plain, sync_tree
+from services.vector_store.edge.shard import load_shard
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(parent: int, source: Path, target: Path, schema: CollectionSchema) -> None:
+    """The target is flushed before ``done`` is said. Any failure ends the process with a traceback on stderr."""
+    _follow_parent(parent)
+    os.nice(10)
+    copy_sparse(source, target)
+    print("copied", flush=True)
+    shard = load_shard(target, schema)
+    changed = shard.optimize()
+    shard.flush()  # or the segments that were replaced stay in memory and on the disk
+    shard.close()
+    if changed:
+        sync_tree(target)
+    print("done" if changed else "unchanged", flush=True)
+
+
+def _follow_parent(parent: int) -> None:
+    """Be killed when the parent is. An orphan would go on writing, and hold the data folder's lock."""
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit("the engine process has ended")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), schema_from_plain(orjson.loads(sys.argv[4])))

@@ -1,0 +1,109 @@
+"""Questions for the embedded engine: checked, then as JSON and arrays; and its answers as hits. Runs in the caller's process."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query
+from services.errors import BadRequest, BadVector
+from services.vector_store.base import check_ids
+from services.vector_store.checks import check_names, check_query
+from services.vector_store.edge.wire import Arrays, Header
+from services.vector_store.engine_names import engine_plain, engine_selection, own_payload
+from services.vector_store.fields import check_filter
+from services.vector_store.ranked import as_near
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+Plain = dict[str, Any]
+
+
+def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | None:
+    """JSON of the filter, once the collection's indexes can answer it; datetimes become RFC 3339 strings."""
+    check_filter(schema, filter)
+    return _json(filter)
+
+
+def _json(filter: Filter | None) -> Plain | None:
+    if filter is None:
+        return None
+    plain: Plain = engine_plain(filter.model_dump(mode="json", exclude_none=True, by_alias=True))
+    return plain
+
+
+def selection(schema: CollectionSchema, with_payload: bool | tuple[str, ...], with_vectors: Sequence[str]) -> Plain:
+    """What shall be returned of each point. ``UnknownVector`` if there is no such."""
+    check_names(schema, with_vectors)
+    return {"with_payload": engine_selection(with_payload), "with_vectors": list(with_vectors)}
+
+
+def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
+    """The query as JSON, and its vectors, each (dim,). Raises as ``VectorStore.query`` does."""
+    check_query(schema, query)
+    ask, vectors = _question(as_near(schema, query))
+    plain: Plain = {
+        **selection(schema, query.with_payload, query.with_vectors),
+        "filter": _json(query.filter),
+        "limit": query.limit,
+        "offset": query.offset,
+        "min_similarity": query.min_similarity,
+        "exclude": query.exclude,
+        "exact": query.exact,
+        "vectors": len(vectors),
+        **ask,
+    }
+    return plain, vectors
+
+
+def _question(query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
+    ask = query.ask
+    if isinstance(ask, Near):
+        return {"ask": "near", "using": [query.using]}, [np.asarray(ask.vector, dtype=np.float32)]
+    if isinstance(ask, Fuse):
+        vectors = [np.asarray(vector, dtype=np.float32) for vector in ask.vectors.values()]
+        return {"ask": "fuse", "using": list(ask.vectors), "k": ask.k}, vectors
+    if isinstance(ask, OrderBy):
+        return {"ask": "order", "field": ask.field, "descending": ask.descending}, []
+    return {"ask": "random"}, []
+
+
+def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
+    """Hits by query. Vectors are of unit length again: float16 storage has rounded them."""
+    vectors: list[list[dict[str, Embedding]]] = [[{} for _ in answer] for answer in header["answers"]]
+    for (index, name, rows), matrix in zip(header["blocks"], arrays, strict=True):
+        matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+        for row, vector in zip(rows, matrix, strict=True):
+            vectors[index][row][name] = vector
+    return [
+        [Hit(id, score, own_payload(payload or {}), named) for (id, score, payload), named in zip(answer, of_answer, strict=True)]
+        for answer, of_answer in zip(header["answers"], vectors, strict=True)
+    ]
+
+
+def encode_cursor(order_by: OrderBy | None, position: Any) -> str:
+    """An opaque text that ``decode_cursor`` reads."""
+    listing = None if order_by is None else [order_by.field, order_by.descending]
+    return base64.urlsafe_b64encode(orjson.dumps([listing, position])).decode()
+
+
+def decode_cursor(order_by: OrderBy | None, cursor: str) -> Any:
+    """The position: an id, or [value, id]. ``BadRequest`` if it is none of this listing."""
+    try:
+        listing, position = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+        value, id = (0, position) if order_by is None else position
+        if listing != (None if order_by is None else [order_by.field, order_by.descending]):
+            raise ValueError("it belongs to a listing in another order")
+        if type(value) not in (int, float):
+            raise ValueError("it holds no position")
+        check_ids([id])
+    except (ValueError, TypeError, binascii.Error, BadVector) as error:
+        raise BadRequest(f"This cursor is not one of this listing: {error}. Start again without a cursor.") from error
+    return position

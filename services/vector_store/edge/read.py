@@ -1,0 +1,164 @@
+"""Questions to one shard: plain requests in, plain answers out. Runs in the engine process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from services.domain import CollectionSchema
+from services.vector_store.edge.filter import Plain, to_edge
+from services.vector_store.edge.lib import edge
+from services.vector_store.edge.listing import Listing
+from services.vector_store.edge.wire import Arrays, Header
+from services.vector_store.engine_names import engine_path
+from services.vector_store.ranked import BREADTH, Asked, deep, fused, quick
+
+
+@dataclass(frozen=True)
+class Found:
+    """One point of an answer; ``vectors`` as the engine gives them."""
+
+    id: str
+    score: float | None
+    payload: dict[str, Any] | None
+    vectors: dict[str, list[float]]
+
+
+def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -> list[Found]:
+    """Hits of one query. ``arrays`` are its vectors, each (dim,)."""
+    if plain["ask"] == "order":
+        return _ordered(shard, schema, plain)
+    filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
+    if plain["ask"] == "random":
+        wanted = {"with_payload": plain["with_payload"], "with_vector": plain["with_vectors"] or False}
+        request = edge.QueryRequest(query=edge.Sample.Random, limit=plain["limit"], offset=0, filter=filter, **wanted)
+        return [_found(point, None) for point in shard.query(request)]
+    searches = [_Search(shard, plain, filter, using, vector) for using, vector in zip(plain["using"], arrays, strict=True)]
+    if plain["ask"] == "fuse":
+        ranked = fused([(one.asked, one.nearest) for one in searches], plain["k"], plain["offset"], plain["limit"])
+        return _with_scores(shard, ranked, plain)
+    return searches[0].page()
+
+
+class _Search:
+    """The nearest to one vector of a query."""
+
+    def __init__(self, shard: Any, plain: Plain, filter: Any, using: str, vector: Any) -> None:
+        self.asked = Asked(vector, plain["offset"], plain["limit"], plain["min_similarity"], plain["exact"])
+        self._shard, self._plain, self._filter = shard, plain, filter
+        self._query = edge.Query.Nearest(vector, using)
+
+    def page(self) -> list[Found]:
+        depth = self.asked.quick_depth
+        if depth is not None:
+            points = self._points(depth, self._plain["with_payload"], self._plain["with_vectors"] or False)
+            by_id = {point.id.int: point for point in points}
+            page = quick(self.asked, [(number, point.score) for number, point in by_id.items()])
+            if page is not None:
+                return [_found(by_id[number], similarity) for number, similarity in page]
+        return _with_scores(self._shard, deep(self.asked, self.nearest), self._plain)
+
+    def nearest(self, depth: int) -> list[tuple[int, float]]:
+        """The ids as numbers: they are many, and few of them will be told."""
+        return [(point.id.int, point.score) for point in self._points(depth, False, False)]
+
+    def _points(self, depth: int, with_payload: Any, with_vector: Any) -> list[Any]:
+        least = self.asked.threshold
+        request = edge.QueryRequest(
+            query=self._query,
+            limit=depth,
+            offset=0,
+            filter=self._filter,
+            # the engine keeps what is strictly above its threshold, in float32; we promise at or above
+            score_threshold=None if least is None else float(np.nextafter(np.float32(least), np.float32(-np.inf))),
+            with_payload=with_payload,
+            with_vector=with_vector,
+            params=edge.SearchParams(exact=True) if self.asked.exact else edge.SearchParams(hnsw_ef=BREADTH),
+        )
+        found: list[Any] = self._shard.query(request)
+        return found
+
+
+def _found(point: Any, score: float | None) -> Found:
+    return Found(str(point.id), score, point.payload, point.vector or {})
+
+
+def _with_scores(shard: Any, ranked: list[tuple[int, float]], plain: Plain) -> list[Found]:
+    scores = {str(UUID(int=number)): score for number, score in ranked}
+    if not (plain["with_payload"] or plain["with_vectors"]):
+        return [Found(id, score, None, {}) for id, score in scores.items()]
+    return [replace(found, score=scores[found.id]) for found in _fetch(shard, list(scores), plain)]
+
+
+def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:
+    filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
+    listing = Listing(shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"])
+    positions = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
+    return _fetch(shard, [id for _, id in positions], plain)
+
+
+def retrieve(shard: Any, plain: Plain) -> list[Found]:
+    """The points of ``plain["ids"]`` that exist, in that order."""
+    return _fetch(shard, plain["ids"], plain)
+
+
+def _fetch(shard: Any, ids: list[str], plain: Plain) -> list[Found]:
+    records = shard.retrieve(ids, plain["with_payload"], plain["with_vectors"] or False)
+    by_id = {str(record.id): record for record in records}
+    return [Found(id, None, by_id[id].payload, by_id[id].vector or {}) for id in ids if id in by_id]
+
+
+def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Found], Any]:
+    """One page, and the position after it: an id, or [value, id]; None at the end."""
+    position, limit = plain["position"], plain["limit"]
+    filter = to_edge(plain["filter"])
+    if plain["field"] is None:
+        records, following = shard.scroll(
+            edge.ScrollRequest(
+                offset=position,
+                limit=limit,
+                filter=filter,
+                with_payload=plain["with_payload"],
+                with_vector=plain["with_vectors"] or False,
+            )
+        )
+        page = [Found(str(record.id), None, record.payload, record.vector or {}) for record in records]
+        return page, None if following is None else str(following)
+    listing = Listing(shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"])
+    positions = listing.after(None if position is None else (position[0], position[1]), limit + 1)
+    page = _fetch(shard, [id for _, id in positions[:limit]], plain)
+    return page, list(positions[limit - 1]) if len(positions) > limit else None
+
+
+def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
+    """(value, count), most frequent first and in order of value where equal; exact.
+
+    ``points`` is how many there are. The engine's quick way counts within each segment and adds up, a hundred times faster
+    than its exact one; it errs only where a point is in two segments, and then the engine counts more points than there are.
+    """
+    exact = shard.info().points_count != points
+    request = edge.FacetRequest(engine_path(plain["field"]), limit=plain["limit"], exact=exact, filter=to_edge(plain["filter"]))
+    found = ((hit.value, hit.count) for hit in shard.facet(request).hits if hit.count)
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+
+def count(shard: Any, filter: Plain | None) -> int:
+    """Exact number of matching points."""
+    return int(shard.count(edge.CountRequest(exact=True, filter=to_edge(filter))))
+
+
+def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Header, Arrays]:
+    """Answers as one message: hits as [id, score, payload], and for each vector name the hits that have it, as one matrix."""
+    header: Header = {"answers": [], "blocks": []}
+    arrays: Arrays = []
+    for index, (found, names) in enumerate(zip(answers, with_vectors, strict=True)):
+        header["answers"].append([[hit.id, hit.score, hit.payload] for hit in found])
+        for name in names:
+            rows = [row for row, hit in enumerate(found) if name in hit.vectors]
+            if rows:
+                header["blocks"].append([index, name, rows])
+                arrays.append(np.array([found[row].vectors[name] for row in rows], dtype=np.float32))
+    return header, arrays

@@ -1,0 +1,102 @@
+"""How a collection's shard is configured, created and loaded. Runs in the engine process and in the indexing process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from services.domain import CollectionSchema, IndexKind, VectorSpec
+from services.vector_store.edge.lib import edge
+from services.vector_store.engine_names import engine_path, own_path
+
+BYTES_PER_COMPONENT: Final = 2  # float16: half the disk at the same recall
+INDEXING_THRESHOLD_KB: Final = 10_000
+"""Segments with less than this of vectors are searched exactly, which is as fast."""
+_FULL_SCAN_POINTS: Final = 20_000
+_MAX_SEARCH_THREADS: Final = 4
+
+KINDS: Final[dict[IndexKind, Any]] = {
+    "keyword": edge.PayloadSchemaType.Keyword,
+    "integer": edge.PayloadSchemaType.Integer,
+    "float": edge.PayloadSchemaType.Float,
+    "bool": edge.PayloadSchemaType.Bool,
+    "datetime": edge.PayloadSchemaType.Datetime,
+}
+
+
+def vector_kb(points: int, dim: int) -> int:
+    """Kilobytes that the vectors of so many points take."""
+    return points * dim * BYTES_PER_COMPONENT // 1024
+
+
+def config_for(schema: CollectionSchema) -> Any:
+    """The engine's configuration of a shard.
+
+    ``full_scan_threshold`` lets filters that leave fewer than 20,000 points be answered exactly. The engine's own default gives
+    recall 0.80 on a 5 % filter of 100,000 points, where this gives 0.99.
+    """
+    return edge.EdgeConfig(
+        vectors={vector.name: _vector_params(vector) for vector in schema.vectors},
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=INDEXING_THRESHOLD_KB),
+        max_search_threads=min(_MAX_SEARCH_THREADS, os.cpu_count() or 1),
+    )
+
+
+def _vector_params(vector: VectorSpec) -> Any:
+    return edge.EdgeVectorParams(
+        size=vector.dim,
+        distance=edge.Distance.Cosine,
+        datatype=edge.VectorStorageDatatype.Float16,
+        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=vector_kb(_FULL_SCAN_POINTS, vector.dim)),
+    )
+
+
+def create_shard(path: Path, schema: CollectionSchema) -> Any:
+    """A new shard with the schema's vectors and indexes, flushed."""
+    path.mkdir(parents=True)
+    shard = edge.EdgeShard.create(str(path), config_for(schema))
+    add_indexes(shard, schema)
+    shard.flush()
+    return shard
+
+
+def load_shard(path: Path, schema: CollectionSchema) -> Any:
+    """The shard of a folder that we own, with all of the schema.
+
+    What a killed optimizer left in it is removed: nothing else ever would.
+    """
+    shutil.rmtree(path / "temp_segments", ignore_errors=True)
+    try:
+        shard = edge.EdgeShard.load(str(path), config_for(schema))
+    except Exception as error:
+        if "incompatible" not in str(error):
+            raise
+        # killed while a vector was added: the shard and the schema differ by it
+        shard = edge.EdgeShard.load(str(path), None)
+        add_vectors(shard, schema)
+    add_indexes(shard, schema)
+    return shard
+
+
+def add_vectors(shard: Any, schema: CollectionSchema) -> None:
+    """Create the schema's named vectors that the shard lacks; those it has are left as they are."""
+    for vector in schema.vectors:
+        shard.update(
+            edge.UpdateOperation.create_dense_vector(
+                vector.name, vector.dim, edge.Distance.Cosine, None, edge.VectorStorageDatatype.Float16
+            )
+        )
+
+
+def add_indexes(shard: Any, schema: CollectionSchema) -> None:
+    """Create the schema's payload indexes that the shard lacks, or has of another kind: killed while one was changed."""
+    present = {own_path(path): info.data_type for path, info in shard.info().payload_schema.items()}
+    for field in [field for field, kind in schema.indexes.items() if present.get(field) != KINDS[kind]]:
+        add_index(shard, field, schema.indexes[field])
+
+
+def add_index(shard: Any, field: str, kind: IndexKind) -> None:
+    """Index one payload field, in place of an index of another kind; the engine makes it durable by itself, file by file."""
+    shard.update(edge.UpdateOperation.create_field_index(engine_path(field), KINDS[kind]))

@@ -1,0 +1,361 @@
+"""The embedded vector store: Qdrant Edge in a process of its own, behind a data folder that one owner holds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import orjson
+
+from services.domain import (
+    CollectionInfo,
+    CollectionSchema,
+    Embeddings,
+    Facet,
+    Hit,
+    IndexKind,
+    OrderBy,
+    Page,
+    Payload,
+    Point,
+    Query,
+    VectorSpec,
+)
+from services.errors import BadRequest, BadVector, NotFound
+from services.vector_store.base import check_ids, check_points, check_vectors
+from services.vector_store.checks import check_limit
+from services.vector_store.edge.client import EngineClient
+from services.vector_store.edge.errors import from_plain, not_found
+from services.vector_store.edge.files import MEGABYTE, folder_name, schema_from_plain, schema_plain
+from services.vector_store.edge.lock import DataLock
+from services.vector_store.edge.query import (
+    decode_cursor,
+    encode_cursor,
+    filter_plain,
+    query_plain,
+    selection,
+    unpack,
+)
+from services.vector_store.engine_names import engine_keys, engine_path, engine_payload
+from services.vector_store.fields import check_facet, check_order
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+_MESSAGE_POINTS: Final = 2_000
+"""Points in one message to the engine process: a message is read whole before other callers are answered."""
+_MESSAGE_BYTES: Final = 250_000
+"""Payload changes in one message, for the same reason: 50 scores and who gave them are 4 KB."""
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    """What the engine has, as of its start ``starts``: schemas, aliases, and what is wrong with collections without a schema."""
+
+    starts: int
+    schemas: dict[str, CollectionSchema]
+    aliases: dict[str, str]
+    damaged: dict[str, dict[str, Any]]
+
+
+class EdgeVectorStore:
+    """A ``VectorStore`` under ``folder``. Opening it takes the folder's lock: ``StoreLocked`` names who has it.
+
+    Nothing is loaded before it is asked for. Writes are refused (``StorageFull``) below ``min_free_mb`` of free disk. ``holder``
+    adds to what the lock tells of us. ``auto_optimize`` indexes by itself once enough is unindexed for queries to notice.
+    """
+
+    def __init__(
+        self, folder: Path, *, min_free_mb: int = 512, holder: Mapping[str, object] | None = None, auto_optimize: bool = True
+    ) -> None:
+        self._lock = DataLock(folder, holder)
+        self._client = EngineClient(
+            folder, lock_fd=self._lock.fd, min_free_bytes=min_free_mb * MEGABYTE, auto_optimize=auto_optimize
+        )
+        self._mutex = threading.Lock()
+        self._changes = 0
+        self._catalogue: _Catalogue | None = None
+
+    def serving_at(self, url: str) -> None:
+        """Tell whoever finds the folder locked where to reach us."""
+        self._lock.describe(url)
+
+    @property
+    def engine_pid(self) -> int | None:
+        """Process id of the engine; None while it does not run."""
+        return self._client.pid
+
+    def close(self) -> None:
+        self._client.close()
+        self._lock.release()
+
+    # Collections ---------------------------------------------------------------------------------------------------------
+
+    def ensure(self, schema: CollectionSchema) -> None:
+        folder_name(schema.name)
+        self._extend(schema, create=True)
+
+    def drop(self, collection: str) -> None:
+        damaged = collection in self._read_catalogue().damaged
+        self._change({"op": "drop", "collection": collection if damaged else self._schema(collection).name})
+
+    def collections(self) -> list[str]:
+        known = self._read_catalogue()
+        return sorted({*known.schemas, *known.damaged})
+
+    def info(self, collection: str) -> CollectionInfo:
+        schema = self._schema(collection)
+        answer, _ = self._client.call({"op": "info", "collection": schema.name})
+        return CollectionInfo(schema, answer["points"], answer["indexed"], answer["status"])
+
+    def add_vector(self, collection: str, vector: VectorSpec) -> None:
+        name = self._schema(collection).name
+        self._extend(CollectionSchema(name, (vector,)), create=False)
+
+    def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        name = self._schema(collection).name
+        self._extend(CollectionSchema(name, (), {field: kind}), create=False)
+
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        name = self._schema(collection).name
+        self._extend(CollectionSchema(name, (), {field: kind}), create=False, change=True)
+
+    def publish(self, alias: str, collection: str) -> None:
+        folder_name(alias)
+        self._change({"op": "publish", "collection": self._schema(collection).name, "alias": alias})
+
+    def optimize(self, collection: str, *, wait: bool = True) -> None:
+        self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
+
+    def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
+        known = self._read_catalogue()
+        name = known.aliases.get(wanted.name, wanted.name)
+        present = known.schemas.get(name)
+        if present is not None and _covers(present, wanted):
+            return
+        plain = schema_plain(CollectionSchema(name, wanted.vectors, wanted.indexes))
+        self._change({"op": "extend", "collection": name, "schema": plain, "create": create, "change": change})
+
+    def _change(self, header: dict[str, Any]) -> None:
+        try:
+            self._client.call(header)
+        finally:
+            with self._mutex:
+                self._changes += 1
+                self._catalogue = None
+
+    def _schema(self, collection: str) -> CollectionSchema:
+        known = self._read_catalogue()
+        name = known.aliases.get(collection, collection)
+        if name in known.damaged:
+            raise from_plain(known.damaged[name])
+        if name not in known.schemas:
+            raise NotFound(f"There is no collection {collection!r}.", collection=collection)
+        return known.schemas[name]
+
+    def _read_catalogue(self) -> _Catalogue:
+        """Nobody else can change what it says, so it is asked for once; again after a new start or a change."""
+        with self._mutex:
+            known, changes = self._catalogue, self._changes
+        if known is None or known.starts != self._client.starts:
+            answer, _ = self._client.call({"op": "catalogue"})
+            schemas = [schema_from_plain(plain) for plain in answer["schemas"]]
+            by_name = {schema.name: schema for schema in schemas}
+            known = _Catalogue(self._client.starts, by_name, answer["aliases"], answer["damaged"])
+            with self._mutex:
+                if changes == self._changes:
+                    self._catalogue = known
+        return known
+
+    # Writes --------------------------------------------------------------------------------------------------------------
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        schema = self._schema(collection)
+        check_points(schema, points)
+        for start in range(0, len(points), _MESSAGE_POINTS):
+            part = points[start : start + _MESSAGE_POINTS]
+            vectors: list[tuple[str, list[int] | None]] = []
+            matrices = []
+            for name in dict.fromkeys(name for point in part for name in point.vectors):
+                rows = [row for row, point in enumerate(part) if name in point.vectors]
+                vectors.append((name, rows if len(rows) < len(part) else None))
+                matrices.append(np.stack([np.asarray(part[row].vectors[name], dtype=np.float32) for row in rows]))
+            header = {
+                "op": "upsert",
+                "collection": schema.name,
+                "ids": [point.id for point in part],
+                "payloads": [engine_payload(point.payload) for point in part],
+                "vectors": vectors,
+            }
+            self._client.call(header, matrices)
+
+    def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
+        schema = self._schema(collection)
+        check_ids(ids)
+        if len(ids) != len(vectors):
+            raise BadVector(f"{len(vectors)} vectors for {len(ids)} points: give one each.", using=using)
+        if not ids:
+            return
+        matrix = np.asarray(vectors, dtype=np.float32)
+        check_vectors(schema, using, matrix, ids)
+        if len(ids) > _MESSAGE_POINTS:
+            self._check_known(schema, ids)
+        for start in range(0, len(ids), _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            header = {"op": "update_vectors", "collection": schema.name, "ids": part, "using": using}
+            self._client.call(header, [matrix[start : start + _MESSAGE_POINTS]])
+
+    def set_payload(
+        self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
+    ) -> None:
+        schema = self._schema(collection)
+        check_ids(list(updates))
+        names = engine_payload if key is None else engine_keys
+        messages = list(_payload_messages({id: names(payload) for id, payload in updates.items()}))
+        if len(messages) > 1:
+            self._check_known(schema, list(updates))
+        for number, groups in enumerate(messages, 1):
+            header = {"op": "set_payload", "collection": schema.name, "groups": groups, "key": key and engine_path(key)}
+            self._client.call({**header, "flush": durable and number == len(messages)})  # one flush makes all of them durable
+
+    def flush(self, collection: str) -> None:
+        self._client.call({"op": "flush", "collection": self._schema(collection).name})
+
+    def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
+        schema = self._schema(collection)
+        check_ids(ids)
+        if len(ids) > _MESSAGE_POINTS:
+            self._check_known(schema, ids)
+        paths = [engine_path(key) for key in keys]
+        for start in range(0, len(ids) if paths else 0, _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": paths})
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        schema = self._schema(collection)
+        check_ids(ids)
+        for start in range(0, len(ids), _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            self._client.call({"op": "delete", "collection": schema.name, "ids": part})
+
+    def _check_known(self, schema: CollectionSchema, ids: Sequence[str]) -> None:
+        """``NotFound`` before the first of several messages is applied; a single message checks for itself."""
+        missing: list[str] = []
+        for start in range(0, len(ids), _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            answer, _ = self._client.call({"op": "missing", "collection": schema.name, "ids": part})
+            missing += answer["ids"]
+        if missing:
+            raise not_found(schema.name, missing)
+
+    # Reads ---------------------------------------------------------------------------------------------------------------
+
+    def query(self, collection: str, query: Query) -> list[Hit]:
+        return self.query_batch(collection, [query])[0]
+
+    def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        schema = self._schema(collection)
+        asked = [query_plain(schema, query) for query in queries]
+        header = {"op": "query", "collection": schema.name, "queries": [plain for plain, _ in asked]}
+        return unpack(*self._client.call(header, [vector for _, vectors in asked for vector in vectors]))
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[str],
+        *,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> list[Hit | None]:
+        schema = self._schema(collection)
+        check_ids(ids)
+        header = {"op": "retrieve", "collection": schema.name, **selection(schema, with_payload, with_vectors)}
+        found: dict[str, Hit] = {}
+        for start in range(0, len(ids), _MESSAGE_POINTS):
+            part = list(ids[start : start + _MESSAGE_POINTS])
+            (hits,) = unpack(*self._client.call({**header, "ids": part}))
+            found.update((hit.id, hit) for hit in hits)
+        return [found.get(id) for id in ids]
+
+    def scroll(
+        self,
+        collection: str,
+        *,
+        filter: Filter | None = None,
+        order_by: OrderBy | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> Page:
+        """In order of id; or of a field, and of id among equal values."""
+        schema = self._schema(collection)
+        check_limit(limit)
+        if order_by is not None:
+            check_order(schema, order_by.field)
+        header = {
+            "op": "scroll",
+            "collection": schema.name,
+            **selection(schema, with_payload, with_vectors),
+            "filter": filter_plain(schema, filter),
+            "limit": limit,
+            "field": None if order_by is None else order_by.field,
+            "descending": order_by is not None and order_by.descending,
+            "position": None if cursor is None else decode_cursor(order_by, cursor),
+        }
+        answer, blocks = self._client.call(header)
+        (hits,) = unpack(answer, blocks)
+        position = answer["position"]
+        return Page(tuple(hits), None if position is None else encode_cursor(order_by, position))
+
+    def facet(self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100) -> list[Facet]:
+        schema = self._schema(collection)
+        check_limit(limit)
+        plain = filter_plain(schema, filter)
+        check_facet(schema, field)
+        header = {"op": "facet", "collection": schema.name, "field": field, "filter": plain, "limit": limit}
+        answer, _ = self._client.call(header)
+        return [Facet(value, count) for value, count in answer["values"]]
+
+    def count(self, collection: str, filter: Filter | None = None) -> int:
+        schema = self._schema(collection)
+        answer, _ = self._client.call({"op": "count", "collection": schema.name, "filter": filter_plain(schema, filter)})
+        count: int = answer["count"]
+        return count
+
+
+def _covers(present: CollectionSchema, wanted: CollectionSchema) -> bool:
+    """Whether all that is wanted is there already."""
+    vectors = all(present.dim(vector.name) == vector.dim for vector in wanted.vectors)
+    return vectors and all(present.indexes.get(field) == kind for field, kind in wanted.indexes.items())
+
+
+def _payload_messages(updates: Mapping[str, Payload]) -> Iterator[list[tuple[orjson.Fragment, list[str]]]]:
+    """[payload, ids that get it], as many as fit in one message. Each payload is written as JSON once."""
+    groups: dict[bytes, list[str]] = {}
+    points = size = 0
+    for id, payload in updates.items():
+        plain = _json(payload)
+        size += 0 if plain in groups else len(plain)
+        if groups and (points == _MESSAGE_POINTS or size > _MESSAGE_BYTES):
+            yield _fragments(groups)
+            groups, points, size = {}, 0, len(plain)
+        groups.setdefault(plain, []).append(id)
+        points += 1
+    if groups:
+        yield _fragments(groups)
+
+
+def _fragments(groups: dict[bytes, list[str]]) -> list[tuple[orjson.Fragment, list[str]]]:
+    return [(orjson.Fragment(plain), ids) for plain, ids in groups.items()]
+
+
+def _json(payload: Payload) -> bytes:
+    try:
+        return orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise BadRequest(f"A payload is not JSON: {error}.") from error

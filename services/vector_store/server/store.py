@@ -1,0 +1,517 @@
+"""The vector store on a Qdrant server or cluster."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import version
+from typing import Self, cast
+
+import orjson
+from qdrant_client import QdrantClient, models
+
+from services.domain import (
+    CollectionInfo,
+    CollectionSchema,
+    Embeddings,
+    Facet,
+    Hit,
+    IndexKind,
+    OrderBy,
+    Page,
+    Payload,
+    Point,
+    Query,
+    VectorSpec,
+)
+from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
+from services.vector_store.base import check_ids, check_points, check_vectors
+from services.vector_store.checks import check_limit, check_names, check_query
+from services.vector_store.engine_names import (
+    engine_filter,
+    engine_keys,
+    engine_order,
+    engine_path,
+    engine_payload,
+    engine_selection,
+    own_path,
+)
+from services.vector_store.fields import check_facet, check_filter, check_order
+from services.vector_store.ranked import as_near
+from services.vector_store.server.check import misfit, peers_of, too_few_nodes, version_of
+from services.vector_store.server.client import TIMEOUT_SECONDS, AnyNode, nodes
+from services.vector_store.server.errors import mapped_errors
+from services.vector_store.server.listing import Listing
+from services.vector_store.server.query import (
+    decode_cursor,
+    encode_cursor,
+    floats,
+    hit,
+    with_exclusions,
+)
+from services.vector_store.server.search import Searches
+
+BATCH_POINTS = 500
+BATCH_BYTES = 16 * 1024 * 1024
+"""Half of what the server takes in one REST request."""
+JSON_BYTES_PER_COMPONENT = 20
+FULL_SCAN_POINTS = 20_000
+"""Filters that leave fewer points are answered exactly: the default threshold costs recall on narrow filters."""
+INDEXING_THRESHOLD_KB = 10_000
+SCHEMA_SECONDS = 10.0
+"""How long the collection's schema is believed; a refusal is never based on an old one."""
+POLL_SECONDS = 0.2
+
+_BUSY = (models.CollectionStatus.YELLOW, models.CollectionStatus.GREY)
+_INDEX_KEY = "index:"
+_log = logging.getLogger("vitrine.qdrant")
+_KINDS: dict[models.PayloadSchemaType, IndexKind] = {
+    models.PayloadSchemaType.KEYWORD: "keyword",
+    models.PayloadSchemaType.INTEGER: "integer",
+    models.PayloadSchemaType.FLOAT: "float",
+    models.PayloadSchemaType.BOOL: "bool",
+    models.PayloadSchemaType.DATETIME: "datetime",
+}
+
+
+class ServerVectorStore:
+    """A ``VectorStore`` over a ``QdrantClient``.
+
+    Collections and aliases are the server's own, by the same names. The ``float16`` vectors come back rounded to about 3 digits.
+    """
+
+    def __init__(
+        self, client: QdrantClient, *, server: str = "QDRANT_URL", shard_number: int = 1, replication_factor: int = 1
+    ) -> None:
+        """``server`` is how messages name it. The store owns the client: ``close`` closes it."""
+        self._client = client
+        self._server = server
+        self._shards = shard_number
+        self._replicas = replication_factor
+        self._schemas: dict[str, tuple[float, CollectionSchema]] = {}
+        self._closed = False
+
+    @classmethod
+    def connect(
+        cls,
+        urls: str,
+        *,
+        api_key: str | None = None,
+        prefer_grpc: bool = True,
+        grpc_port: int | None = None,
+        shards: int = 1,
+        replicas: int = 1,
+        timeout: int = TIMEOUT_SECONDS,
+    ) -> Self:
+        """A store on the server or the cluster at ``urls``, of which any may answer; nothing goes over the network until the
+        first call. ``BadRequest``: one is no URL. ``grpc_port``: see ``server_client.nodes``."""
+        found = nodes(urls, grpc_port=grpc_port, prefer_grpc=prefer_grpc)
+        clients = [node.client(api_key=api_key, timeout=timeout) for node in found]
+        names = [node.name for node in found]
+        client = cast(QdrantClient, AnyNode(clients, names)) if len(clients) > 1 else clients[0]
+        return cls(client, server=", ".join(names), shard_number=shards, replication_factor=replicas)
+
+    # Collections ---------------------------------------------------------------------------------------------------------
+
+    def ensure(self, schema: CollectionSchema) -> None:
+        try:
+            existing = self._fresh_schema(schema.name)
+        except NotFound:
+            existing = self._create(schema)
+        for vector in schema.vectors:
+            _check_dim(existing, vector)
+        for field, kind in schema.indexes.items():
+            _check_kind(existing, field, kind)
+        for vector in schema.vectors:
+            self.add_vector(schema.name, vector)
+        for field, kind in schema.indexes.items():
+            self.add_index(schema.name, field, kind)
+
+    def drop(self, collection: str) -> None:
+        name = self._fresh_schema(collection).name
+        with mapped_errors(self._server, collection):
+            self._client.delete_collection(name)
+        self._schemas.clear()
+
+    def collections(self) -> list[str]:
+        with mapped_errors(self._server):
+            return sorted(found.name for found in self._client.get_collections().collections)
+
+    def info(self, collection: str) -> CollectionInfo:
+        schema = self._fresh_schema(collection)
+        with mapped_errors(self._server, collection):
+            found = self._client.get_collection(schema.name)
+        statuses = {models.CollectionStatus.GREEN: "green", models.CollectionStatus.RED: "red"}
+        return CollectionInfo(
+            schema=schema,
+            points=self.count(collection),
+            indexed=found.indexed_vectors_count or 0,
+            status=statuses.get(found.status, "indexing"),  # type: ignore[arg-type]
+        )
+
+    def add_vector(self, collection: str, vector: VectorSpec) -> None:
+        schema = self._fresh_schema(collection)
+        _check_dim(schema, vector)
+        if schema.dim(vector.name) is not None:
+            return
+        config = models.DenseVectorConfig(
+            size=vector.dim, distance=models.Distance.COSINE, datatype=models.VectorStorageDatatype.FLOAT16
+        )
+        with mapped_errors(self._server, collection):
+            self._client.create_vector_name(schema.name, vector.name, models.DenseVectorNameConfig(dense=config), wait=True)
+            # A vector that comes later takes the server's own settings until it is given ours.
+            self._client.update_collection(
+                schema.name, vectors_config={vector.name: models.VectorParamsDiff(hnsw_config=_hnsw(vector))}
+            )
+        self._schemas.clear()
+
+    def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        schema = self._fresh_schema(collection)
+        _check_kind(schema, field, kind)
+        if field in schema.indexes:
+            return
+        self._create_index(schema.name, field, kind)
+
+    def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
+        schema = self._fresh_schema(collection)
+        if schema.indexes.get(field) == kind:
+            return
+        if field in schema.indexes:
+            with mapped_errors(self._server, collection):
+                self._client.delete_payload_index(schema.name, engine_path(field), wait=True)
+        self._create_index(schema.name, field, kind)
+
+    def _create_index(self, name: str, field: str, kind: IndexKind) -> None:
+        with mapped_errors(self._server, name):
+            path = engine_path(field)
+            self._client.create_payload_index(name, path, field_schema=models.PayloadSchemaType(kind), wait=True)
+            # Recorded in the collection's metadata too: the client's in-process mode has no index to tell of.
+            self._client.update_collection(name, metadata={_INDEX_KEY + path: kind})
+        self._schemas.clear()
+
+    def publish(self, alias: str, collection: str) -> None:
+        name = self._fresh_schema(collection).name
+        if alias in self.collections():
+            raise AlreadyExists(f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias)
+        create = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=name, alias_name=alias))
+        remove = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+        with mapped_errors(self._server, collection):
+            # One request: the server applies both in one step.
+            self._client.update_collection_aliases([remove, create] if alias in self._aliases() else [create])
+        self._schemas.clear()
+
+    def optimize(self, collection: str, *, wait: bool = True) -> None:
+        """Segments below the indexing threshold stay as they are: they are searched exactly."""
+        name = self._fresh_schema(collection).name
+        with mapped_errors(self._server, collection):
+            # Giving the optimizer's settings again wakes it, also after a restart, when it waits for the next write.
+            settings = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
+            self._client.update_collection(name, optimizers_config=settings)
+            while wait and self._client.get_collection(name).status in _BUSY:
+                time.sleep(POLL_SECONDS)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._client.close()
+
+    # Writes --------------------------------------------------------------------------------------------------------------
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        self._checked(collection, lambda schema: check_points(schema, points))
+        for batch in _batches(points):
+            structs = [
+                models.PointStruct(
+                    id=point.id,
+                    vector={name: floats(vector) for name, vector in point.vectors.items()},
+                    payload=engine_payload(point.payload),
+                )
+                for point in batch
+            ]
+            with mapped_errors(self._server, collection):
+                self._client.upsert(collection, structs, wait=True)
+
+    def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
+        check_ids(ids)
+        self._checked(collection, lambda schema: check_vectors(schema, using, vectors, ids))
+        if len(ids) != len(vectors):
+            raise BadVector(f"{len(vectors)} vectors for {len(ids)} points: give one each.", using=using)
+        self._check_exist(collection, ids)
+        for start in range(0, len(ids), BATCH_POINTS):
+            rows = zip(ids[start : start + BATCH_POINTS], vectors[start : start + BATCH_POINTS], strict=True)
+            points = [models.PointVectors(id=id, vector={using: floats(row)}) for id, row in rows]
+            with mapped_errors(self._server, collection):
+                self._client.update_vectors(collection, points, wait=True)
+
+    def set_payload(
+        self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
+    ) -> None:
+        """Waited for whether ``durable`` or not: the server has a log of its own."""
+        check_ids(list(updates))
+        self._check_exist(collection, list(updates))
+        names = engine_payload if key is None else engine_keys
+        groups: dict[bytes, tuple[Payload, list[str]]] = {}
+        for id, payload in updates.items():
+            groups.setdefault(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS), (payload, []))[1].append(id)
+        operations = [
+            models.SetPayloadOperation(
+                set_payload=models.SetPayload(payload=names(payload), points=ids, key=key and engine_path(key))
+            )
+            for payload, ids in groups.values()
+        ]
+        for start in range(0, len(operations), BATCH_POINTS):
+            with mapped_errors(self._server, collection):
+                self._client.batch_update_points(collection, operations[start : start + BATCH_POINTS], wait=True)
+
+    def flush(self, collection: str) -> None:
+        self._schema(collection)  # NotFound; what it acknowledged is durable
+
+    def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
+        check_ids(ids)
+        self._check_exist(collection, ids)
+        if ids and keys:
+            with mapped_errors(self._server, collection):
+                self._client.delete_payload(collection, keys=[engine_path(key) for key in keys], points=list(ids), wait=True)
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        check_ids(ids)
+        self._schema(collection)
+        if ids:
+            with mapped_errors(self._server, collection):
+                self._client.delete(collection, models.PointIdsList(points=list(ids)), wait=True)
+
+    # Reads ---------------------------------------------------------------------------------------------------------------
+
+    def query(self, collection: str, query: Query) -> list[Hit]:
+        return self.query_batch(collection, [query])[0]
+
+    def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        def check(schema: CollectionSchema) -> None:
+            for query in queries:
+                check_query(schema, query)
+
+        schema = self._checked(collection, check)
+        asked = [as_near(schema, query) for query in queries]
+        searches = Searches(self._client, collection, partial(self._fetch, collection))
+        with mapped_errors(self._server, collection):
+            found = iter(searches.answers([query for query in asked if not isinstance(query.ask, OrderBy)]))
+        return [
+            self._ordered(collection, schema, query, query.ask) if isinstance(query.ask, OrderBy) else next(found)
+            for query in asked
+        ]
+
+    def _fetch(self, collection: str, query: Query, ids: list[str]) -> list[Hit | None]:
+        return self.retrieve(collection, ids, with_payload=query.with_payload, with_vectors=query.with_vectors)
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[str],
+        *,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> list[Hit | None]:
+        check_ids(ids)
+        self._checked(collection, lambda schema: check_names(schema, with_vectors))
+        found: dict[str, Hit] = {}
+        for start in range(0, len(ids), BATCH_POINTS):
+            with mapped_errors(self._server, collection):
+                records = self._client.retrieve(
+                    collection,
+                    list(ids[start : start + BATCH_POINTS]),
+                    with_payload=engine_selection(with_payload),
+                    with_vectors=list(with_vectors) or False,
+                )
+            found.update((str(record.id), hit(record)) for record in records)
+        return [found.get(id) for id in ids]
+
+    def scroll(
+        self,
+        collection: str,
+        *,
+        filter: models.Filter | None = None,
+        order_by: OrderBy | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        with_payload: bool | tuple[str, ...] = True,
+        with_vectors: tuple[str, ...] = (),
+    ) -> Page:
+        """In order of id; or of a field, and of id among equal values."""
+        check_limit(limit)
+
+        def check(schema: CollectionSchema) -> None:
+            check_names(schema, with_vectors)
+            check_filter(schema, filter)
+            if order_by is not None:
+                check_order(schema, order_by.field)
+
+        schema = self._checked(collection, check)
+        listing = Listing(
+            self._client, collection, engine_filter(filter), engine_selection(with_payload), list(with_vectors) or False
+        )
+        position = None if cursor is None else decode_cursor(order_by, cursor)
+        with mapped_errors(self._server, collection):
+            if order_by is None:
+                records, following = listing.by_id(position, limit)
+                return Page(tuple(hit(r) for r in records), None if following is None else encode_cursor(None, following))
+            found = listing.by_value(engine_order(order_by), schema.indexes[order_by.field], position, limit + 1)
+        last = found[limit - 1] if len(found) > limit else None
+        return Page(
+            tuple(hit(record) for record, _ in found[:limit]),
+            None if last is None else encode_cursor(order_by, (last[1], str(last[0].id))),
+        )
+
+    def facet(self, collection: str, field: str, *, filter: models.Filter | None = None, limit: int = 100) -> list[Facet]:
+        check_limit(limit)
+
+        def check(schema: CollectionSchema) -> None:
+            check_filter(schema, filter)
+            check_facet(schema, field)
+
+        self._checked(collection, check)
+        with mapped_errors(self._server, collection):
+            found = self._client.facet(
+                collection, engine_path(field), facet_filter=engine_filter(filter), limit=limit, exact=True
+            )
+        facets = [Facet(value=item.value, count=item.count) for item in found.hits if item.count]
+        return sorted(facets, key=lambda facet: (-facet.count, facet.value))
+
+    def count(self, collection: str, filter: models.Filter | None = None) -> int:
+        self._checked(collection, lambda schema: check_filter(schema, filter))
+        with mapped_errors(self._server, collection):
+            return self._client.count(collection, engine_filter(filter), exact=True).count
+
+    def _ordered(self, collection: str, schema: CollectionSchema, query: Query, order: OrderBy) -> list[Hit]:
+        listing = Listing(
+            self._client,
+            collection,
+            with_exclusions(query.filter, query.exclude),
+            engine_selection(query.with_payload),
+            list(query.with_vectors) or False,
+        )
+        with mapped_errors(self._server, collection):
+            found = listing.by_value(engine_order(order), schema.indexes[order.field], None, query.offset + query.limit)
+        return [hit(record) for record, _ in found[query.offset :]]
+
+    # Schema --------------------------------------------------------------------------------------------------------------
+
+    def _create(self, schema: CollectionSchema) -> CollectionSchema:
+        vectors = {
+            vector.name: models.VectorParams(
+                size=vector.dim,
+                distance=models.Distance.COSINE,
+                datatype=models.Datatype.FLOAT16,
+                hnsw_config=_hnsw(vector),
+            )
+            for vector in schema.vectors
+        }
+        self._check_server()
+        strict = models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False)
+        with suppress(AlreadyExists), mapped_errors(self._server, schema.name):  # another process may have been faster
+            self._client.create_collection(
+                schema.name,
+                vectors_config=vectors,
+                shard_number=self._shards,
+                replication_factor=self._replicas,
+                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB),
+                strict_mode_config=strict,
+            )
+        return self._fresh_schema(schema.name)
+
+    def _check_server(self) -> None:
+        """``BadRequest`` if the copies that are asked for cannot be placed: the server would make fewer without a word."""
+        theirs = version_of(self._client)
+        wrong = theirs and misfit(version("qdrant-client"), theirs)
+        if wrong:
+            _log.warning("%s", wrong)
+        peers = peers_of(self._client) if self._replicas > 1 else None
+        if peers is not None and len(peers) < self._replicas:
+            raise BadRequest(too_few_nodes(self._replicas, len(peers)))
+
+    def _aliases(self) -> dict[str, str]:
+        return {alias.alias_name: alias.collection_name for alias in self._client.get_aliases().aliases}
+
+    def _fresh_schema(self, collection: str) -> CollectionSchema:
+        """The schema as the server has it now, under the collection's own name."""
+        with mapped_errors(self._server, collection):
+            name = self._aliases().get(collection, collection)
+            config = self._client.get_collection(name)
+        vectors = config.config.params.vectors
+        named = vectors if isinstance(vectors, dict) else {}
+        indexes: dict[str, IndexKind] = {
+            own_path(key.removeprefix(_INDEX_KEY)): kind
+            for key, kind in (config.config.metadata or {}).items()
+            if key.startswith(_INDEX_KEY)
+        }
+        indexes |= {
+            own_path(path): _KINDS[info.data_type] for path, info in config.payload_schema.items() if info.data_type in _KINDS
+        }
+        specs = tuple(VectorSpec(key, params.size) for key, params in named.items())
+        schema = CollectionSchema(name, specs, indexes)
+        self._schemas[collection] = (time.monotonic(), schema)
+        return schema
+
+    def _schema(self, collection: str) -> CollectionSchema:
+        read, schema = self._schemas.get(collection, (-SCHEMA_SECONDS, None))
+        if schema is None or time.monotonic() - read > SCHEMA_SECONDS:
+            return self._fresh_schema(collection)
+        return schema
+
+    def _checked(self, collection: str, check: Callable[[CollectionSchema], None]) -> CollectionSchema:
+        """The schema, after ``check``. Another process may have added what a remembered one lacks, so it is read again first."""
+        schema = self._schema(collection)
+        try:
+            check(schema)
+        except (BadRequest, BadVector, UnknownField, UnknownVector):
+            schema = self._fresh_schema(collection)
+            check(schema)
+        return schema
+
+    def _check_exist(self, collection: str, ids: Sequence[str]) -> None:
+        """Raise ``NotFound`` naming the unknown ids: the server would apply the change to the others and then complain."""
+        found = self.retrieve(collection, ids, with_payload=False)
+        missing = [id for id, hit in zip(ids, found, strict=True) if hit is None]
+        if missing:
+            raise NotFound(
+                f"{len(missing)} of {len(ids)} points are not in collection {collection!r}, the first is {missing[0]}; "
+                "nothing was changed.",
+                ids=missing[:100],
+            )
+
+
+def _hnsw(vector: VectorSpec) -> models.HnswConfigDiff:
+    return models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024)
+
+
+def _check_dim(schema: CollectionSchema, vector: VectorSpec) -> None:
+    dim = schema.dim(vector.name)
+    if dim not in (None, vector.dim):
+        raise BadVector(
+            f"Vector {vector.name!r} of collection {schema.name!r} has {dim} components, not {vector.dim}.",
+            using=vector.name,
+        )
+
+
+def _check_kind(schema: CollectionSchema, field: str, kind: IndexKind) -> None:
+    existing = schema.indexes.get(field, kind)
+    if existing != kind:
+        raise BadRequest(f"Field {field!r} of collection {schema.name!r} is indexed as {existing}, not {kind}.", field=field)
+
+
+def _batches(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """Cut so that a request stays within what the server takes, whichever protocol carries it."""
+    batch: list[Point] = []
+    size = 0
+    for point in points:
+        components = sum(len(vector) for vector in point.vectors.values())
+        bytes = components * JSON_BYTES_PER_COMPONENT + len(orjson.dumps(point.payload))
+        if batch and (len(batch) == BATCH_POINTS or size + bytes > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(point)
+        size += bytes
+    if batch:
+        yield batch

@@ -1,0 +1,100 @@
+"""``vitrine cluster pixels``, as a command on its own."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from cli.cluster import commands as cluster
+from cli.context import GlobalFlags
+from cli.main import VitrineGroup
+from indexer.ingest.pipeline import index_images
+from indexer.sources import open_source
+from services.settings import Settings
+from tests.cli.conftest import Answer, Kept, environment
+from tests.indexer.enrich.duplicates.scenes import scene
+from tests.indexer.pictures import write
+
+pytest.importorskip("cv2")
+NAME = "pixelled"
+
+
+def run(data: Path, *arguments: object) -> Answer:
+    app = typer.Typer(cls=VitrineGroup)
+    app.add_typer(cluster.app, name="cluster")
+
+    @app.callback()
+    def top(ctx: typer.Context) -> None:
+        ctx.obj = GlobalFlags(data)
+
+    result = CliRunner().invoke(app, ["cluster", *map(str, arguments)], env=environment(data))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Answer(result.exit_code, result.stdout, result.stderr)
+
+
+def file_of(image: Image.Image, format: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A category of twelve scenes, three of them twice, on the engine."""
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
+    files = {f"{n}.png": file_of(scene(n)) for n in range(12)} | {f"{n}.jpg": file_of(scene(n), "JPEG") for n in range(3)}
+    with kept.open_runtime(settings) as runtime:
+        runtime.catalog.create(NAME, [runtime.encoders.get("colour").spec])
+        index_images(open_source(str(write(tmp_path / "shop", files))), runtime, NAME)
+    monkeypatch.setattr("services.runtime.open_runtime", kept.open_runtime)
+    yield empty_data
+    monkeypatch.undo()
+    kept.clear(empty_data)
+
+
+def test_groups_are_found_shown_and_sheeted(data: Path, tmp_path: Path) -> None:
+    made = run(data, "pixels", "-c", NAME, "--run", "px", "--measure", "phash", "--json")
+    assert made.code == 0, made.err
+    assert {key: made.json[key] for key in ("status", "method", "images", "groups", "grouped", "unreadable", "in_service")} == {
+        "status": "complete", "method": "pixels-phash", "images": 15, "groups": 3, "grouped": 6, "unreadable": 0,
+        "in_service": True,
+    }  # fmt: skip
+    assert made.err == ""  # what is quick needs no lines
+    shown = run(data, "show", "px", "-c", NAME, "--sheet", tmp_path / "px.png", "--json").json
+    assert [(child["id"], child["count"]) for child in shown["children"]] == [
+        ("root-0", 2), ("root-1", 2), ("root-2", 2), ("root-noise", 9),
+    ]  # fmt: skip
+    assert [(child["radius"] is None, child["name"]) for child in shown["children"]][2:] == [(False, ""), (True, "")]
+    assert Image.open(tmp_path / "px.png").width > 200
+    told = run(data, "pixels", "-c", NAME, "--run", "px", "--propose", "embedding", "--similarity", "0.5")
+    assert told.code == 0 and "3 groups of 6 images by pixels-ssim; 9 alone" in told.out
+
+
+def test_a_time_budget_ends_it_with_its_own_code(data: Path) -> None:
+    command = ("pixels", "-c", NAME, "--run", "slow", "--batch-size", "4", "--time-budget", "0.000001")
+    first = run(data, *command)
+    assert first.code == 4 and "Out of time" in first.out and "goes on from here" in first.out
+    assert run(data, "show", "slow", "-c", NAME).code == 1
+    codes = [run(data, *command, "--json").code for _ in range(30)]
+    assert 0 in codes and set(codes[: codes.index(0)]) == {4}
+    assert len(run(data, "show", "slow", "-c", NAME, "--json").json["children"]) == 4
+
+
+def test_errors_say_what_to_do(data: Path) -> None:
+    for arguments, words in (
+        (("--measure", "magic"), "choose ssim, minhash"),
+        (("--stage", "half"), "stage is one of batch, merge, all"),
+        (("--stage", "merge"), "no cluster run"),
+        (("--propose", "hash", "--stage", "batch"), "leave --stage out"),
+        (("--scale", "3"), "16..1024"),
+    ):
+        failed = run(data, "pixels", "-c", NAME, "--run", "none", *arguments)
+        assert failed.code == 1 and words in failed.err, failed.err

@@ -1,0 +1,107 @@
+"""``vitrine tagger score`` and ``purge-stale``, as commands on their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli.context import GlobalFlags
+from cli.main import VitrineGroup
+from cli.tagger import score as tagger_score
+from services.artifacts.taggers import TagHead
+from services.domain import Point
+from services.images.open import point_id
+from services.runtime import Runtime
+from services.settings import Settings
+from tests.cli.conftest import Answer, Kept, environment
+
+NAME = "scored"
+IMAGES = 12
+
+
+def build_app(data: Path) -> typer.Typer:
+    app = typer.Typer(cls=VitrineGroup)
+    app.command("score")(tagger_score.score)
+    app.command("purge-stale")(tagger_score.purge_stale)
+
+    @app.callback()
+    def top(ctx: typer.Context) -> None:
+        ctx.obj = GlobalFlags(data)
+
+    return app
+
+
+def run(data: Path, *arguments: str) -> Answer:
+    result = CliRunner().invoke(build_app(data), list(arguments), env=environment(data))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Answer(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A category with vectors and a tagger, on the engine."""
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
+    with kept.open_runtime(settings) as runtime:
+        fill(runtime)
+    monkeypatch.setattr("services.runtime.open_runtime", kept.open_runtime)
+    yield empty_data
+    monkeypatch.undo()
+    kept.clear(empty_data)
+
+
+def fill(runtime: Runtime) -> None:
+    spec = runtime.encoders.get("colour").spec
+    runtime.catalog.create(NAME, [spec])
+    rows = np.random.default_rng(1).normal(size=(IMAGES, spec.dim))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    stale = {"scores": {"gone": 0.5}, "scored_by": {"gone": "lr@2020"}}
+    points = [Point(point_id(f"{n:064x}"), {spec.name: rows[n]}, stale if n < 3 else {}) for n in range(IMAGES)]
+    runtime.vectors.upsert(NAME, points)
+    heads = [TagHead(tag, "lr", spec.name, spec.revision, rows[n] * 9, 0.0) for n, tag in enumerate(("cat", "dog"))]
+    runtime.taggers.save(NAME, heads)
+
+
+def test_scores_are_written_once_and_told_as_json(data: Path) -> None:
+    first = run(data, "score", "-c", NAME, "--json")
+    assert first.code == 0 and not first.err  # a line of progress comes after two seconds at the earliest
+    assert {key: first.json[key] for key in ("tags", "images", "written", "skipped", "status")} == {
+        "tags": ["cat", "dog"], "images": IMAGES, "written": IMAGES, "skipped": 0, "status": "complete",
+    }  # fmt: skip
+    again = run(data, "score", "-c", NAME)
+    assert again.code == 0 and f"0 written, {IMAGES} as they were" in again.out
+
+
+def test_one_tag_with_proposals(data: Path, kept: Kept) -> None:
+    assert run(data, "score", "-c", NAME, "--tag", "cat", "--threshold", "0").code == 0
+    with kept.open_runtime(Settings(data=data, _env_file=None)) as runtime:  # type: ignore[call-arg,unused-ignore]
+        hits = runtime.vectors.scroll(NAME, limit=100).hits
+    assert all(hit.payload["machine_tags"] == ["cat"] and "dog" not in hit.payload["scores"] for hit in hits)
+
+
+def test_stale_scores_are_purged(data: Path) -> None:
+    assert json.loads(run(data, "purge-stale", "-c", NAME, "--json").out)["changed"] == 3
+    assert "from 0 images" in run(data, "purge-stale", "-c", NAME).out
+
+
+def test_errors_say_what_to_do(data: Path) -> None:
+    unknown = run(data, "score", "-c", NAME, "--tag", "sun")
+    assert unknown.code == 1 and "cat, dog" in unknown.err
+    assert run(data, "score", "-c", "nothing").code == 1
+    assert run(data, "score", "-c", NAME, "--threshold", "2").code == 2
+
+
+def test_an_interrupted_run_ends_with_130(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from indexer.enrich.scores.score_writer import ScoreWriter
+
+    monkeypatch.setattr(ScoreWriter, "revise", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    stopped = run(data, "score", "-c", NAME)
+    assert stopped.code == 130 and "run again" in stopped.out
+    monkeypatch.undo()

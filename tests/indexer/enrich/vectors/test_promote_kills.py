@@ -1,0 +1,125 @@
+"""A process that promotes is killed at random moments; the next run completes the work, and the alias is never half."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from indexer.enrich.vectors.promote import promote
+from indexer.enrich.vectors.reembed import lacks
+from indexer.ingest.pipeline import index_images
+from indexer.sources.records import ImageRecord
+from services.category.catalog import Category
+from services.runtime import Runtime
+from services.vector_store.edge.store import EdgeVectorStore
+from tests.indexer.enrich.vectors.trained import trained_folder, trained_runtime
+from tests.indexer.pictures import CATEGORY, picture
+
+IMAGES = 100
+KILLS = 3
+CHILD = """
+import sys
+from pathlib import Path
+from indexer import reembed, stored_images
+from indexer.enrich.vectors.promote import promote
+from indexer.enrich.vectors.reembed import lacks
+from services.vector_store.edge.store import EdgeVectorStore
+from tests.indexer.pictures import CATEGORY
+from tests.indexer.enrich.vectors.trained import TrainedColours, trained_runtime
+
+def tell(*words):
+    print(*words, flush=True)
+
+class Telling:
+    def start(self, total):
+        tell("lacking", total)
+    def update(self, report):
+        tell("filled", report.filled)
+    def finish(self, report):
+        pass
+
+if __name__ == "__main__":
+    stored_images.SLICE = reembed.BATCH_SIZE = 4
+    data, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    vectors = EdgeVectorStore(data / "vectors", min_free_mb=0, holder={"command": "kills"})
+    runtime = trained_runtime(data, vectors)
+    category = runtime.catalog.get(CATEGORY)
+    tell("in-service", category.encoder("look").name)
+    tell("lacking-in-service", vectors.count(CATEGORY, lacks(category.encoder("look").name)))
+    report = promote(runtime, CATEGORY, folder, name="look", progress=Telling())
+    tell("encoded", TrainedColours.encoded)
+    tell("switched", int(report.switched))
+    runtime.encoders.close()
+    vectors.close()
+"""
+
+
+def start(script: Path, data: Path, folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+    command = [sys.executable, str(script), str(data), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def opened(data: Path) -> tuple[Runtime, EdgeVectorStore]:
+    vectors = EdgeVectorStore(data / "vectors", min_free_mb=0, holder={"command": "test"})
+    return trained_runtime(data, vectors), vectors
+
+
+def state(data: Path) -> tuple[Category, dict[str, int]]:
+    """The category, and how many images lack each of its vectors."""
+    runtime, vectors = opened(data)
+    category = runtime.catalog.get(CATEGORY)
+    lacking = {spec.name: vectors.count(CATEGORY, lacks(spec.name)) for spec in category.encoders}
+    runtime.encoders.close()
+    vectors.close()
+    return category, lacking
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A category that answers ``look`` from look-1."""
+    runtime, vectors = opened(tmp_path / "data")
+    records = [ImageRecord("test", f"{seed}.png", lambda seed=seed: picture(seed)) for seed in range(IMAGES)]  # type: ignore[misc]
+    assert index_images(records, runtime, CATEGORY).error is None
+    assert promote(runtime, CATEGORY, trained_folder(tmp_path / "one", 1), name="look").switched
+    runtime.encoders.close()
+    vectors.close()
+    return tmp_path / "data"
+
+
+def told(lines: Iterable[str]) -> dict[str, str]:
+    """The last value of each word; a line that the kill cut is none."""
+    return {word: value for word, value in (line.split() for line in lines if line.endswith("\n"))}
+
+
+def test_kills_encode_nothing_twice_and_never_show_half_a_vector(data: Path, tmp_path: Path) -> None:
+    script, folder = tmp_path / "child.py", trained_folder(tmp_path / "two", 2)
+    script.write_text(CHILD)
+    chance = random.Random(8)
+    at_most = IMAGES
+    for _ in range(KILLS):
+        child = start(script, data, folder)
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(chance.randrange(4, 9))]  # no clock decides
+        child.send_signal(signal.SIGKILL)
+        life = told([*lines, *child.stdout])
+        child.wait()
+        assert (life["in-service"], life["lacking-in-service"]) == ("look-1", "0")
+        assert int(life["lacking"]) <= at_most  # what was acknowledged is not asked for again
+        at_most = int(life["lacking"]) - int(life["filled"])
+        assert "switched" not in life
+    last = start(script, data, folder)
+    life = told(last.communicate(timeout=120)[0].splitlines(keepends=True))
+    assert last.returncode == 0
+    assert (life["in-service"], life["lacking-in-service"], life["switched"]) == ("look-1", "0", "1")
+    assert int(life["lacking"]) == int(life["filled"]) == int(life["encoded"]) <= at_most < IMAGES
+    category, lacking = state(data)
+    assert category.promoted == {"look": ("look-2", "look-1")}
+    assert lacking == {"colour": 0, "look-1": 0, "look-2": 0}

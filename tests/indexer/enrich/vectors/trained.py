@@ -1,0 +1,77 @@
+"""Trained encoders without weights: folders that load as encoders of colours, each with a projection of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from services.domain import Embeddings
+from services.encoders.base import Encoder
+from services.encoders.families.fake import ColourEncoder
+from services.encoders.pool import EncoderPool
+from services.encoders.preprocess import Pixels
+from services.encoders.reference import EncoderReference
+from services.encoders.resolve import ResolvedModel
+from services.object_store.local import LocalObjectStore
+from services.runtime import Runtime, assemble
+from services.settings import Settings
+from services.vector_store.base import VectorStore
+from tests.indexer.pictures import CATEGORY
+from tests.services.vector_store.oracle import OracleVectorStore
+
+DIM = 32
+
+
+class TrainedColours(ColourEncoder):
+    """Colours turned by the seed that the folder's ``config.json`` names."""
+
+    encoded = 0
+
+    def __init__(self, reference: EncoderReference, found: ResolvedModel) -> None:
+        super().__init__(reference.name, DIM)
+        self._spec = replace(self._spec, model=reference.model, revision=found.revision, modalities=("image",))
+        seed = json.loads((found.path / "config.json").read_text())["seed"]
+        turn, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((DIM, DIM)))
+        self._turn = turn.astype(np.float32)
+
+    def encode_pixels(self, pixels: list[Pixels]) -> Embeddings:  # type: ignore[override]
+        TrainedColours.encoded += len(pixels)
+        return super().encode_pixels(pixels) @ self._turn
+
+
+def load_trained(reference: EncoderReference, found: ResolvedModel) -> Encoder:
+    return TrainedColours(reference, found)
+
+
+def trained_folder(folder: Path, seed: int = 1) -> Path:
+    """An encoder's folder; another seed is another encoder."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"seed": seed}))
+    (folder / "embedder.safetensors").write_bytes(bytes([seed % 256]) * 64)
+    (folder / "split.json").write_text(
+        json.dumps({"protocol": "given", "train": [], "validation": [], "test": [], "classes": {}})
+    )
+    (folder / "report.md").write_text("# Report\n")
+    return folder
+
+
+def trained_runtime(data: Path, vectors: VectorStore | None = None) -> Runtime:
+    """A runtime that loads such folders, with the empty category of ``make_runtime`` if the store is new."""
+    settings = Settings(data=data, min_free_mb=0, threads=2, offline=True, _env_file=None)  # type: ignore[call-arg,unused-ignore]
+    objects = LocalObjectStore(data / "objects", min_free_mb=0)
+    pool = EncoderPool(settings, load_trained, objects)
+    runtime = assemble(settings, vectors or OracleVectorStore(), objects, pool)
+    if CATEGORY not in [category.name for category in runtime.catalog.list()]:
+        runtime.catalog.create(CATEGORY, [pool.register(ColourEncoder()).spec])
+    return runtime
+
+
+def expected_row(encoder: Encoder, data: bytes) -> Embeddings:
+    """(dim,) the embedding of one file."""
+    with Image.open(io.BytesIO(data)) as image:
+        return encoder.encode_images([image.convert("RGB")])[0]

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pytest
+from qdrant_client import models
+
+from services.category.filters import Conditions, conditions_from_pairs, parse_conditions
+from services.errors import BadRequest, UnknownField
+
+INDEXES = {
+    "metadata.year": "integer",
+    "metadata.price": "float",
+    "metadata.sold": "bool",
+    "metadata.place": "keyword",
+    "metadata.taken": "datetime",
+}
+
+
+def keys(found: models.Filter | None) -> list[str]:
+    assert found is not None
+    return [condition.key for condition in found.must or [] if isinstance(condition, models.FieldCondition)]
+
+
+def test_no_conditions_are_no_filter() -> None:
+    assert Conditions().to_filter({}) is None
+
+
+def test_all_tags_are_one_condition_each_and_any_tags_one_together() -> None:
+    found = parse_conditions({"tags_all": ["a", "b"], "tags_any": ["c", "d"], "tags_none": ["e"]}).to_filter({})
+    assert found is not None
+    assert [c.match for c in found.must] == [
+        models.MatchValue(value="a"),
+        models.MatchValue(value="b"),
+        models.MatchAny(any=["c", "d"]),
+    ]
+    assert [c.match for c in found.must_not] == [models.MatchValue(value="e")]
+
+
+def test_score_ranges_name_the_tag_as_qdrant_quotes_it() -> None:
+    found = conditions_from_pairs([("score.red mug.gte", "0.5"), ("score.red mug.lt", "1"), ("score.t-shirt.lte", "0.2")])
+    assert keys(found.to_filter({})) == ['scores."red mug"', "scores.t-shirt"]
+    assert found.scores["red mug"].gte == 0.5 and found.scores["red mug"].lt == 1.0
+
+
+@pytest.mark.parametrize(
+    ("column", "word", "expected"),
+    [
+        ("sold", "true", models.MatchValue(value=True)),
+        ("place", "1999", models.MatchValue(value="1999")),
+    ],
+)
+def test_words_of_a_query_string_become_what_the_column_holds(column: str, word: str, expected: models.MatchValue) -> None:
+    found = conditions_from_pairs([(f"metadata.{column}", word)]).to_filter(INDEXES)
+    assert found is not None and found.must[0].match == expected
+
+
+def test_numbers_and_dates_are_matched_by_range() -> None:
+    pairs = [("metadata.price", "9.5"), ("metadata.taken.gte", "2020-01-01"), ("metadata.year", "1999")]
+    found = conditions_from_pairs(pairs).to_filter(INDEXES)
+    assert found is not None
+    price, taken, year = sorted(found.must, key=lambda condition: condition.key.replace("taken", "q"))
+    assert year.range == models.Range(gte=1999, lte=1999)
+    assert price.range == models.Range(gte=9.5, lte=9.5)
+    assert taken.range.gte.year == 2020
+
+
+def test_a_year_given_as_a_date_bound_stays_a_number_for_a_number_column() -> None:
+    found = conditions_from_pairs([("metadata.year.gte", "1990")]).to_filter(INDEXES)
+    assert found is not None and found.must[0].range == models.Range(gte=1990)
+
+
+def test_a_plain_value_is_both_bounds() -> None:
+    one = conditions_from_pairs([("created_at", "2024-05"), ("width", "400")])
+    both = conditions_from_pairs(
+        [("created_at.gte", "2024-05"), ("created_at.lte", "2024-05"), ("width.gte", "400"), ("width.lte", "400")]
+    )
+    assert one == both
+    with pytest.raises(BadRequest, match="date"):
+        conditions_from_pairs([("created_at", "last week")])
+
+
+def test_several_values_of_a_column_mean_any_of_them() -> None:
+    found = conditions_from_pairs([("metadata.place", "Oslo"), ("metadata.place", "Rome")]).to_filter(INDEXES)
+    assert found is not None and found.must[0].match == models.MatchAny(any=["Oslo", "Rome"])
+
+
+def test_raw_filters_are_qdrants_own_json() -> None:
+    found = parse_conditions({"where": {"should": [{"key": "class", "match": {"value": "hat"}}]}}).to_filter({})
+    assert found is not None and isinstance(found.must[0], models.Filter)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"colour": "red"},
+        {"tags_all": "red"},
+        {"quality": {}},
+        {"quality": {"gte": "high"}},
+        {"quality": {"gte": float("nan")}},
+        {"created_at": {"gte": "yesterday"}},
+        {"scores": {"cat": 0.5}},
+    ],
+)
+def test_malformed_conditions_are_refused_by_field(tree: dict[str, object]) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_conditions(tree)
+    assert caught.value.details["field"].split(".")[0] in tree
+
+
+@pytest.mark.parametrize("pair", [("colour", "red"), ("score.cat", "1"), ("quality.above", "1"), ("metadata.", "1"), ("", "")])
+def test_unknown_query_keys_are_refused(pair: tuple[str, str]) -> None:
+    with pytest.raises(BadRequest):
+        conditions_from_pairs([pair])
+
+
+def test_unindexed_columns_and_misfit_values_are_refused() -> None:
+    with pytest.raises(UnknownField) as caught:
+        conditions_from_pairs([("metadata.weight", "1")]).to_filter(INDEXES)
+    assert "metadata.year" in caught.value.message
+    for column, word in [("year", "MCM"), ("sold", "perhaps"), ("price", "cheap"), ("taken", "now")]:
+        with pytest.raises(BadRequest):
+            conditions_from_pairs([(f"metadata.{column}", word)]).to_filter(INDEXES)
+    with pytest.raises(BadRequest):
+        parse_conditions({"where": {"must": [{"key": 1}]}}).to_filter({})
+
+
+def test_proposed_and_rejected_tags_are_asked_for_apart_from_peoples() -> None:
+    found = conditions_from_pairs([("machine_tag", "a"), ("machine_tag", "b"), ("rejected_tag", "c")])
+    assert (found.machine_tags_any, found.rejected_tags_any, found.tags_all) == (("a", "b"), ("c",), ())
+    assert keys(found.to_filter({})) == ["machine_tags", "rejected_tags"]

@@ -1,0 +1,104 @@
+"""What crosses to the engine process, and what does not."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdrant_client import models
+
+from services.domain import Near, Point, Query
+from services.errors import BadRequest, BadVector, Unavailable, UnknownField
+from services.vector_store.edge import wire as edge_wire
+from services.vector_store.edge.store import EdgeVectorStore
+from services.vector_store.fields import check_filter, filter_fields
+from tests.services.vector_store.edge_points import SCHEMA, point_id, points, unit_vectors
+
+
+def test_frames_come_out_as_they_went_in() -> None:
+    ours, theirs = socket.socketpair()
+    arrays = [np.arange(6, dtype=np.float32).reshape(2, 3), np.empty((0, 4), np.float32), np.ones(300_000, np.int32)]
+    thread = threading.Thread(target=edge_wire.send, args=(ours, {"text": "ü", "n": 2**60}, arrays))
+    thread.start()
+    header, received = edge_wire.receive(theirs)
+    thread.join()
+    assert header == {"text": "ü", "n": 2**60}
+    assert all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(arrays, received, strict=True))
+    ours.close()
+    with pytest.raises(EOFError):
+        edge_wire.receive(theirs)
+    theirs.close()
+
+
+def test_fields_of_a_filter_are_found_wherever_they_stand() -> None:
+    def field(key: str) -> models.FieldCondition:
+        return models.FieldCondition(key=key, match=models.MatchValue(value="x"))
+
+    filter = models.Filter(
+        must=field("a"),
+        should=[models.Filter(must_not=[field("b.c")]), models.HasIdCondition(has_id=["00000000-0000-4000-8000-000000000001"])],
+        must_not=[models.NestedCondition(nested=models.Nested(key="objects", filter=models.Filter(must=[field("kind")])))],
+        min_should=models.MinShould(conditions=[models.IsNullCondition(is_null=models.PayloadField(key="d"))], min_count=1),
+    )
+    assert filter_fields(filter) == {"a", "b.c", "objects[].kind", "d"}
+    assert filter_fields(None) == set()
+
+
+@pytest.mark.parametrize(
+    ("condition", "error"),
+    [
+        (models.FieldCondition(key="absent", match=models.MatchValue(value="x")), UnknownField),
+        (models.FieldCondition(key="tags", match=models.MatchValue(value=1)), BadRequest),
+        (models.FieldCondition(key="tags", range=models.Range(gt=1)), BadRequest),
+        (models.FieldCondition(key="n", match=models.MatchValue(value=True)), BadRequest),
+        (models.FieldCondition(key="n", range=models.Range(gt=float("nan"))), BadRequest),
+        (models.FieldCondition(key="n", match=models.MatchValue(value=1), is_null=False), BadRequest),
+        (models.FieldCondition(key="tags", match=models.MatchText(text="x")), BadRequest),
+    ],
+)
+def test_filters_that_no_index_answers_are_refused(condition: models.FieldCondition, error: type[Exception]) -> None:
+    with pytest.raises(error, match=condition.key):
+        check_filter(SCHEMA, models.Filter(must=[condition]))
+
+
+def test_refusals_leave_the_store_usable(tmp_path: Path) -> None:
+    store = EdgeVectorStore(tmp_path)
+    store.ensure(SCHEMA)
+    store.upsert("cats", points(0, 5))
+    with pytest.raises(BadRequest):
+        store.upsert("cats", [Point(point_id(9), {}, {"x": object()})])
+    with pytest.raises(BadRequest):
+        store.delete_payload("cats", [point_id(0)], ["a..b"])
+    with pytest.raises(BadVector):
+        store.query("cats", Query(Near(unit_vectors(1)[0] * 2), "clip"))
+    assert store.count("cats") == 5
+    store.close()
+    with pytest.raises(Unavailable, match="closed"):
+        store.count("cats")
+
+
+def test_many_callers_at_once(tmp_path: Path) -> None:
+    store = EdgeVectorStore(tmp_path)
+    store.ensure(SCHEMA)
+    wrong: list[object] = []
+
+    def work(worker: int) -> None:
+        for turn in range(10):
+            first = worker * 100 + turn * 10
+            store.upsert("cats", points(first, first + 10))
+            vector = points(first + 3, first + 4)[0].vectors["clip"]
+            hit = store.query("cats", Query(Near(vector), "clip", limit=1, exact=True))[0]
+            if hit.id != point_id(first + 3):
+                wrong.append((worker, turn, hit))
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert store.count("cats") == 800
+    store.close()

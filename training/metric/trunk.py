@@ -1,0 +1,157 @@
+"""The trunk of a training run: found at once, loaded when something must be embedded by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from services.domain import Preprocessing
+from services.encoders.batching import StagedEncoder
+from services.encoders.families.metric_config import folder_kind
+from services.encoders.precision import choose_device, choose_precision
+from services.encoders.reference import COLOUR_MODEL, EncoderReference
+from services.encoders.resolve import ResolvedModel, resolve_model
+from services.errors import BadRequest, ModelUnavailable
+
+WantedPrecision = Literal["auto", "float32", "bfloat16"]
+InputSize = tuple[int, ...]
+"""() as the trunk asks for; (edge,) that square, cut from the picture as the trunk does; (height, width) the whole picture."""
+
+
+class Trunk:
+    """Where the weights lie, which revision they are, and how images are fitted to them.
+
+    Raises ModelUnavailable, and BadRequest where ``input_size`` cannot be had.
+    """
+
+    def __init__(
+        self,
+        reference: EncoderReference,
+        *,
+        input_size: InputSize = (),
+        precision: WantedPrecision = "auto",
+        device: str = "auto",
+        models_folder: Path = Path("models"),
+        offline: bool = True,
+    ) -> None:
+        self.reference = reference
+        self.device = choose_device(device)
+        self.wanted: WantedPrecision = precision
+        self._resized = bool(input_size)
+        self._models_folder, self._offline = models_folder, offline
+        self._encoder: StagedEncoder | None = None
+        self._found: ResolvedModel | None = None
+        if reference.model == COLOUR_MODEL:
+            self._encoder = self._colours()
+            preprocessing, self.revision = self._encoder.spec.preprocessing, self._encoder.spec.revision
+            if input_size:
+                raise BadRequest("The encoder of colours has no input size: leave --input-size out.")
+        else:
+            from services.encoders.preprocess import read_preprocessing
+
+            self._found = resolve_model(reference, models_folder=models_folder, offline=offline)
+            self.revision = self._found.revision
+            preprocessing = self._encoder_preprocessing() or read_preprocessing(self._found.path)
+        self.preprocessing = resized(preprocessing, input_size)
+
+    @property
+    def key(self) -> str:
+        """What decides the embeddings besides the image."""
+        precision = choose_precision(self.wanted, self.device)
+        return f"{self.revision} {self.wanted} {precision} {self.device.partition(':')[0]} {self.preprocessing}"
+
+    def encoder(self) -> StagedEncoder:
+        """The trunk as it is served; loaded the first time."""
+        if self._encoder is None:
+            self._encoder = self._load(self.wanted, fuse=True)
+        return self._encoder
+
+    def for_training(self) -> Any:
+        """A TorchEncoder in float32 whose ``model`` may be trained on. BadRequest for a trunk that has none."""
+        if self._found is None or folder_kind(self._found.path):
+            raise BadRequest(
+                f"The trunk {self.reference.model} cannot be trained on: use --mode frozen, or a model of transformers."
+            )
+        encoder: Any = self._load("float32", fuse=False)
+        if getattr(encoder, "pooling", "pooler") != "pooler" and getattr(encoder.model, "pooler", None) is not None:
+            encoder.model.pooler = None  # its weights are random, and saved they would pass for learned
+        for parameter in encoder.model.parameters():
+            parameter.requires_grad_(False)
+        return encoder
+
+    def processor(self) -> dict[str, Any]:
+        """preprocessor_config.json for the trunk with these weights and this preprocessing."""
+        import json
+
+        assert self._found is not None
+        path = self._found.path / "preprocessor_config.json"
+        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if self._resized:
+            resize, crop = self.preprocessing.resize, self.preprocessing.crop
+            tree["size"] = {"height": resize[0], "width": resize[1]} if isinstance(resize, tuple) else {"shortest_edge": resize}
+            tree["do_center_crop"] = crop is not None
+            if crop is not None:
+                tree["crop_size"] = {"height": crop[0], "width": crop[1]}
+        return tree
+
+    def _load(self, precision: WantedPrecision, *, fuse: bool) -> StagedEncoder:
+        from services.encoders.load import load_folder
+
+        assert self._found is not None
+        own_kind = folder_kind(self._found.path) is not None
+        try:
+            encoder = load_folder(
+                self.reference,
+                self._found,
+                precision=precision,
+                device=self.device,
+                models_folder=self._models_folder,
+                offline=self._offline,
+                preprocessing=None if own_kind else self.preprocessing,
+                images_only=True,
+                fuse=fuse,
+            )
+        except ModelUnavailable as error:
+            if not self._resized:
+                raise
+            raise BadRequest(
+                f"{self.reference.model} does not read images of this size ({error.message}). Leave --input-size out; only "
+                "convolutional networks read other sizes than they were made for."
+            ) from error
+        assert isinstance(encoder, StagedEncoder)
+        return encoder
+
+    def _encoder_preprocessing(self) -> Preprocessing | None:
+        """That of a trunk which Vitrine trained itself; None for models of transformers."""
+        assert self._found is not None
+        if folder_kind(self._found.path) is None:
+            return None
+        if self._resized:
+            raise BadRequest(f"{self.reference.model} was trained for its own input size: leave --input-size out.")
+        self._encoder = self._load(self.wanted, fuse=True)
+        return self._encoder.spec.preprocessing
+
+    def _colours(self) -> StagedEncoder:
+        from services.encoders.families.fake import ColourEncoder
+
+        return ColourEncoder(self.reference.name)
+
+
+def resized(preprocessing: Preprocessing, size: InputSize) -> Preprocessing:
+    """The preprocessing for another input size: one number keeps the share of the picture that is cut off, two keep it whole.
+
+    >>> old = Preprocessing(256, (224, 224), (0.5,) * 3, (0.5,) * 3)
+    >>> resized(old, (112,)).resize, resized(old, (112,)).crop, resized(old, (224, 160)).resize, resized(old, (224, 160)).crop
+    (128, (112, 112), (224, 160), None)
+    """
+    if not size:
+        return preprocessing
+    if len(size) > 2 or not all(16 <= edge <= 2048 for edge in size):
+        raise BadRequest("--input-size takes one edge or HEIGHTxWIDTH, of 16 to 2048 pixels each.")
+    if len(size) == 2:
+        return replace(preprocessing, resize=(size[0], size[1]), crop=None)
+    if isinstance(preprocessing.resize, tuple) or preprocessing.crop is None:
+        return replace(preprocessing, resize=(size[0], size[0]), crop=None)
+    shortest = round(preprocessing.resize * size[0] / min(preprocessing.crop))
+    return replace(preprocessing, resize=shortest, crop=(size[0], size[0]))

@@ -1,0 +1,137 @@
+"""How good the scores of one tag are. Pure functions of labels and scores; ``weights`` count an example more than once.
+
+>>> labels, scores = np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1])
+>>> round(average_precision(labels, scores), 4), roc_auc(labels, scores)
+(0.8333, 0.75)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.taggers.ranking_metrics import Bools, Numbers, average_precision, cumulated, roc_auc
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Scores in ``low``..``high``: how many, their mean, and the share of positives among them (None where there are none)."""
+
+    low: float
+    high: float
+    count: float
+    mean_score: float | None
+    positive_share: float | None
+
+
+@dataclass(frozen=True)
+class TagMetrics:
+    """What the scores of one tag are worth on examples that its head was not fit on.
+
+    Counts are weighted where negatives stand for more images than were looked at. ``calibration_error``: the mean distance
+    between score and share of positives over ten bins of equal width, weighted by their size (Naeini et al., 2015). Histograms
+    have ten bins over 0..1.
+    """
+
+    positives: int
+    negatives: int
+    prevalence: float
+    average_precision: float
+    roc_auc: float
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+    true_positives: float
+    false_positives: float
+    false_negatives: float
+    true_negatives: float
+    calibration_error: float
+    calibration: tuple[CalibrationBin, ...]
+    positive_histogram: tuple[int, ...]
+    negative_histogram: tuple[int, ...]
+
+
+def tag_metrics(
+    labels: Bools, scores: Numbers, threshold: float | Numbers, weights: Numbers | None = None, *, shown: float | None = None
+) -> TagMetrics:
+    """Everything of ``TagMetrics`` from labels (n,), scores (n,) in 0..1 and one threshold, or one of each example.
+
+    ``shown`` is the threshold that is reported where each example has its own.
+    """
+    counts = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
+    chosen = scores >= threshold
+    cells = [float(counts[a & b].sum()) for a, b in ((labels, chosen), (~labels, chosen), (labels, ~chosen), (~labels, ~chosen))]
+    hit, false, missed, right = cells
+    precision, recall = hit / (hit + false) if hit + false else 0.0, hit / (hit + missed) if hit + missed else 0.0
+    curve = calibration_curve(labels, scores, counts)
+    return TagMetrics(
+        positives=int(labels.sum()),
+        negatives=int((~labels).sum()),
+        prevalence=(hit + missed) / max(sum(cells), 1e-12),
+        average_precision=average_precision(labels, scores, counts),
+        roc_auc=roc_auc(labels, scores, counts),
+        threshold=float(np.mean(threshold)) if shown is None else shown,
+        precision=precision,
+        recall=recall,
+        f1=2 * hit / (2 * hit + false + missed) if hit else 0.0,
+        true_positives=hit,
+        false_positives=false,
+        false_negatives=missed,
+        true_negatives=right,
+        calibration_error=calibration_error(curve),
+        calibration=curve,
+        positive_histogram=_histogram(scores[labels]),
+        negative_histogram=_histogram(scores[~labels]),
+    )
+
+
+def best_threshold(labels: Bools, scores: Numbers, weights: Numbers | None = None, *, precision: float | None = None) -> float:
+    """The threshold of best F1; with ``precision``, the lowest that reaches it (best F1 where none does).
+
+    It lies halfway between two scores, so that it does not hang on the last digit of one.
+    """
+    values = np.unique(scores)[::-1]
+    hits, falses = cumulated(labels, scores, weights)
+    positives = hits[-1]
+    reached = hits / np.maximum(hits + falses, 1e-300)
+    at = int(np.argmax(2 * hits / np.maximum(hits + falses + positives, 1e-300)))
+    if precision is not None:
+        enough = np.flatnonzero((reached >= precision) & (hits > 0))
+        at = int(enough[-1]) if len(enough) else at
+    below = float(values[at + 1]) if at + 1 < len(values) else 0.0
+    return (float(values[at]) + below) / 2
+
+
+def calibration_curve(labels: Bools, scores: Numbers, weights: Numbers | None = None) -> tuple[CalibrationBin, ...]:
+    """Ten bins of equal width over 0..1."""
+    counts = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
+    bins = _bins(scores)
+    total = np.bincount(bins, counts, BINS)
+    mean = np.bincount(bins, counts * scores, BINS)
+    share = np.bincount(bins, counts * labels, BINS)
+    rows = zip(total.tolist(), mean.tolist(), share.tolist(), strict=True)
+    return tuple(
+        CalibrationBin(number / BINS, (number + 1) / BINS, size, *((sum_ / size, hit / size) if size else (None, None)))
+        for number, (size, sum_, hit) in enumerate(rows)
+    )
+
+
+def calibration_error(curve: tuple[CalibrationBin, ...]) -> float:
+    """Expected calibration error of a curve, in 0..1."""
+    total = sum(one.count for one in curve)
+    gaps = (one.count * abs(one.mean_score - one.positive_share) for one in curve if one.mean_score is not None
+            and one.positive_share is not None)  # fmt: skip
+    return sum(gaps) / total if total else 0.0
+
+
+def _bins(scores: Numbers) -> NDArray[np.intp]:
+    return np.clip((np.asarray(scores, np.float64) * BINS).astype(np.intp), 0, BINS - 1)
+
+
+def _histogram(scores: Numbers) -> tuple[int, ...]:
+    return tuple(np.bincount(_bins(scores), minlength=BINS).tolist())
