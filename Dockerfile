@@ -22,6 +22,8 @@ RUN torch="$(grep -i '^torch==' requirements.lock)" \
          echo >&2 "This package index serves torch for CUDA: name one with CPU wheels by --build-arg TORCH_INDEX_URL=..."; exit 1; \
        fi \
     && pip install $index "$torch"
+COPY setup.py ./
+COPY vitrine vitrine
 COPY services services
 COPY indexer indexer
 COPY training training

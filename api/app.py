@@ -10,19 +10,32 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import KeyRing, LocalOnly, refuse_open_bind
-from api.errors import install
-from api.limits import THUMBNAIL_CACHE_BYTES, BodyLimit
-from api.methods import HeadLikeGet
-from api.metrics import Metrics
-from api.observe import Observed
-from api.openapi import describe
-from api.readiness import Readiness
-from api.routes import categories, clusters, compat, encoders, facets, health, images, labelling, maps, metadata, search, taggers
-from api.thumbnails import ThumbnailCache
-from services.runtime import MB, Runtime, open_runtime
-from services.settings import Settings
-from services.vector_store.base import VectorStore
+from vitrine.api.auth import KeyRing, LocalOnly, refuse_open_bind
+from vitrine.api.errors import install
+from vitrine.api.limits import THUMBNAIL_CACHE_BYTES, BodyLimit
+from vitrine.api.methods import HeadLikeGet
+from vitrine.api.metrics import Metrics
+from vitrine.api.observe import Observed
+from vitrine.api.openapi import describe
+from vitrine.api.readiness import Readiness
+from vitrine.api.routes import (
+    categories,
+    clusters,
+    compat,
+    encoders,
+    facets,
+    health,
+    images,
+    labelling,
+    maps,
+    metadata,
+    search,
+    taggers,
+)
+from vitrine.api.thumbnails import ThumbnailCache
+from vitrine.services.runtime import MB, Runtime, open_runtime
+from vitrine.services.settings import Settings
+from vitrine.services.vector_store.base import VectorStore
 
 DESCRIPTION = """Image search: by picture, text, example and filter.
 

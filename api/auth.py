@@ -15,8 +15,8 @@ from fastapi.security import APIKeyHeader
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.errors import Forbidden, Unauthorized, VitrineError
-from services.settings import Settings
+from vitrine.services.errors import Forbidden, Unauthorized, VitrineError
+from vitrine.services.settings import Settings
 
 Access = Literal["read", "write"]
 _SAFE = ("GET", "HEAD", "OPTIONS")

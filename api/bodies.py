@@ -15,12 +15,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from api.errors import UnsupportedMediaType, invalid_model
-from api.limits import MAX_FILES, MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, MAX_JSON_BYTES, MAX_JSON_DEPTH
-from api.schemas.taggers import PictureBody
-from services.domain import IndexKind
-from services.errors import BadRequest, TooLarge
-from services.values.kinds import column_kinds
+from vitrine.api.errors import UnsupportedMediaType, invalid_model
+from vitrine.api.limits import MAX_FILES, MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, MAX_JSON_BYTES, MAX_JSON_DEPTH
+from vitrine.api.schemas.taggers import PictureBody
+from vitrine.services.domain import IndexKind
+from vitrine.services.errors import BadRequest, TooLarge
+from vitrine.services.values.kinds import column_kinds
 
 MULTIPART = "multipart/form-data"
 _QUICK_BYTES = 100_000

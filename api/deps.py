@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.metrics import Metrics
-from api.readiness import Readiness
-from api.thumbnails import ThumbnailCache
-from services.category.filters import Conditions, conditions_from_pairs
-from services.errors import BadRequest
-from services.runtime import Runtime
+from vitrine.api.metrics import Metrics
+from vitrine.api.readiness import Readiness
+from vitrine.api.thumbnails import ThumbnailCache
+from vitrine.services.category.filters import Conditions, conditions_from_pairs
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
 
 
 async def _runtime(request: Request) -> Runtime:  # async: a plain def would cost a trip through the thread pool

@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.methods import allowed_methods
-from services.errors import BadRequest, ImageRefused, StoreDamaged, VitrineError
-from services.validation import first_mistake, mistakes
+from vitrine.api.methods import allowed_methods
+from vitrine.services.errors import BadRequest, ImageRefused, StoreDamaged, VitrineError
+from vitrine.services.validation import first_mistake, mistakes
 
 PROBLEM_TYPE = "application/problem+json"
 _log = logging.getLogger("vitrine.api")

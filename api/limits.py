@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.errors import BadRequest, TooLarge
+from vitrine.services.errors import BadRequest, TooLarge
 
 MAX_FILES = 256
 """Files in one upload."""

@@ -9,9 +9,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.schemas.common import CategoryChanges, CategoryNew, Problem, SearchBody
-from api.schemas.taggers import LabelsBody, PictureBody, TrainBody
-from services.category.editor import ImageChanges
+from vitrine.api.schemas.common import CategoryChanges, CategoryNew, Problem, SearchBody
+from vitrine.api.schemas.taggers import LabelsBody, PictureBody, TrainBody
+from vitrine.services.category.editor import ImageChanges
 
 _TAKEN: tuple[type[BaseModel], ...] = (
     CategoryNew,

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from services.errors import VitrineError
+from vitrine.services.errors import VitrineError
 
 _FRESH_SECONDS = 1.0
 _log = logging.getLogger("vitrine.api")

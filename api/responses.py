@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from api.errors import dump_json
-from services.category.manifest import ENCODERS
-from services.domain import EncoderSpec, Hit
-from services.encoders.reference import STORED
+from vitrine.api.errors import dump_json
+from vitrine.services.category.manifest import ENCODERS
+from vitrine.services.domain import EncoderSpec, Hit
+from vitrine.services.encoders.reference import STORED
 
 _INTERNAL = frozenset({"object_key"})
 """Payload fields that say where the server keeps things."""

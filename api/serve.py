@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from api.app import create_app
-from api.auth import refuse_open_bind
-from api.warmup import warming_up
-from services.runtime import open_runtime
-from services.settings import Settings
+from vitrine.api.app import create_app
+from vitrine.api.auth import refuse_open_bind
+from vitrine.api.warmup import warming_up
+from vitrine.services.runtime import open_runtime
+from vitrine.services.settings import Settings
 
 _GRACE_SECONDS = 10
 """Requests that run when the server is told to stop get this long to end."""

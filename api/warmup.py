@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.errors import VitrineError
-from services.runtime import Runtime
+from vitrine.services.errors import VitrineError
+from vitrine.services.runtime import Runtime
 
 _MOST = 3
 """Encoders loaded ahead. Of a server with many the rest wait for their first query, so that memory goes to those in use."""

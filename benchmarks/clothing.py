@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.domain import Hit
-from services.images.contact_sheet import Tile, contact_sheet
-from services.runtime import Runtime, open_runtime
-from services.search.searcher import SearchOptions
-from services.settings import Settings
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.domain import Hit
+from vitrine.services.images.contact_sheet import Tile, contact_sheet
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.settings import Settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DATASET = SHARED / "datasets" / "clothing"

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from benchmarks.clothing import DATASET, photos
 from benchmarks.taggers import EMOJI, embed
-from indexer.enrich.clusters.agreement import agreement, purity, stability
-from indexer.enrich.clusters.flat.flat import METHODS, SEEDED, Method, Value, fit
-from indexer.enrich.clusters.flat.grid import GridResult, fit_grid
-from indexer.enrich.clusters.flat.reduce import REDUCTIONS, Reduced, Reduction, reduce
-from indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
-from services.domain import Embeddings
+from vitrine.indexer.enrich.clusters.agreement import agreement, purity, stability
+from vitrine.indexer.enrich.clusters.flat.flat import METHODS, SEEDED, Method, Value, fit
+from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
+from vitrine.indexer.enrich.clusters.flat.reduce import REDUCTIONS, Reduced, Reduction, reduce
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
+from vitrine.services.domain import Embeddings
 
 GRIDS: dict[Method, dict[str, Sequence[Value]]] = {
     "kmeans": {"clusters": (5, 10, 20, 40)},

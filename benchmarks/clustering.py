@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from indexer.enrich.clusters.tree.kmeans import Labels, kmeans
-from indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
-from services.domain import Embeddings
+from vitrine.indexer.enrich.clusters.tree.kmeans import Labels, kmeans
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
+from vitrine.services.domain import Embeddings
 
 Figures = dict[str, Any]
 

@@ -25,17 +25,17 @@ from zlib import crc32
 import numpy as np
 
 from benchmarks.photo_edits import EDITS, LAID, make_edited
-from data.catalogue import draw_catalogue
-from indexer.enrich.duplicates.candidates import Images, Reach, candidates, near_in_memory
-from indexer.enrich.duplicates.find import DuplicateReport, Search, find_duplicates, read_images
-from indexer.ingest.pipeline import index_images
-from indexer.job.progress import make_progress
-from indexer.sources import SourceOptions, open_source
-from services.artifacts.duplicates import COPIES
-from services.category.read_all import scan
-from services.images.hashes import close_pairs
-from services.runtime import Runtime, open_runtime
-from services.settings import Settings
+from vitrine.data.catalogue import draw_catalogue
+from vitrine.indexer.enrich.duplicates.candidates import Images, Reach, candidates, near_in_memory
+from vitrine.indexer.enrich.duplicates.find import DuplicateReport, Search, find_duplicates, read_images
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.job.progress import make_progress
+from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.services.artifacts.duplicates import COPIES
+from vitrine.services.category.read_all import scan
+from vitrine.services.images.hashes import close_pairs
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.settings import Settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CLOTHING = SHARED / "datasets" / "clothing" / "train"

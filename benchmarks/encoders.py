@@ -61,9 +61,9 @@ def sample_jpeg(width: int, height: int, seed: int) -> bytes:
 
 def image_figures(seconds: float) -> list[Figure]:
     """Decoding, hashing and fitting, one image at a time on one thread."""
-    from services.domain import Preprocessing
-    from services.encoders.preprocess import fit
-    from services.images.open import ImageLimits, content_hash, open_image, perceptual_hash, thumbnail_of
+    from vitrine.services.domain import Preprocessing
+    from vitrine.services.encoders.preprocess import fit
+    from vitrine.services.images.open import ImageLimits, content_hash, open_image, perceptual_hash, thumbnail_of
 
     preprocessing = Preprocessing(224, (224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     figures = []
@@ -84,10 +84,10 @@ def image_figures(seconds: float) -> list[Figure]:
 
 def encoder_figures(folder: Path, seconds: float) -> list[Figure]:
     """The encoder alone, in both precisions: batches from fitted pixels, one image, one text."""
-    from services.encoders.base import TextEncoder
-    from services.encoders.load import load_encoder
-    from services.encoders.reference import EncoderReference
-    from services.encoders.torch_encoder import TorchEncoder
+    from vitrine.services.encoders.base import TextEncoder
+    from vitrine.services.encoders.load import load_encoder
+    from vitrine.services.encoders.reference import EncoderReference
+    from vitrine.services.encoders.torch_encoder import TorchEncoder
 
     figures = []
     random = np.random.default_rng(3)

@@ -26,11 +26,11 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.photos import LARGE, SMALL, make_photos
-from indexer.ingest.pipeline import index_images
-from indexer.sources import open_source
-from services.encoders.batching import BatchedEncoder, Prepared
-from services.runtime import Runtime, open_runtime
-from services.settings import Settings
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import open_source
+from vitrine.services.encoders.batching import BatchedEncoder, Prepared
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.settings import Settings
 
 BATCH = 32
 Results = dict[str, dict[str, dict[str, list[float]]]]

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from benchmarks.photos import make_photos
-from indexer.job.report import ItemOutcome
-from services.images.open import content_hash, point_id
+from vitrine.indexer.job.report import ItemOutcome
+from vitrine.services.images.open import content_hash, point_id
 
 CATEGORY = "kills"
 SIZE = (96, 72)
@@ -99,12 +99,12 @@ def start(work: Path) -> subprocess.Popen[str]:
 
 def index(data: Path, pictures: Path) -> int:
     """What a child does: index, and print each outcome once it is durable."""
-    from indexer.ingest.pipeline import index_images
-    from indexer.sources import open_source
-    from services.encoders.families.fake import ColourEncoder
-    from services.errors import NotFound
-    from services.runtime import open_runtime
-    from services.settings import Settings
+    from vitrine.indexer.ingest.pipeline import index_images
+    from vitrine.indexer.sources import open_source
+    from vitrine.services.encoders.families.fake import ColourEncoder
+    from vitrine.services.errors import NotFound
+    from vitrine.services.runtime import open_runtime
+    from vitrine.services.settings import Settings
 
     with open_runtime(Settings(data=data, _env_file=None)) as runtime:  # type: ignore[call-arg,unused-ignore]
         spec = runtime.encoders.register(ColourEncoder()).spec
@@ -121,9 +121,9 @@ def tell(outcome: ItemOutcome) -> None:
 
 def count_faults(work: Path, expected: set[str], acknowledged: set[str]) -> dict[str, float]:
     """Read back every point and object."""
-    from services.errors import NotFound
-    from services.runtime import open_runtime
-    from services.settings import Settings
+    from vitrine.services.errors import NotFound
+    from vitrine.services.runtime import open_runtime
+    from vitrine.services.settings import Settings
 
     ids: list[str] = []
     keys: set[str] = set()

@@ -235,12 +235,12 @@ def _change(one: Image.Image, other: Image.Image, files: tuple[bytes, bytes]) ->
 
 def verdict(pair: Pair, *, glance: bool) -> str:
     """As a search for duplicates says of a pair that was proposed; ``glance``: only if it is worth more than a glance."""
-    from indexer.enrich.duplicates.candidates import Images
-    from indexer.enrich.duplicates.comparison import Thresholds
-    from indexer.enrich.duplicates.orb_prefilter import likely_turn
-    from indexer.enrich.duplicates.pair_cache import Judge
-    from indexer.enrich.duplicates.pictures import Pictures
-    from services.images.budget import ImageLimits
+    from vitrine.indexer.enrich.duplicates.candidates import Images
+    from vitrine.indexer.enrich.duplicates.comparison import Thresholds
+    from vitrine.indexer.enrich.duplicates.orb_prefilter import likely_turn
+    from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+    from vitrine.indexer.enrich.duplicates.pictures import Pictures
+    from vitrine.services.images.budget import ImageLimits
 
     runtime: Any = SimpleNamespace(limits=ImageLimits(), budget=None, objects=None)
     pictures = Pictures(runtime, [], given={0: pair.one, 1: pair.other})

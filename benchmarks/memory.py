@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 from benchmarks.photos import SMALL, make_photos
-from indexer.job.report import IndexReport
+from vitrine.indexer.job.report import IndexReport
 
 MB = 1e6
 SETTLED = 0.2
@@ -106,10 +106,10 @@ def summarise(samples: list[Sample], images: int) -> dict[str, float]:
 
 def index(data: str, pictures: str, encoder: str) -> None:
     """What the child does: index, and print how far it is."""
-    from indexer.ingest.pipeline import index_images
-    from indexer.sources import open_source
-    from services.runtime import open_runtime
-    from services.settings import Settings
+    from vitrine.indexer.ingest.pipeline import index_images
+    from vitrine.indexer.sources import open_source
+    from vitrine.services.runtime import open_runtime
+    from vitrine.services.settings import Settings
 
     with open_runtime(Settings(data=Path(data), encoder=encoder, _env_file=None)) as runtime:  # type: ignore[call-arg,unused-ignore]
         runtime.catalog.create("memory", [runtime.encoders.get(encoder).spec])

@@ -22,17 +22,17 @@ from typing import Any
 
 import torch
 
-from services.encoders.families.metric_config import Mode
-from services.encoders.reference import EncoderReference
-from training.data.dataset import LabelledImage, class_names, identify, read_folder
-from training.data.duplicates import duplicate_groups
-from training.data.splits import Split, split_by_class, split_given
-from training.metric.evaluate import Comparison
-from training.metric.options import MetricOptions
-from training.metric.report import summarise
-from training.metric.run import judge_and_save
-from training.metric.train import TrainedMetric, Watch, train_metric
-from training.metric.trunk import Trunk
+from vitrine.services.encoders.families.metric_config import Mode
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.training.data.dataset import LabelledImage, class_names, identify, read_folder
+from vitrine.training.data.duplicates import duplicate_groups
+from vitrine.training.data.splits import Split, split_by_class, split_given
+from vitrine.training.metric.evaluate import Comparison
+from vitrine.training.metric.options import MetricOptions
+from vitrine.training.metric.report import summarise
+from vitrine.training.metric.run import judge_and_save
+from vitrine.training.metric.train import TrainedMetric, Watch, train_metric
+from vitrine.training.metric.trunk import Trunk
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DATASET = SHARED / "datasets" / "clothing"

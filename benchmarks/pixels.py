@@ -20,16 +20,16 @@ import numpy as np
 
 from benchmarks.duplicates import CLOTHING, MODEL, Pairs, edit_of, half_of, judge
 from benchmarks.photo_edits import EDITS, make_edited
-from indexer.enrich.clusters.pixels.measures import DEFAULT_THRESHOLDS, MEASURES, decode_target, measure
-from indexer.enrich.clusters.pixels.report import PixelReport
-from indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
-from indexer.ingest.pipeline import index_images
-from indexer.job.progress import make_progress
-from indexer.sources import SourceOptions, open_source
-from services.artifacts.clusters import NOISE
-from services.images.open import open_image
-from services.runtime import Runtime, open_runtime
-from services.settings import Settings
+from vitrine.indexer.enrich.clusters.pixels.measures import DEFAULT_THRESHOLDS, MEASURES, decode_target, measure
+from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
+from vitrine.indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.job.progress import make_progress
+from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.services.artifacts.clusters import NOISE
+from vitrine.services.images.open import open_image
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.settings import Settings
 
 NEAR_EDITS = [edit for edit in EDITS if edit not in ("flip", "crop", "border")]
 """Edits that leave each thing where it was: what whole-picture measures are for."""

@@ -25,21 +25,21 @@ from typing import Any
 import numpy as np
 import psutil
 
-from indexer.enrich.scores import score_writer
-from indexer.enrich.scores.head_sets import by_vector, rounded_scores
-from indexer.enrich.scores.score_payload import rescored
-from indexer.enrich.scores.scoring import score_images
-from indexer.job.progress import make_progress
-from services.artifacts.taggers import HeadSet, TagHead
-from services.domain import Embeddings, Near, Payload, Point, Query
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.images.open import point_id
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime, assemble, open_runtime
-from services.settings import Settings
-from services.vector_store.edge.files import copy_sparse, disk_bytes
-from services.vector_store.server.store import ServerVectorStore
+from vitrine.indexer.enrich.scores import score_writer
+from vitrine.indexer.enrich.scores.head_sets import by_vector, rounded_scores
+from vitrine.indexer.enrich.scores.score_payload import rescored
+from vitrine.indexer.enrich.scores.scoring import score_images
+from vitrine.indexer.job.progress import make_progress
+from vitrine.services.artifacts.taggers import HeadSet, TagHead
+from vitrine.services.domain import Embeddings, Near, Payload, Point, Query
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.images.open import point_id
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime, assemble, open_runtime
+from vitrine.services.settings import Settings
+from vitrine.services.vector_store.edge.files import copy_sparse, disk_bytes
+from vitrine.services.vector_store.server.store import ServerVectorStore
 
 CATEGORY, MB = "bench", 1e6
 Figures = dict[str, Any]

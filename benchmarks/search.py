@@ -31,16 +31,16 @@ import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 
-from api.app import create_app
-from services.category.filters import Conditions, NumberRange
-from services.domain import Near, Point, Query
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime, assemble
-from services.search.searcher import SearchOptions
-from services.settings import Settings
-from services.vector_store.edge.store import EdgeVectorStore
+from vitrine.api.app import create_app
+from vitrine.services.category.filters import Conditions, NumberRange
+from vitrine.services.domain import Near, Point, Query
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime, assemble
+from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.settings import Settings
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 CATEGORY, ENCODER = "bench", "bench"
 CENTRES, SPREAD, TAGS = 1_000, 0.6, 20

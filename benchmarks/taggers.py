@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from benchmarks.clothing import DATASET, MODEL, SHARED, photos
-from services.domain import Embeddings, EncoderSpec, Preprocessing
-from services.encoders.pool import EncoderPool
-from services.settings import Settings
-from services.taggers.logistic import balanced_weights, fit_logistic
-from services.taggers.ranking_metrics import average_precision
-from training.taggers.examples import make_examples
-from training.taggers.train import GRID, Training, TrainOptions, train_taggers
+from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.settings import Settings
+from vitrine.services.taggers.logistic import balanced_weights, fit_logistic
+from vitrine.services.taggers.ranking_metrics import average_precision
+from vitrine.training.taggers.examples import make_examples
+from vitrine.training.taggers.train import GRID, Training, TrainOptions, train_taggers
 
 EMOJI = SHARED / "datasets" / "emoji"
 FLOOR = 0.88

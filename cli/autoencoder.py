@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import read_settings, stores
-from cli.options import JsonOption
-from cli.output import note, print_json, print_pairs
-from services.errors import BadRequest
+from vitrine.cli.context import read_settings, stores
+from vitrine.cli.options import JsonOption
+from vitrine.cli.output import note, print_json, print_pairs
+from vitrine.services.errors import BadRequest
 
 if TYPE_CHECKING:
-    from services.settings import Settings
-    from training.autoencoder import AutoencoderOptions, TrainedAutoencoder
+    from vitrine.services.settings import Settings
+    from vitrine.training.autoencoder import AutoencoderOptions, TrainedAutoencoder
 
 app = typer.Typer(no_args_is_help=True, help="Train a convolutional autoencoder and use its code as an embedding.")
 Reads = list[Callable[[], bytes]]
@@ -55,7 +55,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train on pictures without any labels. FOLDER then works wherever an encoder is named: `--encoder ./FOLDER`."""
-    from training.autoencoder import AutoencoderOptions, train_autoencoder
+    from vitrine.training.autoencoder import AutoencoderOptions, train_autoencoder
 
     settings = read_settings(ctx)
     options = AutoencoderOptions(
@@ -90,10 +90,10 @@ def embed(
     """Embed pictures into a file, without a category."""
     import numpy as np
 
-    from services.encoders.load import load_encoder
-    from services.encoders.reference import EncoderReference, name_of
-    from services.errors import ImageRefused
-    from services.images.open import ImageLimits, open_image
+    from vitrine.services.encoders.load import load_encoder
+    from vitrine.services.encoders.reference import EncoderReference, name_of
+    from vitrine.services.errors import ImageRefused
+    from vitrine.services.images.open import ImageLimits, open_image
 
     if to.suffix != ".npz":
         raise BadRequest(f"{to} should end in .npz.")
@@ -125,9 +125,9 @@ def _channels(text: str) -> tuple[int, ...]:
 
 
 def _perceptual(reference: str | None, settings: Settings) -> Any:
-    from services.encoders.load import load_encoder
-    from services.encoders.reference import parse_reference
-    from services.encoders.torch_encoder import TorchEncoder
+    from vitrine.services.encoders.load import load_encoder
+    from vitrine.services.encoders.reference import parse_reference
+    from vitrine.services.encoders.torch_encoder import TorchEncoder
 
     if reference is None:
         raise BadRequest("The perceptual loss compares features of an encoder: name it by --features, such as clip.")
@@ -161,7 +161,7 @@ def _reads(ctx: typer.Context, stack: ExitStack, category: str | None, data: Pat
 
 
 def _source(data: Path, objects: None) -> Sequence[Any]:
-    from indexer.sources import open_source
+    from vitrine.indexer.sources import open_source
 
     return [record for record in open_source(data, objects=objects) if record.refusal is None]
 
@@ -186,9 +186,9 @@ def _save(folder: Path, trained: TrainedAutoencoder, options: AutoencoderOptions
 
     from PIL import Image
 
-    from services.encoders.families.autoencoder import AutoencoderConfig, save_autoencoder
-    from services.images.contact_sheet import Tile, contact_sheet
-    from training.autoencoder import reconstruct
+    from vitrine.services.encoders.families.autoencoder import AutoencoderConfig, save_autoencoder
+    from vitrine.services.images.contact_sheet import Tile, contact_sheet
+    from vitrine.training.autoencoder import reconstruct
 
     report = {"options": asdict(options), "features": features, "images": trained.images, "best_epoch": trained.best_epoch}
     config = AutoencoderConfig("convolutional", options.size, options.dim, trained.model.arguments, report)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_table
-from services.errors import BadRequest
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import note, print_json, print_table
+from vitrine.services.errors import BadRequest
 
 if TYPE_CHECKING:
-    from indexer.timing import Sample
+    from vitrine.indexer.timing import Sample
 
 app = typer.Typer(no_args_is_help=True, help="Measure how long things take on this machine.")
 
@@ -46,8 +46,8 @@ def timing(
     The exponent is that of the size: 1 grows with it, 2 with its square. The category is only read. Search is the median of a
     query for the ten nearest.
     """
-    from indexer.enrich.maps.plot import check_plot_path
-    from indexer.timing import TASKS, draw_timing, indexer_tasks, time_tasks
+    from vitrine.indexer.enrich.maps.plot import check_plot_path
+    from vitrine.indexer.timing import TASKS, draw_timing, indexer_tasks, time_tasks
 
     if to is not None:
         check_plot_path(to)
@@ -82,9 +82,9 @@ def timing(
 
 def _train(sample: Sample) -> None:
     """Taggers of all tags, or of the classes where nobody tagged."""
-    from services.category.filters import Conditions
-    from training.taggers.examples import read_examples
-    from training.taggers.train import train_taggers
+    from vitrine.services.category.filters import Conditions
+    from vitrine.training.taggers.examples import read_examples
+    from vitrine.training.taggers.train import train_taggers
 
     tagged = sample.scratch.searcher.facets(sample.own.name, "tags", Conditions(), limit=1)
     train_taggers(read_examples(sample.scratch.vectors, sample.own, field="tags" if tagged else "class"))

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import read_settings, stores
-from cli.options import JsonOption, YesOption
-from cli.output import confirmed, note, print_json, print_pairs, print_table
-from services.errors import lost_with_points
+from vitrine.cli.context import read_settings, stores
+from vitrine.cli.options import JsonOption, YesOption
+from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
+from vitrine.services.errors import lost_with_points
 
 if TYPE_CHECKING:
-    from services.category.catalog import Category
-    from services.domain import EncoderSpec
-    from services.runtime import Runtime
+    from vitrine.services.category.catalog import Category
+    from vitrine.services.domain import EncoderSpec
+    from vitrine.services.runtime import Runtime
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, show and delete categories: image collections.")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The category.")]
@@ -48,7 +48,7 @@ def create(
 @app.command("list")
 def list_categories(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List all categories."""
-    from services.runtime import has_data
+    from vitrine.services.runtime import has_data
 
     settings = read_settings(ctx)
     trees, others = [], []
@@ -137,7 +137,7 @@ def add_encoder(
 
     A folder is copied into the object store, so that every server can load it, wherever it was started.
     """
-    from services.encoders.binding import bound
+    from vitrine.services.encoders.binding import bound
 
     with stores(ctx) as runtime:
         runtime.catalog.get(name)  # before a model is loaded for it
@@ -161,7 +161,7 @@ def default(
     as_json: JsonOption = False,
 ) -> None:
     """Set which encoder answers the queries of a category that name none with --using."""
-    from indexer.enrich.vectors.reembed import lacks
+    from vitrine.indexer.enrich.vectors.reembed import lacks
 
     with stores(ctx) as runtime:
         before = runtime.catalog.get(name)
@@ -188,10 +188,10 @@ def fill(
     as_json: JsonOption = False,
 ) -> None:
     """Embed the images that lack an encoder's vector, from the stored pictures. Exit 3: some pictures cannot be read."""
-    from cli.index import build_search_index
-    from indexer.enrich.vectors.reembed import fill_vector
-    from indexer.job.progress import make_progress
-    from indexer.sources.records import ADOPTED
+    from vitrine.cli.index import build_search_index
+    from vitrine.indexer.enrich.vectors.reembed import fill_vector
+    from vitrine.indexer.job.progress import make_progress
+    from vitrine.indexer.sources.records import ADOPTED
 
     with stores(ctx) as runtime:
         category = runtime.catalog.get(name)
@@ -215,8 +215,8 @@ def fill(
 
 def _count(runtime: Runtime, name: str) -> int:
     """Images of a category; of one that cannot be counted, the pictures in the object store."""
-    from services.errors import NotFound, StoreDamaged
-    from services.object_store.base import list_keys
+    from vitrine.services.errors import NotFound, StoreDamaged
+    from vitrine.services.object_store.base import list_keys
 
     try:
         return runtime.vectors.count(name)
@@ -228,7 +228,7 @@ def create_category(
     runtime: Runtime, name: str, references: Sequence[str], description: str = "", *, more: Sequence[EncoderSpec] = ()
 ) -> Category:
     """A new category with these encoders, or the default one. ``more``: vectors that are brought along."""
-    from services.encoders.binding import bound
+    from vitrine.services.encoders.binding import bound
 
     runtime.catalog.make_room(name)  # before a model is loaded for it
     with bound(runtime, name, references, tell=note) as specs:
@@ -237,7 +237,7 @@ def create_category(
 
 def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
     """A category as ``--json`` prints it, with the present counts."""
-    from services.category.catalog import spec_to_json
+    from vitrine.services.category.catalog import spec_to_json
 
     info = runtime.vectors.info(category.name)
     return {

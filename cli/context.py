@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 if TYPE_CHECKING:
-    from services.runtime import Runtime
-    from services.settings import Settings
+    from vitrine.services.runtime import Runtime
+    from vitrine.services.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ def read_settings(ctx: typer.Context, flags: Mapping[str, object] | None = None)
     """The settings, with ``--data`` and the command's own flags (None: not given) before environment and ``.env``."""
     from pydantic import ValidationError
 
-    from services.settings import Settings
-    from services.validation import first_mistake, mistakes
+    from vitrine.services.settings import Settings
+    from vitrine.services.validation import first_mistake, mistakes
 
     given = given_flags(ctx, flags)
     try:
@@ -50,7 +50,7 @@ def stores(ctx: typer.Context, *, make_data: bool = False) -> Iterator[Runtime]:
 
     ``make_data`` is for commands that begin a collection: the others do not make a data folder where a path is mistyped.
     """
-    from services.runtime import open_runtime
+    from vitrine.services.runtime import open_runtime
 
     with open_runtime(read_settings(ctx), command=ctx.command_path, make_data=make_data) as runtime:
         yield runtime

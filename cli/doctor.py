@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from cli.context import given_flags, read_settings
-from cli.encoder import find_weights
-from cli.options import JsonOption
-from cli.output import print_json, print_pairs, print_table
-from services.errors import StoreLocked, VitrineError
+from vitrine.cli.context import given_flags, read_settings
+from vitrine.cli.encoder import find_weights
+from vitrine.cli.options import JsonOption
+from vitrine.cli.output import print_json, print_pairs, print_table
+from vitrine.services.errors import StoreLocked, VitrineError
 
 if TYPE_CHECKING:
-    from services.settings import Settings
+    from vitrine.services.settings import Settings
 
 _PACKAGES = ("vitrine", "qdrant-client", "qdrant-edge-py", "torch", "transformers", "pillow", "fastapi", "minio")
 _MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("FAILED", "red")}
@@ -67,7 +67,7 @@ def setting_rows(settings: Settings, flags: set[str]) -> list[dict[str, str]]:
     """
     from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
-    from services.settings import OLDER_NAMES, OlderNames
+    from vitrine.services.settings import OLDER_NAMES, OlderNames
 
     cls = type(settings)
     read = {"environment": EnvSettingsSource, ".env": DotEnvSettingsSource}
@@ -111,7 +111,7 @@ def _check_space(settings: Settings) -> Check:
 
 def _check_folder(settings: Settings) -> Check:
     """The data folder; where it is missing, it is not made to find out."""
-    from services.runtime import check_data_folder, has_data
+    from vitrine.services.runtime import check_data_folder, has_data
 
     name = "data folder"
     if not has_data(settings):
@@ -124,7 +124,7 @@ def _check_folder(settings: Settings) -> Check:
 
 
 def _check_vectors(settings: Settings) -> Check:
-    from services.runtime import open_vectors
+    from vitrine.services.runtime import open_vectors
 
     where = _shown(settings.qdrant_url) if settings.qdrant_url else f"embedded in {settings.data / 'vectors'}"
     try:
@@ -145,8 +145,8 @@ def _check_server(settings: Settings) -> Iterator[Check]:
     """Whether what ``QDRANT_URL`` names is one server, or one cluster, that fits; nothing for the embedded engine."""
     if not settings.qdrant_url:
         return
-    from services.vector_store.server.check import examine
-    from services.vector_store.server.client import nodes as nodes_of
+    from vitrine.services.vector_store.server.check import examine
+    from vitrine.services.vector_store.server.client import nodes as nodes_of
 
     try:
         nodes = nodes_of(settings.qdrant_url, grpc_port=settings.qdrant_grpc_port, prefer_grpc=settings.qdrant_prefer_grpc)
@@ -158,7 +158,7 @@ def _check_server(settings: Settings) -> Iterator[Check]:
 
 
 def _check_objects(settings: Settings) -> Check:
-    from services.runtime import open_objects
+    from vitrine.services.runtime import open_objects
 
     where = f"{settings.minio_endpoint}/{settings.minio_bucket}" if settings.minio_endpoint else f"{settings.data / 'objects'}"
     try:
@@ -170,8 +170,8 @@ def _check_objects(settings: Settings) -> Check:
 
 def _check_categories(settings: Settings) -> Iterator[Check]:
     """Categories that are damaged or half deleted, and what is left of others; nothing where a store does not answer."""
-    from services.category.catalog import Catalog
-    from services.runtime import open_objects, open_vectors
+    from vitrine.services.category.catalog import Catalog
+    from vitrine.services.runtime import open_objects, open_vectors
 
     try:
         vectors = open_vectors(settings, "vitrine doctor")
@@ -186,7 +186,7 @@ def _check_categories(settings: Settings) -> Iterator[Check]:
 
 
 def _check_default_encoder(settings: Settings) -> Check:
-    from services.encoders.reference import COLOUR_MODEL, parse_reference
+    from vitrine.services.encoders.reference import COLOUR_MODEL, parse_reference
 
     name = "default encoder"
     try:
@@ -203,7 +203,7 @@ def _check_default_encoder(settings: Settings) -> Check:
 
 
 def _check_precision(settings: Settings) -> Check:
-    from services.encoders.precision import choose_device, choose_precision, cpu_flags
+    from vitrine.services.encoders.precision import choose_device, choose_precision, cpu_flags
 
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
@@ -219,7 +219,7 @@ def _check_precision(settings: Settings) -> Check:
 
 def _models(settings: Settings) -> dict[str, str]:
     """Where each preset's weights lie, and the folders in the models folder."""
-    from services.encoders.reference import COLOUR_MODEL, PRESETS
+    from vitrine.services.encoders.reference import COLOUR_MODEL, PRESETS
 
     found = {}
     for name, reference in PRESETS.items():

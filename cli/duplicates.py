@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption, LimitOption, YesOption
-from cli.output import confirmed, note, print_json, print_table
-from cli.sheets import check_sheet_path, hit_captions, save_sheet
-from services.files import unwritable
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption, LimitOption, YesOption
+from vitrine.cli.output import confirmed, note, print_json, print_table
+from vitrine.cli.sheets import check_sheet_path, hit_captions, save_sheet
+from vitrine.services.files import unwritable
 
 if TYPE_CHECKING:
-    from services.artifacts.duplicates import DuplicateGroup
-    from services.domain import Hit
-    from services.runtime import Runtime
+    from vitrine.services.artifacts.duplicates import DuplicateGroup
+    from vitrine.services.domain import Hit
+    from vitrine.services.runtime import Runtime
 
 app = typer.Typer(no_args_is_help=True, help="Find, judge, dismiss and delete near-duplicates.")
 GroupArgument = Annotated[str, typer.Argument(metavar="GROUP", help="A group, as list names it.")]
@@ -44,10 +44,10 @@ def find(
     as_json: JsonOption = False,
 ) -> None:
     """Find near-duplicates and put their groups in service, in place of those found before. Ctrl-C changes nothing."""
-    from indexer.enrich.duplicates.candidates import Reach
-    from indexer.enrich.duplicates.find import Search, find_duplicates
-    from indexer.enrich.duplicates.keep import check_policy
-    from indexer.job.progress import make_progress
+    from vitrine.indexer.enrich.duplicates.candidates import Reach
+    from vitrine.indexer.enrich.duplicates.find import Search, find_duplicates
+    from vitrine.indexer.enrich.duplicates.keep import check_policy
+    from vitrine.indexer.job.progress import make_progress
 
     search = Search(using, Reach(band, similarity, neighbours, flips), policy=check_policy(prefer or []), look=look)
     with stores(ctx) as runtime:
@@ -117,7 +117,7 @@ def keep(
     as_json: JsonOption = False,
 ) -> None:
     """Choose which image of a group is kept; later searches heed it."""
-    from indexer.enrich.duplicates.changes import keep as choose
+    from vitrine.indexer.enrich.duplicates.changes import keep as choose
 
     with stores(ctx) as runtime:
         chosen = choose(runtime, category, group, id)
@@ -136,7 +136,7 @@ def dismiss(
     as_json: JsonOption = False,
 ) -> None:
     """Say that images of a group are no duplicates. It is remembered: no later search puts them together again."""
-    from indexer.enrich.duplicates.changes import dismiss as forget
+    from vitrine.indexer.enrich.duplicates.changes import dismiss as forget
 
     with stores(ctx) as runtime:
         pairs = forget(runtime, category, group, ids or ())
@@ -156,7 +156,7 @@ def export(
     import csv
     import json
 
-    from services.errors import BadRequest
+    from vitrine.services.errors import BadRequest
 
     if out.suffix not in (".json", ".csv"):
         raise BadRequest(f"{out} is neither .json nor .csv.")
@@ -197,8 +197,8 @@ def delete(
     more pixels or colours than the one that is kept. What people said of an image goes to that one first: tags, and class,
     caption and columns of metadata that it lacks.
     """
-    from indexer.enrich.duplicates.changes import Deleted, deletable
-    from indexer.enrich.duplicates.changes import delete as remove
+    from vitrine.indexer.enrich.duplicates.changes import Deleted, deletable
+    from vitrine.indexer.enrich.duplicates.changes import delete as remove
 
     with stores(ctx) as runtime:
         found = deletable(runtime, category, groups or (), kind or ())

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.context import read_settings, stores
-from cli.options import JsonOption, read_picture
-from cli.output import note, print_json, print_pairs, print_table
-from services.errors import ModelUnavailable, StoreLocked, UnsoundEncoder
+from vitrine.cli.context import read_settings, stores
+from vitrine.cli.options import JsonOption, read_picture
+from vitrine.cli.output import note, print_json, print_pairs, print_table
+from vitrine.services.errors import ModelUnavailable, StoreLocked, UnsoundEncoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from services.domain import Embeddings
-    from services.encoders.base import Encoder
-    from services.encoders.reference import EncoderReference
-    from services.settings import Settings
+    from vitrine.services.domain import Embeddings
+    from vitrine.services.encoders.base import Encoder
+    from vitrine.services.encoders.reference import EncoderReference
+    from vitrine.services.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List encoders and check that one works on this machine.")
 _BATCH = 32
@@ -29,8 +29,8 @@ _BATCH = 32
 @app.command("list")
 def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the presets and the encoders of all categories, and where their weights lie."""
-    from services.encoders.reference import PRESETS, EncoderReference
-    from services.runtime import has_data
+    from vitrine.services.encoders.reference import PRESETS, EncoderReference
+    from vitrine.services.runtime import has_data
 
     settings = read_settings(ctx)
     rows = [{"category": None, **_where(reference, settings)} for reference in PRESETS.values()]
@@ -63,8 +63,8 @@ def check(
 
     import numpy as np
 
-    from services.encoders.proof import Proof, encode_inputs, prove, rounding_check
-    from services.encoders.reference import parse_reference
+    from vitrine.services.encoders.proof import Proof, encode_inputs, prove, rounding_check
+    from vitrine.services.encoders.reference import parse_reference
 
     settings = read_settings(ctx)
     wanted = parse_reference(reference)
@@ -123,7 +123,7 @@ def _print_checks(checks: Any) -> None:
 
 def find_weights(reference: EncoderReference, settings: Settings) -> tuple[Path | None, str | None]:
     """Folder and revision of an encoder's weights on this machine, without asking a hub; (None, None) where there are none."""
-    from services.encoders.resolve import resolve_model
+    from vitrine.services.encoders.resolve import resolve_model
 
     try:
         found = resolve_model(reference, models_folder=settings.models, offline=True)
@@ -133,7 +133,7 @@ def find_weights(reference: EncoderReference, settings: Settings) -> tuple[Path 
 
 
 def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | None]:
-    from services.encoders.reference import COLOUR_MODEL, STORED
+    from vitrine.services.encoders.reference import COLOUR_MODEL, STORED
 
     row = {"name": reference.name, "model": reference.model, "revision": reference.revision}
     if reference.model == COLOUR_MODEL:
@@ -148,7 +148,7 @@ def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | N
 
 
 def _load(reference: EncoderReference, settings: Settings, precision: Literal["auto", "float32", "bfloat16"]) -> Encoder:
-    from services.encoders.load import load_encoder
+    from vitrine.services.encoders.load import load_encoder
 
     return load_encoder(
         reference, models_folder=settings.models, precision=precision, device=settings.device, offline=settings.offline
@@ -157,8 +157,8 @@ def _load(reference: EncoderReference, settings: Settings, precision: Literal["a
 
 def _pictures(image: Path | None, settings: Settings) -> list[Image]:
     """The picture first, if there is one, then drawn ones."""
-    from data.pictures import draw_pictures
-    from services.images.open import ImageLimits, open_image
+    from vitrine.data.pictures import draw_pictures
+    from vitrine.services.images.open import ImageLimits, open_image
 
     drawn = [picture.image.convert("RGB") for picture in draw_pictures(_BATCH, seed=1)]
     if image is None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.context import stores
-from cli.options import (
+from vitrine.cli.context import stores
+from vitrine.cli.options import (
     AnyTagOption,
     CategoryOption,
     ClassOption,
@@ -20,10 +20,10 @@ from cli.options import (
     WhereOption,
     to_conditions,
 )
-from cli.output import finish
+from vitrine.cli.output import finish
 
 if TYPE_CHECKING:
-    from indexer.export.common import ExportReport
+    from vitrine.indexer.export.common import ExportReport
 
 app = typer.Typer(no_args_is_help=True, help="Export pictures into folders, and what is known of them as JSON, CSV or SQL.")
 
@@ -56,8 +56,8 @@ def folders(
 
     An image with several tags goes into each. Run again, it only adds what is new. Exit 3: some pictures could not be read.
     """
-    from indexer.export.folders import export_folders, parse_by
-    from indexer.job.progress import make_progress
+    from vitrine.indexer.export.folders import export_folders, parse_by
+    from vitrine.indexer.job.progress import make_progress
 
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
     with stores(ctx) as runtime:
@@ -93,8 +93,8 @@ def table(
     as_json: JsonOption = False,
 ) -> None:
     """Write id, file name, class, tags, scores, quality and the rest of every image to a file, in order of id."""
-    from indexer.export.table import export_table
-    from indexer.job.progress import make_progress
+    from vitrine.indexer.export.table import export_table
+    from vitrine.indexer.job.progress import make_progress
 
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
     with stores(ctx) as runtime:

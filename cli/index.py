@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.category import create_category
-from cli.context import stores
-from cli.options import CategoryOption, ColumnOption, JsonOption
-from cli.output import debugging, finish, note, show_progress
-from services.errors import BadSource, NotFound
-from services.values.kinds import column_kinds
+from vitrine.cli.category import create_category
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
+from vitrine.cli.output import debugging, finish, note, show_progress
+from vitrine.services.errors import BadSource, NotFound
+from vitrine.services.values.kinds import column_kinds
 
 if TYPE_CHECKING:
-    from indexer.ingest.import_json import ClusteredPictures
-    from indexer.job.patience import Patience
-    from indexer.job.report import IndexReport, NearDuplicates
-    from indexer.sources.records import Source
-    from services.domain import EncoderSpec, IndexKind
-    from services.runtime import Runtime
+    from vitrine.indexer.ingest.import_json import ClusteredPictures
+    from vitrine.indexer.job.patience import Patience
+    from vitrine.indexer.job.report import IndexReport, NearDuplicates
+    from vitrine.indexer.sources.records import Source
+    from vitrine.services.domain import EncoderSpec, IndexKind
+    from vitrine.services.runtime import Runtime
 
 WORTH_INDEXING = 20_000
 """Vectors outside of the search index that cost a query a millisecond or two: fewer can wait."""
@@ -92,8 +92,8 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3: some were refused."""
-    from indexer.job.patience import Patience
-    from indexer.sources import SourceOptions, open_source
+    from vitrine.indexer.job.patience import Patience
+    from vitrine.indexer.sources import SourceOptions, open_source
 
     _check_usage(create, encoder)
     kinds = column_kinds(column or ())
@@ -152,8 +152,8 @@ def import_(
     With --create --encoder REF the pictures get an encoder's vectors as well, for searches by picture and text. A tree of
     clusters (nodes with children and images) becomes a cluster run of the pictures that it names.
     """
-    from indexer.ingest.import_json import ClusteredPictures, NamedPictures, clusters_of, json_files
-    from indexer.ingest.importers import VectorDump, open_class_table
+    from vitrine.indexer.ingest.import_json import ClusteredPictures, NamedPictures, clusters_of, json_files
+    from vitrine.indexer.ingest.importers import VectorDump, open_class_table
 
     _check_usage(create, encoder)
     if not file.exists():
@@ -204,10 +204,10 @@ def run_index(
     patience: Patience | None = None,
 ) -> IndexReport:
     """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
-    from cli.tagger.common import TaggedSource
-    from indexer.ingest.pipeline import BATCH_SIZE, index_images
-    from indexer.job.progress import make_progress
-    from indexer.job.report import RefusedFile
+    from vitrine.cli.tagger.common import TaggedSource
+    from vitrine.indexer.ingest.pipeline import BATCH_SIZE, index_images
+    from vitrine.indexer.job.progress import make_progress
+    from vitrine.indexer.job.report import RefusedFile
 
     with ExitStack() as stack:
         on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
@@ -272,7 +272,7 @@ def _folder_of(file: Path) -> Path:
 
 def _cluster_imported(runtime: Runtime, category: str, run: str, source: ClusteredPictures) -> list[str]:
     """Write the clusters that came with the pictures; what is to be said of it."""
-    from indexer.enrich.clusters.runs import cluster
+    from vitrine.indexer.enrich.clusters.runs import cluster
 
     if not source.found:
         return ["No picture of the tree is in the category, so it has no cluster run of it."]

@@ -11,17 +11,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import autoencoder, bench, category, doctor, duplicates, encoder, export, index, search, serve
-from cli.cluster import commands as cluster
-from cli.context import GlobalFlags
-from cli.demo import commands as demo
-from cli.images import commands as images
-from cli.map import commands as maps
-from cli.metric import commands as metric
-from cli.output import debugging, print_error
-from cli.tagger import commands as tagger  # fmt: skip
-from services.errors import StoreLocked, VitrineError
-from services.files import any_error
+from vitrine.cli import autoencoder, bench, category, doctor, duplicates, encoder, export, index, search, serve
+from vitrine.cli.cluster import commands as cluster
+from vitrine.cli.context import GlobalFlags
+from vitrine.cli.demo import commands as demo
+from vitrine.cli.images import commands as images
+from vitrine.cli.map import commands as maps
+from vitrine.cli.metric import commands as metric
+from vitrine.cli.output import debugging, print_error
+from vitrine.cli.tagger import commands as tagger  # fmt: skip
+from vitrine.services.errors import StoreLocked, VitrineError
+from vitrine.services.files import any_error
 
 AS_JSON = "vitrine.as_json"
 ADDING = "vitrine.adding"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 if TYPE_CHECKING:
-    from services.category.filters import Conditions
-    from services.domain import OrderBy
-    from services.runtime import Runtime
+    from vitrine.services.category.filters import Conditions
+    from vitrine.services.domain import OrderBy
+    from vitrine.services.runtime import Runtime
 
 CategoryOption = Annotated[str, typer.Option("--category", "-c", metavar="NAME", help="The category.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -76,7 +76,7 @@ def to_conditions(
     where: Sequence[str] | None = None,
 ) -> Conditions:
     """The filter options as conditions. ``BadRequest`` for what is none."""
-    from services.category.filters import conditions_from_pairs
+    from vitrine.services.category.filters import conditions_from_pairs
 
     pairs = [("tag", value) for value in tag or ()]
     pairs += [("tag.any", value) for value in any_tag or ()]
@@ -98,7 +98,7 @@ def to_conditions(
 
 def to_order(runtime: Runtime, category: str, text: str | None) -> OrderBy | None:
     """``FIELD``, ``FIELD:asc`` or ``FIELD:desc`` of the category; None stays None."""
-    from services.category.field_names import find_order
+    from vitrine.services.category.field_names import find_order
 
     return None if text is None else find_order(text, runtime.catalog.get(category).indexes)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 if TYPE_CHECKING:
-    from indexer.job.progress import Progress
+    from vitrine.indexer.job.progress import Progress
 
 
 def print_json(value: Any) -> None:
@@ -73,7 +73,7 @@ def debugging() -> bool:
 
 def show_progress(stage: str) -> Progress | None:
     """How far a stage of a job is: a bar on a terminal, lines elsewhere."""
-    from indexer.job.progress import make_progress
+    from vitrine.indexer.job.progress import make_progress
 
     return make_progress(title=stage)
 

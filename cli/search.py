@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
-from cli.options import (
+from vitrine.cli.context import stores
+from vitrine.cli.options import (
     AnyTagOption,
     CategoryOption,
     ClassOption,
@@ -28,15 +28,15 @@ from cli.options import (
     to_example,
     to_order,
 )
-from cli.output import note, print_json, print_table
-from cli.sheets import check_sheet_path, hit_captions, picture_of, query_tile, save_sheet
+from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.sheets import check_sheet_path, hit_captions, picture_of, query_tile, save_sheet
 
 if TYPE_CHECKING:
-    from services.category.filters import Conditions
-    from services.domain import Hit, OrderBy
-    from services.images.contact_sheet import Tile
-    from services.runtime import Runtime
-    from services.search.searcher import SearchOptions, SearchResult
+    from vitrine.services.category.filters import Conditions
+    from vitrine.services.domain import Hit, OrderBy
+    from vitrine.services.images.contact_sheet import Tile
+    from vitrine.services.runtime import Runtime
+    from vitrine.services.search.searcher import SearchOptions, SearchResult
 
 EXAMPLES = (
     "Examples: vitrine search -c shop --text 'a red striped mug' --sheet mugs.png;  "
@@ -143,7 +143,7 @@ def search(
             answer, hits = _listing(runtime, category, conditions, limit, order_by=order, random=random, cursor=cursor)
             queries: list[Tile] = []
         else:
-            from services.search.searcher import SearchOptions
+            from vitrine.services.search.searcher import SearchOptions
 
             first = names[0] if names else None
             options = SearchOptions(first, conditions, limit, offset, min_similarity, diversity, collapse=collapse)
@@ -165,7 +165,7 @@ def search(
 def print_hits(hits: Sequence[Hit], measure: str | None = None, similar: Mapping[str, int] | None = None) -> None:
     """A line for each hit, with the value of the field ``measure`` or its similarity, where something was compared; and how many
     near-duplicates were left out, by ``similar``."""
-    from services.category.payload import value_at
+    from vitrine.services.category.payload import value_at
 
     compared = [measure or "similarity"] if measure or any(hit.similarity is not None for hit in hits) else []
     rows = []
@@ -184,7 +184,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
 
 
 def _ordered_captions(field: str, hit: Hit) -> tuple[str, ...]:
-    from services.category.payload import value_at
+    from vitrine.services.category.payload import value_at
 
     value = value_at(hit.payload, field)
     first, *rest = hit_captions(hit, value if isinstance(value, float) else None)

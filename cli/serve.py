@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.context import read_settings
+from vitrine.cli.context import read_settings
 
 
 def serve(
@@ -20,6 +20,6 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the API until Ctrl-C."""
-    from api.serve import serve as serve_api
+    from vitrine.api.serve import serve as serve_api
 
     serve_api(read_settings(ctx, {"host": host, "port": port}))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.errors import BadRequest, NotFound
-from services.files import make_folder, unwritable
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.files import make_folder, unwritable
 
 if TYPE_CHECKING:
-    from services.domain import Hit
-    from services.images.contact_sheet import Tile
-    from services.runtime import Runtime
+    from vitrine.services.domain import Hit
+    from vitrine.services.images.contact_sheet import Tile
+    from vitrine.services.runtime import Runtime
 
 FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 TILE_SIZE = 220
@@ -35,7 +35,7 @@ def save_sheet(
     captions: Callable[[Hit], tuple[str, ...]] = hit_captions,
 ) -> None:
     """Write the query pictures, highlighted, and then the hits. ``BadRequest`` for another file ending or too many hits."""
-    from services.images.contact_sheet import Tile, contact_sheet
+    from vitrine.services.images.contact_sheet import Tile, contact_sheet
 
     check_sheet_path(path)
     tiles = [*queries, *(Tile(picture_of(runtime, hit), captions(hit)) for hit in hits)]
@@ -58,15 +58,15 @@ def check_sheet_path(path: Path) -> None:
 
 def query_tile(picture: bytes | None, name: str, role: str = "query") -> Tile:
     """What was searched with."""
-    from services.images.contact_sheet import Tile
+    from vitrine.services.images.contact_sheet import Tile
 
     return Tile(picture, (role, name), highlighted=True)
 
 
 def picture_of(runtime: Runtime, hit: Hit) -> bytes | None:
     """A small version of the hit's picture; None where its object is gone or does not decode."""
-    from services.errors import ImageRefused
-    from services.images.open import thumbnail
+    from vitrine.services.errors import ImageRefused
+    from vitrine.services.images.open import thumbnail
 
     try:
         data = runtime.objects.get(hit.payload["object_key"])

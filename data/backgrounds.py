@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.palette import Rgb, luminance, shaded
+from vitrine.data.palette import Rgb, luminance, shaded
 
 TEXTURES: Final = ("plain", "shaded", "speckled", "tiled")
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from data.facts import FACT_NAMES, FACT_VALUES, Facts
-from data.shapes import KINDS
-from data.wording import ACCENT_PHRASES, COLOUR_WORDS, OPENERS, PATTERN_PHRASES, QUESTIONS, SOMETHING, WORDS
+from vitrine.data.facts import FACT_NAMES, FACT_VALUES, Facts
+from vitrine.data.shapes import KINDS
+from vitrine.data.wording import ACCENT_PHRASES, COLOUR_WORDS, OPENERS, PATTERN_PHRASES, QUESTIONS, SOMETHING, WORDS
 
 
 def full_caption(facts: Facts, rng: np.random.Generator) -> str:

@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from data.catalogue_plan import PlannedPicture, plan_catalogue
-from data.edits import edited
-from data.pictures import GENERATOR_VERSION, Picture, draw_picture, draw_pictures
-from data.scenes import colourfulness, filled_share, random_scene
-from data.shapes import KINDS
+from vitrine.data.catalogue_plan import PlannedPicture, plan_catalogue
+from vitrine.data.edits import edited
+from vitrine.data.pictures import GENERATOR_VERSION, Picture, draw_picture, draw_pictures
+from vitrine.data.scenes import colourfulness, filled_share, random_scene
+from vitrine.data.shapes import KINDS
 
 __all__ = ["CatalogueSummary", "Picture", "draw_catalogue", "draw_pictures"]
 
@@ -190,8 +190,8 @@ def _truth(plan: Sequence[PlannedPicture]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m data.catalogue FOLDER`: draw the catalogue and say what the folder holds."""
-    parser = argparse.ArgumentParser(prog="python -m data.catalogue", description="Draw the demo catalogue.")
+    """`python -m vitrine.data.catalogue FOLDER`: draw the catalogue and say what the folder holds."""
+    parser = argparse.ArgumentParser(prog="python -m vitrine.data.catalogue", description="Draw the demo catalogue.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=1200, help="pictures (default: 1200)")
     parser.add_argument("--seed", type=int, default=7, help="names the catalogue (default: 7)")

@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from data.edits import EDITS
-from data.painting import Design
-from data.scenes import choice, random_design
+from vitrine.data.edits import EDITS
+from vitrine.data.painting import Design
+from vitrine.data.scenes import choice, random_design
 
 _FIRST_DAY: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _DAYS: Final = 540

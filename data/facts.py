@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from data.backgrounds import TEXTURES
-from data.palette import BACKGROUND_COLOURS, OBJECT_COLOURS
-from data.patterns import PATTERNS
-from data.shapes import KINDS
+from vitrine.data.backgrounds import TEXTURES
+from vitrine.data.palette import BACKGROUND_COLOURS, OBJECT_COLOURS
+from vitrine.data.patterns import PATTERNS
+from vitrine.data.shapes import KINDS
 
 SIZES: Final = ("small", "medium", "large")
 LOOKS: Final = ("sharp", "blurry", "grainy", "faded")

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from data.backgrounds import draw_background
-from data.geometry import Points, Variation
-from data.palette import Rgb, outline_of, shaded
-from data.patterns import pattern_polygons
-from data.shapes import KINDS
+from vitrine.data.backgrounds import draw_background
+from vitrine.data.geometry import Points, Variation
+from vitrine.data.palette import Rgb, outline_of, shaded
+from vitrine.data.patterns import pattern_polygons
+from vitrine.data.shapes import KINDS
 
 SUPERSAMPLING = 3
 """Objects are painted this many times larger and averaged down, which smooths their edges."""

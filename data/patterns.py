@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from data.geometry import Points, box, ellipse, rotated
+from vitrine.data.geometry import Points, box, ellipse, rotated
 
 PATTERNS: Final = ("plain", "striped", "dotted", "checked", "two-tone")
 

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from data.captions import full_caption
-from data.facts import Facts
-from data.painting import Design, Scene, paint
-from data.scenes import colourfulness, filled_share, quality_of, random_design, random_scene
+from vitrine.data.captions import full_caption
+from vitrine.data.facts import Facts
+from vitrine.data.painting import Design, Scene, paint
+from vitrine.data.scenes import colourfulness, filled_share, quality_of, random_design, random_scene
 
 GENERATOR_VERSION: Final = 2
 """Raised whenever the same seed draws something else."""
@@ -33,7 +33,7 @@ class Picture:
     close_up: float
     """0..1: share of the frame the object fills."""
     colourful: float
-    """0..1: measured on the pixels, see `data.scenes.colourfulness`."""
+    """0..1: measured on the pixels, see `vitrine.data.scenes.colourfulness`."""
 
     @property
     def kind(self) -> str:

@@ -5,13 +5,13 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from data.backgrounds import TEXTURES
-from data.facts import LOOKS, SIZES
-from data.geometry import Variation
-from data.painting import Design, Scene
-from data.palette import BACKGROUND_COLOURS, OBJECT_COLOURS, jittered
-from data.patterns import PATTERNS
-from data.shapes import KINDS
+from vitrine.data.backgrounds import TEXTURES
+from vitrine.data.facts import LOOKS, SIZES
+from vitrine.data.geometry import Variation
+from vitrine.data.painting import Design, Scene
+from vitrine.data.palette import BACKGROUND_COLOURS, OBJECT_COLOURS, jittered
+from vitrine.data.patterns import PATTERNS
+from vitrine.data.shapes import KINDS
 
 EXTENTS: Final[dict[str, tuple[float, float]]] = {
     "small": (0.42, 0.48),

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from data import shapes_indoors as indoors
-from data import shapes_outdoors as outdoors
-from data.geometry import Part, Variation, centred
+from vitrine.data import shapes_indoors as indoors
+from vitrine.data import shapes_outdoors as outdoors
+from vitrine.data.geometry import Part, Variation, centred
 
 
 @dataclass(frozen=True)

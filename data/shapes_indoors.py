@@ -1,6 +1,6 @@
-"""How the things of a household are drawn; see `data.geometry` for the coordinates."""
+"""How the things of a household are drawn; see `vitrine.data.geometry` for the coordinates."""
 
-from data.geometry import Part, Points, Variation, box, ellipse, poly, smooth
+from vitrine.data.geometry import Part, Points, Variation, box, ellipse, poly, smooth
 
 
 def mug(v: Variation) -> list[Part]:

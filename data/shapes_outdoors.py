@@ -1,8 +1,8 @@
-"""How vehicles, buildings, animals and plants are drawn; see `data.geometry` for the coordinates."""
+"""How vehicles, buildings, animals and plants are drawn; see `vitrine.data.geometry` for the coordinates."""
 
 import numpy as np
 
-from data.geometry import Part, Variation, box, ellipse, mirrored, poly, rotated, smooth, star
+from vitrine.data.geometry import Part, Variation, box, ellipse, mirrored, poly, rotated, smooth, star
 
 
 def car(v: Variation) -> list[Part]:

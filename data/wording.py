@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from data.facts import FACT_VALUES
-from data.shapes import KINDS
+from vitrine.data.facts import FACT_VALUES
+from vitrine.data.shapes import KINDS
 
 Words = dict[str, tuple[str, ...]]
 """A value of a fact, and the words for it, the usual one first."""

@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
-from indexer.enrich.maps.layout import MapOptions, lay_out
-from indexer.enrich.maps.plot import check_plot_path
-from indexer.job.optional import load
-from indexer.job.stored_images import FIELDS, embed_stored
-from services.category.catalog import Category
-from services.category.read_all import scan
-from services.domain import Embeddings, EncoderSpec, Payload, Point
-from services.errors import BadRequest, VitrineError
-from services.files import make_folder, unwritable
-from services.runtime import Runtime, open_runtime
-from services.search.searcher import SearchOptions
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
+from vitrine.indexer.enrich.maps.layout import MapOptions, lay_out
+from vitrine.indexer.enrich.maps.plot import check_plot_path
+from vitrine.indexer.job.optional import load
+from vitrine.indexer.job.stored_images import FIELDS, embed_stored
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.read_all import scan
+from vitrine.services.domain import Embeddings, EncoderSpec, Payload, Point
+from vitrine.services.errors import BadRequest, VitrineError
+from vitrine.services.files import make_folder, unwritable
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.search.searcher import SearchOptions
 
 TASKS = ("embedding", "clustering", "map", "tagger", "search")
 WARM = 60

@@ -172,8 +172,9 @@ class Query:
     """One question to a collection.
 
     ``using`` names the vector for Near and Recommend. ``min_similarity`` keeps hits at or above it, as far as similarities are
-    known (``services.vector_store.similarity``). ``exclude`` leaves these ids out (the query image itself). ``with_payload`` may
-    list the field paths to return. ``offset`` and ``limit`` cut a slice of one answer, in which each point stands once.
+    known (``vitrine.services.vector_store.similarity``). ``exclude`` leaves these ids out (the query image itself).
+    ``with_payload`` may list the field paths to return. ``offset`` and ``limit`` cut a slice of one answer, in which each point
+    stands once.
     """
 
     ask: Near | Recommend | OrderBy | Random | Fuse

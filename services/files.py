@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from services.errors import BadRequest, StorageFull, VitrineError, because
+from vitrine.services.errors import BadRequest, StorageFull, VitrineError, because
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from services.artifacts.clusters import ClusterStore
-from services.artifacts.duplicates import DuplicateStore
-from services.artifacts.maps import MapStore
-from services.artifacts.taggers import TaggerStore
-from services.category.catalog import Catalog
-from services.category.editor import Editor
-from services.encoders.pool import EncoderPool
-from services.errors import MissingCredentials, NotFound, Unavailable
-from services.files import make_folder, reason
-from services.images.open import DecodeBudget, ImageLimits
-from services.object_store.base import ObjectStore
-from services.object_store.known import Known
-from services.search.searcher import Searcher
-from services.settings import Settings
-from services.vector_store.base import VectorStore
+from vitrine.services.artifacts.clusters import ClusterStore
+from vitrine.services.artifacts.duplicates import DuplicateStore
+from vitrine.services.artifacts.maps import MapStore
+from vitrine.services.artifacts.taggers import TaggerStore
+from vitrine.services.category.catalog import Catalog
+from vitrine.services.category.editor import Editor
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.errors import MissingCredentials, NotFound, Unavailable
+from vitrine.services.files import make_folder, reason
+from vitrine.services.images.open import DecodeBudget, ImageLimits
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.known import Known
+from vitrine.services.search.searcher import Searcher
+from vitrine.services.settings import Settings
+from vitrine.services.vector_store.base import VectorStore
 
 MB = 1 << 20
 
@@ -128,7 +128,7 @@ def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, enc
 def open_vectors(settings: Settings, command: str) -> VectorStore:
     """The vector engine that ``QDRANT_URL`` chooses."""
     if settings.qdrant_url:
-        from services.vector_store.server.store import ServerVectorStore
+        from vitrine.services.vector_store.server.store import ServerVectorStore
 
         return ServerVectorStore.connect(
             settings.qdrant_url,
@@ -138,7 +138,7 @@ def open_vectors(settings: Settings, command: str) -> VectorStore:
             shards=settings.qdrant_shards,
             replicas=settings.qdrant_replicas,
         )
-    from services.vector_store.edge.store import EdgeVectorStore
+    from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
     return EdgeVectorStore(settings.data / "vectors", min_free_mb=settings.min_free_mb, holder={"command": command})
 
@@ -146,7 +146,7 @@ def open_vectors(settings: Settings, command: str) -> VectorStore:
 def open_objects(settings: Settings) -> ObjectStore:
     """The object store that ``MINIO_ENDPOINT`` chooses."""
     if settings.minio_endpoint:
-        from services.object_store.minio_store import MinioObjectStore
+        from vitrine.services.object_store.minio_store import MinioObjectStore
 
         if not settings.minio_access_key or not settings.minio_secret_key:
             raise MissingCredentials("MINIO_ENDPOINT is set: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY as well.")
@@ -159,6 +159,6 @@ def open_objects(settings: Settings) -> ObjectStore:
             secure=settings.minio_secure,
             region=settings.minio_region,
         )
-    from services.object_store.local import LocalObjectStore
+    from vitrine.services.object_store.local import LocalObjectStore
 
     return LocalObjectStore(settings.data / "objects", min_free_mb=settings.min_free_mb)

@@ -15,7 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from services.files import expanded
+from vitrine.services.files import expanded
 
 OLDER_NAMES = {"QDRANT_URL": "QDRANT_HOST", "MINIO_ENDPOINT": "MINIO_HOST", "MINIO_BUCKET": "MINIO_BUCKET_NAME"}
 """What older systems call some of the variables. They are read as well, after ours, wherever either is set."""

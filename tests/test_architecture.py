@@ -51,10 +51,10 @@ def test_no_package_unpickles_or_trusts_remote_code() -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("cli.main", ["torch", "transformers", "qdrant_client", "numpy", "fastapi"]),
-        ("api.app", ["torch", "transformers", "training"]),
-        ("services.runtime", ["torch", "transformers", "qdrant_client"]),
-        ("services.vector_store.edge.process", ["torch", "qdrant_client"]),
+        ("vitrine.cli.main", ["torch", "transformers", "qdrant_client", "numpy", "fastapi"]),
+        ("vitrine.api.app", ["torch", "transformers", "training"]),
+        ("vitrine.services.runtime", ["torch", "transformers", "qdrant_client"]),
+        ("vitrine.services.vector_store.edge.process", ["torch", "qdrant_client"]),
     ],
 )
 def test_light_modules_do_not_load_heavy_ones(module: str, heavy: list[str]) -> None:

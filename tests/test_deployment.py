@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from services.settings import Settings
-from services.vector_store.server.check import compatible
+from vitrine.services.settings import Settings
+from vitrine.services.vector_store.server.check import compatible
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRETS = {"QDRANT_API_KEY", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "VITRINE_API_KEYS"}

@@ -15,14 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from services.encoders.families.autoencoder import Autoencoder, ConvolutionalAutoencoder, preprocessing_of
-from services.encoders.families.clip import DualImageEncoder
-from services.encoders.families.vit import VisionEncoder
-from services.encoders.precision import choose_device
-from services.encoders.preprocess import fit
-from services.encoders.torch_encoder import TorchEncoder
-from services.errors import BadRequest, ImageRefused, NotFound, TooFewExamples
-from services.images.open import ImageLimits, open_image
+from vitrine.services.encoders.families.autoencoder import Autoencoder, ConvolutionalAutoencoder, preprocessing_of
+from vitrine.services.encoders.families.clip import DualImageEncoder
+from vitrine.services.encoders.families.vit import VisionEncoder
+from vitrine.services.encoders.precision import choose_device
+from vitrine.services.encoders.preprocess import fit
+from vitrine.services.encoders.torch_encoder import TorchEncoder
+from vitrine.services.errors import BadRequest, ImageRefused, NotFound, TooFewExamples
+from vitrine.services.images.open import ImageLimits, open_image
 
 Loss = Literal["mse", "mae", "perceptual"]
 Pixels = NDArray[np.uint8]

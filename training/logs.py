@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from services.domain import Embeddings
-from services.errors import BadRequest, Unavailable
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest, Unavailable
 
 DEFAULT = "default"
 """In place of an address: the store that MLflow takes by itself, from MLFLOW_TRACKING_URI or its own default."""

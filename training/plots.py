@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from training.metric.evaluate import LABELS
+from vitrine.training.metric.evaluate import LABELS
 
 _RATES = ("lr", "learning_rate")
 _COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#475569")

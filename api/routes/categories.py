@@ -9,19 +9,19 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.auth import require
-from api.bodies import json_body
-from api.deps import RuntimeDep
-from api.errors import ConfirmationNeeded
-from api.openapi import body_of
-from api.responses import as_json, encoder_json
-from api.schemas.common import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut, ImagesKept
-from services.category.catalog import Category, Remains
-from services.domain import EncoderSpec
-from services.encoders.binding import bound
-from services.encoders.reference import PRESETS, EncoderReference, parse_reference
-from services.errors import BadRequest, Unavailable
-from services.runtime import Runtime
+from vitrine.api.auth import require
+from vitrine.api.bodies import json_body
+from vitrine.api.deps import RuntimeDep
+from vitrine.api.errors import ConfirmationNeeded
+from vitrine.api.openapi import body_of
+from vitrine.api.responses import as_json, encoder_json
+from vitrine.api.schemas.common import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut, ImagesKept
+from vitrine.services.category.catalog import Category, Remains
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.binding import bound
+from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference
+from vitrine.services.errors import BadRequest, Unavailable
+from vitrine.services.runtime import Runtime
 
 router = APIRouter(prefix="/v1/categories", tags=["categories"])
 _read, _write = Depends(require("read")), Depends(require("write"))

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.auth import require
-from api.deps import RuntimeDep, no_other_parameters
-from api.responses import as_json, image_urls
-from api.schemas.clusters import ClusterDetailOut, ClusterRunsOut
-from services.artifacts.clusters import ClusterRun
-from services.search.cluster_nodes import MAX_FIELDS, VALUES, NodeView, children
+from vitrine.api.auth import require
+from vitrine.api.deps import RuntimeDep, no_other_parameters
+from vitrine.api.responses import as_json, image_urls
+from vitrine.api.schemas.clusters import ClusterDetailOut, ClusterRunsOut
+from vitrine.services.artifacts.clusters import ClusterRun
+from vitrine.services.search.cluster_nodes import MAX_FIELDS, VALUES, NodeView, children
 
 router = APIRouter(prefix="/v1/categories/{category}/clusters", tags=["clusters"], dependencies=[Depends(require("read"))])
 _TOLD = ("run", "method", "using", "encoder_revision", "images", "seed", "parameters", "created_at")

@@ -11,23 +11,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api.auth import require
-from api.bodies import read_picture
-from api.deps import MetricsDep, RuntimeDep
-from api.metrics import Metrics
-from api.openapi import body_of
-from api.responses import as_json, image_urls
-from api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
-from services.artifacts.taggers import QUALITY
-from services.category.field_names import find_member
-from services.category.filters import Conditions, NumberRange
-from services.category.payload import path_keys
-from services.domain import Hit, OrderBy
-from services.errors import BadRequest, NotFound, UnknownField
-from services.runtime import Runtime
-from services.search.searcher import SearchOptions, SearchResult
-from services.values.words import composed
-from services.vector_store.base import MAX_LIMIT
+from vitrine.api.auth import require
+from vitrine.api.bodies import read_picture
+from vitrine.api.deps import MetricsDep, RuntimeDep
+from vitrine.api.metrics import Metrics
+from vitrine.api.openapi import body_of
+from vitrine.api.responses import as_json, image_urls
+from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.category.field_names import find_member
+from vitrine.services.category.filters import Conditions, NumberRange
+from vitrine.services.category.payload import path_keys
+from vitrine.services.domain import Hit, OrderBy
+from vitrine.services.errors import BadRequest, NotFound, UnknownField
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import SearchOptions, SearchResult
+from vitrine.services.values.words import composed
+from vitrine.services.vector_store.base import MAX_LIMIT
 
 router = APIRouter(tags=["compatibility"], dependencies=[Depends(require("read"))], deprecated=True)
 open_router = APIRouter(tags=["compatibility"], deprecated=True)

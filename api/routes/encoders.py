@@ -7,13 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.auth import require
-from api.deps import RuntimeDep
-from api.responses import as_json, encoder_json
-from api.schemas.common import EncodersOut
-from services.category.catalog import Category
-from services.domain import EncoderSpec
-from services.encoders.reference import PRESETS, parse_reference
+from vitrine.api.auth import require
+from vitrine.api.deps import RuntimeDep
+from vitrine.api.responses import as_json, encoder_json
+from vitrine.api.schemas.common import EncodersOut
+from vitrine.services.category.catalog import Category
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.reference import PRESETS, parse_reference
 
 router = APIRouter(prefix="/v1/encoders", tags=["encoders"], dependencies=[Depends(require("read"))])
 

@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.auth import require
-from api.deps import RuntimeDep, conditions_except
-from api.openapi import FILTERS
-from api.responses import as_json
-from api.schemas.common import FacetsOut, HistogramOut
-from services.category.filters import Conditions
-from services.search.searcher import MAX_BINS
-from services.vector_store.base import MAX_LIMIT
+from vitrine.api.auth import require
+from vitrine.api.deps import RuntimeDep, conditions_except
+from vitrine.api.openapi import FILTERS
+from vitrine.api.responses import as_json
+from vitrine.api.schemas.common import FacetsOut, HistogramOut
+from vitrine.services.category.filters import Conditions
+from vitrine.services.search.searcher import MAX_BINS
+from vitrine.services.vector_store.base import MAX_LIMIT
 
 router = APIRouter(prefix="/v1/categories/{category}", tags=["facets"], dependencies=[Depends(require("read"))])
 _with_filters = {"parameters": [FILTERS]}

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from api.auth import require
-from api.deps import MetricsDep, ReadinessDep, RuntimeDep
-from api.responses import as_json
-from api.schemas.common import HealthOut, ReadyOut
+from vitrine.api.auth import require
+from vitrine.api.deps import MetricsDep, ReadinessDep, RuntimeDep
+from vitrine.api.responses import as_json
+from vitrine.api.schemas.common import HealthOut, ReadyOut
 
 router = APIRouter(tags=["health"])
 

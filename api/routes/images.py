@@ -10,22 +10,22 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from api.auth import require
-from api.bodies import SentForm, json_body, named_kinds, parse_json, read_form
-from api.deps import MetricsDep, RuntimeDep, ThumbnailsDep, conditions_except
-from api.openapi import COLUMNS, FILTERS, body_of
-from api.responses import as_json, hit_json, image_urls
-from api.routes.search import Listing, listing_response
-from api.schemas.common import ChangedOut, ImageOut, SearchOut, UploadOut
-from indexer.ingest.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
-from services.category.editor import ImageChanges
-from services.category.filters import Conditions
-from services.category.payload import unindexed_notes
-from services.domain import Hit, IndexKind, OrderBy
-from services.errors import REFUSALS, BadRequest, ImageRefused, NotFound
-from services.images.open import thumbnail as make_thumbnail
-from services.runtime import Runtime
-from services.vector_store.base import MAX_LIMIT
+from vitrine.api.auth import require
+from vitrine.api.bodies import SentForm, json_body, named_kinds, parse_json, read_form
+from vitrine.api.deps import MetricsDep, RuntimeDep, ThumbnailsDep, conditions_except
+from vitrine.api.openapi import COLUMNS, FILTERS, body_of
+from vitrine.api.responses import as_json, hit_json, image_urls
+from vitrine.api.routes.search import Listing, listing_response
+from vitrine.api.schemas.common import ChangedOut, ImageOut, SearchOut, UploadOut
+from vitrine.indexer.ingest.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
+from vitrine.services.category.editor import ImageChanges
+from vitrine.services.category.filters import Conditions
+from vitrine.services.category.payload import unindexed_notes
+from vitrine.services.domain import Hit, IndexKind, OrderBy
+from vitrine.services.errors import REFUSALS, BadRequest, ImageRefused, NotFound
+from vitrine.services.images.open import thumbnail as make_thumbnail
+from vitrine.services.runtime import Runtime
+from vitrine.services.vector_store.base import MAX_LIMIT
 
 router = APIRouter(prefix="/v1/categories/{category}/images", tags=["images"])
 _read, _write = Depends(require("read")), Depends(require("write"))

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.auth import require
-from api.bodies import json_body
-from api.deps import RuntimeDep
-from api.openapi import body_of
-from api.responses import as_json, hit_json
-from api.routes.taggers import tagger_json
-from api.schemas.taggers import LabelsBody, LabelsOut, RankingOut, TrainBody, TrainedOut, UncertainOut
-from services.artifacts.taggers import DIGITS
-from services.taggers.labelling import MAX_SHOWN, Candidate, LabelCounts, count_labels, ranking, record, refit, uncertain
+from vitrine.api.auth import require
+from vitrine.api.bodies import json_body
+from vitrine.api.deps import RuntimeDep
+from vitrine.api.openapi import body_of
+from vitrine.api.responses import as_json, hit_json
+from vitrine.api.routes.taggers import tagger_json
+from vitrine.api.schemas.taggers import LabelsBody, LabelsOut, RankingOut, TrainBody, TrainedOut, UncertainOut
+from vitrine.services.artifacts.taggers import DIGITS
+from vitrine.services.taggers.labelling import MAX_SHOWN, Candidate, LabelCounts, count_labels, ranking, record, refit, uncertain
 
 router = APIRouter(prefix="/v1/categories/{category}/taggers/{tag:path}", tags=["labelling"])
 _read, _write = Depends(require("read")), Depends(require("write"))

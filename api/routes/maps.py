@@ -7,17 +7,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.auth import require
-from api.deps import RuntimeDep, conditions_except, no_other_parameters
-from api.openapi import FILTERS
-from api.responses import as_json
-from api.schemas.maps import MapPointsOut, MapsOut
-from indexer.enrich.maps.make import count_missing
-from indexer.enrich.maps.points import read_points
-from indexer.enrich.maps.values import value_reader
-from services.artifacts.maps import CategoryMap
-from services.category.filters import Conditions
-from services.vector_store.base import MAX_LIMIT
+from vitrine.api.auth import require
+from vitrine.api.deps import RuntimeDep, conditions_except, no_other_parameters
+from vitrine.api.openapi import FILTERS
+from vitrine.api.responses import as_json
+from vitrine.api.schemas.maps import MapPointsOut, MapsOut
+from vitrine.indexer.enrich.maps.make import count_missing
+from vitrine.indexer.enrich.maps.points import read_points
+from vitrine.indexer.enrich.maps.values import value_reader
+from vitrine.services.artifacts.maps import CategoryMap
+from vitrine.services.category.filters import Conditions
+from vitrine.services.vector_store.base import MAX_LIMIT
 
 router = APIRouter(prefix="/v1/categories/{category}/maps", tags=["maps"], dependencies=[Depends(require("read"))])
 _TOLD = ("name", "method", "using", "encoder_revision", "images", "seed", "parameters", "metrics", "created_at")

@@ -9,16 +9,16 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.auth import require
-from api.bodies import SentForm, named_kinds, read_table_form
-from api.deps import RuntimeDep
-from api.limits import MAX_TABLE_ROWS
-from api.openapi import COLUMNS
-from api.responses import as_json
-from api.schemas.metadata import MetadataOut
-from indexer.enrich.metadata.annotate import AnnotateOptions, annotate
-from indexer.enrich.metadata.annotate_rows import JoinOn
-from services.errors import BadRequest
+from vitrine.api.auth import require
+from vitrine.api.bodies import SentForm, named_kinds, read_table_form
+from vitrine.api.deps import RuntimeDep
+from vitrine.api.limits import MAX_TABLE_ROWS
+from vitrine.api.openapi import COLUMNS
+from vitrine.api.responses import as_json
+from vitrine.api.schemas.metadata import MetadataOut
+from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions, annotate
+from vitrine.indexer.enrich.metadata.annotate_rows import JoinOn
+from vitrine.services.errors import BadRequest
 
 router = APIRouter(prefix="/v1/categories/{category}", tags=["images"])
 _FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")

@@ -10,17 +10,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from api.auth import require
-from api.bodies import MULTIPART, SentForm, decoded_image, media_type, parse_json, read_form, read_json, validated
-from api.deps import MetricsDep, RuntimeDep
-from api.openapi import body_of
-from api.responses import as_json, encoder_json, hits_json
-from api.schemas.common import SearchBody, SearchOut
-from services.category.filters import Conditions
-from services.domain import Hit, OrderBy
-from services.errors import BadRequest
-from services.runtime import Runtime
-from services.search.searcher import SearchOptions, SearchResult
+from vitrine.api.auth import require
+from vitrine.api.bodies import MULTIPART, SentForm, decoded_image, media_type, parse_json, read_form, read_json, validated
+from vitrine.api.deps import MetricsDep, RuntimeDep
+from vitrine.api.openapi import body_of
+from vitrine.api.responses import as_json, encoder_json, hits_json
+from vitrine.api.schemas.common import SearchBody, SearchOut
+from vitrine.services.category.filters import Conditions
+from vitrine.services.domain import Hit, OrderBy
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import SearchOptions, SearchResult
 
 router = APIRouter(prefix="/v1/categories/{category}", tags=["search"], dependencies=[Depends(require("read"))])
 _ITEM = "file"

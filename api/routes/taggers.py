@@ -8,19 +8,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.auth import require
-from api.bodies import read_picture
-from api.deps import RuntimeDep
-from api.openapi import body_of
-from api.responses import as_json
-from api.schemas.taggers import PictureBody, ScoresOut, TaggerDetailOut, TaggersOut
-from services.artifacts.taggers import DIGITS, QUALITY, TagHead
-from services.category.catalog import Category
-from services.category.filters import Conditions, NumberRange
-from services.errors import TaggerMismatch
-from services.runtime import Runtime
-from services.taggers.classify import TagScore, classify, fitting
-from services.taggers.labelling import count_labels
+from vitrine.api.auth import require
+from vitrine.api.bodies import read_picture
+from vitrine.api.deps import RuntimeDep
+from vitrine.api.openapi import body_of
+from vitrine.api.responses import as_json
+from vitrine.api.schemas.taggers import PictureBody, ScoresOut, TaggerDetailOut, TaggersOut
+from vitrine.services.artifacts.taggers import DIGITS, QUALITY, TagHead
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.filters import Conditions, NumberRange
+from vitrine.services.errors import TaggerMismatch
+from vitrine.services.runtime import Runtime
+from vitrine.services.taggers.classify import TagScore, classify, fitting
+from vitrine.services.taggers.labelling import count_labels
 
 router = APIRouter(prefix="/v1", tags=["taggers"], dependencies=[Depends(require("read"))])
 PictureDep = Annotated[bytes, Depends(read_picture)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.common import Urls
+from vitrine.api.schemas.common import Urls
 
 _ID = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"
 _URLS = {

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from services.category.filters import Conditions
-from services.vector_store.base import MAX_LIMIT
+from vitrine.services.category.filters import Conditions
+from vitrine.services.vector_store.base import MAX_LIMIT
 
 MAX_TEXT = 10_000
 MAX_EXAMPLES = 1_000

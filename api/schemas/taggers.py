@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from api.schemas.common import HitOut
+from vitrine.api.schemas.common import HitOut
 
 MAX_LABELS = 1_000
 _ID = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from cli.cluster.show import NameArgument
-from cli.context import stores
-from cli.metric.progress import Progress
-from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_pairs, print_table
-from services.errors import BadRequest
+from vitrine.cli.cluster.show import NameArgument
+from vitrine.cli.context import stores
+from vitrine.cli.metric.progress import Progress
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import note, print_json, print_pairs, print_table
+from vitrine.services.errors import BadRequest
 
 _SHOWN = 30
 
@@ -36,8 +36,8 @@ def agree(
     ARI (adjusted Rand index) is 1 for equal groupings and 0 by chance; NMI and purity are in 0..1. `cluster compare` tries
     methods without storing anything.
     """
-    from indexer.enrich.clusters.agree import agree as compare_runs
-    from indexer.enrich.clusters.agree import agree_with_field
+    from vitrine.indexer.enrich.clusters.agree import agree as compare_runs
+    from vitrine.indexer.enrich.clusters.agree import agree_with_field
 
     if (other is None) == (against is None):
         raise BadRequest("Compare with another run or with --against FIELD, one of the two.")

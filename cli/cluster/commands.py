@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-from cli.cluster.agree import agree
-from cli.cluster.compare import compare, dendrogram
-from cli.cluster.export import export
-from cli.cluster.name import name as name_nodes
-from cli.cluster.pixels import pixels
-from cli.cluster.run import run
-from cli.cluster.show import NameArgument, list_runs, show
-from cli.cluster.threshold import threshold
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption, YesOption
-from cli.output import confirmed, note, print_json, show_progress
+from vitrine.cli.cluster.agree import agree
+from vitrine.cli.cluster.compare import compare, dendrogram
+from vitrine.cli.cluster.export import export
+from vitrine.cli.cluster.name import name as name_nodes
+from vitrine.cli.cluster.pixels import pixels
+from vitrine.cli.cluster.run import run
+from vitrine.cli.cluster.show import NameArgument, list_runs, show
+from vitrine.cli.cluster.threshold import threshold
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption, YesOption
+from vitrine.cli.output import confirmed, note, print_json, show_progress
 
 app = typer.Typer(name="cluster", no_args_is_help=True, help="Put images into clusters or a tree of them, and look into these.")
 app.command()(run)
@@ -39,7 +39,7 @@ def assign(
     as_json: JsonOption = False,
 ) -> None:
     """Give the images that have none their nodes, such as those whose vector was filled after the run."""
-    from indexer.enrich.clusters.runs import assign_missing
+    from vitrine.indexer.enrich.clusters.runs import assign_missing
 
     with stores(ctx) as runtime:
         reports = assign_missing(runtime, category, name, watch=show_progress)
@@ -57,7 +57,7 @@ def delete(
     ctx: typer.Context, name: NameArgument, category: CategoryOption, yes: YesOption = False, as_json: JsonOption = False
 ) -> None:
     """Delete a run: first for queries, then on the images. The images themselves stay."""
-    from indexer.enrich.clusters.runs import delete_run
+    from vitrine.indexer.enrich.clusters.runs import delete_run
 
     with stores(ctx) as runtime:
         runtime.catalog.get(category)

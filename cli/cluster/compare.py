@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.cluster.options import (
+from vitrine.cli.cluster.options import (
     ClustersOption,
     CovarianceOption,
     DimOption,
@@ -23,16 +23,16 @@ from cli.cluster.options import (
     UsingOption,
     parse_grid,
 )
-from cli.context import stores
-from cli.metric.progress import Progress
-from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_table
-from services.errors import BadRequest
+from vitrine.cli.context import stores
+from vitrine.cli.metric.progress import Progress
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import note, print_json, print_table
+from vitrine.services.errors import BadRequest
 
 if TYPE_CHECKING:
-    from indexer.enrich.clusters.flat.grid import GridResult
-    from indexer.enrich.clusters.flat.reduce import Reduced
-    from indexer.enrich.clusters.stored_vectors import StoredVectors
+    from vitrine.indexer.enrich.clusters.flat.grid import GridResult
+    from vitrine.indexer.enrich.clusters.flat.reduce import Reduced
+    from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors
 
 
 def compare(
@@ -72,7 +72,7 @@ def compare(
 
     Nothing is written to the category: ``vitrine cluster run`` does that with the parameters that you choose.
     """  # fmt: skip
-    from indexer.export.clusters.plots import draw_grid
+    from vitrine.indexer.export.clusters.plots import draw_grid
 
     given = {"clusters": clusters, "eps": eps, "min_samples": min_samples, "min_cluster_size": min_cluster_size,
              "max_iter": max_iter, "linkage": linkage, "covariance": covariance}  # fmt: skip
@@ -123,11 +123,11 @@ def dendrogram(
     """Merge the images of a category step by step, up to some 20,000, and export the dendrogram or cut it into clusters."""
     import numpy as np
 
-    from indexer.enrich.clusters.tree.dendrogram import merge
-    from indexer.export.clusters.dendrogram_export import write_json
-    from indexer.export.clusters.plots import TOP, draw_dendrogram
-    from services.category.payload import value_at
-    from services.files import make_folder, unwritable
+    from vitrine.indexer.enrich.clusters.tree.dendrogram import merge
+    from vitrine.indexer.export.clusters.dendrogram_export import write_json
+    from vitrine.indexer.export.clusters.plots import TOP, draw_dendrogram
+    from vitrine.services.category.payload import value_at
+    from vitrine.services.files import make_folder, unwritable
 
     if clusters is not None and distance is not None:
         raise BadRequest("Cut at --clusters or at --distance, not both.")
@@ -187,8 +187,8 @@ def _load(
     fields: tuple[str, ...],
     tell: Tell | None,
 ) -> tuple[StoredVectors, Reduced]:
-    from indexer.enrich.clusters.flat.reduce import reduce
-    from indexer.enrich.clusters.stored_vectors import read_vectors
+    from vitrine.indexer.enrich.clusters.flat.reduce import reduce
+    from vitrine.indexer.enrich.clusters.stored_vectors import read_vectors
 
     with stores(ctx) as runtime:
         stored = read_vectors(
@@ -202,8 +202,8 @@ def _tried(
     reduced: Reduced, methods: Sequence[str] | None, given: dict[str, str | None], seed: int, tell: Tell | None
 ) -> GridResult:
     """All grids as one. Without a choice of methods, those that cannot take so many images are noted and left out."""
-    from indexer.enrich.clusters.flat.flat import METHODS, PARAMETERS
-    from indexer.enrich.clusters.flat.grid import fit_grid, together
+    from vitrine.indexer.enrich.clusters.flat.flat import METHODS, PARAMETERS
+    from vitrine.indexer.enrich.clusters.flat.grid import fit_grid, together
 
     wanted: list[Any] = list(dict.fromkeys(methods)) if methods else list(METHODS)
     unknown = [name for name in wanted if name not in METHODS]
@@ -228,8 +228,8 @@ def _tried(
 
 
 def _steady(reduced: Reduced, result: GridResult, runs: int, seed: int) -> dict[str, Any] | None:
-    from indexer.enrich.clusters.agreement import stability
-    from indexer.enrich.clusters.flat.flat import SEEDED, fit
+    from vitrine.indexer.enrich.clusters.agreement import stability
+    from vitrine.indexer.enrich.clusters.flat.flat import SEEDED, fit
 
     chosen = result.chosen
     if chosen.method not in SEEDED:
@@ -246,8 +246,8 @@ def _against(result: GridResult, stored: StoredVectors) -> list[dict[str, float]
     """Agreement of every fit with the values of the field that was read, over the images that have one."""
     import numpy as np
 
-    from indexer.enrich.clusters.agreement import agreement
-    from services.category.payload import value_at
+    from vitrine.indexer.enrich.clusters.agreement import agreement
+    from vitrine.services.category.payload import value_at
 
     (field,) = stored.fields
     values = [value_at(payload, field) for payload in stored.payloads]
@@ -259,7 +259,7 @@ def _against(result: GridResult, stored: StoredVectors) -> list[dict[str, float]
 
 
 def _print(result: GridResult, truth: list[dict[str, float]] | None, steady: dict[str, Any] | None, plot: Path | None) -> None:
-    from indexer.enrich.clusters.flat.grid import COLUMNS
+    from vitrine.indexer.enrich.clusters.flat.grid import COLUMNS
 
     more = ("nmi", "ari", "purity") if truth else ()
     lines = [[*line, *(truth[at][name] for name in more)] if truth else line for at, line in enumerate(result.table())]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.cluster.show import NameArgument
-from cli.context import stores
-from cli.options import (
+from vitrine.cli.cluster.show import NameArgument
+from vitrine.cli.context import stores
+from vitrine.cli.options import (
     AnyTagOption,
     CategoryOption,
     ClassOption,
@@ -27,15 +27,15 @@ from cli.options import (
     YesOption,
     to_conditions,
 )
-from cli.output import confirmed, note, print_json
-from services.errors import BadRequest
-from services.files import make_folder, unwritable
+from vitrine.cli.output import confirmed, note, print_json
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder, unwritable
 
 if TYPE_CHECKING:
-    from indexer.export.common import ExportReport
-    from services.artifacts.clusters import ClusterRun
-    from services.category.filters import Conditions
-    from services.runtime import Runtime
+    from vitrine.indexer.export.common import ExportReport
+    from vitrine.services.artifacts.clusters import ClusterRun
+    from vitrine.services.category.filters import Conditions
+    from vitrine.services.runtime import Runtime
 
 Kind = Literal["file", "treemap", "sheets", "folders"]
 _FILES, _TREEMAPS = (".json", ".csv"), (".svg", ".png")
@@ -62,7 +62,7 @@ class _Asked:
     conditions: Conditions
 
     def given(self) -> list[str]:
-        from services.category.filters import Conditions
+        from vitrine.services.category.filters import Conditions
 
         values = {"levels": self.levels, "size": self.size, "per-node": self.per_node, "mode": self.mode,
                   "move": self.move or None, "depth": self.depth}  # fmt: skip
@@ -183,10 +183,10 @@ def _export_folders(
     runtime: Runtime, category: str, run: ClusterRun, target: Path, asked: _Asked, *, yes: bool
 ) -> tuple[ExportReport, int]:
     """The report, and how many images left Vitrine."""
-    from indexer.export.clusters.folders import ByCluster, Claim
-    from indexer.export.folders import check_target, export_folders
-    from indexer.export.move import Mover
-    from indexer.job.progress import make_progress
+    from vitrine.indexer.export.clusters.folders import ByCluster, Claim
+    from vitrine.indexer.export.folders import check_target, export_folders
+    from vitrine.indexer.export.move import Mover
+    from vitrine.indexer.job.progress import make_progress
 
     by, mover = ByCluster(run, asked.depth, target), None
     claim = Claim.of(category, by)
@@ -210,7 +210,7 @@ def _export_folders(
 
 def _ask(runtime: Runtime, category: str, run: ClusterRun, target: Path, asked: _Asked, yes: bool) -> None:
     """Leave unless the person agrees that images go."""
-    from services.category.filters import Conditions
+    from vitrine.services.category.filters import Conditions
 
     count = runtime.searcher.count(category, asked.conditions if asked.conditions != Conditions() else None)
     question = f"Move up to {count} images of {category!r} to {target}? They leave Vitrine, with their tags, scores and vectors."
@@ -226,7 +226,7 @@ def _told_folders(report: ExportReport, moved: int) -> Callable[[], None]:
 def _export_file(
     runtime: Runtime, category: str, run: ClusterRun, target: Path, asked: _Asked
 ) -> tuple[dict[str, Any], Callable[[], None]]:
-    from indexer.export.clusters.node_pictures import node_counts
+    from vitrine.indexer.export.clusters.node_pictures import node_counts
 
     counts = node_counts(runtime, category, run, asked.conditions)
     csv_wanted = target.suffix.lower() == ".csv"
@@ -243,7 +243,7 @@ def _export_file(
 def _export_treemap(
     runtime: Runtime, category: str, run: ClusterRun, target: Path, asked: _Asked
 ) -> tuple[dict[str, Any], Callable[[], None]]:
-    from indexer.export.clusters.treemap_files import LEVELS, write_treemap
+    from vitrine.indexer.export.clusters.treemap_files import LEVELS, write_treemap
 
     with _Telling("drawing") as told:
         report = write_treemap(
@@ -257,8 +257,8 @@ def _export_treemap(
 def _export_sheets(
     runtime: Runtime, category: str, run: ClusterRun, target: Path, asked: _Asked
 ) -> tuple[dict[str, Any], Callable[[], None]]:
-    from indexer.export.clusters.node_sheets import PER_NODE, write_sheets
-    from indexer.export.clusters.treemap_files import LEVELS
+    from vitrine.indexer.export.clusters.node_sheets import PER_NODE, write_sheets
+    from vitrine.indexer.export.clusters.treemap_files import LEVELS
 
     with _Telling("drawing") as told:
         report = write_sheets(
@@ -274,7 +274,7 @@ def _missing(count: int) -> str:
 
 
 def _size(text: str | None) -> tuple[int, int]:
-    from indexer.export.clusters.treemap_files import HEIGHT, WIDTH
+    from vitrine.indexer.export.clusters.treemap_files import HEIGHT, WIDTH
 
     if text is None:
         return WIDTH, HEIGHT
@@ -288,7 +288,7 @@ class _Telling:
     """Pictures drawn, as a bar or lines; what it gives is told how many of how many."""
 
     def __init__(self, title: str) -> None:
-        from indexer.job.progress import make_progress
+        from vitrine.indexer.job.progress import make_progress
 
         self._progress = make_progress(title=title)
         self._started = False

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.cluster.show import NameArgument
-from cli.context import stores
-from cli.metric.progress import Progress
-from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_table
+from vitrine.cli.cluster.show import NameArgument
+from vitrine.cli.context import stores
+from vitrine.cli.metric.progress import Progress
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
-    from indexer.enrich.clusters.words import NamingReport
-    from services.artifacts.clusters import ClusterRun
-    from services.runtime import Runtime
+    from vitrine.indexer.enrich.clusters.words import NamingReport
+    from vitrine.services.artifacts.clusters import ClusterRun
+    from vitrine.services.runtime import Runtime
 
 WORDS_HELP = "A file of words, one a line: nodes that no tags name get the one that fits. Needs a CLIP-family encoder."
 PROMPT = "a photo of {}"
@@ -54,8 +54,8 @@ def name_nodes(
     runtime: Runtime, category: str, run: str, words: Path, prompt: str, using: str | None, *, quiet: bool
 ) -> NamingReport:
     """Read the list and name the nodes, with progress on stderr."""
-    from indexer.enrich.clusters.words import name_by_words
-    from training.taggers.zero_shot import read_words
+    from vitrine.indexer.enrich.clusters.words import name_by_words
+    from vitrine.training.taggers.zero_shot import read_words
 
     progress = Progress()
     try:
@@ -67,7 +67,7 @@ def name_nodes(
 
 def has_word_names(runtime: Runtime, category: str, run: str) -> bool:
     """Whether a run of that name is there and has names from a list of words."""
-    from indexer.enrich.clusters.words import WORDS
+    from vitrine.indexer.enrich.clusters.words import WORDS
 
     runs = (found for found in runtime.clusters.in_service(category) if found.run == run)
     return any(node.named_by == WORDS for found in runs for node in found.nodes.values())
@@ -80,8 +80,8 @@ def names_gone(run: str) -> str:
 
 def check_list(runtime: Runtime, category: str, words: Path, prompt: str, using: str | None) -> None:
     """Raise before any work what ``name_nodes`` would raise after a run on the vector ``using``."""
-    from indexer.enrich.clusters.words import check_words
-    from training.taggers.zero_shot import read_words
+    from vitrine.indexer.enrich.clusters.words import check_words
+    from vitrine.training.taggers.zero_shot import read_words
 
     found = runtime.catalog.get(category)
     check_words(found, found.encoder(using).name, read_words(words), prompt)

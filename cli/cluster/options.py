@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 if TYPE_CHECKING:
-    from indexer.enrich.clusters.flat.flat import Method
+    from vitrine.indexer.enrich.clusters.flat.flat import Method
 
 _GRID = "Grid (lists: 10,20,50)"
 UsingOption = Annotated[
@@ -51,7 +51,7 @@ def parse_grid(method: Method, given: dict[str, str | None]) -> dict[str, list[i
 
     Options that another method takes are left out: the commands run several methods with one set of options.
     """
-    from indexer.enrich.clusters.flat.flat import PARAMETERS
+    from vitrine.indexer.enrich.clusters.flat.flat import PARAMETERS
 
     found: dict[str, list[int | float | str]] = {}
     for name, kind in PARAMETERS[method].items():

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.cluster.name import has_word_names, names_gone
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption
-from cli.output import finish, show_progress
+from vitrine.cli.cluster.name import has_word_names, names_gone
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import finish, show_progress
 
 _CHEAP = "Cost"
 _PROPOSED = "Only pairs that are proposed (--propose embedding or hash)"
@@ -75,8 +75,8 @@ def pixels(
     of the embeddings, not by their pixels; run again to have them compared. Killed, ended by Ctrl-C or out of time, nothing is
     visible, and the same command goes on from the last checkpoint.
     """
-    from cli.index import build_search_index
-    from indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
+    from vitrine.cli.index import build_search_index
+    from vitrine.indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
 
     options = PixelOptions(
         measure, stage, batch_size, scale, threshold, workers, time_budget, propose, similarity, neighbours, band  # type: ignore[arg-type]

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.cluster.name import PROMPT, PROMPT_HELP, WORDS_HELP, check_list, has_word_names, name_nodes, names_gone
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption
-from cli.output import finish, note, print_table, show_progress
-from services.errors import BadRequest, VitrineError
+from vitrine.cli.cluster.name import PROMPT, PROMPT_HELP, WORDS_HELP, check_list, has_word_names, name_nodes, names_gone
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import finish, note, print_table, show_progress
+from vitrine.services.errors import BadRequest, VitrineError
 
 if TYPE_CHECKING:
-    from indexer.enrich.clusters.flat.flat_run import FlatFit
-    from indexer.enrich.clusters.runs import Fit
-    from services.runtime import Runtime
+    from vitrine.indexer.enrich.clusters.flat.flat_run import FlatFit
+    from vitrine.indexer.enrich.clusters.runs import Fit
+    from vitrine.services.runtime import Runtime
 
 TREE = "tree"
 FLAT = ("kmeans", "minibatch-kmeans", "gaussian-mixture", "agglomerative", "dbscan", "hdbscan")
@@ -70,8 +70,8 @@ def run(
     Queries see the new run only once all of it is stored. Ctrl-C ends it and leaves what was; run again to begin anew. New images
     get their node as they are indexed. Filter with --where cluster.NAME=root-14.
     """
-    from cli.index import build_search_index
-    from indexer.enrich.clusters.runs import Again, cluster
+    from vitrine.cli.index import build_search_index
+    from vitrine.indexer.enrich.clusters.runs import Again, cluster
 
     stop = threading.Event()
     lists = {"clusters": clusters, "max_iter": max_iter, "eps": eps, "min_samples": min_samples, "linkage": linkage,
@@ -110,8 +110,8 @@ def run(
 
 
 def _tree_fit(branching: int, leaf_size: int, depth: int, seed: int, others: list[str]) -> Fit:
-    from indexer.enrich.clusters.runs import fit_tree
-    from indexer.enrich.clusters.tree.tree import TreeOptions
+    from vitrine.indexer.enrich.clusters.runs import fit_tree
+    from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 
     if others:
         names = ", ".join("--" + name.replace("_", "-") for name in others)
@@ -128,7 +128,7 @@ def _flat_fit(
     choose: int | None,
     stop: threading.Event,
 ) -> FlatFit:
-    from indexer.enrich.clusters.flat.flat_run import FlatFit
+    from vitrine.indexer.enrich.clusters.flat.flat_run import FlatFit
 
     if method not in FLAT:
         raise BadRequest(f"{method!r} is no method: choose {TREE}, {', '.join(FLAT)}.", method=method)
@@ -162,11 +162,11 @@ def _value(text: str) -> int | float | str:
 
 
 def _tell_grid(flat: FlatFit, plot: Path | None, as_json: bool) -> None:
-    from indexer.enrich.clusters.flat.grid import COLUMNS
+    from vitrine.indexer.enrich.clusters.flat.grid import COLUMNS
 
     assert flat.result is not None
     if plot is not None:
-        from indexer.export.clusters.plots import draw_grid
+        from vitrine.indexer.export.clusters.plots import draw_grid
 
         note(f"Plot: {draw_grid(flat.result, plot)}")
     if not as_json:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_pairs, print_table
-from services.errors import BadRequest
-from services.files import make_folder, unwritable
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import note, print_json, print_pairs, print_table
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder, unwritable
 
 if TYPE_CHECKING:
-    from services.artifacts.clusters import ClusterRun, Node
-    from services.runtime import Runtime
-    from services.search.cluster_nodes import NodeDetail, NodeView
+    from vitrine.services.artifacts.clusters import ClusterRun, Node
+    from vitrine.services.runtime import Runtime
+    from vitrine.services.search.cluster_nodes import NodeDetail, NodeView
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The run.")]
 _SHOWN_VALUES = 5
@@ -55,8 +55,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """A node and its children: images, name, radius."""
-    from cli.sheets import check_sheet_path
-    from services.search.cluster_nodes import children
+    from vitrine.cli.sheets import check_sheet_path
+    from vitrine.services.search.cluster_nodes import children
 
     if sheet is not None:
         check_sheet_path(sheet)
@@ -118,8 +118,8 @@ def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) 
     """A row of representatives for each child, the largest if there are many, or for a leaf itself."""
     from PIL import Image
 
-    from cli.sheets import TILE_SIZE, picture_of
-    from services.images.contact_sheet import Tile, contact_sheet
+    from vitrine.cli.sheets import TILE_SIZE, picture_of
+    from vitrine.services.images.contact_sheet import Tile, contact_sheet
 
     largest = sorted(found.children, key=lambda view: -view.count)[:_ON_A_SHEET]
     views = [view for view in found.children if view.node.id in {one.node.id for one in largest}] or [found.view]

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_pairs, print_table
-from services.errors import BadRequest
-from services.files import make_folder, unwritable
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import note, print_json, print_pairs, print_table
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder, unwritable
 
 if TYPE_CHECKING:
-    from indexer.enrich.clusters.threshold.answers import Answers, AskedPair
-    from indexer.enrich.clusters.threshold.pair_sample import SampleOptions
-    from indexer.enrich.clusters.threshold.threshold import Counts, Proposal
-    from services.runtime import Runtime
+    from vitrine.indexer.enrich.clusters.threshold.answers import Answers, AskedPair
+    from vitrine.indexer.enrich.clusters.threshold.pair_sample import SampleOptions
+    from vitrine.indexer.enrich.clusters.threshold.threshold import Counts, Proposal
+    from vitrine.services.runtime import Runtime
 
 PAIRS = 60
 TILE_SIZE = 300
@@ -79,9 +79,9 @@ def threshold(
 
     Until there are three of either kind the command says what is missing, and fails only if --precision or --plot asks for more.
     """
-    from cli.sheets import check_sheet_path
-    from indexer.enrich.clusters.threshold.pair_sample import SampleOptions
-    from indexer.enrich.clusters.threshold.threshold import Counts, propose
+    from vitrine.cli.sheets import check_sheet_path
+    from vitrine.indexer.enrich.clusters.threshold.pair_sample import SampleOptions
+    from vitrine.indexer.enrich.clusters.threshold.threshold import Counts, propose
 
     options = SampleOptions(measure, using, pairs or PAIRS, images, neighbours, low, seed=seed)
     options.check()
@@ -114,7 +114,7 @@ def threshold(
         return
     proposal = propose(kept.judged(), precision=precision, seed=seed)
     if plot is not None:
-        from indexer.enrich.clusters.threshold.threshold_plot import draw_threshold
+        from vitrine.indexer.enrich.clusters.threshold.threshold_plot import draw_threshold
 
         title = f"{category}: {kept.measure}{f' of {kept.using}' if kept.measure == 'embedding' else ''}, {answered} pairs judged"
         try:
@@ -187,8 +187,8 @@ def uses(measure: str, using: str, category: str, value: float) -> list[str]:
 
 def _pairs(runtime: Runtime, category: str, path: Path, options: SampleOptions, wanted: int | None) -> Answers:
     """The pairs of the file, with new ones where more or others are asked for."""
-    from indexer.enrich.clusters.threshold.answers import Answers
-    from indexer.enrich.clusters.threshold.pair_sample import object_keys, sample_pairs
+    from vitrine.indexer.enrich.clusters.threshold.answers import Answers
+    from vitrine.indexer.enrich.clusters.threshold.pair_sample import object_keys, sample_pairs
 
     runtime.catalog.get(category)
     kept = Answers.read(path) if path.exists() else None
@@ -219,10 +219,10 @@ def _described(pair: AskedPair, sheet: Path | None) -> str:
 
 def _save_sheet(runtime: Runtime, kept: Answers, path: Path) -> None:
     """A tile for each pair, most similar first."""
-    from indexer.enrich.clusters.threshold.pair_sample import object_keys
-    from indexer.enrich.clusters.threshold.threshold_plot import side_by_side
-    from services.errors import NotFound
-    from services.images.contact_sheet import Tile, contact_sheet
+    from vitrine.indexer.enrich.clusters.threshold.pair_sample import object_keys
+    from vitrine.indexer.enrich.clusters.threshold.threshold_plot import side_by_side
+    from vitrine.services.errors import NotFound
+    from vitrine.services.images.contact_sheet import Tile, contact_sheet
 
     pairs = kept.by_similarity()
     ids = list(dict.fromkeys(id for pair in pairs for id in (pair.one, pair.other)))
@@ -299,7 +299,7 @@ def _print(told: dict[str, Any], proposal: Proposal, commands: list[str]) -> Non
 
 def _progress() -> Callable[[int, int], None]:
     """Told how many of how many images were looked at."""
-    from indexer.job.progress import Tally, make_progress
+    from vitrine.indexer.job.progress import Tally, make_progress
 
     progress = make_progress(title="drawing pairs")
     counts, started = Tally(), False

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.category import create_category
-from cli.context import stores
-from cli.demo.learning import LOOK, learn, learned_json, print_learned
-from cli.demo.structure import find_structure, print_structure, structure_json
-from cli.index import run_index
-from cli.options import JsonOption
-from cli.output import note, print_json, print_table
-from cli.sheets import hit_captions, query_tile, save_sheet
-from services.errors import EncoderMismatch
+from vitrine.cli.category import create_category
+from vitrine.cli.context import stores
+from vitrine.cli.demo.learning import LOOK, learn, learned_json, print_learned
+from vitrine.cli.demo.structure import find_structure, print_structure, structure_json
+from vitrine.cli.index import run_index
+from vitrine.cli.options import JsonOption
+from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.sheets import hit_captions, query_tile, save_sheet
+from vitrine.services.errors import EncoderMismatch
 
 if TYPE_CHECKING:
-    from data.catalogue import CatalogueSummary
-    from indexer.job.report import IndexReport
-    from services.domain import Hit
-    from services.images.contact_sheet import Tile
-    from services.runtime import Runtime
+    from vitrine.data.catalogue import CatalogueSummary
+    from vitrine.indexer.job.report import IndexReport
+    from vitrine.services.domain import Hit
+    from vitrine.services.images.contact_sheet import Tile
+    from vitrine.services.runtime import Runtime
 
 CATEGORY = "demo"
 TEXT = "a blue car"
@@ -61,7 +61,7 @@ def demo(
 
     Then put it into a tree of clusters, and find the copies that the catalogue holds.
     """
-    from data.catalogue import draw_catalogue
+    from vitrine.data.catalogue import draw_catalogue
 
     drawn = draw_catalogue(folder / "catalogue", count=count, progress=_drawing())
     note(f"{'Drew' if drawn.drawn else 'Found'} {drawn.pictures} pictures of {drawn.designs} designs in {drawn.folder}.")
@@ -110,7 +110,7 @@ def _ensure_category(runtime: Runtime, encoder: str) -> str:
 
 
 def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
-    from indexer.sources import open_source
+    from vitrine.indexer.sources import open_source
 
     report = run_index(runtime, CATEGORY, open_source(drawn.manifest))
     if report.added or report.updated:
@@ -122,8 +122,8 @@ def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
 
 def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
     """The picture whose design has most others to find; it is left out itself."""
-    from services.images.open import content_hash, point_id
-    from services.search.searcher import SearchOptions
+    from vitrine.services.images.open import content_hash, point_id
+    from vitrine.services.search.searcher import SearchOptions
 
     with manifest.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if not row["duplicate_of"]]
@@ -137,14 +137,14 @@ def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
 
 
 def _by_text(runtime: Runtime, using: str) -> Shown:
-    from services.search.searcher import SearchOptions
+    from vitrine.services.search.searcher import SearchOptions
 
     return Shown("text", f"“{TEXT}”", runtime.searcher.by_text(CATEGORY, TEXT, SearchOptions(using, limit=_HITS + 1)).hits)
 
 
 def _by_tag_and_score(runtime: Runtime) -> Shown:
-    from services.category.filters import conditions_from_pairs
-    from services.domain import OrderBy
+    from vitrine.services.category.filters import conditions_from_pairs
+    from vitrine.services.domain import OrderBy
 
     chosen = conditions_from_pairs([("tag", TAG), (f"score.{SCORE}.gte", str(LEAST)), (f"score.{SCORE}.lte", "1")])
     page = runtime.searcher.listing(CATEGORY, chosen, order_by=OrderBy(f"scores.{SCORE}", descending=True), limit=_HITS + 1)
@@ -153,8 +153,8 @@ def _by_tag_and_score(runtime: Runtime) -> Shown:
 
 def _by_scores(runtime: Runtime) -> Shown:
     """What two taggers agree on, whether people tagged it or not."""
-    from services.category.filters import conditions_from_pairs
-    from services.domain import OrderBy
+    from vitrine.services.category.filters import conditions_from_pairs
+    from vitrine.services.domain import OrderBy
 
     first = RANGES[0]
     chosen = conditions_from_pairs([(f"score.{tag}.gte", "0.5") for tag in RANGES])

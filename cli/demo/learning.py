@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.metric.folders import new_folder
-from cli.metric.progress import Progress
-from cli.output import note, print_table
+from vitrine.cli.metric.folders import new_folder
+from vitrine.cli.metric.progress import Progress
+from vitrine.cli.output import note, print_table
 
 if TYPE_CHECKING:
-    from services.domain import EncoderSpec
-    from services.runtime import Runtime
-    from training.metric.run import SavedRun
+    from vitrine.services.domain import EncoderSpec
+    from vitrine.services.runtime import Runtime
+    from vitrine.training.metric.run import SavedRun
 
 LOOK = "look"
 """The name that the metric-learned encoder is asked by."""
@@ -45,7 +45,7 @@ class LearnedTaggers:
 
 def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, LearnedTaggers] | None:
     """Both; None, with a note, where there are too few pictures to learn from or nothing to train with."""
-    from services.errors import TooFewExamples
+    from vitrine.services.errors import TooFewExamples
 
     try:
         return _learn_encoder(runtime, category, using), _learn_taggers(runtime, category, using)
@@ -58,9 +58,9 @@ def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, 
 
 def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncoder:
     """Train an embedder on the classes, behind the stored embeddings, and promote it; nothing if that is done already."""
-    from cli.metric.folders import trained
-    from indexer.enrich.vectors.promote import promote
-    from indexer.job.progress import make_progress
+    from vitrine.cli.metric.folders import trained
+    from vitrine.indexer.enrich.vectors.promote import promote
+    from vitrine.indexer.job.progress import make_progress
 
     spec = runtime.catalog.get(category).encoder(using)
     former = [(folder, config) for folder, config in trained(runtime.settings.data) if config.name == LOOK]
@@ -76,12 +76,12 @@ def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncode
 
 def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTaggers:
     """Train a tagger for each tag unless there are some, and score every picture that is not scored yet."""
-    from cli.tagger.more import save_heads
-    from indexer.enrich.scores.scoring import score_images
-    from indexer.job.progress import make_progress
-    from training.taggers.examples import read_examples
-    from training.taggers.report import write_report
-    from training.taggers.train import train_taggers
+    from vitrine.cli.tagger.more import save_heads
+    from vitrine.indexer.enrich.scores.scoring import score_images
+    from vitrine.indexer.job.progress import make_progress
+    from vitrine.training.taggers.examples import read_examples
+    from vitrine.training.taggers.report import write_report
+    from vitrine.training.taggers.train import train_taggers
 
     there = runtime.taggers.in_service(category)
     if not there:
@@ -132,15 +132,15 @@ def _print_taggers(learned: LearnedTaggers) -> None:
 
 
 def _train(runtime: Runtime, category: str, spec: EncoderSpec) -> SavedRun:
-    from services.encoders.reference import EncoderReference
-    from training.data.dataset import identify, read_category
-    from training.data.duplicates import duplicate_groups
-    from training.data.splits import split_by_image
-    from training.metric.options import MetricOptions
-    from training.metric.report import summarise
-    from training.metric.run import judge_and_save
-    from training.metric.train import Watch, train_metric
-    from training.metric.trunk import Trunk
+    from vitrine.services.encoders.reference import EncoderReference
+    from vitrine.training.data.dataset import identify, read_category
+    from vitrine.training.data.duplicates import duplicate_groups
+    from vitrine.training.data.splits import split_by_image
+    from vitrine.training.metric.options import MetricOptions
+    from vitrine.training.metric.report import summarise
+    from vitrine.training.metric.run import judge_and_save
+    from vitrine.training.metric.train import Watch, train_metric
+    from vitrine.training.metric.trunk import Trunk
 
     settings, progress = runtime.settings, Progress()
     found = read_category(runtime.catalog, runtime.vectors, runtime.objects, category, using=spec.name)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.output import note, print_table
+from vitrine.cli.output import note, print_table
 
 if TYPE_CHECKING:
-    from services.artifacts.duplicates import DuplicateGroup, DuplicateRun
-    from services.domain import Hit
-    from services.runtime import Runtime
-    from services.search.cluster_nodes import NodeView
+    from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun
+    from vitrine.services.domain import Hit
+    from vitrine.services.runtime import Runtime
+    from vitrine.services.search.cluster_nodes import NodeView
 
 RUN = "look"
 """The name of the tree."""
@@ -57,7 +57,7 @@ def find_structure(
 ) -> tuple[FoundTree | None, FoundDuplicates | None]:
     """Clusters by the vector ``cluster_on``, copies by ``using``; None, with a note, for what needs the extra ``clustering``
     where it is not installed."""
-    from services.errors import BadRequest
+    from vitrine.services.errors import BadRequest
 
     tree, duplicates = None, None
     try:
@@ -101,10 +101,10 @@ def structure_json(tree: FoundTree | None, duplicates: FoundDuplicates | None) -
 
 def _find_tree(runtime: Runtime, category: str, using: str, folder: Path) -> FoundTree:
     """Cluster unless the run there is of these very images on this very vector, and draw it."""
-    from indexer.enrich.clusters.runs import cluster, fit_tree
-    from indexer.enrich.clusters.tree.tree import LEAF_SIZE, TreeOptions
-    from indexer.export.clusters.treemap_files import write_treemap
-    from services.search.cluster_nodes import children
+    from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
+    from vitrine.indexer.enrich.clusters.tree.tree import LEAF_SIZE, TreeOptions
+    from vitrine.indexer.export.clusters.treemap_files import write_treemap
+    from vitrine.services.search.cluster_nodes import children
 
     fresh = not _is_clustered(runtime, category, using)
     if fresh:
@@ -146,8 +146,8 @@ def _class(view: NodeView) -> dict[str, Any] | None:
 
 def _find_duplicates(runtime: Runtime, category: str, using: str, sheet: Path, manifest: Path) -> FoundDuplicates:
     """Look for copies unless that was done for these very images, and compare with what the manifest says was planted."""
-    from indexer.enrich.duplicates.find import Search, find_duplicates
-    from indexer.job.progress import make_progress
+    from vitrine.indexer.enrich.duplicates.find import Search, find_duplicates
+    from vitrine.indexer.job.progress import make_progress
 
     run = runtime.duplicates.current(category)
     vector = runtime.catalog.get(category).encoder(using).name
@@ -218,8 +218,8 @@ class _Judged:
 
     def draw(self, path: Path) -> None:
         """Some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some that were not planted."""
-        from cli.sheets import TILE_SIZE, picture_of
-        from services.images.contact_sheet import Tile, contact_sheet
+        from vitrine.cli.sheets import TILE_SIZE, picture_of
+        from vitrine.services.images.contact_sheet import Tile, contact_sheet
 
         tiles = []
         for group, other in self._chosen():

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.context import stores
-from cli.options import CategoryOption, ColumnOption, JsonOption
-from cli.output import finish, show_progress
-from services.errors import BadSource
-from services.values.kinds import column_kinds
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
+from vitrine.cli.output import finish, show_progress
+from vitrine.services.errors import BadSource
+from vitrine.services.values.kinds import column_kinds
 
 if TYPE_CHECKING:
     pass
@@ -49,9 +49,9 @@ def annotate(
     Tags are united, metadata columns replace those of the same name, and class, caption, quality and date only fill gaps. A row
     whose name several images have is refused. The same table again changes nothing. Exit 3: some rows were refused, or none met.
     """
-    from cli.index import build_search_index
-    from indexer.enrich.metadata.annotate import AnnotateOptions
-    from indexer.enrich.metadata.annotate import annotate as join
+    from vitrine.cli.index import build_search_index
+    from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions
+    from vitrine.indexer.enrich.metadata.annotate import annotate as join
 
     if not table.is_file():
         raise BadSource(f"There is no file {table}.")
@@ -79,8 +79,8 @@ def hashtags(
     An image that has the text gets the hashtags of it and no others. Afterwards: `images facets metadata.hashtags`, `--where
     metadata.hashtags=beach`, `cluster show RUN --by metadata.hashtags`.
     """
-    from cli.index import build_search_index
-    from indexer.enrich.metadata.split_hashtags import split_hashtags
+    from vitrine.cli.index import build_search_index
+    from vitrine.indexer.enrich.metadata.split_hashtags import split_hashtags
 
     with stores(ctx) as runtime:
         report = split_hashtags(runtime, category, sources, to, watch=show_progress)

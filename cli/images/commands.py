@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
-from cli.images.annotate import annotate, hashtags
-from cli.options import (
+from vitrine.cli.context import stores
+from vitrine.cli.images.annotate import annotate, hashtags
+from vitrine.cli.options import (
     AnyTagOption,
     CategoryOption,
     ClassOption,
@@ -26,12 +26,12 @@ from cli.options import (
     to_conditions,
     to_order,
 )
-from cli.output import confirmed, note, print_json, print_pairs, print_table
-from cli.search import hit_json
-from services.values.kinds import Cell
+from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
+from vitrine.cli.search import hit_json
+from vitrine.services.values.kinds import Cell
 
 if TYPE_CHECKING:
-    from services.domain import Hit
+    from vitrine.services.domain import Hit
 
 app = typer.Typer(no_args_is_help=True, help="List, show, tag, count and delete images.")
 app.command()(annotate)
@@ -79,7 +79,7 @@ def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", hel
          save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the original picture to FILE.")] = None,
          as_json: JsonOption = False) -> None:  # fmt: skip
     """Show everything known of one image."""
-    from services.files import unwritable
+    from vitrine.services.files import unwritable
 
     with stores(ctx) as runtime:
         hit = runtime.searcher.image(category, id)
@@ -129,8 +129,8 @@ def tag(
     as_json: JsonOption = False,
 ) -> None:
     """Change tags, class, caption, quality or metadata of images; nothing is changed if one of them does not exist."""
-    from services.category.editor import ImageChanges
-    from services.category.payload import unindexed_notes
+    from vitrine.services.category.editor import ImageChanges
+    from vitrine.services.category.payload import unindexed_notes
 
     changes: dict[str, Any] = {"add_tags": tuple(add or ()), "remove_tags": tuple(remove or ())}
     changes |= {"tags": tuple(replace)} if replace else {}
@@ -232,8 +232,8 @@ def _column(text: str) -> tuple[str, str]:
 def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Cell | None]:
     """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest name of a column
     that the category has goes first: it may hold an equal sign."""
-    from services.category.field_names import find_member, readings
-    from services.category.payload import path_keys
+    from vitrine.services.category.field_names import find_member, readings
+    from vitrine.services.category.payload import path_keys
 
     ways = [(find_member("metadata", way, known), text) for way, text in readings(name, value)]
     field, text = next((way for way in reversed(ways) if way[0] in known), ways[0])

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption, WhereOption, YesOption, to_conditions
-from cli.output import confirmed, finish, note, print_json, print_table, show_progress
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption, WhereOption, YesOption, to_conditions
+from vitrine.cli.output import confirmed, finish, note, print_json, print_table, show_progress
 
 if TYPE_CHECKING:
     pass
@@ -50,9 +50,9 @@ def make(
 
     Queries see the map only once all of it is stored; Ctrl-C ends it and leaves what was. Filter with --where map.NAME.x.gte=0.5.
     """
-    from cli.index import build_search_index
-    from indexer.enrich.maps.layout import MapOptions
-    from indexer.enrich.maps.make import make_map, place_missing
+    from vitrine.cli.index import build_search_index
+    from vitrine.indexer.enrich.maps.layout import MapOptions
+    from vitrine.indexer.enrich.maps.make import make_map, place_missing
 
     stop = threading.Event()
     options = MapOptions(method, neighbours, min_dist, metric, seed)  # type: ignore[arg-type]  # check() refuses what is none
@@ -84,7 +84,7 @@ def plot(
     as_json: JsonOption = False,
 ) -> None:
     """Draw a map. With --where the images that meet it are drawn before the others, which are faint."""
-    from indexer.enrich.maps.plot import check_plot_path, draw_map
+    from vitrine.indexer.enrich.maps.plot import check_plot_path, draw_map
 
     check_plot_path(to)
     conditions = to_conditions(where=where)
@@ -106,7 +106,7 @@ def plot(
 @app.command("list")
 def list_maps(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = False) -> None:
     """The maps of a category; missing: images that have the vector but no place yet."""
-    from indexer.enrich.maps.make import count_missing
+    from vitrine.indexer.enrich.maps.make import count_missing
 
     with stores(ctx) as runtime:
         runtime.catalog.get(category)
@@ -127,7 +127,7 @@ def delete(
     ctx: typer.Context, name: NameArgument, category: CategoryOption, yes: YesOption = False, as_json: JsonOption = False
 ) -> None:
     """Delete a map: first for queries, then on the images. The images themselves stay."""
-    from indexer.enrich.maps.make import delete_map
+    from vitrine.indexer.enrich.maps.make import delete_map
 
     with stores(ctx) as runtime:
         runtime.catalog.get(category)

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import read_settings
-from cli.metric.data import Data, FromCategory, FromCsv, FromFolder, LabelOption, UsingOption, read_data, split_data
-from cli.metric.promote import promote, rollback
-from cli.options import JsonOption
-from cli.output import note, print_json, print_table
-from services.errors import BadRequest, ModelUnavailable
+from vitrine.cli.context import read_settings
+from vitrine.cli.metric.data import Data, FromCategory, FromCsv, FromFolder, LabelOption, UsingOption, read_data, split_data
+from vitrine.cli.metric.promote import promote, rollback
+from vitrine.cli.options import JsonOption
+from vitrine.cli.output import note, print_json, print_table
+from vitrine.services.errors import BadRequest, ModelUnavailable
 
 if TYPE_CHECKING:
-    from cli.metric.progress import Progress
-    from services.settings import Settings
-    from training.data.splits import Split
-    from training.logs import RunLog
-    from training.metric.evaluate import Comparison
-    from training.metric.options import MetricOptions
-    from training.metric.promotion import Embed
-    from training.metric.run import SavedRun
-    from training.metric.train import TrainedMetric
-    from training.metric.trunk import InputSize, Trunk
+    from vitrine.cli.metric.progress import Progress
+    from vitrine.services.settings import Settings
+    from vitrine.training.data.splits import Split
+    from vitrine.training.logs import RunLog
+    from vitrine.training.metric.evaluate import Comparison
+    from vitrine.training.metric.options import MetricOptions
+    from vitrine.training.metric.promotion import Embed
+    from vitrine.training.metric.run import SavedRun
+    from vitrine.training.metric.train import TrainedMetric
+    from vitrine.training.metric.trunk import InputSize, Trunk
 
 app = typer.Typer(no_args_is_help=True, help="Train an encoder on the classes of a collection, judge it, put it into service.")
 app.command()(promote)
@@ -119,9 +119,9 @@ def train(
     Writes one folder, with a report of what it finds on images it never saw. It works wherever an encoder is named;
     `vitrine metric promote` puts it into a category.
     """
-    from cli.metric.folders import new_folder
-    from cli.metric.progress import Progress
-    from training.metric.options import MetricOptions
+    from vitrine.cli.metric.folders import new_folder
+    from vitrine.cli.metric.progress import Progress
+    from vitrine.training.metric.options import MetricOptions
 
     if not _NAME.fullmatch(name):
         raise BadRequest(f"{name!r} is not an encoder name: use a-z, 0-9, - and _, at most 56, starting with a letter or digit.")
@@ -173,10 +173,10 @@ def evaluate(
 
     On other data all images that were not trained on are sought among each other.
     """
-    from cli.metric.folders import find_folder
-    from cli.metric.progress import Progress
-    from services.encoders.families.metric import read_split
-    from training.metric.promotion import held_out, judge, recalled
+    from vitrine.cli.metric.folders import find_folder
+    from vitrine.cli.metric.progress import Progress
+    from vitrine.services.encoders.families.metric import read_split
+    from vitrine.training.metric.promotion import held_out, judge, recalled
 
     settings = read_settings(ctx)
     folder = find_folder(settings.data, encoder)
@@ -199,7 +199,7 @@ def evaluate(
 @app.command("list")
 def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the encoders that were trained below the data folder."""
-    from cli.metric.folders import trained
+    from vitrine.cli.metric.folders import trained
 
     rows = [
         {
@@ -221,8 +221,8 @@ def _trunk(data: Data, trunk: str | None, options: MetricOptions, settings: Sett
     """The trunk; the images keep their stored embeddings only if they are its own."""
     from dataclasses import replace
 
-    from services.encoders.reference import EncoderReference, parse_reference
-    from training.metric.trunk import Trunk
+    from vitrine.services.encoders.reference import EncoderReference, parse_reference
+    from vitrine.training.metric.trunk import Trunk
 
     if data.spec is not None and trunk is None:
         reference = EncoderReference(data.spec.name, data.spec.model, data.spec.revision)
@@ -253,11 +253,11 @@ def _run(
     resume: bool,
     mlflow: str | None,
 ) -> tuple[SavedRun, TrainedMetric]:
-    from training.logs import open_logs
-    from training.metric.checkpoints import clear
-    from training.metric.report import summarise
-    from training.metric.run import judge_and_save
-    from training.metric.train import Watch, train_metric
+    from vitrine.training.logs import open_logs
+    from vitrine.training.metric.checkpoints import clear
+    from vitrine.training.metric.report import summarise
+    from vitrine.training.metric.run import judge_and_save
+    from vitrine.training.metric.train import Watch, train_metric
 
     cache, checkpoints = settings.data / "cache" / "embeddings", settings.data / "cache" / "metric" / name
     counts = f"{len(split.train)} to train, {len(split.validation)} to choose, {len(split.test)} to judge"
@@ -289,7 +289,7 @@ def _run(
 
 def _log(logs: Iterable[RunLog], saved: SavedRun) -> None:
     """The final figures, and the test images in the projector."""
-    from training.metric.views import small_pictures
+    from vitrine.training.metric.views import small_pictures
 
     some = saved.held.queries[:_SPRITES]
     pictures = small_pictures(some)
@@ -300,12 +300,12 @@ def _log(logs: Iterable[RunLog], saved: SavedRun) -> None:
 
 def _compared(folder: Path, clip: str, settings: Settings, progress: Progress) -> tuple[dict[str, Embed], list[str]]:
     """The encoder, its trunk as it was before training, and CLIP; and notes on what is not there."""
-    from services.encoders.families.metric import read_config
-    from services.encoders.load import load_encoder
-    from services.encoders.reference import EncoderReference, parse_reference
-    from training.metric.promotion import CANDIDATE, TRUNK, embedder_of
-    from training.metric.trunk import Trunk
-    from training.metric.views import PixelReader, TrunkEmbeddings
+    from vitrine.services.encoders.families.metric import read_config
+    from vitrine.services.encoders.load import load_encoder
+    from vitrine.services.encoders.reference import EncoderReference, parse_reference
+    from vitrine.training.metric.promotion import CANDIDATE, TRUNK, embedder_of
+    from vitrine.training.metric.trunk import Trunk
+    from vitrine.training.metric.views import PixelReader, TrunkEmbeddings
 
     config, cache = read_config(folder), settings.data / "cache" / "embeddings"
     served: Any = load_encoder(

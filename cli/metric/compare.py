@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.errors import ModelUnavailable
+from vitrine.services.errors import ModelUnavailable
 
 if TYPE_CHECKING:
-    from services.category.catalog import Category
-    from services.domain import Embedding, EncoderSpec, Hit
-    from services.encoders.batching import BatchedEncoder
-    from services.runtime import Runtime
+    from vitrine.services.category.catalog import Category
+    from vitrine.services.domain import Embedding, EncoderSpec, Hit
+    from vitrine.services.encoders.batching import BatchedEncoder
+    from vitrine.services.runtime import Runtime
 
 LEAST = 20
 """With fewer held-out images in the category the figures of the training run decide."""
@@ -84,7 +84,7 @@ class _Image:
 
 
 def _read_split(folder: Path) -> Mapping[str, Any]:
-    from services.encoders.families.metric import read_split
+    from vitrine.services.encoders.families.metric import read_split
 
     try:
         return read_split(folder)
@@ -96,8 +96,8 @@ def _held(
     runtime: Runtime, category: Category, incumbent: EncoderSpec, split: Mapping[str, Any], hashes: Sequence[str]
 ) -> list[_Image]:
     """Those images of a split that the category holds, with the incumbent's vector."""
-    from indexer.job.stored_images import FIELDS
-    from services.images.open import point_id
+    from vitrine.indexer.job.stored_images import FIELDS
+    from vitrine.services.images.open import point_id
 
     classes, images = split.get("classes", {}), []
     for start in range(0, len(hashes), _CHUNK):
@@ -137,7 +137,7 @@ def _measured(
 def _figures(name: str, queries: list[_Image], gallery: list[_Image], rows: Mapping[str, Embedding]) -> Figures:
     import numpy as np
 
-    from training.metric.metrics import retrieval_metrics
+    from vitrine.training.metric.metrics import retrieval_metrics
 
     def stacked(images: list[_Image]) -> Any:
         return np.stack([rows[image.hit.id] for image in images])
@@ -162,8 +162,8 @@ class _Counted:
 
 def _embedded(runtime: Runtime, encoder: BatchedEncoder, images: Sequence[_Image]) -> dict[str, Embedding]:
     """The candidate's embeddings by image id; pictures that cannot be read are left out."""
-    from indexer.job.progress import make_progress
-    from indexer.job.stored_images import embed_stored
+    from vitrine.indexer.job.progress import make_progress
+    from vitrine.indexer.job.stored_images import embed_stored
 
     rows: dict[str, Embedding] = {}
     progress, counted = make_progress(title="comparing"), _Counted()
@@ -183,7 +183,7 @@ def _embedded(runtime: Runtime, encoder: BatchedEncoder, images: Sequence[_Image
 
 def _recorded(folder: Path, name: str) -> Comparison | None:
     """The figures of the training run's test images."""
-    from services.encoders.families.metric_config import read_config
+    from vitrine.services.encoders.families.metric_config import read_config
 
     try:
         metrics = read_config(folder).metrics

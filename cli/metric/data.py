@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.context import read_settings, stores
-from cli.output import note
-from services.errors import BadRequest
+from vitrine.cli.context import read_settings, stores
+from vitrine.cli.output import note
+from vitrine.services.errors import BadRequest
 
 if TYPE_CHECKING:
-    from cli.metric.progress import Progress
-    from services.domain import EncoderSpec
-    from services.settings import Settings
-    from training.data.dataset import LabelledImage, Unusable
-    from training.data.duplicates import Groups
-    from training.data.splits import Split
+    from vitrine.cli.metric.progress import Progress
+    from vitrine.services.domain import EncoderSpec
+    from vitrine.services.settings import Settings
+    from vitrine.training.data.dataset import LabelledImage, Unusable
+    from vitrine.training.data.duplicates import Groups
+    from vitrine.training.data.splits import Split
 
 _DATA = "Data"
 FromCategory = Annotated[
@@ -64,8 +64,8 @@ def read_data(
     using: str | None = None,
 ) -> Data:
     """Read and identify. ``BadRequest`` unless one source is named. The data's lock is held only while a category is listed."""
-    from training.data.dataset import identify, read_csv, read_folder
-    from training.data.duplicates import duplicate_groups
+    from vitrine.training.data.dataset import identify, read_csv, read_folder
+    from vitrine.training.data.duplicates import duplicate_groups
 
     if (category is None) == (folder is None and meta is None):
         raise BadRequest("Say what to learn from: --category NAME, --data FOLDER, or --meta CSV.")
@@ -87,7 +87,7 @@ def split_data(
     data: Data, how: Literal["auto", "image", "class", "given"], seed: int, val_classes: list[str], test_classes: list[str]
 ) -> Split:
     """``auto``: as the data says where it does, else by image."""
-    from training.data.splits import split_by_class, split_by_image, split_given
+    from vitrine.training.data.splits import split_by_class, split_by_image, split_given
 
     if how == "class":
         return split_by_class(data.images, seed=seed, groups=data.groups, validation=val_classes, test=test_classes)
@@ -101,8 +101,8 @@ def split_data(
 def _from_category(
     ctx: typer.Context, settings: Settings, category: str, label: str, using: str | None
 ) -> tuple[list[Any], EncoderSpec]:
-    from services.runtime import open_objects
-    from training.data.dataset import read_category
+    from vitrine.services.runtime import open_objects
+    from vitrine.training.data.dataset import read_category
 
     with stores(ctx) as runtime:
         about = runtime.catalog.get(category)

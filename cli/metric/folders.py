@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.errors import BadRequest, ModelUnavailable
+from vitrine.services.errors import BadRequest, ModelUnavailable
 
 if TYPE_CHECKING:
-    from services.encoders.families.metric_config import MetricConfig
+    from vitrine.services.encoders.families.metric_config import MetricConfig
 
 FOLDER = "encoders"
 _VERSION = re.compile(r"v([0-9]+)-")
@@ -28,7 +28,7 @@ def new_folder(data: Path, name: str) -> Path:
 
 def trained(data: Path) -> Iterator[tuple[Path, MetricConfig]]:
     """All encoders below the data folder, by name, the latest version of each first."""
-    from services.encoders.families.metric_config import KIND, folder_kind, read_config
+    from vitrine.services.encoders.families.metric_config import KIND, folder_kind, read_config
 
     folders = [path.parent for path in (data / FOLDER).glob("*/*/config.json")]
     folders += [path.parent for path in (data / FOLDER).glob("*/config.json")]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from cli.output import note
+from vitrine.cli.output import note
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar

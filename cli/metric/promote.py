@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.context import stores
-from cli.index import build_search_index
-from cli.metric.compare import compare
-from cli.metric.folders import find_folder
-from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json
-from services.errors import WorseEncoder
+from vitrine.cli.context import stores
+from vitrine.cli.index import build_search_index
+from vitrine.cli.metric.compare import compare
+from vitrine.cli.metric.folders import find_folder
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import note, print_json
+from vitrine.services.errors import WorseEncoder
 
 if TYPE_CHECKING:
-    from cli.metric.compare import Comparison
-    from indexer.enrich.vectors.promote import PromoteReport
-    from services.encoders.batching import BatchedEncoder
-    from services.runtime import Runtime
+    from vitrine.cli.metric.compare import Comparison
+    from vitrine.indexer.enrich.vectors.promote import PromoteReport
+    from vitrine.services.encoders.batching import BatchedEncoder
+    from vitrine.services.runtime import Runtime
 
 AliasOption = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="What queries call it in --using. [default: as it was trained]")
@@ -44,8 +44,8 @@ def promote(
     Refused (worse_encoder) where it finds less on held-out images than what answers now. Killed or interrupted, nothing is
     switched, and the same command goes on. The former stays for `vitrine metric rollback`.
     """
-    from indexer.enrich.vectors.promote import promote as put_into_service
-    from indexer.job.progress import make_progress
+    from vitrine.indexer.enrich.vectors.promote import promote as put_into_service
+    from vitrine.indexer.job.progress import make_progress
 
     with stores(ctx) as runtime:
         folder = find_folder(runtime.settings.data, encoder)
@@ -80,8 +80,8 @@ def rollback(
 
     After the first promotion there is none before: queries without --using go to what was the default then.
     """
-    from indexer.enrich.vectors.promote import rollback as take_back
-    from indexer.job.progress import make_progress
+    from vitrine.indexer.enrich.vectors.promote import rollback as take_back
+    from vitrine.indexer.job.progress import make_progress
 
     with stores(ctx) as runtime:
         report = take_back(runtime, category, name, progress=make_progress(title="embedding"))
@@ -92,8 +92,8 @@ def rollback(
 
 def alias_of(folder: Path) -> str:
     """What an encoder is called where ``--name`` says nothing: as it was trained, or as its folder."""
-    from services.encoders.families.metric_config import KIND, folder_kind, read_config
-    from services.encoders.reference import name_of
+    from vitrine.services.encoders.families.metric_config import KIND, folder_kind, read_config
+    from vitrine.services.encoders.reference import name_of
 
     return name_of(read_config(folder).name if folder_kind(folder) == KIND else str(folder))
 

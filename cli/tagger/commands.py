@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
-from cli.metric.progress import Progress
-from cli.options import CategoryOption, JsonOption, YesOption
-from cli.output import confirmed, note, print_json, print_pairs, print_table
-from cli.tagger.label import label
-from cli.tagger.more import UsingOption, convert, quality, save_heads, zero_shot
-from cli.tagger.score import purge_stale, score
+from vitrine.cli.context import stores
+from vitrine.cli.metric.progress import Progress
+from vitrine.cli.options import CategoryOption, JsonOption, YesOption
+from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
+from vitrine.cli.tagger.label import label
+from vitrine.cli.tagger.more import UsingOption, convert, quality, save_heads, zero_shot
+from vitrine.cli.tagger.score import purge_stale, score
 
 if TYPE_CHECKING:
-    from services.artifacts.taggers import TagHead
-    from services.category.catalog import Category
+    from vitrine.services.artifacts.taggers import TagHead
+    from vitrine.services.category.catalog import Category
 
 app = typer.Typer(name="tagger", no_args_is_help=True, help="Train taggers on stored embeddings, and score images with them.")
 TagArgument = Annotated[str, typer.Argument(metavar="TAG", help="The tag.")]
@@ -78,9 +78,9 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a tagger for each tag, say how good they are on images that they have not seen, and put them into service."""
-    from training.taggers.examples import read_examples, read_negatives
-    from training.taggers.report import COLUMNS, summary_rows, to_json, write_report
-    from training.taggers.train import GRID, TrainOptions, train_taggers
+    from vitrine.training.taggers.examples import read_examples, read_negatives
+    from vitrine.training.taggers.report import COLUMNS, summary_rows, to_json, write_report
+    from vitrine.training.taggers.train import GRID, TrainOptions, train_taggers
 
     options = TrainOptions(
         kind=kind,
@@ -158,8 +158,8 @@ def evaluate(
     """Measure a tagger on the tags that the category has now. Where it has learnt from these very images, this flatters it."""
     from dataclasses import asdict
 
-    from training.taggers.examples import read_examples
-    from training.taggers.metrics import tag_metrics
+    from vitrine.training.taggers.examples import read_examples
+    from vitrine.training.taggers.metrics import tag_metrics
 
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
@@ -182,7 +182,7 @@ def evaluate(
 @app.command()
 def delete(ctx: typer.Context, category: CategoryOption, tag: TagArgument, yes: YesOption = False) -> None:
     """Delete a tagger and the scores that it gave. What people said stays."""
-    from indexer.enrich.scores.purging import drop_scores
+    from vitrine.indexer.enrich.scores.purging import drop_scores
 
     with stores(ctx) as runtime:
         tag = runtime.taggers.get(category, tag).tag
@@ -203,7 +203,7 @@ app.command("convert")(convert)
 
 def _summary(head: TagHead, category: Category, unsettled: dict[str, str]) -> dict[str, Any]:
     """One line of the list. ``stale``: there may be scores by an older tagger, or the encoder is another by now."""
-    from services.errors import UnknownVector
+    from vitrine.services.errors import UnknownVector
 
     try:
         current = category.encoder(head.using).revision == head.encoder_revision
@@ -223,7 +223,7 @@ def _summary(head: TagHead, category: Category, unsettled: dict[str, str]) -> di
 
 
 def _print_metrics(metrics: Any) -> None:
-    from training.taggers.report import bars
+    from vitrine.training.taggers.report import bars
 
     print_pairs({name.replace("_", " "): value for name, value in metrics.items() if not isinstance(value, list | tuple)})
     for name, title in (("positive_histogram", "scores with the tag"), ("negative_histogram", "scores without")):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from indexer.sources.records import ImageRecord, Source
-from services.category.payload import clean_tags, unite_tags
+from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.services.category.payload import clean_tags, unite_tags
 
 
 class TaggedSource(Source):

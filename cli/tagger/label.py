@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_table
-from cli.sheets import check_sheet_path, save_sheet
-from services.errors import BadRequest, TooFewExamples
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.sheets import check_sheet_path, save_sheet
+from vitrine.services.errors import BadRequest, TooFewExamples
 
 if TYPE_CHECKING:
-    from services.runtime import Runtime
-    from services.taggers.fit_one import Refit
-    from services.taggers.labelling import Candidate
+    from vitrine.services.runtime import Runtime
+    from vitrine.services.taggers.fit_one import Refit
+    from vitrine.services.taggers.labelling import Candidate
 
 Ask = Callable[[str], str | None]
 """Puts a question to the person and gives the answer without spaces around it; None at the end of the input."""
@@ -66,7 +66,7 @@ def label(
 
 def rounds(runtime: Runtime, category: str, tag: str, limit: int, sheet: Path, ask: Ask, using: str | None = None) -> None:
     """Round after round: a numbered contact sheet, the person's judgement, a new tagger; until nothing is answered."""
-    from services.taggers.labelling import record, uncertain
+    from vitrine.services.taggers.labelling import record, uncertain
 
     undecided: list[str] = []
     while found := uncertain(runtime, category, tag, limit, using=using, exclude=undecided):
@@ -124,7 +124,7 @@ def _ask(question: str) -> str | None:
 
 
 def _train_and_tell(runtime: Runtime, category: str, tag: str, using: str | None) -> None:
-    from services.taggers.labelling import ranking, refit
+    from vitrine.services.taggers.labelling import ranking, refit
 
     try:
         done = refit(runtime, category, tag, using=using)
@@ -147,7 +147,7 @@ def _carry_out(
     train: bool,
     using: str | None,
 ) -> dict[str, Any]:
-    from services.taggers.labelling import ranking, record, refit, uncertain
+    from vitrine.services.taggers.labelling import ranking, record, refit, uncertain
 
     counts = record(runtime, category, tag, accept, reject)
     done = refit(runtime, category, tag, using=using) if train else None

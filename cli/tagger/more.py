@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption
-from cli.output import note, print_json, print_pairs, print_table
-from services.errors import BadRequest, UnsupportedQuery
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import note, print_json, print_pairs, print_table
+from vitrine.services.errors import BadRequest, UnsupportedQuery
 
 if TYPE_CHECKING:
-    from indexer.job.progress import Progress
-    from services.artifacts.taggers import TagHead
-    from services.category.catalog import Category
-    from services.domain import EncoderSpec
-    from services.runtime import Runtime
-    from training.taggers.zero_shot import WordScores, WordTally
+    from vitrine.indexer.job.progress import Progress
+    from vitrine.services.artifacts.taggers import TagHead
+    from vitrine.services.category.catalog import Category
+    from vitrine.services.domain import EncoderSpec
+    from vitrine.services.runtime import Runtime
+    from vitrine.training.taggers.zero_shot import WordScores, WordTally
 
 UsingOption = Annotated[
     str | None, typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's own]")
@@ -77,8 +77,8 @@ def zero_shot(
     as_json: JsonOption = False,
 ) -> None:
     """Score every image for a list of words with the category's text encoder: no examples are needed."""
-    from indexer.job.progress import make_progress
-    from training.taggers.zero_shot import (
+    from vitrine.indexer.job.progress import make_progress
+    from vitrine.training.taggers.zero_shot import (
         TEMPLATES,
         WordTally,
         check_table,
@@ -159,8 +159,8 @@ def convert(
     Of two classes one has the tag, in some systems class 0. Where names do not tell, the images that carry the tag do: they must
     score above the others. Vitrine's embeddings have unit length, and must be those that the classifier was trained on.
     """
-    from training.taggers.old_direction import convert_model, read_tagged
-    from training.taggers.old_pickles import read_model
+    from vitrine.training.taggers.old_direction import convert_model, read_tagged
+    from vitrine.training.taggers.old_pickles import read_model
 
     data = _read_model_file(file)
     model = read_model(data, file.name)
@@ -196,8 +196,8 @@ def convert(
 def _rated(runtime: Runtime, category: Category, using: str | None, field: str, low: float, high: float) -> TagHead:
     import numpy as np
 
-    from training.taggers.examples import read_columns
-    from training.taggers.quality import quality_from_ratings
+    from vitrine.training.taggers.examples import read_columns
+    from vitrine.training.taggers.quality import quality_from_ratings
 
     ids, x, values = read_columns(runtime.vectors, category, using, (field, "phash"))
     rows = [row for row, (rating, _) in enumerate(values) if isinstance(rating, int | float) and not isinstance(rating, bool)]
@@ -218,8 +218,8 @@ def _rated(runtime: Runtime, category: Category, using: str | None, field: str, 
 def _preferred(runtime: Runtime, category: Category, using: str | None, pairs: Path) -> TagHead:
     from collections import Counter
 
-    from training.taggers.examples import read_columns
-    from training.taggers.quality import quality_from_preferences, read_preferences
+    from vitrine.training.taggers.examples import read_columns
+    from vitrine.training.taggers.quality import quality_from_preferences, read_preferences
 
     ids, x, values = read_columns(runtime.vectors, category, using, ("filename", "phash"))
     often = Counter(str(name) for name, _ in values)
@@ -275,7 +275,7 @@ def _example(one: dict[str, Any]) -> str:
 
 
 def _read_model_file(path: Path) -> bytes:
-    from training.taggers.pickle_machine import MAX_BYTES
+    from vitrine.training.taggers.pickle_machine import MAX_BYTES
 
     try:
         with path.open("rb") as file:

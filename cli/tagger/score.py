@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cli.context import stores
-from cli.options import CategoryOption, JsonOption
-from cli.output import finish, print_json
+from vitrine.cli.context import stores
+from vitrine.cli.options import CategoryOption, JsonOption
+from vitrine.cli.output import finish, print_json
 
 ScoredTagsOption = Annotated[
     list[str] | None, typer.Option("--tag", metavar="TAG", help="Only the tagger of this tag; again: more. [default: all]")
@@ -31,9 +31,9 @@ def score(
 
     Ctrl-C ends it after the images under way, and the next run goes on. New images are scored as they are indexed.
     """
-    from cli.index import build_search_index
-    from indexer.enrich.scores.scoring import score_images
-    from indexer.job.progress import make_progress
+    from vitrine.cli.index import build_search_index
+    from vitrine.indexer.enrich.scores.scoring import score_images
+    from vitrine.indexer.job.progress import make_progress
 
     with stores(ctx) as runtime:
         report = score_images(
@@ -46,8 +46,8 @@ def score(
 
 def purge_stale(ctx: typer.Context, category: CategoryOption, tag: ScoredTagsOption = None, as_json: JsonOption = False) -> None:
     """Remove the scores and proposals that are not by the taggers in service; scores of manifests stay where no tagger is."""
-    from indexer.enrich.scores.scoring import purge_stale as purge
-    from indexer.job.progress import make_progress
+    from vitrine.indexer.enrich.scores.scoring import purge_stale as purge
+    from vitrine.indexer.job.progress import make_progress
 
     with stores(ctx) as runtime:
         changed = purge(runtime, category, tag, progress=make_progress(title="purging"))

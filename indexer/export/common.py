@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.artifacts.taggers import QUALITY
-from services.category.filters import Conditions
-from services.domain import Hit, Payload
-from services.errors import VitrineError
-from services.runtime import Runtime
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.category.filters import Conditions
+from vitrine.services.domain import Hit, Payload
+from vitrine.services.errors import VitrineError
+from vitrine.services.runtime import Runtime
 
 PAGE = 500
 """Images read at a time; memory is that of one page."""

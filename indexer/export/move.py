@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from indexer.export.folders import Placed, same_content
-from services.errors import BadRequest
-from services.files import unwritable
-from services.images.open import point_id
-from services.runtime import Runtime
+from vitrine.indexer.export.folders import Placed, same_content
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import unwritable
+from vitrine.services.images.open import point_id
+from vitrine.services.runtime import Runtime
 
 JOURNAL = ".vitrine-move.json"
 

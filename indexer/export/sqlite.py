@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 ENDINGS = (".sqlite", ".sqlite3", ".db")
 COLUMNS: Mapping[str, str] = {

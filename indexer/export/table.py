@@ -14,16 +14,16 @@ from typing import Any
 
 import orjson
 
-from indexer.export.common import ExportReport, explained, pages
-from indexer.export.sqlite import ENDINGS, write_sqlite
-from indexer.job.progress import Progress
-from services.artifacts.maps import AXES
-from services.category.filters import Conditions
-from services.category.payload import field_path, path_keys, value_at
-from services.domain import Payload
-from services.errors import BadRequest, Unavailable, VitrineError
-from services.files import make_folder, unwritable
-from services.runtime import Runtime
+from vitrine.indexer.export.common import ExportReport, explained, pages
+from vitrine.indexer.export.sqlite import ENDINGS, write_sqlite
+from vitrine.indexer.job.progress import Progress
+from vitrine.services.artifacts.maps import AXES
+from vitrine.services.category.filters import Conditions
+from vitrine.services.category.payload import field_path, path_keys, value_at
+from vitrine.services.domain import Payload
+from vitrine.services.errors import BadRequest, Unavailable, VitrineError
+from vitrine.services.files import make_folder, unwritable
+from vitrine.services.runtime import Runtime
 
 FORMATS = (".json", ".csv", ".parquet", *ENDINGS)
 ROW_GROUP = 5_000

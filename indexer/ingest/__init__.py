@@ -1,0 +1,1 @@
+"""Images into a category: the indexing pipeline, uploads and importers."""

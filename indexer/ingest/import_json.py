@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from indexer.enrich.clusters.runs import Fit, Fitted, Images
-from indexer.enrich.clusters.tree.tree import given_tree
-from indexer.job.stages import Told
-from indexer.sources.base import has_image_extension, modified, read_file, shown_name
-from indexer.sources.joining import refused
-from indexer.sources.records import ImageRecord, Source
-from services.errors import BadSource
-from services.images.open import content_hash, point_id
-from services.images.walking import walk
+from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
+from vitrine.indexer.enrich.clusters.tree.tree import given_tree
+from vitrine.indexer.job.stages import Told
+from vitrine.indexer.sources.base import has_image_extension, modified, read_file, shown_name
+from vitrine.indexer.sources.joining import refused
+from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.services.errors import BadSource
+from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.images.walking import walk
 
 CHILDREN = ("children", "clusters", "nodes", "subclusters", "sub_clusters")
 IMAGES = ("images", "paths", "files", "image_paths", "members", "filenames", "file_names", "items")

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from indexer.ingest.import_json import NamedPictures, json_files
-from indexer.job.workers import in_order
-from indexer.sources.base import SourceOptions, has_image_extension, modified, read_file, shown_name
-from indexer.sources.folder import FolderSource
-from indexer.sources.joining import refused
-from indexer.sources.manifest import ManifestSource
-from indexer.sources.records import ADOPTED, ImageRecord, Source
-from indexer.sources.rows import split_tags
-from services.domain import EncoderSpec, Preprocessing
-from services.errors import BadSource, BadVector, ImageRefused
-from services.images.open import DecodeBudget, ImageLimits, pixel_hash
-from services.images.walking import walk
-from services.search.searcher import unit
+from vitrine.indexer.ingest.import_json import NamedPictures, json_files
+from vitrine.indexer.job.workers import in_order
+from vitrine.indexer.sources.base import SourceOptions, has_image_extension, modified, read_file, shown_name
+from vitrine.indexer.sources.folder import FolderSource
+from vitrine.indexer.sources.joining import refused
+from vitrine.indexer.sources.manifest import ManifestSource
+from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
+from vitrine.indexer.sources.rows import split_tags
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.errors import BadSource, BadVector, ImageRefused
+from vitrine.services.images.open import DecodeBudget, ImageLimits, pixel_hash
+from vitrine.services.images.walking import walk
+from vitrine.services.search.searcher import unit
 
 _CHUNK = 1 << 20
 _HASH = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{128}")
@@ -48,8 +48,9 @@ class VectorDump(Source):
     """``input-metadata.json`` of an older system: a JSON object from pixel hash to file name, tags and embedding.
 
     ``{hash: {"file_name": ..., "image_tags": [...], "embeddings_vector": [...]}}``, where hash is BLAKE2b of the decoded pixels
-    (``services.images.open.pixel_hash``). ``images`` is the folder where the pictures lie, under whatever names; each is hashed
-    once. The file is read as a stream, entry by entry. ``spec`` is the encoder to create the category with, or to add to it.
+    (``vitrine.services.images.open.pixel_hash``). ``images`` is the folder where the pictures lie, under whatever names; each is
+    hashed once. The file is read as a stream, entry by entry. ``spec`` is the encoder to create the category with, or to add to
+    it.
 
     ``path`` may be a folder of such files, of files with one entry each (``hash_id``, or ``file_name`` alone, says whose), or of
     lists of entries; what has no entries is passed over and named in the notes. In a folder, entries may all be without vectors:

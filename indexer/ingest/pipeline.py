@@ -17,28 +17,28 @@ from itertools import chain
 
 import numpy as np
 
-from indexer.enrich.clusters.arrivals import NewImageAssigner
-from indexer.enrich.duplicates.arrivals import Arrivals
-from indexer.enrich.metadata.recast import recast
-from indexer.enrich.scores.arrivals import NewImageScorer
-from indexer.job.encoding import encoded
-from indexer.job.items import Item
-from indexer.job.patience import Patience
-from indexer.job.payloads import FileFacts, check_record
-from indexer.job.plan import BatchPlan
-from indexer.job.progress import Progress
-from indexer.job.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
-from indexer.job.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_batches, in_order
-from indexer.sources.columns import ColumnKinds, kinds_of
-from indexer.sources.records import ADOPTED, ImageRecord, Source
-from services.category.catalog import Category
-from services.category.payload import index_kinds, joined_kinds
-from services.domain import IndexKind, Payload, Point
-from services.encoders.batching import BatchedEncoder
-from services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
-from services.files import any_error
-from services.images.open import content_hash, open_image, point_id
-from services.runtime import Runtime
+from vitrine.indexer.enrich.clusters.arrivals import NewImageAssigner
+from vitrine.indexer.enrich.duplicates.arrivals import Arrivals
+from vitrine.indexer.enrich.metadata.recast import recast
+from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
+from vitrine.indexer.job.encoding import encoded
+from vitrine.indexer.job.items import Item
+from vitrine.indexer.job.patience import Patience
+from vitrine.indexer.job.payloads import FileFacts, check_record
+from vitrine.indexer.job.plan import BatchPlan
+from vitrine.indexer.job.progress import Progress
+from vitrine.indexer.job.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
+from vitrine.indexer.job.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_batches, in_order
+from vitrine.indexer.sources.columns import ColumnKinds, kinds_of
+from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.payload import index_kinds, joined_kinds
+from vitrine.services.domain import IndexKind, Payload, Point
+from vitrine.services.encoders.batching import BatchedEncoder
+from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
+from vitrine.services.files import any_error
+from vitrine.services.images.open import content_hash, open_image, point_id
+from vitrine.services.runtime import Runtime
 
 STAGES = ("read", "look up", "decode", "encode", "compare", "put", "upsert")
 FIRST_SLICE, SLICE = 4, 32

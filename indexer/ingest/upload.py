@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from indexer.job.patience import Patience
-from indexer.job.report import ItemOutcome, NearDuplicates, Outcome
-from indexer.sources.records import ImageRecord
+from vitrine.indexer.job.patience import Patience
+from vitrine.indexer.job.report import ItemOutcome, NearDuplicates, Outcome
+from vitrine.indexer.sources.records import ImageRecord
 
 if TYPE_CHECKING:
-    from services.domain import IndexKind
-    from services.runtime import Runtime
+    from vitrine.services.domain import IndexKind
+    from vitrine.services.runtime import Runtime
 
 __all__ = ["ItemOutcome", "NearDuplicates", "Outcome", "Upload", "index_uploads"]
 SOURCE = "upload"
@@ -44,7 +44,7 @@ def index_uploads(
 
     Raises what ends a run: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``, ``StorageFull`` ...
     """
-    from indexer.ingest.pipeline import index_images
+    from vitrine.indexer.ingest.pipeline import index_images
 
     outcomes: list[ItemOutcome] = []
     records = [_record(upload) for upload in uploads]
@@ -64,7 +64,7 @@ def index_uploads(
 
 
 def _record(upload: Upload) -> ImageRecord:
-    from indexer.sources.base import shown_name
+    from vitrine.indexer.sources.base import shown_name
 
     return ImageRecord(
         SOURCE,

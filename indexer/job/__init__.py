@@ -1,0 +1,1 @@
+"""What every long piece of work shares: reports, progress, stages, workers, durable writes."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.domain import Payload
+from vitrine.services.domain import Payload
 
 FILENAME = "filename"
 _VALUES = ("class", "caption", "quality")

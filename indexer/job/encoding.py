@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.domain import Embedding
-from services.encoders.batching import BatchedEncoder, Prepared
-from services.errors import VitrineError, because
+from vitrine.services.domain import Embedding
+from vitrine.services.encoders.batching import BatchedEncoder, Prepared
+from vitrine.services.errors import VitrineError, because
 
 
 def encoded(encoder: BatchedEncoder, images: Sequence[Prepared]) -> list[Embedding | str]:

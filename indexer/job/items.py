@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from indexer.job.conflicts import Conflict
-from indexer.job.payloads import FileFacts
-from indexer.job.report import NearDuplicate
-from indexer.sources.records import ImageRecord, Refusal
-from services.category.payload import settled
-from services.domain import Embedding, IndexKind, Payload
-from services.encoders.batching import Prepared
-from services.errors import BadRequest, ImageRefused
+from vitrine.indexer.job.conflicts import Conflict
+from vitrine.indexer.job.payloads import FileFacts
+from vitrine.indexer.job.report import NearDuplicate
+from vitrine.indexer.sources.records import ImageRecord, Refusal
+from vitrine.services.category.payload import settled
+from vitrine.services.domain import Embedding, IndexKind, Payload
+from vitrine.services.encoders.batching import Prepared
+from vitrine.services.errors import BadRequest, ImageRefused
 
 
 @dataclass(eq=False)

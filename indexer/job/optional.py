@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 
 def load(module: str, package: str) -> Any:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from services.errors import Unavailable
+from vitrine.services.errors import Unavailable
 
 Made = TypeVar("Made")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from services.domain import Payload
-from services.errors import NotFound
-from services.runtime import Runtime
+from vitrine.services.domain import Payload
+from vitrine.services.errors import NotFound
+from vitrine.services.runtime import Runtime
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from indexer.sources.columns import ColumnKinds
-from indexer.sources.records import ImageRecord
-from services.artifacts.taggers import QUALITY
-from services.category.catalog import Category
-from services.category.payload import clean_name, clean_tags, unite_tags
-from services.domain import IndexKind, Payload
-from services.errors import BadRequest, ImageRefused, VitrineError
-from services.images.open import object_key
-from services.values.kinds import MAX_TEXT
-from services.values.words import composed
-from services.vector_store.base import check_vectors
+from vitrine.indexer.sources.columns import ColumnKinds
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.payload import clean_name, clean_tags, unite_tags
+from vitrine.services.domain import IndexKind, Payload
+from vitrine.services.errors import BadRequest, ImageRefused, VitrineError
+from vitrine.services.images.open import object_key
+from vitrine.services.values.kinds import MAX_TEXT
+from vitrine.services.values.words import composed
+from vitrine.services.vector_store.base import check_vectors
 
 SCORED_BY = "manifest"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from indexer.job.conflicts import conflicts
-from indexer.job.items import Item
-from indexer.job.payloads import additions, new_payload, without_scores
-from indexer.job.report import Outcome
-from services.domain import Embedding, Payload
+from vitrine.indexer.job.conflicts import conflicts
+from vitrine.indexer.job.items import Item
+from vitrine.indexer.job.payloads import additions, new_payload, without_scores
+from vitrine.indexer.job.report import Outcome
+from vitrine.services.domain import Embedding, Payload
 
 
 class BatchPlan:

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import orjson
 
-from indexer.job.conflicts import FILENAME, Conflict
-from services.category.payload import unindexed_note
-from services.errors import VitrineError
-from services.files import unwritable
+from vitrine.indexer.job.conflicts import FILENAME, Conflict
+from vitrine.services.category.payload import unindexed_note
+from vitrine.services.errors import VitrineError
+from vitrine.services.files import unwritable
 
 Outcome = Literal["added", "known", "updated", "duplicate", "refused"]
 NearDuplicates = Literal["ignore", "tell", "skip"]

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from indexer.job.progress import Progress, Tally
+from vitrine.indexer.job.progress import Progress, Tally
 
 Watch = Callable[[str], Progress | None]
 """Gives the progress of a stage by its name, such as "writing"."""

@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 
-from indexer.job.encoding import encoded
-from indexer.job.workers import SLICE_SECONDS, Pace, in_batches, in_order
-from services.domain import Embedding, Hit
-from services.encoders.batching import BatchedEncoder, Prepared
-from services.errors import BadRequest, ImageRefused, NotFound
-from services.images.open import content_hash, open_image
-from services.runtime import Runtime
+from vitrine.indexer.job.encoding import encoded
+from vitrine.indexer.job.workers import SLICE_SECONDS, Pace, in_batches, in_order
+from vitrine.services.domain import Embedding, Hit
+from vitrine.services.encoders.batching import BatchedEncoder, Prepared
+from vitrine.services.errors import BadRequest, ImageRefused, NotFound
+from vitrine.services.images.open import content_hash, open_image
+from vitrine.services.runtime import Runtime
 
 FIELDS = ("object_key", "sha256")
 """The payload fields that a picture is found by."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from indexer.job.patience import Patience
-from indexer.sources.base import (
+from vitrine.indexer.job.patience import Patience
+from vitrine.indexer.sources.base import (
     SourceOptions,
     has_image_extension,
     is_archive,
@@ -18,15 +18,15 @@ from indexer.sources.base import (
     read_head,
     shown_path,
 )
-from indexer.sources.hashtags import FIELD as HASHTAGS
-from indexer.sources.joining import JoinedSource
-from indexer.sources.objects import SCHEME, ObjectsSource
-from indexer.sources.records import ImageRecord, Source
-from indexer.sources.tables import is_table
-from services.category.payload import field_path
-from services.errors import BadSource, because
-from services.files import expanded
-from services.object_store.base import ObjectStore
+from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
+from vitrine.indexer.sources.joining import JoinedSource
+from vitrine.indexer.sources.objects import SCHEME, ObjectsSource
+from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.indexer.sources.tables import is_table
+from vitrine.services.category.payload import field_path
+from vitrine.services.errors import BadSource, because
+from vitrine.services.files import expanded
+from vitrine.services.object_store.base import ObjectStore
 
 __all__ = ["Source", "SourceOptions", "open_source"]
 
@@ -102,9 +102,9 @@ class SingleSource(Source):
 
 
 def _open(location: str, options: SourceOptions, objects: ObjectStore | None, patience: Patience) -> Source:
-    from indexer.sources.archive import ArchiveSource, is_archive_file
-    from indexer.sources.folder import FolderSource
-    from indexer.sources.manifest import ManifestSource
+    from vitrine.indexer.sources.archive import ArchiveSource, is_archive_file
+    from vitrine.indexer.sources.folder import FolderSource
+    from vitrine.indexer.sources.manifest import ManifestSource
 
     if location.startswith(SCHEME):
         if objects is None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
-from indexer.sources.base import (
+from vitrine.indexer.sources.base import (
     ARCHIVES,
     HEAD,
     Passed,
@@ -28,11 +28,11 @@ from indexer.sources.base import (
     shown_path,
     too_large,
 )
-from indexer.sources.joining import refused
-from indexer.sources.members import Member, tar_members, zip_members, zip_name
-from indexer.sources.records import ImageRecord, Source
-from services.errors import BadSource, ImageRefused, VitrineError, because
-from services.images.walking import is_hidden
+from vitrine.indexer.sources.joining import refused
+from vitrine.indexer.sources.members import Member, tar_members, zip_members, zip_name
+from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.services.errors import BadSource, ImageRefused, VitrineError, because
+from vitrine.services.images.walking import is_hidden
 
 MAX_RATIO = 200
 """All members together may be this many times the archive: pictures hardly shrink, bombs shrink a thousandfold and more."""

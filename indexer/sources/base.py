@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
-from services.domain import IndexKind
-from services.errors import ImageRefused
-from services.images.formats import looks_like, sniff
-from services.values.words import composed
+from vitrine.services.domain import IndexKind
+from vitrine.services.errors import ImageRefused
+from vitrine.services.images.formats import looks_like, sniff
+from vitrine.services.values.words import composed
 
 READABLE = "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm"
 """Extensions of formats that Vitrine reads."""
@@ -26,7 +26,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 HEAD = 512
 """Bytes that ``looks_like_image`` looks at."""
 _PICTURES = ("HEIC", "PSD", "JPEG 2000", "JPEG XL", "OpenEXR")
-"""What services.images.formats calls pictures that it does not read."""
+"""What vitrine.services.images.formats calls pictures that it does not read."""
 _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that stand for no byte of a name."""
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.category.catalog import Category
-from services.category.field_names import find_member
-from services.category.payload import clean_name, field_path, path_keys, settled
-from services.domain import IndexKind
-from services.errors import BadRequest
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.field_names import find_member
+from vitrine.services.category.payload import clean_name, field_path, path_keys, settled
+from vitrine.services.domain import IndexKind
+from vitrine.services.errors import BadRequest
 
 _WORDS = ("class", "tags", "caption")
 """Columns that are no metadata; their words are taken as written if a user says so."""
@@ -54,7 +54,7 @@ class ColumnKinds:
         return {column: kind for column, kind in self.named.items() if _field(column) in category.indexes}
 
     def settled(self, metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, IndexKind]]:
-        """Values as their columns hold them, and the kind of each; see ``services.category.payload.settled``."""
+        """Values as their columns hold them, and the kind of each; see ``vitrine.services.category.payload.settled``."""
         return settled(metadata, self.kinds, fixed=self.fixed)
 
 

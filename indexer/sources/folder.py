@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from indexer.sources.archive import ArchiveSource
-from indexer.sources.base import (
+from vitrine.indexer.sources.archive import ArchiveSource
+from vitrine.indexer.sources.base import (
     Passed,
     SourceOptions,
     has_image_extension,
@@ -19,13 +19,13 @@ from indexer.sources.base import (
     read_head,
     shown_path,
 )
-from indexer.sources.joining import RowIndex, refused
-from indexer.sources.records import ImageRecord, Source
-from indexer.sources.rows import Columns
-from indexer.sources.tables import is_table, open_table
-from services.category.payload import joined_kinds
-from services.errors import BadSource, VitrineError, because
-from services.images.walking import Found, is_hidden, walk
+from vitrine.indexer.sources.joining import RowIndex, refused
+from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.indexer.sources.rows import Columns
+from vitrine.indexer.sources.tables import is_table, open_table
+from vitrine.services.category.payload import joined_kinds
+from vitrine.services.errors import BadSource, VitrineError, because
+from vitrine.services.images.walking import Found, is_hidden, walk
 
 
 class FolderSource(Source):

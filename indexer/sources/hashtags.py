@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from services.category.payload import MAX_TAG_LENGTH
+from vitrine.services.category.payload import MAX_TAG_LENGTH
 
 FIELD = "hashtags"
 """The metadata column that hashtags go to: apart from ``tags``, which are what people said of the picture on purpose."""

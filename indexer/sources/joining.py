@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import orjson
 
-from indexer.job.patience import Patience
-from indexer.sources.base import SourceOptions, has_image_extension, shown_name
-from indexer.sources.records import ImageRecord, Refusal, Source
-from indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
-from indexer.sources.tables import Row, Table, open_table
-from services.category.payload import joined_kinds
-from services.errors import BadRequest, BadSource, ImageRefused, NotFound, because
-from services.images.open import content_hash
+from vitrine.indexer.job.patience import Patience
+from vitrine.indexer.sources.base import SourceOptions, has_image_extension, shown_name
+from vitrine.indexer.sources.records import ImageRecord, Refusal, Source
+from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
+from vitrine.indexer.sources.tables import Row, Table, open_table
+from vitrine.services.category.payload import joined_kinds
+from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, because
+from vitrine.services.images.open import content_hash
 
 JoinOn = Literal["name", "stem", "key", "hash"]
 

@@ -8,16 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from indexer.job.patience import Patience
-from indexer.sources.base import SourceOptions, read_file, shown_name, shown_path, utc
-from indexer.sources.joining import described
-from indexer.sources.paths import ImagePaths
-from indexer.sources.records import ImageRecord, Refusal, Source
-from indexer.sources.rows import Columns
-from indexer.sources.tables import open_table
-from services.errors import BadRequest, BadSource, because
-from services.object_store.base import ObjectStore
-from services.values.words import spellings
+from vitrine.indexer.job.patience import Patience
+from vitrine.indexer.sources.base import SourceOptions, read_file, shown_name, shown_path, utc
+from vitrine.indexer.sources.joining import described
+from vitrine.indexer.sources.paths import ImagePaths
+from vitrine.indexer.sources.records import ImageRecord, Refusal, Source
+from vitrine.indexer.sources.rows import Columns
+from vitrine.indexer.sources.tables import open_table
+from vitrine.services.errors import BadRequest, BadSource, because
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.values.words import spellings
 
 
 class ManifestSource(Source):

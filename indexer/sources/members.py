@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import IO
 
-from indexer.sources.base import has_image_extension, is_archive, utc
-from services.errors import ImageRefused
+from vitrine.indexer.sources.base import has_image_extension, is_archive, utc
+from vitrine.services.errors import ImageRefused
 
 _UTF8_NAME = 0x800
 _UNICODE_PATH = 0x7075

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from indexer.job.patience import Patience
-from indexer.sources.base import (
+from vitrine.indexer.job.patience import Patience
+from vitrine.indexer.sources.base import (
     HEAD,
     Passed,
     SourceOptions,
@@ -14,13 +14,13 @@ from indexer.sources.base import (
     shown_name,
     too_large,
 )
-from indexer.sources.joining import refused
-from indexer.sources.records import ImageRecord, Source
-from indexer.sources.tables import is_table
-from services.errors import BadRequest, BadSource, NotFound, Unavailable
-from services.images.open import category_of_key
-from services.images.walking import is_hidden
-from services.object_store.base import ObjectStat, ObjectStore
+from vitrine.indexer.sources.joining import refused
+from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.indexer.sources.tables import is_table
+from vitrine.services.errors import BadRequest, BadSource, NotFound, Unavailable
+from vitrine.services.images.open import category_of_key
+from vitrine.services.images.walking import is_hidden
+from vitrine.services.object_store.base import ObjectStat, ObjectStore
 
 SCHEME = "objects:"
 

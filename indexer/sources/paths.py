@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from services.values.words import spellings
+from vitrine.services.values.words import spellings
 
 _FOREIGN = re.compile(r"[A-Za-z]:/|//")
 """How an absolute path of Windows begins, with slashes."""

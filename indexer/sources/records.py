@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.domain import Embedding, IndexKind
+from vitrine.services.domain import Embedding, IndexKind
 
 ADOPTED = "adopted"
 """Revision of an encoder that exists only by its vectors, taken over from another system: it cannot encode anything."""
@@ -15,7 +15,7 @@ ADOPTED = "adopted"
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an image is not indexed: ``reason`` is one of ``services.errors.REFUSALS``."""
+    """Why an image is not indexed: ``reason`` is one of ``vitrine.services.errors.REFUSALS``."""
 
     reason: str
     message: str

@@ -10,17 +10,17 @@ from typing import Any
 
 import orjson
 
-from indexer.sources.base import SourceOptions
-from indexer.sources.hashtags import FIELD as HASHTAGS
-from indexer.sources.hashtags import hashtags_of
-from indexer.sources.records import ImageRecord
-from indexer.sources.tables import Row, Table
-from services.category.payload import clean_name, clean_tags, field_path, path_keys
-from services.domain import IndexKind
-from services.errors import BadRequest, BadSource
-from services.values.dates import to_utc
-from services.values.delimited import find_any, find_column
-from services.values.kinds import is_missing, number
+from vitrine.indexer.sources.base import SourceOptions
+from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
+from vitrine.indexer.sources.hashtags import hashtags_of
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.indexer.sources.tables import Row, Table
+from vitrine.services.category.payload import clean_name, clean_tags, field_path, path_keys
+from vitrine.services.domain import IndexKind
+from vitrine.services.errors import BadRequest, BadSource
+from vitrine.services.values.dates import to_utc
+from vitrine.services.values.delimited import find_any, find_column
+from vitrine.services.values.kinds import is_missing, number
 
 PATH_COLUMNS = ("path", "file", "file_name", "filename", "image", "key")
 HASH_COLUMNS = ("sha256", "hash")

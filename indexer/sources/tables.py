@@ -19,11 +19,11 @@ from typing import Any
 
 import orjson
 
-from services.domain import IndexKind
-from services.errors import BadSource
-from services.values.delimited import Cells, comma_says, open_text, readable, with_point
-from services.values.kinds import HELD, Cell, cast, is_missing, joined, value_kind
-from services.values.words import composed
+from vitrine.services.domain import IndexKind
+from vitrine.services.errors import BadSource
+from vitrine.services.values.delimited import Cells, comma_says, open_text, readable, with_point
+from vitrine.services.values.kinds import HELD, Cell, cast, is_missing, joined, value_kind
+from vitrine.services.values.words import composed
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _METADATA = "metadata"

@@ -19,18 +19,18 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.artifacts.store import check_key_name, free_key, name_of, stored_keys
-from services.category.manifest import CLUSTERS
-from services.category.payload import field_path
-from services.domain import Embeddings, Payload
-from services.errors import BadRequest, NotFound
-from services.object_store.base import ObjectStore
-from services.object_store.damage import readable
-from services.object_store.edits import edit
-from services.object_store.known import Known
+from vitrine.services.artifacts.store import check_key_name, free_key, name_of, stored_keys
+from vitrine.services.category.manifest import CLUSTERS
+from vitrine.services.category.payload import field_path
+from vitrine.services.domain import Embeddings, Payload
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.damage import readable
+from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.known import Known
 
 if TYPE_CHECKING:
-    from services.category.filters import Conditions
+    from vitrine.services.category.filters import Conditions
 
 ROOT = "root"
 NOISE = f"{ROOT}-noise"

@@ -15,12 +15,12 @@ from typing import Any
 
 import orjson
 
-from services.category.manifest import DUPLICATES
-from services.errors import NotFound
-from services.object_store.base import ObjectStore
-from services.object_store.damage import readable
-from services.object_store.edits import edit
-from services.object_store.known import Known
+from vitrine.services.category.manifest import DUPLICATES
+from vitrine.services.errors import NotFound
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.damage import readable
+from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.known import Known
 
 FIELD = "duplicate_group"
 """The payload field: a group's id; while a run replaces another, a list of both ids."""

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from services.artifacts.store import check_key_name, free_key, stored_keys
-from services.category.manifest import MAPS
-from services.category.payload import field_path
-from services.errors import BadRequest, NotFound
-from services.object_store.base import ObjectStore
-from services.object_store.damage import readable
-from services.object_store.edits import edit
-from services.object_store.known import Known
+from vitrine.services.artifacts.store import check_key_name, free_key, stored_keys
+from vitrine.services.category.manifest import MAPS
+from vitrine.services.category.payload import field_path
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.damage import readable
+from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.known import Known
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition
 
-    from services.category.filters import Conditions
+    from vitrine.services.category.filters import Conditions
 
 AXES = ("x", "y")
 _ADVICE = "Restore it from a backup, or remove the objects below `_maps/` of that category and make its maps again."

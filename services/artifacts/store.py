@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from services.errors import BadRequest
-from services.object_store.base import ObjectStore, list_keys
+from vitrine.services.errors import BadRequest
+from vitrine.services.object_store.base import ObjectStore, list_keys
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 

@@ -20,15 +20,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.category.manifest import TAGGERS
-from services.category.payload import clean_name, field_path
-from services.domain import Embedding, Embeddings
-from services.errors import BadRequest, NotFound, TaggerMismatch
-from services.object_store.base import ObjectStore
-from services.object_store.damage import readable
-from services.object_store.edits import edit
-from services.object_store.known import Known
-from services.values.words import composed
+from vitrine.services.category.manifest import TAGGERS
+from vitrine.services.category.payload import clean_name, field_path
+from vitrine.services.domain import Embedding, Embeddings
+from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.damage import readable
+from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.known import Known
+from vitrine.services.values.words import composed
 
 QUALITY = "quality"
 """The head that is called so fills the field ``quality`` instead of a score."""

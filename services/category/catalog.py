@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 
-from services.category.leftovers import PLACES, Remains, left_of, remove_objects, unfinished
-from services.category.manifest import (
+from vitrine.services.category.leftovers import PLACES, Remains, left_of, remove_objects, unfinished
+from vitrine.services.category.manifest import (
     ENCODERS,
     MANIFESTS,
     NAME,
@@ -26,15 +26,15 @@ from services.category.manifest import (
     spec_from_json,
     spec_to_json,
 )
-from services.category.payload import MAX_METADATA_INDEXES, STANDARD_INDEXES
-from services.domain import CollectionSchema, EncoderSpec, IndexKind, VectorSpec
-from services.encoders.base import check_encoder
-from services.encoders.reference import STORED
-from services.errors import AlreadyExists, BadRequest, Conflict, NotFound, StoreDamaged, VitrineError, remedy
-from services.object_store.base import ObjectStore, list_keys
-from services.object_store.edits import edit
-from services.object_store.known import Known
-from services.vector_store.base import VectorStore
+from vitrine.services.category.payload import MAX_METADATA_INDEXES, STANDARD_INDEXES
+from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, VectorSpec
+from vitrine.services.encoders.base import check_encoder
+from vitrine.services.encoders.reference import STORED
+from vitrine.services.errors import AlreadyExists, BadRequest, Conflict, NotFound, StoreDamaged, VitrineError, remedy
+from vitrine.services.object_store.base import ObjectStore, list_keys
+from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.known import Known
+from vitrine.services.vector_store.base import VectorStore
 
 __all__ = ["Catalog", "Category", "Remains", "check_name", "spec_from_json", "spec_to_json"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.artifacts.taggers import QUALITY
-from services.category.catalog import Catalog
-from services.category.payload import clean_name, clean_tags, field_path, index_kinds, joined_kinds, settled, unite_tags
-from services.domain import Hit, IndexKind, Payload
-from services.errors import BadRequest, BadVector, NotFound
-from services.object_store.base import ObjectStore
-from services.values.words import composed
-from services.vector_store.base import VectorStore, check_ids
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.category.catalog import Catalog
+from vitrine.services.category.payload import clean_name, clean_tags, field_path, index_kinds, joined_kinds, settled, unite_tags
+from vitrine.services.domain import Hit, IndexKind, Payload
+from vitrine.services.errors import BadRequest, BadVector, NotFound
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.values.words import composed
+from vitrine.services.vector_store.base import VectorStore, check_ids
 
 _CHUNK = 500
 

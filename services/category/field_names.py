@@ -1,9 +1,9 @@
 """Field names as people write them, read with the fields that a category has: the one reader for command line, HTTP and jobs.
 
-A field may be written as it is printed (``metadata."EXIF:ISO"``, see ``services.category.payload.field_path``) or with the bare
-name of the tag or column behind the first dot (``metadata.EXIF:ISO``, ``scores.St. Moritz``). Where a text can be read in two
-ways, the longest name that the category knows wins; quotes settle it: ``metadata."price".gte`` is a bound on ``price``, even
-beside a column ``price.gte``.
+A field may be written as it is printed (``metadata."EXIF:ISO"``, see ``vitrine.services.category.payload.field_path``) or with
+the bare name of the tag or column behind the first dot (``metadata.EXIF:ISO``, ``scores.St. Moritz``). Where a text can be read
+in two ways, the longest name that the category knows wins; quotes settle it: ``metadata."price".gte`` is a bound on ``price``,
+even beside a column ``price.gte``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import Final
 
-from services.category.payload import field_path, path_keys
-from services.domain import OrderBy
-from services.errors import BadRequest
-from services.values.words import composed
+from vitrine.services.category.payload import field_path, path_keys
+from vitrine.services.domain import OrderBy
+from vitrine.services.errors import BadRequest
+from vitrine.services.values.words import composed
 
 BOUNDS: Final = ("gte", "lte", "gt", "lt")
 _OPEN: Final = {"score": "scores", "scores": "scores", "metadata": "metadata"}

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from services.category.field_names import BOUNDS, find_bound, find_field, find_member, readings
-from services.category.payload import field_path, path_keys
-from services.domain import IndexKind
-from services.errors import BadRequest, UnknownField
-from services.validation import first_mistake, mistakes
-from services.values.dates import read_date, shown
-from services.values.kinds import HELD, cast, number
-from services.values.words import composed
+from vitrine.services.category.field_names import BOUNDS, find_bound, find_field, find_member, readings
+from vitrine.services.category.payload import field_path, path_keys
+from vitrine.services.domain import IndexKind
+from vitrine.services.errors import BadRequest, UnknownField
+from vitrine.services.validation import first_mistake, mistakes
+from vitrine.services.values.dates import read_date, shown
+from vitrine.services.values.kinds import HELD, cast, number
+from vitrine.services.values.words import composed
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter

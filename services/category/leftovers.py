@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from services.category.manifest import CLUSTERS, DUPLICATES, ENCODERS, MAPS, NAME, TAGGERS
-from services.object_store.base import ObjectStore, list_keys
+from vitrine.services.category.manifest import CLUSTERS, DUPLICATES, ENCODERS, MAPS, NAME, TAGGERS
+from vitrine.services.object_store.base import ObjectStore, list_keys
 
 PLACES = (TAGGERS, CLUSTERS, DUPLICATES, MAPS, ENCODERS)
 """Where there are objects of a category beside its pictures."""

@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
-from services.errors import BadRequest, UnknownVector, remedy
-from services.object_store.damage import readable
+from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
+from vitrine.services.errors import BadRequest, UnknownVector, remedy
+from vitrine.services.object_store.damage import readable
 
 MANIFESTS = "_categories/"
 TAGGERS = "_taggers/"

@@ -12,10 +12,10 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from services.domain import IndexKind, Payload
-from services.errors import BadRequest
-from services.values.kinds import cast, is_missing, joined, value_kind
-from services.values.words import composed
+from vitrine.services.domain import IndexKind, Payload
+from vitrine.services.errors import BadRequest
+from vitrine.services.values.kinds import cast, is_missing, joined, value_kind
+from vitrine.services.values.words import composed
 
 STANDARD_INDEXES: Mapping[str, IndexKind] = {
     "tags": "keyword",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.domain import Embeddings, Payload
-from services.vector_store.base import VectorStore
+from vitrine.services.domain import Embeddings, Payload
+from vitrine.services.vector_store.base import VectorStore
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

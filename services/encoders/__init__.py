@@ -1,0 +1,1 @@
+"""Encoders: from a reference (a preset, a folder, a hub name) to embeddings of images and texts."""

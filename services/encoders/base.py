@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from services.domain import Embeddings, EncoderSpec
-from services.errors import EncoderMismatch
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.errors import EncoderMismatch
 
 
 class Encoder(Protocol):

@@ -18,10 +18,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
-from services.domain import Embeddings, EncoderSpec
-from services.encoders.base import Encoder, TextEncoder
-from services.encoders.preprocess import Pixels
-from services.errors import BadRequest, Unavailable, UnsupportedQuery, VitrineError, because
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.encoders.base import Encoder, TextEncoder
+from vitrine.services.encoders.preprocess import Pixels
+from vitrine.services.errors import BadRequest, Unavailable, UnsupportedQuery, VitrineError, because
 
 Prepared = Pixels | Image.Image
 """An image ready for its encoder: fitted pixels, or the image itself where the encoder fits it."""

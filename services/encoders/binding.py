@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.domain import EncoderSpec
-from services.encoders.families.bundle import whole_folder
-from services.encoders.families.stored import delete_stored, is_stored, save_stored, stored_model, stored_prefix
-from services.encoders.reference import EncoderReference, parse_reference
-from services.encoders.resolve import folder_revision, named_folder, relevant_files
-from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.families.bundle import whole_folder
+from vitrine.services.encoders.families.stored import delete_stored, is_stored, save_stored, stored_model, stored_prefix
+from vitrine.services.encoders.reference import EncoderReference, parse_reference
+from vitrine.services.encoders.resolve import folder_revision, named_folder, relevant_files
+from vitrine.services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound
 
 if TYPE_CHECKING:
-    from services.runtime import Runtime
+    from vitrine.services.runtime import Runtime
 
 MB = 1_000_000
 Tell = Callable[[str], object]

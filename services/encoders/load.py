@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from services.domain import EncoderSpec, Preprocessing
-from services.encoders.base import Encoder
-from services.encoders.families.metric_config import folder_kind
-from services.encoders.fuse import fuse_quick_gelu
-from services.encoders.precision import Precision, choose_device, choose_precision
-from services.encoders.pretrained import check_folder, load_model, load_tokenizer, refusal
-from services.encoders.proof import Proof, encode_inputs, prove
-from services.encoders.reference import COLOUR_MODEL, EncoderReference
-from services.encoders.resolve import ResolvedModel, resolve_model
-from services.errors import ModelUnavailable, VitrineError
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.encoders.base import Encoder
+from vitrine.services.encoders.families.metric_config import folder_kind
+from vitrine.services.encoders.fuse import fuse_quick_gelu
+from vitrine.services.encoders.precision import Precision, choose_device, choose_precision
+from vitrine.services.encoders.pretrained import check_folder, load_model, load_tokenizer, refusal
+from vitrine.services.encoders.proof import Proof, encode_inputs, prove
+from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
+from vitrine.services.encoders.resolve import ResolvedModel, resolve_model
+from vitrine.services.errors import ModelUnavailable, VitrineError
 
 if TYPE_CHECKING:
     import torch
 
-    from services.encoders.torch_encoder import TransformersEncoder
+    from vitrine.services.encoders.torch_encoder import TransformersEncoder
 
 WantedPrecision = Literal["auto", "float32", "bfloat16"]
 _log = logging.getLogger("vitrine.encoders")
@@ -48,7 +48,7 @@ def load_encoder(
     code that comes with a model is run. Raises ModelUnavailable.
     """
     if reference.model == COLOUR_MODEL:
-        from services.encoders.families.fake import ColourEncoder
+        from vitrine.services.encoders.families.fake import ColourEncoder
 
         return ColourEncoder(reference.name)
     found = resolve_model(reference, models_folder=models_folder, offline=offline, folders=folders)
@@ -107,11 +107,11 @@ def _load_own(
 ) -> Encoder:
     """An encoder of one of our kinds."""
     if kind == "autoencoder":
-        from services.encoders.families.autoencoder import load_autoencoder
+        from vitrine.services.encoders.families.autoencoder import load_autoencoder
 
         return load_autoencoder(reference, found, device=device)
     if kind == "metric-encoder":
-        from services.encoders.families.metric import load_metric_encoder
+        from vitrine.services.encoders.families.metric import load_metric_encoder
 
         return load_metric_encoder(
             reference, found, precision=precision, device=device, models_folder=models_folder, offline=offline
@@ -163,8 +163,8 @@ def _in_float32(
 ) -> TransformersEncoder:
     import torch
 
-    from services.encoders.preprocess import read_preprocessing
-    from services.encoders.torch_encoder import is_convolutional
+    from vitrine.services.encoders.preprocess import read_preprocessing
+    from vitrine.services.encoders.torch_encoder import is_convolutional
 
     preprocessing = preprocessing or read_preprocessing(found.path)
     with quiet():
@@ -188,7 +188,7 @@ def _clip(
     preprocessing: Preprocessing,
     device: str,
 ) -> TransformersEncoder:
-    from services.encoders.families.clip import ClipEncoder
+    from vitrine.services.encoders.families.clip import ClipEncoder
 
     _refuse_missing(found.path, missing)
     if not any(file for pattern in _VOCABULARIES for file in found.path.glob(pattern)):
@@ -207,7 +207,7 @@ def _image_side(
     preprocessing: Preprocessing,
     device: str,
 ) -> TransformersEncoder:
-    from services.encoders.families.clip import DualImageEncoder
+    from vitrine.services.encoders.families.clip import DualImageEncoder
 
     texts = [name for name in ("text_model", "text_projection") if getattr(model, name, None) is not None]
     _refuse_missing(found.path, {name for name in missing if not name.startswith(tuple(texts))})
@@ -226,7 +226,7 @@ def _vision(
     preprocessing: Preprocessing,
     device: str,
 ) -> TransformersEncoder:
-    from services.encoders.families.vit import VisionEncoder, choose_pooling, pooled
+    from vitrine.services.encoders.families.vit import VisionEncoder, choose_pooling, pooled
 
     _refuse_missing(found.path, {name for name in missing if "pooler" not in name})
     output = _forward(model, _probe(preprocessing, device))
@@ -267,7 +267,7 @@ def _probe(preprocessing: Preprocessing, device: str) -> torch.Tensor:
     import torch
     from PIL import Image
 
-    from services.encoders.preprocess import fit, normalise
+    from vitrine.services.encoders.preprocess import fit, normalise
 
     pixels = fit(Image.fromarray(np.zeros((8, 8, 3), np.uint8)), preprocessing)
     return normalise([pixels], preprocessing, device=device, dtype=torch.float32)

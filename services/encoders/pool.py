@@ -7,18 +7,18 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.domain import EncoderSpec
-from services.encoders.base import Encoder, check_encoder
-from services.encoders.batching import BatchedEncoder
-from services.encoders.reference import COLOUR_MODEL, EncoderReference, parse_reference
-from services.encoders.resolve import LOCAL_REVISION, ResolvedModel, folder_revision, resolve_model
-from services.errors import ModelUnavailable, Unavailable, UnsupportedQuery
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.base import Encoder, check_encoder
+from vitrine.services.encoders.batching import BatchedEncoder
+from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference, parse_reference
+from vitrine.services.encoders.resolve import LOCAL_REVISION, ResolvedModel, folder_revision, resolve_model
+from vitrine.services.errors import ModelUnavailable, Unavailable, UnsupportedQuery
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from services.object_store.base import ObjectStore
-    from services.settings import Settings
+    from vitrine.services.object_store.base import ObjectStore
+    from vitrine.services.settings import Settings
 
 Loader = Callable[[EncoderReference, ResolvedModel], Encoder]
 """Loads the encoder that lies in a folder."""
@@ -139,7 +139,7 @@ class EncoderPool:
     def _load(self, reference: EncoderReference, folders: bool) -> BatchedEncoder:
         """Load, unless the same weights are in memory under another reference, such as without a revision."""
         if reference.model == COLOUR_MODEL:
-            from services.encoders.families.fake import ColourEncoder
+            from vitrine.services.encoders.families.fake import ColourEncoder
 
             colours = ColourEncoder(reference.name)
             return self._same(reference, colours.spec.revision) or BatchedEncoder(colours)
@@ -148,7 +148,7 @@ class EncoderPool:
         return self._same(reference, found.revision) or BatchedEncoder(self._loader(reference, found))
 
     def _fetch(self, model: str) -> Path:
-        from services.encoders.families.stored import fetch_stored
+        from vitrine.services.encoders.families.stored import fetch_stored
 
         assert self._objects is not None  # _load asks only then
         return fetch_stored(self._objects, model, self._settings.data / "cache" / "encoders")
@@ -160,7 +160,7 @@ class EncoderPool:
             return next((encoder for encoder, spec in specs if (spec.name, spec.model, spec.revision) == wanted), None)
 
     def _load_folder(self, reference: EncoderReference, found: ResolvedModel) -> Encoder:
-        from services.encoders.load import load_folder
+        from vitrine.services.encoders.load import load_folder
 
         settings = self._settings
         return load_folder(

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.domain import Preprocessing
-from services.encoders.pretrained import load_image_processor
-from services.errors import ModelUnavailable
+from vitrine.services.domain import Preprocessing
+from vitrine.services.encoders.pretrained import load_image_processor
+from vitrine.services.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from services.errors import ModelUnavailable
+from vitrine.services.errors import ModelUnavailable
 
 _MAPS = ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json")
 _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from services.domain import Embeddings
-from services.encoders.base import Encoder, TextEncoder
-from services.errors import UnsoundEncoder
+from vitrine.services.domain import Embeddings
+from vitrine.services.encoders.base import Encoder, TextEncoder
+from vitrine.services.errors import UnsoundEncoder
 
 _log = logging.getLogger("vitrine.encoders")
 Encode = Callable[[Sequence[Any]], Embeddings]

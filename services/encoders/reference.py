@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 COLOUR_MODEL = "vitrine/colour"
 """The encoder of colours alone: no weights, for trying things out and for tests."""

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.encoders.pretrained import check_folder
-from services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, STORED, EncoderReference
-from services.errors import ModelUnavailable
+from vitrine.services.encoders.pretrained import check_folder
+from vitrine.services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, STORED, EncoderReference
+from vitrine.services.errors import ModelUnavailable
 
 LOCAL_REVISION = "sha256:"
 """Prefix of the revision of a folder: a digest over its contents. Other revisions are the hub's commits."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from services.domain import Embeddings, EncoderSpec
-from services.encoders.precision import Precision
-from services.encoders.preprocess import Pixels, fit, normalise
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.encoders.precision import Precision
+from vitrine.services.encoders.preprocess import Pixels, fit, normalise
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""Pictures: decoding, colour, pixel layouts, hashes, contact sheets."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.settings import Settings
+    from vitrine.services.settings import Settings
 
 
 @dataclass(frozen=True)

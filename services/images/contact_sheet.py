@@ -9,8 +9,8 @@ from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from services.errors import ImageRefused
-from services.images.open import ImageLimits, thumbnail
+from vitrine.services.errors import ImageRefused
+from vitrine.services.images.open import ImageLimits, thumbnail
 
 MAX_SIDE = 32_000
 """Pixels of the page. Larger ones can be written, but few viewers open them."""

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile
 
-from services.errors import ImageRefused
-from services.images.budget import DecodeBudget, ImageLimits
-from services.images.colour import is_converted_from_cmyk, to_srgb
-from services.images.formats import ImageFormat, looks_like, open_as, sniff
-from services.images.modes import to_rgb
+from vitrine.services.errors import ImageRefused
+from vitrine.services.images.budget import DecodeBudget, ImageLimits
+from vitrine.services.images.colour import is_converted_from_cmyk, to_srgb
+from vitrine.services.images.formats import ImageFormat, looks_like, open_as, sniff
+from vitrine.services.images.modes import to_rgb
 
 __all__ = [
     "DecodeBudget",

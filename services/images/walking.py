@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from services.errors import because
+from vitrine.services.errors import because
 
 
 @dataclass(frozen=True)

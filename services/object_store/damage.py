@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from safetensors import SafetensorError
 
-from services.errors import NotFound, StoreDamaged
+from vitrine.services.errors import NotFound, StoreDamaged
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import random
 import time
 from collections.abc import Callable
 
-from services.errors import Conflict, NotFound
-from services.object_store.base import ObjectStore
+from vitrine.services.errors import Conflict, NotFound
+from vitrine.services.object_store.base import ObjectStore
 
 _TRIES = 60
 _LONGEST_WAIT_SECONDS = 0.25

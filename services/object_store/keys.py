@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 RESERVED = ".tmp"
 """First part of keys that no caller may use: half-written files and probes live there."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from services.errors import NotFound, Unavailable, VitrineError
-from services.object_store.base import ObjectStore
+from vitrine.services.errors import NotFound, Unavailable, VitrineError
+from vitrine.services.object_store.base import ObjectStore
 
 FRESH_SECONDS = 1.0
 """Something is believed for so long: another process may have changed it. A query should not pay for that each time."""

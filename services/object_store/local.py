@@ -18,9 +18,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable
-from services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
-from services.object_store.keys import MAX_PART_BYTES, RESERVED, check_key, is_key, media_type_of
+from vitrine.services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable
+from vitrine.services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
+from vitrine.services.object_store.keys import MAX_PART_BYTES, RESERVED, check_key, is_key, media_type_of
 
 _REPLACING = "replacing.lock"
 STALE_SECONDS = 3600.0

@@ -17,10 +17,10 @@ import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable, VitrineError
-from services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
-from services.object_store.keys import RESERVED, check_key, is_key, media_type_of
-from services.object_store.outage import Outage
+from vitrine.services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable, VitrineError
+from vitrine.services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
+from vitrine.services.object_store.keys import RESERVED, check_key, is_key, media_type_of
+from vitrine.services.object_store.outage import Outage
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 8.0

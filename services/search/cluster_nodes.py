@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from services.artifacts.clusters import ClusterRun, Node
-from services.category.filters import Conditions
-from services.domain import Facet
-from services.errors import BadRequest
-from services.vector_store.base import MAX_LIMIT
+from vitrine.services.artifacts.clusters import ClusterRun, Node
+from vitrine.services.category.filters import Conditions
+from vitrine.services.domain import Facet
+from vitrine.services.errors import BadRequest
+from vitrine.services.vector_store.base import MAX_LIMIT
 
 if TYPE_CHECKING:
-    from services.runtime import Runtime
+    from vitrine.services.runtime import Runtime
 
 MAX_FIELDS = 10
 VALUES = 10

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.artifacts.duplicates import FIELD, group_of
-from services.domain import Hit, Query
-from services.vector_store.base import MAX_LIMIT, VectorStore
+from vitrine.services.artifacts.duplicates import FIELD, group_of
+from vitrine.services.domain import Hit, Query
+from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain import Embeddings, Hit, Query
-from services.vector_store.base import MAX_LIMIT, VectorStore
+from vitrine.services.domain import Embeddings, Hit, Query
+from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
 
 _POOLS: Final = ((31, 127), (99, 399), (324, 1_299), (999, 3_999), (MAX_LIMIT, MAX_LIMIT))
 """Up to so many hits are chosen from so many nearest ones. Fixed, so that pages are slices of one answer."""

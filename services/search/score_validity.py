@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from services.artifacts.taggers import QUALITY
-from services.category.payload import field_path
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.category.payload import field_path
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
 
-    from services.category.catalog import Catalog, Category
+    from vitrine.services.category.catalog import Catalog, Category
 
 
 @dataclass(frozen=True)

@@ -11,25 +11,38 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.artifacts.clusters import ClusterStore
-from services.artifacts.duplicates import DuplicateStore
-from services.artifacts.maps import MapStore
-from services.artifacts.taggers import TaggerStore
-from services.category.catalog import Catalog, Category
-from services.category.field_names import find_field
-from services.category.filters import Conditions
-from services.category.payload import value_at
-from services.domain import Embedding, Embeddings, EncoderSpec, Facet, Fuse, Hit, Near, OrderBy, Page, Query, Random, Recommend
-from services.encoders.base import TextEncoder
-from services.encoders.pool import EncoderPool
-from services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
-from services.images.open import DecodeBudget, ImageLimits, open_image
-from services.search.collapse import collapsed
-from services.search.diversity import diversified
-from services.search.score_validity import index_sources, is_score, narrowed, score_field, unsettled_sources
-from services.values.kinds import HELD
-from services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
-from services.vector_store.fields import COUNTABLE, filter_fields
+from vitrine.services.artifacts.clusters import ClusterStore
+from vitrine.services.artifacts.duplicates import DuplicateStore
+from vitrine.services.artifacts.maps import MapStore
+from vitrine.services.artifacts.taggers import TaggerStore
+from vitrine.services.category.catalog import Catalog, Category
+from vitrine.services.category.field_names import find_field
+from vitrine.services.category.filters import Conditions
+from vitrine.services.category.payload import value_at
+from vitrine.services.domain import (
+    Embedding,
+    Embeddings,
+    EncoderSpec,
+    Facet,
+    Fuse,
+    Hit,
+    Near,
+    OrderBy,
+    Page,
+    Query,
+    Random,
+    Recommend,
+)
+from vitrine.services.encoders.base import TextEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
+from vitrine.services.images.open import DecodeBudget, ImageLimits, open_image
+from vitrine.services.search.collapse import collapsed
+from vitrine.services.search.diversity import diversified
+from vitrine.services.search.score_validity import index_sources, is_score, narrowed, score_field, unsettled_sources
+from vitrine.services.values.kinds import HELD
+from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
+from vitrine.services.vector_store.fields import COUNTABLE, filter_fields
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -46,7 +59,7 @@ class SearchOptions:
     """What all searches share.
 
     ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or above it, within
-    0.0001 (``services.vector_store.similarity``). ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by
+    0.0001 (``vitrine.services.vector_store.similarity``). ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by
     similarity alone. ``limit`` in 1..10,000.
     """
 

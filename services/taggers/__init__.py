@@ -1,0 +1,1 @@
+"""Taggers at work: fitting one head, classifying a picture, the labelling loop."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from services.artifacts.taggers import HeadSet, TagHead
-from services.domain import EncoderSpec
-from services.errors import TaggerMismatch, UnknownVector
-from services.images.open import open_image
+from vitrine.services.artifacts.taggers import HeadSet, TagHead
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.errors import TaggerMismatch, UnknownVector
+from vitrine.services.images.open import open_image
 
 if TYPE_CHECKING:
-    from services.category.catalog import Category
-    from services.runtime import Runtime
+    from vitrine.services.category.catalog import Category
+    from vitrine.services.runtime import Runtime
 
 
 @dataclass(frozen=True)

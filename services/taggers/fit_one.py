@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.artifacts.taggers import TagHead
-from services.category.read_all import BATCH, scan
-from services.domain import Embeddings, EncoderSpec
-from services.errors import TooFewExamples
-from services.taggers.logistic import balanced_weights, fit_logistic, platt
-from services.taggers.ranking_metrics import average_precision, roc_auc
-from services.threads import one_blas_thread
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.category.read_all import BATCH, scan
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.errors import TooFewExamples
+from vitrine.services.taggers.logistic import balanced_weights, fit_logistic, platt
+from vitrine.services.taggers.ranking_metrics import average_precision, roc_auc
+from vitrine.services.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
-    from services.vector_store.base import VectorStore
+    from vitrine.services.vector_store.base import VectorStore
 
 LEAST = 2
 """Accepted and rejected images, of each, that a head takes."""

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.artifacts.taggers import QUALITY, TagHead
-from services.category.editor import ImageChanges
-from services.category.payload import clean_name
-from services.category.read_all import BATCH, scan
-from services.domain import Embeddings, EncoderSpec, Hit, Near, Query
-from services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
-from services.search.searcher import unit
-from services.taggers.classify import encoder_of
-from services.taggers.fit_one import Examples, Refit, background_size, fit_head, read_examples
+from vitrine.services.artifacts.taggers import QUALITY, TagHead
+from vitrine.services.category.editor import ImageChanges
+from vitrine.services.category.payload import clean_name
+from vitrine.services.category.read_all import BATCH, scan
+from vitrine.services.domain import Embeddings, EncoderSpec, Hit, Near, Query
+from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
+from vitrine.services.search.searcher import unit
+from vitrine.services.taggers.classify import encoder_of
+from vitrine.services.taggers.fit_one import Examples, Refit, background_size, fit_head, read_examples
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
-    from services.category.catalog import Category
-    from services.runtime import Runtime
+    from vitrine.services.category.catalog import Category
+    from vitrine.services.runtime import Runtime
 
 MAX_SHOWN = 200
 """Images of one round; nobody judges more at a time."""

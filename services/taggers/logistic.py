@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain import Embeddings
-from services.errors import BadRequest, TooFewExamples
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest, TooFewExamples
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

@@ -10,9 +10,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Literal
 
-from services.errors import BadSource
-from services.files import reason
-from services.values.words import composed
+from vitrine.services.errors import BadSource
+from vitrine.services.files import reason
+from vitrine.services.values.words import composed
 
 SEPARATORS = ",;\t|"
 _NONE = "\x1f"

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from services.errors import BadRequest
-from services.values.dates import looks_like_date, shown, to_utc
-from services.values.words import composed
+from vitrine.services.errors import BadRequest
+from vitrine.services.values.dates import looks_like_date, shown, to_utc
+from vitrine.services.values.words import composed
 
 if TYPE_CHECKING:  # the domain's types bring numpy, for which a command line's options need not wait
-    from services.domain import IndexKind
+    from vitrine.services.domain import IndexKind
 
 MAX_TEXT: Final = 10_000
 MISSING: Final = frozenset({"", "-", "--", "n/a", "#n/a", "na", "<na>", "nan", "nat", "null"})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from services.domain import (
+from vitrine.services.domain import (
     CollectionInfo,
     CollectionSchema,
     Embeddings,
@@ -22,7 +22,7 @@ from services.domain import (
     Query,
     VectorSpec,
 )
-from services.errors import BadVector, UnknownVector
+from vitrine.services.errors import BadVector, UnknownVector
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from services.domain import CollectionSchema, Embedding, Fuse, Near, OrderBy, Query, Random, Recommend
-from services.errors import BadRequest, BadVector, UnknownVector
-from services.vector_store.base import MAX_LIMIT, check_ids, check_vectors
-from services.vector_store.fields import check_filter, check_order
+from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Near, OrderBy, Query, Random, Recommend
+from vitrine.services.errors import BadRequest, BadVector, UnknownVector
+from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_vectors
+from vitrine.services.vector_store.fields import check_filter, check_order
 
 _SHORTEST: Final = 1e-6
 """Below this length the difference of examples has no direction that is more than rounding."""

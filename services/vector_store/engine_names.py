@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from services.category.payload import field_path, path_keys
-from services.domain import OrderBy, Payload
-from services.vector_store.fields import filter_fields
+from vitrine.services.category.payload import field_path, path_keys
+from vitrine.services.domain import OrderBy, Payload
+from vitrine.services.vector_store.fields import filter_fields
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -42,7 +42,8 @@ def own_key(key: str) -> str:
 
 
 def engine_path(path: str) -> str:
-    """A field path (see ``services.category.payload.field_path``) as the engine takes it, ``[]`` of nested conditions included.
+    """A field path (see ``vitrine.services.category.payload.field_path``) as the engine takes it, ``[]`` of nested conditions
+    included.
 
     >>> engine_path('scores."5\\\\" disk"'), engine_path('scores."St. Moritz"')
     ('scores."5%22 disk"', 'scores."St. Moritz"')

@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from services.domain import CollectionSchema, IndexKind
-from services.errors import BadRequest, BadVector, UnknownField
-from services.vector_store.base import check_ids
+from vitrine.services.domain import CollectionSchema, IndexKind
+from vitrine.services.errors import BadRequest, BadVector, UnknownField
+from vitrine.services.vector_store.base import check_ids
 
 if TYPE_CHECKING:  # importing it costs over a second; who holds a Filter has paid already
     from qdrant_client.models import FieldCondition, Filter

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from services.domain import CollectionSchema, Embedding, Near, Query, Recommend
-from services.vector_store.checks import recommended
-from services.vector_store.similarity import Scale, at_least, engine_threshold, shown, step
+from vitrine.services.domain import CollectionSchema, Embedding, Near, Query, Recommend
+from vitrine.services.vector_store.checks import recommended
+from vitrine.services.vector_store.similarity import Scale, at_least, engine_threshold, shown, step
 
 BREADTH: Final = 128
 """How many candidates an index looks at. Fewer hits than that are the first of the same ones, whatever their number."""

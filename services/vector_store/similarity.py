@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from services.domain import Embedding
+from vitrine.services.domain import Embedding
 
 RESOLUTION: Final = 1e-4
 """Similarities that differ by less are not told apart from a threshold, nor from 1."""

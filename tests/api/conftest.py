@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from services.runtime import Runtime
 from tests.api.helpers import client_on, fill, runtime_in, settings_in
+from vitrine.services.runtime import Runtime
 
 
 @pytest.fixture

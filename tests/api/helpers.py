@@ -12,13 +12,13 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageDraw
 from pydantic import SecretStr
 
-from api.app import create_app
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime, assemble
-from services.settings import Settings
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.api.app import create_app
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime, assemble
+from vitrine.services.settings import Settings
 
 BASE = "http://127.0.0.1:8000"
 COLOURS = {

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from api.app import create_app
-from api.auth import KeyRing, RefusedToStart, is_loopback, refuse_open_bind
-from services.settings import Settings
 from tests.api.helpers import BASE, READ, WRITE, client_on, picture, runtime_in, settings_in
+from vitrine.api.app import create_app
+from vitrine.api.auth import KeyRing, RefusedToStart, is_loopback, refuse_open_bind
+from vitrine.services.settings import Settings
 
 REQUESTS = [
     ("GET", "/v1/categories", "read"),

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from api.responses import shown_model
-from services.domain import EncoderSpec, Preprocessing
-from services.encoders.families.fake import ColourEncoder
-from services.object_store.base import list_keys
-from services.runtime import Runtime
 from tests.api.helpers import client_on, fill, runtime_in, settings_in
+from vitrine.api.responses import shown_model
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.object_store.base import list_keys
+from vitrine.services.runtime import Runtime
 
 OTHER = EncoderSpec(
     "other", "/srv/models/secret/my-model", "sha256:1", 8, ("image",), Preprocessing(32, (32, 32), (0, 0, 0), (1, 1, 1))

@@ -4,12 +4,12 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
-from api.schemas import clusters as cluster_schemas
-from api.schemas.clusters import ClusterDetailOut, ClusterRunsOut
-from indexer.enrich.clusters.runs import cluster, fit_tree
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from services.runtime import Runtime
 from tests.api.helpers import picture, upload
+from vitrine.api.schemas import clusters as cluster_schemas
+from vitrine.api.schemas.clusters import ClusterDetailOut, ClusterRunsOut
+from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.services.runtime import Runtime
 
 CLUSTERS = "/v1/categories/colours/clusters"
 IMAGES = "/v1/categories/colours/images"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.schemas.common import ChangedOut, UploadOut
-from api.schemas.metadata import MetadataOut
 from tests.api.helpers import fill, picture
+from vitrine.api.schemas.common import ChangedOut, UploadOut
+from vitrine.api.schemas.metadata import MetadataOut
 
 CATEGORY = "/v1/categories/colours"
 IMAGES = f"{CATEGORY}/images"

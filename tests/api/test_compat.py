@@ -6,10 +6,10 @@ from datetime import datetime
 import pytest
 from fastapi.testclient import TestClient
 
-from api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut
-from services.runtime import Runtime
 from tests.api.helpers import COLOURS, picture
 from tests.api.test_taggers import head, taught  # noqa: F401  (a fixture)
+from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut
+from vitrine.services.runtime import Runtime
 
 RANGE = "/get_images_in_tag_score_range"
 

@@ -9,14 +9,14 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from api.schemas.common import SearchOut, UploadOut
-from indexer.enrich.duplicates.find import find_duplicates
-from services.artifacts.duplicates import FIELD
-from services.runtime import Runtime
 from tests.api.helpers import upload
 from tests.indexer.enrich.duplicates.pages import page
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.enrich.duplicates.test_find import file_of
+from vitrine.api.schemas.common import SearchOut, UploadOut
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.services.artifacts.duplicates import FIELD
+from vitrine.services.runtime import Runtime
 
 pytest.importorskip("cv2")
 IMAGES, SEARCH = "/v1/categories/shop/images", "/v1/categories/shop/search"

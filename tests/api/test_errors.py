@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from api import errors as api_errors
-from api.errors import STATUS, dump_json, problem
-from services import errors as domain
-from services.runtime import Runtime
+from vitrine.api import errors as api_errors
+from vitrine.api.errors import STATUS, dump_json, problem
+from vitrine.services import errors as domain
+from vitrine.services.runtime import Runtime
 
 ALL = [cls for _, cls in inspect.getmembers(domain, inspect.isclass) if issubclass(cls, domain.VitrineError)]
 

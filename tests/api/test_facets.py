@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from services.runtime import Runtime
+from vitrine.services.runtime import Runtime
 
 COLOURS_PATH = "/v1/categories/colours"
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.readiness import Readiness
-from services.errors import StorageFull, Unavailable
-from services.runtime import Runtime
 from tests.api.helpers import client_on, picture, upload
+from vitrine.api.readiness import Readiness
+from vitrine.services.errors import StorageFull, Unavailable
+from vitrine.services.runtime import Runtime
 
 
 def test_alive_and_ready(client: TestClient) -> None:

@@ -10,9 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from api.schemas.common import ImageOut, SearchOut, UploadOut
-from services.runtime import Runtime
 from tests.api.helpers import COLOURS, picture, upload
+from vitrine.api.schemas.common import ImageOut, SearchOut, UploadOut
+from vitrine.services.runtime import Runtime
 
 IMAGES = "/v1/categories/colours/images"
 ABSENT = "00000000-0000-5000-8000-000000000000"

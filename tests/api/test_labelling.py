@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.schemas.taggers import LabelsOut, RankingOut, TrainedOut, UncertainOut
-from services.runtime import Runtime
 from tests.api.helpers import picture, upload
 from tests.api.test_taggers import head
+from vitrine.api.schemas.taggers import LabelsOut, RankingOut, TrainedOut, UncertainOut
+from vitrine.services.runtime import Runtime
 
 LOOP = "/v1/categories/shades/taggers/very%20red"
 

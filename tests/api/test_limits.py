@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from api.limits import MAX_FILES, MAX_FORM_FIELDS, MAX_JSON_BYTES
-from api.thumbnails import ThumbnailCache
 from tests.api.helpers import client_on, picture, runtime_in, settings_in
+from vitrine.api.limits import MAX_FILES, MAX_FORM_FIELDS, MAX_JSON_BYTES
+from vitrine.api.thumbnails import ThumbnailCache
 
 LIMIT = 1 << 20
 SEARCH = "/v1/categories/colours/search"

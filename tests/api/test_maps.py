@@ -4,12 +4,12 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
-from api.schemas import maps as map_schemas
-from api.schemas.maps import MapPointsOut, MapsOut
-from indexer.enrich.maps.layout import MapOptions
-from indexer.enrich.maps.make import make_map
-from services.runtime import Runtime
 from tests.api.helpers import picture, upload
+from vitrine.api.schemas import maps as map_schemas
+from vitrine.api.schemas.maps import MapPointsOut, MapsOut
+from vitrine.indexer.enrich.maps.layout import MapOptions
+from vitrine.indexer.enrich.maps.make import make_map
+from vitrine.services.runtime import Runtime
 
 MAPS = "/v1/categories/colours/maps"
 IMAGES = "/v1/categories/colours/images"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.routes import metadata
-from api.schemas import metadata as metadata_schemas
-from api.schemas.metadata import MetadataOut
 from tests.api.helpers import fill
+from vitrine.api.routes import metadata
+from vitrine.api.schemas import metadata as metadata_schemas
+from vitrine.api.schemas.metadata import MetadataOut
 
 PATH = "/v1/categories/colours/metadata"
 

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.errors import STATUS
-from services.errors import REFUSALS
+from vitrine.api.errors import STATUS
+from vitrine.services.errors import REFUSALS
 
 CALM = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -15,14 +15,14 @@ import pytest
 from fastapi.testclient import TestClient
 from moto.server import ThreadedMotoServer
 
-from api.warmup import know
-from services.artifacts.taggers import TagHead
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.object_store.minio_store import MinioObjectStore
-from services.runtime import Runtime, assemble
 from tests.api.helpers import client_on, fill, picture, settings_in, upload
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.api.warmup import know
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.object_store.minio_store import MinioObjectStore
+from vitrine.services.runtime import Runtime, assemble
 
 SEARCHES: tuple[dict[str, Any], ...] = (
     {"text": "red"},

@@ -9,9 +9,9 @@ from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
 from pydantic import TypeAdapter
 
-from api.schemas import common as schemas
-from api.schemas import taggers as tagger_schemas
-from api.schemas.common import SearchBody
+from vitrine.api.schemas import common as schemas
+from vitrine.api.schemas import taggers as tagger_schemas
+from vitrine.api.schemas.common import SearchBody
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,8 +55,8 @@ def test_examples_are_valid() -> None:
 
 
 def test_the_page_documents_every_error_code() -> None:
-    from api.errors import STATUS
-    from services.errors import REFUSALS
+    from vitrine.api.errors import STATUS
+    from vitrine.services.errors import REFUSALS
 
     page = (ROOT / "docs/http-api.md").read_text()
     for code, status in STATUS.items():
@@ -66,6 +66,7 @@ def test_the_page_documents_every_error_code() -> None:
 
 
 def test_importing_the_app_loads_neither_models_nor_training() -> None:
-    code = "import sys, api.app, api.serve; print(*[n for n in ('torch', 'transformers', 'training', 'cli') if n in sys.modules])"
+    heavy = ("torch", "transformers", "vitrine.training", "vitrine.cli")
+    code = f"import sys, vitrine.api.app, vitrine.api.serve; print(*[n for n in {heavy!r} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.schemas.common import SearchOut
-from services.domain import EncoderSpec, Preprocessing
-from services.runtime import Runtime
 from tests.api.helpers import COLOURS, picture
+from vitrine.api.schemas.common import SearchOut
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.runtime import Runtime
 
 SEARCH = "/v1/categories/colours/search"
 ABSENT = "00000000-0000-5000-8000-000000000000"

@@ -18,7 +18,7 @@ import pytest
 from tests.api.helpers import COLOURS, picture
 
 ROOT = Path(__file__).parents[2]
-SERVE = "from api.serve import serve; from services.settings import Settings; serve(Settings(_env_file=None))"
+SERVE = "from vitrine.api.serve import serve; from vitrine.services.settings import Settings; serve(Settings(_env_file=None))"
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from indexer.enrich.vectors.promote import promote
-from services.encoders.families.stored import save_stored, stored_prefix
-from services.runtime import Runtime
 from tests.api.helpers import client_on, picture, upload
 from tests.indexer.enrich.vectors.trained import trained_folder, trained_runtime
 from tests.indexer.pictures import CATEGORY
+from vitrine.indexer.enrich.vectors.promote import promote
+from vitrine.services.encoders.families.stored import save_stored, stored_prefix
+from vitrine.services.runtime import Runtime
 
 
 @pytest.fixture

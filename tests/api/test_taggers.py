@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from api.schemas.taggers import ScoresOut, TaggerDetailOut, TaggersOut
-from services.artifacts.taggers import QUALITY, TagHead
-from services.domain import Embedding, EncoderSpec, Preprocessing
-from services.encoders.families.fake import ColourEncoder
-from services.runtime import Runtime
 from tests.api.helpers import COLOURS, picture
+from vitrine.api.schemas.taggers import ScoresOut, TaggerDetailOut, TaggersOut
+from vitrine.services.artifacts.taggers import QUALITY, TagHead
+from vitrine.services.domain import Embedding, EncoderSpec, Preprocessing
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.runtime import Runtime
 
 TAGGERS = "/v1/categories/colours/taggers"
 REVISION = ColourEncoder().spec.revision

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from services.runtime import Runtime, open_runtime
-from services.settings import Settings
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.settings import Settings
 
 COLOURS = {"red": (220, 30, 30), "blue": (40, 80, 210), "green": (40, 160, 60)}
 SIZES = (24, 32, 40, 48)
@@ -44,7 +44,7 @@ def environment(data: Path) -> dict[str, str | None]:
 
 def runner(data: Path) -> Run:
     """A function that runs the command line on ``data`` with its own stdout and stderr."""
-    from cli.main import app
+    from vitrine.cli.main import app
 
     def run(*arguments: object, input: str | None = None, env: Mapping[str, str] | None = None) -> Answer:
         result = CliRunner().invoke(app, [str(a) for a in arguments], input=input, env={**environment(data), **(env or {})})
@@ -123,7 +123,7 @@ def kept() -> Iterator[Kept]:
 def filled(filled_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line on the shared, filled data folder, in a working directory without ``.env``."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("services.runtime.open_runtime", kept.open_runtime)
+    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
     return runner(filled_data)
 
 
@@ -136,7 +136,7 @@ def empty_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vitrine(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """The command line on a data folder without categories, in a working directory of the test's own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("services.runtime.open_runtime", kept.open_runtime)
+    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
     run = runner(empty_data)
     yield run
     monkeypatch.undo()  # what a test broke on purpose must not be in the way of cleaning up

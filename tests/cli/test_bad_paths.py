@@ -88,7 +88,7 @@ def test_writing(filled: Run, odd: dict[str, str], pictures: Path, command: str)
 
 def commands() -> Iterator[tuple[str, ...]]:
     """Every command that reads a category, with what it has to be given."""
-    from cli.main import app
+    from vitrine.cli.main import app
 
     def below(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         for name, child in getattr(command, "commands", {}).items():
@@ -144,7 +144,7 @@ STREAMS = {
 def test_output_that_cannot_be_written(tmp_path: Path, streams: str) -> None:
     redirection, code, words = STREAMS[streams]
     env = {name: value for name, value in {**os.environ, **environment(tmp_path / "none")}.items() if value is not None}
-    command = f'"$0" -c "from cli.main import main; main()" encoder list --json {redirection}'
+    command = f'"$0" -c "from vitrine.cli.main import main; main()" encoder list --json {redirection}'
     done = subprocess.run(["sh", "-c", command, sys.executable], env=env, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     assert words in done.stderr and "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from services.encoders.families.autoencoder import AutoencoderConfig, ConvolutionalAutoencoder, save_autoencoder
 from tests.cli.conftest import Run, runner
+from vitrine.services.encoders.families.autoencoder import AutoencoderConfig, ConvolutionalAutoencoder, save_autoencoder
 
 
 def save(folder: Path, dim: int = 8) -> Path:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.settings import Settings
-from services.vector_store.edge.lock import DataLock
 from tests.cli.conftest import Answer, Run, runner
+from vitrine.services.settings import Settings
+from vitrine.services.vector_store.edge.lock import DataLock
 
 
 @pytest.fixture

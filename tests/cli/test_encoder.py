@@ -17,7 +17,7 @@ def test_presets_and_categories_encoders_are_listed(filled: Run) -> None:
 
 
 def test_listing_goes_on_while_another_process_has_the_data(tmp_path: Path) -> None:
-    from services.vector_store.edge.lock import DataLock
+    from vitrine.services.vector_store.edge.lock import DataLock
 
     lock = DataLock(tmp_path / "vectors", {"command": "vitrine serve"})
     try:
@@ -60,7 +60,12 @@ def test_the_proof_is_printed_and_decides_the_exit_code(vitrine: Run, tmp_path: 
 def save_autoencoder_of_nan(folder: Path) -> Path:
     from safetensors.torch import load_file, save_file
 
-    from services.encoders.families.autoencoder import WEIGHTS, AutoencoderConfig, ConvolutionalAutoencoder, save_autoencoder
+    from vitrine.services.encoders.families.autoencoder import (
+        WEIGHTS,
+        AutoencoderConfig,
+        ConvolutionalAutoencoder,
+        save_autoencoder,
+    )
 
     model = ConvolutionalAutoencoder(size=16, dim=8, channels=(8, 16))
     save_autoencoder(folder, model, AutoencoderConfig("convolutional", 16, 8, model.arguments, {}))

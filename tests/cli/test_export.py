@@ -8,9 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli import export
-from cli.main import VitrineGroup
 from tests.cli.conftest import Answer, Run, environment
+from vitrine.cli import export
+from vitrine.cli.main import VitrineGroup
 
 app = typer.Typer(cls=VitrineGroup)
 app.add_typer(export.app, name="export")

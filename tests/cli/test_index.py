@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.images.open import pixel_hash
 from tests.cli.conftest import Run
+from vitrine.services.images.open import pixel_hash
 
 
 def test_a_folder_is_indexed_once_and_again_for_free(vitrine: Run, pictures: Path) -> None:

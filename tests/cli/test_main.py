@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.errors import StoreLocked
 from tests.cli.conftest import Run, environment
+from vitrine.services.errors import StoreLocked
 
 HEAVY = ["torch", "transformers", "qdrant_client", "numpy", "fastapi", "PIL"]
 COMMANDS = [
@@ -41,7 +41,7 @@ def test_the_exit_codes_are_documented(vitrine: Run) -> None:
 
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.argv = ['vitrine', *sys.argv[1:]]\nfrom cli.main import main\n"
+        "import sys; sys.argv = ['vitrine', *sys.argv[1:]]\nfrom vitrine.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])"
     )
@@ -72,7 +72,7 @@ def test_a_bug_is_named_without_a_traceback_unless_debugging(vitrine: Run, monke
     def broken(*_: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("services.category.catalog.Catalog.list", broken)
+    monkeypatch.setattr("vitrine.services.category.catalog.Catalog.list", broken)
     answer = vitrine("category", "list", "--json")
     assert answer.code == 1
     assert answer.json["error"]["code"] == "internal"
@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_with_130(vitrine: Run, monkeypatch: pytest.MonkeyPatch) -
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("services.category.catalog.Catalog.list", interrupted)
+    monkeypatch.setattr("vitrine.services.category.catalog.Catalog.list", interrupted)
     assert vitrine("category", "list").code == 130
     as_json = vitrine("category", "list", "--json")
     assert as_json.code == 130 and as_json.json["error"]["code"] == "interrupted"
@@ -104,18 +104,22 @@ def test_the_data_flag_goes_before_the_environment(vitrine: Run, tmp_path: Path)
 
 
 def test_a_second_process_is_told_who_holds_the_data(vitrine: Run, tmp_path: Path) -> None:
-    from services.vector_store.edge.lock import DataLock
+    from vitrine.services.vector_store.edge.lock import DataLock
 
     lock = DataLock(tmp_path / "data" / "vectors", {"command": "vitrine serve"})
     try:
         lock.describe("http://127.0.0.1:8000")
-        done = child("from cli.main import main; main()", tmp_path / "data", "category", "list")
+        done = child("from vitrine.cli.main import main; main()", tmp_path / "data", "category", "list")
         assert done.returncode == 1
         assert "store_locked" in done.stderr and "vitrine serve" in done.stderr and str(os.getpid()) in done.stderr
         assert "http://127.0.0.1:8000/docs" in done.stderr and "curl" not in done.stderr
-        adding = child("from cli.main import main; main()", tmp_path / "data", "index", "add", str(tmp_path), "-c", "shop")
+        adding = child(
+            "from vitrine.cli.main import main; main()", tmp_path / "data", "index", "add", str(tmp_path), "-c", "shop"
+        )
         assert "curl -F file=@picture.jpg http://127.0.0.1:8000/v1/categories/" in adding.stderr
-        told = json.loads(child("from cli.main import main; main()", tmp_path / "data", "category", "list", "--json").stdout)
+        told = json.loads(
+            child("from vitrine.cli.main import main; main()", tmp_path / "data", "category", "list", "--json").stdout
+        )
         assert told["error"]["code"] == StoreLocked.code
         assert told["error"]["details"]["pid"] == os.getpid()
     finally:
@@ -123,7 +127,7 @@ def test_a_second_process_is_told_who_holds_the_data(vitrine: Run, tmp_path: Pat
 
 
 def test_a_closed_pipe_is_no_error(filled_data: Path) -> None:
-    code = "import subprocess, sys; from cli.main import main; main()"
+    code = "import subprocess, sys; from vitrine.cli.main import main; main()"
     env = {name: value for name, value in {**os.environ, **environment(filled_data)}.items() if value is not None}
     process = subprocess.Popen(
         [sys.executable, "-c", code, "images", "list", "-c", "shop", "--json"],

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cli.output import print_pairs, print_table
+from vitrine.cli.output import print_pairs, print_table
 
 
 class Terminal(io.StringIO):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.catalogue import COLUMNS, CatalogueSummary, draw_catalogue, draw_pictures
-from data.edits import EDITS
-from data.shapes import KINDS
+from vitrine.data.catalogue import COLUMNS, CatalogueSummary, draw_catalogue, draw_pictures
+from vitrine.data.edits import EDITS
+from vitrine.data.shapes import KINDS
 
 COUNT = 120
 SIZE = 64
@@ -181,7 +181,7 @@ def test_impossible_requests_are_refused(tmp_path: Path, count: int, size: int) 
 
 
 def test_every_kind_is_drawn_within_its_frame() -> None:
-    from data.geometry import Variation
+    from vitrine.data.geometry import Variation
 
     for kind in KINDS.values():
         for value in (0.0, 0.5, 0.999):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime import Runtime
 from tests.indexer.pictures import make_runtime
+from vitrine.services.runtime import Runtime
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime, assemble
-from services.settings import Settings
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime, assemble
+from vitrine.services.settings import Settings
 
 CATEGORY = "things"
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from services.category.catalog import Catalog
-from services.errors import NotFound
-from services.object_store.local import LocalObjectStore
-from services.vector_store.edge.store import EdgeVectorStore
 from tests.indexer.killed import Program, program
 from tests.services.category.test_catalog import SPEC, belongings, fill_stores
+from vitrine.services.category.catalog import Catalog
+from vitrine.services.errors import NotFound
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 CODE = """
 from pathlib import Path
-from services.category.catalog import Catalog
-from services.object_store.local import LocalObjectStore
-from services.vector_store.edge.store import EdgeVectorStore
+from vitrine.services.category.catalog import Catalog
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 class Telling(LocalObjectStore):
     def replace(self, *arguments):

@@ -11,25 +11,25 @@ from typing import Any
 
 import pytest
 
-from indexer.enrich.metadata import recast as module
-from indexer.enrich.metadata.annotate import AnnotateOptions, annotate
-from indexer.ingest.pipeline import index_images
-from indexer.ingest.upload import Upload, index_uploads
-from indexer.job.payload_writer import PayloadWriter
-from indexer.job.report import IndexReport
-from indexer.sources import SourceOptions, open_source
-from services.category.editor import ImageChanges
-from services.category.filters import conditions_from_pairs
-from services.domain import OrderBy
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.errors import BadRequest
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime, assemble
-from services.settings import Settings
-from services.values.kinds import column_kinds, is_missing
-from services.vector_store.edge.store import EdgeVectorStore
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
+from vitrine.indexer.enrich.metadata import recast as module
+from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions, annotate
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.ingest.upload import Upload, index_uploads
+from vitrine.indexer.job.payload_writer import PayloadWriter
+from vitrine.indexer.job.report import IndexReport
+from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.services.category.editor import ImageChanges
+from vitrine.services.category.filters import conditions_from_pairs
+from vitrine.services.domain import OrderBy
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.errors import BadRequest
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime, assemble
+from vitrine.services.settings import Settings
+from vitrine.services.values.kinds import column_kinds, is_missing
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 CELLS = {
     "whole": ["7", "10", "-3", "0", "12345678901"],

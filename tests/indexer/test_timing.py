@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from indexer.timing import QUERIES, Sample, Timing, draw_timing, exponent, indexer_tasks, time_tasks
-from services.errors import BadRequest, TooFewExamples
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, picture
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.indexer.timing import QUERIES, Sample, Timing, draw_timing, exponent, indexer_tasks, time_tasks
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.runtime import Runtime
 
 IMAGES = 24
 

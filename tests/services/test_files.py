@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import BadRequest, StorageFull
-from services.files import expanded, file_error, make_folder, unreadable, unwritable
-from services.settings import Settings
+from vitrine.services.errors import BadRequest, StorageFull
+from vitrine.services.files import expanded, file_error, make_folder, unreadable, unwritable
+from vitrine.services.settings import Settings
 
 
 @pytest.mark.parametrize("path", [Path("/no-such-top-folder"), Path("/no-such-top-folder/below/it")])

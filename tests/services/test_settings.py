@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.settings import Settings
+from vitrine.services.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from services.validation import first_mistake, mistakes
+from vitrine.services.validation import first_mistake, mistakes
 
 
 class Inner(BaseModel):

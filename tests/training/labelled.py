@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from training.data.dataset import LabelledImage, SplitName
+from vitrine.training.data.dataset import LabelledImage, SplitName
 
 
 def labelled(key: str, class_: str, *, phash: str = "", split: SplitName | None = None, content: str = "") -> LabelledImage:

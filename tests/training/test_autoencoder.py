@@ -14,13 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
-from services.encoders.families.autoencoder import AutoencoderConfig, ConvolutionalAutoencoder, load_autoencoder, save_autoencoder
-from services.encoders.families.clip import DualImageEncoder
-from services.encoders.load import load_encoder
-from services.encoders.reference import EncoderReference, parse_reference
-from services.encoders.resolve import ResolvedModel, folder_revision
-from services.errors import BadRequest, ModelUnavailable, TooFewExamples
-from training.autoencoder import AutoencoderOptions, reconstruct, train_autoencoder
+from vitrine.services.encoders.families.autoencoder import (
+    AutoencoderConfig,
+    ConvolutionalAutoencoder,
+    load_autoencoder,
+    save_autoencoder,
+)
+from vitrine.services.encoders.families.clip import DualImageEncoder
+from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.reference import EncoderReference, parse_reference
+from vitrine.services.encoders.resolve import ResolvedModel, folder_revision
+from vitrine.services.errors import BadRequest, ModelUnavailable, TooFewExamples
+from vitrine.training.autoencoder import AutoencoderOptions, reconstruct, train_autoencoder
 
 TINY = AutoencoderOptions(size=16, dim=8, channels=(8, 16), epochs=12, batch_size=8, lr=5e-3, patience=12, validation=0.2)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.errors import BadRequest, Unavailable
-from training.logs import SPRITE_EDGE, open_logs
+from vitrine.services.errors import BadRequest, Unavailable
+from vitrine.training.logs import SPRITE_EDGE, open_logs
 
 ROW = {"epoch": 3.0, "loss": 0.5, "recall_at_1": 0.75, "seconds": 2.0}
 

@@ -1,0 +1,1 @@
+"""Labelled images and how they are split."""

@@ -15,17 +15,17 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from services.category.catalog import Catalog
-from services.category.field_names import find_field
-from services.category.payload import value_at
-from services.domain import Embedding, Hit
-from services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError, because
-from services.images.open import ImageLimits, content_hash, open_image
-from services.images.walking import Found, walk
-from services.object_store.base import ObjectStore
-from services.values.delimited import named_rows
-from services.values.words import composed, spellings
-from services.vector_store.base import VectorStore
+from vitrine.services.category.catalog import Catalog
+from vitrine.services.category.field_names import find_field
+from vitrine.services.category.payload import value_at
+from vitrine.services.domain import Embedding, Hit
+from vitrine.services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError, because
+from vitrine.services.images.open import ImageLimits, content_hash, open_image
+from vitrine.services.images.walking import Found, walk
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.values.delimited import named_rows
+from vitrine.services.values.words import composed, spellings
+from vitrine.services.vector_store.base import VectorStore
 
 SplitName = Literal["train", "validation", "test"]
 Progress = Callable[[int, int], None]
@@ -72,7 +72,7 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A picture that cannot be learnt from: one of services.errors.REFUSALS, and a sentence."""
+    """A picture that cannot be learnt from: one of vitrine.services.errors.REFUSALS, and a sentence."""
 
     key: str
     reason: str

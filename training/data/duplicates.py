@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from services.images.hashes import close_pairs, parse_hashes, telling
-from training.data.dataset import LabelledImage
+from vitrine.services.images.hashes import close_pairs, parse_hashes, telling
+from vitrine.training.data.dataset import LabelledImage
 
 Groups = NDArray[np.int64]
 """(n,): images with the same number are near-duplicates of each other."""

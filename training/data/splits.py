@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from services.errors import BadRequest, TooFewExamples
-from training.data.dataset import LabelledImage, SplitName, class_names
-from training.data.duplicates import Groups, duplicate_groups
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.training.data.dataset import LabelledImage, SplitName, class_names
+from vitrine.training.data.duplicates import Groups, duplicate_groups
 
 __all__ = [
     "CLASS_FRACTIONS",

@@ -1,0 +1,1 @@
+"""Metric learning: training, evaluation, checkpoints and promotion."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from services.domain import Preprocessing
-from services.encoders.preprocess import Pixels
+from vitrine.services.domain import Preprocessing
+from vitrine.services.encoders.preprocess import Pixels
 
 _TRIES = 10
 

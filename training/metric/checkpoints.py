@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from services.errors import BadRequest
-from services.files import make_folder
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder
 
 STATE, BEST = "state.safetensors", "best.safetensors"
 Tensors = Mapping[str, torch.Tensor]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from services.domain import Embeddings
-from training.metric.metrics import (
+from vitrine.services.domain import Embeddings
+from vitrine.training.metric.metrics import (
     Classes,
     Interval,
     RetrievalMetrics,
@@ -26,7 +26,7 @@ LABELS: Mapping[str, str] = {
     "r_precision": "R-precision",
     "map_at_r": "MAP@R",
 }
-"""What people call the metrics of training.metric.metrics.METRICS; precision at 1 and recall@1 are the same."""
+"""What people call the metrics of vitrine.training.metric.metrics.METRICS; precision at 1 and recall@1 are the same."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from services.encoders.torch_encoder import is_convolutional, slice_for
-from services.errors import BadRequest
-from training.metric.augment import output_size
+from vitrine.services.encoders.torch_encoder import is_convolutional, slice_for
+from vitrine.services.errors import BadRequest
+from vitrine.training.metric.augment import output_size
 
 _SMALL = 32
 

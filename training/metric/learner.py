@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from services.domain import Embeddings
-from services.encoders.families.embedder import Embedder
-from services.encoders.precision import choose_precision
-from services.encoders.preprocess import normalise
-from training.data.dataset import LabelledImage
-from training.metric.last_blocks import SplitTrunk
-from training.metric.options import MetricOptions
-from training.metric.trunk import Trunk
-from training.metric.views import PixelReader, Tell, TrunkEmbeddings
+from vitrine.services.domain import Embeddings
+from vitrine.services.encoders.families.embedder import Embedder
+from vitrine.services.encoders.precision import choose_precision
+from vitrine.services.encoders.preprocess import normalise
+from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.metric.last_blocks import SplitTrunk
+from vitrine.training.metric.options import MetricOptions
+from vitrine.training.metric.trunk import Trunk
+from vitrine.training.metric.views import PixelReader, Tell, TrunkEmbeddings
 
 Positions = NDArray[np.int64]
 _SLICE, _FIT = 32, 1_024

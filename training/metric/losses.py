@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 _PROXY_RATE = 10.0
 """Proxies learn this many times faster than the embedder: each sees a class's share of every batch (Kim et al., 2020)."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain import Embeddings
+from vitrine.services.domain import Embeddings
 
 Values = NDArray[np.float64]
 """(queries,); NaN where a query does not count."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from services.encoders.families.metric_config import Mode
-from services.errors import BadRequest
-from training.metric.augment import Augmentation
-from training.metric.losses import loss_name
-from training.metric.trunk import InputSize
+from vitrine.services.encoders.families.metric_config import Mode
+from vitrine.services.errors import BadRequest
+from vitrine.training.metric.augment import Augmentation
+from vitrine.training.metric.losses import loss_name
+from vitrine.training.metric.trunk import InputSize
 
 
 @dataclass(frozen=True)

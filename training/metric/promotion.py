@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from services.domain import Embeddings
-from services.encoders.batching import StagedEncoder
-from services.errors import TooFewExamples
-from training.data.dataset import LabelledImage, SplitName
-from training.data.splits import Split
-from training.metric.evaluate import LABELS, Comparison, compare
-from training.metric.views import PixelReader, Tell
+from vitrine.services.domain import Embeddings
+from vitrine.services.encoders.batching import StagedEncoder
+from vitrine.services.errors import TooFewExamples
+from vitrine.training.data.dataset import LabelledImage, SplitName
+from vitrine.training.data.splits import Split
+from vitrine.training.metric.evaluate import LABELS, Comparison, compare
+from vitrine.training.metric.views import PixelReader, Tell
 
 Embed = Callable[[Sequence[LabelledImage]], Embeddings]
 """(n, dim) float32, L2-normalised, of n images."""

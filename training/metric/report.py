@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 
-from services.files import make_folder
-from services.images.contact_sheet import png_bytes
-from training.data.dataset import LabelledImage, SplitName, Unusable, class_names, fingerprint
-from training.data.splits import Groups, Split, straddling
-from training.metric.evaluate import Comparison
-from training.metric.worst_queries import Retrieval, worst_sheet
-from training.plots import draw_curves
+from vitrine.services.files import make_folder
+from vitrine.services.images.contact_sheet import png_bytes
+from vitrine.training.data.dataset import LabelledImage, SplitName, Unusable, class_names, fingerprint
+from vitrine.training.data.splits import Groups, Split, straddling
+from vitrine.training.metric.evaluate import Comparison
+from vitrine.training.metric.worst_queries import Retrieval, worst_sheet
+from vitrine.training.plots import draw_curves
 
 PARTS: tuple[SplitName, ...] = ("train", "validation", "test")
 _SHOWN = 20

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from services.encoders.families.metric import load_metric_encoder
-from services.encoders.families.metric_config import MetricConfig, write_config
-from services.encoders.reference import EncoderReference
-from services.encoders.resolve import ResolvedModel
-from services.errors import AlreadyExists
-from services.files import make_folder
-from training.data.dataset import LabelledImage
-from training.data.splits import Split
-from training.metric.promotion import CANDIDATE, TRUNK, Embed, HeldOut, Judged, embedder_of, held_out, judge, metrics_tree
-from training.metric.report import DataSummary, TrainingReport, write_report
-from training.metric.train import TrainedMetric
-from training.metric.views import PixelReader, Tell, TrunkEmbeddings
-from training.metric.worst_queries import worst_retrievals
+from vitrine.services.encoders.families.metric import load_metric_encoder
+from vitrine.services.encoders.families.metric_config import MetricConfig, write_config
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.resolve import ResolvedModel
+from vitrine.services.errors import AlreadyExists
+from vitrine.services.files import make_folder
+from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.data.splits import Split
+from vitrine.training.metric.promotion import CANDIDATE, TRUNK, Embed, HeldOut, Judged, embedder_of, held_out, judge, metrics_tree
+from vitrine.training.metric.report import DataSummary, TrainingReport, write_report
+from vitrine.training.metric.train import TrainedMetric
+from vitrine.training.metric.views import PixelReader, Tell, TrunkEmbeddings
+from vitrine.training.metric.worst_queries import worst_retrievals
 
 
 @dataclass(frozen=True)

@@ -14,21 +14,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.domain import EncoderSpec
-from services.encoders.families.embedder import Embedder
-from services.encoders.families.metric import MetricEncoder, save_metric_encoder
-from services.encoders.families.metric_config import MetricConfig, TrunkReference
-from services.encoders.load import choose_model_precision
-from services.errors import BadRequest, TooFewExamples
-from training.data.dataset import LabelledImage, fingerprint
-from training.data.splits import Split
-from training.metric.checkpoints import load_best, load_state, read_tree, save_state
-from training.metric.learner import Learner, frozen_learner, trunk_learner
-from training.metric.losses import MetricLoss, batch_shape, batches, make_loss
-from training.metric.metrics import retrieval_metrics
-from training.metric.options import MetricOptions
-from training.metric.trunk import Trunk
-from training.metric.views import PixelReader, Tell, TrunkEmbeddings
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.families.embedder import Embedder
+from vitrine.services.encoders.families.metric import MetricEncoder, save_metric_encoder
+from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference
+from vitrine.services.encoders.load import choose_model_precision
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.training.data.dataset import LabelledImage, fingerprint
+from vitrine.training.data.splits import Split
+from vitrine.training.metric.checkpoints import load_best, load_state, read_tree, save_state
+from vitrine.training.metric.learner import Learner, frozen_learner, trunk_learner
+from vitrine.training.metric.losses import MetricLoss, batch_shape, batches, make_loss
+from vitrine.training.metric.metrics import retrieval_metrics
+from vitrine.training.metric.options import MetricOptions
+from vitrine.training.metric.trunk import Trunk
+from vitrine.training.metric.views import PixelReader, Tell, TrunkEmbeddings
 
 History = list[dict[str, float]]
 _FALLEN = 0.01
@@ -91,10 +91,10 @@ def train_metric(
     """Train on ``split.train`` and choose the epoch by recall@1 of ``split.validation``; the test images are not looked at.
 
     Validation images search among the training images where their classes are there, else among each other. Images need their
-    content hash (``training.data.dataset.identify``). ``cache``: folder of embeddings by a frozen trunk. ``checkpoints``: folder
-    that gets the state after each epoch (``training.metric.checkpoints.clear`` it once the result is saved); with ``resume`` a
-    run goes on from there and ends as if it had not been interrupted. On a CPU with the same number of threads, the same
-    arguments give the same weights. Raises BadRequest, TooFewExamples, ModelUnavailable.
+    content hash (``vitrine.training.data.dataset.identify``). ``cache``: folder of embeddings by a frozen trunk. ``checkpoints``:
+    folder that gets the state after each epoch (``vitrine.training.metric.checkpoints.clear`` it once the result is saved); with
+    ``resume`` a run goes on from there and ends as if it had not been interrupted. On a CPU with the same number of threads, the
+    same arguments give the same weights. Raises BadRequest, TooFewExamples, ModelUnavailable.
     """
     watch = watch or Watch()
     run = _Run.prepare(images, split, trunk, options, cache, watch)
@@ -310,7 +310,7 @@ def learning_rate_share(done: float, warm_up: float) -> float:
 
 
 def split_tree(images: Sequence[LabelledImage], split: Split) -> dict[str, Any]:
-    """What ``split.json`` says: see services.encoders.families.metric.read_split."""
+    """What ``split.json`` says: see vitrine.services.encoders.families.metric.read_split."""
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     tree: dict[str, Any] = {"protocol": split.protocol}
     tree |= {part: [images[position].sha256 for position in positions] for part, positions in parts.items()}

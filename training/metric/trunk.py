@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from services.domain import Preprocessing
-from services.encoders.batching import StagedEncoder
-from services.encoders.families.metric_config import folder_kind
-from services.encoders.precision import choose_device, choose_precision
-from services.encoders.reference import COLOUR_MODEL, EncoderReference
-from services.encoders.resolve import ResolvedModel, resolve_model
-from services.errors import BadRequest, ModelUnavailable
+from vitrine.services.domain import Preprocessing
+from vitrine.services.encoders.batching import StagedEncoder
+from vitrine.services.encoders.families.metric_config import folder_kind
+from vitrine.services.encoders.precision import choose_device, choose_precision
+from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
+from vitrine.services.encoders.resolve import ResolvedModel, resolve_model
+from vitrine.services.errors import BadRequest, ModelUnavailable
 
 WantedPrecision = Literal["auto", "float32", "bfloat16"]
 InputSize = tuple[int, ...]
@@ -48,7 +48,7 @@ class Trunk:
             if input_size:
                 raise BadRequest("The encoder of colours has no input size: leave --input-size out.")
         else:
-            from services.encoders.preprocess import read_preprocessing
+            from vitrine.services.encoders.preprocess import read_preprocessing
 
             self._found = resolve_model(reference, models_folder=models_folder, offline=offline)
             self.revision = self._found.revision
@@ -96,7 +96,7 @@ class Trunk:
         return tree
 
     def _load(self, precision: WantedPrecision, *, fuse: bool) -> StagedEncoder:
-        from services.encoders.load import load_folder
+        from vitrine.services.encoders.load import load_folder
 
         assert self._found is not None
         own_kind = folder_kind(self._found.path) is not None
@@ -133,7 +133,7 @@ class Trunk:
         return self._encoder.spec.preprocessing
 
     def _colours(self) -> StagedEncoder:
-        from services.encoders.families.fake import ColourEncoder
+        from vitrine.services.encoders.families.fake import ColourEncoder
 
         return ColourEncoder(self.reference.name)
 

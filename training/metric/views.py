@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.domain import Embeddings, Preprocessing
-from services.encoders.preprocess import Pixels, fit
-from services.errors import VitrineError
-from services.images.open import ImageLimits, open_image
-from training.data.dataset import LabelledImage
-from training.metric.augment import Augmentation, augment
-from training.metric.trunk import Trunk
+from vitrine.services.domain import Embeddings, Preprocessing
+from vitrine.services.encoders.preprocess import Pixels, fit
+from vitrine.services.errors import VitrineError
+from vitrine.services.images.open import ImageLimits, open_image
+from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.metric.augment import Augmentation, augment
+from vitrine.training.metric.trunk import Trunk
 
 Tell = Callable[[str, int, int], None]
 """Is told what is being done, how many images are done, and of how many."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from services.domain import Embeddings
-from services.errors import VitrineError
-from services.images.contact_sheet import Tile, contact_sheet
-from training.data.dataset import LabelledImage
-from training.metric.metrics import nearest
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import VitrineError
+from vitrine.services.images.contact_sheet import Tile, contact_sheet
+from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.metric.metrics import nearest
 
 _DEPTH = 10
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.category.catalog import Category
-from services.category.field_names import find_field
-from services.category.payload import clean_name, clean_tags, value_at
-from services.category.read_all import scan
-from services.domain import Embeddings, EncoderSpec, Payload
-from services.errors import BadRequest, NotFound, TooFewExamples, VitrineError
-from services.values.delimited import Cells, open_text, readable
-from services.values.words import composed
-from services.vector_store.base import VectorStore
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.field_names import find_field
+from vitrine.services.category.payload import clean_name, clean_tags, value_at
+from vitrine.services.category.read_all import scan
+from vitrine.services.domain import Embeddings, EncoderSpec, Payload
+from vitrine.services.errors import BadRequest, NotFound, TooFewExamples, VitrineError
+from vitrine.services.values.delimited import Cells, open_text, readable
+from vitrine.services.values.words import composed
+from vitrine.services.vector_store.base import VectorStore
 
 Bools = NDArray[np.bool_]
 REJECTED = "rejected"

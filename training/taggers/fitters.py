@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain import Embeddings
-from services.errors import BadRequest
-from services.taggers.logistic import TOLERANCE, fit_logistic
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest
+from vitrine.services.taggers.logistic import TOLERANCE, fit_logistic
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

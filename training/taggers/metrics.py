@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.taggers.ranking_metrics import Bools, Numbers, average_precision, cumulated, roc_auc
+from vitrine.services.taggers.ranking_metrics import Bools, Numbers, average_precision, cumulated, roc_auc
 
 BINS = 10
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.artifacts.taggers import TagHead
-from services.category.catalog import Category
-from services.domain import Embeddings, EncoderSpec
-from services.errors import BadRequest
-from services.taggers.ranking_metrics import roc_auc
-from services.vector_store.base import VectorStore
-from training.taggers.examples import read_columns
-from training.taggers.old_pickles import REST, OldHead, OldModel, choose_heads, to_tag_head
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.category.catalog import Category
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.errors import BadRequest
+from vitrine.services.taggers.ranking_metrics import roc_auc
+from vitrine.services.vector_store.base import VectorStore
+from vitrine.training.taggers.examples import read_columns
+from vitrine.training.taggers.old_pickles import REST, OldHead, OldModel, choose_heads, to_tag_head
 
 CLEAR = 0.7
 """Area under the ROC curve from which the images with a tag lie clearly on one side; 1 minus it on the other."""

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.artifacts.taggers import TagHead
-from services.domain import EncoderSpec
-from services.errors import BadRequest, TaggerMismatch
-from training.taggers.pickle_machine import MAX_BYTES, Record, read_pickle
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.errors import BadRequest, TaggerMismatch
+from vitrine.training.taggers.pickle_machine import MAX_BYTES, Record, read_pickle
 
 Numbers = NDArray[np.float64]
 KINDS = {

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 MAX_BYTES = 64 << 20
 MAX_INSTRUCTIONS = 1_000_000

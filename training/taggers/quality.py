@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.artifacts.taggers import QUALITY, TagHead
-from services.domain import Embeddings, EncoderSpec
-from services.errors import BadRequest, BadSource, TooFewExamples
-from services.taggers.logistic import fit_logistic, platt
-from services.values.delimited import named_rows
-from services.values.words import composed
+from vitrine.services.artifacts.taggers import QUALITY, TagHead
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.errors import BadRequest, BadSource, TooFewExamples
+from vitrine.services.taggers.logistic import fit_logistic, platt
+from vitrine.services.values.delimited import named_rows
+from vitrine.services.values.words import composed
 
 Floats = NDArray[np.float32]
 Values = NDArray[np.float64]

@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from services.files import make_folder
-from services.values.words import as_label
-from training.taggers.metrics import TagMetrics
-from training.taggers.train import TagReport, Training
+from vitrine.services.files import make_folder
+from vitrine.services.values.words import as_label
+from vitrine.training.taggers.metrics import TagMetrics
+from vitrine.training.taggers.train import TagReport, Training
 
 MAX_PLOTS = 20
 """Up to so many tags get a picture each unless it is asked for: drawing hundreds takes longer than training them."""

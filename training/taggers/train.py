@@ -16,15 +16,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from services.artifacts.taggers import TagHead
-from services.domain import Embeddings
-from services.errors import BadRequest, TooFewExamples
-from services.taggers.logistic import balanced_weights, platt
-from services.taggers.ranking_metrics import average_precision
-from training.taggers.examples import TagExamples
-from training.taggers.fitters import DEFAULT, Fitter, get_fitter
-from training.taggers.metrics import TagMetrics, best_threshold, tag_metrics
-from training.taggers.splits import stratified_parts
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.taggers.logistic import balanced_weights, platt
+from vitrine.services.taggers.ranking_metrics import average_precision
+from vitrine.training.taggers.examples import TagExamples
+from vitrine.training.taggers.fitters import DEFAULT, Fitter, get_fitter
+from vitrine.training.taggers.metrics import TagMetrics, best_threshold, tag_metrics
+from vitrine.training.taggers.splits import stratified_parts
 
 Floats = NDArray[np.float32]
 Tell = Callable[[str, int, int], None]

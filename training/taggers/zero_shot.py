@@ -24,15 +24,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.artifacts.taggers import HeadSet, TagHead
-from services.category.payload import clean_name
-from services.category.read_all import scan
-from services.domain import Embeddings
-from services.encoders.base import TextEncoder
-from services.errors import BadRequest, TooFewExamples
-from services.files import make_folder, unreadable, unwritable
-from services.taggers.logistic import fit_logistic
-from services.vector_store.base import VectorStore
+from vitrine.services.artifacts.taggers import HeadSet, TagHead
+from vitrine.services.category.payload import clean_name
+from vitrine.services.category.read_all import scan
+from vitrine.services.domain import Embeddings
+from vitrine.services.encoders.base import TextEncoder
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.files import make_folder, unreadable, unwritable
+from vitrine.services.taggers.logistic import fit_logistic
+from vitrine.services.vector_store.base import VectorStore
 
 KIND = "zero-shot"
 TEMPLATES = ("a photo of a {}", "a picture of a {}", "an image of a {}", "a close-up of a {}", "a {}")

@@ -1,0 +1,1 @@
+"""Cluster runs: fitting, writing to the images, naming, comparing."""

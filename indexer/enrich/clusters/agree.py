@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from indexer.enrich.clusters.agreement import adjusted_rand, agreement, normalised_mutual_information
-from services.artifacts.clusters import NOISE, ClusterRun, leaf_of, path_of
-from services.category.field_names import find_field
-from services.category.payload import value_at
-from services.domain import Payload
-from services.errors import BadRequest
-from services.runtime import Runtime
+from vitrine.indexer.enrich.clusters.agreement import adjusted_rand, agreement, normalised_mutual_information
+from vitrine.services.artifacts.clusters import NOISE, ClusterRun, leaf_of, path_of
+from vitrine.services.category.field_names import find_field
+from vitrine.services.category.payload import value_at
+from vitrine.services.domain import Payload
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
 
 PAGE = 5_000
 Told = Callable[[int, int], None]

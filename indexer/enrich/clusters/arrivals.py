@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.job.plan import BatchPlan
-from services.artifacts.clusters import ClusterRun, ClusterStore, membership
-from services.category.catalog import Category
-from services.errors import UnknownVector
+from vitrine.indexer.job.plan import BatchPlan
+from vitrine.services.artifacts.clusters import ClusterRun, ClusterStore, membership
+from vitrine.services.category.catalog import Category
+from vitrine.services.errors import UnknownVector
 
 
 class NewImageAssigner:

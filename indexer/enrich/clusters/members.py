@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.job.payload_writer import PAGE, PayloadWriter, erase_field
-from services.artifacts.clusters import ROOT, ClusterRun, membership, path_field
-from services.category.payload import field_path
-from services.runtime import Runtime
+from vitrine.indexer.job.payload_writer import PAGE, PayloadWriter, erase_field
+from vitrine.services.artifacts.clusters import ROOT, ClusterRun, membership, path_field
+from vitrine.services.category.payload import field_path
+from vitrine.services.runtime import Runtime
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, log2
 
-from indexer.enrich.clusters.tree.tree import Tree
-from services.artifacts.clusters import NOISE, ROOT, path_of
+from vitrine.indexer.enrich.clusters.tree.tree import Tree
+from vitrine.services.artifacts.clusters import NOISE, ROOT, path_of
 
 FIELDS = ("tags", "class")
 """Payload fields that names come from."""

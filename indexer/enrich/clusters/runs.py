@@ -14,21 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from indexer.enrich.clusters.arrivals import fits
-from indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
-from indexer.enrich.clusters.members import MemberWriter, erase
-from indexer.enrich.clusters.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
-from indexer.enrich.clusters.pixels.checkpoint import Checkpoints
-from indexer.enrich.clusters.report import ClusterReport
-from indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
-from indexer.job.payload_writer import PAGE
-from indexer.job.stages import Stages, Told, Watch
-from services.artifacts.clusters import NOISE, ClusterRun, Node, check_run_name, leaf_of, path_of
-from services.category.catalog import Category
-from services.category.read_all import scan
-from services.domain import Embeddings, EncoderSpec
-from services.errors import BadRequest, NotFound
-from services.runtime import Runtime
+from vitrine.indexer.enrich.clusters.arrivals import fits
+from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
+from vitrine.indexer.enrich.clusters.members import MemberWriter, erase
+from vitrine.indexer.enrich.clusters.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
+from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints
+from vitrine.indexer.enrich.clusters.report import ClusterReport
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
+from vitrine.indexer.job.payload_writer import PAGE
+from vitrine.indexer.job.stages import Stages, Told, Watch
+from vitrine.services.artifacts.clusters import NOISE, ClusterRun, Node, check_run_name, leaf_of, path_of
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.read_all import scan
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.runtime import Runtime
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.category.field_names import find_field
-from services.category.read_all import scan
-from services.domain import Embeddings, Payload
-from services.errors import BadRequest
-from services.vector_store.base import VectorStore
+from vitrine.services.category.field_names import find_field
+from vitrine.services.category.read_all import scan
+from vitrine.services.domain import Embeddings, Payload
+from vitrine.services.errors import BadRequest
+from vitrine.services.vector_store.base import VectorStore
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
-    from services.category.catalog import Category
+    from vitrine.services.category.catalog import Category
 
 
 @dataclass(frozen=True, eq=False)

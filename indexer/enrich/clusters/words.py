@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.job.stages import Told
-from services.artifacts.clusters import NOISE, ROOT, ClusterRun, Node, leaf_of, path_of
-from services.category.catalog import Category
-from services.category.read_all import scan
-from services.domain import Embeddings, EncoderSpec
-from services.errors import BadRequest
-from services.runtime import Runtime
+from vitrine.indexer.job.stages import Told
+from vitrine.services.artifacts.clusters import NOISE, ROOT, ClusterRun, Node, leaf_of, path_of
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.read_all import scan
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
 
 PROMPT = "a photo of {}"
 WORDS = "words"

@@ -1,0 +1,1 @@
+"""Near-duplicates: candidates, comparison of the pictures, groups, and what to keep."""

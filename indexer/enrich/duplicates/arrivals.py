@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from indexer.enrich.duplicates.candidates import Images
-from indexer.enrich.duplicates.comparison import Thresholds
-from indexer.enrich.duplicates.orb_prefilter import likely_turn
-from indexer.enrich.duplicates.pair_cache import Judge
-from indexer.enrich.duplicates.pictures import Pictures
-from indexer.job.items import Item
-from indexer.job.report import NearDuplicate, NearDuplicates
-from services.artifacts.duplicates import COPIES, ordered
-from services.category.catalog import Category
-from services.domain import Embedding, Hit, Near, Query
-from services.images.hashes import parse_hashes, telling
-from services.runtime import Runtime
-from services.vector_store.similarity import at_least
+from vitrine.indexer.enrich.duplicates.candidates import Images
+from vitrine.indexer.enrich.duplicates.comparison import Thresholds
+from vitrine.indexer.enrich.duplicates.orb_prefilter import likely_turn
+from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+from vitrine.indexer.enrich.duplicates.pictures import Pictures
+from vitrine.indexer.job.items import Item
+from vitrine.indexer.job.report import NearDuplicate, NearDuplicates
+from vitrine.services.artifacts.duplicates import COPIES, ordered
+from vitrine.services.category.catalog import Category
+from vitrine.services.domain import Embedding, Hit, Near, Query
+from vitrine.services.images.hashes import parse_hashes, telling
+from vitrine.services.runtime import Runtime
+from vitrine.services.vector_store.similarity import at_least
 
 NEIGHBOURS = 8
 """So many of the nearest are looked at."""

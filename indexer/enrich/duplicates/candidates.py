@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.duplicates.products import fast_products
-from services.domain import Embeddings, Near, Query
-from services.images.hashes import Hashes, close_pairs, telling
-from services.vector_store.base import VectorStore
-from services.vector_store.similarity import RESOLUTION
+from vitrine.indexer.enrich.duplicates.products import fast_products
+from vitrine.services.domain import Embeddings, Near, Query
+from vitrine.services.images.hashes import Hashes, close_pairs, telling
+from vitrine.services.vector_store.base import VectorStore
+from vitrine.services.vector_store.similarity import RESOLUTION
 
 IN_MEMORY = 200_000
 """Images up to which neighbours are found by products of blocks in memory; beyond, by queries to the engine."""

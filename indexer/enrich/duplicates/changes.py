@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from indexer.enrich.duplicates.candidates import Images
-from indexer.enrich.duplicates.comparison import Thresholds
-from indexer.enrich.duplicates.find import pairs_of
-from indexer.enrich.duplicates.members import arranged
-from indexer.enrich.duplicates.pair_cache import Judge
-from indexer.enrich.duplicates.pictures import Pictures
-from indexer.enrich.duplicates.store import replace_group
-from services.artifacts.duplicates import COPIES, RULE, DuplicateGroup, DuplicateRun, Member
-from services.artifacts.taggers import QUALITY
-from services.category.editor import ImageChanges
-from services.domain import Hit
-from services.errors import BadRequest
-from services.images.hashes import parse_hashes
-from services.runtime import Runtime
+from vitrine.indexer.enrich.duplicates.candidates import Images
+from vitrine.indexer.enrich.duplicates.comparison import Thresholds
+from vitrine.indexer.enrich.duplicates.find import pairs_of
+from vitrine.indexer.enrich.duplicates.members import arranged
+from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+from vitrine.indexer.enrich.duplicates.pictures import Pictures
+from vitrine.indexer.enrich.duplicates.store import replace_group
+from vitrine.services.artifacts.duplicates import COPIES, RULE, DuplicateGroup, DuplicateRun, Member
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.category.editor import ImageChanges
+from vitrine.services.domain import Hit
+from vitrine.services.errors import BadRequest
+from vitrine.services.images.hashes import parse_hashes
+from vitrine.services.runtime import Runtime
 
 
 @dataclass(frozen=True)

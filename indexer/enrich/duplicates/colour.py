@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.job.optional import load
+from vitrine.indexer.job.optional import load
 
 Chroma = NDArray[np.float32]
 """(..., 2), each in -1/3..2/3; 0 is grey."""

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.duplicates.colour import differ
-from indexer.enrich.duplicates.features import matched
-from indexer.enrich.duplicates.prepared_picture import COLOURED, COMPARED, Seen
-from indexer.enrich.duplicates.structure import FLAT, Grey, local, similarity
-from indexer.job.optional import load
+from vitrine.indexer.enrich.duplicates.colour import differ
+from vitrine.indexer.enrich.duplicates.features import matched
+from vitrine.indexer.enrich.duplicates.prepared_picture import COLOURED, COMPARED, Seen
+from vitrine.indexer.enrich.duplicates.structure import FLAT, Grey, local, similarity
+from vitrine.indexer.job.optional import load
 
 Kind = Literal["identical", "resized", "edited", "look-alike"]
 """The same pixels; saved again or resized, and nothing else; cropped, edited or another version of it, such as a form filled

@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.duplicates.candidates import IN_MEMORY, Images, candidates, near_by_engine, near_in_memory
-from indexer.enrich.duplicates.groups import Pair, complete_link, components, nearby
-from indexer.enrich.duplicates.keep import keep_first
-from indexer.enrich.duplicates.members import arranged
-from indexer.enrich.duplicates.pair_cache import Judge
-from indexer.enrich.duplicates.pictures import Pictures
-from indexer.enrich.duplicates.prefilter import comparing, glance
-from indexer.enrich.duplicates.search import DuplicateReport, Search
-from indexer.job.progress import Progress
-from indexer.job.workers import in_order
-from services.artifacts.duplicates import Member
-from services.domain import Payload
-from services.images.hashes import parse_hashes
-from services.runtime import Runtime
+from vitrine.indexer.enrich.duplicates.candidates import IN_MEMORY, Images, candidates, near_by_engine, near_in_memory
+from vitrine.indexer.enrich.duplicates.groups import Pair, complete_link, components, nearby
+from vitrine.indexer.enrich.duplicates.keep import keep_first
+from vitrine.indexer.enrich.duplicates.members import arranged
+from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+from vitrine.indexer.enrich.duplicates.pictures import Pictures
+from vitrine.indexer.enrich.duplicates.prefilter import comparing, glance
+from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
+from vitrine.indexer.job.progress import Progress
+from vitrine.indexer.job.workers import in_order
+from vitrine.services.artifacts.duplicates import Member
+from vitrine.services.domain import Payload
+from vitrine.services.images.hashes import parse_hashes
+from vitrine.services.runtime import Runtime
 
 FIELDS = (
     "sha256", "phash", "object_key", "media_type", "width", "height", "bytes",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.duplicates.structure import Grey
-from indexer.job.optional import load
+from vitrine.indexer.enrich.duplicates.structure import Grey
+from vitrine.indexer.job.optional import load
 
 _EDGE, _PATCH = 15, 31
 """Pixels from the edge without features, and what is looked at round each: a smaller picture has none."""

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from indexer.enrich.duplicates.detector import Stages, read_images
-from indexer.enrich.duplicates.search import DuplicateReport, Search
-from indexer.enrich.duplicates.store import commit
-from indexer.job.progress import Progress
-from services.artifacts.duplicates import RULE, DuplicateGroup, DuplicateRun, Member, Pair, ordered
-from services.errors import BadRequest
-from services.images.hashes import MAX_BAND
-from services.runtime import Runtime
+from vitrine.indexer.enrich.duplicates.detector import Stages, read_images
+from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
+from vitrine.indexer.enrich.duplicates.store import commit
+from vitrine.indexer.job.progress import Progress
+from vitrine.services.artifacts.duplicates import RULE, DuplicateGroup, DuplicateRun, Member, Pair, ordered
+from vitrine.services.errors import BadRequest
+from vitrine.services.images.hashes import MAX_BAND
+from vitrine.services.runtime import Runtime
 
 __all__ = ["DuplicateReport", "Search", "find_duplicates", "pairs_of", "read_images"]
 

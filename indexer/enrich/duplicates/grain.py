@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.duplicates.whole import Plane
-from indexer.job.optional import load
+from vitrine.indexer.enrich.duplicates.whole import Plane
+from vitrine.indexer.job.optional import load
 
 _TILE, _TILES = 16, 512
 _FINE = 1.5

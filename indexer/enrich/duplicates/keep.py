@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 Criterion = Literal["colour", "resolution", "format", "bytes", "metadata"]
 POLICY: tuple[Criterion, ...] = ("colour", "resolution", "format", "bytes", "metadata")

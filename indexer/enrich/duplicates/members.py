@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from indexer.enrich.duplicates.pair_cache import Judge
-from services.artifacts.duplicates import Member
+from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+from vitrine.services.artifacts.duplicates import Member
 
 
 def arranged(ids: Sequence[str], places: Sequence[int], judge: Judge) -> tuple[Member, ...]:

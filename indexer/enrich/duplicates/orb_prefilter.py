@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.enrich.duplicates.colour import chroma, is_grey
-from indexer.enrich.duplicates.features import matched, nearest_rows, orb_features
-from indexer.enrich.duplicates.prepared_picture import shrunk
-from indexer.job.optional import load
+from vitrine.indexer.enrich.duplicates.colour import chroma, is_grey
+from vitrine.indexer.enrich.duplicates.features import matched, nearest_rows, orb_features
+from vitrine.indexer.enrich.duplicates.prepared_picture import shrunk
+from vitrine.indexer.job.optional import load
 
 SIDE = 192
 """Longest side in pixels at which features are looked for."""

@@ -7,13 +7,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from indexer.enrich.duplicates.candidates import Images
-from indexer.enrich.duplicates.comparison import Thresholds, Verdict, compare
-from indexer.enrich.duplicates.pictures import Pictures
-from indexer.enrich.duplicates.prepared_picture import Seen, best_turn, turned
-from indexer.enrich.duplicates.residual import SURE, difference, may_be_one
-from indexer.enrich.duplicates.whole import Whole
-from services.errors import VitrineError
+from vitrine.indexer.enrich.duplicates.candidates import Images
+from vitrine.indexer.enrich.duplicates.comparison import Thresholds, Verdict, compare
+from vitrine.indexer.enrich.duplicates.pictures import Pictures
+from vitrine.indexer.enrich.duplicates.prepared_picture import Seen, best_turn, turned
+from vitrine.indexer.enrich.duplicates.residual import SURE, difference, may_be_one
+from vitrine.indexer.enrich.duplicates.whole import Whole
+from vitrine.services.errors import VitrineError
 
 KEPT = 600
 """Pictures ready to be compared that are held at a time: up to 330 KB each."""

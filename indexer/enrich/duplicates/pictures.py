@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from indexer.enrich.duplicates.orb_prefilter import SIDE as SKETCHED
-from indexer.enrich.duplicates.orb_prefilter import Sketch, sketch
-from indexer.enrich.duplicates.prepared_picture import SIDE, Seen, see
-from indexer.enrich.duplicates.whole import Whole
-from services.errors import BadRequest, ImageRefused, NotFound, VitrineError
-from services.images.open import picture_of, whole_picture
-from services.runtime import Runtime
+from vitrine.indexer.enrich.duplicates.orb_prefilter import SIDE as SKETCHED
+from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, sketch
+from vitrine.indexer.enrich.duplicates.prepared_picture import SIDE, Seen, see
+from vitrine.indexer.enrich.duplicates.whole import Whole
+from vitrine.services.errors import BadRequest, ImageRefused, NotFound, VitrineError
+from vitrine.services.images.open import picture_of, whole_picture
+from vitrine.services.runtime import Runtime
 
 Made = TypeVar("Made")
 MOST_PIXELS = 50_000_000

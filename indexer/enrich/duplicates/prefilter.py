@@ -12,10 +12,10 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.duplicates.orb_prefilter import Sketch, likely_turns
-from indexer.enrich.duplicates.pictures import Pictures
-from indexer.job.optional import load
-from indexer.job.workers import in_order
+from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, likely_turns
+from vitrine.indexer.enrich.duplicates.pictures import Pictures
+from vitrine.indexer.job.optional import load
+from vitrine.indexer.job.workers import in_order
 
 BLOCK = 65_536
 """Sketches of two blocks of so many pictures are held at a time: 0.4 GB, and twice that with flips."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.enrich.duplicates.colour import Chroma, chroma, is_grey, stands_out
-from indexer.enrich.duplicates.features import orb_features
-from indexer.enrich.duplicates.structure import Grey, Local, local
-from indexer.job.optional import load
+from vitrine.indexer.enrich.duplicates.colour import Chroma, chroma, is_grey, stands_out
+from vitrine.indexer.enrich.duplicates.features import orb_features
+from vitrine.indexer.enrich.duplicates.structure import Grey, Local, local
+from vitrine.indexer.job.optional import load
 
 SIDE = 256
 """Longest side in pixels at which pictures are compared."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain import Embeddings
+from vitrine.services.domain import Embeddings
 
 Product = Callable[[int, int], NDArray[np.float32]]
 """Of the rows from one to another with all rows from the first of them on: (rows, n - first)."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.duplicates.whole import Plane
-from indexer.job.optional import load
+from vitrine.indexer.enrich.duplicates.whole import Plane
+from vitrine.indexer.job.optional import load
 
 Weights = NDArray[np.float64]
 """One for each filter of the basis."""

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.duplicates.grain import same_exposure
-from indexer.enrich.duplicates.prepared_picture import Seen
-from indexer.enrich.duplicates.resampling import Fit, fitted
-from indexer.enrich.duplicates.whole import NO_COLOUR, Plane, Planes, Whole, planes
-from indexer.job.optional import load
+from vitrine.indexer.enrich.duplicates.grain import same_exposure
+from vitrine.indexer.enrich.duplicates.prepared_picture import Seen
+from vitrine.indexer.enrich.duplicates.resampling import Fit, fitted
+from vitrine.indexer.enrich.duplicates.whole import NO_COLOUR, Plane, Planes, Whole, planes
+from vitrine.indexer.job.optional import load
 
 SURE = 0.5
 """Below it two pictures are one, saved again or resized. Of 24,156 look-alikes of benchmarks/look_alikes.py with a visible change

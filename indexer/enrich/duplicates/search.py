@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from indexer.enrich.duplicates.candidates import Reach
-from indexer.enrich.duplicates.comparison import Thresholds
-from indexer.enrich.duplicates.keep import POLICY, Criterion
-from services.artifacts.duplicates import DuplicateGroup
+from vitrine.indexer.enrich.duplicates.candidates import Reach
+from vitrine.indexer.enrich.duplicates.comparison import Thresholds
+from vitrine.indexer.enrich.duplicates.keep import POLICY, Criterion
+from vitrine.services.artifacts.duplicates import DuplicateGroup
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.artifacts.duplicates import FIELD, DuplicateGroup, DuplicateRun
-from services.domain import Hit
-from services.errors import NotFound
-from services.runtime import Runtime
+from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, DuplicateRun
+from vitrine.services.domain import Hit
+from vitrine.services.errors import NotFound
+from vitrine.services.runtime import Runtime
 
 _BATCH = 500
 

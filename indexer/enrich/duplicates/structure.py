@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.job.optional import load
+from vitrine.indexer.job.optional import load
 
 Grey = NDArray[np.uint8]
 """(height, width) grey levels."""

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.job.optional import load
-from services.images.open import WholePicture
+from vitrine.indexer.job.optional import load
+from vitrine.services.images.open import WholePicture
 
 Planes = NDArray[np.uint8]
 """(height, width, 3): brightness, red difference, blue difference (YCrCb), 128 standing for no colour."""

@@ -1,0 +1,1 @@
+"""Maps: the images of a category laid out on a plane."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.job.payload_writer import PayloadWriter, erase_field
-from services.artifacts.maps import axis_field, on_map
-from services.category.payload import field_path
-from services.domain import Payload
-from services.runtime import Runtime
+from vitrine.indexer.job.payload_writer import PayloadWriter, erase_field
+from vitrine.services.artifacts.maps import axis_field, on_map
+from vitrine.services.category.payload import field_path
+from vitrine.services.domain import Payload
+from vitrine.services.runtime import Runtime
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

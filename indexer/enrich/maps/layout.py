@@ -9,16 +9,16 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.clusters.flat.reduce import Covariance, principal_axes
-from indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
-from indexer.enrich.maps.coordinates import Places
-from indexer.job.optional import load
-from indexer.job.stages import Told
-from services.category.catalog import Category
-from services.category.read_all import scan
-from services.domain import Embeddings, EncoderSpec
-from services.errors import BadRequest
-from services.vector_store.base import VectorStore
+from vitrine.indexer.enrich.clusters.flat.reduce import Covariance, principal_axes
+from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
+from vitrine.indexer.enrich.maps.coordinates import Places
+from vitrine.indexer.job.optional import load
+from vitrine.indexer.job.stages import Told
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.read_all import scan
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.errors import BadRequest
+from vitrine.services.vector_store.base import VectorStore
 
 Method = Literal["umap", "pca"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -15,15 +15,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from indexer.enrich.maps.coordinates import CoordinateWriter, erase, lacking, placed
-from indexer.enrich.maps.layout import NEAREST, Layout, MapOptions, among, lay_out
-from indexer.job.payload_writer import PAGE
-from indexer.job.stages import Stages, Told, Watch
-from services.artifacts.maps import CategoryMap, check_map_name
-from services.category.catalog import Category
-from services.domain import EncoderSpec, Hit, Near, Query
-from services.errors import BadRequest, NotFound
-from services.runtime import Runtime
+from vitrine.indexer.enrich.maps.coordinates import CoordinateWriter, erase, lacking, placed
+from vitrine.indexer.enrich.maps.layout import NEAREST, Layout, MapOptions, among, lay_out
+from vitrine.indexer.job.payload_writer import PAGE
+from vitrine.indexer.job.stages import Stages, Told, Watch
+from vitrine.services.artifacts.maps import CategoryMap, check_map_name
+from vitrine.services.category.catalog import Category
+from vitrine.services.domain import EncoderSpec, Hit, Near, Query
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.runtime import Runtime
 
 _AT_ONCE = 100
 """New images that are looked up and placed at a time."""

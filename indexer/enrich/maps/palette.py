@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.maps.values import Value
-from services.values.dates import read_date
+from vitrine.indexer.enrich.maps.values import Value
+from vitrine.services.values.dates import read_date
 
 TOP = 12
 # Twelve colours that stay apart under the common kinds of colour blindness: mkweb.bcgsc.ca/colorblind (Krzywinski)

@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from indexer.enrich.maps.coordinates import Places
-from indexer.enrich.maps.palette import COLOURS, NOTHING, SCALE, Colouring, Entry, colouring
-from indexer.enrich.maps.points import read_points
-from indexer.enrich.maps.spread import spread
-from indexer.enrich.maps.values import CLUSTER, Value, value_reader
-from indexer.job.optional import load
-from indexer.job.workers import in_order
-from services.artifacts.maps import CategoryMap
-from services.category.filters import Conditions
-from services.errors import BadRequest, ImageRefused, NotFound, UnknownField
-from services.files import make_folder, unwritable
-from services.images.contact_sheet import one_line
-from services.images.open import thumbnail
-from services.runtime import Runtime
-from services.values.words import as_label
+from vitrine.indexer.enrich.maps.coordinates import Places
+from vitrine.indexer.enrich.maps.palette import COLOURS, NOTHING, SCALE, Colouring, Entry, colouring
+from vitrine.indexer.enrich.maps.points import read_points
+from vitrine.indexer.enrich.maps.spread import spread
+from vitrine.indexer.enrich.maps.values import CLUSTER, Value, value_reader
+from vitrine.indexer.job.optional import load
+from vitrine.indexer.job.workers import in_order
+from vitrine.services.artifacts.maps import CategoryMap
+from vitrine.services.category.filters import Conditions
+from vitrine.services.errors import BadRequest, ImageRefused, NotFound, UnknownField
+from vitrine.services.files import make_folder, unwritable
+from vitrine.services.images.contact_sheet import one_line
+from vitrine.services.images.open import thumbnail
+from vitrine.services.runtime import Runtime
+from vitrine.services.values.words import as_label
 
 FORMATS = (".png", ".svg")
 MAX_THUMBNAILS = 500

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from indexer.enrich.maps.values import Value, ValueReader
-from services.artifacts.maps import CategoryMap
-from services.category.filters import Conditions, MapBox, NumberRange
-from services.runtime import Runtime
+from vitrine.indexer.enrich.maps.values import Value, ValueReader
+from vitrine.services.artifacts.maps import CategoryMap
+from vitrine.services.category.filters import Conditions, MapBox, NumberRange
+from vitrine.services.runtime import Runtime
 
 NO_CONDITIONS = Conditions()
 

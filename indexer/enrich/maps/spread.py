@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.maps.coordinates import Places
+from vitrine.indexer.enrich.maps.coordinates import Places
 
 LARGEST = 0.09
 """The widest a picture gets, in units of the map."""

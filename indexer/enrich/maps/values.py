@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from indexer.export.common import explained
-from services.artifacts.clusters import ROOT
-from services.category.field_names import find_field
-from services.category.filters import Conditions
-from services.category.payload import field_path, path_keys, value_at
-from services.domain import Payload
-from services.errors import BadRequest, UnknownField
-from services.runtime import Runtime
-from services.search.searcher import CLUSTER_FIELD
+from vitrine.indexer.export.common import explained
+from vitrine.services.artifacts.clusters import ROOT
+from vitrine.services.category.field_names import find_field
+from vitrine.services.category.filters import Conditions
+from vitrine.services.category.payload import field_path, path_keys, value_at
+from vitrine.services.domain import Payload
+from vitrine.services.errors import BadRequest, UnknownField
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import CLUSTER_FIELD
 
 CLUSTER = CLUSTER_FIELD
 Value = str | int | float | bool | None

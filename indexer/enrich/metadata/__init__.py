@@ -1,0 +1,1 @@
+"""Metadata from tables and captions, added to images that are indexed."""

@@ -14,23 +14,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from indexer.enrich.metadata.annotate_report import AnnotateReport
-from indexer.enrich.metadata.annotate_rows import JoinOn, Rows, join_value, key_columns
-from indexer.enrich.metadata.recast import narrower, recast, tighten
-from indexer.enrich.scores.arrivals import NewImageScorer
-from indexer.job.payload_writer import PAGE, PayloadWriter
-from indexer.job.payloads import SCORED_BY, additions, without_scores
-from indexer.job.stages import Stages, Told, Watch
-from indexer.sources.base import SourceOptions
-from indexer.sources.columns import ColumnKinds
-from indexer.sources.rows import Columns, column_named, split_tags
-from indexer.sources.tables import Table, open_table
-from services.category.catalog import Category
-from services.domain import Hit, IndexKind, Payload
-from services.errors import BadSource
-from services.runtime import Runtime
-from services.values.dates import to_utc
-from services.values.delimited import find_any
+from vitrine.indexer.enrich.metadata.annotate_report import AnnotateReport
+from vitrine.indexer.enrich.metadata.annotate_rows import JoinOn, Rows, join_value, key_columns
+from vitrine.indexer.enrich.metadata.recast import narrower, recast, tighten
+from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
+from vitrine.indexer.job.payload_writer import PAGE, PayloadWriter
+from vitrine.indexer.job.payloads import SCORED_BY, additions, without_scores
+from vitrine.indexer.job.stages import Stages, Told, Watch
+from vitrine.indexer.sources.base import SourceOptions
+from vitrine.indexer.sources.columns import ColumnKinds
+from vitrine.indexer.sources.rows import Columns, column_named, split_tags
+from vitrine.indexer.sources.tables import Table, open_table
+from vitrine.services.category.catalog import Category
+from vitrine.services.domain import Hit, IndexKind, Payload
+from vitrine.services.errors import BadSource
+from vitrine.services.runtime import Runtime
+from vitrine.services.values.dates import to_utc
+from vitrine.services.values.delimited import find_any
 
 SCROLLED = 2_000
 """Images matched at a time."""

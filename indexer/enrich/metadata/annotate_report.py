@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from services.category.payload import unindexed_note
+from vitrine.services.category.payload import unindexed_note
 
 SHOWN = 10
 """Names and rows told of each kind."""

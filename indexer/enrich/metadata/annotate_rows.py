@@ -8,18 +8,18 @@ from typing import Literal
 
 import orjson
 
-from indexer.enrich.metadata.annotate_report import SHOWN, AnnotateReport
-from indexer.job.payloads import check_record
-from indexer.sources.columns import ColumnKinds
-from indexer.sources.hashtags import FIELD as HASHTAGS
-from indexer.sources.joining import join_key
-from indexer.sources.records import ImageRecord
-from indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
-from indexer.sources.tables import Row, Table
-from services.category.catalog import Category
-from services.category.payload import field_path, joined_kinds
-from services.domain import IndexKind, Payload
-from services.errors import BadRequest, ImageRefused
+from vitrine.indexer.enrich.metadata.annotate_report import SHOWN, AnnotateReport
+from vitrine.indexer.job.payloads import check_record
+from vitrine.indexer.sources.columns import ColumnKinds
+from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
+from vitrine.indexer.sources.joining import join_key
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
+from vitrine.indexer.sources.tables import Row, Table
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.payload import field_path, joined_kinds
+from vitrine.services.domain import IndexKind, Payload
+from vitrine.services.errors import BadRequest, ImageRefused
 
 JoinOn = Literal["name", "stem", "key", "hash", "id"]
 _TOLD_EVERY = 1_000

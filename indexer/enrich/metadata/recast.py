@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from indexer.job.payload_writer import PAGE, PayloadWriter
-from indexer.job.stages import apart
-from indexer.sources.rows import Columns
-from services.category.catalog import Category
-from services.category.payload import field_path
-from services.domain import Hit, IndexKind, Payload
-from services.errors import BadRequest
-from services.runtime import Runtime
-from services.values.kinds import HELD, Cell, cast, joined, value_kind
+from vitrine.indexer.job.payload_writer import PAGE, PayloadWriter
+from vitrine.indexer.job.stages import apart
+from vitrine.indexer.sources.rows import Columns
+from vitrine.services.category.catalog import Category
+from vitrine.services.category.payload import field_path
+from vitrine.services.domain import Hit, IndexKind, Payload
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
+from vitrine.services.values.kinds import HELD, Cell, cast, joined, value_kind
 
 _METADATA = "metadata"
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from dataclasses import field as made
 from typing import Any
 
-from indexer.job.payload_writer import PAGE, PayloadWriter
-from indexer.job.progress import Progress
-from indexer.job.stages import Watch, apart
-from indexer.sources.hashtags import FIELD, hashtags_of
-from services.category.field_names import find_member
-from services.category.payload import clean_name, field_path, path_keys
-from services.domain import Hit, Payload
-from services.errors import BadRequest
-from services.runtime import Runtime
-from services.values.kinds import HELD
+from vitrine.indexer.job.payload_writer import PAGE, PayloadWriter
+from vitrine.indexer.job.progress import Progress
+from vitrine.indexer.job.stages import Watch, apart
+from vitrine.indexer.sources.hashtags import FIELD, hashtags_of
+from vitrine.services.category.field_names import find_member
+from vitrine.services.category.payload import clean_name, field_path, path_keys
+from vitrine.services.domain import Hit, Payload
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
+from vitrine.services.values.kinds import HELD
 
 _METADATA = "metadata"
 

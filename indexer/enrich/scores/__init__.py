@@ -1,0 +1,1 @@
+"""Scores of taggers, written to the images."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.enrich.scores.head_sets import by_vector, rounded_scores
-from indexer.enrich.scores.score_payload import rescored
-from indexer.job.plan import BatchPlan
-from services.artifacts.taggers import HeadSet, TaggerStore, TagHead
-from services.category.catalog import Category
-from services.taggers.classify import fitting
+from vitrine.indexer.enrich.scores.head_sets import by_vector, rounded_scores
+from vitrine.indexer.enrich.scores.score_payload import rescored
+from vitrine.indexer.job.plan import BatchPlan
+from vitrine.services.artifacts.taggers import HeadSet, TaggerStore, TagHead
+from vitrine.services.category.catalog import Category
+from vitrine.services.taggers.classify import fitting
 
 
 class NewImageScorer:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.artifacts.taggers import DIGITS, HeadSet, TagHead
-from services.category.catalog import Category
-from services.domain import Embeddings
-from services.taggers.classify import encoder_of
+from vitrine.services.artifacts.taggers import DIGITS, HeadSet, TagHead
+from vitrine.services.category.catalog import Category
+from vitrine.services.domain import Embeddings
+from vitrine.services.taggers.classify import encoder_of
 
 
 def by_vector(category: Category, heads: Iterable[TagHead]) -> dict[str, HeadSet]:

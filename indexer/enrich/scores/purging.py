@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from indexer.enrich.scores.score_payload import Change, rescored
-from indexer.enrich.scores.score_writer import ScoreWriter
-from indexer.job.progress import Progress
-from services.artifacts.taggers import QUALITY
-from services.category.payload import clean_tags
-from services.domain import Hit
-from services.runtime import Runtime
+from vitrine.indexer.enrich.scores.score_payload import Change, rescored
+from vitrine.indexer.enrich.scores.score_writer import ScoreWriter
+from vitrine.indexer.job.progress import Progress
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.category.payload import clean_tags
+from vitrine.services.domain import Hit
+from vitrine.services.runtime import Runtime
 
 Stale = Callable[[Mapping[str, Any], str], bool]
 """Whether the score, or proposal, that a payload has of a tag is to go."""

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.artifacts.taggers import QUALITY, TagHead
-from services.domain import Payload
+from vitrine.services.artifacts.taggers import QUALITY, TagHead
+from vitrine.services.domain import Payload
 
 FIELDS = ("scores", "scored_by", QUALITY, "tags", "machine_tags", "rejected_tags")
 """What has to be known of an image before its scores are changed."""

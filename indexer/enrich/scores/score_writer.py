@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from indexer.enrich.scores.score_payload import FIELDS, Change
-from services.domain import Hit
-from services.errors import NotFound
-from services.runtime import Runtime
+from vitrine.indexer.enrich.scores.score_payload import FIELDS, Change
+from vitrine.services.domain import Hit
+from vitrine.services.errors import NotFound
+from vitrine.services.runtime import Runtime
 
 BATCH = 500
 """Images read and written at a time. Whoever edits an image meanwhile waits for as long: under a second."""

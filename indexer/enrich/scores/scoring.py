@@ -15,19 +15,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from indexer.enrich.scores.arrivals import NewImageScorer
-from indexer.enrich.scores.head_sets import by_vector, rounded_scores
-from indexer.enrich.scores.purging import drop_scores, purge_stale
-from indexer.enrich.scores.score_payload import Change, Proposals, rescored, stored_score
-from indexer.enrich.scores.score_writer import BATCH, ScoreWriter
-from indexer.job.progress import Progress
-from services.artifacts.taggers import QUALITY, TagHead
-from services.category.catalog import Category
-from services.domain import Hit, IndexKind
-from services.errors import BadRequest
-from services.runtime import Runtime
-from services.search.score_validity import score_field
-from services.taggers.classify import encoder_of, fitting
+from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
+from vitrine.indexer.enrich.scores.head_sets import by_vector, rounded_scores
+from vitrine.indexer.enrich.scores.purging import drop_scores, purge_stale
+from vitrine.indexer.enrich.scores.score_payload import Change, Proposals, rescored, stored_score
+from vitrine.indexer.enrich.scores.score_writer import BATCH, ScoreWriter
+from vitrine.indexer.job.progress import Progress
+from vitrine.services.artifacts.taggers import QUALITY, TagHead
+from vitrine.services.category.catalog import Category
+from vitrine.services.domain import Hit, IndexKind
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.score_validity import score_field
+from vitrine.services.taggers.classify import encoder_of, fitting
 
 __all__ = ["NewImageScorer", "ScoreReport", "drop_scores", "purge_stale", "score_images"]
 

@@ -1,0 +1,1 @@
+"""More vectors: embedding again with another encoder, promoting a trained one."""

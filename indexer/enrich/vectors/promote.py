@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from indexer.enrich.vectors.reembed import FillReport, VectorFiller
-from indexer.job.progress import Progress
-from services.category.catalog import Category
-from services.domain import EncoderSpec
-from services.encoders.batching import BatchedEncoder
-from services.encoders.families.bundle import whole_folder
-from services.encoders.families.stored import save_stored, storable_files, stored_model, stored_prefix
-from services.encoders.reference import EncoderReference
-from services.encoders.resolve import folder_revision
-from services.errors import BadRequest, NotFound
-from services.runtime import Runtime
+from vitrine.indexer.enrich.vectors.reembed import FillReport, VectorFiller
+from vitrine.indexer.job.progress import Progress
+from vitrine.services.category.catalog import Category
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.batching import BatchedEncoder
+from vitrine.services.encoders.families.bundle import whole_folder
+from vitrine.services.encoders.families.stored import save_stored, storable_files, stored_model, stored_prefix
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.resolve import folder_revision
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.runtime import Runtime
 
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9_-]{0,55}")  # a number is put behind it, and vectors are called by 64 characters at most
 _ROUNDS = 20

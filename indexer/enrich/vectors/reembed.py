@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexer.enrich.clusters.arrivals import NewImageAssigner
-from indexer.enrich.scores.arrivals import NewImageScorer
-from indexer.enrich.scores.score_payload import FIELDS as SCORE_FIELDS
-from indexer.job.plan import BatchPlan
-from indexer.job.progress import Progress
-from indexer.job.stored_images import FIELDS, MAX_BATCH_BYTES, StoredImage, embed_stored, open_pool
-from indexer.job.workers import WRITE_SECONDS, in_batches, in_order
-from services.category.payload import index_kinds
-from services.domain import Embedding, Hit
-from services.errors import NotFound, VitrineError
-from services.files import any_error
-from services.runtime import Runtime
+from vitrine.indexer.enrich.clusters.arrivals import NewImageAssigner
+from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
+from vitrine.indexer.enrich.scores.score_payload import FIELDS as SCORE_FIELDS
+from vitrine.indexer.job.plan import BatchPlan
+from vitrine.indexer.job.progress import Progress
+from vitrine.indexer.job.stored_images import FIELDS, MAX_BATCH_BYTES, StoredImage, embed_stored, open_pool
+from vitrine.indexer.job.workers import WRITE_SECONDS, in_batches, in_order
+from vitrine.services.category.payload import index_kinds
+from vitrine.services.domain import Embedding, Hit
+from vitrine.services.errors import NotFound, VitrineError
+from vitrine.services.files import any_error
+from vitrine.services.runtime import Runtime
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

@@ -1,0 +1,1 @@
+"""Cluster runs as files: treemaps, contact sheets, pages, dendrograms."""

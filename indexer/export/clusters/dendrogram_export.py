@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TextIO
 
-from indexer.enrich.clusters.tree.dendrogram import Merges
+from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges
 
 
 def write_json(merges: Merges, names: Sequence[str], out: TextIO, *, clusters: int | None = None) -> None:

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from indexer.export.names import safe_name
-from services.artifacts.clusters import ROOT, ClusterRun, Node
-from services.category.payload import value_at
-from services.errors import BadRequest
-from services.files import make_folder, unwritable
+from vitrine.indexer.export.names import safe_name
+from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
+from vitrine.services.category.payload import value_at
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder, unwritable
 
 MARKER = ".vitrine-run.json"
 _LONGEST_NAME = 60

@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from services.artifacts.clusters import ROOT, ClusterRun
-from services.errors import BadRequest
-from services.files import make_folder, unwritable
+from vitrine.services.artifacts.clusters import ROOT, ClusterRun
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder, unwritable
 
 _MARK = '<meta name="generator" content="Vitrine clusters">'
 _STYLE = """

@@ -9,14 +9,14 @@ from io import BytesIO
 
 from PIL import Image, ImageOps
 
-from indexer.job.workers import in_order
-from services.artifacts.clusters import ROOT, ClusterRun, Node
-from services.category.filters import Conditions
-from services.domain import Hit
-from services.errors import BadRequest, ImageRefused, NotFound
-from services.images.open import thumbnail
-from services.runtime import Runtime
-from services.vector_store.base import MAX_LIMIT
+from vitrine.indexer.job.workers import in_order
+from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
+from vitrine.services.category.filters import Conditions
+from vitrine.services.domain import Hit
+from vitrine.services.errors import BadRequest, ImageRefused, NotFound
+from vitrine.services.images.open import thumbnail
+from vitrine.services.runtime import Runtime
+from vitrine.services.vector_store.base import MAX_LIMIT
 
 _FIELDS = ("object_key",)
 _PAGE, _AHEAD = 500, 32

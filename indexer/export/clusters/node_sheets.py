@@ -12,15 +12,15 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageOps
 
-from indexer.export.clusters.node_page import PageNode, begin, index_page
-from indexer.export.clusters.node_pictures import Wanted, members, node_counts, small_pictures
-from indexer.export.clusters.treemap_files import LEVELS, write_treemap
-from indexer.export.clusters.treemap_marks import INK, fit, font
-from services.artifacts.clusters import ROOT, ClusterRun, Node
-from services.category.filters import Conditions
-from services.errors import BadRequest
-from services.files import make_folder, unwritable
-from services.runtime import Runtime
+from vitrine.indexer.export.clusters.node_page import PageNode, begin, index_page
+from vitrine.indexer.export.clusters.node_pictures import Wanted, members, node_counts, small_pictures
+from vitrine.indexer.export.clusters.treemap_files import LEVELS, write_treemap
+from vitrine.indexer.export.clusters.treemap_marks import INK, fit, font
+from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
+from vitrine.services.category.filters import Conditions
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder, unwritable
+from vitrine.services.runtime import Runtime
 
 PER_NODE = 24
 MOST_PER_NODE = 500

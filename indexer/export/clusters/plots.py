@@ -7,13 +7,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from indexer.enrich.clusters.flat.grid import GridResult
-from indexer.enrich.clusters.tree.dendrogram import Merges
-from indexer.export.clusters.dendrogram_export import drawing_order
-from indexer.job.optional import load
-from services.errors import BadRequest
-from services.files import make_folder, unwritable
-from services.values.words import as_label
+from vitrine.indexer.enrich.clusters.flat.grid import GridResult
+from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges
+from vitrine.indexer.export.clusters.dendrogram_export import drawing_order
+from vitrine.indexer.job.optional import load
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder, unwritable
+from vitrine.services.values.words import as_label
 
 TOP = 30
 """Clusters at the bottom of a drawn dendrogram."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.artifacts.clusters import ROOT, Node
+from vitrine.services.artifacts.clusters import ROOT, Node
 
 HEADER, SMALL_HEADER = 24.0, 17.0
 """Pixels for the name of a node with children: of the first level, and of those below."""

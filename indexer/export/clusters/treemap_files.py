@@ -12,15 +12,15 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from indexer.export.clusters.node_pictures import Wanted, members, node_counts, small_pictures
-from indexer.export.clusters.treemap import Box, lay_out
-from indexer.export.clusters.treemap_marks import TITLE_HEIGHT, Area, Colour, Drawing, Picture, Text, draw, font
-from services.artifacts.clusters import ROOT, ClusterRun
-from services.category.filters import Conditions
-from services.errors import BadRequest
-from services.files import make_folder, unwritable
-from services.images.contact_sheet import one_line
-from services.runtime import Runtime
+from vitrine.indexer.export.clusters.node_pictures import Wanted, members, node_counts, small_pictures
+from vitrine.indexer.export.clusters.treemap import Box, lay_out
+from vitrine.indexer.export.clusters.treemap_marks import TITLE_HEIGHT, Area, Colour, Drawing, Picture, Text, draw, font
+from vitrine.services.artifacts.clusters import ROOT, ClusterRun
+from vitrine.services.category.filters import Conditions
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder, unwritable
+from vitrine.services.images.contact_sheet import one_line
+from vitrine.services.runtime import Runtime
 
 WIDTH, HEIGHT = 1600, 1000
 LEAST_SIDE, MOST_SIDE = 200, 8_000

@@ -8,9 +8,9 @@ from functools import cache
 
 from PIL import ImageFont
 
-from indexer.export.clusters.treemap import Box, Rect
-from services.artifacts.clusters import NOISE
-from services.images.contact_sheet import fit_text, one_line
+from vitrine.indexer.export.clusters.treemap import Box, Rect
+from vitrine.services.artifacts.clusters import NOISE
+from vitrine.services.images.contact_sheet import fit_text, one_line
 
 Colour = tuple[int, int, int]
 INK: Colour = (24, 24, 27)

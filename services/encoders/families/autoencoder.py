@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from services.domain import EncoderSpec, Preprocessing
-from services.encoders.reference import EncoderReference
-from services.encoders.resolve import ResolvedModel
-from services.encoders.torch_encoder import CONVOLUTIONAL_SLICE, SLICE, TorchEncoder
-from services.errors import BadRequest, ModelUnavailable
-from services.files import make_folder
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.resolve import ResolvedModel
+from vitrine.services.encoders.torch_encoder import CONVOLUTIONAL_SLICE, SLICE, TorchEncoder
+from vitrine.services.errors import BadRequest, ModelUnavailable
+from vitrine.services.files import make_folder
 
 KIND = "autoencoder"
 CONFIG, WEIGHTS = "config.json", "autoencoder.safetensors"

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from services.encoders.families.metric_config import KIND, TRUNK, folder_kind, read_config, write_config
-from services.encoders.families.stored import COMPANIONS
-from services.encoders.reference import EncoderReference
-from services.encoders.resolve import LOCAL_REVISION, relevant_files, resolve_model
+from vitrine.services.encoders.families.metric_config import KIND, TRUNK, folder_kind, read_config, write_config
+from vitrine.services.encoders.families.stored import COMPANIONS
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.resolve import LOCAL_REVISION, relevant_files, resolve_model
 
 
 @contextmanager

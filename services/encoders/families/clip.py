@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from services.domain import Embeddings, EncoderSpec
-from services.encoders.torch_encoder import SLICE, TransformersEncoder, starts, unit
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.encoders.torch_encoder import SLICE, TransformersEncoder, starts, unit
 
 if TYPE_CHECKING:
     import torch

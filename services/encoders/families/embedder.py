@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from services.domain import Embeddings
-from services.errors import BadRequest
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest
 
 Activation = Literal["relu", "gelu"]
 _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}

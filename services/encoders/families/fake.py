@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from services.domain import Embeddings, EncoderSpec, Preprocessing
-from services.encoders.preprocess import Pixels, fit
-from services.encoders.reference import COLOUR_MODEL
+from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
+from vitrine.services.encoders.preprocess import Pixels, fit
+from vitrine.services.encoders.reference import COLOUR_MODEL
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "black": (0, 0, 0),

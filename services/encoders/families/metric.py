@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from services.domain import Embeddings, EncoderSpec, Preprocessing
-from services.encoders.base import Encoder
-from services.encoders.batching import StagedEncoder
-from services.encoders.families.metric_config import (
+from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
+from vitrine.services.encoders.base import Encoder
+from vitrine.services.encoders.batching import StagedEncoder
+from vitrine.services.encoders.families.metric_config import (
     EMBEDDER,
     KIND,
     SPLIT,
@@ -34,14 +34,14 @@ from services.encoders.families.metric_config import (
     read_config,
     write_config,
 )
-from services.encoders.preprocess import Pixels
-from services.encoders.reference import EncoderReference
-from services.encoders.resolve import LOCAL_REVISION, ResolvedModel, folder_revision, resolve_model
-from services.errors import AlreadyExists, EncoderMismatch, ModelUnavailable
-from services.files import make_folder
+from vitrine.services.encoders.preprocess import Pixels
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.resolve import LOCAL_REVISION, ResolvedModel, folder_revision, resolve_model
+from vitrine.services.errors import AlreadyExists, EncoderMismatch, ModelUnavailable
+from vitrine.services.files import make_folder
 
 if TYPE_CHECKING:
-    from services.encoders.families.embedder import Embedder
+    from vitrine.services.encoders.families.embedder import Embedder
 
 __all__ = [
     "KIND",
@@ -155,7 +155,7 @@ def read_split(folder: Path) -> dict[str, Any]:
 
 
 def _save_trunk(folder: Path, model: Any, processor: Mapping[str, Any]) -> None:
-    from services.encoders.load import quiet
+    from vitrine.services.encoders.load import quiet
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -166,7 +166,7 @@ def _save_trunk(folder: Path, model: Any, processor: Mapping[str, Any]) -> None:
 
 
 def _load_stored_trunk(folder: Path, preprocessing: Preprocessing, precision: Any, device: str) -> StagedEncoder:
-    from services.encoders.load import load_folder
+    from vitrine.services.encoders.load import load_folder
 
     if not folder.is_dir():
         raise ModelUnavailable(f"{folder.parent} lacks its trunk: copy the whole folder.")
@@ -178,9 +178,9 @@ def _load_stored_trunk(folder: Path, preprocessing: Preprocessing, precision: An
 
 def _load_trunk(config: MetricConfig, precision: Any, device: str, models_folder: Path, offline: bool) -> StagedEncoder:
     """The very revision that was trained on: its folder, else the hub's commit."""
-    from services.encoders.families.fake import ColourEncoder
-    from services.encoders.load import load_folder
-    from services.encoders.reference import COLOUR_MODEL
+    from vitrine.services.encoders.families.fake import ColourEncoder
+    from vitrine.services.encoders.load import load_folder
+    from vitrine.services.encoders.reference import COLOUR_MODEL
 
     reference = EncoderReference("trunk", config.trunk.model, config.trunk.revision)
     if reference.model == COLOUR_MODEL:
@@ -224,7 +224,7 @@ def _load_embedder(folder: Path, config: MetricConfig, device: str) -> Embedder:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from services.encoders.families.embedder import Embedder
+    from vitrine.services.encoders.families.embedder import Embedder
 
     embedder = Embedder(**config.embedder)
     try:

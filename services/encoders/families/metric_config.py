@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from services.domain import Preprocessing
-from services.encoders.precision import Precision
-from services.errors import ModelUnavailable
+from vitrine.services.domain import Preprocessing
+from vitrine.services.encoders.precision import Precision
+from vitrine.services.errors import ModelUnavailable
 
 KIND, FORMAT = "metric-encoder", 1
 CONFIG, SPLIT, EMBEDDER, TRUNK = "config.json", "split.json", "embedder.safetensors", "trunk"

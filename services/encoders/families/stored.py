@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from services.category.manifest import ENCODERS
-from services.encoders.reference import STORED
-from services.encoders.resolve import LOCAL_REVISION, folder_revision, relevant_files
-from services.errors import BadRequest, ModelUnavailable
-from services.object_store.base import ObjectStore
-from services.object_store.keys import check_key
+from vitrine.services.category.manifest import ENCODERS
+from vitrine.services.encoders.reference import STORED
+from vitrine.services.encoders.resolve import LOCAL_REVISION, folder_revision, relevant_files
+from vitrine.services.errors import BadRequest, ModelUnavailable
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.keys import check_key
 
 __all__ = [
     "STORED",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from services.domain import EncoderSpec
-from services.encoders.torch_encoder import TransformersEncoder
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.torch_encoder import TransformersEncoder
 
 if TYPE_CHECKING:
     import torch

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import orjson
 
-import services
-from services.errors import BadRequest, Unavailable
-from services.vector_store.edge.errors import from_plain
-from services.vector_store.edge.wire import Arrays, Header, receive, send
+import vitrine
+from vitrine.services.errors import BadRequest, Unavailable
+from vitrine.services.vector_store.edge.errors import from_plain
+from vitrine.services.vector_store.edge.wire import Arrays, Header, receive, send
 
-_MODULE: Final = "services.vector_store.edge.process"
+_MODULE: Final = "vitrine.services.vector_store.edge.process"
 _READS: Final = frozenset({"catalogue", "query", "retrieve", "scroll", "facet", "count", "info", "missing"})
 _END_S: Final = 60.0
 """A process that was asked to end may be flushing, or loading a large shard."""
@@ -99,7 +99,7 @@ class EngineClient:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        root = str(Path(services.__file__).resolve().parents[1])
+        root = str(Path(vitrine.__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         numbers = [str(theirs.fileno()), str(self._lock_fd), str(os.getpid())]
         try:

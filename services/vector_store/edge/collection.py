@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from services.domain import CollectionSchema
-from services.errors import StoreDamaged, VitrineError, remedy
-from services.vector_store.edge import shard as edge_shard
-from services.vector_store.edge.errors import from_engine, not_found
-from services.vector_store.edge.files import MEGABYTE, CollectionFiles, check_space
-from services.vector_store.edge.lib import edge
-from services.vector_store.edge.read import count
-from services.vector_store.edge.wire import Arrays, Header
+from vitrine.services.domain import CollectionSchema
+from vitrine.services.errors import StoreDamaged, VitrineError, remedy
+from vitrine.services.vector_store.edge import shard as edge_shard
+from vitrine.services.vector_store.edge.errors import from_engine, not_found
+from vitrine.services.vector_store.edge.files import MEGABYTE, CollectionFiles, check_space
+from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.edge.read import count
+from vitrine.services.vector_store.edge.wire import Arrays, Header
 
 SLICE: Final = 128
 """Points that are written in one go, some 3 to 10 ms in which nobody is answered: the engine never releases the interpreter."""

@@ -10,14 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from services.domain import CollectionSchema
-from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, VitrineError
-from services.vector_store.edge import read as edge_read
-from services.vector_store.edge.collection import Collection, Write, engine_errors
-from services.vector_store.edge.errors import from_engine, to_plain
-from services.vector_store.edge.files import CollectionFiles, read_json, read_schemas, schema_from_plain, schema_plain, write_json
-from services.vector_store.edge.job import IndexingRun, remove_behind
-from services.vector_store.edge.wire import Arrays, Header
+from vitrine.services.domain import CollectionSchema
+from vitrine.services.errors import AlreadyExists, BadRequest, BadVector, NotFound, VitrineError
+from vitrine.services.vector_store.edge import read as edge_read
+from vitrine.services.vector_store.edge.collection import Collection, Write, engine_errors
+from vitrine.services.vector_store.edge.errors import from_engine, to_plain
+from vitrine.services.vector_store.edge.files import (
+    CollectionFiles,
+    read_json,
+    read_schemas,
+    schema_from_plain,
+    schema_plain,
+    write_json,
+)
+from vitrine.services.vector_store.edge.job import IndexingRun, remove_behind
+from vitrine.services.vector_store.edge.wire import Arrays, Header
 
 MAX_OPEN: Final = 20
 """Shards kept open: opening one takes 0.1 s and some threads."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services import errors
-from services.errors import (
+from vitrine.services import errors
+from vitrine.services.errors import (
     BadRequest,
     BadVector,
     NotFound,

@@ -23,8 +23,8 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-from services.domain import CollectionSchema, VectorSpec
-from services.errors import BadRequest, StorageFull, StoreDamaged, remedy
+from vitrine.services.domain import CollectionSchema, VectorSpec
+from vitrine.services.errors import BadRequest, StorageFull, StoreDamaged, remedy
 
 MEGABYTE = 1 << 20
 _MAX_FOLDER_NAME = 200

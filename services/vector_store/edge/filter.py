@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from services.errors import BadRequest
-from services.vector_store.edge.lib import edge
+from vitrine.services.errors import BadRequest
+from vitrine.services.vector_store.edge.lib import edge
 
 Plain = dict[str, Any]
 

@@ -19,12 +19,12 @@ from typing import IO, Any, Final
 import numpy as np
 import orjson
 
-from services.errors import Unavailable
-from services.vector_store.edge import shard as edge_shard
-from services.vector_store.edge.collection import SLICE, Collection, engine_errors
-from services.vector_store.edge.files import check_space, disk_bytes, schema_plain
-from services.vector_store.edge.lib import edge
-from services.vector_store.edge.read import count
+from vitrine.services.errors import Unavailable
+from vitrine.services.vector_store.edge import shard as edge_shard
+from vitrine.services.vector_store.edge.collection import SLICE, Collection, engine_errors
+from vitrine.services.vector_store.edge.files import check_space, disk_bytes, schema_plain
+from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.edge.read import count
 
 _HOLD_BELOW: Final = 8 * SLICE
 _MAX_PASSES: Final = 5
@@ -50,7 +50,7 @@ class IndexingRun:
         schema = orjson.dumps(schema_plain(collection.schema)).decode()
         arguments = [str(os.getpid()), str(self._source), str(self._target), schema]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "services.vector_store.edge.optimize", *arguments],
+            [sys.executable, "-P", "-m", "vitrine.services.vector_store.edge.optimize", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             pass_fds=(lock_fd,),  # the folder stays locked for as long as anybody writes in it

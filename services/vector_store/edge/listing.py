@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.domain import IndexKind
-from services.vector_store.edge.lib import edge
+from vitrine.services.domain import IndexKind
+from vitrine.services.vector_store.edge.lib import edge
 
 Value = int | float
 """What a field is ordered by; datetimes as microseconds since 1970, as the engine gives them."""

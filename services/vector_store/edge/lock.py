@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from services.errors import StoreLocked
+from vitrine.services.errors import StoreLocked
 
 ORPHAN_WAIT_S = 10.0
 """A killed owner's engine process notices at once, but may be inside a flush or a load: give it this long to let go."""

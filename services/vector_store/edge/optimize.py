@@ -1,6 +1,6 @@
 """Index a copy of a shard, in a process of its own.
 
-``python -m services.vector_store.edge.optimize PARENT SOURCE TARGET SCHEMA``
+``python -m vitrine.services.vector_store.edge.optimize PARENT SOURCE TARGET SCHEMA``
 
 Indexing in the engine process would freeze it for as long as it takes. This one runs at the lowest priority, tells its parent on
 stdout how far it is (``copied``; then ``done``, or ``unchanged`` if there was nothing to index), and dies with it.
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import orjson
 
-from services.domain import CollectionSchema
-from services.vector_store.edge.files import copy_sparse, schema_from_plain, sync_tree
-from services.vector_store.edge.shard import load_shard
+from vitrine.services.domain import CollectionSchema
+from vitrine.services.vector_store.edge.files import copy_sparse, schema_from_plain, sync_tree
+from vitrine.services.vector_store.edge.shard import load_shard
 
 _PR_SET_PDEATHSIG = 1
 

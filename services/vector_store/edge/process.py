@@ -1,6 +1,6 @@
 """The engine process: owns every shard of a data folder and answers one call after the other.
 
-``python -m services.vector_store.edge.process DATA CONTROL_FD LOCK_FD PARENT MIN_FREE_BYTES AUTO_OPTIMIZE``
+``python -m vitrine.services.vector_store.edge.process DATA CONTROL_FD LOCK_FD PARENT MIN_FREE_BYTES AUTO_OPTIMIZE``
 
 The engine never releases the interpreter, so one loop does everything: it answers all waiting reads, then does one slice of a
 write or of an indexing run, and so on. New connections arrive over the control socket; when that closes, or the parent is gone,
@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from services.errors import VitrineError
-from services.vector_store.edge.engine import Engine, Reply
-from services.vector_store.edge.errors import to_plain
-from services.vector_store.edge.wire import Arrays, Header, receive, send
+from vitrine.services.errors import VitrineError
+from vitrine.services.vector_store.edge.engine import Engine, Reply
+from vitrine.services.vector_store.edge.errors import to_plain
+from vitrine.services.vector_store.edge.wire import Arrays, Header, receive, send
 
 _LOOK_FOR_PARENT_S: Final = 1.0
 

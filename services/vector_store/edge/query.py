@@ -11,14 +11,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query
-from services.errors import BadRequest, BadVector
-from services.vector_store.base import check_ids
-from services.vector_store.checks import check_names, check_query
-from services.vector_store.edge.wire import Arrays, Header
-from services.vector_store.engine_names import engine_plain, engine_selection, own_payload
-from services.vector_store.fields import check_filter
-from services.vector_store.ranked import as_near
+from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query
+from vitrine.services.errors import BadRequest, BadVector
+from vitrine.services.vector_store.base import check_ids
+from vitrine.services.vector_store.checks import check_names, check_query
+from vitrine.services.vector_store.edge.wire import Arrays, Header
+from vitrine.services.vector_store.engine_names import engine_plain, engine_selection, own_payload
+from vitrine.services.vector_store.fields import check_filter
+from vitrine.services.vector_store.ranked import as_near
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

@@ -8,13 +8,13 @@ from uuid import UUID
 
 import numpy as np
 
-from services.domain import CollectionSchema
-from services.vector_store.edge.filter import Plain, to_edge
-from services.vector_store.edge.lib import edge
-from services.vector_store.edge.listing import Listing
-from services.vector_store.edge.wire import Arrays, Header
-from services.vector_store.engine_names import engine_path
-from services.vector_store.ranked import BREADTH, Asked, deep, fused, quick
+from vitrine.services.domain import CollectionSchema
+from vitrine.services.vector_store.edge.filter import Plain, to_edge
+from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.edge.listing import Listing
+from vitrine.services.vector_store.edge.wire import Arrays, Header
+from vitrine.services.vector_store.engine_names import engine_path
+from vitrine.services.vector_store.ranked import BREADTH, Asked, deep, fused, quick
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
-from services.domain import CollectionSchema, IndexKind, VectorSpec
-from services.vector_store.edge.lib import edge
-from services.vector_store.engine_names import engine_path, own_path
+from vitrine.services.domain import CollectionSchema, IndexKind, VectorSpec
+from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.engine_names import engine_path, own_path
 
 BYTES_PER_COMPONENT: Final = 2  # float16: half the disk at the same recall
 INDEXING_THRESHOLD_KB: Final = 10_000

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
-from services.domain import (
+from vitrine.services.domain import (
     CollectionInfo,
     CollectionSchema,
     Embeddings,
@@ -25,14 +25,14 @@ from services.domain import (
     Query,
     VectorSpec,
 )
-from services.errors import BadRequest, BadVector, NotFound
-from services.vector_store.base import check_ids, check_points, check_vectors
-from services.vector_store.checks import check_limit
-from services.vector_store.edge.client import EngineClient
-from services.vector_store.edge.errors import from_plain, not_found
-from services.vector_store.edge.files import MEGABYTE, folder_name, schema_from_plain, schema_plain
-from services.vector_store.edge.lock import DataLock
-from services.vector_store.edge.query import (
+from vitrine.services.errors import BadRequest, BadVector, NotFound
+from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
+from vitrine.services.vector_store.checks import check_limit
+from vitrine.services.vector_store.edge.client import EngineClient
+from vitrine.services.vector_store.edge.errors import from_plain, not_found
+from vitrine.services.vector_store.edge.files import MEGABYTE, folder_name, schema_from_plain, schema_plain
+from vitrine.services.vector_store.edge.lock import DataLock
+from vitrine.services.vector_store.edge.query import (
     decode_cursor,
     encode_cursor,
     filter_plain,
@@ -40,8 +40,8 @@ from services.vector_store.edge.query import (
     selection,
     unpack,
 )
-from services.vector_store.engine_names import engine_keys, engine_path, engine_payload
-from services.vector_store.fields import check_facet, check_order
+from vitrine.services.vector_store.engine_names import engine_keys, engine_path, engine_payload
+from vitrine.services.vector_store.fields import check_facet, check_order
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

@@ -11,9 +11,9 @@ from typing import Literal
 from qdrant_client import QdrantClient
 from qdrant_client.http.models import ClusterStatusOneOf1
 
-from services.errors import VitrineError
-from services.vector_store.server.client import Node
-from services.vector_store.server.errors import mapped_errors
+from vitrine.services.errors import VitrineError
+from vitrine.services.vector_store.server.client import Node
+from vitrine.services.vector_store.server.errors import mapped_errors
 
 TIMEOUT_SECONDS = 5
 _COUNTED = 20

@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.http import ApiClient, SyncApis
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 REST_PORT = 6333
 GRPC_PORT = 6334

@@ -10,7 +10,7 @@ import grpc  # type: ignore[import-untyped]
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from services.errors import (
+from vitrine.services.errors import (
     AlreadyExists,
     BadRequest,
     BadVector,

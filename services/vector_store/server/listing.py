@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from qdrant_client import QdrantClient, models
 
-from services.domain import IndexKind, OrderBy
-from services.vector_store.server.query import OrderValue, Position, any_value, earlier, equals, past
+from vitrine.services.domain import IndexKind, OrderBy
+from vitrine.services.vector_store.server.query import OrderValue, Position, any_value, earlier, equals, past
 
 Found = tuple[models.Record, OrderValue]
 _MOST = 1 << 20

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from services.domain import Embedding, Hit, IndexKind, Near, OrderBy, Query
-from services.errors import BadRequest, BadVector
-from services.vector_store.base import check_ids
-from services.vector_store.engine_names import engine_filter, engine_selection, own_payload
-from services.vector_store.ranked import BREADTH
-from services.vector_store.similarity import engine_threshold
+from vitrine.services.domain import Embedding, Hit, IndexKind, Near, OrderBy, Query
+from vitrine.services.errors import BadRequest, BadVector
+from vitrine.services.vector_store.base import check_ids
+from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
+from vitrine.services.vector_store.ranked import BREADTH
+from vitrine.services.vector_store.similarity import engine_threshold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = 2**53
@@ -34,7 +34,7 @@ Position = tuple[OrderValue, str]
 
 
 def request(query: Query, limit: int) -> models.QueryRequest:
-    """The server's request for the first hits of Near and Random; ``services.vector_store.ranked`` cuts pages itself."""
+    """The server's request for the first hits of Near and Random; ``vitrine.services.vector_store.ranked`` cuts pages itself."""
     near = query.ask if isinstance(query.ask, Near) else None
     return models.QueryRequest(
         query=models.NearestQuery(nearest=floats(near.vector)) if near else models.SampleQuery(sample=models.Sample.RANDOM),

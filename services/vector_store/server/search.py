@@ -1,4 +1,4 @@
-"""Searches of a server collection, in the order that ``services.vector_store.ranked`` gives them."""
+"""Searches of a server collection, in the order that ``vitrine.services.vector_store.ranked`` gives them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from qdrant_client import QdrantClient, models
 
-from services.domain import Fuse, Hit, Near, Query
-from services.vector_store.ranked import Asked, Ranked, asked, deep, fused, quick
-from services.vector_store.server.query import hit, request
+from vitrine.services.domain import Fuse, Hit, Near, Query
+from vitrine.services.vector_store.ranked import Asked, Ranked, asked, deep, fused, quick
+from vitrine.services.vector_store.server.query import hit, request
 
 
 @dataclass(frozen=True)

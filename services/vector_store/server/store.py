@@ -13,7 +13,7 @@ from typing import Self, cast
 import orjson
 from qdrant_client import QdrantClient, models
 
-from services.domain import (
+from vitrine.services.domain import (
     CollectionInfo,
     CollectionSchema,
     Embeddings,
@@ -27,10 +27,10 @@ from services.domain import (
     Query,
     VectorSpec,
 )
-from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
-from services.vector_store.base import check_ids, check_points, check_vectors
-from services.vector_store.checks import check_limit, check_names, check_query
-from services.vector_store.engine_names import (
+from vitrine.services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
+from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
+from vitrine.services.vector_store.checks import check_limit, check_names, check_query
+from vitrine.services.vector_store.engine_names import (
     engine_filter,
     engine_keys,
     engine_order,
@@ -39,20 +39,20 @@ from services.vector_store.engine_names import (
     engine_selection,
     own_path,
 )
-from services.vector_store.fields import check_facet, check_filter, check_order
-from services.vector_store.ranked import as_near
-from services.vector_store.server.check import misfit, peers_of, too_few_nodes, version_of
-from services.vector_store.server.client import TIMEOUT_SECONDS, AnyNode, nodes
-from services.vector_store.server.errors import mapped_errors
-from services.vector_store.server.listing import Listing
-from services.vector_store.server.query import (
+from vitrine.services.vector_store.fields import check_facet, check_filter, check_order
+from vitrine.services.vector_store.ranked import as_near
+from vitrine.services.vector_store.server.check import misfit, peers_of, too_few_nodes, version_of
+from vitrine.services.vector_store.server.client import TIMEOUT_SECONDS, AnyNode, nodes
+from vitrine.services.vector_store.server.errors import mapped_errors
+from vitrine.services.vector_store.server.listing import Listing
+from vitrine.services.vector_store.server.query import (
     decode_cursor,
     encode_cursor,
     floats,
     hit,
     with_exclusions,
 )
-from services.vector_store.server.search import Searches
+from vitrine.services.vector_store.server.search import Searches
 
 BATCH_POINTS = 500
 BATCH_BYTES = 16 * 1024 * 1024

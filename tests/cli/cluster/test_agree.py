@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.domain import Point
-from services.images.open import point_id
-from services.settings import Settings
 from tests.cli.conftest import Kept, Run
+from vitrine.services.domain import Point
+from vitrine.services.images.open import point_id
+from vitrine.services.settings import Settings
 
 NAME = "grouped"
 

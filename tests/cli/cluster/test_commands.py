@@ -13,15 +13,15 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli.cluster import commands as cluster
-from cli.context import GlobalFlags
-from cli.main import VitrineGroup
-from cli.search import search
-from services.domain import Point
-from services.images.open import point_id
-from services.runtime import Runtime
-from services.settings import Settings
 from tests.cli.conftest import Answer, Kept, environment
+from vitrine.cli.cluster import commands as cluster
+from vitrine.cli.context import GlobalFlags
+from vitrine.cli.main import VitrineGroup
+from vitrine.cli.search import search
+from vitrine.services.domain import Point
+from vitrine.services.images.open import point_id
+from vitrine.services.runtime import Runtime
+from vitrine.services.settings import Settings
 
 NAME = "clustered"
 IMAGES = 60
@@ -53,7 +53,7 @@ def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.Monke
     settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
     with kept.open_runtime(settings) as runtime:
         fill(runtime)
-    monkeypatch.setattr("services.runtime.open_runtime", kept.open_runtime)
+    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
     yield empty_data
     monkeypatch.undo()
     kept.clear(empty_data)

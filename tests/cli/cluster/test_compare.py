@@ -8,15 +8,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli.cluster.compare import compare, dendrogram
-from services.errors import BadRequest
 from tests.cli.conftest import Kept, environment
+from vitrine.cli.cluster.compare import compare, dendrogram
+from vitrine.services.errors import BadRequest
 
 
 @pytest.fixture
 def cluster(filled_data: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that runs one of the two commands on ``shop`` and gives its stdout; errors rise as they are."""
-    monkeypatch.setattr("services.runtime.open_runtime", kept.open_runtime)
+    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
     app = typer.Typer()
     app.command()(compare)
     app.command()(dendrogram)

@@ -11,15 +11,15 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli.cluster import commands as cluster
-from cli.context import GlobalFlags
-from cli.main import VitrineGroup
-from indexer.ingest.pipeline import index_images
-from indexer.sources import open_source
-from services.settings import Settings
 from tests.cli.conftest import Answer, Kept, environment
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import write
+from vitrine.cli.cluster import commands as cluster
+from vitrine.cli.context import GlobalFlags
+from vitrine.cli.main import VitrineGroup
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import open_source
+from vitrine.services.settings import Settings
 
 pytest.importorskip("cv2")
 NAME = "pixelled"
@@ -54,7 +54,7 @@ def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.Monke
     with kept.open_runtime(settings) as runtime:
         runtime.catalog.create(NAME, [runtime.encoders.get("colour").spec])
         index_images(open_source(str(write(tmp_path / "shop", files))), runtime, NAME)
-    monkeypatch.setattr("services.runtime.open_runtime", kept.open_runtime)
+    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
     yield empty_data
     monkeypatch.undo()
     kept.clear(empty_data)

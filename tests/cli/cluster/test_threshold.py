@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.cluster.threshold import judge, numbers_of
-from indexer.enrich.clusters.threshold.answers import Answers
-from services.domain import Point
-from services.errors import BadRequest
-from services.images.contact_sheet import Tile, contact_sheet
-from services.images.open import point_id
-from services.runtime import Runtime
-from services.settings import Settings
 from tests.cli.conftest import Answer, Kept, runner
+from vitrine.cli.cluster.threshold import judge, numbers_of
+from vitrine.indexer.enrich.clusters.threshold.answers import Answers
+from vitrine.services.domain import Point
+from vitrine.services.errors import BadRequest
+from vitrine.services.images.contact_sheet import Tile, contact_sheet
+from vitrine.services.images.open import point_id
+from vitrine.services.runtime import Runtime
+from vitrine.services.settings import Settings
 
 NAME = "pairs"
 IMAGES, EACH = 60, 3
@@ -31,7 +31,7 @@ def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.Monke
     settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
     with kept.open_runtime(settings) as runtime:
         fill(runtime)
-    monkeypatch.setattr("services.runtime.open_runtime", kept.open_runtime)
+    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
     yield empty_data
     monkeypatch.undo()
     kept.clear(empty_data)

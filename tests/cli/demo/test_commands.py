@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from services.errors import BadRequest
 from tests.cli.conftest import Run
+from vitrine.services.errors import BadRequest
 
 
 def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(vitrine: Run, tmp_path: Path) -> None:
@@ -51,9 +51,9 @@ def test_the_demo_goes_on_without_the_extra_clustering(vitrine: Run, tmp_path: P
     def missing(*_: object, **__: object) -> None:
         raise BadRequest("This needs scikit-image, which is not installed: install the extra clustering.")
 
-    monkeypatch.setattr("cli.demo.commands.learn", lambda *_: None)
-    monkeypatch.setattr("indexer.enrich.duplicates.find.find_duplicates", missing)
-    monkeypatch.setattr("indexer.enrich.clusters.runs.cluster", missing)
+    monkeypatch.setattr("vitrine.cli.demo.commands.learn", lambda *_: None)
+    monkeypatch.setattr("vitrine.indexer.enrich.duplicates.find.find_duplicates", missing)
+    monkeypatch.setattr("vitrine.indexer.enrich.clusters.runs.cluster", missing)
     answer = vitrine("demo", "--folder", tmp_path / "out", "--count", 50, "-e", "colour", "--json")
     assert answer.code == 0 and answer.json["found"] == {"clusters": None, "duplicates": None}
     assert "No clusters are made. This needs" in answer.err and "No duplicates are looked for. This needs" in answer.err

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli.images.commands import bar
 from tests.cli.conftest import Run
+from vitrine.cli.images.commands import bar
 
 UNKNOWN = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"
 

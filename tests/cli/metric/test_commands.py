@@ -13,15 +13,15 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli.main import VitrineGroup
-from cli.metric import commands as metric
-from cli.metric.folders import find_folder, new_folder
-from cli.metric.progress import Progress
-from services.encoders.families.metric import read_config, read_split
-from services.encoders.load import load_encoder
-from services.encoders.reference import EncoderReference
-from services.errors import BadRequest
 from tests.cli.conftest import COLOURS, Answer, Run, environment
+from vitrine.cli.main import VitrineGroup
+from vitrine.cli.metric import commands as metric
+from vitrine.cli.metric.folders import find_folder, new_folder
+from vitrine.cli.metric.progress import Progress
+from vitrine.services.encoders.families.metric import read_config, read_split
+from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.errors import BadRequest
 
 ROOT = Path(__file__).parents[3]
 EACH = 12
@@ -147,7 +147,7 @@ def test_a_category_is_learnt_from_its_stored_embeddings(filled: Run, filled_dat
         result = CliRunner().invoke(app, ["metric", *map(str, arguments)], env=environment(filled_data))
         return Answer(result.exit_code, result.stdout, result.stderr)
 
-    monkeypatch.setattr("training.metric.views.PixelReader.read", unreadable)
+    monkeypatch.setattr("vitrine.training.metric.views.PixelReader.read", unreadable)
     answer = run("train", "-c", "shop", "--name", "stored", *FAST[2:], "--json")
     assert answer.code == 0, answer.err
     assert answer.json["trunk"]["model"] == "vitrine/colour"
@@ -239,6 +239,6 @@ def test_a_name_means_its_latest_version(tmp_path):
 
 def test_the_commands_are_listed_without_loading_what_they_need():
     heavy = ("torch", "numpy", "transformers", "qdrant_client")
-    code = f"import sys, cli.metric.commands; print(*[n for n in {heavy!r} if n in sys.modules])"
+    code = f"import sys, vitrine.cli.metric.commands; print(*[n for n in {heavy!r} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

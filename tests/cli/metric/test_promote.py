@@ -13,14 +13,14 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli.main import VitrineGroup
-from cli.metric import promote as metric_promote
-from services.encoders.families.embedder import Embedder
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.families.metric import MetricConfig, TrunkReference, save_metric_encoder
-from services.encoders.reference import COLOUR_MODEL
-from services.images.open import content_hash
 from tests.cli.conftest import COLOURS, Answer, Run, environment
+from vitrine.cli.main import VitrineGroup
+from vitrine.cli.metric import promote as metric_promote
+from vitrine.services.encoders.families.embedder import Embedder
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.families.metric import MetricConfig, TrunkReference, save_metric_encoder
+from vitrine.services.encoders.reference import COLOUR_MODEL
+from vitrine.services.images.open import content_hash
 
 EACH = 14
 app = typer.Typer(cls=VitrineGroup)

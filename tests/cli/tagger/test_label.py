@@ -10,14 +10,14 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli.main import VitrineGroup
-from cli.tagger.label import label, parse_numbers, rounds
-from indexer.ingest.upload import Upload, index_uploads
-from services.errors import BadRequest, TooFewExamples
-from services.runtime import Runtime
-from services.taggers.labelling import record
 from tests.cli.conftest import COLOURS, Answer, Run, environment
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.cli.main import VitrineGroup
+from vitrine.cli.tagger.label import label, parse_numbers, rounds
+from vitrine.indexer.ingest.upload import Upload, index_uploads
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.runtime import Runtime
+from vitrine.services.taggers.labelling import record
 
 TAG = "warm colour"
 

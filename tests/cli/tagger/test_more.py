@@ -13,10 +13,10 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli.main import VitrineGroup
-from cli.tagger.more import convert, quality, zero_shot
-from services.encoders.families.fake import COLOURS, ColourEncoder
 from tests.cli.conftest import Answer, Run, environment
+from vitrine.cli.main import VitrineGroup
+from vitrine.cli.tagger.more import convert, quality, zero_shot
+from vitrine.services.encoders.families.fake import COLOURS, ColourEncoder
 
 Shop = Callable[..., Answer]
 DRAWN = ("red", "blue", "green", "yellow")

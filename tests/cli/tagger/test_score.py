@@ -11,15 +11,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli.context import GlobalFlags
-from cli.main import VitrineGroup
-from cli.tagger import score as tagger_score
-from services.artifacts.taggers import TagHead
-from services.domain import Point
-from services.images.open import point_id
-from services.runtime import Runtime
-from services.settings import Settings
 from tests.cli.conftest import Answer, Kept, environment
+from vitrine.cli.context import GlobalFlags
+from vitrine.cli.main import VitrineGroup
+from vitrine.cli.tagger import score as tagger_score
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.domain import Point
+from vitrine.services.images.open import point_id
+from vitrine.services.runtime import Runtime
+from vitrine.services.settings import Settings
 
 NAME = "scored"
 IMAGES = 12
@@ -51,7 +51,7 @@ def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.Monke
     settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
     with kept.open_runtime(settings) as runtime:
         fill(runtime)
-    monkeypatch.setattr("services.runtime.open_runtime", kept.open_runtime)
+    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
     yield empty_data
     monkeypatch.undo()
     kept.clear(empty_data)
@@ -99,7 +99,7 @@ def test_errors_say_what_to_do(data: Path) -> None:
 
 
 def test_an_interrupted_run_ends_with_130(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from indexer.enrich.scores.score_writer import ScoreWriter
+    from vitrine.indexer.enrich.scores.score_writer import ScoreWriter
 
     monkeypatch.setattr(ScoreWriter, "revise", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     stopped = run(data, "score", "-c", NAME)

@@ -13,19 +13,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from indexer.export import common as export
-from indexer.export import table as export_table
-from indexer.export.folders import Mode, export_folders, parse_by
-from indexer.export.names import bin_name, safe_name
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.artifacts.taggers import TagHead
-from services.category.filters import parse_conditions
-from services.domain import Payload
-from services.errors import BadRequest, UnknownField
-from services.images.open import content_hash, point_id
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.export import common as export
+from vitrine.indexer.export import table as export_table
+from vitrine.indexer.export.folders import Mode, export_folders, parse_by
+from vitrine.indexer.export.names import bin_name, safe_name
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.category.filters import parse_conditions
+from vitrine.services.domain import Payload
+from vitrine.services.errors import BadRequest, UnknownField
+from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.runtime import Runtime
 
 ALL = parse_conditions({})
 

@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from indexer.enrich.clusters.runs import cluster, fit_tree
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from indexer.export import common as export
-from indexer.export import folders as export_folders
-from indexer.export import move as export_move
-from indexer.export.clusters.folders import ByCluster
-from indexer.export.move import JOURNAL, Mover
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.category.filters import parse_conditions
-from services.errors import BadRequest
-from services.images.open import content_hash, point_id
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.indexer.export import common as export
+from vitrine.indexer.export import folders as export_folders
+from vitrine.indexer.export import move as export_move
+from vitrine.indexer.export.clusters.folders import ByCluster
+from vitrine.indexer.export.move import JOURNAL, Mover
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.category.filters import parse_conditions
+from vitrine.services.errors import BadRequest
+from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.runtime import Runtime
 
 IMAGES = 24
 PAGE = 5

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from indexer.enrich.clusters.runs import cluster
-from indexer.ingest.import_json import ClusteredPictures, GivenClusters, NamedPictures, clusters_of, json_files
-from indexer.ingest.importers import VectorDump
-from indexer.ingest.pipeline import index_images
-from indexer.job.report import IndexReport
-from services.artifacts.clusters import NOISE
-from services.errors import BadSource
-from services.images.open import pixel_hash
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
+from vitrine.indexer.enrich.clusters.runs import cluster
+from vitrine.indexer.ingest.import_json import ClusteredPictures, GivenClusters, NamedPictures, clusters_of, json_files
+from vitrine.indexer.ingest.importers import VectorDump
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.job.report import IndexReport
+from vitrine.services.artifacts.clusters import NOISE
+from vitrine.services.errors import BadSource
+from vitrine.services.images.open import pixel_hash
+from vitrine.services.runtime import Runtime
 
 
 def put(folder: Path, files: dict[str, Any]) -> Path:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.ingest.importers import VectorDump, entries, open_class_table
-from indexer.ingest.pipeline import index_images
-from services.errors import BadSource, ModelUnavailable, UnsupportedQuery, VitrineError
-from services.images.open import pixel_hash
-from services.runtime import Runtime
-from services.search.searcher import SearchOptions
 from tests.indexer.pictures import payloads, picture, write
+from vitrine.indexer.ingest.importers import VectorDump, entries, open_class_table
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.services.errors import BadSource, ModelUnavailable, UnsupportedQuery, VitrineError
+from vitrine.services.images.open import pixel_hash
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import SearchOptions
 
 
 def dump(folder: Path, tree: dict[str, Any], **options: Any) -> VectorDump:
@@ -99,7 +99,7 @@ def test_entries_without_picture_or_sound_vector_are_refused(tmp_path: Path, run
 
 
 def test_a_large_object_is_read_entry_by_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.ingest.importers._CHUNK", 7)
+    monkeypatch.setattr("vitrine.indexer.ingest.importers._CHUNK", 7)
     tree = {f"k{n}": {"v": [n, {"deep": "}{,:"}], "s": "ä" * n} for n in range(40)}
     path = tmp_path / "x.json"
     for text in (json.dumps(tree), json.dumps(tree, indent=3, ensure_ascii=False)):

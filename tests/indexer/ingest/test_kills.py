@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from services.images.open import content_hash, point_id
-from services.runtime import open_runtime
-from services.settings import Settings
 from tests.indexer.pictures import CATEGORY, picture, write
+from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.runtime import open_runtime
+from vitrine.services.settings import Settings
 
 IMAGES = 120
 KILLS = 4
@@ -20,12 +20,12 @@ CHILD = """
 import signal
 import sys
 from pathlib import Path
-from services.encoders.families.fake import ColourEncoder
-from services.errors import NotFound
-from services.runtime import open_runtime
-from services.settings import Settings
-from indexer.ingest.pipeline import index_images
-from indexer.sources import open_source
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import NotFound
+from vitrine.services.runtime import open_runtime
+from vitrine.services.settings import Settings
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import open_source
 
 def tell(outcome):
     print(outcome.outcome, outcome.id, flush=True)

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.ingest.pipeline import index_images
-from indexer.job.patience import Patience
-from indexer.job.progress import Counts
-from indexer.job.report import IndexReport, ItemOutcome
-from indexer.sources.records import ADOPTED, ImageRecord, Refusal
-from services.category.editor import ImageChanges
-from services.category.filters import parse_conditions
-from services.domain import Embeddings
-from services.encoders.families.fake import ColourEncoder
-from services.errors import EncoderMismatch, NotFound, StorageFull, Unavailable
-from services.images.open import content_hash, point_id
-from services.runtime import Runtime
-from services.search.searcher import SearchOptions
 from tests.indexer.pictures import CATEGORY, make_runtime, payloads, picture
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.job.patience import Patience
+from vitrine.indexer.job.progress import Counts
+from vitrine.indexer.job.report import IndexReport, ItemOutcome
+from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Refusal
+from vitrine.services.category.editor import ImageChanges
+from vitrine.services.category.filters import parse_conditions
+from vitrine.services.domain import Embeddings
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import EncoderMismatch, NotFound, StorageFull, Unavailable
+from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import SearchOptions
 
 
 def record(seed: int, **said: object) -> ImageRecord:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from indexer.ingest.upload import Upload, index_uploads
-from services.errors import NotFound, StorageFull
-from services.images.open import content_hash, point_id
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, payloads, picture
+from vitrine.indexer.ingest.upload import Upload, index_uploads
+from vitrine.services.errors import NotFound, StorageFull
+from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.runtime import Runtime
 
 
 def test_outcomes_are_aligned_with_the_files(runtime: Runtime) -> None:

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from indexer.enrich.clusters.flat.flat import fit
-from indexer.job.optional import load
-from services.errors import BadRequest
 from tests.indexer.enrich.clusters.blobs import blobs
+from vitrine.indexer.enrich.clusters.flat.flat import fit
+from vitrine.indexer.job.optional import load
+from vitrine.services.errors import BadRequest
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

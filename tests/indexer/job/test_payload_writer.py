@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from qdrant_client import models
 
-from indexer.job import payload_writer
-from indexer.job.payload_writer import PayloadWriter, erase_field
-from services.category.payload import field_path
-from services.errors import NotFound
-from services.runtime import Runtime
 from tests.indexer.enrich.scores.heads import fill, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.indexer.job import payload_writer
+from vitrine.indexer.job.payload_writer import PayloadWriter, erase_field
+from vitrine.services.category.payload import field_path
+from vitrine.services.errors import NotFound
+from vitrine.services.runtime import Runtime
 
 IMAGES = 12
 

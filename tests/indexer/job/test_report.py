@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from indexer.job.conflicts import Conflict
-from indexer.job.progress import BarProgress, LineProgress, Tally, make_progress
-from indexer.job.report import MAX_REFUSALS, IndexReport, ItemOutcome, RefusedFile, StageClock
-from services.errors import StorageFull
+from vitrine.indexer.job.conflicts import Conflict
+from vitrine.indexer.job.progress import BarProgress, LineProgress, Tally, make_progress
+from vitrine.indexer.job.report import MAX_REFUSALS, IndexReport, ItemOutcome, RefusedFile, StageClock
+from vitrine.services.errors import StorageFull
 
 REFUSED = ItemOutcome("a/x.svg", "refused", reason="unsupported_format", message="It is an SVG.")
 

@@ -17,16 +17,16 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from indexer.ingest.pipeline import index_images
-from indexer.sources import SourceOptions, open_source
-from indexer.sources.records import ImageRecord, Source
-from services.category.filters import conditions_from_pairs, parse_conditions
-from services.category.payload import settled
-from services.errors import BadSource, ImageRefused
-from services.images.open import content_hash
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.services.category.filters import conditions_from_pairs, parse_conditions
+from vitrine.services.category.payload import settled
+from vitrine.services.errors import BadSource, ImageRefused
+from vitrine.services.images.open import content_hash
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime
 
 
 def records(location: Path | str, objects: LocalObjectStore | None = None, **options: Any) -> list[ImageRecord]:
@@ -224,7 +224,7 @@ def test_bombs_end_at_the_size_of_a_member_and_of_all(tmp_path: Path, monkeypatc
     big = zipped({"big.png": bytes(3_000_000), "1.png": picture(1)})
     found = records(write(tmp_path, {"x.zip": big}) / "x.zip", max_bytes=1_000_000)
     assert reasons(found) == {"big.png": "file_too_large"}
-    monkeypatch.setattr("indexer.sources.archive.FREE_BYTES", 1_000_000)
+    monkeypatch.setattr("vitrine.indexer.sources.archive.FREE_BYTES", 1_000_000)
     for name, data in {
         "a.zip": zipped({"z.bin": bytes(9_000_000)}),
         "b.zip": zipped({"i.zip": zipped({"z.bin": bytes(9_000_000)})}),

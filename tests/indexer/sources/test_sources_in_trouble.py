@@ -19,18 +19,18 @@ from pathlib import Path
 
 import pytest
 
-from indexer.ingest.pipeline import index_images
-from indexer.job.patience import Patience
-from indexer.sources import SourceOptions, open_source
-from indexer.sources.records import ImageRecord
-from services.errors import BadSource, Unavailable
-from services.images.open import content_hash, object_key
-from services.object_store.base import ObjectStat
-from services.object_store.keys import check_key
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
 from tests.indexer.sources.test_sources import names, reasons, records, tarred, zipped
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.job.patience import Patience
+from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.errors import BadSource, Unavailable
+from vitrine.services.images.open import content_hash, object_key
+from vitrine.services.object_store.base import ObjectStat
+from vitrine.services.object_store.keys import check_key
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime
 
 # Folders ------------------------------------------------------------------------------------------------------------------
 

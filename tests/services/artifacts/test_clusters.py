@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.artifacts.clusters import ClusterRun, ClusterStore, Node, assign_leaves, membership, path_of
-from services.category.filters import Conditions, conditions_from_pairs
-from services.category.manifest import CLUSTERS
-from services.domain import Embeddings, Point
-from services.errors import BadRequest, NotFound, UnknownField
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime
-from services.search.cluster_nodes import children
 from tests.indexer.enrich.scores.heads import id_of, unit_rows
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.services.artifacts.clusters import ClusterRun, ClusterStore, Node, assign_leaves, membership, path_of
+from vitrine.services.category.filters import Conditions, conditions_from_pairs
+from vitrine.services.category.manifest import CLUSTERS
+from vitrine.services.domain import Embeddings, Point
+from vitrine.services.errors import BadRequest, NotFound, UnknownField
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.cluster_nodes import children
 
 CHILDREN = {"root": ("root-0", "root-1"), "root-0": ("root-0-0", "root-0-1"), "root-1": (), "root-0-0": (), "root-0-1": ()}
 
@@ -174,7 +174,7 @@ def test_counts_are_right_where_descendants_are_more_than_one_answer_holds(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(runtime)
-    monkeypatch.setattr("services.search.cluster_nodes.MAX_LIMIT", 2)
+    monkeypatch.setattr("vitrine.services.search.cluster_nodes.MAX_LIMIT", 2)
     assert [view.count for view in children(runtime, CATEGORY, "look", "root").children] == [10, 2]
 
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from services.artifacts.maps import CategoryMap, MapStore
-from services.category.filters import Conditions, conditions_from_pairs, parse_conditions
-from services.category.manifest import MAPS
-from services.errors import BadRequest, NotFound, UnknownField
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime
 from tests.indexer.enrich.scores.heads import fill, id_of
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.services.artifacts.maps import CategoryMap, MapStore
+from vitrine.services.category.filters import Conditions, conditions_from_pairs, parse_conditions
+from vitrine.services.category.manifest import MAPS
+from vitrine.services.errors import BadRequest, NotFound, UnknownField
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime
 
 
 def make_one(name: str = "flat") -> CategoryMap:

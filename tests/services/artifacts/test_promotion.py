@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from services.category.catalog import Catalog, Category
-from services.domain import EncoderSpec, Preprocessing
-from services.errors import BadRequest, UnknownVector
-from services.object_store.local import LocalObjectStore
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.services.category.catalog import Catalog, Category
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.errors import BadRequest, UnknownVector
+from vitrine.services.object_store.local import LocalObjectStore
 
 PIXELS = Preprocessing(8, None, (0.0,) * 3, (1.0,) * 3)  # type: ignore[arg-type]
 CLIP = EncoderSpec("clip", "org/clip", "commit", 4, ("image", "text"), PIXELS)

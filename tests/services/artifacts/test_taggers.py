@@ -12,10 +12,10 @@ import numpy as np
 import orjson
 import pytest
 
-from services.artifacts import taggers as tagging
-from services.artifacts.taggers import QUALITY, HeadSet, TaggerStore, TagHead
-from services.errors import BadRequest, NotFound, StorageFull, TaggerMismatch
-from services.object_store.local import LocalObjectStore
+from vitrine.services.artifacts import taggers as tagging
+from vitrine.services.artifacts.taggers import QUALITY, HeadSet, TaggerStore, TagHead
+from vitrine.services.errors import BadRequest, NotFound, StorageFull, TaggerMismatch
+from vitrine.services.object_store.local import LocalObjectStore
 
 DIM = 6
 RANDOM = np.random.default_rng(7)

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.runs import cluster, fit_tree
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from services.category.catalog import Catalog, spec_from_json, spec_to_json
-from services.category.payload import STANDARD_INDEXES
-from services.domain import CollectionSchema, EncoderSpec, Point, Preprocessing, VectorSpec
-from services.encoders.base import check_encoder
-from services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, StoreDamaged, UnknownVector
-from services.object_store.local import LocalObjectStore
-from services.vector_store.base import VectorStore
 from tests.indexer.enrich.scores.heads import fill, head
 from tests.indexer.pictures import CATEGORY, make_runtime
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.services.category.catalog import Catalog, spec_from_json, spec_to_json
+from vitrine.services.category.payload import STANDARD_INDEXES
+from vitrine.services.domain import CollectionSchema, EncoderSpec, Point, Preprocessing, VectorSpec
+from vitrine.services.encoders.base import check_encoder
+from vitrine.services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, StoreDamaged, UnknownVector
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.vector_store.base import VectorStore
 
 PIXELS = Preprocessing(resize=8, crop=(8, 8), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 SPEC = EncoderSpec("clip", "some/clip", "abc", 4, ("image", "text"), PIXELS)

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from services.category.catalog import Catalog
-from services.category.editor import Editor, ImageChanges
-from services.category.filters import parse_conditions
-from services.domain import Point
-from services.encoders.families.fake import ColourEncoder
-from services.errors import BadRequest, NotFound
-from services.images.open import point_id
-from services.object_store.local import LocalObjectStore
-from services.search.searcher import unit
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.services.category.catalog import Catalog
+from vitrine.services.category.editor import Editor, ImageChanges
+from vitrine.services.category.filters import parse_conditions
+from vitrine.services.domain import Point
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.images.open import point_id
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.search.searcher import unit
 
 A, B, ABSENT = (point_id(digit * 64) for digit in "abf")
 

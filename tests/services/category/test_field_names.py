@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from services.category.field_names import find_bound, find_field, find_order
-from services.category.filters import NumberRange, conditions_from_pairs, parse_conditions
-from services.category.payload import field_path
-from services.domain import IndexKind, OrderBy
-from services.errors import UnknownField
+from vitrine.services.category.field_names import find_bound, find_field, find_order
+from vitrine.services.category.filters import NumberRange, conditions_from_pairs, parse_conditions
+from vitrine.services.category.payload import field_path
+from vitrine.services.domain import IndexKind, OrderBy
+from vitrine.services.errors import UnknownField
 
 NAMES = ["St. Moritz", "f/2.8", '"q"', "a\\b", "x=y", "tag.any", "EXIF:ISO", "a b", "camera.make", "größe", "x:desc", "price.gte"]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from qdrant_client import models
 
-from services.category.filters import Conditions, conditions_from_pairs, parse_conditions
-from services.errors import BadRequest, UnknownField
+from vitrine.services.category.filters import Conditions, conditions_from_pairs, parse_conditions
+from vitrine.services.errors import BadRequest, UnknownField
 
 INDEXES = {
     "metadata.year": "integer",

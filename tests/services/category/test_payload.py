@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.category.payload import (
+from vitrine.services.category.payload import (
     clean_name,
     clean_tags,
     field_path,
@@ -12,9 +12,9 @@ from services.category.payload import (
     unite_tags,
     value_at,
 )
-from services.errors import BadRequest
-from services.values.kinds import value_kind
-from services.values.words import composed
+from vitrine.services.errors import BadRequest
+from vitrine.services.values.kinds import value_kind
+from vitrine.services.values.words import composed
 
 
 def test_only_fields_that_can_be_filtered_ask_for_an_index() -> None:

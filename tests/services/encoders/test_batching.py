@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.domain import EncoderSpec, Preprocessing
-from services.encoders.batching import BatchedEncoder
-from services.encoders.families.fake import ColourEncoder
-from services.errors import BadRequest, Unavailable, UnsupportedQuery
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.encoders.batching import BatchedEncoder
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import BadRequest, Unavailable, UnsupportedQuery
 
 SPEC = EncoderSpec("gated", "tests/gated", "1", 2, ("image",), Preprocessing((1, 1), None, (0, 0, 0), (1, 1, 1)))
 

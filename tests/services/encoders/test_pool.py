@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.domain import EncoderSpec
-from services.encoders.base import TextEncoder
-from services.encoders.families.fake import COLOURS, ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.encoders.reference import EncoderReference
-from services.errors import BadRequest, EncoderMismatch, ModelUnavailable, Unavailable
-from services.settings import Settings
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.base import TextEncoder
+from vitrine.services.encoders.families.fake import COLOURS, ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.errors import BadRequest, EncoderMismatch, ModelUnavailable, Unavailable
+from vitrine.services.settings import Settings
 
 
 def flat(colour: tuple[int, int, int]) -> Image.Image:
@@ -179,8 +179,8 @@ def test_a_closed_pool_refuses(pool):
 
 def test_importing_costs_no_torch():
     code = (
-        "import sys, services.images.open\n"
-        "from services.encoders import batching, fake, load, pool, precision, preprocess, reference, resolve\n"
+        "import sys, vitrine.services.images.open\n"
+        "from vitrine.services.encoders import batching, fake, load, pool, precision, preprocess, reference, resolve\n"
         "print([name for name in ('torch', 'transformers', 'scipy', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

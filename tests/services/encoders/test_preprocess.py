@@ -8,9 +8,9 @@ import torch
 import transformers
 from PIL import Image
 
-from services.domain import Preprocessing
-from services.encoders.preprocess import fit, normalise, read_preprocessing
-from services.errors import ModelUnavailable
+from vitrine.services.domain import Preprocessing
+from vitrine.services.encoders.preprocess import fit, normalise, read_preprocessing
+from vitrine.services.errors import ModelUnavailable
 
 KINDS = ["clip", "siglip", "vit", "dinov2", "convnext", "mobilenet"]
 

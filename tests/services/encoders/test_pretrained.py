@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from services.encoders.load import load_encoder
-from services.encoders.preprocess import read_preprocessing
-from services.encoders.reference import EncoderReference
-from services.errors import ModelUnavailable
+from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.preprocess import read_preprocessing
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.errors import ModelUnavailable
 
 ROOT = Path(__file__).parents[3]
 SOURCES = ("api", "benchmarks", "cli", "data", "indexer", "services", "training")
@@ -59,7 +59,7 @@ def test_a_folder_with_code_of_its_own_loads_without_it_or_is_refused(
 def test_nobody_is_asked_on_the_terminal(tiny_model: TinyModel, tmp_path: Path) -> None:
     """As a person meets it: the command with a terminal's answers waiting, yes to all."""
     folder = boobytrapped(shutil.copytree(tiny_model("vit"), tmp_path / "trap"), ("preprocessor_config.json",), known=False)
-    command = [sys.executable, "-c", "from cli.main import main; main()", "encoder", "check", str(folder)]
+    command = [sys.executable, "-c", "from vitrine.cli.main import main; main()", "encoder", "check", str(folder)]
     environment = os.environ | {"VITRINE_OFFLINE": "true", "VITRINE_DATA": str(tmp_path / "data")}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, input="y\n" * 9, capture_output=True, text=True, timeout=120, check=False

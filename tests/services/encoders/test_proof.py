@@ -14,13 +14,13 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from services.domain import Embeddings, EncoderSpec
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.load import load_encoder
-from services.encoders.proof import CLOSE, Rows, encode_inputs, prove
-from services.encoders.reference import EncoderReference
-from services.errors import ModelUnavailable, UnsoundEncoder
 from tests.services.encoders.model_folders import LONGEST, change, write_family
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.proof import CLOSE, Rows, encode_inputs, prove
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.errors import ModelUnavailable, UnsoundEncoder
 
 TinyModel = Callable[[str], Path]
 Photos = list[Image.Image]
@@ -183,7 +183,7 @@ def test_bfloat16_that_is_not_close_falls_back_and_says_so(
     tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert load(tiny_model("clip"), "bfloat16").precision == "bfloat16"
-    monkeypatch.setattr("services.encoders.proof.CLOSE", 0.9999999)
+    monkeypatch.setattr("vitrine.services.encoders.proof.CLOSE", 0.9999999)
     assert load(tiny_model("clip"), "bfloat16").precision == "float32"
     assert "runs in float32" in caplog.text and "rounding changes the vectors" in caplog.text
 

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from services.encoders.precision import choose_precision, cpu_flags
-from services.encoders.reference import PRESETS, EncoderReference, parse_reference
-from services.encoders.resolve import folder_revision, resolve_model
-from services.errors import BadRequest, ModelUnavailable
+from vitrine.services.encoders.precision import choose_precision, cpu_flags
+from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference
+from vitrine.services.encoders.resolve import folder_revision, resolve_model
+from vitrine.services.errors import BadRequest, ModelUnavailable
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from services.images.contact_sheet import Tile, contact_sheet
-from services.images.open import ImageLimits, open_image, picture_of, thumbnail
 from tests.services.images.icc_profiles import cmyk_profile, grey_profile, rgb_profile
+from vitrine.services.images.contact_sheet import Tile, contact_sheet
+from vitrine.services.images.open import ImageLimits, open_image, picture_of, thumbnail
 
 LIMITS = ImageLimits()
 

@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageFont
 
-from services.images.contact_sheet import MAX_SIDE, Tile, contact_sheet, fit_text, png_bytes
+from vitrine.services.images.contact_sheet import MAX_SIDE, Tile, contact_sheet, fit_text, png_bytes
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
 

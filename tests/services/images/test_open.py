@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from services.errors import REFUSALS, ImageRefused
-from services.images.open import (
+from vitrine.services.errors import REFUSALS, ImageRefused
+from vitrine.services.images.open import (
     DecodeBudget,
     ImageLimits,
     OpenedImage,

@@ -17,12 +17,12 @@ import pytest
 from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
-from services.errors import BadRequest, Conflict, NotFound, Unavailable
-from services.object_store.base import ObjectStore
-from services.object_store.edits import edit
-from services.object_store.local import LocalObjectStore
-from services.object_store.minio_store import MinioObjectStore
 from tests.services.stub_http import answering
+from vitrine.services.errors import BadRequest, Conflict, NotFound, Unavailable
+from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.object_store.minio_store import MinioObjectStore
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.artifacts.clusters import ClusterStore
-from services.artifacts.duplicates import DuplicateStore
-from services.artifacts.maps import CategoryMap, MapStore
-from services.artifacts.taggers import TaggerStore, TagHead
-from services.errors import StoreDamaged
-from services.object_store.local import LocalObjectStore
+from vitrine.services.artifacts.clusters import ClusterStore
+from vitrine.services.artifacts.duplicates import DuplicateStore
+from vitrine.services.artifacts.maps import CategoryMap, MapStore
+from vitrine.services.artifacts.taggers import TaggerStore, TagHead
+from vitrine.services.errors import StoreDamaged
+from vitrine.services.object_store.local import LocalObjectStore
 
 READS: dict[str, tuple[str, Callable[[LocalObjectStore, str], object]]] = {
     "taggers": ("_taggers/a/current.json", lambda objects, name: TaggerStore(objects).unsettled(name)),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import Unavailable
-from services.object_store import known as known_module
-from services.object_store.known import Known
-from services.object_store.local import LocalObjectStore
+from vitrine.services.errors import Unavailable
+from vitrine.services.object_store import known as known_module
+from vitrine.services.object_store.known import Known
+from vitrine.services.object_store.local import LocalObjectStore
 
 KEY = "_a/x.json"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import BadRequest, StorageFull, Unavailable
-from services.object_store.local import STALE_SECONDS, LocalObjectStore
+from vitrine.services.errors import BadRequest, StorageFull, Unavailable
+from vitrine.services.object_store.local import STALE_SECONDS, LocalObjectStore
 
 
 @pytest.fixture

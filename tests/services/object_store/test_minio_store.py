@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 from minio.error import S3Error
 
-from services.errors import BadRequest, NotFound, StorageFull, Unavailable
-from services.object_store import minio_store
-from services.object_store.minio_store import MinioObjectStore
+from vitrine.services.errors import BadRequest, NotFound, StorageFull, Unavailable
+from vitrine.services.object_store import minio_store
+from vitrine.services.object_store.minio_store import MinioObjectStore
 
 
 def store_at(endpoint: str, *, bucket: str = "pictures", prefix: str = "") -> MinioObjectStore:

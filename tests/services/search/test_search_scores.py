@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.artifacts.taggers import QUALITY, TagHead
-from services.category.filters import Conditions, parse_conditions
-from services.domain import OrderBy, Point
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.images.open import point_id
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime, assemble
-from services.search.score_validity import index_sources
-from services.search.searcher import SearchOptions
-from services.settings import Settings
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.services.artifacts.taggers import QUALITY, TagHead
+from vitrine.services.category.filters import Conditions, parse_conditions
+from vitrine.services.domain import OrderBy, Point
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.images.open import point_id
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime, assemble
+from vitrine.services.search.score_validity import index_sources
+from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.settings import Settings
 
 NAME = "scored"
 IMAGES = 120

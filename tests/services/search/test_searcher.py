@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.category.filters import Conditions, parse_conditions
-from services.domain import OrderBy, Point
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.errors import BadRequest, BadVector, ImageRefused, NotFound, UnknownField, UnknownVector, UnsupportedQuery
-from services.images.open import point_id
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime, assemble
-from services.search.searcher import SearchOptions, unit
-from services.settings import Settings
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.services.category.filters import Conditions, parse_conditions
+from vitrine.services.domain import OrderBy, Point
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.errors import BadRequest, BadVector, ImageRefused, NotFound, UnknownField, UnknownVector, UnsupportedQuery
+from vitrine.services.images.open import point_id
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime, assemble
+from vitrine.services.search.searcher import SearchOptions, unit
+from vitrine.services.settings import Settings
 
 COLOURS = {"red": (220, 20, 20), "orange": (240, 140, 20), "green": (20, 160, 40), "blue": (20, 40, 220), "black": (8, 8, 8)}
 IDS = {name: point_id(f"{n:064x}") for n, name in enumerate(COLOURS)}

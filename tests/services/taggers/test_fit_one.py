@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.domain import Embeddings, EncoderSpec, Preprocessing
-from services.errors import TooFewExamples
-from services.images.open import point_id
-from services.taggers.fit_one import Examples, background_size, best_boundary, fit_head, head_metrics
-from services.taggers.ranking_metrics import average_precision, roc_auc
+from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
+from vitrine.services.errors import TooFewExamples
+from vitrine.services.images.open import point_id
+from vitrine.services.taggers.fit_one import Examples, background_size, best_boundary, fit_head, head_metrics
+from vitrine.services.taggers.ranking_metrics import average_precision, roc_auc
 
 DIM = 12
 SPEC = EncoderSpec("toy", "org/toy", "r1", DIM, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.artifacts.taggers import TagHead
-from services.category.filters import Conditions, NumberRange
-from services.domain import Embeddings, EncoderSpec, Point, Preprocessing
-from services.encoders.families.fake import ColourEncoder
-from services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
-from services.images.open import point_id
-from services.runtime import Runtime
-from services.taggers.labelling import MAX_SHOWN, count_labels, ranking, record, refit, spread, uncertain
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.category.filters import Conditions, NumberRange
+from vitrine.services.domain import Embeddings, EncoderSpec, Point, Preprocessing
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
+from vitrine.services.images.open import point_id
+from vitrine.services.runtime import Runtime
+from vitrine.services.taggers.labelling import MAX_SHOWN, count_labels, ranking, record, refit, spread, uncertain
 
 COUNT, DIM, TAG = 60, 8, "warm weather"
 TOY = EncoderSpec("toy", "org/toy", "r1", DIM, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
@@ -213,7 +213,7 @@ def test_spread_takes_the_first_and_then_the_farthest() -> None:
 
 
 def test_rejected_tags_go_and_come_with_other_edits(runtime: Runtime) -> None:
-    from services.category.editor import ImageChanges
+    from vitrine.services.category.editor import ImageChanges
 
     change = runtime.editor.change
     change("c", [IDS[0]], ImageChanges(reject_tags=("flat", "wet")))
@@ -227,7 +227,7 @@ def test_rejected_tags_go_and_come_with_other_edits(runtime: Runtime) -> None:
 
 
 def test_a_quality_that_a_person_gives_is_no_taggers_any_more(runtime: Runtime) -> None:
-    from services.category.editor import ImageChanges
+    from vitrine.services.category.editor import ImageChanges
 
     runtime.vectors.set_payload("c", {IDS[0]: {"quality": 0.4, "scored_by": {"quality": "x@1", "warm": "y@1"}}})
     runtime.editor.change("c", [IDS[0]], ImageChanges(quality=0.9))
@@ -249,8 +249,8 @@ def test_of_a_large_category_a_sample_and_the_highest_scored_are_looked_at(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One image near the boundary, last in order of id: the sample misses it, the highest scored have it."""
-    monkeypatch.setattr("services.taggers.labelling.MAX_SCANNED", 10)
-    monkeypatch.setattr("services.taggers.labelling._HIGHEST", 5)
+    monkeypatch.setattr("vitrine.services.taggers.labelling.MAX_SCANNED", 10)
+    monkeypatch.setattr("vitrine.services.taggers.labelling._HIGHEST", 5)
     last, low = max(IDS), np.zeros(DIM, np.float32)
     low[0] = -1
     runtime.vectors.update_vectors("c", IDS, "toy", np.repeat(low[None], COUNT, axis=0))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.errors import BadRequest, TooFewExamples
-from services.taggers.logistic import balanced_weights, fit_logistic, platt
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.taggers.logistic import balanced_weights, fit_logistic, platt
 
 
 def problem(n: int, dim: int, tags: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

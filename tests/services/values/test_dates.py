@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from services.values.dates import looks_like_date, read_date, to_utc
+from vitrine.services.values.dates import looks_like_date, read_date, to_utc
 
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.category.payload import settled
-from services.domain import IndexKind
-from services.errors import BadRequest
-from services.values.kinds import Cell, cast, column_kinds, is_missing, joined, value_kind
+from vitrine.services.category.payload import settled
+from vitrine.services.domain import IndexKind
+from vitrine.services.errors import BadRequest
+from vitrine.services.values.kinds import Cell, cast, column_kinds, is_missing, joined, value_kind
 
 
 @pytest.mark.parametrize(

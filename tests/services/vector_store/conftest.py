@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from qdrant_client import QdrantClient
 
-from services.vector_store.base import VectorStore
-from services.vector_store.server.store import ServerVectorStore
 from tests.services.vector_store import random_data
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.services.vector_store.base import VectorStore
+from vitrine.services.vector_store.server.store import ServerVectorStore
 
 PREFIX = f"contract-{secrets.token_hex(3)}-"
 
@@ -53,7 +53,7 @@ def _emptied(store: VectorStore) -> Iterator[VectorStore]:
 
 
 def make_edge(folder: Path) -> VectorStore:
-    from services.vector_store.edge.store import EdgeVectorStore
+    from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
     return EdgeVectorStore(folder, min_free_mb=64)
 

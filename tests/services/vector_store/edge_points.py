@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from services.domain import CollectionSchema, Embeddings, Point, VectorSpec
+from vitrine.services.domain import CollectionSchema, Embeddings, Point, VectorSpec
 
 DIM = 16
 SCHEMA = CollectionSchema("cats", (VectorSpec("clip", DIM),), {"tags": "keyword", "n": "integer"})

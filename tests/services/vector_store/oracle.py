@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 from qdrant_client.models import Filter
 
-from services.domain import (
+from tests.services.vector_store.oracle_filter import matches, merge, merge_at, order_values, remove_at, selected, steps, values
+from vitrine.services.domain import (
     CollectionInfo,
     CollectionSchema,
     Embedding,
@@ -36,10 +37,9 @@ from services.domain import (
     Recommend,
     VectorSpec,
 )
-from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownVector
-from services.vector_store.base import MAX_LIMIT, check_ids, check_points, check_vectors
-from services.vector_store.fields import check_facet, check_filter, check_order
-from tests.services.vector_store.oracle_filter import matches, merge, merge_at, order_values, remove_at, selected, steps, values
+from vitrine.services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownVector
+from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_points, check_vectors
+from vitrine.services.vector_store.fields import check_facet, check_filter, check_order
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Scored = list[tuple[str, float]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from services.errors import BadRequest
+from vitrine.services.errors import BadRequest
 
 _STEP = re.compile(r'"((?:[^"\\]|\\.)*)"|([\w-]+)|\[(\d*)\]')
 MICROSECOND = 1_000_000

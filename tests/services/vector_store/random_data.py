@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from services.domain import CollectionSchema, Embedding, Point, VectorSpec
+from vitrine.services.domain import CollectionSchema, Embedding, Point, VectorSpec
 
 CLASSES = ["beagle", "boxer", "collie", "dingo", "elk"]
 TAGS = ["indoor", "outdoor", "night", "snow", "red car", "ünïcode"]

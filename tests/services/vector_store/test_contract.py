@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from services.category.payload import field_path
-from services.domain import (
+from tests.services.vector_store import random_data
+from tests.services.vector_store.conftest import PREFIX, Pair, make_edge
+from tests.services.vector_store.random_data import DIMS, unit
+from vitrine.services.category.payload import field_path
+from vitrine.services.domain import (
     CollectionSchema,
     Facet,
     Fuse,
@@ -30,11 +33,8 @@ from services.domain import (
     Recommend,
     VectorSpec,
 )
-from services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
-from services.vector_store.base import MAX_LIMIT, VectorStore
-from tests.services.vector_store import random_data
-from tests.services.vector_store.conftest import PREFIX, Pair, make_edge
-from tests.services.vector_store.random_data import DIMS, unit
+from vitrine.services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
+from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
 
 # the server's in-process stand-in has no indexes, and says so
 pytestmark = [

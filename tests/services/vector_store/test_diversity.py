@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from services.domain import Hit, Near, Query
-from services.search.diversity import diversified
 from tests.services.vector_store.conftest import Pair
 from tests.services.vector_store.oracle import similarity
 from tests.services.vector_store.random_data import unit
+from vitrine.services.domain import Hit, Near, Query
+from vitrine.services.search.diversity import diversified
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from services.domain import CollectionSchema
-from services.errors import NotFound
-from services.vector_store.base import VectorStore
-from services.vector_store.edge.store import EdgeVectorStore
 from tests.services.vector_store import random_data
+from vitrine.services.domain import CollectionSchema
+from vitrine.services.errors import NotFound
+from vitrine.services.vector_store.base import VectorStore
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 Fresh = Callable[[str], str]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.domain import Payload, Point
-from services.errors import BadSource, NotFound, TooFewExamples, UnknownVector
-from services.images.open import content_hash, object_key, point_id
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, make_runtime, picture, write
 from tests.training.labelled import several
-from training.data.dataset import LabelledImage, fingerprint, identify, read_category, read_csv, read_folder
+from vitrine.services.domain import Payload, Point
+from vitrine.services.errors import BadSource, NotFound, TooFewExamples, UnknownVector
+from vitrine.services.images.open import content_hash, object_key, point_id
+from vitrine.services.runtime import Runtime
+from vitrine.training.data.dataset import LabelledImage, fingerprint, identify, read_category, read_csv, read_folder
 
 
 def listed(images: list[LabelledImage]) -> list[tuple[str, str, str | None]]:

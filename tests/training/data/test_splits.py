@@ -6,10 +6,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from services.errors import BadRequest, TooFewExamples
 from tests.training.labelled import keys, labelled, several
-from training.data.dataset import LabelledImage
-from training.data.splits import (
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.data.splits import (
     Split,
     duplicate_groups,
     split_by_class,

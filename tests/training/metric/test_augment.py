@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.domain import Preprocessing
-from training.metric.augment import Augmentation, augment, crop_box, output_size
+from vitrine.services.domain import Preprocessing
+from vitrine.training.metric.augment import Augmentation, augment, crop_box, output_size
 
 SQUARE = Preprocessing(40, (32, 32), (0.5,) * 3, (0.5,) * 3, "bilinear")
 HOW = Augmentation()

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from services.errors import BadRequest
-from training.metric.checkpoints import clear, load_best, load_state, read_tree, save_state
+from vitrine.services.errors import BadRequest
+from vitrine.training.metric.checkpoints import clear, load_best, load_state, read_tree, save_state
 
 
 def trained(steps: int):

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from services.domain import Embeddings
-from training.metric.evaluate import LABELS, compare
-from training.metric.metrics import METRICS, bootstrap_difference, retrieval_metrics
+from vitrine.services.domain import Embeddings
+from vitrine.training.metric.evaluate import LABELS, compare
+from vitrine.training.metric.metrics import METRICS, bootstrap_difference, retrieval_metrics
 
 CLASSES = ["a"] * 20 + ["b"] * 20
 

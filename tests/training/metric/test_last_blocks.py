@@ -8,11 +8,11 @@ import torch
 import transformers as t
 from torch import nn
 
-from services.domain import EncoderSpec, Preprocessing
-from services.encoders.families.clip import DualImageEncoder
-from services.encoders.families.vit import VisionEncoder
-from services.errors import BadRequest
-from training.metric.last_blocks import SplitTrunk, find_blocks
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.encoders.families.clip import DualImageEncoder
+from vitrine.services.encoders.families.vit import VisionEncoder
+from vitrine.services.errors import BadRequest
+from vitrine.training.metric.last_blocks import SplitTrunk, find_blocks
 
 EDGE = 32
 TOWER = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from services.errors import BadRequest
-from training.metric.losses import LOSSES, batch_shape, batches, loss_name, make_loss
+from vitrine.services.errors import BadRequest
+from vitrine.training.metric.losses import LOSSES, batch_shape, batches, loss_name, make_loss
 
 CLASSES, DIM = 3, 6
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])

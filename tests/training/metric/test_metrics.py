@@ -5,9 +5,9 @@ import doctest
 import numpy as np
 import pytest
 
-import training.metric.metrics
-from services.domain import Embeddings
-from training.metric.metrics import (
+import vitrine.training.metric.metrics
+from vitrine.services.domain import Embeddings
+from vitrine.training.metric.metrics import (
     METRICS,
     Values,
     bootstrap_difference,
@@ -54,14 +54,14 @@ def slow_metrics(
 
 
 def test_examples_of_the_docstrings_hold() -> None:
-    assert doctest.testmod(training.metric.metrics).failed == 0
+    assert doctest.testmod(vitrine.training.metric.metrics).failed == 0
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("with_gallery", [True, False])
 @pytest.mark.parametrize("block", [1 << 30, 900])
 def test_every_metric_is_that_of_a_slow_loop(seed: int, with_gallery: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.metric.metrics, "BLOCK_BYTES", block)  # small: several blocks of queries
+    monkeypatch.setattr(vitrine.training.metric.metrics, "BLOCK_BYTES", block)  # small: several blocks of queries
     random = np.random.default_rng(seed)
     queries = random_unit(31, 6, seed)
     classes = random.choice(["a", "b", "c", "only here"], 31, p=[0.4, 0.4, 0.17, 0.03]).tolist()
@@ -181,7 +181,7 @@ def test_values_that_do_not_count_change_no_interval() -> None:
 def test_resampling_in_pieces_is_resampling_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).random(50)
     whole = bootstrap_interval(values)
-    monkeypatch.setattr(training.metric.metrics, "BLOCK_BYTES", 50 * 16 * 64)
+    monkeypatch.setattr(vitrine.training.metric.metrics, "BLOCK_BYTES", 50 * 16 * 64)
     assert bootstrap_interval(values) == whole
 
 

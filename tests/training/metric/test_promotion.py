@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.errors import TooFewExamples
-from training.data.dataset import LabelledImage
-from training.data.splits import Split
-from training.metric.promotion import held_out, judge, metrics_tree, recalled
+from vitrine.services.errors import TooFewExamples
+from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.data.splits import Split
+from vitrine.training.metric.promotion import held_out, judge, metrics_tree, recalled
 
 IMAGES = [LabelledImage(f"{i}", "ab"[i % 2], lambda: b"", sha256=f"{i:064x}") for i in range(12)]
 ANGLES = {"a": 0.0, "b": 1.5}

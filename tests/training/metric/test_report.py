@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from services.domain import Embeddings
 from tests.indexer.pictures import picture
 from tests.training.labelled import labelled
-from training.data.dataset import LabelledImage, Unusable
-from training.data.splits import duplicate_groups, split_given
-from training.metric.evaluate import compare
-from training.metric.report import TrainingReport, summarise, write_report
-from training.metric.worst_queries import worst_retrievals, worst_sheet
-from training.plots import draw_curves
+from vitrine.services.domain import Embeddings
+from vitrine.training.data.dataset import LabelledImage, Unusable
+from vitrine.training.data.splits import duplicate_groups, split_given
+from vitrine.training.metric.evaluate import compare
+from vitrine.training.metric.report import TrainingReport, summarise, write_report
+from vitrine.training.metric.worst_queries import worst_retrievals, worst_sheet
+from vitrine.training.plots import draw_curves
 
 HISTORY = [{"epoch": epoch, "loss": 1 / epoch, "precision_at_1": epoch / 5, "lr": 0.1} for epoch in range(1, 5)]
 

@@ -13,18 +13,18 @@ import torch
 import transformers as t
 from PIL import Image
 
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.families.metric import read_config, read_split
-from services.encoders.load import load_encoder
-from services.encoders.reference import COLOUR_MODEL, EncoderReference
-from services.errors import BadRequest, TooFewExamples
-from services.images.open import content_hash
-from training.data.dataset import LabelledImage
-from training.data.splits import Split
-from training.metric.checkpoints import clear
-from training.metric.options import MetricOptions
-from training.metric.train import Watch, learning_rate_share, train_metric
-from training.metric.trunk import Trunk
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.families.metric import read_config, read_split
+from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.images.open import content_hash
+from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.data.splits import Split
+from vitrine.training.metric.checkpoints import clear
+from vitrine.training.metric.options import MetricOptions
+from vitrine.training.metric.train import Watch, learning_rate_share, train_metric
+from vitrine.training.metric.trunk import Trunk
 
 EDGE = 32
 COLOURS = {"red": (200, 40, 40), "green": (40, 190, 60), "blue": (40, 60, 200)}

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.reference import COLOUR_MODEL, EncoderReference
-from services.errors import BadRequest, ImageRefused
-from services.images.open import content_hash
-from training.data.dataset import LabelledImage
-from training.metric.trunk import Trunk
-from training.metric.views import PixelReader, TrunkEmbeddings, small_pictures
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
+from vitrine.services.errors import BadRequest, ImageRefused
+from vitrine.services.images.open import content_hash
+from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.metric.trunk import Trunk
+from vitrine.training.metric.views import PixelReader, TrunkEmbeddings, small_pictures
 
 
 def labelled(seed: int) -> LabelledImage:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.domain import EncoderSpec, Preprocessing
-from services.errors import BadRequest, TaggerMismatch
-from training.taggers.old_direction import Converted, TaggedVectors, convert_model
-from training.taggers.old_pickles import read_model
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.errors import BadRequest, TaggerMismatch
+from vitrine.training.taggers.old_direction import Converted, TaggedVectors, convert_model
+from vitrine.training.taggers.old_pickles import read_model
 
 sklearn = pytest.importorskip("sklearn.linear_model")
 DIM, COUNT = 16, 240

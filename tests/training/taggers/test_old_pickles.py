@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.artifacts.taggers import TagHead
-from services.domain import EncoderSpec, Preprocessing
-from services.errors import BadRequest, TaggerMismatch
-from training.taggers.old_pickles import MARGIN, SHARED, SOFTMAX, OldHead, choose_heads, read_heads, to_tag_head
-from training.taggers.pickle_machine import MAX_BYTES, MAX_INSTRUCTIONS
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.errors import BadRequest, TaggerMismatch
+from vitrine.training.taggers.old_pickles import MARGIN, SHARED, SOFTMAX, OldHead, choose_heads, read_heads, to_tag_head
+from vitrine.training.taggers.pickle_machine import MAX_BYTES, MAX_INSTRUCTIONS
 
 pytest.importorskip("sklearn")
 
@@ -393,7 +393,7 @@ def test_every_cut_and_every_flipped_byte_ends_well() -> None:
 
 
 def test_the_instructions_that_are_followed_are_those_that_pickle_knows() -> None:
-    from training.taggers import pickle_machine
+    from vitrine.training.taggers import pickle_machine
 
     known = {instruction.name for instruction in pickletools.opcodes}
     followed = pickle_machine._PUSHED | set(pickle_machine._CONSTANTS) | set(pickle_machine._INSTRUCTIONS) | {"STOP"}

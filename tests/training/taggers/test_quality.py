@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import training.taggers.quality
-from services.domain import Embeddings, EncoderSpec, Preprocessing
-from services.errors import BadRequest, TooFewExamples
-from training.taggers.quality import quality_from_preferences, quality_from_ratings, read_preferences, spearman
+import vitrine.training.taggers.quality
+from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.training.taggers.quality import quality_from_preferences, quality_from_ratings, read_preferences, spearman
 
 DIM = 16
 SPEC = EncoderSpec("look", "look", "r1", DIM, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
@@ -34,7 +34,7 @@ def slow_spearman(left: list[float], right: list[float]) -> float:
 
 
 def test_examples_of_the_docstrings_hold() -> None:
-    assert doctest.testmod(training.taggers.quality).failed == 0
+    assert doctest.testmod(vitrine.training.taggers.quality).failed == 0
 
 
 def test_spearman_against_a_slow_one() -> None:

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.domain import EncoderSpec, Preprocessing
-from services.errors import BadRequest, NotFound, TooFewExamples
-from services.taggers.ranking_metrics import average_precision, roc_auc
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
-from training.taggers.examples import Negatives, TagExamples, make_examples, read_examples, read_negatives
-from training.taggers.metrics import best_threshold, tag_metrics
-from training.taggers.splits import stratified_parts
-from training.taggers.train import TrainOptions, deal_parts, train_taggers
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.errors import BadRequest, NotFound, TooFewExamples
+from vitrine.services.taggers.ranking_metrics import average_precision, roc_auc
+from vitrine.training.taggers.examples import Negatives, TagExamples, make_examples, read_examples, read_negatives
+from vitrine.training.taggers.metrics import best_threshold, tag_metrics
+from vitrine.training.taggers.splits import stratified_parts
+from vitrine.training.taggers.train import TrainOptions, deal_parts, train_taggers
 
 SPEC = EncoderSpec("clip", "m", "r1", 16, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
 
@@ -110,7 +110,7 @@ def test_what_is_held_out_has_no_say_in_what_it_measures(monkeypatch: pytest.Mon
     options = TrainOptions(grid=(1.0, 10.0), holdout_only=True)
     part = deal_parts(found, options)
     outside = part == 0
-    monkeypatch.setattr("training.taggers.train.deal_parts", lambda *_: part)  # the split itself looks at the labels
+    monkeypatch.setattr("vitrine.training.taggers.train.deal_parts", lambda *_: part)  # the split itself looks at the labels
     before = train_taggers(found, options)
     found.targets[outside] = ~found.targets[outside]
     after = train_taggers(found, options)

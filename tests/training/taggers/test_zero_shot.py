@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.artifacts.taggers import HeadSet, TagHead
-from services.domain import Embeddings
-from services.encoders.families.fake import COLOURS, ColourEncoder
-from services.errors import BadRequest, TooFewExamples
-from training.taggers.zero_shot import (
+from vitrine.services.artifacts.taggers import HeadSet, TagHead
+from vitrine.services.domain import Embeddings
+from vitrine.services.encoders.families.fake import COLOURS, ColourEncoder
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.training.taggers.zero_shot import (
     ANYTHING,
     TEMPLATES,
     WordScores,

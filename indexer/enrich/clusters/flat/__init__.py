@@ -1,0 +1,1 @@
+"""Flat clusterings: a grid of methods, compared by indices."""

@@ -13,13 +13,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from indexer.enrich.clusters.flat.reduce import Geometry
-from indexer.enrich.clusters.tree.dendrogram import LIMIT as DENDROGRAM_LIMIT
-from indexer.enrich.clusters.tree.dendrogram import LINKAGES, Linkage, Merges, merge
-from indexer.enrich.clusters.tree.kmeans import ITERATIONS, KMeans, Labels, kmeans
-from indexer.job.optional import load
-from services.domain import Embeddings
-from services.errors import BadRequest
+from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
+from vitrine.indexer.enrich.clusters.tree.dendrogram import LIMIT as DENDROGRAM_LIMIT
+from vitrine.indexer.enrich.clusters.tree.dendrogram import LINKAGES, Linkage, Merges, merge
+from vitrine.indexer.enrich.clusters.tree.kmeans import ITERATIONS, KMeans, Labels, kmeans
+from vitrine.indexer.job.optional import load
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest
 
 NOISE = -1
 Method = Literal["kmeans", "minibatch-kmeans", "gaussian-mixture", "agglomerative", "dbscan", "hdbscan"]

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from indexer.enrich.clusters.flat.flat import SEEDED, Method, Value, fit
-from indexer.enrich.clusters.flat.grid import GridResult, fit_grid
-from indexer.enrich.clusters.flat.reduce import Reduction, reduce
-from indexer.enrich.clusters.runs import Fit, Fitted, Images
-from indexer.enrich.clusters.tree.tree import flat_tree
+from vitrine.indexer.enrich.clusters.flat.flat import SEEDED, Method, Value, fit
+from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
+from vitrine.indexer.enrich.clusters.flat.reduce import Reduction, reduce
+from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
+from vitrine.indexer.enrich.clusters.tree.tree import flat_tree
 
 
 @dataclass

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from indexer.enrich.clusters.flat.flat import PARAMETERS, Fitter, Method, Value, checked, neighbour_distances
-from indexer.enrich.clusters.flat.indices import MUCH_NOISE, Scores, best_of, judge, mean_ranks
-from indexer.enrich.clusters.flat.reduce import Geometry
-from indexer.enrich.clusters.tree.kmeans import Labels
-from services.domain import Embeddings
-from services.errors import BadRequest
+from vitrine.indexer.enrich.clusters.flat.flat import PARAMETERS, Fitter, Method, Value, checked, neighbour_distances
+from vitrine.indexer.enrich.clusters.flat.indices import MUCH_NOISE, Scores, best_of, judge, mean_ranks
+from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
+from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest
 
 MOST_FITS = 500
 CLUSTERS = (10, 20, 50)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.clusters.flat.reduce import Geometry
-from indexer.enrich.clusters.tree.kmeans import Labels
-from services.domain import Embeddings
+from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
+from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
+from vitrine.services.domain import Embeddings
 
 SAMPLE = 5_000
 """Images that the silhouette looks at: its cost grows with the square."""

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from indexer.job.optional import load
-from services.domain import Embeddings
-from services.errors import BadRequest
+from vitrine.indexer.job.optional import load
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest
 
 Geometry = Literal["cosine", "euclidean"]
 Reduction = Literal["none", "pca", "umap"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from indexer.enrich.clusters.agreement import adjusted_rand
-from indexer.enrich.clusters.tree.kmeans import Labels
-from indexer.enrich.clusters.tree.tree import Tree
-from services.artifacts.clusters import path_of
+from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
+from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
+from vitrine.indexer.enrich.clusters.tree.tree import Tree
+from vitrine.services.artifacts.clusters import path_of
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Groups of pictures whose pixels are alike."""

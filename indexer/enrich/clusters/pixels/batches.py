@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.clusters.pixels.checkpoint import State
-from indexer.enrich.clusters.pixels.grouping import Rows, blocks, lead, members_of, merge, merge_pairs, stars
-from indexer.enrich.clusters.pixels.measures import MINHASH_SEED, PERMUTATIONS, Hash, Measure, Patterns
-from indexer.enrich.clusters.pixels.pictures import OutOfTime, Pictures
-from indexer.job.optional import load
-from indexer.job.workers import in_order
-from services.images.hashes import close_pairs
+from vitrine.indexer.enrich.clusters.pixels.checkpoint import State
+from vitrine.indexer.enrich.clusters.pixels.grouping import Rows, blocks, lead, members_of, merge, merge_pairs, stars
+from vitrine.indexer.enrich.clusters.pixels.measures import MINHASH_SEED, PERMUTATIONS, Hash, Measure, Patterns
+from vitrine.indexer.enrich.clusters.pixels.pictures import OutOfTime, Pictures
+from vitrine.indexer.job.optional import load
+from vitrine.indexer.job.workers import in_order
+from vitrine.services.images.hashes import close_pairs
 
 ROUNDS = 8
 """Rounds of merging at most."""

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.clusters.pixels.grouping import Leaders
-from services.category.manifest import CLUSTERS
-from services.errors import NotFound
-from services.object_store.base import ObjectStore
+from vitrine.indexer.enrich.clusters.pixels.grouping import Leaders
+from vitrine.services.category.manifest import CLUSTERS
+from vitrine.services.errors import NotFound
+from vitrine.services.object_store.base import ObjectStore
 
 _FORMAT = 2
 _ARRAYS = ("leaders", "began", "readable", "signatures", "similar", "seen", "kept", "known", "known_similar")

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.job.optional import load
-from services.errors import BadRequest
+from vitrine.indexer.job.optional import load
+from vitrine.services.errors import BadRequest
 
 Grey = NDArray[np.uint8]
 HASHES = ("ahash", "phash", "dhash", "whash", "colorhash")

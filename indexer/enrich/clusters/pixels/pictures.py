@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.enrich.clusters.pixels.measures import PERMUTATIONS, Hash, Levels, Measure, Patterns, decode_target, prepared
-from services.errors import BadRequest, ImageRefused, NotFound
-from services.images.open import open_image
-from services.runtime import Runtime
+from vitrine.indexer.enrich.clusters.pixels.measures import PERMUTATIONS, Hash, Levels, Measure, Patterns, decode_target, prepared
+from vitrine.services.errors import BadRequest, ImageRefused, NotFound
+from vitrine.services.images.open import open_image
+from vitrine.services.runtime import Runtime
 
 HELD_BYTES = 256 * 2**20
 """Prepared pictures held at a time: of 64 x 64 pixels some 60,000. Beyond, pictures are read again."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from indexer.enrich.clusters.report import ClusterReport
-from indexer.job.progress import Progress, Tally
-from indexer.job.stages import Watch
+from vitrine.indexer.enrich.clusters.report import ClusterReport
+from vitrine.indexer.job.progress import Progress, Tally
+from vitrine.indexer.job.stages import Watch
 
 OUT_OF_TIME = 4
 """Exit code of a run whose time budget ended it."""

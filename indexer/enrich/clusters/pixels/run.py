@@ -19,22 +19,22 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.clusters.pixels.batches import Grouping
-from indexer.enrich.clusters.pixels.checkpoint import Checkpoints, State, fingerprint
-from indexer.enrich.clusters.pixels.grouping import Leaders
-from indexer.enrich.clusters.pixels.measures import DEFAULT_THRESHOLDS, Measure, measure
-from indexer.enrich.clusters.pixels.pictures import SIGNATURE_SIDE, OutOfTime, Pictures, Source, read_sources
-from indexer.enrich.clusters.pixels.report import Bars, PixelReport
-from indexer.enrich.clusters.report import ClusterReport
-from indexer.enrich.clusters.runs import Fitted, Images, cluster
-from indexer.enrich.clusters.tree.tree import Tree, flat_tree
-from indexer.enrich.duplicates.candidates import Reach, hash_pairs, near_in_memory
-from indexer.job.progress import Progress
-from indexer.job.stages import Told, Watch
-from services.artifacts.clusters import NOISE, ClusterRun, check_run_name
-from services.errors import BadRequest
-from services.images.hashes import MAX_BAND, parse_hashes
-from services.runtime import Runtime
+from vitrine.indexer.enrich.clusters.pixels.batches import Grouping
+from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints, State, fingerprint
+from vitrine.indexer.enrich.clusters.pixels.grouping import Leaders
+from vitrine.indexer.enrich.clusters.pixels.measures import DEFAULT_THRESHOLDS, Measure, measure
+from vitrine.indexer.enrich.clusters.pixels.pictures import SIGNATURE_SIDE, OutOfTime, Pictures, Source, read_sources
+from vitrine.indexer.enrich.clusters.pixels.report import Bars, PixelReport
+from vitrine.indexer.enrich.clusters.report import ClusterReport
+from vitrine.indexer.enrich.clusters.runs import Fitted, Images, cluster
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, flat_tree
+from vitrine.indexer.enrich.duplicates.candidates import Reach, hash_pairs, near_in_memory
+from vitrine.indexer.job.progress import Progress
+from vitrine.indexer.job.stages import Told, Watch
+from vitrine.services.artifacts.clusters import NOISE, ClusterRun, check_run_name
+from vitrine.services.errors import BadRequest
+from vitrine.services.images.hashes import MAX_BAND, parse_hashes
+from vitrine.services.runtime import Runtime
 
 Stage = Literal["batch", "merge", "all"]
 Propose = Literal["none", "embedding", "hash"]

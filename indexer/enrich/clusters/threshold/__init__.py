@@ -1,0 +1,1 @@
+"""A similarity threshold from pairs that a person accepts or rejects."""

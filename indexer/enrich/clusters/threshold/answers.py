@@ -12,10 +12,10 @@ from zlib import crc32
 
 import numpy as np
 
-from indexer.enrich.clusters.threshold.pair_sample import Bin, PairSample
-from indexer.enrich.clusters.threshold.threshold import Judged, most_telling
-from services.errors import BadRequest
-from services.files import make_folder, unreadable, unwritable
+from vitrine.indexer.enrich.clusters.threshold.pair_sample import Bin, PairSample
+from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, most_telling
+from vitrine.services.errors import BadRequest
+from vitrine.services.files import make_folder, unreadable, unwritable
 
 FORMAT = 1
 

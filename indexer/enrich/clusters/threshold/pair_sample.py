@@ -20,17 +20,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.clusters.pixels.measures import MEASURES as PIXEL_MEASURES
-from indexer.enrich.clusters.pixels.measures import decode_target
-from indexer.enrich.clusters.pixels.measures import measure as pixel_measure
-from indexer.enrich.clusters.pixels.measures import prepared as prepared_by
-from indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
-from indexer.job.workers import in_order
-from services.category.read_all import scan
-from services.domain import Embeddings, Near, Query
-from services.errors import BadRequest, ImageRefused, NotFound
-from services.images.open import open_image
-from services.runtime import Runtime
+from vitrine.indexer.enrich.clusters.pixels.measures import MEASURES as PIXEL_MEASURES
+from vitrine.indexer.enrich.clusters.pixels.measures import decode_target
+from vitrine.indexer.enrich.clusters.pixels.measures import measure as pixel_measure
+from vitrine.indexer.enrich.clusters.pixels.measures import prepared as prepared_by
+from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
+from vitrine.indexer.job.workers import in_order
+from vitrine.services.category.read_all import scan
+from vitrine.services.domain import Embeddings, Near, Query
+from vitrine.services.errors import BadRequest, ImageRefused, NotFound
+from vitrine.services.images.open import open_image
+from vitrine.services.runtime import Runtime
 
 EMBEDDING = "embedding"
 MEASURES = (EMBEDDING, *PIXEL_MEASURES)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.errors import BadRequest, TooFewExamples
+from vitrine.services.errors import BadRequest, TooFewExamples
 
 LEAST = 3
 """Answers of either kind below which nothing is proposed."""

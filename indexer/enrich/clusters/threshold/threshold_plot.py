@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from indexer.enrich.clusters.threshold.threshold import Judged, Proposal
-from indexer.job.optional import load
-from services.errors import ImageRefused
-from services.images.open import ImageLimits, thumbnail
+from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, Proposal
+from vitrine.indexer.job.optional import load
+from vitrine.services.errors import ImageRefused
+from vitrine.services.images.open import ImageLimits, thumbnail
 
 FORMATS = (".png", ".svg")
 _BLUE, _ORANGE, _GREY, _GRID = "#2563eb", "#d97706", "#475569", "#e4e4e7"

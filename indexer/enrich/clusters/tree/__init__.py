@@ -1,0 +1,1 @@
+"""The cluster tree: k-means, level by level."""

@@ -14,10 +14,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.clusters.flat.reduce import Geometry
-from indexer.enrich.clusters.tree.kmeans import Labels
-from services.domain import Embeddings
-from services.errors import BadRequest
+from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
+from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest
 
 Linkage = Literal["average", "complete", "ward"]
 LINKAGES: tuple[Linkage, ...] = get_args(Linkage)

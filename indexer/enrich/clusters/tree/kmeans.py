@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain import Embeddings
-from services.errors import BadRequest
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest
 
 CHUNK = 4_096
 """Rows a matrix product: their similarities stay in the cache."""

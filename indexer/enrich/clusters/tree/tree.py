@@ -12,11 +12,11 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.enrich.clusters.tree.kmeans import Labels, kmeans
-from services.artifacts.clusters import NOISE, ROOT, assign_leaves
-from services.domain import Embedding, Embeddings
-from services.errors import BadRequest
-from services.threads import one_blas_thread
+from vitrine.indexer.enrich.clusters.tree.kmeans import Labels, kmeans
+from vitrine.services.artifacts.clusters import NOISE, ROOT, assign_leaves
+from vitrine.services.domain import Embedding, Embeddings
+from vitrine.services.errors import BadRequest
+from vitrine.services.threads import one_blas_thread
 
 BRANCHING = 16
 MAX_BRANCHING = 256

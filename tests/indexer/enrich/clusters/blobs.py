@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain import Embeddings
+from vitrine.services.domain import Embeddings
 
 
 def blobs(

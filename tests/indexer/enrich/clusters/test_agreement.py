@@ -6,12 +6,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-import indexer.enrich.clusters.agreement
-from indexer.enrich.clusters.agreement import adjusted_rand, agreement, normalised_mutual_information, purity, stability
+import vitrine.indexer.enrich.clusters.agreement
+from vitrine.indexer.enrich.clusters.agreement import adjusted_rand, agreement, normalised_mutual_information, purity, stability
 
 
 def test_examples_of_the_docstrings_hold() -> None:
-    assert doctest.testmod(indexer.enrich.clusters.agreement).failed == 0
+    assert doctest.testmod(vitrine.indexer.enrich.clusters.agreement).failed == 0
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters import runs
-from indexer.enrich.clusters.members import MemberWriter
-from indexer.enrich.clusters.naming import telling
-from indexer.enrich.clusters.runs import assign_missing, cluster, delete_run, fit_tree
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.artifacts.clusters import ClusterStore, path_of
-from services.category.filters import Conditions
-from services.category.manifest import CLUSTERS
-from services.domain import Point
-from services.encoders.families.fake import ColourEncoder
-from services.errors import BadRequest, NotFound, UnknownVector
-from services.runtime import Runtime, open_runtime
-from services.settings import Settings
 from tests.indexer.enrich.scores.heads import fill, id_of, stored, unit_rows
 from tests.indexer.killed import program
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.enrich.clusters import runs
+from vitrine.indexer.enrich.clusters.members import MemberWriter
+from vitrine.indexer.enrich.clusters.naming import telling
+from vitrine.indexer.enrich.clusters.runs import assign_missing, cluster, delete_run, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.artifacts.clusters import ClusterStore, path_of
+from vitrine.services.category.filters import Conditions
+from vitrine.services.category.manifest import CLUSTERS
+from vitrine.services.domain import Point
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import BadRequest, NotFound, UnknownVector
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.settings import Settings
 
 IMAGES = 120
 OPTIONS = TreeOptions(branching=4, leaf_size=10)
@@ -261,12 +261,12 @@ def test_what_cannot_be_clustered(runtime: Runtime, tmp_path: Path) -> None:
 KILLS = 3
 CODE = """
 from pathlib import Path
-from indexer import payload_writer
+from vitrine.indexer import payload_writer
 payload_writer.PAGE = 10
 from indexer.clustering import runs
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from services.runtime import open_runtime
-from services.settings import Settings
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.services.runtime import open_runtime
+from vitrine.services.settings import Settings
 
 def work(data, category, seed):
     with open_runtime(Settings(data=Path(data), min_free_mb=0, _env_file=None)) as runtime:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.stored_vectors import read_vectors
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.errors import BadRequest, UnknownVector
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.enrich.clusters.stored_vectors import read_vectors
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.errors import BadRequest, UnknownVector
+from vitrine.services.runtime import Runtime
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.runs import cluster, fit_tree
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from indexer.enrich.clusters.words import best_words, name_by_words
-from services.artifacts.clusters import ClusterStore, Node
-from services.category.manifest import CLUSTERS
-from services.domain import Embeddings, Point
-from services.encoders.families.fake import COLOURS, ColourEncoder
-from services.errors import BadRequest, NotFound, UnknownVector
-from services.runtime import Runtime
 from tests.indexer.enrich.scores.heads import id_of
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.indexer.enrich.clusters.words import best_words, name_by_words
+from vitrine.services.artifacts.clusters import ClusterStore, Node
+from vitrine.services.category.manifest import CLUSTERS
+from vitrine.services.domain import Embeddings, Point
+from vitrine.services.encoders.families.fake import COLOURS, ColourEncoder
+from vitrine.services.errors import BadRequest, NotFound, UnknownVector
+from vitrine.services.runtime import Runtime
 
 WORDS = ["red", "blue", "green", "something", "anything at all", "grey red green blue"]
 GROUPS = ("red", "blue", "green")
@@ -76,7 +76,7 @@ def test_the_score_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
             scores.append(lift[row - 1] / spread**0.5)
         assert found[id][0] == scores.index(max(scores))
     assert found.keys() == {"root-0", "root-1"}
-    monkeypatch.setattr("indexer.enrich.clusters.words._LIFTS", 9)  # two words at a time
+    monkeypatch.setattr("vitrine.indexer.enrich.clusters.words._LIFTS", 9)  # two words at a time
     in_parts = best_words(nodes, centres, np.array([9, 6, 3, 0]), words)
     assert {id: number for id, (number, _) in in_parts.items()} == {id: number for id, (number, _) in found.items()}
     assert {id: lift for id, (_, lift) in in_parts.items()} == pytest.approx({id: lift for id, (_, lift) in found.items()})

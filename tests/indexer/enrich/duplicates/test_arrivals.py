@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from indexer.enrich.duplicates import arrivals
-from indexer.enrich.duplicates.changes import dismiss
-from indexer.enrich.duplicates.find import find_duplicates
-from indexer.ingest.pipeline import index_images
-from indexer.job.report import IndexReport, ItemOutcome, NearDuplicates
-from indexer.sources import open_source
-from services.artifacts.duplicates import FIELD
-from services.runtime import Runtime
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.enrich.duplicates.test_find import file_of
 from tests.indexer.pictures import CATEGORY, make_runtime, payloads, write
+from vitrine.indexer.enrich.duplicates import arrivals
+from vitrine.indexer.enrich.duplicates.changes import dismiss
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.job.report import IndexReport, ItemOutcome, NearDuplicates
+from vitrine.indexer.sources import open_source
+from vitrine.services.artifacts.duplicates import FIELD
+from vitrine.services.runtime import Runtime
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import ImageOps
 
-from indexer.enrich.duplicates import groups as groups_module
-from indexer.enrich.duplicates import products
-from indexer.enrich.duplicates.candidates import Images, Reach, candidates, hash_pairs, near_in_memory, turned_hashes
-from indexer.enrich.duplicates.groups import complete_link, components, nearby
-from services.images.hashes import close_pairs, parse_hashes, telling
-from services.images.open import perceptual_hash
-from services.vector_store.similarity import RESOLUTION
 from tests.indexer.enrich.duplicates.scenes import scene
+from vitrine.indexer.enrich.duplicates import groups as groups_module
+from vitrine.indexer.enrich.duplicates import products
+from vitrine.indexer.enrich.duplicates.candidates import Images, Reach, candidates, hash_pairs, near_in_memory, turned_hashes
+from vitrine.indexer.enrich.duplicates.groups import complete_link, components, nearby
+from vitrine.services.images.hashes import close_pairs, parse_hashes, telling
+from vitrine.services.images.open import perceptual_hash
+from vitrine.services.vector_store.similarity import RESOLUTION
 
 
 def random_hashes(count: int, seed: int = 0) -> np.ndarray:  # type: ignore[type-arg]

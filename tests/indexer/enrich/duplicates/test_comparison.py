@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from indexer.enrich.duplicates.comparison import compare
-from indexer.enrich.duplicates.prepared_picture import TURNS, best_turn, see, turned
-from indexer.enrich.duplicates.structure import ssim_map
 from tests.indexer.enrich.duplicates.scenes import scene
+from vitrine.indexer.enrich.duplicates.comparison import compare
+from vitrine.indexer.enrich.duplicates.prepared_picture import TURNS, best_turn, see, turned
+from vitrine.indexer.enrich.duplicates.structure import ssim_map
 
 pytest.importorskip("cv2")
 

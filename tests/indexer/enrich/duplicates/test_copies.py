@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep
-from indexer.enrich.duplicates.find import Search, find_duplicates
-from indexer.enrich.duplicates.keep import check_policy
-from indexer.ingest.pipeline import index_images
-from indexer.ingest.upload import Upload, index_uploads
-from indexer.sources import open_source
-from services.artifacts.duplicates import FIELD, DuplicateGroup, Member
-from services.errors import BadRequest
-from services.runtime import Runtime
-from services.search.searcher import SearchOptions
 from tests.indexer.enrich.duplicates.pages import page
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.enrich.duplicates.test_find import file_of
 from tests.indexer.pictures import CATEGORY, make_runtime, payloads, write
+from vitrine.indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep
+from vitrine.indexer.enrich.duplicates.find import Search, find_duplicates
+from vitrine.indexer.enrich.duplicates.keep import check_policy
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.ingest.upload import Upload, index_uploads
+from vitrine.indexer.sources import open_source
+from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, Member
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import SearchOptions
 
 pytest.importorskip("cv2")
 FORMS = {f"form-{number}.png": file_of(page(9, f"No {number}")) for number in (4711, 4712, 9083)}
@@ -72,7 +72,7 @@ def test_forms_filled_otherwise_stay_and_the_copy_of_one_goes(runtime: Runtime, 
 
 
 def test_a_copy_of_a_version_gives_what_was_said_of_it_to_that_version(runtime: Runtime, tmp_path: Path) -> None:
-    from services.category.editor import ImageChanges
+    from vitrine.services.category.editor import ImageChanges
 
     add(runtime, tmp_path / "forms", FORMS | COPY)
     find_duplicates(runtime, CATEGORY)
@@ -177,7 +177,7 @@ def test_a_library_that_gives_up_costs_one_pair(runtime: Runtime, tmp_path: Path
     add(runtime, tmp_path / "photos", {f"{n}.{kind}": file_of(scene(n), kind) for n in range(2) for kind in ("png", "bmp")})
     import cv2
 
-    from indexer.enrich.duplicates import pair_cache as judge
+    from vitrine.indexer.enrich.duplicates import pair_cache as judge
 
     real = judge.compare
 

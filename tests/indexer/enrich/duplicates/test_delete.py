@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from indexer.enrich.duplicates.changes import deletable, delete, said_of
-from indexer.enrich.duplicates.find import find_duplicates
-from indexer.ingest.pipeline import index_images
-from indexer.sources import open_source
-from services.artifacts.duplicates import DuplicateGroup, Member
-from services.category.editor import ImageChanges
-from services.runtime import Runtime
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.enrich.duplicates.test_find import file_of
 from tests.indexer.enrich.duplicates.test_kills import Killed, kill_at
 from tests.indexer.pictures import CATEGORY, make_runtime, payloads, write
+from vitrine.indexer.enrich.duplicates.changes import deletable, delete, said_of
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import open_source
+from vitrine.services.artifacts.duplicates import DuplicateGroup, Member
+from vitrine.services.category.editor import ImageChanges
+from vitrine.services.runtime import Runtime
 
 pytest.importorskip("cv2")
 TAGS = {"0.png": {"mug"}, "0.jpg": {"red", "sale"}, "0.bmp": {"red", "old"}, "1.png": {"hat"}, "1.jpg": {"sale"}}

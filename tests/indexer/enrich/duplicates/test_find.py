@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep
-from indexer.enrich.duplicates.find import DuplicateReport, find_duplicates
-from indexer.enrich.duplicates.store import mark
-from indexer.ingest.pipeline import index_images
-from indexer.sources import open_source
-from services.artifacts.duplicates import FIELD, DuplicateGroup, DuplicateRun, Member
-from services.errors import BadRequest, NotFound
-from services.runtime import Runtime
-from services.search.searcher import SearchOptions
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY, make_runtime, payloads, write
+from vitrine.indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep
+from vitrine.indexer.enrich.duplicates.find import DuplicateReport, find_duplicates
+from vitrine.indexer.enrich.duplicates.store import mark
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import open_source
+from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, DuplicateRun, Member
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import SearchOptions
 
 pytest.importorskip("cv2")
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from indexer.enrich.duplicates.find import find_duplicates
-from indexer.ingest.pipeline import index_images
-from indexer.sources import open_source
-from services.artifacts.duplicates import FIELD, group_of
-from services.runtime import Runtime
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import open_source
+from vitrine.services.artifacts.duplicates import FIELD, group_of
+from vitrine.services.runtime import Runtime
 
 pytest.importorskip("cv2")
 WRITES = (("objects", "put"), ("objects", "delete"), ("vectors", "set_payload"), ("vectors", "delete_payload"))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
-from indexer.enrich.duplicates import prefilter as glance_module
-from indexer.enrich.duplicates.orb_prefilter import Sketch, likely_turn, likely_turns, sketch
-from indexer.enrich.duplicates.prefilter import comparing, glance
-from indexer.enrich.duplicates.prepared_picture import _TURNED, TURNS, see, turned
 from tests.indexer.enrich.duplicates.scenes import scene
+from vitrine.indexer.enrich.duplicates import prefilter as glance_module
+from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, likely_turn, likely_turns, sketch
+from vitrine.indexer.enrich.duplicates.prefilter import comparing, glance
+from vitrine.indexer.enrich.duplicates.prepared_picture import _TURNED, TURNS, see, turned
 
 pytest.importorskip("cv2")
 SIZE = (400, 300)

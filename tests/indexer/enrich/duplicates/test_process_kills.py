@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.enrich.duplicates.find import find_duplicates
-from indexer.ingest.pipeline import index_images
-from indexer.sources import open_source
-from services.artifacts.duplicates import FIELD, group_of
-from services.encoders.families.fake import ColourEncoder
-from services.runtime import Runtime, open_runtime
-from services.search.searcher import SearchOptions
-from services.settings import Settings
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import open_source
+from vitrine.services.artifacts.duplicates import FIELD, group_of
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.settings import Settings
 
 pytest.importorskip("cv2")
 SCENES = 12
@@ -30,9 +30,9 @@ CHILD = """
 import sys
 from pathlib import Path
 from indexer.duplicates import store
-from indexer.enrich.duplicates.find import find_duplicates
-from services.runtime import open_runtime
-from services.settings import Settings
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.services.runtime import open_runtime
+from vitrine.services.settings import Settings
 
 def told(write):
     def write_and_tell(*given, **options):

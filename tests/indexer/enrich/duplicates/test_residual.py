@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-from indexer.enrich.duplicates.residual import SURE, difference
-from indexer.enrich.duplicates.whole import Whole
-from services.images.open import ImageLimits, whole_picture
 from tests.indexer.enrich.duplicates.pages import page
 from tests.indexer.enrich.duplicates.scenes import scene
+from vitrine.indexer.enrich.duplicates.residual import SURE, difference
+from vitrine.indexer.enrich.duplicates.whole import Whole
+from vitrine.services.images.open import ImageLimits, whole_picture
 
 pytest.importorskip("cv2")
 Save = Callable[[Image.Image], bytes]

@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.flat.reduce import Covariance
-from indexer.enrich.maps import layout
-from indexer.enrich.maps.coordinates import Places
-from indexer.enrich.maps.layout import MapOptions, among, lay_out, neighbours_kept, unit_square
-from services.domain import Embeddings, Point
-from services.errors import BadRequest
-from services.runtime import Runtime
 from tests.indexer.enrich.maps.plain_umap import plain_umap
 from tests.indexer.enrich.scores.heads import id_of, unit_rows
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.indexer.enrich.clusters.flat.reduce import Covariance
+from vitrine.indexer.enrich.maps import layout
+from vitrine.indexer.enrich.maps.coordinates import Places
+from vitrine.indexer.enrich.maps.layout import MapOptions, among, lay_out, neighbours_kept, unit_square
+from vitrine.services.domain import Embeddings, Point
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
 
 DIM = 64
 
@@ -46,7 +46,7 @@ def plain_pca(x: Embeddings) -> np.ndarray:
 
 
 def test_pca_is_what_a_singular_value_decomposition_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.category.read_all.BATCH", 17)
+    monkeypatch.setattr("vitrine.services.category.read_all.BATCH", 17)
     runtime, rows = make_runtime(tmp_path), unit_rows(100, DIM) * 1
     rows[:, :2] *= 4  # two directions that stand out
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)

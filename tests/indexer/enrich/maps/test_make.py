@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.enrich.maps import make
-from indexer.enrich.maps.coordinates import CoordinateWriter, Places
-from indexer.enrich.maps.layout import MapOptions
-from indexer.enrich.maps.make import count_missing, delete_map, make_map, place_missing
-from services.category.filters import Conditions, conditions_from_pairs
-from services.category.manifest import MAPS
-from services.domain import Point
-from services.encoders.families.fake import ColourEncoder
-from services.errors import BadRequest, NotFound, UnknownVector
-from services.runtime import Runtime, open_runtime
-from services.settings import Settings
 from tests.indexer.enrich.scores.heads import fill, id_of, stored, unit_rows
 from tests.indexer.killed import program
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.indexer.enrich.maps import make
+from vitrine.indexer.enrich.maps.coordinates import CoordinateWriter, Places
+from vitrine.indexer.enrich.maps.layout import MapOptions
+from vitrine.indexer.enrich.maps.make import count_missing, delete_map, make_map, place_missing
+from vitrine.services.category.filters import Conditions, conditions_from_pairs
+from vitrine.services.category.manifest import MAPS
+from vitrine.services.domain import Point
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import BadRequest, NotFound, UnknownVector
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.settings import Settings
 
 IMAGES = 120
 PCA = MapOptions("pca")
@@ -164,12 +164,12 @@ def test_what_cannot_be_mapped(runtime: Runtime) -> None:
 KILLS = ((6, False), (8, True), (10, False))
 CODE = """
 from pathlib import Path
-from indexer import payload_writer
+from vitrine.indexer import payload_writer
 payload_writer.PAGE = 20
 from indexer.maps import make
-from indexer.enrich.maps.layout import MapOptions
-from services.runtime import open_runtime
-from services.settings import Settings
+from vitrine.indexer.enrich.maps.layout import MapOptions
+from vitrine.services.runtime import open_runtime
+from vitrine.services.settings import Settings
 
 def work(data, category):
     with open_runtime(Settings(data=Path(data), min_free_mb=0, _env_file=None)) as runtime:

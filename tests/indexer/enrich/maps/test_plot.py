@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.enrich.clusters.runs import cluster, fit_tree
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from indexer.enrich.maps.layout import MapOptions
-from indexer.enrich.maps.make import make_map
-from indexer.enrich.maps.palette import COLOURS, NOTHING, OTHER, TOP, colouring
-from indexer.enrich.maps.plot import Drawing, draw_map
-from indexer.enrich.maps.points import read_points
-from indexer.enrich.maps.spread import LARGEST, NARROWEST, spread
-from indexer.enrich.maps.values import Value, value_reader
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.category.filters import Conditions
-from services.errors import BadRequest, NotFound, UnknownField
-from services.runtime import Runtime
 from tests.indexer.enrich.scores.heads import fill
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.indexer.enrich.maps.layout import MapOptions
+from vitrine.indexer.enrich.maps.make import make_map
+from vitrine.indexer.enrich.maps.palette import COLOURS, NOTHING, OTHER, TOP, colouring
+from vitrine.indexer.enrich.maps.plot import Drawing, draw_map
+from vitrine.indexer.enrich.maps.points import read_points
+from vitrine.indexer.enrich.maps.spread import LARGEST, NARROWEST, spread
+from vitrine.indexer.enrich.maps.values import Value, value_reader
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.category.filters import Conditions
+from vitrine.services.errors import BadRequest, NotFound, UnknownField
+from vitrine.services.runtime import Runtime
 
 pytest.importorskip("matplotlib")
 IMAGES = 30

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from indexer.enrich.metadata import annotate as module
-from indexer.enrich.metadata.annotate import AnnotateOptions, annotate, changes
-from indexer.export.table import export_table
-from indexer.job.payload_writer import PayloadWriter
-from services.category.filters import Conditions, conditions_from_pairs
-from services.category.payload import settled
-from services.domain import Payload
-from services.errors import BadSource, NotFound
-from services.runtime import Runtime
 from tests.indexer.enrich.scores.heads import fill, head, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.indexer.enrich.metadata import annotate as module
+from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions, annotate, changes
+from vitrine.indexer.export.table import export_table
+from vitrine.indexer.job.payload_writer import PayloadWriter
+from vitrine.services.category.filters import Conditions, conditions_from_pairs
+from vitrine.services.category.payload import settled
+from vitrine.services.domain import Payload
+from vitrine.services.errors import BadSource, NotFound
+from vitrine.services.runtime import Runtime
 
 
 @pytest.fixture

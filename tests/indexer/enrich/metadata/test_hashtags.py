@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from indexer.enrich.clusters.runs import cluster, fit_tree
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from indexer.enrich.metadata.split_hashtags import split_hashtags
-from indexer.ingest.pipeline import index_images
-from indexer.sources import SourceOptions, open_source
-from indexer.sources.hashtags import hashtags, hashtags_of
-from services.category.filters import Conditions
-from services.encoders.families.fake import ColourEncoder
-from services.errors import BadRequest, BadSource
-from services.runtime import Runtime, open_runtime
-from services.search.cluster_nodes import children
-from services.settings import Settings
 from tests.indexer.enrich.scores.heads import fill, stored
 from tests.indexer.pictures import CATEGORY, make_runtime, payloads, picture, write
+from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.indexer.enrich.metadata.split_hashtags import split_hashtags
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.hashtags import hashtags, hashtags_of
+from vitrine.services.category.filters import Conditions
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import BadRequest, BadSource
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.search.cluster_nodes import children
+from vitrine.services.settings import Settings
 
 TEXTS = {n: {"caption": text} for n, text in enumerate(["Sunset at the #beach #Summer2024", "#Beach!", "no tags", "a #été"])}
 

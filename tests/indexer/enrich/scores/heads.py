@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from services.artifacts.taggers import QUALITY, TagHead
-from services.domain import Embedding, Embeddings, Point
-from services.images.open import point_id
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY
+from vitrine.services.artifacts.taggers import QUALITY, TagHead
+from vitrine.services.domain import Embedding, Embeddings, Point
+from vitrine.services.images.open import point_id
+from vitrine.services.runtime import Runtime
 
 
 def head(

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from indexer.enrich.scores.scoring import score_images
-from indexer.ingest.pipeline import index_images
-from indexer.job.report import IndexReport
-from indexer.sources.records import ImageRecord
-from services.artifacts.taggers import QUALITY
-from services.encoders.families.fake import ColourEncoder
-from services.runtime import Runtime
 from tests.indexer.enrich.scores.heads import assert_explained, head, stored
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.enrich.scores.scoring import score_images
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.job.report import IndexReport
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.runtime import Runtime
 
 
 def record(seed: int, **said: object) -> ImageRecord:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from indexer.enrich.scores.scoring import ScoreReport, drop_scores, purge_stale, score_images
-from services.artifacts.taggers import QUALITY
-from services.encoders.families.fake import ColourEncoder
-from services.errors import BadRequest, NotFound, TaggerMismatch
-from services.runtime import Runtime
 from tests.indexer.enrich.scores.heads import assert_explained, fill, head, id_of, score_by_hand, stored, unit_rows
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.indexer.enrich.scores.scoring import ScoreReport, drop_scores, purge_stale, score_images
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch
+from vitrine.services.runtime import Runtime
 
 MANIFEST = {"scores": {"cat": 0.11, "other": 0.3}, "scored_by": {"cat": "manifest", "other": "manifest"}}
 
@@ -166,7 +166,7 @@ def test_a_tagger_that_is_trained_again_meanwhile_is_not_written_over(runtime: R
 
 
 def test_edits_made_meanwhile_are_kept(runtime: Runtime) -> None:
-    from services.category.editor import ImageChanges
+    from vitrine.services.category.editor import ImageChanges
 
     fill(runtime, 200)
     runtime.taggers.save(CATEGORY, [head(runtime, "cat")])

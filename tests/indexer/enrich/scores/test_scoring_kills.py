@@ -9,14 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from indexer.enrich.scores.scoring import score_images
-from services.artifacts.taggers import QUALITY
-from services.category.filters import parse_conditions
-from services.encoders.families.fake import ColourEncoder
-from services.runtime import Runtime, open_runtime
-from services.settings import Settings
 from tests.indexer.enrich.scores.heads import assert_explained, fill, head, stored
 from tests.indexer.pictures import CATEGORY
+from vitrine.indexer.enrich.scores.scoring import score_images
+from vitrine.services.artifacts.taggers import QUALITY
+from vitrine.services.category.filters import parse_conditions
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.runtime import Runtime, open_runtime
+from vitrine.services.settings import Settings
 
 IMAGES = 240
 TAGS = ("cat", "red mug", "dog", QUALITY)
@@ -25,9 +25,9 @@ BATCH = 8
 CHILD = """
 import sys
 from pathlib import Path
-from indexer.enrich.scores.scoring import score_images
-from services.runtime import open_runtime
-from services.settings import Settings
+from vitrine.indexer.enrich.scores.scoring import score_images
+from vitrine.services.runtime import open_runtime
+from vitrine.services.settings import Settings
 
 class Teller:
     def start(self, total): ...

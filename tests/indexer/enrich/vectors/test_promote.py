@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.enrich.vectors.promote import PromoteReport, promote, rollback
-from indexer.enrich.vectors.reembed import lacks
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.artifacts.taggers import TagHead
-from services.domain import Embedding, Point
-from services.encoders.batching import BatchedEncoder
-from services.encoders.families.fake import ColourEncoder
-from services.errors import BadRequest, ModelUnavailable, NotFound, WorseEncoder
-from services.images.open import content_hash, point_id
-from services.runtime import Runtime
-from services.search.searcher import SearchOptions
 from tests.indexer.enrich.vectors.trained import TrainedColours, expected_row, trained_folder, trained_runtime
 from tests.indexer.pictures import CATEGORY, picture
+from vitrine.indexer.enrich.vectors.promote import PromoteReport, promote, rollback
+from vitrine.indexer.enrich.vectors.reembed import lacks
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.domain import Embedding, Point
+from vitrine.services.encoders.batching import BatchedEncoder
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import BadRequest, ModelUnavailable, NotFound, WorseEncoder
+from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import SearchOptions
 
 IMAGES = 12
 

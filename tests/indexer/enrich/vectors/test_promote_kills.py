@@ -12,25 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from indexer.enrich.vectors.promote import promote
-from indexer.enrich.vectors.reembed import lacks
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.category.catalog import Category
-from services.runtime import Runtime
-from services.vector_store.edge.store import EdgeVectorStore
 from tests.indexer.enrich.vectors.trained import trained_folder, trained_runtime
 from tests.indexer.pictures import CATEGORY, picture
+from vitrine.indexer.enrich.vectors.promote import promote
+from vitrine.indexer.enrich.vectors.reembed import lacks
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.category.catalog import Category
+from vitrine.services.runtime import Runtime
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 IMAGES = 100
 KILLS = 3
 CHILD = """
 import sys
 from pathlib import Path
-from indexer import reembed, stored_images
-from indexer.enrich.vectors.promote import promote
-from indexer.enrich.vectors.reembed import lacks
-from services.vector_store.edge.store import EdgeVectorStore
+from vitrine.indexer import reembed, stored_images
+from vitrine.indexer.enrich.vectors.promote import promote
+from vitrine.indexer.enrich.vectors.reembed import lacks
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 from tests.indexer.pictures import CATEGORY
 from tests.indexer.enrich.vectors.trained import TrainedColours, trained_runtime
 

@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.runs import cluster, fit_tree
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from indexer.enrich.vectors import reembed
-from indexer.enrich.vectors.reembed import FillReport, fill_vector, lacks
-from indexer.ingest.importers import adopted_spec
-from indexer.ingest.pipeline import index_images
-from indexer.job import stored_images
-from indexer.job.stored_images import embed_stored
-from indexer.sources.records import ADOPTED, ImageRecord
-from services.artifacts.clusters import membership
-from services.artifacts.taggers import TagHead
-from services.domain import Hit, Point
-from services.encoders.families.fake import ColourEncoder
-from services.errors import Unavailable, UnknownVector, UnsupportedQuery
-from services.images.open import content_hash, point_id
-from services.runtime import Runtime
 from tests.indexer.enrich.vectors.trained import expected_row
 from tests.indexer.pictures import CATEGORY, picture
+from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.indexer.enrich.vectors import reembed
+from vitrine.indexer.enrich.vectors.reembed import FillReport, fill_vector, lacks
+from vitrine.indexer.ingest.importers import adopted_spec
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.job import stored_images
+from vitrine.indexer.job.stored_images import embed_stored
+from vitrine.indexer.sources.records import ADOPTED, ImageRecord
+from vitrine.services.artifacts.clusters import membership
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.domain import Hit, Point
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import Unavailable, UnknownVector, UnsupportedQuery
+from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.runtime import Runtime
 
 
 class Counting(ColourEncoder):

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from services.domain import Embeddings
-from services.encoders.base import Encoder
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.pool import EncoderPool
-from services.encoders.preprocess import Pixels
-from services.encoders.reference import EncoderReference
-from services.encoders.resolve import ResolvedModel
-from services.object_store.local import LocalObjectStore
-from services.runtime import Runtime, assemble
-from services.settings import Settings
-from services.vector_store.base import VectorStore
 from tests.indexer.pictures import CATEGORY
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.services.domain import Embeddings
+from vitrine.services.encoders.base import Encoder
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.encoders.preprocess import Pixels
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.resolve import ResolvedModel
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime, assemble
+from vitrine.services.settings import Settings
+from vitrine.services.vector_store.base import VectorStore
 
 DIM = 32
 

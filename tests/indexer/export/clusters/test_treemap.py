@@ -12,21 +12,21 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from indexer.enrich.clusters.runs import cluster, fit_tree
-from indexer.enrich.clusters.tree.tree import TreeOptions
-from indexer.export.clusters.folders import ByCluster, folder_name
-from indexer.export.clusters.node_pictures import members, node_counts
-from indexer.export.clusters.node_sheets import write_sheets
-from indexer.export.clusters.treemap import Rect, lay_out, squarify
-from indexer.export.clusters.treemap_files import write_treemap
-from indexer.export.clusters.treemap_marks import fit, font, ink_on, label, mosaic
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.artifacts.clusters import ClusterRun, Node
-from services.category.filters import Conditions, parse_conditions
-from services.errors import BadRequest
-from services.runtime import Runtime
 from tests.indexer.pictures import CATEGORY, picture
+from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.indexer.export.clusters.folders import ByCluster, folder_name
+from vitrine.indexer.export.clusters.node_pictures import members, node_counts
+from vitrine.indexer.export.clusters.node_sheets import write_sheets
+from vitrine.indexer.export.clusters.treemap import Rect, lay_out, squarify
+from vitrine.indexer.export.clusters.treemap_files import write_treemap
+from vitrine.indexer.export.clusters.treemap_marks import fit, font, ink_on, label, mosaic
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.artifacts.clusters import ClusterRun, Node
+from vitrine.services.category.filters import Conditions, parse_conditions
+from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -265,7 +265,7 @@ def test_sheets_leave_files_of_others_alone(runtime: Runtime, run: ClusterRun, t
 def test_a_long_sheet_is_cut_into_pages(
     runtime: Runtime, run: ClusterRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.export.clusters.node_sheets._MOST_HEIGHT", 200)
+    monkeypatch.setattr("vitrine.indexer.export.clusters.node_sheets._MOST_HEIGHT", 200)
     report = write_sheets(runtime, CATEGORY, run, tmp_path / "out", levels=1, per_node=3)
     names = [Path(path).name for path in report.sheets]
     assert names == ["root.png", "root-page-2.png", "root-page-3.png"] and report.nodes == 3

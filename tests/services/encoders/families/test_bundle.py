@@ -10,18 +10,18 @@ import pytest
 import torch
 from PIL import Image
 
-from services.encoders.families.bundle import whole_folder
-from services.encoders.families.embedder import Embedder
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.families.metric import MetricConfig, TrunkReference, read_config, save_metric_encoder
-from services.encoders.families.stored import save_stored, stored_prefix
-from services.encoders.load import load_encoder
-from services.encoders.pool import EncoderPool
-from services.encoders.reference import COLOUR_MODEL, EncoderReference
-from services.encoders.resolve import folder_revision
-from services.errors import ModelUnavailable
-from services.object_store.local import LocalObjectStore
-from services.settings import Settings
+from vitrine.services.encoders.families.bundle import whole_folder
+from vitrine.services.encoders.families.embedder import Embedder
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.families.metric import MetricConfig, TrunkReference, read_config, save_metric_encoder
+from vitrine.services.encoders.families.stored import save_stored, stored_prefix
+from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
+from vitrine.services.encoders.resolve import folder_revision
+from vitrine.services.errors import ModelUnavailable
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.settings import Settings
 
 SPLIT = {"protocol": "by-image", "train": ["a"], "validation": [], "test": ["b"], "classes": {"a": "x", "b": "y"}}
 

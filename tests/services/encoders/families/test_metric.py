@@ -11,18 +11,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from services.domain import Preprocessing
-from services.encoders.base import TextEncoder
-from services.encoders.batching import StagedEncoder
-from services.encoders.families.embedder import Embedder
-from services.encoders.families.fake import ColourEncoder
-from services.encoders.families.metric import MetricConfig, TrunkReference, read_config, read_split, save_metric_encoder
-from services.encoders.load import load_encoder, load_folder
-from services.encoders.pool import EncoderPool
-from services.encoders.reference import COLOUR_MODEL, EncoderReference
-from services.encoders.resolve import ResolvedModel, folder_revision
-from services.errors import AlreadyExists, BadRequest, EncoderMismatch, ModelUnavailable
-from services.settings import Settings
+from vitrine.services.domain import Preprocessing
+from vitrine.services.encoders.base import TextEncoder
+from vitrine.services.encoders.batching import StagedEncoder
+from vitrine.services.encoders.families.embedder import Embedder
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.families.metric import MetricConfig, TrunkReference, read_config, read_split, save_metric_encoder
+from vitrine.services.encoders.load import load_encoder, load_folder
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
+from vitrine.services.encoders.resolve import ResolvedModel, folder_revision
+from vitrine.services.errors import AlreadyExists, BadRequest, EncoderMismatch, ModelUnavailable
+from vitrine.services.settings import Settings
 
 SPLIT = {"protocol": "by-image", "train": ["a"], "validation": [], "test": ["b"], "classes": {"a": "x", "b": "y"}}
 

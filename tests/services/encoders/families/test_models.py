@@ -13,11 +13,11 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from services.domain import EncoderSpec
-from services.encoders.base import TextEncoder
-from services.encoders.load import load_encoder
-from services.encoders.reference import EncoderReference, parse_reference
-from services.errors import ModelUnavailable
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.base import TextEncoder
+from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.reference import EncoderReference, parse_reference
+from vitrine.services.errors import ModelUnavailable
 
 REPOSITORY = Path(__file__).parents[4]
 MOBILENET = REPOSITORY.parent / "shared" / "models" / "mobilenet-v2-1.0-224"

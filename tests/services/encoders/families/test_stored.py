@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from services.encoders.families.stored import delete_stored, fetch_stored, save_stored, stored_prefix
-from services.encoders.pool import EncoderPool
-from services.encoders.reference import STORED, EncoderReference, parse_reference
-from services.encoders.resolve import folder_revision, resolve_model
-from services.errors import BadRequest, EncoderMismatch, ModelUnavailable
-from services.object_store.base import ObjectStat
-from services.object_store.local import LocalObjectStore
-from services.settings import Settings
 from tests.indexer.enrich.vectors.trained import load_trained, trained_folder
+from vitrine.services.encoders.families.stored import delete_stored, fetch_stored, save_stored, stored_prefix
+from vitrine.services.encoders.pool import EncoderPool
+from vitrine.services.encoders.reference import STORED, EncoderReference, parse_reference
+from vitrine.services.encoders.resolve import folder_revision, resolve_model
+from vitrine.services.errors import BadRequest, EncoderMismatch, ModelUnavailable
+from vitrine.services.object_store.base import ObjectStat
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.settings import Settings
 
 PREFIX = stored_prefix("pets", "look")
 

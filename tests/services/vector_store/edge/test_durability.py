@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from services.domain import CollectionSchema, Near, Point, Query, VectorSpec
-from services.errors import StorageFull, StoreDamaged, Unavailable
-from services.vector_store.edge.files import CollectionFiles
-from services.vector_store.edge.store import EdgeVectorStore
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points, unit_vectors, wait_until
+from vitrine.services.domain import CollectionSchema, Near, Point, Query, VectorSpec
+from vitrine.services.errors import StorageFull, StoreDamaged, Unavailable
+from vitrine.services.vector_store.edge.files import CollectionFiles
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 OWNER = """
 import sys
 from pathlib import Path
-from services.vector_store.edge.store import EdgeVectorStore
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points
 
 store = EdgeVectorStore(Path(sys.argv[1]))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.domain import OrderBy, Point
-from services.vector_store.edge.store import EdgeVectorStore
 from tests.services.vector_store.edge_points import SCHEMA, point_id
+from vitrine.services.domain import OrderBy, Point
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 
 @pytest.mark.parametrize("descending", [False, True])

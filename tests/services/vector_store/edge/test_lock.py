@@ -10,13 +10,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from services.errors import StoreLocked
-from services.vector_store.edge.lock import DataLock
-from services.vector_store.edge.store import EdgeVectorStore
 from tests.services.vector_store.edge_points import SCHEMA, points, wait_until
+from vitrine.services.errors import StoreLocked
+from vitrine.services.vector_store.edge.lock import DataLock
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 HOLD = (
-    "import sys, pathlib; from services.vector_store.edge.lock import DataLock\n"
+    "import sys, pathlib; from vitrine.services.vector_store.edge.lock import DataLock\n"
     "DataLock(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
 )
 
@@ -57,7 +57,7 @@ def test_lock_file_says_who_without_a_url_before_serving(tmp_path: Path) -> None
 
 def test_lock_outlives_a_killed_owner_only_until_its_engine_has_gone(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib; from services.vector_store.edge.store import EdgeVectorStore\n"
+        "import sys, pathlib; from vitrine.services.vector_store.edge.store import EdgeVectorStore\n"
         "store = EdgeVectorStore(pathlib.Path(sys.argv[1])); store.collections(); print(store.engine_pid, flush=True); input()"
     )
     owner = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE)

@@ -12,11 +12,11 @@ import numpy as np
 import psutil
 import pytest
 
-from services.domain import CollectionSchema, Near, Query, VectorSpec
-from services.errors import NotFound, Unavailable
-from services.vector_store.edge.files import CollectionFiles
-from services.vector_store.edge.store import EdgeVectorStore
 from tests.services.vector_store.edge_points import point_id, points, unit_vectors, wait_until
+from vitrine.services.domain import CollectionSchema, Near, Query, VectorSpec
+from vitrine.services.errors import NotFound, Unavailable
+from vitrine.services.vector_store.edge.files import CollectionFiles
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 DIM = 1024
 COUNT = 8_200  # 16 MB of vectors: more than stays unindexed
@@ -36,7 +36,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(filled: Path, tmp_path: Path) -> Iterator[EdgeVectorStore]:
-    from services.vector_store.edge.files import copy_sparse
+    from vitrine.services.vector_store.edge.files import copy_sparse
 
     copy_sparse(filled, tmp_path / "data")
     opened = EdgeVectorStore(tmp_path / "data", auto_optimize=False)
@@ -156,7 +156,7 @@ def test_dropping_while_it_indexes(store: EdgeVectorStore) -> None:
 
 
 def test_it_starts_by_itself_once_it_pays(filled: Path, tmp_path: Path) -> None:
-    from services.vector_store.edge.files import copy_sparse
+    from vitrine.services.vector_store.edge.files import copy_sparse
 
     copy_sparse(filled, tmp_path / "data")
     store = EdgeVectorStore(tmp_path / "data")

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from services.domain import Near, Point, Query
-from services.errors import BadRequest, BadVector, Unavailable, UnknownField
-from services.vector_store.edge import wire as edge_wire
-from services.vector_store.edge.store import EdgeVectorStore
-from services.vector_store.fields import check_filter, filter_fields
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points, unit_vectors
+from vitrine.services.domain import Near, Point, Query
+from vitrine.services.errors import BadRequest, BadVector, Unavailable, UnknownField
+from vitrine.services.vector_store.edge import wire as edge_wire
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
+from vitrine.services.vector_store.fields import check_filter, filter_fields
 
 
 def test_frames_come_out_as_they_went_in() -> None:

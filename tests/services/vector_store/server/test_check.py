@@ -7,12 +7,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from services.domain import CollectionSchema
-from services.errors import BadRequest
-from services.vector_store.server.check import Finding, compatible, examine
-from services.vector_store.server.client import Node
-from services.vector_store.server.store import ServerVectorStore
 from tests.services.vector_store.fake_qdrant import grpc_server, rest_server
+from vitrine.services.domain import CollectionSchema
+from vitrine.services.errors import BadRequest
+from vitrine.services.vector_store.server.check import Finding, compatible, examine
+from vitrine.services.vector_store.server.client import Node
+from vitrine.services.vector_store.server.store import ServerVectorStore
 
 SHOP = {"shop": 300, "pets": 5}
 

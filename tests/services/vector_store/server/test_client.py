@@ -14,11 +14,11 @@ import pytest
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from services.domain import CollectionSchema, Near, Point, Query, VectorSpec
-from services.errors import BadRequest, NotFound, Unavailable
-from services.vector_store.server.client import AnyNode, nodes
-from services.vector_store.server.store import ServerVectorStore
 from tests.services.vector_store.fake_qdrant import rest_server
+from vitrine.services.domain import CollectionSchema, Near, Point, Query, VectorSpec
+from vitrine.services.errors import BadRequest, NotFound, Unavailable
+from vitrine.services.vector_store.server.client import AnyNode, nodes
+from vitrine.services.vector_store.server.store import ServerVectorStore
 
 
 @pytest.mark.parametrize(

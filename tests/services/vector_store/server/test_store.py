@@ -17,13 +17,13 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
-from services.domain import CollectionSchema, Near, OrderBy, Point, Query, Random, VectorSpec
-from services.errors import BadRequest, NotFound, StorageFull, TooLarge, Unavailable, UnknownField, VitrineError
-from services.vector_store.server import store as server_module
-from services.vector_store.server.errors import mapped_errors
-from services.vector_store.server.query import equals, past, request
-from services.vector_store.server.store import ServerVectorStore
 from tests.services.stub_http import answering
+from vitrine.services.domain import CollectionSchema, Near, OrderBy, Point, Query, Random, VectorSpec
+from vitrine.services.errors import BadRequest, NotFound, StorageFull, TooLarge, Unavailable, UnknownField, VitrineError
+from vitrine.services.vector_store.server import store as server_module
+from vitrine.services.vector_store.server.errors import mapped_errors
+from vitrine.services.vector_store.server.query import equals, past, request
+from vitrine.services.vector_store.server.store import ServerVectorStore
 
 VECTOR = np.eye(4, dtype=np.float32)[0]
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.agreement import adjusted_rand
-from indexer.enrich.clusters.flat import flat
-from indexer.enrich.clusters.flat.flat import METHODS, NOISE, Fitter, Method, Value, by_size, fit, neighbour_distances
-from services.errors import BadRequest
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
+from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
+from vitrine.indexer.enrich.clusters.flat import flat
+from vitrine.indexer.enrich.clusters.flat.flat import METHODS, NOISE, Fitter, Method, Value, by_size, fit, neighbour_distances
+from vitrine.services.errors import BadRequest
 
 GOOD: dict[Method, dict[str, Value]] = {
     "kmeans": {"clusters": 3},

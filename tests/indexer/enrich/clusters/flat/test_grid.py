@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.agreement import adjusted_rand
-from indexer.enrich.clusters.flat import grid
-from indexer.enrich.clusters.flat.flat import METHODS, Method
-from indexer.enrich.clusters.flat.grid import COLUMNS, combinations, fit_grid, together
-from indexer.export.clusters.plots import draw_grid
-from services.errors import BadRequest
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
+from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
+from vitrine.indexer.enrich.clusters.flat import grid
+from vitrine.indexer.enrich.clusters.flat.flat import METHODS, Method
+from vitrine.indexer.enrich.clusters.flat.grid import COLUMNS, combinations, fit_grid, together
+from vitrine.indexer.export.clusters.plots import draw_grid
+from vitrine.services.errors import BadRequest
 
 
 def test_the_best_of_the_grid_is_chosen_without_the_truth() -> None:

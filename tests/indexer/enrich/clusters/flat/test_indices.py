@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.flat.indices import Scores, best_of, judge, mean_ranks, silhouette
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
+from vitrine.indexer.enrich.clusters.flat.indices import Scores, best_of, judge, mean_ranks, silhouette
 
 
 @pytest.mark.parametrize("geometry", ["cosine", "euclidean"])

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.flat.reduce import principal_axes, reduce
-from services.errors import BadRequest
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
 from tests.indexer.enrich.maps.plain_umap import plain_umap
+from vitrine.indexer.enrich.clusters.flat.reduce import principal_axes, reduce
+from vitrine.services.errors import BadRequest
 
 
 def test_principal_axes_equal_those_of_scikit_learn() -> None:

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.agree import agree, agree_with_field
-from indexer.enrich.clusters.agreement import adjusted_rand
-from indexer.enrich.clusters.flat.flat_run import FlatFit
-from indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
-from indexer.enrich.clusters.runs import Again, cluster, fit_tree
-from indexer.enrich.clusters.tree.tree import Tree, TreeOptions
-from services.artifacts.clusters import path_of
-from services.errors import BadRequest, NotFound
-from services.runtime import Runtime
 from tests.indexer.enrich.scores.heads import fill, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.indexer.enrich.clusters.agree import agree, agree_with_field
+from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
+from vitrine.indexer.enrich.clusters.flat.flat_run import FlatFit
+from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
+from vitrine.indexer.enrich.clusters.runs import Again, cluster, fit_tree
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions
+from vitrine.services.artifacts.clusters import path_of
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.runtime import Runtime
 
 IMAGES = 90
 SMALL = TreeOptions(3, 8, 3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.pixels.batches import hash_pairs, minhash_pairs
-from indexer.enrich.clusters.pixels.grouping import Leaders, blocks, lead, members_of, merge, merge_pairs, stars
+from vitrine.indexer.enrich.clusters.pixels.batches import hash_pairs, minhash_pairs
+from vitrine.indexer.enrich.clusters.pixels.grouping import Leaders, blocks, lead, members_of, merge, merge_pairs, stars
 
 
 class Line:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from indexer.enrich.clusters.pixels.measures import (
+from tests.indexer.enrich.duplicates.scenes import scene
+from vitrine.indexer.enrich.clusters.pixels.measures import (
     DEFAULT_SCALES,
     DEFAULT_THRESHOLDS,
     HASHES,
@@ -17,9 +18,8 @@ from indexer.enrich.clusters.pixels.measures import (
     measure,
     patterns,
 )
-from services.errors import BadRequest
-from services.images.open import ImageLimits, open_image
-from tests.indexer.enrich.duplicates.scenes import scene
+from vitrine.services.errors import BadRequest
+from vitrine.services.images.open import ImageLimits, open_image
 
 pytest.importorskip("cv2")
 pytest.importorskip("datasketch")

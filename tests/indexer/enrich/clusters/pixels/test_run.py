@@ -14,21 +14,21 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from indexer.enrich.clusters.pixels import checkpoint
-from indexer.enrich.clusters.pixels.batches import Grouping
-from indexer.enrich.clusters.pixels.checkpoint import Checkpoints, State
-from indexer.enrich.clusters.pixels.measures import MEASURES
-from indexer.enrich.clusters.pixels.pictures import Pictures, read_sources
-from indexer.enrich.clusters.pixels.report import PixelReport
-from indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
-from indexer.enrich.clusters.runs import delete_run
-from indexer.ingest.pipeline import index_images
-from indexer.sources import open_source
-from services.artifacts.clusters import NOISE
-from services.errors import BadRequest, NotFound
-from services.runtime import Runtime
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY, make_runtime, write
+from vitrine.indexer.enrich.clusters.pixels import checkpoint
+from vitrine.indexer.enrich.clusters.pixels.batches import Grouping
+from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints, State
+from vitrine.indexer.enrich.clusters.pixels.measures import MEASURES
+from vitrine.indexer.enrich.clusters.pixels.pictures import Pictures, read_sources
+from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
+from vitrine.indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
+from vitrine.indexer.enrich.clusters.runs import delete_run
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources import open_source
+from vitrine.services.artifacts.clusters import NOISE
+from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.runtime import Runtime
 
 pytest.importorskip("cv2")
 pytest.importorskip("datasketch")
@@ -132,8 +132,8 @@ def test_the_cost_does_not_grow_with_the_square(tmp_path: Path) -> None:
     PixelOptions("template", propose="embedding", similarity=0.5, batch_size=8),
 ])  # fmt: skip
 def test_out_of_time_it_goes_on_to_the_same_end(shop: Runtime, options: PixelOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.enrich.clusters.pixels.batches._VERIFIED", 3)
-    monkeypatch.setattr("indexer.enrich.clusters.pixels.pictures.LEAST_STEPS", 10)
+    monkeypatch.setattr("vitrine.indexer.enrich.clusters.pixels.batches._VERIFIED", 3)
+    monkeypatch.setattr("vitrine.indexer.enrich.clusters.pixels.pictures.LEAST_STEPS", 10)
     once = cluster_pixels(shop, CATEGORY, "once", options)
     short = replace(options, time_budget=1e-9)
     reports = again_until_done(lambda: cluster_pixels(shop, CATEGORY, "slices", short))
@@ -196,7 +196,7 @@ def test_a_run_that_never_ended_can_be_deleted(tmp_path: Path) -> None:
 def test_a_kill_between_checkpoints_costs_nothing_but_time(shop: Runtime, kill_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     options = PixelOptions("ssim", batch_size=8, workers=1)
     once = cluster_pixels(shop, CATEGORY, "once", options)
-    monkeypatch.setattr("indexer.enrich.clusters.pixels.batches._CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("vitrine.indexer.enrich.clusters.pixels.batches._CHECKPOINT_SECONDS", 0.0)
     before, saves, save = shop.clusters.get(CATEGORY, "once").created_at, [0], Checkpoints.save
 
     class Killed(BaseException):

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from indexer.enrich.clusters.threshold.answers import Answers
-from indexer.enrich.clusters.threshold.pair_sample import PairSample, SampleOptions, sample_pairs
-from indexer.enrich.clusters.threshold.threshold import Judged, Row, collapsed, most_telling, propose
-from indexer.enrich.clusters.threshold.threshold_plot import draw_threshold, side_by_side
-from indexer.ingest.pipeline import index_images
-from indexer.sources.records import ImageRecord
-from services.domain import Embeddings, Point
-from services.errors import BadRequest, NotFound, TooFewExamples, UnknownVector
-from services.runtime import Runtime
 from tests.indexer.enrich.scores.heads import id_of
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.enrich.clusters.threshold.answers import Answers
+from vitrine.indexer.enrich.clusters.threshold.pair_sample import PairSample, SampleOptions, sample_pairs
+from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, Row, collapsed, most_telling, propose
+from vitrine.indexer.enrich.clusters.threshold.threshold_plot import draw_threshold, side_by_side
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.domain import Embeddings, Point
+from vitrine.services.errors import BadRequest, NotFound, TooFewExamples, UnknownVector
+from vitrine.services.runtime import Runtime
 
 GROUPS, EACH, DIM = 60, 5, 64
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.enrich.clusters.agreement import adjusted_rand
-from indexer.enrich.clusters.tree import dendrogram
-from indexer.enrich.clusters.tree.dendrogram import LINKAGES, Linkage, Merges, merge
-from indexer.export.clusters.dendrogram_export import write_json
-from indexer.export.clusters.plots import draw_dendrogram
-from services.errors import BadRequest
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
+from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
+from vitrine.indexer.enrich.clusters.tree import dendrogram
+from vitrine.indexer.enrich.clusters.tree.dendrogram import LINKAGES, Linkage, Merges, merge
+from vitrine.indexer.export.clusters.dendrogram_export import write_json
+from vitrine.indexer.export.clusters.plots import draw_dendrogram
+from vitrine.services.errors import BadRequest
 
 
 @pytest.mark.parametrize("geometry", ["cosine", "euclidean"])

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.enrich.clusters.tree.kmeans import KMeans, assign, kmeans, seeds
-from services.domain import Embeddings
-from services.errors import BadRequest
+from vitrine.indexer.enrich.clusters.tree.kmeans import KMeans, assign, kmeans, seeds
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest
 
 
 def blobs(groups: int, each: int, dim: int = 8, noise: float = 0.05, seed: int = 0) -> Embeddings:

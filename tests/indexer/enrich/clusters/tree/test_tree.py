@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.enrich.clusters.tree.kmeans import kmeans
-from indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree, flat_tree
-from services.artifacts.clusters import path_of
-from services.domain import Embeddings
-from services.errors import BadRequest
+from vitrine.indexer.enrich.clusters.tree.kmeans import kmeans
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree, flat_tree
+from vitrine.services.artifacts.clusters import path_of
+from vitrine.services.domain import Embeddings
+from vitrine.services.errors import BadRequest
 
 
 def rows(count: int, dim: int = 12, seed: int = 0, distinct: int | None = None) -> Embeddings:
@@ -56,7 +56,9 @@ def test_a_tree_holds_every_row_once(count: int, distinct: int, branching: int, 
 
 
 def test_the_radius_is_that_of_the_members_though_k_means_ended_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.enrich.clusters.tree.tree.kmeans", lambda x, k, seed: kmeans(x, k, seed=seed, iterations=1))
+    monkeypatch.setattr(
+        "vitrine.indexer.enrich.clusters.tree.tree.kmeans", lambda x, k, seed: kmeans(x, k, seed=seed, iterations=1)
+    )
     x = rows(300, seed=4)
     tree = build_tree(x, TreeOptions(4, 20, 3))
     apart = 0.0

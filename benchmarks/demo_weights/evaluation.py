@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
-from data.pictures import draw_pictures
-from data.training_pictures import DRAWN_SIZE, as_served
+from benchmarks.demo_weights.pictures import DRAWN_SIZE, as_served
+from vitrine.data.pictures import draw_pictures
 
 Matrix = NDArray[np.float32]
 

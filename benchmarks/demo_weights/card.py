@@ -4,8 +4,8 @@ from dataclasses import fields
 from string import Template
 from typing import Final
 
-from data.demo_evaluation import Figures
-from data.demo_training import Recipe
+from benchmarks.demo_weights.evaluation import Figures
+from benchmarks.demo_weights.loop import Recipe
 
 _CARD: Final = Template("""\
 ---
@@ -21,7 +21,7 @@ search by text without a download. It knows nothing but these drawings: for phot
 
 ## How it was made
 
-Trained on $pictures pictures that `data.pictures` draws (seed $picture_seed), with captions worded afresh at every step:
+Trained on $pictures pictures that `vitrine.data.pictures` draws (seed $picture_seed), with captions worded afresh at every step:
 full sentences, partial ones, and a word or two ("mug", "something blue", "shirt with stripes").
 The loss is symmetric InfoNCE with a learned temperature; a picture of the batch that a caption also describes is no
 negative of it. The same loss on texts of a single fact ("mugs", "something red", "tiled background"), one of each
@@ -56,7 +56,7 @@ Short queries, R-precision (of the R pictures that a query describes, the share 
 | colour and kind ("red mug") | $colour |
 | pattern and kind ("striped mug") | $pattern |
 
-Measure again with `python -m data.train_demo_clip --evaluate-only`.
+Measure again with `python -m benchmarks.demo_weights.train --evaluate-only`.
 
 ## Limits
 
@@ -115,4 +115,4 @@ def command_of(recipe: Recipe) -> str:
         for field in fields(recipe)
         if getattr(recipe, field.name) != field.default
     ]
-    return " ".join(["python -m data.train_demo_clip", *changed])
+    return " ".join(["python -m benchmarks.demo_weights.train", *changed])

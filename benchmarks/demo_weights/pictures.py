@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.facts import FACT_NAMES, FACT_VALUES, Facts
-from data.pictures import GENERATOR_VERSION, draw_pictures
+from vitrine.data.facts import FACT_NAMES, FACT_VALUES, Facts
+from vitrine.data.pictures import GENERATOR_VERSION, draw_pictures
 
 INPUT_SIZE: Final = 64
 DRAWN_SIZE: Final = 192

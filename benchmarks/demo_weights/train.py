@@ -1,4 +1,4 @@
-"""Train the small demo encoder on drawn pictures: `python -m data.train_demo_clip --help`."""
+"""Train the small demo encoder on drawn pictures: `python -m benchmarks.demo_weights.train --help`."""
 
 import argparse
 import json
@@ -14,16 +14,16 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast
 
-from data.captions import full_caption
-from data.demo_card import model_card
-from data.demo_evaluation import Figures, evaluate, hit_rate, own_ranks
-from data.demo_tokenizer import demo_tokenizer
-from data.demo_training import MEAN, STD, Progress, Recipe, normalised, train
-from data.facts import FACT_NAMES
-from data.shapes import KINDS
-from data.training_pictures import INPUT_SIZE, TrainingPictures, decode_facts, training_pictures
+from benchmarks.demo_weights.card import model_card
+from benchmarks.demo_weights.evaluation import Figures, evaluate, hit_rate, own_ranks
+from benchmarks.demo_weights.loop import MEAN, STD, Progress, Recipe, normalised, train
+from benchmarks.demo_weights.pictures import INPUT_SIZE, TrainingPictures, decode_facts, training_pictures
+from benchmarks.demo_weights.tokenizer import demo_tokenizer
+from vitrine.data.captions import full_caption
+from vitrine.data.facts import FACT_NAMES
+from vitrine.data.shapes import KINDS
 
-DEFAULT_FOLDER = Path(__file__).parent / "demo-clip"
+DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "data" / "demo-clip"
 HELD_OUT_SEED = 90_001
 VALIDATION_SEED = 50_001
 """Watched while training; the held-out seed is looked at only at the end."""
@@ -135,7 +135,7 @@ def _replace_folder(fresh: Path, target: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m data.train_demo_clip",
+        prog="python -m benchmarks.demo_weights.train",
         description="Train the demo encoder on drawn pictures and write it as a transformers folder.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
