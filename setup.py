@@ -1,7 +1,8 @@
-"""Refuses to build from a checkout in which the links below vitrine/ are missing. All else stands in pyproject.toml.
+"""Refuses to build from a checkout in which the links below vitrine/ are missing. All else stands in
+pyproject.toml.
 
-Git on Windows writes symbolic links as small text files unless it is told otherwise; a wheel built from such a checkout
-would be nearly empty.
+Git on Windows writes symbolic links as small text files unless it is told otherwise; a wheel built from such
+a checkout would be nearly empty.
 """
 
 from pathlib import Path

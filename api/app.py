@@ -39,8 +39,9 @@ from vitrine.services.vector_store.base import VectorStore
 
 DESCRIPTION = """Image search: by picture, text, example and filter.
 
-Every image belongs to a *category*. Errors are problem documents (`application/problem+json`) with a stable `code`. Similarities
-are cosine similarities in -1..1, higher is closer. Every response carries `X-Request-ID`."""
+Every image belongs to a *category*. Errors are problem documents (`application/problem+json`) with a stable
+`code`. Similarities are cosine similarities in -1..1,
+higher is closer. Every response carries `X-Request-ID`."""
 
 
 def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI:
@@ -58,7 +59,9 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
             # the first filter should not pay for this import, which takes over a second
             await run_in_threadpool(importlib.import_module, "qdrant_client.models")
             app.state.runtime = opened
-            app.state.readiness = Readiness({"vectors": lambda: _ask(opened.vectors), "objects": opened.objects.check})
+            app.state.readiness = Readiness(
+                {"vectors": lambda: _ask(opened.vectors), "objects": opened.objects.check}
+            )
             yield
 
     app = FastAPI(
@@ -72,7 +75,20 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     app.state.keys = keys
     app.state.metrics = metrics
     app.state.thumbnails = ThumbnailCache(THUMBNAIL_CACHE_BYTES)
-    for part in (categories, search, images, metadata, facets, clusters, maps, labelling, taggers, encoders, health, compat):
+    for part in (
+        categories,
+        search,
+        images,
+        metadata,
+        facets,
+        clusters,
+        maps,
+        labelling,
+        taggers,
+        encoders,
+        health,
+        compat,
+    ):
         app.include_router(part.router)
     app.include_router(compat.open_router)
     install(app)

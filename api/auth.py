@@ -23,7 +23,8 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _key_header = APIKeyHeader(
     name="X-API-Key",
     auto_error=False,
-    description="A key of VITRINE_API_KEYS. Scope `read` searches and reads; `write` also changes. Not needed where none is set.",
+    description="A key of VITRINE_API_KEYS. Scope `read` searches and reads; `write` also changes. "
+    "Not needed where none is set.",
 )
 
 
@@ -41,14 +42,19 @@ class KeyRing:
 
     @classmethod
     def of(cls, settings: Settings) -> KeyRing:
-        """Keys of ``VITRINE_API_KEYS``; ``RefusedToStart`` for an entry that is not ``read:<key>`` or ``write:<key>``."""
+        """Keys of ``VITRINE_API_KEYS``; ``RefusedToStart`` for an entry that is not ``read:<key>`` or
+        ``write:<key>``."""
         digests: list[tuple[bytes, Access]] = []
         for number, entry in enumerate(settings.api_keys, 1):
             scope, _, key = entry.get_secret_value().partition(":")
-            if scope not in ("read", "write") or not key or not all("!" <= character <= "~" for character in key):
+            if (
+                scope not in ("read", "write")
+                or not key
+                or not all("!" <= character <= "~" for character in key)
+            ):
                 raise RefusedToStart(
-                    f"refused to start: entry {number} of VITRINE_API_KEYS is malformed. Write read:<key> or write:<key>, "
-                    "separated by commas, keys of visible ASCII characters."
+                    f"refused to start: entry {number} of VITRINE_API_KEYS is malformed. Write "
+                    "read:<key> or write:<key>, separated by commas, keys of visible ASCII characters."
                 )
             digests.append((_digest(key), "write" if scope == "write" else "read"))
         return cls(tuple(digests))
@@ -63,7 +69,8 @@ class KeyRing:
         return "write" if "write" in matches else "read" if matches else None
 
     def check(self, key: str | None, wanted: Access) -> None:
-        """``Unauthorized`` without a known key, ``Forbidden`` if its scope is too small. Nothing where no keys are set."""
+        """``Unauthorized`` without a known key, ``Forbidden`` if its scope is too small. Nothing where no
+        keys are set."""
         if not self.digests:
             return
         if key is None:
@@ -98,17 +105,18 @@ def refuse_open_bind(settings: Settings) -> None:
     """``RefusedToStart`` if the server would be reachable from other machines without asking for a key."""
     if not KeyRing.of(settings) and not is_loopback(settings.host):
         raise RefusedToStart(
-            f"refused to start: VITRINE_HOST={settings.host} can be reached from other machines, and no API key is set. "
-            "Set VITRINE_API_KEYS=write:<key>, or VITRINE_HOST=127.0.0.1.",
+            f"refused to start: VITRINE_HOST={settings.host} can be reached from other machines, and "
+            "no API key is set. Set VITRINE_API_KEYS=write:<key>, or VITRINE_HOST=127.0.0.1.",
             host=settings.host,
         )
 
 
 class LocalOnly:
-    """ASGI middleware of a server without keys: only this machine's own names as Host, and no writes from foreign web pages.
+    """ASGI middleware of a server without keys: only this machine's own names as Host, and no writes from
+    foreign web pages.
 
-    A web page elsewhere can make the browser send requests to 127.0.0.1, under a name of its own that it points there (DNS
-    rebinding) or across sites. Both carry their origin, and both are refused with 403.
+    A web page elsewhere can make the browser send requests to 127.0.0.1, under a name of its own that it
+    points there (DNS rebinding) or across sites. Both carry their origin, and both are refused with 403.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -119,9 +127,14 @@ class LocalOnly:
             headers = Headers(scope=scope)
             host = headers.get("host", "")
             if not _local_name(host):
-                raise Forbidden("This server answers to localhost and 127.0.0.1 only, as no API keys are set (VITRINE_API_KEYS).")
+                raise Forbidden(
+                    "This server answers to localhost and 127.0.0.1 only, as no API keys are set "
+                    "(VITRINE_API_KEYS)."
+                )
             if scope["method"] not in _SAFE and not _same_host(headers.get("origin"), host):
-                raise Forbidden("A web page of another site may not change anything here, as no API keys are set.")
+                raise Forbidden(
+                    "A web page of another site may not change anything here, as no API keys are set."
+                )
         await self._app(scope, receive, send)
 
 

@@ -16,7 +16,13 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from vitrine.api.errors import UnsupportedMediaType, invalid_model
-from vitrine.api.limits import MAX_FILES, MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, MAX_JSON_BYTES, MAX_JSON_DEPTH
+from vitrine.api.limits import (
+    MAX_FILES,
+    MAX_FORM_FIELD_BYTES,
+    MAX_FORM_FIELDS,
+    MAX_JSON_BYTES,
+    MAX_JSON_DEPTH,
+)
 from vitrine.api.schemas.taggers import PictureBody
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest, TooLarge
@@ -30,7 +36,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class SentFile:
-    """One file of a form. ``field`` is its form field; ``filename`` what the client called it, without folders."""
+    """One file of a form. ``field`` is its form field; ``filename`` what the client called it, without
+    folders."""
 
     field: str
     filename: str
@@ -55,16 +62,20 @@ def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
 
 
 async def read_json(request: Request) -> Any:
-    """The JSON of the body; an empty body is an empty object. NaN, infinities and deep nesting are refused."""
+    """The JSON of the body; an empty body is an empty object. NaN, infinities and deep nesting are
+    refused."""
     body = await request.body()
     if not body:
         return {}
     kind = media_type(request)
     if kind != "application/json" and not kind.endswith("+json"):
-        raise UnsupportedMediaType(f"The body is {kind or 'of no stated type'}: send JSON with Content-Type: application/json.")
+        raise UnsupportedMediaType(
+            f"The body is {kind or 'of no stated type'}: send JSON with Content-Type: application/json."
+        )
     if len(body) > MAX_JSON_BYTES:
         raise TooLarge(
-            f"JSON bodies have at most {MAX_JSON_BYTES:,} bytes: send pictures as {MULTIPART}.", limit_bytes=MAX_JSON_BYTES
+            f"JSON bodies have at most {MAX_JSON_BYTES:,} bytes: send pictures as {MULTIPART}.",
+            limit_bytes=MAX_JSON_BYTES,
         )
     if len(body) > _QUICK_BYTES:
         return await run_in_threadpool(parse_json, body, "body")
@@ -104,14 +115,17 @@ async def read_table_form(request: Request) -> SentForm:
 
 
 async def read_parts(request: Request, what: str) -> SentForm:
-    """A multipart form, parsed as it arrives. ``TooLarge`` for too many or too large parts, ``BadRequest`` for a broken one.
+    """A multipart form, parsed as it arrives. ``TooLarge`` for too many or too large parts, ``BadRequest``
+    for a broken one.
 
     ``what`` it is to have, for who sends something else.
     """
     if media_type(request) != MULTIPART:
         raise UnsupportedMediaType(f"Send {MULTIPART} with {what}.")
     try:
-        form = await request.form(max_files=MAX_FILES, max_fields=MAX_FORM_FIELDS, max_part_size=MAX_FORM_FIELD_BYTES)
+        form = await request.form(
+            max_files=MAX_FILES, max_fields=MAX_FORM_FIELDS, max_part_size=MAX_FORM_FIELD_BYTES
+        )
     except HTTPException as error:
         too_large = error.detail.startswith(("Too many", "Part exceeded"))
         raise (TooLarge if too_large else BadRequest)(f"The form is refused: {error.detail}") from None
@@ -129,7 +143,8 @@ async def read_parts(request: Request, what: str) -> SentForm:
 
 
 async def read_picture(request: Request) -> bytes:
-    """The bytes of one picture: ``file`` in a form, or ``image`` in base64 as JSON. ``BadRequest`` for anything beside it."""
+    """The bytes of one picture: ``file`` in a form, or ``image`` in base64 as JSON. ``BadRequest`` for
+    anything beside it."""
     if media_type(request) != MULTIPART:
         return decoded_image(validated(PictureBody, await read_json(request)).image)
     form = await read_form(request)
@@ -143,7 +158,9 @@ def decoded_image(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise BadRequest("'image' is not base64: encode the bytes of an image file, without a data: prefix.") from None
+        raise BadRequest(
+            "'image' is not base64: encode the bytes of an image file, without a data: prefix."
+        ) from None
 
 
 def named_kinds(form: SentForm) -> dict[str, IndexKind]:
@@ -157,7 +174,8 @@ def media_type(request: Request) -> str:
 
 
 def base_name(filename: str) -> str:
-    """The last part of a client's path, on one line, at most 255 characters; ``unnamed`` where nothing is left."""
+    """The last part of a client's path, on one line, at most 255 characters; ``unnamed`` where nothing is
+    left."""
     last = filename.replace("\\", "/").rpartition("/")[2]
     shown = "".join(character for character in last if character.isprintable()).strip()
     return shown[:255] if shown not in ("", ".", "..") else "unnamed"

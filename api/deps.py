@@ -15,7 +15,9 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 
 
-async def _runtime(request: Request) -> Runtime:  # async: a plain def would cost a trip through the thread pool
+async def _runtime(
+    request: Request,
+) -> Runtime:  # async: a plain def would cost a trip through the thread pool
     runtime: Runtime = request.app.state.runtime
     return runtime
 
@@ -54,9 +56,12 @@ def no_other_parameters(*own: str) -> Callable[[Request], Awaitable[None]]:
 
 
 def conditions_except(*own: str) -> Callable[[Request], Awaitable[Conditions]]:
-    """A dependency: conditions from the query string, leaving out the route's own parameters. ``BadRequest`` for unknown ones."""
+    """A dependency: conditions from the query string, leaving out the route's own parameters. ``BadRequest``
+    for unknown ones."""
 
     async def read(request: Request) -> Conditions:
-        return conditions_from_pairs(pair for pair in request.query_params.multi_items() if pair[0] not in own)
+        return conditions_from_pairs(
+            pair for pair in request.query_params.multi_items() if pair[0] not in own
+        )
 
     return read

@@ -1,4 +1,5 @@
-"""The one place where errors become HTTP: problem documents (RFC 9457) with a stable ``code`` and the request's id."""
+"""The one place where errors become HTTP: problem documents (RFC 9457) with a stable ``code`` and the
+request's id."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ STATUS: Mapping[str, int] = {
     "unsound_encoder": 503,
     "internal": 500,
 }
-"""HTTP status by error code. A refused image has its reason as the code: 415 for ``unsupported_format``, else 422."""
+"""HTTP status by error code. A refused image has its reason as the code: 415 for ``unsupported_format``, else
+422."""
 
 OPERATORS: Mapping[str, str] = {
     "missing_credentials": "A store is not set up completely.",
@@ -65,7 +67,8 @@ OPERATORS: Mapping[str, str] = {
     "unsound_encoder": "The encoder's weights give vectors that cannot be searched with.",
     "internal": "Something went wrong inside the server.",
 }
-"""What clients are told where the full sentence is for the operator: it names folders and hosts, so it goes to the log."""
+"""What clients are told where the full sentence is for the operator: it names folders and hosts, so it goes
+to the log."""
 
 
 class ConfirmationNeeded(VitrineError):
@@ -88,7 +91,8 @@ def install(app: FastAPI) -> None:
 
 
 def problem(error: Exception, request_id: str) -> Response:
-    """The problem document of any error. Operator's errors and unexpected ones are logged here, under the request's id."""
+    """The problem document of any error. Operator's errors and unexpected ones are logged here, under the
+    request's id."""
     if isinstance(error, HTTPException):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         detail = _ROUTER_SENTENCES.get(error.status_code, str(error.detail))
@@ -120,7 +124,8 @@ def invalid_model(error: ValidationError, part: str) -> BadRequest:
 
 
 def dump_json(content: object) -> bytes:
-    """JSON bytes; NaN becomes null, numpy arrays lists, and text that is no valid Unicode is escaped instead of refused."""
+    """JSON bytes; NaN becomes null, numpy arrays lists, and text that is no valid Unicode is escaped instead
+    of refused."""
     try:
         return orjson.dumps(content, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:
@@ -147,9 +152,9 @@ def _rebuilding(error: VitrineError) -> str:
     if not isinstance(error, StoreDamaged) or not name:
         return ""
     return (
-        f"Category {name!r} is damaged. DELETE /v1/categories/{name}?confirm={name} keeps its pictures, and an operator can put "
-        f"them into a new category of that name (`vitrine index add objects:{name}/images/`). The log of the server says more "
-        "under the request_id."
+        f"Category {name!r} is damaged. DELETE /v1/categories/{name}?confirm={name} keeps its "
+        "pictures, and an operator can put them into a new category of that name (`vitrine index add "
+        f"objects:{name}/images/`). The log of the server says more under the request_id."
     )
 
 
@@ -163,7 +168,12 @@ def _inner(loc: tuple[object, ...]) -> tuple[object, ...]:
 
 
 def _response(
-    status: int, code: str, detail: str, request_id: str, details: Mapping[str, object], headers: Mapping[str, str] | None = None
+    status: int,
+    code: str,
+    detail: str,
+    request_id: str,
+    details: Mapping[str, object],
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     content: dict[str, object] = {
         "type": f"urn:vitrine:problem:{code}",

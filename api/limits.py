@@ -15,14 +15,16 @@ MAX_FORM_FIELD_BYTES = 1 << 20
 MAX_JSON_BYTES = 16 << 20
 """Larger pictures come as files: a body of millions of numbers would hold up everyone while it is parsed."""
 MAX_JSON_DEPTH = 24
-"""Objects and lists in each other. A filter nests a few; parsers and engines recurse, so deeper ones are refused."""
+"""Objects and lists in each other. A filter nests a few; parsers and engines recurse, so deeper ones are
+refused."""
 MAX_TABLE_ROWS = 200_000
 """Rows of one table of metadata: some ten seconds of work. The command line takes any number."""
 THUMBNAIL_CACHE_BYTES = 64 << 20
 
 
 class BodyLimit:
-    """ASGI middleware: ``TooLarge`` before the body is read if its length is declared, else at the byte that is too much.
+    """ASGI middleware: ``TooLarge`` before the body is read if its length is declared, else at the byte that
+    is too much.
 
     It counts what arrives, so it holds for chunked and multipart bodies and for a Content-Length that lies.
     """
@@ -55,7 +57,7 @@ class BodyLimit:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(
-            f"The request body is larger than {self._max_bytes:,} bytes: send fewer files at a time, or raise "
-            "VITRINE_MAX_UPLOAD_MB.",
+            f"The request body is larger than {self._max_bytes:,} bytes: send fewer files at a time, "
+            "or raise VITRINE_MAX_UPLOAD_MB.",
             limit_bytes=self._max_bytes,
         )

@@ -34,9 +34,17 @@ class HeadLikeGet:
 
 
 def allowed_methods(routes: Sequence[BaseRoute], scope: Scope) -> list[str]:
-    """The methods that the address of the request takes. A router that refuses one names those of the first route alone."""
-    address = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": scope["headers"]}
+    """The methods that the address of the request takes. A router that refuses one names those of the first
+    route alone."""
+    address = {
+        "type": "http",
+        "path": scope["path"],
+        "root_path": scope.get("root_path", ""),
+        "headers": scope["headers"],
+    }
     taken = [
-        method for method in _METHODS if any(route.matches({**address, "method": method})[0] is Match.FULL for route in routes)
+        method
+        for method in _METHODS
+        if any(route.matches({**address, "method": method})[0] is Match.FULL for route in routes)
     ]
     return [*taken[:1], "HEAD", *taken[1:]] if "GET" in taken else taken

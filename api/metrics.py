@@ -9,22 +9,38 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """Counters and histograms. Label values come from routes, statuses and outcomes, never from what a client wrote."""
+    """Counters and histograms. Label values come from routes, statuses and outcomes, never from what a client
+    wrote."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
-            "vitrine_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
+            "vitrine_http_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self.registry,
         )
         self._latency = Histogram(
-            "vitrine_http_request_seconds", "Time to the end of the answer.", ("route",), buckets=_SECONDS, registry=self.registry
+            "vitrine_http_request_seconds",
+            "Time to the end of the answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
         )
-        self._images = Counter("vitrine_images", "Uploaded images by outcome.", ("outcome",), registry=self.registry)
+        self._images = Counter(
+            "vitrine_images", "Uploaded images by outcome.", ("outcome",), registry=self.registry
+        )
         self._encode = Histogram(
-            "vitrine_encode_seconds", "Encoding the query of a search.", buckets=_SECONDS, registry=self.registry
+            "vitrine_encode_seconds",
+            "Encoding the query of a search.",
+            buckets=_SECONDS,
+            registry=self.registry,
         )
         self._search = Histogram(
-            "vitrine_search_seconds", "The engine's part of a search.", buckets=_SECONDS, registry=self.registry
+            "vitrine_search_seconds",
+            "The engine's part of a search.",
+            buckets=_SECONDS,
+            registry=self.registry,
         )
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -1,4 +1,5 @@
-"""The outermost layer: an id for every request, its count and time, and an answer to every error that came this far."""
+"""The outermost layer: an id for every request, its count and time, and an answer to every error that came
+this far."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _CLIENT_GONE = 499
 
 
 class Observed:
-    """ASGI middleware. Keeps a client's X-Request-ID if it is 1 to 64 letters, digits, ``.``, ``_`` and ``-``; else makes one."""
+    """ASGI middleware. Keeps a client's X-Request-ID if it is 1 to 64 letters, digits, ``.``, ``_`` and
+    ``-``; else makes one."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -49,11 +51,14 @@ class Observed:
             status = status or _CLIENT_GONE
         except Exception as error:
             answer = problem(error, request_id)
-            if status:  # too late for another answer: the connection breaks off, so that nobody takes half a body for a whole one
+            # too late for another answer: the connection breaks off, or half a body passes for a whole one
+            if status:
                 raise
             await answer(scope, receive, marked)
         finally:
-            self._metrics.answered(scope["method"], _route(scope), status or 500, time.perf_counter() - started)
+            self._metrics.answered(
+                scope["method"], _route(scope), status or 500, time.perf_counter() - started
+            )
 
 
 def _route(scope: Scope) -> str:

@@ -31,8 +31,9 @@ _PROBLEM = {
 COLUMNS = {
     "type": "array",
     "items": {"type": "string"},
-    "description": "What a metadata column holds, as `price:float`; once for each. Kinds: keyword, integer, float, bool, "
-    "datetime. Other values are refused by name; what images hold in it already is cast.",
+    "description": "What a metadata column holds, as `price:float`; once for each. Kinds: keyword, "
+    "integer, float, bool, datetime. Other values are refused by name; what images hold in it already "
+    "is cast.",
 }
 """The form field ``columns``."""
 FILTERS = {
@@ -40,17 +41,21 @@ FILTERS = {
     "in": "query",
     "style": "form",
     "explode": True,
-    "description": "Conditions as `key=value`: `tag` (all of them), `tag.any`, `tag.none`, `machine_tag`, `rejected_tag`, "
-    "`class`, `filename`, `media_type`, `duplicate_group`, `id`, `score.<tag>.gte`, `quality.lte`, `width.gte`, "
-    "`created_at.gte`, `cluster.<run>`, `map.<name>.x.gte`, `metadata.<column>`, `metadata.<column>.gte`. "
-    "Bounds are gte, lte, gt and lt. Repeated keys collect.",
+    "description": "Conditions as `key=value`: `tag` (all of them), `tag.any`, `tag.none`, `machine_tag`, "
+    "`rejected_tag`, `class`, `filename`, `media_type`, `duplicate_group`, `id`, `score.<tag>.gte`, "
+    "`quality.lte`, `width.gte`, `created_at.gte`, `cluster.<run>`, `map.<name>.x.gte`, "
+    "`metadata.<column>`, `metadata.<column>.gte`. Bounds are gte, lte, gt and lt. Repeated keys "
+    "collect.",
     "schema": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
     "example": {"tag": ["shoes"], "quality.gte": ["0.5"]},
 }
 
 
-def body_of(model: type[BaseModel], *, form: dict[str, Any] | None = None, required: bool = True) -> dict[str, Any]:
-    """``openapi_extra`` of a route that reads its body by hand: JSON of ``model``, and maybe a multipart form."""
+def body_of(
+    model: type[BaseModel], *, form: dict[str, Any] | None = None, required: bool = True
+) -> dict[str, Any]:
+    """``openapi_extra`` of a route that reads its body by hand: JSON of ``model``, and maybe a multipart
+    form."""
     content: dict[str, Any] = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
     if form:
         content["multipart/form-data"] = {"schema": form}
@@ -58,7 +63,8 @@ def body_of(model: type[BaseModel], *, form: dict[str, Any] | None = None, requi
 
 
 def describe(app: FastAPI) -> None:
-    """Give the app a document that also holds the models read by hand, and the problem document on every route."""
+    """Give the app a document that also holds the models read by hand, and the problem document on every
+    route."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -47,16 +47,21 @@ def image_urls(category: str, id: str) -> dict[str, str]:
 
 def encoder_json(spec: EncoderSpec, *, modalities: bool = True) -> dict[str, Any]:
     """``EncoderOut``, or the part of it that search answers have."""
-    tree: dict[str, Any] = {"name": spec.name, "model": shown_model(spec.model), "revision": spec.revision, "dim": spec.dim}
+    tree: dict[str, Any] = {
+        "name": spec.name,
+        "model": shown_model(spec.model),
+        "revision": spec.revision,
+        "dim": spec.dim,
+    }
     return {**tree, "modalities": list(spec.modalities)} if modalities else tree
 
 
 def shown_model(model: str) -> str:
-    """A hub name as it is; of a folder only the last part, since the rest is the server's business; of an encoder that was
-    trained for a category that category, its name and version.
+    """A hub name as it is; of a folder only the last part, since the rest is the server's business; of an
+    encoder that was trained for a category that category, its name and version.
 
-    >>> shown_model("openai/clip-vit-base-patch32"), shown_model("/srv/models/mine/"), shown_model("store:_encoders/shop/look/1")
-    ('openai/clip-vit-base-patch32', 'mine', 'shop/look/1')
+    >>> shown_model("openai/clip-vit-base-patch32"), shown_model("/srv/models/mine/"),
+    shown_model("store:_encoders/shop/look/1") ('openai/clip-vit-base-patch32', 'mine', 'shop/look/1')
     """
     if model.startswith(STORED):
         return model.removeprefix(STORED).removeprefix(ENCODERS)

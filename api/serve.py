@@ -21,14 +21,16 @@ _GRACE_SECONDS = 10
 
 
 def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None:
-    """Serve on ``VITRINE_HOST``:``VITRINE_PORT`` (port 0: any free one) until SIGINT or SIGTERM; then end what runs and close.
+    """Serve on ``VITRINE_HOST``:``VITRINE_PORT`` (port 0: any free one) until SIGINT or SIGTERM; then end
+    what runs and close.
 
-    ``started`` is told the address once the port is bound. Raises ``RefusedToStart`` (see api/auth.py) and what
-    ``open_runtime`` raises; exits with 1 if the port cannot be bound.
+    ``started`` is told the address once the port is bound. Raises ``RefusedToStart`` (see api/auth.py) and
+    what ``open_runtime`` raises; exits with 1 if the port cannot be bound.
     """
     refuse_open_bind(settings)
     with open_runtime(settings, command="vitrine serve") as runtime:
-        # the embedded engine writes the URL to its lock, so that other processes can say who holds the data and where to ask
+        # the embedded engine writes the URL to its lock, so that other processes can say who holds the data
+        # and where to ask
         serving_at: Callable[[str], None] | None = getattr(runtime.vectors, "serving_at", None)
 
         def bound(url: str) -> None:
@@ -64,8 +66,8 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _signals_end_the_server() -> Iterator[None]:
-    """Uvicorn raises the signal that ended it once more, for handlers that stood before its own. SIGTERM's would kill the process
-    before the stores are closed: until then, none of them does anything."""
+    """Uvicorn raises the signal that ended it once more, for handlers that stood before its own. SIGTERM's
+    would kill the process before the stores are closed: until then, none of them does anything."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

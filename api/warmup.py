@@ -1,5 +1,5 @@
-"""What queries need, before the first one asks: encoders, whose weights take seconds to read, and what the object store says of
-the categories, which is then known if the store goes away."""
+"""What queries need, before the first one asks: encoders, whose weights take seconds to read, and what the
+object store says of the categories, which is then known if the store goes away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from vitrine.services.errors import VitrineError
 from vitrine.services.runtime import Runtime
 
 _MOST = 3
-"""Encoders loaded ahead. Of a server with many the rest wait for their first query, so that memory goes to those in use."""
+"""Encoders loaded ahead. Of a server with many the rest wait for their first query, so that memory goes to
+those in use."""
 _MOST_KNOWN = 50
 """Categories of which the taggers, cluster runs and maps are read ahead."""
 _log = logging.getLogger("vitrine.api")
@@ -20,7 +21,8 @@ _log = logging.getLogger("vitrine.api")
 
 @contextmanager
 def warming_up(runtime: Runtime) -> Iterator[None]:
-    """Load the categories' first encoders on a thread meanwhile. One that fails is logged; its first query says why."""
+    """Load the categories' first encoders on a thread meanwhile. One that fails is logged; its first query
+    says why."""
     ended = threading.Event()
     thread = threading.Thread(target=_load, args=(runtime, ended), name="warm-up")
     thread.start()

@@ -1,7 +1,9 @@
-"""How well search by picture works on the Clothing Dataset (small): each test photo searches among the train photos.
+"""How well search by picture works on the Clothing Dataset (small): each test photo searches among the train
+photos.
 
-A hit is right if it shows the same kind of garment; the kinds are the folders. precision@k is the share of right ones among the
-first k hits, averaged over the photos of a class; ``overall`` averages over all photos. Train and test photos differ.
+A hit is right if it shows the same kind of garment; the kinds are the folders. precision@k is the share of
+right ones among the first k hits, averaged over the photos of a class; ``overall`` averages over all photos.
+Train and test photos differ.
 
     python -m benchmarks.clothing --json clothing.json --sheet clothing.png
 """
@@ -65,7 +67,9 @@ def photos(folder: Path, most: int) -> list[Photo]:
 
 def records(found: Iterable[Photo]) -> Iterator[ImageRecord]:
     for photo in found:
-        yield ImageRecord("clothing", f"{photo.garment}/{photo.path.name}", photo.path.read_bytes, class_=photo.garment)
+        yield ImageRecord(
+            "clothing", f"{photo.garment}/{photo.path.name}", photo.path.read_bytes, class_=photo.garment
+        )
 
 
 def ask(runtime: Runtime, found: Iterable[Photo]) -> Iterator[Answer]:
@@ -107,7 +111,9 @@ def sheet(runtime: Runtime, answers: Sequence[Answer], rows: int, path: Path) ->
     first_of_class = {answer.photo.garment: answer for answer in reversed(answers)}
     tiles = []
     for answer in [first_of_class[name] for name in sorted(first_of_class)][:rows]:
-        tiles.append(Tile(answer.photo.path.read_bytes(), (f"query: {answer.photo.garment}", ""), highlighted=True))
+        tiles.append(
+            Tile(answer.photo.path.read_bytes(), (f"query: {answer.photo.garment}", ""), highlighted=True)
+        )
         for hit in answer.hits[:6]:
             data = runtime.objects.get(hit.payload["object_key"])
             tiles.append(Tile(data, (str(hit.payload["class"]), f"similarity {hit.similarity or 0:.3f}")))
@@ -146,7 +152,11 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 "train": len(train),
                 "test": len(test),
             },
-            "index": {"added": report.added, "refused": report.refused, "images_per_s": round(len(train) / index_s, 1)},
+            "index": {
+                "added": report.added,
+                "refused": report.refused,
+                "images_per_s": round(len(train) / index_s, 1),
+            },
             "query_p50_ms": round(times[len(times) // 2], 1),
             "precision": table(answers),
         }
@@ -154,19 +164,31 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> None:
     index = result["index"]
-    print(f"indexed {index['added']} photos at {index['images_per_s']} a second; a query takes {result['query_p50_ms']} ms")
+    print(
+        f"indexed {index['added']} photos at {index['images_per_s']} a second; a query takes "
+        f"{result['query_p50_ms']} ms"
+    )
     print(f"{'class':14}{'photos':>8}{'P@1':>8}{'P@10':>8}")
     for name, row in result["precision"].items():
         print(f"{name:14}{row['photos']:>8}{row['precision_at_1']:>8.3f}{row['precision_at_10']:>8.3f}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--dataset", type=Path, default=DATASET, help="folder with train/<class> and test/<class> (default: %(default)s)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=MODEL, help="folder of the encoder (default: %(default)s)")
-    parser.add_argument("--most", type=int, default=0, help="photos of each class, for a short trial (default: all)")
+    parser.add_argument(
+        "--dataset",
+        type=Path,
+        default=DATASET,
+        help="folder with train/<class> and test/<class> (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model", type=Path, default=MODEL, help="folder of the encoder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--most", type=int, default=0, help="photos of each class, for a short trial (default: all)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) of a few queries here")
     parser.add_argument("--rows", type=int, default=6, help="queries on the sheet")

@@ -1,10 +1,11 @@
-"""Do clusters find what people would call the same? Clothes by garment, emoji by group, on MobileNetV2 embeddings.
+"""Do clusters find what people would call the same? Clothes by garment, emoji by group, on MobileNetV2
+embeddings.
 
-Every method has its grid, whose best point is chosen without the truth (mean rank of silhouette, Calinski-Harabasz,
-Davies-Bouldin and the share of noise); beside it stands the point of the same grid with the highest NMI, which only the truth
-could have chosen. Likewise the tree's first level and its leaves. Purity rises with the number of clusters: ``shuffled`` is that
-of clusters of the same sizes drawn at random. Clothing has 10 classes, of which t-shirts are 26 %; emoji 10 groups (168 drawings
-without one are left out).
+Every method has its grid, whose best point is chosen without the truth (mean rank of silhouette,
+Calinski-Harabasz, Davies-Bouldin and the share of noise); beside it stands the point of the same grid with
+the highest NMI, which only the truth could have chosen. Likewise the tree's first level and its leaves.
+Purity rises with the number of clusters: ``shuffled`` is that of clusters of the same sizes drawn at random.
+Clothing has 10 classes, of which t-shirts are 26 %; emoji 10 groups (168 drawings without one are left out).
 
     python -m benchmarks.cluster_truth --cache /tmp/embeddings --json truth.json
 """
@@ -47,7 +48,12 @@ def figures(labels: NDArray[Any], classes: Sequence[str], noise: float = 0.0) ->
     """NMI, ARI and purity, and what purity would be by chance."""
     drawn = np.random.default_rng(0).permutation(labels)
     clusters = len(np.unique(labels[labels >= 0] if labels.dtype.kind == "i" else labels))
-    return {"clusters": clusters, "noise": noise, **asdict(agreement(labels, classes)), "shuffled": purity(drawn, classes)}
+    return {
+        "clusters": clusters,
+        "noise": noise,
+        **asdict(agreement(labels, classes)),
+        "shuffled": purity(drawn, classes),
+    }
 
 
 def flat(reduced: Reduced, how: Reduction, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -61,11 +67,19 @@ def flat(reduced: Reduced, how: Reduction, classes: Sequence[str]) -> Iterator[d
                 continue
             row, labels = result.rows[at], result.labels_of[at]
             yield {
-                "reduce": how, "method": method, "point": f"{point}: {row.words}", "chosen": point == "chosen",
-                "parameters": dict(row.parameters), **figures(labels, classes, row.scores.noise), **row.scores.values(),
-                "fits": len(result.rows), "seconds": seconds,
-                "stability": _stability(reduced, method, row.parameters, labels) if point == "chosen" else None,
-            }  # fmt: skip
+                "reduce": how,
+                "method": method,
+                "point": f"{point}: {row.words}",
+                "chosen": point == "chosen",
+                "parameters": dict(row.parameters),
+                **figures(labels, classes, row.scores.noise),
+                **row.scores.values(),
+                "fits": len(result.rows),
+                "seconds": seconds,
+                "stability": _stability(reduced, method, row.parameters, labels)
+                if point == "chosen"
+                else None,
+            }
 
 
 def tree(x: Embeddings, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -77,9 +91,14 @@ def tree(x: Embeddings, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
     again = stability(lambda seed: _level(build_tree(x, TreeOptions(depth=1, seed=seed))), SEEDS, first)
     for point, labels in (("first level", first), ("leaves", _level(built, 99))):
         yield {
-            "reduce": "none", "method": "tree", "point": point, "chosen": True, **figures(labels, classes), "seconds": seconds,
+            "reduce": "none",
+            "method": "tree",
+            "point": point,
+            "chosen": True,
+            **figures(labels, classes),
+            "seconds": seconds,
             "stability": again.mean if point == "first level" else None,
-        }  # fmt: skip
+        }
 
 
 def emoji_nodes(x: Embeddings, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -106,13 +125,19 @@ def _by_truth(result: GridResult, classes: Sequence[str]) -> int:
 def _stability(reduced: Reduced, method: Method, parameters: Any, labels: NDArray[np.int32]) -> float | None:
     if method not in SEEDED:
         return None
-    return stability(lambda seed: fit(reduced.x, method, parameters, reduced.geometry, seed=seed), SEEDS, labels).mean
+    return stability(
+        lambda seed: fit(reduced.x, method, parameters, reduced.geometry, seed=seed), SEEDS, labels
+    ).mean
 
 
 def _sets(cache: Path, wanted: Sequence[str]) -> Iterator[tuple[str, Embeddings, list[str]]]:
     if "clothing" in wanted:
         found = photos(DATASET / "train", 0)
-        yield "clothing", embed([photo.path for photo in found], cache, "train"), [photo.garment for photo in found]
+        yield (
+            "clothing",
+            embed([photo.path for photo in found], cache, "train"),
+            [photo.garment for photo in found],
+        )
     if "emoji" in wanted:
         rows = [json.loads(line) for line in (EMOJI / "metadata.jsonl").read_text().splitlines()]
         x = embed([EMOJI / row["file_name"] for row in rows], cache, "emoji")
@@ -127,10 +152,18 @@ def _line(values: Sequence[object]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sets", nargs="*", default=["clothing", "emoji"], help="clothing, emoji [both]")
     parser.add_argument("--cache", type=Path, required=True, help="folder for embeddings")
-    parser.add_argument("--reduce", nargs="*", default=list(REDUCTIONS), choices=REDUCTIONS, help="before flat clusterings [all]")
+    parser.add_argument(
+        "--reduce",
+        nargs="*",
+        default=list(REDUCTIONS),
+        choices=REDUCTIONS,
+        help="before flat clusterings [all]",
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []

@@ -1,9 +1,11 @@
-"""Seconds and memory of the 16-way tree of 100,000 vectors of 512 components, beside scikit-learn's KMeans used the same way.
+"""Seconds and memory of the 16-way tree of 100,000 vectors of 512 components, beside scikit-learn's KMeans
+used the same way.
 
-Both split node by node by the same rule, one start each; theirs is ``KMeans(n_init=1)`` with its default tolerance. In turn, each
-in a process of its own, on the same vectors, which are made: ``--groups`` groups about 40 directions, with noise.
-Compared are the inertias (sum of squared distances to the means of the leaves, and of the root's children), which must be within
-2 %. Peak memory counts from when the vectors are there. ``--growth`` runs ours alone on a tenth as well.
+Both split node by node by the same rule, one start each; theirs is ``KMeans(n_init=1)`` with its default
+tolerance. In turn, each in a process of its own, on the same vectors, which are made: ``--groups`` groups
+about 40 directions, with noise. Compared are the inertias (sum of squared distances to the means of the
+leaves, and of the root's children), which must be within 2 %. Peak memory counts from when the vectors are
+there. ``--growth`` runs ours alone on a tenth as well.
 """
 
 from __future__ import annotations
@@ -28,14 +30,18 @@ Figures = dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--groups", type=int, default=1_000)
     parser.add_argument("--leaf-size", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=1, help="runs of each, in turn; the fastest counts")
-    parser.add_argument("--growth", action="store_true", help="ours alone, on a tenth of the images and on all")
+    parser.add_argument(
+        "--growth", action="store_true", help="ours alone, on a tenth of the images and on all"
+    )
     parser.add_argument("--vectors", type=Path, help="an .npy file of unit rows instead of made ones")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.add_argument("--one", choices=list(WAYS), help=argparse.SUPPRESS)
@@ -62,7 +68,9 @@ def compare(args: argparse.Namespace) -> Figures:
         "times as fast": round(theirs["seconds"] / ours["seconds"], 2),
         "first level times as fast": round(theirs["first level s"] / ours["first level s"], 2),
         "inertia of leaves": round(ours["inertia of leaves"] / theirs["inertia of leaves"], 4),
-        "inertia of the first level": round(ours["inertia of the first level"] / theirs["inertia of the first level"], 4),
+        "inertia of the first level": round(
+            ours["inertia of the first level"] / theirs["inertia of the first level"], 4
+        ),
     }
     show("ours : scikit-learn", ratio)
     return {**best, "ratio": ratio}
@@ -81,7 +89,17 @@ def growth(args: argparse.Namespace) -> Figures:
 def apart(args: argparse.Namespace, way: str, images: int) -> Figures:
     """One measurement in a process of its own: memory that another left free would not count."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(args.threads))
-    command = [sys.executable, "-m", "benchmarks.clustering", "--one", way, "--images", str(images), "--dim", str(args.dim)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.clustering",
+        "--one",
+        way,
+        "--images",
+        str(images),
+        "--dim",
+        str(args.dim),
+    ]
     command += ["--groups", str(args.groups), "--leaf-size", str(args.leaf_size)]
     command += ["--vectors", str(args.vectors)] if args.vectors else []
     done = subprocess.run(command, env=os.environ | threads, stdout=subprocess.PIPE, check=True, text=True)
@@ -90,7 +108,8 @@ def apart(args: argparse.Namespace, way: str, images: int) -> Figures:
 
 
 def measure(args: argparse.Namespace) -> Figures:
-    """Seconds, processor seconds, and the peak of the resident memory over that before, in multiples of the vectors."""
+    """Seconds, processor seconds, and the peak of the resident memory over that before, in multiples of the
+    vectors."""
     x = np.load(args.vectors)[: args.images] if args.vectors else made(args.images, args.dim, args.groups)
     options = TreeOptions(leaf_size=args.leaf_size)
     WAYS[args.one](x[:2_000].copy(), options)  # libraries are loaded, threads started
@@ -166,7 +185,9 @@ def made(images: int, dim: int, groups: int) -> Embeddings:
     x = np.empty((images, dim), np.float32)
     for start in range(0, images, 10_000):  # or the making would be the peak
         rows = x[start : start + 10_000]
-        rows[:] = fine[draw.integers(groups, size=len(rows))] + 1.2 * draw.standard_normal(rows.shape, dtype=np.float32)
+        rows[:] = fine[draw.integers(groups, size=len(rows))] + 1.2 * draw.standard_normal(
+            rows.shape, dtype=np.float32
+        )
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return x
 

@@ -1,9 +1,10 @@
-"""How well near-duplicates are found: clothing photos, seeded edits of some of them, and UKBench's pictures among them.
+"""How well near-duplicates are found: clothing photos, seeded edits of some of them, and UKBench's pictures
+among them.
 
-Two images are duplicates if they are one photo or edits of it. Photos are halved by their name: thresholds were chosen on the
-train half, figures are of the test half. ``--catalogue N`` draws and indexes N pictures of the demo (an hour for 100,000), looks
-for copies among them and compares with what the drawings are. ``--synthetic N`` times the search among N random hashes and
-vectors, without pictures.
+Two images are duplicates if they are one photo or edits of it. Photos are halved by their name: thresholds
+were chosen on the train half, figures are of the test half. ``--catalogue N`` draws and indexes N pictures of
+the demo (an hour for 100,000), looks for copies among them and compares with what the drawings are.
+``--synthetic N`` times the search among N random hashes and vectors, without pictures.
 
     python -m benchmarks.duplicates --folder bench-data --catalogue 100000 --json duplicates.json
 """
@@ -43,8 +44,8 @@ UKBENCH = SHARED / "datasets" / "near-duplicates"
 MODEL = SHARED / "models" / "mobilenet-v2-1.0-224"
 CATEGORY = "bench"
 PHASH_BITS = 10
-"""imagededup's default for its PHash method: 64-bit phash, Hamming distance at most 10. Its rule, on ImageHash's hashes; its CNN
-method needs torchvision and is not compared."""
+"""imagededup's default for its PHash method: 64-bit phash, Hamming distance at most 10. Its rule, on
+ImageHash's hashes; its CNN method needs torchvision and is not compared."""
 Pairs = set[tuple[str, str]]
 
 
@@ -65,8 +66,8 @@ def half_of(filename: str) -> str:
 
 
 def judge(found: Pairs, names: Collection[str], edits: Collection[str]) -> dict[str, Any]:
-    """Precision and recall over all pairs among ``names``; by edit, of the pairs that have one such image (recall: with its
-    original)."""
+    """Precision and recall over all pairs among ``names``; by edit, of the pairs that have one such image
+    (recall: with its original)."""
     copies: dict[str, list[str]] = {}
     for name in names:
         copies.setdefault(photo_of(name), []).append(name)
@@ -88,7 +89,13 @@ def _figures(found: Pairs, true: Pairs) -> dict[str, float]:
     right = len(found & true)
     precision, recall = _share(right, len(found)), _share(right, len(true))
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return {"precision": precision, "recall": recall, "f1": round(f1, 4), "pairs": len(true), "wrong": len(found) - right}
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": round(f1, 4),
+        "pairs": len(true),
+        "wrong": len(found) - right,
+    }
 
 
 def _share(part: int, whole: int) -> float:
@@ -102,7 +109,9 @@ def pairs_found(report: DuplicateReport, names: Mapping[str, str]) -> Pairs:
 
 def pairs_deletable(report: DuplicateReport, names: Mapping[str, str]) -> Pairs:
     """What deleting takes by default, with the image that it is a copy of."""
-    copies = [(group.original_of(m), m.id) for group in report.groups for m in group.members if m.kind in COPIES]
+    copies = [
+        (group.original_of(m), m.id) for group in report.groups for m in group.members if m.kind in COPIES
+    ]
     return {(min(pair), max(pair)) for pair in ((names[one], names[other]) for one, other in copies)}
 
 
@@ -116,7 +125,10 @@ def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
     for folder in (given.folder / "photos", UKBENCH):
         options = SourceOptions(max_bytes=runtime.limits.max_bytes)
         index_images(
-            open_source(str(folder), options=options, objects=runtime.objects), runtime, CATEGORY, progress=make_progress()
+            open_source(str(folder), options=options, objects=runtime.objects),
+            runtime,
+            CATEGORY,
+            progress=make_progress(),
         )
 
 
@@ -124,11 +136,15 @@ def measure(runtime: Runtime, *, flips: bool) -> dict[str, Any]:
     using = runtime.catalog.get(CATEGORY).encoder().name
     images, _ = read_images(runtime, CATEGORY, using)
     hits = [
-        hit for start in range(0, len(images), 500) for hit in runtime.vectors.retrieve(CATEGORY, images.ids[start : start + 500])
+        hit
+        for start in range(0, len(images), 500)
+        for hit in runtime.vectors.retrieve(CATEGORY, images.ids[start : start + 500])
     ]
     names = {hit.id: str(hit.payload["filename"]) for hit in hits if hit is not None}
     started = time.process_time()
-    report = find_duplicates(runtime, CATEGORY, Search(reach=Reach(flips=flips)), dry_run=True, progress=make_progress())
+    report = find_duplicates(
+        runtime, CATEGORY, Search(reach=Reach(flips=flips)), dry_run=True, progress=make_progress()
+    )
     spent = time.process_time() - started
     rule = {
         tuple(sorted((names[images.ids[one]], names[images.ids[other]])))
@@ -138,9 +154,14 @@ def measure(runtime: Runtime, *, flips: bool) -> dict[str, Any]:
     edits = [edit for edit in EDITS if edit not in LAID]
     ours, deletable = pairs_found(report, names), pairs_deletable(report, names)
     for half in ("train", "test"):
-        clothes = {name for name in names.values() if half_of(name) == half and "ukbench" not in photo_of(name)}
+        clothes = {
+            name for name in names.values() if half_of(name) == half and "ukbench" not in photo_of(name)
+        }
         plain = {name for name in clothes if edit_of(name) not in LAID}
-        result[half] = {"vitrine": judge(ours, plain, edits), f"phash <= {PHASH_BITS}": judge(rule, plain, edits)}
+        result[half] = {
+            "vitrine": judge(ours, plain, edits),
+            f"phash <= {PHASH_BITS}": judge(rule, plain, edits),
+        }
         result[half]["vitrine, deletable"] = judge(deletable, plain, edits)
         if flips:
             result[half]["vitrine"] = judge(ours, clothes, [*edits, *LAID])
@@ -159,20 +180,30 @@ def catalogue(given: argparse.Namespace) -> dict[str, Any]:
     """The search among drawings, and which of their near-duplicates it finds."""
     pictures = given.folder / "catalogue"
     with (draw_catalogue(pictures, count=given.catalogue, size=128).manifest).open(newline="") as file:
-        original = {Path(row["path"]).name: Path(row["duplicate_of"] or row["path"]).name for row in csv.DictReader(file)}
+        original = {
+            Path(row["path"]).name: Path(row["duplicate_of"] or row["path"]).name
+            for row in csv.DictReader(file)
+        }
     settings = _settings(given.folder / "catalogue-data")
     with open_runtime(settings, command="duplicates benchmark") as runtime:
         if not runtime.catalog.list():
             runtime.catalog.create(CATEGORY, [runtime.encoders.get(settings.encoder).spec])
-        source = open_source(str(pictures), options=SourceOptions(max_bytes=runtime.limits.max_bytes), objects=runtime.objects)
+        source = open_source(
+            str(pictures), options=SourceOptions(max_bytes=runtime.limits.max_bytes), objects=runtime.objects
+        )
         index_images(source, runtime, CATEGORY, progress=make_progress())
         started = time.process_time()
         report = find_duplicates(runtime, CATEGORY, dry_run=True, progress=make_progress())
         spent = time.process_time() - started
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         names: dict[str, str] = {}
-        for batch in scan(runtime.vectors, CATEGORY, runtime.catalog.get(CATEGORY).encoder().name, fields=("filename",)):
-            names |= {id: Path(str(payload["filename"])).name for id, payload in zip(batch.ids, batch.payloads, strict=True)}
+        for batch in scan(
+            runtime.vectors, CATEGORY, runtime.catalog.get(CATEGORY).encoder().name, fields=("filename",)
+        ):
+            names |= {
+                id: Path(str(payload["filename"])).name
+                for id, payload in zip(batch.ids, batch.payloads, strict=True)
+            }
     copies: dict[str, list[str]] = {}
     for name in names.values():
         copies.setdefault(original[name], []).append(name)
@@ -234,7 +265,9 @@ def _show_tables(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", type=Path, help="where pictures and vectors lie; kept for the next time")
     parser.add_argument("--photos", type=int, default=2_000)
     parser.add_argument("--edited", type=int, default=500)

@@ -2,8 +2,9 @@
 
     python -m benchmarks.encoders [--model FOLDER] [--seconds 6] [--json]
 
-Without ``--model``, a CLIP model of the size of ViT-B/32 with random weights is written to a temporary folder. Rates are images a
-second of wall time; ``cpu ms`` is the processor time of one image over all cores, which other work on the machine disturbs less.
+Without ``--model``, a CLIP model of the size of ViT-B/32 with random weights is written to a temporary
+folder. Rates are images a second of wall time; ``cpu ms`` is the processor time of one image over all cores,
+which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured step: ``rate`` per second of wall time, ``wall_ms`` and ``cpu_ms`` per item, best of its rounds."""
+    """One measured step: ``rate`` per second of wall time, ``wall_ms`` and ``cpu_ms`` per item, best of its
+    rounds."""
 
     step: str
     rate: float
@@ -37,7 +39,8 @@ class Figure:
 
 
 def measure(step: str, run: Callable[[], Any], items: int, seconds: float) -> Figure:
-    """Repeat ``run``, which handles ``items``, for about ``seconds`` after one warm-up; the best round counts."""
+    """Repeat ``run``, which handles ``items``, for about ``seconds`` after one warm-up; the best round
+    counts."""
     run()
     walls, cpus = [], []
     end = time.perf_counter() + seconds
@@ -52,10 +55,14 @@ def measure(step: str, run: Callable[[], Any], items: int, seconds: float) -> Fi
 def sample_jpeg(width: int, height: int, seed: int) -> bytes:
     """A JPEG with colours, edges and some noise: about as many bytes a pixel as a photo."""
     random = np.random.default_rng(seed)
-    coarse = Image.fromarray(random.integers(0, 256, (24, 32, 3), np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(random.integers(0, 256, (24, 32, 3), np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
     noise = random.normal(0, 6, (height, width, 1))
     buffer = io.BytesIO()
-    Image.fromarray(np.clip(np.asarray(coarse) + noise, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=88)
+    Image.fromarray(np.clip(np.asarray(coarse) + noise, 0, 255).astype(np.uint8)).save(
+        buffer, "JPEG", quality=88
+    )
     return buffer.getvalue()
 
 
@@ -63,7 +70,13 @@ def image_figures(seconds: float) -> list[Figure]:
     """Decoding, hashing and fitting, one image at a time on one thread."""
     from vitrine.services.domain import Preprocessing
     from vitrine.services.encoders.preprocess import fit
-    from vitrine.services.images.open import ImageLimits, content_hash, open_image, perceptual_hash, thumbnail_of
+    from vitrine.services.images.open import (
+        ImageLimits,
+        content_hash,
+        open_image,
+        perceptual_hash,
+        thumbnail_of,
+    )
 
     preprocessing = Preprocessing(224, (224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     figures = []

@@ -1,8 +1,10 @@
-"""Images a second, from JPEG files to durable points: Vitrine, its encoder alone, and sentence-transformers on the same weights.
+"""Images a second, from JPEG files to durable points: Vitrine, its encoder alone, and sentence-transformers
+on the same weights.
 
-Rounds are interleaved, so that a slow minute of the machine hits all alike; the medians are printed, of the rate and of the
-processor time an image takes in the measuring process (which other processes on the machine hardly change). sentence-transformers
-only computes embeddings here, Vitrine stores objects and points as well; its engine is a process of its own.
+Rounds are interleaved, so that a slow minute of the machine hits all alike; the medians are printed, of the
+rate and of the processor time an image takes in the measuring process (which other processes on the machine
+hardly change). sentence-transformers only computes embeddings here, Vitrine stores objects and points as
+well; its engine is a process of its own.
 
 The peer is measured where it is installed; it is no dependency of the project:
 
@@ -39,13 +41,17 @@ Contender = Callable[[], float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=384, help="500 x 375 files (default 384)")
     parser.add_argument("--large-images", type=int, default=64, help="12-megapixel files (default 64)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=0, help="decoding threads (default: one a core)")
-    parser.add_argument("--model", type=Path, help="folder of a CLIP model (default: ViT-B/32 of random weights)")
+    parser.add_argument(
+        "--model", type=Path, help="folder of a CLIP model (default: ViT-B/32 of random weights)"
+    )
     parser.add_argument("--peers", type=Path, help="folder where sentence-transformers is installed")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     args = parser.parse_args()
@@ -65,13 +71,18 @@ def run(args: argparse.Namespace, work: Path) -> Results:
         settings = Settings(data=work / "data", encoder=f"clip={model}", threads=args.threads, _env_file=None)  # type: ignore[call-arg,unused-ignore]
         runtime = stack.enter_context(open_runtime(settings))
         encoder = runtime.encoders.get(settings.encoder)
-        for label, count, size in (("500x375", args.images, SMALL), ("12 megapixels", args.large_images, LARGE)):
+        for label, count, size in (
+            ("500x375", args.images, SMALL),
+            ("12 megapixels", args.large_images, LARGE),
+        ):
             if not count:
                 continue
             paths = make_photos(work / label, count, size)
             pixels = [_prepared(encoder, paths[number % 16]) for number in range(count)]
             contenders = {
-                "Vitrine, files to durable points": lambda: vitrine(runtime, encoder, work / label, args.batch_size),  # noqa: B023
+                "Vitrine, files to durable points": lambda label=label: vitrine(
+                    runtime, encoder, work / label, args.batch_size
+                ),
                 "its encoder alone, pixels ready": lambda: encoder_alone(encoder, pixels),  # noqa: B023
                 **{name: lambda encode=encode: peer(encode, paths) for name, encode in peers.items()},  # type: ignore[misc]  # noqa: B023
             }
@@ -79,8 +90,11 @@ def run(args: argparse.Namespace, work: Path) -> Results:
     return results
 
 
-def interleaved(contenders: dict[str, Contender], rounds: int, count: int) -> dict[str, dict[str, list[float]]]:
-    """Images a second and processor milliseconds an image, by contender: all once a round, after one that is not counted."""
+def interleaved(
+    contenders: dict[str, Contender], rounds: int, count: int
+) -> dict[str, dict[str, list[float]]]:
+    """Images a second and processor milliseconds an image, by contender: all once a round, after one that is
+    not counted."""
     found: dict[str, dict[str, list[float]]] = {name: {"rate": [], "cpu_ms": []} for name in contenders}
     for number in range(rounds + 1):
         for name, contender in contenders.items():
@@ -130,7 +144,10 @@ def load_peers(folder: Path | None, model: Path) -> dict[str, Callable[[list[Ima
     try:
         from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        print(f"sentence-transformers is not measured ({error}); see --help for how to install it", file=sys.stderr)
+        print(
+            f"sentence-transformers is not measured ({error}); see --help for how to install it",
+            file=sys.stderr,
+        )
         return {}
     import torch
 
@@ -142,7 +159,9 @@ def load_peers(folder: Path | None, model: Path) -> dict[str, Callable[[list[Ima
 
 
 def _encode_with(model: Any) -> Callable[[list[Image.Image]], Any]:
-    return lambda images: model.encode(images, batch_size=BATCH, show_progress_bar=False, normalize_embeddings=True)
+    return lambda images: model.encode(
+        images, batch_size=BATCH, show_progress_bar=False, normalize_embeddings=True
+    )
 
 
 def show(results: Results) -> None:
@@ -150,9 +169,15 @@ def show(results: Results) -> None:
         print(f"\n{label} JPEG: images/s (median; least to most) and processor time an image")
         own = statistics.median(contenders["Vitrine, files to durable points"]["rate"])
         for name, found in contenders.items():
-            middle, spread = statistics.median(found["rate"]), f"{min(found['rate']):.1f} to {max(found['rate']):.1f}"
+            middle, spread = (
+                statistics.median(found["rate"]),
+                f"{min(found['rate']):.1f} to {max(found['rate']):.1f}",
+            )
             cpu = statistics.median(found["cpu_ms"])
-            print(f"  {name:<42} {middle:8.1f}   {spread:<16} {cpu:6.1f} ms   Vitrine is {own / middle:.2f} of it")
+            print(
+                f"  {name:<42} {middle:8.1f}   {spread:<16} {cpu:6.1f} ms   Vitrine is "
+                f"{own / middle:.2f} of it"
+            )
 
 
 def _prepared(encoder: BatchedEncoder, path: Path) -> Prepared:

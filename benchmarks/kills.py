@@ -1,7 +1,9 @@
-"""Kill an indexing process at random moments, let the last run finish, and count what went wrong: nothing may.
+"""Kill an indexing process at random moments, let the last run finish, and count what went wrong: nothing
+may.
 
-Each life is killed (SIGKILL) at a random moment after it has added its first image. Counted at the end: acknowledged images
-without a point, pictures that are missing, duplicates, points without their object, objects without a point.
+Each life is killed (SIGKILL) at a random moment after it has added its first image. Counted at the end:
+acknowledged images without a point, pictures that are missing, duplicates, points without their object,
+objects without a point.
 """
 
 from __future__ import annotations
@@ -26,10 +28,14 @@ SIZE = (96, 72)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--images", type=int, default=3000)
-    parser.add_argument("--longest", type=float, default=0.4, help="a life ends within so many seconds of its first new image")
+    parser.add_argument(
+        "--longest", type=float, default=0.4, help="a life ends within so many seconds of its first new image"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
@@ -65,7 +71,9 @@ def run(args: argparse.Namespace, work: Path) -> dict[str, float]:
     if last.wait() != 0:
         raise SystemExit(f"the last run ended with {last.returncode}")
     figures: dict[str, float] = {"kills": kills, "images": args.images, "acknowledged": len(acknowledged)}
-    figures |= count_faults(work, {point_id(content_hash(path.read_bytes())) for path in pictures}, acknowledged)
+    figures |= count_faults(
+        work, {point_id(content_hash(path.read_bytes())) for path in pictures}, acknowledged
+    )
     return figures | {"seconds": round(time.perf_counter() - started, 1)}
 
 
@@ -93,7 +101,14 @@ def read_rest(child: subprocess.Popen[str]) -> set[str]:
 
 
 def start(work: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.kills", "--child", str(work / "data"), str(work / "pictures")]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.kills",
+        "--child",
+        str(work / "data"),
+        str(work / "pictures"),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
 
 
@@ -112,7 +127,9 @@ def index(data: Path, pictures: Path) -> int:
             runtime.catalog.get(CATEGORY)
         except NotFound:
             runtime.catalog.create(CATEGORY, [spec])
-        return index_images(open_source(pictures), runtime, CATEGORY, batch_size=16, on_outcome=tell).exit_code
+        return index_images(
+            open_source(pictures), runtime, CATEGORY, batch_size=16, on_outcome=tell
+        ).exit_code
 
 
 def tell(outcome: ItemOutcome) -> None:
@@ -136,7 +153,9 @@ def count_faults(work: Path, expected: set[str], acknowledged: set[str]) -> dict
                 ids.append(hit.id)
                 keys.add(hit.payload["object_key"])
                 try:
-                    without_object += content_hash(runtime.objects.get(hit.payload["object_key"])) != hit.payload["sha256"]
+                    without_object += (
+                        content_hash(runtime.objects.get(hit.payload["object_key"])) != hit.payload["sha256"]
+                    )
                 except NotFound:
                     without_object += 1
             cursor = page.cursor

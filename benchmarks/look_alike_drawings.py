@@ -1,5 +1,5 @@
-"""Pairs of drawings that differ in one place: the same form with another number, a dialog, an icon, a map, for
-benchmarks/look_alikes.py.
+"""Pairs of drawings that differ in one place: the same form with another number, a dialog, an icon, a map,
+for benchmarks/look_alikes.py.
 
 Each drawing takes a ``Desk`` with its own chance, and draws the same with ``other`` but for one thing.
 """
@@ -16,10 +16,65 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _WORDS = (
-    *("parcel", "total", "date", "order", "ship", "customer", "number", "amount", "due", "paid", "street", "item", "count"),
-    *("price", "each", "sum", "tax", "net", "gross", "note", "page", "copy", "wire", "lamp", "brush", "copper", "valve"),
-    *("winter", "harbour", "signal", "ledger", "basket", "garden", "window", "silver", "paper", "anchor", "ticket", "engine"),
-    *("barrel", "north", "chapter", "figure", "result", "method", "sample", "series", "mean", "error", "table", "value"),
+    *(
+        "parcel",
+        "total",
+        "date",
+        "order",
+        "ship",
+        "customer",
+        "number",
+        "amount",
+        "due",
+        "paid",
+        "street",
+        "item",
+        "count",
+    ),
+    *(
+        "price",
+        "each",
+        "sum",
+        "tax",
+        "net",
+        "gross",
+        "note",
+        "page",
+        "copy",
+        "wire",
+        "lamp",
+        "brush",
+        "copper",
+        "valve",
+    ),
+    *(
+        "winter",
+        "harbour",
+        "signal",
+        "ledger",
+        "basket",
+        "garden",
+        "window",
+        "silver",
+        "paper",
+        "anchor",
+        "ticket",
+        "engine",
+    ),
+    *(
+        "barrel",
+        "north",
+        "chapter",
+        "figure",
+        "result",
+        "method",
+        "sample",
+        "series",
+        "mean",
+        "error",
+        "table",
+        "value",
+    ),
 )
 _SYMBOLS = ("!=", "==", "<=", ">=", "+=", "-=", "&&", "||")
 _INKS = ("black", (30, 30, 60), (60, 20, 20), (0, 60, 30))
@@ -52,7 +107,9 @@ class Desk:
     def one_of(self, both: tuple[str, str]) -> str:
         return both[self.other]
 
-    def sheet(self, low: int = 220, high: int = 440, tall: float = 1.3) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    def sheet(
+        self, low: int = 220, high: int = 440, tall: float = 1.3
+    ) -> tuple[Image.Image, ImageDraw.ImageDraw]:
         width = self.chance.randint(low, high)
         image = Image.new("RGB", (width, int(width * tall)), self.chance.choice(_GROUNDS))
         return image, ImageDraw.Draw(image)
@@ -73,10 +130,13 @@ def words_of_half(half: str) -> tuple[str, ...]:
     return tuple(_WORDS[half == "judge" :: 2])
 
 
-# Pages -----------------------------------------------------------------------------------------------------------------------
+# Pages
+# ------------------------------------------------------------------------------------------------------------
 
 
-def _lines(desk: Desk, pen: ImageDraw.ImageDraw, size: tuple[int, int], top: int) -> list[tuple[int, int, str]]:
+def _lines(
+    desk: Desk, pen: ImageDraw.ImageDraw, size: tuple[int, int], top: int
+) -> list[tuple[int, int, str]]:
     """Lines of words down a sheet; where each begins, and what it says."""
     font, ink, step = desk.font(9, 16), desk.ink(), desk.chance.randint(18, 26)
     lines = [(20, y, desk.words_of(max(2, size[0] // 70))) for y in range(top, size[1] - 30, step)]
@@ -98,7 +158,10 @@ def filled_field(desk: Desk) -> Image.Image:
     image, pen = desk.sheet()
     font, ink = desk.font(10, 16), desk.ink()
     rows = desk.chance.randint(6, 12)
-    changed, values = desk.chance.randrange(rows), (desk.words_of(1), desk.words_of(1) + " " + desk.chance.choice("abcdefgh"))
+    changed, values = (
+        desk.chance.randrange(rows),
+        (desk.words_of(1), desk.words_of(1) + " " + desk.chance.choice("abcdefgh")),
+    )
     for row in range(rows):
         y = 40 + row * (image.height - 60) // rows
         pen.text((16, y), desk.words_of(1) + ":", ink, font)
@@ -178,22 +241,32 @@ def table(desk: Desk) -> Image.Image:
     shaded = desk.chance.random() < 0.5
     for row in range(rows):
         if shaded and row % 2:
-            pen.rectangle((10, 10 + row * down, 10 + columns * across, 10 + (row + 1) * down), (235, 240, 248))
+            pen.rectangle(
+                (10, 10 + row * down, 10 + columns * across, 10 + (row + 1) * down), (235, 240, 248)
+            )
         for column in range(columns):
             x, y, both = 10 + column * across, 10 + row * down, desk.number(desk.chance.randint(1, 5))
             pen.rectangle((x, y, x + across, y + down), outline="lightgrey")
-            pen.text((x + 4, y + 2), desk.one_of(both) if (row, column) == changed else both[0], "black", font)
+            pen.text(
+                (x + 4, y + 2), desk.one_of(both) if (row, column) == changed else both[0], "black", font
+            )
     return image
 
 
 def code(desk: Desk) -> Image.Image:
     dark = desk.chance.random() < 0.5
-    image = Image.new("RGB", (desk.chance.randint(300, 480), desk.chance.randint(160, 320)), (30, 32, 40) if dark else "white")
+    image = Image.new(
+        "RGB",
+        (desk.chance.randint(300, 480), desk.chance.randint(160, 320)),
+        (30, 32, 40) if dark else "white",
+    )
     pen, font, rows = ImageDraw.Draw(image), desk.font(10, 14), range(10, image.height - 20, 19)
     changed, symbols = desk.chance.choice(rows), desk.chance.sample(_SYMBOLS, 2)
     for y in rows:
         x, inks = 12 + 16 * desk.chance.randint(0, 3), [desk.colour() for _ in range(3)]
-        inks = [tuple(min(255, c + 90) for c in ink) if dark else tuple(c * 2 // 3 for c in ink) for ink in inks]
+        inks = [
+            tuple(min(255, c + 90) for c in ink) if dark else tuple(c * 2 // 3 for c in ink) for ink in inks
+        ]
         pen.text((x, y), f"if {desk.words_of(1)}", inks[0], font)
         pen.text((x + 120, y), symbols[desk.other and y == changed], inks[1], font)
         pen.text((x + 150, y), f"{desk.words_of(1)}({desk.chance.randint(0, 99)}):", inks[2], font)
@@ -210,22 +283,38 @@ def dialog(desk: Desk) -> Image.Image:
     what, both = desk.chance.randrange(4), (desk.words_of(1), desk.words_of(2))
     pen.text((left + 8, top + 4), desk.words_of(2), "white", font)
     pen.text((left + 20, top + 50), desk.one_of(both) if what == 0 else both[0], "black", font)
-    pen.text((left + 20, top + 76), f"{desk.words_of(2)} {desk.one_of(desk.number(3)) if what == 1 else 214}", "black", font)
+    pen.text(
+        (left + 20, top + 76),
+        f"{desk.words_of(2)} {desk.one_of(desk.number(3)) if what == 1 else 214}",
+        "black",
+        font,
+    )
     for place, word in enumerate(("OK", "Cancel")):
         x, pressed = right - 170 + 82 * place, what == 2 and desk.other == bool(place)
-        pen.rectangle((x, bottom - 40, x + 72, bottom - 14), (205, 215, 240) if pressed else (226, 226, 230), outline="grey")
+        pen.rectangle(
+            (x, bottom - 40, x + 72, bottom - 14),
+            (205, 215, 240) if pressed else (226, 226, 230),
+            outline="grey",
+        )
         pen.text((x + 12, bottom - 36), word, "black", font)
     done = desk.chance.uniform(0.2, 0.6) + (0.2 if what == 3 and desk.other else 0)
-    pen.rectangle((left + 20, bottom - 60, left + 20 + done * (right - left - 40), bottom - 50), (40, 120, 220))
+    pen.rectangle(
+        (left + 20, bottom - 60, left + 20 + done * (right - left - 40), bottom - 50), (40, 120, 220)
+    )
     return image
 
 
 def blank(desk: Desk) -> Image.Image:
     """Scanned pages with nothing but their number."""
     image, pen = desk.sheet(260, 520, 1.3)
-    noise = np.random.default_rng(desk.chance.randrange(10**6) + desk.other).normal(0, 2.5, (image.height, image.width, 1))
+    noise = np.random.default_rng(desk.chance.randrange(10**6) + desk.other).normal(
+        0, 2.5, (image.height, image.width, 1)
+    )
     pen.text(
-        (image.width // 2, image.height - 40), desk.one_of(desk.number(desk.chance.randint(1, 3))), "black", desk.font(10, 16)
+        (image.width // 2, image.height - 40),
+        desk.one_of(desk.number(desk.chance.randint(1, 3))),
+        "black",
+        desk.font(10, 16),
     )
     return Image.fromarray(np.clip(np.asarray(image) - 6 + noise, 0, 255).astype(np.uint8))
 
@@ -238,14 +327,17 @@ def music(desk: Desk) -> Image.Image:
         for line in range(5):
             pen.line((16, top + 7 * line, image.width - 16, top + 7 * line), "black")
         for x in range(40, image.width - 30, 28):
-            step = desk.chance.randint(-1, 8) + (desk.other and top == changed and x == 40) * desk.chance.choice((-2, 2))
+            step = desk.chance.randint(-1, 8) + (
+                desk.other and top == changed and x == 40
+            ) * desk.chance.choice((-2, 2))
             y = top + 3.5 * step
             pen.ellipse((x, y - 3, x + 9, y + 4), "black")
             pen.line((x + 9, y, x + 9, y - 22), "black")
     return image
 
 
-# Marks, charts, icons --------------------------------------------------------------------------------------------------------
+# Marks, charts, icons
+# --------------------------------------------------------------------------------------------------------
 
 
 def squares(desk: Desk) -> Image.Image:
@@ -256,7 +348,11 @@ def squares(desk: Desk) -> Image.Image:
     if desk.other:
         places = random_modules.integers(8, count, (desk.chance.randint(1, 40), 2))
         modules[places[:, 0], places[:, 1]] ^= True
-    grey = np.pad(np.where(modules, 0, 255).astype(np.uint8).repeat(module, 0).repeat(module, 1), 3 * module, constant_values=255)
+    grey = np.pad(
+        np.where(modules, 0, 255).astype(np.uint8).repeat(module, 0).repeat(module, 1),
+        3 * module,
+        constant_values=255,
+    )
     return Image.fromarray(grey).convert("RGB")
 
 
@@ -309,7 +405,11 @@ def map_of(desk: Desk) -> Image.Image:
         pen.line([anywhere() for _ in range(3)], "white", desk.chance.randint(3, 7))
     for _ in range(8):
         pen.text(anywhere(), desk.words_of(1), "black", font)
-    what, places, both = desk.chance.randrange(3), (anywhere(), anywhere(), anywhere()), (desk.words_of(1), desk.words_of(2))
+    what, places, both = (
+        desk.chance.randrange(3),
+        (anywhere(), anywhere(), anywhere()),
+        (desk.words_of(1), desk.words_of(2)),
+    )
     if what == 0:
         pen.text(places[0], desk.one_of(both), (90, 20, 20), font)
     elif what == 1:
@@ -349,8 +449,13 @@ def _shape(desk: Desk, pen: ImageDraw.ImageDraw, ink: tuple[int, int, int]) -> N
 def glyph(desk: Desk) -> Image.Image:
     """One letter on white, another one of the same font."""
     side = desk.chance.choice((24, 32, 48, 64, 96))
-    image, both = Image.new("RGB", (side, side), "white"), desk.chance.sample("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 2)
-    ImageDraw.Draw(image).text((side // 5, 0), both[desk.other], desk.ink(), desk.font(side * 3 // 4, side * 3 // 4))
+    image, both = (
+        Image.new("RGB", (side, side), "white"),
+        desk.chance.sample("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 2),
+    )
+    ImageDraw.Draw(image).text(
+        (side // 5, 0), both[desk.other], desk.ink(), desk.font(side * 3 // 4, side * 3 // 4)
+    )
     return image
 
 
@@ -358,8 +463,14 @@ def scribble(desk: Desk) -> Image.Image:
     """A signature with another last stroke."""
     image, pen = desk.sheet(200, 400, 0.5)
     ink, width = desk.ink(), desk.chance.randint(1, 3)
-    points = [(desk.chance.randrange(10, image.width - 10), desk.chance.randrange(10, image.height - 10)) for _ in range(14)]
-    last = [(desk.chance.randrange(10, image.width - 10), desk.chance.randrange(10, image.height - 10)) for _ in range(2)]
+    points = [
+        (desk.chance.randrange(10, image.width - 10), desk.chance.randrange(10, image.height - 10))
+        for _ in range(14)
+    ]
+    last = [
+        (desk.chance.randrange(10, image.width - 10), desk.chance.randrange(10, image.height - 10))
+        for _ in range(2)
+    ]
     pen.line(points, ink, width, joint="curve")
     pen.line((points[-1], last[desk.other]), ink, width)
     return image
@@ -372,10 +483,15 @@ def board(desk: Desk) -> Image.Image:
     pen, places = ImageDraw.Draw(image), desk.chance.sample(range(64), 15)
     for place in range(64):
         if (place % 8 + place // 8) % 2:
-            pen.rectangle((*_at(place, cell), *(each + cell - 1 for each in _at(place, cell))), (170, 120, 80))
+            pen.rectangle(
+                (*_at(place, cell), *(each + cell - 1 for each in _at(place, cell))), (170, 120, 80)
+            )
     for number, place in enumerate([places[14 if desk.other else 0], *places[1:14]]):
         x, y = _at(place, cell)
-        pen.ellipse((x + cell // 4, y + cell // 4, x + 3 * cell // 4, y + 3 * cell // 4), "black" if number % 2 else "white")
+        pen.ellipse(
+            (x + cell // 4, y + cell // 4, x + 3 * cell // 4, y + 3 * cell // 4),
+            "black" if number % 2 else "white",
+        )
     return image
 
 
@@ -388,9 +504,14 @@ def clock(desk: Desk) -> Image.Image:
     image = Image.new("RGB", (side, side), desk.colour())
     pen, middle, radius = ImageDraw.Draw(image), side / 2, side * 0.42
     pen.ellipse((side * 0.06, side * 0.06, side * 0.94, side * 0.94), "white", "black", 3)
-    for minute in (desk.chance.randrange(60), desk.chance.randrange(60) + desk.other * desk.chance.randint(3, 20)):
+    for minute in (
+        desk.chance.randrange(60),
+        desk.chance.randrange(60) + desk.other * desk.chance.randint(3, 20),
+    ):
         angle = minute / 60 * 2 * np.pi
-        pen.line((middle, middle, middle + radius * np.sin(angle), middle - radius * np.cos(angle)), "black", 3)
+        pen.line(
+            (middle, middle, middle + radius * np.sin(angle), middle - radius * np.cos(angle)), "black", 3
+        )
         radius *= 0.7
     return image
 
@@ -410,8 +531,25 @@ def garment(desk: Desk) -> Image.Image:
 
 
 DRAWINGS: dict[str, Callable[[Desk], Image.Image]] = {
-    "forms": form, "filled fields": filled_field, "ticked boxes": ticked, "pages, a word": page, "pages, a character": character,
-    "receipts": receipt, "tables": table, "code": code, "dialogs": dialog, "blank scans": blank, "music": music,
-    "square codes": squares, "bar codes": bars, "charts": chart, "maps": map_of, "icons": icon, "glyphs": glyph,
-    "signatures": scribble, "chess boards": board, "clocks": clock, "colourways": garment,
-}  # fmt: skip
+    "forms": form,
+    "filled fields": filled_field,
+    "ticked boxes": ticked,
+    "pages, a word": page,
+    "pages, a character": character,
+    "receipts": receipt,
+    "tables": table,
+    "code": code,
+    "dialogs": dialog,
+    "blank scans": blank,
+    "music": music,
+    "square codes": squares,
+    "bar codes": bars,
+    "charts": chart,
+    "maps": map_of,
+    "icons": icon,
+    "glyphs": glyph,
+    "signatures": scribble,
+    "chess boards": board,
+    "clocks": clock,
+    "colourways": garment,
+}

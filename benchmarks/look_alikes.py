@@ -1,8 +1,10 @@
-"""Whether what ``vitrine duplicates delete`` removes by default is ever another picture: pairs made with truth, in two halves.
+"""Whether what ``vitrine duplicates delete`` removes by default is ever another picture: pairs made with
+truth, in two halves.
 
-Look-alikes are drawings that differ in one place (benchmarks/look_alike_drawings.py), and photos: hue-turned, grey, of a burst,
-with a small thing added. Genuine copies are the same pictures saved again and resized. The halves share no words, fonts or
-photos: thresholds were chosen on ``tune``, figures are of ``judge``. Each pair is judged as a search judges a proposed one.
+Look-alikes are drawings that differ in one place (benchmarks/look_alike_drawings.py), and photos: hue-turned,
+grey, of a burst, with a small thing added. Genuine copies are the same pictures saved again and resized. The
+halves share no words, fonts or photos: thresholds were chosen on ``tune``, figures are of ``judge``. Each
+pair is judged as a search judges a proposed one.
 
     VITRINE_PHOTOS=folder python -m benchmarks.look_alikes --pairs 24000 --copies 6000 --json look-alikes.json
 """
@@ -29,7 +31,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from benchmarks.look_alike_drawings import DRAWINGS, Desk, words_of_half
 
 VISIBLE = 24
-"""Levels of 255 by which two pictures differ somewhere at the size of the smaller: less is held to be no visible change."""
+"""Levels of 255 by which two pictures differ somewhere at the size of the smaller: less is held to be no
+visible change."""
 _LONGEST = 320
 DELETED = ("identical", "resized")
 
@@ -45,11 +48,16 @@ class Pair:
     change: int
 
 
-# Photos ----------------------------------------------------------------------------------------------------------------------
+# Photos
+# ------------------------------------------------------------------------------------------------------------
 
 
 def photos_of(half: str, folder: Path | None) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg")) if folder else []
+    found = (
+        sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+        if folder
+        else []
+    )
     return [path for path in found if crc32(path.name.encode()) % 2 == (half == "judge")]
 
 
@@ -61,7 +69,10 @@ def _photo(chance: random.Random, photos: list[Path]) -> Image.Image:
             image = opened.convert("RGB")
         image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
         return image
-    drawn, size = np.random.default_rng(chance.randrange(10**9)), (chance.randint(160, _LONGEST), chance.randint(160, _LONGEST))
+    drawn, size = (
+        np.random.default_rng(chance.randrange(10**9)),
+        (chance.randint(160, _LONGEST), chance.randint(160, _LONGEST)),
+    )
     canvas = np.full((size[1], size[0], 3), 128, np.float32)
     for cells, weight in ((3, 0.7), (9, 0.4), (30, 0.25), (90, 0.15)):
         coarse = Image.fromarray(drawn.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
@@ -134,12 +145,19 @@ def _stamped(image: Image.Image, chance: random.Random) -> Image.Image:
 
 
 PHOTO_CHANGES: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
-    "hue turned": _hue, "grey and colour": _grey, "bursts": _burst, "another exposure": _exposed, "thing added": _thing_added,
-    "thing gone": _thing_gone, "spot lit": _patch_lit, "date stamped": _stamped,
-}  # fmt: skip
+    "hue turned": _hue,
+    "grey and colour": _grey,
+    "bursts": _burst,
+    "another exposure": _exposed,
+    "thing added": _thing_added,
+    "thing gone": _thing_gone,
+    "spot lit": _patch_lit,
+    "date stamped": _stamped,
+}
 
 
-# Files -----------------------------------------------------------------------------------------------------------------------
+# Files
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _saved(image: Image.Image, format: str, quality: int = 90, **more: Any) -> bytes:
@@ -204,7 +222,9 @@ def look_alikes(half: str, numbers: range, photos: list[Path], fonts: list[Path]
             one = _exposed(one, chance) if kind == "another exposure" else one
         files = _saved(one, "PNG"), COPIES[chance.choice(_AS_OTHER)](other)
         files = files if chance.random() < 0.7 else (COPIES[chance.choice(_AS_OTHER)](one), files[1])
-        yield Pair(kind, "photos" if kind in PHOTO_CHANGES else "drawings", *files, change=_change(one, other, files))
+        yield Pair(
+            kind, "photos" if kind in PHOTO_CHANGES else "drawings", *files, change=_change(one, other, files)
+        )
 
 
 def copies(half: str, count: int, photos: list[Path], fonts: list[Path]) -> Iterator[Pair]:
@@ -213,7 +233,11 @@ def copies(half: str, count: int, photos: list[Path], fonts: list[Path]) -> Iter
         seed = f"{half} copy {number}"
         chance, how = random.Random(seed), list(COPIES)[number // 2 % len(COPIES)]
         family = "photos" if number % 2 else "documents"
-        image = _photo(chance, photos) if number % 2 else _drawn(chance.choice(drawings), seed, half, fonts, other=False)
+        image = (
+            _photo(chance, photos)
+            if number % 2
+            else _drawn(chance.choice(drawings), seed, half, fonts, other=False)
+        )
         first = _saved(image, "PNG" if chance.random() < 0.5 else "JPEG", 92)
         yield Pair(how, family, first, COPIES[how](Image.open(io.BytesIO(first)).convert("RGB")), 0)
 
@@ -223,18 +247,21 @@ def _drawn(kind: str, seed: str, half: str, fonts: list[Path], *, other: bool) -
 
 
 def _change(one: Image.Image, other: Image.Image, files: tuple[bytes, bytes]) -> int:
-    """The largest difference of the two before they were saved, at the smaller of the sizes they were saved at."""
+    """The largest difference of the two before they were saved, at the smaller of the sizes they were saved
+    at."""
     sizes = [Image.open(io.BytesIO(file)).size for file in files]
     size = min(sizes, key=lambda size: size[0] * size[1])
     first, second = (np.asarray(image.resize(size, Image.Resampling.BOX), np.int16) for image in (one, other))
     return int(np.abs(first - second).max())
 
 
-# Judging ---------------------------------------------------------------------------------------------------------------------
+# Judging
+# ------------------------------------------------------------------------------------------------------------
 
 
 def verdict(pair: Pair, *, glance: bool) -> str:
-    """As a search for duplicates says of a pair that was proposed; ``glance``: only if it is worth more than a glance."""
+    """As a search for duplicates says of a pair that was proposed; ``glance``: only if it is worth more than
+    a glance."""
     from vitrine.indexer.enrich.duplicates.candidates import Images
     from vitrine.indexer.enrich.duplicates.comparison import Thresholds
     from vitrine.indexer.enrich.duplicates.orb_prefilter import likely_turn
@@ -263,8 +290,13 @@ def wilson(part: int, whole: int) -> tuple[float, float]:
     if not whole:
         return 0.0, 1.0
     z, share = 1.96, part / whole
-    middle, spread = share + z * z / (2 * whole), z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
-    return max(0.0, (middle - spread) / (1 + z * z / whole)), min(1.0, (middle + spread) / (1 + z * z / whole))
+    middle, spread = (
+        share + z * z / (2 * whole),
+        z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole)),
+    )
+    return max(0.0, (middle - spread) / (1 + z * z / whole)), min(
+        1.0, (middle + spread) / (1 + z * z / whole)
+    )
 
 
 def judge_look_alikes(pairs: Iterator[Pair]) -> dict[str, Any]:
@@ -309,19 +341,27 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--half", choices=("tune", "judge"), default="judge")
     parser.add_argument("--pairs", type=int, default=2_900)
-    parser.add_argument("--first", type=int, default=0, help="the number of the first pair, to judge them in parts")
+    parser.add_argument(
+        "--first", type=int, default=0, help="the number of the first pair, to judge them in parts"
+    )
     parser.add_argument("--copies", type=int, default=1_600)
-    parser.add_argument("--photos", type=Path, default=os.environ.get("VITRINE_PHOTOS"), help="a folder of JPEG photos")
+    parser.add_argument(
+        "--photos", type=Path, default=os.environ.get("VITRINE_PHOTOS"), help="a folder of JPEG photos"
+    )
     parser.add_argument("--fonts", type=Path, help="a folder of TrueType fonts; without it Pillow's own")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
     photos = photos_of(given.half, given.photos)
     fonts = sorted(given.fonts.glob("*.ttf"))[given.half == "judge" :: 2] if given.fonts else []
     result = {
-        "look-alikes": judge_look_alikes(look_alikes(given.half, range(given.first, given.first + given.pairs), photos, fonts)),
+        "look-alikes": judge_look_alikes(
+            look_alikes(given.half, range(given.first, given.first + given.pairs), photos, fonts)
+        ),
         "copies": judge_copies(copies(given.half, given.copies, photos, fonts)),
     }
     show(result)

@@ -1,7 +1,8 @@
-"""Resident memory while many images are indexed with a CLIP of ViT-B/32's size: it must not grow with their number.
+"""Resident memory while many images are indexed with a CLIP of ViT-B/32's size: it must not grow with their
+number.
 
-The indexing process and its engine are watched from outside. The slopes are least-squares lines through the samples after the
-first fifth of the images, when model, threads and engine have settled.
+The indexing process and its engine are watched from outside. The slopes are least-squares lines through the
+samples after the first fifth of the images, when model, threads and engine have settled.
 """
 
 from __future__ import annotations
@@ -36,10 +37,16 @@ class Sample:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--model", type=Path, help="folder of a CLIP model (default: ViT-B/32 of random weights)")
-    parser.add_argument("--encoder", help="an encoder such as 'colour' instead: fast, for a long run without a model's time")
+    parser.add_argument(
+        "--model", type=Path, help="folder of a CLIP model (default: ViT-B/32 of random weights)"
+    )
+    parser.add_argument(
+        "--encoder", help="an encoder such as 'colour' instead: fast, for a long run without a model's time"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -60,7 +67,15 @@ def run(args: argparse.Namespace, work: Path) -> tuple[list[Sample], float]:
     """Samples of one indexing run, and its seconds."""
     make_photos(work / "pictures", args.images, SMALL)
     encoder = args.encoder or f"clip={_model(args.model, work / 'model')}"
-    command = [sys.executable, "-m", "benchmarks.memory", "--child", str(work / "data"), str(work / "pictures"), encoder]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.memory",
+        "--child",
+        str(work / "data"),
+        str(work / "pictures"),
+        encoder,
+    ]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
     done = [0]
     threading.Thread(target=_follow, args=(child, done), daemon=True).start()
@@ -100,7 +115,9 @@ def summarise(samples: list[Sample], images: int) -> dict[str, float]:
         "peak, engine, MB": round(max(found.engine for found in samples) / MB, 1),
         "indexer, bytes an image": round(slopes["indexer"]),
         "engine, bytes an image": round(slopes["engine"]),
-        "growth after the first fifth, MB": round((both[-1] - settled[0].indexer - settled[0].engine) / MB, 1),
+        "growth after the first fifth, MB": round(
+            (both[-1] - settled[0].indexer - settled[0].engine) / MB, 1
+        ),
     }
 
 

@@ -1,8 +1,10 @@
-"""What metric learning gains on the Clothing Dataset (small), where each test photo searches among the train photos.
+"""What metric learning gains on the Clothing Dataset (small), where each test photo searches among the train
+photos.
 
-Three runs: the embedder alone behind a frozen trunk, the trunk's last blocks as well, and class-disjoint ones, whose test asks
-for garments that training never saw. All choices (``--search`` repeats those of the frozen mode) are made on the validation
-photos; the test photos are looked at once, by the recipes below. Photos of the test are in no other part.
+Three runs: the embedder alone behind a frozen trunk, the trunk's last blocks as well, and class-disjoint
+ones, whose test asks for garments that training never saw. All choices (``--search`` repeats those of the
+frozen mode) are made on the validation photos; the test photos are looked at once, by the recipes below.
+Photos of the test are in no other part.
 
     python -m benchmarks.metric --json metric.json
 """
@@ -42,7 +44,8 @@ UNSEEN = {
     ("dress", "pants", "t-shirt"): ("shoes", "shirt"),
     ("outwear", "shorts", "skirt"): ("hat", "pants"),
 }
-"""Three class-disjoint splits, so that each garment but one is unseen once: the test's classes, and those of the validation."""
+"""Three class-disjoint splits, so that each garment but one is unseen once: the test's classes, and those of
+the validation."""
 FROZEN = MetricOptions()
 LAST_BLOCKS = MetricOptions(mode="last-blocks", blocks=3, views=2, trunk_lr=3e-4, epochs=10)
 CLASS_DISJOINT = replace(FROZEN, embedder_layers=(512,), lr=1e-4, patience=5)
@@ -65,21 +68,32 @@ class Bench:
         """The best epoch on validation, and what training took: by the clock, and of all cores together."""
         started, busy = time.perf_counter(), time.process_time()
         watch = Watch() if self.quiet or options.mode == "frozen" else Watch(on_epoch=show_epoch)
-        trained = train_metric(self.images, split, self.trunk(), options, cache=self.folder / "cache", watch=watch)
-        took = {"seconds": round(time.perf_counter() - started, 1), "cpu_seconds": round(time.process_time() - busy, 1)}
+        trained = train_metric(
+            self.images, split, self.trunk(), options, cache=self.folder / "cache", watch=watch
+        )
+        took = {
+            "seconds": round(time.perf_counter() - started, 1),
+            "cpu_seconds": round(time.process_time() - busy, 1),
+        }
         return trained, took
 
     def judge(self, trained: TrainedMetric, split: Split, name: str) -> Comparison:
         """Look at the test photos, through the encoder's folder."""
         saved = judge_and_save(
-            trained, self.images, split, self.folder / name, summary=summarise(self.images, split), cache=self.folder / "cache"
+            trained,
+            self.images,
+            split,
+            self.folder / name,
+            summary=summarise(self.images, split),
+            cache=self.folder / "cache",
         )
         return saved.judged.comparison
 
 
 def show_epoch(row: Mapping[str, float]) -> None:
     print(
-        f"  epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, recall@1 {row['recall_at_1']:.3f}, {row['seconds']:.1f} s",
+        f"  epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, recall@1 {row['recall_at_1']:.3f}, "
+        f"{row['seconds']:.1f} s",
         flush=True,
     )
 
@@ -87,7 +101,9 @@ def show_epoch(row: Mapping[str, float]) -> None:
 def search(bench: Bench, split: Split) -> list[dict[str, Any]]:
     """The frozen mode's choices, by their mean validation figures over three seeds."""
     rows = []
-    for loss, layers, views in product(("SupCon", "MultiSimilarity", "ProxyAnchor"), ((512, 128), (1024, 256)), (0, 2)):
+    for loss, layers, views in product(
+        ("SupCon", "MultiSimilarity", "ProxyAnchor"), ((512, 128), (1024, 256)), (0, 2)
+    ):
         options = replace(FROZEN, loss=loss, embedder_layers=layers, views=views)
         found = [bench.train(split, replace(options, seed=seed)) for seed in range(3)]
         best = [trained.history[trained.best_epoch - 1] for trained, _ in found]
@@ -102,7 +118,8 @@ def search(bench: Bench, split: Split) -> list[dict[str, Any]]:
         )
         row = rows[-1]
         print(
-            f"  {loss:16}{layers!s:14}{views} views: recall@1 {row['recall_at_1']:.3f}, P@10 {row['precision_at_10']:.3f}",
+            f"  {loss:16}{layers!s:14}{views} views: recall@1 {row['recall_at_1']:.3f}, P@10 "
+            f"{row['precision_at_10']:.3f}",
             flush=True,
         )
     return rows
@@ -121,7 +138,8 @@ def by_image(bench: Bench, options: MetricOptions) -> dict[str, Any]:
 
 
 def by_class(bench: Bench, options: MetricOptions) -> list[dict[str, Any]]:
-    """Train on five classes, choose by two others, judge on the photos of the last three, each sought among the rest of them."""
+    """Train on five classes, choose by two others, judge on the photos of the last three, each sought among
+    the rest of them."""
     results = []
     groups = duplicate_groups(bench.images)
     for unseen, validation in UNSEEN.items():
@@ -164,25 +182,47 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         if "took_cached" in result[mode]:
             print(f"with cached embeddings {result[mode]['took_cached']}")
         print(flush=True)
-    for name, options in {"the same recipe": FROZEN, "one linear layer": CLASS_DISJOINT}.items() if given.class_disjoint else ():
+    for name, options in (
+        {"the same recipe": FROZEN, "one linear layer": CLASS_DISJOINT}.items()
+        if given.class_disjoint
+        else ()
+    ):
         result[f"class-disjoint, {name}"] = by_class(bench, options)
         for row in result[f"class-disjoint, {name}"]:
-            print(f"class-disjoint, {name}, {', '.join(row['unseen'])} unseen\n{row.pop('text')}\n", flush=True)
+            print(
+                f"class-disjoint, {name}, {', '.join(row['unseen'])} unseen\n{row.pop('text')}\n", flush=True
+            )
     return result
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--dataset", type=Path, default=DATASET, help="folder with train, validation and test (default: %(default)s)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=MODEL, help="folder of the trunk (default: %(default)s)")
-    parser.add_argument("--modes", nargs="*", choices=("frozen", "last-blocks"), default=["frozen", "last-blocks"])
     parser.add_argument(
-        "--class-disjoint", action=argparse.BooleanOptionalAction, default=True, help="the class-disjoint runs too"
+        "--dataset",
+        type=Path,
+        default=DATASET,
+        help="folder with train, validation and test (default: %(default)s)",
     )
-    parser.add_argument("--search", action="store_true", help="repeat the search for the frozen mode's choices")
-    parser.add_argument("--folder", type=Path, help="keep embeddings, encoders and reports here (default: a temporary folder)")
+    parser.add_argument(
+        "--model", type=Path, default=MODEL, help="folder of the trunk (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--modes", nargs="*", choices=("frozen", "last-blocks"), default=["frozen", "last-blocks"]
+    )
+    parser.add_argument(
+        "--class-disjoint",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the class-disjoint runs too",
+    )
+    parser.add_argument(
+        "--search", action="store_true", help="repeat the search for the frozen mode's choices"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="keep embeddings, encoders and reports here (default: a temporary folder)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,4 +1,5 @@
-"""Models of a real size with random weights: speed does not depend on what the weights are, and nothing is downloaded."""
+"""Models of a real size with random weights: speed does not depend on what the weights are, and nothing is
+downloaded."""
 
 from __future__ import annotations
 
@@ -9,10 +10,11 @@ SEED = 7
 
 
 def make_clip_vit_b32(folder: Path) -> Path:
-    """Write a CLIP model of the size of ViT-B/32 (151 M parameters, 605 MB, 512 dimensions), random weights; gives ``folder``.
+    """Write a CLIP model of the size of ViT-B/32 (151 M parameters, 605 MB, 512 dimensions), random weights;
+    gives ``folder``.
 
-    It has the original's image processor and a tokenizer of single bytes, so images and texts both work offline. A folder that
-    already holds the model is left as it is.
+    It has the original's image processor and a tokenizer of single bytes, so images and texts both work
+    offline. A folder that already holds the model is left as it is.
     """
     folder = Path(folder)
     if (folder / "tokenizer.json").is_file():  # written last
@@ -21,7 +23,11 @@ def make_clip_vit_b32(folder: Path) -> Path:
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
     tokenizer = _byte_tokenizer()
-    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    ids = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     # the configuration's defaults are those of ViT-B/32
     config = CLIPConfig(text_config=ids)
     torch.manual_seed(SEED)
@@ -32,7 +38,8 @@ def make_clip_vit_b32(folder: Path) -> Path:
 
 
 def _byte_tokenizer() -> Any:
-    """256 bytes and two marks: no word list to download, and longer sequences than the original's for the same text."""
+    """256 bytes and two marks: no word list to download, and longer sequences than the original's for the
+    same text."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -42,7 +49,8 @@ def _byte_tokenizer() -> Any:
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<|startoftext|> $A <|endoftext|>", special_tokens=[("<|startoftext|>", start), ("<|endoftext|>", end)]
+        single="<|startoftext|> $A <|endoftext|>",
+        special_tokens=[("<|startoftext|>", start), ("<|endoftext|>", end)],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -43,7 +43,9 @@ def _text(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     size = max(10, image.height // 25)
     corner = (int(rng.uniform(0.03, 0.4) * image.width), int(rng.choice([0.04, 0.9]) * image.height))
     colour = (255, 255, 255) if rng.random() < 0.5 else (200, 30, 30)
-    ImageDraw.Draw(marked).text(corner, f"shop no. {int(rng.integers(100, 999))}", colour, ImageFont.load_default(size))
+    ImageDraw.Draw(marked).text(
+        corner, f"shop no. {int(rng.integers(100, 999))}", colour, ImageFont.load_default(size)
+    )
     return marked
 
 
@@ -87,7 +89,8 @@ def edit(name: str, photo: Path) -> bytes:
 
 
 def make_edited(photos: list[Path], edited: int, folder: Path) -> None:
-    """Copy the photos to ``<stem>__original.jpg`` and edit the first of them to ``<stem>__<edit>.jpg``; again: nothing."""
+    """Copy the photos to ``<stem>__original.jpg`` and edit the first of them to ``<stem>__<edit>.jpg``;
+    again: nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, photo in enumerate(photos):
         _write(folder / f"{photo.stem}__original.jpg", photo.read_bytes)

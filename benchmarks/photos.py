@@ -14,7 +14,8 @@ LARGE = (4000, 3000)
 
 
 def photo(seed: int, size: tuple[int, int]) -> Image.Image:
-    """An RGB picture of noise at several scales, with the spectrum of photographs (amplitude falls with frequency)."""
+    """An RGB picture of noise at several scales, with the spectrum of photographs (amplitude falls with
+    frequency)."""
     random = np.random.default_rng(seed)
     width, height = size
     canvas = np.zeros((height, width, 3), np.float32)
@@ -29,7 +30,8 @@ def photo(seed: int, size: tuple[int, int]) -> Image.Image:
 def make_photos(folder: Path, count: int, size: tuple[int, int], *, painted: int = 32) -> list[Path]:
     """``count`` JPEG files that all differ in their bytes; those that are there already are kept.
 
-    ``painted`` pictures are painted, which takes a while at 12 megapixels; the others repeat them with a number in the file.
+    ``painted`` pictures are painted, which takes a while at 12 megapixels; the others repeat them with a
+    number in the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:06}.jpg" for number in range(count)]

@@ -1,8 +1,8 @@
 """Groups by pixels against known copies: clothing photos, and seeded edits of some of them.
 
-Photos are halved by their name. ``--choose`` prints precision and recall of each measure over thresholds on the train half, where
-the default thresholds were chosen; the figures written are of the test half, which has images of its own only. Then batches and
-merging beside the plain leader algorithm over everything at once.
+Photos are halved by their name. ``--choose`` prints precision and recall of each measure over thresholds on
+the train half, where the default thresholds were chosen; the figures written are of the test half, which has
+images of its own only. Then batches and merging beside the plain leader algorithm over everything at once.
 
     python -m benchmarks.pixels --folder bench-pixels --json benchmarks/results/pixels.json
 """
@@ -20,7 +20,12 @@ import numpy as np
 
 from benchmarks.duplicates import CLOTHING, MODEL, Pairs, edit_of, half_of, judge
 from benchmarks.photo_edits import EDITS, make_edited
-from vitrine.indexer.enrich.clusters.pixels.measures import DEFAULT_THRESHOLDS, MEASURES, decode_target, measure
+from vitrine.indexer.enrich.clusters.pixels.measures import (
+    DEFAULT_THRESHOLDS,
+    MEASURES,
+    decode_target,
+    measure,
+)
 from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
 from vitrine.indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
 from vitrine.indexer.ingest.pipeline import index_images
@@ -44,7 +49,11 @@ def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
     make_edited(photos, given.edited, given.folder / "photos")
     names = sorted((given.folder / "photos").iterdir())
     test = [path for path in names if half_of(path.name) == "test"]
-    parts = {"train": [path for path in names if half_of(path.name) == "train"], "test": test, "small": test[:SMALL]}
+    parts = {
+        "train": [path for path in names if half_of(path.name) == "train"],
+        "test": test,
+        "small": test[:SMALL],
+    }
     for category, paths in parts.items():
         runtime.catalog.create(category, [runtime.encoders.get(runtime.settings.encoder).spec])
         folder = given.folder / category
@@ -75,7 +84,10 @@ def choose(folder: Path, runtime: Runtime) -> dict[str, Any]:
     for name in MEASURES:
         chosen = measure(name)
         target = decode_target(chosen.scale)
-        values = [chosen.prepare(open_image(path.read_bytes(), target=target, limits=runtime.limits).image) for path in paths]
+        values = [
+            chosen.prepare(open_image(path.read_bytes(), target=target, limits=runtime.limits).image)
+            for path in paths
+        ]
         alike = np.array([chosen.similarity(values[a], values[b]) for a, b in true])
         both = np.array([near[a] and near[b] for a, b in true])
         apart = np.array([chosen.similarity(values[a], values[b]) for a, b in other])
@@ -101,7 +113,9 @@ def pairs_found(runtime: Runtime, category: str, run: str) -> tuple[Pairs, list[
     found = runtime.clusters.get(category, run)
     nodes: dict[str, list[str]] = {}
     for hit in runtime.vectors.scroll(category, limit=10_000).hits:
-        nodes.setdefault(hit.payload["clusters"][found.key]["path"][-1], []).append(str(hit.payload["filename"]))
+        nodes.setdefault(hit.payload["clusters"][found.key]["path"][-1], []).append(
+            str(hit.payload["filename"])
+        )
     together = {pair for id, names in nodes.items() if id != NOISE for pair in combinations(sorted(names), 2)}
     return together, [name for names in nodes.values() for name in names]
 
@@ -113,12 +127,17 @@ def row_of(runtime: Runtime, category: str, run: str, report: PixelReport) -> di
     whole = judge(found, clothes, [edit for edit in EDITS if edit != "flip"])
     spent = max(report.seconds, 1e-9)
     return {
-        "groups": report.groups, "grouped": report.grouped, "comparisons": report.comparisons, "seconds": round(spent, 2),
-        "images_per_second": round(len(names) / spent, 1), "near_edits": judge(found, near, ())["rows"]["overall"],
-        "all_edits": whole["rows"]["overall"], "recall_by_edit": {
+        "groups": report.groups,
+        "grouped": report.grouped,
+        "comparisons": report.comparisons,
+        "seconds": round(spent, 2),
+        "images_per_second": round(len(names) / spent, 1),
+        "near_edits": judge(found, near, ())["rows"]["overall"],
+        "all_edits": whole["rows"]["overall"],
+        "recall_by_edit": {
             edit: figures["recall"] for edit, figures in whole["rows"].items() if edit != "overall"
         },
-    }  # fmt: skip
+    }
 
 
 def run_all(runtime: Runtime) -> dict[str, Any]:
@@ -150,7 +169,12 @@ def run_all(runtime: Runtime) -> dict[str, Any]:
         one, other = (rows[label].pop("pairs") for label in ("batches", "all pairs"))
         same = round(len(one & other) / max(len(one | other), 1), 4)
         less = round(rows["all pairs"]["comparisons"] / max(rows["batches"]["comparisons"], 1), 2)
-        result["small"][name] = {**rows, "same_pairs": same, "comparisons_saved_factor": less, "images": count}
+        result["small"][name] = {
+            **rows,
+            "same_pairs": same,
+            "comparisons_saved_factor": less,
+            "images": count,
+        }
         print(f"  the same pairs: {same:.1%}; {less} times fewer comparisons")
     return result
 
@@ -158,22 +182,33 @@ def run_all(runtime: Runtime) -> dict[str, Any]:
 def show(label: str, row: dict[str, Any]) -> None:
     near, whole = row["near_edits"], row["all_edits"]
     print(
-        f"{label:36} {row['comparisons']:>9,} comparisons {row['seconds']:>6.1f} s {row['images_per_second']:>7.1f} images/s  "
-        f"near edits: precision {near['precision']:.3f} recall {near['recall']:.3f}; "
-        f"all: {whole['precision']:.3f} {whole['recall']:.3f}"
+        f"{label:36} {row['comparisons']:>9,} comparisons {row['seconds']:>6.1f} s "
+        f"{row['images_per_second']:>7.1f} images/s  near edits: precision {near['precision']:.3f} "
+        f"recall {near['recall']:.3f}; all: {whole['precision']:.3f} {whole['recall']:.3f}"
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where pictures and vectors lie; kept for the next time")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="where pictures and vectors lie; kept for the next time"
+    )
     parser.add_argument("--photos", type=int, default=1_200)
     parser.add_argument("--edited", type=int, default=200)
-    parser.add_argument("--choose", action="store_true", help="only print the thresholds' table of the train half")
+    parser.add_argument(
+        "--choose", action="store_true", help="only print the thresholds' table of the train half"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
     settings = Settings(
-        _env_file=None, data=given.folder / "data", encoder=f"mobilenet={MODEL}", offline=True, min_free_mb=0, threads=2
+        _env_file=None,
+        data=given.folder / "data",
+        encoder=f"mobilenet={MODEL}",
+        offline=True,
+        min_free_mb=0,
+        threads=2,
     )  # type: ignore[call-arg,unused-ignore]
     with open_runtime(settings, command="pixels benchmark") as runtime:
         prepare(runtime, given)

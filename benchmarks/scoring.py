@@ -1,10 +1,11 @@
-"""Images a second whose scores are written: 100,000 images of 512 components by 50 taggers, unless told otherwise.
+"""Images a second whose scores are written: 100,000 images of 512 components by 50 taggers, unless told
+otherwise.
 
-The vectors are random, stored and indexed first; the taggers are made by hand. Measured is ``score_images`` as it is served: the
-rate, the matrix product alone, queries that go on meanwhile, the resident memory of both processes and the engine's files. A
-second run over scored images, and one by taggers that were trained again, follow. ``--compare`` puts ways to write next to each
-other, each on a copy of the same category. ``--server`` runs on qdrant-client's in-process mode instead, which shows no server's
-speed but where our own time goes.
+The vectors are random, stored and indexed first; the taggers are made by hand. Measured is ``score_images``
+as it is served: the rate, the matrix product alone, queries that go on meanwhile, the resident memory of both
+processes and the engine's files. A second run over scored images, and one by taggers that were trained again,
+follow. ``--compare`` puts ways to write next to each other, each on a copy of the same category. ``--server``
+runs on qdrant-client's in-process mode instead, which shows no server's speed but where our own time goes.
 """
 
 from __future__ import annotations
@@ -46,14 +47,24 @@ Figures = dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--tags", type=int, default=50)
     parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=score_writer.BATCH, help="images read and written at a time")
-    parser.add_argument("--flush-every", type=int, default=score_writer.FLUSH_EVERY, help="images between two flushes")
-    parser.add_argument("--compare", type=int, metavar="IMAGES", help="only compare ways to write to so many of the images")
-    parser.add_argument("--server", action="store_true", help="qdrant-client in this process instead of the embedded engine")
+    parser.add_argument(
+        "--batch", type=int, default=score_writer.BATCH, help="images read and written at a time"
+    )
+    parser.add_argument(
+        "--flush-every", type=int, default=score_writer.FLUSH_EVERY, help="images between two flushes"
+    )
+    parser.add_argument(
+        "--compare", type=int, metavar="IMAGES", help="only compare ways to write to so many of the images"
+    )
+    parser.add_argument(
+        "--server", action="store_true", help="qdrant-client in this process instead of the embedded engine"
+    )
     parser.add_argument("--once", action="store_true", help="without the second and the third run")
     parser.add_argument("--work", type=Path, help="folder for the data (default: a temporary one)")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
@@ -62,7 +73,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vitrine-scoring-", dir=args.work) as work:
         figures = compare(args, Path(work)) if args.compare else run(args, Path(work))
     if args.json:
-        args.json.write_text(json.dumps({"parameters": {k: str(v) for k, v in vars(args).items()}, "figures": figures}, indent=1))
+        args.json.write_text(
+            json.dumps(
+                {"parameters": {k: str(v) for k, v in vars(args).items()}, "figures": figures}, indent=1
+            )
+        )
 
 
 def run(args: argparse.Namespace, work: Path) -> dict[str, Figures]:
@@ -119,13 +134,15 @@ def product(args: argparse.Namespace) -> float:
     return time.perf_counter() - started
 
 
-# Ways to write ---------------------------------------------------------------------------------------------------------------
+# Ways to write
+# ------------------------------------------------------------------------------------------------------------
 
 
 def compare(args: argparse.Namespace, work: Path) -> dict[str, Figures]:
     """The same scores written in several ways, each on a copy of the same category, twice in turn.
 
-    Indexes on the scores are there before, and their making is not measured, except where it is the last step.
+    Indexes on the scores are there before, and their making is not measured, except where it is the last
+    step.
     """
     with opened(work / "data", args.dim) as runtime:
         fill(runtime, args.images, args.dim)
@@ -199,8 +216,12 @@ def indexed_after(runtime: Runtime, ids: list[str], updates: dict[str, Payload])
 def in_two_operations(runtime: Runtime, ids: list[str], updates: dict[str, Payload]) -> None:
     """``scored_by`` apart from the scores, which a kill may come between: for comparison only."""
     for part in in_parts(updates, 500):
-        runtime.vectors.set_payload(CATEGORY, {id: p["scores"] for id, p in part.items()}, key="scores", durable=False)
-        runtime.vectors.set_payload(CATEGORY, {id: {"scored_by": p["scored_by"]} for id, p in part.items()}, durable=False)
+        runtime.vectors.set_payload(
+            CATEGORY, {id: p["scores"] for id, p in part.items()}, key="scores", durable=False
+        )
+        runtime.vectors.set_payload(
+            CATEGORY, {id: {"scored_by": p["scored_by"]} for id, p in part.items()}, durable=False
+        )
     runtime.vectors.flush(CATEGORY)
 
 
@@ -222,7 +243,8 @@ WAYS: dict[str, Callable[[Runtime, list[str], dict[str, Payload]], None]] = {
     "whole points": whole_points,
 }
 
-# What is measured beside -----------------------------------------------------------------------------------------------------
+# What is measured beside
+# -----------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -239,7 +261,9 @@ def watched(runtime: Runtime, dim: int) -> Iterator[dict[str, list[float]]]:
             pid = getattr(runtime.vectors, "engine_pid", None)
             memory = psutil.Process(pid).memory_info() if pid else None
             seen["engine"].append(memory.rss if memory else 0)
-            seen["engine's own"].append(memory.rss - memory.shared if memory else 0)  # without the files it maps
+            seen["engine's own"].append(
+                memory.rss - memory.shared if memory else 0
+            )  # without the files it maps
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -305,7 +329,8 @@ def show(name: str, figures: Figures) -> None:
     print(f"{name:<36} " + ", ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
 
 
-# Data ------------------------------------------------------------------------------------------------------------------------
+# Data
+# ------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -326,7 +351,9 @@ def opened(data: Path, dim: int, *, server: bool = False) -> Iterator[Runtime]:
 
 def fill(runtime: Runtime, images: int, dim: int) -> None:
     """A category of random vectors, with payloads such as indexing writes, under the search index."""
-    runtime.catalog.create(CATEGORY, [runtime.encoders.get("colour").spec] if dim == 64 else [ColourEncoder(dim=dim).spec])
+    runtime.catalog.create(
+        CATEGORY, [runtime.encoders.get("colour").spec] if dim == 64 else [ColourEncoder(dim=dim).spec]
+    )
     for start in range(0, images, 1000):
         rows = unit_rows(min(1000, images - start), dim, start)
         runtime.vectors.upsert(CATEGORY, [_point(start + number, row) for number, row in enumerate(rows)])
@@ -336,11 +363,20 @@ def fill(runtime: Runtime, images: int, dim: int) -> None:
 
 def _point(number: int, row: Any) -> Point:
     payload = {
-        "sha256": f"{number:064x}", "phash": f"{number:016x}", "object_key": f"bench/images/{number:064x}.jpg",
-        "source": "bench", "filename": f"{number}.jpg", "media_type": "image/jpeg", "width": 500, "height": 375,
-        "bytes": 40_000 + number % 999, "created_at": "2026-11-21T00:00:00+00:00", "indexed_at": "2026-11-21T00:00:00+00:00",
-        "tags": ["all", f"group{number % 10}"], "class": f"class{number % 10}",
-    }  # fmt: skip
+        "sha256": f"{number:064x}",
+        "phash": f"{number:016x}",
+        "object_key": f"bench/images/{number:064x}.jpg",
+        "source": "bench",
+        "filename": f"{number}.jpg",
+        "media_type": "image/jpeg",
+        "width": 500,
+        "height": 375,
+        "bytes": 40_000 + number % 999,
+        "created_at": "2026-11-21T00:00:00+00:00",
+        "indexed_at": "2026-11-21T00:00:00+00:00",
+        "tags": ["all", f"group{number % 10}"],
+        "class": f"class{number % 10}",
+    }
     return Point(point_id(payload["sha256"]), {"colour": row}, payload)
 
 
@@ -357,7 +393,9 @@ def train(runtime: Runtime, tags: int, dim: int, seed: int) -> None:
 
 
 def by_hand(tags: int, dim: int, using: str, revision: str, seed: int) -> list[TagHead]:
-    head = TagHead("", "logistic-regression", using, revision, np.zeros(dim, np.float32), 0.0, trained_at="2026")
+    head = TagHead(
+        "", "logistic-regression", using, revision, np.zeros(dim, np.float32), 0.0, trained_at="2026"
+    )
     rows = 20 * unit_rows(tags, dim, seed)
     return [replace(head, tag=f"tag{number}", weight=row) for number, row in enumerate(rows)]
 

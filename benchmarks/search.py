@@ -1,9 +1,10 @@
 """How fast the embedded engine, the Searcher and the HTTP API answer, and how much they find.
 
-One process holds the engine, the Searcher and a uvicorn server; this one asks it over HTTP with a keep-alive client, or has it
-time the engine and the Searcher itself. The rounds of all of them alternate, so that a busy machine slows all alike;
-medians are over rounds. The vectors lie around centres, as embeddings of pictures do; ``--pure-noise`` spreads them
-evenly, which no picture collection does and which is the hardest case for any index.
+One process holds the engine, the Searcher and a uvicorn server; this one asks it over HTTP with a keep-alive
+client, or has it time the engine and the Searcher itself. The rounds of all of them alternate, so that a busy
+machine slows all alike; medians are over rounds. The vectors lie around centres, as embeddings of pictures
+do; ``--pure-noise`` spreads them evenly, which no picture collection does and which is the hardest case for
+any index.
 
     python -m benchmarks.search --points 100000 --json search.json
 """
@@ -117,7 +118,8 @@ def payload(row: int, tag: int, score: float) -> dict[str, Any]:
     }
 
 
-# The process that serves -------------------------------------------------------------------------------------------------
+# The process that serves
+# -------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -136,7 +138,9 @@ def opened(folder: Path, dim: int) -> Iterator[Runtime]:
 def serve(pipe: Connection, folder: Path, shape: Shape) -> None:
     """Fill the collection, serve it, and time the engine and the Searcher on command."""
     with opened(folder, shape.dim) as runtime:
-        config = uvicorn.Config(create_app(runtime.settings, runtime=runtime), port=0, log_level="warning", ws="none")
+        config = uvicorn.Config(
+            create_app(runtime.settings, runtime=runtime), port=0, log_level="warning", ws="none"
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -188,7 +192,10 @@ class _Host:
 
     def find(self, filter: str, numbers: Sequence[int]) -> list[list[str]]:
         options = SearchOptions(conditions=FILTERS[filter])
-        return [[hit.id for hit in self._runtime.searcher.by_vector(CATEGORY, self._queries[n], options).hits] for n in numbers]
+        return [
+            [hit.id for hit in self._runtime.searcher.by_vector(CATEGORY, self._queries[n], options).hits]
+            for n in numbers
+        ]
 
     def optimizing(self) -> dict[str, Any]:
         """Query times while the points added before are being indexed."""
@@ -203,19 +210,29 @@ class _Host:
             number += 50
             info = runtime.vectors.info(CATEGORY)
             indexing = info.status == "indexing" and time.perf_counter() - started < 600
-        return {"seconds": time.perf_counter() - started, "times": found, "indexed": info.indexed, "points": info.points}
+        return {
+            "seconds": time.perf_counter() - started,
+            "times": found,
+            "indexed": info.indexed,
+            "points": info.points,
+        }
 
     def _upsert(self, start: int, stop: int) -> None:
         for first in range(start, stop, BATCH):
             rows = range(first, min(first + BATCH, stop))
             points = [
-                Point(point_id(row), {ENCODER: self._vectors[row]}, payload(row, int(self._tags[row]), float(self._scores[row])))
+                Point(
+                    point_id(row),
+                    {ENCODER: self._vectors[row]},
+                    payload(row, int(self._tags[row]), float(self._scores[row])),
+                )
                 for row in rows
             ]
             self._runtime.vectors.upsert(CATEGORY, points)
 
 
-# The process that asks ---------------------------------------------------------------------------------------------------
+# The process that asks
+# ---------------------------------------------------------------------------------------------------
 
 
 class _Client:
@@ -225,7 +242,9 @@ class _Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
 
     def ask(self, body: bytes) -> dict[str, Any]:
-        self._connection.request("POST", f"/v1/categories/{CATEGORY}/search", body, {"Content-Type": "application/json"})
+        self._connection.request(
+            "POST", f"/v1/categories/{CATEGORY}/search", body, {"Content-Type": "application/json"}
+        )
         answer = self._connection.getresponse()
         data = answer.read()
         if answer.status != 200:
@@ -247,12 +266,15 @@ def timed(call: Callable[..., object], *arguments: object) -> float:
 def http_bodies(queries: Vectors, numbers: Sequence[int], filter: str, by: str, points: int) -> list[bytes]:
     tree = json.loads(FILTERS[filter].model_dump_json(by_alias=True, exclude_defaults=True))
     asks: list[dict[str, Any]] = [
-        {"vector": queries[n].tolist()} if by == "vector" else {"id": point_id((n * 7919) % points)} for n in numbers
+        {"vector": queries[n].tolist()} if by == "vector" else {"id": point_id((n * 7919) % points)}
+        for n in numbers
     ]
     return [json.dumps({**ask, "filter": tree}).encode() for ask in asks]
 
 
-def recall(found: Sequence[Sequence[str]], shape: Shape, vectors: Vectors, queries: Vectors, mask: NDArray[np.bool_]) -> float:
+def recall(
+    found: Sequence[Sequence[str]], shape: Shape, vectors: Vectors, queries: Vectors, mask: NDArray[np.bool_]
+) -> float:
     """Mean share of the exact ten nearest (among ``mask``) that were found."""
     rows = np.flatnonzero(mask)
     shares = []
@@ -262,15 +284,24 @@ def recall(found: Sequence[Sequence[str]], shape: Shape, vectors: Vectors, queri
     return float(np.mean(shares))
 
 
-def measure(call: Callable[..., Any], client: _Client, shape: Shape, queries: Vectors, rounds: int, size: int) -> dict[str, Any]:
-    """By way and filter, in ms: p50 (median of the rounds'), p99 of all, and p50 over that of the engine in the same round."""
+def measure(
+    call: Callable[..., Any], client: _Client, shape: Shape, queries: Vectors, rounds: int, size: int
+) -> dict[str, Any]:
+    """By way and filter, in ms: p50 (median of the rounds'), p99 of all, and p50 over that of the engine in
+    the same round."""
     ways: dict[str, Callable[[str, list[int]], list[float]]] = {
         "engine": lambda filter, numbers: list(call("engine", filter, numbers)),
         "searcher": lambda filter, numbers: list(call("searcher", filter, numbers)),
-        "http by vector": lambda filter, numbers: client.time(http_bodies(queries, numbers, filter, "vector", shape.points)),
-        "http by id": lambda filter, numbers: client.time(http_bodies(queries, numbers, filter, "id", shape.points)),
+        "http by vector": lambda filter, numbers: client.time(
+            http_bodies(queries, numbers, filter, "vector", shape.points)
+        ),
+        "http by id": lambda filter, numbers: client.time(
+            http_bodies(queries, numbers, filter, "id", shape.points)
+        ),
     }
-    taken: dict[tuple[str, str], list[list[float]]] = {(way, filter): [] for way in ways for filter in FILTERS}
+    taken: dict[tuple[str, str], list[list[float]]] = {
+        (way, filter): [] for way in ways for filter in FILTERS
+    }
     for number in range(-1, rounds):
         numbers = [(max(number, 0) * size + step) % shape.queries for step in range(size)]
         for filter in FILTERS:
@@ -284,7 +315,9 @@ def measure(call: Callable[..., Any], client: _Client, shape: Shape, queries: Ve
             filter: {
                 "p50_ms": round(float(np.median(middles[way, filter])), 3),
                 "p99_ms": round(float(np.percentile(taken[way, filter], 99)), 3),
-                "over_engine_ms": round(float(np.median(middles[way, filter] - middles["engine", filter])), 3),
+                "over_engine_ms": round(
+                    float(np.median(middles[way, filter] - middles["engine", filter])), 3
+                ),
                 "times_plain": round(float(np.median(middles[way, filter] / middles[way, "plain"])), 3),
             }
             for filter in FILTERS
@@ -297,15 +330,20 @@ def floors(result: dict[str, Any]) -> dict[str, bool]:
     """What must hold, and whether it does."""
     times = result["times"]
     held = {
-        f"{way}: at most {MAX_HTTP_OVERHEAD_MS} ms over the engine": times[way]["plain"]["over_engine_ms"] <= MAX_HTTP_OVERHEAD_MS
+        f"{way}: at most {MAX_HTTP_OVERHEAD_MS} ms over the engine": times[way]["plain"]["over_engine_ms"]
+        <= MAX_HTTP_OVERHEAD_MS
         for way in ("http by vector", "http by id")
     }
     for filter in FILTERS:
         if filter != "plain":
             factor = times["engine"][filter]["times_plain"]
-            held[f"{filter}: at most {MAX_FILTERED_FACTOR} times the plain query"] = factor <= MAX_FILTERED_FACTOR
+            held[f"{filter}: at most {MAX_FILTERED_FACTOR} times the plain query"] = (
+                factor <= MAX_FILTERED_FACTOR
+            )
         held[f"recall@10 {filter}: at least {MIN_RECALL}"] = result["recall_at_10"][filter] >= MIN_RECALL
-    held[f"p99 while optimizing: under {MAX_OPTIMIZING_P99_MS} ms"] = result["optimizing"]["p99_ms"] < MAX_OPTIMIZING_P99_MS
+    held[f"p99 while optimizing: under {MAX_OPTIMIZING_P99_MS} ms"] = (
+        result["optimizing"]["p99_ms"] < MAX_OPTIMIZING_P99_MS
+    )
     return held
 
 
@@ -313,15 +351,25 @@ def show(result: dict[str, Any]) -> None:
     print(f"{'':16}" + "".join(f"{filter + ' p50':>18}{'p99 ms':>10}" for filter in FILTERS))
     for way, filters in result["times"].items():
         print(
-            f"{way:16}" + "".join(f"{filters[filter]['p50_ms']:>18.2f}{filters[filter]['p99_ms']:>10.2f}" for filter in FILTERS)
+            f"{way:16}"
+            + "".join(
+                f"{filters[filter]['p50_ms']:>18.2f}{filters[filter]['p99_ms']:>10.2f}" for filter in FILTERS
+            )
         )
-    over = {way: filters["plain"]["over_engine_ms"] for way, filters in result["times"].items() if way != "engine"}
-    print("over the engine, in the same round: " + ", ".join(f"{way} {ms:.2f} ms" for way, ms in over.items()))
-    print(f"{'recall@10':16}" + "".join(f"{result['recall_at_10'][filter]:>18.4f}{'':>10}" for filter in FILTERS))
+    over = {
+        way: filters["plain"]["over_engine_ms"] for way, filters in result["times"].items() if way != "engine"
+    }
+    print(
+        "over the engine, in the same round: " + ", ".join(f"{way} {ms:.2f} ms" for way, ms in over.items())
+    )
+    print(
+        f"{'recall@10':16}"
+        + "".join(f"{result['recall_at_10'][filter]:>18.4f}{'':>10}" for filter in FILTERS)
+    )
     busy = result["optimizing"]
     print(
-        f"while optimizing: p50 {busy['p50_ms']:.2f} ms, p99 {busy['p99_ms']:.2f} ms, max {busy['max_ms']:.1f} ms "
-        f"over {busy['queries']} queries in {busy['seconds']:.1f} s"
+        f"while optimizing: p50 {busy['p50_ms']:.2f} ms, p99 {busy['p99_ms']:.2f} ms, max "
+        f"{busy['max_ms']:.1f} ms over {busy['queries']} queries in {busy['seconds']:.1f} s"
     )
     print(f"filling {result['build']['fill_s']:.1f} s, optimizing {result['build']['optimize_s']:.1f} s")
     for floor, held in result["floors"].items():
@@ -348,7 +396,10 @@ def run(shape: Shape, folder: Path, rounds: int, size: int) -> dict[str, Any]:
         masks = {"plain": stored, "tag 5 %": stored & (tags == 7), "score 10 %": stored & (scores >= 0.9)}
         build = call("fill")
         numbers = list(range(shape.queries))
-        found = {filter: recall(call("find", filter, numbers), shape, vectors, queries, masks[filter]) for filter in FILTERS}
+        found = {
+            filter: recall(call("find", filter, numbers), shape, vectors, queries, masks[filter])
+            for filter in FILTERS
+        }
         times = measure(call, client, shape, queries, rounds, size)
         busy = call("optimizing")
         pipe.send(None)
@@ -358,8 +409,17 @@ def run(shape: Shape, folder: Path, rounds: int, size: int) -> dict[str, Any]:
             process.kill()
     taken = busy.pop("times")
     return {
-        "parameters": {**asdict(shape), "rounds": rounds, "queries_a_round": size, "centres": 0 if shape.pure_noise else CENTRES},
-        "machine": {"cpus": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
+        "parameters": {
+            **asdict(shape),
+            "rounds": rounds,
+            "queries_a_round": size,
+            "centres": 0 if shape.pure_noise else CENTRES,
+        },
+        "machine": {
+            "cpus": os.cpu_count(),
+            "processor": platform.machine(),
+            "python": platform.python_version(),
+        },
         "build": {name: round(seconds, 2) for name, seconds in build.items()},
         "times": times,
         "recall_at_10": {filter: round(value, 4) for filter, value in found.items()},
@@ -374,14 +434,18 @@ def run(shape: Shape, folder: Path, rounds: int, size: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--queries", type=int, default=200, help="different query vectors")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--round-size", type=int, default=50, help="queries of one way and filter in a round")
     parser.add_argument("--pure-noise", action="store_true", help="vectors without centres")
-    parser.add_argument("--folder", type=Path, help="where the collection is made (default: a temporary folder)")
+    parser.add_argument(
+        "--folder", type=Path, help="where the collection is made (default: a temporary folder)"
+    )
     parser.add_argument("--json", type=Path, help="write parameters and figures here")
     given = parser.parse_args()
     shape = Shape(given.points, given.dim, given.queries, given.pure_noise)

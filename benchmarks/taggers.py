@@ -1,8 +1,9 @@
 """What taggers are worth on real pictures, and how long many of them take.
 
-clothing: ten classes, MobileNetV2; settings are chosen on validation, the head is then fit on train and validation, and the test
-folder is measured once. emoji: keywords of drawings, every tag with 10 or more, cross-validated. speed: 50 noisy linear tags on
-100,000 clustered unit vectors of 512 dimensions, from the examples to calibrated heads with metrics, C searched.
+clothing: ten classes, MobileNetV2; settings are chosen on validation, the head is then fit on train and
+validation, and the test folder is measured once. emoji: keywords of drawings, every tag with 10 or more,
+cross-validated. speed: 50 noisy linear tags on 100,000 clustered unit vectors of 512 dimensions, from the
+examples to calibrated heads with metrics, C searched.
 
     python -m benchmarks.taggers --cache /tmp/taggers --json taggers.json
 """
@@ -46,7 +47,9 @@ def embed(files: Sequence[Path], cache: Path, name: str, *, mirrored: bool = Fal
     rows = []
     for first in range(0, len(files), _BATCH):
         pictures = [_open(file) for file in files[first : first + _BATCH]]
-        rows.append(encoder.encode_images([ImageOps.mirror(one) for one in pictures] if mirrored else pictures))
+        rows.append(
+            encoder.encode_images([ImageOps.mirror(one) for one in pictures] if mirrored else pictures)
+        )
     pool.close()
     cache.mkdir(parents=True, exist_ok=True)
     np.save(path, np.concatenate(rows))
@@ -59,14 +62,20 @@ def clothing(cache: Path) -> dict[str, Any]:
     tags = sorted({photo.garment for photo in found["train"]})
     x = {part: embed([photo.path for photo in some], cache, part) for part, some in found.items()}
     mirrored = {
-        part: embed([photo.path for photo in found[part]], cache, part, mirrored=True) for part in ("train", "validation")
+        part: embed([photo.path for photo in found[part]], cache, part, mirrored=True)
+        for part in ("train", "validation")
     }
-    y = {part: np.array([[photo.garment == tag for tag in tags] for photo in some]) for part, some in found.items()}
+    y = {
+        part: np.array([[photo.garment == tag for tag in tags] for photo in some])
+        for part, some in found.items()
+    }
 
     def fit(parts: Sequence[str], both: bool, balanced: bool, c: float) -> Callable[[Embeddings], Embeddings]:
         rows = [x[part] for part in parts] + ([mirrored[part] for part in parts] if both else [])
         labels = np.concatenate([y[part] for part in parts] * (2 if both else 1))
-        weights, biases = fit_logistic(np.concatenate(rows), labels, balanced_weights(labels) if balanced else None, c)
+        weights, biases = fit_logistic(
+            np.concatenate(rows), labels, balanced_weights(labels) if balanced else None, c
+        )
         return lambda images: images @ weights.T + biases
 
     tried = []
@@ -114,8 +123,15 @@ def speed(images: int, dim: int, tags: int) -> dict[str, Any]:
     started, cpu = time.perf_counter(), time.process_time()
     training = train_taggers(make_examples(_spec(dim), ids, x, said))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {**_summary(training, started), "cpu_seconds": time.process_time() - cpu, "grid": list(GRID), "images": images,
-            "dim": dim, "peak_mb": peak / 1024, "above_data_mb": (peak - before) / 1024}  # fmt: skip
+    return {
+        **_summary(training, started),
+        "cpu_seconds": time.process_time() - cpu,
+        "grid": list(GRID),
+        "images": images,
+        "dim": dim,
+        "peak_mb": peak / 1024,
+        "above_data_mb": (peak - before) / 1024,
+    }
 
 
 def _synthetic(images: int, dim: int, tags: int) -> tuple[Embeddings, NDArray[np.bool_]]:
@@ -128,7 +144,9 @@ def _synthetic(images: int, dim: int, tags: int) -> tuple[Embeddings, NDArray[np
     margins = x @ generator.standard_normal((dim, tags), np.float32)
     margins = margins / margins.std(axis=0) + 0.5 * generator.standard_normal(margins.shape)
     shares = np.geomspace(0.002, 0.2, tags)
-    return x, np.stack([m > np.quantile(m, 1 - share) for m, share in zip(margins.T, shares, strict=True)], axis=1)
+    return x, np.stack(
+        [m > np.quantile(m, 1 - share) for m, share in zip(margins.T, shares, strict=True)], axis=1
+    )
 
 
 def _summary(training: Training, started: float) -> dict[str, Any]:
@@ -150,7 +168,9 @@ def _each_ap(targets: NDArray[np.bool_], margins: Embeddings) -> list[float]:
 
 
 def _spec(dim: int) -> EncoderSpec:
-    return EncoderSpec("mobilenet", str(MODEL), "", dim, ("image",), Preprocessing(1, None, (0, 0, 0), (1, 1, 1)))
+    return EncoderSpec(
+        "mobilenet", str(MODEL), "", dim, ("image",), Preprocessing(1, None, (0, 0, 0), (1, 1, 1))
+    )
 
 
 def _open(path: Path) -> Image.Image:
@@ -171,8 +191,12 @@ def _parts(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["clothing", "emoji", "speed"], help="clothing, emoji, speed [all]")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "parts", nargs="*", default=["clothing", "emoji", "speed"], help="clothing, emoji, speed [all]"
+    )
     parser.add_argument("--cache", type=Path, required=True, help="folder for embeddings")
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)

@@ -27,24 +27,32 @@ def _top() -> None:
 def timing(
     ctx: typer.Context,
     category: CategoryOption,
-    sizes: Annotated[str, typer.Option("--sizes", metavar="N,N,...", help="Images of each sample.")] = "1000,3000,10000",
+    sizes: Annotated[
+        str, typer.Option("--sizes", metavar="N,N,...", help="Images of each sample.")
+    ] = "1000,3000,10000",
     tasks: Annotated[
-        str, typer.Option("--tasks", metavar="WORD,...", help="Of embedding, clustering, map, tagger and search.")
+        str,
+        typer.Option("--tasks", metavar="WORD,...", help="Of embedding, clustering, map, tagger and search."),
     ] = "embedding,clustering,map,tagger,search",
     using: Annotated[
-        str | None, typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]")
+        str | None,
+        typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]"),
     ] = None,
-    map_method: Annotated[str, typer.Option("--map-method", metavar="METHOD", help="umap, or pca, the quick one.")] = "umap",
+    map_method: Annotated[
+        str, typer.Option("--map-method", metavar="METHOD", help="umap, or pca, the quick one.")
+    ] = "umap",
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="Draw seconds over sizes, log-log: .png or .svg.")
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="Draw seconds over sizes, log-log: .png or .svg."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the samples.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Time embedding, clustering, map, tagger and search on samples of a category, and fit how they grow with the size.
+    """Time embedding, clustering, map, tagger and search on samples of a category, and fit how they grow with
+    the size.
 
-    The exponent is that of the size: 1 grows with it, 2 with its square. The category is only read. Search is the median of a
-    query for the ten nearest.
+    The exponent is that of the size: 1 grows with it, 2 with its square. The category is only read. Search is
+    the median of a query for the ten nearest.
     """
     from vitrine.indexer.enrich.maps.plot import check_plot_path
     from vitrine.indexer.timing import TASKS, draw_timing, indexer_tasks, time_tasks
@@ -72,7 +80,10 @@ def timing(
         print_json({**report.to_json(), "plot": str(to) if to else None})
         return
     columns = ("task", *(f"{size} images" for size in report.sizes), "exponent")
-    rows = [[task, *(report.seconds(task, size) for size in report.sizes), slope] for task, slope in report.exponents.items()]
+    rows = [
+        [task, *(report.seconds(task, size) for size in report.sizes), slope]
+        for task, slope in report.exponents.items()
+    ]
     print_table(columns, rows, right=columns[1:])
     for text in report.notes:
         note(text)
@@ -94,5 +105,7 @@ def _numbers(text: str) -> list[int]:
     """``1000,3000`` as numbers. ``BadRequest`` for anything else."""
     words = [word.strip().replace("_", "") for word in text.split(",") if word.strip()]
     if not words or not all(word.isascii() and word.isdigit() for word in words):
-        raise BadRequest(f"{text!r} are no sizes: write numbers with commas between, such as 1000,3000,10000.")
+        raise BadRequest(
+            f"{text!r} are no sizes: write numbers with commas between, such as 1000,3000,10000."
+        )
     return [int(word) for word in words]

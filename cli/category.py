@@ -29,7 +29,12 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 63 of a-z, 0-9, - and _.")],
     encoder: Annotated[
         list[str] | None,
-        typer.Option("--encoder", "-e", metavar="REF", help=f"{_REFERENCE}; again: more. [default: VITRINE_ENCODER or clip]"),
+        typer.Option(
+            "--encoder",
+            "-e",
+            metavar="REF",
+            help=f"{_REFERENCE}; again: more. [default: VITRINE_ENCODER or clip]",
+        ),
     ] = None,
     description: Annotated[str, typer.Option("--description", "-d", help="What it holds.")] = "",
     as_json: JsonOption = False,
@@ -56,7 +61,11 @@ def list_categories(ctx: typer.Context, as_json: JsonOption = False) -> None:
         with stores(ctx) as runtime:
             others = runtime.catalog.remains()
             faulty = {other.name for other in others}
-            trees = [category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty]
+            trees = [
+                category_json(runtime, category)
+                for category in runtime.catalog.list()
+                if category.name not in faulty
+            ]
     else:
         note(f"There is no data folder {settings.data} yet (--data or VITRINE_DATA names it).")
     if as_json:
@@ -66,7 +75,13 @@ def list_categories(ctx: typer.Context, as_json: JsonOption = False) -> None:
         note("There is no category yet: vitrine category create NAME, or vitrine demo.")
         return
     rows = [
-        (tree["name"], tree["images"], [spec["name"] for spec in tree["encoders"]], tree["created_at"][:10], tree["description"])
+        (
+            tree["name"],
+            tree["images"],
+            [spec["name"] for spec in tree["encoders"]],
+            tree["created_at"][:10],
+            tree["description"],
+        )
         for tree in trees
     ]
     rows += [(other.name, "", [], "", other.state) for other in others]
@@ -85,7 +100,10 @@ def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) ->
         return
     encoders = {f"encoder {spec['name']}": _encoder_line(spec) for spec in tree["encoders"]}
     fields = {"fields": ", ".join(f"{field} ({kind})" for field, kind in sorted(tree["indexes"].items()))}
-    aliases = {alias: f"{names[0]} (before: {', '.join(names[1:]) or 'none'})" for alias, names in tree["promoted"].items()}
+    aliases = {
+        alias: f"{names[0]} (before: {', '.join(names[1:]) or 'none'})"
+        for alias, names in tree["promoted"].items()
+    }
     fields |= {"default": tree["default"] or tree["encoders"][0]["name"]}
     plain = ("name", "description", "images", "indexed_vectors", "status", "created_at", "updated_at")
     print_pairs({key.replace("_", " "): tree[key] for key in plain} | encoders | aliases | fields)
@@ -99,7 +117,8 @@ def delete(
         bool | None,
         typer.Option(
             "--keep-images/--delete-images",
-            help="Whether the pictures stay in the object store, to be indexed again. [default: those of a damaged category do]",
+            help="Whether the pictures stay in the object store, to be indexed again. [default: those of a "
+            "damaged category do]",
         ),
     ] = None,
     yes: YesOption = False,
@@ -121,8 +140,8 @@ def delete(
     note(f"Deleted category {name!r}" + ("." if keep else f" with {images} images."))
     if keep and images:
         note(
-            f"Its {images} images are kept: vitrine category create {name} (with its encoders), then vitrine index add {source} "
-            f"-c {name}. {lost_with_points(name)}"
+            f"Its {images} images are kept: vitrine category create {name} (with its encoders), then "
+            f"vitrine index add {source} -c {name}. {lost_with_points(name)}"
         )
 
 
@@ -133,7 +152,8 @@ def add_encoder(
     reference: Annotated[str, typer.Argument(metavar="REF", help=_REFERENCE + ".")],
     as_json: JsonOption = False,
 ) -> None:
-    """Add an encoder, also to a filled category: `vitrine category fill` then embeds the images that are there.
+    """Add an encoder, also to a filled category: `vitrine category fill` then embeds the images that are
+    there.
 
     A folder is copied into the object store, so that every server can load it, wherever it was started.
     """
@@ -156,7 +176,10 @@ def default(
     ctx: typer.Context,
     name: NameArgument,
     using: Annotated[
-        str | None, typer.Argument(metavar="[ENCODER]", help="One of its encoders or promoted names. Without: say which it is.")
+        str | None,
+        typer.Argument(
+            metavar="[ENCODER]", help="One of its encoders or promoted names. Without: say which it is."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -169,10 +192,20 @@ def default(
         lacking = runtime.vectors.count(name, lacks(category.encoder().name))
     chosen = category.default or category.encoders[0].name
     if as_json:
-        print_json({"category": name, "default": chosen, "vector": category.encoder().name, "before": before.encoder().name})
+        print_json(
+            {
+                "category": name,
+                "default": chosen,
+                "vector": category.encoder().name,
+                "before": before.encoder().name,
+            }
+        )
         return
     if lacking:
-        note(f"{lacking} images lack its vector and are not found by it: vitrine category fill {name} --using {chosen}")
+        note(
+            f"{lacking} images lack its vector and are not found by it: vitrine category fill {name} "
+            f"--using {chosen}"
+        )
     behind = "" if category.encoder().name == chosen else f" (now {category.encoder().name})"
     typer.echo(f"Queries of {name!r} without --using are answered by {chosen}{behind}.")
 
@@ -183,11 +216,16 @@ def fill(
     name: NameArgument,
     using: Annotated[
         list[str] | None,
-        typer.Option("--using", metavar="ENCODER", help="Only this encoder's vector; again: more. [default: all in service]"),
+        typer.Option(
+            "--using",
+            metavar="ENCODER",
+            help="Only this encoder's vector; again: more. [default: all in service]",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Embed the images that lack an encoder's vector, from the stored pictures. Exit 3: some pictures cannot be read."""
+    """Embed the images that lack an encoder's vector, from the stored pictures. Exit 3: some pictures cannot
+    be read."""
     from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.vectors.reembed import fill_vector
     from vitrine.indexer.job.progress import make_progress
@@ -199,7 +237,9 @@ def fill(
         specs = dict.fromkeys(category.encoder(vector).name for vector in wanted)
         reports = []
         for vector in specs:
-            reports.append(fill_vector(runtime, name, vector, progress=make_progress(title=f"embedding {vector}")))
+            reports.append(
+                fill_vector(runtime, name, vector, progress=make_progress(title=f"embedding {vector}"))
+            )
             if not reports[-1].complete:
                 break
         if reports and reports[-1].complete:
@@ -207,7 +247,10 @@ def fill(
     if as_json:
         print_json({"category": name, "vectors": [report.to_json() for report in reports]})
     else:
-        typer.echo("\n".join(report.summary() for report in reports) or "There is no encoder that could embed its images.")
+        typer.echo(
+            "\n".join(report.summary() for report in reports)
+            or "There is no encoder that could embed its images."
+        )
     code = reports[-1].exit_code or max(report.exit_code for report in reports) if reports else 0
     if code:
         raise typer.Exit(code)
@@ -225,7 +268,12 @@ def _count(runtime: Runtime, name: str) -> int:
 
 
 def create_category(
-    runtime: Runtime, name: str, references: Sequence[str], description: str = "", *, more: Sequence[EncoderSpec] = ()
+    runtime: Runtime,
+    name: str,
+    references: Sequence[str],
+    description: str = "",
+    *,
+    more: Sequence[EncoderSpec] = (),
 ) -> Category:
     """A new category with these encoders, or the default one. ``more``: vectors that are brought along."""
     from vitrine.services.encoders.binding import bound

@@ -25,7 +25,8 @@ class GlobalFlags:
 
 
 def read_settings(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> Settings:
-    """The settings, with ``--data`` and the command's own flags (None: not given) before environment and ``.env``."""
+    """The settings, with ``--data`` and the command's own flags (None: not given) before environment and
+    ``.env``."""
     from pydantic import ValidationError
 
     from vitrine.services.settings import Settings
@@ -35,7 +36,9 @@ def read_settings(ctx: typer.Context, flags: Mapping[str, object] | None = None)
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise BadRequest(f"The setting {first_mistake(error)}.", setting=mistakes(error)[0]["field"]) from None
+        raise BadRequest(
+            f"The setting {first_mistake(error)}.", setting=mistakes(error)[0]["field"]
+        ) from None
 
 
 def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> dict[str, object]:
@@ -46,9 +49,11 @@ def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -
 
 @contextmanager
 def stores(ctx: typer.Context, *, make_data: bool = False) -> Iterator[Runtime]:
-    """The runtime on the settings, closed at the end. Whoever finds the data folder taken is told this command's name.
+    """The runtime on the settings, closed at the end. Whoever finds the data folder taken is told this
+    command's name.
 
-    ``make_data`` is for commands that begin a collection: the others do not make a data folder where a path is mistyped.
+    ``make_data`` is for commands that begin a collection: the others do not make a data folder where a path
+    is mistyped.
     """
     from vitrine.services.runtime import open_runtime
 

@@ -20,7 +20,16 @@ from vitrine.services.errors import StoreLocked, VitrineError
 if TYPE_CHECKING:
     from vitrine.services.settings import Settings
 
-_PACKAGES = ("vitrine", "qdrant-client", "qdrant-edge-py", "torch", "transformers", "pillow", "fastapi", "minio")
+_PACKAGES = (
+    "vitrine",
+    "qdrant-client",
+    "qdrant-edge-py",
+    "torch",
+    "transformers",
+    "pillow",
+    "fastapi",
+    "minio",
+)
 _MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("FAILED", "red")}
 
 
@@ -34,7 +43,8 @@ class Check:
 
 
 def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """Say what is configured and from where, what can be reached, and who holds the data; exit 1 if something is broken."""
+    """Say what is configured and from where, what can be reached, and who holds the data; exit 1 if something
+    is broken."""
     settings = read_settings(ctx)
     configured = setting_rows(settings, set(given_flags(ctx)))
     checks = list(run_checks(settings))
@@ -42,11 +52,21 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
     if as_json:
         models = [{"name": name, "weights": weights} for name, weights in _models(settings).items()]
         trees = [asdict(check) for check in checks]
-        print_json({"ok": healthy, "checks": trees, "settings": configured, "models": models, "versions": _versions()})
+        print_json(
+            {
+                "ok": healthy,
+                "checks": trees,
+                "settings": configured,
+                "models": models,
+                "versions": _versions(),
+            }
+        )
     else:
         _heading("Settings")
         columns = ("setting", "value", "from")
-        print_table(columns, [[row[column] for column in ("variable", "value", "source")] for row in configured])
+        print_table(
+            columns, [[row[column] for column in ("variable", "value", "source")] for row in configured]
+        )
         _heading("Encoders on this machine")
         print_pairs(_models(settings))
         _heading("Versions")
@@ -61,7 +81,8 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def setting_rows(settings: Settings, flags: set[str]) -> list[dict[str, str]]:
-    """Each setting with its value, secrets masked, and where it came from: flag, environment, .env or default.
+    """Each setting with its value, secrets masked, and where it came from: flag, environment, .env or
+    default.
 
     Where an older system's name gave the value, that name is in brackets.
     """
@@ -80,7 +101,9 @@ def setting_rows(settings: Settings, flags: set[str]) -> list[dict[str, str]]:
         places = [("flag", name in flags), *((place, variable in found) for place, found in ours.items())]
         places += [(f"{place} ({old})", old in found) for place, found in older.items()]
         source = next((place for place, given in places if given), "default")
-        rows.append({"name": name, "variable": variable, "value": _shown(getattr(settings, name)), "source": source})
+        rows.append(
+            {"name": name, "variable": variable, "value": _shown(getattr(settings, name)), "source": source}
+        )
     return rows
 
 
@@ -105,7 +128,10 @@ def _check_space(settings: Settings) -> Check:
     present = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(present).free // 2**20
     state: Literal["ok", "failed"] = "ok" if free >= settings.min_free_mb else "failed"
-    kept = f"{free:,} MiB free for {settings.data}; {settings.min_free_mb} MiB are kept free (VITRINE_MIN_FREE_MB)"
+    kept = (
+        f"{free:,} MiB free for {settings.data}; {settings.min_free_mb} MiB are kept free "
+        "(VITRINE_MIN_FREE_MB)"
+    )
     return Check("disk space", state, kept)
 
 
@@ -137,19 +163,27 @@ def _check_vectors(settings: Settings) -> Check:
         return Check("vectors", "warning", f"{where}: {error.message}")
     except VitrineError as error:
         return Check("vectors", "failed", f"{where}: {error.message} ({error.code})")
-    return Check("vectors", "ok", f"Qdrant {where}, {count} {'category' if count == 1 else 'categories'}, nobody else holds it"
-                 if not settings.qdrant_url else f"Qdrant server {where}, {count} collection{'s' * (count != 1)}")  # fmt: skip
+    return Check(
+        "vectors",
+        "ok",
+        f"Qdrant {where}, {count} {'category' if count == 1 else 'categories'}, nobody else holds it"
+        if not settings.qdrant_url
+        else f"Qdrant server {where}, {count} collection{'s' * (count != 1)}",
+    )
 
 
 def _check_server(settings: Settings) -> Iterator[Check]:
-    """Whether what ``QDRANT_URL`` names is one server, or one cluster, that fits; nothing for the embedded engine."""
+    """Whether what ``QDRANT_URL`` names is one server, or one cluster, that fits; nothing for the embedded
+    engine."""
     if not settings.qdrant_url:
         return
     from vitrine.services.vector_store.server.check import examine
     from vitrine.services.vector_store.server.client import nodes as nodes_of
 
     try:
-        nodes = nodes_of(settings.qdrant_url, grpc_port=settings.qdrant_grpc_port, prefer_grpc=settings.qdrant_prefer_grpc)
+        nodes = nodes_of(
+            settings.qdrant_url, grpc_port=settings.qdrant_grpc_port, prefer_grpc=settings.qdrant_prefer_grpc
+        )
     except VitrineError:
         return  # the check before has said so
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
@@ -160,7 +194,11 @@ def _check_server(settings: Settings) -> Iterator[Check]:
 def _check_objects(settings: Settings) -> Check:
     from vitrine.services.runtime import open_objects
 
-    where = f"{settings.minio_endpoint}/{settings.minio_bucket}" if settings.minio_endpoint else f"{settings.data / 'objects'}"
+    where = (
+        f"{settings.minio_endpoint}/{settings.minio_bucket}"
+        if settings.minio_endpoint
+        else f"{settings.data / 'objects'}"
+    )
     try:
         open_objects(settings).check()
     except VitrineError as error:
@@ -169,7 +207,8 @@ def _check_objects(settings: Settings) -> Check:
 
 
 def _check_categories(settings: Settings) -> Iterator[Check]:
-    """Categories that are damaged or half deleted, and what is left of others; nothing where a store does not answer."""
+    """Categories that are damaged or half deleted, and what is left of others; nothing where a store does not
+    answer."""
     from vitrine.services.category.catalog import Catalog
     from vitrine.services.runtime import open_objects, open_vectors
 
@@ -182,7 +221,11 @@ def _check_categories(settings: Settings) -> Iterator[Check]:
     except VitrineError:
         return  # the checks of the stores have said so
     for one in found:
-        yield Check("category", "failed" if one.state == "damaged" else "warning", f"{one.name} ({one.state}): {one.message}")
+        yield Check(
+            "category",
+            "failed" if one.state == "damaged" else "warning",
+            f"{one.name} ({one.state}): {one.message}",
+        )
 
 
 def _check_default_encoder(settings: Settings) -> Check:
@@ -198,8 +241,16 @@ def _check_default_encoder(settings: Settings) -> Check:
     path, revision = find_weights(reference, settings)
     if path is not None:
         return Check(name, "ok", f"{reference.name}: {reference.model} at {(revision or '')[:19]} in {path}")
-    source = "VITRINE_OFFLINE forbids asking a hub" if settings.offline else "they will be asked of the hub when first needed"
-    return Check(name, "warning", f"{reference.name}: the weights of {reference.model} are not on this machine; {source}")
+    source = (
+        "VITRINE_OFFLINE forbids asking a hub"
+        if settings.offline
+        else "they will be asked of the hub when first needed"
+    )
+    return Check(
+        name,
+        "warning",
+        f"{reference.name}: the weights of {reference.model} are not on this machine; {source}",
+    )
 
 
 def _check_precision(settings: Settings) -> Check:
@@ -213,7 +264,11 @@ def _check_precision(settings: Settings) -> Check:
     elif device != "cpu":
         why = "what the GPU multiplies best"
     else:
-        why = f"the processor multiplies bfloat16 ({', '.join(able)})" if able else "the processor has no bfloat16 arithmetic"
+        why = (
+            f"the processor multiplies bfloat16 ({', '.join(able)})"
+            if able
+            else "the processor has no bfloat16 arithmetic"
+        )
     return Check("precision", "ok", f"{precision} on {device}: {why}")
 
 

@@ -38,11 +38,15 @@ def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
     try:
         if has_data(settings):
             with stores(ctx) as runtime:
-                used = [(category.name, spec) for category in runtime.catalog.list() for spec in category.encoders]
+                used = [
+                    (category.name, spec) for category in runtime.catalog.list() for spec in category.encoders
+                ]
     except StoreLocked as error:
         note(f"The categories' encoders are not listed. {error.message}")
     for category, spec in used:
-        rows.append({"category": category, **_where(EncoderReference(spec.name, spec.model, spec.revision), settings)})
+        rows.append(
+            {"category": category, **_where(EncoderReference(spec.name, spec.model, spec.revision), settings)}
+        )
     if as_json:
         print_json({"default": settings.encoder, "encoders": rows})
         return
@@ -54,11 +58,16 @@ def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
 @app.command()
 def check(
     ctx: typer.Context,
-    reference: Annotated[str, typer.Argument(metavar="REF", help="A preset, name=model[@revision], a folder or a hub name.")],
-    image: Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="A picture to encode as well.")] = None,
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="A preset, name=model[@revision], a folder or a hub name.")
+    ],
+    image: Annotated[
+        Path | None, typer.Argument(metavar="[IMAGE]", help="A picture to encode as well.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load an encoder, prove that its vectors are right, and time it on a small batch. Exit 1 where they are not."""
+    """Load an encoder, prove that its vectors are right, and time it on a small batch. Exit 1 where they are
+    not."""
     from dataclasses import asdict
 
     import numpy as np
@@ -96,9 +105,19 @@ def check(
     }
     if as_json:
         proof.require(wanted.model)
-        print_json(answer | {"checks": proof.to_json(), "embedding": [round(x, 6) for x in rows[0].tolist()] if image else None})
+        print_json(
+            answer
+            | {
+                "checks": proof.to_json(),
+                "embedding": [round(x, 6) for x in rows[0].tolist()] if image else None,
+            }
+        )
         return
-    shown = {key.replace("_", " "): value for key, value in answer.items() if key not in ("preprocessing", "cosine_to_float32")}
+    shown = {
+        key.replace("_", " "): value
+        for key, value in answer.items()
+        if key not in ("preprocessing", "cosine_to_float32")
+    }
     shown["preprocessing"] = ", ".join(f"{key} {value}" for key, value in answer["preprocessing"].items())
     if precision == "bfloat16":
         shown["cosine to float32"] = f"{cosines.min():.5f} at least, {cosines.mean():.5f} on average"
@@ -115,14 +134,19 @@ def _verdict(check: Mapping[str, Any]) -> str:
 
 def _print_checks(checks: Any) -> None:
     rows = [
-        (check["name"], *("" if check[of] is None else f"{check[of]:.6f}" for of in ("cosine", "least")), _verdict(check))
+        (
+            check["name"],
+            *("" if check[of] is None else f"{check[of]:.6f}" for of in ("cosine", "least")),
+            _verdict(check),
+        )
         for check in checks
     ]
     print_table(("check", "cosine", "at least", "passed"), rows, right=("cosine", "at least"))
 
 
 def find_weights(reference: EncoderReference, settings: Settings) -> tuple[Path | None, str | None]:
-    """Folder and revision of an encoder's weights on this machine, without asking a hub; (None, None) where there are none."""
+    """Folder and revision of an encoder's weights on this machine, without asking a hub; (None, None) where
+    there are none."""
     from vitrine.services.encoders.resolve import resolve_model
 
     try:
@@ -144,14 +168,24 @@ def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | N
     if path is None:
         return {**row, "weights": "not on this machine"}
     differs = reference.revision is not None and revision != reference.revision
-    return {**row, "revision": reference.revision or revision, "weights": f"{path}{' (another revision)' if differs else ''}"}
+    return {
+        **row,
+        "revision": reference.revision or revision,
+        "weights": f"{path}{' (another revision)' if differs else ''}",
+    }
 
 
-def _load(reference: EncoderReference, settings: Settings, precision: Literal["auto", "float32", "bfloat16"]) -> Encoder:
+def _load(
+    reference: EncoderReference, settings: Settings, precision: Literal["auto", "float32", "bfloat16"]
+) -> Encoder:
     from vitrine.services.encoders.load import load_encoder
 
     return load_encoder(
-        reference, models_folder=settings.models, precision=precision, device=settings.device, offline=settings.offline
+        reference,
+        models_folder=settings.models,
+        precision=precision,
+        device=settings.device,
+        offline=settings.offline,
     )
 
 

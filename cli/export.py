@@ -25,22 +25,35 @@ from vitrine.cli.output import finish
 if TYPE_CHECKING:
     from vitrine.indexer.export.common import ExportReport
 
-app = typer.Typer(no_args_is_help=True, help="Export pictures into folders, and what is known of them as JSON, CSV or SQL.")
+app = typer.Typer(
+    no_args_is_help=True, help="Export pictures into folders, and what is known of them as JSON, CSV or SQL."
+)
 
 
 @app.command()
 def folders(
     ctx: typer.Context,
     category: CategoryOption,
-    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the folders go; made if it is not there.")],
-    by: Annotated[
-        str, typer.Option("--by", metavar="WHAT", help="score:TAG, tag, class, or a field such as quality or metadata.season.")
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FOLDER", help="Where the folders go; made if it is not there.")
     ],
-    bins: Annotated[int, typer.Option("--bins", min=1, max=1000, help="Folders that a score's 0..1 is cut into.")] = 10,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="WHAT",
+            help="score:TAG, tag, class, or a field such as quality or metadata.season.",
+        ),
+    ],
+    bins: Annotated[
+        int, typer.Option("--bins", min=1, max=1000, help="Folders that a score's 0..1 is cut into.")
+    ] = 10,
     mode: Annotated[
         Literal["copy", "hardlink", "symlink"],
         typer.Option(
-            "--mode", help="Links (symlinks are absolute) cost no space, but whoever edits one changes the stored file."
+            "--mode",
+            help="Links (symlinks are absolute) cost no space, but whoever edits one changes the stored "
+            "file.",
         ),
     ] = "copy",
     tag: TagOption = None,
@@ -52,9 +65,11 @@ def folders(
     where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put pictures into folders such as 0.90-1.00/cup.jpg or red/cup.jpg. Nothing is moved, no existing file is overwritten.
+    """Put pictures into folders such as 0.90-1.00/cup.jpg or red/cup.jpg. Nothing is moved, no existing file
+    is overwritten.
 
-    An image with several tags goes into each. Run again, it only adds what is new. Exit 3: some pictures could not be read.
+    An image with several tags goes into each. Run again, it only adds what is new. Exit 3: some pictures
+    could not be read.
     """
     from vitrine.indexer.export.folders import export_folders, parse_by
     from vitrine.indexer.job.progress import make_progress
@@ -78,10 +93,17 @@ def table(
     ctx: typer.Context,
     category: CategoryOption,
     to: Annotated[
-        Path, typer.Option("--to", metavar="FILE", help="The file; .json, .csv, .parquet or .sqlite. Replaced when done.")
+        Path,
+        typer.Option(
+            "--to", metavar="FILE", help="The file; .json, .csv, .parquet or .sqlite. Replaced when done."
+        ),
     ],
     by_tag: Annotated[
-        bool, typer.Option("--by-tag", help="Instead, as JSON: of each tag the SHA-256 of its images' files, {tag: [hash, ...]}.")
+        bool,
+        typer.Option(
+            "--by-tag",
+            help="Instead, as JSON: of each tag the SHA-256 of its images' files, {tag: [hash, ...]}.",
+        ),
     ] = False,
     tag: TagOption = None,
     any_tag: AnyTagOption = None,
@@ -92,14 +114,20 @@ def table(
     where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write id, file name, class, tags, scores, quality and the rest of every image to a file, in order of id."""
+    """Write id, file name, class, tags, scores, quality and the rest of every image to a file, in order of
+    id."""
     from vitrine.indexer.export.table import export_table
     from vitrine.indexer.job.progress import make_progress
 
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
     with stores(ctx) as runtime:
         report = export_table(
-            runtime, category, to, conditions=conditions, by_tag=by_tag, progress=make_progress(title="exporting")
+            runtime,
+            category,
+            to,
+            conditions=conditions,
+            by_tag=by_tag,
+            progress=make_progress(title="exporting"),
         )
     _finish(report, as_json=as_json)
 

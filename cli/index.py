@@ -27,14 +27,20 @@ if TYPE_CHECKING:
 WORTH_INDEXING = 20_000
 """Vectors outside of the search index that cost a query a millisecond or two: fewer can wait."""
 
-app = typer.Typer(no_args_is_help=True, help="Index images: from folders, archives and manifests, or from an older system.")
+app = typer.Typer(
+    no_args_is_help=True, help="Index images: from folders, archives and manifests, or from an older system."
+)
 CreateOption = Annotated[bool, typer.Option("--create", help="Create the category if it does not exist.")]
 EncoderOption = Annotated[
-    list[str] | None, typer.Option("--encoder", "-e", metavar="REF", help="With --create: its encoder; again: more.")
+    list[str] | None,
+    typer.Option("--encoder", "-e", metavar="REF", help="With --create: its encoder; again: more."),
 ]
-BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", min=1, max=1024, help="Images a write. [default: 128]")]
+BatchSizeOption = Annotated[
+    int | None, typer.Option("--batch-size", min=1, max=1024, help="Images a write. [default: 128]")
+]
 RefusedOption = Annotated[
-    Path | None, typer.Option("--refused", metavar="FILE", help="Write what was refused and why, a JSON object a line.")
+    Path | None,
+    typer.Option("--refused", metavar="FILE", help="Write what was refused and why, a JSON object a line."),
 ]
 
 
@@ -45,53 +51,76 @@ def add(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder, archive (zip, tar), manifest (csv, jsonl, parquet), a picture, or objects:PREFIX (object store).",
+            help="A folder, archive (zip, tar), manifest (csv, jsonl, parquet), a picture, or "
+            "objects:PREFIX (object store).",
         ),
     ],
     category: CategoryOption,
     create: CreateOption = False,
     encoder: EncoderOption = None,
     tags: Annotated[
-        list[str] | None, typer.Option("--tags", metavar="TAG,TAG", help="Tags that every image gets; again: more.")
+        list[str] | None,
+        typer.Option("--tags", metavar="TAG,TAG", help="Tags that every image gets; again: more."),
     ] = None,
     tags_from_folders: Annotated[
         int,
-        typer.Option("--tags-from-folders", metavar="DEPTH", min=0, help="So many folder names become tags, outermost first."),
+        typer.Option(
+            "--tags-from-folders",
+            metavar="DEPTH",
+            min=0,
+            help="So many folder names become tags, outermost first.",
+        ),
     ] = 0,
     class_from: Annotated[
-        str | None, typer.Option("--class-from", metavar="folder|COLUMN", help="The class: the innermost folder, or a column.")
+        str | None,
+        typer.Option(
+            "--class-from", metavar="folder|COLUMN", help="The class: the innermost folder, or a column."
+        ),
     ] = None,
     archives_as_folders: Annotated[
-        bool, typer.Option("--archives-as-folders", help="For both: an archive counts as a folder of its name.")
+        bool,
+        typer.Option("--archives-as-folders", help="For both: an archive counts as a folder of its name."),
     ] = False,
     path_column: Annotated[
-        str | None, typer.Option("--path-column", metavar="COLUMN", help="The manifest's column that names the picture.")
+        str | None,
+        typer.Option("--path-column", metavar="COLUMN", help="The manifest's column that names the picture."),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option("--root", metavar="FOLDER", help="What a manifest's paths are relative to, if not its folder.")
+        Path | None,
+        typer.Option(
+            "--root", metavar="FOLDER", help="What a manifest's paths are relative to, if not its folder."
+        ),
     ] = None,
     metadata: Annotated[
-        Path | None, typer.Option("--metadata", metavar="FILE", help="A table (csv, jsonl, parquet) that describes the images.")
+        Path | None,
+        typer.Option(
+            "--metadata", metavar="FILE", help="A table (csv, jsonl, parquet) that describes the images."
+        ),
     ] = None,
     join_on: Annotated[
-        Literal["name", "stem", "key", "hash"], typer.Option("--join-on", help="How its rows are matched with the files.")
+        Literal["name", "stem", "key", "hash"],
+        typer.Option("--join-on", help="How its rows are matched with the files."),
     ] = "name",
     hashtags: Annotated[
         list[str] | None,
-        typer.Option("--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."),
+        typer.Option(
+            "--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."
+        ),
     ] = None,
     column: ColumnOption = None,
     near_duplicates: Annotated[
         Literal["ignore", "tell", "skip"],
         typer.Option(
-            "--near-duplicates", help="Name new images that are copies or versions of others; skip: do not index copies."
+            "--near-duplicates",
+            help="Name new images that are copies or versions of others; skip: do not index copies.",
         ),
     ] = "ignore",
     refused: RefusedOption = None,
     batch_size: BatchSizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3: some were refused."""
+    """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3:
+    some were refused."""
     from vitrine.indexer.job.patience import Patience
     from vitrine.indexer.sources import SourceOptions, open_source
 
@@ -115,10 +144,16 @@ def add(
         records = open_source(source, options=options, objects=runtime.objects, patience=patience)
         _ensure_category(runtime, category, create, encoder or [])
         report = run_index(
-            runtime, category, records,
-            batch_size=batch_size, tags=_split(tags), refused=refused, near_duplicates=near_duplicates, kinds=kinds,
+            runtime,
+            category,
+            records,
+            batch_size=batch_size,
+            tags=_split(tags),
+            refused=refused,
+            near_duplicates=near_duplicates,
+            kinds=kinds,
             patience=patience,
-        )  # fmt: skip
+        )
     finish(report, as_json=as_json)
 
 
@@ -129,28 +164,38 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="input-metadata.json with hashes, tags and vectors, a folder of such files, a tree of clusters as JSON, or a "
-            "CSV file,class,label.",
+            help="input-metadata.json with hashes, tags and vectors, a folder of such files, a tree of "
+            "clusters as JSON, or a CSV file,class,label.",
         ),
     ],
     category: CategoryOption,
     images: Annotated[
         Path | None,
-        typer.Option("--images", metavar="FOLDER", help="Where its pictures lie. [default for trees, CSV: its folder]"),
+        typer.Option(
+            "--images", metavar="FOLDER", help="Where its pictures lie. [default for trees, CSV: its folder]"
+        ),
     ] = None,
-    vector_name: Annotated[str, typer.Option("--vector-name", help="JSON: what its vectors shall be called here.")] = "adopted",
-    vector_model: Annotated[str, typer.Option("--vector-model", help="JSON: the model that made them, as a note.")] = "unknown",
-    run: Annotated[str, typer.Option("--run", metavar="NAME", help="Of a tree of clusters: the cluster run.")] = "imported",
+    vector_name: Annotated[
+        str, typer.Option("--vector-name", help="JSON: what its vectors shall be called here.")
+    ] = "adopted",
+    vector_model: Annotated[
+        str, typer.Option("--vector-model", help="JSON: the model that made them, as a note.")
+    ] = "unknown",
+    run: Annotated[
+        str, typer.Option("--run", metavar="NAME", help="Of a tree of clusters: the cluster run.")
+    ] = "imported",
     create: CreateOption = False,
     encoder: EncoderOption = None,
     refused: RefusedOption = None,
     batch_size: BatchSizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take over a collection of an older system. Its vectors are kept as they are: they can be searched by id and vector.
+    """Take over a collection of an older system. Its vectors are kept as they are: they can be searched by id
+    and vector.
 
-    With --create --encoder REF the pictures get an encoder's vectors as well, for searches by picture and text. A tree of
-    clusters (nodes with children and images) becomes a cluster run of the pictures that it names.
+    With --create --encoder REF the pictures get an encoder's vectors as well, for searches by picture and
+    text. A tree of clusters (nodes with children and images) becomes a cluster run of the pictures that it
+    names.
     """
     from vitrine.indexer.ingest.import_json import ClusteredPictures, NamedPictures, clusters_of, json_files
     from vitrine.indexer.ingest.importers import VectorDump, open_class_table
@@ -165,7 +210,9 @@ def import_(
             _ensure_category(runtime, category, create, encoder or [])
             report = run_index(runtime, category, table, batch_size=batch_size, refused=refused)
         elif clusters is not None:
-            source = ClusteredPictures(file.name, clusters, NamedPictures(images or _folder_of(file)), runtime.limits.max_bytes)
+            source = ClusteredPictures(
+                file.name, clusters, NamedPictures(images or _folder_of(file)), runtime.limits.max_bytes
+            )
             _ensure_category(runtime, category, create, encoder or [])
             report = run_index(runtime, category, source, batch_size=batch_size, refused=refused)
             if report.error is None and not report.interrupted:
@@ -203,7 +250,8 @@ def run_index(
     kinds: Mapping[str, IndexKind] | None = None,
     patience: Patience | None = None,
 ) -> IndexReport:
-    """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a report."""
+    """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a
+    report."""
     from vitrine.cli.tagger.common import TaggedSource
     from vitrine.indexer.ingest.pipeline import BATCH_SIZE, index_images
     from vitrine.indexer.job.progress import make_progress
@@ -230,7 +278,8 @@ def run_index(
 
 
 def build_search_index(runtime: Runtime, category: str) -> None:
-    """Bring what was added under the search index, which the embedded engine would otherwise leave off when the command ends."""
+    """Bring what was added under the search index, which the embedded engine would otherwise leave off when
+    the command ends."""
     info = runtime.vectors.info(category)
     waiting = info.points * len(info.schema.vectors) - info.indexed
     if waiting > WORTH_INDEXING:
@@ -238,7 +287,10 @@ def build_search_index(runtime: Runtime, category: str) -> None:
         try:
             runtime.vectors.optimize(category)
         except KeyboardInterrupt:
-            note("The images are indexed and can be searched; the next `vitrine index add` goes on with the search index.")
+            note(
+                "The images are indexed and can be searched; the next `vitrine index add` goes on "
+                "with the search index."
+            )
 
 
 def _ensure_category(runtime: Runtime, name: str, create: bool, encoders: list[str]) -> None:
@@ -247,15 +299,19 @@ def _ensure_category(runtime: Runtime, name: str, create: bool, encoders: list[s
     except NotFound:
         if not create:
             raise NotFound(
-                f"There is no category {name!r}: add --create, with --encoder if it shall not be {runtime.settings.encoder!r}.",
+                f"There is no category {name!r}: add --create, with --encoder if it shall not be "
+                f"{runtime.settings.encoder!r}.",
                 category=name,
             ) from None
         made = create_category(runtime, name, encoders or [runtime.settings.encoder])
         note(f"Created category {name!r} with {', '.join(spec.name for spec in made.encoders)}.")
 
 
-def _ensure_adopting(runtime: Runtime, name: str, spec: EncoderSpec, create: bool, encoders: list[str]) -> None:
-    """The category with the named vector that is taken over; encoders that can encode come first and answer by default."""
+def _ensure_adopting(
+    runtime: Runtime, name: str, spec: EncoderSpec, create: bool, encoders: list[str]
+) -> None:
+    """The category with the named vector that is taken over; encoders that can encode come first and answer
+    by default."""
     names = [category.name for category in runtime.catalog.list()]
     if name in names:
         runtime.catalog.add_encoder(name, spec)

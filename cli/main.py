@@ -1,4 +1,5 @@
-"""The command line ``vitrine``. Commands import what they need when they run: ``vitrine --help`` must answer at once."""
+"""The command line ``vitrine``. Commands import what they need when they run: ``vitrine --help`` must answer
+at once."""
 
 from __future__ import annotations
 
@@ -11,7 +12,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vitrine.cli import autoencoder, bench, category, doctor, duplicates, encoder, export, index, search, serve
+from vitrine.cli import (
+    autoencoder,
+    bench,
+    category,
+    doctor,
+    duplicates,
+    encoder,
+    export,
+    index,
+    search,
+    serve,
+)
 from vitrine.cli.cluster import commands as cluster
 from vitrine.cli.context import GlobalFlags
 from vitrine.cli.demo import commands as demo
@@ -26,9 +38,23 @@ from vitrine.services.files import any_error
 AS_JSON = "vitrine.as_json"
 ADDING = "vitrine.adding"
 ORDER = (
-    "demo", "category", "index", "search", "images", "tagger", "metric", "cluster", "map", "duplicates", "autoencoder",
-    "export", "encoder", "serve", "doctor", "bench",
-)  # fmt: skip
+    "demo",
+    "category",
+    "index",
+    "search",
+    "images",
+    "tagger",
+    "metric",
+    "cluster",
+    "map",
+    "duplicates",
+    "autoencoder",
+    "export",
+    "encoder",
+    "serve",
+    "doctor",
+    "bench",
+)
 """Commands as --help lists them: the way a newcomer goes."""
 
 
@@ -54,14 +80,21 @@ class VitrineGroup(TyperGroup):
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError, EOFError):
             raise  # Typer's own: usage, exit codes and closed pipes
         except KeyboardInterrupt:
-            if ctx.meta[AS_JSON]:  # whoever reads JSON gets one document, also of a command that was stopped before its report
+            if ctx.meta[
+                AS_JSON
+            ]:  # whoever reads JSON gets one document, also of a command that was stopped before its report
                 print_error("interrupted", "Interrupted before there was a report.", {}, as_json=True)
             raise
         except Exception as error:
             if debugging():
                 raise
             known = any_error(error)
-            print_error(known.code, known.message + _advice(known, ctx.meta[ADDING]), known.details, as_json=ctx.meta[AS_JSON])
+            print_error(
+                known.code,
+                known.message + _advice(known, ctx.meta[ADDING]),
+                known.details,
+                as_json=ctx.meta[AS_JSON],
+            )
         raise typer.Exit(1)
 
 
@@ -87,7 +120,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images were refused, 4 out of time, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images were refused, 4 out of time, "
+    "130 interrupted.",
 )
 app.add_typer(category.app, name="category")
 app.add_typer(index.app, name="index")
@@ -119,7 +153,8 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """A standard stream that was closed (``>&-``) takes nothing and gives nothing, instead of failing where it is first used."""
+    """A standard stream that was closed (``>&-``) takes nothing and gives nothing, instead of failing where
+    it is first used."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
@@ -131,10 +166,16 @@ def _open_closed_streams() -> None:
 def _top(
     ctx: typer.Context,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="FOLDER", help="Data folder; before VITRINE_DATA. [default: vitrine-data]")
+        Path | None,
+        typer.Option(
+            "--data", metavar="FOLDER", help="Data folder; before VITRINE_DATA. [default: vitrine-data]"
+        ),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option(
+            "--version", help="Print the version and leave.", is_eager=True, callback=_print_version
+        ),
     ] = False,
 ) -> None:
     """Index image collections and search them by picture, text, tag and score."""

@@ -24,31 +24,42 @@ ColumnOption = Annotated[
     typer.Option(
         "--column",
         metavar="COLUMN:KIND",
-        help="What a metadata column holds: keyword (words), integer, float, bool or datetime; again: more. Other values are "
-        "refused by name; what images hold in it already is cast.",
+        help="What a metadata column holds: keyword (words), integer, float, bool or datetime; again: "
+        "more. Other values are refused by name; what images hold in it already is cast.",
     ),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most.")]
 
 _FILTERS = "Filters (all must hold)"
 TagOption = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="TAG", help="Has this tag; again: all of them.", rich_help_panel=_FILTERS)
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Has this tag; again: all of them.", rich_help_panel=_FILTERS),
 ]
 AnyTagOption = Annotated[
-    list[str] | None, typer.Option("--any-tag", metavar="TAG", help="Has at least one of these tags.", rich_help_panel=_FILTERS)
+    list[str] | None,
+    typer.Option(
+        "--any-tag", metavar="TAG", help="Has at least one of these tags.", rich_help_panel=_FILTERS
+    ),
 ]
 NotTagOption = Annotated[
-    list[str] | None, typer.Option("--not-tag", metavar="TAG", help="Lacks this tag.", rich_help_panel=_FILTERS)
+    list[str] | None,
+    typer.Option("--not-tag", metavar="TAG", help="Lacks this tag.", rich_help_panel=_FILTERS),
 ]
 ClassOption = Annotated[
     list[str] | None,
-    typer.Option("--class", metavar="CLASS", help="Is of this class; again: of any of them.", rich_help_panel=_FILTERS),
+    typer.Option(
+        "--class", metavar="CLASS", help="Is of this class; again: of any of them.", rich_help_panel=_FILTERS
+    ),
 ]
 ScoreOption = Annotated[
     list[str] | None,
-    typer.Option("--score", metavar="TAG=A..B", help="A tagger's score, such as striped=0.5..1, =0.5.. or =..0.3.",
-                 rich_help_panel=_FILTERS),
-]  # fmt: skip
+    typer.Option(
+        "--score",
+        metavar="TAG=A..B",
+        help="A tagger's score, such as striped=0.5..1, =0.5.. or =..0.3.",
+        rich_help_panel=_FILTERS,
+    ),
+]
 QualityOption = Annotated[
     str | None, typer.Option("--quality", metavar="A..B", help="Quality in 0..1.", rich_help_panel=_FILTERS)
 ]
@@ -56,8 +67,8 @@ WhereOption = Annotated[
     list[str] | None,
     typer.Option(
         "--where", metavar="KEY=VALUE", rich_help_panel=_FILTERS,
-        help="Any other: metadata.season=winter, metadata.year.gte=1990, width.gte=800, filename=a.jpg, cluster.RUN=root-1, "
-        "map.NAME.x.gte=0.5 ...",
+        help="Any other: metadata.season=winter, metadata.year.gte=1990, width.gte=800, filename=a.jpg, "
+            "cluster.RUN=root-1, map.NAME.x.gte=0.5 ...",
     ),
 ]  # fmt: skip
 

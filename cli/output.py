@@ -20,8 +20,11 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table on a terminal; tab-separated lines under a heading elsewhere. ``right`` names columns set flush right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
+) -> None:
+    """A table on a terminal; tab-separated lines under a heading elsewhere. ``right`` names columns set flush
+    right."""
     lines = [[_cell(value) for value in row] for row in rows]
     if not sys.stdout.isatty():
         typer.echo("\n".join("\t".join(line) for line in [list(columns), *lines]))
@@ -32,7 +35,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, rig
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=name in (*right, "id", "#"), overflow="fold")
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            no_wrap=name in (*right, "id", "#"),
+            overflow="fold",
+        )
     for line in lines:
         table.add_row(*(cell.replace("[", r"\[") for cell in line))
     Console().print(table)
@@ -85,7 +93,8 @@ def note(text: str) -> None:
 
 
 def print_error(code: str, message: str, details: Mapping[str, object], *, as_json: bool) -> None:
-    """An error's sentence and code on stderr; as JSON on stdout, where the result would have been, if that can be written."""
+    """An error's sentence and code on stderr; as JSON on stdout, where the result would have been, if that
+    can be written."""
     if as_json:
         with suppress(OSError):
             print_json({"error": {"code": code, "message": message, "details": dict(details)}})
@@ -103,7 +112,11 @@ def confirmed(question: str, yes: bool) -> bool:
     answer = sys.stdin.readline()  # not typer.confirm: Ctrl-C must stay Ctrl-C, and exit with 130
     if answer.strip().lower() in ("y", "yes"):
         return True
-    note("Nothing was deleted." if answer else "\nNobody answered, so nothing was deleted: --yes deletes without asking.")
+    note(
+        "Nothing was deleted."
+        if answer
+        else "\nNobody answered, so nothing was deleted: --yes deletes without asking."
+    )
     return False
 
 

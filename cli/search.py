@@ -61,7 +61,13 @@ class Question:
     @property
     def kind(self) -> str:
         """text, image, id, vector, examples or listing. Wrong usage if it is more than one."""
-        named = {"text": self.text, "image": self.image, "id": self.id, "vector": self.vector, "examples": self.like or None}
+        named = {
+            "text": self.text,
+            "image": self.image,
+            "id": self.id,
+            "vector": self.vector,
+            "examples": self.like or None,
+        }
         given = [kind for kind, value in named.items() if value is not None]
         if len(given) > 1:
             raise typer.BadParameter("give only one of --text, --image, --id, --vector and --like.")
@@ -74,27 +80,41 @@ def search(
     ctx: typer.Context,
     category: CategoryOption,
     text: Annotated[
-        str | None, typer.Option("--text", metavar="WORDS", help="Words (a CLIP-family encoder).", rich_help_panel=_QUERY)
+        str | None,
+        typer.Option(
+            "--text", metavar="WORDS", help="Words (a CLIP-family encoder).", rich_help_panel=_QUERY
+        ),
     ] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="A picture; - reads stdin.", rich_help_panel=_QUERY)
+        Path | None,
+        typer.Option("--image", metavar="FILE", help="A picture; - reads stdin.", rich_help_panel=_QUERY),
     ] = None,
     id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="An image of the category, left out itself.", rich_help_panel=_QUERY)
+        str | None,
+        typer.Option(
+            "--id", metavar="ID", help="An image of the category, left out itself.", rich_help_panel=_QUERY
+        ),
     ] = None,
     vector: Annotated[
-        Path | None, typer.Option("--vector", metavar="FILE", help="A JSON list or .npy file.", rich_help_panel=_QUERY)
+        Path | None,
+        typer.Option("--vector", metavar="FILE", help="A JSON list or .npy file.", rich_help_panel=_QUERY),
     ] = None,
     like: Annotated[
-        list[str] | None, typer.Option("--like", metavar="ID|FILE", help="Like these; again: more.", rich_help_panel=_QUERY)
+        list[str] | None,
+        typer.Option("--like", metavar="ID|FILE", help="Like these; again: more.", rich_help_panel=_QUERY),
     ] = None,
     unlike: Annotated[
-        list[str] | None, typer.Option("--unlike", metavar="ID|FILE", help="And unlike these.", rich_help_panel=_QUERY)
+        list[str] | None,
+        typer.Option("--unlike", metavar="ID|FILE", help="And unlike these.", rich_help_panel=_QUERY),
     ] = None,
     using: Annotated[
         list[str] | None,
-        typer.Option("--using", metavar="ENCODER", rich_help_panel=_QUERY,
-                     help="The encoder's vector; the category's first if not given. Twice with --id: both, fused."),
+        typer.Option(
+            "--using",
+            metavar="ENCODER",
+            rich_help_panel=_QUERY,
+            help="The encoder's vector; the category's first if not given. Twice with --id: both, fused.",
+        ),
     ] = None,
     tag: TagOption = None,
     any_tag: AnyTagOption = None,
@@ -104,29 +124,56 @@ def search(
     quality: QualityOption = None,
     where: WhereOption = None,
     limit: LimitOption = 10,
-    offset: Annotated[int, typer.Option("--offset", min=0, help="Skip so many hits.", rich_help_panel=_SHAPE)] = 0,
+    offset: Annotated[
+        int, typer.Option("--offset", min=0, help="Skip so many hits.", rich_help_panel=_SHAPE)
+    ] = 0,
     min_similarity: Annotated[
-        float | None, typer.Option("--min-similarity", min=-1, max=1, help="Only hits so similar; 1: the same picture.",
-                                   rich_help_panel=_SHAPE)
+        float | None,
+        typer.Option(
+            "--min-similarity",
+            min=-1,
+            max=1,
+            help="Only hits so similar; 1: the same picture.",
+            rich_help_panel=_SHAPE,
+        ),
     ] = None,
     diversity: Annotated[
-        float | None, typer.Option("--diversity", min=0, max=1, help="0: the most similar; towards 1: fewer look-alikes.",
-                                   rich_help_panel=_SHAPE)
+        float | None,
+        typer.Option(
+            "--diversity",
+            min=0,
+            max=1,
+            help="0: the most similar; towards 1: fewer look-alikes.",
+            rich_help_panel=_SHAPE,
+        ),
     ] = None,
     collapse: Annotated[
-        bool, typer.Option("--collapse", help="One hit for each group of near-duplicates.", rich_help_panel=_SHAPE)
+        bool,
+        typer.Option("--collapse", help="One hit for each group of near-duplicates.", rich_help_panel=_SHAPE),
     ] = False,
     order_by: Annotated[
-        str | None, typer.Option("--order-by", metavar="FIELD[:desc]", help="Listing: by a number or date, such as "
-                                 "quality:desc.", rich_help_panel=_SHAPE)
+        str | None,
+        typer.Option(
+            "--order-by",
+            metavar="FIELD[:desc]",
+            help="Listing: by a number or date, such as quality:desc.",
+            rich_help_panel=_SHAPE,
+        ),
     ] = None,
-    random: Annotated[bool, typer.Option("--random", help="Listing: a random sample.", rich_help_panel=_SHAPE)] = False,
-    cursor: Annotated[str | None, typer.Option("--cursor", help="Listing: the next page.", rich_help_panel=_SHAPE)] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="Listing: a random sample.", rich_help_panel=_SHAPE)
+    ] = False,
+    cursor: Annotated[
+        str | None, typer.Option("--cursor", help="Listing: the next page.", rich_help_panel=_SHAPE)
+    ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", metavar="FILE.png", help="Draw the hits as a contact sheet.", rich_help_panel=_SHAPE)
+        Path | None,
+        typer.Option(
+            "--sheet", metavar="FILE.png", help="Draw the hits as a contact sheet.", rich_help_panel=_SHAPE
+        ),
     ] = None,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Search a category by picture, text, id, vector or examples; without any of them list it."""
     question = Question(text, image, id, vector, tuple(like or ()), tuple(unlike or ()))
     names = tuple(using or ())
@@ -140,20 +187,26 @@ def search(
         order = to_order(runtime, category, order_by)
         if question.kind == "listing":
             similar: Mapping[str, int] = {}
-            answer, hits = _listing(runtime, category, conditions, limit, order_by=order, random=random, cursor=cursor)
+            answer, hits = _listing(
+                runtime, category, conditions, limit, order_by=order, random=random, cursor=cursor
+            )
             queries: list[Tile] = []
         else:
             from vitrine.services.search.searcher import SearchOptions
 
             first = names[0] if names else None
-            options = SearchOptions(first, conditions, limit, offset, min_similarity, diversity, collapse=collapse)
+            options = SearchOptions(
+                first, conditions, limit, offset, min_similarity, diversity, collapse=collapse
+            )
             result, queries = _ask(runtime, category, question, names, options, draw=sheet is not None)
             answer, hits = _result_json(category, question.kind, result, collapse), list(result.hits)
             similar = result.similar
         ordered = order.field if order else None
         if sheet is not None:
             captions = partial(_ordered_captions, ordered) if ordered else hit_captions
-            save_sheet(runtime, sheet, queries, hits, title=_title(category, question, ordered), captions=captions)
+            save_sheet(
+                runtime, sheet, queries, hits, title=_title(category, question, ordered), captions=captions
+            )
             answer["sheet"] = str(sheet)
     if as_json:
         print_json(answer)
@@ -162,9 +215,11 @@ def search(
     _notes(answer, len(hits))
 
 
-def print_hits(hits: Sequence[Hit], measure: str | None = None, similar: Mapping[str, int] | None = None) -> None:
-    """A line for each hit, with the value of the field ``measure`` or its similarity, where something was compared; and how many
-    near-duplicates were left out, by ``similar``."""
+def print_hits(
+    hits: Sequence[Hit], measure: str | None = None, similar: Mapping[str, int] | None = None
+) -> None:
+    """A line for each hit, with the value of the field ``measure`` or its similarity, where something was
+    compared; and how many near-duplicates were left out, by ``similar``."""
     from vitrine.services.category.payload import value_at
 
     compared = [measure or "similarity"] if measure or any(hit.similarity is not None for hit in hits) else []
@@ -174,7 +229,15 @@ def print_hits(hits: Sequence[Hit], measure: str | None = None, similar: Mapping
         about = (hit.id, hit.payload.get("class"), hit.payload.get("tags", ()), hit.payload.get("filename"))
         more = [f"+{similar[hit.id]} similar" if hit.id in similar else ""] if similar is not None else []
         rows.append((number, *([value] if compared else []), *about, *more))
-    columns = ("#", *compared, "id", "class", "tags", "filename", *(["others"] if similar is not None else []))
+    columns = (
+        "#",
+        *compared,
+        "id",
+        "class",
+        "tags",
+        "filename",
+        *(["others"] if similar is not None else []),
+    )
     print_table(columns, rows, right=("#", *compared))
 
 
@@ -192,7 +255,13 @@ def _ordered_captions(field: str, hit: Hit) -> tuple[str, ...]:
 
 
 def _check_usage(
-    question: Question, using: tuple[str, ...], *, order_by: str | None, random: bool, cursor: str | None, offset: int
+    question: Question,
+    using: tuple[str, ...],
+    *,
+    order_by: str | None,
+    random: bool,
+    cursor: str | None,
+    offset: int,
 ) -> None:
     kind = question.kind
     if kind != "listing" and (order_by or random or cursor):
@@ -222,11 +291,24 @@ def _listing(
         hits, following = list(page.hits), page.cursor
     kind = "random" if random else "listing"
     trees = [hit_json(hit) for hit in hits]
-    return {"category": category, "kind": kind, "hits": trees, "encoder": None, "cursor": following, "timing": None}, hits
+    return {
+        "category": category,
+        "kind": kind,
+        "hits": trees,
+        "encoder": None,
+        "cursor": following,
+        "timing": None,
+    }, hits
 
 
 def _ask(
-    runtime: Runtime, category: str, question: Question, using: tuple[str, ...], options: SearchOptions, *, draw: bool
+    runtime: Runtime,
+    category: str,
+    question: Question,
+    using: tuple[str, ...],
+    options: SearchOptions,
+    *,
+    draw: bool,
 ) -> tuple[SearchResult, list[Tile]]:
     """The answer, and the pictures that were searched with where a sheet shall show them."""
     searcher = runtime.searcher
@@ -240,10 +322,17 @@ def _ask(
     if question.id is not None:
         fused = len(using) > 1
         result = (
-            searcher.by_fusion(category, question.id, using, options) if fused else searcher.by_id(category, question.id, options)
+            searcher.by_fusion(category, question.id, using, options)
+            if fused
+            else searcher.by_id(category, question.id, options)
         )
-        return result, _example_tiles(runtime, category, [question.id], [question.id], "query") if draw else []
-    likes, unlikes = [to_example(text) for text in question.like], [to_example(text) for text in question.unlike]
+        return result, _example_tiles(
+            runtime, category, [question.id], [question.id], "query"
+        ) if draw else []
+    likes, unlikes = (
+        [to_example(text) for text in question.like],
+        [to_example(text) for text in question.unlike],
+    )
     result = searcher.by_examples(category, likes, unlikes, options)
     tiles = []
     if draw:
@@ -261,7 +350,9 @@ def _example_tiles(
             tiles.append(query_tile(example, Path(name).name, role))
         else:
             hit = runtime.searcher.image(category, example)
-            tiles.append(query_tile(picture_of(runtime, hit), str(hit.payload.get("filename", example)), role))
+            tiles.append(
+                query_tile(picture_of(runtime, hit), str(hit.payload.get("filename", example)), role)
+            )
     return tiles
 
 
@@ -292,7 +383,9 @@ def _notes(answer: Mapping[str, Any], hits: int) -> None:
     if answer["encoder"]:
         encode_ms, search_ms = answer["timing"]["encode_ms"], answer["timing"]["search_ms"]
         took = (
-            f"loading and encoding {encode_ms:.0f} ms, search {search_ms:.1f} ms" if encode_ms else f"search {search_ms:.1f} ms"
+            f"loading and encoding {encode_ms:.0f} ms, search {search_ms:.1f} ms"
+            if encode_ms
+            else f"search {search_ms:.1f} ms"
         )
         note(f"{hits} {'hit' if hits == 1 else 'hits'} by {answer['encoder']['name']}: {took}.")
     else:

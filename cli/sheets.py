@@ -34,7 +34,8 @@ def save_sheet(
     title: str,
     captions: Callable[[Hit], tuple[str, ...]] = hit_captions,
 ) -> None:
-    """Write the query pictures, highlighted, and then the hits. ``BadRequest`` for another file ending or too many hits."""
+    """Write the query pictures, highlighted, and then the hits. ``BadRequest`` for another file ending or too
+    many hits."""
     from vitrine.services.images.contact_sheet import Tile, contact_sheet
 
     check_sheet_path(path)

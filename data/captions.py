@@ -4,11 +4,20 @@ import numpy as np
 
 from vitrine.data.facts import FACT_NAMES, FACT_VALUES, Facts
 from vitrine.data.shapes import KINDS
-from vitrine.data.wording import ACCENT_PHRASES, COLOUR_WORDS, OPENERS, PATTERN_PHRASES, QUESTIONS, SOMETHING, WORDS
+from vitrine.data.wording import (
+    ACCENT_PHRASES,
+    COLOUR_WORDS,
+    OPENERS,
+    PATTERN_PHRASES,
+    QUESTIONS,
+    SOMETHING,
+    WORDS,
+)
 
 
 def full_caption(facts: Facts, rng: np.random.Generator) -> str:
-    """A sentence that names every fact, such as "a large red striped mug with white details on a plain blue background".
+    """A sentence that names every fact, such as "a large red striped mug with white details on a plain blue
+    background".
 
     A sharp picture's look goes without saying.
     """
@@ -24,7 +33,8 @@ def free_caption(facts: Facts, rng: np.random.Generator) -> tuple[str, frozenset
 
 
 def prompt(name: str, value: str, rng: np.random.Generator) -> str:
-    """A few words that state just one fact, such as "mugs", "something red", "with white details", "tiled background"."""
+    """A few words that state just one fact, such as "mugs", "something red", "with white details", "tiled
+    background"."""
     facts = Facts(**{n: FACT_VALUES[n][0] for n in FACT_NAMES} | {name: value})
     return _Speaker(facts, rng, free=True).only(name)
 
@@ -69,7 +79,10 @@ class _Speaker:
         if template == 1:
             return f"{_article(f'{looks}photo of')} {_article(noun)} {with_accent} on {_article(background)}"
         if template == 2:
-            return f"{_article(f'{looks}picture of')} {_article(noun)} {with_accent} in front of {_article(background)}"
+            return (
+                f"{_article(f'{looks}picture of')} {_article(noun)} {with_accent} in front of "
+                f"{_article(background)}"
+            )
         return f"{_article(background)} behind {_article(f'{looks}{noun}')} {with_accent}"
 
     def any_length(self) -> tuple[str, frozenset[str]]:

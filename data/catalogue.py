@@ -25,9 +25,18 @@ from vitrine.data.shapes import KINDS
 __all__ = ["CatalogueSummary", "Picture", "draw_catalogue", "draw_pictures"]
 
 COLUMNS: Final = (
-    "path", "class", "tags", "caption", "quality", "scores.close_up", "scores.colourful", "design", "duplicate_of",
-    "edit", "created_at",
-)  # fmt: skip
+    "path",
+    "class",
+    "tags",
+    "caption",
+    "quality",
+    "scores.close_up",
+    "scores.colourful",
+    "design",
+    "duplicate_of",
+    "edit",
+    "created_at",
+)
 _OWN_NAME = re.compile(rf"({'|'.join(KINDS)})-\d{{5}}\.(jpg|png|webp)(\.part)?")
 
 
@@ -56,9 +65,9 @@ def draw_catalogue(
     """Write `count` pictures of size x size pixels, `manifest.csv` and `truth.json` to `folder`.
 
     The same seed, count and size give the same files. A folder that holds just this catalogue is left alone;
-    anything else, a drawing cut short too, is drawn again: `truth.json` is written last, and every file is written
-    beside its place and moved there, so what has its name is whole. Pictures of another catalogue in the folder
-    are removed, files this module never made are not touched. `progress` is told (done, count).
+    anything else, a drawing cut short too, is drawn again: `truth.json` is written last, and every file is
+    written beside its place and moved there, so what has its name is whole. Pictures of another catalogue in
+    the folder are removed, files this module never made are not touched. `progress` is told (done, count).
 
     Raises ValueError for a count below 1 or a size below 32.
     """
@@ -185,13 +194,19 @@ def _truth(plan: Sequence[PlannedPicture]) -> dict[str, Any]:
             },
         )
         entry["pictures"].append(planned.path)
-    copies = [{"path": p.path, "duplicate_of": p.original.path, "edit": p.edit} for p in plan if p.original is not None]
+    copies = [
+        {"path": p.path, "duplicate_of": p.original.path, "edit": p.edit}
+        for p in plan
+        if p.original is not None
+    ]
     return {"designs": designs, "near_duplicates": copies}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m vitrine.data.catalogue FOLDER`: draw the catalogue and say what the folder holds."""
-    parser = argparse.ArgumentParser(prog="python -m vitrine.data.catalogue", description="Draw the demo catalogue.")
+    parser = argparse.ArgumentParser(
+        prog="python -m vitrine.data.catalogue", description="Draw the demo catalogue."
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=1200, help="pictures (default: 1200)")
     parser.add_argument("--seed", type=int, default=7, help="names the catalogue (default: 7)")
@@ -202,7 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stderr.isatty():
             print(f"\rdrawing {done}/{count}", end="" if done < count else "\n", file=sys.stderr, flush=True)
 
-    made = draw_catalogue(options.folder, count=options.count, seed=options.seed, size=options.size, progress=progress)
+    made = draw_catalogue(
+        options.folder, count=options.count, seed=options.seed, size=options.size, progress=progress
+    )
     state = f"{made.drawn} pictures drawn" if made.drawn else "already complete, nothing drawn"
     print(
         f"{made.folder}: {state}; {made.pictures} pictures of {made.kinds} kinds and {made.designs} designs, "

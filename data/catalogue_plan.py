@@ -37,8 +37,8 @@ class PlannedPicture:
 def plan_catalogue(count: int, seed: int) -> list[PlannedPicture]:
     """`count` rows; the same for the same seed.
 
-    Half of the designs occur once, the others three to six times; of the rows, 8 in 100 are near-duplicates of
-    other rows.
+    Half of the designs occur once, the others three to six times; of the rows, 8 in 100 are near-duplicates
+    of other rows.
     """
     rng = np.random.default_rng([seed, 0])
     copies = round(count * _NEAR_DUPLICATES)

@@ -50,7 +50,9 @@ def poly(*corners: tuple[float, float]) -> Points:
     return np.array(corners, dtype=np.float64)
 
 
-def ellipse(cx: float, cy: float, rx: float, ry: float, start: float = 0.0, end: float = 360.0, steps: int = 36) -> Points:
+def ellipse(
+    cx: float, cy: float, rx: float, ry: float, start: float = 0.0, end: float = 360.0, steps: int = 36
+) -> Points:
     """An ellipse, or the arc of it from `start` to `end` degrees (0 is right, 90 is down)."""
     angle = np.radians(np.linspace(start, end, steps))
     return np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], axis=1)

@@ -57,7 +57,9 @@ class Scene:
     """Without background: the picture has an alpha channel."""
 
 
-def paint(design: Design, scene: Scene, size: int, rng: np.random.Generator) -> tuple[Image.Image, Image.Image]:
+def paint(
+    design: Design, scene: Scene, size: int, rng: np.random.Generator
+) -> tuple[Image.Image, Image.Image]:
     """The picture (size x size, RGB, or RGBA if cut out) and the mask of its object (size x size, L)."""
     layer = _object_layer(design, scene, size)
     pixels = np.asarray(layer, dtype=np.float32)
@@ -162,7 +164,9 @@ def _placed(points: Points, scene: Scene, side: int) -> Points:
 def _stroke(draw: ImageDraw.ImageDraw, points: Points, width: float, colour: Rgb) -> None:
     """A line with round ends."""
     fill = (*colour, 255)
-    draw.line(_flat(points), fill=fill, width=max(round(width), 1), joint="curve" if len(points) > 2 else None)
+    draw.line(
+        _flat(points), fill=fill, width=max(round(width), 1), joint="curve" if len(points) > 2 else None
+    )
     r = width / 2
     for x, y in (points[0], points[-1]):
         draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)

@@ -23,12 +23,22 @@ def pattern_polygons(pattern: str, period: float, angle: float) -> list[Points]:
         areas = [box(x, -_REACH, x + period * 0.42, _REACH) for x in steps]
     elif pattern == "dotted":
         r = period * 0.3
-        areas = [ellipse(x + (row % 2) * period / 2, y, r, r, steps=14) for row, y in enumerate(steps) for x in steps]
+        areas = [
+            ellipse(x + (row % 2) * period / 2, y, r, r, steps=14)
+            for row, y in enumerate(steps)
+            for x in steps
+        ]
     elif pattern == "checked":
         half = period * 0.5
-        areas = [box(x + dx, y + dx, x + dx + half, y + dx + half) for x in steps for y in steps for dx in (0, half)]
+        areas = [
+            box(x + dx, y + dx, x + dx + half, y + dx + half)
+            for x in steps
+            for y in steps
+            for dx in (0, half)
+        ]
     elif pattern == "two-tone":
-        # Left and right, whatever the angle: every kind is centred from left to right, not from top to bottom.
+        # Left and right, whatever the angle: every kind is centred from left to right, not from top to
+        # bottom.
         return [box(0.0, -_REACH, _REACH, _REACH)]
     else:
         areas = []

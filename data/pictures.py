@@ -59,7 +59,8 @@ class Picture:
 def draw_pictures(count: int, seed: int, size: int = 192, *, start: int = 0) -> Iterator[Picture]:
     """`count` pictures of random designs, beginning with picture `start` of the sequence that `seed` names.
 
-    Picture i depends on seed, i and size alone, so that parts of a sequence can be drawn by several processes.
+    Picture i depends on seed, i and size alone, so that parts of a sequence can be drawn by several
+    processes.
     """
     for index in range(start, start + count):
         rng = np.random.default_rng([seed, index])

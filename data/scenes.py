@@ -55,7 +55,8 @@ def random_design(name: str, rng: np.random.Generator) -> Design:
 
 
 def random_scene(design: Design, rng: np.random.Generator, *, cut_out: bool = False) -> Scene:
-    """A pose, a background the object stands out from, and a look; a cut-out gets a sharp, white, plain one."""
+    """A pose, a background the object stands out from, and a look; a cut-out gets a sharp, white, plain
+    one."""
     size = choice(SIZES, rng)
     extent = float(rng.uniform(*EXTENTS[size]))
     room = min((1.0 - extent) / 2, 0.06)
@@ -79,8 +80,12 @@ def random_scene(design: Design, rng: np.random.Generator, *, cut_out: bool = Fa
         light=float(rng.uniform(0, 360)),
         look=look,
         noise=0.0 if cut_out else float(rng.uniform(24, 38) if look == "grainy" else rng.uniform(0, 5)),
-        blur=0.0 if cut_out else float(rng.uniform(0.012, 0.022) if look == "blurry" else rng.uniform(0, 0.002)),
-        contrast=1.0 if cut_out else float(rng.uniform(0.42, 0.55) if look == "faded" else rng.uniform(0.92, 1.0)),
+        blur=0.0
+        if cut_out
+        else float(rng.uniform(0.012, 0.022) if look == "blurry" else rng.uniform(0, 0.002)),
+        contrast=1.0
+        if cut_out
+        else float(rng.uniform(0.42, 0.55) if look == "faded" else rng.uniform(0.92, 1.0)),
         cut_out=cut_out,
     )
 

@@ -108,7 +108,9 @@ def shirt(v: Variation) -> list[Part]:
                 (-0.55, -0.74),
             ),
         ),
-        Part("accent", poly((1.0, sleeve - 0.1), (0.72, sleeve + 0.14), (0.63, sleeve), (0.91, sleeve - 0.26))),
+        Part(
+            "accent", poly((1.0, sleeve - 0.1), (0.72, sleeve + 0.14), (0.63, sleeve), (0.91, sleeve - 0.26))
+        ),
         Part(
             "accent",
             poly((-1.0, sleeve - 0.1), (-0.72, sleeve + 0.14), (-0.63, sleeve), (-0.91, sleeve - 0.26)),

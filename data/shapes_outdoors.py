@@ -9,7 +9,9 @@ def car(v: Variation) -> list[Part]:
     """A car from the side: roof and hub caps in the accent colour."""
     roof, tail = -v.between(0.48, 0.62), v.between_b(-0.75, -0.55)
     parts = [
-        Part("accent", smooth((tail, 0.02), (tail + 0.2, roof), (0.15, roof - 0.02), (0.58, 0.02), (0.0, 0.1))),
+        Part(
+            "accent", smooth((tail, 0.02), (tail + 0.2, roof), (0.15, roof - 0.02), (0.58, 0.02), (0.0, 0.1))
+        ),
         Part(
             "glass",
             poly((tail + 0.14, -0.04), (tail + 0.28, roof + 0.12), (-0.14, roof + 0.1), (-0.14, -0.04)),
@@ -47,7 +49,9 @@ def boat(v: Variation) -> list[Part]:
         Part("accent", poly((0.06, top + 0.22), (0.06, 0.25), (v.between_b(0.5, 0.72), 0.25))),
         Part(
             "main",
-            smooth((-1.0, 0.38), (-0.5, 0.42), (0.5, 0.42), (1.0, 0.34), (0.62, 0.82), (0.0, 0.86), (-0.65, 0.82)),
+            smooth(
+                (-1.0, 0.38), (-0.5, 0.42), (0.5, 0.42), (1.0, 0.34), (0.62, 0.82), (0.0, 0.86), (-0.65, 0.82)
+            ),
         ),
     ]
 
@@ -110,7 +114,9 @@ def fish(v: Variation) -> list[Part]:
         Part("accent", smooth((0.5, 0.0), (0.98, -tail), (0.84, 0.0), (0.98, tail))),
         Part(
             "accent",
-            smooth((-0.3, -belly + 0.12), (0.05, -belly - 0.25), (0.38, -belly - 0.12), (0.35, -belly + 0.25)),
+            smooth(
+                (-0.3, -belly + 0.12), (0.05, -belly - 0.25), (0.38, -belly - 0.12), (0.35, -belly + 0.25)
+            ),
         ),
         Part("accent", smooth((-0.1, belly - 0.14), (0.12, belly + 0.2), (0.3, belly - 0.2))),
         Part(
@@ -164,7 +170,9 @@ def leaf(v: Variation) -> list[Part]:
     parts = [Part("main", blade), Part("accent", poly((0, -0.72), (0, 1.05)), width=0.1)]
     for y in np.linspace(-0.2, 0.5, veins):
         for side in (-1, 1):
-            parts.append(Part("accent", poly((0, y), (side * half * 0.58, y - 0.26)), width=0.075, outlined=False))
+            parts.append(
+                Part("accent", poly((0, y), (side * half * 0.58, y - 0.26)), width=0.075, outlined=False)
+            )
     return parts
 
 

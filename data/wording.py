@@ -54,10 +54,52 @@ WORDS: Final[dict[str, Words]] = {
     "texture": TEXTURE_WORDS,
     "look": LOOK_WORDS,
 }
-OPENERS: Final = ("a photo of", "a picture of", "an image of", "photo of", "picture of", "image of", "this is")
-QUESTIONS: Final = ("the", "my", "show me", "find", "search for", "i want", "looking for", "all", "some", "any")
-SOMETHING: Final = ("something", "anything", "a thing", "an object", "things", "one", "item", "items", "it is")
-FILLERS: Final = ("is", "are", "in", "at", "front", "behind", "colour", "color", "coloured", "colored", "backdrop", "against")
+OPENERS: Final = (
+    "a photo of",
+    "a picture of",
+    "an image of",
+    "photo of",
+    "picture of",
+    "image of",
+    "this is",
+)
+QUESTIONS: Final = (
+    "the",
+    "my",
+    "show me",
+    "find",
+    "search for",
+    "i want",
+    "looking for",
+    "all",
+    "some",
+    "any",
+)
+SOMETHING: Final = (
+    "something",
+    "anything",
+    "a thing",
+    "an object",
+    "things",
+    "one",
+    "item",
+    "items",
+    "it is",
+)
+FILLERS: Final = (
+    "is",
+    "are",
+    "in",
+    "at",
+    "front",
+    "behind",
+    "colour",
+    "color",
+    "coloured",
+    "colored",
+    "backdrop",
+    "against",
+)
 
 
 def words_of(text: str) -> list[str]:

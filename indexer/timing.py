@@ -1,7 +1,7 @@
 """How long things take over sizes: samples of one category's images, each task timed, and how its time grows.
 
-A sample lives in a store of its own in a temporary folder, so that clustering, map, tagger and search see so many images and no
-others, and nothing of the category is changed.
+A sample lives in a store of its own in a temporary folder, so that clustering, map, tagger and search see so
+many images and no others, and nothing of the category is changed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ Task = Callable[["Sample"], float | None]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Some images of a category: ``ids`` and ``x`` (n, dim), of ``category`` in ``origin``; and a store that holds only these."""
+    """Some images of a category: ``ids`` and ``x`` (n, dim), of ``category`` in ``origin``; and a store that
+    holds only these."""
 
     origin: Runtime
     category: str
@@ -54,7 +55,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Timing:
-    """``seconds`` of a task on ``size`` images (of search: of one query, the median); None, with a ``note``, where it failed."""
+    """``seconds`` of a task on ``size`` images (of search: of one query, the median); None, with a ``note``,
+    where it failed."""
 
     task: str
     size: int
@@ -76,7 +78,10 @@ class TimingReport:
     @property
     def exponents(self) -> dict[str, float | None]:
         """By task, the exponent of the size that fits its times best; None with fewer than two sizes."""
-        return {task: exponent([row for row in self.rows if row.task == task]) for task in dict.fromkeys(self.tasks)}
+        return {
+            task: exponent([row for row in self.rows if row.task == task])
+            for task in dict.fromkeys(self.tasks)
+        }
 
     @property
     def tasks(self) -> list[str]:
@@ -107,7 +112,8 @@ class TimingReport:
 
 
 def exponent(rows: Sequence[Timing]) -> float | None:
-    """The slope of the line through sizes and seconds, both as logarithms, by least squares; None with fewer than two.
+    """The slope of the line through sizes and seconds, both as logarithms, by least squares; None with fewer
+    than two.
 
     >>> exponent([Timing("x", 10, 0.5), Timing("x", 100, 5.0), Timing("x", 1000, 50.0)])
     1.0
@@ -130,15 +136,20 @@ def time_tasks(
     clock: Callable[[], float] = time.perf_counter,
     told: Callable[[str, int], None] = lambda task, size: None,
 ) -> TimingReport:
-    """Time the tasks on samples of these sizes, each a part of the next; sizes above what the category has are cut, and said.
+    """Time the tasks on samples of these sizes, each a part of the next; sizes above what the category has
+    are cut, and said.
 
-    ``told`` is called before each task. ``NotFound``, ``UnknownVector``, ``BadRequest`` (no sizes, or fewer than three images).
+    ``told`` is called before each task. ``NotFound``, ``UnknownVector``, ``BadRequest`` (no sizes, or fewer
+    than three images).
     """
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     ids, x, payloads = _read(runtime, category, spec.name)
     if len(ids) < 3:
-        raise BadRequest(f"Category {category!r} has {len(ids)} images with {spec.name!r}; it takes three to time anything.")
+        raise BadRequest(
+            f"Category {category!r} has {len(ids)} images with {spec.name!r}; it takes three to time "
+            "anything."
+        )
     if not sizes or min(sizes) < 3:
         raise BadRequest("Say sizes of three images and more, such as --sizes 1000,3000,10000.")
     kept = sorted({min(size, len(ids)) for size in sizes})
@@ -146,12 +157,16 @@ def time_tasks(
     larger = sorted({size for size in sizes if size > len(ids)})
     if larger:
         said = ", ".join(map(str, larger))
-        report.notes.append(f"The category has {len(ids)} images: {said} {'is' if len(larger) == 1 else 'are'} cut to that.")
+        report.notes.append(
+            f"The category has {len(ids)} images: {said} {'is' if len(larger) == 1 else 'are'} cut to that."
+        )
     order = np.random.default_rng(seed).permutation(len(ids))
 
     def sample(size: int) -> AbstractContextManager[Sample]:
         rows = np.sort(order[:size]).tolist()
-        return _sample(runtime, cat, spec, [ids[row] for row in rows], x[rows], [payloads[row] for row in rows])
+        return _sample(
+            runtime, cat, spec, [ids[row] for row in rows], x[rows], [payloads[row] for row in rows]
+        )
 
     with sample(min(WARM, kept[0])) as few:
         for name, task in tasks.items():
@@ -171,11 +186,17 @@ def indexer_tasks(map_method: str = "umap") -> dict[str, Task]:
     """The tasks of this layer; a tagger's training is that of another."""
     options = MapOptions(map_method)  # type: ignore[arg-type]  # check() refuses what is none
     options.check()
-    return {"embedding": _embed, "clustering": _cluster, "map": lambda sample: _lay_out(sample, options), "search": _search}
+    return {
+        "embedding": _embed,
+        "clustering": _cluster,
+        "map": lambda sample: _lay_out(sample, options),
+        "search": _search,
+    }
 
 
 def draw_timing(report: TimingReport, path: Path) -> None:
-    """Seconds over sizes, both axes logarithmic, to a .png or .svg file. ``BadRequest``: the file, or no matplotlib."""
+    """Seconds over sizes, both axes logarithmic, to a .png or .svg file. ``BadRequest``: the file, or no
+    matplotlib."""
     check_plot_path(path)
     figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
@@ -184,7 +205,13 @@ def draw_timing(report: TimingReport, path: Path) -> None:
         if known:
             label = task if slope is None else f"{task}: n^{slope:.2f}"
             axes.plot(*zip(*known, strict=True), marker="o", label=label)
-    axes.set(xscale="log", yscale="log", xlabel="images", ylabel="seconds", title=f"{report.category}: time over size")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="images",
+        ylabel="seconds",
+        title=f"{report.category}: time over size",
+    )
     axes.grid(which="both", alpha=0.3)
     if axes.lines:
         axes.legend()
@@ -195,14 +222,17 @@ def draw_timing(report: TimingReport, path: Path) -> None:
         raise unwritable(path, error) from error
 
 
-# Tasks ----------------------------------------------------------------------------------------------------------------------
+# Tasks
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _embed(sample: Sample) -> None:
     """Read, decode and encode the pictures."""
     encoder = sample.origin.encoders.for_category(sample.own.encoder(None))
     for start in range(0, len(sample.ids), _PAGE):
-        found = sample.origin.vectors.retrieve(sample.category, sample.ids[start : start + _PAGE], with_payload=FIELDS)
+        found = sample.origin.vectors.retrieve(
+            sample.category, sample.ids[start : start + _PAGE], with_payload=FIELDS
+        )
         for _ in embed_stored(sample.origin, encoder, [hit for hit in found if hit is not None]):
             pass
 
@@ -235,7 +265,8 @@ def _timed(name: str, task: Task, sample: Sample, clock: Callable[[], float]) ->
     return Timing(name, len(sample.ids), round(clock() - started if given is None else given, 6))
 
 
-# Samples --------------------------------------------------------------------------------------------------------------------
+# Samples
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _read(runtime: Runtime, category: str, using: str) -> tuple[list[str], Embeddings, list[Payload]]:
@@ -251,7 +282,12 @@ def _read(runtime: Runtime, category: str, using: str) -> tuple[list[str], Embed
 
 @contextmanager
 def _sample(
-    runtime: Runtime, category: Category, spec: EncoderSpec, ids: list[str], x: Embeddings, payloads: list[Payload]
+    runtime: Runtime,
+    category: Category,
+    spec: EncoderSpec,
+    ids: list[str],
+    x: Embeddings,
+    payloads: list[Payload],
 ) -> Iterator[Sample]:
     with TemporaryDirectory(prefix="vitrine-timing-") as folder:
         own = {"data": Path(folder), "qdrant_url": None, "minio_endpoint": None}
@@ -259,5 +295,7 @@ def _sample(
             made = scratch.catalog.create(_SAMPLE, [spec])
             for start in range(0, len(ids), _PAGE):
                 part = range(start, min(start + _PAGE, len(ids)))
-                scratch.vectors.upsert(_SAMPLE, [Point(ids[row], {spec.name: x[row]}, payloads[row]) for row in part])
+                scratch.vectors.upsert(
+                    _SAMPLE, [Point(ids[row], {spec.name: x[row]}, payloads[row]) for row in part]
+                )
             yield Sample(runtime, category.name, tuple(ids), x, scratch, made)

@@ -1,8 +1,8 @@
 """The small frozen types that every part speaks in.
 
-A category is a user's image collection; one Qdrant collection stands behind it, one image is one point.
-A filter is ``qdrant_client.models.Filter``: Qdrant's own words, taken by the server as they are and translated once for
-the embedded engine. Similarities are cosine similarities in -1..1, higher is closer.
+A category is a user's image collection; one Qdrant collection stands behind it, one image is one point. A
+filter is ``qdrant_client.models.Filter``: Qdrant's own words, taken by the server as they are and translated
+once for the embedded engine. Similarities are cosine similarities in -1..1, higher is closer.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ IndexKind = Literal["keyword", "integer", "float", "bool", "datetime"]
 class Preprocessing:
     """How pixels reach an encoder; part of its identity.
 
-    ``resize``: shortest edge in pixels, or (height, width) when the aspect is not kept. ``crop``: centre crop (height, width), or
-    None. Pixels in 0..1 are normalised as (x - mean) / std per RGB channel. ``interpolation``: a Pillow name such as "bicubic".
+    ``resize``: shortest edge in pixels, or (height, width) when the aspect is not kept. ``crop``: centre crop
+    (height, width), or None. Pixels in 0..1 are normalised as (x - mean) / std per RGB channel.
+    ``interpolation``: a Pillow name such as "bicubic".
     """
 
     resize: int | tuple[int, int]
@@ -52,8 +53,8 @@ class Preprocessing:
 class EncoderSpec:
     """The frozen identity of an encoder. Two encoders with equal ``fingerprint`` give the same embeddings.
 
-    ``name`` is also the named vector it fills and the ``using`` of a query. ``model`` is a hub name or a folder. ``revision`` is
-    the hub commit, or ``sha256:...`` over a local folder.
+    ``name`` is also the named vector it fills and the ``using`` of a query. ``model`` is a hub name or a
+    folder. ``revision`` is the hub commit, or ``sha256:...`` over a local folder.
     """
 
     name: str
@@ -65,7 +66,8 @@ class EncoderSpec:
 
     @property
     def fingerprint(self) -> tuple[object, ...]:
-        """What must not change once a category is filled. The model's path may: its content is the revision."""
+        """What must not change once a category is filled. The model's path may: its content is the
+        revision."""
         return (self.revision, self.dim, self.modalities, self.preprocessing)
 
 
@@ -111,7 +113,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer. ``similarity`` is None where nothing was compared (listing, order, random); under Fuse it is the RRF score."""
+    """One answer. ``similarity`` is None where nothing was compared (listing, order, random); under Fuse it
+    is the RRF score."""
 
     id: str
     similarity: float | None = None
@@ -127,7 +130,8 @@ class Facet:
     count: int
 
 
-# What is asked -----------------------------------------------------------------------------------------------------------
+# What is asked
+# -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ class Near:
 
 @dataclass(frozen=True)
 class Recommend:
-    """Nearest to 2 mean(positive) - mean(negative) (to mean(positive) without negatives), Qdrant's AVERAGE_VECTOR strategy."""
+    """Nearest to 2 mean(positive) - mean(negative) (to mean(positive) without negatives), Qdrant's
+    AVERAGE_VECTOR strategy."""
 
     positive: Embeddings
     negative: Embeddings | None = None
@@ -147,8 +152,8 @@ class Recommend:
 
 @dataclass(frozen=True)
 class OrderBy:
-    """By an indexed number or datetime, and by id where it is equal. Points without the field are left out; one with several
-    values stands at the least of them, or at the greatest when ``descending``."""
+    """By an indexed number or datetime, and by id where it is equal. Points without the field are left out;
+    one with several values stands at the least of them, or at the greatest when ``descending``."""
 
     field: str
     descending: bool = False
@@ -161,7 +166,8 @@ class Random:
 
 @dataclass(frozen=True)
 class Fuse:
-    """Reciprocal rank fusion of several named vectors: score = sum of 1 / (k + rank), rank from 0 (Cormack et al., 2009)."""
+    """Reciprocal rank fusion of several named vectors: score = sum of 1 / (k + rank), rank from 0 (Cormack et
+    al., 2009)."""
 
     vectors: Mapping[str, Embedding]
     k: int = 60
@@ -171,10 +177,10 @@ class Fuse:
 class Query:
     """One question to a collection.
 
-    ``using`` names the vector for Near and Recommend. ``min_similarity`` keeps hits at or above it, as far as similarities are
-    known (``vitrine.services.vector_store.similarity``). ``exclude`` leaves these ids out (the query image itself).
-    ``with_payload`` may list the field paths to return. ``offset`` and ``limit`` cut a slice of one answer, in which each point
-    stands once.
+    ``using`` names the vector for Near and Recommend. ``min_similarity`` keeps hits at or above it, as far as
+    similarities are known (``vitrine.services.vector_store.similarity``). ``exclude`` leaves these ids out
+    (the query image itself). ``with_payload`` may list the field paths to return. ``offset`` and ``limit``
+    cut a slice of one answer, in which each point stands once.
     """
 
     ask: Near | Recommend | OrderBy | Random | Fuse

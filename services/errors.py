@@ -1,4 +1,5 @@
-"""Every error a user can meet: a stable ``code`` for programs and a sentence that says what to do for people."""
+"""Every error a user can meet: a stable ``code`` for programs and a sentence that says what to do for
+people."""
 
 from __future__ import annotations
 
@@ -121,17 +122,19 @@ class StoreDamaged(VitrineError):
 def remedy(category: str) -> str:
     """What brings a category with a damaged manifest or collection back."""
     return (
-        f"Restore it from a backup, or build it again: `vitrine category delete {category}` keeps the pictures of a damaged "
-        f"category, then `vitrine category create {category}` (with its encoders) and "
-        f"`vitrine index add objects:{category}/images/ -c {category}`. {lost_with_points(category)}"
+        f"Restore it from a backup, or build it again: `vitrine category delete {category}` keeps the "
+        f"pictures of a damaged category, then `vitrine category create {category}` (with its "
+        f"encoders) and `vitrine index add objects:{category}/images/ -c {category}`. "
+        f"{lost_with_points(category)}"
     )
 
 
 def lost_with_points(category: str) -> str:
     """What pictures do not hold, and where it may be found again."""
     return (
-        "Tags, classes and metadata were in what is lost: of a table that was made with `vitrine export table`, "
-        f"`vitrine images annotate -c {category} -t TABLE --on id --column-of-names id` brings them back."
+        "Tags, classes and metadata were in what is lost: of a table that was made with `vitrine "
+        f"export table`, `vitrine images annotate -c {category} -t TABLE --on id --column-of-names id` "
+        "brings them back."
     )
 
 

@@ -1,4 +1,5 @@
-"""Files and folders that people name: the operating system's errors as sentences, and folders made only where they belong."""
+"""Files and folders that people name: the operating system's errors as sentences, and folders made only where
+they belong."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ def reason(error: OSError) -> str:
 
 
 def expanded(path: Path) -> Path:
-    """``~`` and ``~user`` as the home folder they stand for, unless something of exactly that name lies here."""
+    """``~`` and ``~user`` as the home folder they stand for, unless something of exactly that name lies
+    here."""
     if not str(path).startswith("~") or os.path.lexists(path):
         return path
     try:
@@ -28,9 +30,12 @@ def expanded(path: Path) -> Path:
 
 
 def unwritable(path: Path | str, error: OSError) -> VitrineError:
-    """What to raise when ``path`` cannot be written: ``StorageFull`` where no space is left, else ``BadRequest``."""
+    """What to raise when ``path`` cannot be written: ``StorageFull`` where no space is left, else
+    ``BadRequest``."""
     if error.errno in _FULL:
-        return StorageFull(f"{_short(path)} cannot be written: {reason(error)}. Free space, or write elsewhere.")
+        return StorageFull(
+            f"{_short(path)} cannot be written: {reason(error)}. Free space, or write elsewhere."
+        )
     return BadRequest(f"{_short(path)} cannot be written: {reason(error)}.")
 
 
@@ -48,7 +53,8 @@ def file_error(error: OSError) -> VitrineError:
     if error.errno in _FULL:
         return unwritable(name or "The output", error)
     return BadRequest(
-        f"{_short(name or 'A file')} cannot be used: {reason(error)}. Check its name and who may read and write there."
+        f"{_short(name or 'A file')} cannot be used: {reason(error)}. Check its name and who may read "
+        "and write there."
     )
 
 
@@ -60,7 +66,8 @@ def any_error(error: Exception) -> VitrineError:
         known = file_error(error)
     else:
         known = VitrineError(
-            f"Something went wrong inside Vitrine: {because(error)}. VITRINE_DEBUG=1 shows where; please report it.",
+            f"Something went wrong inside Vitrine: {because(error)}. VITRINE_DEBUG=1 shows where; "
+            "please report it.",
             type=type(error).__name__,
         )
     known.__cause__ = error
@@ -70,12 +77,14 @@ def any_error(error: Exception) -> VitrineError:
 def make_folder(folder: Path) -> None:
     """Make a folder that a person named, and those above it that are missing; nothing if it is there.
 
-    ``BadRequest`` instead of making a folder at the root of the file system: such a path is nearly always mistyped.
-    Raises OSError as ``Path.mkdir`` does.
+    ``BadRequest`` instead of making a folder at the root of the file system: such a path is nearly always
+    mistyped. Raises OSError as ``Path.mkdir`` does.
     """
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     if missing and (top := missing[-1].absolute()).parent == Path(top.anchor):
-        raise BadRequest(f"There is no folder {top}: check the path {folder}, or make {top} first.", folder=str(folder))
+        raise BadRequest(
+            f"There is no folder {top}: check the path {folder}, or make {top} first.", folder=str(folder)
+        )
     folder.mkdir(parents=True, exist_ok=True)
 
 

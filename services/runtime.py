@@ -1,4 +1,5 @@
-"""The one composition root: settings in, everything wired out. Engines and stores are chosen here and nowhere else."""
+"""The one composition root: settings in, everything wired out. Engines and stores are chosen here and nowhere
+else."""
 
 from __future__ import annotations
 
@@ -47,18 +48,21 @@ class Runtime:
 
 
 @contextmanager
-def open_runtime(settings: Settings, *, command: str = "vitrine", make_data: bool = True) -> Iterator[Runtime]:
+def open_runtime(
+    settings: Settings, *, command: str = "vitrine", make_data: bool = True
+) -> Iterator[Runtime]:
     """Open the stores that the settings name and close them at the end.
 
-    ``command`` is what others are told if they find the data directory taken. ``make_data``: make the data folder if it is
-    missing; without, that is ``NotFound``. Raises ``StoreLocked``, ``StoreDamaged``, ``Unavailable``, ``MissingCredentials``.
+    ``command`` is what others are told if they find the data directory taken. ``make_data``: make the data
+    folder if it is missing; without, that is ``NotFound``. Raises ``StoreLocked``, ``StoreDamaged``,
+    ``Unavailable``, ``MissingCredentials``.
     """
     if make_data or has_data(settings):
         check_data_folder(settings)
     else:
         raise NotFound(
-            f"There is no data folder {settings.data}: check the path (--data or VITRINE_DATA), or fill a new one by "
-            "`vitrine index add FOLDER -c NAME --create` or `vitrine demo`.",
+            f"There is no data folder {settings.data}: check the path (--data or VITRINE_DATA), or "
+            "fill a new one by `vitrine index add FOLDER -c NAME --create` or `vitrine demo`.",
             folder=str(settings.data),
         )
     with ExitStack() as stack:
@@ -78,7 +82,8 @@ def has_data(settings: Settings) -> bool:
 
 
 def check_data_folder(settings: Settings) -> None:
-    """Make the data folder if it is missing. ``Unavailable`` if it is no folder, or one that this user cannot write."""
+    """Make the data folder if it is missing. ``Unavailable`` if it is no folder, or one that this user cannot
+    write."""
     if settings.qdrant_url and settings.minio_endpoint:
         return
     folder = settings.data
@@ -90,13 +95,15 @@ def check_data_folder(settings: Settings) -> None:
         why = "it is a file" if folder.is_file() else reason(error)
     if why:
         raise Unavailable(
-            f"The data folder {folder} cannot be used: {why}. Give this user write access, or choose another folder by --data "
-            "or VITRINE_DATA.",
+            f"The data folder {folder} cannot be used: {why}. Give this user write access, or choose "
+            "another folder by --data or VITRINE_DATA.",
             folder=str(folder),
         )
 
 
-def assemble(settings: Settings, vectors: VectorStore, objects: ObjectStore, encoders: EncoderPool) -> Runtime:
+def assemble(
+    settings: Settings, vectors: VectorStore, objects: ObjectStore, encoders: EncoderPool
+) -> Runtime:
     """Wire given stores and encoders; tests bring their own."""
     limits = ImageLimits.of(settings)
     budget = DecodeBudget(settings.decode_budget_mb * MB)
@@ -140,7 +147,9 @@ def open_vectors(settings: Settings, command: str) -> VectorStore:
         )
     from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
-    return EdgeVectorStore(settings.data / "vectors", min_free_mb=settings.min_free_mb, holder={"command": command})
+    return EdgeVectorStore(
+        settings.data / "vectors", min_free_mb=settings.min_free_mb, holder={"command": command}
+    )
 
 
 def open_objects(settings: Settings) -> ObjectStore:
@@ -149,7 +158,9 @@ def open_objects(settings: Settings) -> ObjectStore:
         from vitrine.services.object_store.minio_store import MinioObjectStore
 
         if not settings.minio_access_key or not settings.minio_secret_key:
-            raise MissingCredentials("MINIO_ENDPOINT is set: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY as well.")
+            raise MissingCredentials(
+                "MINIO_ENDPOINT is set: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY as well."
+            )
         return MinioObjectStore(
             settings.minio_endpoint,
             access_key=settings.minio_access_key,

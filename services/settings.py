@@ -1,4 +1,5 @@
-"""One settings class. Precedence: command-line flag, environment, ``.env`` in the working directory, default."""
+"""One settings class. Precedence: command-line flag, environment, ``.env`` in the working directory,
+default."""
 
 from __future__ import annotations
 
@@ -17,8 +18,13 @@ from pydantic_settings import (
 
 from vitrine.services.files import expanded
 
-OLDER_NAMES = {"QDRANT_URL": "QDRANT_HOST", "MINIO_ENDPOINT": "MINIO_HOST", "MINIO_BUCKET": "MINIO_BUCKET_NAME"}
-"""What older systems call some of the variables. They are read as well, after ours, wherever either is set."""
+OLDER_NAMES = {
+    "QDRANT_URL": "QDRANT_HOST",
+    "MINIO_ENDPOINT": "MINIO_HOST",
+    "MINIO_BUCKET": "MINIO_BUCKET_NAME",
+}
+"""What older systems call some of the variables. They are read as well, after ours, wherever either is
+set."""
 
 
 class OlderNames(BaseSettings):
@@ -37,17 +43,24 @@ class OlderNames(BaseSettings):
         host = self.qdrant_host
         if host and "://" not in host:
             host = f"http://{host}" if ":" in host else f"http://{host}:{self.qdrant_port}"
-        found = {"QDRANT_URL": host, "MINIO_ENDPOINT": self.minio_host, "MINIO_BUCKET": self.minio_bucket_name}
+        found = {
+            "QDRANT_URL": host,
+            "MINIO_ENDPOINT": self.minio_host,
+            "MINIO_BUCKET": self.minio_bucket_name,
+        }
         return {name: value for name, value in found.items() if value}
 
 
 class Settings(BaseSettings):
     """Every setting, by its environment variable (``.env.example`` explains each).
 
-    ``QDRANT_URL`` unset: the embedded engine under ``VITRINE_DATA``. ``MINIO_ENDPOINT`` unset: a folder there.
+    ``QDRANT_URL`` unset: the embedded engine under ``VITRINE_DATA``. ``MINIO_ENDPOINT`` unset: a folder
+    there.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
 
     data: Path = Field(Path("vitrine-data"), validation_alias="VITRINE_DATA")
     """Folder of the embedded engine, the local objects and the caches."""
@@ -64,15 +77,18 @@ class Settings(BaseSettings):
     """Never ask a model hub."""
 
     qdrant_url: str | None = Field(None, validation_alias="QDRANT_URL")
-    """Of a server, or of several nodes of one cluster, separated by commas: the next is asked where one does not answer."""
+    """Of a server, or of several nodes of one cluster, separated by commas: the next is asked where one does
+    not answer."""
     qdrant_api_key: SecretStr | None = Field(None, validation_alias="QDRANT_API_KEY")
     qdrant_prefer_grpc: bool = Field(True, validation_alias="QDRANT_PREFER_GRPC")
     qdrant_grpc_port: int | None = Field(None, ge=1, le=65535, validation_alias="QDRANT_GRPC_PORT")
-    """Where the server answers gRPC. None: 6334 for a server whose REST is on 6333, and REST alone for any other."""
+    """Where the server answers gRPC. None: 6334 for a server whose REST is on 6333, and REST alone for any
+    other."""
     qdrant_shards: int = Field(1, ge=1, validation_alias="QDRANT_SHARDS")
     qdrant_replicas: int = Field(1, ge=1, validation_alias="QDRANT_REPLICAS")
     min_free_mb: int = Field(512, ge=0, validation_alias="VITRINE_MIN_FREE_MB")
-    """Writes to the embedded engine and the local folder are refused below this much free space: a full disk kills the engine."""
+    """Writes to the embedded engine and the local folder are refused below this much free space: a full disk
+    kills the engine."""
 
     outage_seconds: float = Field(120.0, ge=0, validation_alias="VITRINE_OUTAGE_SECONDS")
     """For so long an indexing run waits for a store that does not answer; 0: it ends at once."""
@@ -107,7 +123,11 @@ class Settings(BaseSettings):
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
 
     @classmethod
     def settings_customise_sources(

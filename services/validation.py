@@ -50,8 +50,11 @@ _MEANT = "must be "
 
 
 def mistakes(error: ValidationError | Sequence[Any]) -> list[dict[str, str]]:
-    """Each field that is wrong, once: ``field`` (dotted, "" for the whole) and ``message``, such as "must be a whole number"."""
-    items = error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else error
+    """Each field that is wrong, once: ``field`` (dotted, "" for the whole) and ``message``, such as "must be
+    a whole number"."""
+    items = (
+        error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else error
+    )
     above = Counter(item["loc"][:-1] for item in items)
     found: dict[str, list[str]] = {}
     for item in items:
@@ -88,5 +91,7 @@ def _words(item: Mapping[str, Any]) -> str:
 
 def _joined(messages: Sequence[str]) -> str:
     """One message for a value that could have been of several types."""
-    wanted = list(dict.fromkeys(message.removeprefix(_MEANT) for message in messages if message.startswith(_MEANT)))
+    wanted = list(
+        dict.fromkeys(message.removeprefix(_MEANT) for message in messages if message.startswith(_MEANT))
+    )
     return _MEANT + " or ".join(wanted) if len(wanted) == len(set(messages)) else messages[0]

@@ -37,14 +37,18 @@ def test_packages_import_only_what_lies_below_them(package: str) -> None:
     assert files
     for path in files:
         foreign = {name.split(".")[0] for name in imports(path)} & (OURS - {package})
-        assert foreign <= MAY_IMPORT[package], f"{path.relative_to(ROOT)} imports {foreign - MAY_IMPORT[package]}"
+        assert foreign <= MAY_IMPORT[package], (
+            f"{path.relative_to(ROOT)} imports {foreign - MAY_IMPORT[package]}"
+        )
 
 
 def test_no_package_unpickles_or_trusts_remote_code() -> None:
     for package in OURS:
         for path in (ROOT / package).rglob("*.py"):
             source = path.read_text()
-            assert not {"pickle", "joblib", "dill", "cloudpickle"} & {name.split(".")[0] for name in imports(path)}, path
+            assert not {"pickle", "joblib", "dill", "cloudpickle"} & {
+                name.split(".")[0] for name in imports(path)
+            }, path
             assert "torch.load(" not in source and "trust_remote_code=True" not in source, path
 
 

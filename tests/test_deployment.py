@@ -50,7 +50,8 @@ def aliases() -> set[str]:
     return {str(field.validation_alias) for field in Settings.model_fields.values()}
 
 
-# .env.example ------------------------------------------------------------------------------------------------------------
+# .env.example
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_every_setting_is_explained_and_nothing_else() -> None:
@@ -74,7 +75,8 @@ def test_the_example_holds_no_secret() -> None:
     assert {name for name in SECRETS if example()[name]} == set()
 
 
-# docker-compose.yaml -----------------------------------------------------------------------------------------------------
+# docker-compose.yaml
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_the_services(compose: dict[str, Any]) -> None:
@@ -84,7 +86,11 @@ def test_the_services(compose: dict[str, Any]) -> None:
 def test_root_gives_the_volume_away_and_can_do_nothing_else(compose: dict[str, Any]) -> None:
     settings = compose["services"]["minio-volume"]
     assert settings["entrypoint"] == ["chown", compose["services"]["minio"]["user"], "/data"]
-    assert (settings["cap_drop"], settings["cap_add"], settings["network_mode"]) == (["ALL"], ["CHOWN"], "none")
+    assert (settings["cap_drop"], settings["cap_add"], settings["network_mode"]) == (
+        ["ALL"],
+        ["CHOWN"],
+        "none",
+    )
     assert settings["read_only"] is True and settings["restart"] == "no"
     assert settings["image"] == compose["services"]["minio"]["image"]
 
@@ -102,11 +108,19 @@ def test_the_api_is_told_every_setting(compose: dict[str, Any]) -> None:
     assert (told["QDRANT_URL"], told["MINIO_ENDPOINT"]) == ("http://qdrant:6333", "minio:9000")
 
 
-def test_what_the_api_is_told_are_the_settings_defaults(compose: dict[str, Any], tmp_path: Path, monkeypatch: Any) -> None:
+def test_what_the_api_is_told_are_the_settings_defaults(
+    compose: dict[str, Any], tmp_path: Path, monkeypatch: Any
+) -> None:
     """A default that stands in two places must be the same in both."""
     chosen_here = {
-        "VITRINE_HOST", "VITRINE_DATA", "VITRINE_MODELS", "QDRANT_URL", "MINIO_ENDPOINT", "MINIO_REGION", *SECRETS
-    }  # fmt: skip
+        "VITRINE_HOST",
+        "VITRINE_DATA",
+        "VITRINE_MODELS",
+        "QDRANT_URL",
+        "MINIO_ENDPOINT",
+        "MINIO_REGION",
+        *SECRETS,
+    }
     monkeypatch.chdir(tmp_path)
     for name, value in environment(compose, "api").items():
         monkeypatch.setenv(name, IMAGE_DEFAULT.sub(r"\1", value) if name not in chosen_here else "")
@@ -167,7 +181,11 @@ def test_everyone_is_asked_for_health_and_waited_for(compose: dict[str, Any], do
 def test_data_lies_on_named_volumes(compose: dict[str, Any]) -> None:
     mounts = {"api": "/data", "qdrant": "/qdrant/storage", "minio": "/data"}
     for service, target in mounts.items():
-        sources = [mount.rpartition(":")[0] for mount in compose["services"][service]["volumes"] if mount.endswith(":" + target)]
+        sources = [
+            mount.rpartition(":")[0]
+            for mount in compose["services"][service]["volumes"]
+            if mount.endswith(":" + target)
+        ]
         assert len(sources) == 1 and sources[0] in compose["volumes"], service
 
 
@@ -190,7 +208,8 @@ def test_the_object_store_takes_the_keys_that_the_api_uses(compose: dict[str, An
     assert compose["services"]["minio"]["image"] == "${MINIO_IMAGE:-pgsty/silo:RELEASE.2026-09-03T13-18-01Z}"
 
 
-# Dockerfile --------------------------------------------------------------------------------------------------------------
+# Dockerfile
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_image_is_pinned_and_not_root(dockerfile: list[str], compose: dict[str, Any]) -> None:
@@ -211,7 +230,12 @@ def test_the_image_serves(dockerfile: list[str], compose: dict[str, Any]) -> Non
 
 def test_what_is_copied_is_there_and_is_let_through(dockerfile: list[str]) -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    sources = [source for line in dockerfile if line.startswith("COPY") and "--from" not in line for source in line.split()[1:-1]]
+    sources = [
+        source
+        for line in dockerfile
+        if line.startswith("COPY") and "--from" not in line
+        for source in line.split()[1:-1]
+    ]
     assert sources
     for source in sources:
         assert (ROOT / source).exists(), source
@@ -232,21 +256,29 @@ def test_the_server_and_the_client_of_qdrant_fit(compose: dict[str, Any]) -> Non
     (locked,) = re.findall(r"^qdrant-client==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     lowest, highest = re.findall(r"\d+\.\d+", asked)
     assert server is not None and compatible(locked, server[1])
-    assert locked.startswith(lowest + ".") and int(highest.split(".")[1]) == int(lowest.split(".")[1]) + 1, "one minor version"
+    assert locked.startswith(lowest + ".") and int(highest.split(".")[1]) == int(lowest.split(".")[1]) + 1, (
+        "one minor version"
+    )
 
 
 def test_there_is_one_version(compose: dict[str, Any]) -> None:
     assert compose["services"]["api"]["image"] == f"vitrine:{project()['version']}"
     for name in ("Dockerfile", "docker-compose.yaml"):
-        assert set(re.findall(r"vitrine:(\d[\w.]*)", (ROOT / name).read_text())) <= {project()["version"]}, name
+        assert set(re.findall(r"vitrine:(\d[\w.]*)", (ROOT / name).read_text())) <= {project()["version"]}, (
+            name
+        )
 
 
 def test_a_cuda_build_of_torch_is_refused_before_it_is_downloaded(dockerfile: list[str]) -> None:
     (install,) = [line for line in dockerfile if line.startswith("RUN torch=")]
-    looked, refused, installed = (install.index(part) for part in ("--dry-run", "exit 1", 'pip install $index "$torch"'))
+    looked, refused, installed = (
+        install.index(part) for part in ("--dry-run", "exit 1", 'pip install $index "$torch"')
+    )
     assert looked < refused < installed
     (pattern,) = re.findall(r"grep -qE '([^']+)'", install)
-    assert re.search(pattern, '    "name": "nvidia-cublas",') and not re.search(pattern, '    "name": "torch",')
+    assert re.search(pattern, '    "name": "nvidia-cublas",') and not re.search(
+        pattern, '    "name": "torch",'
+    )
 
 
 def test_torch_is_pinned_in_the_lock() -> None:

@@ -15,7 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from vitrine.services.encoders.families.autoencoder import Autoencoder, ConvolutionalAutoencoder, preprocessing_of
+from vitrine.services.encoders.families.autoencoder import (
+    Autoencoder,
+    ConvolutionalAutoencoder,
+    preprocessing_of,
+)
 from vitrine.services.encoders.families.clip import DualImageEncoder
 from vitrine.services.encoders.families.vit import VisionEncoder
 from vitrine.services.encoders.precision import choose_device
@@ -28,13 +32,15 @@ Loss = Literal["mse", "mae", "perceptual"]
 Pixels = NDArray[np.uint8]
 LEAST = 10
 _PERCEPTUAL_PIXELS = 0.2
-"""Share of the mean absolute error beside the perceptual loss: features alone leave colours and places open."""
+"""Share of the mean absolute error beside the perceptual loss: features alone leave colours and places
+open."""
 
 
 @dataclass(frozen=True)
 class AutoencoderOptions:
-    """``size``: side of the squares in pixels. ``dim``: length of the code. ``validation``: share held out for early stopping,
-    which waits ``patience`` epochs. ``seconds``: no new epoch begins after this long (0: no limit)."""
+    """``size``: side of the squares in pixels. ``dim``: length of the code. ``validation``: share held out
+    for early stopping, which waits ``patience`` epochs. ``seconds``: no new epoch begins after this long (0:
+    no limit)."""
 
     size: int = 64
     dim: int = 128
@@ -54,7 +60,8 @@ class AutoencoderOptions:
 
 @dataclass
 class TrainedAutoencoder:
-    """The model at its best epoch; ``history`` has epoch, loss, validation_loss and seconds; ``held_out`` are its pictures."""
+    """The model at its best epoch; ``history`` has epoch, loss, validation_loss and seconds; ``held_out`` are
+    its pictures."""
 
     model: Autoencoder
     history: list[dict[str, float]] = field(default_factory=list)
@@ -77,11 +84,13 @@ def train_autoencoder(
     perceptual: TorchEncoder | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> TrainedAutoencoder:
-    """Train on images given by functions that read their bytes; those that do not decode are left out and counted.
+    """Train on images given by functions that read their bytes; those that do not decode are left out and
+    counted.
 
-    ``model``: your own (see services/encoders/families/autoencoder.py), for pictures of ``options.size``. ``perceptual``: the
-    encoder in float32 whose features the loss of that name compares. ``on_epoch`` is told each row of the history; Ctrl-C ends
-    the training with the best epoch so far. Raises ``TooFewExamples`` under ten images, ``BadRequest``.
+    ``model``: your own (see services/encoders/families/autoencoder.py), for pictures of ``options.size``.
+    ``perceptual``: the encoder in float32 whose features the loss of that name compares. ``on_epoch`` is told
+    each row of the history; Ctrl-C ends the training with the best epoch so far. Raises ``TooFewExamples``
+    under ten images, ``BadRequest``.
     """
     if (options.loss == "perceptual") != (perceptual is not None):
         raise BadRequest("The perceptual loss compares features of an encoder: give both or neither.")
@@ -91,7 +100,9 @@ def train_autoencoder(
     with tempfile.TemporaryFile() as scratch:  # the pixels of a large collection do not fit in memory
         pixels = _load(reads, options.size, scratch)
         if len(pixels) < LEAST:
-            raise TooFewExamples(f"{len(pixels)} images decode, an autoencoder needs {LEAST} at least: give more.")
+            raise TooFewExamples(
+                f"{len(pixels)} images decode, an autoencoder needs {LEAST} at least: give more."
+            )
         trained = TrainedAutoencoder(network, images=len(pixels), refused=len(reads) - len(pixels))
         order = np.random.default_rng(options.seed).permutation(len(pixels))
         cut = max(1, round(options.validation * len(pixels)))
@@ -115,7 +126,10 @@ def reconstruct(model: Autoencoder, pixels: Pixels) -> Pixels:
     network: Any = model
     device = next(network.parameters()).device
     with torch.inference_mode():
-        rows = [model.decode(model.encode(_batch(part, device))) for part in np.array_split(pixels, max(1, len(pixels) // 16))]
+        rows = [
+            model.decode(model.encode(_batch(part, device)))
+            for part in np.array_split(pixels, max(1, len(pixels) // 16))
+        ]
     pictures: Pixels = (torch.cat(rows).permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().cpu().numpy()
     return pictures
 
@@ -133,7 +147,9 @@ def _fit(
 ) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, weight_decay=options.weight_decay)
     steps = options.epochs * math.ceil(len(train) / options.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=steps + 1, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, options.lr, total_steps=steps + 1, pct_start=0.1
+    )
     generator, started = np.random.default_rng(options.seed + 1), time.monotonic()
     best, weights = math.inf, _weights(network)
     try:
@@ -186,7 +202,9 @@ def _validate(
     return total / len(rows)
 
 
-def _loss(name: Loss, perceptual: TorchEncoder | None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _loss(
+    name: Loss, perceptual: TorchEncoder | None
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """A function of what was made and what was given, both (n, 3, size, size) in 0..1."""
     if name == "mse":
         return functional.mse_loss
@@ -209,9 +227,16 @@ def _features(encoder: TorchEncoder) -> Callable[[torch.Tensor], torch.Tensor]:
     if isinstance(encoder, VisionEncoder | DualImageEncoder):
         encoder.model.requires_grad_(False)  # gradients go through the encoder, not into it
     preprocessing = encoder.spec.preprocessing
-    resize = preprocessing.resize if isinstance(preprocessing.resize, tuple) else (preprocessing.resize, preprocessing.resize)
+    resize = (
+        preprocessing.resize
+        if isinstance(preprocessing.resize, tuple)
+        else (preprocessing.resize, preprocessing.resize)
+    )
     size = preprocessing.crop or resize
-    mean, std = (torch.tensor(part, device=encoder.device).view(1, 3, 1, 1) for part in (preprocessing.mean, preprocessing.std))
+    mean, std = (
+        torch.tensor(part, device=encoder.device).view(1, 3, 1, 1)
+        for part in (preprocessing.mean, preprocessing.std)
+    )
 
     def features(pictures: torch.Tensor) -> torch.Tensor:
         fitted = functional.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=True)

@@ -15,7 +15,8 @@ from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest, Unavailable
 
 DEFAULT = "default"
-"""In place of an address: the store that MLflow takes by itself, from MLFLOW_TRACKING_URI or its own default."""
+"""In place of an address: the store that MLflow takes by itself, from MLFLOW_TRACKING_URI or its own
+default."""
 SPRITE_EDGE = 32
 """Side in pixels of the small pictures in TensorBoard's projector."""
 
@@ -27,7 +28,9 @@ class RunLog(Protocol):
 
     def result(self, metrics: Mapping[str, Mapping[str, float]], files: Sequence[Path]) -> None: ...
 
-    def projector(self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]) -> None: ...
+    def projector(
+        self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]
+    ) -> None: ...
 
     def close(self) -> None: ...
 
@@ -50,10 +53,14 @@ class TensorBoardLog:
             for name, value in _numbers(values):
                 self._writer.add_scalar(f"test/{name}/{encoder}", value)
 
-    def projector(self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]) -> None:
+    def projector(
+        self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]
+    ) -> None:
         import torch
 
-        sprites = np.stack([np.asarray(picture.convert("RGB").resize((SPRITE_EDGE, SPRITE_EDGE))) for picture in pictures])
+        sprites = np.stack(
+            [np.asarray(picture.convert("RGB").resize((SPRITE_EDGE, SPRITE_EDGE))) for picture in pictures]
+        )
         self._writer.add_embedding(
             torch.from_numpy(embeddings),
             metadata=list(classes),
@@ -68,27 +75,33 @@ class TensorBoardLog:
 class MlflowLog:
     """A run of MLflow: parameters, metrics by epoch, and the report's files.
 
-    ``uri``: a server, a database such as sqlite:///mlflow.db, or ``default`` for MLflow's own choice. Names are those that MLflow
-    takes: ``recall@1`` is ``recall_at_1``. What MLflow cannot do is ``BadRequest`` at the start, ``Unavailable`` later.
+    ``uri``: a server, a database such as sqlite:///mlflow.db, or ``default`` for MLflow's own choice. Names
+    are those that MLflow takes: ``recall@1`` is ``recall_at_1``. What MLflow cannot do is ``BadRequest`` at
+    the start, ``Unavailable`` later.
     """
 
     def __init__(self, uri: str, name: str, parameters: Mapping[str, Any]) -> None:
         try:
             import mlflow
         except ImportError as error:
-            raise BadRequest("MLflow is not installed: `pip install mlflow`, or leave --mlflow out.") from error
+            raise BadRequest(
+                "MLflow is not installed: `pip install mlflow`, or leave --mlflow out."
+            ) from error
         self._failures: tuple[type[Exception], ...] = (mlflow.MlflowException, OSError)
         try:
             self._client = mlflow.MlflowClient(tracking_uri=None if uri in ("", DEFAULT) else uri)
             found = self._client.get_experiment_by_name("vitrine")
-            experiment = found.experiment_id if found is not None else self._client.create_experiment("vitrine")
+            experiment = (
+                found.experiment_id if found is not None else self._client.create_experiment("vitrine")
+            )
             self._run: str = self._client.create_run(experiment, run_name=name).info.run_id
             for key, value in parameters.items():
                 self._client.log_param(self._run, _mlflow_name(key), value)
         except self._failures as error:
             raise BadRequest(
-                f"MLflow cannot log to {uri!r}: {_first_sentence(error)} Say --mlflow sqlite:///mlflow.db, --mlflow {DEFAULT} "
-                "or a server that answers, or leave --mlflow out.",
+                f"MLflow cannot log to {uri!r}: {_first_sentence(error)} Say --mlflow "
+                f"sqlite:///mlflow.db, --mlflow {DEFAULT} or a server that answers, or leave --mlflow "
+                "out.",
                 mlflow=uri,
             ) from error
 
@@ -105,7 +118,9 @@ class MlflowLog:
             for file in files:
                 self._client.log_artifact(self._run, str(file))
 
-    def projector(self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]) -> None:
+    def projector(
+        self, embeddings: Embeddings, classes: Sequence[str], pictures: Sequence[Image.Image]
+    ) -> None:
         pass  # MLflow shows no embeddings
 
     def close(self) -> None:
@@ -119,13 +134,17 @@ class MlflowLog:
             yield
         except self._failures as error:
             raise Unavailable(
-                f"MLflow did not take the figures: {_first_sentence(error)} Run it again with --resume, or without --mlflow."
+                f"MLflow did not take the figures: {_first_sentence(error)} Run it again with "
+                "--resume, or without --mlflow."
             ) from error
 
 
 @contextmanager
-def open_logs(folder: Path | None, mlflow: str | None, name: str, parameters: Mapping[str, Any]) -> Iterator[list[RunLog]]:
-    """TensorBoard files in ``folder`` (None, or TensorBoard not installed: none), and an MLflow run at the URI ``mlflow``."""
+def open_logs(
+    folder: Path | None, mlflow: str | None, name: str, parameters: Mapping[str, Any]
+) -> Iterator[list[RunLog]]:
+    """TensorBoard files in ``folder`` (None, or TensorBoard not installed: none), and an MLflow run at the
+    URI ``mlflow``."""
     logs: list[RunLog] = []
     try:
         if mlflow is not None:
@@ -145,7 +164,11 @@ def _has_tensorboard() -> bool:
 
 
 def _numbers(row: Mapping[str, Any]) -> list[tuple[str, float]]:
-    return [(name, float(value)) for name, value in row.items() if name != "epoch" and isinstance(value, int | float)]
+    return [
+        (name, float(value))
+        for name, value in row.items()
+        if name != "epoch" and isinstance(value, int | float)
+    ]
 
 
 def _mlflow_name(name: str) -> str:

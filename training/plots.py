@@ -1,4 +1,5 @@
-"""Curves of a training run as a picture. matplotlib is loaded when something is drawn, and never a window system."""
+"""Curves of a training run as a picture. matplotlib is loaded when something is drawn, and never a window
+system."""
 
 from __future__ import annotations
 
@@ -14,11 +15,14 @@ _COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#475569")
 _GRID, _FAINT = "#e4e4e7", "#a1a1aa"
 
 
-def draw_curves(history: Sequence[Mapping[str, float]], path: Path, *, best: float | None = None) -> Path | None:
-    """A PNG of everything that ``history`` follows over its ``epoch`` (else its position, from 1): losses, metrics, rates.
+def draw_curves(
+    history: Sequence[Mapping[str, float]], path: Path, *, best: float | None = None
+) -> Path | None:
+    """A PNG of everything that ``history`` follows over its ``epoch`` (else its position, from 1): losses,
+    metrics, rates.
 
-    A series may begin late or have gaps. ``best``: the epoch that was kept, marked by a line. None, and no file, if there is
-    nothing to draw.
+    A series may begin late or have gaps. ``best``: the epoch that was kept, marked by a line. None, and no
+    file, if there is nothing to draw.
     """
     panels = _panels(history)
     if not panels:
@@ -31,7 +35,11 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path, *, best: flo
         _draw_panel(axes, title, names, history)
         if best is not None:
             axes.axvline(best, color=_FAINT, linewidth=1, linestyle="--")
-            below: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "right"}
+            below: dict[str, Any] = {
+                "xycoords": ("data", "axes fraction"),
+                "textcoords": "offset points",
+                "ha": "right",
+            }
             axes.annotate("kept", (best, 0), (-3, 3), color=_FAINT, fontsize=8, **below)
     figure.savefig(path, dpi=120)
     return path
@@ -43,7 +51,9 @@ def _panels(history: Sequence[Mapping[str, float]]) -> dict[str, list[str]]:
     panels: dict[str, list[str]] = {"loss": [], "retrieval": [], "learning rate": []}
     for name in names:
         if any(isinstance(entry.get(name), int | float) for entry in history):
-            panels["learning rate" if name in _RATES else "loss" if "loss" in name else "retrieval"].append(name)
+            panels["learning rate" if name in _RATES else "loss" if "loss" in name else "retrieval"].append(
+                name
+            )
     return {title: found for title, found in panels.items() if found}
 
 
@@ -56,7 +66,13 @@ def _draw_panel(axes: Any, title: str, names: Sequence[str], history: Sequence[M
         ]
         colour = _COLOURS[number % len(_COLOURS)]
         marker = "o" if len(points) <= 30 else None  # a single epoch has no line
-        axes.plot(*zip(*points, strict=True), label=LABELS.get(name, name), color=colour, marker=marker, markersize=3)
+        axes.plot(
+            *zip(*points, strict=True),
+            label=LABELS.get(name, name),
+            color=colour,
+            marker=marker,
+            markersize=3,
+        )
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -29,10 +29,13 @@ _read, _write = Depends(require("read")), Depends(require("write"))
 
 @router.get("", responses={200: {"model": CategoriesOut}}, response_class=Response, dependencies=[_read])
 def list_categories(runtime: RuntimeDep) -> Response:
-    """All categories by name, each with the number of its images; ``others`` are damaged, half deleted, or left of one."""
+    """All categories by name, each with the number of its images; ``others`` are damaged, half deleted, or
+    left of one."""
     others = _remains(runtime)
     faulty = {other.name for other in others}
-    found = [category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty]
+    found = [
+        category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty
+    ]
     return as_json({"categories": found, "others": [asdict(other) for other in others]})
 
 
@@ -44,10 +47,13 @@ def list_categories(runtime: RuntimeDep) -> Response:
     openapi_extra=body_of(CategoryNew),
     dependencies=[_write],
 )
-def create_category(runtime: RuntimeDep, body: Annotated[CategoryNew, Depends(json_body(CategoryNew))]) -> Response:
+def create_category(
+    runtime: RuntimeDep, body: Annotated[CategoryNew, Depends(json_body(CategoryNew))]
+) -> Response:
     """Make an empty category. Loads its encoders, which takes seconds the first time.
 
-    422 ``bad_request`` for a bad name or an unknown encoder, 409 ``already_exists``, 503 ``model_unavailable``.
+    422 ``bad_request`` for a bad name or an unknown encoder, 409 ``already_exists``, 503
+    ``model_unavailable``.
     """
     runtime.catalog.make_room(body.name)
     known = [_known(runtime, name) for name in body.encoders or [runtime.settings.encoder]]
@@ -58,7 +64,9 @@ def create_category(runtime: RuntimeDep, body: Annotated[CategoryNew, Depends(js
     return as_json(category_json(runtime, category), 201, {"Location": f"/v1/categories/{category.name}"})
 
 
-@router.get("/{category}", responses={200: {"model": CategoryOut}}, response_class=Response, dependencies=[_read])
+@router.get(
+    "/{category}", responses={200: {"model": CategoryOut}}, response_class=Response, dependencies=[_read]
+)
 def get_category(category: str, runtime: RuntimeDep) -> Response:
     """One category. 404 ``not_found``."""
     return as_json(category_json(runtime, runtime.catalog.get(category)))
@@ -76,8 +84,8 @@ def change_category(
 ) -> Response:
     """Change the description, add an encoder, choose the default one.
 
-    409 ``encoder_mismatch`` if the name of an added one is taken by another revision, 422 ``unknown_vector`` for a default that
-    the category does not have.
+    409 ``encoder_mismatch`` if the name of an added one is taken by another revision, 422 ``unknown_vector``
+    for a default that the category does not have.
     """
     found = runtime.catalog.get(category)
     if body.add_encoder is not None:
@@ -100,21 +108,33 @@ def change_category(
 def delete_category(
     category: str,
     runtime: RuntimeDep,
-    confirm: Annotated[str | None, Query(description="The category's name, once more: there is no way back.")] = None,
+    confirm: Annotated[
+        str | None, Query(description="The category's name, once more: there is no way back.")
+    ] = None,
     images: Annotated[
         Literal["keep", "delete"] | None,
-        Query(description="Whether the pictures stay in the object store. Unless this says so, those of a damaged category do."),
+        Query(
+            description="Whether the pictures stay in the object store. Unless this says so, those of "
+            "a damaged category do."
+        ),
     ] = None,
 ) -> Response:
     """Delete a category with all its images, or what an interrupted deletion has left of one.
 
-    204; 200 with where the pictures are, if they were kept. 422 ``confirmation_needed`` unless ``confirm`` repeats the name.
+    204; 200 with where the pictures are, if they were kept. 422 ``confirmation_needed`` unless ``confirm``
+    repeats the name.
     """
     kept = runtime.catalog.keeps_images(category)
     keep = kept if images is None else images == "keep"
     if confirm != category:
-        loss = f"{category!r} for good and keeps its pictures" if keep else f"every image of {category!r} for good"
-        raise ConfirmationNeeded(f"This deletes {loss}: repeat the request with ?confirm={category}.", category=category)
+        loss = (
+            f"{category!r} for good and keeps its pictures"
+            if keep
+            else f"every image of {category!r} for good"
+        )
+        raise ConfirmationNeeded(
+            f"This deletes {loss}: repeat the request with ?confirm={category}.", category=category
+        )
     runtime.catalog.delete(category, keep_images=keep)
     if not keep:
         return Response(status_code=204)
@@ -145,7 +165,8 @@ def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
 
 
 def _known(runtime: Runtime, name: str) -> EncoderReference | EncoderSpec:
-    """An encoder that the server knows already. A reference of any other kind could make it read its folders or download."""
+    """An encoder that the server knows already. A reference of any other kind could make it read its folders
+    or download."""
     name = name.strip()
     default = parse_reference(runtime.settings.encoder)
     if name in (default.name, runtime.settings.encoder):
@@ -155,7 +176,9 @@ def _known(runtime: Runtime, name: str) -> EncoderReference | EncoderSpec:
     for spec in (*_used(runtime.catalog.list()), *runtime.encoders.loaded()):
         if spec.name == name:
             return spec
-    raise BadRequest(f"{name[:80]!r} is no encoder of this server: GET /v1/encoders names them.", encoder=name[:80])
+    raise BadRequest(
+        f"{name[:80]!r} is no encoder of this server: GET /v1/encoders names them.", encoder=name[:80]
+    )
 
 
 def _used(categories: Sequence[Category]) -> list[EncoderSpec]:

@@ -1,4 +1,5 @@
-"""The routes of the systems that Vitrine replaces, under the names and with the answers that their clients know."""
+"""The routes of the systems that Vitrine replaces, under the names and with the answers that their clients
+know."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ open_router = APIRouter(tags=["compatibility"], deprecated=True)
 CategoryParameter = Annotated[
     str | None, Query(max_length=200, description="May be left out where there is exactly one category.")
 ]
-MODEL_NAME = "A name of `/get_models`, such as `model-ovr-logistic-regression-tag-outdoors`, or the tag alone."
+MODEL_NAME = (
+    "A name of `/get_models`, such as `model-ovr-logistic-regression-tag-outdoors`, or the tag alone."
+)
 ModelParameter = Annotated[str, Query(min_length=1, max_length=300, description=MODEL_NAME)]
 Bound = Annotated[float | None, Query(ge=0, le=1)]
 TopParameter = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
@@ -48,17 +51,21 @@ MODEL_TYPES = {
 _SCORED = "scores"
 """The model type of scores that no tagger here gave: they came with the images."""
 _TAG = "-tag-"
-_FILE = body_of(PictureBody, form={"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}})
+_FILE = body_of(
+    PictureBody, form={"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+)
 
 
 @router.get("/get_models", responses={200: {"model": dict[str, OldModelOut]}}, response_class=Response)
 def get_models(runtime: RuntimeDep, category: CategoryParameter = None) -> Response:
-    """The tags that images have scores of, by the model's name: taggers, and scores that came with the images. Now:
-    `GET /v1/categories/{category}/taggers`."""
+    """The tags that images have scores of, by the model's name: taggers, and scores that came with the
+    images. Now: `GET /v1/categories/{category}/taggers`."""
     return as_json(_models(runtime, _category(runtime, category)))
 
 
-@router.get("/get_images_in_tag_score_range", responses={200: {"model": list[OldImageOut]}}, response_class=Response)
+@router.get(
+    "/get_images_in_tag_score_range", responses={200: {"model": list[OldImageOut]}}, response_class=Response
+)
 def get_images_in_tag_score_range(
     runtime: RuntimeDep,
     model_name: ModelParameter,
@@ -67,8 +74,9 @@ def get_images_in_tag_score_range(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
     category: CategoryParameter = None,
 ) -> Response:
-    """Images with a score in the range, bounds included; highest first. Now: `GET /v1/categories/{category}/images` with
-    `score.<tag>.gte`, `score.<tag>.lte`, `order_by=scores.<tag>` and `descending=true`."""
+    """Images with a score in the range, bounds included; highest first. Now: `GET
+    /v1/categories/{category}/images` with `score.<tag>.gte`, `score.<tag>.lte`, `order_by=scores.<tag>` and
+    `descending=true`."""
     name = _category(runtime, category)
     tag = _tag(runtime, name, model_name)
     field = _scored_field(runtime, name, tag)
@@ -95,9 +103,9 @@ def get_random_img(
     category: CategoryParameter = None,
     redirect: Annotated[bool, Query(description="307 to the picture itself.")] = False,
 ) -> Response:
-    """A page that shows one image at random, of all or of those with a score in the range; as JSON where `Accept` is
-    `application/json`. Now: `GET /v1/categories/{category}/images` with `random=true` and `limit=1`. 404 ``not_found`` if there
-    is none."""
+    """A page that shows one image at random, of all or of those with a score in the range; as JSON where
+    `Accept` is `application/json`. Now: `GET /v1/categories/{category}/images` with `random=true` and
+    `limit=1`. 404 ``not_found`` if there is none."""
     name = _category(runtime, category)
     if model_name is None and (score_gte is not None or score_lte is not None):
         raise BadRequest("score_gte and score_lte go with model_name: say whose scores are meant.")
@@ -118,7 +126,12 @@ def get_random_img(
     return HTMLResponse(_page(tree), headers=headers)
 
 
-@router.post("/image_finder", responses={200: {"model": dict[str, float]}}, response_class=Response, openapi_extra=_FILE)
+@router.post(
+    "/image_finder",
+    responses={200: {"model": dict[str, float]}},
+    response_class=Response,
+    openapi_extra=_FILE,
+)
 def image_finder(
     runtime: RuntimeDep,
     metrics: MetricsDep,
@@ -126,12 +139,18 @@ def image_finder(
     top_k: TopParameter = 5,
     category: CategoryParameter = None,
 ) -> Response:
-    """The images most like the picture in `file`: similarity by id, best first. Now: `POST /v1/categories/{category}/search`."""
+    """The images most like the picture in `file`: similarity by id, best first. Now: `POST
+    /v1/categories/{category}/search`."""
     found = _similar(runtime, metrics, _category(runtime, category), picture, top_k)
     return as_json({hit.id: _similarity(hit) for hit in found.hits})
 
 
-@router.post("/api/search/{category}", responses={200: {"model": list[OldHitOut]}}, response_class=Response, openapi_extra=_FILE)
+@router.post(
+    "/api/search/{category}",
+    responses={200: {"model": list[OldHitOut]}},
+    response_class=Response,
+    openapi_extra=_FILE,
+)
 def api_search(
     category: str,
     runtime: RuntimeDep,
@@ -139,8 +158,8 @@ def api_search(
     picture: Annotated[bytes, Depends(read_picture)],
     limit: TopParameter = 25,
 ) -> Response:
-    """The images most like the picture in `file`, best first, with their class, file and label (the column `label` of their
-    metadata). Now: `POST /v1/categories/{category}/search`."""
+    """The images most like the picture in `file`, best first, with their class, file and label (the column
+    `label` of their metadata). Now: `POST /v1/categories/{category}/search`."""
     found = _similar(runtime, metrics, category, picture, limit)
     return as_json([_hit_json(category, hit) for hit in found.hits])
 
@@ -153,8 +172,13 @@ async def api_ping() -> Response:
 
 @open_router.get("/health", responses={200: {"model": OldHealthOut}}, response_class=Response)
 async def health(runtime: RuntimeDep) -> Response:
-    """The process answers, and with which version and default encoder; open without a key. Now: `GET /healthz`."""
-    tree = {"name": "Vitrine", "api_version": version("vitrine"), "model_version": runtime.settings.encoder.partition("=")[0]}
+    """The process answers, and with which version and default encoder; open without a key. Now: `GET
+    /healthz`."""
+    tree = {
+        "name": "Vitrine",
+        "api_version": version("vitrine"),
+        "model_version": runtime.settings.encoder.partition("=")[0],
+    }
     return as_json({"status": "ok", **tree})
 
 
@@ -169,12 +193,16 @@ def _category(runtime: Runtime, name: str | None) -> str:
 
 
 def _scored_field(runtime: Runtime, category: str, tag: str) -> str:
-    """The field with the scores of a tag. ``NotFound`` without such a tagger, ``UnknownField`` before anything is scored."""
+    """The field with the scores of a tag. ``NotFound`` without such a tagger, ``UnknownField`` before
+    anything is scored."""
     indexes = runtime.catalog.get(category).indexes
     field = QUALITY if tag == QUALITY else find_member("scores", tag, indexes)
     if field not in indexes:
         runtime.taggers.get(category, tag)
-        raise UnknownField(f"No image has a score of {tag!r} yet: `vitrine tagger score -c {category}` writes them.", field=field)
+        raise UnknownField(
+            f"No image has a score of {tag!r} yet: `vitrine tagger score -c {category}` writes them.",
+            field=field,
+        )
     return field
 
 
@@ -187,15 +215,25 @@ def _models(runtime: Runtime, category: str) -> dict[str, dict[str, Any]]:
     """``OldModelOut`` by name, of every tag with scores or a tagger."""
     models = {}
     for head in runtime.taggers.in_service(category):
-        trained = datetime.fromisoformat(head.trained_at).strftime("%Y-%m-%d, %H:%M:%S") if head.trained_at else None
-        models[head.tag] = {"model_type": MODEL_TYPES.get(head.kind, head.kind), "train_start_time": trained, "tag": head.tag}
+        trained = (
+            datetime.fromisoformat(head.trained_at).strftime("%Y-%m-%d, %H:%M:%S")
+            if head.trained_at
+            else None
+        )
+        models[head.tag] = {
+            "model_type": MODEL_TYPES.get(head.kind, head.kind),
+            "train_start_time": trained,
+            "tag": head.tag,
+        }
     for tag in _scored_tags(runtime, category):
         models.setdefault(tag, {"model_type": _SCORED, "train_start_time": None, "tag": tag})
     return {f"model-{model['model_type']}{_TAG}{tag}": model for tag, model in sorted(models.items())}
 
 
 def _scored_tags(runtime: Runtime, category: str) -> list[str]:
-    return [path_keys(field)[1] for field in runtime.catalog.get(category).indexes if field.startswith("scores.")]
+    return [
+        path_keys(field)[1] for field in runtime.catalog.get(category).indexes if field.startswith("scores.")
+    ]
 
 
 def _tag(runtime: Runtime, category: str, model_name: str) -> str:
@@ -206,7 +244,11 @@ def _tag(runtime: Runtime, category: str, model_name: str) -> str:
         return str(models[model_name]["tag"])
     tags = {str(model["tag"]) for model in models.values()}
     called = model_name.partition(_TAG)[2]
-    return called if model_name not in tags and model_name.startswith("model-") and called in tags else model_name
+    return (
+        called
+        if model_name not in tags and model_name.startswith("model-") and called in tags
+        else model_name
+    )
 
 
 def _similar(runtime: Runtime, metrics: Metrics, category: str, picture: bytes, limit: int) -> SearchResult:
@@ -240,7 +282,9 @@ def _page(tree: dict[str, Any]) -> str:
         "Request time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     shown = "".join(
-        f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items() if value not in (None, "")
+        f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>"
+        for name, value in rows.items()
+        if value not in (None, "")
     )
     title, url = escape(str(tree["filename"])), escape(tree["url"])
     return (
@@ -253,7 +297,13 @@ def _page(tree: dict[str, Any]) -> str:
 def _image_json(category: str, hit: Hit, model_name: str | None, tag: str | None) -> dict[str, Any]:
     """``OldImageOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
-    score = None if tag is None else payload.get(QUALITY) if tag == QUALITY else payload.get("scores", {}).get(tag)
+    score = (
+        None
+        if tag is None
+        else payload.get(QUALITY)
+        if tag == QUALITY
+        else payload.get("scores", {}).get(tag)
+    )
     name = payload.get("filename")
     return {
         "id": hit.id,

@@ -20,7 +20,8 @@ router = APIRouter(prefix="/v1/encoders", tags=["encoders"], dependencies=[Depen
 
 @router.get("", responses={200: {"model": EncodersOut}}, response_class=Response)
 def list_encoders(runtime: RuntimeDep) -> Response:
-    """Presets, what is in memory, and what the categories were filled with; precision and device as they are set."""
+    """Presets, what is in memory, and what the categories were filled with; precision and device as they are
+    set."""
     loaded = runtime.encoders.loaded()
     in_memory = {(spec.name, spec.fingerprint) for spec in loaded}
     used = [

@@ -16,11 +16,18 @@ from vitrine.services.category.filters import Conditions
 from vitrine.services.search.searcher import MAX_BINS
 from vitrine.services.vector_store.base import MAX_LIMIT
 
-router = APIRouter(prefix="/v1/categories/{category}", tags=["facets"], dependencies=[Depends(require("read"))])
+router = APIRouter(
+    prefix="/v1/categories/{category}", tags=["facets"], dependencies=[Depends(require("read"))]
+)
 _with_filters = {"parameters": [FILTERS]}
 
 
-@router.get("/facets/{field:path}", responses={200: {"model": FacetsOut}}, response_class=Response, openapi_extra=_with_filters)
+@router.get(
+    "/facets/{field:path}",
+    responses={200: {"model": FacetsOut}},
+    response_class=Response,
+    openapi_extra=_with_filters,
+)
 def facets(
     category: str,
     field: str,
@@ -28,16 +35,22 @@ def facets(
     conditions: Annotated[Conditions, Depends(conditions_except("limit"))],
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
 ) -> Response:
-    """The most frequent values of a keyword, integer or bool field, with exact counts; equal counts in order of value.
+    """The most frequent values of a keyword, integer or bool field, with exact counts; equal counts in order
+    of value.
 
     422 ``unknown_field`` for a field that cannot be counted by value, naming those that can.
     """
     found = runtime.searcher.facets(category, field, conditions, limit=limit)
-    return as_json({"field": field, "values": [{"value": facet.value, "count": facet.count} for facet in found]})
+    return as_json(
+        {"field": field, "values": [{"value": facet.value, "count": facet.count} for facet in found]}
+    )
 
 
 @router.get(
-    "/histograms/{field:path}", responses={200: {"model": HistogramOut}}, response_class=Response, openapi_extra=_with_filters
+    "/histograms/{field:path}",
+    responses={200: {"model": HistogramOut}},
+    response_class=Response,
+    openapi_extra=_with_filters,
 )
 def histogram(
     category: str,
@@ -45,11 +58,20 @@ def histogram(
     runtime: RuntimeDep,
     conditions: Annotated[Conditions, Depends(conditions_except("bins", "lower", "upper"))],
     bins: Annotated[int, Query(ge=1, le=MAX_BINS)] = 10,
-    lower: Annotated[float | None, Query(allow_inf_nan=False, description="Default: 0 for scores, else the least value.")] = None,
+    lower: Annotated[
+        float | None, Query(allow_inf_nan=False, description="Default: 0 for scores, else the least value.")
+    ] = None,
     upper: Annotated[
-        float | None, Query(allow_inf_nan=False, description="Default: 1 for scores, else the greatest value.")
+        float | None,
+        Query(allow_inf_nan=False, description="Default: 1 for scores, else the greatest value."),
     ] = None,
 ) -> Response:
-    """How the values of a number are spread, in equal bins. 422 ``unknown_field`` for a field that is no number."""
+    """How the values of a number are spread, in equal bins. 422 ``unknown_field`` for a field that is no
+    number."""
     found = runtime.searcher.histogram(category, field, conditions, bins=bins, lower=lower, upper=upper)
-    return as_json({"field": field, "bins": [{"lower": bin.lower, "upper": bin.upper, "count": bin.count} for bin in found]})
+    return as_json(
+        {
+            "field": field,
+            "bins": [{"lower": bin.lower, "upper": bin.upper, "count": bin.count} for bin in found],
+        }
+    )

@@ -22,15 +22,21 @@ async def healthz() -> Response:
     return as_json({"status": "ok"})
 
 
-@router.get("/readyz", responses={200: {"model": ReadyOut}, 503: {"model": ReadyOut}}, response_class=Response)
+@router.get(
+    "/readyz", responses={200: {"model": ReadyOut}, 503: {"model": ReadyOut}}, response_class=Response
+)
 def readyz(
     readiness: ReadinessDep,
     runtime: RuntimeDep,
-    need: Annotated[Literal["all", "search"], Query(description="search: 200 as long as searches are answered.")] = "all",
+    need: Annotated[
+        Literal["all", "search"], Query(description="search: 200 as long as searches are answered.")
+    ] = "all",
 ) -> Response:
-    """Whether both stores can be reached and written: 200 or 503. Asked at most once a second; open without a key.
+    """Whether both stores can be reached and written: 200 or 503. Asked at most once a second; open without a
+    key.
 
-    Searches need the vectors alone: while the object store is away they go on with what is known of it, as of ``known_as_of``.
+    Searches need the vectors alone: while the object store is away they go on with what is known of it, as of
+    ``known_as_of``.
     """
     parts = readiness.check("vectors") if need == "search" else readiness.check()
     away = runtime.known.away_since

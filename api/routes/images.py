@@ -32,7 +32,9 @@ _read, _write = Depends(require("read")), Depends(require("write"))
 _FILE_FIELDS = ("file", "files")
 _TEXT_FIELDS = ("tags", "class", "caption", "metadata", "columns", "near_duplicates")
 _CACHE = "private, max-age=31536000, immutable"
-_PICTURES = frozenset({"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp"})
+_PICTURES = frozenset(
+    {"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp"}
+)
 _OWN_PARAMETERS = ("limit", "cursor", "order_by", "descending", "random", "with_vectors")
 _UPLOAD = {
     "requestBody": {
@@ -43,7 +45,11 @@ _UPLOAD = {
                     "type": "object",
                     "required": ["files"],
                     "properties": {
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "maxItems": 256},
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "maxItems": 256,
+                        },
                         "tags": {
                             "type": "array",
                             "items": {"type": "string"},
@@ -51,13 +57,17 @@ _UPLOAD = {
                         },
                         "class": {"type": "string"},
                         "caption": {"type": "string"},
-                        "metadata": {"type": "string", "description": "A JSON object: columns and their values."},
+                        "metadata": {
+                            "type": "string",
+                            "description": "A JSON object: columns and their values.",
+                        },
                         "columns": COLUMNS,
                         "near_duplicates": {
                             "type": "string",
                             "enum": list(get_args(NearDuplicates)),
                             "default": "tell",
-                            "description": "tell: the answer names the image that a file is a copy of; skip: it is not added.",
+                            "description": "tell: the answer names the image that a file is a copy "
+                            "of; skip: it is not added.",
                         },
                     },
                 }
@@ -85,7 +95,8 @@ def list_images(
     random: Annotated[bool, Query(description="A random sample instead of a page.")] = False,
     with_vectors: bool = False,
 ) -> Response:
-    """Images that meet the conditions, page by page: by id, or ordered by a field. Every image that stays is seen once.
+    """Images that meet the conditions, page by page: by id, or ordered by a field. Every image that stays is
+    seen once.
 
     422 ``unknown_field`` for a field without an index, ``bad_request`` for a malformed condition or cursor.
     """
@@ -94,13 +105,18 @@ def list_images(
     if descending and order_by is None:
         raise BadRequest("descending goes with order_by: name a field.")
     order = OrderBy(order_by, descending) if order_by is not None else None
-    return listing_response(runtime, category, Listing(conditions, order, random, limit, cursor, with_vectors))
+    return listing_response(
+        runtime, category, Listing(conditions, order, random, limit, cursor, with_vectors)
+    )
 
 
 @router.post(
     "",
     status_code=201,
-    responses={201: {"model": UploadOut}, 200: {"model": UploadOut, "description": "Nothing new: all were known."}},
+    responses={
+        201: {"model": UploadOut},
+        200: {"model": UploadOut, "description": "Nothing new: all were known."},
+    },
     response_class=Response,
     openapi_extra=_UPLOAD,
     dependencies=[_write],
@@ -108,16 +124,21 @@ def list_images(
 def add_images(
     category: str, runtime: RuntimeDep, metrics: MetricsDep, form: Annotated[SentForm, Depends(read_form)]
 ) -> Response:
-    """Index one or many files (``files`` or ``file``), with tags, class, caption and metadata for all of them.
+    """Index one or many files (``files`` or ``file``), with tags, class, caption and metadata for all of
+    them.
 
-    201 if any was added; 200 if none was, but some were known, updated or near-duplicates. If every file is refused, the answer
-    is an error with the reason as its ``code``: 415 ``unsupported_format``, else 422; ``image_refused`` where reasons differ.
-    ``details.items`` then holds the outcomes.
+    201 if any was added; 200 if none was, but some were known, updated or near-duplicates. If every file is
+    refused, the answer is an error with the reason as its ``code``: 415 ``unsupported_format``, else 422;
+    ``image_refused`` where reasons differ. ``details.items`` then holds the outcomes.
     """
     runtime.catalog.get(category)
     uploads = _uploads(form)
     outcomes = index_uploads(
-        runtime, category, uploads, near_duplicates=_near_duplicates(form), kinds=_kinds(form, uploads[0].metadata)
+        runtime,
+        category,
+        uploads,
+        near_duplicates=_near_duplicates(form),
+        kinds=_kinds(form, uploads[0].metadata),
     )
     for outcome in outcomes:
         metrics.uploaded(outcome.outcome)
@@ -143,11 +164,17 @@ def get_image(category: str, id: str, runtime: RuntimeDep, with_vectors: bool = 
     dependencies=[_write],
 )
 def change_image(
-    category: str, id: str, runtime: RuntimeDep, body: Annotated[ImageChanges, Depends(json_body(ImageChanges))]
+    category: str,
+    id: str,
+    runtime: RuntimeDep,
+    body: Annotated[ImageChanges, Depends(json_body(ImageChanges))],
 ) -> Response:
-    """Change tags, class, caption, quality or metadata; the image as it is now. 404 ``not_found``, 422 ``bad_request``."""
+    """Change tags, class, caption, quality or metadata; the image as it is now. 404 ``not_found``, 422
+    ``bad_request``."""
     changed = hit_json(category, runtime.editor.change(category, [id], body)[0])
-    return as_json({**changed, "notes": unindexed_notes(body.metadata, runtime.catalog.get(category).indexes)})
+    return as_json(
+        {**changed, "notes": unindexed_notes(body.metadata, runtime.catalog.get(category).indexes)}
+    )
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, dependencies=[_write])
@@ -160,7 +187,11 @@ def delete_image(category: str, id: str, runtime: RuntimeDep) -> Response:
 
 @router.get(
     "/{id}/file",
-    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not changed."}, 307: {"description": "A presigned URL."}},
+    responses={
+        200: {"content": {"image/*": {}}},
+        304: {"description": "Not changed."},
+        307: {"description": "A presigned URL."},
+    },
     response_class=Response,
     dependencies=[_read],
 )
@@ -169,9 +200,12 @@ def image_file(
     id: str,
     request: Request,
     runtime: RuntimeDep,
-    redirect: Annotated[bool, Query(description="307 to a presigned URL of 15 minutes, where the object store has one.")] = False,
+    redirect: Annotated[
+        bool, Query(description="307 to a presigned URL of 15 minutes, where the object store has one.")
+    ] = False,
 ) -> Response:
-    """The file as it was indexed. Its ETag is its SHA-256, so it never changes; 304 if ``If-None-Match`` names it."""
+    """The file as it was indexed. Its ETag is its SHA-256, so it never changes; 304 if ``If-None-Match``
+    names it."""
     hit = runtime.searcher.image(category, id)
     if redirect and (url := runtime.objects.url(hit.payload["object_key"])):
         return RedirectResponse(url, headers={"Cache-Control": "no-store"})
@@ -179,7 +213,9 @@ def image_file(
     if _unchanged(request, etag):
         return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHE})
     media_type = hit.payload.get("media_type")
-    return _picture(_bytes_of(runtime, hit), media_type, etag, _disposition(str(hit.payload.get("filename") or hit.id)))
+    return _picture(
+        _bytes_of(runtime, hit), media_type, etag, _disposition(str(hit.payload.get("filename") or hit.id))
+    )
 
 
 @router.get(
@@ -194,7 +230,9 @@ def image_thumbnail(
     request: Request,
     runtime: RuntimeDep,
     thumbnails: ThumbnailsDep,
-    w: Annotated[int, Query(ge=16, le=1024, description="Width in pixels; never enlarged, at most four times as high.")] = 256,
+    w: Annotated[
+        int, Query(ge=16, le=1024, description="Width in pixels; never enlarged, at most four times as high.")
+    ] = 256,
 ) -> Response:
     """A small upright version, made when first asked for and kept in memory for a while."""
     hit = runtime.searcher.image(category, id)
@@ -212,14 +250,19 @@ def image_thumbnail(
 def _uploads(form: SentForm) -> list[Upload]:
     if text := next((name for name in form.fields if name in _FILE_FIELDS), None):
         raise BadRequest(
-            f"The form field {text!r} is text, not a file: send the picture itself (curl -F {text}=@FILE).", field=text
+            f"The form field {text!r} is text, not a file: send the picture itself (curl -F {text}=@FILE).",
+            field=text,
         )
     unknown = [name for name in form.fields if name not in _TEXT_FIELDS]
     unknown += [file.field for file in form.files if file.field not in _FILE_FIELDS]
     if unknown:
-        raise BadRequest(f"{unknown[0][:80]!r} is no field of an upload: use files, {', '.join(_TEXT_FIELDS)}.")
+        raise BadRequest(
+            f"{unknown[0][:80]!r} is no field of an upload: use files, {', '.join(_TEXT_FIELDS)}."
+        )
     if not form.files:
-        raise BadRequest("The form has no file: send the pictures in the field 'files', each with its filename.")
+        raise BadRequest(
+            "The form has no file: send the pictures in the field 'files', each with its filename."
+        )
     tags, class_, caption = _tags(form.fields.get("tags", ())), _one(form, "class"), _one(form, "caption")
     metadata = _metadata(_one(form, "metadata"))
     return [Upload(file.filename, file.data, tags, class_, caption, metadata) for file in form.files]
@@ -228,7 +271,9 @@ def _uploads(form: SentForm) -> list[Upload]:
 def _kinds(form: SentForm, metadata: Mapping[str, Any]) -> dict[str, IndexKind]:
     kinds = named_kinds(form)
     if other := next((column for column in kinds if column not in metadata), None):
-        raise BadRequest(f"The form field 'columns' names {other!r}, which is not in 'metadata'.", field="columns")
+        raise BadRequest(
+            f"The form field 'columns' names {other!r}, which is not in 'metadata'.", field="columns"
+        )
     return kinds
 
 
@@ -286,7 +331,9 @@ def _item_json(category: str, outcome: ItemOutcome) -> dict[str, Any]:
 def _all_refused(outcomes: Sequence[ItemOutcome], items: list[dict[str, Any]]) -> ImageRefused:
     first = outcomes[0]
     if len(outcomes) == 1:
-        return ImageRefused(first.reason or "image_refused", first.message or "The file was refused.", items=items)
+        return ImageRefused(
+            first.reason or "image_refused", first.message or "The file was refused.", items=items
+        )
     reasons = {outcome.reason for outcome in outcomes}
     words = REFUSALS.get(first.reason or "", "") if len(reasons) == 1 else "for different reasons"
     reason = (first.reason or "image_refused") if len(reasons) == 1 else "image_refused"
@@ -297,7 +344,9 @@ def _bytes_of(runtime: Runtime, hit: Hit) -> bytes:
     try:
         return runtime.objects.get(hit.payload["object_key"])
     except NotFound:  # without the object's key
-        raise NotFound(f"The file of image {hit.id} is gone from the object store: index it again.", id=hit.id) from None
+        raise NotFound(
+            f"The file of image {hit.id} is gone from the object store: index it again.", id=hit.id
+        ) from None
 
 
 def _unchanged(request: Request, etag: str) -> bool:
@@ -320,4 +369,7 @@ def _picture(data: bytes, media_type: object, etag: str, disposition: str) -> Re
 def _disposition(filename: str) -> str:
     """RFC 6266: a plain name for old clients, and the whole one in UTF-8."""
     plain = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in filename)
-    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(filename.encode('utf-8', 'replace'), safe='')}"
+    return (
+        f'inline; filename="{plain}"; '
+        f"filename*=UTF-8''{quote(filename.encode('utf-8', 'replace'), safe='')}"
+    )

@@ -16,25 +16,39 @@ from vitrine.api.responses import as_json, hit_json
 from vitrine.api.routes.taggers import tagger_json
 from vitrine.api.schemas.taggers import LabelsBody, LabelsOut, RankingOut, TrainBody, TrainedOut, UncertainOut
 from vitrine.services.artifacts.taggers import DIGITS
-from vitrine.services.taggers.labelling import MAX_SHOWN, Candidate, LabelCounts, count_labels, ranking, record, refit, uncertain
+from vitrine.services.taggers.labelling import (
+    MAX_SHOWN,
+    Candidate,
+    LabelCounts,
+    count_labels,
+    ranking,
+    record,
+    refit,
+    uncertain,
+)
 
 router = APIRouter(prefix="/v1/categories/{category}/taggers/{tag:path}", tags=["labelling"])
 _read, _write = Depends(require("read")), Depends(require("write"))
 ShownParameter = Annotated[int, Query(ge=1, le=MAX_SHOWN)]
 
 
-@router.get("/uncertain", responses={200: {"model": UncertainOut}}, response_class=Response, dependencies=[_read])
+@router.get(
+    "/uncertain", responses={200: {"model": UncertainOut}}, response_class=Response, dependencies=[_read]
+)
 def uncertain_images(
     category: str,
     tag: str,
     runtime: RuntimeDep,
     limit: ShownParameter = 20,
-    using: Annotated[str | None, Query(max_length=300, description="For a tag without a tagger: the encoder.")] = None,
+    using: Annotated[
+        str | None, Query(max_length=300, description="For a tag without a tagger: the encoder.")
+    ] = None,
 ) -> Response:
-    """The images whose judgement teaches most: near the tagger's boundary, unlike each other, judged by nobody yet.
+    """The images whose judgement teaches most: near the tagger's boundary, unlike each other, judged by
+    nobody yet.
 
-    A tag without a tagger begins with images like those that have the tag. 422 ``too_few_examples`` if none has, 409
-    ``tagger_mismatch`` if the tagger's encoder is not the category's any more: train it again.
+    A tag without a tagger begins with images like those that have the tag. 422 ``too_few_examples`` if none
+    has, 409 ``tagger_mismatch`` if the tagger's encoder is not the category's any more: train it again.
     """
     found = uncertain(runtime, category, tag, limit, using=using)
     by = "similarity" if found and found[0].score is None else "score"
@@ -52,8 +66,9 @@ def uncertain_images(
 def label_images(
     category: str, tag: str, runtime: RuntimeDep, body: Annotated[LabelsBody, Depends(json_body(LabelsBody))]
 ) -> Response:
-    """Record what people said. Accepted images get the tag; rejected ones lose it, also as a proposal, and are noted as not
-    having it. Again: nothing. 404 ``not_found`` for an unknown image; then nothing is changed."""
+    """Record what people said. Accepted images get the tag; rejected ones lose it, also as a proposal, and
+    are noted as not having it. Again: nothing. 404 ``not_found`` for an unknown image; then nothing is
+    changed."""
     counts = record(runtime, category, tag, body.accept, body.reject)
     return as_json({"tag": tag, "labels": _counts_json(counts)})
 
@@ -68,10 +83,11 @@ def label_images(
 def train_tagger(
     category: str, tag: str, runtime: RuntimeDep, body: Annotated[TrainBody, Depends(json_body(TrainBody))]
 ) -> Response:
-    """Train this one tagger from all accepted and rejected images, put it into service, and rank the images by it.
+    """Train this one tagger from all accepted and rejected images, put it into service, and rank the images
+    by it.
 
-    The scores that images carry are an older tagger's from now on, and queries leave them out: ``vitrine tagger score`` writes
-    new ones. 422 ``too_few_examples`` with under two accepted or two rejected images.
+    The scores that images carry are an older tagger's from now on, and queries leave them out: ``vitrine
+    tagger score`` writes new ones. 422 ``too_few_examples`` with under two accepted or two rejected images.
     """
     done = refit(runtime, category, tag, using=body.using)
     best = ranking(runtime, category, done.head, body.limit) if body.limit else []
@@ -91,7 +107,9 @@ def tagger_ranking(
     tag: str,
     runtime: RuntimeDep,
     limit: ShownParameter = 20,
-    labelled: Annotated[bool, Query(description="false leaves out the images that people have judged.")] = True,
+    labelled: Annotated[
+        bool, Query(description="false leaves out the images that people have judged.")
+    ] = True,
 ) -> Response:
     """The images that the tagger in service scores highest, computed now from the stored vectors.
 
@@ -104,7 +122,10 @@ def tagger_ranking(
 
 
 def _candidates(category: str, found: Iterable[Candidate]) -> list[dict[str, Any]]:
-    return [{**hit_json(category, one.hit), "score": None if one.score is None else round(one.score, DIGITS)} for one in found]
+    return [
+        {**hit_json(category, one.hit), "score": None if one.score is None else round(one.score, DIGITS)}
+        for one in found
+    ]
 
 
 def _counts_json(counts: LabelCounts) -> dict[str, int]:

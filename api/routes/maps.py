@@ -1,4 +1,5 @@
-"""Maps: which there are, and their points for a page to draw. Images of a part are found by the filter ``map.<name>.x.gte``."""
+"""Maps: which there are, and their points for a page to draw. Images of a part are found by the filter
+``map.<name>.x.gte``."""
 
 from __future__ import annotations
 
@@ -19,17 +20,36 @@ from vitrine.services.artifacts.maps import CategoryMap
 from vitrine.services.category.filters import Conditions
 from vitrine.services.vector_store.base import MAX_LIMIT
 
-router = APIRouter(prefix="/v1/categories/{category}/maps", tags=["maps"], dependencies=[Depends(require("read"))])
-_TOLD = ("name", "method", "using", "encoder_revision", "images", "seed", "parameters", "metrics", "created_at")
+router = APIRouter(
+    prefix="/v1/categories/{category}/maps", tags=["maps"], dependencies=[Depends(require("read"))]
+)
+_TOLD = (
+    "name",
+    "method",
+    "using",
+    "encoder_revision",
+    "images",
+    "seed",
+    "parameters",
+    "metrics",
+    "created_at",
+)
 _OWN_PARAMETERS = ("limit", "cursor", "by", "depth")
 
 
-@router.get("", responses={200: {"model": MapsOut}}, response_class=Response, dependencies=[Depends(no_other_parameters())])
+@router.get(
+    "",
+    responses={200: {"model": MapsOut}},
+    response_class=Response,
+    dependencies=[Depends(no_other_parameters())],
+)
 def maps(category: str, runtime: RuntimeDep) -> Response:
     """The maps of a category, by name. 404 ``not_found``."""
     runtime.catalog.get(category)
     found = runtime.maps.in_service(category)
-    return as_json({"maps": [{**_map_json(one), "missing": count_missing(runtime, category, one)} for one in found]})
+    return as_json(
+        {"maps": [{**_map_json(one), "missing": count_missing(runtime, category, one)} for one in found]}
+    )
 
 
 @router.get(
@@ -47,7 +67,10 @@ def map_points(
     cursor: Annotated[str | None, Query(max_length=2_000, description="`cursor` of the page before.")] = None,
     by: Annotated[
         str | None,
-        Query(max_length=300, description="One value of each: class, tags, scores.TAG, metadata.COLUMN, cluster.RUN ..."),
+        Query(
+            max_length=300,
+            description="One value of each: class, tags, scores.TAG, metadata.COLUMN, cluster.RUN ...",
+        ),
     ] = None,
     depth: Annotated[int, Query(ge=1, le=32, description="With `cluster.RUN`: of the nodes.")] = 1,
 ) -> Response:

@@ -36,10 +36,20 @@ _FORM = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "A table: .csv, .tsv, .jsonl or .ndjson."},
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A table: .csv, .tsv, .jsonl or .ndjson.",
+                        },
                         "on": {"type": "string", "enum": list(get_args(JoinOn)), "default": "name"},
-                        "column": {"type": "string", "description": "The column that names the image, else the usual ones."},
-                        "class_from": {"type": "string", "description": "The column of the class, else class."},
+                        "column": {
+                            "type": "string",
+                            "description": "The column that names the image, else the usual ones.",
+                        },
+                        "class_from": {
+                            "type": "string",
+                            "description": "The column of the class, else class.",
+                        },
                         "hashtags": {
                             "type": "array",
                             "items": {"type": "string"},
@@ -64,11 +74,14 @@ _FORM = {
     openapi_extra=_FORM,
     dependencies=[Depends(require("write"))],
 )
-def add_metadata(category: str, runtime: RuntimeDep, form: Annotated[SentForm, Depends(read_table_form)]) -> Response:
+def add_metadata(
+    category: str, runtime: RuntimeDep, form: Annotated[SentForm, Depends(read_table_form)]
+) -> Response:
     """Put a table's columns onto the images that its rows name; the counts of what became of the rows.
 
-    Tags are united, metadata columns replace those of the same name; class, caption, quality and date only fill gaps, unless
-    ``overwrite``. Rows that name several images are refused, unless ``all_of_a_name``. Sending the same table again is safe.
+    Tags are united, metadata columns replace those of the same name; class, caption, quality and date only
+    fill gaps, unless ``overwrite``. Rows that name several images are refused, unless ``all_of_a_name``.
+    Sending the same table again is safe.
 
     404 ``not_found``; 422 ``bad_source`` for what is no table, or one without a column that names images.
     """
@@ -90,11 +103,17 @@ def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
     if unknown:
         raise BadRequest(f"{unknown[0][:80]!r} is no field of this form: use file, {', '.join(_FIELDS)}.")
     if len(form.files) != 1 or "file" in form.fields:
-        sent = f"not {len(form.files)}" if form.files else "as a file that has a name (with curl: -F file=@table.csv)"
+        sent = (
+            f"not {len(form.files)}"
+            if form.files
+            else "as a file that has a name (with curl: -F file=@table.csv)"
+        )
         raise BadRequest(f"Send one table in the form field 'file', {sent}.")
     file, ending = form.files[0], PurePosixPath(form.files[0].filename).suffix.lower()
     if ending not in _FORMATS:
-        raise BadRequest(f"{file.filename[:80]!r} is no table that is taken here: send {', '.join(_FORMATS)}.")
+        raise BadRequest(
+            f"{file.filename[:80]!r} is no table that is taken here: send {', '.join(_FORMATS)}."
+        )
     texts = {name: _one(form, name) for name in (*_TEXTS, *_FLAGS)}
     on = texts["on"] or "name"
     if on not in get_args(JoinOn):

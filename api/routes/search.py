@@ -11,7 +11,16 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from vitrine.api.auth import require
-from vitrine.api.bodies import MULTIPART, SentForm, decoded_image, media_type, parse_json, read_form, read_json, validated
+from vitrine.api.bodies import (
+    MULTIPART,
+    SentForm,
+    decoded_image,
+    media_type,
+    parse_json,
+    read_form,
+    read_json,
+    validated,
+)
 from vitrine.api.deps import MetricsDep, RuntimeDep
 from vitrine.api.openapi import body_of
 from vitrine.api.responses import as_json, encoder_json, hits_json
@@ -22,15 +31,22 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions, SearchResult
 
-router = APIRouter(prefix="/v1/categories/{category}", tags=["search"], dependencies=[Depends(require("read"))])
+router = APIRouter(
+    prefix="/v1/categories/{category}", tags=["search"], dependencies=[Depends(require("read"))]
+)
 _ITEM = "file"
 _JSON_FIELDS = ("filter", "order_by", "vector", "positive", "negative")
 _FORM = {
     "type": "object",
-    "description": "The picture to search by, and the fields of SearchBody as form fields or together as JSON in `query`.",
+    "description": "The picture to search by, and the fields of SearchBody as form fields or together "
+    "as JSON in `query`.",
     "properties": {
         "file": {"type": "string", "format": "binary"},
-        "query": {"type": "string", "description": "SearchBody as JSON, without a way to ask.", "example": '{"limit": 5}'},
+        "query": {
+            "type": "string",
+            "description": "SearchBody as JSON, without a way to ask.",
+            "example": '{"limit": 5}',
+        },
         "using": {"type": "string"},
         "limit": {"type": "integer"},
         "offset": {"type": "integer"},
@@ -67,14 +83,17 @@ async def read_question(request: Request) -> Question:
     openapi_extra=body_of(SearchBody, form=_FORM, required=False),
 )
 def search(
-    category: str, runtime: RuntimeDep, metrics: MetricsDep, question: Annotated[Question, Depends(read_question)]
+    category: str,
+    runtime: RuntimeDep,
+    metrics: MetricsDep,
+    question: Annotated[Question, Depends(read_question)],
 ) -> Response:
-    """Search a category by one of ``text``, ``id``, ``vector``, ``image`` (or a ``file`` in a form) or ``positive`` examples.
-    Without any of them: a listing, by id, in order of a field, or at random.
+    """Search a category by one of ``text``, ``id``, ``vector``, ``image`` (or a ``file`` in a form) or
+    ``positive`` examples. Without any of them: a listing, by id, in order of a field, or at random.
 
-    404 ``not_found`` (category or image), 422 ``unknown_vector``, ``unknown_field``, ``unsupported_query``, ``bad_vector`` or
-    ``bad_request``, 415 ``unsupported_format`` for a file that is no picture, 409 ``encoder_mismatch``, 503
-    ``model_unavailable``.
+    404 ``not_found`` (category or image), 422 ``unknown_vector``, ``unknown_field``, ``unsupported_query``,
+    ``bad_vector`` or ``bad_request``, 415 ``unsupported_format`` for a file that is no picture, 409
+    ``encoder_mismatch``, 503 ``model_unavailable``.
     """
     started = time.perf_counter()
     body = question.body
@@ -176,7 +195,9 @@ def _tree(form: SentForm) -> dict[str, Any]:
     tree: Any = {}
     for name, values in form.fields.items():
         if len(values) > 1 and name != "using":
-            raise BadRequest(f"The form field {name[:80]!r} is there {len(values)} times: send it once.", field=name[:80])
+            raise BadRequest(
+                f"The form field {name[:80]!r} is there {len(values)} times: send it once.", field=name[:80]
+            )
     if "query" in form.fields:
         tree = parse_json(form.fields["query"][0], "form field 'query'")
         if not isinstance(tree, dict):

@@ -24,7 +24,11 @@ from vitrine.services.taggers.labelling import count_labels
 
 router = APIRouter(prefix="/v1", tags=["taggers"], dependencies=[Depends(require("read"))])
 PictureDep = Annotated[bytes, Depends(read_picture)]
-_FORM = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "format": "binary"}},
+}
 _picture = body_of(PictureBody, form=_FORM)
 _scores: dict[int | str, dict[str, Any]] = {200: {"model": ScoresOut}}
 _VERSION = ("trained_at", "kind", "using", "encoder_revision", "threshold", "examples", "metrics")
@@ -43,11 +47,14 @@ def category_taggers(category: str, runtime: RuntimeDep) -> Response:
     return as_json({"taggers": _taggers(runtime, runtime.catalog.get(category))})
 
 
-@router.post("/categories/{category}/taggers/score", responses=_scores, response_class=Response, openapi_extra=_picture)
+@router.post(
+    "/categories/{category}/taggers/score", responses=_scores, response_class=Response, openapi_extra=_picture
+)
 def score_by_all(category: str, runtime: RuntimeDep, picture: PictureDep) -> Response:
     """What all taggers say of one picture (``file`` in a form, or ``image`` in base64), which is not stored.
 
-    Taggers whose encoder the category has no more are left out and listed; if that is all of them: 409 ``tagger_mismatch``.
+    Taggers whose encoder the category has no more are left out and listed; if that is all of them: 409
+    ``tagger_mismatch``.
     """
     heads, mismatches = fitting(runtime.catalog.get(category), runtime.taggers.in_service(category))
     if mismatches and not heads:
@@ -56,18 +63,28 @@ def score_by_all(category: str, runtime: RuntimeDep, picture: PictureDep) -> Res
 
 
 @router.post(
-    "/categories/{category}/taggers/{tag:path}/score", responses=_scores, response_class=Response, openapi_extra=_picture
+    "/categories/{category}/taggers/{tag:path}/score",
+    responses=_scores,
+    response_class=Response,
+    openapi_extra=_picture,
 )
 def score_by_one(category: str, tag: str, runtime: RuntimeDep, picture: PictureDep) -> Response:
-    """What one tagger says of a picture, which is not stored. 404 ``not_found``, 409 ``tagger_mismatch``, 415 and 422 for a file
-    that is no picture."""
+    """What one tagger says of a picture, which is not stored. 404 ``not_found``, 409 ``tagger_mismatch``, 415
+    and 422 for a file that is no picture."""
     runtime.catalog.get(category)
-    return as_json(_scores_json(classify(runtime, category, picture, [runtime.taggers.get(category, tag)]), ()))
+    return as_json(
+        _scores_json(classify(runtime, category, picture, [runtime.taggers.get(category, tag)]), ())
+    )
 
 
-@router.get("/categories/{category}/taggers/{tag:path}", responses={200: {"model": TaggerDetailOut}}, response_class=Response)
+@router.get(
+    "/categories/{category}/taggers/{tag:path}",
+    responses={200: {"model": TaggerDetailOut}},
+    response_class=Response,
+)
 def get_tagger(category: str, tag: str, runtime: RuntimeDep) -> Response:
-    """One tagger: its metrics and examples, whether the stored scores are its own, and its former versions. 404 ``not_found``."""
+    """One tagger: its metrics and examples, whether the stored scores are its own, and its former versions.
+    404 ``not_found``."""
     cat = runtime.catalog.get(category)
     head = runtime.taggers.get(category, tag)
     counts = count_labels(runtime, category, head.tag)
@@ -117,14 +134,23 @@ def _version(old: TagHead, current: TagHead) -> dict[str, Any]:
 
 def _stored(runtime: Runtime, category: Category, head: TagHead) -> dict[str, Any]:
     any_score = NumberRange(gte=0)
-    conditions = Conditions(quality=any_score) if head.tag == QUALITY else Conditions(scores={head.tag: any_score})
+    conditions = (
+        Conditions(quality=any_score) if head.tag == QUALITY else Conditions(scores={head.tag: any_score})
+    )
     images = runtime.vectors.count(category.name)
-    scored = runtime.searcher.count(category.name, conditions) if head.payload_field in category.indexes else 0
+    scored = (
+        runtime.searcher.count(category.name, conditions) if head.payload_field in category.indexes else 0
+    )
     stale = head.tag in runtime.taggers.unsettled(category.name)
     return {"images": images, "scored": scored, "stale": stale, "complete": not stale and scored == images}
 
 
 def _scores_json(scores: Sequence[TagScore], mismatches: Iterable[TaggerMismatch]) -> dict[str, Any]:
-    rows = [{"tag": s.head.tag, "score": round(s.score, DIGITS), "threshold": s.head.threshold, "above": s.above} for s in scores]
-    left_out = [{"tag": error.details["tag"], "code": error.code, "detail": error.message} for error in mismatches]
+    rows = [
+        {"tag": s.head.tag, "score": round(s.score, DIGITS), "threshold": s.head.threshold, "above": s.above}
+        for s in scores
+    ]
+    left_out = [
+        {"tag": error.details["tag"], "code": error.code, "detail": error.message} for error in mismatches
+    ]
     return {"scores": rows, "left_out": left_out}

@@ -15,14 +15,30 @@ _URLS = {
     "thumbnail": f"/v1/categories/pets/images/{_ID}/thumbnail",
 }
 _RUN = {
-    "run": "look", "method": "tree", "using": "clip", "encoder_revision": "c237dc49", "images": 3680, "nodes": 141,
-    "leaves": 120, "depth": 2, "seed": 0, "parameters": {"branching": 16, "leaf_size": 50, "depth": 8}, "metrics": {},
+    "run": "look",
+    "method": "tree",
+    "using": "clip",
+    "encoder_revision": "c237dc49",
+    "images": 3680,
+    "nodes": 141,
+    "leaves": 120,
+    "depth": 2,
+    "seed": 0,
+    "parameters": {"branching": 16, "leaf_size": 50, "depth": 8},
+    "metrics": {},
     "created_at": "2026-11-20T10:00:00.000+00:00",
-}  # fmt: skip
+}
 _CHILD = {
-    "id": "root-14", "name": "dog, outdoors", "depth": 1, "count": 212, "radius": 0.61, "medoid": _ID, "child_count": 5,
-    "representatives": [{"id": _ID, "urls": _URLS}], "groupings": {"metadata.season": [{"value": "winter", "count": 80}]},
-}  # fmt: skip
+    "id": "root-14",
+    "name": "dog, outdoors",
+    "depth": 1,
+    "count": 212,
+    "radius": 0.61,
+    "medoid": _ID,
+    "child_count": 5,
+    "representatives": [{"id": _ID, "urls": _URLS}],
+    "groupings": {"metadata.season": [{"value": "winter", "count": 80}]},
+}
 
 
 class ClusterRunOut(BaseModel):
@@ -59,9 +75,9 @@ class GroupOut(BaseModel):
 
 
 class ClusterNodeOut(BaseModel):
-    """``count``: images now. ``radius``: least cosine similarity of an image of the run to the mean of the node's images in the
-    run, so that 1 minus it is the largest distance; null for noise. ``medoid`` and ``representatives`` are those that are still
-    there; null if none is."""
+    """``count``: images now. ``radius``: least cosine similarity of an image of the run to the mean of the
+    node's images in the run, so that 1 minus it is the largest distance; null for noise. ``medoid`` and
+    ``representatives`` are those that are still there; null if none is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CHILD]})  # type: ignore[list-item]
 
@@ -77,7 +93,8 @@ class ClusterNodeOut(BaseModel):
 
 
 class ClusterDetailOut(BaseModel):
-    """A node, the ids above it from the root down, and its children by number, the largest of the run first."""
+    """A node, the ids above it from the root down, and its children by number, the largest of the run
+    first."""
 
     run: str
     above: list[str]

@@ -1,5 +1,6 @@
-"""The bodies that the API takes and gives. Those it takes are validated by these; those it gives are built as plain
-dicts on the way out, because validating each hit again would cost more than finding it: the tests hold the two equal."""
+"""The bodies that the API takes and gives. Those it takes are validated by these; those it gives are built as
+plain dicts on the way out, because validating each hit again would cost more than finding it: the tests hold
+the two equal."""
 
 from __future__ import annotations
 
@@ -23,9 +24,17 @@ _URLS = {
     "thumbnail": f"/v1/categories/pets/images/{_ID}/thumbnail",
 }
 _PAYLOAD = {
-    "sha256": _SHA, "filename": "rex.jpg", "media_type": "image/jpeg", "width": 640, "height": 480, "bytes": 81234,
-    "class": "border_collie", "tags": ["dog", "outdoors"], "scores": {"outdoors": 0.97}, "metadata": {"year": 2024},
-}  # fmt: skip
+    "sha256": _SHA,
+    "filename": "rex.jpg",
+    "media_type": "image/jpeg",
+    "width": 640,
+    "height": 480,
+    "bytes": 81234,
+    "class": "border_collie",
+    "tags": ["dog", "outdoors"],
+    "scores": {"outdoors": 0.97},
+    "metadata": {"year": 2024},
+}
 _CATEGORY = {
     "name": "pets",
     "description": "Dogs and cats",
@@ -49,7 +58,8 @@ def _example(value: object) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [value]})  # type: ignore[list-item]
 
 
-# What is taken -----------------------------------------------------------------------------------------------------------
+# What is taken
+# -----------------------------------------------------------------------------------------------------------
 
 
 class CategoryNew(_Taken):
@@ -57,14 +67,16 @@ class CategoryNew(_Taken):
 
     model_config = _example({"name": "pets", "description": "Dogs and cats", "encoders": ["clip"]})
 
-    name: str = Field(max_length=200, description="1 to 63 of a-z, 0-9, `-` and `_`, beginning with a letter or digit.")
+    name: str = Field(
+        max_length=200, description="1 to 63 of a-z, 0-9, `-` and `_`, beginning with a letter or digit."
+    )
     description: str = Field("", max_length=2_000)
     encoders: list[Annotated[str, StringConstraints(max_length=300)]] | None = Field(
         None,
         min_length=1,
         max_length=8,
-        description="Names of presets, of the server's default encoder, or of encoders of other categories (`GET /v1/encoders`). "
-        "The first is what queries use. Default: the server's.",
+        description="Names of presets, of the server's default encoder, or of encoders of other "
+        "categories (`GET /v1/encoders`). The first is what queries use. Default: the server's.",
     )
 
 
@@ -77,10 +89,13 @@ class CategoryChanges(_Taken):
     add_encoder: str | None = Field(
         None,
         max_length=300,
-        description="One more encoder. The images that are there lack its vector until they are indexed again.",
+        description="One more encoder. The images that are there lack its vector until they are "
+        "indexed again.",
     )
     default: str | None = Field(
-        None, max_length=300, description="What queries without `using` compare by: a name of `encoders` or of `promoted`."
+        None,
+        max_length=300,
+        description="What queries without `using` compare by: a name of `encoders` or of `promoted`.",
     )
 
 
@@ -92,16 +107,25 @@ class Order(_Taken):
 
 
 class SearchBody(_Taken):
-    """One question. Give one of ``text``, ``id``, ``vector``, ``image`` or ``positive``; none of them asks for a listing."""
+    """One question. Give one of ``text``, ``id``, ``vector``, ``image`` or ``positive``; none of them asks
+    for a listing."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"text": "a red shoe on white", "limit": 5, "filter": {"tags_all": ["shoes"], "quality": {"gte": 0.5}}},
+                {
+                    "text": "a red shoe on white",
+                    "limit": 5,
+                    "filter": {"tags_all": ["shoes"], "quality": {"gte": 0.5}},
+                },
                 {"id": _ID, "limit": 10, "diversity": 0.3},
                 {"id": _ID, "using": ["clip", "vit"]},
                 {"positive": [_ID], "negative": ["0c5c3a4e-1d0c-5f0e-9a51-7d8a5f6f7a10"], "limit": 20},
-                {"filter": {"class": ["border_collie"]}, "order_by": {"field": "quality", "descending": True}, "limit": 50},
+                {
+                    "filter": {"class": ["border_collie"]},
+                    "order_by": {"field": "quality", "descending": True},
+                    "limit": 50,
+                },
             ]
         }
     )
@@ -109,43 +133,69 @@ class SearchBody(_Taken):
     text: str | None = Field(
         None, max_length=MAX_TEXT, description="What to look for, in words. Needs an encoder that reads text."
     )
-    id: Id | None = Field(None, description="An image of the category, itself left out of the answer. Needs no encoder.")
-    vector: list[float] | None = Field(
-        None, max_length=MAX_COMPONENTS, description="A vector of the encoder's dimension; any length but zero, normalised here."
+    id: Id | None = Field(
+        None, description="An image of the category, itself left out of the answer. Needs no encoder."
     )
-    image: str | None = Field(None, description="An image file in base64. Multipart with `file` is a third smaller.")
+    vector: list[float] | None = Field(
+        None,
+        max_length=MAX_COMPONENTS,
+        description="A vector of the encoder's dimension; any length but zero, normalised here.",
+    )
+    image: str | None = Field(
+        None, description="An image file in base64. Multipart with `file` is a third smaller."
+    )
     positive: list[Id] = Field(
-        default_factory=list, max_length=MAX_EXAMPLES, description="Images to be like, by id; left out of the answer."
+        default_factory=list,
+        max_length=MAX_EXAMPLES,
+        description="Images to be like, by id; left out of the answer.",
     )
     negative: list[Id] = Field(
-        default_factory=list, max_length=MAX_EXAMPLES, description="Images to be unlike; only beside `positive`."
+        default_factory=list,
+        max_length=MAX_EXAMPLES,
+        description="Images to be unlike; only beside `positive`.",
     )
     using: str | list[str] | None = Field(
         None,
-        description="The encoder whose vectors are compared, or the name of a promoted one; default: the category's. A list of "
-        "two or more, with `id`: the answers by each are fused by reciprocal rank, and `similarity` is the fused score.",
+        description="The encoder whose vectors are compared, or the name of a promoted one; default: the "
+        "category's. A list of two or more, with `id`: the answers by each are fused by reciprocal "
+        "rank, and `similarity` is the fused score.",
     )
-    limit: int = Field(10, ge=1, le=MAX_LIMIT, description="Hits at most; `offset + limit` stays within 10,000.")
+    limit: int = Field(
+        10, ge=1, le=MAX_LIMIT, description="Hits at most; `offset + limit` stays within 10,000."
+    )
     offset: int = Field(0, ge=0, le=MAX_LIMIT)
-    min_similarity: float | None = Field(None, ge=-1, le=1, description="Only hits at least so similar (cosine, -1..1).")
+    min_similarity: float | None = Field(
+        None, ge=-1, le=1, description="Only hits at least so similar (cosine, -1..1)."
+    )
     diversity: float | None = Field(
-        None, ge=0, le=1, description="Re-rank by maximal marginal relevance: 0 similarity alone, 1 variety alone."
+        None,
+        ge=0,
+        le=1,
+        description="Re-rank by maximal marginal relevance: 0 similarity alone, 1 variety alone.",
     )
     filter: Conditions = Field(default_factory=Conditions, description="Conditions that all hits meet.")
     with_vectors: bool = Field(False, description="Add each hit's vector.")
-    exact: bool = Field(False, description="Compare with every image instead of using the index: slower, never misses one.")
+    exact: bool = Field(
+        False, description="Compare with every image instead of using the index: slower, never misses one."
+    )
     collapse: bool = Field(
-        False, description="One hit for each group of near-duplicates; `similar` says how many others were left out."
+        False,
+        description="One hit for each group of near-duplicates; `similar` says how many others were "
+        "left out.",
     )
     order_by: Order | None = Field(None, description="Listing only.")
     random: bool = Field(False, description="Listing only: a random sample.")
-    cursor: str | None = Field(None, max_length=2_000, description="Listing only: `cursor` of the page before.")
+    cursor: str | None = Field(
+        None, max_length=2_000, description="Listing only: `cursor` of the page before."
+    )
 
     @property
     def asks(self) -> list[str]:
         """Which of the ways to ask are given."""
         named = {"text": self.text, "id": self.id, "vector": self.vector, "image": self.image}
-        return [name for name, value in named.items() if value is not None] + (["positive"] if self.positive else [])
+        return [name for name, value in named.items() if value is not None] + (
+            ["positive"] if self.positive else []
+        )
 
     @property
     def fused(self) -> bool:
@@ -177,11 +227,13 @@ class SearchBody(_Taken):
             raise ValueError(f"{' and '.join(given)} belong to {kind}")
 
 
-# What is given -----------------------------------------------------------------------------------------------------------
+# What is given
+# -----------------------------------------------------------------------------------------------------------
 
 
 class EncoderOut(BaseModel):
-    """An encoder. ``model`` is a hub name or the last part of a folder; equal revisions give equal vectors."""
+    """An encoder. ``model`` is a hub name or the last part of a folder; equal revisions give equal
+    vectors."""
 
     name: str
     model: str
@@ -193,8 +245,9 @@ class EncoderOut(BaseModel):
 class CategoryOut(BaseModel):
     """One image collection. ``indexes`` are the fields that can be filtered by, with their kinds.
 
-    ``promoted`` are names that a trained encoder is asked by: the named vector in service first, then those it replaced.
-    ``default`` is what queries without ``using`` compare by: a name of ``promoted`` or of ``encoders``.
+    ``promoted`` are names that a trained encoder is asked by: the named vector in service first, then those
+    it replaced. ``default`` is what queries without ``using`` compare by: a name of ``promoted`` or of
+    ``encoders``.
     """
 
     model_config = _example(_CATEGORY)
@@ -211,7 +264,8 @@ class CategoryOut(BaseModel):
 
 
 class CategoryRemains(BaseModel):
-    """A name that is no category in service: damaged, half deleted, or left without a category; and what to do about it."""
+    """A name that is no category in service: damaged, half deleted, or left without a category; and what to
+    do about it."""
 
     name: str
     state: Literal["damaged", "deleting", "leftover"]
@@ -228,7 +282,8 @@ class CategoriesOut(BaseModel):
 
 
 class ImagesKept(BaseModel):
-    """A category was deleted and its pictures were not: where they are, as ``vitrine index add`` takes them."""
+    """A category was deleted and its pictures were not: where they are, as ``vitrine index add`` takes
+    them."""
 
     model_config = _example({"category": "shop", "images_kept": "objects:shop/images/"})
 
@@ -263,7 +318,8 @@ class Timing(BaseModel):
 
 
 class SearchOut(BaseModel):
-    """Hits, best first. ``encoder`` is null for listings; ``cursor`` asks for the next page of a listing, null at its end."""
+    """Hits, best first. ``encoder`` is null for listings; ``cursor`` asks for the next page of a listing,
+    null at its end."""
 
     model_config = _example(
         {
@@ -298,8 +354,8 @@ class ChangedOut(ImageOut):
 
 
 class NearDuplicateOut(BaseModel):
-    """The image that a file is a copy (identical, resized) or a version (edited) of. ``similarity``: structural in -1..1; of
-    embeddings if ``kind`` is unseen."""
+    """The image that a file is a copy (identical, resized) or a version (edited) of. ``similarity``:
+    structural in -1..1; of embeddings if ``kind`` is unseen."""
 
     id: str
     kind: Literal["identical", "resized", "edited", "unseen"]
@@ -308,7 +364,8 @@ class NearDuplicateOut(BaseModel):
 
 
 class ConflictOut(BaseModel):
-    """``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...), ``said`` was not taken over."""
+    """``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...), ``said`` was not
+    taken over."""
 
     field: str
     kept: Any
@@ -316,9 +373,10 @@ class ConflictOut(BaseModel):
 
 
 class UploadItem(BaseModel):
-    """What became of one file. ``id`` if it is in the category; ``reason`` and ``message`` if it was refused. A ``duplicate`` was
-    not added, since it is a copy of another image and ``near_duplicates`` was skip. ``conflicts``: where the file says something
-    else than the image of the same bytes, which stays as it is."""
+    """What became of one file. ``id`` if it is in the category; ``reason`` and ``message`` if it was refused.
+    A ``duplicate`` was not added, since it is a copy of another image and ``near_duplicates`` was skip.
+    ``conflicts``: where the file says something else than the image of the same bytes, which stays as it
+    is."""
 
     filename: str
     outcome: Literal["added", "known", "updated", "duplicate", "refused"]
@@ -336,16 +394,28 @@ class UploadOut(BaseModel):
     model_config = _example(
         {
             "items": [
-                {"filename": "rex.jpg", "outcome": "added", "id": _ID, "urls": _URLS, "reason": None, "message": None},
                 {
-                    "filename": "notes.txt", "outcome": "refused", "id": None, "urls": None, "reason": "unsupported_format",
-                    "message": "The file looks like text; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and PNM pictures are read.",
+                    "filename": "rex.jpg",
+                    "outcome": "added",
+                    "id": _ID,
+                    "urls": _URLS,
+                    "reason": None,
+                    "message": None,
+                },
+                {
+                    "filename": "notes.txt",
+                    "outcome": "refused",
+                    "id": None,
+                    "urls": None,
+                    "reason": "unsupported_format",
+                    "message": "The file looks like text; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and "
+                    "PNM pictures are read.",
                 },
             ],
             "counts": {"added": 1, "refused": 1},
             "notes": [],
         }
-    )  # fmt: skip
+    )
 
     items: list[UploadItem]
     counts: dict[str, int]
@@ -362,7 +432,9 @@ class FacetValue(BaseModel):
 class FacetsOut(BaseModel):
     """The most frequent values of a field."""
 
-    model_config = _example({"field": "tags", "values": [{"value": "dog", "count": 2400}, {"value": "cat", "count": 1280}]})
+    model_config = _example(
+        {"field": "tags", "values": [{"value": "dog", "count": 2400}, {"value": "cat", "count": 1280}]}
+    )
 
     field: str
     values: list[FacetValue]
@@ -388,7 +460,8 @@ class HistogramOut(BaseModel):
 class CategoryEncoder(EncoderOut):
     """An encoder of a category; ``loaded`` says whether it is in memory now.
 
-    ``promoted_as`` is the name that a promotion gave it; ``in_service`` is false once another was promoted under that name.
+    ``promoted_as`` is the name that a promotion gave it; ``in_service`` is false once another was promoted
+    under that name.
     """
 
     category: str
@@ -437,12 +510,16 @@ class HealthOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Whether the stores answer; each part is ``ok`` or an error code. ``ready``: all can be done; ``search``: searches can.
+    """Whether the stores answer; each part is ``ok`` or an error code. ``ready``: all can be done;
+    ``search``: searches can.
 
-    ``known_as_of``: since when the object store does not answer. Searches go on with what was known of it then.
+    ``known_as_of``: since when the object store does not answer. Searches go on with what was known of it
+    then.
     """
 
-    model_config = _example({"ready": True, "search": True, "parts": {"vectors": "ok", "objects": "ok"}, "known_as_of": None})
+    model_config = _example(
+        {"ready": True, "search": True, "parts": {"vectors": "ok", "objects": "ok"}, "known_as_of": None}
+    )
 
     ready: bool
     search: bool

@@ -33,8 +33,8 @@ class MalformedRowsOut(BaseModel):
 
 
 class MetadataOut(BaseModel):
-    """Every row is one of matched, unmatched, ambiguous, conflicting and malformed. ``images``: that the matched rows mean.
-    ``unindexed``: columns that no filter finds."""
+    """Every row is one of matched, unmatched, ambiguous, conflicting and malformed. ``images``: that the
+    matched rows mean. ``unindexed``: columns that no filter finds."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_JOINED]})  # type: ignore[list-item]
 

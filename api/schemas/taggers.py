@@ -13,10 +13,19 @@ _ID = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"
 _OTHER = "0c5c3a4e-1d0c-5f0e-9a51-7d8a5f6f7a10"
 _METRICS = {"average_precision": 0.941, "roc_auc": 0.987, "precision": 0.9, "recall": 0.86, "f1": 0.88}
 _TAGGER = {
-    "category": "pets", "tag": "outdoors", "field": "scores.outdoors", "kind": "logistic-regression", "using": "clip",
-    "encoder_revision": "c237dc49", "fits": True, "threshold": 0.5, "trained_at": "2026-11-20T10:00:00.000+00:00",
-    "fingerprint": "sha256:9f86d0", "examples": {"positives": 812, "negatives": 2868}, "metrics": _METRICS,
-}  # fmt: skip
+    "category": "pets",
+    "tag": "outdoors",
+    "field": "scores.outdoors",
+    "kind": "logistic-regression",
+    "using": "clip",
+    "encoder_revision": "c237dc49",
+    "fits": True,
+    "threshold": 0.5,
+    "trained_at": "2026-11-20T10:00:00.000+00:00",
+    "fingerprint": "sha256:9f86d0",
+    "examples": {"positives": 812, "negatives": 2868},
+    "metrics": _METRICS,
+}
 _HIT = {
     "id": _ID,
     "similarity": None,
@@ -41,7 +50,8 @@ class _Taken(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# What is taken -----------------------------------------------------------------------------------------------------------
+# What is taken
+# -----------------------------------------------------------------------------------------------------------
 
 
 class PictureBody(_Taken):
@@ -57,8 +67,12 @@ class LabelsBody(_Taken):
 
     model_config = _example({"accept": [_ID], "reject": [_OTHER]})
 
-    accept: list[ImageId] = Field(default_factory=list, max_length=MAX_LABELS, description="They have the tag.")
-    reject: list[ImageId] = Field(default_factory=list, max_length=MAX_LABELS, description="They do not have it.")
+    accept: list[ImageId] = Field(
+        default_factory=list, max_length=MAX_LABELS, description="They have the tag."
+    )
+    reject: list[ImageId] = Field(
+        default_factory=list, max_length=MAX_LABELS, description="They do not have it."
+    )
 
 
 class TrainBody(_Taken):
@@ -67,19 +81,23 @@ class TrainBody(_Taken):
     model_config = _example({"limit": 10})
 
     using: str | None = Field(
-        None, max_length=300, description="The encoder to train on; default: the tagger's, or the category's for a new one."
+        None,
+        max_length=300,
+        description="The encoder to train on; default: the tagger's, or the category's for a new one.",
     )
     limit: int = Field(20, ge=0, le=200, description="How many images of the new ranking to answer with.")
 
 
-# What is given -----------------------------------------------------------------------------------------------------------
+# What is given
+# -----------------------------------------------------------------------------------------------------------
 
 
 class TaggerOut(BaseModel):
-    """A tagger in service. ``field`` is what it fills. ``fits``: the category still has the encoder it was trained on.
+    """A tagger in service. ``field`` is what it fills. ``fits``: the category still has the encoder it was
+    trained on.
 
-    ``threshold``: from this score on the tag is proposed. ``metrics`` in lists of taggers are numbers only; one tagger by itself
-    has all that its training left.
+    ``threshold``: from this score on the tag is proposed. ``metrics`` in lists of taggers are numbers only;
+    one tagger by itself has all that its training left.
     """
 
     model_config = _example(_TAGGER)
@@ -107,8 +125,8 @@ class TaggersOut(BaseModel):
 
 
 class StoredScores(BaseModel):
-    """How far the images carry this tagger's scores. ``stale``: some may still have an older tagger's, which queries leave out;
-    ``complete``: every image has this one's."""
+    """How far the images carry this tagger's scores. ``stale``: some may still have an older tagger's, which
+    queries leave out; ``complete``: every image has this one's."""
 
     images: int
     scored: int
@@ -146,13 +164,18 @@ class TaggerDetailOut(TaggerOut):
             "labels": _LABELS,
             "history": [
                 {
-                    "trained_at": "2026-11-20T10:00:00.000+00:00", "kind": "logistic-regression", "using": "clip",
-                    "encoder_revision": "c237dc49", "threshold": 0.5, "examples": {"positives": 812, "negatives": 2868},
-                    "metrics": _METRICS, "in_service": True,
+                    "trained_at": "2026-11-20T10:00:00.000+00:00",
+                    "kind": "logistic-regression",
+                    "using": "clip",
+                    "encoder_revision": "c237dc49",
+                    "threshold": 0.5,
+                    "examples": {"positives": 812, "negatives": 2868},
+                    "metrics": _METRICS,
+                    "in_service": True,
                 }
             ],
         }
-    )  # fmt: skip
+    )
 
     stored: StoredScores
     labels: LabelCountsOut
@@ -179,7 +202,9 @@ class LeftOut(BaseModel):
 class ScoresOut(BaseModel):
     """What the taggers say of one picture, highest score first."""
 
-    model_config = _example({"scores": [{"tag": "outdoors", "score": 0.97312, "threshold": 0.5, "above": True}], "left_out": []})
+    model_config = _example(
+        {"scores": [{"tag": "outdoors", "score": 0.97312, "threshold": 0.5, "above": True}], "left_out": []}
+    )
 
     scores: list[TagScoreOut]
     left_out: list[LeftOut]
@@ -192,7 +217,8 @@ class CandidateOut(HitOut):
 
 
 class UncertainOut(BaseModel):
-    """Images to be judged, the one that teaches most first. ``by`` similarity to the accepted ones where there is no tagger."""
+    """Images to be judged, the one that teaches most first. ``by`` similarity to the accepted ones where
+    there is no tagger."""
 
     model_config = _example({"tag": "outdoors", "by": "score", "labels": _LABELS, "hits": [_HIT]})
 
@@ -221,7 +247,9 @@ class TrainSeconds(BaseModel):
 class TrainedOut(BaseModel):
     """The tagger that is in service now, and the images that it puts first."""
 
-    model_config = _example({"tagger": _TAGGER, "labels": _LABELS, "seconds": {"read": 0.02, "fit": 0.05}, "ranking": [_HIT]})
+    model_config = _example(
+        {"tagger": _TAGGER, "labels": _LABELS, "seconds": {"read": 0.02, "fit": 0.05}, "ranking": [_HIT]}
+    )
 
     tagger: TaggerOut
     labels: LabelCountsOut
@@ -232,20 +260,25 @@ class TrainedOut(BaseModel):
 class RankingOut(BaseModel):
     """Images by the score of the tagger in service, computed now; highest first."""
 
-    model_config = _example({"tag": "outdoors", "trained_at": "2026-11-20T10:00:00.000+00:00", "hits": [_HIT]})
+    model_config = _example(
+        {"tag": "outdoors", "trained_at": "2026-11-20T10:00:00.000+00:00", "hits": [_HIT]}
+    )
 
     tag: str
     trained_at: str
     hits: list[CandidateOut]
 
 
-# What older systems' clients are answered ---------------------------------------------------------------------------------
+# What older systems' clients are answered
+# ---------------------------------------------------------------------------------
 
 
 class OldModelOut(BaseModel):
     """A model as ``/get_models`` lists it. ``train_start_time`` is null for scores that no tagger gave."""
 
-    model_config = _example({"model_type": "ovr-logistic-regression", "train_start_time": "2026-11-20, 10:00:00", "tag": "sea"})
+    model_config = _example(
+        {"model_type": "ovr-logistic-regression", "train_start_time": "2026-11-20, 10:00:00", "tag": "sea"}
+    )
 
     model_type: str
     train_start_time: str | None
@@ -253,20 +286,32 @@ class OldModelOut(BaseModel):
 
 
 class OldImageOut(BaseModel):
-    """An image as the compatibility routes give it. ``url`` is that of the file; ``score`` is null where none was asked for.
+    """An image as the compatibility routes give it. ``url`` is that of the file; ``score`` is null where none
+    was asked for.
 
-    ``hash_id`` is the SHA-256 of the file, ``file_name`` and ``file_path`` are ``filename`` and ``url`` under their older names.
+    ``hash_id`` is the SHA-256 of the file, ``file_name`` and ``file_path`` are ``filename`` and ``url`` under
+    their older names.
     """
 
     model_config = _example(
         {
-            "id": _ID, "category": "pets", "hash_id": "9f86d081884c7d65", "filename": "rex.jpg", "file_name": "rex.jpg",
-            "file_path": f"/v1/categories/pets/images/{_ID}/file", "file_type": ".jpg",
-            "model_name": "model-ovr-logistic-regression-tag-outdoors", "tag": "outdoors", "score": 0.97,
-            "url": f"/v1/categories/pets/images/{_ID}/file", "thumbnail_url": f"/v1/categories/pets/images/{_ID}/thumbnail",
-            "width": 640, "height": 480, "tags": ["dog"],
+            "id": _ID,
+            "category": "pets",
+            "hash_id": "9f86d081884c7d65",
+            "filename": "rex.jpg",
+            "file_name": "rex.jpg",
+            "file_path": f"/v1/categories/pets/images/{_ID}/file",
+            "file_type": ".jpg",
+            "model_name": "model-ovr-logistic-regression-tag-outdoors",
+            "tag": "outdoors",
+            "score": 0.97,
+            "url": f"/v1/categories/pets/images/{_ID}/file",
+            "thumbnail_url": f"/v1/categories/pets/images/{_ID}/thumbnail",
+            "width": 640,
+            "height": 480,
+            "tags": ["dog"],
         }
-    )  # fmt: skip
+    )
 
     id: str
     category: str
@@ -298,10 +343,13 @@ class OldHitOut(BaseModel):
 
     model_config = _example(
         {
-            "id": _ID, "version": 0, "score": 0.981, "payload": {"class_": "collie", "file": "167841.png", "label": 7},
+            "id": _ID,
+            "version": 0,
+            "score": 0.981,
+            "payload": {"class_": "collie", "file": "167841.png", "label": 7},
             "url": f"/v1/categories/dogs/images/{_ID}/file",
         }
-    )  # fmt: skip
+    )
 
     id: str
     version: int
@@ -313,7 +361,9 @@ class OldHitOut(BaseModel):
 class OldHealthOut(BaseModel):
     """The process answers; ``model_version`` is the encoder of new categories."""
 
-    model_config = _example({"status": "ok", "name": "Vitrine", "api_version": "0.9.0", "model_version": "clip"})
+    model_config = _example(
+        {"status": "ok", "name": "Vitrine", "api_version": "0.9.0", "model_version": "clip"}
+    )
 
     status: Literal["ok"]
     name: str

@@ -78,7 +78,8 @@ objects more freely, and then like this for 2,050 steps in 17 minutes. Without `
 
 
 def model_card(recipe: Recipe, figures: Figures, *, parameters: int, steps: int, seconds: float) -> str:
-    """The card as Markdown, with the figures and the command that made them; `steps` and `seconds` of training."""
+    """The card as Markdown, with the figures and the command that made them; `steps` and `seconds` of
+    training."""
     return _CARD.substitute(
         parameters=f"{parameters:,}",
         pictures=f"{recipe.pictures:,}",
@@ -111,7 +112,8 @@ def model_card(recipe: Recipe, figures: Figures, *, parameters: int, steps: int,
 def command_of(recipe: Recipe) -> str:
     """The command line that trains by `recipe`; what equals the default is left out."""
     changed = [
-        f"--{field.name.replace('_', '-')} {'FOLDER' if field.name == 'start' else getattr(recipe, field.name)}"
+        f"--{field.name.replace('_', '-')} "
+        f"{'FOLDER' if field.name == 'start' else getattr(recipe, field.name)}"
         for field in fields(recipe)
         if getattr(recipe, field.name) != field.default
     ]

@@ -17,9 +17,9 @@ Matrix = NDArray[np.float32]
 class Figures(TypedDict):
     """Shares in 0..1 over `count` pictures of one seed.
 
-    hit@k counts a picture's own caption (or a caption's own picture) among the first k, strictly: another picture
-    with the very same caption counts as a miss. R-precision: of the R pictures a short query describes, the share
-    among the first R found.
+    hit@k counts a picture's own caption (or a caption's own picture) among the first k, strictly: another
+    picture with the very same caption counts as a miss. R-precision: of the R pictures a short query
+    describes, the share among the first R found.
     """
 
     seed: int
@@ -57,7 +57,9 @@ def evaluate(model_folder: Path | str, seed: int, count: int) -> Figures:
 
     with torch.inference_mode():
         pixels = processor([image for image, _, _ in pictures], return_tensors="pt")["pixel_values"]
-        images = _unit(torch.cat([model.get_image_features(pixel_values=p).pooler_output for p in pixels.split(256)]))
+        images = _unit(
+            torch.cat([model.get_image_features(pixel_values=p).pooler_output for p in pixels.split(256)])
+        )
     captions = [caption for _, caption, _ in pictures]
     facts = [f for _, _, f in pictures]
     scores = embed_texts(captions) @ images.T

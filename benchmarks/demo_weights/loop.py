@@ -35,7 +35,8 @@ class Recipe:
     seed: int = 0
     steps: int = 6_000
     minutes: float = 33.0
-    """Training ends after this long even where steps are left; the learning rate has then fallen all the same."""
+    """Training ends after this long even where steps are left; the learning rate has then fallen all the
+    same."""
     batch: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -132,7 +133,9 @@ def train(
         captions = len(images)
         loss = info_nce(texts[:captions], images, model.logit_scale, batch.same)
         if recipe.prompt_weight:
-            loss = loss + recipe.prompt_weight * prompt_loss(texts[captions:], images, model.logit_scale, batch.facts)
+            loss = loss + recipe.prompt_weight * prompt_loss(
+                texts[captions:], images, model.logit_scale, batch.facts
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -144,7 +147,8 @@ def train(
 
 
 def learning_rate(recipe: Recipe, done: float) -> float:
-    """After the share `done` (0..1) of a run: a linear warm-up, then half a cosine down to a hundredth of the peak."""
+    """After the share `done` (0..1) of a run: a linear warm-up, then half a cosine down to a hundredth of the
+    peak."""
     if done <= recipe.warm_up:
         return recipe.learning_rate * done / recipe.warm_up
     falling = (done - recipe.warm_up) / (1 - recipe.warm_up)
@@ -154,10 +158,10 @@ def learning_rate(recipe: Recipe, done: float) -> float:
 def info_nce(texts: Tensor, images: Tensor, log_scale: Tensor, same: Tensor) -> Tensor:
     """Symmetric InfoNCE over (n, d) unit vectors of n pairs, with the other pictures a caption describes.
 
-    `same` (n, n) is true where caption i describes picture j, the diagonal included. Such a pair is no negative:
-    "mug" would be pushed away from every other mug. A caption's loss is the mean over all its pictures, each
-    against the pictures it does not describe; a picture's loss is that of its own caption against the captions that
-    do not describe it. Without short captions this is the usual loss.
+    `same` (n, n) is true where caption i describes picture j, the diagonal included. Such a pair is no
+    negative: "mug" would be pushed away from every other mug. A caption's loss is the mean over all its
+    pictures, each against the pictures it does not describe; a picture's loss is that of its own caption
+    against the captions that do not describe it. Without short captions this is the usual loss.
     """
     logits = texts @ images.T * log_scale.exp()
     of_images = functional.softplus(_negatives(logits.T, same.T) - logits.diagonal()[:, None])
@@ -165,10 +169,11 @@ def info_nce(texts: Tensor, images: Tensor, log_scale: Tensor, same: Tensor) -> 
 
 
 def prompt_loss(prompts: Tensor, images: Tensor, log_scale: Tensor, facts: Tensor) -> Tensor:
-    """The same for texts that state a single fact: one of each value of each fact, in the order of `FACT_VALUES`.
+    """The same for texts that state a single fact: one of each value of each fact, in the order of
+    `FACT_VALUES`.
 
-    A picture chooses among the values of every fact; a prompt chooses among all pictures. Long captions can be told
-    apart by colours alone, so without this loss the kinds, which are harder to see, are learnt last.
+    A picture chooses among the values of every fact; a prompt chooses among all pictures. Long captions can
+    be told apart by colours alone, so without this loss the kinds, which are harder to see, are learnt last.
     `facts` (n, 8) holds the pictures' values.
     """
     logits = prompts @ images.T * log_scale.exp()
@@ -184,19 +189,22 @@ def prompt_loss(prompts: Tensor, images: Tensor, log_scale: Tensor, facts: Tenso
 
 
 def _loss_of_texts(logits: Tensor, same: Tensor) -> Tensor:
-    """Mean over texts of the mean over the pictures each describes; a text that describes none counts for nothing."""
+    """Mean over texts of the mean over the pictures each describes; a text that describes none counts for
+    nothing."""
     losses = functional.softplus(_negatives(logits, same) - logits) * same
     described = same.sum(dim=1)
     return (losses.sum(dim=1) / described.clamp(min=1)).sum() / (described > 0).sum()
 
 
 def _negatives(logits: Tensor, same: Tensor) -> Tensor:
-    """(n, 1) log of the summed exponentials of each row's negatives; finite, so that a row without any has a gradient."""
+    """(n, 1) log of the summed exponentials of each row's negatives; finite, so that a row without any has a
+    gradient."""
     return logits.masked_fill(same, -1e4).logsumexp(dim=1, keepdim=True)
 
 
 def _initialise(model: CLIPModel, recipe: Recipe) -> None:
-    """Start with patches at full scale and positions as sines and cosines: kinds are learnt from fewer pictures."""
+    """Start with patches at full scale and positions as sines and cosines: kinds are learnt from fewer
+    pictures."""
     embeddings = model.vision_model.embeddings
     side, quarter = INPUT_SIZE // recipe.patch, recipe.width // 4
     frequency = 1.0 / 10_000 ** (torch.arange(quarter) / (quarter - 1))
@@ -220,7 +228,9 @@ class _Batch:
     """(n, 8)"""
 
 
-def _batches(recipe: Recipe, pictures: TrainingPictures, tokenizer: PreTrainedTokenizerFast) -> Iterator[_Batch]:
+def _batches(
+    recipe: Recipe, pictures: TrainingPictures, tokenizer: PreTrainedTokenizerFast
+) -> Iterator[_Batch]:
     rng = np.random.default_rng([recipe.seed, 1])
     order: NDArray[np.intp] = np.empty(0, dtype=np.intp)
     for _ in range(recipe.steps):
@@ -265,7 +275,8 @@ def _batch(
 
 
 def augmented(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(n, 64, 64, 3) pictures mirrored at random and shifted a little: nothing a caption speaks of changes."""
+    """(n, 64, 64, 3) pictures mirrored at random and shifted a little: nothing a caption speaks of
+    changes."""
     n, side = len(pixels), pixels.shape[1]
     flip = rng.random(n) < 0.5
     pixels = np.where(flip[:, None, None, None], pixels[:, :, ::-1], pixels)

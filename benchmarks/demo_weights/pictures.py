@@ -51,7 +51,8 @@ def as_served(image: Image.Image, quality: int = 90) -> Image.Image:
 
 
 def training_pictures(count: int, seed: int, cache: Path, *, workers: int = 2) -> TrainingPictures:
-    """The first `count` pictures that `seed` names, read from `cache` or drawn into it by `workers` processes."""
+    """The first `count` pictures that `seed` names, read from `cache` or drawn into it by `workers`
+    processes."""
     file = cache / f"pictures-v{GENERATOR_VERSION}-seed{seed}-{count}.npz"
     if file.is_file():
         with np.load(file, allow_pickle=False) as stored:

@@ -62,7 +62,8 @@ def make_encoder(recipe: Recipe, output: Path, cache: Path, workers: int) -> Fig
                 note = f"  validation hit@1 {hit_1:.3f} hit@10 {hit_10:.3f} kind {kind:.3f}"
             rate = progress.step * recipe.batch / progress.seconds
             print(
-                f"step {progress.step} loss {progress.loss:.3f} {progress.seconds:.0f} s {rate:.0f} pictures/s{note}",
+                f"step {progress.step} loss {progress.loss:.3f} {progress.seconds:.0f} s {rate:.0f} "
+                f"pictures/s{note}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -76,7 +77,11 @@ def make_encoder(recipe: Recipe, output: Path, cache: Path, workers: int) -> Fig
         parameters = sum(p.numel() for p in model.parameters())
         card = model_card(recipe, figures, parameters=parameters, steps=last[0].step, seconds=last[0].seconds)
         (fresh / "README.md").write_text(card, encoding="utf-8")
-        record = {"recipe": asdict(recipe) | {"start": Path(recipe.start).name}, "trained": asdict(last[0]), "held_out": figures}
+        record = {
+            "recipe": asdict(recipe) | {"start": Path(recipe.start).name},
+            "trained": asdict(last[0]),
+            "held_out": figures,
+        }
         (fresh / "figures.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         fresh.chmod(0o755)
         for file in fresh.iterdir():
@@ -87,8 +92,11 @@ def make_encoder(recipe: Recipe, output: Path, cache: Path, workers: int) -> Fig
     return figures
 
 
-def validate(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, pictures: TrainingPictures) -> tuple[float, float, float]:
-    """On pictures held in memory: text-to-image hit@1 and hit@10, and the share whose kind's name is the nearest of all."""
+def validate(
+    model: CLIPModel, tokenizer: PreTrainedTokenizerFast, pictures: TrainingPictures
+) -> tuple[float, float, float]:
+    """On pictures held in memory: text-to-image hit@1 and hit@10, and the share whose kind's name is the
+    nearest of all."""
     rng = np.random.default_rng(0)
     captions = [full_caption(decode_facts(row), rng) for row in pictures.facts]
     tokens = tokenizer([*captions, *KINDS], padding=True, truncation=True, return_tensors="pt")
@@ -97,7 +105,9 @@ def validate(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, pictures: Tra
         texts = model.get_text_features(**tokens).pooler_output
         images = model.get_image_features(pixel_values=normalised(pictures.pixels)).pooler_output
     model.train()
-    scores = (torch.nn.functional.normalize(texts, dim=-1) @ torch.nn.functional.normalize(images, dim=-1).T).numpy()
+    scores = (
+        torch.nn.functional.normalize(texts, dim=-1) @ torch.nn.functional.normalize(images, dim=-1).T
+    ).numpy()
     ranks = own_ranks(scores[: len(pictures)])
     kinds = scores[len(pictures) :].argmax(axis=0) == pictures.facts[:, FACT_NAMES.index("kind")]
     return hit_rate(ranks, 1), hit_rate(ranks, 10), float(kinds.mean())
@@ -106,8 +116,8 @@ def validate(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, pictures: Tra
 def save_encoder(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write a complete transformers folder.
 
-    The weights are stored as float16, half the size; the configuration says float32, so that they are widened on
-    loading and computed with on a CPU.
+    The weights are stored as float16, half the size; the configuration says float32, so that they are widened
+    on loading and computed with on a CPU.
     """
     model.config.dtype = "float32"
     model.config.architectures = ["CLIPModel"]
@@ -154,7 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON")
     for field in fields(Recipe):
         flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(field.default), default=field.default, help=f"recipe: {field.name}")
+        parser.add_argument(
+            flag, type=type(field.default), default=field.default, help=f"recipe: {field.name}"
+        )
     return parser
 
 

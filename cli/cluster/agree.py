@@ -22,19 +22,24 @@ def agree(
     category: CategoryOption,
     other: Annotated[str | None, typer.Argument(metavar="[OTHER]", help="Another run.")] = None,
     level: Annotated[
-        int | None, typer.Option("--level", min=1, metavar="N", help="Compare at this level of the trees. [default: leaves]")
+        int | None,
+        typer.Option(
+            "--level", min=1, metavar="N", help="Compare at this level of the trees. [default: leaves]"
+        ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option("--against", metavar="FIELD", help="Compare with the values of a field, such as class.")
+        str | None,
+        typer.Option("--against", metavar="FIELD", help="Compare with the values of a field, such as class."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two stored runs on the images that both have, and say which node goes to which; or a run with a field.
+    """Compare two stored runs on the images that both have, and say which node goes to which; or a run with a
+    field.
 
     Images in noise are left out and counted.
 
-    ARI (adjusted Rand index) is 1 for equal groupings and 0 by chance; NMI and purity are in 0..1. `cluster compare` tries
-    methods without storing anything.
+    ARI (adjusted Rand index) is 1 for equal groupings and 0 by chance; NMI and purity are in 0..1. `cluster
+    compare` tries methods without storing anything.
     """
     from vitrine.indexer.enrich.clusters.agree import agree as compare_runs
     from vitrine.indexer.enrich.clusters.agree import agree_with_field
@@ -58,7 +63,17 @@ def agree(
         print_pairs({name: value for name, value in field.to_json().items() if value is not None})
         return
     rows = [
-        [one.node, one.images, one.name, one.other, one.other_name, one.shared, one.share, one.jaccard, one.parts]
+        [
+            one.node,
+            one.images,
+            one.name,
+            one.other,
+            one.other_name,
+            one.shared,
+            one.share,
+            one.jaccard,
+            one.parts,
+        ]
         for one in found.matches
     ]
     columns = ("node", "images", "name", "best match", "its name", "shared", "share", "jaccard", "parts")

@@ -18,7 +18,11 @@ from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption, YesOption
 from vitrine.cli.output import confirmed, note, print_json, show_progress
 
-app = typer.Typer(name="cluster", no_args_is_help=True, help="Put images into clusters or a tree of them, and look into these.")
+app = typer.Typer(
+    name="cluster",
+    no_args_is_help=True,
+    help="Put images into clusters or a tree of them, and look into these.",
+)
 app.command()(run)
 app.command("list")(list_runs)
 app.command()(show)
@@ -35,7 +39,9 @@ app.command()(threshold)
 def assign(
     ctx: typer.Context,
     category: CategoryOption,
-    name: Annotated[list[str] | None, typer.Option("--run", "-r", metavar="NAME", help="Only this run; again: more.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option("--run", "-r", metavar="NAME", help="Only this run; again: more.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Give the images that have none their nodes, such as those whose vector was filled after the run."""
@@ -54,7 +60,11 @@ def assign(
 
 @app.command()
 def delete(
-    ctx: typer.Context, name: NameArgument, category: CategoryOption, yes: YesOption = False, as_json: JsonOption = False
+    ctx: typer.Context,
+    name: NameArgument,
+    category: CategoryOption,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete a run: first for queries, then on the images. The images themselves stay."""
     from vitrine.indexer.enrich.clusters.runs import delete_run

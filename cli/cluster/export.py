@@ -1,4 +1,5 @@
-"""``vitrine cluster export``: a run as a file, as a picture, as contact sheets, or its images in a folder for each cluster."""
+"""``vitrine cluster export``: a run as a file, as a picture, as contact sheets, or its images in a folder for
+each cluster."""
 
 from __future__ import annotations
 
@@ -46,7 +47,12 @@ _TAKES: dict[Kind, tuple[str, ...]] = {
     "sheets": ("levels", "per-node", "filters"),
     "folders": ("mode", "move", "depth", "filters"),
 }
-_CALLED: dict[Kind, str] = {"file": "a file of nodes", "treemap": "a treemap", "sheets": "sheets", "folders": "folders"}
+_CALLED: dict[Kind, str] = {
+    "file": "a file of nodes",
+    "treemap": "a treemap",
+    "sheets": "sheets",
+    "folders": "folders",
+}
 
 
 @dataclass(frozen=True)
@@ -79,23 +85,37 @@ def export(
         typer.Option(
             "--to",
             metavar="TARGET",
-            help="A file of nodes (.json nests them, .csv has one a line), a treemap (.svg, .png), or a folder.",
+            help="A file of nodes (.json nests them, .csv has one a line), a treemap (.svg, .png), or a "
+            "folder.",
         ),
     ],
     sheets: Annotated[
-        bool, typer.Option("--sheets", help="Contact sheets and a page that leads to them, instead of the images.")
+        bool,
+        typer.Option("--sheets", help="Contact sheets and a page that leads to them, instead of the images."),
     ] = False,
     levels: Annotated[
-        int | None, typer.Option("--levels", min=1, help="Levels below the root. [default: 2]", rich_help_panel=_PICTURES)
+        int | None,
+        typer.Option(
+            "--levels", min=1, help="Levels below the root. [default: 2]", rich_help_panel=_PICTURES
+        ),
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option("--size", metavar="WxH", help="Pixels of the treemap. [default: 1600x1000]", rich_help_panel=_PICTURES),
+        typer.Option(
+            "--size",
+            metavar="WxH",
+            help="Pixels of the treemap. [default: 1600x1000]",
+            rich_help_panel=_PICTURES,
+        ),
     ] = None,
     per_node: Annotated[
         int | None,
         typer.Option(
-            "--per-node", min=1, max=500, help="Images of a node on its sheet. [default: 24]", rich_help_panel=_PICTURES
+            "--per-node",
+            min=1,
+            max=500,
+            help="Images of a node on its sheet. [default: 24]",
+            rich_help_panel=_PICTURES,
         ),
     ] = None,
     mode: Annotated[
@@ -108,11 +128,20 @@ def export(
     ] = None,
     depth: Annotated[
         int | None,
-        typer.Option("--depth", min=1, help="Folders within folders. [default: as deep as the run]", rich_help_panel=_FOLDERS),
+        typer.Option(
+            "--depth",
+            min=1,
+            help="Folders within folders. [default: as deep as the run]",
+            rich_help_panel=_FOLDERS,
+        ),
     ] = None,
     move: Annotated[
         bool,
-        typer.Option("--move", help="Take the images out of Vitrine once they lie in the folders.", rich_help_panel=_FOLDERS),
+        typer.Option(
+            "--move",
+            help="Take the images out of Vitrine once they lie in the folders.",
+            rich_help_panel=_FOLDERS,
+        ),
     ] = False,
     yes: YesOption = False,
     tag: TagOption = None,
@@ -126,9 +155,9 @@ def export(
 ) -> None:
     """Write a run to a file or a folder; what it becomes is told by the ending of --to.
 
-    A treemap shows every node as large as it has images, with some of these in it. A folder gets the images, each in that of its
-    node, such as "root-14 red mugs/root-14-3 ..."; again: only what is new, and no file there is written over. A folder takes one
-    version of one run.
+    A treemap shows every node as large as it has images, with some of these in it. A folder gets the images,
+    each in that of its node, such as "root-14 red mugs/root-14-3 ..."; again: only what is new, and no file
+    there is written over. A folder takes one version of one run.
     """
     conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
     asked = _Asked(levels, size, per_node, mode, move, depth, conditions)
@@ -154,7 +183,8 @@ def export(
 
 
 def _kind(to: str, *, sheets: bool) -> Kind:
-    """What ``to`` asks for. A folder is one that is there, one with ``/`` behind, or a name without an ending."""
+    """What ``to`` asks for. A folder is one that is there, one with ``/`` behind, or a name without an
+    ending."""
     ending = Path(to).suffix.lower()
     if Path(to).is_dir() or to.endswith("/") or not ending:
         return "sheets" if sheets else "folders"
@@ -174,9 +204,13 @@ def _check(kind: Kind, asked: _Asked) -> None:
         takers = " or ".join(_CALLED[other] for other, options in _TAKES.items() if option in options)
         named = "filters such as --tag" if option == "filters" else f"--{option}"
         advice = {"levels": " For folders say --depth.", "depth": " Here say --levels."}.get(option, "")
-        raise BadRequest(f"{_CALLED[kind].capitalize()} cannot heed {named}, which is for {takers}: leave it out.{advice}")
+        raise BadRequest(
+            f"{_CALLED[kind].capitalize()} cannot heed {named}, which is for {takers}: leave it out.{advice}"
+        )
     if asked.move and asked.mode in ("hardlink", "symlink"):
-        raise BadRequest(f"--move takes the stored files away, so links to them are no use: leave out --mode {asked.mode}.")
+        raise BadRequest(
+            f"--move takes the stored files away, so links to them are no use: leave out --mode {asked.mode}."
+        )
 
 
 def _export_folders(
@@ -213,7 +247,10 @@ def _ask(runtime: Runtime, category: str, run: ClusterRun, target: Path, asked: 
     from vitrine.services.category.filters import Conditions
 
     count = runtime.searcher.count(category, asked.conditions if asked.conditions != Conditions() else None)
-    question = f"Move up to {count} images of {category!r} to {target}? They leave Vitrine, with their tags, scores and vectors."
+    question = (
+        f"Move up to {count} images of {category!r} to {target}? They leave Vitrine, with their tags, "
+        "scores and vectors."
+    )
     if not confirmed(question, yes):
         raise typer.Exit(1)
 
@@ -230,7 +267,11 @@ def _export_file(
 
     counts = node_counts(runtime, category, run, asked.conditions)
     csv_wanted = target.suffix.lower() == ".csv"
-    text = _as_csv(run, counts) if csv_wanted else json.dumps(_as_tree(run, counts), ensure_ascii=False, indent=1)
+    text = (
+        _as_csv(run, counts)
+        if csv_wanted
+        else json.dumps(_as_tree(run, counts), ensure_ascii=False, indent=1)
+    )
     try:
         make_folder(target.parent)
         target.write_text(text, encoding="utf-8")
@@ -247,9 +288,15 @@ def _export_treemap(
 
     with _Telling("drawing") as told:
         report = write_treemap(
-            runtime, category, run, target, levels=asked.levels or LEVELS, size=_size(asked.size), conditions=asked.conditions,
+            runtime,
+            category,
+            run,
+            target,
+            levels=asked.levels or LEVELS,
+            size=_size(asked.size),
+            conditions=asked.conditions,
             tell=told,
-        )  # fmt: skip
+        )
     words = f"{report.boxes} nodes of {report.images} images drawn with {report.pictures} pictures: {target}"
     return report.to_json(), lambda: note(words + _missing(report.missing))
 
@@ -262,10 +309,19 @@ def _export_sheets(
 
     with _Telling("drawing") as told:
         report = write_sheets(
-            runtime, category, run, target, levels=asked.levels or LEVELS, per_node=asked.per_node or PER_NODE,
-            conditions=asked.conditions, tell=told,
-        )  # fmt: skip
-    words = f"{len(report.sheets)} sheets of {report.nodes} nodes with {report.pictures} pictures. Begin at {report.index}"
+            runtime,
+            category,
+            run,
+            target,
+            levels=asked.levels or LEVELS,
+            per_node=asked.per_node or PER_NODE,
+            conditions=asked.conditions,
+            tell=told,
+        )
+    words = (
+        f"{len(report.sheets)} sheets of {report.nodes} nodes with {report.pictures} pictures. Begin at "
+        f"{report.index}"
+    )
     return report.to_json(), lambda: note(words + _missing(report.missing))
 
 
@@ -315,12 +371,30 @@ def _as_tree(run: ClusterRun, counts: Mapping[str, int], id: str = "root") -> di
     """A node with those below it in ``children``. ``counts``: images as they are now."""
     node = run.node(id)
     below = [_as_tree(run, counts, child) for child in node.children]
-    return {"id": id, "name": node.name, "count": counts[id], "count_at_run": node.count, "radius": node.radius,
-            "medoid": node.medoid, "representatives": list(node.representatives), "children": below}  # fmt: skip
+    return {
+        "id": id,
+        "name": node.name,
+        "count": counts[id],
+        "count_at_run": node.count,
+        "radius": node.radius,
+        "medoid": node.medoid,
+        "representatives": list(node.representatives),
+        "children": below,
+    }
 
 
 def _as_csv(run: ClusterRun, counts: Mapping[str, int]) -> str:
-    columns = ("id", "parent", "depth", "count", "count_at_run", "radius", "name", "medoid", "representatives")
+    columns = (
+        "id",
+        "parent",
+        "depth",
+        "count",
+        "count_at_run",
+        "radius",
+        "name",
+        "medoid",
+        "representatives",
+    )
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(columns)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from vitrine.services.artifacts.clusters import ClusterRun
     from vitrine.services.runtime import Runtime
 
-WORDS_HELP = "A file of words, one a line: nodes that no tags name get the one that fits. Needs a CLIP-family encoder."
+WORDS_HELP = (
+    "A file of words, one a line: nodes that no tags name get the one that fits. Needs a CLIP-family encoder."
+)
 PROMPT = "a photo of {}"
 PROMPT_HELP = "What is said of a word, with {} in its place."
 _SHOWN = 40
@@ -32,14 +34,19 @@ def name(
     prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help=PROMPT_HELP)] = PROMPT,
     using: Annotated[
         str | None,
-        typer.Option("--using", metavar="VECTOR", help="The vector whose encoder reads them. [default: the run's, or another]"),
+        typer.Option(
+            "--using",
+            metavar="VECTOR",
+            help="The vector whose encoder reads them. [default: the run's, or another]",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Name the nodes of a run by a list of words. Names that come from tags stay; those of a former list are replaced.
+    """Name the nodes of a run by a list of words. Names that come from tags stay; those of a former list are
+    replaced.
 
-    A word names the node that it lifts most above the category's mean similarity to it, in terms of how far it takes the
-    category apart; so generic words do not win everywhere.
+    A word names the node that it lifts most above the category's mean similarity to it, in terms of how far
+    it takes the category apart; so generic words do not win everywhere.
     """
     with stores(ctx) as runtime:
         report = name_nodes(runtime, category, run, words, prompt, using, quiet=as_json)
@@ -75,7 +82,10 @@ def has_word_names(runtime: Runtime, category: str, run: str) -> bool:
 
 def names_gone(run: str) -> str:
     """What is said where a run takes the place of one that was named by words."""
-    return f"The names that the former run had from words are gone: vitrine cluster name {run} --words FILE gives new ones."
+    return (
+        f"The names that the former run had from words are gone: vitrine cluster name {run} --words FILE "
+        "gives new ones."
+    )
 
 
 def check_list(runtime: Runtime, category: str, words: Path, prompt: str, using: str | None) -> None:
@@ -91,7 +101,13 @@ def print_names(report: NamingReport, run: ClusterRun) -> None:
     """The first level, or what of it is shown."""
     first = [node for node in run.nodes.values() if node.depth == 1]
     rows = [
-        [node.id, node.count, node.name, node.named_by or ("tags" if node.name else ""), *report.words.get(node.id, ("", None))]
+        [
+            node.id,
+            node.count,
+            node.name,
+            node.named_by or ("tags" if node.name else ""),
+            *report.words.get(node.id, ("", None)),
+        ]
         for node in first[:_SHOWN]
     ]
     print_table(("id", "images", "name", "by", "word", "lift"), rows, right=("images", "lift"))

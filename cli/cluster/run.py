@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitrine.cli.cluster.name import PROMPT, PROMPT_HELP, WORDS_HELP, check_list, has_word_names, name_nodes, names_gone
+from vitrine.cli.cluster.name import (
+    PROMPT,
+    PROMPT_HELP,
+    WORDS_HELP,
+    check_list,
+    has_word_names,
+    name_nodes,
+    names_gone,
+)
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
 from vitrine.cli.output import finish, note, print_table, show_progress
@@ -35,47 +43,81 @@ def _flat(*names: str, help: str, metavar: str = "N,N,...") -> Any:
 def run(
     ctx: typer.Context,
     category: CategoryOption,
-    name: Annotated[str, typer.Option("--run", "-r", metavar="NAME", help="The run's name; one of that name is replaced.")],
-    method: Annotated[str, typer.Option("--method", metavar="METHOD", help=f"{TREE}, {', '.join(FLAT)}.")] = TREE,
+    name: Annotated[
+        str, typer.Option("--run", "-r", metavar="NAME", help="The run's name; one of that name is replaced.")
+    ],
+    method: Annotated[
+        str, typer.Option("--method", metavar="METHOD", help=f"{TREE}, {', '.join(FLAT)}.")
+    ] = TREE,
     using: Annotated[
-        str | None, typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]")
+        str | None,
+        typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn at random.")] = 0,
     branching: Annotated[int, _tree("--branching", help="Most children of a node.", min=2, max=256)] = 16,
-    leaf_size: Annotated[int, _tree("--leaf-size", help="A node of so many images is not split.", min=1)] = 50,
+    leaf_size: Annotated[
+        int, _tree("--leaf-size", help="A node of so many images is not split.", min=1)
+    ] = 50,
     depth: Annotated[int, _tree("--depth", help="Levels below the root.", min=1, max=32)] = 8,
     clusters: Annotated[str, _flat("--clusters", help="How many clusters.")] = "",
     max_iter: Annotated[str, _flat("--max-iter", help="Most iterations.")] = "",
     eps: Annotated[str, _flat("--eps", help="DBSCAN: the distance within which images are neighbours.")] = "",
-    min_samples: Annotated[str, _flat("--min-samples", help="DBSCAN, HDBSCAN: neighbours of a core image.")] = "",
-    min_cluster_size: Annotated[str, _flat("--min-cluster-size", help="HDBSCAN: fewest images of a cluster.")] = "",
-    linkage: Annotated[str, _flat("--linkage", help="Agglomerative: ward, average ...", metavar="WORD,...")] = "",
-    covariance: Annotated[str, _flat("--covariance", help="Gaussian mixture: diag, full ...", metavar="WORD,...")] = "",
+    min_samples: Annotated[
+        str, _flat("--min-samples", help="DBSCAN, HDBSCAN: neighbours of a core image.")
+    ] = "",
+    min_cluster_size: Annotated[
+        str, _flat("--min-cluster-size", help="HDBSCAN: fewest images of a cluster.")
+    ] = "",
+    linkage: Annotated[
+        str, _flat("--linkage", help="Agglomerative: ward, average ...", metavar="WORD,...")
+    ] = "",
+    covariance: Annotated[
+        str, _flat("--covariance", help="Gaussian mixture: diag, full ...", metavar="WORD,...")
+    ] = "",
     reduction: Annotated[str, _flat("--reduce", help="Before: pca or umap.", metavar="WORD")] = "none",
     dim: Annotated[int | None, _flat("--dim", help="Dimensions to reduce to.", metavar="N")] = None,
-    choose: Annotated[int | None, _flat("--choose", help="Take this fit of the table instead of the best.", metavar="N")] = None,
-    plot: Annotated[Path | None, _flat("--plot", help="Draw the grid's scores to this file.", metavar="FILE")] = None,
+    choose: Annotated[
+        int | None, _flat("--choose", help="Take this fit of the table instead of the best.", metavar="N")
+    ] = None,
+    plot: Annotated[
+        Path | None, _flat("--plot", help="Draw the grid's scores to this file.", metavar="FILE")
+    ] = None,
     stability: Annotated[
-        int, typer.Option("--stability", min=0, metavar="N", help="Fit again with N other seeds and tell how far they agree.")
+        int,
+        typer.Option(
+            "--stability",
+            min=0,
+            metavar="N",
+            help="Fit again with N other seeds and tell how far they agree.",
+        ),
     ] = 0,
     words: Annotated[Path | None, typer.Option("--words", metavar="FILE", help=WORDS_HELP)] = None,
-    prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help=f"With --words: {PROMPT_HELP.lower()}")] = PROMPT,
+    prompt: Annotated[
+        str, typer.Option("--prompt", metavar="TEXT", help=f"With --words: {PROMPT_HELP.lower()}")
+    ] = PROMPT,
     as_json: JsonOption = False,
 ) -> None:
     """Cluster all images, and write to each which node it is in.
 
-    The best of a grid has the best mean rank by silhouette, Calinski-Harabasz, Davies-Bouldin and, where any fit has noise, its
-    share.
+    The best of a grid has the best mean rank by silhouette, Calinski-Harabasz, Davies-Bouldin and, where any
+    fit has noise, its share.
 
-    Queries see the new run only once all of it is stored. Ctrl-C ends it and leaves what was; run again to begin anew. New images
-    get their node as they are indexed. Filter with --where cluster.NAME=root-14.
+    Queries see the new run only once all of it is stored. Ctrl-C ends it and leaves what was; run again to
+    begin anew. New images get their node as they are indexed. Filter with --where cluster.NAME=root-14.
     """
     from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.clusters.runs import Again, cluster
 
     stop = threading.Event()
-    lists = {"clusters": clusters, "max_iter": max_iter, "eps": eps, "min_samples": min_samples, "linkage": linkage,
-             "min_cluster_size": min_cluster_size, "covariance": covariance}  # fmt: skip
+    lists = {
+        "clusters": clusters,
+        "max_iter": max_iter,
+        "eps": eps,
+        "min_samples": min_samples,
+        "linkage": linkage,
+        "min_cluster_size": min_cluster_size,
+        "covariance": covariance,
+    }
     given = {key: _values(text) for key, text in lists.items() if text}
     flat: FlatFit | None = None
     fit: Fit
@@ -89,13 +131,22 @@ def run(
         fit = reseeded(seed)
     else:
         fit = flat = _flat_fit(method, given, reduction, dim, seed, choose, stop)
-    again = Again(flat.reseeded if flat else reseeded, _seeds(seed, stability) if flat is None or flat.draws else ())
+    again = Again(
+        flat.reseeded if flat else reseeded, _seeds(seed, stability) if flat is None or flat.draws else ()
+    )
     with stores(ctx) as runtime:
         if words is not None:
             check_list(runtime, category, words, prompt, using)
         named = has_word_names(runtime, category, name)
         report = cluster(
-            runtime, category, name, fit, using=using, again=again if stability else None, watch=show_progress, stop=stop
+            runtime,
+            category,
+            name,
+            fit,
+            using=using,
+            again=again if stability else None,
+            watch=show_progress,
+            stop=stop,
         )
         if report.in_service and not report.interrupted:
             build_search_index(runtime, category)
@@ -115,7 +166,9 @@ def _tree_fit(branching: int, leaf_size: int, depth: int, seed: int, others: lis
 
     if others:
         names = ", ".join("--" + name.replace("_", "-") for name in others)
-        raise BadRequest(f"The tree takes no {names}: give --method, or --branching, --leaf-size and --depth.")
+        raise BadRequest(
+            f"The tree takes no {names}: give --method, or --branching, --leaf-size and --depth."
+        )
     return fit_tree(TreeOptions(branching, leaf_size, depth, seed))
 
 
@@ -140,7 +193,10 @@ def _named(runtime: Runtime, category: str, name: str, words: Path, prompt: str,
     try:
         return name_nodes(runtime, category, name, words, prompt, None, quiet=as_json).summary()
     except VitrineError as error:
-        return f"The run is stored, but not named by words: {error.message} Then: vitrine cluster name {name} --words {words}"
+        return (
+            f"The run is stored, but not named by words: {error.message} Then: vitrine cluster name {name} "
+            f"--words {words}"
+        )
 
 
 def _seeds(seed: int, more: int) -> list[int]:

@@ -47,10 +47,15 @@ def show(
     node: Annotated[str, typer.Argument(metavar="[NODE]", help="The node, such as root-14.")] = "root",
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", metavar="FIELD", help="Count the values of this field in each child; again: more fields."),
+        typer.Option(
+            "--by", metavar="FIELD", help="Count the values of this field in each child; again: more fields."
+        ),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", metavar="FILE", help="Write the representatives of each child as a contact sheet.")
+        Path | None,
+        typer.Option(
+            "--sheet", metavar="FILE", help="Write the representatives of each child as a contact sheet."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,19 +79,36 @@ def show(
 
 def run_json(run: ClusterRun) -> dict[str, Any]:
     """A run without its nodes."""
-    names = ("run", "key", "method", "using", "encoder_revision", "images", "seed", "parameters", "metrics", "created_at")
+    names = (
+        "run",
+        "key",
+        "method",
+        "using",
+        "encoder_revision",
+        "images",
+        "seed",
+        "parameters",
+        "metrics",
+        "created_at",
+    )
     tree = {name: getattr(run, name) for name in names}
     return {**tree, "nodes": len(run.nodes), "leaves": len(run.leaves), "depth": run.depth}
 
 
 def _detail_json(found: NodeDetail) -> dict[str, Any]:
     below = [_view_json(child) for child in found.children]
-    return {"run": found.run.run, **_view_json(found.view), "above": [node.id for node in found.above], "children": below}
+    return {
+        "run": found.run.run,
+        **_view_json(found.view),
+        "above": [node.id for node in found.above],
+        "children": below,
+    }
 
 
 def _view_json(view: NodeView) -> dict[str, Any]:
     groupings = {
-        name: [{"value": facet.value, "count": facet.count} for facet in facets] for name, facets in view.groupings.items()
+        name: [{"value": facet.value, "count": facet.count} for facet in facets]
+        for name, facets in view.groupings.items()
     }
     return {**_node_json(view.node), "count": view.count, "groupings": groupings}
 
@@ -97,21 +119,40 @@ def _node_json(node: Node) -> dict[str, Any]:
 
 def _print(found: NodeDetail, fields: Sequence[str]) -> None:
     node, run = found.view.node, found.run
-    told = {"run": f"{run.run} ({run.method} on {run.using})", "node": node.id, "name": node.name, "images": found.view.count}
-    above = {"above": " > ".join(f"{one.id} {one.name}".strip() for one in found.above)} if found.above else {}
+    told = {
+        "run": f"{run.run} ({run.method} on {run.using})",
+        "node": node.id,
+        "name": node.name,
+        "images": found.view.count,
+    }
+    above = (
+        {"above": " > ".join(f"{one.id} {one.name}".strip() for one in found.above)} if found.above else {}
+    )
     print_pairs({**told, "radius": node.radius, "medoid": node.medoid, **above})
     if not found.children:
         note("A leaf: it has no children.")
         return
     rows = [
-        [child.node.id, child.count, child.node.name, child.node.radius, len(child.node.children), *_values(child, fields)]
+        [
+            child.node.id,
+            child.count,
+            child.node.name,
+            child.node.radius,
+            len(child.node.children),
+            *_values(child, fields),
+        ]
         for child in found.children
     ]
-    print_table(("id", "images", "name", "radius", "children", *fields), rows, right=("images", "radius", "children"))
+    print_table(
+        ("id", "images", "name", "radius", "children", *fields), rows, right=("images", "radius", "children")
+    )
 
 
 def _values(view: NodeView, fields: Sequence[str]) -> list[str]:
-    return [", ".join(f"{facet.value} {facet.count}" for facet in view.groupings[name][:_SHOWN_VALUES]) for name in fields]
+    return [
+        ", ".join(f"{facet.value} {facet.count}" for facet in view.groupings[name][:_SHOWN_VALUES])
+        for name in fields
+    ]
 
 
 def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) -> None:
@@ -122,13 +163,18 @@ def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) 
     from vitrine.services.images.contact_sheet import Tile, contact_sheet
 
     largest = sorted(found.children, key=lambda view: -view.count)[:_ON_A_SHEET]
-    views = [view for view in found.children if view.node.id in {one.node.id for one in largest}] or [found.view]
+    views = [view for view in found.children if view.node.id in {one.node.id for one in largest}] or [
+        found.view
+    ]
     across = max(1, *(len(view.node.representatives) for view in views))
     tiles, blank = list[Tile](), Image.new("RGB", (1, 1), "white")
     for view in views:
         hits = runtime.vectors.retrieve(category, list(view.node.representatives))
         captions = [(f"{view.node.id}  {view.count} images", view.node.name)] + [("", "")] * across
-        row = [Tile(picture_of(runtime, hit) if hit else None, words) for hit, words in zip(hits, captions, strict=False)]
+        row = [
+            Tile(picture_of(runtime, hit) if hit else None, words)
+            for hit, words in zip(hits, captions, strict=False)
+        ]
         row = row or [Tile(None, captions[0])]
         tiles += row + [Tile(blank, ("", ""))] * (across - len(row))
     title = f"{category}: {found.run.run} {found.view.node.id}"
@@ -143,6 +189,7 @@ def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) 
     left = len(found.children) - len(views)
     if left > 0:
         note(
-            f"On the sheet are the {len(views)} largest of {len(found.children)} children, {left} are left out. "
-            f"All of them: vitrine cluster export {found.run.run} -c {category} --to FOLDER --sheets"
+            f"On the sheet are the {len(views)} largest of {len(found.children)} children, {left} are "
+            f"left out. All of them: vitrine cluster export {found.run.run} -c {category} --to FOLDER "
+            "--sheets"
         )

@@ -33,17 +33,28 @@ def threshold(
     ctx: typer.Context,
     category: CategoryOption,
     answers: Annotated[
-        Path, typer.Option("--answers", metavar="FILE", help="Keeps the pairs and what was answered; goes on where it was left.")
+        Path,
+        typer.Option(
+            "--answers",
+            metavar="FILE",
+            help="Keeps the pairs and what was answered; goes on where it was left.",
+        ),
     ],
     measure: Annotated[
-        str, typer.Option("--measure", metavar="WORD", help="embedding, or by pixels: ssim, minhash, phash, orb ...")
+        str,
+        typer.Option(
+            "--measure", metavar="WORD", help="embedding, or by pixels: ssim, minhash, phash, orb ..."
+        ),
     ] = "embedding",
     using: Annotated[
-        str | None, typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]")
+        str | None,
+        typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]"),
     ] = None,
     pairs: Annotated[
         int | None,
-        typer.Option("--pairs", min=10, max=2_000, help="Pairs to judge. [default: those of the file; 60 in a new one]"),
+        typer.Option(
+            "--pairs", min=10, max=2_000, help="Pairs to judge. [default: those of the file; 60 in a new one]"
+        ),
     ] = None,
     low: Annotated[
         float | None,
@@ -55,29 +66,52 @@ def threshold(
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option("--images", metavar="N", min=2, help="Images drawn to find pairs. [default: 2,000 by embedding, else 300]"),
+        typer.Option(
+            "--images",
+            metavar="N",
+            min=2,
+            help="Images drawn to find pairs. [default: 2,000 by embedding, else 300]",
+        ),
     ] = None,
     neighbours: Annotated[
-        int, typer.Option("--neighbours", min=1, max=100, help="By pixels: nearest of each that it is compared with.")
+        int,
+        typer.Option(
+            "--neighbours", min=1, max=100, help="By pixels: nearest of each that it is compared with."
+        ),
     ] = 10,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn at random.")] = 0,
-    sheet: Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="Write the pairs as a contact sheet.")] = None,
-    accept: Annotated[str, typer.Option("--accept", metavar="1,4,7-9", help="These pairs belong together.")] = "",
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="FILE", help="Write the pairs as a contact sheet.")
+    ] = None,
+    accept: Annotated[
+        str, typer.Option("--accept", metavar="1,4,7-9", help="These pairs belong together.")
+    ] = "",
     reject: Annotated[str, typer.Option("--reject", metavar="2,3", help="These do not.")] = "",
-    ask: Annotated[bool | None, typer.Option("--ask/--no-ask", help="Ask pair by pair. [default: in a terminal]")] = None,
+    ask: Annotated[
+        bool | None, typer.Option("--ask/--no-ask", help="Ask pair by pair. [default: in a terminal]")
+    ] = None,
     precision: Annotated[
         float | None,
-        typer.Option("--precision", min=0, max=1, help="The lowest threshold that is so precise. [default: the best F1]"),
+        typer.Option(
+            "--precision",
+            min=0,
+            max=1,
+            help="The lowest threshold that is so precise. [default: the best F1]",
+        ),
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw precision and recall (.png or .svg).")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw precision and recall (.png or .svg).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Propose a threshold by looking: pairs from the whole range are shown, you say which belong together.
 
-    Precision and recall are estimated for all pairs of the range, of which those judged are a sample. Write a --sheet to look at,
-    then answer in the terminal, or with --accept and --reject by the numbers on the sheet. Answers are kept one by one.
+    Precision and recall are estimated for all pairs of the range, of which those judged are a sample. Write a
+    --sheet to look at, then answer in the terminal, or with --accept and --reject by the numbers on the
+    sheet. Answers are kept one by one.
 
-    Until there are three of either kind the command says what is missing, and fails only if --precision or --plot asks for more.
+    Until there are three of either kind the command says what is missing, and fails only if --precision or
+    --plot asks for more.
     """
     from vitrine.cli.sheets import check_sheet_path
     from vitrine.indexer.enrich.clusters.threshold.pair_sample import SampleOptions
@@ -116,7 +150,10 @@ def threshold(
     if plot is not None:
         from vitrine.indexer.enrich.clusters.threshold.threshold_plot import draw_threshold
 
-        title = f"{category}: {kept.measure}{f' of {kept.using}' if kept.measure == 'embedding' else ''}, {answered} pairs judged"
+        title = (
+            f"{category}: {kept.measure}{f' of {kept.using}' if kept.measure == 'embedding' else ''}, "
+            f"{answered} pairs judged"
+        )
         try:
             make_folder(plot.parent)
             note(f"Plot: {draw_threshold(proposal, kept.judged(), plot, title=title)}")
@@ -124,7 +161,9 @@ def threshold(
             raise unwritable(plot, error) from error
     commands = uses(kept.measure, kept.using, category, proposal.chosen.threshold)
     if as_json:
-        print_json({"status": "proposed", **told, **proposal.to_json(), "use": commands, "judged": kept.to_json()})
+        print_json(
+            {"status": "proposed", **told, **proposal.to_json(), "use": commands, "judged": kept.to_json()}
+        )
     else:
         _print(told, proposal, commands)
 
@@ -179,13 +218,16 @@ def uses(measure: str, using: str, category: str, value: float) -> list[str]:
     if measure == "embedding":
         return [
             f"vitrine duplicates find -c {category} --using {using} --similarity {value:.4f}",
-            f"vitrine cluster run -c {category} --run NAME --using {using} --method dbscan --eps {1 - value:.4f}",
+            f"vitrine cluster run -c {category} --run NAME --using {using} --method dbscan --eps "
+            f"{1 - value:.4f}",
             f"vitrine search -c {category} --using {using} --min-similarity {value:.4f} ...",
         ]
     return [f"vitrine cluster pixels -c {category} --run NAME --measure {measure} --threshold {value:.4f}"]
 
 
-def _pairs(runtime: Runtime, category: str, path: Path, options: SampleOptions, wanted: int | None) -> Answers:
+def _pairs(
+    runtime: Runtime, category: str, path: Path, options: SampleOptions, wanted: int | None
+) -> Answers:
     """The pairs of the file, with new ones where more or others are asked for."""
     from vitrine.indexer.enrich.clusters.threshold.answers import Answers
     from vitrine.indexer.enrich.clusters.threshold.pair_sample import object_keys, sample_pairs
@@ -193,7 +235,11 @@ def _pairs(runtime: Runtime, category: str, path: Path, options: SampleOptions, 
     runtime.catalog.get(category)
     kept = Answers.read(path) if path.exists() else None
     if kept is not None:
-        kept.check(category, options.measure, options.using and runtime.catalog.get(category).encoder(options.using).name)
+        kept.check(
+            category,
+            options.measure,
+            options.using and runtime.catalog.get(category).encoder(options.using).name,
+        )
         if wanted is not None and wanted < len(kept.pairs):
             note(f"{path} holds {len(kept.pairs)} pairs, more than --pairs {wanted}: all of them stay.")
         if len(kept.pairs) >= (wanted or 0) and options.low in (None, kept.low):
@@ -202,7 +248,9 @@ def _pairs(runtime: Runtime, category: str, path: Path, options: SampleOptions, 
         options = replace(options, pairs=wanted or len(kept.pairs), low=low, seed=kept.seed)
     sample = sample_pairs(runtime, category, options, _progress())
     if not sample.pairs:
-        raise BadRequest(f"No pair of {category!r} is as alike as that: give a lower --from, or more --images.")
+        raise BadRequest(
+            f"No pair of {category!r} is as alike as that: give a lower --from, or more --images."
+        )
     ids = list(dict.fromkeys(id for pair in sample.pairs for id in (pair.one, pair.other)))
     names = dict(zip(ids, object_keys(runtime, category, ids, "filename"), strict=True))
     if kept is None:
@@ -243,7 +291,10 @@ def _save_sheet(runtime: Runtime, kept: Answers, path: Path) -> None:
         )
         for pair in pairs
     ]
-    title = f"{kept.category}: pairs by {kept.measure}{f' of {kept.using}' if kept.measure == 'embedding' else ''}"
+    title = (
+        f"{kept.category}: pairs by "
+        f"{kept.measure}{f' of {kept.using}' if kept.measure == 'embedding' else ''}"
+    )
     try:
         page = contact_sheet(tiles, columns=5 if len(tiles) <= 60 else 10, tile_size=TILE_SIZE, title=title)
         make_folder(path.parent)
@@ -254,7 +305,9 @@ def _save_sheet(runtime: Runtime, kept: Answers, path: Path) -> None:
         raise unwritable(path, error) from error
 
 
-def _tell_needs(kept: Answers, counts: Counts, told: dict[str, Any], sheet: Path | None, as_json: bool) -> None:
+def _tell_needs(
+    kept: Answers, counts: Counts, told: dict[str, Any], sheet: Path | None, as_json: bool
+) -> None:
     """How many answers there are, what is missing, and what to do next."""
     waiting = sum(pair.accepted is None for pair in kept.pairs)
     if waiting:
@@ -264,10 +317,21 @@ def _tell_needs(kept: Answers, counts: Counts, told: dict[str, Any], sheet: Path
     else:
         do = f"All pairs are answered: judge more, {counts.advice}."
     if as_json:
-        print_json({"status": "needs answers", **told, "accepted": counts.accepted, "rejected": counts.rejected,
-                    "needed": counts.needed, "next": do, "judged": kept.to_json()})  # fmt: skip
+        print_json(
+            {
+                "status": "needs answers",
+                **told,
+                "accepted": counts.accepted,
+                "rejected": counts.rejected,
+                "needed": counts.needed,
+                "next": do,
+                "judged": kept.to_json(),
+            }
+        )
         return
-    print_pairs(told | {"answered": f"{told['answered']} ({counts.accepted} accepted, {counts.rejected} rejected)"})
+    print_pairs(
+        told | {"answered": f"{told['answered']} ({counts.accepted} accepted, {counts.rejected} rejected)"}
+    )
     missing = " and ".join(f"{number} more {kind}" for kind, number in counts.needed.items() if number)
     note(f"Before a threshold is proposed, {missing} are needed. {do}")
 
@@ -283,8 +347,14 @@ def _print(told: dict[str, Any], proposal: Proposal, commands: list[str]) -> Non
     rows = proposal.rows
     step = max(1, -(-len(rows) // MAX_ROWS))
     listed = [row for at, row in enumerate(rows) if at % step == 0 or row == chosen]
-    table = [[row.threshold, row.precision, row.recall, row.f1, "<-" if row == chosen else ""] for row in listed]
-    print_table(("threshold", "precision", "recall", "F1", "proposed"), table, right=("threshold", "precision", "recall", "F1"))
+    table = [
+        [row.threshold, row.precision, row.recall, row.f1, "<-" if row == chosen else ""] for row in listed
+    ]
+    print_table(
+        ("threshold", "precision", "recall", "F1", "proposed"),
+        table,
+        right=("threshold", "precision", "recall", "F1"),
+    )
     note(
         "\n".join(
             [

@@ -1,4 +1,5 @@
-"""``vitrine demo``: a catalogue, an index, five searches, what is learned and what is found, to see what Vitrine does."""
+"""``vitrine demo``: a catalogue, an index, five searches, what is learned and what is found, to see what
+Vitrine does."""
 
 from __future__ import annotations
 
@@ -50,41 +51,57 @@ class Shown:
 
 def demo(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Option("--folder", help="Where the catalogue and the contact sheets go.")] = Path(
-        "demo-output"
-    ),
-    count: Annotated[int, typer.Option("--count", min=50, max=100_000, help="How many pictures are drawn.")] = 1200,
-    encoder: Annotated[str, typer.Option("--encoder", "-e", metavar="REF", help="Any that reads texts, such as clip.")] = "demo",
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Where the catalogue and the contact sheets go.")
+    ] = Path("demo-output"),
+    count: Annotated[
+        int, typer.Option("--count", min=50, max=100_000, help="How many pictures are drawn.")
+    ] = 1200,
+    encoder: Annotated[
+        str, typer.Option("--encoder", "-e", metavar="REF", help="Any that reads texts, such as clip.")
+    ] = "demo",
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a catalogue, index it as category "demo", search it, learn an encoder and taggers from it, and search by those.
+    """Draw a catalogue, index it as category "demo", search it, learn an encoder and taggers from it, and
+    search by those.
 
     Then put it into a tree of clusters, and find the copies that the catalogue holds.
     """
     from vitrine.data.catalogue import draw_catalogue
 
     drawn = draw_catalogue(folder / "catalogue", count=count, progress=_drawing())
-    note(f"{'Drew' if drawn.drawn else 'Found'} {drawn.pictures} pictures of {drawn.designs} designs in {drawn.folder}.")
+    note(
+        f"{'Drew' if drawn.drawn else 'Found'} {drawn.pictures} pictures of {drawn.designs} designs in "
+        f"{drawn.folder}."
+    )
     with stores(ctx, make_data=True) as runtime:
         using = _ensure_category(runtime, encoder)
         report = _index(runtime, drawn)
         if report.exit_code:
             note(report.summary())
             raise typer.Exit(report.exit_code)
-        searches = [_by_picture(runtime, using, drawn.manifest), _by_text(runtime, using), _by_tag_and_score(runtime)]
+        searches = [
+            _by_picture(runtime, using, drawn.manifest),
+            _by_text(runtime, using),
+            _by_tag_and_score(runtime),
+        ]
         learned = learn(runtime, CATEGORY, using)
         if learned:
             searches += [_by_picture(runtime, LOOK, drawn.manifest), _by_scores(runtime)]
         sheets = [folder / f"by-{shown.kind.replace(' ', '-')}.png" for shown in searches]
         for shown, sheet in zip(searches, sheets, strict=True):
             title = f"By {shown.kind}: {shown.query}"
-            save_sheet(runtime, sheet, shown.queries, shown.hits, title=title, captions=partial(_captions, shown))
+            save_sheet(
+                runtime, sheet, shown.queries, shown.hits, title=title, captions=partial(_captions, shown)
+            )
         found = find_structure(runtime, CATEGORY, LOOK if learned else using, using, folder, drawn.manifest)
         address = f"http://{runtime.settings.host}:{runtime.settings.port}"
     if as_json:
         trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
         tree = {"category": CATEGORY, "index": report.to_json(), "searches": trees}
-        print_json(tree | {"learned": learned_json(*learned) if learned else None, "found": structure_json(*found)})
+        print_json(
+            tree | {"learned": learned_json(*learned) if learned else None, "found": structure_json(*found)}
+        )
         return
     for number, (shown, sheet) in enumerate(zip(searches, sheets, strict=True), 1):
         if learned and number == len(searches) - 1:
@@ -97,13 +114,18 @@ def demo(
 def _ensure_category(runtime: Runtime, encoder: str) -> str:
     """The category with this encoder; the name of its vector."""
     if CATEGORY not in [category.name for category in runtime.catalog.list()]:
-        return create_category(runtime, CATEGORY, [encoder], "Drawn pictures of everyday things.").encoders[0].name
+        return (
+            create_category(runtime, CATEGORY, [encoder], "Drawn pictures of everyday things.")
+            .encoders[0]
+            .name
+        )
     spec = runtime.encoders.get(encoder).spec
     try:
         runtime.catalog.add_encoder(CATEGORY, spec)
     except EncoderMismatch as error:
         message = (
-            f"Category {CATEGORY!r} was filled by another revision of {spec.name!r}: `vitrine category delete {CATEGORY}` first."
+            f"Category {CATEGORY!r} was filled by another revision of {spec.name!r}: `vitrine category "
+            f"delete {CATEGORY}` first."
         )
         raise EncoderMismatch(message, **error.details) from error
     return spec.name
@@ -114,9 +136,15 @@ def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
 
     report = run_index(runtime, CATEGORY, open_source(drawn.manifest))
     if report.added or report.updated:
-        note(f"Indexed {report.added + report.updated} pictures in {report.seconds:.1f} s: {report.rate:.0f} a second.")
+        note(
+            f"Indexed {report.added + report.updated} pictures in {report.seconds:.1f} s: "
+            f"{report.rate:.0f} a second."
+        )
     else:
-        note(f"All {report.known} pictures are indexed already: nothing was encoded again ({report.seconds:.1f} s).")
+        note(
+            f"All {report.known} pictures are indexed already: nothing was encoded again "
+            f"({report.seconds:.1f} s)."
+        )
     return report
 
 
@@ -133,22 +161,37 @@ def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
     data = path.read_bytes()
     result = runtime.searcher.by_id(CATEGORY, point_id(content_hash(data)), SearchOptions(using, limit=_HITS))
     kind = "picture and class" if using == LOOK else "picture"
-    return Shown(kind, f"{path.name}, a {chosen['class']} of {chosen['design']}", result.hits, [query_tile(data, path.name)])
+    return Shown(
+        kind,
+        f"{path.name}, a {chosen['class']} of {chosen['design']}",
+        result.hits,
+        [query_tile(data, path.name)],
+    )
 
 
 def _by_text(runtime: Runtime, using: str) -> Shown:
     from vitrine.services.search.searcher import SearchOptions
 
-    return Shown("text", f"“{TEXT}”", runtime.searcher.by_text(CATEGORY, TEXT, SearchOptions(using, limit=_HITS + 1)).hits)
+    return Shown(
+        "text",
+        f"“{TEXT}”",
+        runtime.searcher.by_text(CATEGORY, TEXT, SearchOptions(using, limit=_HITS + 1)).hits,
+    )
 
 
 def _by_tag_and_score(runtime: Runtime) -> Shown:
     from vitrine.services.category.filters import conditions_from_pairs
     from vitrine.services.domain import OrderBy
 
-    chosen = conditions_from_pairs([("tag", TAG), (f"score.{SCORE}.gte", str(LEAST)), (f"score.{SCORE}.lte", "1")])
-    page = runtime.searcher.listing(CATEGORY, chosen, order_by=OrderBy(f"scores.{SCORE}", descending=True), limit=_HITS + 1)
-    return Shown("tag and score", f"tagged {TAG}, {SCORE} in {LEAST}..1, highest first", page.hits, score=SCORE)
+    chosen = conditions_from_pairs(
+        [("tag", TAG), (f"score.{SCORE}.gte", str(LEAST)), (f"score.{SCORE}.lte", "1")]
+    )
+    page = runtime.searcher.listing(
+        CATEGORY, chosen, order_by=OrderBy(f"scores.{SCORE}", descending=True), limit=_HITS + 1
+    )
+    return Shown(
+        "tag and score", f"tagged {TAG}, {SCORE} in {LEAST}..1, highest first", page.hits, score=SCORE
+    )
 
 
 def _by_scores(runtime: Runtime) -> Shown:
@@ -158,14 +201,19 @@ def _by_scores(runtime: Runtime) -> Shown:
 
     first = RANGES[0]
     chosen = conditions_from_pairs([(f"score.{tag}.gte", "0.5") for tag in RANGES])
-    page = runtime.searcher.listing(CATEGORY, chosen, order_by=OrderBy(f"scores.{first}", descending=True), limit=_HITS + 1)
+    page = runtime.searcher.listing(
+        CATEGORY, chosen, order_by=OrderBy(f"scores.{first}", descending=True), limit=_HITS + 1
+    )
     return Shown("taggers", f"{' and '.join(RANGES)} scored 0.5..1, by {first}", page.hits, score=first)
 
 
 def _print_search(number: int, shown: Shown, sheet: Path) -> None:
     typer.secho(f"\n{number}. By {shown.kind}: {shown.query}", bold=True)
     measure = shown.score or "similarity"
-    rows = [(_measure(shown, hit), hit.payload.get("class"), _design(hit), hit.payload.get("caption")) for hit in shown.hits]
+    rows = [
+        (_measure(shown, hit), hit.payload.get("class"), _design(hit), hit.payload.get("caption"))
+        for hit in shown.hits
+    ]
     print_table((measure, "class", "design", "caption"), rows, right=(measure,))
     typer.echo(f"Contact sheet: {sheet}")
 
@@ -173,16 +221,26 @@ def _print_search(number: int, shown: Shown, sheet: Path) -> None:
 def _print_next(ctx: typer.Context, address: str) -> None:
     data = ctx.find_root().params.get("data")
     typer.secho("\nNext", bold=True)
-    typer.echo(f"  vitrine {f'--data {data} ' if data else ''}search -c {CATEGORY} --text 'a blue fish' --sheet fish.png")
+    typer.echo(
+        f"  vitrine {f'--data {data} ' if data else ''}search -c {CATEGORY} --text 'a blue fish' "
+        "--sheet fish.png"
+    )
     typer.echo(f"  vitrine {f'--data {data} ' if data else ''}cluster show look -c {CATEGORY} --by class")
     typer.echo(f"  make serve                  # then open {address}/docs")
     body = '{"text": "a blue fish", "limit": 3}'
-    typer.echo(f"  curl -s {address}/v1/categories/{CATEGORY}/search -H 'Content-Type: application/json' -d '{body}'")
+    typer.echo(
+        f"  curl -s {address}/v1/categories/{CATEGORY}/search -H 'Content-Type: application/json' -d '{body}'"
+    )
 
 
 def _search_json(shown: Shown, sheet: Path) -> dict[str, Any]:
     hits = [
-        {"id": hit.id, "similarity": hit.similarity, "class": hit.payload.get("class"), "design": _design(hit)}
+        {
+            "id": hit.id,
+            "similarity": hit.similarity,
+            "class": hit.payload.get("class"),
+            "design": _design(hit),
+        }
         for hit in shown.hits
     ]
     return {"kind": shown.kind, "query": shown.query, "hits": hits, "sheet": str(sheet)}

@@ -24,7 +24,8 @@ _FIGURES = (("recall@1", "precision_at_1"), ("precision@10", "precision_at_10"),
 
 @dataclass(frozen=True)
 class LearnedEncoder:
-    """``metrics`` of the held-out pictures, by encoder (candidate, trunk) and figure. ``fresh``: trained in this run."""
+    """``metrics`` of the held-out pictures, by encoder (candidate, trunk) and figure. ``fresh``: trained in
+    this run."""
 
     folder: Path
     metrics: dict[str, dict[str, float]]
@@ -57,14 +58,17 @@ def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, 
 
 
 def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncoder:
-    """Train an embedder on the classes, behind the stored embeddings, and promote it; nothing if that is done already."""
+    """Train an embedder on the classes, behind the stored embeddings, and promote it; nothing if that is done
+    already."""
     from vitrine.cli.metric.folders import trained
     from vitrine.indexer.enrich.vectors.promote import promote
     from vitrine.indexer.job.progress import make_progress
 
     spec = runtime.catalog.get(category).encoder(using)
     former = [(folder, config) for folder, config in trained(runtime.settings.data) if config.name == LOOK]
-    fitting = next(((folder, config) for folder, config in former if config.trunk.revision == spec.revision), None)
+    fitting = next(
+        ((folder, config) for folder, config in former if config.trunk.revision == spec.revision), None
+    )
     if fitting is not None:
         folder, metrics = fitting[0], fitting[1].metrics
     else:
@@ -90,10 +94,16 @@ def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTagger
         training = train_taggers(read_examples(runtime.vectors, found, using), tell=progress.tell)
         progress.close()
         save_heads(runtime, found, training.heads)
-        write_report(runtime.settings.data / "reports" / "taggers" / category / "demo", training, title="Taggers of the demo")
+        write_report(
+            runtime.settings.data / "reports" / "taggers" / category / "demo",
+            training,
+            title="Taggers of the demo",
+        )
     score_images(runtime, category, progress=make_progress(title="scoring"))
     heads = runtime.taggers.in_service(category)
-    return LearnedTaggers({head.tag: float(head.metrics.get("average_precision", 0.0)) for head in heads}, not there)
+    return LearnedTaggers(
+        {head.tag: float(head.metrics.get("average_precision", 0.0)) for head in heads}, not there
+    )
 
 
 def print_learned(encoder: LearnedEncoder, taggers: LearnedTaggers) -> None:
@@ -105,7 +115,12 @@ def print_learned(encoder: LearnedEncoder, taggers: LearnedTaggers) -> None:
 def learned_json(encoder: LearnedEncoder, taggers: LearnedTaggers) -> dict[str, Any]:
     """What was learned, for programs."""
     return {
-        "encoder": {"name": LOOK, "folder": str(encoder.folder), "metrics": encoder.metrics, "fresh": encoder.fresh},
+        "encoder": {
+            "name": LOOK,
+            "folder": str(encoder.folder),
+            "metrics": encoder.metrics,
+            "fresh": encoder.fresh,
+        },
         "taggers": {"average_precision": taggers.precisions, "mean": taggers.mean, "fresh": taggers.fresh},
     }
 
@@ -118,7 +133,11 @@ def _print_encoder(learned: LearnedEncoder) -> None:
         for key, name in (("trunk", "the encoder as it was"), ("candidate", LOOK))
         if key in learned.metrics
     ]
-    print_table(("on held-out pictures", *(name for name, _ in _FIGURES)), rows, right=tuple(name for name, _ in _FIGURES))
+    print_table(
+        ("on held-out pictures", *(name for name, _ in _FIGURES)),
+        rows,
+        right=tuple(name for name, _ in _FIGURES),
+    )
     typer.echo(f"{'Report' if learned.fresh else 'Trained before; report'}: {learned.folder / 'report.md'}")
 
 
@@ -148,12 +167,20 @@ def _train(runtime: Runtime, category: str, spec: EncoderSpec) -> SavedRun:
     groups = duplicate_groups(images)
     split = split_by_image(images, groups=groups)
     trunk = Trunk(
-        EncoderReference(spec.name, spec.model, spec.revision), precision=settings.precision, device=settings.device,
-        models_folder=settings.models, offline=settings.offline,
-    )  # fmt: skip
-    note(f"Training an encoder of {len({image.class_ for image in images})} classes on {len(split.train)} pictures.")
+        EncoderReference(spec.name, spec.model, spec.revision),
+        precision=settings.precision,
+        device=settings.device,
+        models_folder=settings.models,
+        offline=settings.offline,
+    )
+    note(
+        f"Training an encoder of {len({image.class_ for image in images})} classes on "
+        f"{len(split.train)} pictures."
+    )
     trained = train_metric(images, split, trunk, MetricOptions(), name=LOOK, watch=Watch(progress.tell))
     summary = summarise(images, split, groups, unusable)
-    saved = judge_and_save(trained, images, split, new_folder(settings.data, LOOK), summary=summary, tell=progress.tell)
+    saved = judge_and_save(
+        trained, images, split, new_folder(settings.data, LOOK), summary=summary, tell=progress.tell
+    )
     progress.close()
     return saved

@@ -38,9 +38,11 @@ class FoundTree:
 
 @dataclass(frozen=True)
 class FoundDuplicates:
-    """``planted``: copies that the catalogue holds on purpose, of which ``found`` are in a group with their original.
+    """``planted``: copies that the catalogue holds on purpose, of which ``found`` are in a group with their
+    original.
 
-    ``wrong``: groups with pictures that were drawn apart; ``redrawn``: those of them that show one design again and again.
+    ``wrong``: groups with pictures that were drawn apart; ``redrawn``: those of them that show one design
+    again and again.
     """
 
     groups: int
@@ -55,8 +57,8 @@ class FoundDuplicates:
 def find_structure(
     runtime: Runtime, category: str, cluster_on: str, using: str, folder: Path, manifest: Path
 ) -> tuple[FoundTree | None, FoundDuplicates | None]:
-    """Clusters by the vector ``cluster_on``, copies by ``using``; None, with a note, for what needs the extra ``clustering``
-    where it is not installed."""
+    """Clusters by the vector ``cluster_on``, copies by ``using``; None, with a note, for what needs the extra
+    ``clustering`` where it is not installed."""
     from vitrine.services.errors import BadRequest
 
     tree, duplicates = None, None
@@ -88,15 +90,25 @@ def structure_json(tree: FoundTree | None, duplicates: FoundDuplicates | None) -
     """What was found, for programs."""
     found: dict[str, Any] = {"clusters": None, "duplicates": None}
     if tree is not None:
-        nodes = [{"id": view.node.id, "images": view.count, "name": view.node.name, "class": _class(view)} for view in tree.nodes]
-        found["clusters"] = {"run": RUN, "using": tree.using, "images": tree.images, "nodes": nodes,
-                             "treemaps": [str(path) for path in tree.treemaps], "fresh": tree.fresh}  # fmt: skip
+        nodes = [
+            {"id": view.node.id, "images": view.count, "name": view.node.name, "class": _class(view)}
+            for view in tree.nodes
+        ]
+        found["clusters"] = {
+            "run": RUN,
+            "using": tree.using,
+            "images": tree.images,
+            "nodes": nodes,
+            "treemaps": [str(path) for path in tree.treemaps],
+            "fresh": tree.fresh,
+        }
     if duplicates is not None:
         found["duplicates"] = vars(duplicates) | {"sheet": str(duplicates.sheet)}
     return found
 
 
-# Clusters ----------------------------------------------------------------------------------------------------------------
+# Clusters
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _find_tree(runtime: Runtime, category: str, using: str, folder: Path) -> FoundTree:
@@ -108,7 +120,9 @@ def _find_tree(runtime: Runtime, category: str, using: str, folder: Path) -> Fou
 
     fresh = not _is_clustered(runtime, category, using)
     if fresh:
-        leaf_size = max(5, min(LEAF_SIZE, runtime.searcher.count(category) // 24))  # a small catalogue has two levels as well
+        leaf_size = max(
+            5, min(LEAF_SIZE, runtime.searcher.count(category) // 24)
+        )  # a small catalogue has two levels as well
         report = cluster(runtime, category, RUN, fit_tree(TreeOptions(leaf_size=leaf_size)), using=using)
         if report.exit_code:
             raise typer.Exit(report.exit_code)
@@ -141,11 +155,15 @@ def _class(view: NodeView) -> dict[str, Any] | None:
     return {"value": facets[0].value, "count": facets[0].count} if facets else None
 
 
-# Duplicates --------------------------------------------------------------------------------------------------------------
+# Duplicates
+# ------------------------------------------------------------------------------------------------------------
 
 
-def _find_duplicates(runtime: Runtime, category: str, using: str, sheet: Path, manifest: Path) -> FoundDuplicates:
-    """Look for copies unless that was done for these very images, and compare with what the manifest says was planted."""
+def _find_duplicates(
+    runtime: Runtime, category: str, using: str, sheet: Path, manifest: Path
+) -> FoundDuplicates:
+    """Look for copies unless that was done for these very images, and compare with what the manifest says was
+    planted."""
     from vitrine.indexer.enrich.duplicates.find import Search, find_duplicates
     from vitrine.indexer.job.progress import make_progress
 
@@ -162,7 +180,9 @@ def _find_duplicates(runtime: Runtime, category: str, using: str, sheet: Path, m
     if fresh or not sheet.exists():
         judged.draw(sheet)
     groups = judged.wrong
-    redrawn = sum(len({judged.drawn(name)["design"] for name in judged.names_of(group)}) == 1 for group in groups)
+    redrawn = sum(
+        len({judged.drawn(name)["design"] for name in judged.names_of(group)}) == 1 for group in groups
+    )
     return FoundDuplicates(len(run.groups), judged.planted, judged.found, len(groups), redrawn, sheet, fresh)
 
 
@@ -214,10 +234,15 @@ class _Judged:
     @property
     def wrong(self) -> list[DuplicateGroup]:
         """Groups with copies of more than one picture."""
-        return [group for group in self._groups if len({self._original(name) for name in self.names_of(group)}) > 1]
+        return [
+            group
+            for group in self._groups
+            if len({self._original(name) for name in self.names_of(group)}) > 1
+        ]
 
     def draw(self, path: Path) -> None:
-        """Some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some that were not planted."""
+        """Some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some that
+        were not planted."""
         from vitrine.cli.sheets import TILE_SIZE, picture_of
         from vitrine.services.images.contact_sheet import Tile, contact_sheet
 
@@ -227,10 +252,18 @@ class _Judged:
             member = next(member for member in group.members if member.id == other)
             apart = self._original(self._name(group.keep)) != self._original(self._name(other))
             edit = "" if apart else (self._edit(group.keep) or self._edit(other)).replace("_", " ")
-            words = f"{member.kind}, similarity {member.similarity:.2f}", f"planted: {edit}" if edit else "no copy: drawn apart"
-            tiles += [Tile(picture_of(self._runtime, keep), ("keep", _size(keep)), highlighted=True),
-                      Tile(picture_of(self._runtime, copy), (words[0], f"{words[1]}, {_size(copy)}"))]  # fmt: skip
-        title = f"Near-duplicates: {self.found} of {self.planted} planted copies found, {len(self._groups)} groups"
+            words = (
+                f"{member.kind}, similarity {member.similarity:.2f}",
+                f"planted: {edit}" if edit else "no copy: drawn apart",
+            )
+            tiles += [
+                Tile(picture_of(self._runtime, keep), ("keep", _size(keep)), highlighted=True),
+                Tile(picture_of(self._runtime, copy), (words[0], f"{words[1]}, {_size(copy)}")),
+            ]
+        title = (
+            f"Near-duplicates: {self.found} of {self.planted} planted copies found, {len(self._groups)} "
+            "groups"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(tiles, columns=6, tile_size=TILE_SIZE, title=title).save(path)
 

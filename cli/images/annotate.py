@@ -1,4 +1,5 @@
-"""``vitrine images annotate`` and ``hashtags``: what a table or a caption says, onto the images that are there."""
+"""``vitrine images annotate`` and ``hashtags``: what a table or a caption says, onto the images that are
+there."""
 
 from __future__ import annotations
 
@@ -20,34 +21,55 @@ if TYPE_CHECKING:
 def annotate(
     ctx: typer.Context,
     category: CategoryOption,
-    table: Annotated[Path, typer.Option("--table", "-t", metavar="FILE", help="The table: csv, tsv, jsonl or parquet.")],
+    table: Annotated[
+        Path, typer.Option("--table", "-t", metavar="FILE", help="The table: csv, tsv, jsonl or parquet.")
+    ],
     on: Annotated[
         Literal["name", "stem", "key", "hash", "id"],
-        typer.Option("--on", help="What a row names: the file's name, that without extension, its path, SHA-256 or image id."),
+        typer.Option(
+            "--on",
+            help="What a row names: the file's name, that without extension, its path, SHA-256 or image id.",
+        ),
     ] = "name",
     column: Annotated[
         str | None,
-        typer.Option("--column-of-names", metavar="COLUMN", help="The column that does so. [default: file_name, filename ...]"),
+        typer.Option(
+            "--column-of-names",
+            metavar="COLUMN",
+            help="The column that does so. [default: file_name, filename ...]",
+        ),
     ] = None,
-    class_from: Annotated[str | None, typer.Option("--class-from", metavar="COLUMN", help="The column of the class.")] = None,
+    class_from: Annotated[
+        str | None, typer.Option("--class-from", metavar="COLUMN", help="The column of the class.")
+    ] = None,
     hashtags: Annotated[
         list[str] | None,
-        typer.Option("--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."),
+        typer.Option(
+            "--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."
+        ),
     ] = None,
     kinds: ColumnOption = None,
     all_of_a_name: Annotated[
-        bool, typer.Option("--all-of-a-name", help="Apply a row to every image of its name, instead of refusing it.")
+        bool,
+        typer.Option(
+            "--all-of-a-name", help="Apply a row to every image of its name, instead of refusing it."
+        ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Class, caption, quality and date of the table go before those that are there.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Class, caption, quality and date of the table go before those that are there.",
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put a table's columns onto images that are indexed already. Columns mean what they mean in a manifest.
 
-    Tags are united, metadata columns replace those of the same name, and class, caption, quality and date only fill gaps. A row
-    whose name several images have is refused. The same table again changes nothing. Exit 3: some rows were refused, or none met.
+    Tags are united, metadata columns replace those of the same name, and class, caption, quality and date
+    only fill gaps. A row whose name several images have is refused. The same table again changes nothing.
+    Exit 3: some rows were refused, or none met.
     """
     from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions
@@ -56,7 +78,14 @@ def annotate(
     if not table.is_file():
         raise BadSource(f"There is no file {table}.")
     options = AnnotateOptions(
-        on, column, all_of_a_name, overwrite, tuple(hashtags or ()), class_from, dry_run, column_kinds(kinds or ())
+        on,
+        column,
+        all_of_a_name,
+        overwrite,
+        tuple(hashtags or ()),
+        class_from,
+        dry_run,
+        column_kinds(kinds or ()),
     )
     with stores(ctx) as runtime:
         report = join(runtime, category, table, options, watch=show_progress)
@@ -69,15 +98,19 @@ def hashtags(
     ctx: typer.Context,
     category: CategoryOption,
     sources: Annotated[
-        list[str], typer.Option("--from", metavar="FIELD", help="caption or metadata.COLUMN: the text; again: more.")
+        list[str],
+        typer.Option("--from", metavar="FIELD", help="caption or metadata.COLUMN: the text; again: more."),
     ],
-    to: Annotated[str, typer.Option("--to", metavar="FIELD", help="metadata.COLUMN: where they go.")] = "metadata.hashtags",
+    to: Annotated[
+        str, typer.Option("--to", metavar="FIELD", help="metadata.COLUMN: where they go.")
+    ] = "metadata.hashtags",
     as_json: JsonOption = False,
 ) -> None:
-    """Split the #hashtags in the text of all images off, so that images can be filtered, counted and grouped by them.
+    """Split the #hashtags in the text of all images off, so that images can be filtered, counted and grouped
+    by them.
 
-    An image that has the text gets the hashtags of it and no others. Afterwards: `images facets metadata.hashtags`, `--where
-    metadata.hashtags=beach`, `cluster show RUN --by metadata.hashtags`.
+    An image that has the text gets the hashtags of it and no others. Afterwards: `images facets
+    metadata.hashtags`, `--where metadata.hashtags=beach`, `cluster show RUN --by metadata.hashtags`.
     """
     from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.metadata.split_hashtags import split_hashtags

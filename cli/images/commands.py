@@ -51,9 +51,13 @@ def list_images(
     score: ScoreOption = None,
     quality: QualityOption = None,
     where: WhereOption = None,
-    order_by: Annotated[str | None, typer.Option("--order-by", metavar="FIELD[:desc]", help="By a number or date.")] = None,
+    order_by: Annotated[
+        str | None, typer.Option("--order-by", metavar="FIELD[:desc]", help="By a number or date.")
+    ] = None,
     limit: LimitOption = 50,
-    cursor: Annotated[str | None, typer.Option("--cursor", help="The next page, as the page before named it.")] = None,
+    cursor: Annotated[
+        str | None, typer.Option("--cursor", help="The next page, as the page before named it.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List images, a page at a time, with how many meet the filters in all."""
@@ -67,7 +71,13 @@ def list_images(
         print_json({"category": category, "count": total, "hits": hits, "cursor": page.cursor})
         return
     rows = [
-        (hit.id, hit.payload.get("class"), hit.payload.get("tags", ()), _size(hit), hit.payload.get("filename"))
+        (
+            hit.id,
+            hit.payload.get("class"),
+            hit.payload.get("tags", ()),
+            _size(hit),
+            hit.payload.get("filename"),
+        )
         for hit in page.hits
     ]
     print_table(("id", "class", "tags", "size", "filename"), rows)
@@ -75,9 +85,15 @@ def list_images(
 
 
 @app.command()
-def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", help="Id of an image.")], category: CategoryOption,
-         save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the original picture to FILE.")] = None,
-         as_json: JsonOption = False) -> None:  # fmt: skip
+def show(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="Id of an image.")],
+    category: CategoryOption,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="Write the original picture to FILE.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show everything known of one image."""
     from vitrine.services.files import unwritable
 
@@ -98,7 +114,11 @@ def show(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID", hel
 
 @app.command()
 def delete(
-    ctx: typer.Context, ids: IdsArgument, category: CategoryOption, yes: YesOption = False, as_json: JsonOption = False
+    ctx: typer.Context,
+    ids: IdsArgument,
+    category: CategoryOption,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete images: their points and their files. Unknown ids are no error."""
     if not confirmed(f"Delete {_count(len(ids))} from {category!r} for good?", yes):
@@ -109,7 +129,10 @@ def delete(
     if as_json:
         print_json({"category": category, "deleted": deleted, "unknown": len(set(ids)) - deleted})
         return
-    note(f"Deleted {_count(deleted)}" + (f"; {len(set(ids)) - deleted} were not there." if deleted < len(set(ids)) else "."))
+    note(
+        f"Deleted {_count(deleted)}"
+        + (f"; {len(set(ids)) - deleted} were not there." if deleted < len(set(ids)) else ".")
+    )
 
 
 @app.command()
@@ -117,29 +140,41 @@ def tag(
     ctx: typer.Context,
     ids: IdsArgument,
     category: CategoryOption,
-    add: Annotated[list[str] | None, typer.Option("--add", metavar="TAG", help="Add this tag; again: more.")] = None,
-    remove: Annotated[list[str] | None, typer.Option("--remove", metavar="TAG", help="Remove this tag.")] = None,
-    replace: Annotated[list[str] | None, typer.Option("--set", metavar="TAG", help="Replace all tags by these.")] = None,
+    add: Annotated[
+        list[str] | None, typer.Option("--add", metavar="TAG", help="Add this tag; again: more.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="TAG", help="Remove this tag.")
+    ] = None,
+    replace: Annotated[
+        list[str] | None, typer.Option("--set", metavar="TAG", help="Replace all tags by these.")
+    ] = None,
     class_: Annotated[str | None, typer.Option("--class", help="Set the class; '' removes it.")] = None,
     caption: Annotated[str | None, typer.Option("--caption", help="Set the caption; '' removes it.")] = None,
     quality: Annotated[float | None, typer.Option("--quality", min=0, max=1, help="Set the quality.")] = None,
     metadata: Annotated[
-        list[str] | None, typer.Option("--metadata", metavar="COLUMN=VALUE", help="Set a column; 'COLUMN=' removes it.")
+        list[str] | None,
+        typer.Option("--metadata", metavar="COLUMN=VALUE", help="Set a column; 'COLUMN=' removes it."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change tags, class, caption, quality or metadata of images; nothing is changed if one of them does not exist."""
+    """Change tags, class, caption, quality or metadata of images; nothing is changed if one of them does not
+    exist."""
     from vitrine.services.category.editor import ImageChanges
     from vitrine.services.category.payload import unindexed_notes
 
     changes: dict[str, Any] = {"add_tags": tuple(add or ()), "remove_tags": tuple(remove or ())}
     changes |= {"tags": tuple(replace)} if replace else {}
-    changes |= {name: value or None for name, value in (("class", class_), ("caption", caption)) if value is not None}
+    changes |= {
+        name: value or None for name, value in (("class", class_), ("caption", caption)) if value is not None
+    }
     changes |= {"quality": quality} if quality is not None else {}
     columns = [_column(text) for text in metadata or ()]
     changes |= {"metadata": dict(columns)} if columns else {}
     if not any(changes.values()) and not changes.keys() & {"class", "caption", "quality"}:
-        raise typer.BadParameter("nothing to change: give --add, --remove, --set, --class, --caption, --quality or --metadata.")
+        raise typer.BadParameter(
+            "nothing to change: give --add, --remove, --set, --class, --caption, --quality or --metadata."
+        )
     with stores(ctx) as runtime:
         if columns:
             known = runtime.catalog.get(category).indexes
@@ -149,14 +184,19 @@ def tag(
     if as_json:
         print_json({"category": category, "hits": [hit_json(hit) for hit in hits], "notes": notes})
         return
-    print_table(("id", "class", "tags"), [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in hits])
+    print_table(
+        ("id", "class", "tags"),
+        [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in hits],
+    )
     note(" ".join([f"Changed {_count(len(hits))}.", *notes]))
 
 
 @app.command()
 def facets(
     ctx: typer.Context,
-    field: Annotated[str, typer.Argument(metavar="FIELD", help="tags, class, media_type, metadata.COLUMN, cluster.RUN ...")],
+    field: Annotated[
+        str, typer.Argument(metavar="FIELD", help="tags, class, media_type, metadata.COLUMN, cluster.RUN ...")
+    ],
     category: CategoryOption,
     tag: TagOption = None,
     any_tag: AnyTagOption = None,
@@ -182,7 +222,9 @@ def facets(
 @app.command()
 def histogram(
     ctx: typer.Context,
-    field: Annotated[str, typer.Argument(metavar="FIELD", help="quality, scores.TAG, width, metadata.COLUMN ...")],
+    field: Annotated[
+        str, typer.Argument(metavar="FIELD", help="quality, scores.TAG, width, metadata.COLUMN ...")
+    ],
     category: CategoryOption,
     tag: TagOption = None,
     any_tag: AnyTagOption = None,
@@ -230,8 +272,8 @@ def _column(text: str) -> tuple[str, str]:
 
 
 def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Cell | None]:
-    """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest name of a column
-    that the category has goes first: it may hold an equal sign."""
+    """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest
+    name of a column that the category has goes first: it may hold an equal sign."""
     from vitrine.services.category.field_names import find_member, readings
     from vitrine.services.category.payload import path_keys
 

@@ -1,4 +1,5 @@
-"""Whether an encoder that is to be promoted finds more than the one in service, on images that it was not trained on."""
+"""Whether an encoder that is to be promoted finds more than the one in service, on images that it was not
+trained on."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ class Figures:
     map_at_r: float | None
 
     def __str__(self) -> str:
-        return f"recall@1 {self.recall_at_1:.4f}" + ("" if self.map_at_r is None else f", MAP@R {self.map_at_r:.4f}")
+        return f"recall@1 {self.recall_at_1:.4f}" + (
+            "" if self.map_at_r is None else f", MAP@R {self.map_at_r:.4f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -53,22 +56,31 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of it."""
-        return {"candidate": vars(self.candidate), "incumbent": vars(self.incumbent), "measured_on": self.measured_on}
+        return {
+            "candidate": vars(self.candidate),
+            "incumbent": vars(self.incumbent),
+            "measured_on": self.measured_on,
+        }
 
 
-def compare(runtime: Runtime, category: Category, alias: str, encoder: BatchedEncoder, folder: Path) -> Comparison | None:
+def compare(
+    runtime: Runtime, category: Category, alias: str, encoder: BatchedEncoder, folder: Path
+) -> Comparison | None:
     """Candidate against what answers ``alias`` now (the category's default before it was ever promoted).
 
-    Queries are the held-out images of the folder's split that the category holds. They are sought among the training images that
-    it holds, or among each other where the split is by class. The candidate embeds those pictures; of the incumbent the stored
-    vectors are compared. With fewer than LEAST of them the figures that training recorded are compared, candidate against trunk.
-    None where there is nothing to compare: the incumbent is the same encoder, or the folder has neither split nor figures.
+    Queries are the held-out images of the folder's split that the category holds. They are sought among the
+    training images that it holds, or among each other where the split is by class. The candidate embeds those
+    pictures; of the incumbent the stored vectors are compared. With fewer than LEAST of them the figures that
+    training recorded are compared, candidate against trunk. None where there is nothing to compare: the
+    incumbent is the same encoder, or the folder has neither split nor figures.
     """
     incumbent = category.encoder(alias if alias in category.promoted else None)
     if incumbent.revision == encoder.spec.revision:
         return None
     split = _read_split(folder)
-    held_out = _held(runtime, category, incumbent, split, [*(split.get("test") or split.get("validation") or ())])
+    held_out = _held(
+        runtime, category, incumbent, split, [*(split.get("test") or split.get("validation") or ())]
+    )
     if len(held_out) < LEAST:
         return _recorded(folder, encoder.spec.name)
     by_class = split.get("protocol") == "by-class"
@@ -93,7 +105,11 @@ def _read_split(folder: Path) -> Mapping[str, Any]:
 
 
 def _held(
-    runtime: Runtime, category: Category, incumbent: EncoderSpec, split: Mapping[str, Any], hashes: Sequence[str]
+    runtime: Runtime,
+    category: Category,
+    incumbent: EncoderSpec,
+    split: Mapping[str, Any],
+    hashes: Sequence[str],
 ) -> list[_Image]:
     """Those images of a split that the category holds, with the incumbent's vector."""
     from vitrine.indexer.job.stored_images import FIELDS
@@ -103,7 +119,10 @@ def _held(
     for start in range(0, len(hashes), _CHUNK):
         part = [name for name in hashes[start : start + _CHUNK] if name in classes]
         hits = runtime.vectors.retrieve(
-            category.name, [point_id(name) for name in part], with_payload=FIELDS, with_vectors=(incumbent.name,)
+            category.name,
+            [point_id(name) for name in part],
+            with_payload=FIELDS,
+            with_vectors=(incumbent.name,),
         )
         for name, hit in zip(part, hits, strict=True):
             if hit is not None and incumbent.name in hit.vectors:
@@ -116,7 +135,11 @@ def _some(images: list[_Image], most: int) -> list[_Image]:
 
 
 def _measured(
-    runtime: Runtime, incumbent: EncoderSpec, encoder: BatchedEncoder, held_out: list[_Image], others: list[_Image]
+    runtime: Runtime,
+    incumbent: EncoderSpec,
+    encoder: BatchedEncoder,
+    held_out: list[_Image],
+    others: list[_Image],
 ) -> Comparison | None:
     rows = _embedded(runtime, encoder, [*held_out, *others])
     queries = [image for image in held_out if image.hit.id in rows]
@@ -134,7 +157,9 @@ def _measured(
     return Comparison(figures[0], figures[1], f"{len(queries)} held-out images of the category, {among}")
 
 
-def _figures(name: str, queries: list[_Image], gallery: list[_Image], rows: Mapping[str, Embedding]) -> Figures:
+def _figures(
+    name: str, queries: list[_Image], gallery: list[_Image], rows: Mapping[str, Embedding]
+) -> Figures:
     import numpy as np
 
     from vitrine.training.metric.metrics import retrieval_metrics
@@ -189,7 +214,10 @@ def _recorded(folder: Path, name: str) -> Comparison | None:
         metrics = read_config(folder).metrics
     except ModelUnavailable:
         return None
-    found = [_from_record(name, metrics.get("candidate", {})), _from_record("its trunk", metrics.get("trunk", {}))]
+    found = [
+        _from_record(name, metrics.get("candidate", {})),
+        _from_record("its trunk", metrics.get("trunk", {})),
+    ]
     if found[0] is None or found[1] is None:
         return None
     return Comparison(found[0], found[1], "the test images of the training run")

@@ -23,19 +23,31 @@ if TYPE_CHECKING:
 _DATA = "Data"
 FromCategory = Annotated[
     str | None,
-    typer.Option("--category", "-c", metavar="NAME", help="Images of this category that have a class.", rich_help_panel=_DATA),
+    typer.Option(
+        "--category",
+        "-c",
+        metavar="NAME",
+        help="Images of this category that have a class.",
+        rich_help_panel=_DATA,
+    ),
 ]
 FromFolder = Annotated[
     Path | None,
     typer.Option("--data", metavar="FOLDER", rich_help_panel=_DATA,
-                 help="A folder per class, or train, validation and test with those; with --meta, where its files lie."),
+                 help="A folder per class, or train, validation and test with those; with --meta, where "
+                     "its files lie."),
 ]  # fmt: skip
 FromCsv = Annotated[
     Path | None,
-    typer.Option("--meta", metavar="CSV", help="Columns file and class, and split if given.", rich_help_panel=_DATA),
+    typer.Option(
+        "--meta", metavar="CSV", help="Columns file and class, and split if given.", rich_help_panel=_DATA
+    ),
 ]
 LabelOption = Annotated[
-    str, typer.Option("--label", metavar="FIELD", help="Payload field or CSV column of the class.", rich_help_panel=_DATA)
+    str,
+    typer.Option(
+        "--label", metavar="FIELD", help="Payload field or CSV column of the class.", rich_help_panel=_DATA
+    ),
 ]
 UsingOption = Annotated[
     str | None,
@@ -46,7 +58,8 @@ UsingOption = Annotated[
 
 @dataclass(frozen=True)
 class Data:
-    """Identified images, those that cannot be used, and near-duplicate groups. ``spec``: whose embeddings the images carry."""
+    """Identified images, those that cannot be used, and near-duplicate groups. ``spec``: whose embeddings the
+    images carry."""
 
     images: list[LabelledImage]
     unusable: list[Unusable]
@@ -63,7 +76,8 @@ def read_data(
     label: str,
     using: str | None = None,
 ) -> Data:
-    """Read and identify. ``BadRequest`` unless one source is named. The data's lock is held only while a category is listed."""
+    """Read and identify. ``BadRequest`` unless one source is named. The data's lock is held only while a
+    category is listed."""
     from vitrine.training.data.dataset import identify, read_csv, read_folder
     from vitrine.training.data.duplicates import duplicate_groups
 
@@ -77,20 +91,31 @@ def read_data(
     else:
         assert folder is not None
         found = read_folder(folder)
-    images, unusable = identify(found, lambda done, total: progress.tell("reading", done, total), threads=_threads(settings))
+    images, unusable = identify(
+        found, lambda done, total: progress.tell("reading", done, total), threads=_threads(settings)
+    )
     if unusable:
-        note(f"{len(unusable)} of {len(found)} images are left out, such as {unusable[0].key}: {unusable[0].message}")
+        note(
+            f"{len(unusable)} of {len(found)} images are left out, such as {unusable[0].key}: "
+            f"{unusable[0].message}"
+        )
     return Data(images, unusable, duplicate_groups(images), spec)
 
 
 def split_data(
-    data: Data, how: Literal["auto", "image", "class", "given"], seed: int, val_classes: list[str], test_classes: list[str]
+    data: Data,
+    how: Literal["auto", "image", "class", "given"],
+    seed: int,
+    val_classes: list[str],
+    test_classes: list[str],
 ) -> Split:
     """``auto``: as the data says where it does, else by image."""
     from vitrine.training.data.splits import split_by_class, split_by_image, split_given
 
     if how == "class":
-        return split_by_class(data.images, seed=seed, groups=data.groups, validation=val_classes, test=test_classes)
+        return split_by_class(
+            data.images, seed=seed, groups=data.groups, validation=val_classes, test=test_classes
+        )
     if val_classes or test_classes:
         raise BadRequest("--val-classes and --test-classes go with --split class.")
     if how == "given" or (how == "auto" and all(image.split for image in data.images)):
@@ -110,7 +135,9 @@ def _from_category(
         spec = about.encoder(using or about.encoders[0].name)
         # objects of its own: pictures are read on while the category serves others again
         objects = open_objects(settings)
-        return read_category(runtime.catalog, runtime.vectors, objects, category, label=label, using=spec.name), spec
+        return read_category(
+            runtime.catalog, runtime.vectors, objects, category, label=label, using=spec.name
+        ), spec
 
 
 def _threads(settings: Settings) -> int:

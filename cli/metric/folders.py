@@ -1,6 +1,8 @@
-"""Where metric-learned encoders lie: ``<data>/encoders/<name>/<version>/``, a number that counts up and the time of training.
+"""Where metric-learned encoders lie: ``<data>/encoders/<name>/<version>/``, a number that counts up and the
+time of training.
 
-The number says which version is the latest: a clock that was set back cannot. Versions without one are older than all others.
+The number says which version is the latest: a clock that was set back cannot. Versions without one are older
+than all others.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def trained(data: Path) -> Iterator[tuple[Path, MetricConfig]]:
 
 
 def find_folder(data: Path, text: str) -> Path:
-    """The folder itself, or the latest version of an encoder of that name (or ``name/version``) below the data folder.
+    """The folder itself, or the latest version of an encoder of that name (or ``name/version``) below the
+    data folder.
 
     ``BadRequest`` where there is none.
     """
@@ -52,7 +55,9 @@ def find_folder(data: Path, text: str) -> Path:
     versions = sorted((path.parent for path in named.glob("*/config.json")), key=_order)
     if versions:
         return versions[-1]
-    raise BadRequest(f"There is no trained encoder {text!r}: name its folder. `vitrine metric list` shows those there are.")
+    raise BadRequest(
+        f"There is no trained encoder {text!r}: name its folder. `vitrine metric list` shows those there are."
+    )
 
 
 def _order(version: Path) -> tuple[int, str]:

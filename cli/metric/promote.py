@@ -1,4 +1,5 @@
-"""``vitrine metric promote`` and ``rollback``: trained encoders in and out of service. Registered by cli/metric/commands.py."""
+"""``vitrine metric promote`` and ``rollback``: trained encoders in and out of service. Registered by
+cli/metric/commands.py."""
 
 from __future__ import annotations
 
@@ -22,18 +23,26 @@ if TYPE_CHECKING:
     from vitrine.services.runtime import Runtime
 
 AliasOption = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="What queries call it in --using. [default: as it was trained]")
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", help="What queries call it in --using. [default: as it was trained]"
+    ),
 ]
 
 
 def promote(
     ctx: typer.Context,
     encoder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="A trained encoder: its folder, or its name (`vitrine metric list`).")
+        str,
+        typer.Argument(
+            metavar="FOLDER", help="A trained encoder: its folder, or its name (`vitrine metric list`)."
+        ),
     ],
     category: CategoryOption,
     name: AliasOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Also one that finds less than what is in service.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one that finds less than what is in service.")
+    ] = False,
     keep_default: Annotated[
         bool, typer.Option("--keep-default", help="Queries without --using go where they went before.")
     ] = False,
@@ -41,8 +50,9 @@ def promote(
 ) -> None:
     """Serve a trained encoder in a category: embed all its images, then switch, without a moment's pause.
 
-    Refused (worse_encoder) where it finds less on held-out images than what answers now. Killed or interrupted, nothing is
-    switched, and the same command goes on. The former stays for `vitrine metric rollback`.
+    Refused (worse_encoder) where it finds less on held-out images than what answers now. Killed or
+    interrupted, nothing is switched, and the same command goes on. The former stays for `vitrine metric
+    rollback`.
     """
     from vitrine.indexer.enrich.vectors.promote import promote as put_into_service
     from vitrine.indexer.job.progress import make_progress
@@ -76,7 +86,8 @@ def rollback(
     category: CategoryOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer from the encoder that was in service before; again: back. What was added since is embedded first.
+    """Answer from the encoder that was in service before; again: back. What was added since is embedded
+    first.
 
     After the first promotion there is none before: queries without --using go to what was the default then.
     """
@@ -98,15 +109,18 @@ def alias_of(folder: Path) -> str:
     return name_of(read_config(folder).name if folder_kind(folder) == KIND else str(folder))
 
 
-def _compare(runtime: Runtime, category: str, alias: str, candidate: BatchedEncoder, folder: Path) -> Comparison | None:
+def _compare(
+    runtime: Runtime, category: str, alias: str, candidate: BatchedEncoder, folder: Path
+) -> Comparison | None:
     """``WorseEncoder`` where the candidate finds less."""
     found = compare(runtime, runtime.catalog.get(category), alias, candidate, folder)
     if found is None:
         note("It is not compared: it is in service already, or its folder says nothing of held-out images.")
     elif found.worse:
         raise WorseEncoder(
-            f"It finds less than what is in service, on {found.measured_on}: {found.candidate}, against {found.incumbent} of "
-            f"{found.incumbent.encoder}. Nothing was switched; train on, or promote it anyway with --force.",
+            f"It finds less than what is in service, on {found.measured_on}: {found.candidate}, "
+            f"against {found.incumbent} of {found.incumbent.encoder}. Nothing was switched; train on, "
+            "or promote it anyway with --force.",
             **found.to_json(),
         )
     else:

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from vitrine.services.artifacts.taggers import TagHead
     from vitrine.services.category.catalog import Category
 
-app = typer.Typer(name="tagger", no_args_is_help=True, help="Train taggers on stored embeddings, and score images with them.")
+app = typer.Typer(
+    name="tagger",
+    no_args_is_help=True,
+    help="Train taggers on stored embeddings, and score images with them.",
+)
 TagArgument = Annotated[str, typer.Argument(metavar="TAG", help="The tag.")]
-FieldOption = Annotated[str, typer.Option("--field", metavar="FIELD", help="Where the tags are: tags, class or metadata.COLUMN.")]
+FieldOption = Annotated[
+    str, typer.Option("--field", metavar="FIELD", help="Where the tags are: tags, class or metadata.COLUMN.")
+]
 
 
 @app.command()
@@ -29,55 +35,76 @@ def train(
     ctx: typer.Context,
     category: CategoryOption,
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only this tag; again: more. [default: all]")
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only this tag; again: more. [default: all]"),
     ] = None,
     using: UsingOption = None,
     field: FieldOption = "tags",
     kind: Annotated[
         str,
-        typer.Option("--kind", help="torch-logistic-regression (fastest), or scikit-learn's logistic-regression or linear-svm."),
+        typer.Option(
+            "--kind",
+            help="torch-logistic-regression (fastest), or scikit-learn's logistic-regression or linear-svm.",
+        ),
     ] = "torch-logistic-regression",
     test_fraction: Annotated[
         float, typer.Option("--test-fraction", help="Share of the images that is held out to measure.")
     ] = 0.1,
-    min_examples: Annotated[int, typer.Option("--min-examples", min=2, help="Tags with fewer images are skipped.")] = 5,
+    min_examples: Annotated[
+        int, typer.Option("--min-examples", min=2, help="Tags with fewer images are skipped.")
+    ] = 5,
     negatives: Annotated[
         str,
         typer.Option(
             "--negatives",
             metavar="WHAT",
-            help="Counterexamples: rejected (by people), tag:OTHER,..., or a CSV of id,tag. [default: all others]",
+            help="Counterexamples: rejected (by people), tag:OTHER,..., or a CSV of id,tag. [default: all "
+            "others]",
         ),
     ] = "",
     background: Annotated[
         int | None,
-        typer.Option("--background", min=1, metavar="N", help="Add N random images without the tag as counterexamples."),
+        typer.Option(
+            "--background", min=1, metavar="N", help="Add N random images without the tag as counterexamples."
+        ),
     ] = None,
     precision: Annotated[
-        float | None, typer.Option("--precision", help="Choose the threshold for this precision. [default: the best F1]")
+        float | None,
+        typer.Option("--precision", help="Choose the threshold for this precision. [default: the best F1]"),
     ] = None,
     cv: Annotated[
-        int, typer.Option("--cv", min=0, help="Cross-validate in so many parts. [default: only tags with few images]")
+        int,
+        typer.Option(
+            "--cv", min=0, help="Cross-validate in so many parts. [default: only tags with few images]"
+        ),
     ] = 0,
     c: Annotated[
         list[float] | None,
-        typer.Option("--C", metavar="C", help="Inverse regularisation to try; again: more. [default: 0.1 to 100]"),
+        typer.Option(
+            "--C", metavar="C", help="Inverse regularisation to try; again: more. [default: 0.1 to 100]"
+        ),
     ] = None,
-    balanced: Annotated[bool, typer.Option("--balanced/--unbalanced", help="Give both sides of a tag the same weight.")] = True,
+    balanced: Annotated[
+        bool, typer.Option("--balanced/--unbalanced", help="Give both sides of a tag the same weight.")
+    ] = True,
     holdout_only: Annotated[
         bool, typer.Option("--holdout-only", help="Keep what is held out out of the final taggers too.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FOLDER", help="Where it goes. [default: DATA/reports/taggers/CATEGORY/TIME]"),
+        typer.Option(
+            "--report", metavar="FOLDER", help="Where it goes. [default: DATA/reports/taggers/CATEGORY/TIME]"
+        ),
     ] = None,
     plots: Annotated[
-        bool | None, typer.Option("--plots/--no-plots", help="A picture of each tag. [default: up to 20 tags]")
+        bool | None,
+        typer.Option("--plots/--no-plots", help="A picture of each tag. [default: up to 20 tags]"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a tagger for each tag, say how good they are on images that they have not seen, and put them into service."""
+    """Train a tagger for each tag, say how good they are on images that they have not seen, and put them into
+    service."""
     from vitrine.training.taggers.examples import read_examples, read_negatives
     from vitrine.training.taggers.report import COLUMNS, summary_rows, to_json, write_report
     from vitrine.training.taggers.train import GRID, TrainOptions, train_taggers
@@ -97,16 +124,26 @@ def train(
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
         examples = read_examples(
-            runtime.vectors, found, using, tags=tag, field=field, negatives=read_negatives(negatives, background),
-            least=min_examples, seed=seed,
-        )  # fmt: skip
+            runtime.vectors,
+            found,
+            using,
+            tags=tag,
+            field=field,
+            negatives=read_negatives(negatives, background),
+            least=min_examples,
+            seed=seed,
+        )
         try:
-            training = train_taggers(examples, options, named=tag is not None, tell=None if as_json else progress.tell)
+            training = train_taggers(
+                examples, options, named=tag is not None, tell=None if as_json else progress.tell
+            )
         finally:
             progress.close()
         saved = save_heads(runtime, found, training.heads)
         moment = saved[0].trained_at.replace(":", "").replace("+0000", "Z")
-        folder = report or runtime.settings.data / "reports" / "taggers" / category / f"{moment}-{saved[0].number}"
+        folder = (
+            report or runtime.settings.data / "reports" / "taggers" / category / f"{moment}-{saved[0].number}"
+        )
     title = f"Taggers of {category} on {examples.encoder.name}"
     write_report(folder, training, title=title, plots=plots)
     if as_json:
@@ -115,8 +152,14 @@ def train(
     print_table(COLUMNS, summary_rows(training.reports), right=COLUMNS[1:])
     if training.skipped:
         some = "; ".join(f"{name}: {reason}" for name, reason in list(training.skipped.items())[:3])
-        note(f"{len(training.skipped)} tags were skipped ({some}{'; ...' if len(training.skipped) > 3 else ''}).")
-    note(f"{len(saved)} taggers in service, mean average precision {training.mean_average_precision:.3f}. Report: {folder}")
+        note(
+            f"{len(training.skipped)} tags were skipped "
+            f"({some}{'; ...' if len(training.skipped) > 3 else ''})."
+        )
+    note(
+        f"{len(saved)} taggers in service, mean average precision "
+        f"{training.mean_average_precision:.3f}. Report: {folder}"
+    )
     note(f"Write their scores: vitrine tagger score -c {category}")
 
 
@@ -130,9 +173,14 @@ def list_(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = Fa
     if as_json:
         print_json(rows)
     elif rows:
-        print_table(list(rows[0]), [list(row.values()) for row in rows], right=("examples", "AP", "threshold"))
+        print_table(
+            list(rows[0]), [list(row.values()) for row in rows], right=("examples", "AP", "threshold")
+        )
     else:
-        note(f"Category {category!r} has no taggers: vitrine tagger train -c {category} makes them from its tags.")
+        note(
+            f"Category {category!r} has no taggers: vitrine tagger train -c {category} makes them from "
+            "its tags."
+        )
 
 
 @app.command()
@@ -144,7 +192,11 @@ def show(ctx: typer.Context, category: CategoryOption, tag: TagArgument, as_json
         summary = _summary(head, found, runtime.taggers.unsettled(category))
         versions = [old.trained_at for old in runtime.taggers.history(category, tag)]
     if as_json:
-        extra = {"metrics": dict(head.metrics), "fingerprint": head.fingerprint, "encoder_revision": head.encoder_revision}
+        extra = {
+            "metrics": dict(head.metrics),
+            "fingerprint": head.fingerprint,
+            "encoder_revision": head.encoder_revision,
+        }
         print_json({**summary, **extra, "examples": dict(head.examples), "versions": versions})
         return
     print_pairs({**summary, "encoder revision": head.encoder_revision, "versions": len(versions)})
@@ -153,9 +205,14 @@ def show(ctx: typer.Context, category: CategoryOption, tag: TagArgument, as_json
 
 @app.command("eval")
 def evaluate(
-    ctx: typer.Context, category: CategoryOption, tag: TagArgument, field: FieldOption = "tags", as_json: JsonOption = False
+    ctx: typer.Context,
+    category: CategoryOption,
+    tag: TagArgument,
+    field: FieldOption = "tags",
+    as_json: JsonOption = False,
 ) -> None:
-    """Measure a tagger on the tags that the category has now. Where it has learnt from these very images, this flatters it."""
+    """Measure a tagger on the tags that the category has now. Where it has learnt from these very images,
+    this flatters it."""
     from dataclasses import asdict
 
     from vitrine.training.taggers.examples import read_examples
@@ -202,7 +259,8 @@ app.command("convert")(convert)
 
 
 def _summary(head: TagHead, category: Category, unsettled: dict[str, str]) -> dict[str, Any]:
-    """One line of the list. ``stale``: there may be scores by an older tagger, or the encoder is another by now."""
+    """One line of the list. ``stale``: there may be scores by an older tagger, or the encoder is another by
+    now."""
     from vitrine.services.errors import UnknownVector
 
     try:
@@ -225,7 +283,16 @@ def _summary(head: TagHead, category: Category, unsettled: dict[str, str]) -> di
 def _print_metrics(metrics: Any) -> None:
     from vitrine.training.taggers.report import bars
 
-    print_pairs({name.replace("_", " "): value for name, value in metrics.items() if not isinstance(value, list | tuple)})
-    for name, title in (("positive_histogram", "scores with the tag"), ("negative_histogram", "scores without")):
+    print_pairs(
+        {
+            name.replace("_", " "): value
+            for name, value in metrics.items()
+            if not isinstance(value, list | tuple)
+        }
+    )
+    for name, title in (
+        ("positive_histogram", "scores with the tag"),
+        ("negative_histogram", "scores without"),
+    ):
         if name in metrics:
             typer.echo("\n".join([f"\n{title}", *bars(metrics[name])]))

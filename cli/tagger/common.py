@@ -19,7 +19,9 @@ class TaggedSource(Source):
 
     def __iter__(self) -> Iterator[ImageRecord]:
         for record in self._source:
-            yield record if record.refusal else replace(record, tags=tuple(unite_tags(record.tags, self._tags)))
+            yield (
+                record if record.refusal else replace(record, tags=tuple(unite_tags(record.tags, self._tags)))
+            )
 
     @property
     def total(self) -> int | None:

@@ -1,4 +1,5 @@
-"""``vitrine tagger label``: judge the images that teach a tagger most, train it again, and see what it ranks first."""
+"""``vitrine tagger label``: judge the images that teach a tagger most, train it again, and see what it ranks
+first."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from vitrine.services.taggers.labelling import Candidate
 
 Ask = Callable[[str], str | None]
-"""Puts a question to the person and gives the answer without spaces around it; None at the end of the input."""
+"""Puts a question to the person and gives the answer without spaces around it; None at the end of the
+input."""
 _NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
 _BEST = 5
 
@@ -34,13 +36,16 @@ def label(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="Images of one round.")] = 20,
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="FILE.png", help="Where the contact sheet goes. On a terminal: label-TAG.png."),
+        typer.Option(
+            "--sheet", metavar="FILE.png", help="Where the contact sheet goes. On a terminal: label-TAG.png."
+        ),
     ] = None,
     accept: Annotated[
         list[str] | None, typer.Option("--accept", metavar="ID", help="This image has the tag; again: more.")
     ] = None,
     reject: Annotated[
-        list[str] | None, typer.Option("--reject", metavar="ID", help="This image does not have it; again: more.")
+        list[str] | None,
+        typer.Option("--reject", metavar="ID", help="This image does not have it; again: more."),
     ] = None,
     train: Annotated[bool, typer.Option("--train", help="Train the tagger from all that was said.")] = False,
     using: Annotated[
@@ -48,8 +53,9 @@ def label(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the most uncertain images and ask which have the tag; train; again, until you stop. With --accept, --reject, --train
-    or --json nothing is asked: they are carried out, and the next uncertain images are listed."""
+    """Show the most uncertain images and ask which have the tag; train; again, until you stop. With --accept,
+    --reject, --train or --json nothing is asked: they are carried out, and the next uncertain images are
+    listed."""
     if sheet is not None:
         check_sheet_path(sheet)
     asking = sys.stdin.isatty() and not (accept or reject or train or as_json)
@@ -57,15 +63,20 @@ def label(
         if asking:
             rounds(runtime, category, tag, limit, sheet or _sheet_for(tag), _ask, using)
             return
-        answer = _carry_out(runtime, category, tag, limit, sheet, accept or (), reject or (), train=train, using=using)
+        answer = _carry_out(
+            runtime, category, tag, limit, sheet, accept or (), reject or (), train=train, using=using
+        )
     if as_json:
         print_json(answer)
         return
     _print(answer)
 
 
-def rounds(runtime: Runtime, category: str, tag: str, limit: int, sheet: Path, ask: Ask, using: str | None = None) -> None:
-    """Round after round: a numbered contact sheet, the person's judgement, a new tagger; until nothing is answered."""
+def rounds(
+    runtime: Runtime, category: str, tag: str, limit: int, sheet: Path, ask: Ask, using: str | None = None
+) -> None:
+    """Round after round: a numbered contact sheet, the person's judgement, a new tagger; until nothing is
+    answered."""
     from vitrine.services.taggers.labelling import record, uncertain
 
     undecided: list[str] = []
@@ -77,7 +88,9 @@ def rounds(runtime: Runtime, category: str, tag: str, limit: int, sheet: Path, a
         if right is None:
             break
         others = [one.hit.id for number, one in enumerate(found, 1) if number not in right]
-        judged = bool(others) and (ask(f"Are the other {len(others)} not {tag!r}? [Y/n] ") or "y").lower() not in ("n", "no")
+        judged = bool(others) and (
+            ask(f"Are the other {len(others)} not {tag!r}? [Y/n] ") or "y"
+        ).lower() not in ("n", "no")
         undecided += [] if judged else others
         accepted = [one.hit.id for number, one in enumerate(found, 1) if number in right]
         counts = record(runtime, category, tag, accepted, others if judged else ())
@@ -100,7 +113,10 @@ def parse_numbers(text: str, count: int) -> set[int]:
         match = _NUMBERS.fullmatch(part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last <= count:
-            raise BadRequest(f"{part!r} is none of the tiles: write numbers of 1..{count} such as 1 3 5-8, 'all' or 'none'.")
+            raise BadRequest(
+                f"{part!r} is none of the tiles: write numbers of 1..{count} such as 1 3 5-8, 'all' or "
+                "'none'."
+            )
         chosen |= set(range(first, last + 1))
     return chosen
 
@@ -177,7 +193,9 @@ def _draw(runtime: Runtime, sheet: Path, tag: str, found: Sequence[Candidate]) -
         for number, one in enumerate(found, 1)
     }
     title = f"Which are “{tag}”?"
-    save_sheet(runtime, sheet, [], [one.hit for one in found], title=title, captions=lambda hit: captions[hit.id])
+    save_sheet(
+        runtime, sheet, [], [one.hit for one in found], title=title, captions=lambda hit: captions[hit.id]
+    )
 
 
 def _measure(one: Candidate) -> float:
@@ -185,7 +203,12 @@ def _measure(one: Candidate) -> float:
 
 
 def _candidate_json(one: Candidate) -> dict[str, Any]:
-    return {"id": one.hit.id, "score": one.score, "similarity": one.hit.similarity, "payload": one.hit.payload}
+    return {
+        "id": one.hit.id,
+        "score": one.score,
+        "similarity": one.hit.similarity,
+        "payload": one.hit.payload,
+    }
 
 
 def _trained_json(done: Refit) -> dict[str, Any]:
@@ -204,8 +227,9 @@ def _trained(done: Refit) -> str:
     head = done.head
     return (
         f"Trained on {head.examples['positives']} accepted, {head.examples['negatives']} rejected and "
-        f"{head.examples['background']} other images in {done.read_seconds + done.fit_seconds:.2f} s: average precision "
-        f"{head.metrics['average_precision']:.3f} on judged images, out of fold. What it ranks first:"
+        f"{head.examples['background']} other images in {done.read_seconds + done.fit_seconds:.2f} s: "
+        f"average precision {head.metrics['average_precision']:.3f} on judged images, out of fold. "
+        "What it ranks first:"
     )
 
 
@@ -214,10 +238,18 @@ def _print(answer: dict[str, Any]) -> None:
     rows = answer["ranking"] if trained else answer["uncertain"]
     if trained:
         seconds = sum(trained["seconds"].values())
-        note(f"Trained in {seconds:.2f} s: average precision {trained['metrics']['average_precision']:.3f} out of fold.")
-    print_table(("#", "score", "id", "tags", "filename"), [_row(number, row) for number, row in enumerate(rows, 1)])
-    note(f"{'Ranked first' if trained else 'To judge next'}: {len(rows)}. {labels['accepted']} images accepted, "
-         f"{labels['rejected']} rejected." + (f" Contact sheet: {answer['sheet']}" if answer["sheet"] else ""))  # fmt: skip
+        note(
+            f"Trained in {seconds:.2f} s: average precision "
+            f"{trained['metrics']['average_precision']:.3f} out of fold."
+        )
+    print_table(
+        ("#", "score", "id", "tags", "filename"), [_row(number, row) for number, row in enumerate(rows, 1)]
+    )
+    note(
+        f"{'Ranked first' if trained else 'To judge next'}: {len(rows)}. {labels['accepted']} images "
+        f"accepted, {labels['rejected']} rejected."
+        + (f" Contact sheet: {answer['sheet']}" if answer["sheet"] else "")
+    )
 
 
 def _row(number: int, row: dict[str, Any]) -> tuple[object, ...]:
@@ -227,7 +259,8 @@ def _row(number: int, row: dict[str, Any]) -> tuple[object, ...]:
 
 def _print_candidates(found: Sequence[Candidate]) -> None:
     print_table(
-        ("#", "score", "id", "tags", "filename"), [_row(number, _candidate_json(one)) for number, one in enumerate(found, 1)]
+        ("#", "score", "id", "tags", "filename"),
+        [_row(number, _candidate_json(one)) for number, one in enumerate(found, 1)],
     )
 
 

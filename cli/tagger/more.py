@@ -1,4 +1,5 @@
-"""``vitrine tagger quality``, ``zero-shot`` and ``convert``: taggers from ratings, from words, and from older systems' files."""
+"""``vitrine tagger quality``, ``zero-shot`` and ``convert``: taggers from ratings, from words, and from older
+systems' files."""
 
 from __future__ import annotations
 
@@ -22,13 +23,19 @@ if TYPE_CHECKING:
     from vitrine.training.taggers.zero_shot import WordScores, WordTally
 
 UsingOption = Annotated[
-    str | None, typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's own]")
+    str | None,
+    typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's own]"),
 ]
 
 
 def save_heads(runtime: Runtime, category: Category, heads: Sequence[TagHead]) -> list[TagHead]:
-    """Put heads into service. Tags that images have scores of already are noted: a manifest, or a former tagger, gave them."""
-    scored = [head.tag for head in heads if head.payload_field in category.indexes and head.payload_field.startswith("scores.")]
+    """Put heads into service. Tags that images have scores of already are noted: a manifest, or a former
+    tagger, gave them."""
+    scored = [
+        head.tag
+        for head in heads
+        if head.payload_field in category.indexes and head.payload_field.startswith("scores.")
+    ]
     return runtime.taggers.save(category.name, heads, scored=scored)
 
 
@@ -36,19 +43,27 @@ def quality(
     ctx: typer.Context,
     category: CategoryOption,
     ratings: Annotated[
-        str | None, typer.Option("--ratings", metavar="FIELD", help="Where the ratings are, such as metadata.rating.")
+        str | None,
+        typer.Option("--ratings", metavar="FIELD", help="Where the ratings are, such as metadata.rating."),
     ] = None,
     low: Annotated[float, typer.Option("--low", help="The worst rating.")] = 1.0,
     high: Annotated[float, typer.Option("--high", help="The best rating.")] = 10.0,
     pairs: Annotated[
-        Path | None, typer.Option("--pairs", metavar="FILE.csv", help="Preferences: columns better and worse, ids or file names.")
+        Path | None,
+        typer.Option(
+            "--pairs", metavar="FILE.csv", help="Preferences: columns better and worse, ids or file names."
+        ),
     ] = None,
     using: UsingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the tagger that fills quality (0..1), from ratings or from pairs of pictures, and say how good it is on new ones."""
+    """Train the tagger that fills quality (0..1), from ratings or from pairs of pictures, and say how good it
+    is on new ones."""
     if (ratings is None) == (pairs is None):
-        raise BadRequest("Say where the ratings are (--ratings metadata.COLUMN) or where the preferences are (--pairs FILE.csv).")
+        raise BadRequest(
+            "Say where the ratings are (--ratings metadata.COLUMN) or where the preferences are "
+            "(--pairs FILE.csv)."
+        )
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
         if ratings is not None:
@@ -60,7 +75,9 @@ def quality(
     if as_json:
         print_json({**tree, "examples": dict(saved.examples), "metrics": dict(saved.metrics)})
         return
-    print_pairs({**tree, **saved.examples, **{name.replace("_", " "): value for name, value in saved.metrics.items()}})
+    print_pairs(
+        {**tree, **saved.examples, **{name.replace("_", " "): value for name, value in saved.metrics.items()}}
+    )
     note(f"In service. Write it to the images: vitrine tagger score -c {category} --tag {saved.tag}")
 
 
@@ -69,10 +86,13 @@ def zero_shot(
     category: CategoryOption,
     words: Annotated[Path, typer.Option("--words", metavar="FILE", help="One word or phrase a line.")],
     templates: Annotated[
-        Path | None, typer.Option("--templates", metavar="FILE", help="Prompts, one a line, with {} for the word.")
+        Path | None,
+        typer.Option("--templates", metavar="FILE", help="Prompts, one a line, with {} for the word."),
     ] = None,
     using: UsingOption = None,
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Write all scores as .csv, .parquet or .json.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write all scores as .csv, .parquet or .json.")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Put the words into service as taggers.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -114,7 +134,13 @@ def zero_shot(
         rows = _word_rows(runtime, category, tally)
         saved = save_heads(runtime, found, heads) if write else []
     if as_json:
-        tree = {"category": category, "using": spec.name, "images": tally.images, "words": rows, "to": str(to) if to else None}
+        tree = {
+            "category": category,
+            "using": spec.name,
+            "images": tally.images,
+            "words": rows,
+            "to": str(to) if to else None,
+        }
         print_json({**tree, "trained_at": saved[0].trained_at if saved else None})
         return
     shown = [(row["word"], row["images"], ", ".join(_example(one) for one in row["best"])) for row in rows]
@@ -122,7 +148,10 @@ def zero_shot(
     if to is not None:
         note(f"The scores of {tally.images} images are in {to}.")
     if saved:
-        note(f"{len(saved)} taggers in service. Write their scores to the images: vitrine tagger score -c {category}")
+        note(
+            f"{len(saved)} taggers in service. Write their scores to the images: vitrine tagger score "
+            f"-c {category}"
+        )
     elif to is None:
         note("Nothing was kept: --to FILE.csv keeps the scores, --write makes taggers of the words.")
 
@@ -130,22 +159,32 @@ def zero_shot(
 def convert(
     ctx: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A pickle of a linear scikit-learn classifier, or an npz of its arrays.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A pickle of a linear scikit-learn classifier, or an npz of its arrays."
+        ),
     ],
     category: CategoryOption,
     tag: Annotated[
         str | None,
-        typer.Option("--tag", metavar="TAG", help="The tag it tells. [default: the file's, or the name of each class]"),
+        typer.Option(
+            "--tag", metavar="TAG", help="The tag it tells. [default: the file's, or the name of each class]"
+        ),
     ] = None,
     class_: Annotated[
         str | None,
         typer.Option(
-            "--class", "--positive-class", metavar="NAME", help="The class that has the tag. [default: the images tell]"
+            "--class",
+            "--positive-class",
+            metavar="NAME",
+            help="The class that has the tag. [default: the images tell]",
         ),
     ] = None,
     length: Annotated[
         float | None,
-        typer.Option("--norm", metavar="LENGTH", min=0.001, help="Length of the vectors it was trained on, if not 1."),
+        typer.Option(
+            "--norm", metavar="LENGTH", min=0.001, help="Length of the vectors it was trained on, if not 1."
+        ),
     ] = None,
     using: UsingOption = None,
     unchecked: Annotated[
@@ -154,10 +193,12 @@ def convert(
     save: Annotated[bool, typer.Option("--save", help="Put the taggers into service.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make taggers of an older system's classifier. Nothing in the file is run: only numbers and names are read from it.
+    """Make taggers of an older system's classifier. Nothing in the file is run: only numbers and names are
+    read from it.
 
-    Of two classes one has the tag, in some systems class 0. Where names do not tell, the images that carry the tag do: they must
-    score above the others. Vitrine's embeddings have unit length, and must be those that the classifier was trained on.
+    Of two classes one has the tag, in some systems class 0. Where names do not tell, the images that carry
+    the tag do: they must score above the others. Vitrine's embeddings have unit length, and must be those
+    that the classifier was trained on.
     """
     from vitrine.training.taggers.old_direction import convert_model, read_tagged
     from vitrine.training.taggers.old_pickles import read_model
@@ -193,14 +234,20 @@ def convert(
     )
 
 
-def _rated(runtime: Runtime, category: Category, using: str | None, field: str, low: float, high: float) -> TagHead:
+def _rated(
+    runtime: Runtime, category: Category, using: str | None, field: str, low: float, high: float
+) -> TagHead:
     import numpy as np
 
     from vitrine.training.taggers.examples import read_columns
     from vitrine.training.taggers.quality import quality_from_ratings
 
     ids, x, values = read_columns(runtime.vectors, category, using, (field, "phash"))
-    rows = [row for row, (rating, _) in enumerate(values) if isinstance(rating, int | float) and not isinstance(rating, bool)]
+    rows = [
+        row
+        for row, (rating, _) in enumerate(values)
+        if isinstance(rating, int | float) and not isinstance(rating, bool)
+    ]
     if len(rows) < len(ids):
         note(f"{len(ids) - len(rows)} of {len(ids)} images have no number in {field}.")
     note(f"Fitting to {len(rows)} ratings; ten thousand take a quarter of a minute.")
@@ -223,10 +270,15 @@ def _preferred(runtime: Runtime, category: Category, using: str | None, pairs: P
 
     ids, x, values = read_columns(runtime.vectors, category, using, ("filename", "phash"))
     often = Counter(str(name) for name, _ in values)
-    names = {str(name): one for one, (name, _) in zip(ids, values, strict=True) if name and often[str(name)] == 1}
+    names = {
+        str(name): one for one, (name, _) in zip(ids, values, strict=True) if name and often[str(name)] == 1
+    }
     rows, unknown = read_preferences(pairs, ids, names)
     if unknown:
-        note(f"{unknown} pairs name images that are not there, a file name that several have, or the same image twice.")
+        note(
+            f"{unknown} pairs name images that are not there, a file name that several have, or the "
+            "same image twice."
+        )
     groups = [str(phash or one) for one, (_, phash) in zip(ids, values, strict=True)]
     note(f"Fitting to {len(rows)} pairs; five thousand take a quarter of a minute.")
     return quality_from_preferences(category.encoder(using), ids, x, rows, groups=groups)
@@ -247,7 +299,9 @@ def _text_spec(category: Category, using: str | None) -> EncoderSpec:
     )
 
 
-def _tallied(batches: Iterator[WordScores], tally: WordTally, progress: Progress | None) -> Iterator[WordScores]:
+def _tallied(
+    batches: Iterator[WordScores], tally: WordTally, progress: Progress | None
+) -> Iterator[WordScores]:
     for batch in batches:
         tally.add(batch)
         if progress:

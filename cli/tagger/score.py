@@ -11,7 +11,8 @@ from vitrine.cli.options import CategoryOption, JsonOption
 from vitrine.cli.output import finish, print_json
 
 ScoredTagsOption = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only the tagger of this tag; again: more. [default: all]")
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Only the tagger of this tag; again: more. [default: all]"),
 ]
 
 
@@ -20,16 +21,19 @@ def score(
     category: CategoryOption,
     tag: ScoredTagsOption = None,
     propose: Annotated[
-        bool, typer.Option("--propose", help="Propose tags from their tagger's threshold on, as machine_tags.")
+        bool,
+        typer.Option("--propose", help="Propose tags from their tagger's threshold on, as machine_tags."),
     ] = False,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0, max=1, help="Propose tags from this score on instead.")
+        float | None,
+        typer.Option("--threshold", min=0, max=1, help="Propose tags from this score on instead."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write every image's scores by the taggers; images that have them already cost little.
 
-    Ctrl-C ends it after the images under way, and the next run goes on. New images are scored as they are indexed.
+    Ctrl-C ends it after the images under way, and the next run goes on. New images are scored as they are
+    indexed.
     """
     from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.scores.scoring import score_images
@@ -37,15 +41,23 @@ def score(
 
     with stores(ctx) as runtime:
         report = score_images(
-            runtime, category, tag, propose=propose, threshold=threshold, progress=make_progress(title="scoring")
+            runtime,
+            category,
+            tag,
+            propose=propose,
+            threshold=threshold,
+            progress=make_progress(title="scoring"),
         )
         if report.written and not report.interrupted:
             build_search_index(runtime, category)
     finish(report, as_json=as_json)
 
 
-def purge_stale(ctx: typer.Context, category: CategoryOption, tag: ScoredTagsOption = None, as_json: JsonOption = False) -> None:
-    """Remove the scores and proposals that are not by the taggers in service; scores of manifests stay where no tagger is."""
+def purge_stale(
+    ctx: typer.Context, category: CategoryOption, tag: ScoredTagsOption = None, as_json: JsonOption = False
+) -> None:
+    """Remove the scores and proposals that are not by the taggers in service; scores of manifests stay where
+    no tagger is."""
     from vitrine.indexer.enrich.scores.scoring import purge_stale as purge
     from vitrine.indexer.job.progress import make_progress
 

@@ -23,9 +23,10 @@ _SHOWN = 10
 class ExportReport:
     """The end of an export, complete or not.
 
-    ``images``: those that were exported; ``files``: files written; ``there``: files that were there already, the same;
-    ``without``: images that lack the value they are sorted by. ``folders``: images by folder name. ``failed``: (id, reason) of
-    the images whose picture is missing or damaged, or whose names are taken by other files.
+    ``images``: those that were exported; ``files``: files written; ``there``: files that were there already,
+    the same; ``without``: images that lack the value they are sorted by. ``folders``: images by folder name.
+    ``failed``: (id, reason) of the images whose picture is missing or damaged, or whose names are taken by
+    other files.
     """
 
     category: str
@@ -69,7 +70,9 @@ class ExportReport:
 
     def summary(self) -> str:
         """A few lines for people."""
-        files = f", {self.files} files written, {self.there} there already" if self.files or self.there else ""
+        files = (
+            f", {self.files} files written, {self.there} there already" if self.files or self.there else ""
+        )
         lines = [f"{self.images} images exported to {self.target} in {self.seconds:.1f} s{files}"]
         lines += [f"  {count:>7} {name}" for name, count in sorted(self.folders.items())[:50]]
         lines += [f"  ... and {len(self.folders) - 50} more folders"] if len(self.folders) > 50 else []
@@ -77,7 +80,11 @@ class ExportReport:
         if self.failed:
             lines.append(f"{len(self.failed)} could not be exported:")
             lines += [f"  {id}: {reason}" for id, reason in self.failed[:_SHOWN]]
-            lines += [f"  ... and {len(self.failed) - _SHOWN} more (--json lists all)"] if len(self.failed) > _SHOWN else []
+            lines += (
+                [f"  ... and {len(self.failed) - _SHOWN} more (--json lists all)"]
+                if len(self.failed) > _SHOWN
+                else []
+            )
         if self.error:
             lines.append(f"Ended early ({self.error.code}): {self.error.message}")
         elif self.interrupted:
@@ -106,15 +113,17 @@ def explained(payload: Mapping[str, Any], unsettled: Mapping[str, str]) -> Paylo
 
     ``unsettled``: of TaggerStore. The head ``quality`` fills the field of that name.
 
-    >>> explained({"scores": {"red": 0.9, "old": 0.1}, "scored_by": {"red": "b@2", "old": "a@1"}}, {"old": "a@2"})["scores"]
-    {'red': 0.9}
+    >>> explained({"scores": {"red": 0.9, "old": 0.1}, "scored_by": {"red": "b@2", "old": "a@1"}}, {"old":
+    "a@2"})["scores"] {'red': 0.9}
     """
     if not unsettled:
         return dict(payload)
     by = payload.get("scored_by", {})
     clean = dict(payload)
     clean["scores"] = {
-        tag: score for tag, score in payload.get("scores", {}).items() if tag not in unsettled or by.get(tag) == unsettled[tag]
+        tag: score
+        for tag, score in payload.get("scores", {}).items()
+        if tag not in unsettled or by.get(tag) == unsettled[tag]
     }
     if QUALITY in unsettled and by.get(QUALITY, unsettled[QUALITY]) != unsettled[QUALITY]:
         clean.pop(QUALITY, None)

@@ -1,4 +1,5 @@
-"""Pictures into folders: by tag, by class, by score bins, by cluster or by any other field. Nothing is ever overwritten."""
+"""Pictures into folders: by tag, by class, by score bins, by cluster or by any other field. Nothing is ever
+overwritten."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class Sorting(Protocol):
     """What images are sorted by."""
 
     def names(self, payload: Mapping[str, Any]) -> list[str]:
-        """The folders that an image belongs into, relative to the target, parts with ``/`` between; none: it is left out."""
+        """The folders that an image belongs into, relative to the target, parts with ``/`` between; none: it
+        is left out."""
         ...
 
 
@@ -53,7 +55,8 @@ class Placed:
 
 @dataclass(frozen=True)
 class FolderBy:
-    """What images are sorted by: the field path, and for numbers the edges of the bins (ascending), else none."""
+    """What images are sorted by: the field path, and for numbers the edges of the bins (ascending), else
+    none."""
 
     field: str
     edges: tuple[float, ...] = ()
@@ -63,15 +66,18 @@ class FolderBy:
         value = value_at(payload, self.field)
         values = value if isinstance(value, list) else [] if value is None else [value]
         if self.edges:
-            return [bin_name(self.edges, float(number)) for number in values if isinstance(number, int | float)][:1]
+            return [
+                bin_name(self.edges, float(number)) for number in values if isinstance(number, int | float)
+            ][:1]
         return list(dict.fromkeys(safe_name(_words(value)) for value in values if _words(value)))
 
 
 def parse_by(runtime: Runtime, category: str, text: str, bins: int) -> FolderBy:
     """``score:TAG``, ``tag``, ``class``, or a field such as ``quality`` or ``metadata.season``.
 
-    Scores and quality are put into equal bins of 0..1, other fractional numbers into bins between their least and greatest, all
-    else by its value. ``UnknownField`` unless the field is indexed, ``BadRequest`` for what cannot be sorted by.
+    Scores and quality are put into equal bins of 0..1, other fractional numbers into bins between their least
+    and greatest, all else by its value. ``UnknownField`` unless the field is indexed, ``BadRequest`` for what
+    cannot be sorted by.
     """
     if not 1 <= bins <= MAX_BINS:
         raise BadRequest(f"--bins takes 1 to {MAX_BINS}, not {bins}.")
@@ -79,8 +85,12 @@ def parse_by(runtime: Runtime, category: str, text: str, bins: int) -> FolderBy:
     path = _field(text, cat.indexes)
     kind = cat.indexes.get(path)
     if kind is None:
-        known = ", ".join(sorted(name for name in cat.indexes if not name.startswith(("clusters.", "maps."))))  # internal keys
-        raise UnknownField(f"Category {category!r} has no field {path!r} to sort by; it has: {known}.", field=path)
+        known = ", ".join(
+            sorted(name for name in cat.indexes if not name.startswith(("clusters.", "maps.")))
+        )  # internal keys
+        raise UnknownField(
+            f"Category {category!r} has no field {path!r} to sort by; it has: {known}.", field=path
+        )
     if is_score(path):
         return FolderBy(path, tuple(number / bins for number in range(bins + 1)))
     if kind == "float":
@@ -100,14 +110,17 @@ def export_folders(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Put the pictures of a category into ``target/<value>/<file name>``; an image with several tags goes into each.
+    """Put the pictures of a category into ``target/<value>/<file name>``; an image with several tags goes
+    into each.
 
-    File names are the original ones, made safe; where another picture has the name already, eight digits of the content hash
-    are added. A file that is there with the same content is left, any other is never touched, so that it can be run again.
+    File names are the original ones, made safe; where another picture has the name already, eight digits of
+    the content hash are added. A file that is there with the same content is left, any other is never
+    touched, so that it can be run again.
 
-    ``hardlink`` and ``symlink`` (absolute: the folder may be moved, the data may not) need the local object store. The
-    linked files are the stored ones: whoever edits them damages the store. ``placed`` is called with every page of images whose
-    files are there; it answers the reasons of those that failed after all, by id. ``BadRequest``, ``NotFound``, ``UnknownField``.
+    ``hardlink`` and ``symlink`` (absolute: the folder may be moved, the data may not) need the local object
+    store. The linked files are the stored ones: whoever edits them damages the store. ``placed`` is called
+    with every page of images whose files are there; it answers the reasons of those that failed after all, by
+    id. ``BadRequest``, ``NotFound``, ``UnknownField``.
     """
     report = ExportReport(category, str(target))
     work = _Folders(runtime, target, by, mode, runtime.taggers.unsettled(category))
@@ -116,7 +129,11 @@ def export_folders(
             progress.start(runtime.searcher.count(category, conditions))
         with ThreadPoolExecutor(_READERS, "export-readers") as readers:
             for page in pages(runtime, category, conditions):
-                done = [image for image in in_order(readers, work.read, page, _READ_AHEAD) if work.place(image, report)]
+                done = [
+                    image
+                    for image in in_order(readers, work.read, page, _READ_AHEAD)
+                    if work.place(image, report)
+                ]
                 if placed is not None:
                     _take_back(report, placed([image.placed for image in done]))
                 report.finish()
@@ -139,7 +156,9 @@ def check_target(runtime: Runtime, target: Path) -> None:
     """``BadRequest`` if pictures cannot go below ``target``."""
     data, whole = runtime.settings.data.resolve(), target.resolve()
     if whole == data or whole.is_relative_to(data):
-        raise BadRequest(f"{target} lies in the data folder, which holds the stores: export to another place.")
+        raise BadRequest(
+            f"{target} lies in the data folder, which holds the stores: export to another place."
+        )
     if target.exists() and not target.is_dir():
         raise BadRequest(f"{target} is no folder.")
 
@@ -158,7 +177,9 @@ class _Image:
     @property
     def placed(self) -> Placed:
         payload = self.payload
-        return Placed(self.id, str(payload.get("sha256", "")), str(payload.get("object_key", "")), tuple(self.files))
+        return Placed(
+            self.id, str(payload.get("sha256", "")), str(payload.get("object_key", "")), tuple(self.files)
+        )
 
 
 @dataclass(frozen=True)
@@ -172,7 +193,10 @@ class _Folders:
     def __post_init__(self) -> None:
         objects = self.runtime.objects
         if self.mode != "copy" and not isinstance(objects, LocalObjectStore):
-            raise BadRequest(f"--mode {self.mode} needs the pictures on this machine, but they lie in a bucket: use --mode copy.")
+            raise BadRequest(
+                f"--mode {self.mode} needs the pictures on this machine, but they lie in a bucket: use "
+                "--mode copy."
+            )
         check_target(self.runtime, self.target)
 
     def read(self, hit: Hit) -> _Image:
@@ -253,7 +277,8 @@ class _Folders:
             if isinstance(error, FileExistsError):
                 raise
             raise BadRequest(
-                f"{path.parent} takes no hard links to the data folder ({error.strerror}): use --mode copy or symlink."
+                f"{path.parent} takes no hard links to the data folder ({error.strerror}): use --mode "
+                "copy or symlink."
             ) from error
 
 
@@ -293,7 +318,9 @@ def _field(text: str, known: Container[str]) -> str:
         return find_member("scores", tag, known)
     field = find_field({"tag": "tags"}.get(text, text), known)
     if colon and field not in known:
-        raise BadRequest(f"--by takes score:TAG, tag, class, or a field such as quality or metadata.season, not {text!r}.")
+        raise BadRequest(
+            f"--by takes score:TAG, tag, class, or a field such as quality or metadata.season, not {text!r}."
+        )
     return field
 
 
@@ -301,7 +328,8 @@ def _edges(runtime: Runtime, category: Category, path: str, bins: int) -> tuple[
     least, greatest = (
         [value_at(hit.payload, path) for hit in page.hits]
         for page in (
-            runtime.vectors.scroll(category.name, order_by=OrderBy(path, descending), limit=1) for descending in (False, True)
+            runtime.vectors.scroll(category.name, order_by=OrderBy(path, descending), limit=1)
+            for descending in (False, True)
         )
     )
     if not least or not greatest:

@@ -1,7 +1,9 @@
-"""Pictures that leave a category once they lie in a folder: copied out durably, then the point removed, then the object.
+"""Pictures that leave a category once they lie in a folder: copied out durably, then the point removed, then
+the object.
 
-Before the points of a page go, the keys of its objects are noted in the folder; the next move into it removes those that a kill
-left without a point. So whenever it ends, every picture is in the category, in the folder, or for a moment in both.
+Before the points of a page go, the keys of its objects are noted in the folder; the next move into it removes
+those that a kill left without a point. So whenever it ends, every picture is in the category, in the folder,
+or for a moment in both.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ JOURNAL = ".vitrine-move.json"
 
 
 class Mover:
-    """Removes images whose files are in ``target``: give it as ``placed`` to ``export_folders``. ``moved`` counts them.
+    """Removes images whose files are in ``target``: give it as ``placed`` to ``export_folders``. ``moved``
+    counts them.
 
     ``BadRequest`` if the folder cannot be written or read.
     """
@@ -47,7 +50,8 @@ class Mover:
         self._forget()
 
     def __call__(self, placed: Sequence[Placed]) -> dict[str, str]:
-        """Remove images; the reasons of those that stay, by id: their file is a link, or not what was written."""
+        """Remove images; the reasons of those that stay, by id: their file is a link, or not what was
+        written."""
         reasons = {image.id: reason for image in placed if (reason := self._refusal(image))}
         leaving = [image for image in placed if image.id not in reasons]
         if leaving:
@@ -74,8 +78,12 @@ class Mover:
             for path in [*files, *folders]:
                 _sync(path)
         except OSError as error:
-            raise BadRequest(f"{self._target} cannot be made durable ({error.strerror}): nothing left Vitrine.") from error
-        for folder in self._target.absolute().parents:  # it may be new itself; who may not read a folder has not made it
+            raise BadRequest(
+                f"{self._target} cannot be made durable ({error.strerror}): nothing left Vitrine."
+            ) from error
+        for folder in (
+            self._target.absolute().parents
+        ):  # it may be new itself; who may not read a folder has not made it
             with suppress(OSError):
                 _sync(folder)
 
@@ -83,7 +91,9 @@ class Mover:
         path = self._target / JOURNAL
         partial_path = path.with_name(f"{JOURNAL}.part")
         try:
-            partial_path.write_text(json.dumps({"category": self._category, "objects": keys}), encoding="utf-8")
+            partial_path.write_text(
+                json.dumps({"category": self._category, "objects": keys}), encoding="utf-8"
+            )
             self._sync({partial_path})
             os.replace(partial_path, path)
             self._sync({path})
@@ -91,28 +101,36 @@ class Mover:
             raise unwritable(path, error) from error
 
     def _noted(self) -> dict[str, str]:
-        """Keys of objects by image id, as a move that was interrupted noted them. A note is only believed as far as it fits."""
+        """Keys of objects by image id, as a move that was interrupted noted them. A note is only believed as
+        far as it fits."""
         path = self._target / JOURNAL
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
             if tree["category"] != self._category:
                 raise BadRequest(
-                    f"A move of category {tree['category']!r} into {self._target} was interrupted: complete it first."
+                    f"A move of category {tree['category']!r} into {self._target} was interrupted: "
+                    "complete it first."
                 )
             return {id: key for id, key in tree["objects"].items() if self._fits(id, key)}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadRequest(f"{path} cannot be read: look into it, and remove it to go on.") from error
 
     def _fits(self, id: str, key: str) -> bool:
-        """The key is that of a picture of this category with this id, which is a hash of the content that the key names."""
-        return key.startswith(f"{self._category}/images/") and point_id(key.rpartition("/")[2].partition(".")[0]) == id
+        """The key is that of a picture of this category with this id, which is a hash of the content that the
+        key names."""
+        return (
+            key.startswith(f"{self._category}/images/")
+            and point_id(key.rpartition("/")[2].partition(".")[0]) == id
+        )
 
     def _forget(self) -> None:
         path = self._target / JOURNAL
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise BadRequest(f"{path} cannot be removed ({error.strerror or error}): make {self._target} writable.") from error
+            raise BadRequest(
+                f"{path} cannot be removed ({error.strerror or error}): make {self._target} writable."
+            ) from error
 
 
 def _sync(path: Path) -> None:

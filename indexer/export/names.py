@@ -11,11 +11,14 @@ from typing import Any
 _MAX_NAME, _MAX_BYTES = 120, 180
 """Room is left for a content hash behind the name: file systems take 255 bytes."""
 _UNSAFE = re.compile(r"[^\w .,;()+&@=#%-]+")
-_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))})
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
+)
 
 
 def safe_name(text: str) -> str:
-    """A tag or value as a folder's name on any system; one that had to be changed gets six digits of its hash, to stay apart.
+    """A tag or value as a folder's name on any system; one that had to be changed gets six digits of its
+    hash, to stay apart.
 
     >>> safe_name("red mug"), safe_name("a/b"), safe_name("..")
     ('red mug', 'a_b-c14cdd', '_-5ec1f7')
@@ -32,7 +35,9 @@ def bin_name(edges: tuple[float, ...], value: float) -> str:
     """
     number = min(max(bisect_right(edges, value) - 1, 0), len(edges) - 2)
     width = edges[1] - edges[0]
-    digits = next((digits for digits in range(2, 12) if 10.0**-digits <= width), 12)  # so that neighbours differ
+    digits = next(
+        (digits for digits in range(2, 12) if 10.0**-digits <= width), 12
+    )  # so that neighbours differ
     return f"{edges[number]:.{digits}f}-{edges[number + 1]:.{digits}f}"
 
 
@@ -49,7 +54,8 @@ def file_names(payload: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _clean(text: str) -> str:
-    """A name without separators and control characters, short enough, that no system reserves; its end is kept for the ending."""
+    """A name without separators and control characters, short enough, that no system reserves; its end is
+    kept for the ending."""
     name = _UNSAFE.sub("_", text)
     if len(name) > _MAX_NAME:
         name = name[: _MAX_NAME - 21] + "_" + name[-20:]

@@ -1,6 +1,7 @@
-"""What is known of the images as a SQLite database, for tools that read older systems' tables of files, tags and scores.
+"""What is known of the images as a SQLite database, for tools that read older systems' tables of files, tags
+and scores.
 
-images      a row for each image: id, filename, class, caption, quality, sha256, ... ; ``rest``: any other field, as JSON
+images      a row for each image: id, filename, class, caption, sha256 ...; ``rest``: other fields, as JSON
 tags        image_id, tag: what people said
 scores      image_id, tag, score in 0..1, scored_by: the tagger, where one gave it
 metadata    image_id, name, value: a number, a text, or JSON where it is a list
@@ -22,21 +23,37 @@ from vitrine.services.errors import BadRequest
 
 ENDINGS = (".sqlite", ".sqlite3", ".db")
 COLUMNS: Mapping[str, str] = {
-    "id": "TEXT PRIMARY KEY", "filename": "TEXT", "class": "TEXT", "caption": "TEXT", "quality": "REAL", "sha256": "TEXT",
-    "phash": "TEXT", "media_type": "TEXT", "width": "INTEGER", "height": "INTEGER", "bytes": "INTEGER", "source": "TEXT",
-    "created_at": "TEXT", "indexed_at": "TEXT", "duplicate_group": "TEXT",
-}  # fmt: skip
+    "id": "TEXT PRIMARY KEY",
+    "filename": "TEXT",
+    "class": "TEXT",
+    "caption": "TEXT",
+    "quality": "REAL",
+    "sha256": "TEXT",
+    "phash": "TEXT",
+    "media_type": "TEXT",
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "bytes": "INTEGER",
+    "source": "TEXT",
+    "created_at": "TEXT",
+    "indexed_at": "TEXT",
+    "duplicate_group": "TEXT",
+}
 """Those of ``images``, besides ``rest``."""
 _APART = frozenset({"tags", "scores", "scored_by", "metadata", "cluster", "map"})
 _SCHEMA = f"""
 CREATE TABLE images ({", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())}, rest TEXT NOT NULL);
-CREATE TABLE tags (image_id TEXT NOT NULL REFERENCES images (id), tag TEXT NOT NULL, PRIMARY KEY (image_id, tag));
-CREATE TABLE scores (image_id TEXT NOT NULL REFERENCES images (id), tag TEXT NOT NULL, score REAL NOT NULL, scored_by TEXT,
+CREATE TABLE tags (image_id TEXT NOT NULL REFERENCES images (id),
+    tag TEXT NOT NULL, PRIMARY KEY (image_id, tag));
+CREATE TABLE scores (image_id TEXT NOT NULL REFERENCES images (id),
+    tag TEXT NOT NULL, score REAL NOT NULL, scored_by TEXT,
     PRIMARY KEY (image_id, tag));
-CREATE TABLE metadata (image_id TEXT NOT NULL REFERENCES images (id), name TEXT NOT NULL, value, PRIMARY KEY (image_id, name));
+CREATE TABLE metadata (image_id TEXT NOT NULL REFERENCES images (id),
+    name TEXT NOT NULL, value, PRIMARY KEY (image_id, name));
 CREATE TABLE clusters (image_id TEXT NOT NULL REFERENCES images (id), run TEXT NOT NULL, node TEXT NOT NULL,
     PRIMARY KEY (image_id, run));
-CREATE TABLE maps (image_id TEXT NOT NULL REFERENCES images (id), map TEXT NOT NULL, x REAL NOT NULL, y REAL NOT NULL,
+CREATE TABLE maps (image_id TEXT NOT NULL REFERENCES images (id),
+    map TEXT NOT NULL, x REAL NOT NULL, y REAL NOT NULL,
     PRIMARY KEY (image_id, map));
 """
 _INDEXES = """
@@ -47,7 +64,8 @@ CREATE INDEX metadata_by_name ON metadata (name, value);
 
 
 def write_sqlite(path: Path, rows: Iterator[list[dict[str, Any]]]) -> None:
-    """Write pages of rows, as ``export_table`` has them, into a new database. ``BadRequest`` where SQLite cannot."""
+    """Write pages of rows, as ``export_table`` has them, into a new database. ``BadRequest`` where SQLite
+    cannot."""
     try:
         with closing(sqlite3.connect(path)) as database:
             database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_SCHEMA}")
@@ -56,20 +74,46 @@ def write_sqlite(path: Path, rows: Iterator[list[dict[str, Any]]]) -> None:
                 database.commit()
             database.executescript(_INDEXES)
     except sqlite3.Error as error:
-        raise BadRequest(f"{path.parent} cannot take the database: {error}. Free space there, or name another folder.") from error
+        raise BadRequest(
+            f"{path.parent} cannot take the database: {error}. Free space there, or name another folder."
+        ) from error
 
 
 def _write_page(database: sqlite3.Connection, page: list[dict[str, Any]]) -> None:
     _insert(database, "images", len(COLUMNS) + 1, (_image(row) for row in page))
     _insert(database, "tags", 2, ((row["id"], tag) for row in page for tag in dict.fromkeys(row["tags"])))
-    _insert(database, "scores", 4, (
-        (row["id"], tag, score, row.get("scored_by", {}).get(tag)) for row in page for tag, score in row["scores"].items()
-    ))  # fmt: skip
-    _insert(database, "metadata", 3, (
-        (row["id"], name, _value(value)) for row in page for name, value in (row.get("metadata") or {}).items()
-    ))  # fmt: skip
-    _insert(database, "clusters", 3, ((row["id"], run, node) for row in page for run, node in row["cluster"].items()))
-    _insert(database, "maps", 4, ((row["id"], name, at["x"], at["y"]) for row in page for name, at in row["map"].items()))
+    _insert(
+        database,
+        "scores",
+        4,
+        (
+            (row["id"], tag, score, row.get("scored_by", {}).get(tag))
+            for row in page
+            for tag, score in row["scores"].items()
+        ),
+    )
+    _insert(
+        database,
+        "metadata",
+        3,
+        (
+            (row["id"], name, _value(value))
+            for row in page
+            for name, value in (row.get("metadata") or {}).items()
+        ),
+    )
+    _insert(
+        database,
+        "clusters",
+        3,
+        ((row["id"], run, node) for row in page for run, node in row["cluster"].items()),
+    )
+    _insert(
+        database,
+        "maps",
+        4,
+        ((row["id"], name, at["x"], at["y"]) for row in page for name, at in row["map"].items()),
+    )
 
 
 def _insert(database: sqlite3.Connection, table: str, width: int, values: Iterable[tuple[Any, ...]]) -> None:

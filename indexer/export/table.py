@@ -1,4 +1,5 @@
-"""What is known of the images as one file: JSON, CSV, Parquet or SQLite. Read page by page, so memory stays flat."""
+"""What is known of the images as one file: JSON, CSV, Parquet or SQLite. Read page by page, so memory stays
+flat."""
 
 from __future__ import annotations
 
@@ -48,14 +49,16 @@ def export_table(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Write a row for every image, in order of id, in the format of the path's ending: .json, .csv, .parquet or .sqlite.
+    """Write a row for every image, in order of id, in the format of the path's ending: .json, .csv, .parquet
+    or .sqlite.
 
-    JSON: a list of ``{"id", "filename", "class", "tags", "scores": {tag: 0..1}, "quality", ..., "cluster": {run: node}, "map":
-    {name: {"x", "y"}}}``. CSV and Parquet have columns such as ``scores.<tag>``, ``metadata.<column>``, ``cluster.<run>`` (the
-    id of the leaf) and ``map.<name>.x``, as filters call them, of the runs and maps in service; a list is one cell of CSV with
-    ``|`` between, and a list in Parquet. SQLite has a table each of images, tags, scores, metadata, clusters and maps: see
-    export_sqlite.py. ``by_tag``: a JSON object ``{tag: [sha256, ...]}`` instead. An existing file is replaced at the end, in one
-    step, and kept where the export does not get there.
+    JSON: a list of ``{"id", "filename", "class", "tags", "scores": {tag: 0..1}, "quality", ..., "cluster":
+    {run: node}, "map": {name: {"x", "y"}}}``. CSV and Parquet have columns such as ``scores.<tag>``,
+    ``metadata.<column>``, ``cluster.<run>`` (the id of the leaf) and ``map.<name>.x``, as filters call them,
+    of the runs and maps in service; a list is one cell of CSV with ``|`` between, and a list in Parquet.
+    SQLite has a table each of images, tags, scores, metadata, clusters and maps: see export_sqlite.py.
+    ``by_tag``: a JSON object ``{tag: [sha256, ...]}`` instead. An existing file is replaced at the end, in
+    one step, and kept where the export does not get there.
     """
     if by_tag and path.suffix.lower() != ".json":
         raise BadRequest(f"Hashes by tag are written as JSON: let the name of {path} end in .json.")
@@ -147,7 +150,8 @@ def _row(id: str, payload: Payload, places: _Places) -> Row:
     return row | rest | places.of(payload)
 
 
-# JSON ---------------------------------------------------------------------------------------------------------------------
+# JSON
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _write_json(path: Path, rows: Callable[[bool], Rows]) -> None:
@@ -161,7 +165,8 @@ def _write_json(path: Path, rows: Callable[[bool], Rows]) -> None:
 
 
 def _write_by_tag(path: Path, rows: Callable[[bool], Rows]) -> None:
-    """The SHA-256 of the files of each tag, as taggers of older systems take them. Memory: a hash for each tag of each image."""
+    """The SHA-256 of the files of each tag, as taggers of older systems take them. Memory: a hash for each
+    tag of each image."""
     hashes: dict[str, list[str]] = {}
     for page in rows(True):
         for row in page:
@@ -170,7 +175,8 @@ def _write_by_tag(path: Path, rows: Callable[[bool], Rows]) -> None:
     path.write_bytes(orjson.dumps(hashes, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
 
 
-# Columns ------------------------------------------------------------------------------------------------------------------
+# Columns
+# ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -215,7 +221,10 @@ def _columns(rows: Rows) -> dict[str, _Column]:
             for name, value in _flat(row).items():
                 seen.setdefault(name, _Column()).see(value)
     plain = [name for name in seen if name.partition(".")[0] not in _OPEN]
-    opened = sorted((name for name in seen if name not in plain), key=lambda name: (_OPEN.index(name.partition(".")[0]), name))
+    opened = sorted(
+        (name for name in seen if name not in plain),
+        key=lambda name: (_OPEN.index(name.partition(".")[0]), name),
+    )
     return {name: seen[name] for name in [*plain, *opened]}
 
 
@@ -232,14 +241,17 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list) and all(not isinstance(item, list | dict) for item in value):
         joined = SEPARATOR.join(str(item) for item in value)
         # a lone value with a comma, and one with a bar, would be read as several
-        clear = (len(value) > 1 and joined.count(SEPARATOR) == len(value) - 1) or not any(mark in joined for mark in "|;,")
+        clear = (len(value) > 1 and joined.count(SEPARATOR) == len(value) - 1) or not any(
+            mark in joined for mark in "|;,"
+        )
         return joined if clear and not joined.startswith("[") else orjson.dumps(value).decode()
     if isinstance(value, list | dict):
         return orjson.dumps(value).decode()
     return str(value).lower() if isinstance(value, bool) else value
 
 
-# Parquet ------------------------------------------------------------------------------------------------------------------
+# Parquet
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _write_parquet(path: Path, rows: Callable[[bool], Rows]) -> None:

@@ -1,9 +1,11 @@
-"""What older systems wrote as JSON: which files of a folder hold entries, and trees of clusters with the images in them.
+"""What older systems wrote as JSON: which files of a folder hold entries, and trees of clusters with the
+images in them.
 
-A tree is an object with ``children`` (or ``clusters``, ``nodes``, ``subclusters``) and ``images`` (or ``paths``, ``files``,
-``members``, ``items``, ...); children may be a list or an object by name, and a list of names in their place are images. An image
-is a path or name, or an object with one under ``path``, ``file_path``, ``file_name``, ``file``, ``filename``, ``image`` or
-``name``. A node's name is its ``name``, ``label``, ``title`` or ``id``. Anything else in a node is passed over.
+A tree is an object with ``children`` (or ``clusters``, ``nodes``, ``subclusters``) and ``images`` (or
+``paths``, ``files``, ``members``, ``items``, ...); children may be a list or an object by name, and a list of
+names in their place are images. An image is a path or name, or an object with one under ``path``,
+``file_path``, ``file_name``, ``file``, ``filename``, ``image`` or ``name``. A node's name is its ``name``,
+``label``, ``title`` or ``id``. Anything else in a node is passed over.
 """
 
 from __future__ import annotations
@@ -50,24 +52,30 @@ def json_files(path: Path) -> list[Path]:
 
 def is_node(value: Any) -> bool:
     """Whether a JSON value is a node of a tree of clusters."""
-    return isinstance(value, dict) and any(isinstance(value.get(key), list | dict) for key in (*CHILDREN, *IMAGES))
+    return isinstance(value, dict) and any(
+        isinstance(value.get(key), list | dict) for key in (*CHILDREN, *IMAGES)
+    )
 
 
 def read_tree_file(path: Path) -> Any | None:
-    """The tree of clusters in a JSON file; None for files that hold something else, or are broken: who reads those says so."""
+    """The tree of clusters in a JSON file; None for files that hold something else, or are broken: who reads
+    those says so."""
     if path.stat().st_size > MAX_TREE_BYTES:
         return None  # a dump of vectors, which is read as a stream
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError, OSError):
         return None
-    inner: Sequence[Any] = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+    inner: Sequence[Any] = (
+        list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+    )
     return value if is_node(value) or (inner and all(map(is_node, inner))) else None
 
 
 @dataclass
 class GivenClusters:
-    """A tree of clusters as a file has it: the ``names`` of its nodes and the ``images``, each with the way to its node."""
+    """A tree of clusters as a file has it: the ``names`` of its nodes and the ``images``, each with the way
+    to its node."""
 
     names: dict[Path_, str] = field(default_factory=dict)
     images: list[tuple[str, Path_]] = field(default_factory=list)
@@ -85,7 +93,9 @@ class GivenClusters:
     def _add(self, node: Any, way: Path_) -> Iterator[tuple[Any, Path_]]:
         """Take in one node; the nodes below it."""
         if isinstance(node, dict) and is_node(node):
-            named = next((node[key] for key in NAMES if isinstance(node.get(key), str | int) and str(node[key])), None)
+            named = next(
+                (node[key] for key in NAMES if isinstance(node.get(key), str | int) and str(node[key])), None
+            )
             if named is not None:
                 self.names.setdefault(way, str(named))
             below = [one for key in CHILDREN for one in _listed(node.get(key))]
@@ -159,7 +169,8 @@ class NamedPictures:
         return Path(path).relative_to(self._folder).as_posix()
 
     def find(self, name: str) -> str | None:
-        """The path of the picture that a file calls so: by the longest end of it that is a path in the folder, or its name."""
+        """The path of the picture that a file calls so: by the longest end of it that is a path in the
+        folder, or its name."""
         parts = PurePosixPath(name).parts
         for start in range(len(parts)):
             path = self._paths.get("/".join(parts[start:]))
@@ -169,7 +180,8 @@ class NamedPictures:
 
 
 class ClusteredPictures(Source):
-    """The pictures of a tree of clusters. Read once, ``fit`` makes the clusters of the images that were read."""
+    """The pictures of a tree of clusters. Read once, ``fit`` makes the clusters of the images that were
+    read."""
 
     def __init__(self, name: str, given: GivenClusters, pictures: NamedPictures, max_bytes: int) -> None:
         self.name, self.indexes = shown_name(name), {}
@@ -186,13 +198,19 @@ class ClusteredPictures(Source):
             record = ImageRecord(self.name, shown_name(name))
             path = self._pictures.find(name)
             if path is None:
-                yield refused(record, "image_missing", f"The folder has no picture {name!r}, or several of that name.")
+                yield refused(
+                    record, "image_missing", f"The folder has no picture {name!r}, or several of that name."
+                )
                 continue
             filename = shown_name(self._pictures.shown(path))
             yield ImageRecord(self.name, filename, self._reader(path, way), created_at=modified(path))
 
     def notes(self) -> list[str]:
-        return [f"{self._twice} images are in several clusters, and were put into the first."] if self._twice else []
+        return (
+            [f"{self._twice} images are in several clusters, and were put into the first."]
+            if self._twice
+            else []
+        )
 
     @property
     def found(self) -> int:
@@ -207,8 +225,16 @@ class ClusteredPictures(Source):
             ways = [self._ways.get(id) for id in images.ids]
             tree, found = given_tree(images.x, ways)
             told(len(images.ids), len(images.ids))
-            names = {id: self._given.names[way] for id, way in found.items() if way and way in self._given.names}
-            return Fitted(METHOD, tree, {"from": self.name}, {"given": sum(way is not None for way in ways)}, names=names)
+            names = {
+                id: self._given.names[way] for id, way in found.items() if way and way in self._given.names
+            }
+            return Fitted(
+                METHOD,
+                tree,
+                {"from": self.name},
+                {"given": sum(way is not None for way in ways)},
+                names=names,
+            )
 
         return fit
 
@@ -224,7 +250,9 @@ class ClusteredPictures(Source):
 
 def clusters_of(files: Sequence[Path]) -> GivenClusters | None:
     """The tree of clusters in these files, each of several a child of the root; None if none holds one."""
-    trees: Mapping[str, Any] = {file.stem: tree for file in files if (tree := read_tree_file(file)) is not None}
+    trees: Mapping[str, Any] = {
+        file.stem: tree for file in files if (tree := read_tree_file(file)) is not None
+    }
     if not trees:
         return None
     return GivenClusters.of(next(iter(trees.values())) if len(trees) == 1 else dict(trees))

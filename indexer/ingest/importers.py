@@ -30,9 +30,25 @@ from vitrine.services.search.searcher import unit
 _CHUNK = 1 << 20
 _HASH = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{128}")
 _OF_ENTRIES = frozenset(
-    {"hash_id", "file_name", "file_path", "file_type", "image_tags", "tags", "embeddings_vector", "embeddings_type", "model",
-     "pretrained", "class", "caption", "image_size_bytes", "image_resolution", "image_xsize", "image_ysize"}
-)  # fmt: skip
+    {
+        "hash_id",
+        "file_name",
+        "file_path",
+        "file_type",
+        "image_tags",
+        "tags",
+        "embeddings_vector",
+        "embeddings_type",
+        "model",
+        "pretrained",
+        "class",
+        "caption",
+        "image_size_bytes",
+        "image_resolution",
+        "image_xsize",
+        "image_ysize",
+    }
+)
 """Keys of an entry: a file that begins with one of them is a single entry."""
 _NO_PIXELS = Preprocessing(resize=1, crop=None, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 HashProgress = Callable[[int, int], None]
@@ -40,24 +56,29 @@ HashProgress = Callable[[int, int], None]
 
 
 def adopted_spec(name: str, model: str, dim: int) -> EncoderSpec:
-    """The spec of an encoder that is known only by its vectors: search by id and by vector work, nothing can be encoded."""
-    return EncoderSpec(name=name, model=model, revision=ADOPTED, dim=dim, modalities=(), preprocessing=_NO_PIXELS)
+    """The spec of an encoder that is known only by its vectors: search by id and by vector work, nothing can
+    be encoded."""
+    return EncoderSpec(
+        name=name, model=model, revision=ADOPTED, dim=dim, modalities=(), preprocessing=_NO_PIXELS
+    )
 
 
 class VectorDump(Source):
-    """``input-metadata.json`` of an older system: a JSON object from pixel hash to file name, tags and embedding.
+    """``input-metadata.json`` of an older system: a JSON object from pixel hash to file name, tags and
+    embedding.
 
-    ``{hash: {"file_name": ..., "image_tags": [...], "embeddings_vector": [...]}}``, where hash is BLAKE2b of the decoded pixels
-    (``vitrine.services.images.open.pixel_hash``). ``images`` is the folder where the pictures lie, under whatever names; each is
-    hashed once. The file is read as a stream, entry by entry. ``spec`` is the encoder to create the category with, or to add to
-    it.
+    ``{hash: {"file_name": ..., "image_tags": [...], "embeddings_vector": [...]}}``, where hash is BLAKE2b of
+    the decoded pixels (``vitrine.services.images.open.pixel_hash``). ``images`` is the folder where the
+    pictures lie, under whatever names; each is hashed once. The file is read as a stream, entry by entry.
+    ``spec`` is the encoder to create the category with, or to add to it.
 
-    ``path`` may be a folder of such files, of files with one entry each (``hash_id``, or ``file_name`` alone, says whose), or of
-    lists of entries; what has no entries is passed over and named in the notes. In a folder, entries may all be without vectors:
-    then ``has_vectors`` is False. An entry is found by its name only if it has no hash.
+    ``path`` may be a folder of such files, of files with one entry each (``hash_id``, or ``file_name`` alone,
+    says whose), or of lists of entries; what has no entries is passed over and named in the notes. In a
+    folder, entries may all be without vectors: then ``has_vectors`` is False. An entry is found by its name
+    only if it has no hash.
 
-    An entry without a picture is refused as ``image_missing``, one with a vector of another dimension, a zero vector or numbers
-    that are not finite as ``bad_vector``.
+    An entry without a picture is refused as ``image_missing``, one with a vector of another dimension, a zero
+    vector or numbers that are not finite as ``bad_vector``.
     """
 
     def __init__(
@@ -115,12 +136,22 @@ class VectorDump(Source):
 
     def _record(self, key: str, entry: Any) -> ImageRecord:
         if not isinstance(entry, dict):
-            return refused(ImageRecord(self.name, shown_name(key)), "bad_row", f"The entry {key!r} is no JSON object.")
+            return refused(
+                ImageRecord(self.name, shown_name(key)), "bad_row", f"The entry {key!r} is no JSON object."
+            )
         record = ImageRecord(self.name, shown_name(str(entry.get("file_name") or key)))
         hashed = _HASH.fullmatch(key) is not None
-        path = self._paths.find(key.lower()) if hashed else self._by_name(str(entry.get("file_name") or key), key)
+        path = (
+            self._paths.find(key.lower())
+            if hashed
+            else self._by_name(str(entry.get("file_name") or key), key)
+        )
         if path is None:
-            missing = f"the pixel hash {key[:16]}... of the entry" if hashed else f"the name {key!r}, or several have"
+            missing = (
+                f"the pixel hash {key[:16]}... of the entry"
+                if hashed
+                else f"the name {key!r}, or several have"
+            )
             return refused(record, "image_missing", f"No picture of the folder has {missing}.")
         try:
             tags = tuple(split_tags(entry.get("image_tags") or entry.get("tags") or ()))
@@ -150,7 +181,9 @@ class VectorDump(Source):
     def _vector(self, entry: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
         numbers = _numbers(entry)
         if len(numbers) != self.spec.dim:
-            raise BadVector(f"The vector has {len(numbers)} components; the first entry's has {self.spec.dim}.")
+            raise BadVector(
+                f"The vector has {len(numbers)} components; the first entry's has {self.spec.dim}."
+            )
         return unit(numbers)
 
     def _first_dim(self) -> int:
@@ -171,7 +204,11 @@ class VectorDump(Source):
 
     def _hash_pictures(self, threads: int, progress: HashProgress | None) -> None:
         total = FolderSource(self._images, SourceOptions()).total or 0
-        files = (found.path for found in walk(str(self._images), has_image_extension) if not found.fault and not found.again)
+        files = (
+            found.path
+            for found in walk(str(self._images), has_image_extension)
+            if not found.fault and not found.again
+        )
         paths = (path for path in files if has_image_extension(path))
         with ThreadPoolExecutor(threads, "pixel-hash") as pool:
             for done, (path, digest) in enumerate(in_order(pool, self._hash, paths, 4 * threads), 1):
@@ -182,22 +219,31 @@ class VectorDump(Source):
 
     def _hash(self, path: str) -> tuple[str, str | None]:
         try:
-            return path, pixel_hash(read_file(path, self._limits.max_bytes), limits=self._limits, budget=self._budget)
+            return path, pixel_hash(
+                read_file(path, self._limits.max_bytes), limits=self._limits, budget=self._budget
+            )
         except (OSError, ImageRefused):
             return path, None  # a picture that does not decode cannot be the one that was embedded
 
 
-def open_class_table(path: Path, *, root: Path | None = None, max_bytes: int = SourceOptions.max_bytes) -> ManifestSource:
-    """A CSV ``file,class,label,...`` of an older system: class as it is, the whole number label and the rest as metadata.
+def open_class_table(
+    path: Path, *, root: Path | None = None, max_bytes: int = SourceOptions.max_bytes
+) -> ManifestSource:
+    """A CSV ``file,class,label,...`` of an older system: class as it is, the whole number label and the rest
+    as metadata.
 
     ``BadSource`` if one of the three columns is missing or a label is no whole number.
     """
     source = ManifestSource(path, SourceOptions(path_column="file", root=root, max_bytes=max_bytes))
     missing = [column for column in ("class", "label") if column not in source.columns]
     if missing:
-        raise BadSource(f"{path.name} has no column {missing[0]!r}: its columns are file, class, label and any others.")
+        raise BadSource(
+            f"{path.name} has no column {missing[0]!r}: its columns are file, class, label and any others."
+        )
     if source.indexes["metadata.label"] != "integer":
-        raise BadSource(f"The column 'label' of {path.name} holds other things than whole numbers: correct it.")
+        raise BadSource(
+            f"The column 'label' of {path.name} holds other things than whole numbers: correct it."
+        )
     return source
 
 
@@ -206,7 +252,8 @@ class NoEntries(BadSource):
 
 
 def file_entries(path: Path) -> Iterator[tuple[str, Any]]:
-    """The entries of a file: the members of one large object, a single entry, or a list of entries, with their hash or name.
+    """The entries of a file: the members of one large object, a single entry, or a list of entries, with
+    their hash or name.
 
     ``BadSource`` for what is no JSON, ``NoEntries`` for JSON of other things.
     """
@@ -215,7 +262,9 @@ def file_entries(path: Path) -> Iterator[tuple[str, Any]]:
     if start == "[":
         listed = _loaded(path)
         if not all(isinstance(one, dict) and _keyed(one) for one in listed):
-            raise NoEntries(f"{path.name} is a list of other things than entries with a hash_id or file_name.")
+            raise NoEntries(
+                f"{path.name} is a list of other things than entries with a hash_id or file_name."
+            )
         yield from ((str(_keyed(one)), one) for one in listed)
         return
     first = True
@@ -260,7 +309,9 @@ def entries(path: Path) -> Iterator[tuple[str, Any]]:
                 key, end = decoder.raw_decode(text)
                 value, end = decoder.raw_decode(text, _after_colon(text, end))
             except ValueError as error:  # cut off by the end of what is read so far, or no JSON
-                more = file.read(max(_CHUNK, len(text)))  # doubling keeps one huge entry from being parsed over and over
+                more = file.read(
+                    max(_CHUNK, len(text))
+                )  # doubling keeps one huge entry from being parsed over and over
                 if not more:
                     raise BadSource(f"{path.name} is damaged or cut short: {error}.") from error
                 text += more
@@ -300,7 +351,9 @@ class _PathIndex:
         self._rows.execute("INSERT OR IGNORE INTO paths VALUES (?, ?, 0)", (digest, os.fsencode(path)))
 
     def find(self, digest: str) -> str | None:
-        found = self._rows.execute("UPDATE paths SET used = 1 WHERE hash = ? RETURNING path", (digest,)).fetchone()
+        found = self._rows.execute(
+            "UPDATE paths SET used = 1 WHERE hash = ? RETURNING path", (digest,)
+        ).fetchone()
         return os.fsdecode(found[0]) if found else None
 
     def use(self, path: str) -> None:

@@ -1,7 +1,8 @@
 """Indexing: images of any source into a category, as one visible loop.
 
-Identity is content: the point id derives from the SHA-256 of the bytes. The order of writing is object, point, acknowledgement:
-a kill at any moment leaves at most objects without points, and the next run of the same source completes the work.
+Identity is content: the point id derives from the SHA-256 of the bytes. The order of writing is object,
+point, acknowledgement: a kill at any moment leaves at most objects without points, and the next run of the
+same source completes the work.
 """
 
 from __future__ import annotations
@@ -66,25 +67,29 @@ def index_images(
     patience: Patience | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> IndexReport:
-    """Index images into a category; outcomes come in the order of the records, each once what it says is durable.
+    """Index images into a category; outcomes come in the order of the records, each once what it says is
+    durable.
 
-    The same bytes again cost a read and a look-up: tags are united, what users set is kept (unless ``overwrite``), a named vector
-    or an object that is missing is made again. One image's errors are its outcome. ``stop`` or Ctrl-C ends the run once the
-    batch under way is written.
+    The same bytes again cost a read and a look-up: tags are united, what users set is kept (unless
+    ``overwrite``), a named vector or an object that is missing is made again. One image's errors are its
+    outcome. ``stop`` or Ctrl-C ends the run once the batch under way is written.
 
-    ``near_duplicates``: "tell" compares each new image with its nearest and says in its outcome what it is a copy of; "skip" does
-    not index such copies, nor take over what is said of them. Identical bytes are one image in any case.
+    ``near_duplicates``: "tell" compares each new image with its nearest and says in its outcome what it is a
+    copy of; "skip" does not index such copies, nor take over what is said of them. Identical bytes are one
+    image in any case.
 
     ``kinds``: of metadata columns, by name. Images that are there get their values cast to that kind first.
 
-    ``batch_size``: images written at a time, fewer where that would take more than some seconds. A flush of the embedded engine
-    takes some 30 ms (on a busy disk 300) whatever it holds; the next images are encoded meanwhile.
+    ``batch_size``: images written at a time, fewer where that would take more than some seconds. A flush of
+    the embedded engine takes some 30 ms (on a busy disk 300) whatever it holds; the next images are encoded
+    meanwhile.
 
     ``patience``: for how long a store that does not answer is waited for, if not as the settings say.
 
     Raises before anything is read: ``NotFound`` (category), ``BadRequest`` (``kinds``), ``EncoderMismatch``,
-    ``ModelUnavailable``. Errors after that, of any kind, end the run with a ``failed`` report, which still counts what was done;
-    where the source fails, what it gave before is indexed. ``on_outcome`` and ``progress`` are called on another thread.
+    ``ModelUnavailable``. Errors after that, of any kind, end the run with a ``failed`` report, which still
+    counts what was done; where the source fails, what it gave before is indexed. ``on_outcome`` and
+    ``progress`` are called on another thread.
     """
     cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
     columns = ColumnKinds.of(cat, records.indexes if isinstance(records, Source) else kinds_of(kinds), kinds)
@@ -97,8 +102,25 @@ def index_images(
         scorer, assigner = NewImageScorer(runtime.taggers, cat), NewImageAssigner(runtime.clusters, cat)
         arrivals = Arrivals(runtime, cat, near_duplicates) if near_duplicates != "ignore" else None
         patience = patience or Patience(runtime.settings.outage_seconds)
-        run = _Run(runtime, cat, records, columns, report, overwrite, stop, on_outcome, progress, encoders, scorer, assigner,
-                   arrivals, pool.putters, patience, pace, clock)  # fmt: skip
+        run = _Run(
+            runtime,
+            cat,
+            records,
+            columns,
+            report,
+            overwrite,
+            stop,
+            on_outcome,
+            progress,
+            encoders,
+            scorer,
+            assigner,
+            arrivals,
+            pool.putters,
+            patience,
+            pace,
+            clock,
+        )
         patience.begin(run.ending, progress.say if progress else None)
         try:
             run.recast()
@@ -139,9 +161,18 @@ class _Pools:
 
     @classmethod
     def open(cls, stack: ExitStack, threads: int) -> _Pools:
-        """They close in the reverse order, the writer first: what it has begun it finishes, the rest is dropped."""
-        sizes = {"readers": _READERS, "finder": 1, "decoders": threads or os.cpu_count() or 1, "encoder": 1, "putters": _PUTTERS}
-        pools = {name: ThreadPoolExecutor(size, f"index-{name}") for name, size in (sizes | {"writer": 1}).items()}
+        """They close in the reverse order, the writer first: what it has begun it finishes, the rest is
+        dropped."""
+        sizes = {
+            "readers": _READERS,
+            "finder": 1,
+            "decoders": threads or os.cpu_count() or 1,
+            "encoder": 1,
+            "putters": _PUTTERS,
+        }
+        pools = {
+            name: ThreadPoolExecutor(size, f"index-{name}") for name, size in (sizes | {"writer": 1}).items()
+        }
         for pool in pools.values():
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         return cls(**pools)
@@ -179,7 +210,8 @@ class _Run:
         return max((encoder.spec.preprocessing.target for encoder in self.encoders.values()), default=1)
 
     def taken(self) -> Iterator[ImageRecord]:
-        """The source's records, to its end, to ``stop`` or to an error of it, which then ends the run in order."""
+        """The source's records, to its end, to ``stop`` or to an error of it, which then ends the run in
+        order."""
         try:
             for record in self.records:
                 if self.stop.is_set():
@@ -199,7 +231,8 @@ class _Run:
         if kinds:
             self.notes += recast(self.runtime, self.category.name, kinds, stop=self.stop).notes()
 
-    # The five calls ------------------------------------------------------------------------------------------------------
+    # The five calls
+    # ------------------------------------------------------------------------------------------------------
 
     def read(self, record: ImageRecord) -> Item:
         """The file's bytes and identity."""
@@ -231,7 +264,9 @@ class _Run:
         with self.clock.measure("look up"):
             ids = [item.id for item in going]
             hits = self.patience.call(
-                lambda: self.runtime.vectors.retrieve(self.category.name, ids, with_payload=False, with_vectors=names)
+                lambda: self.runtime.vectors.retrieve(
+                    self.category.name, ids, with_payload=False, with_vectors=names
+                )
             )
         for item, hit in zip(going, hits, strict=True):
             item.twin = self.under_way.setdefault(item.id, item)
@@ -241,11 +276,16 @@ class _Run:
             item.vectors = {name: vector for name, vector in item.record.vectors.items() if name not in has}
             item.needs = tuple(name for name in self.encoders if name not in has and name not in item.vectors)
             if not (item.known or item.needs or item.vectors):
-                item.refuse(ImageRefused("bad_vector", "No encoder of the category can be loaded, and it brings no vector."))
+                item.refuse(
+                    ImageRefused(
+                        "bad_vector", "No encoder of the category can be loaded, and it brings no vector."
+                    )
+                )
         return batch
 
     def decode(self, item: Item) -> Item:
-        """Pixels ready for each encoder that is to see them, and the facts of the file; nothing for an image that is complete."""
+        """Pixels ready for each encoder that is to see them, and the facts of the file; nothing for an image
+        that is complete."""
         if item.going and item.twin is None and (item.needs or not item.known) and not self.ending():
             with self.clock.measure("decode"):
                 self._decode(item)
@@ -269,7 +309,9 @@ class _Run:
         """Objects, then points, then the outcomes."""
         if self.halted.is_set():
             return
-        with self.runtime.catalog.writing(self.category.name):  # what is read here must still be so when it is written back
+        with self.runtime.catalog.writing(
+            self.category.name
+        ):  # what is read here must still be so when it is written back
             self._index_columns([item for item in batch if item.going])
             outcomes = self._write([item for item in batch if item.going and not self._follows_twin(item)])
         for item in batch:
@@ -280,12 +322,17 @@ class _Run:
         if self.progress:
             self.progress.update(self.report)
 
-    # How -----------------------------------------------------------------------------------------------------------------
+    # How
+    # --------------------------------------------------------------------------------------------------------
 
     def _decode(self, item: Item) -> None:
         try:
             opened = open_image(
-                item.data, target=self.target, limits=self.runtime.limits, budget=self.runtime.budget, sha256=item.sha256
+                item.data,
+                target=self.target,
+                limits=self.runtime.limits,
+                budget=self.runtime.budget,
+                sha256=item.sha256,
             )
             item.prepared = {name: self.encoders[name].prepare(opened.image) for name in item.needs}
         except ImageRefused as error:
@@ -295,7 +342,13 @@ class _Run:
             item.refuse(ImageRefused("damaged_image", f"The picture cannot be decoded: {because(error)}."))
             return
         item.facts = FileFacts(
-            opened.sha256, opened.phash, opened.media_type, opened.extension, opened.width, opened.height, opened.size
+            opened.sha256,
+            opened.phash,
+            opened.media_type,
+            opened.extension,
+            opened.width,
+            opened.height,
+            opened.size,
         )
 
     def _encode(self, name: str, encoder: BatchedEncoder, items: list[Item]) -> None:
@@ -322,18 +375,27 @@ class _Run:
         self.scorer.score(plan)
         self.assigner.assign(plan)
         with self.clock.measure("put"):
-            restored = self.putters.map(lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts())
-            outcomes |= {id(item): "updated" for item, again in zip(plan.firsts(), restored, strict=True) if again}
+            restored = self.putters.map(
+                lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts()
+            )
+            outcomes |= {
+                id(item): "updated" for item, again in zip(plan.firsts(), restored, strict=True) if again
+            }
         with self.clock.measure("upsert"):
             self.patience.call(lambda: self._apply(plan))
         return outcomes
 
     def _index_columns(self, items: list[Item]) -> None:
-        """Index the metadata columns, before there are values in them. One that another writer has made meanwhile decides."""
+        """Index the metadata columns, before there are values in them. One that another writer has made
+        meanwhile decides."""
         found = joined_kinds(item.kinds for item in items)
-        asked = dict(sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed))  # only so many get an index
+        asked = dict(
+            sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed)
+        )  # only so many get an index
         with self.clock.measure("upsert"):
-            kinds = self.patience.call(lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)).indexes
+            kinds = self.patience.call(
+                lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)
+            ).indexes
         self.report.unindexed.update(field for field in asked if field not in kinds)
         for item in items:
             if any(kinds.get(field, kind) != kind for field, kind in item.kinds.items()):
@@ -346,7 +408,8 @@ class _Run:
         return {hit.id: hit.payload for hit in hits if hit is not None}
 
     def _complete(self, items: list[Item]) -> None:
-        """Images that were there when they were looked up and have been deleted since: made now, like any new one."""
+        """Images that were there when they were looked up and have been deleted since: made now, like any new
+        one."""
         for item in items:
             item.needs = tuple(name for name in self.encoders if name not in item.record.vectors)
             item.vectors = dict(item.record.vectors)
@@ -365,7 +428,9 @@ class _Run:
     def _apply(self, plan: BatchPlan) -> None:
         vectors, name = self.runtime.vectors, self.category.name
         payloads = (*(plan.payloads[id] for id in plan.points), *plan.changes.values())
-        self.runtime.catalog.ensure_indexes(name, {field: kind for its in payloads for field, kind in index_kinds(its).items()})
+        self.runtime.catalog.ensure_indexes(
+            name, {field: kind for its in payloads for field, kind in index_kinds(its).items()}
+        )
         if plan.points:
             vectors.upsert(name, [Point(id, plan.vectors[id], plan.payloads[id]) for id in plan.points])
         for using, rows in plan.missing().items():
@@ -374,7 +439,8 @@ class _Run:
             vectors.set_payload(name, plan.changes)
 
     def _follows_twin(self, item: Item) -> bool:
-        """Whether an image shares the end of the one with the same bytes before it, because that one was refused or skipped."""
+        """Whether an image shares the end of the one with the same bytes before it, because that one was
+        refused or skipped."""
         if item.twin and not item.twin.going:
             item.refusal, item.skipped = item.twin.refusal, item.twin.skipped
             item.near, item.dropped = item.twin.near, item.twin.dropped
@@ -401,7 +467,13 @@ class _Run:
         """Count the category, and gather what the report tells besides outcomes."""
         self.report.stages = self.clock.seconds
         said = self.records.notes() if isinstance(self.records, Source) else []
-        self.report.notes = [*said, *self.notes, *self.scorer.notes, *self.assigner.notes, *self.patience.notes()]
+        self.report.notes = [
+            *said,
+            *self.notes,
+            *self.scorer.notes,
+            *self.assigner.notes,
+            *self.patience.notes(),
+        ]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)
@@ -411,4 +483,8 @@ class _Run:
 
 def _encoders(runtime: Runtime, category: Category) -> dict[str, BatchedEncoder]:
     """The encoders that can be loaded, checked against the manifest, by named vector."""
-    return {spec.name: runtime.encoders.for_category(spec) for spec in category.active_encoders if spec.revision != ADOPTED}
+    return {
+        spec.name: runtime.encoders.for_category(spec)
+        for spec in category.active_encoders
+        if spec.revision != ADOPTED
+    }

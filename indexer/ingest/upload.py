@@ -1,4 +1,5 @@
-"""Pictures that arrive as bytes, such as uploads to the API: through the same loop as everything else, answered one by one."""
+"""Pictures that arrive as bytes, such as uploads to the API: through the same loop as everything else,
+answered one by one."""
 
 from __future__ import annotations
 
@@ -38,11 +39,13 @@ def index_uploads(
     near_duplicates: NearDuplicates = "ignore",
     kinds: Mapping[str, IndexKind] | None = None,
 ) -> list[ItemOutcome]:
-    """Index files; outcome i belongs to uploads[i], and is durable. What is wrong with one file is its outcome.
+    """Index files; outcome i belongs to uploads[i], and is durable. What is wrong with one file is its
+    outcome.
 
     ``near_duplicates`` and ``kinds``: as in ``index_images``.
 
-    Raises what ends a run: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``, ``StorageFull`` ...
+    Raises what ends a run: ``NotFound`` (category), ``EncoderMismatch``, ``ModelUnavailable``,
+    ``StorageFull`` ...
     """
     from vitrine.indexer.ingest.pipeline import index_images
 

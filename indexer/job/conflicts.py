@@ -1,4 +1,5 @@
-"""Where a file disagrees with the image of the same bytes: what is stored stays, and the report names what is not taken."""
+"""Where a file disagrees with the image of the same bytes: what is stored stays, and the report names what is
+not taken."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ _COLUMNS = ("scores", "metadata")
 
 @dataclass(frozen=True)
 class Conflict:
-    """``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...), ``said`` was not taken over."""
+    """``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...), ``said`` was not
+    taken over."""
 
     field: str
     kept: Any
@@ -37,5 +39,8 @@ def conflicts(filename: str, said: Payload, stored: Mapping[str, Any]) -> tuple[
     pairs = [(FILENAME, stored.get(FILENAME), filename)]
     pairs += [(field, stored.get(field), said[field]) for field in _VALUES if field in said]
     for group in _COLUMNS:
-        pairs += [(f"{group}.{name}", stored.get(group, {}).get(name), value) for name, value in said.get(group, {}).items()]
+        pairs += [
+            (f"{group}.{name}", stored.get(group, {}).get(name), value)
+            for name, value in said.get(group, {}).items()
+        ]
     return tuple(Conflict(field, kept, value) for field, kept, value in pairs if kept not in (None, value))

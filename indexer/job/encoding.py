@@ -12,8 +12,8 @@ from vitrine.services.errors import VitrineError, because
 
 
 def encoded(encoder: BatchedEncoder, images: Sequence[Prepared]) -> list[Embedding | str]:
-    """For each image its vector, or a sentence on why there is none. Raises what every one of several raises: then it is not
-    the pictures."""
+    """For each image its vector, or a sentence on why there is none. Raises what every one of several raises:
+    then it is not the pictures."""
     try:
         return [_checked(encoder, row) for row in encoder.encode_prepared(images)]
     except VitrineError:

@@ -18,5 +18,6 @@ def load(module: str, package: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise BadRequest(
-            f"This needs {package}, which is not installed: install the extra clustering (pip install 'vitrine[clustering]')."
+            f"This needs {package}, which is not installed: install the extra clustering (pip install "
+            "'vitrine[clustering]')."
         ) from error

@@ -1,4 +1,5 @@
-"""A store that does not answer is waited for: servers restart and networks drop out, and a long run should outlast that."""
+"""A store that does not answer is waited for: servers restart and networks drop out, and a long run should
+outlast that."""
 
 from __future__ import annotations
 
@@ -17,13 +18,18 @@ _WAKE_SECONDS = 0.1
 
 
 class Patience:
-    """Calls a store again while it raises ``Unavailable``, for ``seconds`` at most; one for all threads of a run.
+    """Calls a store again while it raises ``Unavailable``, for ``seconds`` at most; one for all threads of a
+    run.
 
     ``pause`` and ``clock`` are for tests. ``waited``: seconds in which at least one call was waiting.
     """
 
     def __init__(
-        self, seconds: float, *, pause: Callable[[float], object] | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        seconds: float,
+        *,
+        pause: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.seconds = seconds
         self.waited = 0.0
@@ -36,12 +42,14 @@ class Patience:
         self._reason = ""
 
     def begin(self, over: Callable[[], bool], say: Callable[[str], object] | None) -> None:
-        """``over``: whether the run ends, so that waiting has no use any more. ``say`` gets a sentence every few seconds."""
+        """``over``: whether the run ends, so that waiting has no use any more. ``say`` gets a sentence every
+        few seconds."""
         self._over = over
         self._say = say or self._say
 
     def call(self, work: Callable[[], Made]) -> Made:
-        """What ``work`` gives, which must be fit to be done again. ``Unavailable`` once the patience is at its end."""
+        """What ``work`` gives, which must be fit to be done again. ``Unavailable`` once the patience is at
+        its end."""
         try:
             return work()
         except Unavailable as error:
@@ -54,7 +62,11 @@ class Patience:
 
     def notes(self) -> list[str]:
         """What a report says of the outages that were outlasted."""
-        return [f"Waited {self.waited:.0f} s in all for a store that did not answer: {self._reason}"] if self._reason else []
+        return (
+            [f"Waited {self.waited:.0f} s in all for a store that did not answer: {self._reason}"]
+            if self._reason
+            else []
+        )
 
     def _again(self, work: Callable[[], Made], error: Unavailable, until: float) -> Made:
         pause = FIRST_PAUSE

@@ -1,4 +1,5 @@
-"""Changes of payloads on their way to the store, a page at a time, for jobs that would do their work again."""
+"""Changes of payloads on their way to the store, a page at a time, for jobs that would do their work
+again."""
 
 from __future__ import annotations
 
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
 PAGE = 500
-"""Images read and written at a time. Whoever edits an image meanwhile waits for as long: a fraction of a second."""
+"""Images read and written at a time. Whoever edits an image meanwhile waits for as long: a fraction of a
+second."""
 FLUSH_EVERY = 20_000
 """Images between two flushes: what a power failure undoes, the next run does again."""
 
 
 class PayloadWriter:
-    """Writes to the images of one category, durable at the latest after ``flush``. The caller holds ``catalog.writing``.
+    """Writes to the images of one category, durable at the latest after ``flush``. The caller holds
+    ``catalog.writing``.
 
     ``key``: the object of the payload that fields are set in, such as ``metadata``.
     """
@@ -32,7 +35,9 @@ class PayloadWriter:
         self._key = key
         self._waiting = 0
 
-    def write(self, updates: Mapping[str, Payload], remove: Mapping[str, tuple[str, ...]] | None = None) -> int:
+    def write(
+        self, updates: Mapping[str, Payload], remove: Mapping[str, tuple[str, ...]] | None = None
+    ) -> int:
         """Set fields, and ``remove`` field paths, by image id. How many images were still there."""
         left, gone = dict(updates), dict(remove or {})
         while left or gone:
@@ -69,8 +74,11 @@ class PayloadWriter:
             self._vectors.set_payload(self._category, updates, key=self._key, durable=False)
 
 
-def erase_field(runtime: Runtime, category: str, field: str, inside: Filter, *, stop: threading.Event | None = None) -> bool:
-    """Take a field path away from all images, which ``inside`` finds as long as they have it, a page at a time.
+def erase_field(
+    runtime: Runtime, category: str, field: str, inside: Filter, *, stop: threading.Event | None = None
+) -> bool:
+    """Take a field path away from all images, which ``inside`` finds as long as they have it, a page at a
+    time.
 
     False if ``stop`` came before the end: again goes on.
     """

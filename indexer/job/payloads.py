@@ -36,7 +36,9 @@ class FileFacts:
     size: int
 
 
-def check_record(record: ImageRecord, category: Category, columns: ColumnKinds) -> tuple[Payload, dict[str, IndexKind]]:
+def check_record(
+    record: ImageRecord, category: Category, columns: ColumnKinds
+) -> tuple[Payload, dict[str, IndexKind]]:
     """The payload fields that people gave, cleaned, and the kinds of its columns by field path.
 
     ``ImageRefused`` as ``bad_row`` or ``bad_vector``.
@@ -75,12 +77,13 @@ def new_payload(category: str, record: ImageRecord, said: Payload, facts: FileFa
 
 
 def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False) -> Payload:
-    """The fields to set on an image that is there: tags are united, the rest fills gaps only, since users may have edited it.
+    """The fields to set on an image that is there: tags are united, the rest fills gaps only, since users may
+    have edited it.
 
     With ``overwrite`` what is said now wins. Objects come back whole, old keys and new.
 
-    >>> additions({"tags": ["red"], "class": "mug"}, {"tags": ["red", "new"], "class": "cup", "caption": "A cup"})
-    {'tags': ['red', 'new'], 'caption': 'A cup'}
+    >>> additions({"tags": ["red"], "class": "mug"}, {"tags": ["red", "new"], "class": "cup", "caption": "A
+    cup"}) {'tags': ['red', 'new'], 'caption': 'A cup'}
     """
     first, second = (old, said) if overwrite else (said, old)
     if QUALITY in said and QUALITY in old.get("scored_by", {}):  # people's word goes before a tagger's
@@ -92,7 +95,11 @@ def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False)
             merged[field] = {**first.get(field, {}), **second.get(field, {})}
         elif field != "tags":
             merged[field] = second.get(field, value)
-    return {field: value for field, value in merged.items() if value != old.get(field, [] if field == "tags" else None)}
+    return {
+        field: value
+        for field, value in merged.items()
+        if value != old.get(field, [] if field == "tags" else None)
+    }
 
 
 def without_scores(said: Payload, tags: Collection[str]) -> Payload:
@@ -115,7 +122,9 @@ def _said(record: ImageRecord) -> Payload:
     if record.quality is not None:
         said["quality"] = _unit("quality", record.quality)
     if record.scores:
-        said["scores"] = {clean_name(tag): _unit(f"scores.{tag}", score) for tag, score in record.scores.items()}
+        said["scores"] = {
+            clean_name(tag): _unit(f"scores.{tag}", score) for tag, score in record.scores.items()
+        }
         said["scored_by"] = dict.fromkeys(said["scores"], SCORED_BY)
     return said
 

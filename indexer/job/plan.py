@@ -15,7 +15,13 @@ from vitrine.services.domain import Embedding, Payload
 class BatchPlan:
     """What a batch changes: whole new points, and for those that are there new fields and vectors."""
 
-    def __init__(self, category: str, stored: dict[str, Payload], overwrite: bool, tagged: Collection[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        category: str,
+        stored: dict[str, Payload],
+        overwrite: bool,
+        tagged: Collection[str] = frozenset(),
+    ) -> None:
         """``tagged``: the tags that have a tagger, whose scores come from nowhere else."""
         self.payloads = dict(stored)
         self.points: list[str] = []

@@ -36,8 +36,8 @@ class Tally:
 
 
 class Progress(Protocol):
-    """Hears how a run goes; ``update`` comes from another thread than ``start`` and ``finish``, a batch at a time. ``say`` comes
-    with what is waited for, from any thread."""
+    """Hears how a run goes; ``update`` comes from another thread than ``start`` and ``finish``, a batch at a
+    time. ``say`` comes with what is waited for, from any thread."""
 
     def start(self, total: int | None) -> None: ...
 
@@ -51,8 +51,8 @@ class Progress(Protocol):
 def make_progress(
     *, quiet: bool = False, stream: TextIO | None = None, title: str = "indexing", unit: str = "images"
 ) -> Progress | None:
-    """The progress that fits ``stream`` (standard error unless given); None when ``quiet``. ``title`` says what is done, ``unit``
-    to what."""
+    """The progress that fits ``stream`` (standard error unless given); None when ``quiet``. ``title`` says
+    what is done, ``unit`` to what."""
     stream = stream or sys.stderr
     if quiet:
         return None
@@ -60,10 +60,15 @@ def make_progress(
 
 
 class LineProgress:
-    """A plain line every ten seconds, and at every tenth of a known total, but none within two seconds of the last one."""
+    """A plain line every ten seconds, and at every tenth of a known total, but none within two seconds of the
+    last one."""
 
     def __init__(
-        self, stream: TextIO, title: str = "indexing", unit: str = "images", clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO,
+        title: str = "indexing",
+        unit: str = "images",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
         self._title, self._unit = title, unit
@@ -102,13 +107,14 @@ class LineProgress:
 
 
 def _at_least(total: int | None, done: int) -> int | None:
-    """A source knows its total before it has looked into every file: what turns up besides makes it larger."""
+    """A source knows its total before it has looked into every file: what turns up besides makes it
+    larger."""
     return max(total, done) if total else None
 
 
 class _Rate:
-    """What is done a second since the first news, 0 before there are two. What came before the first does not count: a stage that
-    goes on from an earlier run begins far from 0."""
+    """What is done a second since the first news, 0 before there are two. What came before the first does not
+    count: a stage that goes on from an earlier run begins far from 0."""
 
     def __init__(self) -> None:
         self._first: tuple[int, float] | None = None
@@ -139,7 +145,9 @@ class BarProgress:
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=Console(file=self._stream), transient=True)
-        self._task = self._bar.add_task("", total=total, count=f"0/{total}" if total else "", rate="", refused="", said="")
+        self._task = self._bar.add_task(
+            "", total=total, count=f"0/{total}" if total else "", rate="", refused="", said=""
+        )
         self._total, self._rate = total, _Rate()
         self._bar.start()
 
@@ -150,7 +158,15 @@ class BarProgress:
             total = _at_least(self._total, report.done)
             count = f"{report.done}/{total}" if total else str(report.done)
             rate = f"{self._rate.value:.1f} {self._unit}/s" if self._rate.value else ""
-            self._bar.update(self._task, completed=report.done, total=total, count=count, rate=rate, refused=refused, said="")
+            self._bar.update(
+                self._task,
+                completed=report.done,
+                total=total,
+                count=count,
+                rate=rate,
+                refused=refused,
+                said="",
+            )
 
     def say(self, text: str) -> None:
         if self._bar is not None:

@@ -22,7 +22,8 @@ from vitrine.services.files import unwritable
 
 Outcome = Literal["added", "known", "updated", "duplicate", "refused"]
 NearDuplicates = Literal["ignore", "tell", "skip"]
-"""What to do about near-duplicates: nothing is looked up; they are indexed, and their outcome says so; they are not indexed."""
+"""What to do about near-duplicates: nothing is looked up; they are indexed, and their outcome says so; they
+are not indexed."""
 Status = Literal["complete", "refused", "interrupted", "failed"]
 MAX_REFUSALS = 10_000
 """So many refusals are kept in memory; ``RefusedFile`` keeps all."""
@@ -31,8 +32,9 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """The image that another is a copy or a version of. ``kind``: identical pixels, resized, edited (a version), or unseen where
-    pictures could not be compared; ``similarity``: structural in -1..1, of embeddings if unseen."""
+    """The image that another is a copy or a version of. ``kind``: identical pixels, resized, edited (a
+    version), or unseen where pictures could not be compared; ``similarity``: structural in -1..1, of
+    embeddings if unseen."""
 
     id: str
     kind: str
@@ -41,9 +43,10 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class ItemOutcome:
-    """What became of one file. ``id`` is there if it is in the category; ``reason`` (of ``REFUSALS``) and ``message`` if it was
-    refused. ``near``: the image that it is a near-duplicate of, where that was asked for; ``duplicate``: so it was not indexed.
-    ``conflicts``: where it says something else than the image of the same bytes, which stays as it is.
+    """What became of one file. ``id`` is there if it is in the category; ``reason`` (of ``REFUSALS``) and
+    ``message`` if it was refused. ``near``: the image that it is a near-duplicate of, where that was asked
+    for; ``duplicate``: so it was not indexed. ``conflicts``: where it says something else than the image of
+    the same bytes, which stays as it is.
     """
 
     filename: str
@@ -59,14 +62,15 @@ class ItemOutcome:
 class IndexReport:
     """The end of a run, complete or not: only what is durable is counted as added, known or updated.
 
-    ``duplicate``: near-duplicates that were not indexed; ``near``: those that were. ``copies``: the first 10,000 of both (name,
-    id of the image they are a copy of). ``images``: how many the category holds at the end. ``stages``: seconds of work by stage,
-    summed over threads, which overlap. ``refusals``: the first 10,000 (name, reason, message). ``unindexed``: the fields of
-    columns that no filter finds. ``error``: what ended the run.
+    ``duplicate``: near-duplicates that were not indexed; ``near``: those that were. ``copies``: the first
+    10,000 of both (name, id of the image they are a copy of). ``images``: how many the category holds at the
+    end. ``stages``: seconds of work by stage, summed over threads, which overlap. ``refusals``: the first
+    10,000 (name, reason, message). ``unindexed``: the fields of columns that no filter finds. ``error``: what
+    ended the run.
 
-    ``conflicting``: files that say something else than the image of the same bytes, such as another class; ``other_names``: files
-    that have its bytes under another name; ``conflicts``: the first 10,000 of both (name, what it disagrees in). The image is
-    there, so they change neither status nor exit code.
+    ``conflicting``: files that say something else than the image of the same bytes, such as another class;
+    ``other_names``: files that have its bytes under another name; ``conflicts``: the first 10,000 of both
+    (name, what it disagrees in). The image is there, so they change neither status nor exit code.
     """
 
     category: str
@@ -147,7 +151,9 @@ class IndexReport:
             "other_names": self.other_names,
             "conflicts": [{"filename": name, **conflict.to_json()} for name, conflict in self.conflicts],
             "reasons": dict(self.reasons),
-            "refusals": [{"filename": name, "reason": why, "message": text} for name, why, text in self.refusals],
+            "refusals": [
+                {"filename": name, "reason": why, "message": text} for name, why, text in self.refusals
+            ],
             "images": self.images,
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.rate, 1),
@@ -176,11 +182,16 @@ class IndexReport:
         if self.unindexed:
             yield unindexed_note(self.unindexed)
         if self.stages:
-            yield "Work by stage: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.stages.items())
+            yield "Work by stage: " + ", ".join(
+                f"{stage} {seconds:.1f} s" for stage, seconds in self.stages.items()
+            )
         if self.images is not None:
             yield f"{self.category} holds {self.images} images."
         if self.error:
-            yield f"Ended early ({self.error.code}): {self.error.message} What is counted above is stored; run again to go on."
+            yield (
+                f"Ended early ({self.error.code}): {self.error.message} What is counted above is stored; "
+                "run again to go on."
+            )
         elif self.interrupted:
             yield "Interrupted. What is counted above is stored; run again to go on."
 
@@ -188,7 +199,10 @@ class IndexReport:
         if self.duplicate:
             yield f"  {self.duplicate} near-duplicates of images that are there were not indexed"
         if self.near:
-            yield f"  {self.near} are near-duplicates of images that are there (`vitrine duplicates find` groups them)"
+            yield (
+                f"  {self.near} are near-duplicates of images that are there (`vitrine duplicates find` "
+                "groups them)"
+            )
         yield from (f"    {name}: of {id}" for name, id in self.copies[:_SHOWN])
         if len(self.copies) > _SHOWN:
             yield f"    ... and {len(self.copies) - _SHOWN} more (--json lists them)"
@@ -197,10 +211,16 @@ class IndexReport:
         values = [(name, conflict) for name, conflict in self.conflicts if conflict.field != FILENAME]
         names = [(name, conflict) for name, conflict in self.conflicts if conflict.field == FILENAME]
         if values:
-            yield f"  {_files(self.conflicting)} something else than the image of the same bytes, which stays as it is:"
+            yield (
+                f"  {_files(self.conflicting)} something else than the image of the same bytes, which "
+                "stays as it is:"
+            )
             yield from (f"    {name}: {conflict}" for name, conflict in values[:_SHOWN])
         if names:
-            yield f"  {_files(self.other_names, 'has', 'have')} the bytes of an image of another name, which it keeps:"
+            yield (
+                f"  {_files(self.other_names, 'has', 'have')} the bytes of an image of another name, which "
+                "it keeps:"
+            )
             yield from (f"    {name}: is {conflict.kept}" for name, conflict in names[:_SHOWN])
         if max(len(values), len(names)) > _SHOWN:
             yield "    ... and more (--json lists them)"
@@ -228,7 +248,8 @@ class StageClock:
 
 
 class RefusedFile:
-    """Writes every refusal to a JSON-lines file as it comes, one file a run; an ``on_outcome`` of ``index_images``.
+    """Writes every refusal to a JSON-lines file as it comes, one file a run; an ``on_outcome`` of
+    ``index_images``.
 
     ``BadRequest`` or ``StorageFull`` if the file cannot be written.
     """
@@ -251,5 +272,7 @@ class RefusedFile:
     def __enter__(self) -> RefusedFile:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()

@@ -27,7 +27,8 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Told]:
-        """Time and show what is inside, of ``total`` where that is known. ``InterruptedError`` where ``stop`` is set before."""
+        """Time and show what is inside, of ``total`` where that is known. ``InterruptedError`` where ``stop``
+        is set before."""
         progress, tally, started = self.watch(name) if self.watch else None, Tally(), time.perf_counter()
 
         def told(done: int, of: int) -> None:
@@ -57,7 +58,8 @@ class Stages:
 
 
 def apart(work: Callable[[], object], stop: threading.Event) -> None:
-    """Run ``work`` on another thread: Ctrl-C, which reaches this one, sets ``stop`` and waits for the page under way.
+    """Run ``work`` on another thread: Ctrl-C, which reaches this one, sets ``stop`` and waits for the page
+    under way.
 
     Work that ends itself where ``stop`` is set raises ``InterruptedError``; so does this, for Ctrl-C.
     """

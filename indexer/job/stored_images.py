@@ -29,7 +29,8 @@ _READERS, _READ_AHEAD = 4, 16
 
 @dataclass(eq=False)
 class StoredImage:
-    """One image of a category on its way to an embedding: ``row`` in the end, or the ``reason`` why there is none."""
+    """One image of a category on its way to an embedding: ``row`` in the end, or the ``reason`` why there is
+    none."""
 
     id: str
     key: str
@@ -51,10 +52,11 @@ def embed_stored(
     stop: threading.Event | None = None,
     halted: threading.Event | None = None,
 ) -> Generator[StoredImage]:
-    """Embed images of a category from the pictures in the object store, in order; ``hits`` carry the payload ``FIELDS``.
+    """Embed images of a category from the pictures in the object store, in order; ``hits`` carry the payload
+    ``FIELDS``.
 
-    Reading, decoding and encoding overlap, and never run far ahead of who takes the results. What is on its way when ``stop`` or
-    ``halted`` is set is left out.
+    Reading, decoding and encoding overlap, and never run far ahead of who takes the results. What is on its
+    way when ``stop`` or ``halted`` is set is left out.
     """
     events = [event for event in (stop, halted) if event is not None]
 
@@ -84,7 +86,9 @@ class _Work:
 
     def read(self, hit: Hit) -> StoredImage:
         """The bytes, if they are still those that the image is called by."""
-        image = StoredImage(hit.id, str(hit.payload.get("object_key", "")), str(hit.payload.get("sha256", "")))
+        image = StoredImage(
+            hit.id, str(hit.payload.get("object_key", "")), str(hit.payload.get("sha256", ""))
+        )
         if self.ending():
             return image
         try:
@@ -103,7 +107,9 @@ class _Work:
             return image
         runtime, target = self.runtime, self.encoder.spec.preprocessing.target
         try:
-            opened = open_image(data, target=target, limits=runtime.limits, budget=runtime.budget, sha256=image.sha256 or None)
+            opened = open_image(
+                data, target=target, limits=runtime.limits, budget=runtime.budget, sha256=image.sha256 or None
+            )
             image.prepared = self.encoder.prepare(opened.image)
         except ImageRefused as error:
             image.reason = error.reason

@@ -1,4 +1,5 @@
-"""The one primitive that the indexing loop is made of: work on other threads, results in order, never far ahead."""
+"""The one primitive that the indexing loop is made of: work on other threads, results in order, never far
+ahead."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from concurrent.futures import Executor, Future
 from typing import Protocol, TypeVar
 
 SLICE_SECONDS, WRITE_SECONDS = 3.0, 2.0
-"""With a slow encoder or source fewer images are encoded and written at a time: Ctrl-C or a crash loses little of their work, and
-whoever watches sees them go by."""
+"""With a slow encoder or source fewer images are encoded and written at a time: Ctrl-C or a crash loses
+little of their work, and whoever watches sees them go by."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -26,10 +27,14 @@ class Sized(Protocol):
 Some = TypeVar("Some", bound=Sized)
 
 
-def in_order(pool: Executor, work: Callable[[Given], Made], items: Iterable[Given], ahead: int) -> Iterator[Made]:
-    """``work`` of each item, in order; at most ``ahead`` of them are under way or done and waiting to be taken.
+def in_order(
+    pool: Executor, work: Callable[[Given], Made], items: Iterable[Given], ahead: int
+) -> Iterator[Made]:
+    """``work`` of each item, in order; at most ``ahead`` of them are under way or done and waiting to be
+    taken.
 
-    Items are taken on the thread that asks for results, so a chain of these reads its source only as fast as its end is asked.
+    Items are taken on the thread that asks for results, so a chain of these reads its source only as fast as
+    its end is asked.
     """
     waiting: deque[Future[Made]] = deque()
     try:
@@ -47,7 +52,8 @@ def in_order(pool: Executor, work: Callable[[Given], Made], items: Iterable[Give
 class Pace:
     """How many items to take at a time so that they take ``seconds`` of work, at most twice that.
 
-    As many as that allows: a model takes an image in a large batch in a third of the time that it takes one alone.
+    As many as that allows: a model takes an image in a large batch in a third of the time that it takes one
+    alone.
     """
 
     def __init__(self, most: int, seconds: float, *, first: int = 4) -> None:
@@ -71,7 +77,8 @@ def in_batches(
     seconds: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[list[Some]]:
-    """Lists of at most ``count`` items; a list ends early once it holds ``max_bytes``, or ``seconds`` after the last one."""
+    """Lists of at most ``count`` items; a list ends early once it holds ``max_bytes``, or ``seconds`` after
+    the last one."""
     return gathered(([item] for item in items), count, max_bytes, seconds, clock)
 
 

@@ -40,7 +40,8 @@ def open_source(
 ) -> Source:
     """Open a folder, an archive, a manifest, a single image file, or ``objects:PREFIX`` of the object store.
 
-    ``patience``: that of the run, which waits for the object store where the source itself needs it; else it does not wait.
+    ``patience``: that of the run, which waits for the object store where the source itself needs it; else it
+    does not wait.
 
     Raises ``BadSource`` if there is nothing of the kind, or if a table in it is unusable as a whole.
     """
@@ -53,7 +54,11 @@ def open_source(
         source = JoinedSource(source, options, patience)
     if options.hashtags and field_path("metadata", HASHTAGS) not in source.indexes:
         raise BadSource(f"{location} has no table, so no column {options.hashtags[0]!r} to find hashtags in.")
-    return LabelledSource(source, options) if options.tags_from_folders or options.class_from == "folder" else source
+    return (
+        LabelledSource(source, options)
+        if options.tags_from_folders or options.class_from == "folder"
+        else source
+    )
 
 
 class LabelledSource(Source):
@@ -93,7 +98,10 @@ class SingleSource(Source):
     def __iter__(self) -> Iterator[ImageRecord]:
         path = str(self._path)
         yield ImageRecord(
-            self.name, shown_path(self._path.name), lambda: read_file(path, self._max_bytes), created_at=modified(path)
+            self.name,
+            shown_path(self._path.name),
+            lambda: read_file(path, self._max_bytes),
+            created_at=modified(path),
         )
 
     @property
@@ -118,7 +126,9 @@ def _open(location: str, options: SourceOptions, objects: ObjectStore | None, pa
     if is_table(path.name):
         return ManifestSource(path, options, objects, patience)
     try:
-        if has_image_extension(path.name) or (not is_archive(path.name) and looks_like_image(read_head(str(path)))):
+        if has_image_extension(path.name) or (
+            not is_archive(path.name) and looks_like_image(read_head(str(path)))
+        ):
             return SingleSource(path, options)
         if is_archive_file(path):
             return ArchiveSource(path, options)
@@ -138,4 +148,7 @@ def _path_of(location: str) -> Path:
         pass  # said below
     except (OSError, ValueError) as error:
         raise BadSource(f"{location} cannot be read: {because(error)}.") from error
-    raise BadSource(f"There is no file or folder {location}. Images come from a folder, archive, manifest or {SCHEME}PREFIX.")
+    raise BadSource(
+        f"There is no file or folder {location}. Images come from a folder, archive, manifest or "
+        f"{SCHEME}PREFIX."
+    )

@@ -1,7 +1,9 @@
-"""Images in ZIP and TAR archives, read in place: members are streamed one after another, nothing is extracted to disk.
+"""Images in ZIP and TAR archives, read in place: members are streamed one after another, nothing is extracted
+to disk.
 
-Python's tar extraction has known holes (CVE-2025-4517); here a member's name is only ever shown. An archive within an archive is
-read too, one level deep. Bombs end at two limits: the size of a member, and the size of all members together.
+Python's tar extraction has known holes (CVE-2025-4517); here a member's name is only ever shown. An archive
+within an archive is read too, one level deep. Bombs end at two limits: the size of a member, and the size of
+all members together.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from vitrine.services.errors import BadSource, ImageRefused, VitrineError, becau
 from vitrine.services.images.walking import is_hidden
 
 MAX_RATIO = 200
-"""All members together may be this many times the archive: pictures hardly shrink, bombs shrink a thousandfold and more."""
+"""All members together may be this many times the archive: pictures hardly shrink, bombs shrink a
+thousandfold and more."""
 FREE_BYTES = 1_000_000_000
 """No ratio is asked below this size."""
 _SPOOLED = 64_000_000
@@ -43,17 +46,19 @@ _SPOOLED = 64_000_000
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an archive lies: how the names of its members begin, and the folders above them that are labels."""
+    """Where an archive lies: how the names of its members begin, and the folders above them that are
+    labels."""
 
     prefix: str = ""
     folders: tuple[str, ...] = ()
 
 
 class ArchiveSource(Source):
-    """The pictures of one archive, in its own order. Which members are offered is the rule of ``FolderSource``.
+    """The pictures of one archive, in its own order. Which members are offered is the rule of
+    ``FolderSource``.
 
-    ``shown``: its name in the folder that it lies in, where that is the source. ``BadSource`` while iterating if the archive is
-    damaged, cut short or a bomb: what came before stays indexed.
+    ``shown``: its name in the folder that it lies in, where that is the source. ``BadSource`` while iterating
+    if the archive is damaged, cut short or a bomb: what came before stays indexed.
     """
 
     def __init__(self, path: Path, options: SourceOptions, *, shown: str = "", source: str = "") -> None:
@@ -72,10 +77,13 @@ class ArchiveSource(Source):
 
     @property
     def total(self) -> int | None:
-        """Known for a ZIP without archives in it, whose directory lists its members; anything else would have to be read."""
+        """Known for a ZIP without archives in it, whose directory lists its members; anything else would have
+        to be read."""
         try:
             with zipfile.ZipFile(self._path) as archive:
-                names = [name for name in map(zip_name, archive.infolist()) if not is_hidden(shown_name(name))]
+                names = [
+                    name for name in map(zip_name, archive.infolist()) if not is_hidden(shown_name(name))
+                ]
         except Exception:  # a damaged archive says so when it is read
             return None
         return None if any(map(is_archive, names)) else sum(map(has_image_extension, names))
@@ -83,7 +91,9 @@ class ArchiveSource(Source):
     def notes(self) -> list[str]:
         return self._passed.notes()
 
-    def _records(self, file: IO[bytes], name: str, place: _Place, budget: _Budget, *, nested: bool) -> Iterator[ImageRecord]:
+    def _records(
+        self, file: IO[bytes], name: str, place: _Place, budget: _Budget, *, nested: bool
+    ) -> Iterator[ImageRecord]:
         for member in _members(file, name, self._options.max_bytes):
             budget.take(member.size)
             shown = shown_name(member.name)
@@ -94,7 +104,9 @@ class ArchiveSource(Source):
             if is_archive(member.name) and not nested:
                 yield from self._nested(member, record, budget)
             elif is_archive(member.name):
-                yield refused(record, "unsupported_format", "It is an archive in an archive in an archive: unpack it.")
+                yield refused(
+                    record, "unsupported_format", "It is an archive in an archive in an archive: unpack it."
+                )
             else:
                 yield from self._member(member, record)
 
@@ -155,7 +167,10 @@ class _Budget:
         """``BadSource`` once all is spent."""
         self._left -= size
         if self.spent:
-            raise BadSource(f"{self._name} unfolds to more than {MAX_RATIO} times its size, as bombs do: unpack it yourself.")
+            raise BadSource(
+                f"{self._name} unfolds to more than {MAX_RATIO} times its size, as bombs do: unpack it "
+                "yourself."
+            )
 
 
 def _read(member: Member, max_bytes: int, *, whole: bool) -> bytes | None:
@@ -176,7 +191,10 @@ def _members(file: IO[bytes], name: str, max_bytes: int) -> Iterator[Member]:
     if is_zip or name.lower().endswith(".zip"):
         return zip_members(file)
     if name.lower().endswith((".zst", ".tzst")):
-        raise BadSource(f"{name} is compressed with Zstandard, which this Python does not read: unpack it first (zstd -d).")
+        raise BadSource(
+            f"{name} is compressed with Zstandard, which this Python does not read: unpack it first "
+            "(zstd -d)."
+        )
     return tar_members(file, max_bytes)
 
 
@@ -195,4 +213,8 @@ class _faults:
 
 def is_archive_file(path: Path) -> bool:
     """Whether a file is an archive, by name or by content."""
-    return is_archive(path.name) or zipfile.is_zipfile(path) or (os.path.getsize(path) >= 512 and tarfile.is_tarfile(path))
+    return (
+        is_archive(path.name)
+        or zipfile.is_zipfile(path)
+        or (os.path.getsize(path) >= 512 and tarfile.is_tarfile(path))
+    )

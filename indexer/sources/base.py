@@ -1,4 +1,5 @@
-"""What all sources share: their options, which files count as pictures, safe names and reading within a limit."""
+"""What all sources share: their options, which files count as pictures, safe names and reading within a
+limit."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ from vitrine.services.values.words import composed
 
 READABLE = "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm"
 """Extensions of formats that Vitrine reads."""
-REFUSED = "svg svgz heic heif psd psb pdf ico icns jp2 j2k jxl eps ai exr hdr tga xcf pcx raw cr2 cr3 nef arw dng orf rw2"
+REFUSED = (
+    "svg svgz heic heif psd psb pdf ico icns jp2 j2k jxl eps ai exr hdr tga xcf pcx raw cr2 cr3 nef arw "
+    "dng orf rw2"
+)
 """Extensions of pictures that it does not: offered all the same, so that the report names them."""
 EXTENSIONS = frozenset(f".{name}" for name in f"{READABLE} {REFUSED}".split())
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
@@ -36,14 +40,16 @@ class SourceOptions:
     """How a source is read.
 
     ``tags_from_folders``: the names of so many folders nearest to the root of the source become tags; with 2,
-    ``shop/red/mugs/1.jpg`` gets ``shop`` and ``red``. ``class_from``: "folder" (the innermost folder's name) or a column.
-    ``archives_as_folders``: for both, an archive within the source counts as a folder of its name, without the extension.
-    ``path_column``: the column that names the picture, else the first of path, file, file_name, filename, image, key.
-    ``root``: the folder that paths of a manifest are relative to, else its own. ``metadata``: a table that is joined by
-    ``join_on``: the file's name, its stem (name without extension), key (whole relative path or object key) or SHA-256.
-    ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``. ``kinds``: the kinds of columns that
-    are to be other than what their cells say. ``max_bytes``: larger files are refused unread. ``without``: a folder that a
-    folder's walk leaves out, Vitrine's own data: what it stores are copies of pictures, under names of its own.
+    ``shop/red/mugs/1.jpg`` gets ``shop`` and ``red``. ``class_from``: "folder" (the innermost folder's name)
+    or a column. ``archives_as_folders``: for both, an archive within the source counts as a folder of its
+    name, without the extension. ``path_column``: the column that names the picture, else the first of path,
+    file, file_name, filename, image, key. ``root``: the folder that paths of a manifest are relative to, else
+    its own. ``metadata``: a table that is joined by ``join_on``: the file's name, its stem (name without
+    extension), key (whole relative path or object key) or SHA-256. ``hashtags``: columns of the table whose
+    hashtags are indexed as ``metadata.hashtags``. ``kinds``: the kinds of columns that are to be other than
+    what their cells say. ``max_bytes``: larger files are refused unread. ``without``: a folder that a
+    folder's walk leaves out, Vitrine's own data: what it stores are copies of pictures, under names of its
+    own.
     """
 
     tags_from_folders: int = 0
@@ -73,7 +79,8 @@ def looks_like_image(head: bytes) -> bool:
 
 
 def shown_name(name: str) -> str:
-    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, composed Unicode."""
+    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, composed
+    Unicode."""
     text = _NO_BYTES.sub("\ufffd", name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = composed(text).replace("\\", "/")
     parts = [part for part in text.split("/") if part not in ("", ".", "..")]
@@ -94,7 +101,8 @@ def read_stream(stream: IO[bytes], max_bytes: int, name: str) -> bytes:
 
 
 def read_file(path: str, max_bytes: int) -> bytes:
-    """All bytes of a regular file; ``ImageRefused`` if it is none or has more than ``max_bytes``, ``OSError``."""
+    """All bytes of a regular file; ``ImageRefused`` if it is none or has more than ``max_bytes``,
+    ``OSError``."""
     name = path.rpartition("/")[2]
     with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
         status = file_status(file)
@@ -121,12 +129,14 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def too_large(name: str, max_bytes: int) -> ImageRefused:
     return ImageRefused(
         "file_too_large",
-        f"{shown_name(name)} has more than {max_bytes / 1e6:.0f} MB: raise VITRINE_MAX_IMAGE_MB if it is to be read.",
+        f"{shown_name(name)} has more than {max_bytes / 1e6:.0f} MB: raise VITRINE_MAX_IMAGE_MB if it "
+        "is to be read.",
     )
 
 
 def utc(seconds: float) -> str | None:
-    """RFC 3339 in UTC of seconds since 1970; None beyond the years 1 to 9999, where a time was never meant."""
+    """RFC 3339 in UTC of seconds since 1970; None beyond the years 1 to 9999, where a time was never
+    meant."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):
@@ -154,7 +164,9 @@ class Passed:
     def notes(self) -> list[str]:
         if not self._kinds:
             return []
-        kinds = ", ".join(f"{count} {suffix or 'without extension'}" for suffix, count in self._kinds.most_common(8))
+        kinds = ", ".join(
+            f"{count} {suffix or 'without extension'}" for suffix, count in self._kinds.most_common(8)
+        )
         count = self._kinds.total()
         subject = "1 file is no picture and was" if count == 1 else f"{count} files are no pictures and were"
         return [f"{subject} not offered: {kinds}."]

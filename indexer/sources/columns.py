@@ -1,4 +1,5 @@
-"""Which kinds the metadata columns of a run have: what a user names, what the category holds, what the source has."""
+"""Which kinds the metadata columns of a run have: what a user names, what the category holds, what the source
+has."""
 
 from __future__ import annotations
 
@@ -18,18 +19,22 @@ _WORDS = ("class", "tags", "caption")
 
 @dataclass(frozen=True)
 class ColumnKinds:
-    """Kinds by field path, and those that a user named, by column: their values are cast to that kind, or refused.
+    """Kinds by field path, and those that a user named, by column: their values are cast to that kind, or
+    refused.
 
-    A column has the kind that a user names; else that of the category, where one of whole numbers becomes one of numbers if the
-    source has fractions; else that of the source as a whole.
+    A column has the kind that a user names; else that of the category, where one of whole numbers becomes one
+    of numbers if the source has fractions; else that of the source as a whole.
     """
 
     kinds: Mapping[str, IndexKind]
     named: Mapping[str, IndexKind]
 
     @classmethod
-    def of(cls, category: Category, source: Mapping[str, IndexKind], named: Mapping[str, IndexKind] | None = None) -> ColumnKinds:
-        """``source``: by field path; ``named``: by column. ``BadRequest`` for a column that neither source nor category has."""
+    def of(
+        cls, category: Category, source: Mapping[str, IndexKind], named: Mapping[str, IndexKind] | None = None
+    ) -> ColumnKinds:
+        """``source``: by field path; ``named``: by column. ``BadRequest`` for a column that neither source
+        nor category has."""
         kinds = dict(source)
         for field, kind in category.indexes.items():
             kinds[field] = "float" if (kind, kinds.get(field)) == ("integer", "float") else kind
@@ -39,9 +44,13 @@ class ColumnKinds:
             if field in kinds:
                 chosen[path_keys(field)[-1]] = kind
             elif name not in _WORDS or kind != "keyword":
-                known = sorted(path.removeprefix("metadata.") for path in kinds if path.startswith("metadata."))
+                known = sorted(
+                    path.removeprefix("metadata.") for path in kinds if path.startswith("metadata.")
+                )
                 shown = ", ".join(known) or "none"
-                raise BadRequest(f"There is no metadata column {name!r} to give a kind; there are: {shown}.", column=name)
+                raise BadRequest(
+                    f"There is no metadata column {name!r} to give a kind; there are: {shown}.", column=name
+                )
         return cls({**kinds, **{_field(column): kind for column, kind in chosen.items()}}, chosen)
 
     @property
@@ -50,11 +59,13 @@ class ColumnKinds:
         return frozenset(map(_field, self.named))
 
     def to_recast(self, category: Category) -> dict[str, IndexKind]:
-        """The named columns that the category has already: what its images hold in them is to be of that kind."""
+        """The named columns that the category has already: what its images hold in them is to be of that
+        kind."""
         return {column: kind for column, kind in self.named.items() if _field(column) in category.indexes}
 
     def settled(self, metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, IndexKind]]:
-        """Values as their columns hold them, and the kind of each; see ``vitrine.services.category.payload.settled``."""
+        """Values as their columns hold them, and the kind of each; see
+        ``vitrine.services.category.payload.settled``."""
         return settled(metadata, self.kinds, fixed=self.fixed)
 
 

@@ -1,4 +1,5 @@
-"""A folder of images, in order of name, and the ``metadata.csv|jsonl|parquet`` that Hugging Face image folders have."""
+"""A folder of images, in order of name, and the ``metadata.csv|jsonl|parquet`` that Hugging Face image
+folders have."""
 
 from __future__ import annotations
 
@@ -31,14 +32,14 @@ from vitrine.services.images.walking import Found, is_hidden, walk
 class FolderSource(Source):
     """Every picture below a folder.
 
-    Offered, and so indexed or refused by name: files with the extension of any picture format, read here or not (``.svg``,
-    ``.heic``, ``.psd``, ``.pdf`` ...), and files that begin as a picture whatever they are called. Archives are opened in
-    place. Anything else (texts, tables, licences) is counted but not offered; dot files and dot folders are not looked at.
-    Links are followed, to each folder once. ``options.without``, Vitrine's own data, is left out where it lies inside. What
-    cannot be read is refused by name.
+    Offered, and so indexed or refused by name: files with the extension of any picture format, read here or
+    not (``.svg``, ``.heic``, ``.psd``, ``.pdf`` ...), and files that begin as a picture whatever they are
+    called. Archives are opened in place. Anything else (texts, tables, licences) is counted but not offered;
+    dot files and dot folders are not looked at. Links are followed, to each folder once. ``options.without``,
+    Vitrine's own data, is left out where it lies inside. What cannot be read is refused by name.
 
-    ``metadata.*`` in the folder, or in a folder directly below it, describes its pictures by ``file_name``; a row that names no
-    picture is refused as ``image_missing``.
+    ``metadata.*`` in the folder, or in a folder directly below it, describes its pictures by ``file_name``; a
+    row that names no picture is refused as ``image_missing``.
     """
 
     def __init__(self, folder: Path, options: SourceOptions) -> None:
@@ -63,10 +64,15 @@ class FolderSource(Source):
 
     @cached_property
     def total(self) -> int | None:
-        """Looks at every name on first use, which takes a second a million files. None where an archive does not know."""
+        """Looks at every name on first use, which takes a second a million files. None where an archive does
+        not know."""
         total = 0
         for found in self._walk():
-            inside = ArchiveSource(Path(found.path), self._options).total if _is_archive(found) else int(_is_offered(found))
+            inside = (
+                ArchiveSource(Path(found.path), self._options).total
+                if _is_archive(found)
+                else int(_is_offered(found))
+            )
             if inside is None:
                 return None
             total += inside
@@ -76,7 +82,12 @@ class FolderSource(Source):
         links = f"{self._again} links lead" if self._again > 1 else "1 link leads"
         again = [f"{links} to folders that were read already."] if self._again else []
         own = ["The data folder of Vitrine lies in this folder and was left out."] if self._left_out else []
-        return [*self._passed.notes(), *again, *own, *(note for index, _ in self._described for note in index.notes())]
+        return [
+            *self._passed.notes(),
+            *again,
+            *own,
+            *(note for index, _ in self._described for note in index.notes()),
+        ]
 
     def _walk(self) -> Iterator[Found]:
         without = self._options.without
@@ -124,7 +135,9 @@ class FolderSource(Source):
 def _folders(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as found:
-            return sorted(entry.name for entry in found if not is_hidden(entry.name) and os.path.isdir(entry.path))
+            return sorted(
+                entry.name for entry in found if not is_hidden(entry.name) and os.path.isdir(entry.path)
+            )
     except OSError as error:
         raise BadSource(f"{shown_path(folder.name)} cannot be read: {because(error)}.") from error
 
@@ -134,7 +147,8 @@ def _is_archive(found: Found) -> bool:
 
 
 def _is_offered(found: Found) -> bool:
-    """Whether it is a picture, by its name or by its beginning; what cannot be read is offered too, and refused by name."""
+    """Whether it is a picture, by its name or by its beginning; what cannot be read is offered too, and
+    refused by name."""
     if found.again or found.left_out:
         return False
     if found.fault or has_image_extension(found.path):

@@ -10,7 +10,8 @@ from typing import Any
 from vitrine.services.category.payload import MAX_TAG_LENGTH
 
 FIELD = "hashtags"
-"""The metadata column that hashtags go to: apart from ``tags``, which are what people said of the picture on purpose."""
+"""The metadata column that hashtags go to: apart from ``tags``, which are what people said of the picture on
+purpose."""
 _URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|www\.)\S+")
 _MARKS = "#\uff03"
 _JOINERS = "\u200c\u200d"
@@ -20,8 +21,9 @@ _JOINERS = "\u200c\u200d"
 def hashtags(text: str) -> list[str]:
     """The hashtags of a text, casefolded, each once, in order of appearance.
 
-    A hashtag is # and then letters, digits, marks on letters, or underscores of any script, at least one of which is no digit. It
-    begins a word, or follows another hashtag at once. What is inside of a URL is none, nor is an HTML entity.
+    A hashtag is # and then letters, digits, marks on letters, or underscores of any script, at least one of
+    which is no digit. It begins a word, or follows another hashtag at once. What is inside of a URL is none,
+    nor is an HTML entity.
 
     >>> hashtags("Sunset at the #beach, #Summer2024#Été! No. #1, C#, http://x.org/#top &#39;")
     ['beach', 'summer2024', 'été']

@@ -1,4 +1,5 @@
-"""Rows found by key: a table kept on disk beside the source that it describes, so that memory does not grow with it."""
+"""Rows found by key: a table kept on disk beside the source that it describes, so that memory does not grow
+with it."""
 
 from __future__ import annotations
 
@@ -28,12 +29,16 @@ class RowIndex:
         self._columns = columns
         self._rows = sqlite3.connect("", check_same_thread=False)
         self._rows.execute("PRAGMA journal_mode=OFF")
-        self._rows.execute("CREATE TABLE rows (key TEXT PRIMARY KEY, number INT, row BLOB, used INT) WITHOUT ROWID")
+        self._rows.execute(
+            "CREATE TABLE rows (key TEXT PRIMARY KEY, number INT, row BLOB, used INT) WITHOUT ROWID"
+        )
         self.faults = 0
         try:
             self._rows.executemany("INSERT INTO rows VALUES (?, ?, ?, 0)", self._keyed(table, on, below))
         except sqlite3.IntegrityError:
-            raise BadSource(f"{table.path.name} has several rows for one picture (by {on}): keep one of them.") from None
+            raise BadSource(
+                f"{table.path.name} has several rows for one picture (by {on}): keep one of them."
+            ) from None
         self.table = table
 
     def notes(self) -> list[str]:
@@ -74,7 +79,8 @@ class RowIndex:
 
 
 class JoinedSource(Source):
-    """A source whose records take what a row of another table says of them. Rows without a picture are left out."""
+    """A source whose records take what a row of another table says of them. Rows without a picture are left
+    out."""
 
     def __init__(self, source: Source, options: SourceOptions, patience: Patience) -> None:
         if options.metadata is None:
@@ -107,7 +113,9 @@ class JoinedSource(Source):
 
     def notes(self) -> list[str]:
         table = self._index.table
-        told = [f"{self._index.used} of {table.count} rows of {table.path.name} met a picture (by {self._on})."]
+        told = [
+            f"{self._index.used} of {table.count} rows of {table.path.name} met a picture (by {self._on})."
+        ]
         if self._index.faults:
             told.append(f"{self._index.faults} rows of {table.path.name} are malformed or name no picture.")
         return [*self._source.notes(), *told, *self._index.notes()]

@@ -21,17 +21,26 @@ from vitrine.services.values.words import spellings
 
 
 class ManifestSource(Source):
-    """The pictures that a table names by path, relative to its folder or ``options.root``, or by object key (column ``key``).
+    """The pictures that a table names by path, relative to its folder or ``options.root``, or by object key
+    (column ``key``).
 
-    A Parquet column may hold the picture itself, as ``{"bytes", "path"}``. A path that leads out of the folder is ``bad_row``, a
-    picture that is not there ``image_missing``. Paths may be those of Windows; see ``ImagePaths``.
+    A Parquet column may hold the picture itself, as ``{"bytes", "path"}``. A path that leads out of the
+    folder is ``bad_row``, a picture that is not there ``image_missing``. Paths may be those of Windows; see
+    ``ImagePaths``.
     """
 
     def __init__(
-        self, path: Path, options: SourceOptions, objects: ObjectStore | None = None, patience: Patience | None = None
+        self,
+        path: Path,
+        options: SourceOptions,
+        objects: ObjectStore | None = None,
+        patience: Patience | None = None,
     ) -> None:
         if options.root is not None and not options.root.is_dir():
-            raise BadSource(f"There is no folder {options.root}, which the paths of {path.name} are to be relative to (--root).")
+            raise BadSource(
+                f"There is no folder {options.root}, which the paths of {path.name} are to be relative "
+                "to (--root)."
+            )
         self._table = open_table(path)
         self._columns = Columns.of(self._table, options)
         self._paths = ImagePaths(os.path.abspath(options.root or path.parent))
@@ -39,7 +48,9 @@ class ManifestSource(Source):
         self._patience = patience or Patience(0)
         self._objects = objects if self._columns.key == "key" and options.path_column is None else None
         if self._columns.key == "key" and options.path_column is None and objects is None:
-            raise BadSource(f"{path.name} names objects by key, but there is no object store: use a path column.")
+            raise BadSource(
+                f"{path.name} names objects by key, but there is no object store: use a path column."
+            )
         self.name = shown_name(path.name)
         self.indexes = self._columns.indexes
         self.columns = self._table.columns
@@ -50,7 +61,11 @@ class ManifestSource(Source):
                 record = self._record(row.values, row.number)
             except (OSError, ValueError, TypeError) as error:  # a path or an object that no system could have
                 record = self._bad(f"row-{row.number}", f"{self.name}, row {row.number}: {because(error)}.")
-            yield record if record.refusal and not row.fault else described(record, row, self._columns, self._table)
+            yield (
+                record
+                if record.refusal and not row.fault
+                else described(record, row, self._columns, self._table)
+            )
 
     @property
     def total(self) -> int | None:

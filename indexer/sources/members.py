@@ -28,7 +28,8 @@ _TARGET_BYTES = 4096
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an archive. ``size`` is what the archive says, which may be a lie. ``fault``: why it cannot be read."""
+    """One file of an archive. ``size`` is what the archive says, which may be a lie. ``fault``: why it cannot
+    be read."""
 
     name: str
     size: int
@@ -37,11 +38,13 @@ class Member:
     fault: str | None = None
 
 
-# ZIP ----------------------------------------------------------------------------------------------------------------------
+# ZIP
+# ------------------------------------------------------------------------------------------------------------
 
 
 def zip_members(file: IO[bytes]) -> Iterator[Member]:
-    """Files of a ZIP, and links that stay within it. What it raises is of the archive as a whole, what ``open`` raises of one."""
+    """Files of a ZIP, and links that stay within it. What it raises is of the archive as a whole, what
+    ``open`` raises of one."""
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         by_name = {posixpath.normpath(zip_name(info)): info for info in infos}
@@ -54,15 +57,20 @@ def zip_members(file: IO[bytes]) -> Iterator[Member]:
             name, when = zip_name(info), _zip_time(info)
             try:
                 meant = _followed(archive, info, by_name) if linked else info
-                fault = "It is encrypted: archives with a password are not read." if meant.flag_bits & _ENCRYPTED else None
+                fault = (
+                    "It is encrypted: archives with a password are not read."
+                    if meant.flag_bits & _ENCRYPTED
+                    else None
+                )
                 yield Member(name, meant.file_size, when, lambda meant=meant: archive.open(meant), fault)  # type: ignore[misc]
             except ImageRefused as error:
                 yield _unread(name, when, error.message)
 
 
 def zip_name(info: zipfile.ZipInfo) -> str:
-    """Its name, by the first that holds: the UTF-8 flag, the Unicode Path field (0x7075) that some archivers add, whether the
-    bytes are UTF-8 (as macOS writes them without the flag), and the code page of the format."""
+    """Its name, by the first that holds: the UTF-8 flag, the Unicode Path field (0x7075) that some archivers
+    add, whether the bytes are UTF-8 (as macOS writes them without the flag), and the code page of the
+    format."""
     if info.flag_bits & _UTF8_NAME:
         return info.filename
     raw = info.orig_filename.encode("cp437").partition(b"\0")[0]
@@ -77,7 +85,11 @@ def _unicode_path(extra: bytes, raw: bytes) -> bytes | None:
     while len(extra) >= 4:
         kind, size = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
         field = extra[4 : 4 + size]
-        if kind == _UNICODE_PATH and field[:1] == b"\1" and int.from_bytes(field[1:5], "little") == zlib.crc32(raw):
+        if (
+            kind == _UNICODE_PATH
+            and field[:1] == b"\1"
+            and int.from_bytes(field[1:5], "little") == zlib.crc32(raw)
+        ):
             return field[5:]
         extra = extra[4 + size :]
     return None
@@ -87,7 +99,9 @@ def _is_link(info: zipfile.ZipInfo) -> bool:
     return stat.S_ISLNK(info.external_attr >> 16)
 
 
-def _followed(archive: zipfile.ZipFile, info: zipfile.ZipInfo, by_name: Mapping[str, zipfile.ZipInfo]) -> zipfile.ZipInfo:
+def _followed(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, by_name: Mapping[str, zipfile.ZipInfo]
+) -> zipfile.ZipInfo:
     """The file that a link leads to. ``ImageRefused`` if there is none in the archive."""
     for _ in range(_LINKS):
         try:
@@ -107,16 +121,22 @@ def _followed(archive: zipfile.ZipFile, info: zipfile.ZipInfo, by_name: Mapping[
 def _zip_time(info: zipfile.ZipInfo) -> str | None:
     """ZIP has local times without a zone: taken as UTC. A time before 1981 was never set."""
     try:
-        return datetime(*info.date_time, tzinfo=UTC).isoformat(timespec="seconds") if info.date_time[0] > 1980 else None
+        return (
+            datetime(*info.date_time, tzinfo=UTC).isoformat(timespec="seconds")
+            if info.date_time[0] > 1980
+            else None
+        )
     except ValueError:
         return None
 
 
-# TAR ----------------------------------------------------------------------------------------------------------------------
+# TAR
+# ------------------------------------------------------------------------------------------------------------
 
 
 class _StrictHeader(tarfile.TarInfo):
-    """Python ends a TAR silently at a damaged header; here it is an error, since pictures behind it would be lost unseen."""
+    """Python ends a TAR silently at a damaged header; here it is an error, since pictures behind it would be
+    lost unseen."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _StrictHeader:
@@ -134,8 +154,8 @@ class _Link:
 
 
 def tar_members(file: IO[bytes], max_bytes: int) -> Iterator[Member]:
-    """Files of a TAR as they come, then the links among them, for which it is read once more: only what is linked to is kept in
-    memory, if it has no more than ``max_bytes``."""
+    """Files of a TAR as they come, then the links among them, for which it is read once more: only what is
+    linked to is kept in memory, if it has no more than ``max_bytes``."""
     links: dict[str, _Link] = {}
     for archive, info in _tar_infos(file):
         if info.isreg():
@@ -194,7 +214,8 @@ def _last(link: _Link, links: Mapping[str, _Link]) -> str:
     return target
 
 
-# Both ---------------------------------------------------------------------------------------------------------------------
+# Both
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _beside(name: str, target: str) -> str:

@@ -26,11 +26,12 @@ SCHEME = "objects:"
 
 
 class ObjectsSource(Source):
-    """Every picture under a prefix of the object store, in order of key; the rule of ``FolderSource`` says which are pictures.
+    """Every picture under a prefix of the object store, in order of key; the rule of ``FolderSource`` says
+    which are pictures.
 
-    Keys that only other programs could write (``a//b.jpg``, with a backslash) are read too, or refused by name. Folders, for tags
-    and class, are counted from the prefix. What Vitrine stored there itself is left out, unless the prefix names
-    its category. ``BadSource`` if no key begins with the prefix.
+    Keys that only other programs could write (``a//b.jpg``, with a backslash) are read too, or refused by
+    name. Folders, for tags and class, are counted from the prefix. What Vitrine stored there itself is left
+    out, unless the prefix names its category. ``BadSource`` if no key begins with the prefix.
     """
 
     def __init__(self, prefix: str, options: SourceOptions, objects: ObjectStore, patience: Patience) -> None:
@@ -51,7 +52,9 @@ class ObjectsSource(Source):
             if self._is_own(stat.key):
                 self._own += 1
                 continue
-            if is_hidden(below) or (stat.key.endswith("/") and not stat.size):  # what tools put there for an empty folder
+            if is_hidden(below) or (
+                stat.key.endswith("/") and not stat.size
+            ):  # what tools put there for an empty folder
                 continue
             record = ImageRecord(
                 self.name,
@@ -63,7 +66,10 @@ class ObjectsSource(Source):
             yield from self._offered(stat, record)
 
     def notes(self) -> list[str]:
-        own = f"Left out: {self._own} of the pictures that Vitrine stored itself (objects:CATEGORY/images/ reads them)."
+        own = (
+            f"Left out: {self._own} of the pictures that Vitrine stored itself (objects:CATEGORY/images/ "
+            "reads them)."
+        )
         return [*self._passed.notes(), *([own] if self._own else [])]
 
     def _is_own(self, key: str) -> bool:

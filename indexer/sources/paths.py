@@ -14,9 +14,10 @@ _FOREIGN = re.compile(r"[A-Za-z]:/|//")
 class ImagePaths:
     """Finds pictures below ``root``.
 
-    A path may be relative, or absolute and lie below ``root``; it may have backslashes, and its letters may be composed or
-    decomposed. One that begins with a drive is found by its end: what goes before is learnt from the first file that is there,
-    and must be the same for all, so that two pictures are never taken for one.
+    A path may be relative, or absolute and lie below ``root``; it may have backslashes, and its letters may
+    be composed or decomposed. One that begins with a drive is found by its end: what goes before is learnt
+    from the first file that is there, and must be the same for all, so that two pictures are never taken for
+    one.
     """
 
     def __init__(self, root: str) -> None:
@@ -30,26 +31,37 @@ class ImagePaths:
             return None
         slashed = written.replace("\\", "/")
         there = self._there(written)
-        return self._by_end(slashed) if there is None and _FOREIGN.match(slashed) else there or self._below(slashed)
+        return (
+            self._by_end(slashed)
+            if there is None and _FOREIGN.match(slashed)
+            else there or self._below(slashed)
+        )
 
     def refusal(self, written: str) -> str:
         """Why ``find`` gives nothing, as a sentence without its end."""
         if _FOREIGN.match(written.replace("\\", "/")):
             return (
-                f"{written[:200]!r} is a path of another machine, and no end of it is below the folder of the images: give paths "
-                "relative to that folder, and name it with --root"
+                f"{written[:200]!r} is a path of another machine, and no end of it is below the folder "
+                "of the images: give paths relative to that folder, and name it with --root"
             )
         return "the path leads out of the folder of the images (--root names another one)"
 
     def _there(self, path: str) -> str | None:
         """The file that is below the folder under one of the spellings of a path."""
-        return next((found for text in spellings(path) if (found := self._below(text)) and os.path.lexists(found)), None)
+        return next(
+            (found for text in spellings(path) if (found := self._below(text)) and os.path.lexists(found)),
+            None,
+        )
 
     def _below(self, path: str) -> str | None:
         whole = os.path.normpath(os.path.join(self.root, path))
-        if os.path.isabs(path) and not _is_below(whole, self.root):  # the root may be written by way of a link
+        if os.path.isabs(path) and not _is_below(
+            whole, self.root
+        ):  # the root may be written by way of a link
             folder = os.path.realpath(os.path.dirname(whole))
-            whole = os.path.join(self.root, os.path.relpath(os.path.join(folder, os.path.basename(whole)), self._real))
+            whole = os.path.join(
+                self.root, os.path.relpath(os.path.join(folder, os.path.basename(whole)), self._real)
+            )
             whole = os.path.normpath(whole)
         return whole if _is_below(whole, self.root) else None
 

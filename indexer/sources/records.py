@@ -10,7 +10,8 @@ from typing import Any
 from vitrine.services.domain import Embedding, IndexKind
 
 ADOPTED = "adopted"
-"""Revision of an encoder that exists only by its vectors, taken over from another system: it cannot encode anything."""
+"""Revision of an encoder that exists only by its vectors, taken over from another system: it cannot encode
+anything."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,12 @@ def no_bytes() -> bytes:
 class ImageRecord:
     """One image that a source offers.
 
-    ``source`` names where it came from (a folder's or file's own name, never a path on the server); ``filename`` is its relative
-    POSIX path or member name, shown and never opened. ``read`` gives the bytes; it may raise ``OSError`` or ``ImageRefused`` and
-    may run on another thread. ``scores`` and ``quality`` are in 0..1, ``created_at`` is RFC 3339 in UTC. ``vectors`` are adopted
-    as they are (unit length), by named vector. ``folders``: those that tags and class may come from, where they are not simply
-    the folders of ``filename``. ``refusal``: the source knows already that the image cannot be indexed.
+    ``source`` names where it came from (a folder's or file's own name, never a path on the server);
+    ``filename`` is its relative POSIX path or member name, shown and never opened. ``read`` gives the bytes;
+    it may raise ``OSError`` or ``ImageRefused`` and may run on another thread. ``scores`` and ``quality`` are
+    in 0..1, ``created_at`` is RFC 3339 in UTC. ``vectors`` are adopted as they are (unit length), by named
+    vector. ``folders``: those that tags and class may come from, where they are not simply the folders of
+    ``filename``. ``refusal``: the source knows already that the image cannot be indexed.
     """
 
     source: str
@@ -55,7 +57,8 @@ class ImageRecord:
 class Source(ABC):
     """Images to be indexed, in a stable order. Read lazily: nothing is opened before it is asked for.
 
-    ``indexes`` are the payload indexes that its columns ask for, known for the whole source before its first record.
+    ``indexes`` are the payload indexes that its columns ask for, known for the whole source before its first
+    record.
     """
 
     name: str
@@ -66,7 +69,8 @@ class Source(ABC):
 
     @property
     def total(self) -> int | None:
-        """How many records there will be, where that is cheaply known. Files without an image extension are not counted."""
+        """How many records there will be, where that is cheaply known. Files without an image extension are
+        not counted."""
         return None
 
     def notes(self) -> list[str]:

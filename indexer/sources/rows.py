@@ -27,7 +27,10 @@ HASH_COLUMNS = ("sha256", "hash")
 _FILE_COLUMNS = ("file_name", "filename", "file", "path")
 _OWN = ("tags", "class", "caption", "quality", "created_at", "scores")
 """Columns that say of an image what they are called."""
-_KINDS: Mapping[str, tuple[IndexKind, ...]] = {"quality": ("integer", "float"), "created_at": ("integer", "datetime")}
+_KINDS: Mapping[str, tuple[IndexKind, ...]] = {
+    "quality": ("integer", "float"),
+    "created_at": ("integer", "datetime"),
+}
 _SCORE = re.compile(r"scores?\.(.+)", re.IGNORECASE)
 _METADATA = re.compile(r"metadata\.(.+)", re.IGNORECASE)
 _COMPUTED = re.compile(r"(clusters?|maps?|scored_by)\..+|similarity")
@@ -35,10 +38,19 @@ _EXPORT = frozenset({"id", "sha256", "indexed_at"})
 """Columns by which a table is known as one that `vitrine export table` wrote."""
 _KNOWN = frozenset(
     {
-        *_EXPORT, "filename", "phash", "source", "media_type", "width", "height", "bytes", "duplicate_group", "machine_tags",
+        *_EXPORT,
+        "filename",
+        "phash",
+        "source",
+        "media_type",
+        "width",
+        "height",
+        "bytes",
+        "duplicate_group",
+        "machine_tags",
         "rejected_tags",
     }
-)  # fmt: skip
+)
 """What such a table says of an image and no table can set; in any other these are columns like all."""
 
 
@@ -70,12 +82,12 @@ class Said:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of a table means what. ``own``: the table's columns for tags, class, caption and the like, in whatever case
-    they are written. ``scores`` and ``metadata`` map columns to payload keys.
+    """Which column of a table means what. ``own``: the table's columns for tags, class, caption and the like,
+    in whatever case they are written. ``scores`` and ``metadata`` map columns to payload keys.
 
-    ``hashtags``: columns whose hashtags go to the metadata column of that name as well. ``computed``: columns that are passed
-    over, since Vitrine itself says what they do: those of runs, maps and similarity, and in an exported table what it knows of a
-    file.
+    ``hashtags``: columns whose hashtags go to the metadata column of that name as well. ``computed``: columns
+    that are passed over, since Vitrine itself says what they do: those of runs, maps and similarity, and in
+    an exported table what it knows of a file.
     """
 
     key: str
@@ -93,14 +105,21 @@ class Columns:
     @property
     def text(self) -> frozenset[str]:
         """Columns whose words are taken as written: a class 2 beside a class 1.5 is not 2.0."""
-        return frozenset((self.key, *(self.own.get(name, name) for name in ("class", "tags", "caption", "created_at"))))
+        return frozenset(
+            (self.key, *(self.own.get(name, name) for name in ("class", "tags", "caption", "created_at")))
+        )
 
     @classmethod
     def of(cls, table: Table, options: SourceOptions, *, keys: tuple[str, ...] = PATH_COLUMNS) -> Columns:
-        """Find the columns; ``keys`` may name the picture. ``BadSource`` if none does, or a name cannot be a payload field."""
+        """Find the columns; ``keys`` may name the picture. ``BadSource`` if none does, or a name cannot be a
+        payload field."""
         key = _key_column(table, options.path_column, keys)
         others = [column for column in table.columns if column != key]
-        own = {name: column for name in _OWN if (column := find_column(name, others)) and _fits(table, name, column)}
+        own = {
+            name: column
+            for name in _OWN
+            if (column := find_column(name, others)) and _fits(table, name, column)
+        }
         if class_from := options.class_from and find_column(options.class_from, table.columns):
             own["class"] = class_from
         scores = {c: _name(table, _member(m[1])) for c in table.columns if (m := _SCORE.fullmatch(c))}
@@ -110,13 +129,22 @@ class Columns:
         computed = (*named, *(column for column in rest if column in known))
         metadata = {column: _name(table, _column(column)) for column in rest if column not in computed}
         _check_doubles(table, metadata)
-        asked = {column: kind for column in table.columns if (kind := _asked(column, metadata, options.kinds))}
-        indexes = {field_path("metadata", name): asked.get(column, table.kinds[column]) for column, name in metadata.items()}
+        asked = {
+            column: kind for column in table.columns if (kind := _asked(column, metadata, options.kinds))
+        }
+        indexes = {
+            field_path("metadata", name): asked.get(column, table.kinds[column])
+            for column, name in metadata.items()
+        }
         hashtags = tuple(column_named(table, name) for name in options.hashtags)
         if hashtags:
             indexes[field_path("metadata", HASHTAGS)] = "keyword"
         written = frozenset([key, *(column for column, kind in asked.items() if kind == "keyword")])
-        numbers = {column for column in table.columns if asked.get(column, table.kinds[column]) in ("integer", "float")}
+        numbers = {
+            column
+            for column in table.columns
+            if asked.get(column, table.kinds[column]) in ("integer", "float")
+        }
         return cls(key, own, scores, metadata, indexes, hashtags, computed, written, table.commas & numbers)
 
     def rows(self, table: Table) -> Iterator[Row]:
@@ -124,14 +152,23 @@ class Columns:
         return table.rows(self.text, self.written, self.commas - self.text)
 
     def read(self, values: Mapping[str, Any]) -> Said:
-        """What a row says. ``ValueError`` or ``BadRequest`` with a sentence if a value is out of its range."""
-        scores = {tag: _unit(column, values[column]) for column, tag in self.scores.items() if column in values}
+        """What a row says. ``ValueError`` or ``BadRequest`` with a sentence if a value is out of its
+        range."""
+        scores = {
+            tag: _unit(column, values[column]) for column, tag in self.scores.items() if column in values
+        }
         said = {name: values[column] for name, column in self.own.items() if column in values}
         nested = said.get("scores", {})
         if not isinstance(nested, dict):
             raise ValueError("scores is an object of numbers by tag")
-        scores |= {clean_name(tag): _unit(f"scores.{tag}", value) for tag, value in nested.items() if not is_missing(value)}
-        metadata = {name: _stored(values[column]) for column, name in self.metadata.items() if column in values}
+        scores |= {
+            clean_name(tag): _unit(f"scores.{tag}", value)
+            for tag, value in nested.items()
+            if not is_missing(value)
+        }
+        metadata = {
+            name: _stored(values[column]) for column, name in self.metadata.items() if column in values
+        }
         if found := hashtags_of(values.get(column) for column in self.hashtags):
             metadata[HASHTAGS] = found
         return Said(
@@ -146,8 +183,8 @@ class Columns:
 
 
 def name_columns(on: str) -> tuple[str, ...]:
-    """Columns that may name a file, the likeliest first; ``on``: what of its name is compared. A column ``name`` often holds the
-    name of a thing, so one that can only be a file's goes before it."""
+    """Columns that may name a file, the likeliest first; ``on``: what of its name is compared. A column
+    ``name`` often holds the name of a thing, so one that can only be a file's goes before it."""
     return tuple(dict.fromkeys((*_FILE_COLUMNS, on, *PATH_COLUMNS) if on == "name" else (on, *PATH_COLUMNS)))
 
 
@@ -212,8 +249,8 @@ def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
     key = find_any(keys, table.columns) if wanted is None else column_named(table, wanted)
     if key is None:
         raise BadSource(
-            f"No column of {table.path.name} names the picture: call it {', '.join(keys[:-1])} or {keys[-1]}, or name it "
-            f"with --path-column. It has: {', '.join(table.columns) or 'none'}."
+            f"No column of {table.path.name} names the picture: call it {', '.join(keys[:-1])} or "
+            f"{keys[-1]}, or name it with --path-column. It has: {', '.join(table.columns) or 'none'}."
         )
     return key
 
@@ -224,7 +261,8 @@ def _check_doubles(table: Table, metadata: Mapping[str, str]) -> None:
     for column, name in metadata.items():
         if first.setdefault(name, column) != column:
             raise BadSource(
-                f"{table.path.name} names the column {name!r} twice, as {first[name]!r} and as {column!r}: leave one out.",
+                f"{table.path.name} names the column {name!r} twice, as {first[name]!r} and as "
+                f"{column!r}: leave one out.",
                 column=name,
             )
 
@@ -257,7 +295,9 @@ def _stored(value: Any) -> Any:
     """A metadata value fit for the payload; an object is kept as its JSON text, bytes are left out."""
     if isinstance(value, bytes):
         return None
-    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict | list) for item in value)):
+    if isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
+    ):
         try:
             return orjson.dumps(value).decode()
         except TypeError:  # bytes inside

@@ -1,8 +1,9 @@
 """Tables of any format, read as rows of typed values: CSV, JSON lines and Parquet.
 
-A table is read twice. The first time infers what each column holds over the whole file, so that a column has one kind and its
-payload index fits every row: a column of whole numbers with one 5.5 is one of numbers; with one word it is one of words. The
-second gives rows, whose values are cast where it is known what the category's column holds (services/category/payload.py).
+A table is read twice. The first time infers what each column holds over the whole file, so that a column has
+one kind and its payload index fits every row: a column of whole numbers with one 5.5 is one of numbers; with
+one word it is one of words. The second gives rows, whose values are cast where it is known what the
+category's column holds (services/category/payload.py).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _METADATA = "metadata"
 
 @dataclass(frozen=True)
 class Row:
-    """One row: ``number`` counts from 1 as an editor does (with the CSV header as 1). ``fault`` says why ``values`` is empty."""
+    """One row: ``number`` counts from 1 as an editor does (with the CSV header as 1). ``fault`` says why
+    ``values`` is empty."""
 
     number: int
     values: Mapping[str, Any]
@@ -40,7 +42,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first reading is done. ``kinds`` has every column that holds anything; ``count`` rows, faulty ones too.
+    """A table whose first reading is done. ``kinds`` has every column that holds anything; ``count`` rows,
+    faulty ones too.
 
     ``notes``: by column, what of its cells a user should know.
     """
@@ -53,17 +56,22 @@ class Table:
     commas: frozenset[str] = frozenset()
     """Columns whose numbers have a decimal comma."""
 
-    def rows(self, text: Collection[str] = (), written: Collection[str] = (), commas: Collection[str] = ()) -> Iterator[Row]:
-        """Rows in order, without cells that are empty or say that they are, such as ``n/a``: those stay in ``written`` columns.
+    def rows(
+        self, text: Collection[str] = (), written: Collection[str] = (), commas: Collection[str] = ()
+    ) -> Iterator[Row]:
+        """Rows in order, without cells that are empty or say that they are, such as ``n/a``: those stay in
+        ``written`` columns.
 
-        Columns in ``text`` give words, all others what the table has: text of a CSV table may stand for a number, which in
-        ``commas`` has a decimal comma.
+        Columns in ``text`` give words, all others what the table has: text of a CSV table may stand for a
+        number, which in ``commas`` has a decimal comma.
         """
         for row in _raw_rows(self.path):
             if row.fault:
                 yield row
             else:
-                pointed = {column: Cell(with_point(row.values[column])) for column in commas if column in row.values}
+                pointed = {
+                    column: Cell(with_point(row.values[column])) for column in commas if column in row.values
+                }
                 yield Row(row.number, _said({**row.values, **pointed}, text, written))
 
     def notes_but(self, written: Collection[str]) -> list[str]:
@@ -73,14 +81,17 @@ class Table:
 
 def _said(values: Mapping[str, Any], text: Collection[str], written: Collection[str]) -> dict[str, Any]:
     return {
-        column: cast(column, value, "keyword") if column in text and not isinstance(value, dict | list | bytes) else value
+        column: cast(column, value, "keyword")
+        if column in text and not isinstance(value, dict | list | bytes)
+        else value
         for column, value in values.items()
         if column in written or not is_missing(value)
     }
 
 
 def open_table(path: Path) -> Table:
-    """Read a table for the first time. ``BadSource`` if it is none, is not UTF-8 or UTF-16, or names a column twice."""
+    """Read a table for the first time. ``BadSource`` if it is none, is not UTF-8 or UTF-16, or names a column
+    twice."""
     seen: dict[str, _Seen] = {}
     count = 0
     for row in _raw_rows(path):
@@ -94,8 +105,14 @@ def open_table(path: Path) -> Table:
     proven = separator != "," and any(column.says["comma"] for column in seen.values())
     commas = frozenset(name for name, column in seen.items() if proven and column.has_commas)
     sights = {name: column.pointed if name in commas else column.plain for name, column in seen.items()}
-    unclear = [name for name, column in seen.items() if separator != "," and name not in commas and column.is_unclear(proven)]
-    kinds: dict[str, IndexKind] = {name: "keyword" if name in unclear else sight.kind for name, sight in sights.items()}
+    unclear = [
+        name
+        for name, column in seen.items()
+        if separator != "," and name not in commas and column.is_unclear(proven)
+    ]
+    kinds: dict[str, IndexKind] = {
+        name: "keyword" if name in unclear else sight.kind for name, sight in sights.items()
+    }
     notes = {name: list(_notes(path.name, name, sight)) for name, sight in sights.items()}
     for name in unclear:
         notes[name] = [f"{path.name}: {_unclear(name, seen[name])}"]
@@ -106,7 +123,8 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(TABLES)
 
 
-# What a column holds ------------------------------------------------------------------------------------------------------
+# What a column holds
+# ------------------------------------------------------------------------------------------------------
 
 
 class _Seen:
@@ -134,7 +152,8 @@ class _Seen:
         return not self.says["point"] and bool(self.says["comma"] or "," in self.either)
 
     def is_unclear(self, proven: bool) -> bool:
-        """Whether nobody can say what its numbers are: 1,234 where nothing proves the comma, 1.234 beside proven commas."""
+        """Whether nobody can say what its numbers are: 1,234 where nothing proves the comma, 1.234 beside
+        proven commas."""
         numeric = self.pointed.kind in ("integer", "float") and not self.says["point"]
         return numeric and ("," in self.either or (proven and "." in self.either))
 
@@ -168,7 +187,8 @@ class _Sight:
 
     @property
     def misfits(self) -> tuple[int, int, str] | None:
-        """How many cells make a column of other things one of words, and the first of them: (cells, row, text)."""
+        """How many cells make a column of other things one of words, and the first of them: (cells, row,
+        text)."""
         words, others = self.kinds["keyword"], joined(kind for kind in self.kinds if kind != "keyword")
         if not words or others in (None, "keyword") or 2 * words >= self.kinds.total():
             return None
@@ -179,8 +199,8 @@ def _unclear(column: str, seen: _Seen) -> str:
     number = next(iter(seen.either.values()))
     whole, fraction = number.replace(",", "").replace(".", ""), number.replace(",", ".")
     return (
-        f"column {column!r} holds numbers such as {number}, which may be {whole} or {fraction}, so it is one of words: write "
-        "them without separated thousands, and fractions with a point."
+        f"column {column!r} holds numbers such as {number}, which may be {whole} or {fraction}, so it "
+        "is one of words: write them without separated thousands, and fractions with a point."
     )
 
 
@@ -194,8 +214,9 @@ def _notes(name: str, column: str, sight: _Sight) -> Iterator[str]:
         cells, row, text = sight.misfits
         kind = joined(kind for kind in sight.kinds if kind != "keyword") or "keyword"
         yield (
-            f"{name}: column {column!r} holds {HELD[kind]} but for {_cells(cells)}, such as {text!r} in row {row}. If the column "
-            f"is new, all of it becomes words: correct the table, or say --column {column}:{kind} to have such rows refused."
+            f"{name}: column {column!r} holds {HELD[kind]} but for {_cells(cells)}, such as {text!r} "
+            f"in row {row}. If the column is new, all of it becomes words: correct the table, or say "
+            f"--column {column}:{kind} to have such rows refused."
         )
 
 
@@ -203,7 +224,8 @@ def _cells(count: int) -> str:
     return "one cell" if count == 1 else f"{count} cells"
 
 
-# Formats ------------------------------------------------------------------------------------------------------------------
+# Formats
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _raw_rows(path: Path) -> Iterator[Row]:
@@ -219,7 +241,8 @@ def _raw_rows(path: Path) -> Iterator[Row]:
 
 
 def _header(path: Path) -> tuple[list[str] | None, str]:
-    """The columns, where they are named apart from the rows, and what separates the cells (a comma where nothing does)."""
+    """The columns, where they are named apart from the rows, and what separates the cells (a comma where
+    nothing does)."""
     with _readable(path):
         if path.suffix.lower() == ".parquet":
             return [name for name in map(_name, _parquet(path).schema_arrow.names) if name], ","
@@ -263,8 +286,8 @@ def _json_row(number: int, text: str) -> Row:
 
 
 def _named(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are there by column. The members of an object ``metadata`` are columns ``metadata.<name>``, unless one of
-    that very name says otherwise."""
+    """The values that are there by column. The members of an object ``metadata`` are columns
+    ``metadata.<name>``, unless one of that very name says otherwise."""
     metadata = tree.get(_METADATA)
     if isinstance(metadata, dict):
         rest = {name: value for name, value in tree.items() if name != _METADATA}
@@ -281,7 +304,9 @@ def _json(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return json.loads(text.encode())  # Python and pandas write NaN, which JSON does not have, for a number that is missing
+        return json.loads(
+            text.encode()
+        )  # Python and pandas write NaN, which JSON does not have, for a number that is missing
 
 
 def _parquet(path: Path) -> Any:
@@ -320,7 +345,9 @@ def _check_header(names: list[str], path: Path) -> None:
         raise BadSource(f"{path.name} has no header: its first line must name the columns.")
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
-        raise BadSource(f"{path.name} names the column {doubles[0]!r} twice: rename one of them.", column=doubles[0])
+        raise BadSource(
+            f"{path.name} names the column {doubles[0]!r} twice: rename one of them.", column=doubles[0]
+        )
 
 
 @contextmanager

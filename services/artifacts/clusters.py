@@ -1,7 +1,8 @@
 """Cluster runs: a category's images in clusters or in a tree of them, and where the runs are kept.
 
-A run has a name, such as ``look``, and is stored on the images under a key, such as ``look-1``; the next run of that name gets
-another key. Which key answers for a name is one small object, written last: a half-written run is never seen.
+A run has a name, such as ``look``, and is stored on the images under a key, such as ``look-1``; the next run
+of that name gets another key. Which key answers for a name is one small object, written last: a half-written
+run is never seen.
 
     _clusters/<category>/current.json               the key in service of each run
     _clusters/<category>/<key>.{safetensors,json}   centres of the nodes, and all else
@@ -41,7 +42,10 @@ _TOLD = 5
 _NO_RADIUS = -1.0
 """What a manifest says for None."""
 _CHUNK = 4_096
-_ADVICE = "Restore it from a backup, or remove the objects below `_clusters/` of that category and run the clustering again."
+_ADVICE = (
+    "Restore it from a backup, or remove the objects below `_clusters/` of that category and run the "
+    "clustering again."
+)
 
 
 class Branch(Protocol):
@@ -56,13 +60,14 @@ class Branch(Protocol):
 
 @dataclass(frozen=True)
 class Node:
-    """A cluster, or a branch of a tree. ``id`` tells the way to it from the top: ``root``, ``root-14``, ``root-14-3``.
+    """A cluster, or a branch of a tree. ``id`` tells the way to it from the top: ``root``, ``root-14``,
+    ``root-14-3``.
 
-    ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the mean of all of them, so
-    that 1 minus it is the largest distance; None for noise, which has none. ``medoid``: the image that is most similar to all
-    others, on average; None in a view of a node of which no representative is left. ``representatives``: a few image ids, the
-    medoid first. ``named_by``: where the name comes from, "tags",
-    "words" of a list, or the "file" that it was imported from.
+    ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the mean
+    of all of them, so that 1 minus it is the largest distance; None for noise, which has none. ``medoid``:
+    the image that is most similar to all others, on average; None in a view of a node of which no
+    representative is left. ``representatives``: a few image ids, the medoid first. ``named_by``: where the
+    name comes from, "tags", "words" of a list, or the "file" that it was imported from.
     """
 
     id: str
@@ -84,10 +89,12 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class ClusterRun:
-    """One clustering. ``centres`` (nodes, dim) are the means that decide, row i that of the i-th node; of noise it is zero.
+    """One clustering. ``centres`` (nodes, dim) are the means that decide, row i that of the i-th node; of
+    noise it is zero.
 
-    ``nodes``: parents before children. ``using``: the named vector; its encoder had ``encoder_revision``. ``images``: how many
-    were clustered. ``created_at`` is RFC 3339 in UTC, as is ``named_at``, when nodes last got other names, if they ever did.
+    ``nodes``: parents before children. ``using``: the named vector; its encoder had ``encoder_revision``.
+    ``images``: how many were clustered. ``created_at`` is RFC 3339 in UTC, as is ``named_at``, when nodes
+    last got other names, if they ever did.
     """
 
     run: str
@@ -120,7 +127,11 @@ class ClusterRun:
             children = self.nodes[ROOT].children
             first = ", ".join(children[:_TOLD]) or "nothing else"
             first += f" and {len(children) - _TOLD} more" if len(children) > _TOLD else ""
-            raise NotFound(f"Run {self.run!r} has no node {id!r}: begin at {ROOT}, which has {first}.", run=self.run, node=id)
+            raise NotFound(
+                f"Run {self.run!r} has no node {id!r}: begin at {ROOT}, which has {first}.",
+                run=self.run,
+                node=id,
+            )
         return self.nodes[id]
 
     @property
@@ -143,12 +154,15 @@ class _Current:
         return _Current({**self.runs, run.run: run.key}, {**self.written, run.run: run.written_at})
 
     def without(self, run: str) -> _Current:
-        runs, written = ({name: value for name, value in kept.items() if name != run} for kept in (self.runs, self.written))
+        runs, written = (
+            {name: value for name, value in kept.items() if name != run} for kept in (self.runs, self.written)
+        )
         return _Current(runs, written)
 
 
 class ClusterStore:
-    """The cluster runs of all categories. Thread-safe; processes that share the object store see each other's changes."""
+    """The cluster runs of all categories. Thread-safe; processes that share the object store see each other's
+    changes."""
 
     def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
@@ -166,11 +180,16 @@ class ClusterStore:
         current = self._current(category)
         if run not in current:
             known = ", ".join(sorted(current)) or "none"
-            raise NotFound(f"Category {category!r} has no cluster run {run!r}; it has: {known}.", category=category, run=run)
+            raise NotFound(
+                f"Category {category!r} has no cluster run {run!r}; it has: {known}.",
+                category=category,
+                run=run,
+            )
         return self._load(category, current[run])
 
     def resolve(self, category: str, conditions: Conditions) -> Conditions:
-        """The same conditions with keys in service in place of run names. ``NotFound`` for an unknown run or node."""
+        """The same conditions with keys in service in place of run names. ``NotFound`` for an unknown run or
+        node."""
         if not conditions.clusters:
             return conditions
         runs = {name: self.get(category, name) for name in conditions.clusters}
@@ -178,14 +197,19 @@ class ClusterStore:
         return conditions.model_copy(update={"clusters": keys})
 
     def save(self, category: str, run: ClusterRun) -> ClusterRun:
-        """Store a run's files under a key of its own; no query sees it yet. The run as saved. ``BadRequest`` for a bad name."""
+        """Store a run's files under a key of its own; no query sees it yet. The run as saved. ``BadRequest``
+        for a bad name."""
         from safetensors.numpy import save
 
         check_run_name(run.run)
         with self._lock:
             serving = self._read(category).runs.get(run.run, "")
             taken = {*stored_keys(self._objects, f"{CLUSTERS}{category}/", run.run), serving}
-            fields = {name: value for name, value in vars(run).items() if name not in ("key", "created_at", "named_at")}
+            fields = {
+                name: value
+                for name, value in vars(run).items()
+                if name not in ("key", "created_at", "named_at")
+            }
             saved = ClusterRun(key=free_key(run.run, taken), created_at=_now(), **fields)
             centres = np.ascontiguousarray(saved.centres, np.float32)
             self._put_manifest(category, saved)
@@ -193,8 +217,11 @@ class ClusterStore:
             self._runs.pop((category, saved.key), None)
             return saved
 
-    def rename(self, category: str, run: ClusterRun, nodes: Mapping[str, Node], parameters: Mapping[str, Any]) -> ClusterRun:
-        """Give the nodes of a run in service other names, and its parameters other values, in one write; the run as it is then.
+    def rename(
+        self, category: str, run: ClusterRun, nodes: Mapping[str, Node], parameters: Mapping[str, Any]
+    ) -> ClusterRun:
+        """Give the nodes of a run in service other names, and its parameters other values, in one write; the
+        run as it is then.
 
         ``NotFound`` if the run was replaced meanwhile: nothing has changed.
         """
@@ -202,7 +229,9 @@ class ClusterStore:
 
         def rename(current: _Current) -> _Current:
             if current.runs.get(run.run) != run.key or current.written.get(run.run) != run.written_at:
-                raise NotFound(f"The cluster run {run.run!r} was replaced meanwhile: name its nodes again.", run=run.run)
+                raise NotFound(
+                    f"The cluster run {run.run!r} was replaced meanwhile: name its nodes again.", run=run.run
+                )
             return current.with_run(named)
 
         with self._lock:
@@ -213,11 +242,16 @@ class ClusterStore:
             return named
 
     def put_in_service(self, category: str, key: str) -> str | None:
-        """Let the run that was saved under ``key`` answer for its name from now on, in one write; the key it replaces, if any."""
+        """Let the run that was saved under ``key`` answer for its name from now on, in one write; the key it
+        replaces, if any."""
         with self._lock:
             run = name_of(key)
             if self._objects.stat(_key(category, f"{key}.safetensors")) is None:
-                raise NotFound(f"There is no saved cluster run {key!r}: run the clustering again.", category=category, key=key)
+                raise NotFound(
+                    f"There is no saved cluster run {key!r}: run the clustering again.",
+                    category=category,
+                    key=key,
+                )
             saved, former = self._load(category, key), self._read(category).runs.get(run)
             self._change(category, lambda current: current.with_run(saved))
             return None if former == key else former
@@ -230,14 +264,16 @@ class ClusterStore:
             self._change(category, lambda current: current.without(run))
 
     def delete(self, category: str, run: str) -> None:
-        """Withdraw a run and remove its files. ``NotFound``. What its images say of it is the caller's to remove, before."""
+        """Withdraw a run and remove its files. ``NotFound``. What its images say of it is the caller's to
+        remove, before."""
         with self._lock:
             key = self.get(category, run).key
             self.withdraw(category, run)
             self.remove(category, key)
 
     def leftovers(self, category: str, run: str) -> list[str]:
-        """Keys of a name that are stored but not in service: those of runs that were replaced, deleted or killed."""
+        """Keys of a name that are stored but not in service: those of runs that were replaced, deleted or
+        killed."""
         serving = self._read(category).runs.get(run, "")
         return sorted(stored_keys(self._objects, f"{CLUSTERS}{category}/", run) - {serving})
 
@@ -296,15 +332,22 @@ class ClusterStore:
             with readable(category, _key(category, key), _ADVICE):
                 tree = orjson.loads(self._objects.get(_key(category, f"{key}.json")))
                 if tree.pop("format") != 1:
-                    raise BadRequest(f"The cluster run {key!r} was written by a newer Vitrine: update this one.")
+                    raise BadRequest(
+                        f"The cluster run {key!r} was written by a newer Vitrine: update this one."
+                    )
                 centres = load(self._objects.get(_key(category, f"{key}.safetensors")))[_CENTRES]
-                held = ClusterRun(centres=centres, nodes={node["id"]: _node(node) for node in tree.pop("nodes")}, **tree)
+                held = ClusterRun(
+                    centres=centres, nodes={node["id"]: _node(node) for node in tree.pop("nodes")}, **tree
+                )
             self._runs[category, key] = held
         return held
 
     def _put_manifest(self, category: str, run: ClusterRun) -> None:
         tree = {name: value for name, value in vars(run).items() if name not in ("nodes", _CENTRES)}
-        nodes = [asdict(node) | ({"radius": _NO_RADIUS} if node.radius is None else {}) for node in run.nodes.values()]
+        nodes = [
+            asdict(node) | ({"radius": _NO_RADIUS} if node.radius is None else {})
+            for node in run.nodes.values()
+        ]
         self._put(category, f"{run.key}.json", {"format": 1, **tree, "nodes": nodes})
 
     def _put(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
@@ -319,9 +362,11 @@ def _parsed(category: str, data: bytes) -> _Current:
 
 
 def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embeddings) -> list[str]:
-    """The leaf of each row of ``x`` (n, dim): down from the root, each time to the child of the nearest centre, as in training.
+    """The leaf of each row of ``x`` (n, dim): down from the root, each time to the child of the nearest
+    centre, as in training.
 
-    A row that is farther from the centre of its leaf than any member goes to noise, if the run has a node of that.
+    A row that is farther from the centre of its leaf than any member goes to noise, if the run has a node of
+    that.
     """
     row_of = {id: row for row, id in enumerate(nodes)}
     found = np.zeros(len(x), np.int64)
@@ -335,7 +380,9 @@ def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embedding
         nearest = _nearest(x, rows, centres[[row_of[child] for child in children]])
         level += [(child, rows[nearest == number]) for number, child in enumerate(children)]
     if NOISE in nodes:
-        radii = np.array([_NO_RADIUS if node.radius is None else node.radius for node in nodes.values()], np.float32)
+        radii = np.array(
+            [_NO_RADIUS if node.radius is None else node.radius for node in nodes.values()], np.float32
+        )
         lengths = np.linalg.norm(centres, axis=1)
         lengths[lengths == 0] = 1
         similar = np.einsum("ij,ij->i", x, centres[found]) / lengths[found]

@@ -29,7 +29,10 @@ COPIES = ("identical", "resized")
 RULE = 2
 """How copies were judged: raised whenever the verdicts of before are no longer to be acted upon."""
 _CURRENT, _DISMISSED = "current", "dismissed"
-_ADVICE = "Restore it from a backup, or remove the objects below `_duplicates/` of that category and find its duplicates again."
+_ADVICE = (
+    "Restore it from a backup, or remove the objects below `_duplicates/` of that category and find its "
+    "duplicates again."
+)
 
 Pair = tuple[str, str]
 """Two image ids, the lesser first."""
@@ -37,9 +40,10 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Member:
-    """An image of a group. ``kind``: identical or resized (the same picture as the one that is kept, or as ``of``, where that is
-    not empty); edited (a version of the one that is kept); look-alike (a version of another of the group); unseen (judged without
-    the pictures) or keep. ``similarity``: structural, in -1..1. ``turn``: how it has to be laid. ``grey``: it has no colours."""
+    """An image of a group. ``kind``: identical or resized (the same picture as the one that is kept, or as
+    ``of``, where that is not empty); edited (a version of the one that is kept); look-alike (a version of
+    another of the group); unseen (judged without the pictures) or keep. ``similarity``: structural, in -1..1.
+    ``turn``: how it has to be laid. ``grey``: it has no colours."""
 
     id: str
     kind: str
@@ -75,17 +79,20 @@ class DuplicateGroup:
         return member.of or self.keep
 
     def same_pictures(self) -> dict[str, str]:
-        """By id what images that are one picture have in common, its copies and itself: the group's id, with a number where
-        versions of it have copies as well."""
+        """By id what images that are one picture have in common, its copies and itself: the group's id, with
+        a number where versions of it have copies as well."""
         pictures: dict[str, list[str]] = {}
         for member in self.members[1:]:
             if member.kind in COPIES:
                 pictures.setdefault(self.original_of(member), []).append(member.id)
-        names = {id: self.id if id == self.keep else f"{self.id}.{number}" for number, id in enumerate(pictures, 2)}
+        names = {
+            id: self.id if id == self.keep else f"{self.id}.{number}" for number, id in enumerate(pictures, 2)
+        }
         return {id: names[first] for first, copies in pictures.items() for id in (first, *copies)}
 
     def without(self, ids: Collection[str]) -> DuplicateGroup:
-        """What is left where some go. What was a copy of one of those is held to be edited, until copies are looked for again."""
+        """What is left where some go. What was a copy of one of those is held to be edited, until copies are
+        looked for again."""
         left = [
             member if self.original_of(member) not in ids else replace(member, kind="edited", of="")
             for member in self.members
@@ -97,8 +104,8 @@ class DuplicateGroup:
 
 @dataclass(frozen=True)
 class DuplicateRun:
-    """What one search for duplicates found. ``using``: the named vector; ``parameters`` are those it ran with. ``rule``: the
-    ``RULE`` it judged by."""
+    """What one search for duplicates found. ``using``: the named vector; ``parameters`` are those it ran
+    with. ``rule``: the ``RULE`` it judged by."""
 
     key: str
     created_at: str
@@ -113,7 +120,9 @@ class DuplicateRun:
         for group in self.groups:
             if group.id == id:
                 return group
-        raise NotFound(f"There is no duplicate group {id!r}: list the groups to see those there are.", group=id)
+        raise NotFound(
+            f"There is no duplicate group {id!r}: list the groups to see those there are.", group=id
+        )
 
     def without(self, ids: Collection[str]) -> DuplicateRun:
         """Without these groups."""
@@ -121,11 +130,14 @@ class DuplicateRun:
 
     def with_group(self, changed: DuplicateGroup) -> DuplicateRun:
         """With the group of that id replaced."""
-        return replace(self, groups=tuple(changed if group.id == changed.id else group for group in self.groups))
+        return replace(
+            self, groups=tuple(changed if group.id == changed.id else group for group in self.groups)
+        )
 
 
 class DuplicateStore:
-    """The near-duplicates of all categories. Thread-safe; processes that share the object store see each other's changes."""
+    """The near-duplicates of all categories. Thread-safe; processes that share the object store see each
+    other's changes."""
 
     def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
@@ -137,7 +149,8 @@ class DuplicateStore:
         return None if current is None else str(current["key"])
 
     def collapsing_key(self, category: str) -> str | None:
-        """The same, unless its groups were found by an earlier rule, which held other pictures to be copies."""
+        """The same, unless its groups were found by an earlier rule, which held other pictures to be
+        copies."""
         current = self._current(category)
         return None if current is None or current.get("rule") != RULE else str(current["key"])
 
@@ -162,7 +175,10 @@ class DuplicateStore:
         """The run in service. ``NotFound`` before the first."""
         run = self.current(category)
         if run is None:
-            raise NotFound(f"Nobody has looked for duplicates in category {category!r} yet: find them first.", category=category)
+            raise NotFound(
+                f"Nobody has looked for duplicates in category {category!r} yet: find them first.",
+                category=category,
+            )
         return run
 
     def next_key(self, category: str) -> str:
@@ -220,7 +236,9 @@ class DuplicateStore:
         return tree
 
     def _write(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
-        self._objects.put(_key(category, name), orjson.dumps({"format": 1, **tree}), media_type="application/json")
+        self._objects.put(
+            _key(category, name), orjson.dumps({"format": 1, **tree}), media_type="application/json"
+        )
 
 
 def ordered(one: str, other: str) -> Pair:
@@ -235,7 +253,9 @@ def group_of(value: object, key: str | None) -> str | None:
     ('2-3', None, None)
     """
     values: Sequence[object] = value if isinstance(value, list) else [value]
-    mine = (each for each in values if isinstance(each, str) and key is not None and each.startswith(f"{key}-"))
+    mine = (
+        each for each in values if isinstance(each, str) and key is not None and each.startswith(f"{key}-")
+    )
     return next(mine, None)
 
 

@@ -1,8 +1,8 @@
 """Maps: the images of a category laid out on a plane, and where it is kept what is known of each map.
 
-A map has a name, such as ``umap``, and is stored on the images under a key, such as ``umap-1``: ``maps.umap-1`` = {x, y}. The
-next map of that name gets another key. Which key answers for a name is one small object, written last: a half-written map is
-never seen.
+A map has a name, such as ``umap``, and is stored on the images under a key, such as ``umap-1``:
+``maps.umap-1`` = {x, y}. The next map of that name gets another key. Which key answers for a name is one
+small object, written last: a half-written map is never seen.
 
     _maps/<category>/current.json    the key in service of each map
     _maps/<category>/<key>.json      how it was made
@@ -34,12 +34,15 @@ if TYPE_CHECKING:
     from vitrine.services.category.filters import Conditions
 
 AXES = ("x", "y")
-_ADVICE = "Restore it from a backup, or remove the objects below `_maps/` of that category and make its maps again."
+_ADVICE = (
+    "Restore it from a backup, or remove the objects below `_maps/` of that category and make its maps again."
+)
 
 
 @dataclass(frozen=True)
 class CategoryMap:
-    """One map. ``using``: the named vector; its encoder had ``encoder_revision``. ``images``: how many were laid out.
+    """One map. ``using``: the named vector; its encoder had ``encoder_revision``. ``images``: how many were
+    laid out.
 
     ``metrics``: what is known of how true it is. ``created_at`` is RFC 3339 in UTC.
     """
@@ -67,7 +70,8 @@ class CategoryMap:
 
 
 class MapStore:
-    """The maps of all categories. Thread-safe; processes that share the object store see each other's changes."""
+    """The maps of all categories. Thread-safe; processes that share the object store see each other's
+    changes."""
 
     def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
@@ -95,21 +99,28 @@ class MapStore:
         current = self._current(category)
         if name not in current:
             known = ", ".join(sorted(current)) or "none"
-            raise NotFound(f"Category {category!r} has no map {name!r}; it has: {known}.", category=category, map=name)
+            raise NotFound(
+                f"Category {category!r} has no map {name!r}; it has: {known}.", category=category, map=name
+            )
         return current[name]
 
     def resolve(self, category: str, conditions: Conditions) -> Conditions:
-        """The same conditions with keys in service in place of the names of maps. ``NotFound`` for an unknown map."""
+        """The same conditions with keys in service in place of the names of maps. ``NotFound`` for an unknown
+        map."""
         if not conditions.maps:
             return conditions
         keys = {self.key_of(category, name): box for name, box in conditions.maps.items()}
         return conditions.model_copy(update={"maps": keys})
 
     def save(self, category: str, made: CategoryMap) -> CategoryMap:
-        """Store what is known of a map under a key of its own; no query sees it yet. The map as saved. ``BadRequest``."""
+        """Store what is known of a map under a key of its own; no query sees it yet. The map as saved.
+        ``BadRequest``."""
         check_map_name(made.name)
         with self._lock:
-            taken = {*stored_keys(self._objects, f"{MAPS}{category}/", made.name), self._read(category).get(made.name, "")}
+            taken = {
+                *stored_keys(self._objects, f"{MAPS}{category}/", made.name),
+                self._read(category).get(made.name, ""),
+            }
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             saved = replace(made, key=free_key(made.name, taken), created_at=now)
             data = orjson.dumps({"format": 1, **asdict(saved)}, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -118,7 +129,8 @@ class MapStore:
             return saved
 
     def put_in_service(self, category: str, key: str) -> None:
-        """Let the map that was saved under ``key`` answer for its name from now on, in one write. ``NotFound``."""
+        """Let the map that was saved under ``key`` answer for its name from now on, in one write.
+        ``NotFound``."""
         with self._lock:
             name = self._load(category, key).name
             self._change(category, lambda current: current | {name: key})
@@ -128,10 +140,13 @@ class MapStore:
         with self._lock:
             self._known.forget(_key(category, "current"))
             self.key_of(category, name)
-            self._change(category, lambda current: {other: key for other, key in current.items() if other != name})
+            self._change(
+                category, lambda current: {other: key for other, key in current.items() if other != name}
+            )
 
     def leftovers(self, category: str, name: str) -> list[str]:
-        """Keys of a name that are stored but not in service: those of maps that were replaced, deleted or killed."""
+        """Keys of a name that are stored but not in service: those of maps that were replaced, deleted or
+        killed."""
         serving = self._read(category).get(name, "")
         return sorted(stored_keys(self._objects, f"{MAPS}{category}/", name) - {serving})
 

@@ -1,4 +1,5 @@
-"""Keys of what is replaced as a whole: ``look`` answers from ``look-1`` while ``look-2`` is written, and the other way round."""
+"""Keys of what is replaced as a whole: ``look`` answers from ``look-1`` while ``look-2`` is written, and the
+other way round."""
 
 from __future__ import annotations
 
@@ -12,9 +13,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 def check_key_name(name: str, of: str, field: str) -> None:
-    """``BadRequest`` unless ``name`` can name what is called ``of``, such as "a map"; ``field`` names it in the error."""
+    """``BadRequest`` unless ``name`` can name what is called ``of``, such as "a map"; ``field`` names it in
+    the error."""
     if not _NAME.fullmatch(name):
-        raise BadRequest(f"{name!r} cannot name {of}: use 1 to 63 letters, digits, - and _, no - or _ first.", **{field: name})
+        raise BadRequest(
+            f"{name!r} cannot name {of}: use 1 to 63 letters, digits, - and _, no - or _ first.",
+            **{field: name},
+        )
 
 
 def name_of(key: str) -> str:
@@ -33,8 +38,8 @@ def stored_keys(objects: ObjectStore, folder: str, name: str) -> set[str]:
 
 
 def free_key(name: str, taken: Collection[str]) -> str:
-    """The key of the lowest number that is not ``taken``: an index of the payload stays for good, and so there are two of each
-    name at most.
+    """The key of the lowest number that is not ``taken``: an index of the payload stays for good, and so
+    there are two of each name at most.
 
     >>> free_key("look", {"look-1"}), free_key("look", {"look-2"})
     ('look-2', 'look-1')

@@ -1,7 +1,8 @@
 """Taggers: per tag one linear head on a stored embedding, and where the heads of a category are kept.
 
-A head says ``score = sigmoid(slope * (weight . embedding + bias) + offset)`` in 0..1; slope and offset are its calibration
-(Platt, 1999). What a category's taggers are now is one small object, written last: a half-written training run is never seen.
+A head says ``score = sigmoid(slope * (weight . embedding + bias) + offset)`` in 0..1; slope and offset are
+its calibration (Platt, 1999). What a category's taggers are now is one small object, written last: a
+half-written training run is never seen.
 
     _taggers/<category>/current.json                 which version of each tag is in service
     _taggers/<category>/<version>.{safetensors,json}  the heads of one training run
@@ -36,7 +37,10 @@ DIGITS = 5
 """Decimal places of a stored score."""
 _BIAS, _WEIGHT = "bias", "weight"
 _POINTER = "current.json"
-_ADVICE = "Restore it from a backup, or remove the objects below `_taggers/` of that category and train its taggers again."
+_ADVICE = (
+    "Restore it from a backup, or remove the objects below `_taggers/` of that category and train its "
+    "taggers again."
+)
 
 Scores = NDArray[np.float32]
 """(n, heads) in 0..1; row i belongs to embedding i, column j to head j."""
@@ -46,10 +50,11 @@ Scores = NDArray[np.float32]
 class TagHead:
     """A trained tagger: linear on the named vector ``using``, whose encoder has ``encoder_revision``.
 
-    ``kind`` says how it was trained, such as logistic-regression. ``threshold`` in 0..1: from this score on the tag is proposed.
-    ``number`` counts the training runs of its category, from 1 (0: saved before they were counted): it says which of two heads
-    is the later one, which a clock that was set back cannot. ``trained_at`` is RFC 3339 in UTC. ``fingerprint`` is a digest of
-    the examples. ``metrics`` and ``examples`` are for people.
+    ``kind`` says how it was trained, such as logistic-regression. ``threshold`` in 0..1: from this score on
+    the tag is proposed. ``number`` counts the training runs of its category, from 1 (0: saved before they
+    were counted): it says which of two heads is the later one, which a clock that was set back cannot.
+    ``trained_at`` is RFC 3339 in UTC. ``fingerprint`` is a digest of the examples. ``metrics`` and
+    ``examples`` are for people.
     """
 
     tag: str
@@ -104,7 +109,8 @@ class HeadSet:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What ``current.json`` says of one tag. ``settled``: no image carries a score of this tag by anyone else."""
+    """What ``current.json`` says of one tag. ``settled``: no image carries a score of this tag by anyone
+    else."""
 
     version: str
     settled: bool
@@ -119,7 +125,8 @@ class _Current:
 
 
 class TaggerStore:
-    """The taggers of all categories. Thread-safe; processes that share the object store see each other's changes."""
+    """The taggers of all categories. Thread-safe; processes that share the object store see each other's
+    changes."""
 
     def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
@@ -139,13 +146,20 @@ class TaggerStore:
         entry = current.get(tag)
         if entry is None:
             known = ", ".join(sorted(current)) or "none"
-            raise NotFound(f"Category {category!r} has no tagger {tag!r}; it has: {known}.", category=category, tag=tag)
+            raise NotFound(
+                f"Category {category!r} has no tagger {tag!r}; it has: {known}.", category=category, tag=tag
+            )
         return self._head(category, tag, entry.version)
 
     def unsettled(self, category: str) -> dict[str, str]:
-        """Signature by tag, of the tags whose stored scores may still be another tagger's: queries leave those out."""
+        """Signature by tag, of the tags whose stored scores may still be another tagger's: queries leave
+        those out."""
         current = self._current(category).entries
-        return {tag: self._head(category, tag, entry.version).signature for tag, entry in current.items() if not entry.settled}
+        return {
+            tag: self._head(category, tag, entry.version).signature
+            for tag, entry in current.items()
+            if not entry.settled
+        }
 
     def history(self, category: str, tag: str) -> list[TagHead]:
         """All versions of a tag's head that were ever saved, latest first."""
@@ -153,13 +167,17 @@ class TaggerStore:
         names = [stat.key[len(prefix) :].removesuffix(".json") for stat in self._objects.list(prefix)]
         versions = [name for name in names if "." not in name and name != "current"]
         found = (head for version in versions for head in self._version(category, version))
-        return sorted((head for head in found if head.tag == tag), key=lambda head: (head.number, head.trained_at), reverse=True)
+        return sorted(
+            (head for head in found if head.tag == tag),
+            key=lambda head: (head.number, head.trained_at),
+            reverse=True,
+        )
 
     def save(self, category: str, heads: Iterable[TagHead], *, scored: Iterable[str] = ()) -> list[TagHead]:
         """Put heads into service; the tags among ``scored`` may have scores by others in the payload.
 
-        The heads as saved: ``trained_at`` is now, and ``number`` higher than that of every head before. ``BadRequest`` for a tag
-        that cannot be a field's name.
+        The heads as saved: ``trained_at`` is now, and ``number`` higher than that of every head before.
+        ``BadRequest`` for a tag that cannot be a field's name.
         """
         given, stale = [replace(head, tag=clean_name(head.tag)) for head in heads], set(scored)
         if len({head.tag for head in given}) < len(given):
@@ -170,7 +188,9 @@ class TaggerStore:
             moment, number = datetime.now(UTC).isoformat(timespec="milliseconds"), current.runs + 1
             saved[:] = [replace(head, trained_at=moment, number=number) for head in given]
             version, known = self._write_version(category, saved), current.entries
-            entries = {head.tag: _Entry(version, head.tag not in known and head.tag not in stale) for head in saved}
+            entries = {
+                head.tag: _Entry(version, head.tag not in known and head.tag not in stale) for head in saved
+            }
             return _Current({**known, **entries}, number)
 
         if given:
@@ -178,7 +198,8 @@ class TaggerStore:
         return saved
 
     def settle(self, category: str, heads: Iterable[TagHead]) -> None:
-        """Note that no image has a score of these tags by others than these heads. Heads replaced meanwhile are passed over."""
+        """Note that no image has a score of these tags by others than these heads. Heads replaced meanwhile
+        are passed over."""
         done = list(heads)
 
         def settle(current: _Current) -> _Current:
@@ -195,7 +216,9 @@ class TaggerStore:
         """Take a tagger out of service. ``NotFound``. Its scores are the caller's to purge, before."""
 
         def delete(current: _Current) -> _Current:
-            return replace(current, entries={name: entry for name, entry in current.entries.items() if name != tag})
+            return replace(
+                current, entries={name: entry for name, entry in current.entries.items() if name != tag}
+            )
 
         self._known.forget(_key(category, _POINTER))
         tag = self.get(category, tag).tag
@@ -236,7 +259,8 @@ class TaggerStore:
                 arrays = load(self._objects.get(_key(category, f"{version}.safetensors")))
                 rows = zip(trees, arrays[_BIAS].tolist(), strict=True)
                 self._versions[key] = tuple(
-                    TagHead(weight=arrays[f"{_WEIGHT}.{number}"], bias=bias, **tree) for number, (tree, bias) in enumerate(rows)
+                    TagHead(weight=arrays[f"{_WEIGHT}.{number}"], bias=bias, **tree)
+                    for number, (tree, bias) in enumerate(rows)
                 )
         return self._versions[key]
 
@@ -256,7 +280,9 @@ class TaggerStore:
 def _parsed(category: str, data: bytes) -> _Current:
     with readable(category, _key(category, _POINTER), _ADVICE):
         tree = orjson.loads(data)
-        return _Current({tag: _Entry(**entry) for tag, entry in tree["taggers"].items()}, int(tree.get("runs", 0)))
+        return _Current(
+            {tag: _Entry(**entry) for tag, entry in tree["taggers"].items()}, int(tree.get("runs", 0))
+        )
 
 
 def _to_json(head: TagHead) -> dict[str, Any]:

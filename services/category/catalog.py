@@ -1,7 +1,9 @@
-"""Categories: made, found, changed and deleted. Each has a manifest in the object store and a collection in the vector store.
+"""Categories: made, found, changed and deleted. Each has a manifest in the object store and a collection in
+the vector store.
 
-A manifest is there before anything else of its category and goes after everything else. It is in service once the collection is
-made and until the deletion begins: what an interruption leaves has a manifest that names it.
+A manifest is there before anything else of its category and goes after everything else. It is in service once
+the collection is made and until the deletion begins: what an interruption leaves has a manifest that names
+it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,15 @@ from vitrine.services.category.payload import MAX_METADATA_INDEXES, STANDARD_IND
 from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, VectorSpec
 from vitrine.services.encoders.base import check_encoder
 from vitrine.services.encoders.reference import STORED
-from vitrine.services.errors import AlreadyExists, BadRequest, Conflict, NotFound, StoreDamaged, VitrineError, remedy
+from vitrine.services.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    NotFound,
+    StoreDamaged,
+    VitrineError,
+    remedy,
+)
 from vitrine.services.object_store.base import ObjectStore, list_keys
 from vitrine.services.object_store.edits import edit
 from vitrine.services.object_store.known import Known
@@ -42,8 +52,8 @@ __all__ = ["Catalog", "Category", "Remains", "check_name", "spec_from_json", "sp
 class Catalog:
     """Creates, finds, changes and deletes categories. Thread-safe.
 
-    Processes that share the stores see each other's changes, and a change is made again on what another process has written
-    meanwhile: none is lost. What was read is answered on while the object store is away.
+    Processes that share the stores see each other's changes, and a change is made again on what another
+    process has written meanwhile: none is lost. What was read is answered on while the object store is away.
     """
 
     def __init__(
@@ -54,7 +64,8 @@ class Catalog:
         known: Known | None = None,
         on_deletion: Sequence[Callable[[str], object]] = (),
     ) -> None:
-        """``on_deletion`` is told the name of a category that is gone: whoever remembers something of it forgets it."""
+        """``on_deletion`` is told the name of a category that is gone: whoever remembers something of it
+        forgets it."""
         self._objects = objects
         self._known = known or Known(objects)
         self._on_deletion = on_deletion
@@ -64,15 +75,16 @@ class Catalog:
         self._writers: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 
     def writing(self, name: str) -> AbstractContextManager[object]:
-        """Held while images of a category are read, changed and written back: one writer of this process at a time."""
+        """Held while images of a category are read, changed and written back: one writer of this process at a
+        time."""
         with self._lock:
             return self._writers[name]
 
     def create(self, name: str, encoders: Iterable[EncoderSpec], *, description: str = "") -> Category:
         """Make an empty category. ``BadRequest`` for a bad name or no encoder, ``AlreadyExists``.
 
-        Until its collection is made it stands there as one that is being deleted: interrupted, ``create`` or ``delete`` with its
-        name clears it away.
+        Until its collection is made it stands there as one that is being deleted: interrupted, ``create`` or
+        ``delete`` with its name clears it away.
         """
         specs = tuple(encoders)
         if not specs:
@@ -80,7 +92,16 @@ class Catalog:
         with self._lock:
             self.make_room(name)
             moment = now()
-            made = Category(name, description, specs, dict(STANDARD_INDEXES), moment, moment, deleting=True, keep_images=True)
+            made = Category(
+                name,
+                description,
+                specs,
+                dict(STANDARD_INDEXES),
+                moment,
+                moment,
+                deleting=True,
+                keep_images=True,
+            )
             try:
                 self._objects.replace(manifest_key(name), manifest_json(made), None)
             except Conflict as error:
@@ -89,8 +110,8 @@ class Catalog:
             return self._rewrite(name, lambda present: self._finished(made, present))
 
     def make_room(self, name: str) -> None:
-        """Clear away what an interrupted creation or deletion has left of a category to be made: do so before something is stored
-        for it. ``BadRequest`` for a bad name, ``AlreadyExists``."""
+        """Clear away what an interrupted creation or deletion has left of a category to be made: do so before
+        something is stored for it. ``BadRequest`` for a bad name, ``AlreadyExists``."""
         check_name(name)
         with self._lock:
             old = self._read(name)
@@ -101,16 +122,21 @@ class Catalog:
             self._check_no_collection(name)
 
     def get(self, name: str) -> Category:
-        """``NotFound`` if there is no such category, ``StoreDamaged`` if it cannot be read or has lost its collection."""
+        """``NotFound`` if there is no such category, ``StoreDamaged`` if it cannot be read or has lost its
+        collection."""
         category = self._remembered(name) if NAME.fullmatch(name) else None
         if category is None:
             self._known.forget(manifest_key(name))
-            raise NotFound(f"There is no category {name!r}: list the categories to see those there are.", category=name)
+            raise NotFound(
+                f"There is no category {name!r}: list the categories to see those there are.", category=name
+            )
         if category.deleting:
             raise NotFound(f"There is no category {name!r} any more. {unfinished(name)}", category=name)
         if self._whole.get(name) != category.created_at:
             if name not in self._vectors.collections():
-                raise StoreDamaged(f"The collection of category {name!r} is gone. {remedy(name)}", category=name)
+                raise StoreDamaged(
+                    f"The collection of category {name!r} is gone. {remedy(name)}", category=name
+                )
             self._whole[name] = category.created_at
         return category
 
@@ -131,7 +157,9 @@ class Catalog:
                 message = f"The collection of category {name!r} is gone. {remedy(name)}"
                 found[name] = Remains(name, "damaged", message)
         places = self._objects.folders()
-        kept = {name for place in PLACES if place.rstrip("/") in places for name in self._objects.folders(place)}
+        kept = {
+            name for place in PLACES if place.rstrip("/") in places for name in self._objects.folders(place)
+        }
         for name in sorted({*places, *kept, *collections} - set(known)):
             left = self._left_of(name, collections)
             if left:
@@ -155,15 +183,17 @@ class Catalog:
     def add_encoder(self, name: str, spec: EncoderSpec) -> Category:
         """Add a named vector, also to a filled category; its points lack it until they are re-embedded.
 
-        Again with the same encoder: only where its weights lie is noted anew. ``EncoderMismatch`` if the name is taken by another
-        revision.
+        Again with the same encoder: only where its weights lie is noted anew. ``EncoderMismatch`` if the name
+        is taken by another revision.
         """
 
         def add(category: Category) -> Category:
             known = next((old for old in category.encoders if old.name == spec.name), None)
             if known is not None:
                 check_encoder(known, spec)
-                encoders = tuple(replace(old, model=spec.model) if old is known else old for old in category.encoders)
+                encoders = tuple(
+                    replace(old, model=spec.model) if old is known else old for old in category.encoders
+                )
                 return replace(category, encoders=encoders)
             self._vectors.add_vector(name, VectorSpec(spec.name, spec.dim))
             return replace(category, encoders=(*category.encoders, spec))
@@ -171,16 +201,20 @@ class Catalog:
         return self._change(name, add)
 
     def promote(self, name: str, alias: str, using: str, *, default: bool = True) -> Category:
-        """Answer queries for ``alias`` from the named vector ``using`` from now on, in one write; the former is kept behind it.
+        """Answer queries for ``alias`` from the named vector ``using`` from now on, in one write; the former
+        is kept behind it.
 
-        ``default``: queries without ``using`` go to ``alias`` too. ``UnknownVector`` if the category lacks ``using``,
-        ``BadRequest`` if ``alias`` is a named vector itself.
+        ``default``: queries without ``using`` go to ``alias`` too. ``UnknownVector`` if the category lacks
+        ``using``, ``BadRequest`` if ``alias`` is a named vector itself.
         """
 
         def promote(category: Category) -> Category:
             category.encoder(using)
             if any(spec.name == alias for spec in category.encoders):
-                raise BadRequest(f"{alias!r} is a named vector of category {name!r}: promote under another name.", name=alias)
+                raise BadRequest(
+                    f"{alias!r} is a named vector of category {name!r}: promote under another name.",
+                    name=alias,
+                )
             former = [old for old in category.promoted.get(alias, ()) if old != using]
             promoted = {**category.promoted, alias: (using, *former)}
             if not default or category.default == alias:
@@ -205,8 +239,9 @@ class Catalog:
     def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind], *, change: bool = False) -> Category:
         """Index these fields where they are not indexed yet; columns past the cap get no index.
 
-        A field keeps its kind, but one of whole numbers becomes one of numbers where these are asked for. With ``change`` every
-        field gets the kind that is asked for; the caller sees to the values that are there.
+        A field keeps its kind, but one of whole numbers becomes one of numbers where these are asked for.
+        With ``change`` every field gets the kind that is asked for; the caller sees to the values that are
+        there.
         """
         category = self.get(name)
         if not _lacking(category.indexes, kinds, change):
@@ -217,7 +252,8 @@ class Catalog:
             for field, kind in _lacking(indexes, kinds, change).items():
                 columns = sum(known.startswith("metadata.") for known in indexes)
                 if field in indexes:
-                    # the engine first: were this cut short, the next value of the kind would find the manifest still lacking
+                    # the engine first: were this cut short, the next value of the kind would find the
+                    # manifest still lacking
                     self._vectors.change_index(name, field, kind)
                 elif field.startswith("metadata.") and columns >= MAX_METADATA_INDEXES:
                     continue
@@ -235,11 +271,13 @@ class Catalog:
         return self._change(name, lambda category: replace(category, images=images))
 
     def delete(self, name: str, *, keep_images: bool | None = None) -> bool:
-        """Delete every point, then every object, then the manifest; also what an interrupted deletion or creation has left, and
-        what no category describes. Interrupted, the category is gone already and ``delete`` or ``create`` completes the work.
+        """Delete every point, then every object, then the manifest; also what an interrupted deletion or
+        creation has left, and what no category describes. Interrupted, the category is gone already and
+        ``delete`` or ``create`` completes the work.
 
-        ``keep_images``: the pictures stay in the object store, with the taggers and encoders that were made from them, to be
-        indexed again; None: those of a damaged category do. Whether they were kept. ``NotFound``.
+        ``keep_images``: the pictures stay in the object store, with the taggers and encoders that were made
+        from them, to be indexed again; None: those of a damaged category do. Whether they were kept.
+        ``NotFound``.
         """
         with self.writing(name), self._lock:
             kept = self.keeps_images(name)
@@ -249,7 +287,8 @@ class Catalog:
             return keep
 
     def keeps_images(self, name: str) -> bool:
-        """Whether ``delete`` leaves the pictures where they are if nobody says otherwise. ``NotFound``: nothing has that name."""
+        """Whether ``delete`` leaves the pictures where they are if nobody says otherwise. ``NotFound``:
+        nothing has that name."""
         try:
             category = self._read(name) if NAME.fullmatch(name) else None
         except StoreDamaged:
@@ -269,7 +308,9 @@ class Catalog:
     def _delete(self, name: str, *, keep_images: bool) -> None:
         if name in self._vectors.collections():
             self._vectors.drop(name)
-        remove_objects(self._objects, name, keep_images=keep_images, others=self._stored_encoders_of_others(name))
+        remove_objects(
+            self._objects, name, keep_images=keep_images, others=self._stored_encoders_of_others(name)
+        )
         self._objects.delete(manifest_key(name))
         self._known.forget(manifest_key(name))
         self._known.forget(MANIFESTS)
@@ -278,9 +319,12 @@ class Catalog:
             forget(name)
 
     def _stored_encoders_of_others(self, name: str) -> tuple[str, ...]:
-        """Where encoders lie that other categories use; all of them, while another category cannot be read."""
+        """Where encoders lie that other categories use; all of them, while another category cannot be
+        read."""
         try:
-            found = [self._read(other) for other in _names(list_keys(self._objects, MANIFESTS)) if other != name]
+            found = [
+                self._read(other) for other in _names(list_keys(self._objects, MANIFESTS)) if other != name
+            ]
         except StoreDamaged:
             return (ENCODERS,)
         models = [spec.model for category in found if category is not None for spec in category.encoders]
@@ -292,34 +336,42 @@ class Catalog:
         return left_of(self._objects, name, with_collection, self._stored_encoders_of_others(name))
 
     def _is_ours(self, collection: str) -> bool:
-        """Whether Vitrine made a collection: a server may hold those of other programs, which are not for us to remove."""
+        """Whether Vitrine made a collection: a server may hold those of other programs, which are not for us
+        to remove."""
         try:
             return STANDARD_INDEXES.keys() <= self._vectors.info(collection).schema.indexes.keys()
         except StoreDamaged:
             return True
 
     def _check_no_collection(self, name: str) -> None:
-        """A collection that no manifest describes is not taken over, and goes only if it is ours and empty."""
+        """A collection that no manifest describes is not taken over, and goes only if it is ours and
+        empty."""
         if name not in self._vectors.collections():
             return
         if not self._is_ours(name):
-            raise AlreadyExists(f"The vector store has a collection {name!r} of another program: choose another name.")
+            raise AlreadyExists(
+                f"The vector store has a collection {name!r} of another program: choose another name."
+            )
         points = self._vectors.count(name)
         if points:
             raise AlreadyExists(
-                f"There is a collection {name!r} of {points} points that belongs to no category: choose another name, or remove "
-                f"it with `vitrine category delete {name}`.",
+                f"There is a collection {name!r} of {points} points that belongs to no category: "
+                f"choose another name, or remove it with `vitrine category delete {name}`.",
                 category=name,
             )
         self._vectors.drop(name)
 
     def _change(self, name: str, change: Callable[[Category], Category]) -> Category:
-        """Change a category that is in service. ``change`` is called again if another process was faster. ``NotFound``."""
+        """Change a category that is in service. ``change`` is called again if another process was faster.
+        ``NotFound``."""
 
         def changed(present: bytes | None) -> Category:
             category = None if present is None else read_manifest(name, present)
             if category is None or category.deleting:
-                raise NotFound(f"There is no category {name!r}: list the categories to see those there are.", category=name)
+                raise NotFound(
+                    f"There is no category {name!r}: list the categories to see those there are.",
+                    category=name,
+                )
             return change(category)
 
         return self._rewrite(name, changed)
@@ -330,7 +382,11 @@ class Catalog:
         def rewritten(present: bytes | None) -> bytes:
             category = change(present)
             same = present is not None and manifest_json(category) == present
-            return present if same and present is not None else manifest_json(replace(category, updated_at=now()))
+            return (
+                present
+                if same and present is not None
+                else manifest_json(replace(category, updated_at=now()))
+            )
 
         with self._lock:
             data = edit(self._objects, manifest_key(name), rewritten)
@@ -340,7 +396,10 @@ class Catalog:
 
     def _finished(self, made: Category, present: bytes | None) -> Category:
         if present is None or read_manifest(made.name, present) != made:
-            raise Conflict(f"Category {made.name!r} was deleted or created by another process meanwhile: look what is there now.")
+            raise Conflict(
+                f"Category {made.name!r} was deleted or created by another process meanwhile: look "
+                "what is there now."
+            )
         return replace(made, deleting=False, keep_images=False)
 
     def _remembered(self, name: str) -> Category | None:
@@ -362,12 +421,15 @@ def _names(keys: Iterable[str]) -> list[str]:
     return sorted(name for key in keys if NAME.fullmatch(name := key[len(MANIFESTS) :].removesuffix(".json")))
 
 
-def _lacking(indexes: Mapping[str, IndexKind], kinds: Mapping[str, IndexKind], change: bool) -> dict[str, IndexKind]:
+def _lacking(
+    indexes: Mapping[str, IndexKind], kinds: Mapping[str, IndexKind], change: bool
+) -> dict[str, IndexKind]:
     """The fields whose index is missing or is to become another."""
     return {
         field: kind
         for field, kind in kinds.items()
-        if field not in indexes or (kind != indexes[field] and (change or (indexes[field], kind) == ("integer", "float")))
+        if field not in indexes
+        or (kind != indexes[field] and (change or (indexes[field], kind) == ("integer", "float")))
     }
 
 
@@ -375,7 +437,9 @@ def _tombstone(name: str, present: bytes | None, *, keep_images: bool) -> Catego
     """The manifest that says that all else goes: of what it was a deletion needs nothing."""
     moment = now()
     try:
-        category = Category(name, "", (), {}, moment, moment) if present is None else read_manifest(name, present)
+        category = (
+            Category(name, "", (), {}, moment, moment) if present is None else read_manifest(name, present)
+        )
     except VitrineError:
         category = Category(name, "", (), {}, moment, moment)
     return replace(category, deleting=True, keep_images=keep_images)

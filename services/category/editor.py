@@ -1,4 +1,5 @@
-"""Changes that people make to images that are there: tags, class, caption, quality, metadata; and deletion."""
+"""Changes that people make to images that are there: tags, class, caption, quality, metadata; and
+deletion."""
 
 from __future__ import annotations
 
@@ -10,7 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vitrine.services.artifacts.taggers import QUALITY
 from vitrine.services.category.catalog import Catalog
-from vitrine.services.category.payload import clean_name, clean_tags, field_path, index_kinds, joined_kinds, settled, unite_tags
+from vitrine.services.category.payload import (
+    clean_name,
+    clean_tags,
+    field_path,
+    index_kinds,
+    joined_kinds,
+    settled,
+    unite_tags,
+)
 from vitrine.services.domain import Hit, IndexKind, Payload
 from vitrine.services.errors import BadRequest, BadVector, NotFound
 from vitrine.services.object_store.base import ObjectStore
@@ -23,9 +32,10 @@ _CHUNK = 500
 class ImageChanges(BaseModel):
     """Changes to one image; what is absent stays. ``null`` for class, caption or quality removes it.
 
-    ``tags`` replaces all tags; ``add_tags`` and ``remove_tags`` change some. ``rejected_tags`` replaces what people said the
-    image is *not*; ``reject_tags`` adds to it. A tag that is given is no longer rejected; one that is rejected is neither a
-    tag nor proposed by a machine any more. ``metadata`` is merged by column, each value as its column holds it; null removes.
+    ``tags`` replaces all tags; ``add_tags`` and ``remove_tags`` change some. ``rejected_tags`` replaces what
+    people said the image is *not*; ``reject_tags`` adds to it. A tag that is given is no longer rejected; one
+    that is rejected is neither a tag nor proposed by a machine any more. ``metadata`` is merged by column,
+    each value as its column holds it; null removes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
@@ -50,11 +60,13 @@ class Editor:
         self._objects = objects
 
     def change(self, category: str, ids: Sequence[str], changes: ImageChanges) -> list[Hit]:
-        """Apply the same changes to every image; the images as they are now. ``NotFound`` before anything is changed."""
+        """Apply the same changes to every image; the images as they are now. ``NotFound`` before anything is
+        changed."""
         return self.change_each(category, dict.fromkeys(ids, changes))
 
     def change_each(self, category: str, changes: Mapping[str, ImageChanges]) -> list[Hit]:
-        """Apply to each image its own changes, by id; the images as they are now. ``NotFound`` before anything is changed."""
+        """Apply to each image its own changes, by id; the images as they are now. ``NotFound`` before
+        anything is changed."""
         with self._catalog.writing(category):  # reading tags and writing them back is one step
             before = self._existing(category, list(changes))
             changes, kinds = _settled(changes, self._catalog.get(category).indexes)
@@ -65,7 +77,8 @@ class Editor:
             return self._existing(category, list(changes))
 
     def delete(self, category: str, ids: Sequence[str]) -> int:
-        """Delete images: points first, then their objects, so that no point is ever without its picture. Unknown ids: nothing.
+        """Delete images: points first, then their objects, so that no point is ever without its picture.
+        Unknown ids: nothing.
 
         Returns how many images there were.
         """
@@ -105,7 +118,8 @@ class Editor:
 def _settled(
     changes: Mapping[str, ImageChanges], indexes: Mapping[str, IndexKind]
 ) -> tuple[dict[str, ImageChanges], dict[str, IndexKind]]:
-    """The changes with metadata as its columns hold it, and the kinds of these columns. A value that means none removes it."""
+    """The changes with metadata as its columns hold it, and the kinds of these columns. A value that means
+    none removes it."""
     held, found = dict(indexes), dict[str, IndexKind]()
     done: dict[str, ImageChanges] = {}
     for id, change in changes.items():
@@ -119,7 +133,11 @@ def _settled(
 def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
     """The fields that get a new value."""
     new = _changed_tags(payload, changes)
-    for field, value in (("class", changes.class_), ("caption", changes.caption), ("quality", changes.quality)):
+    for field, value in (
+        ("class", changes.class_),
+        ("caption", changes.caption),
+        ("quality", changes.quality),
+    ):
         if value is not None:
             new[field] = composed(value) if isinstance(value, str) else value
     if changes.quality is not None and QUALITY in payload.get("scored_by", {}):
@@ -137,7 +155,9 @@ def _changed_tags(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
     given = [tag for tag in clean_tags([*(changes.tags or ()), *changes.add_tags]) if tag not in dropped]
     refused = clean_tags([*(changes.rejected_tags or ()), *changes.reject_tags])
     if contradiction := set(given) & set(refused):
-        raise BadRequest(f"{min(contradiction)!r} is both given and rejected: choose one.", tag=min(contradiction))
+        raise BadRequest(
+            f"{min(contradiction)!r} is both given and rejected: choose one.", tag=min(contradiction)
+        )
     tags = unite_tags(payload.get("tags", []) if changes.tags is None else [], given)
     rejected = unite_tags(payload.get("rejected_tags", []) if changes.rejected_tags is None else [], refused)
     lists = {
@@ -152,7 +172,14 @@ def _removed(changes: ImageChanges) -> tuple[str, ...]:
     """Field paths that go."""
     gone = [field for field in ("class", "caption", "quality") if _removes(changes, field)]
     gone += [field_path("scored_by", QUALITY)] if "quality" in gone else []
-    return (*gone, *(field_path("metadata", clean_name(column)) for column, value in changes.metadata.items() if value is None))
+    return (
+        *gone,
+        *(
+            field_path("metadata", clean_name(column))
+            for column, value in changes.metadata.items()
+            if value is None
+        ),
+    )
 
 
 def _removes(changes: ImageChanges, field: str) -> bool:

@@ -1,9 +1,11 @@
-"""Field names as people write them, read with the fields that a category has: the one reader for command line, HTTP and jobs.
+"""Field names as people write them, read with the fields that a category has: the one reader for command
+line, HTTP and jobs.
 
-A field may be written as it is printed (``metadata."EXIF:ISO"``, see ``vitrine.services.category.payload.field_path``) or with
-the bare name of the tag or column behind the first dot (``metadata.EXIF:ISO``, ``scores.St. Moritz``). Where a text can be read
-in two ways, the longest name that the category knows wins; quotes settle it: ``metadata."price".gte`` is a bound on ``price``,
-even beside a column ``price.gte``.
+A field may be written as it is printed (``metadata."EXIF:ISO"``, see
+``vitrine.services.category.payload.field_path``) or with the bare name of the tag or column behind the first
+dot (``metadata.EXIF:ISO``, ``scores.St. Moritz``). Where a text can be read in two ways, the longest name
+that the category knows wins; quotes settle it: ``metadata."price".gte`` is a bound on ``price``, even beside
+a column ``price.gte``.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ _LONGEST: Final = 512
 def find_field(text: str, known: Container[str]) -> str:
     """The path of the ``known`` field that is meant; for an unknown one the path that it would have.
 
-    >>> find_field("metadata.EXIF:ISO", {'metadata."EXIF:ISO"'}), find_field('metadata."year"', {"metadata.year"})
-    ('metadata."EXIF:ISO"', 'metadata.year')
+    >>> find_field("metadata.EXIF:ISO", {'metadata."EXIF:ISO"'}), find_field('metadata."year"',
+    {"metadata.year"}) ('metadata."EXIF:ISO"', 'metadata.year')
     """
     text = composed(text.strip())
     exact = field_path(*path_keys(text))
@@ -38,7 +40,8 @@ def find_field(text: str, known: Container[str]) -> str:
 
 
 def find_member(head: str, name: str, known: Container[str]) -> str:
-    """The path of the ``known`` tag (``head`` scores) or column (metadata) of that name, which may be quoted as in a path."""
+    """The path of the ``known`` tag (``head`` scores) or column (metadata) of that name, which may be quoted
+    as in a path."""
     literal = field_path(head, composed(name))
     keys = path_keys(composed(name))
     return literal if literal in known or len(keys) > 1 else field_path(head, *keys)
@@ -47,8 +50,8 @@ def find_member(head: str, name: str, known: Container[str]) -> str:
 def find_bound(text: str, known: Container[str]) -> tuple[str, str | None]:
     """The field that is meant, and the bound that is asked of it: ``metadata.year.gte``.
 
-    >>> find_bound("metadata.price.gte", {"metadata.price"}), find_bound("metadata.price.gte", {'metadata."price.gte"'})
-    (('metadata.price', 'gte'), ('metadata."price.gte"', None))
+    >>> find_bound("metadata.price.gte", {"metadata.price"}), find_bound("metadata.price.gte",
+    {'metadata."price.gte"'}) (('metadata.price', 'gte'), ('metadata."price.gte"', None))
     """
     whole = find_field(text, known)
     name, _, bound = text.rpartition(".")
@@ -69,7 +72,8 @@ def find_order(text: str, known: Container[str]) -> OrderBy:
 
 
 def readings(key: str, value: str) -> Iterator[tuple[str, str]]:
-    """The ways to read ``key=value`` where the field's name may hold an equal sign itself, the shortest key first.
+    """The ways to read ``key=value`` where the field's name may hold an equal sign itself, the shortest key
+    first.
 
     >>> list(readings("metadata.a", "b=5"))
     [('metadata.a', 'b=5'), ('metadata.a=b', '5')]

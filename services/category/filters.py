@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from vitrine.services.category.field_names import BOUNDS, find_bound, find_field, find_member, readings
 from vitrine.services.category.payload import field_path, path_keys
@@ -26,12 +34,17 @@ if TYPE_CHECKING:
 
 Scalar = bool | int | float | str
 _Number = Annotated[int | float, BeforeValidator(number, json_schema_input_type=float)]
-_First = Annotated[datetime, BeforeValidator(lambda value: read_date(value).first, json_schema_input_type=str | int)]
-_Last = Annotated[datetime, BeforeValidator(lambda value: read_date(value).last, json_schema_input_type=str | int)]
+_First = Annotated[
+    datetime, BeforeValidator(lambda value: read_date(value).first, json_schema_input_type=str | int)
+]
+_Last = Annotated[
+    datetime, BeforeValidator(lambda value: read_date(value).last, json_schema_input_type=str | int)
+]
 
 
 class Bounds(BaseModel):
-    """``gte <= value <= lte``, ``gt < value < lt``; at least one bound. What they are compared with says what they may be."""
+    """``gte <= value <= lte``, ``gt < value < lt``; at least one bound. What they are compared with says what
+    they may be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     gte: int | float | str | datetime | None = None
@@ -58,7 +71,8 @@ class NumberRange(Bounds):
 class DateRange(Bounds):
     """Bounds that are dates or times; without a zone they are UTC.
 
-    A date is all of its day, month or year: ``lte`` 2024 includes its last moment, and ``gt`` 2024 begins after it.
+    A date is all of its day, month or year: ``lte`` 2024 includes its last moment, and ``gt`` 2024 begins
+    after it.
     """
 
     gte: _First | None = None
@@ -84,12 +98,13 @@ class MapBox(BaseModel):
 class Conditions(BaseModel):
     """Conditions on images; those given must all hold.
 
-    ``tags_*`` are what people said. ``machine_tags_any`` is what taggers propose and ``rejected_tags_any`` what people said an
-    image is not; both are known from the first proposal or rejection of the category on.
+    ``tags_*`` are what people said. ``machine_tags_any`` is what taggers propose and ``rejected_tags_any``
+    what people said an image is not; both are known from the first proposal or rejection of the category on.
 
-    ``scores`` ranges over what taggers say, by tag, in 0..1. ``clusters`` asks for a node path by run: ``{"run": "root-14"}``.
-    ``maps`` asks for a box of a map: ``{"umap": {"x": {"gte": 0.2, "lte": 0.4}, "y": {"gte": 0.5}}}``.
-    ``metadata`` takes a value, a list of values (any of them) or a range, by column. ``where`` is a filter in Qdrant's own JSON.
+    ``scores`` ranges over what taggers say, by tag, in 0..1. ``clusters`` asks for a node path by run:
+    ``{"run": "root-14"}``. ``maps`` asks for a box of a map: ``{"umap": {"x": {"gte": 0.2, "lte": 0.4}, "y":
+    {"gte": 0.5}}}``. ``metadata`` takes a value, a list of values (any of them) or a range, by column.
+    ``where`` is a filter in Qdrant's own JSON.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -123,23 +138,34 @@ class Conditions(BaseModel):
         for column, value in columns.items() if isinstance(columns, dict) else ():
             if isinstance(value, dict):
                 _as(Bounds, value, column)
-            elif not all(isinstance(item, bool | int | float | str) for item in (value if isinstance(value, list) else [value])):
+            elif not all(
+                isinstance(item, bool | int | float | str)
+                for item in (value if isinstance(value, list) else [value])
+            ):
                 raise ValueError(f"{column} takes a value, a list of values or bounds")
         return columns
 
     def to_filter(self, indexes: Mapping[str, IndexKind]) -> Filter | None:
         """Qdrant's filter, or None without conditions. ``indexes`` says of which kind a metadata column is.
 
-        Raises ``UnknownField`` for a metadata column without an index, ``BadRequest`` for a value that does not fit its kind.
+        Raises ``UnknownField`` for a metadata column without an index, ``BadRequest`` for a value that does
+        not fit its kind.
         """
         from qdrant_client import models
 
         must: list[Condition] = [_match("tags", [tag]) for tag in self.tags_all]
         must += [_match(name, values) for name, values in self._keywords() if values]
-        must += [_number_range(name, span, indexes.get(name, "float")) for name, span in self._numbers(indexes) if span]
+        must += [
+            _number_range(name, span, indexes.get(name, "float"))
+            for name, span in self._numbers(indexes)
+            if span
+        ]
         must += [_date_range(name, span) for name, span in self._dates() if span]
         must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
-        must += [_typed(find_member("metadata", name, indexes), value, indexes) for name, value in self.metadata.items()]
+        must += [
+            _typed(find_member("metadata", name, indexes), value, indexes)
+            for name, value in self.metadata.items()
+        ]
         if self.ids:
             must.append(models.HasIdCondition(has_id=list(self.ids)))
         if self.where is not None:
@@ -172,7 +198,8 @@ class Conditions(BaseModel):
 
 class _Asked(Conditions):
     """Conditions with pairs on metadata columns, which are read once it is known what columns there are: in
-    ``metadata.price.gte`` the column may be ``price`` or ``price.gte``. ``joined``: see ``conditions_from_pairs``."""
+    ``metadata.price.gte`` the column may be ``price`` or ``price.gte``. ``joined``: see
+    ``conditions_from_pairs``."""
 
     pairs: tuple[tuple[str, str], ...] = ()
     joined: bool = False
@@ -185,11 +212,14 @@ class _Asked(Conditions):
                 _put_value(tree, field, value)
             else:
                 _put_bound(tree, field, bound, value)
-        columns = parse_conditions({"metadata": {path_keys(field)[-1]: value for field, value in tree.items()}})
+        columns = parse_conditions(
+            {"metadata": {path_keys(field)[-1]: value for field, value in tree.items()}}
+        )
         return Conditions.to_filter(self.model_copy(update={"metadata": columns.metadata}), indexes)
 
     def _read(self, key: str, value: str, indexes: Mapping[str, IndexKind]) -> tuple[str, str | None, str]:
-        """Field, bound and value, by the reading whose column is known; with ``joined`` by the one of the longest name."""
+        """Field, bound and value, by the reading whose column is known; with ``joined`` by the one of the
+        longest name."""
         ways = list(readings(key, value))
         for way, text in reversed(ways) if self.joined else ways:
             field, bound = find_bound(way, indexes)
@@ -199,29 +229,39 @@ class _Asked(Conditions):
 
 
 def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = False) -> Conditions:
-    """Conditions from ``key=value`` pairs, as in a query string or ``--where``. ``joined``: each was one text and cut at its
-    first ``=``, so that the name of a column may go on in the value.
+    """Conditions from ``key=value`` pairs, as in a query string or ``--where``. ``joined``: each was one text
+    and cut at its first ``=``, so that the name of a column may go on in the value.
 
-    Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``, ``filename``,
-    ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``, ``width``, ``created_at.gte``,
-    ``cluster.<run>``, ``map.<name>.x.gte``, ``metadata.<column>`` and ``metadata.<column>.gte``; bounds are gte, lte, gt, lt.
-    Repeated keys collect.
-    ``BadRequest`` for any other key or value.
+    Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``,
+    ``filename``, ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``,
+    ``width``, ``created_at.gte``, ``cluster.<run>``, ``map.<name>.x.gte``, ``metadata.<column>`` and
+    ``metadata.<column>.gte``; bounds are gte, lte, gt, lt. Repeated keys collect. ``BadRequest`` for any
+    other key or value.
 
     >>> conditions_from_pairs([("score.cat.gte", "0.5"), ("tag", "indoor")]).scores["cat"].gte
     0.5
     """
     lists = {
-        "tag": "tags_all", "tag.all": "tags_all", "tag.any": "tags_any", "tag.none": "tags_none", "class": "class",
-        "machine_tag": "machine_tags_any", "rejected_tag": "rejected_tags_any",
-        "filename": "filename", "media_type": "media_type", "duplicate_group": "duplicate_group", "id": "ids",
-    }  # fmt: skip
+        "tag": "tags_all",
+        "tag.all": "tags_all",
+        "tag.any": "tags_any",
+        "tag.none": "tags_none",
+        "class": "class",
+        "machine_tag": "machine_tags_any",
+        "rejected_tag": "rejected_tags_any",
+        "filename": "filename",
+        "media_type": "media_type",
+        "duplicate_group": "duplicate_group",
+        "id": "ids",
+    }
     spans = ("quality", "width", "height", "bytes", "created_at", "indexed_at")
     tree: dict[str, Any] = {}
     columns: list[tuple[str, str]] = []
     for key, value in pairs:
         if key.startswith(_SCORES):  # its value is a number, so an equal sign before it belongs to the tag
-            key, value = next((way for way in readings(key, value) if way[0].rpartition(".")[2] in BOUNDS), (key, value))
+            key, value = next(
+                (way for way in readings(key, value) if way[0].rpartition(".")[2] in BOUNDS), (key, value)
+            )
         head, _, rest = key.partition(".")
         name, _, bound = rest.rpartition(".")
         if key in lists:
@@ -242,8 +282,8 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
             columns.append((key, value))
         else:
             raise BadRequest(
-                f"{key!r} is no filter, or is given twice: use tag, tag.any, class, score.<tag>.gte, quality.lte, "
-                "metadata.<column>, cluster.<run>, map.<name>.x.gte ...",
+                f"{key!r} is no filter, or is given twice: use tag, tag.any, class, score.<tag>.gte, "
+                "quality.lte, metadata.<column>, cluster.<run>, map.<name>.x.gte ...",
                 field=key,
             )
     plain = parse_conditions(tree)
@@ -255,7 +295,9 @@ def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
     try:
         return Conditions.model_validate(tree)
     except ValidationError as error:
-        raise BadRequest(f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
+        raise BadRequest(
+            f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]
+        ) from None
 
 
 _SCORES = ("score.", "scores.")
@@ -266,7 +308,9 @@ _Range = TypeVar("_Range", bound=Bounds)
 def _put_bound(tree: dict[str, Any], name: str, bound: str, value: str) -> None:
     span = tree.setdefault(name, {})
     if not isinstance(span, dict) or bound in span:
-        raise BadRequest(f"{name!r} has values already, or {bound!r} twice: ask for values or for one range.", field=name)
+        raise BadRequest(
+            f"{name!r} has values already, or {bound!r} twice: ask for values or for one range.", field=name
+        )
     span[bound] = value
 
 
@@ -291,14 +335,19 @@ def _number_range(field: str, span: NumberRange, kind: IndexKind = "float") -> C
 
     bounds = {name: bound for name in BOUNDS if (bound := getattr(span, name)) is not None}
     if kind == "integer":
-        bounds = {name: math.ceil(bound) if name in ("gte", "lt") else math.floor(bound) for name, bound in bounds.items()}
+        bounds = {
+            name: math.ceil(bound) if name in ("gte", "lt") else math.floor(bound)
+            for name, bound in bounds.items()
+        }
     return models.FieldCondition(key=field, range=models.Range(**bounds))
 
 
 def _date_range(field: str, span: DateRange) -> Condition:
     from qdrant_client import models
 
-    return models.FieldCondition(key=field, range=models.DatetimeRange(gte=span.gte, lte=span.lte, gt=span.gt, lt=span.lt))
+    return models.FieldCondition(
+        key=field, range=models.DatetimeRange(gte=span.gte, lte=span.lte, gt=span.gt, lt=span.lt)
+    )
 
 
 def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condition:
@@ -308,13 +357,16 @@ def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condi
     kind = indexes.get(field)
     if kind is None:
         known = ", ".join(sorted(f for f in indexes if f.startswith("metadata."))) or "none"
-        raise UnknownField(f"{field!r} is not indexed, so it cannot be filtered. Indexed columns: {known}.", field=field)
+        raise UnknownField(
+            f"{field!r} is not indexed, so it cannot be filtered. Indexed columns: {known}.", field=field
+        )
     if isinstance(value, Bounds):
         return _within(field, value.model_dump(exclude_none=True), kind)
     values = value if isinstance(value, list) else [value]
     if kind == "keyword":
         return _match(field, [_cast(field, item, kind) for item in values])
-    # the engine matches numbers and dates by range; whole numbers too, as their column may be becoming one of fractions
+    # the engine matches numbers and dates by range; whole numbers too, as their column may be becoming one of
+    # fractions
     equal = [_equal(field, item, kind) for item in values]
     return equal[0] if len(equal) == 1 else models.Filter(should=equal)
 
@@ -325,8 +377,8 @@ def _within(field: str, bounds: dict[str, Any], kind: IndexKind) -> Condition:
     if kind in ("integer", "float"):
         return _number_range(field, _as(NumberRange, bounds, field), kind)
     raise BadRequest(
-        f"{field!r} holds {HELD[kind]}, which have no range: ask for a value, or have it hold numbers or dates by "
-        "`images annotate --column NAME:float` (or NAME:date).",
+        f"{field!r} holds {HELD[kind]}, which have no range: ask for a value, or have it hold numbers "
+        "or dates by `images annotate --column NAME:float` (or NAME:date).",
         field=field,
         kind=kind,
     )

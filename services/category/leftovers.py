@@ -1,4 +1,5 @@
-"""What a name has in the stores beside a category in service: what is damaged, half deleted, or described by no category."""
+"""What a name has in the stores beside a category in service: what is damaged, half deleted, or described by
+no category."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from vitrine.services.object_store.base import ObjectStore, list_keys
 PLACES = (TAGGERS, CLUSTERS, DUPLICATES, MAPS, ENCODERS)
 """Where there are objects of a category beside its pictures."""
 _FROM_POINTS = (CLUSTERS, DUPLICATES, MAPS)
-"""Those that say nothing without what the points say of them. Taggers and encoders fit pictures that are indexed again."""
+"""Those that say nothing without what the points say of them. Taggers and encoders fit pictures that are
+indexed again."""
 _IMAGE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
 
 
@@ -20,8 +22,8 @@ _IMAGE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
 class Remains:
     """What a name has in the stores that is no category in service.
 
-    ``damaged``: a category that cannot be read. ``deleting``: a deletion or creation that was interrupted. ``leftover``:
-    pictures, or a collection, that no category describes. ``message`` says what to do.
+    ``damaged``: a category that cannot be read. ``deleting``: a deletion or creation that was interrupted.
+    ``leftover``: pictures, or a collection, that no category describes. ``message`` says what to do.
     """
 
     name: str
@@ -50,12 +52,20 @@ def left_of(objects: ObjectStore, name: str, with_collection: bool, others: tupl
             left.append(place.strip("_/"))
     if not left:
         return ""
-    again = f"`vitrine index add objects:{images} -c {name} --create` takes the pictures into a new category, " if first else ""
-    return f"No category describes it, but there are: {', '.join(left)}. {again}`vitrine category delete {name}` removes it all."
+    again = (
+        f"`vitrine index add objects:{images} -c {name} --create` takes the pictures into a new category, "
+        if first
+        else ""
+    )
+    return (
+        f"No category describes it, but there are: {', '.join(left)}. {again}`vitrine category delete "
+        f"{name}` removes it all."
+    )
 
 
 def remove_objects(objects: ObjectStore, name: str, *, keep_images: bool, others: tuple[str, ...]) -> None:
-    """Delete the objects that Vitrine made for a category, all but its manifest. People's own, below its name, stay.
+    """Delete the objects that Vitrine made for a category, all but its manifest. People's own, below its
+    name, stay.
 
     What lies below ``others`` serves another category as well.
     """

@@ -21,7 +21,8 @@ MANIFESTS = "_categories/"
 TAGGERS = "_taggers/"
 """``_taggers/<category>/``: what services/artifacts/taggers.py keeps."""
 ENCODERS = "_encoders/"
-"""``_encoders/<category>/<name>/``: encoders of a category that came in a folder (services/encoders/families/stored.py)."""
+"""``_encoders/<category>/<name>/``: encoders of a category that came in a folder
+(services/encoders/families/stored.py)."""
 CLUSTERS = "_clusters/"
 """``_clusters/<category>/``: what services/artifacts/clusters.py keeps."""
 DUPLICATES = "_duplicates/"
@@ -34,7 +35,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 @dataclass(frozen=True)
 class Category:
-    """One image collection of the user, as its manifest has it. The first encoder is what queries use by default."""
+    """One image collection of the user, as its manifest has it. The first encoder is what queries use by
+    default."""
 
     name: str
     description: str
@@ -49,14 +51,17 @@ class Category:
     keep_images: bool = False
     """While ``deleting``: the pictures stay in the object store."""
     promoted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Named vectors by the name they are asked by: the one in service first, then those it replaced, latest first."""
+    """Named vectors by the name they are asked by: the one in service first, then those it replaced, latest
+    first."""
     default: str | None = None
-    """What queries without ``using`` compare: a named vector or a name of ``promoted``; None: the first encoder."""
+    """What queries without ``using`` compare: a named vector or a name of ``promoted``; None: the first
+    encoder."""
     replaced: Mapping[str, str | None] = field(default_factory=dict)
     """By name of ``promoted`` that became the default: what ``default`` was before."""
 
     def encoder(self, using: str | None = None) -> EncoderSpec:
-        """The encoder behind ``using``, a named vector or a promoted name (None: the default); ``UnknownVector``."""
+        """The encoder behind ``using``, a named vector or a promoted name (None: the default);
+        ``UnknownVector``."""
         if using is None:
             using = self.default or self.encoders[0].name
         wanted = self.promoted[using][0] if using in self.promoted else using
@@ -64,7 +69,9 @@ class Category:
             if spec.name == wanted:
                 return spec
         known = ", ".join([*self.promoted, *(spec.name for spec in self.encoders)])
-        raise UnknownVector(f"Category {self.name!r} has no vector named {using!r}; it has: {known}.", using=using)
+        raise UnknownVector(
+            f"Category {self.name!r} has no vector named {using!r}; it has: {known}.", using=using
+        )
 
     @property
     def active_encoders(self) -> tuple[EncoderSpec, ...]:
@@ -82,7 +89,9 @@ def check_name(name: str) -> None:
     """Raise ``BadRequest`` unless ``name`` can be a category's."""
     if not NAME.fullmatch(name):
         raise BadRequest(
-            f"{name!r} cannot be a category: use 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit.", name=name
+            f"{name!r} cannot be a category: use 1 to 63 of a-z, 0-9, - and _, beginning with a letter "
+            "or digit.",
+            name=name,
         )
 
 

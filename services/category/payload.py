@@ -1,7 +1,8 @@
 """The payload of a point: which fields there are, and which of them are indexed with what kind.
 
-Standard fields are indexed from the start. ``machine_tags``, ``rejected_tags``, ``scores.*``, ``clusters.*.path`` and scalar
-``metadata.*`` are indexed when they first appear, since an unindexed field can be neither filtered, nor faceted, nor ordered by.
+Standard fields are indexed from the start. ``machine_tags``, ``rejected_tags``, ``scores.*``,
+``clusters.*.path`` and scalar ``metadata.*`` are indexed when they first appear, since an unindexed field can
+be neither filtered, nor faceted, nor ordered by.
 """
 
 from __future__ import annotations
@@ -40,15 +41,19 @@ _STEP = re.compile(rf'(?:{_QUOTED}|([^."]+))(\.|$)')
 
 
 def clean_name(name: str) -> str:
-    """A tag's or column's name as a payload key, on one line; ``BadRequest`` if it is empty or over 200 characters."""
+    """A tag's or column's name as a payload key, on one line; ``BadRequest`` if it is empty or over 200
+    characters."""
     name = _tidy(name)
     if not 1 <= len(name) <= MAX_TAG_LENGTH:
-        raise BadRequest(f"{name[:40]!r} cannot name a field: use 1 to {MAX_TAG_LENGTH} characters.", name=name)
+        raise BadRequest(
+            f"{name[:40]!r} cannot name a field: use 1 to {MAX_TAG_LENGTH} characters.", name=name
+        )
     return name
 
 
 def field_path(*keys: str) -> str:
-    """The path to a nested field, as it is printed; a key with other than letters, digits, ``_`` and ``-`` is quoted.
+    """The path to a nested field, as it is printed; a key with other than letters, digits, ``_`` and ``-`` is
+    quoted.
 
     >>> field_path("scores", "t-shirt"), field_path("scores", "St. Moritz"), field_path("scores", '5" disk')
     ('scores.t-shirt', 'scores."St. Moritz"', 'scores."5\\\\" disk"')
@@ -79,7 +84,8 @@ def value_at(payload: Mapping[str, Any], path: str) -> Any:
 
 
 def unindexed_notes(metadata: Mapping[str, Any], indexes: Mapping[str, IndexKind]) -> list[str]:
-    """Whether some columns of metadata that was just written are without an index: a sentence about them, or none."""
+    """Whether some columns of metadata that was just written are without an index: a sentence about them, or
+    none."""
     columns = [clean_name(column) for column, value in metadata.items() if not is_missing(value)]
     fields = {field for column in columns if (field := field_path("metadata", column)) not in indexes}
     return [unindexed_note(fields)] if fields else []
@@ -87,19 +93,24 @@ def unindexed_notes(metadata: Mapping[str, Any], indexes: Mapping[str, IndexKind
 
 def unindexed_note(fields: Collection[str]) -> str:
     """A sentence about metadata columns that the category has no room to index."""
-    shown = ", ".join(sorted(path_keys(field)[-1] for field in fields)[:20]) + (", ..." if len(fields) > 20 else "")
+    shown = ", ".join(sorted(path_keys(field)[-1] for field in fields)[:20]) + (
+        ", ..." if len(fields) > 20 else ""
+    )
     return (
-        f"{len(fields)} columns are kept but found by no filter, order or facet, as a category indexes {MAX_METADATA_INDEXES}: "
-        f"{shown}."
+        f"{len(fields)} columns are kept but found by no filter, order or facet, as a category indexes "
+        f"{MAX_METADATA_INDEXES}: {shown}."
     )
 
 
 def clean_tags(tags: Iterable[str]) -> list[str]:
-    """Trimmed, each on one line, without empty ones and doubles, in the order given. ``BadRequest`` over 200 characters."""
+    """Trimmed, each on one line, without empty ones and doubles, in the order given. ``BadRequest`` over 200
+    characters."""
     cleaned = list(dict.fromkeys(tidy for tag in tags if (tidy := _tidy(tag))))
     for tag in cleaned:
         if len(tag) > MAX_TAG_LENGTH:
-            raise BadRequest(f"The tag {tag[:40]!r}... is longer than {MAX_TAG_LENGTH} characters: shorten it.")
+            raise BadRequest(
+                f"The tag {tag[:40]!r}... is longer than {MAX_TAG_LENGTH} characters: shorten it."
+            )
     return cleaned
 
 
@@ -109,19 +120,23 @@ def unite_tags(old: Iterable[str], new: Iterable[str]) -> list[str]:
 
 
 def index_kinds(payload: Payload) -> dict[str, IndexKind]:
-    """Indexes that the non-standard fields of one payload ask for, but for metadata, whose kinds ``settled`` tells.
+    """Indexes that the non-standard fields of one payload ask for, but for metadata, whose kinds ``settled``
+    tells.
 
     >>> index_kinds({"scores": {"cat": 0.9}, "clusters": {"colours": {"path": ["root"]}}})
     {'scores.cat': 'float', 'clusters.colours.path': 'keyword'}
     """
-    kinds: dict[str, IndexKind] = {field: "keyword" for field in ("machine_tags", "rejected_tags") if payload.get(field)}
+    kinds: dict[str, IndexKind] = {
+        field: "keyword" for field in ("machine_tags", "rejected_tags") if payload.get(field)
+    }
     kinds |= {field_path("scores", tag): "float" for tag in payload.get("scores", ())}
     kinds |= {field_path("clusters", run, "path"): "keyword" for run in payload.get("clusters", ())}
     return kinds
 
 
 def joined_kinds(several: Iterable[Mapping[str, IndexKind]]) -> dict[str, IndexKind]:
-    """Kinds by field of several tables together: of a field that has different ones, the narrowest that holds all.
+    """Kinds by field of several tables together: of a field that has different ones, the narrowest that holds
+    all.
 
     >>> joined_kinds([{"metadata.n": "integer"}, {"metadata.n": "float", "metadata.w": "bool"}])
     {'metadata.n': 'float', 'metadata.w': 'bool'}
@@ -138,9 +153,10 @@ def settled(
 ) -> tuple[dict[str, Any], dict[str, IndexKind]]:
     """Metadata as its columns hold it, and the kind of each of these columns by field path.
 
-    ``kinds`` of fields that are known; a column that is not has the kind of its value. One of whole numbers becomes one of
-    numbers for a fraction, unless it is ``fixed``. What says that there is no value is left out, but a word such as ``NA`` stays
-    one in a column of words. ``BadRequest`` for a value that its column does not hold.
+    ``kinds`` of fields that are known; a column that is not has the kind of its value. One of whole numbers
+    becomes one of numbers for a fraction, unless it is ``fixed``. What says that there is no value is left
+    out, but a word such as ``NA`` stays one in a column of words. ``BadRequest`` for a value that its column
+    does not hold.
 
     >>> settled({"price": 12.5, "size": 38}, {"metadata.price": "integer", "metadata.size": "keyword"})
     ({'price': 12.5, 'size': '38'}, {'metadata.price': 'float', 'metadata.size': 'keyword'})

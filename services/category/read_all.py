@@ -35,14 +35,21 @@ def scan(
     fields: tuple[str, ...] = (),
     batch: int = BATCH,
 ) -> Iterator[ScanBatch]:
-    """Every image that has the named vector ``using``, in order of id, with the payload ``fields`` that are asked for.
+    """Every image that has the named vector ``using``, in order of id, with the payload ``fields`` that are
+    asked for.
 
-    Images that are added meanwhile may be seen or not; those that stay are seen once. Memory is that of one batch.
+    Images that are added meanwhile may be seen or not; those that stay are seen once. Memory is that of one
+    batch.
     """
     cursor: str | None = None
     while True:
         page = vectors.scroll(
-            collection, filter=filter, limit=batch, cursor=cursor, with_payload=fields or False, with_vectors=(using,)
+            collection,
+            filter=filter,
+            limit=batch,
+            cursor=cursor,
+            with_payload=fields or False,
+            with_vectors=(using,),
         )
         hits = [hit for hit in page.hits if using in hit.vectors]
         if hits:

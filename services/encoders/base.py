@@ -14,8 +14,9 @@ from vitrine.services.errors import EncoderMismatch
 class Encoder(Protocol):
     """Turns RGB images into embeddings.
 
-    ``encode_images`` takes n PIL images in mode RGB of any size and gives float32 (n, dim), L2-normalised, row i for image i;
-    (0, dim) for none. Not thread-safe: one thread owns a model (see services/encoders/batching.py).
+    ``encode_images`` takes n PIL images in mode RGB of any size and gives float32 (n, dim), L2-normalised,
+    row i for image i; (0, dim) for none. Not thread-safe: one thread owns a model (see
+    services/encoders/batching.py).
     """
 
     @property
@@ -26,19 +27,26 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class TextEncoder(Encoder, Protocol):
-    """An encoder whose texts share the images' space. ``encode_texts`` gives float32 (n, dim), L2-normalised."""
+    """An encoder whose texts share the images' space. ``encode_texts`` gives float32 (n, dim),
+    L2-normalised."""
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings: ...
 
 
 def check_encoder(expected: EncoderSpec, found: EncoderSpec) -> None:
-    """Raise ``EncoderMismatch`` unless ``found`` gives the embeddings that a category's vector of that name holds."""
+    """Raise ``EncoderMismatch`` unless ``found`` gives the embeddings that a category's vector of that name
+    holds."""
     if expected.fingerprint == found.fingerprint:
         return
-    differs = [f for f in ("revision", "dim", "modalities", "preprocessing") if getattr(expected, f) != getattr(found, f)]
+    differs = [
+        f
+        for f in ("revision", "dim", "modalities", "preprocessing")
+        if getattr(expected, f) != getattr(found, f)
+    ]
     raise EncoderMismatch(
-        f"The category holds vectors of {expected.name} at revision {expected.revision}, but the encoder found is at revision "
-        f"{found.revision} (other {' and '.join(differs)}). Bring the former weights back, or add this one under another name.",
+        f"The category holds vectors of {expected.name} at revision {expected.revision}, but the "
+        f"encoder found is at revision {found.revision} (other {' and '.join(differs)}). Bring the "
+        "former weights back, or add this one under another name.",
         using=expected.name,
         expected=expected.revision,
         found=found.revision,

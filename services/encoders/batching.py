@@ -1,8 +1,8 @@
 """One thread owns the model; everyone else may call it.
 
-Requests that arrive while the model runs form its next batch, so nobody waits for a batch to fill: an idle model starts at once.
-A request larger than a batch goes slice by slice, to the back of the queue after each, so an indexer's thousand images delay a
-single query by one slice at most.
+Requests that arrive while the model runs form its next batch, so nobody waits for a batch to fill: an idle
+model starts at once. A request larger than a batch goes slice by slice, to the back of the queue after each,
+so an indexer's thousand images delay a single query by one slice at most.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class _Request:
 class BatchedEncoder:
     """An Encoder and TextEncoder that any thread may call, over one that only its own thread may.
 
-    ``max_batch`` is the largest number of inputs the model gets at once. An error reaches only the caller whose input caused it.
-    After ``close`` every call raises Unavailable.
+    ``max_batch`` is the largest number of inputs the model gets at once. An error reaches only the caller
+    whose input caused it. After ``close`` every call raises Unavailable.
     """
 
     def __init__(self, encoder: Encoder, max_batch: int = 32) -> None:
@@ -88,35 +88,43 @@ class BatchedEncoder:
             return len(self._queue)
 
     def prepare(self, image: Image.Image) -> Prepared:
-        """Fit one RGB image on the calling thread, for ``encode_prepared``: a pool of decoding threads shares the resizing."""
+        """Fit one RGB image on the calling thread, for ``encode_prepared``: a pool of decoding threads shares
+        the resizing."""
         return self._staged.prepare(image) if self._staged is not None else image
 
     def encode_prepared(self, images: Sequence[Prepared]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for image i; blocks until done. Raises what the model raises."""
+        """(n, dim) float32, L2-normalised, row i for image i; blocks until done. Raises what the model
+        raises."""
         return self._ask(self._run_images, images)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
-        """As ``encode_prepared``, from RGB images of any size, fitted on the calling thread; ``Unavailable`` where it fails."""
+        """As ``encode_prepared``, from RGB images of any size, fitted on the calling thread; ``Unavailable``
+        where it fails."""
         with self._own_errors():
             return self.encode_prepared([self.prepare(image) for image in images])
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """(n, dim) float32, L2-normalised, row i for text i.
 
-        Raises UnsupportedQuery for an encoder of images alone, BadRequest for text that is no valid Unicode, Unavailable where
-        the model fails.
+        Raises UnsupportedQuery for an encoder of images alone, BadRequest for text that is no valid Unicode,
+        Unavailable where the model fails.
         """
         if not isinstance(self._encoder, TextEncoder):
-            raise UnsupportedQuery(f"The encoder {self.spec.name} takes images, not texts: search by image, or use a CLIP model.")
+            raise UnsupportedQuery(
+                f"The encoder {self.spec.name} takes images, not texts: search by image, or use a CLIP model."
+            )
         try:
             "".join(texts).encode()
         except UnicodeEncodeError as error:
-            raise BadRequest("The text holds half a character (a lone surrogate): send valid Unicode.") from error
+            raise BadRequest(
+                "The text holds half a character (a lone surrogate): send valid Unicode."
+            ) from error
         with self._own_errors():
             return self._ask(self._encoder.encode_texts, texts)
 
     def close(self) -> None:
-        """Stop the thread after the batch under way; waiting callers get Unavailable. A second call does nothing."""
+        """Stop the thread after the batch under way; waiting callers get Unavailable. A second call does
+        nothing."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -143,8 +151,8 @@ class BatchedEncoder:
             raise
         except Exception as error:
             raise Unavailable(
-                f"The encoder {self.spec.name} failed on what it was given ({because(error)}). `vitrine encoder check` shows "
-                "whether it works here.",
+                f"The encoder {self.spec.name} failed on what it was given ({because(error)}). "
+                "`vitrine encoder check` shows whether it works here.",
                 encoder=self.spec.name,
             ) from error
 
@@ -168,7 +176,8 @@ class BatchedEncoder:
     def _next_batch(self) -> list[_Request]:
         """The first request; where it is small, with all other small ones of its kind that fit.
 
-        A large one runs alone: a query that shared its batch with an indexer's slice would take as long as the slice.
+        A large one runs alone: a query that shared its batch with an indexer's slice would take as long as
+        the slice.
         """
         first, small = self._queue[0], max(1, self._max_batch // _SMALL_SHARE)
         batch, room = [first], self._max_batch - first.left
@@ -202,7 +211,9 @@ class BatchedEncoder:
         request.parts.append(rows)
         request.done += count
         if not request.left:
-            request.answer.set_result(request.parts[0] if len(request.parts) == 1 else np.concatenate(request.parts))
+            request.answer.set_result(
+                request.parts[0] if len(request.parts) == 1 else np.concatenate(request.parts)
+            )
 
     @staticmethod
     def _finish(request: _Request, rows: Embeddings) -> None:
@@ -210,7 +221,9 @@ class BatchedEncoder:
 
     def _check(self, rows: Embeddings, count: int) -> None:
         if rows.shape != (count, self.spec.dim):
-            raise ValueError(f"encoder {self.spec.name} gave {rows.shape} for {count} inputs of dimension {self.spec.dim}")
+            raise ValueError(
+                f"encoder {self.spec.name} gave {rows.shape} for {count} inputs of dimension {self.spec.dim}"
+            )
 
     def _closed_error(self) -> Unavailable:
         return Unavailable(f"The encoder {self.spec.name} is closed: the service is shutting down.")

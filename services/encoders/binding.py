@@ -1,8 +1,9 @@
 """Encoders that a category is bound to: what its manifest says of them means the same on every machine.
 
-A folder that a person names lies on their machine alone, and a relative path says something else in another working directory. So
-the folder is copied into the object store, as a trained encoder is when it is promoted. Presets, models of the hub and folders in
-``VITRINE_MODELS`` stay what they are called: each server finds its own.
+A folder that a person names lies on their machine alone, and a relative path says something else in another
+working directory. So the folder is copied into the object store, as a trained encoder is when it is promoted.
+Presets, models of the hub and folders in ``VITRINE_MODELS`` stay what they are called: each server finds its
+own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from typing import TYPE_CHECKING
 
 from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.families.bundle import whole_folder
-from vitrine.services.encoders.families.stored import delete_stored, is_stored, save_stored, stored_model, stored_prefix
+from vitrine.services.encoders.families.stored import (
+    delete_stored,
+    is_stored,
+    save_stored,
+    stored_model,
+    stored_prefix,
+)
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
 from vitrine.services.encoders.resolve import folder_revision, named_folder, relevant_files
 from vitrine.services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound
@@ -33,10 +40,12 @@ Reference = EncoderReference | EncoderSpec | str
 def bound(
     runtime: Runtime, category: str, references: Iterable[Reference], *, tell: Tell | None = None
 ) -> Iterator[list[EncoderSpec]]:
-    """What to write into a category's manifest of the encoders that are referred to. Write it inside the ``with``.
+    """What to write into a category's manifest of the encoders that are referred to. Write it inside the
+    ``with``.
 
-    A spec stays as it is. Each other is loaded, and so proven, before its folder is copied; ``tell`` is given a line about a
-    copy. Where the category refuses them, what was copied for it is gone again. Raises what ``EncoderPool.get`` raises.
+    A spec stays as it is. Each other is loaded, and so proven, before its folder is copied; ``tell`` is given
+    a line about a copy. Where the category refuses them, what was copied for it is gone again. Raises what
+    ``EncoderPool.get`` raises.
     """
     copied: list[str] = []
     made = False
@@ -45,14 +54,17 @@ def bound(
         made = True
         yield specs
     except BaseException as error:  # Ctrl-C as well
-        # what a store said last may not be what it did: where the manifest may have been written, a copy is kept
+        # what a store said last may not be what it did: where the manifest may have been written, a copy is
+        # kept
         if not made or isinstance(error, _REFUSALS):
             for model in copied:
                 delete_stored(runtime.objects, model)
         raise
 
 
-def _spec(runtime: Runtime, category: str, reference: Reference, copied: list[str], tell: Tell | None) -> EncoderSpec:
+def _spec(
+    runtime: Runtime, category: str, reference: Reference, copied: list[str], tell: Tell | None
+) -> EncoderSpec:
     if isinstance(reference, EncoderSpec):
         runtime.encoders.for_category(reference)
         return reference
@@ -67,7 +79,10 @@ def _spec(runtime: Runtime, category: str, reference: Reference, copied: list[st
             copied.append(model)
             if tell:
                 size = sum(file.stat().st_size for file in relevant_files(whole))
-                tell(f"Copying {folder} ({size / MB:,.1f} MB) into the object store, from where every server loads it.")
+                tell(
+                    f"Copying {folder} ({size / MB:,.1f} MB) into the object store, from where every "
+                    "server loads it."
+                )
         save_stored(runtime.objects, whole, stored_prefix(category, encoder.spec.name))
     if revision == encoder.spec.revision:
         runtime.encoders.also(EncoderReference(encoder.spec.name, model, revision), encoder)

@@ -8,11 +8,13 @@ QUICK_GELU = 1.702
 
 
 def fuse_quick_gelu(model: Any) -> int:
-    """Replace CLIP's ``x * sigmoid(1.702 x)`` by torch's one-pass SiLU, with the factor moved into the layers around it.
+    """Replace CLIP's ``x * sigmoid(1.702 x)`` by torch's one-pass SiLU, with the factor moved into the layers
+    around it.
 
-    With y = 1.702 x it is ``y * sigmoid(y) / 1.702``: fc1 takes the factor and fc2 its inverse. CLIP's own form
-    goes over the widest activations three times, 15 % of a bfloat16 ViT-B/32 on a CPU. Do it in float32, before the weights are
-    rounded to a smaller format. Returns how many layers were rewritten; other models are left as they are.
+    With y = 1.702 x it is ``y * sigmoid(y) / 1.702``: fc1 takes the factor and fc2 its inverse. CLIP's own
+    form goes over the widest activations three times, 15 % of a bfloat16 ViT-B/32 on a CPU. Do it in float32,
+    before the weights are rounded to a smaller format. Returns how many layers were rewritten; other models
+    are left as they are.
     """
     import torch
 

@@ -44,15 +44,17 @@ def load_encoder(
 ) -> Encoder:
     """Find and load an encoder; what its config says decides whether it takes texts too.
 
-    ``folders=False`` ignores local folders and loads the very commit of the reference. Only safetensors weights are read, and no
-    code that comes with a model is run. Raises ModelUnavailable.
+    ``folders=False`` ignores local folders and loads the very commit of the reference. Only safetensors
+    weights are read, and no code that comes with a model is run. Raises ModelUnavailable.
     """
     if reference.model == COLOUR_MODEL:
         from vitrine.services.encoders.families.fake import ColourEncoder
 
         return ColourEncoder(reference.name)
     found = resolve_model(reference, models_folder=models_folder, offline=offline, folders=folders)
-    return load_folder(reference, found, precision=precision, device=device, models_folder=models_folder, offline=offline)
+    return load_folder(
+        reference, found, precision=precision, device=device, models_folder=models_folder, offline=offline
+    )
 
 
 def load_folder(
@@ -69,12 +71,13 @@ def load_folder(
 ) -> Encoder:
     """Load the encoder that lies in a folder, and prove it: see services/encoders/proof.py.
 
-    An encoder that is not close to itself in float32 runs in float32. Raises ModelUnavailable where the folder is incomplete or
-    damaged, UnsoundEncoder where its vectors are wrong.
+    An encoder that is not close to itself in float32 runs in float32. Raises ModelUnavailable where the
+    folder is incomplete or damaged, UnsoundEncoder where its vectors are wrong.
 
-    ``models_folder`` and ``offline`` say where the trunk of a metric-learned encoder is looked for, if the folder refers to one.
-    ``preprocessing`` replaces what the folder asks for. ``images_only`` leaves out the texts' side of a dual model, whose weights
-    may then be missing. ``fuse=False`` keeps the layers as they were trained, for training on.
+    ``models_folder`` and ``offline`` say where the trunk of a metric-learned encoder is looked for, if the
+    folder refers to one. ``preprocessing`` replaces what the folder asks for. ``images_only`` leaves out the
+    texts' side of a dual model, whose weights may then be missing. ``fuse=False`` keeps the layers as they
+    were trained, for training on.
     """
     device = choose_device(device)
 
@@ -128,7 +131,8 @@ def _load_transformers(
     images_only: bool,
     fuse: bool,
 ) -> tuple[Encoder, Proof]:
-    """An encoder on a model of transformers, and its proof: in bfloat16 it is compared with what it was before rounding."""
+    """An encoder on a model of transformers, and its proof: in bfloat16 it is compared with what it was
+    before rounding."""
     check_folder(found.path)
     with _refusing(found.path):
         encoder = _in_float32(reference, found, device, preprocessing, images_only, fuse)
@@ -192,7 +196,9 @@ def _clip(
 
     _refuse_missing(found.path, missing)
     if not any(file for pattern in _VOCABULARIES for file in found.path.glob(pattern)):
-        raise ModelUnavailable(f"{found.path} has no tokenizer files: texts would be read with an empty vocabulary.")
+        raise ModelUnavailable(
+            f"{found.path} has no tokenizer files: texts would be read with an empty vocabulary."
+        )
     tokenizer = load_tokenizer(found.path)
     dim = _dual_dim(model, _probe(preprocessing, device))
     spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image", "text"), preprocessing)
@@ -237,10 +243,11 @@ def _vision(
 
 
 def choose_model_precision(wanted: WantedPrecision, device: str, model: Any) -> Precision:
-    """As ``choose_precision``, but GroupViT stays in float32, and ``auto`` leaves networks with batch normalisation there too.
+    """As ``choose_precision``, but GroupViT stays in float32, and ``auto`` leaves networks with batch
+    normalisation there too.
 
-    Rounding their folded statistics costs MobileNetV2 0.003 of cosine; a transformer's layer norms cost less than 0.0001.
-    GroupViT puts each patch into one group, and rounding puts some into another: 0.006.
+    Rounding their folded statistics costs MobileNetV2 0.003 of cosine; a transformer's layer norms cost less
+    than 0.0001. GroupViT puts each patch into one group, and rounding puts some into another: 0.006.
     """
     import torch
 
@@ -254,7 +261,9 @@ def choose_model_precision(wanted: WantedPrecision, device: str, model: Any) -> 
 def _refuse_missing(folder: Path, missing: set[str]) -> None:
     if missing:
         names = ", ".join(sorted(missing)[:3])
-        raise ModelUnavailable(f"{folder} lacks {len(missing)} of its weights ({names}, ...): its embeddings would be random.")
+        raise ModelUnavailable(
+            f"{folder} lacks {len(missing)} of its weights ({names}, ...): its embeddings would be random."
+        )
 
 
 def _dual_dim(model: Any, probe: torch.Tensor) -> int:
@@ -282,7 +291,8 @@ def _forward(function: Any, batch: torch.Tensor) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """transformers reports on unused classifier weights and draws progress bars; what matters of it is raised as an error."""
+    """transformers reports on unused classifier weights and draws progress bars; what matters of it is raised
+    as an error."""
     from transformers.utils import logging
 
     with _LOGGING:

@@ -27,11 +27,14 @@ Loader = Callable[[EncoderReference, ResolvedModel], Encoder]
 class EncoderPool:
     """Loads each encoder once, however many threads ask, and hands out its BatchedEncoder. Thread-safe.
 
-    One model is loaded at a time; those in memory are handed out meanwhile. ``loader`` replaces the loading, for folders that
-    hold an encoder of another kind. ``objects`` is where ``store:`` models lie; they are kept in ``cache/encoders`` of the data.
+    One model is loaded at a time; those in memory are handed out meanwhile. ``loader`` replaces the loading,
+    for folders that hold an encoder of another kind. ``objects`` is where ``store:`` models lie; they are
+    kept in ``cache/encoders`` of the data.
     """
 
-    def __init__(self, settings: Settings, loader: Loader | None = None, objects: ObjectStore | None = None) -> None:
+    def __init__(
+        self, settings: Settings, loader: Loader | None = None, objects: ObjectStore | None = None
+    ) -> None:
         self._settings = settings
         self._objects = objects
         self._loader = loader or self._load_folder
@@ -42,7 +45,8 @@ class EncoderPool:
         self._closed = False
 
     def get(self, reference: EncoderReference | EncoderSpec | str) -> BatchedEncoder:
-        """The encoder of a reference, a spec or a text such as ``clip`` or ``mine=org/model@commit``; loads it the first time.
+        """The encoder of a reference, a spec or a text such as ``clip`` or ``mine=org/model@commit``; loads
+        it the first time.
 
         Raises BadRequest for a text that names none, ModelUnavailable, and Unavailable after ``close``.
         """
@@ -50,29 +54,32 @@ class EncoderPool:
             return self.for_category(reference)
         name = reference if isinstance(reference, str) else reference.name
         registered = self._find_registered(name)
-        if registered is not None and (isinstance(reference, str) or reference.model == registered.spec.model):
+        if registered is not None and (
+            isinstance(reference, str) or reference.model == registered.spec.model
+        ):
             return registered
         return self._load_once(parse_reference(reference) if isinstance(reference, str) else reference)
 
     def for_category(self, spec: EncoderSpec) -> BatchedEncoder:
         """The encoder that filled a category: the same revision, dimension and preprocessing.
 
-        Raises EncoderMismatch where only another can be found, ModelUnavailable where none can, and UnsupportedQuery for vectors
-        that were adopted from another system.
+        Raises EncoderMismatch where only another can be found, ModelUnavailable where none can, and
+        UnsupportedQuery for vectors that were adopted from another system.
         """
         registered = self._find_registered(spec.name)
         if registered is not None:
             return _matching(spec, registered)
         if not spec.modalities:
             raise UnsupportedQuery(
-                f"The vectors {spec.name!r} were taken over from another system: nothing can be encoded for them here. Search by "
-                "id, by vector or by examples of the category.",
+                f"The vectors {spec.name!r} were taken over from another system: nothing can be "
+                "encoded for them here. Search by id, by vector or by examples of the category.",
                 using=spec.name,
             )
         reference = EncoderReference(spec.name, spec.model, spec.revision)
         encoder = self._load_once(reference)
         if encoder.spec.revision != spec.revision and not spec.revision.startswith(LOCAL_REVISION):
-            # a local folder stands before the hub, but this category was filled from the hub: it wants the commit itself
+            # a local folder stands before the hub, but this category was filled from the hub: it wants the
+            # commit itself
             with contextlib.suppress(ModelUnavailable):
                 encoder = self._load_once(reference, folders=False)
         return _matching(spec, encoder)
@@ -85,7 +92,8 @@ class EncoderPool:
         return batched
 
     def get_from(self, folder: Path, reference: EncoderReference) -> BatchedEncoder:
-        """The encoder that lies in ``folder``; it answers to a reference to where it is going to lie. ``ModelUnavailable``."""
+        """The encoder that lies in ``folder``; it answers to a reference to where it is going to lie.
+        ``ModelUnavailable``."""
         with self._loading:
             found = ResolvedModel(folder, reference.revision or folder_revision(folder))
             encoder = self._known(reference) or BatchedEncoder(self._loader(reference, found))
@@ -93,7 +101,8 @@ class EncoderPool:
         return encoder
 
     def also(self, reference: EncoderReference, encoder: BatchedEncoder) -> None:
-        """Let an encoder that was got here answer to another reference to the same weights, so that it is loaded once."""
+        """Let an encoder that was got here answer to another reference to the same weights, so that it is
+        loaded once."""
         with self._lock:
             self._asked.setdefault(reference, encoder)
 
@@ -144,7 +153,9 @@ class EncoderPool:
             colours = ColourEncoder(reference.name)
             return self._same(reference, colours.spec.revision) or BatchedEncoder(colours)
         settings, fetch = self._settings, self._fetch if self._objects else None
-        found = resolve_model(reference, models_folder=settings.models, offline=settings.offline, folders=folders, fetch=fetch)
+        found = resolve_model(
+            reference, models_folder=settings.models, offline=settings.offline, folders=folders, fetch=fetch
+        )
         return self._same(reference, found.revision) or BatchedEncoder(self._loader(reference, found))
 
     def _fetch(self, model: str) -> Path:
@@ -157,7 +168,9 @@ class EncoderPool:
         wanted = (reference.name, reference.model, revision)
         with self._lock:
             specs = ((encoder, encoder.spec) for encoder in self._in_memory())
-            return next((encoder for encoder, spec in specs if (spec.name, spec.model, spec.revision) == wanted), None)
+            return next(
+                (encoder for encoder, spec in specs if (spec.name, spec.model, spec.revision) == wanted), None
+            )
 
     def _load_folder(self, reference: EncoderReference, found: ResolvedModel) -> Encoder:
         from vitrine.services.encoders.load import load_folder

@@ -11,8 +11,11 @@ _CPUINFO = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
-def choose_precision(wanted: Literal["auto", "float32", "bfloat16"], device: str, *, cpuinfo: Path = _CPUINFO) -> Precision:
-    """``auto`` is bfloat16 where the hardware multiplies it (AMX, AVX512-BF16, CUDA), else float32, which is faster there.
+def choose_precision(
+    wanted: Literal["auto", "float32", "bfloat16"], device: str, *, cpuinfo: Path = _CPUINFO
+) -> Precision:
+    """``auto`` is bfloat16 where the hardware multiplies it (AMX, AVX512-BF16, CUDA), else float32, which is
+    faster there.
 
     ``device`` is cpu or cuda[:N]. bfloat16 moves a transformer's embedding by less than 1e-4 in cosine
     (a small convolutional network's by up to 4e-3) and runs four times as fast.

@@ -1,7 +1,7 @@
 """Loading with transformers: the only place in the product that calls its loaders.
 
-A model folder is data. Its weights are read from safetensors files alone (reading a pickle can run code), code that a folder
-brings is never run, nobody is asked whether it may, and nothing is fetched.
+A model folder is data. Its weights are read from safetensors files alone (reading a pickle can run code),
+code that a folder brings is never run, nobody is asked whether it may, and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
 
 def check_folder(folder: Path) -> None:
-    """``ModelUnavailable`` for a folder whose weights cannot be read, or are only a part of what its embeddings need."""
+    """``ModelUnavailable`` for a folder whose weights cannot be read, or are only a part of what its
+    embeddings need."""
     if any((folder / name).is_file() for name in _ADAPTERS):
         raise ModelUnavailable(_unmerged(folder, "a LoRA adapter"))
     if not any(folder.rglob("*.safetensors")):
@@ -29,8 +30,8 @@ def check_folder(folder: Path) -> None:
 
 def _unmerged(folder: Path, what: str) -> str:
     return (
-        f"{folder} holds {what}, which would be ignored: merge it into its model first (merge_and_unload of PEFT), save the "
-        "merged model and name that folder."
+        f"{folder} holds {what}, which would be ignored: merge it into its model first "
+        "(merge_and_unload of PEFT), save the merged model and name that folder."
     )
 
 
@@ -39,8 +40,8 @@ def missing_weights(folder: Path) -> str:
     pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
     if pickles:
         return (
-            f"{folder} has its weights in {pickles[0]} alone. Such files can run code when they are read, so they never are: "
-            "convert them to model.safetensors."
+            f"{folder} has its weights in {pickles[0]} alone. Such files can run code when they are "
+            "read, so they never are: convert them to model.safetensors."
         )
     return f"{folder} has no weights: put its model.safetensors there."
 
@@ -60,7 +61,9 @@ def load_model(folder: Path) -> tuple[Any, set[str]]:
     if any(name.startswith("visual_projection.") for name in report["unexpected_keys"]):
         loader = getattr(transformers, f"{type(model).__name__}WithProjection", None)
         if loader is None:
-            raise ModelUnavailable(f"{folder} has a projection that its kind of model does not use: its vectors would be others.")
+            raise ModelUnavailable(
+                f"{folder} has a projection that its kind of model does not use: its vectors would be others."
+            )
         model, report = _load(loader, folder, config)
     if adapted := [name for name in report["unexpected_keys"] if ".lora_" in name or ".base_layer." in name]:
         raise ModelUnavailable(_unmerged(folder, f"the weights of a LoRA adapter ({adapted[0]}, ...)"))
@@ -86,7 +89,8 @@ def _load(loader: Any, folder: Path, config: Any) -> tuple[Any, dict[str, Any]]:
 
 def _attention(config: Any) -> str | None:
     """The attention to ask for; None: the model's default."""
-    # AIMv2's texts are read from left to right; by the default attention that is forgotten where no text of a batch is padded
+    # AIMv2's texts are read from left to right; by the default attention that is forgotten where no text of a
+    # batch is padded
     left_to_right = config.model_type == "aimv2"
     # a folder may name a repository whose code is to be fetched and run
     foreign = "/" in str(getattr(config, "_attn_implementation", None))
@@ -101,11 +105,14 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_image_processor(folder: Path) -> Any:
-    """The image processor of the model in a folder. ``ModelUnavailable`` where it has none that can be used."""
+    """The image processor of the model in a folder. ``ModelUnavailable`` where it has none that can be
+    used."""
     from transformers import AutoImageProcessor
 
     try:
-        return AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
+        return AutoImageProcessor.from_pretrained(
+            folder, backend="pil", local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelUnavailable(
             refusal(folder, error, "says nothing usable on preprocessing (preprocessor_config.json)")
@@ -113,12 +120,13 @@ def load_image_processor(folder: Path) -> Any:
 
 
 def refusal(folder: Path, error: Exception, what: str) -> str:
-    """A sentence on a folder that a loader refused with ``error``; ``what`` is the folder's fault in general."""
+    """A sentence on a folder that a loader refused with ``error``; ``what`` is the folder's fault in
+    general."""
     own = sorted({str(name) for name in _own_code(folder)})
     if own:
         return (
-            f"{folder} brings code of its own ({', '.join(own[:3])}), and a model folder's code is never run here. Use a model "
-            "whose kind transformers itself knows."
+            f"{folder} brings code of its own ({', '.join(own[:3])}), and a model folder's code is "
+            "never run here. Use a model whose kind transformers itself knows."
         )
     return f"{folder} {what}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"
 

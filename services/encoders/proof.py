@@ -1,9 +1,10 @@
 """Whether an encoder's vectors can be trusted, shown on a handful of inputs.
 
-A model folder may load without a word and give wrong vectors: random ones, others under load than alone, none that are finite.
-Search would then be wrong without a word too. So an encoder is proven each time it is loaded: the same picture and the same texts
-(short, blank and over-long) must give the same finite vectors of length 1 alone and among others, and different ones different
-vectors. Where its weights were rounded to a smaller number format, the vectors must be close to those in float32.
+A model folder may load without a word and give wrong vectors: random ones, others under load than alone, none
+that are finite. Search would then be wrong without a word too. So an encoder is proven each time it is
+loaded: the same picture and the same texts (short, blank and over-long) must give the same finite vectors of
+length 1 alone and among others, and different ones different vectors. Where its weights were rounded to a
+smaller number format, the vectors must be close to those in float32.
 """
 
 from __future__ import annotations
@@ -26,21 +27,23 @@ _log = logging.getLogger("vitrine.encoders")
 Encode = Callable[[Sequence[Any]], Embeddings]
 Batches = Sequence[Sequence[Any]]
 SAME = {"float32": 0.9999, "bfloat16": 0.998}
-"""Least cosine of two embeddings of one input, by number format. Measured on 30 families: float32 0.9999998, bfloat16 0.9993."""
+"""Least cosine of two embeddings of one input, by number format. Measured on 30 families: float32 0.9999998,
+bfloat16 0.9993."""
 CLOSE = 0.999
-"""Least cosine of an embedding in bfloat16 to the one in float32. Transformers have 0.9999; GroupViT, which puts each patch into
-the one group that fits best, has 0.994, and finds pictures in another order."""
+"""Least cosine of an embedding in bfloat16 to the one in float32. Transformers have 0.9999; GroupViT, which
+puts each patch into the one group that fits best, has 0.994, and finds pictures in another order."""
 _DIFFERENT = 1e-6
 """Vectors of different inputs that differ by no more than this in any component are one vector."""
 _SHORT = "a photo of a red house"
 _TEXTS = ((_SHORT, "cat", ""), (" ".join([_SHORT] * 300), _SHORT))
-"""Short and blank ones, and one longer than any model reads: apart, for all of a batch cost as much as its longest."""
+"""Short and blank ones, and one longer than any model reads: apart, for all of a batch cost as much as its
+longest."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One property: ``cosine``, the least that was found, must be ``least`` or more. ``fault``: what is wrong; empty: nothing.
-    ``remark``: what is odd, though it is no reason to refuse the encoder."""
+    """One property: ``cosine``, the least that was found, must be ``least`` or more. ``fault``: what is
+    wrong; empty: nothing. ``remark``: what is odd, though it is no reason to refuse the encoder."""
 
     name: str
     cosine: float | None = None
@@ -49,7 +52,11 @@ class Check:
     remark: str = ""
 
     def __str__(self) -> str:
-        figures = f"a cosine of {self.cosine:.6f} where {self.least} is the least" if self.cosine is not None else ""
+        figures = (
+            f"a cosine of {self.cosine:.6f} where {self.least} is the least"
+            if self.cosine is not None
+            else ""
+        )
         return f"{self.name}: {', '.join(filter(None, (self.fault, figures)))}"
 
 
@@ -88,7 +95,8 @@ class Proof:
 
 @dataclass(frozen=True)
 class Rows:
-    """The embeddings of the proof's pictures, and of its texts if the encoder takes any, each as one batch."""
+    """The embeddings of the proof's pictures, and of its texts if the encoder takes any, each as one
+    batch."""
 
     pictures: Embeddings
     texts: Embeddings | None
@@ -104,8 +112,17 @@ def encode_inputs(encoder: Encoder) -> Rows | None:
 
 
 def prove(encoder: Encoder, exact: Rows | None = None) -> Proof:
-    """Look at an encoder; ``exact`` are the inputs' embeddings in float32, where it runs in a smaller format."""
-    sides = [_Side("pictures", encoder.encode_images, _pictures(), exact.pictures if exact else None, may_be_alike=True)]
+    """Look at an encoder; ``exact`` are the inputs' embeddings in float32, where it runs in a smaller
+    format."""
+    sides = [
+        _Side(
+            "pictures",
+            encoder.encode_images,
+            _pictures(),
+            exact.pictures if exact else None,
+            may_be_alike=True,
+        )
+    ]
     if isinstance(encoder, TextEncoder):
         sides.append(_Side("texts", encoder.encode_texts, _TEXTS, exact.texts if exact else None))
     same = SAME[str(getattr(encoder, "precision", None) or "float32")]
@@ -114,7 +131,8 @@ def prove(encoder: Encoder, exact: Rows | None = None) -> Proof:
 
 @dataclass(frozen=True)
 class _Side:
-    """The pictures or the texts, by batch. The first and the second are different; the last is the first once more."""
+    """The pictures or the texts, by batch. The first and the second are different; the last is the first once
+    more."""
 
     what: str
     encode: Encode
@@ -136,7 +154,10 @@ class _Side:
         yield Check(f"{what} of all kinds are encoded")
         if rows.shape[1:] != (dim,):
             found = " x ".join(map(str, rows.shape[1:]))
-            yield Check(f"{what} get one vector each", fault=f"they get {found} numbers where an image's vector has {dim}")
+            yield Check(
+                f"{what} get one vector each",
+                fault=f"they get {found} numbers where an image's vector has {dim}",
+            )
             return
         finite = _finite(what, np.concatenate([rows, alone]))
         yield finite
@@ -145,12 +166,17 @@ class _Side:
 
     def _compared(self, rows: Embeddings, alone: Embeddings, same: float) -> Iterator[Check]:
         what = self.what
-        yield cosine_check(f"one of the {what} twice", rows[:1], rows[-1:], same, "it gets another vector each time")
+        yield cosine_check(
+            f"one of the {what} twice", rows[:1], rows[-1:], same, "it gets another vector each time"
+        )
         beside = "the vector depends on what else is encoded"
         yield cosine_check(f"{what} alone and among others", rows[:-1], alone, same, beside)
         alike = "" if np.abs(rows[0] - rows[1]).max() > _DIFFERENT else "all get the same vector"
         if self.may_be_alike and alike:
-            _log.warning("The encoder gives all pictures the same vector: it has learnt nothing yet, or its weights are damaged.")
+            _log.warning(
+                "The encoder gives all pictures the same vector: it has learnt nothing yet, or its "
+                "weights are damaged."
+            )
         yield Check(f"different {what} differ", fault="" if self.may_be_alike else alike, remark=alike)
         if self.exact is not None:
             yield rounding_check(f"{what} in bfloat16 and in float32", rows, self.exact)

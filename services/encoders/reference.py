@@ -32,13 +32,17 @@ class EncoderReference:
 
 
 PRESETS = {
-    "clip": EncoderReference("clip", "openai/clip-vit-base-patch32", "c237dc49a33fc61debc9276459120b7eac67e7ef"),
-    "vit": EncoderReference("vit", "google/vit-base-patch16-224-in21k", "b4569560a39a0f1af58e3ddaf17facf20ab919b0"),
+    "clip": EncoderReference(
+        "clip", "openai/clip-vit-base-patch32", "c237dc49a33fc61debc9276459120b7eac67e7ef"
+    ),
+    "vit": EncoderReference(
+        "vit", "google/vit-base-patch16-224-in21k", "b4569560a39a0f1af58e3ddaf17facf20ab919b0"
+    ),
     "demo": EncoderReference("demo", DEMO_MODEL),
     "colour": EncoderReference("colour", COLOUR_MODEL),
 }
-"""Short names. Hub models are pinned to a commit that has safetensors weights: the main branch of the CLIP repository has only a
-pickle, the pinned commit is its conversion."""
+"""Short names. Hub models are pinned to a commit that has safetensors weights: the main branch of the CLIP
+repository has only a pickle, the pinned commit is its conversion."""
 
 
 def parse_reference(text: str) -> EncoderReference:
@@ -54,10 +58,16 @@ def parse_reference(text: str) -> EncoderReference:
         name, model = "", text
     model, revision = _split_revision(model.strip())
     if not model:
-        raise BadRequest(f"{text!r} names no encoder. Give {', '.join(PRESETS)}, name=model[@revision], a folder or a hub name.")
+        raise BadRequest(
+            f"{text!r} names no encoder. Give {', '.join(PRESETS)}, name=model[@revision], a folder or "
+            "a hub name."
+        )
     name = name.strip() if equals else name_of(model)
     if not _NAME.fullmatch(name):
-        raise BadRequest(f"{name!r} is not an encoder name: use a-z, 0-9, - and _, at most 64, starting with a letter or digit.")
+        raise BadRequest(
+            f"{name!r} is not an encoder name: use a-z, 0-9, - and _, at most 64, starting with a "
+            "letter or digit."
+        )
     return EncoderReference(name, model, revision)
 
 

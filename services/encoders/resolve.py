@@ -1,7 +1,8 @@
 """Where the weights of an encoder lie, and which revision they are.
 
-Looked into in this order: the folder itself, the models folder, the hub's cache on this machine, the hub; an encoder that was
-promoted lies in the object store alone. Whatever is found is a folder in the end, so that loading never asks the network.
+Looked into in this order: the folder itself, the models folder, the hub's cache on this machine, the hub; an
+encoder that was promoted lies in the object store alone. Whatever is found is a folder in the end, so that
+loading never asks the network.
 """
 
 from __future__ import annotations
@@ -56,12 +57,14 @@ def resolve_model(
 ) -> ResolvedModel:
     """Find the weights of ``reference``; downloads them unless ``offline``.
 
-    ``folders=False`` skips local folders and looks for the very commit. ``fetch`` brings the folder of a ``store:`` model.
-    Raises ModelUnavailable, which names the folder to fill.
+    ``folders=False`` skips local folders and looks for the very commit. ``fetch`` brings the folder of a
+    ``store:`` model. Raises ModelUnavailable, which names the folder to fill.
     """
     if reference.model.startswith(STORED):
         if fetch is None:
-            raise ModelUnavailable(f"The encoder {reference.model} lies in the object store, which is not open here.")
+            raise ModelUnavailable(
+                f"The encoder {reference.model} lies in the object store, which is not open here."
+            )
         folder = fetch(reference.model)
         return ResolvedModel(folder, folder_revision(folder))
     if folders:
@@ -69,17 +72,28 @@ def resolve_model(
             if _has_weights(folder):
                 return ResolvedModel(folder, folder_revision(folder))
     wanted = reference.revision or ""
-    if _HUB_NAME.fullmatch(reference.model) and reference.model != DEMO_MODEL and not wanted.startswith(LOCAL_REVISION):
+    if (
+        _HUB_NAME.fullmatch(reference.model)
+        and reference.model != DEMO_MODEL
+        and not wanted.startswith(LOCAL_REVISION)
+    ):
         found = _from_cache(reference) or (None if offline else _from_hub(reference, models_folder))
         if found is not None:
             return found
-    if folders and (lame := next((folder for folder in _candidates(reference.model, models_folder) if folder.is_dir()), None)):
+    if folders and (
+        lame := next(
+            (folder for folder in _candidates(reference.model, models_folder) if folder.is_dir()), None
+        )
+    ):
         raise ModelUnavailable(_incomplete(lame))
-    raise ModelUnavailable(_missing(reference, models_folder, "offline mode is on" if offline else "no such hub model"))
+    raise ModelUnavailable(
+        _missing(reference, models_folder, "offline mode is on" if offline else "no such hub model")
+    )
 
 
 def folder_revision(folder: Path) -> str:
-    """``sha256:`` and a digest over the files that make the encoder: names and contents of its configs, weights and tokenizer."""
+    """``sha256:`` and a digest over the files that make the encoder: names and contents of its configs,
+    weights and tokenizer."""
     digest = hashlib.sha256()
     for file in sorted(relevant_files(folder), key=lambda path: path.relative_to(folder).as_posix()):
         status = file.stat()
@@ -104,10 +118,11 @@ def relevant_files(folder: Path) -> Iterator[Path]:
 
 
 def named_folder(model: str, models_folder: Path) -> Path | None:
-    """The folder of this machine that a reference names by its path; None for all that other machines know by the same name.
+    """The folder of this machine that a reference names by its path; None for all that other machines know by
+    the same name.
 
-    Those are built-in, stored and hub models, and folders in the models folder if it is set by a path that means the same
-    everywhere on this machine.
+    Those are built-in, stored and hub models, and folders in the models folder if it is set by a path that
+    means the same everywhere on this machine.
     """
     folder = Path(model).expanduser()
     if model in (COLOUR_MODEL, DEMO_MODEL) or model.startswith(STORED) or not _has_weights(folder):
@@ -165,19 +180,28 @@ def _from_hub(reference: EncoderReference, models_folder: Path) -> ResolvedModel
     try:
         # one short question first: a download retries for minutes where no hub can be reached
         commit = HfApi().model_info(reference.model, revision=reference.revision, timeout=_HUB_TIMEOUT_S).sha
-        path = Path(snapshot_download(reference.model, revision=commit, allow_patterns=[*_CONFIGS, *_WEIGHTS]))
-    except Exception as error:  # the hub client raises a dozen kinds: of HTTP, of the network, of the file system
-        raise ModelUnavailable(_missing(reference, models_folder, f"the hub says: {_first_line(error)}")) from error
+        path = Path(
+            snapshot_download(reference.model, revision=commit, allow_patterns=[*_CONFIGS, *_WEIGHTS])
+        )
+    except (
+        Exception
+    ) as error:  # the hub client raises a dozen kinds: of HTTP, of the network, of the file system
+        raise ModelUnavailable(
+            _missing(reference, models_folder, f"the hub says: {_first_line(error)}")
+        ) from error
     if not _has_weights(path):
-        raise ModelUnavailable(f"{reference.model} at {path.name} has no safetensors weights; pickled weights are not loaded.")
+        raise ModelUnavailable(
+            f"{reference.model} at {path.name} has no safetensors weights; pickled weights are not loaded."
+        )
     return ResolvedModel(path, path.name)
 
 
 def _missing(reference: EncoderReference, models_folder: Path, why: str) -> str:
     at = f" at revision {reference.revision}" if reference.revision else ""
     return (
-        f"The weights of {reference.model}{at} are not on this machine ({why}). Put its config.json, *.safetensors, preprocessor "
-        f"and tokenizer files into {models_folder / _last_part(reference.model)}, or set VITRINE_MODELS to the folder above it."
+        f"The weights of {reference.model}{at} are not on this machine ({why}). Put its config.json, "
+        "*.safetensors, preprocessor and tokenizer files into "
+        f"{models_folder / _last_part(reference.model)}, or set VITRINE_MODELS to the folder above it."
     )
 
 

@@ -1,4 +1,5 @@
-"""What every encoder on a torch model shares: fitting, batching, normalising. A subclass says how its model makes features."""
+"""What every encoder on a torch model shares: fitting, batching, normalising. A subclass says how its model
+makes features."""
 
 from __future__ import annotations
 
@@ -19,14 +20,18 @@ if TYPE_CHECKING:
 SLICE = 32
 """Images a forward pass; a larger batch is no faster on CPUs and holds more memory."""
 CONVOLUTIONAL_SLICE = 4
-"""The same for convolutional networks on a CPU. Their first maps take megabytes an image; past 32 MB the allocator gives them
-back after each layer. MobileNetV2 spent two thirds of its time on page faults: by 4 images it ran twice as fast as by 32."""
+"""The same for convolutional networks on a CPU. Their first maps take megabytes an image; past 32 MB the
+allocator gives them back after each layer. MobileNetV2 spent two thirds of its time on page faults: by 4
+images it ran twice as fast as by 32."""
 
 
 class TorchEncoder(ABC):
-    """An Encoder (services/encoders/base.py) on a torch model in ``precision`` on ``device``. Only ``prepare`` is thread-safe."""
+    """An Encoder (services/encoders/base.py) on a torch model in ``precision`` on ``device``. Only
+    ``prepare`` is thread-safe."""
 
-    def __init__(self, spec: EncoderSpec, *, precision: Precision, device: str, slice_size: int = SLICE) -> None:
+    def __init__(
+        self, spec: EncoderSpec, *, precision: Precision, device: str, slice_size: int = SLICE
+    ) -> None:
         self._spec = spec
         self.precision = precision
         self.device = device
@@ -37,13 +42,15 @@ class TorchEncoder(ABC):
         return self._spec
 
     def prepare(self, image: Image.Image) -> Pixels:
-        """Resize and crop one RGB image to what the model reads: (height, width, 3) uint8. Any thread may call it."""
+        """Resize and crop one RGB image to what the model reads: (height, width, 3) uint8. Any thread may
+        call it."""
         return fit(image, self._spec.preprocessing)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
         """(n, dim) float32, L2-normalised, row i for image i."""
         parts = [
-            self.encode_pixels([self.prepare(image) for image in images[at : at + SLICE]]) for at in starts(len(images), SLICE)
+            self.encode_pixels([self.prepare(image) for image in images[at : at + SLICE]])
+            for at in starts(len(images), SLICE)
         ]
         return self._joined(parts)
 
@@ -55,7 +62,10 @@ class TorchEncoder(ABC):
         with torch.inference_mode():
             for at in starts(len(pixels), self._slice):
                 batch = normalise(
-                    pixels[at : at + self._slice], self._spec.preprocessing, device=self.device, dtype=torch_dtype(self.precision)
+                    pixels[at : at + self._slice],
+                    self._spec.preprocessing,
+                    device=self.device,
+                    dtype=torch_dtype(self.precision),
                 )
                 parts.append(unit(self.features(batch)))
         return self._joined(parts)
@@ -92,7 +102,8 @@ def slice_for(model: Any, device: str) -> int:
 
 
 def is_convolutional(model: Any) -> bool:
-    """Whether the network convolves all the way. A transformer has one convolution, which cuts the patches."""
+    """Whether the network convolves all the way. A transformer has one convolution, which cuts the
+    patches."""
     import torch
 
     return sum(isinstance(part, torch.nn.Conv2d) for part in model.modules()) > 2

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """Caps on one image file: bytes of the file, pixels of the picture (JPEG has its own cap: it decodes at a reduced size)."""
+    """Caps on one image file: bytes of the file, pixels of the picture (JPEG has its own cap: it decodes at a
+    reduced size)."""
 
     max_bytes: int = 256 << 20
     max_pixels: int = 50_000_000
@@ -24,7 +25,11 @@ class ImageLimits:
     @classmethod
     def of(cls, settings: Settings) -> ImageLimits:
         """The caps that the settings name."""
-        return cls(settings.max_image_mb << 20, settings.max_megapixels * 1_000_000, settings.max_jpeg_megapixels * 1_000_000)
+        return cls(
+            settings.max_image_mb << 20,
+            settings.max_megapixels * 1_000_000,
+            settings.max_jpeg_megapixels * 1_000_000,
+        )
 
 
 class DecodeBudget:
@@ -55,7 +60,8 @@ class DecodeBudget:
 
     @contextmanager
     def share(self, wanted: int) -> Iterator[None]:
-        """Hold ``wanted`` bytes for the length of the block; waits until they are free and all who came before have theirs."""
+        """Hold ``wanted`` bytes for the length of the block; waits until they are free and all who came
+        before have theirs."""
         taken = min(max(wanted, 0), self.total)
         self._take(taken)
         try:

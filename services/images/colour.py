@@ -1,8 +1,9 @@
-"""Embedded colour profiles: what a picture's numbers mean, converted to sRGB, which encoders and screens expect.
+"""Embedded colour profiles: what a picture's numbers mean, converted to sRGB, which encoders and screens
+expect.
 
-A profile that fits the picture's layout is applied (RGB, grey or CMYK), with perceptual intent, as Pillow does by default.
-A damaged profile, or one of another layout than the picture, is ignored, as browsers do: the picture is read as sRGB.
-Hints that are no profile (PNG's gAMA and cHRM, EXIF's ColorSpace) are not followed.
+A profile that fits the picture's layout is applied (RGB, grey or CMYK), with perceptual intent, as Pillow
+does by default. A damaged profile, or one of another layout than the picture, is ignored, as browsers do: the
+picture is read as sRGB. Hints that are no profile (PNG's gAMA and cHRM, EXIF's ColorSpace) are not followed.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
 _MAX_PROFILE_BYTES = 4 << 20
 _CACHED_PROFILES = 16
 _ROUNDING = 1
-"""Levels of 255: a profile that moves no colour by more than this is sRGB itself, under one of its many names."""
+"""Levels of 255: a profile that moves no colour by more than this is sRGB itself, under one of its many
+names."""
 
 
 def is_converted_from_cmyk(file: Image.Image) -> bool:
-    """Whether ``file`` has a CMYK profile that applies to it, so that its four channels must be kept for ``to_srgb``."""
+    """Whether ``file`` has a CMYK profile that applies to it, so that its four channels must be kept for
+    ``to_srgb``."""
     return file.mode == "CMYK" and _transform_of(file, "CMYK") is not None
 
 
 def to_srgb(picture: Image.Image, file: Image.Image) -> Image.Image:
-    """The picture in sRGB, mode RGB, by the profile embedded in ``file``; unchanged where there is nothing to convert.
+    """The picture in sRGB, mode RGB, by the profile embedded in ``file``; unchanged where there is nothing to
+    convert.
 
     ``picture`` is RGB, made from ``file`` (perhaps smaller), or CMYK where ``is_converted_from_cmyk``.
     """
@@ -40,7 +44,9 @@ def to_srgb(picture: Image.Image, file: Image.Image) -> Image.Image:
     return picture if file.mode in ("CMYK", "LAB", "F") else _applied(picture, _transform_of(file, "RGB"))
 
 
-def _applied(picture: Image.Image, transform: ImageCmsTransform | None, *, channel: int | None = None) -> Image.Image:
+def _applied(
+    picture: Image.Image, transform: ImageCmsTransform | None, *, channel: int | None = None
+) -> Image.Image:
     if transform is None:
         return picture
     converted = transform.apply(picture if channel is None else picture.getchannel(channel))
@@ -49,7 +55,8 @@ def _applied(picture: Image.Image, transform: ImageCmsTransform | None, *, chann
 
 
 def _transform_of(file: Image.Image, mode: str) -> ImageCmsTransform | None:
-    """The transform of the profile in ``file`` from ``mode`` to sRGB; None if there is none, or none is needed."""
+    """The transform of the profile in ``file`` from ``mode`` to sRGB; None if there is none, or none is
+    needed."""
     profile = file.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 128 < len(profile) <= _MAX_PROFILE_BYTES:
         return None

@@ -29,7 +29,8 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 class Tile:
     """One picture of a sheet: a Pillow image, the bytes of an image file, or None where it is missing.
 
-    The first caption line is set darker than the others. A highlighted tile has a coloured frame: the query picture.
+    The first caption line is set darker than the others. A highlighted tile has a coloured frame: the query
+    picture.
     """
 
     image: bytes | Image.Image | None
@@ -37,22 +38,29 @@ class Tile:
     highlighted: bool = False
 
 
-def contact_sheet(tiles: Sequence[Tile], *, columns: int = 5, tile_size: int = 220, title: str = "") -> Image.Image:
-    """Tiles in reading order on white, each picture whole within ``tile_size`` pixels square; captions are cut with an ellipsis.
+def contact_sheet(
+    tiles: Sequence[Tile], *, columns: int = 5, tile_size: int = 220, title: str = ""
+) -> Image.Image:
+    """Tiles in reading order on white, each picture whole within ``tile_size`` pixels square; captions are
+    cut with an ellipsis.
 
-    A picture that is missing or does not decode is drawn as an empty mount that says so. ``ValueError`` if ``columns`` or
-    ``tile_size`` is below 1, or the page would be over 32,000 pixels wide or high.
+    A picture that is missing or does not decode is drawn as an empty mount that says so. ``ValueError`` if
+    ``columns`` or ``tile_size`` is below 1, or the page would be over 32,000 pixels wide or high.
     """
     if columns < 1 or tile_size < 1:
         raise ValueError(f"A sheet needs at least one column and one pixel, not {columns} and {tile_size}.")
     page = _Page(columns, tile_size, max((len(tile.captions) for tile in tiles), default=0), title)
     width, height = page.size(len(tiles))
     if max(width, height) > MAX_SIDE:
-        raise ValueError(f"The sheet would be {width} x {height} pixels: show fewer or smaller tiles, or other columns.")
+        raise ValueError(
+            f"The sheet would be {width} x {height} pixels: show fewer or smaller tiles, or other columns."
+        )
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
     if title:
-        draw.text((_MARGIN, _MARGIN), fit_text(title, page.title_font, width - 2 * _MARGIN), _INK, page.title_font)
+        draw.text(
+            (_MARGIN, _MARGIN), fit_text(title, page.title_font, width - 2 * _MARGIN), _INK, page.title_font
+        )
     for number, tile in enumerate(tiles):
         _draw_tile(sheet, draw, tile, page, page.corner(number))
     return sheet
@@ -66,7 +74,8 @@ def png_bytes(sheet: Image.Image) -> bytes:
 
 
 def one_line(text: str) -> str:
-    """``text`` with spaces for line breaks and whatever else cannot be drawn: tags and file names may hold anything.
+    """``text`` with spaces for line breaks and whatever else cannot be drawn: tags and file names may hold
+    anything.
 
     >>> one_line("red\\nmug")
     'red mug'
@@ -103,7 +112,9 @@ class _Page:
     def size(self, tiles: int) -> tuple[int, int]:
         across, down = max(1, min(self.columns, tiles)), ceil(tiles / self.columns)
         width = 2 * _MARGIN + across * (self.tile_size + _GAP) - _GAP
-        height = self.top + down * (self.tile_size + self.caption_height + _GAP) - (_GAP if down else 0) + _MARGIN
+        height = (
+            self.top + down * (self.tile_size + self.caption_height + _GAP) - (_GAP if down else 0) + _MARGIN
+        )
         return width, height
 
     def corner(self, number: int) -> tuple[int, int]:
@@ -114,7 +125,9 @@ class _Page:
         )
 
 
-def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, page: _Page, corner: tuple[int, int]) -> None:
+def _draw_tile(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, page: _Page, corner: tuple[int, int]
+) -> None:
     left, top = corner
     side = page.tile_size
     draw.rectangle((left, top, left + side - 1, top + side - 1), fill=_MOUNT)
@@ -122,7 +135,10 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, page: 
     if picture is None:
         words = fit_text("no picture", page.font, side - 8)
         draw.text(
-            (left + (side - page.font.getlength(words)) / 2, top + side / 2 - page.line_height / 2), words, _FAINT, page.font
+            (left + (side - page.font.getlength(words)) / 2, top + side / 2 - page.line_height / 2),
+            words,
+            _FAINT,
+            page.font,
         )
     else:
         sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
@@ -132,13 +148,26 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, page: 
         draw.rectangle((left, top, left + side - 1, top + side - 1), outline=_FRAME)
     for number, line in enumerate(tile.captions):
         ink = _ACCENT if tile.highlighted and number == 0 else _INK if number == 0 else _FAINT
-        draw.text((left, top + side + 8 + number * page.line_height), fit_text(line, page.font, side), ink, page.font)
+        draw.text(
+            (left, top + side + 8 + number * page.line_height),
+            fit_text(line, page.font, side),
+            ink,
+            page.font,
+        )
 
 
 def _picture(source: bytes | Image.Image | None, side: int) -> Image.Image | None:
     """RGB, upright, scaled to fit the square; None if there is none or it is refused."""
     try:
-        image = Image.open(BytesIO(thumbnail(source, side, limits=ImageLimits())[0])) if isinstance(source, bytes) else source
+        image = (
+            Image.open(BytesIO(thumbnail(source, side, limits=ImageLimits())[0]))
+            if isinstance(source, bytes)
+            else source
+        )
     except ImageRefused:
         return None
-    return None if image is None else ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+    return (
+        None
+        if image is None
+        else ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+    )

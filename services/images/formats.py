@@ -13,7 +13,8 @@ _HEAD = 4096
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """A format that is read: Pillow's name for it, its media type, and the extension that stored objects get."""
+    """A format that is read: Pillow's name for it, its media type, and the extension that stored objects
+    get."""
 
     name: str
     media_type: str
@@ -94,8 +95,8 @@ def looks_like(data: bytes) -> str:
 def open_as(image_format: ImageFormat, data: bytes) -> ImageFile.ImageFile:
     """Read the header of ``data`` with the plug-in of ``image_format``; no pixel is decoded.
 
-    The plug-in is called directly rather than through ``Image.open``, whose own pixel cap is a process-wide variable: the caps
-    here are the caller's. Raises whatever the plug-in raises on a damaged header.
+    The plug-in is called directly rather than through ``Image.open``, whose own pixel cap is a process-wide
+    variable: the caps here are the caller's. Raises whatever the plug-in raises on a damaged header.
     """
     import io
 

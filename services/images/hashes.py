@@ -1,7 +1,7 @@
 """Pairs of perceptual hashes within a band, without comparing all pairs.
 
-A 64-bit DCT hash (``vitrine.services.images.open.perceptual_hash``) marks the coefficients above their median: 32 of 64, unless
-many are equal, as in plain and symmetrical drawings.
+A 64-bit DCT hash (``vitrine.services.images.open.perceptual_hash``) marks the coefficients above their
+median: 32 of 64, unless many are equal, as in plain and symmetrical drawings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ Hashes = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
 """(m, 3): bits apart, position of one, position of the other; one < other. Closest first."""
 SET_BITS = 24
-"""Hashes with fewer set bits share those with any plain drawing: of 2,023 emoji, squares, bars and crosses had at most 19."""
+"""Hashes with fewer set bits share those with any plain drawing: of 2,023 emoji, squares, bars and crosses
+had at most 19."""
 MAX_BAND = 15
 
 
@@ -35,8 +36,8 @@ def telling(hashes: Hashes) -> NDArray[np.bool_]:
 def close_pairs(hashes: Hashes, band: int) -> Pairs:
     """Pairs that differ in at most ``band`` bits. ``ValueError`` for a band outside 0..15.
 
-    Cut into band + 1 pieces, two such hashes share at least one piece: only those that share one are compared. Of 100,000 random
-    hashes at 8 bits that is one pair in 14.
+    Cut into band + 1 pieces, two such hashes share at least one piece: only those that share one are
+    compared. Of 100,000 random hashes at 8 bits that is one pair in 14.
     """
     if not 0 <= band <= MAX_BAND:
         raise ValueError(f"a band of {band} bits is not in 0..{MAX_BAND}")
@@ -46,7 +47,9 @@ def close_pairs(hashes: Hashes, band: int) -> Pairs:
         piece = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
         order = np.argsort(piece, kind="stable")
         ordered, at, step = piece[order], np.arange(len(piece)), 1
-        while len(at := at[at + step < len(piece)]):  # each with the next but step, while they share the piece
+        while len(
+            at := at[at + step < len(piece)]
+        ):  # each with the next but step, while they share the piece
             at = at[ordered[at] == ordered[at + step]]
             one, other = order[at], order[at + step]
             apart = np.bitwise_count(hashes[one] ^ hashes[other])

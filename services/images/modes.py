@@ -1,15 +1,16 @@
 """Every pixel layout that Pillow can decode, brought to 8-bit RGB without losing what the picture shows.
 
-Pillow's own ``convert("RGB")`` clips 16-bit grey to white and floats to black or white, and uncovers the hidden colour under
-transparent pixels. The rules here, one a layout:
+Pillow's own ``convert("RGB")`` clips 16-bit grey to white and floats to black or white, and uncovers the
+hidden colour under transparent pixels. The rules here, one a layout:
 
 - transparency (alpha, a transparent palette entry, a PNG colour key) is composited on white;
 - 16-bit grey of PNG and PNM: 65535 is white, as those formats say;
-- 16-bit grey of TIFF: many cameras store 10, 12 or 14 bits in 16, so white is the smallest of 255, 1023, 4095, 16383 and 65535
-  that holds the brightest pixel;
-- 32-bit integers within 0..65535 are read as 16 bits; others are stretched from their minimum to their maximum;
-- floats within 0..1 are read so; others are stretched likewise; a flat picture outside its range becomes middle grey, and values
-  that are not finite count as the minimum;
+- 16-bit grey of TIFF: many cameras store 10, 12 or 14 bits in 16, so white is the smallest of 255, 1023,
+  4095, 16383 and 65535 that holds the brightest pixel;
+- 32-bit integers within 0..65535 are read as 16 bits; others are stretched from their minimum to their
+  maximum;
+- floats within 0..1 are read so; others are stretched likewise; a flat picture outside its range becomes
+  middle grey, and values that are not finite count as the minimum;
 - CMYK, YCbCr, HSV and LAB are converted, LAB through a colour transform (D50 to sRGB).
 """
 
@@ -27,7 +28,8 @@ _TIFF_PHOTOMETRIC = 262
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The picture in mode RGB, same size. ``image`` is loaded; its ``format`` and ``info`` decide the ambiguous layouts.
+    """The picture in mode RGB, same size. ``image`` is loaded; its ``format`` and ``info`` decide the
+    ambiguous layouts.
 
     Raises ValueError for a mode without a rule.
     """
@@ -63,7 +65,8 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _keyed_sixteen_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey with a transparent value (PNG tRNS): compared before the scaling, which would merge 257 values."""
+    """16-bit grey with a transparent value (PNG tRNS): compared before the scaling, which would merge 257
+    values."""
     values = np.asarray(image).astype(np.int64)
     grey = _sixteen_bit(values, image)
     key = image.info.get("transparency")
@@ -122,4 +125,6 @@ def _from_lab(image: Image.Image) -> Image.Image:
 def _lab_to_srgb():  # type: ignore[no-untyped-def]  # the return type lives in a lazily imported module
     from PIL import ImageCms
 
-    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+    return ImageCms.buildTransform(
+        ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
+    )

@@ -1,7 +1,8 @@
-"""From the bytes of a file to an upright RGB picture and its identities; refusals are ``ImageRefused`` with a stable reason.
+"""From the bytes of a file to an upright RGB picture and its identities; refusals are ``ImageRefused`` with a
+stable reason.
 
-Identity is content: ``content_hash`` names the bytes, ``point_id`` and ``object_key`` derive from it. ``perceptual_hash``
-names what is to be seen, for near-duplicates.
+Identity is content: ``content_hash`` names the bytes, ``point_id`` and ``object_key`` derive from it.
+``perceptual_hash`` names what is to be seen, for near-duplicates.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ _UPRIGHT = {
 _BYTES_PER_PIXEL = {"WEBP": 19, "AVIF": 14}
 _OTHER_BYTES_PER_PIXEL = 12
 
-# Embeddings of shrunk against whole pictures (24 photos, MobileNetV2): cosine >= 0.997 by JPEG draft at 2; averaging needs 3 for
-# >= 0.999, at 2 it falls to 0.994.
+# Embeddings of shrunk against whole pictures (24 photos, MobileNetV2): cosine >= 0.997 by JPEG draft at 2;
+# averaging needs 3 for >= 0.999, at 2 it falls to 0.994.
 _DRAFT_GAP = 2
 _REDUCE_GAP = 3
 
@@ -72,10 +73,10 @@ _THUMBNAIL_MAX_ASPECT = 4
 class OpenedImage:
     """A decoded file.
 
-    ``image`` is upright RGB on white, in sRGB; a large picture is delivered smaller, its shortest edge at least twice the
-    asked target.
-    ``width`` and ``height`` are those of the upright original in pixels; ``size`` counts the file's bytes. ``format`` is Pillow's
-    name ("JPEG", "PPM"), ``extension`` that of the stored object. ``sha256`` and ``phash`` (64 bits) are lower-case hex.
+    ``image`` is upright RGB on white, in sRGB; a large picture is delivered smaller, its shortest edge at
+    least twice the asked target. ``width`` and ``height`` are those of the upright original in pixels;
+    ``size`` counts the file's bytes. ``format`` is Pillow's name ("JPEG", "PPM"), ``extension`` that of the
+    stored object. ``sha256`` and ``phash`` (64 bits) are lower-case hex.
     """
 
     image: Image.Image
@@ -93,8 +94,9 @@ class OpenedImage:
 class WholePicture:
     """Everything that a file shows, at full resolution.
 
-    ``image`` is upright RGB on white, in sRGB; ``alpha`` its opacity, None where nothing is transparent. ``beyond`` is empty if
-    that is all there is, and otherwise a hash of what these 8 bits leave out: finer grey levels, further frames or pages.
+    ``image`` is upright RGB on white, in sRGB; ``alpha`` its opacity, None where nothing is transparent.
+    ``beyond`` is empty if that is all there is, and otherwise a hash of what these 8 bits leave out: finer
+    grey levels, further frames or pages.
     """
 
     image: Image.Image
@@ -103,13 +105,18 @@ class WholePicture:
 
 
 def open_image(
-    data: bytes, *, target: int, limits: ImageLimits, budget: DecodeBudget | None = None, sha256: str | None = None
+    data: bytes,
+    *,
+    target: int,
+    limits: ImageLimits,
+    budget: DecodeBudget | None = None,
+    sha256: str | None = None,
 ) -> OpenedImage:
     """Decode the bytes of one file, whatever its extension said.
 
-    ``target`` is the longest side in pixels that an encoder looks at (``Preprocessing.target``). ``sha256``: the bytes' hash,
-    where the caller has it already. Raises ImageRefused with reason
-    empty_file, file_too_large, unsupported_format, too_many_pixels or damaged_image.
+    ``target`` is the longest side in pixels that an encoder looks at (``Preprocessing.target``). ``sha256``:
+    the bytes' hash, where the caller has it already. Raises ImageRefused with reason empty_file,
+    file_too_large, unsupported_format, too_many_pixels or damaged_image.
     """
     decoded = _decode(data, target, limits, budget)
     return OpenedImage(
@@ -128,8 +135,9 @@ def open_image(
 def picture_of(
     data: bytes, side: int, *, limits: ImageLimits, budget: DecodeBudget | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """The upright RGB picture of a file, its shortest edge at least ``side`` pixels unless it is smaller, and the (width, height)
-    of the original; without the hashes that ``open_image`` works out. Raises ImageRefused as it does."""
+    """The upright RGB picture of a file, its shortest edge at least ``side`` pixels unless it is smaller, and
+    the (width, height) of the original; without the hashes that ``open_image`` works out. Raises ImageRefused
+    as it does."""
     decoded = _decode(data, max(1, side // _DRAFT_GAP), limits, budget)
     return decoded.image, (decoded.width, decoded.height)
 
@@ -151,7 +159,8 @@ def content_hash(data: bytes) -> str:
 
 
 def point_id(sha256: str) -> str:
-    """The point id of a content hash: a version 5 UUID, lower-case. The same bytes have the same id everywhere."""
+    """The point id of a content hash: a version 5 UUID, lower-case. The same bytes have the same id
+    everywhere."""
     return str(uuid.uuid5(_POINT_NAMESPACE, sha256.lower()))
 
 
@@ -169,9 +178,11 @@ def category_of_key(key: str) -> str | None:
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """The 64-bit DCT hash of ImageHash (``phash``, 8 x 8) as 16 hex digits; near-duplicates differ in few bits.
+    """The 64-bit DCT hash of ImageHash (``phash``, 8 x 8) as 16 hex digits; near-duplicates differ in few
+    bits.
 
-    A large picture is averaged down first, which costs a third of hashing it whole and moves a bit or two at most.
+    A large picture is averaged down first, which costs a third of hashing it whole and moves a bit or two at
+    most.
     """
     import imagehash  # brings SciPy: only who hashes pays for it
 
@@ -189,13 +200,16 @@ def pixel_hash(data: bytes, *, limits: ImageLimits | None = None, budget: Decode
         return hashlib.blake2b(opened.file.tobytes()).hexdigest()
 
 
-def thumbnail(data: bytes, width: int, *, limits: ImageLimits, budget: DecodeBudget | None = None) -> tuple[bytes, str]:
+def thumbnail(
+    data: bytes, width: int, *, limits: ImageLimits, budget: DecodeBudget | None = None
+) -> tuple[bytes, str]:
     """A small upright version of a file: see ``thumbnail_of``. Raises ImageRefused as ``open_image`` does."""
     return thumbnail_of(_decode(data, max(1, width), limits, budget).image, width)
 
 
 def thumbnail_of(image: Image.Image, width: int) -> tuple[bytes, str]:
-    """Encode an RGB picture at most ``width`` pixels wide (and four times as high), never enlarged: (bytes, media type)."""
+    """Encode an RGB picture at most ``width`` pixels wide (and four times as high), never enlarged: (bytes,
+    media type)."""
     scale = min(1.0, width / image.width, _THUMBNAIL_MAX_ASPECT * width / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = image if size == image.size else image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
@@ -205,7 +219,8 @@ def thumbnail_of(image: Image.Image, width: int) -> tuple[bytes, str]:
     return buffer.getvalue(), "image/jpeg"
 
 
-# Decoding -----------------------------------------------------------------------------------------------------------------
+# Decoding
+# ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -227,12 +242,15 @@ class _Opened:
     @contextmanager
     def share(self, scale: int) -> Iterator[None]:
         """Hold the memory that decoding takes, where the decoder itself shrinks by ``scale``."""
-        with self.budget.share(_decode_bytes(self.file, self.format, scale)) if self.budget else nullcontext():
+        with (
+            self.budget.share(_decode_bytes(self.file, self.format, scale)) if self.budget else nullcontext()
+        ):
             yield
 
 
 def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget | None) -> _Decoded:
-    """Decode to upright RGB in sRGB; a much larger picture is shrunk until its shortest edge is some twice ``target`` pixels."""
+    """Decode to upright RGB in sRGB; a much larger picture is shrunk until its shortest edge is some twice
+    ``target`` pixels."""
     with _decoding(data, limits, budget) as opened:
         file = opened.file
         width, height = file.size
@@ -251,7 +269,8 @@ def _upright(opened: _Opened, target: int) -> tuple[Image.Image, int]:
     orientation = _orientation(file)
     image = file if is_converted_from_cmyk(file) else to_rgb(file)
     factor = min(image.size) // (_REDUCE_GAP * target)
-    # a picture that is far too large is averaged down now: 50 megapixels would wait in the batch with 150 MB each
+    # a picture that is far too large is averaged down now: 50 megapixels would wait in the batch with 150 MB
+    # each
     image = image.reduce(factor) if factor > 1 else image
     image = to_srgb(image, file)  # after the shrinking, which leaves fewer pixels to convert
     image = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
@@ -268,7 +287,8 @@ def _opacity(file: Image.Image) -> Image.Image | None:
 
 
 def _beyond(file: ImageFile.ImageFile, data: bytes) -> str:
-    """See ``WholePicture``. Finer levels of grey are compared by their own hash; of the rest only the same file is the same."""
+    """See ``WholePicture``. Finer levels of grey are compared by their own hash; of the rest only the same
+    file is the same."""
     if getattr(file, "is_animated", False):
         return content_hash(data)
     if file.mode.startswith("I") or file.mode == "F":
@@ -288,21 +308,34 @@ def _decoding(data: bytes, limits: ImageLimits, budget: DecodeBudget | None) -> 
     except ImageRefused:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageRefused("too_many_pixels", f"The {image_format.name} picture has too many pixels: {error}") from error
-    except Exception as error:  # decoders raise nearly anything on hostile bytes, struct.error and KeyError among them
-        raise ImageRefused("damaged_image", f"The {image_format.name} file is damaged or cut short: {_words(error)}.") from error
+        raise ImageRefused(
+            "too_many_pixels", f"The {image_format.name} picture has too many pixels: {error}"
+        ) from error
+    except (
+        Exception
+    ) as error:  # decoders raise nearly anything on hostile bytes, struct.error and KeyError among them
+        raise ImageRefused(
+            "damaged_image", f"The {image_format.name} file is damaged or cut short: {_words(error)}."
+        ) from error
 
 
 def _format(data: bytes, limits: ImageLimits) -> ImageFormat:
     if not data:
         raise ImageRefused("empty_file", "The file has no bytes.")
     if len(data) > limits.max_bytes:
-        sizes = f"{len(data) / 2**20:.1f} MB, over the limit of {limits.max_bytes / 2**20:.1f} MB (VITRINE_MAX_IMAGE_MB)"
+        sizes = (
+            f"{len(data) / 2**20:.1f} MB, over the limit of {limits.max_bytes / 2**20:.1f} MB "
+            "(VITRINE_MAX_IMAGE_MB)"
+        )
         raise ImageRefused("file_too_large", f"The file has {sizes}.", bytes=len(data))
     image_format = sniff(data)
     if image_format is None:
         seen = looks_like(data)
-        content = "is no picture that can be told by its first bytes" if seen == "unknown data" else f"looks like {seen}"
+        content = (
+            "is no picture that can be told by its first bytes"
+            if seen == "unknown data"
+            else f"looks like {seen}"
+        )
         message = f"The content {content}; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and PNM are read."
         raise ImageRefused("unsupported_format", message, format=seen)
     return image_format
@@ -311,25 +344,31 @@ def _format(data: bytes, limits: ImageLimits) -> ImageFormat:
 def _check_pixels(size: tuple[int, int], image_format: ImageFormat, limits: ImageLimits) -> None:
     is_jpeg = image_format.name == "JPEG"
     cap, setting = (
-        (limits.max_jpeg_pixels, "VITRINE_MAX_JPEG_MEGAPIXELS") if is_jpeg else (limits.max_pixels, "VITRINE_MAX_MEGAPIXELS")
+        (limits.max_jpeg_pixels, "VITRINE_MAX_JPEG_MEGAPIXELS")
+        if is_jpeg
+        else (limits.max_pixels, "VITRINE_MAX_MEGAPIXELS")
     )
     width, height = size
     if width < 1 or height < 1:
-        raise ImageRefused("damaged_image", f"The {image_format.name} file says it is {width} x {height} pixels.")
+        raise ImageRefused(
+            "damaged_image", f"The {image_format.name} file says it is {width} x {height} pixels."
+        )
     if width * height > cap:
         megapixels = f"{width} x {height} pixels, over the limit of {cap / 1e6:g} megapixels ({setting})"
         raise ImageRefused("too_many_pixels", f"The picture has {megapixels}.", width=width, height=height)
 
 
 def _draft(file: ImageFile.ImageFile, shortest: int) -> int:
-    """Let the JPEG decoder deliver 1/2, 1/4 or 1/8 of the size while the shortest edge keeps ``shortest``; the divisor used."""
+    """Let the JPEG decoder deliver 1/2, 1/4 or 1/8 of the size while the shortest edge keeps ``shortest``;
+    the divisor used."""
     width = file.width
     file.draft(file.mode, (shortest, shortest))
     return max(1, round(width / file.width))
 
 
 def _decode_bytes(file: ImageFile.ImageFile, image_format: ImageFormat, scale: int) -> int:
-    """Memory that decoding and converting take, in bytes (measured per format; ``file.size`` is the size after the draft)."""
+    """Memory that decoding and converting take, in bytes (measured per format; ``file.size`` is the size
+    after the draft)."""
     pixels = file.width * file.height
     if image_format.name == "JPEG" and file.info.get("progressive"):
         # a progressive file keeps every coefficient of the full picture: 3 bytes a pixel at the usual 4:2:0
@@ -338,7 +377,8 @@ def _decode_bytes(file: ImageFile.ImageFile, image_format: ImageFormat, scale: i
 
 
 def _orientation(file: ImageFile.ImageFile) -> int:
-    """The EXIF orientation, 1 to 8, read after the pixels (TIFF is turned by its decoder); damaged metadata counts as upright."""
+    """The EXIF orientation, 1 to 8, read after the pixels (TIFF is turned by its decoder); damaged metadata
+    counts as upright."""
     try:
         orientation = file.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:

@@ -1,4 +1,5 @@
-"""The files below a folder, whatever lies there: links, circles of links, folders that may not be entered or that vanish."""
+"""The files below a folder, whatever lies there: links, circles of links, folders that may not be entered or
+that vanish."""
 
 from __future__ import annotations
 
@@ -26,17 +27,19 @@ class Found:
 
 def is_hidden(name: str) -> bool:
     """Dot files and what macOS adds to archives are nobody's pictures."""
-    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
+    return any(
+        (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/")
+    )
 
 
 def walk(folder: str, likely: Callable[[str], bool], *, without: str | None = None) -> Iterator[Found]:
     """What lies below a folder, sorted within each; hidden files and folders are left out.
 
-    ``likely``: whether a name is one that is looked for, so that what is no file is worth a ``fault``. ``without``: a folder
-    that is left out, by whatever name it is met, unless it is the one to walk.
+    ``likely``: whether a name is one that is looked for, so that what is no file is worth a ``fault``.
+    ``without``: a folder that is left out, by whatever name it is met, unless it is the one to walk.
 
-    Every folder is walked once, by its device and inode, however many links lead to it. Linked folders come after all others, so
-    that pictures have the names by which they lie there.
+    Every folder is walked once, by its device and inode, however many links lead to it. Linked folders come
+    after all others, so that pictures have the names by which they lie there.
     """
     seen: set[tuple[int, int]] = set()
     left_out = _identity(without) - _identity(folder)

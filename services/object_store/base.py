@@ -24,7 +24,8 @@ class ObjectStat:
 
 
 class ObjectStore(Protocol):
-    """Objects by key. Thread-safe. Keys are relative POSIX paths: no leading slash, no empty, ``.`` or ``..`` part.
+    """Objects by key. Thread-safe. Keys are relative POSIX paths: no leading slash, no empty, ``.`` or ``..``
+    part.
 
     Raises ``BadRequest`` (malformed key), ``NotFound``, ``StorageFull``, ``Unavailable``.
     """
@@ -52,8 +53,8 @@ class ObjectStore(Protocol):
     def replace(self, key: str, data: bytes, version: str | None) -> None:
         """Write only if the object still has this version, or, for None, only if there is none.
 
-        ``Conflict`` if another writer was faster: nothing was written. Of writers at the same moment, in any process, exactly
-        one succeeds. Small objects only.
+        ``Conflict`` if another writer was faster: nothing was written. Of writers at the same moment, in any
+        process, exactly one succeeds. Small objects only.
         """
         ...
 
@@ -66,19 +67,21 @@ class ObjectStore(Protocol):
         ...
 
     def folders(self, prefix: str = "") -> list[str]:
-        """Names directly below ``prefix`` ("" or ending in ``/``) with objects below them, sorted; deeper ones are not read."""
+        """Names directly below ``prefix`` ("" or ending in ``/``) with objects below them, sorted; deeper
+        ones are not read."""
         ...
 
     def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
         """All objects whose key starts with ``prefix``, in order of key.
 
-        ``foreign``: also those that other programs wrote under keys which ``put`` does not take. ``get`` and ``stat`` take them,
-        or raise ``BadRequest`` for one that cannot be asked for (see ``check_key``).
+        ``foreign``: also those that other programs wrote under keys which ``put`` does not take. ``get`` and
+        ``stat`` take them, or raise ``BadRequest`` for one that cannot be asked for (see ``check_key``).
         """
         ...
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
-        """A presigned GET URL that dies after ``lifetime`` (at most 15 minutes); None where the store has no web address."""
+        """A presigned GET URL that dies after ``lifetime`` (at most 15 minutes); None where the store has no
+        web address."""
         ...
 
     def check(self) -> None:

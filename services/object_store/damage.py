@@ -19,6 +19,10 @@ def readable(category: str, key: str, advice: str) -> Iterator[None]:
     try:
         yield
     except NotFound as error:
-        raise StoreDamaged(f"The object {key!r} of category {category!r} is missing. {advice}", category=category) from error
+        raise StoreDamaged(
+            f"The object {key!r} of category {category!r} is missing. {advice}", category=category
+        ) from error
     except (AttributeError, LookupError, SafetensorError, TypeError, ValueError) as error:
-        raise StoreDamaged(f"The object {key!r} of category {category!r} is damaged. {advice}", category=category) from error
+        raise StoreDamaged(
+            f"The object {key!r} of category {category!r} is damaged. {advice}", category=category
+        ) from error

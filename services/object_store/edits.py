@@ -14,8 +14,8 @@ _LONGEST_WAIT_SECONDS = 0.25
 
 
 def edit(objects: ObjectStore, key: str, change: Callable[[bytes | None], bytes]) -> bytes:
-    """Write what ``change`` makes of the object (None: there is none), and make it again from what another writer has written
-    meanwhile, so that no change is lost; the bytes as written.
+    """Write what ``change`` makes of the object (None: there is none), and make it again from what another
+    writer has written meanwhile, so that no change is lost; the bytes as written.
 
     ``change`` may run several times. ``Conflict`` if others are faster time and again.
     """

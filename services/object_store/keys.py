@@ -28,22 +28,27 @@ _IMAGE_TYPES = {
 def check_key(key: str, *, foreign: bool = False) -> str:
     """The key itself, or ``BadRequest``.
 
-    A key is a relative POSIX path: parts of 1 to 255 bytes joined by ``/``, none of them ``.`` or ``..``, no backslash and no
-    control character, 1,024 bytes in all: what a file system and S3 both take.
+    A key is a relative POSIX path: parts of 1 to 255 bytes joined by ``/``, none of them ``.`` or ``..``, no
+    backslash and no control character, 1,024 bytes in all: what a file system and S3 both take.
 
-    Other programs may have written keys that S3 alone takes: ``foreign`` allows empty or long parts and backslashes. ``.`` and
-    ``..`` stay out, since on the way to S3 they are resolved like folders, and another object would be read.
+    Other programs may have written keys that S3 alone takes: ``foreign`` allows empty or long parts and
+    backslashes. ``.`` and ``..`` stay out, since on the way to S3 they are resolved like folders, and another
+    object would be read.
     """
     reason = _fault(key, foreign)
     if reason:
-        raise BadRequest(f"{key!r} is not an object key: {reason}.", key=key.encode("utf-8", "replace").decode())
+        raise BadRequest(
+            f"{key!r} is not an object key: {reason}.", key=key.encode("utf-8", "replace").decode()
+        )
     return key
 
 
 def media_type_of(key: str) -> str:
     """Media type by the key's extension; ``application/octet-stream`` where it says nothing."""
     extension = key.rpartition("/")[2].rpartition(".")[2].lower()
-    return _IMAGE_TYPES.get(extension) or mimetypes.guess_type(f"x.{extension}")[0] or "application/octet-stream"
+    return (
+        _IMAGE_TYPES.get(extension) or mimetypes.guess_type(f"x.{extension}")[0] or "application/octet-stream"
+    )
 
 
 def is_key(key: str) -> bool:

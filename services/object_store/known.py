@@ -1,4 +1,5 @@
-"""Small objects that queries need: remembered, read again after a second, and still answered while the store is away."""
+"""Small objects that queries need: remembered, read again after a second, and still answered while the store
+is away."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ from vitrine.services.errors import NotFound, Unavailable, VitrineError
 from vitrine.services.object_store.base import ObjectStore
 
 FRESH_SECONDS = 1.0
-"""Something is believed for so long: another process may have changed it. A query should not pay for that each time."""
+"""Something is believed for so long: another process may have changed it. A query should not pay for that
+each time."""
 PATIENCE_SECONDS = 0.25
-"""A reader waits for so long until it is answered from memory: a store that hangs does not hold up the queries."""
+"""A reader waits for so long until it is answered from memory: a store that hangs does not hold up the
+queries."""
 CLOSE_SECONDS = 1.0
 _log = logging.getLogger("vitrine.objects")
 T = TypeVar("T")
@@ -24,7 +27,8 @@ T = TypeVar("T")
 
 @dataclass
 class _Entry:
-    """``data`` is None where the store said that there is no such object. ``value`` is what the reader made of it."""
+    """``data`` is None where the store said that there is no such object. ``value`` is what the reader made
+    of it."""
 
     data: bytes | None
     read: float
@@ -40,9 +44,9 @@ class _Reading:
 class Known:
     """What is known of an object store's small objects. Thread-safe.
 
-    What was read once is answered from memory from then on. What is older than a second is read again by one thread, which
-    lives as long as there is something to read; readers wait for it a moment and no longer. So a store that hangs or is gone
-    holds up nobody, costs one thread, and is noticed when it is back.
+    What was read once is answered from memory from then on. What is older than a second is read again by one
+    thread, which lives as long as there is something to read; readers wait for it a moment and no longer. So
+    a store that hangs or is gone holds up nobody, costs one thread, and is noticed when it is back.
     """
 
     def __init__(self, objects: ObjectStore) -> None:
@@ -61,7 +65,8 @@ class Known:
         return self._away_since
 
     def read(self, key: str, parse: Callable[[bytes], T]) -> T | None:
-        """What ``parse`` makes of an object; None if there is none. Of an object that was never read the store must answer."""
+        """What ``parse`` makes of an object; None if there is none. Of an object that was never read the
+        store must answer."""
         entry = self._entry(key)
         if entry.data is None:
             return None
@@ -117,7 +122,9 @@ class Known:
                 return None
             reading = self._readings.setdefault(key, _Reading(now, threading.Event()))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._read_all, name="object-store-reader", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._read_all, name="object-store-reader", daemon=True
+                )
                 self._thread.start()
             return None if self._away_since else reading
 

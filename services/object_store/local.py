@@ -30,8 +30,9 @@ STALE_SECONDS = 3600.0
 class LocalObjectStore:
     """An ``ObjectStore`` in ``folder``: the object ``a/b.jpg`` is the file ``folder/a/b.jpg``.
 
-    Writes that would leave less than ``min_free_mb`` MiB free raise ``StorageFull``. The media type follows from the key's
-    extension, not from ``put``. Unlike S3 a folder cannot hold both ``a`` and ``a/b``: the second is ``BadRequest``.
+    Writes that would leave less than ``min_free_mb`` MiB free raise ``StorageFull``. The media type follows
+    from the key's extension, not from ``put``. Unlike S3 a folder cannot hold both ``a`` and ``a/b``: the
+    second is ``BadRequest``.
     """
 
     def __init__(self, folder: Path, *, min_free_mb: int = 512) -> None:
@@ -68,7 +69,9 @@ class LocalObjectStore:
             except OSError as error:
                 os.unlink(temporary)
                 if isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
-                    raise BadRequest(f"The key {key!r} lies below another object, or others lie below it.", key=key) from error
+                    raise BadRequest(
+                        f"The key {key!r} lies below another object, or others lie below it.", key=key
+                    ) from error
                 raise
             self._sync_folders(os.path.dirname(path))
 
@@ -82,7 +85,8 @@ class LocalObjectStore:
         return data, hashlib.sha256(data).hexdigest()
 
     def replace(self, key: str, data: bytes, version: str | None) -> None:
-        """Writers take turns by a lock file, which a killed process gives up; a plain ``put`` does not wait for them."""
+        """Writers take turns by a lock file, which a killed process gives up; a plain ``put`` does not wait
+        for them."""
         with self._taking_turns():
             try:
                 present: str | None = self.read(key)[1]
@@ -101,7 +105,8 @@ class LocalObjectStore:
         return _object_stat(key, status) if stat_module.S_ISREG(status.st_mode) else None
 
     def delete(self, key: str) -> None:
-        """Remove. Folders stay when they become empty: removing them would race with a write of another thread."""
+        """Remove. Folders stay when they become empty: removing them would race with a write of another
+        thread."""
         path = self._path(key)
         with suppress(NotFound), self._errors(key):
             os.unlink(path)
@@ -111,11 +116,18 @@ class LocalObjectStore:
         """Folders in which there are files, however deep; empty ones stay behind when objects are deleted."""
         with self._errors():
             path = os.path.join(self._root, prefix)
-            names = [name[:-1] for name, _ in _entries(path) if name.endswith("/")] if os.path.isdir(path) else []
-        return [name for name in names if f"{prefix}{name}" != RESERVED and next(self.list(f"{prefix}{name}/"), None)]
+            names = (
+                [name[:-1] for name, _ in _entries(path) if name.endswith("/")] if os.path.isdir(path) else []
+            )
+        return [
+            name
+            for name in names
+            if f"{prefix}{name}" != RESERVED and next(self.list(f"{prefix}{name}/"), None)
+        ]
 
     def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
-        """In order of the keys' UTF-8 bytes, as S3 lists. Read as it goes: writes meanwhile may or may not appear."""
+        """In order of the keys' UTF-8 bytes, as S3 lists. Read as it goes: writes meanwhile may or may not
+        appear."""
         return (stat for stat in self._walk("", prefix) if foreign or is_key(stat.key))
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
@@ -136,7 +148,8 @@ class LocalObjectStore:
             os.unlink(self._write_temporary(io.BytesIO(b"vitrine")))
 
     def _path_to_read(self, key: str) -> str:
-        """``_path``, also of a file that others put there under a name with a backslash. ``NotFound`` for what no file has."""
+        """``_path``, also of a file that others put there under a name with a backslash. ``NotFound`` for
+        what no file has."""
         parts = check_key(key, foreign=True).split("/")
         if "" in parts or any(len(part.encode()) > MAX_PART_BYTES for part in parts):
             raise NotFound(f"There is no object {key!r}.", key=key)
@@ -159,7 +172,8 @@ class LocalObjectStore:
             yield
 
     def _write_temporary(self, data: BinaryIO) -> str:
-        """Write to a new file in the reserved folder (the same file system, never listed) and return its path."""
+        """Write to a new file in the reserved folder (the same file system, never listed) and return its
+        path."""
         path = os.path.join(self._temporary, secrets.token_hex(16))
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         try:
@@ -174,11 +188,13 @@ class LocalObjectStore:
         return path
 
     def _sync_folders(self, folder: str) -> None:
-        """Make the new name durable, and the names of folders above that this process has not yet seen durable.
+        """Make the new name durable, and the names of folders above that this process has not yet seen
+        durable.
 
-        Every put needs one sync of its own folder, because the name is an entry there. A folder's own entry lies in the folder
-        above and is synced once: another thread's ``makedirs`` may have made it a moment ago without having synced it yet, so
-        "it exists" is no proof and the set of those known to be durable is kept.
+        Every put needs one sync of its own folder, because the name is an entry there. A folder's own entry
+        lies in the folder above and is synced once: another thread's ``makedirs`` may have made it a moment
+        ago without having synced it yet, so "it exists" is no proof and the set of those known to be durable
+        is kept.
         """
         _sync_folder(folder)
         while folder != self._root:
@@ -196,8 +212,8 @@ class LocalObjectStore:
             free = shutil.disk_usage(self._root).free
         if free - size < self._min_free:
             raise StorageFull(
-                f"Only {free // 2**20} MiB are free for {self._folder} and {self._min_free // 2**20} MiB are kept free: "
-                "free space there or lower VITRINE_MIN_FREE_MB.",
+                f"Only {free // 2**20} MiB are free for {self._folder} and {self._min_free // 2**20} "
+                "MiB are kept free: free space there or lower VITRINE_MIN_FREE_MB.",
                 free_bytes=free,
             )
 
@@ -226,7 +242,8 @@ class LocalObjectStore:
         try:
             yield
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            # a folder that is gone as a whole, such as a disk that is no longer mounted, says nothing about its objects
+            # a folder that is gone as a whole, such as a disk that is no longer mounted, says nothing about
+            # its objects
             if key is None or not os.path.isdir(self._temporary):
                 raise self._unusable(error) from error
             raise NotFound(f"There is no object {key!r}.", key=key) from error
@@ -234,12 +251,15 @@ class LocalObjectStore:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull(f"The disk of {self._folder} is full: free space there.") from error
             if error.errno == errno.ELOOP:
-                raise BadRequest(f"The object key {key!r} leads through links in a circle; remove them.", key=key) from error
+                raise BadRequest(
+                    f"The object key {key!r} leads through links in a circle; remove them.", key=key
+                ) from error
             raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> Unavailable:
         return Unavailable(
-            f"{self._folder} cannot be used ({error.strerror}): check that VITRINE_DATA is a folder this user may write."
+            f"{self._folder} cannot be used ({error.strerror}): check that VITRINE_DATA is a folder "
+            "this user may write."
         )
 
 
@@ -258,7 +278,10 @@ def _moment(seconds: float) -> datetime:
 def _entries(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
     """Sorted so that whole keys come in order: folders by their name with the slash ('a-b' < 'a/' < 'a0')."""
     with os.scandir(folder) as found:
-        named = [(entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name, entry) for entry in found]
+        named = [
+            (entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name, entry)
+            for entry in found
+        ]
     return sorted(named, key=lambda pair: os.fsencode(pair[0]))
 
 

@@ -30,9 +30,11 @@ PART_BYTES = 64 * 1024 * 1024
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MISSING = ("NoSuchKey", "NoSuchBucket", "NoSuchVersion")
 _NO_KEYS = (*_MISSING, "XMinioInvalidResourceName", "XMinioInvalidObjectName")
-"""What a listing says where there is no bucket yet, and MinIO for a prefix that no key can have, such as ``../``."""
+"""What a listing says where there is no bucket yet, and MinIO for a prefix that no key can have, such as
+``../``."""
 _CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
-"""What a conditional write says to a writer that came too late; there is no key where the object was deleted meanwhile."""
+"""What a conditional write says to a writer that came too late; there is no key where the object was deleted
+meanwhile."""
 _EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 _FULL = ("XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded")
 _REFUSED = (
@@ -48,9 +50,9 @@ _REFUSED = (
 class MinioObjectStore:
     """An ``ObjectStore`` in ``bucket`` at ``endpoint`` (``host[:port]``), its keys under ``prefix``.
 
-    Nothing goes over the network until the first call; the bucket is made by the first write that misses it. Endpoints that do
-    not answer raise ``Unavailable`` within ten seconds, and at once while another caller waits for one already. Without keys the
-    requests are anonymous.
+    Nothing goes over the network until the first call; the bucket is made by the first write that misses it.
+    Endpoints that do not answer raise ``Unavailable`` within ten seconds, and at once while another caller
+    waits for one already. Without keys the requests are anonymous.
     """
 
     def __init__(
@@ -65,13 +67,17 @@ class MinioObjectStore:
         region: str | None = None,
     ) -> None:
         if not _BUCKET.fullmatch(bucket):
-            raise BadRequest(f"MINIO_BUCKET={bucket!r} is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens.")
+            raise BadRequest(
+                f"MINIO_BUCKET={bucket!r} is no bucket name: 3 to 63 lower-case letters, digits, dots "
+                "and hyphens."
+            )
         self._outage = Outage((urllib3.exceptions.HTTPError, OSError))
         self._endpoint = endpoint
         self._bucket = bucket
         self._prefix = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
-        # Two seconds to connect, thrice, and eight to the first byte, once: a dead endpoint is known within ten. What was sent
-        # and not answered is not sent again; answers of a server in trouble are asked for again.
+        # Two seconds to connect, thrice, and eight to the first byte, once: a dead endpoint is known within
+        # ten. What was sent and not answered is not sent again; answers of a server in trouble are asked for
+        # again.
         http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             retries=urllib3.Retry(
@@ -90,12 +96,18 @@ class MinioObjectStore:
             if not endpoint:
                 raise ValueError("it is empty")
             self._client = Minio(
-                endpoint, access_key=access_key, secret_key=secret_key, secure=secure, region=region, http_client=http
+                endpoint,
+                access_key=access_key,
+                secret_key=secret_key,
+                secure=secure,
+                region=region,
+                http_client=http,
             )
         except ValueError as error:
             raise BadRequest(
-                f"MINIO_ENDPOINT={endpoint!r} is no endpoint ({error}): give host or host:port without a scheme, "
-                "and MINIO_SECURE=1 for https; give MINIO_ACCESS_KEY and MINIO_SECRET_KEY together.",
+                f"MINIO_ENDPOINT={endpoint!r} is no endpoint ({error}): give host or host:port without "
+                "a scheme, and MINIO_SECURE=1 for https; give MINIO_ACCESS_KEY and MINIO_SECRET_KEY "
+                "together.",
             ) from error
 
     def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
@@ -140,18 +152,24 @@ class MinioObjectStore:
 
     def folders(self, prefix: str = "") -> list[str]:
         root = self._prefix + prefix
-        names = (str(item.object_name)[len(root) :].rstrip("/") for item in self._listed(prefix, recursive=False) if item.is_dir)
+        names = (
+            str(item.object_name)[len(root) :].rstrip("/")
+            for item in self._listed(prefix, recursive=False)
+            if item.is_dir
+        )
         return sorted(name for name in names if name and is_key(prefix + name))
 
     def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
-        """In order of the keys' UTF-8 bytes. Listings carry no media type, so here it is derived from the key."""
+        """In order of the keys' UTF-8 bytes. Listings carry no media type, so here it is derived from the
+        key."""
         for item in self._listed(prefix, recursive=True):
             key = str(item.object_name).removeprefix(self._prefix)
             if (foreign or is_key(key)) and key.partition("/")[0] != RESERVED:
                 yield ObjectStat(key, int(item.size or 0), media_type_of(key), _modified(item))
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
-        """A presigned GET URL on the endpoint; it is signed here and says nothing about whether the object exists."""
+        """A presigned GET URL on the endpoint; it is signed here and says nothing about whether the object
+        exists."""
         if not timedelta(seconds=1) <= lifetime <= MAX_URL_LIFETIME:
             raise BadRequest(f"A URL lives from 1 second to {MAX_URL_LIFETIME}, not {lifetime}.")
         with self._errors(check_key(key)):
@@ -218,8 +236,9 @@ class MinioObjectStore:
             raise
 
     def _written(self, key: str, write: Callable[[], object]) -> None:
-        # Asking first whether the bucket is there would cost a request a start, race with other writers, and need a
-        # permission that writers often lack. So: write, and only where the bucket is missing make it and write again.
+        # Asking first whether the bucket is there would cost a request a start, race with other writers, and
+        # need a permission that writers often lack. So: write, and only where the bucket is missing make it
+        # and write again.
         for last in (False, True):
             try:
                 with self._errors(key):
@@ -246,7 +265,10 @@ class MinioObjectStore:
         except S3Error as error:
             raise self._translated(error, key) from error
         except (InvalidResponseError, ServerError, ValueError, ParseError) as error:
-            if "507" in (str(getattr(error, "status_code", "")), str(error).partition("Response code: ")[2][:3]):
+            if "507" in (
+                str(getattr(error, "status_code", "")),
+                str(error).partition("Response code: ")[2][:3],
+            ):
                 raise self._full() from error
             raise self._unavailable(f"answered what is not S3: {error}") from error
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -260,19 +282,23 @@ class MinioObjectStore:
             return self._full()
         if code in _REFUSED or error.response.status in (401, 403):
             return Unavailable(
-                f"The object store at {self._endpoint} refuses our credentials ({code}): check MINIO_ACCESS_KEY and "
-                f"MINIO_SECRET_KEY, and that they may use the bucket {self._bucket!r} (MINIO_BUCKET).",
+                f"The object store at {self._endpoint} refuses our credentials ({code}): check "
+                "MINIO_ACCESS_KEY and MINIO_SECRET_KEY, and that they may use the bucket "
+                f"{self._bucket!r} (MINIO_BUCKET).",
                 endpoint=self._endpoint,
                 reason=code,
             )
         return self._unavailable(f"answered {code}: {error.message}")
 
     def _full(self) -> StorageFull:
-        return StorageFull(f"The object store at {self._endpoint} is out of space: add disks or delete objects there.")
+        return StorageFull(
+            f"The object store at {self._endpoint} is out of space: add disks or delete objects there."
+        )
 
     def _unavailable(self, what: str) -> Unavailable:
         return Unavailable(
-            f"The object store at {self._endpoint} {what}. Check that it runs, MINIO_ENDPOINT and MINIO_SECURE.",
+            f"The object store at {self._endpoint} {what}. Check that it runs, MINIO_ENDPOINT and "
+            "MINIO_SECURE.",
             endpoint=self._endpoint,
         )
 

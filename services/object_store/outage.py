@@ -11,7 +11,8 @@ PATIENCE_SECONDS = 0.25
 
 
 class Outage:
-    """Whether a server answers, as its callers find. Thread-safe. ``silence``: what they raise if it does not."""
+    """Whether a server answers, as its callers find. Thread-safe. ``silence``: what they raise if it does
+    not."""
 
     def __init__(self, silence: tuple[type[Exception], ...]) -> None:
         self._silence = silence
@@ -21,7 +22,8 @@ class Outage:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Around each call. ``ConnectionError`` at once while another caller finds out whether the server is back."""
+        """Around each call. ``ConnectionError`` at once while another caller finds out whether the server is
+        back."""
         trial = self._enter()
         away = False
         try:

@@ -1,4 +1,5 @@
-"""Looking into a cluster run: the children of a node with their images as they are now, and what these have in common."""
+"""Looking into a cluster run: the children of a node with their images as they are now, and what these have
+in common."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ VALUES = 10
 
 @dataclass(frozen=True)
 class NodeView:
-    """A node as it is now: its medoid and representatives are still there. ``count``: its images. ``groupings``: by field, the
-    most frequent values among them."""
+    """A node as it is now: its medoid and representatives are still there. ``count``: its images.
+    ``groupings``: by field, the most frequent values among them."""
 
     node: Node
     count: int
@@ -41,12 +42,19 @@ class NodeDetail:
 
 
 def children(
-    runtime: Runtime, category: str, run: str, node: str, group_by: Sequence[str] = (), *, values: int = VALUES
+    runtime: Runtime,
+    category: str,
+    run: str,
+    node: str,
+    group_by: Sequence[str] = (),
+    *,
+    values: int = VALUES,
 ) -> NodeDetail:
-    """A node of a run, and its children. ``group_by``: indexed keyword, integer or bool fields, at most ten, to count in each.
+    """A node of a run, and its children. ``group_by``: indexed keyword, integer or bool fields, at most ten,
+    to count in each.
 
-    Counted by the engine over the path's index, whatever the size of the category. ``NotFound`` (category, run, node),
-    ``UnknownField`` for a field that cannot be counted by value.
+    Counted by the engine over the path's index, whatever the size of the category. ``NotFound`` (category,
+    run, node), ``UnknownField`` for a field that cannot be counted by value.
     """
     fields = tuple(dict.fromkeys(group_by))
     if len(fields) > MAX_FIELDS:
@@ -54,12 +62,16 @@ def children(
     runtime.catalog.get(category)
     found = runtime.clusters.get(category, run)
     chosen = found.node(node)
-    chosen, *below = _with_images_there(runtime, category, [chosen, *(found.nodes[id] for id in chosen.children)])
+    chosen, *below = _with_images_there(
+        runtime, category, [chosen, *(found.nodes[id] for id in chosen.children)]
+    )
     counts = _counts(runtime, category, run, [chosen, *below])
 
     def view(one: Node) -> NodeView:
         inside = Conditions(clusters={run: one.id})
-        groupings = {name: tuple(runtime.searcher.facets(category, name, inside, limit=values)) for name in fields}
+        groupings = {
+            name: tuple(runtime.searcher.facets(category, name, inside, limit=values)) for name in fields
+        }
         return NodeView(one, counts[one.id], groupings)
 
     above = tuple(found.nodes[id] for id in chosen.path[:-1])
@@ -72,14 +84,21 @@ def _with_images_there(runtime: Runtime, category: str, nodes: Sequence[Node]) -
     hits = runtime.vectors.retrieve(category, asked, with_payload=False)
     there = {hit.id for hit in hits if hit is not None}
     left = [tuple(id for id in node.representatives if id in there) for node in nodes]
-    return [replace(node, medoid=ids[0] if ids else None, representatives=ids) for node, ids in zip(nodes, left, strict=True)]
+    return [
+        replace(node, medoid=ids[0] if ids else None, representatives=ids)
+        for node, ids in zip(nodes, left, strict=True)
+    ]
 
 
 def _counts(runtime: Runtime, category: str, run: str, nodes: Sequence[Node]) -> dict[str, int]:
     """Images of each node, the first being the parent of the others."""
     key = runtime.clusters.get(category, run).payload_field
     inside = Conditions(clusters={run: nodes[0].id})
-    told = {facet.value: facet.count for facet in runtime.searcher.facets(category, key, inside, limit=MAX_LIMIT)}
+    told = {
+        facet.value: facet.count for facet in runtime.searcher.facets(category, key, inside, limit=MAX_LIMIT)
+    }
     if len(told) == MAX_LIMIT:  # a child may have been left out for more frequent descendants of others
-        return {node.id: runtime.searcher.count(category, Conditions(clusters={run: node.id})) for node in nodes}
+        return {
+            node.id: runtime.searcher.count(category, Conditions(clusters={run: node.id})) for node in nodes
+        }
     return {node.id: told.get(node.id, 0) for node in nodes}

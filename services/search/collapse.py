@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 def collapsed(
     vectors: VectorStore, collection: str, query: Query, key: str | None, read: Callable[[Query], list[Hit]]
 ) -> tuple[list[Hit], dict[str, int]]:
-    """The best hit of each group of the run ``key``, and images that are in none; ``offset`` and ``limit`` count those.
+    """The best hit of each group of the run ``key``, and images that are in none; ``offset`` and ``limit``
+    count those.
 
-    ``read`` answers the query, or a wider one. More is asked for until there are enough, up to 10,000 hits. The second value
-    says by hit how many others of its group meet the query's filter, whatever their similarity; hits without others are not in
-    it.
+    ``read`` answers the query, or a wider one. More is asked for until there are enough, up to 10,000 hits.
+    The second value says by hit how many others of its group meet the query's filter, whatever their
+    similarity; hits without others are not in it.
     """
     wanted, fetch = query.offset + query.limit, min(MAX_LIMIT, 2 * (query.offset + query.limit) + 20)
     while True:
@@ -42,7 +43,9 @@ def first_of_each(hits: Sequence[Hit], key: str | None) -> list[Hit]:
     return list(found.values())
 
 
-def _others(vectors: VectorStore, collection: str, query: Query, hits: Sequence[Hit], key: str | None) -> dict[str, int]:
+def _others(
+    vectors: VectorStore, collection: str, query: Query, hits: Sequence[Hit], key: str | None
+) -> dict[str, int]:
     groups = {hit.id: group for hit in hits if (group := group_of(hit.payload.get(FIELD), key)) is not None}
     if not groups:
         return {}
@@ -56,4 +59,6 @@ def _in_groups(query: Query, groups: Mapping[str, str]) -> Filter:
 
     inside = models.FieldCondition(key=FIELD, match=models.MatchAny(any=sorted(set(groups.values()))))
     excluded = [models.HasIdCondition(has_id=list(query.exclude))] if query.exclude else None
-    return models.Filter(must=[inside, *([query.filter] if query.filter is not None else [])], must_not=excluded)
+    return models.Filter(
+        must=[inside, *([query.filter] if query.filter is not None else [])], must_not=excluded
+    )

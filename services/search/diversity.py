@@ -1,4 +1,5 @@
-"""Search results that are like the query and unlike each other, by maximal marginal relevance (Carbonell and Goldstein, 1998)."""
+"""Search results that are like the query and unlike each other, by maximal marginal relevance (Carbonell and
+Goldstein, 1998)."""
 
 from __future__ import annotations
 
@@ -16,22 +17,27 @@ _POOLS: Final = ((31, 127), (99, 399), (324, 1_299), (999, 3_999), (MAX_LIMIT, M
 
 
 def diversified(vectors: VectorStore, collection: str, query: Query, diversity: float) -> list[Hit]:
-    """``query.limit`` hits from ``query.offset`` on of the answer re-ranked by ``diversity``: 0 is similarity alone, 1 variety
-    alone. Vectors are compared here and not by the engine, which on a cluster would choose by shard."""
+    """``query.limit`` hits from ``query.offset`` on of the answer re-ranked by ``diversity``: 0 is similarity
+    alone, 1 variety alone. Vectors are compared here and not by the engine, which on a cluster would choose
+    by shard."""
     wanted = query.offset + query.limit
     order: list[Hit] = []
     for most, pool in _POOLS:
         nearest = replace(query, offset=0, limit=pool, with_payload=False, with_vectors=(query.using,))
         found = vectors.query(collection, nearest)
         is_all = len(found) < pool
-        order += _chosen(found, order, query.using, diversity, min(wanted, len(found) if is_all else most) - len(order))
+        order += _chosen(
+            found, order, query.using, diversity, min(wanted, len(found) if is_all else most) - len(order)
+        )
         if is_all or len(order) >= wanted:
             break
     page = order[query.offset : wanted]
     hits = vectors.retrieve(
         collection, [hit.id for hit in page], with_payload=query.with_payload, with_vectors=query.with_vectors
     )
-    return [replace(hit, similarity=of.similarity) for hit, of in zip(hits, page, strict=True) if hit is not None]
+    return [
+        replace(hit, similarity=of.similarity) for hit, of in zip(hits, page, strict=True) if hit is not None
+    ]
 
 
 def _chosen(hits: list[Hit], before: list[Hit], using: str, diversity: float, count: int) -> list[Hit]:
@@ -39,14 +45,17 @@ def _chosen(hits: list[Hit], before: list[Hit], using: str, diversity: float, co
     taken = {hit.id for hit in before}
     left = [hit for hit in hits if hit.id not in taken]
     relevance = np.array([hit.similarity for hit in left], np.float32)
-    return [left[row] for row in most_marginal(relevance, _rows(left, using), _rows(before, using), diversity, count)]
+    return [
+        left[row]
+        for row in most_marginal(relevance, _rows(left, using), _rows(before, using), diversity, count)
+    ]
 
 
 def most_marginal(
     relevance: NDArray[np.float32], rows: Embeddings, before: Embeddings, diversity: float, count: int
 ) -> list[int]:
-    """``count`` rows, each time the one with the greatest (1 - diversity) relevance - diversity (similarity to the closest of
-    those already chosen, and of ``before``).
+    """``count`` rows, each time the one with the greatest (1 - diversity) relevance - diversity (similarity
+    to the closest of those already chosen, and of ``before``).
 
     >>> rows = np.array([[1, 0], [1, 0], [0.8, 0.6]], np.float32)
     >>> most_marginal(rows @ rows[0], rows, rows[:0], 0.6, 3)

@@ -1,8 +1,8 @@
 """Which stored scores count: those of the taggers in service.
 
-While a tag is unsettled, some images still carry a score by a former tagger. Queries take such a score as absent: each condition
-on it is narrowed to the images whose ``scored_by`` names the tagger in service, where it stands in the filter, so that it is
-right under ``must_not`` and ``should`` too.
+While a tag is unsettled, some images still carry a score by a former tagger. Queries take such a score as
+absent: each condition on it is narrowed to the images whose ``scored_by`` names the tagger in service, where
+it stands in the filter, so that it is right under ``must_not`` and ``should`` too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Who has to have given a value: ``signature`` at the path ``field``. ``people``: a value that no tagger gave counts too."""
+    """Who has to have given a value: ``signature`` at the path ``field``. ``people``: a value that no tagger
+    gave counts too."""
 
     field: str
     signature: str
@@ -46,20 +47,25 @@ def source_field(tag: str) -> str:
 
 def unsettled_sources(unsettled: Mapping[str, str]) -> dict[str, Source]:
     """By score field, who has to have given it; from the signatures of ``TaggerStore.unsettled``."""
-    return {score_field(tag): Source(source_field(tag), who, people=tag == QUALITY) for tag, who in unsettled.items()}
+    return {
+        score_field(tag): Source(source_field(tag), who, people=tag == QUALITY)
+        for tag, who in unsettled.items()
+    }
 
 
 def index_sources(catalog: Catalog, category: str, tags: Iterable[str]) -> Category:
     """Index who gave the scores of these tags, so that queries can ask.
 
-    The searcher does it for a tag that is asked for while it is unsettled. It takes seconds on 100,000 images, and every index
-    makes writing slower: retraining fifty tags must not cost fifty indexes that nobody uses.
+    The searcher does it for a tag that is asked for while it is unsettled. It takes seconds on 100,000
+    images, and every index makes writing slower: retraining fifty tags must not cost fifty indexes that
+    nobody uses.
     """
     return catalog.ensure_indexes(category, {source_field(tag): "keyword" for tag in tags})
 
 
 def narrowed(filter: Filter | None, sources: Mapping[str, Source], *fields: str) -> Filter | None:
-    """The filter with each condition on a field of ``sources`` narrowed to its source; ``fields`` must be theirs as well."""
+    """The filter with each condition on a field of ``sources`` narrowed to its source; ``fields`` must be
+    theirs as well."""
     from qdrant_client import models
 
     inner = None if filter is None else _narrowed_filter(filter, sources)
@@ -77,14 +83,18 @@ def _narrowed_filter(filter: Filter, sources: Mapping[str, Source]) -> Filter:
         must=_clause(filter.must, sources),
         should=_clause(filter.should, sources),
         must_not=_clause(filter.must_not, sources),
-        min_should=least and models.MinShould(conditions=_clause(least.conditions, sources) or [], min_count=least.min_count),
+        min_should=least
+        and models.MinShould(conditions=_clause(least.conditions, sources) or [], min_count=least.min_count),
     )
 
 
 def _clause(clause: Any, sources: Mapping[str, Source]) -> list[Condition] | None:
     if clause is None:
         return None
-    return [_condition(condition, sources) for condition in (clause if isinstance(clause, list | tuple) else [clause])]
+    return [
+        _condition(condition, sources)
+        for condition in (clause if isinstance(clause, list | tuple) else [clause])
+    ]
 
 
 def _condition(condition: Any, sources: Mapping[str, Source]) -> Condition:
@@ -95,7 +105,9 @@ def _condition(condition: Any, sources: Mapping[str, Source]) -> Condition:
         found = _narrowed_filter(condition, sources)
     elif isinstance(condition, models.FieldCondition) and condition.key in sources:
         absent = condition.is_empty is True
-        found = _either(condition, sources[condition.key]) if absent else _both(condition, sources[condition.key])
+        found = (
+            _either(condition, sources[condition.key]) if absent else _both(condition, sources[condition.key])
+        )
     elif isinstance(condition, models.IsEmptyCondition) and condition.is_empty.key in sources:
         found = _either(condition, sources[condition.is_empty.key])
     return found
@@ -120,4 +132,6 @@ def _given(source: Source) -> Condition:
     by_tagger = models.FieldCondition(key=source.field, match=models.MatchValue(value=source.signature))
     if not source.people:
         return by_tagger
-    return models.Filter(should=[by_tagger, models.IsEmptyCondition(is_empty=models.PayloadField(key=source.field))])
+    return models.Filter(
+        should=[by_tagger, models.IsEmptyCondition(is_empty=models.PayloadField(key=source.field))]
+    )

@@ -39,7 +39,13 @@ from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownFiel
 from vitrine.services.images.open import DecodeBudget, ImageLimits, open_image
 from vitrine.services.search.collapse import collapsed
 from vitrine.services.search.diversity import diversified
-from vitrine.services.search.score_validity import index_sources, is_score, narrowed, score_field, unsettled_sources
+from vitrine.services.search.score_validity import (
+    index_sources,
+    is_score,
+    narrowed,
+    score_field,
+    unsettled_sources,
+)
 from vitrine.services.values.kinds import HELD
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 from vitrine.services.vector_store.fields import COUNTABLE, filter_fields
@@ -58,9 +64,9 @@ NO_CONDITIONS = Conditions()
 class SearchOptions:
     """What all searches share.
 
-    ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or above it, within
-    0.0001 (``vitrine.services.vector_store.similarity``). ``diversity`` in 0..1 re-ranks by maximal marginal relevance; None: by
-    similarity alone. ``limit`` in 1..10,000.
+    ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or
+    above it, within 0.0001 (``vitrine.services.vector_store.similarity``). ``diversity`` in 0..1 re-ranks by
+    maximal marginal relevance; None: by similarity alone. ``limit`` in 1..10,000.
     """
 
     using: str | None = None
@@ -77,7 +83,8 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Hits, best first; the encoder behind them; milliseconds spent encoding the query and asking the engine."""
+    """Hits, best first; the encoder behind them; milliseconds spent encoding the query and asking the
+    engine."""
 
     hits: tuple[Hit, ...]
     encoder: EncoderSpec
@@ -99,7 +106,8 @@ class Bin:
 class Searcher:
     """Searches categories. Thread-safe.
 
-    All methods raise ``NotFound`` (no such category), ``UnknownVector``, ``UnknownField``, ``BadRequest`` (options out of range).
+    All methods raise ``NotFound`` (no such category), ``UnknownVector``, ``UnknownField``, ``BadRequest``
+    (options out of range).
     """
 
     def __init__(
@@ -144,20 +152,28 @@ class Searcher:
             able = ", ".join(other.name for other in cat.encoders if "text" in other.modalities)
             raise UnsupportedQuery(
                 f"The encoder {spec.name!r} reads no text. "
-                + (f"Search by text with using={able}." if able else "Add a CLIP-family encoder to search by text."),
+                + (
+                    f"Search by text with using={able}."
+                    if able
+                    else "Add a CLIP-family encoder to search by text."
+                ),
                 using=spec.name,
             )
         vector = encoder.encode_texts([text])[0]
         return self._near(cat, vector, options, (), _ms(started))
 
     def by_id(self, category: str, id: str, options: SearchOptions) -> SearchResult:
-        """Most similar to an image of the category, which is itself left out. Needs no encoder. ``NotFound``."""
+        """Most similar to an image of the category, which is itself left out. Needs no encoder.
+        ``NotFound``."""
         cat = self._catalog.get(category)
         vector = self._stored(cat, [id], cat.encoder(options.using).name)[0]
         return self._near(cat, vector, options, (id,), 0.0)
 
-    def by_vector(self, category: str, vector: Sequence[float] | Embedding, options: SearchOptions) -> SearchResult:
-        """Most similar to a vector of the encoder's dimension, normalised here. ``BadVector`` if zero or not finite."""
+    def by_vector(
+        self, category: str, vector: Sequence[float] | Embedding, options: SearchOptions
+    ) -> SearchResult:
+        """Most similar to a vector of the encoder's dimension, normalised here. ``BadVector`` if zero or not
+        finite."""
         return self._near(self._catalog.get(category), unit(vector), options, (), 0.0)
 
     def by_examples(
@@ -167,9 +183,11 @@ class Searcher:
         negative: Sequence[str | bytes],
         options: SearchOptions,
     ) -> SearchResult:
-        """Like the positive and unlike the negative examples, each an id of the category or the bytes of an image file.
+        """Like the positive and unlike the negative examples, each an id of the category or the bytes of an
+        image file.
 
-        Looks near 2 mean(positive) - mean(negative), Qdrant's AVERAGE_VECTOR. Examples of the category are left out.
+        Looks near 2 mean(positive) - mean(negative), Qdrant's AVERAGE_VECTOR. Examples of the category are
+        left out.
         """
         if not positive:
             raise BadRequest("Give at least one positive example.")
@@ -183,7 +201,8 @@ class Searcher:
         return self._ask(cat, spec, ask, options, ids, encode_ms)
 
     def by_fusion(self, category: str, id: str, using: Sequence[str], options: SearchOptions) -> SearchResult:
-        """Like an image of the category by several named vectors at once, by reciprocal rank fusion. ``NotFound``.
+        """Like an image of the category by several named vectors at once, by reciprocal rank fusion.
+        ``NotFound``.
 
         A hit's ``similarity`` is its fusion score; ``diversity`` and ``min_similarity`` are refused.
         """
@@ -193,7 +212,9 @@ class Searcher:
         if len(vectors) < 2:
             raise BadRequest("Fusion takes at least two named vectors.")
         if options.diversity is not None or options.min_similarity is not None:
-            raise BadRequest("Fused hits have ranks instead of similarities: leave out diversity and min_similarity.")
+            raise BadRequest(
+                "Fused hits have ranks instead of similarities: leave out diversity and min_similarity."
+            )
         return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,), 0.0)
 
     def listing(
@@ -207,7 +228,8 @@ class Searcher:
         with_vectors: bool = False,
         fields: tuple[str, ...] | None = None,
     ) -> Page:
-        """A page of the images that meet the conditions, by id or ordered by an indexed number or date. ``fields``: no others."""
+        """A page of the images that meet the conditions, by id or ordered by an indexed number or date.
+        ``fields``: no others."""
         cat = self._catalog.get(category)
         _check_limit(limit, 0)
         if order_by is not None:
@@ -227,7 +249,9 @@ class Searcher:
         """A random sample of the images that meet the conditions."""
         cat = self._catalog.get(category)
         _check_limit(limit, 0)
-        return self._vectors.query(cat.name, Query(Random(), filter=self._filter(cat, conditions), limit=limit))
+        return self._vectors.query(
+            cat.name, Query(Random(), filter=self._filter(cat, conditions), limit=limit)
+        )
 
     def image(self, category: str, id: str, *, with_vectors: bool = False) -> Hit:
         """One image. ``NotFound``."""
@@ -246,7 +270,8 @@ class Searcher:
     def facets(self, category: str, field: str, conditions: Conditions, *, limit: int = 100) -> list[Facet]:
         """Most frequent values of a keyword, integer or bool field among the images that meet the conditions.
 
-        Of ``cluster.<run>`` (or ``cluster:<run>``) these are the ids of its nodes, each with the images below it.
+        Of ``cluster.<run>`` (or ``cluster:<run>``) these are the ids of its nodes, each with the images below
+        it.
         """
         cat = self._catalog.get(category)
         _check_limit(limit, 0)
@@ -268,8 +293,8 @@ class Searcher:
         lower: float | None = None,
         upper: float | None = None,
     ) -> list[Bin]:
-        """Images by value of a number, in ``bins`` equal bins from ``lower`` to ``upper`` (0..1 for scores and quality, else the
-        least and greatest value found)."""
+        """Images by value of a number, in ``bins`` equal bins from ``lower`` to ``upper`` (0..1 for scores
+        and quality, else the least and greatest value found)."""
         cat = self._catalog.get(category)
         if not 1 <= bins <= MAX_BINS:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
@@ -283,13 +308,20 @@ class Searcher:
         if lower is None or upper is None:
             return []
         if not lower <= upper or not np.isfinite(upper - lower):
-            raise BadRequest(f"The edges {lower} and {upper} do not bound a range: give finite numbers, the lower first.")
-        return self._bins(cat, field, chosen, np.linspace(lower, upper, bins + 1) if upper > lower else np.array([lower, upper]))
+            raise BadRequest(
+                f"The edges {lower} and {upper} do not bound a range: give finite numbers, the lower first."
+            )
+        return self._bins(
+            cat,
+            field,
+            chosen,
+            np.linspace(lower, upper, bins + 1) if upper > lower else np.array([lower, upper]),
+        )
 
     def _filter(self, cat: Category, conditions: Conditions, *fields: str) -> Filter | None:
-        """The conditions as a filter; scores in them, and in the ``fields`` that are ordered by or counted, are the tagger's
-        in service, never a former one's. Queries without scores, and those on settled tags, pay nothing for it. Cluster runs
-        and maps are those in service too."""
+        """The conditions as a filter; scores in them, and in the ``fields`` that are ordered by or counted,
+        are the tagger's in service, never a former one's. Queries without scores, and those on settled tags,
+        pay nothing for it. Cluster runs and maps are those in service too."""
         resolved = self._maps.resolve(cat.name, self._clusters.resolve(cat.name, conditions))
         chosen = resolved.to_filter(cat.indexes)
         scores = {field for field in (*filter_fields(chosen), *fields) if is_score(field)}
@@ -300,7 +332,9 @@ class Searcher:
         index_sources(self._catalog, cat.name, asked)
         return narrowed(chosen, unsettled_sources(asked), *fields)
 
-    def _bins(self, cat: Category, field: str, chosen: object, edges: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[Bin]:
+    def _bins(
+        self, cat: Category, field: str, chosen: object, edges: np.ndarray[tuple[int], np.dtype[np.float64]]
+    ) -> list[Bin]:
         from qdrant_client import models
 
         found = []
@@ -313,7 +347,9 @@ class Searcher:
             found.append(Bin(low, high, self._vectors.count(cat.name, both)))
         return found
 
-    def _extreme(self, cat: Category, field: str, conditions: Conditions, *, descending: bool) -> float | None:
+    def _extreme(
+        self, cat: Category, field: str, conditions: Conditions, *, descending: bool
+    ) -> float | None:
         query = Query(OrderBy(field, descending), filter=self._filter(cat, conditions, field), limit=1)
         hits = self._vectors.query(cat.name, query)
         values = [_number(hits[0].payload, field, descending)] if hits else []
@@ -331,16 +367,25 @@ class Searcher:
         return np.stack(rows) if rows else np.empty((0, spec.dim), np.float32)
 
     def _stored(self, cat: Category, ids: Sequence[str], using: str) -> list[Embedding]:
-        hits = self._vectors.retrieve(cat.name, [_checked(id) for id in ids], with_payload=False, with_vectors=(using,))
+        hits = self._vectors.retrieve(
+            cat.name, [_checked(id) for id in ids], with_payload=False, with_vectors=(using,)
+        )
         for id, hit in zip(ids, hits, strict=True):
             if hit is None:
                 raise _no_image(cat.name, id)
             if using not in hit.vectors:
-                raise NotFound(f"Image {id} has no vector {using!r} yet: index its category again.", id=id, using=using)
+                raise NotFound(
+                    f"Image {id} has no vector {using!r} yet: index its category again.", id=id, using=using
+                )
         return [hit.vectors[using] for hit in hits if hit is not None]
 
     def _near(
-        self, cat: Category, vector: Embedding, options: SearchOptions, exclude: tuple[str, ...], encode_ms: float
+        self,
+        cat: Category,
+        vector: Embedding,
+        options: SearchOptions,
+        exclude: tuple[str, ...],
+        encode_ms: float,
     ) -> SearchResult:
         return self._ask(cat, cat.encoder(options.using), Near(vector), options, exclude, encode_ms)
 
@@ -394,7 +439,9 @@ def unit(vector: Sequence[float] | Embedding) -> Embedding:
 def _check_limit(limit: int, offset: int) -> None:
     if not 1 <= limit <= MAX_LIMIT or offset < 0 or offset + limit > MAX_LIMIT:
         raise BadRequest(
-            f"limit and offset + limit must be in 1..{MAX_LIMIT}; page deeper with a cursor.", limit=limit, offset=offset
+            f"limit and offset + limit must be in 1..{MAX_LIMIT}; page deeper with a cursor.",
+            limit=limit,
+            offset=offset,
         )
 
 
@@ -403,9 +450,11 @@ def _indexed(cat: Category, field: str, kinds: tuple[str, ...], use: str) -> Non
         raise _unfit(cat, field, kinds, use)
 
 
-def _unfit(cat: Category, field: str, kinds: tuple[str, ...], use: str, others: Iterable[str] = ()) -> UnknownField:
-    """The error that names the fields that can be used so: those of these kinds and the ``others``. Fields of runs and maps are
-    left out: their keys are nobody's business, and stay indexed when they are replaced."""
+def _unfit(
+    cat: Category, field: str, kinds: tuple[str, ...], use: str, others: Iterable[str] = ()
+) -> UnknownField:
+    """The error that names the fields that can be used so: those of these kinds and the ``others``. Fields of
+    runs and maps are left out: their keys are nobody's business, and stay indexed when they are replaced."""
     fitting = (name for name, its in cat.indexes.items() if its in kinds and not name.startswith(_KEYED))
     kind = cat.indexes.get(field)
     what = "has no index" if kind is None else f"holds {HELD[kind]}"
@@ -432,7 +481,8 @@ def _no_image(category: str, id: str) -> NotFound:
 
 
 def _text_encoder(cat: Category) -> EncoderSpec:
-    """The default, or else the first that reads text: an encoder of images alone, once promoted, must not end text search."""
+    """The default, or else the first that reads text: an encoder of images alone, once promoted, must not end
+    text search."""
     default = cat.encoder()
     return next((spec for spec in (default, *cat.encoders) if "text" in spec.modalities), default)
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TagScore:
-    """``score`` in 0..1 by ``head``; ``above``: it reaches the head's threshold, so the tag would be proposed."""
+    """``score`` in 0..1 by ``head``; ``above``: it reaches the head's threshold, so the tag would be
+    proposed."""
 
     head: TagHead
     score: float
@@ -30,7 +31,8 @@ class TagScore:
 
 
 def encoder_of(category: Category, head: TagHead) -> EncoderSpec:
-    """The encoder that a head was trained on. ``TaggerMismatch`` if the category has another one, or another revision."""
+    """The encoder that a head was trained on. ``TaggerMismatch`` if the category has another one, or another
+    revision."""
     try:
         spec = category.encoder(head.using)
     except UnknownVector:
@@ -39,8 +41,8 @@ def encoder_of(category: Category, head: TagHead) -> EncoderSpec:
         return spec
     now = "no such vector any more" if spec is None else f"revision {spec.revision}"
     raise TaggerMismatch(
-        f"The tagger {head.tag!r} was trained on {head.using!r} at revision {head.encoder_revision}, but category "
-        f"{category.name!r} has {now}: train it again.",
+        f"The tagger {head.tag!r} was trained on {head.using!r} at revision {head.encoder_revision}, "
+        f"but category {category.name!r} has {now}: train it again.",
         category=category.name,
         tag=head.tag,
         using=head.using,
@@ -70,7 +72,9 @@ def classify(runtime: Runtime, category: str, data: bytes, heads: Sequence[TagHe
     for _, group in groupby(sorted(heads, key=lambda head: head.using), key=lambda head: head.using):
         alike = HeadSet(list(group))
         spec = specs[alike.tags[0]]
-        opened = open_image(data, target=spec.preprocessing.target, limits=runtime.limits, budget=runtime.budget)
+        opened = open_image(
+            data, target=spec.preprocessing.target, limits=runtime.limits, budget=runtime.budget
+        )
         embedding = runtime.encoders.for_category(spec).encode_images([opened.image])
         scores = alike.scores(embedding)[0].tolist()
         found += [TagScore(head, score) for head, score in zip(alike.heads, scores, strict=True)]

@@ -26,13 +26,15 @@ LEAST = 2
 """Accepted and rejected images, of each, that a head takes."""
 KIND = "torch-logistic-regression"
 _FOLDS, _FEW_FOLDS, _MANY = 5, 3, 1_000
-"""From a thousand judged images on three folds tell as much as five (0.933 by both at 10,000) and take a third less time."""
+"""From a thousand judged images on three folds tell as much as five (0.933 by both at 10,000) and take a
+third less time."""
 _SEED = 20
 _C = 10.0
-"""Inverse strength of the regularisation. Five tags of the demo, 3 + 20 labels a round, average precision over the category after
-one and three rounds: C 1 0.72, 0.83; 10 0.72, 0.84; 100 0.71, 0.83."""
+"""Inverse strength of the regularisation. Five tags of the demo, 3 + 20 labels a round, average precision
+over the category after one and three rounds: C 1 0.72, 0.83; 10 0.72, 0.84; 100 0.71, 0.83."""
 _CALIBRATED = 10
-"""Accepted and rejected images, of each, from which on the scores are calibrated and the threshold is chosen for the best F1."""
+"""Accepted and rejected images, of each, from which on the scores are calibrated and the threshold is chosen
+for the best F1."""
 Flags = NDArray[np.bool_]
 Values = NDArray[np.float64]
 
@@ -58,7 +60,9 @@ class Refit:
     fit_seconds: float
 
 
-def read_examples(vectors: VectorStore, collection: str, spec: EncoderSpec, chosen: Filter | None, most: int) -> Examples:
+def read_examples(
+    vectors: VectorStore, collection: str, spec: EncoderSpec, chosen: Filter | None, most: int
+) -> Examples:
     """The first ``most`` images in order of id that meet the filter and have the named vector."""
     ids: list[str] = []
     rows = [np.empty((0, spec.dim), np.float32)]
@@ -74,23 +78,25 @@ def read_examples(vectors: VectorStore, collection: str, spec: EncoderSpec, chos
 def background_size(accepted: int, rejected: int) -> int:
     """How many images that nobody judged stand in for the rest of the category, as negatives.
 
-    Those that are shown lie near the boundary; without the rest a head knows nothing of what is far away. (As for C, after one
-    round: none 0.66, four for each accepted 0.72, ten 0.71.)
+    Those that are shown lie near the boundary; without the rest a head knows nothing of what is far away. (As
+    for C, after one round: none 0.66, four for each accepted 0.72, ten 0.71.)
     """
     return max(0, min(4 * accepted, 2_000) - rejected)
 
 
-def fit_head(tag: str, spec: EncoderSpec, accepted: Examples, rejected: Examples, background: Examples) -> TagHead:
+def fit_head(
+    tag: str, spec: EncoderSpec, accepted: Examples, rejected: Examples, background: Examples
+) -> TagHead:
     """A head from images of which people said yes and no, and others that are taken for no.
 
-    Both sides weigh the same in all. ``metrics`` are out of fold, over the judged images only: what nobody judged may have the
-    tag. They were chosen for being hard, so the whole category is easier. ``TooFewExamples`` with under 2 of a side, or where the
-    encoder cannot tell the sides apart.
+    Both sides weigh the same in all. ``metrics`` are out of fold, over the judged images only: what nobody
+    judged may have the tag. They were chosen for being hard, so the whole category is easier.
+    ``TooFewExamples`` with under 2 of a side, or where the encoder cannot tell the sides apart.
     """
     if min(len(accepted.ids), len(rejected.ids)) < LEAST:
         raise TooFewExamples(
-            f"{tag!r} has {len(accepted.ids)} accepted and {len(rejected.ids)} rejected images with a vector {spec.name!r}: "
-            f"judge at least {LEAST} of each.",
+            f"{tag!r} has {len(accepted.ids)} accepted and {len(rejected.ids)} rejected images with a "
+            f"vector {spec.name!r}: judge at least {LEAST} of each.",
             accepted=len(accepted.ids),
             rejected=len(rejected.ids),
         )
@@ -102,8 +108,12 @@ def fit_head(tag: str, spec: EncoderSpec, accepted: Examples, rejected: Examples
     folds = _folds(sizes)
     weights, biases = _fit(x, labels, folds)
     if not np.isfinite(weights).all() or np.linalg.norm(weights[-1]) < 1e-6:
-        raise TooFewExamples(f"To {spec.name!r} the accepted and the rejected images of {tag!r} look the same: judge others.")
-    margins = np.einsum("nd,nd->n", x, weights[folds]) + biases[folds]  # each by the head that has not seen it
+        raise TooFewExamples(
+            f"To {spec.name!r} the accepted and the rejected images of {tag!r} look the same: judge others."
+        )
+    margins = (
+        np.einsum("nd,nd->n", x, weights[folds]) + biases[folds]
+    )  # each by the head that has not seen it
     slope, offset, boundary = 1.0, 0.0, 0.0
     if min(sizes[:2]) >= _CALIBRATED:
         slope, offset = platt(margins, labels)
@@ -126,7 +136,8 @@ def fit_head(tag: str, spec: EncoderSpec, accepted: Examples, rejected: Examples
 
 
 def head_metrics(margins: Values, labels: Flags) -> dict[str, Any]:
-    """Average precision, ROC AUC, and precision, recall and F1 where the tag is given at a margin of 0 or more."""
+    """Average precision, ROC AUC, and precision, recall and F1 where the tag is given at a margin of 0 or
+    more."""
     given = margins >= 0
     hits = int((given & labels).sum())
     precision = hits / int(given.sum()) if given.any() else 0.0
@@ -143,7 +154,8 @@ def head_metrics(margins: Values, labels: Flags) -> dict[str, Any]:
 
 
 def best_boundary(margins: Values, labels: Flags) -> float:
-    """The margin from which on giving the tag has the best F1: halfway between the last that gets it and the next.
+    """The margin from which on giving the tag has the best F1: halfway between the last that gets it and the
+    next.
 
     >>> best_boundary(np.array([3.0, 2.0, 1.0, -1.0]), np.array([True, True, False, False]))
     1.5
@@ -164,13 +176,16 @@ def _folds(sizes: list[int]) -> NDArray[np.intp]:
 
 
 def _fit(x: Embeddings, labels: Flags, folds: NDArray[np.intp]) -> tuple[Embeddings, NDArray[np.float32]]:
-    """Weights (folds + 1, dim) and biases of the heads that each leave one fold out, and last of that which leaves out none.
+    """Weights (folds + 1, dim) and biases of the heads that each leave one fold out, and last of that which
+    leaves out none.
 
     To the solver they are so many tags, so that they cost little more than one.
     """
     used = folds[:, None] != np.arange(int(folds.max()) + 2)
     targets = np.repeat(labels[:, None], used.shape[1], axis=1)
-    with one_blas_thread():  # as fast as on two where they are free, and four to ten times where a server uses them
+    with (
+        one_blas_thread()
+    ):  # as fast as on two where they are free, and four to ten times where a server uses them
         return fit_logistic(x, targets, balanced_weights(targets, used), _C)
 
 

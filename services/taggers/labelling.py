@@ -1,7 +1,9 @@
-"""The labelling loop: show the images a tagger is least sure of, record what people say of them, train it again, rank anew.
+"""The labelling loop: show the images a tagger is least sure of, record what people say of them, train it
+again, rank anew.
 
-What people say lies on the images: ``tags`` has the tag where they accepted it, ``rejected_tags`` where they said no. So a round
-can end at any moment, several people can label at once, and every way to train reads the same labels.
+What people say lies on the images: ``tags`` has the tag where they accepted it, ``rejected_tags`` where they
+said no. So a round can end at any moment, several people can label at once, and every way to train reads the
+same labels.
 """
 
 from __future__ import annotations
@@ -33,25 +35,28 @@ if TYPE_CHECKING:
 MAX_SHOWN = 200
 """Images of one round; nobody judges more at a time."""
 MAX_SCANNED = 20_000
-"""Images scored to find the uncertain ones, about a second's worth. Ids derive from the pictures' bytes, so that the first ones
-in order of id are a random sample; those that people have judged are passed over, which moves the window on."""
+"""Images scored to find the uncertain ones, about a second's worth. Ids derive from the pictures' bytes, so
+that the first ones in order of id are a random sample; those that people have judged are passed over, which
+moves the window on."""
 _HIGHEST = 1_000
 """In a larger category the highest scored of all are looked at too: a rare tag's boundary lies among them."""
 MAX_LABELS = 20_000
 """Accepted images, and rejected ones, that a head is trained on."""
 _POOL = 5
-"""Times as many candidates as are shown. Five tags of the demo, 20 labels a round, average precision over the category after one
-to three rounds: spread over 5 times as many 0.72, 0.81, 0.84; the least certain 0.69, 0.78, 0.82; at random 0.63, 0.68, 0.73."""
+"""Times as many candidates as are shown. Five tags of the demo, 20 labels a round, average precision over the
+category after one to three rounds: spread over 5 times as many 0.72, 0.81, 0.84; the least certain 0.69,
+0.78, 0.82; at random 0.63, 0.68, 0.73."""
 _ONE_AT_RANDOM = 10
-"""Costs nothing where a tag is one kind of thing (as above 0.75, 0.81, 0.84), and finds the second kind of tags that are two: six
-pairs of classes, begun with one of them, come to 0.69 instead of 0.62 in eight rounds."""
+"""Costs nothing where a tag is one kind of thing (as above 0.75, 0.81, 0.84), and finds the second kind of
+tags that are two: six pairs of classes, begun with one of them, come to 0.69 instead of 0.62 in eight
+rounds."""
 _EXAMPLES = 1_000
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An image to be judged. ``score`` in 0..1 by the tagger; None where there is none yet, and ``hit.similarity`` is that to
-    the mean of the accepted images (None for the random ones)."""
+    """An image to be judged. ``score`` in 0..1 by the tagger; None where there is none yet, and
+    ``hit.similarity`` is that to the mean of the accepted images (None for the random ones)."""
 
     hit: Hit
     score: float | None
@@ -66,16 +71,24 @@ class LabelCounts:
 
 
 def uncertain(
-    runtime: Runtime, category: str, tag: str, limit: int = 20, *, using: str | None = None, exclude: Sequence[str] = ()
+    runtime: Runtime,
+    category: str,
+    tag: str,
+    limit: int = 20,
+    *,
+    using: str | None = None,
+    exclude: Sequence[str] = (),
 ) -> list[Candidate]:
-    """The images that nobody has judged yet whose answer teaches most: near the decision boundary, and unlike each other.
+    """The images that nobody has judged yet whose answer teaches most: near the decision boundary, and unlike
+    each other.
 
-    Of the ``5 limit`` images with the scores nearest to 0.5 farthest-first traversal chooses ``limit`` (1..200); the least
-    certain comes first. A tag without a tagger begins with the images like the mean of those that have the tag, by the named
-    vector ``using`` (None: the default). ``exclude``: ids that were shown and left undecided. ``TooFewExamples`` if no image has
-    the tag, ``TaggerMismatch``, ``NotFound``.
+    Of the ``5 limit`` images with the scores nearest to 0.5 farthest-first traversal chooses ``limit``
+    (1..200); the least certain comes first. A tag without a tagger begins with the images like the mean of
+    those that have the tag, by the named vector ``using`` (None: the default). ``exclude``: ids that were
+    shown and left undecided. ``TooFewExamples`` if no image has the tag, ``TaggerMismatch``, ``NotFound``.
 
-    Every tenth is any other image, at the end: what a tagger takes for clear it never asks about, be it ever so wrong.
+    Every tenth is any other image, at the end: what a tagger takes for clear it never asks about, be it ever
+    so wrong.
     """
     cat, tag = runtime.catalog.get(category), checked_tag(tag)
     check_shown(limit)
@@ -91,11 +104,15 @@ def uncertain(
     return _candidates(head, spec, hits)
 
 
-def record(runtime: Runtime, category: str, tag: str, accept: Sequence[str] = (), reject: Sequence[str] = ()) -> LabelCounts:
-    """Write down what people said, durably; again: nothing. How many images are accepted and rejected now, in all.
+def record(
+    runtime: Runtime, category: str, tag: str, accept: Sequence[str] = (), reject: Sequence[str] = ()
+) -> LabelCounts:
+    """Write down what people said, durably; again: nothing. How many images are accepted and rejected now, in
+    all.
 
-    Accepted images get the tag; rejected ones lose it, also where a machine proposed it, and get it among ``rejected_tags``.
-    ``NotFound`` for an unknown image and ``BadRequest`` for one on both sides, before anything is changed.
+    Accepted images get the tag; rejected ones lose it, also where a machine proposed it, and get it among
+    ``rejected_tags``. ``NotFound`` for an unknown image and ``BadRequest`` for one on both sides, before
+    anything is changed.
     """
     runtime.catalog.get(category)
     tag = checked_tag(tag)
@@ -112,9 +129,10 @@ def record(runtime: Runtime, category: str, tag: str, accept: Sequence[str] = ()
 def refit(runtime: Runtime, category: str, tag: str, *, using: str | None = None) -> Refit:
     """Train the tagger of a tag anew from all that people have said, and put it into service.
 
-    On the named vector ``using``; None: that of the tagger in service, or the category's default where there is none or its
-    encoder has changed. The scores that images carry are of an older tagger from now on: queries leave them out until the
-    category is scored again. ``TooFewExamples`` with under 2 accepted or 2 rejected images.
+    On the named vector ``using``; None: that of the tagger in service, or the category's default where there
+    is none or its encoder has changed. The scores that images carry are of an older tagger from now on:
+    queries leave them out until the category is scored again. ``TooFewExamples`` with under 2 accepted or 2
+    rejected images.
     """
     cat, tag = runtime.catalog.get(category), checked_tag(tag)
     spec = _vector_to_train(runtime, cat, tag, using)
@@ -132,8 +150,11 @@ def refit(runtime: Runtime, category: str, tag: str, *, using: str | None = None
     return Refit(saved, round(ready - started, 3), round(fitted - ready, 3))
 
 
-def ranking(runtime: Runtime, category: str, head: TagHead, limit: int = 20, *, labelled: bool = True) -> list[Candidate]:
-    """The images with the highest scores by ``head``, best first, found by the engine: no score is read or written.
+def ranking(
+    runtime: Runtime, category: str, head: TagHead, limit: int = 20, *, labelled: bool = True
+) -> list[Candidate]:
+    """The images with the highest scores by ``head``, best first, found by the engine: no score is read or
+    written.
 
     ``labelled=False`` leaves out the images that people have judged. ``TaggerMismatch``.
     """
@@ -161,7 +182,8 @@ def find_head(runtime: Runtime, category: str, tag: str) -> TagHead | None:
 
 
 def checked_tag(tag: str) -> str:
-    """``BadRequest`` for what cannot be a tagger's tag; ``quality`` is trained from ratings, not from yes and no."""
+    """``BadRequest`` for what cannot be a tagger's tag; ``quality`` is trained from ratings, not from yes and
+    no."""
     tag = clean_name(tag)
     if tag == QUALITY:
         raise BadRequest("quality is trained from ratings, not from accepted and rejected images.", tag=tag)
@@ -175,7 +197,8 @@ def check_shown(limit: int) -> None:
 
 
 def spread(embeddings: Embeddings, count: int) -> list[int]:
-    """Row 0, then each time the row least similar to the closest of those chosen (Gonzalez, 1985); ``count`` rows at most.
+    """Row 0, then each time the row least similar to the closest of those chosen (Gonzalez, 1985); ``count``
+    rows at most.
 
     >>> spread(np.array([[1, 0], [1, 0], [0.8, 0.6], [0, 1]], np.float32), 3)
     [0, 3, 2]
@@ -212,7 +235,9 @@ def _near_boundary(runtime: Runtime, cat: Category, head: TagHead, limit: int, u
     return [hit for hit in hits if hit is not None]
 
 
-def _to_judge(runtime: Runtime, cat: Category, head: TagHead, unjudged: Filter) -> Iterator[tuple[Sequence[str], Embeddings]]:
+def _to_judge(
+    runtime: Runtime, cat: Category, head: TagHead, unjudged: Filter
+) -> Iterator[tuple[Sequence[str], Embeddings]]:
     """Unjudged images: all of a small category; of a large one a sample, and the highest scored."""
     spec = encoder_of(cat, head)
     seen = 0
@@ -228,22 +253,30 @@ def _to_judge(runtime: Runtime, cat: Category, head: TagHead, unjudged: Filter) 
 
 
 def _highest(runtime: Runtime, cat: Category, head: TagHead, limit: int, chosen: Filter | None) -> list[Hit]:
-    """With their vectors, the images that score highest: on unit vectors a linear head orders them as the cosine similarity to
-    its weight does."""
+    """With their vectors, the images that score highest: on unit vectors a linear head orders them as the
+    cosine similarity to its weight does."""
     spec = encoder_of(cat, head)
     ask = Near(unit(head.slope * head.weight))
-    return runtime.vectors.query(cat.name, Query(ask, spec.name, chosen, limit, with_vectors=(spec.name,), exact=True))
+    return runtime.vectors.query(
+        cat.name, Query(ask, spec.name, chosen, limit, with_vectors=(spec.name,), exact=True)
+    )
 
 
-def _like_accepted(runtime: Runtime, cat: Category, tag: str, limit: int, spec: EncoderSpec, unjudged: Filter) -> list[Hit]:
+def _like_accepted(
+    runtime: Runtime, cat: Category, tag: str, limit: int, spec: EncoderSpec, unjudged: Filter
+) -> list[Hit]:
     """The most different ones of those like the mean of the accepted images, with their vectors."""
     accepted = read_examples(runtime.vectors, cat.name, spec, _asked(cat, tag)[0], _EXAMPLES).embeddings
     if not len(accepted):
         raise TooFewExamples(
-            f"{tag!r} has neither a tagger nor an image that carries the tag: tag a few images first.", category=cat.name, tag=tag
+            f"{tag!r} has neither a tagger nor an image that carries the tag: tag a few images first.",
+            category=cat.name,
+            tag=tag,
         )
     ask = Near(unit(accepted.mean(axis=0)))
-    hits = runtime.vectors.query(cat.name, Query(ask, spec.name, unjudged, _POOL * limit, with_vectors=(spec.name,)))
+    hits = runtime.vectors.query(
+        cat.name, Query(ask, spec.name, unjudged, _POOL * limit, with_vectors=(spec.name,))
+    )
     rows = np.stack([hit.vectors[spec.name] for hit in hits]) if hits else np.empty((0, spec.dim), np.float32)
     return [hits[row] for row in spread(rows, limit)]
 
@@ -254,7 +287,9 @@ def _at_random(
     """The first in order of id that are not taken, which is as good as any draw, and the same again."""
     if not count:
         return []
-    page = runtime.vectors.scroll(cat.name, filter=unjudged, limit=count + len(taken), with_vectors=(spec.name,))
+    page = runtime.vectors.scroll(
+        cat.name, filter=unjudged, limit=count + len(taken), with_vectors=(spec.name,)
+    )
     return [hit for hit in page.hits if hit.id not in taken and spec.name in hit.vectors][:count]
 
 
@@ -277,7 +312,8 @@ def _vector_to_train(runtime: Runtime, cat: Category, tag: str, using: str | Non
 
 
 def _asked(cat: Category, tag: str, exclude: Sequence[str] = ()) -> tuple[Filter, Filter | None, Filter]:
-    """Filters of the images that were accepted, rejected (None: none ever was), and neither, leaving out ``exclude``."""
+    """Filters of the images that were accepted, rejected (None: none ever was), and neither, leaving out
+    ``exclude``."""
     from qdrant_client import models
 
     yes = models.FieldCondition(key="tags", match=models.MatchValue(value=tag))

@@ -1,10 +1,12 @@
-"""L2-regularised logistic regression of many tags at once, and Platt's calibration. numpy only: the server refits with it.
+"""L2-regularised logistic regression of many tags at once, and Platt's calibration. numpy only: the server
+refits with it.
 
-The objective of each tag is scikit-learn's: ``|w|^2 / 2 + c * sum_i s_i log(1 + exp(-y_i (w . x_i + b)))`` with y in -1, 1 and
-an unpenalised intercept b. Newton steps are solved by conjugate gradients for all tags together, so that the work is two
-matrix products an iteration. They are preconditioned by the Hessian of each tag on a small sample of rows, drawn by their share
-of the curvature (Xu et al., Sub-sampled Newton Methods with Non-uniform Sampling, 2016): a handful of iterations is then enough
-even for rare tags and large c, where without it hundreds are not.
+The objective of each tag is scikit-learn's: ``|w|^2 / 2 + c * sum_i s_i log(1 + exp(-y_i (w . x_i + b)))``
+with y in -1, 1 and an unpenalised intercept b. Newton steps are solved by conjugate gradients for all tags
+together, so that the work is two matrix products an iteration. They are preconditioned by the Hessian of each
+tag on a small sample of rows, drawn by their share of the curvature (Xu et al., Sub-sampled Newton Methods
+with Non-uniform Sampling, 2016): a handful of iterations is then enough even for rare tags and large c, where
+without it hundreds are not.
 """
 
 from __future__ import annotations
@@ -21,16 +23,20 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 TOLERANCE = 2e-5
-"""Stop after a Newton step that was to gain less than this share of the objective: what is then left is far less."""
+"""Stop after a Newton step that was to gain less than this share of the objective: what is then left is far
+less."""
 _MAX_STEPS, _MAX_ITERATIONS, _MAX_HALVINGS = 40, 40, 12
 _FORCING = 0.2
 """Conjugate gradients stop when the preconditioned residual is this share of the first one."""
 _SAMPLE = 2
-"""Rows in the sample of a tag's Hessian, in multiples of the dimension: more save iterations, but each Hessian costs more."""
+"""Rows in the sample of a tag's Hessian, in multiples of the dimension: more save iterations, but each
+Hessian costs more."""
 _CELLS, _PRECONDITIONER_CELLS = 1 << 23, 1 << 25
-"""Tags are taken in groups whose (tags, n) and (tags, d, d) arrays have at most so many numbers: it bounds the memory."""
+"""Tags are taken in groups whose (tags, n) and (tags, d, d) arrays have at most so many numbers: it bounds
+the memory."""
 _PATIENCE, _MOST_PATIENCE = 3.0, 20.0
-"""Iterations after which a sampled Hessian is drawn anew for the next step: more where iterations are cheap beside it."""
+"""Iterations after which a sampled Hessian is drawn anew for the next step: more where iterations are cheap
+beside it."""
 _BLOCK = 64
 
 
@@ -46,10 +52,11 @@ def fit_logistic(
 ) -> tuple[Floats, Floats]:
     """Weights (t, d) and biases (t,) of t tags, from embeddings (n, d) and targets (n, t).
 
-    ``sample_weights`` (n, t) >= 0 (None: all 1); 0 takes an example out of one tag. ``c`` > 0, or (t,) of them, is the inverse
-    of the regularisation. ``start``: weights and biases to begin at, such as those of a neighbouring c. ``repeats``: the
-    columns are so many times the same tags, on other examples (folds): it only saves time. ``TooFewExamples`` if a tag has no
-    positive or no negative example, ``BadRequest`` for shapes that do not fit. Deterministic.
+    ``sample_weights`` (n, t) >= 0 (None: all 1); 0 takes an example out of one tag. ``c`` > 0, or (t,) of
+    them, is the inverse of the regularisation. ``start``: weights and biases to begin at, such as those of a
+    neighbouring c. ``repeats``: the columns are so many times the same tags, on other examples (folds): it
+    only saves time. ``TooFewExamples`` if a tag has no positive or no negative example, ``BadRequest`` for
+    shapes that do not fit. Deterministic.
     """
     n, dim = x.shape
     tags = targets.shape[1] if targets.ndim == 2 else -1
@@ -77,7 +84,8 @@ def fit_logistic(
 
 
 def balanced_weights(targets: Bools, known: Bools | None = None) -> Floats:
-    """(n, t) sample weights by which the positives of each tag weigh as much as its negatives, 1 on average over the examples.
+    """(n, t) sample weights by which the positives of each tag weigh as much as its negatives, 1 on average
+    over the examples.
 
     ``known`` (n, t): which entries are examples at all (None: all); the others weigh 0.
 
@@ -88,7 +96,9 @@ def balanced_weights(targets: Bools, known: Bools | None = None) -> Floats:
     positives = (targets & used).sum(axis=0)
     total = used.sum(axis=0)
     negatives = total - positives
-    weights = np.where(targets, total / (2.0 * np.maximum(positives, 1)), total / (2.0 * np.maximum(negatives, 1)))
+    weights = np.where(
+        targets, total / (2.0 * np.maximum(positives, 1)), total / (2.0 * np.maximum(negatives, 1))
+    )
     return np.asarray(np.where(used, weights, 0.0), np.float32)
 
 
@@ -97,15 +107,17 @@ def platt(
 ) -> tuple[float, float]:
     """(slope, offset) such that ``sigmoid(slope * margin + offset)`` is the probability of a positive label.
 
-    Platt, Probabilistic Outputs for Support Vector Machines, 1999, with his smoothed targets, by the Newton method of Lin, Lin
-    and Weng, 2007. ``margins`` (n,) must come from examples that the margins' model was not fit on. ``TooFewExamples``
-    without both labels.
+    Platt, Probabilistic Outputs for Support Vector Machines, 1999, with his smoothed targets, by the Newton
+    method of Lin, Lin and Weng, 2007. ``margins`` (n,) must come from examples that the margins' model was
+    not fit on. ``TooFewExamples`` without both labels.
     """
     values = np.asarray(margins, np.float64)
     weights = np.ones(len(values)) if sample_weights is None else np.asarray(sample_weights, np.float64)
     positive, negative = weights[labels].sum(), weights[~labels].sum()
     if not positive or not negative:
-        raise TooFewExamples("Calibration needs positive and negative examples: label some of the other kind.")
+        raise TooFewExamples(
+            "Calibration needs positive and negative examples: label some of the other kind."
+        )
     targets = np.where(labels, (positive + 1) / (positive + 2), 1 / (negative + 2))
     # the margins are scaled to their spread, so that the small ridge means the same whatever their unit
     spread = float(values.std()) or 1.0
@@ -117,7 +129,9 @@ def platt(
         gradient = features @ (weights * (probability - targets))
         if np.abs(gradient).max() < 1e-8 * len(values):
             break
-        hessian = (features * (weights * probability * (1 - probability))) @ features.T + 1e-10 * np.eye(2) * len(values)
+        hessian = (features * (weights * probability * (1 - probability))) @ features.T + 1e-10 * np.eye(
+            2
+        ) * len(values)
         direction = -np.linalg.solve(hessian, gradient)
         step = 1.0
         while step > 1e-10:
@@ -133,7 +147,8 @@ def platt(
 
 @dataclass(frozen=True)
 class _Problem:
-    """x (n, d); by tag: targets (t, n), weights (t, n), c (t,). Weights and bias lie in one row (d + 1), the bias last.
+    """x (n, d); by tag: targets (t, n), weights (t, n), c (t,). Weights and bias lie in one row (d + 1), the
+    bias last.
 
     Tags of one ``family`` (t,) share a preconditioner.
     """
@@ -173,7 +188,9 @@ class _Problem:
         np.negative(tail, out=tail)
         np.exp(tail, out=tail)
         tail += 1.0
-        np.log(tail, out=tail)  # not log1p: it is ten times as slow, and what it adds is below float32's grain of the sum
+        np.log(
+            tail, out=tail
+        )  # not log1p: it is ten times as slow, and what it adds is below float32's grain of the sum
         np.maximum(loss, 0.0, out=loss)
         loss += tail
         loss *= self.weights
@@ -181,7 +198,9 @@ class _Problem:
         return np.asarray(penalty + loss.sum(axis=1, dtype=np.float64))
 
     def some(self, chosen: Bools) -> _Problem:
-        return _Problem(self.x, self.targets[chosen], self.weights[chosen], self.c[chosen], self.family[chosen])
+        return _Problem(
+            self.x, self.targets[chosen], self.weights[chosen], self.c[chosen], self.family[chosen]
+        )
 
 
 def _minimise(problem: _Problem, start: Floats, tolerance: float) -> Floats:
@@ -229,7 +248,9 @@ def _newton_step(
             break
         every = len(active) == len(point)
         forth = problem.margins(ahead[active])
-        back = problem.back((curvature if every else curvature[active]) * forth) + ridge[active] * ahead[active]
+        back = (
+            problem.back((curvature if every else curvature[active]) * forth) + ridge[active] * ahead[active]
+        )
         step = (size[active] / np.maximum(_dot(ahead[active], back), 1e-30)).astype(np.float32)[:, None]
         direction[active] += step * ahead[active]
         forth *= step
@@ -238,7 +259,9 @@ def _newton_step(
         preconditioner.note(problem.family[active], iteration + 1)
         solved = preconditioner.solve(rest[active], problem.family[active])
         new = _dot(rest[active], solved)
-        ahead[active] = solved + (new / np.maximum(size[active], 1e-30)).astype(np.float32)[:, None] * ahead[active]
+        ahead[active] = (
+            solved + (new / np.maximum(size[active], 1e-30)).astype(np.float32)[:, None] * ahead[active]
+        )
         size[active] = new
         active = active[new > enough[active]]
     return direction, moved, -_dot(gradient, direction)
@@ -253,7 +276,8 @@ def _search_line(
     moved: Floats,
     gain: NDArray[np.float64],
 ) -> tuple[Floats, Floats, NDArray[np.float64]]:
-    """Halve the step of each tag until its objective falls enough (Armijo); margins are linear in it, so no product is needed."""
+    """Halve the step of each tag until its objective falls enough (Armijo); margins are linear in it, so no
+    product is needed."""
     step = np.ones((len(point), 1), np.float32)
     for _ in range(_MAX_HALVINGS):
         there = margins + step * moved
@@ -267,7 +291,8 @@ def _search_line(
 
 
 class _Preconditioner:
-    """By family the inverse Cholesky factor (d + 1, d + 1) of its Hessian on a sample of rows; exact where there are few rows."""
+    """By family the inverse Cholesky factor (d + 1, d + 1) of its Hessian on a sample of rows; exact where
+    there are few rows."""
 
     def __init__(self, problem: _Problem) -> None:
         self._x = problem.x
@@ -316,7 +341,8 @@ class _Preconditioner:
 
 
 def _sample(weights: Floats, size: int, generator: np.random.Generator) -> tuple[NDArray[np.intp], Floats]:
-    """About ``size`` rows, drawn in proportion to their weights, and the square roots of weight / probability."""
+    """About ``size`` rows, drawn in proportion to their weights, and the square roots of weight /
+    probability."""
     if len(weights) <= 2 * size:
         rows = np.flatnonzero(weights > 0)
         return rows, np.sqrt(weights[rows])
@@ -333,7 +359,8 @@ def _sample(weights: Floats, size: int, generator: np.random.Generator) -> tuple
 
 
 def _inverse_cholesky(matrix: Floats) -> Floats:
-    """Inverse of the lower Cholesky factor, by halves: it is all matrix products, several times as fast as LAPACK's two calls."""
+    """Inverse of the lower Cholesky factor, by halves: it is all matrix products, several times as fast as
+    LAPACK's two calls."""
     n = len(matrix)
     if n <= _BLOCK:
         return np.asarray(np.linalg.inv(np.linalg.cholesky(matrix)), np.float32)
@@ -357,5 +384,7 @@ def _sigmoid(margins: NDArray[np.floating]) -> NDArray[np.floating]:
     return values
 
 
-def _cross_entropy(margins: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+def _cross_entropy(
+    margins: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float64]
+) -> float:
     return float((weights * (np.logaddexp(0.0, margins) - targets * margins)).sum())

@@ -1,4 +1,5 @@
-"""How well scores put positives before negatives; used where taggers are trained and where the server trains one again.
+"""How well scores put positives before negatives; used where taggers are trained and where the server trains
+one again.
 
 >>> labels, scores = np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1])
 >>> round(average_precision(labels, scores), 4), roc_auc(labels, scores)
@@ -15,7 +16,8 @@ Numbers = NDArray[np.floating]
 
 
 def average_precision(labels: Bools, scores: Numbers, weights: Numbers | None = None) -> float:
-    """Mean of the precision at each recall step, equal scores taken together (as scikit-learn's); NaN without positives."""
+    """Mean of the precision at each recall step, equal scores taken together (as scikit-learn's); NaN without
+    positives."""
     hits, falses = cumulated(labels, scores, weights)
     if not len(hits) or not hits[-1]:
         return float("nan")
@@ -33,7 +35,9 @@ def roc_auc(labels: Bools, scores: Numbers, weights: Numbers | None = None) -> f
     return float((widths * heights).sum() / (hits[-1] * falses[-1]))
 
 
-def cumulated(labels: Bools, scores: Numbers, weights: Numbers | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def cumulated(
+    labels: Bools, scores: Numbers, weights: Numbers | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weight of positives and of negatives at or above each distinct score, from the highest down."""
     counts = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
     order = np.argsort(-np.asarray(scores), kind="stable")

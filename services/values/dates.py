@@ -1,6 +1,8 @@
-"""Dates and times as people write them. Everything that comes in is read here: cells, edits, filters, query strings, JSON.
+"""Dates and times as people write them. Everything that comes in is read here: cells, edits, filters, query
+strings, JSON.
 
-A date without a time is a stretch of time: a year, a month, a week or a day. A time is one moment. Without a zone it is UTC.
+A date without a time is a stretch of time: a year, a month, a week or a day. A time is one moment. Without a
+zone it is UTC.
 """
 
 from __future__ import annotations
@@ -28,17 +30,19 @@ _NO_DATE = "is not a date: write it as 2024-05-01, 2024-05-01T10:30:00Z, 2024-05
 
 @dataclass(frozen=True)
 class Stretch:
-    """What a date means: from its first to its last microsecond, both in UTC. A moment begins and ends at once."""
+    """What a date means: from its first to its last microsecond, both in UTC. A moment begins and ends at
+    once."""
 
     first: datetime
     last: datetime
 
 
 def read_date(value: object) -> Stretch:
-    """What a date or time means. A number counts as its digits: 2022 is a year. ``ValueError`` with a sentence without its end.
+    """What a date or time means. A number counts as its digits: 2022 is a year. ``ValueError`` with a
+    sentence without its end.
 
-    Understood are years, months, weeks and days as ISO 8601 has them, days with ``/`` or ``:`` too, and times after a day. A
-    space before the hours of a zone is a plus that a web address has lost.
+    Understood are years, months, weeks and days as ISO 8601 has them, days with ``/`` or ``:`` too, and times
+    after a day. A space before the hours of a zone is a plus that a web address has lost.
 
     >>> str(read_date("2024-05").last), str(read_date("2024-05-01T10:30 09:00").first)
     ('2024-05-31 23:59:59.999999+00:00', '2024-05-01 01:30:00+00:00')
@@ -54,7 +58,9 @@ def read_date(value: object) -> Stretch:
     except ValueError:
         raise ValueError(f"{text[:40]!r} is not a date: there is no such day or time") from None
     except OverflowError:
-        raise ValueError(f"{text[:40]!r} is not a date that can be held: its year in UTC is not in 1 to 9999") from None
+        raise ValueError(
+            f"{text[:40]!r} is not a date that can be held: its year in UTC is not in 1 to 9999"
+        ) from None
 
 
 def shown(value: object) -> str:
@@ -67,7 +73,8 @@ def shown(value: object) -> str:
 
 
 def to_utc(value: object) -> str:
-    """A date as it is stored: its first moment as RFC 3339 in UTC. ``ValueError`` with a sentence without its end.
+    """A date as it is stored: its first moment as RFC 3339 in UTC. ``ValueError`` with a sentence without its
+    end.
 
     >>> to_utc("2024-05-01T00:30:00+09:00"), to_utc("2024-W18-3")
     ('2024-04-30T15:30:00+00:00', '2024-05-01T00:00:00+00:00')
@@ -76,7 +83,8 @@ def to_utc(value: object) -> str:
 
 
 def looks_like_date(text: str) -> bool:
-    """Whether a column of such words is one of dates: days with hyphens, also with a time. Other forms may be codes."""
+    """Whether a column of such words is one of dates: days with hyphens, also with a time. Other forms may be
+    codes."""
     if len(text) < 10 or text[4] != "-" or not text[:4].isdigit():
         return False
     try:
@@ -96,7 +104,9 @@ def _stretch(parts: dict[str, str | None]) -> Stretch:
         start = _day(year, parts)
         return _stretch_of(start, zone, lambda day: day + timedelta(days=1))
     if parts.get("week"):
-        return _stretch_of(date.fromisocalendar(year, int(parts["week"] or 0), 1), zone, lambda day: day + timedelta(weeks=1))
+        return _stretch_of(
+            date.fromisocalendar(year, int(parts["week"] or 0), 1), zone, lambda day: day + timedelta(weeks=1)
+        )
     if parts.get("month"):
         start = date(year, int(parts["month"] or 0), 1)
         return _stretch_of(start, zone, lambda day: (day.replace(day=28) + timedelta(days=4)).replace(day=1))

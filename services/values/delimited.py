@@ -1,4 +1,5 @@
-"""Tables of text with separators, whatever program wrote them: their encoding, their separator, their header, their numbers."""
+"""Tables of text with separators, whatever program wrote them: their encoding, their separator, their header,
+their numbers."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ def open_text(path: Path, *, errors: str = "strict") -> IO[str]:
 
 
 class Cells:
-    """The rows of an open table. ``header``: its names, composed and trimmed; some may be empty. ``number``: of the last line
-    read, from 1."""
+    """The rows of an open table. ``header``: its names, composed and trimmed; some may be empty. ``number``:
+    of the last line read, from 1."""
 
     def __init__(self, file: IO[str]) -> None:
         csv.field_size_limit(_MAX_CELL)
@@ -50,7 +51,9 @@ class Cells:
         self.separator = _separator(head)
         self._reader = csv.reader(file, delimiter=self.separator)
         first = next(self._reader, [])
-        if first and first[0].lower().startswith("sep=") and not any(first[1:]):  # for Excel, which names the separator so
+        if (
+            first and first[0].lower().startswith("sep=") and not any(first[1:])
+        ):  # for Excel, which names the separator so
             first = next(self._reader, [])
         self.header = [composed(name.strip()) for name in first]
 
@@ -67,9 +70,12 @@ class Cells:
         return self._reader.line_num
 
 
-def named_rows(path: Path, needed: Sequence[str], more: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
-    """The number of each row, and its cells in the ``needed`` columns and in those of ``more`` that there are, in whatever case
-    they are written; missing cells are empty. ``BadSource`` for a column that is not there, and for what is no such table."""
+def named_rows(
+    path: Path, needed: Sequence[str], more: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The number of each row, and its cells in the ``needed`` columns and in those of ``more`` that there
+    are, in whatever case they are written; missing cells are empty. ``BadSource`` for a column that is not
+    there, and for what is no such table."""
     with readable(path), open_text(path) as file:
         rows = Cells(file)
         for name in needed:
@@ -89,8 +95,8 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except UnicodeError as error:
         raise BadSource(
-            f"{path.name} is not text in UTF-8 (nor UTF-16), but in an older encoding such as Latin-1: save it as UTF-8 "
-            "(in Excel: CSV UTF-8)."
+            f"{path.name} is not text in UTF-8 (nor UTF-16), but in an older encoding such as Latin-1: "
+            "save it as UTF-8 (in Excel: CSV UTF-8)."
         ) from error
     except csv.Error as error:
         raise BadSource(f"{path.name} is not a CSV table: {error}.") from error
@@ -99,17 +105,23 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def find_column(name: str, columns: Collection[str]) -> str | None:
-    """The column of that name: as it is written, or else in any case, with or without spaces, hyphens and underscores.
+    """The column of that name: as it is written, or else in any case, with or without spaces, hyphens and
+    underscores.
 
     >>> find_column("file_name", ["ID", "File Name"]), find_column("tags", ["Tags", "tags"])
     ('File Name', 'tags')
     """
     name = composed(name.strip())
-    return name if name in columns else next((column for column in columns if _bare(column) == _bare(name)), None)
+    return (
+        name
+        if name in columns
+        else next((column for column in columns if _bare(column) == _bare(name)), None)
+    )
 
 
 def find_any(names: Sequence[str], columns: Collection[str]) -> str | None:
-    """The column of the first of these names that there is; one that is written exactly so goes before all others."""
+    """The column of the first of these names that there is; one that is written exactly so goes before all
+    others."""
     exact = next((name for name in names if name in columns), None)
     return exact or next((found for name in names if (found := find_column(name, columns))), None)
 
@@ -117,8 +129,8 @@ def find_any(names: Sequence[str], columns: Collection[str]) -> str | None:
 def with_point(text: str) -> str:
     """A number of a program that writes a decimal comma, with a point instead; other text as it is.
 
-    >>> with_point("12,5"), with_point("1.234,50"), with_point("1.234"), with_point("1,2,3"), with_point("0.5")
-    ('12.5', '1234.50', '1234', '1,2,3', '0.5')
+    >>> with_point("12,5"), with_point("1.234,50"), with_point("1.234"), with_point("1,2,3"),
+    with_point("0.5") ('12.5', '1234.50', '1234', '1,2,3', '0.5')
     """
     if _DECIMAL.fullmatch(text) or _GROUPED.fullmatch(text):
         return text.replace(".", "").replace(",", ".")
@@ -126,10 +138,11 @@ def with_point(text: str) -> str:
 
 
 def comma_says(text: str) -> Literal["comma", "point", "either", "nothing"]:
-    """What a cell says of how its table writes numbers; 1,234 and 1.234 may be fractions, or whole with separated thousands.
+    """What a cell says of how its table writes numbers; 1,234 and 1.234 may be fractions, or whole with
+    separated thousands.
 
-    >>> comma_says("12,5"), comma_says("1.234,50"), comma_says("12.5"), comma_says("1,234"), comma_says("1.234"), comma_says("12")
-    ('comma', 'comma', 'point', 'either', 'either', 'nothing')
+    >>> comma_says("12,5"), comma_says("1.234,50"), comma_says("12.5"), comma_says("1,234"),
+    comma_says("1.234"), comma_says("12") ('comma', 'comma', 'point', 'either', 'either', 'nothing')
     """
     if _EITHER.fullmatch(text):
         return "either"
@@ -139,7 +152,8 @@ def comma_says(text: str) -> Literal["comma", "point", "either", "nothing"]:
 
 
 def _separator(head: str) -> str:
-    """The most frequent mark outside of quotes in the header, which may go over several lines; or the one that is named."""
+    """The most frequent mark outside of quotes in the header, which may go over several lines; or the one
+    that is named."""
     named = re.match(r'"?sep=(.)"?\r?\n', head, re.IGNORECASE)
     if named:
         return named[1]

@@ -1,8 +1,9 @@
 """The kinds that metadata columns have, and how a value becomes one of its column's kind.
 
-A column holds words, whole numbers, numbers, truths or dates, and is indexed so. A value that the index does not hold would be in
-no filter, order or facet; so each value is either cast to its column's kind here, or refused with a sentence. The one exception
-is a column of whole numbers that meets a fraction: it becomes one of numbers (``joined``).
+A column holds words, whole numbers, numbers, truths or dates, and is indexed so. A value that the index does
+not hold would be in no filter, order or facet; so each value is either cast to its column's kind here, or
+refused with a sentence. The one exception is a column of whole numbers that meets a fraction: it becomes one
+of numbers (``joined``).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ if TYPE_CHECKING:  # the domain's types bring numpy, for which a command line's 
 
 MAX_TEXT: Final = 10_000
 MISSING: Final = frozenset({"", "-", "--", "n/a", "#n/a", "na", "<na>", "nan", "nat", "null"})
-"""Marks of a missing value, in any case; ``None`` is one in this spelling only, as "none" may be an answer."""
+"""Marks of a missing value, in any case; ``None`` is one in this spelling only, as "none" may be an
+answer."""
 KINDS: Final[dict[str, IndexKind]] = {
     "keyword": "keyword", "word": "keyword", "words": "keyword", "text": "keyword", "string": "keyword",
     "integer": "integer", "int": "integer", "float": "float", "number": "float",
@@ -33,8 +35,12 @@ KINDS: Final[dict[str, IndexKind]] = {
 }  # fmt: skip
 """What a kind may be called, and what it is."""
 HELD: Final[dict[IndexKind, str]] = {
-    "keyword": "words", "integer": "whole numbers", "float": "numbers", "bool": "true or false", "datetime": "dates",
-}  # fmt: skip
+    "keyword": "words",
+    "integer": "whole numbers",
+    "float": "numbers",
+    "bool": "true or false",
+    "datetime": "dates",
+}
 """What a column of a kind holds, in words."""
 _TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -45,7 +51,8 @@ _EXACT: Final = 2**53
 
 
 class Cell(str):
-    """Text of a table's cell or of a command line, which may stand for a number or a truth; text from JSON is text."""
+    """Text of a table's cell or of a command line, which may stand for a number or a truth; text from JSON is
+    text."""
 
 
 def is_missing(value: object) -> bool:
@@ -56,10 +63,11 @@ def is_missing(value: object) -> bool:
 
 
 def value_kind(value: object) -> IndexKind | None:
-    """The narrowest kind that holds a value; of a list, the one that holds all of it. None for what says nothing, and objects.
+    """The narrowest kind that holds a value; of a list, the one that holds all of it. None for what says
+    nothing, and objects.
 
-    >>> value_kind(Cell("1.50")), value_kind("1.50"), value_kind([1, 2.5]), value_kind([1, "a"]), value_kind(Cell("n/a"))
-    ('float', 'keyword', 'float', 'keyword', None)
+    >>> value_kind(Cell("1.50")), value_kind("1.50"), value_kind([1, 2.5]), value_kind([1, "a"]),
+    value_kind(Cell("n/a")) ('float', 'keyword', 'float', 'keyword', None)
     """
     if isinstance(value, Cell):
         return _cell_kind(value)
@@ -91,10 +99,11 @@ def joined(kinds: Iterable[IndexKind | None]) -> IndexKind | None:
 
 
 def cast(column: str, value: Any, kind: IndexKind) -> Any:
-    """The value as a column of that kind holds it; None if it says that there is none. ``BadRequest`` if it is of another kind.
+    """The value as a column of that kind holds it; None if it says that there is none. ``BadRequest`` if it
+    is of another kind.
 
-    >>> cast("size", 38, "keyword"), cast("price", "12.50", "float"), cast("price", "NA", "float"), cast("on", 2022, "datetime")
-    ('38', 12.5, None, '2022-01-01T00:00:00+00:00')
+    >>> cast("size", 38, "keyword"), cast("price", "12.50", "float"), cast("price", "NA", "float"), cast("on",
+    2022, "datetime") ('38', 12.5, None, '2022-01-01T00:00:00+00:00')
     """
     if isinstance(value, list | tuple):
         return _cast_list(column, value, kind)
@@ -113,7 +122,8 @@ def cast(column: str, value: Any, kind: IndexKind) -> Any:
 
 
 def number(value: object) -> int | float:
-    """A finite number, a whole one of at most 64 bits, also from its text. ``ValueError`` with a sentence without its end."""
+    """A finite number, a whole one of at most 64 bits, also from its text. ``ValueError`` with a sentence
+    without its end."""
     found = value
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         found = int(value) if _INTEGER.fullmatch(value.strip()) else float(value)
@@ -128,17 +138,23 @@ def check_kind(text: str) -> IndexKind:
     """The kind that a user names; ``BadRequest`` if there is no such."""
     kind = KINDS.get(text.strip().lower())
     if kind is None:
-        raise BadRequest(f"{text!r} is no kind of a column: use keyword, integer, float, bool or datetime.", kind=text)
+        raise BadRequest(
+            f"{text!r} is no kind of a column: use keyword, integer, float, bool or datetime.", kind=text
+        )
     return kind
 
 
 def column_kinds(texts: Iterable[str]) -> dict[str, IndexKind]:
-    """``price:float`` and the like as kinds by column; the last colon divides. ``BadRequest`` if it is none, or given twice."""
+    """``price:float`` and the like as kinds by column; the last colon divides. ``BadRequest`` if it is none,
+    or given twice."""
     kinds: dict[str, IndexKind] = {}
     for text in texts:
         column, _, kind = composed(text).rpartition(":")
         if not column.strip() or column.strip() in kinds:
-            raise BadRequest(f"{text!r} is no column and its kind, or one given twice: write COLUMN:KIND, such as price:float.")
+            raise BadRequest(
+                f"{text!r} is no column and its kind, or one given twice: write COLUMN:KIND, such as "
+                "price:float."
+            )
         kinds[column.strip()] = check_kind(kind)
     return kinds
 
@@ -156,7 +172,9 @@ def _cell_kind(text: str) -> IndexKind | None:
     if word in ("true", "false"):
         return "bool"
     if word.lstrip("+-") in ("inf", "infinity"):
-        return "float"  # no number that can be held: refused by name, instead of making the column one of words
+        return (
+            "float"  # no number that can be held: refused by name, instead of making the column one of words
+        )
     return "datetime" if looks_like_date(text) else "keyword"
 
 
@@ -172,7 +190,10 @@ def _several(text: str) -> list[Any]:
 def _cast_list(column: str, values: Iterable[Any], kind: IndexKind) -> list[Any] | None:
     items = [cast(column, item, kind) for item in values if item is not None]
     if any(isinstance(item, list) for item in items):
-        raise BadRequest(f"Column {column!r} takes text, numbers, true or false, or a list of them, not lists within a list.")
+        raise BadRequest(
+            f"Column {column!r} takes text, numbers, true or false, or a list of them, not lists "
+            "within a list."
+        )
     return [item for item in items if item is not None] or None
 
 
@@ -182,12 +203,17 @@ def _word(column: str, value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
-        raise BadRequest(f"Column {column!r} takes text, numbers, true or false, or a list of them.", field=column)
+        raise BadRequest(
+            f"Column {column!r} takes text, numbers, true or false, or a list of them.", field=column
+        )
     if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
         value = int(value)  # 3 of a column that held fractions too is the word that a table has
     text = composed(str(value))
     if len(text) > MAX_TEXT:
-        raise BadRequest(f"Column {column!r} has {len(text):,} characters, more than {MAX_TEXT:,}: shorten it.", field=column)
+        raise BadRequest(
+            f"Column {column!r} has {len(text):,} characters, more than {MAX_TEXT:,}: shorten it.",
+            field=column,
+        )
     return text
 
 

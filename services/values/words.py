@@ -6,7 +6,8 @@ import unicodedata
 
 
 def composed(text: str) -> str:
-    """The text in Unicode's composed form (NFC), so that what looks the same is the same. Bytes that are no text: ``?``.
+    """The text in Unicode's composed form (NFC), so that what looks the same is the same. Bytes that are no
+    text: ``?``.
 
     >>> composed("Zu\u0308rich") == "Z\u00fcrich"
     True
@@ -20,11 +21,16 @@ def as_label(text: str) -> str:
 
 
 def spellings(path: str) -> list[str]:
-    """How a path of another system may be written here: as it is, with slashes for backslashes, composed and decomposed.
+    """How a path of another system may be written here: as it is, with slashes for backslashes, composed and
+    decomposed.
 
     >>> spellings("img\\\\0.jpg")
     ['img\\\\0.jpg', 'img/0.jpg']
     """
     slashed = dict.fromkeys((path, path.replace("\\", "/")))
-    forms = [text if form is None else unicodedata.normalize(form, text) for text in slashed for form in (None, "NFC", "NFD")]
+    forms = [
+        text if form is None else unicodedata.normalize(form, text)
+        for text in slashed
+        for form in (None, "NFC", "NFD")
+    ]
     return list(dict.fromkeys(forms))

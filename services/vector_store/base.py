@@ -1,4 +1,5 @@
-"""The one surface over Qdrant's engines. Callers hold this type; only services/runtime.py knows which engine is behind it."""
+"""The one surface over Qdrant's engines. Callers hold this type; only services/runtime.py knows which engine
+is behind it."""
 
 from __future__ import annotations
 
@@ -37,11 +38,13 @@ class VectorStore(Protocol):
     """Collections of points, on any engine. Thread-safe. Writes are durable when they return.
 
     Ids are lower-case UUID strings. A collection may be called by its name or by an alias (see ``publish``).
-    Raises, everywhere: ``NotFound`` (no such collection), ``Unavailable``, ``StoreLocked``, ``StoreDamaged``, ``StorageFull``.
+    Raises, everywhere: ``NotFound`` (no such collection), ``Unavailable``, ``StoreLocked``, ``StoreDamaged``,
+    ``StorageFull``.
     """
 
     def ensure(self, schema: CollectionSchema) -> None:
-        """Create the collection, or add what it lacks of the schema; never removes. ``BadVector`` if a dimension differs."""
+        """Create the collection, or add what it lacks of the schema; never removes. ``BadVector`` if a
+        dimension differs."""
         ...
 
     def drop(self, collection: str) -> None:
@@ -55,32 +58,39 @@ class VectorStore(Protocol):
     def info(self, collection: str) -> CollectionInfo: ...
 
     def add_vector(self, collection: str, vector: VectorSpec) -> None:
-        """Add a named vector to a filled collection; its points lack it until ``update_vectors``. Again: nothing."""
+        """Add a named vector to a filled collection; its points lack it until ``update_vectors``. Again:
+        nothing."""
         ...
 
     def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
-        """Index a payload field, also on a filled collection. Again with the same kind: nothing; another kind: ``BadRequest``."""
+        """Index a payload field, also on a filled collection. Again with the same kind: nothing; another
+        kind: ``BadRequest``."""
         ...
 
     def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
-        """Index a payload field by this kind from now on, whatever index it had. The payloads stay as they are."""
+        """Index a payload field by this kind from now on, whatever index it had. The payloads stay as they
+        are."""
         ...
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        """Insert or replace whole points, payload and all vectors. Checked by ``check_points`` before anything is applied."""
+        """Insert or replace whole points, payload and all vectors. Checked by ``check_points`` before
+        anything is applied."""
         ...
 
     def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
-        """Set one named vector of existing points, row i to ids[i]. ``NotFound`` (with ``ids``) before anything is applied."""
+        """Set one named vector of existing points, row i to ids[i]. ``NotFound`` (with ``ids``) before
+        anything is applied."""
         ...
 
     def set_payload(
         self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
     ) -> None:
-        """Merge fields into each payload, or into the object at path ``key``. ``NotFound`` before anything is applied.
+        """Merge fields into each payload, or into the object at path ``key``. ``NotFound`` before anything is
+        applied.
 
-        All fields of one point change in one step, whatever is killed. With ``durable=False`` queries see the change at once,
-        but a power failure may undo it until ``flush``: for jobs that would do their work again.
+        All fields of one point change in one step, whatever is killed. With ``durable=False`` queries see the
+        change at once, but a power failure may undo it until ``flush``: for jobs that would do their work
+        again.
         """
         ...
 
@@ -89,7 +99,8 @@ class VectorStore(Protocol):
         ...
 
     def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
-        """Remove field paths (``scores.cat``) from existing points. ``NotFound`` before anything is applied."""
+        """Remove field paths (``scores.cat``) from existing points. ``NotFound`` before anything is
+        applied."""
         ...
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
@@ -97,8 +108,8 @@ class VectorStore(Protocol):
         ...
 
     def query(self, collection: str, query: Query) -> list[Hit]:
-        """Best first, and by id where similarities are equal. ``UnknownField`` if the filter or order names an unindexed field,
-        ``UnknownVector``, ``BadVector``."""
+        """Best first, and by id where similarities are equal. ``UnknownField`` if the filter or order names
+        an unindexed field, ``UnknownVector``, ``BadVector``."""
         ...
 
     def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
@@ -127,12 +138,15 @@ class VectorStore(Protocol):
         with_payload: bool | tuple[str, ...] = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
-        """A page of all matching points, in order of id or of a field. Every point that stays is seen exactly once."""
+        """A page of all matching points, in order of id or of a field. Every point that stays is seen exactly
+        once."""
         ...
 
-    def facet(self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100) -> list[Facet]:
-        """Most frequent values of an indexed keyword, integer or bool field; equal counts in order of value. Exact counts, each
-        above 0."""
+    def facet(
+        self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100
+    ) -> list[Facet]:
+        """Most frequent values of an indexed keyword, integer or bool field; equal counts in order of value.
+        Exact counts, each above 0."""
         ...
 
     def count(self, collection: str, filter: Filter | None = None) -> int:
@@ -140,11 +154,13 @@ class VectorStore(Protocol):
         ...
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
-        """Index what is not indexed yet; queries and writes go on meanwhile. ``wait=False`` returns at once."""
+        """Index what is not indexed yet; queries and writes go on meanwhile. ``wait=False`` returns at
+        once."""
         ...
 
     def publish(self, alias: str, collection: str) -> None:
-        """Make ``alias`` mean ``collection`` from now on, in one step: a rebuilt collection swaps in without downtime."""
+        """Make ``alias`` mean ``collection`` from now on, in one step: a rebuilt collection swaps in without
+        downtime."""
         ...
 
     def close(self) -> None:
@@ -153,10 +169,11 @@ class VectorStore(Protocol):
 
 
 def check_points(schema: CollectionSchema, points: Sequence[Point]) -> None:
-    """Refuse a batch before an engine sees any of it: engines store NaN and zero vectors silently, and half of a bad batch.
+    """Refuse a batch before an engine sees any of it: engines store NaN and zero vectors silently, and half
+    of a bad batch.
 
-    Every vector must be known to the schema, of its dimension, finite and of unit length (within 1e-3). Every id a UUID string.
-    Raises ``BadVector`` or ``UnknownVector`` naming the first offender.
+    Every vector must be known to the schema, of its dimension, finite and of unit length (within 1e-3). Every
+    id a UUID string. Raises ``BadVector`` or ``UnknownVector`` naming the first offender.
     """
     check_ids([point.id for point in points])
     for name in dict.fromkeys(name for point in points for name in point.vectors):
@@ -164,15 +181,21 @@ def check_points(schema: CollectionSchema, points: Sequence[Point]) -> None:
         shape = (_dim(schema, name),)
         wrong = next((p for p in owners if np.shape(p.vectors[name]) != shape), None)
         if wrong is not None:
-            raise BadVector(f"Vector {name!r} of {wrong.id} has shape {np.shape(wrong.vectors[name])}, not {shape}.", using=name)
+            raise BadVector(
+                f"Vector {name!r} of {wrong.id} has shape {np.shape(wrong.vectors[name])}, not {shape}.",
+                using=name,
+            )
         check_vectors(schema, name, np.stack([p.vectors[name] for p in owners]), [p.id for p in owners])
 
 
 def check_ids(ids: Sequence[str]) -> None:
-    """Raise ``BadVector`` unless each id is a canonical lower-case UUID string, as every engine gives it back."""
+    """Raise ``BadVector`` unless each id is a canonical lower-case UUID string, as every engine gives it
+    back."""
     for id in ids:
         if not _UUID.fullmatch(id):
-            raise BadVector(f"{id!r} is not a point id: give the lower-case UUID that Vitrine returned.", id=id)
+            raise BadVector(
+                f"{id!r} is not a point id: give the lower-case UUID that Vitrine returned.", id=id
+            )
 
 
 def check_vectors(schema: CollectionSchema, using: str, vectors: Embeddings, ids: Sequence[str] = ()) -> None:
@@ -190,7 +213,9 @@ def check_vectors(schema: CollectionSchema, using: str, vectors: Embeddings, ids
     if len(wrong):
         row = int(wrong[0])
         raise BadVector(
-            f"Vector {using!r} of {_who(ids, row)} has length {norms[row]:.4g}; divide it by its L2 norm first.", using=using
+            f"Vector {using!r} of {_who(ids, row)} has length {norms[row]:.4g}; divide it by its L2 "
+            "norm first.",
+            using=using,
         )
 
 
@@ -198,7 +223,9 @@ def _dim(schema: CollectionSchema, using: str) -> int:
     dim = schema.dim(using)
     if dim is None:
         known = ", ".join(vector.name for vector in schema.vectors) or "none"
-        raise UnknownVector(f"Collection {schema.name!r} has no vector named {using!r}; it has: {known}.", using=using)
+        raise UnknownVector(
+            f"Collection {schema.name!r} has no vector named {using!r}; it has: {known}.", using=using
+        )
     return dim
 
 

@@ -24,7 +24,9 @@ def check_query(schema: CollectionSchema, query: Query) -> None:
     check_ids(query.exclude)
     ask = query.ask
     if isinstance(ask, OrderBy | Random | Fuse) and query.min_similarity is not None:
-        raise BadRequest("min_similarity needs a similarity: an order, a random sample and fused ranks have none.")
+        raise BadRequest(
+            "min_similarity needs a similarity: an order, a random sample and fused ranks have none."
+        )
     if isinstance(ask, OrderBy):
         check_order(schema, ask.field)
     elif isinstance(ask, Near):
@@ -38,7 +40,9 @@ def check_query(schema: CollectionSchema, query: Query) -> None:
 def check_limit(limit: int, offset: int = 0) -> None:
     """``BadRequest`` unless both are in their range."""
     if not 1 <= limit <= MAX_LIMIT or not 0 <= offset <= MAX_LIMIT:
-        raise BadRequest(f"limit goes from 1 to {MAX_LIMIT} and offset from 0 to {MAX_LIMIT}; page deeper by cursor.")
+        raise BadRequest(
+            f"limit goes from 1 to {MAX_LIMIT} and offset from 0 to {MAX_LIMIT}; page deeper by cursor."
+        )
 
 
 def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
@@ -46,11 +50,14 @@ def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
     for name in names:
         if schema.dim(name) is None:
             known = ", ".join(vector.name for vector in schema.vectors) or "none"
-            raise UnknownVector(f"Collection {schema.name!r} has no vector named {name!r}; it has: {known}.", using=name)
+            raise UnknownVector(
+                f"Collection {schema.name!r} has no vector named {name!r}; it has: {known}.", using=name
+            )
 
 
 def recommended(schema: CollectionSchema, using: str, ask: Recommend) -> Embedding:
-    """Where a recommendation looks: 2 mean(positive) - mean(negative), or mean(positive) without negatives; of unit length.
+    """Where a recommendation looks: 2 mean(positive) - mean(negative), or mean(positive) without negatives;
+    of unit length.
 
     ``BadRequest`` without a positive example, ``BadVector`` if the examples cancel each other out.
     """
@@ -63,7 +70,10 @@ def recommended(schema: CollectionSchema, using: str, ask: Recommend) -> Embeddi
         target = 2 * target - np.asarray(ask.negative, dtype=np.float64).mean(axis=0)
     length = np.linalg.norm(target)
     if length < _SHORTEST:
-        raise BadVector("The positive and negative examples cancel each other out: there is no direction left to search in.")
+        raise BadVector(
+            "The positive and negative examples cancel each other out: there is no direction left to "
+            "search in."
+        )
     direction: Embedding = (target / length).astype(np.float32)
     return direction
 

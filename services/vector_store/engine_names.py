@@ -1,8 +1,8 @@
 """Names of payload keys and field paths as the engines take them.
 
-In Qdrant's paths a key may stand in quotes, but no quote or backslash can stand in the key. So on the way to an engine those
-two become ``%22`` and ``%5C`` (and a ``%`` before 22, 25 or 5C becomes ``%25``), in payload keys and in paths alike; on the way
-back they are what people wrote. All other names are stored as they are.
+In Qdrant's paths a key may stand in quotes, but no quote or backslash can stand in the key. So on the way to
+an engine those two become ``%22`` and ``%5C`` (and a ``%`` before 22, 25 or 5C becomes ``%25``), in payload
+keys and in paths alike; on the way back they are what people wrote. All other names are stored as they are.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def own_key(key: str) -> str:
 
 
 def engine_path(path: str) -> str:
-    """A field path (see ``vitrine.services.category.payload.field_path``) as the engine takes it, ``[]`` of nested conditions
-    included.
+    """A field path (see ``vitrine.services.category.payload.field_path``) as the engine takes it, ``[]`` of
+    nested conditions included.
 
     >>> engine_path('scores."5\\\\" disk"'), engine_path('scores."St. Moritz"')
     ('scores."5%22 disk"', 'scores."St. Moritz"')
@@ -63,7 +63,8 @@ def own_path(path: str) -> str:
 
 
 def engine_payload(payload: Mapping[str, Any]) -> Payload:
-    """A payload whose objects (scores, metadata ...) have the engine's keys; those of the payload itself are ours and plain."""
+    """A payload whose objects (scores, metadata ...) have the engine's keys; those of the payload itself are
+    ours and plain."""
     return _renamed(payload, '"\\%', engine_key)
 
 
@@ -79,7 +80,11 @@ def engine_keys(values: Mapping[str, Any]) -> Payload:
 
 def engine_selection(with_payload: bool | Iterable[str]) -> bool | list[str]:
     """What is asked of payloads: all, nothing, or the fields of these paths."""
-    return with_payload if isinstance(with_payload, bool) else [engine_path(path) for path in with_payload] or False
+    return (
+        with_payload
+        if isinstance(with_payload, bool)
+        else [engine_path(path) for path in with_payload] or False
+    )
 
 
 def engine_order(order: OrderBy) -> OrderBy:
@@ -107,7 +112,8 @@ def engine_plain(tree: Any) -> Any:
 
 
 def _renamed(payload: Mapping[str, Any], marks: str, rename: Callable[[str], str]) -> Payload:
-    """With the keys of its objects renamed. ``marks``: a key without any of them stays; to look for them costs 2 us."""
+    """With the keys of its objects renamed. ``marks``: a key without any of them stays; to look for them
+    costs 2 us."""
     renamed = dict(payload)
     for field, value in payload.items():
         if isinstance(value, dict) and _has_any(marks, "".join(value)):

@@ -1,8 +1,10 @@
-"""Hits in one order on every engine: by similarity, and by id where it is equal; and pages that are slices of one answer.
+"""Hits in one order on every engine: by similarity, and by id where it is equal; and pages that are slices of
+one answer.
 
-An engine gives the best n in any order of equals, and cuts among equals anywhere; by its index it also finds a little more the
-deeper it is asked. So it is asked to fixed depths (``RUNGS``): equals that one depth has cut wait for the next, and what only a
-deeper look finds comes after what was found before. A hit then has its place whatever the size of the page.
+An engine gives the best n in any order of equals, and cuts among equals anywhere; by its index it also finds
+a little more the deeper it is asked. So it is asked to fixed depths (``RUNGS``): equals that one depth has
+cut wait for the next, and what only a deeper look finds comes after what was found before. A hit then has its
+place whatever the size of the page.
 
 Ids are whatever the engine has at hand that stands in the order of our ids.
 """
@@ -21,9 +23,11 @@ from vitrine.services.vector_store.checks import recommended
 from vitrine.services.vector_store.similarity import Scale, at_least, engine_threshold, shown, step
 
 BREADTH: Final = 128
-"""How many candidates an index looks at. Fewer hits than that are the first of the same ones, whatever their number."""
+"""How many candidates an index looks at. Fewer hits than that are the first of the same ones, whatever their
+number."""
 RUNGS: Final = (BREADTH, 400, 1_300, 4_000, 12_000, 21_000)
-"""The last depth is more than may be asked for: of more images than that with one similarity, the engine chooses some."""
+"""The last depth is more than may be asked for: of more images than that with one similarity, the engine
+chooses some."""
 _FUSED: Final = ((63, 127), (650, 1_299), (20_000, 20_000))
 """So many fused hits are taken from the first so many by each vector."""
 
@@ -51,8 +55,8 @@ class Asked:
 
     @property
     def quick_depth(self) -> int | None:
-        """How many hits to ask for where one question may give the page: one more than is wanted, which tells whether the page
-        ends among equals. An exact search finds the same at any depth."""
+        """How many hits to ask for where one question may give the page: one more than is wanted, which tells
+        whether the page ends among equals. An exact search finds the same at any depth."""
         return self.limit + 1 if self.offset == 0 and (self.exact or self.limit < BREADTH) else None
 
 

@@ -1,7 +1,8 @@
 """How well similarities are known, and what follows for thresholds and for order.
 
-Vectors are stored, and compared, as 16-bit floats. So a vector compared with itself gives 0.9999 or 1.0001 instead of 1; and an
-encoder that sees a picture once alone and once among others may give vectors that differ as much.
+Vectors are stored, and compared, as 16-bit floats. So a vector compared with itself gives 0.9999 or 1.0001
+instead of 1; and an encoder that sees a picture once alone and once among others may give vectors that differ
+as much.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def step(computed: float) -> float:
 
 
 class Scale:
-    """Turns what an engine computed for a query vector into a similarity in -1..1, the same on every engine."""
+    """Turns what an engine computed for a query vector into a similarity in -1..1, the same on every
+    engine."""
 
     def __init__(self, vector: Embedding) -> None:
         self._vector = vector

@@ -30,8 +30,12 @@ def ids(client: TestClient) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """A client with the filled category ``colours``, for tests that change nothing: filling takes longer than they do."""
-    with runtime_in(settings_in(tmp_path_factory.mktemp("shared"), max_upload_mb=1)) as opened, client_on(opened) as client:
+    """A client with the filled category ``colours``, for tests that change nothing: filling takes longer than
+    they do."""
+    with (
+        runtime_in(settings_in(tmp_path_factory.mktemp("shared"), max_upload_mb=1)) as opened,
+        client_on(opened) as client,
+    ):
         fill(client)
         yield client
 

@@ -31,7 +31,9 @@ COLOURS = {
 READ, WRITE = "r3ad-key", "wr1te-key"
 
 
-def picture(colour: tuple[int, int, int] = (220, 30, 30), size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
+def picture(
+    colour: tuple[int, int, int] = (220, 30, 30), size: tuple[int, int] = (40, 30), kind: str = "PNG"
+) -> bytes:
     image = Image.new("RGB", size, colour)
     ImageDraw.Draw(image).rectangle((2, 2, 6, 6), fill=tuple(255 - part for part in colour))
     file = io.BytesIO()
@@ -39,7 +41,9 @@ def picture(colour: tuple[int, int, int] = (220, 30, 30), size: tuple[int, int] 
     return file.getvalue()
 
 
-def settings_in(folder: Path, *, keys: tuple[str, ...] = (), encoder: str = "colour", **others: Any) -> Settings:
+def settings_in(
+    folder: Path, *, keys: tuple[str, ...] = (), encoder: str = "colour", **others: Any
+) -> Settings:
     return Settings(
         _env_file=None,  # type: ignore[call-arg]
         data=folder,
@@ -56,14 +60,18 @@ def runtime_in(settings: Settings) -> Iterator[Runtime]:
     pool = EncoderPool(settings)
     pool.register(ColourEncoder())
     try:
-        yield assemble(settings, OracleVectorStore(), LocalObjectStore(settings.data / "objects", min_free_mb=0), pool)
+        yield assemble(
+            settings, OracleVectorStore(), LocalObjectStore(settings.data / "objects", min_free_mb=0), pool
+        )
     finally:
         pool.close()
 
 
 @contextmanager
 def client_on(runtime: Runtime, *, host: str = BASE) -> Iterator[TestClient]:
-    with TestClient(create_app(runtime.settings, runtime=runtime), base_url=host, raise_server_exceptions=False) as client:
+    with TestClient(
+        create_app(runtime.settings, runtime=runtime), base_url=host, raise_server_exceptions=False
+    ) as client:
         yield client
 
 

@@ -82,12 +82,26 @@ def test_every_route_asks_for_its_scope(guarded: TestClient, method: str, path: 
 def test_every_route_of_the_app_is_in_this_table(guarded: TestClient) -> None:
     paths = guarded.get("/openapi.json").json()["paths"]
     routes = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    names = {"{category}": "pets", "{id}": "x", "{tag}": "red mug", "{run}": "look", "{node}": "root", "{map}": "umap"}
+    names = {
+        "{category}": "pets",
+        "{id}": "x",
+        "{tag}": "red mug",
+        "{run}": "look",
+        "{node}": "root",
+        "{map}": "umap",
+    }
     listed = set()
     for method, path in routes:
         for name, value in names.items():
             path = path.replace(name, value)
-        listed.add((method, path.replace("facets/{field}", "facets/class").replace("histograms/{field}", "histograms/width")))
+        listed.add(
+            (
+                method,
+                path.replace("facets/{field}", "facets/class").replace(
+                    "histograms/{field}", "histograms/width"
+                ),
+            )
+        )
     assert listed - {("GET", path) for path in OPEN} == {(method, path) for method, path, _ in REQUESTS}
 
 
@@ -109,14 +123,25 @@ def test_with_keys_pages_of_other_sites_may_call_but_get_no_permission(guarded: 
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::1", "192.168.1.5", "localhost@evil"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "",
+        "[::1",
+        "192.168.1.5",
+        "localhost@evil",
+    ],
 )
 def test_without_keys_other_host_names_are_refused(client: TestClient, host: str) -> None:
     refused = client.get("/v1/categories", headers={"Host": host})
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"]
+)
 def test_without_keys_this_machine_is_answered(client: TestClient, host: str) -> None:
     assert client.get("/v1/categories", headers={"Host": host}).status_code == 200
 
@@ -129,7 +154,9 @@ def test_without_keys_pages_of_other_sites_change_nothing(client: TestClient) ->
     assert client.post("/v1/categories", json={"name": "pets"}, headers={"Origin": BASE}).status_code == 201
 
 
-@pytest.mark.parametrize("entry", ["secret", "admin:secret", "read:", ":secret", "write:two words", "write:kéy", "WRITE:x"])
+@pytest.mark.parametrize(
+    "entry", ["secret", "admin:secret", "read:", ":secret", "write:two words", "write:kéy", "WRITE:x"]
+)
 def test_malformed_keys_refuse_to_start_without_being_shown(tmp_path: Path, entry: str) -> None:
     settings = settings_in(tmp_path, keys=("read:good", entry))
     for start in (KeyRing.of, refuse_open_bind, create_app):
@@ -146,11 +173,15 @@ def test_an_open_address_without_keys_refuses_to_start(tmp_path: Path, host: str
 
 
 def test_loopback_addresses() -> None:
-    assert all(is_loopback(host) for host in ("127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]", "LOCALHOST"))
+    assert all(
+        is_loopback(host) for host in ("127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]", "LOCALHOST")
+    )
     assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "", "localhost.evil", "10.0.0.1"))
 
 
-def test_keys_come_from_the_environment_and_write_includes_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_come_from_the_environment_and_write_includes_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VITRINE_API_KEYS", "read:a:b, write:c ,read:c")
     keys = KeyRing.of(Settings(_env_file=None))  # type: ignore[call-arg]
     assert [keys.scope_of(key) for key in ("a:b", "c", "a", "")] == ["read", "write", None, None]

@@ -12,7 +12,12 @@ from vitrine.services.object_store.base import list_keys
 from vitrine.services.runtime import Runtime
 
 OTHER = EncoderSpec(
-    "other", "/srv/models/secret/my-model", "sha256:1", 8, ("image",), Preprocessing(32, (32, 32), (0, 0, 0), (1, 1, 1))
+    "other",
+    "/srv/models/secret/my-model",
+    "sha256:1",
+    8,
+    ("image",),
+    Preprocessing(32, (32, 32), (0, 0, 0), (1, 1, 1)),
 )
 
 
@@ -20,8 +25,12 @@ def test_a_category_is_made_read_changed_and_deleted(client: TestClient) -> None
     made = client.post("/v1/categories", json={"name": "pets", "description": "Dogs"})
     assert made.status_code == 201 and made.headers["location"] == "/v1/categories/pets"
     assert made.json()["encoders"][0] | {"dim": 0} == {
-        "name": "colour", "model": "vitrine/colour", "revision": "colour-1-64", "dim": 0, "modalities": ["image", "text"],
-    }  # fmt: skip
+        "name": "colour",
+        "model": "vitrine/colour",
+        "revision": "colour-1-64",
+        "dim": 0,
+        "modalities": ["image", "text"],
+    }
     assert client.get("/v1/categories/pets").json() == made.json()
     changed = client.patch("/v1/categories/pets", json={"description": "Dogs and cats"})
     assert changed.status_code == 200 and changed.json()["description"] == "Dogs and cats"
@@ -34,7 +43,10 @@ def test_a_category_is_made_read_changed_and_deleted(client: TestClient) -> None
 def test_categories_are_listed_by_name_with_their_counts(client: TestClient, ids: dict[str, str]) -> None:
     client.post("/v1/categories", json={"name": "a-first"})
     listed = client.get("/v1/categories").json()["categories"]
-    assert [(category["name"], category["images"]) for category in listed] == [("a-first", 0), ("colours", len(ids))]
+    assert [(category["name"], category["images"]) for category in listed] == [
+        ("a-first", 0),
+        ("colours", len(ids)),
+    ]
     assert listed[1]["indexes"]["metadata.year"] == "integer"
 
 
@@ -62,7 +74,9 @@ def test_an_encoder_is_one_the_server_knows(client: TestClient) -> None:
         assert (refused.status_code, refused.json()["code"]) == (422, "bad_request"), reference
     twice = client.post("/v1/categories", json={"name": "pets", "encoders": ["colour", "colour"]})
     assert twice.status_code == 422
-    absent = client.post("/v1/categories", json={"name": "pets", "encoders": ["vit"]})  # offline, and not on the disk
+    absent = client.post(
+        "/v1/categories", json={"name": "pets", "encoders": ["vit"]}
+    )  # offline, and not on the disk
     assert (absent.status_code, absent.json()["code"]) == (503, "model_unavailable")
     assert "/" not in absent.json()["detail"] and "details" not in absent.json()
 
@@ -86,7 +100,9 @@ def test_the_default_encoder_is_chosen(client: TestClient, runtime: Runtime) -> 
     assert client.get("/v1/categories/pets").json()["default"] == "second"
 
 
-def test_encoders_tell_presets_loaded_ones_and_those_of_categories(client: TestClient, runtime: Runtime) -> None:
+def test_encoders_tell_presets_loaded_ones_and_those_of_categories(
+    client: TestClient, runtime: Runtime
+) -> None:
     client.post("/v1/categories", json={"name": "pets"})
     runtime.catalog.create("plain", [OTHER])
     told = client.get("/v1/encoders").json()
@@ -119,7 +135,9 @@ def test_the_default_encoder_goes_by_its_name(tmp_path: Path) -> None:
             assert made.status_code == 201 and made.json()["encoders"][0]["name"] == "mine", made.text
 
 
-def test_a_damaged_category_is_listed_and_its_deletion_keeps_the_pictures(runtime: Runtime, client: TestClient) -> None:
+def test_a_damaged_category_is_listed_and_its_deletion_keeps_the_pictures(
+    runtime: Runtime, client: TestClient
+) -> None:
     fill(client, "pets")
     fill(client, "shop")
     pictures = list_keys(runtime.objects, "pets/images/")
@@ -134,7 +152,10 @@ def test_a_damaged_category_is_listed_and_its_deletion_keeps_the_pictures(runtim
     asked = client.delete("/v1/categories/pets")
     assert asked.status_code == 422 and "keeps its pictures" in asked.json()["detail"]
     deleted = client.delete("/v1/categories/pets", params={"confirm": "pets"})
-    assert deleted.status_code == 200 and deleted.json() == {"category": "pets", "images_kept": "objects:pets/images/"}
+    assert deleted.status_code == 200 and deleted.json() == {
+        "category": "pets",
+        "images_kept": "objects:pets/images/",
+    }
     assert list_keys(runtime.objects, "pets/images/") == pictures
     left = client.get("/v1/categories").json()["others"]
     assert [(other["name"], other["state"]) for other in left] == [("pets", "leftover")]
@@ -144,10 +165,17 @@ def test_a_damaged_category_is_listed_and_its_deletion_keeps_the_pictures(runtim
 
 def test_pictures_stay_or_go_as_asked(runtime: Runtime, client: TestClient) -> None:
     fill(client, "pets")
-    assert client.delete("/v1/categories/pets", params={"confirm": "pets", "images": "keep"}).status_code == 200
+    assert (
+        client.delete("/v1/categories/pets", params={"confirm": "pets", "images": "keep"}).status_code == 200
+    )
     assert len(list_keys(runtime.objects, "pets/images/")) == 5
     fill(client, "shop")
     runtime.vectors.drop("shop")
-    assert client.delete("/v1/categories/shop", params={"confirm": "shop", "images": "delete"}).status_code == 204
+    assert (
+        client.delete("/v1/categories/shop", params={"confirm": "shop", "images": "delete"}).status_code
+        == 204
+    )
     assert list_keys(runtime.objects, "shop/") == []
-    assert client.delete("/v1/categories/shop", params={"confirm": "shop", "images": "some"}).status_code == 422
+    assert (
+        client.delete("/v1/categories/shop", params={"confirm": "shop", "images": "some"}).status_code == 422
+    )

@@ -26,7 +26,13 @@ def test_the_runs_of_a_category(clustered: TestClient) -> None:
     told = clustered.get(CLUSTERS).json()
     assert ClusterRunsOut.model_validate(told)
     [run] = told["runs"]
-    assert (run["run"], run["method"], run["using"], run["images"], run["depth"]) == ("look", "tree", "colour", 5, 2)
+    assert (run["run"], run["method"], run["using"], run["images"], run["depth"]) == (
+        "look",
+        "tree",
+        "colour",
+        5,
+        2,
+    )
     assert "key" not in run
     clustered.post("/v1/categories", json={"name": "empty"})
     assert clustered.get("/v1/categories/empty/clusters").json() == {"runs": []}
@@ -34,7 +40,9 @@ def test_the_runs_of_a_category(clustered: TestClient) -> None:
 
 
 def test_a_node_its_children_and_their_groupings(clustered: TestClient, ids: dict[str, str]) -> None:
-    told = clustered.get(f"{CLUSTERS}/look/nodes/root", params={"groupings": ["class", "metadata.year"]}).json()
+    told = clustered.get(
+        f"{CLUSTERS}/look/nodes/root", params={"groupings": ["class", "metadata.year"]}
+    ).json()
     assert ClusterDetailOut.model_validate(told)
     assert (told["above"], told["node"]["count"], told["node"]["child_count"]) == ([], 5, 2)
     assert [child["id"] for child in told["children"]] == ["root-0", "root-1"]
@@ -68,13 +76,17 @@ def test_what_there_is_not(clustered: TestClient) -> None:
     assert clustered.get("/v1/categories/nothing/clusters/look/nodes/root").status_code == 404
     unknown = clustered.get(f"{CLUSTERS}/look/nodes/root", params={"groupings": "caption"})
     assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_field")
-    assert clustered.get(f"{CLUSTERS}/look/nodes/root", params={"groupings": ["class"] * 11}).status_code == 422
+    assert (
+        clustered.get(f"{CLUSTERS}/look/nodes/root", params={"groupings": ["class"] * 11}).status_code == 422
+    )
     assert clustered.get(IMAGES, params={"cluster.mood": "root"}).status_code == 404
 
 
 def test_examples_are_valid() -> None:
     for model in vars(cluster_schemas).values():
-        extra = getattr(model, "model_config", {}).get("json_schema_extra") if isinstance(model, type) else None
+        extra = (
+            getattr(model, "model_config", {}).get("json_schema_extra") if isinstance(model, type) else None
+        )
         for example in (extra or {}).get("examples", ()):
             TypeAdapter(model).validate_python(example)
 
@@ -91,4 +103,6 @@ def test_runs_are_counted_by_name(clustered: TestClient) -> None:
 @pytest.mark.parametrize("path", ["", "/look/nodes/root"])
 def test_parameters_that_are_none_are_refused(clustered: TestClient, path: str) -> None:
     told = clustered.get(f"{CLUSTERS}{path}", params={"grouping": "class"})
-    assert (told.status_code, told.json()["code"]) == (422, "bad_request") and "'grouping'" in told.json()["detail"]
+    assert (told.status_code, told.json()["code"]) == (422, "bad_request") and "'grouping'" in told.json()[
+        "detail"
+    ]

@@ -1,4 +1,5 @@
-"""Values over HTTP: what a column takes is found by its value, and everything else is refused in words that people know."""
+"""Values over HTTP: what a column takes is found by its value, and everything else is refused in words that
+people know."""
 
 from __future__ import annotations
 
@@ -75,7 +76,9 @@ def test_values_are_found_in_whatever_form_they_are_asked_for(
         ("metadata.sold=perhaps", "holds true or false"),
     ],
 )
-def test_what_cannot_be_compared_is_named(client: TestClient, ids: dict[str, str], query: str, said: str) -> None:
+def test_what_cannot_be_compared_is_named(
+    client: TestClient, ids: dict[str, str], query: str, said: str
+) -> None:
     answer = client.get(f"{IMAGES}?{query}")
     assert answer.status_code == 422 and said in answer.json()["detail"], answer.text
     assert "boolean" not in answer.text and "datetime" not in answer.json()["detail"]
@@ -89,7 +92,10 @@ def test_dates_in_json_are_read_alike(client: TestClient, ids: dict[str, str]) -
 
     assert count({"metadata": {"taken": {"gte": 2022, "lte": "2022"}}}) == 1
     assert count({"metadata": {"taken": ["2019", "2024-05"]}}) == 2
-    assert count({"where": {"must": [{"key": "metadata.taken", "range": {"gte": "2022", "lt": "2024-W18-3"}}]}}) == 1
+    assert (
+        count({"where": {"must": [{"key": "metadata.taken", "range": {"gte": "2022", "lt": "2024-W18-3"}}]}})
+        == 1
+    )
     assert count({"created_at": {"gte": 2022}}) == len(ids)
     bad = client.post(f"{CATEGORY}/search", json={"filter": {"metadata": {"taken": {"gte": "soon"}}}})
     assert bad.status_code == 422 and "'soon' is not a date" in bad.json()["detail"]
@@ -121,8 +127,14 @@ def test_uploads_are_cast_or_refused_by_name(client: TestClient, ids: dict[str, 
         return client.post(IMAGES, files={"files": file}, data={"metadata": metadata, **fields})
 
     refused = upload('{"taken": "last week"}')
-    assert refused.status_code == 422 and refused.json()["code"] == "bad_row" and "'last week'" in refused.json()["detail"]
-    added = UploadOut.model_validate(upload('{"price": 99.5, "size": 7, "weight": "1.50"}', columns="weight:float").json())
+    assert (
+        refused.status_code == 422
+        and refused.json()["code"] == "bad_row"
+        and "'last week'" in refused.json()["detail"]
+    )
+    added = UploadOut.model_validate(
+        upload('{"price": 99.5, "size": 7, "weight": "1.50"}', columns="weight:float").json()
+    )
     assert added.counts == {"added": 1} and added.notes == []
     assert names(client, "metadata.price=99.5&metadata.size=7&metadata.weight.gte=1.5") == {"x"}
     for columns in ("weight", "weight:heavy", "other:float"):
@@ -131,9 +143,16 @@ def test_uploads_are_cast_or_refused_by_name(client: TestClient, ids: dict[str, 
 
 def test_columns_without_an_index_are_named(client: TestClient, ids: dict[str, str]) -> None:
     many = {f"c{n}": n for n in range(70)}
-    changed = ChangedOut.model_validate(client.patch(f"{IMAGES}/{ids['red']}", json={"metadata": many}).json())
+    changed = ChangedOut.model_validate(
+        client.patch(f"{IMAGES}/{ids['red']}", json={"metadata": many}).json()
+    )
     assert len(changed.notes) == 1 and "found by no filter" in changed.notes[0] and "c69" in changed.notes[0]
-    assert ChangedOut.model_validate(client.patch(f"{IMAGES}/{ids['red']}", json={"metadata": {"c1": None}}).json()).notes == []
+    assert (
+        ChangedOut.model_validate(
+            client.patch(f"{IMAGES}/{ids['red']}", json={"metadata": {"c1": None}}).json()
+        ).notes
+        == []
+    )
 
 
 def test_a_table_may_say_what_a_column_holds(client: TestClient, ids: dict[str, str]) -> None:
@@ -143,7 +162,11 @@ def test_a_table_may_say_what_a_column_holds(client: TestClient, ids: dict[str, 
         return MetadataOut.model_validate(answer.json())
 
     refused = send("file,taken\nred.png,last week\ngreen.png,2020\n")
-    assert (refused.updated, refused.malformed.rows) == (1, 1) and "'last week'" in refused.malformed.first[0].reason
+    assert (refused.updated, refused.malformed.rows) == (1, 1) and "'last week'" in refused.malformed.first[
+        0
+    ].reason
     words = send("file,taken\nred.png,last week\n", columns="taken:keyword")
-    assert words.updated == 1 and any("values of 0 images" in note or "holds words" in note for note in words.notes)
+    assert words.updated == 1 and any(
+        "values of 0 images" in note or "holds words" in note for note in words.notes
+    )
     assert names(client, "metadata.taken=last week") == {"red"}

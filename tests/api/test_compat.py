@@ -55,9 +55,13 @@ def test_images_in_a_range_come_highest_first(client: TestClient, ids: dict[str,
 def test_a_random_image_of_all_or_of_a_range(client: TestClient, ids: dict[str, str]) -> None:
     seen = {client.get("/get_random_img", headers=JSON).json()["filename"] for _ in range(40)}
     assert seen <= {f"{name}.png" for name in COLOURS} and len(seen) > 1
-    one = client.get("/get_random_img", params={"model_name": "reddish", "score_gte": 0.9}, headers=JSON).json()
+    one = client.get(
+        "/get_random_img", params={"model_name": "reddish", "score_gte": 0.9}, headers=JSON
+    ).json()
     assert (one["id"], one["score"]) == (ids["red"], 0.95)
-    moved = client.get("/get_random_img", params={"model_name": "reddish", "score_gte": 0.9, "redirect": True})
+    moved = client.get(
+        "/get_random_img", params={"model_name": "reddish", "score_gte": 0.9, "redirect": True}
+    )
     assert moved.headers["content-type"] == "image/png"  # the client followed
     moved = client.get("/get_random_img", params={"redirect": True}, follow_redirects=False)
     assert moved.status_code == 307 and moved.headers["cache-control"] == "no-store"
@@ -99,16 +103,32 @@ def test_the_category_may_be_left_out_only_where_there_is_one(client: TestClient
 
 def test_they_are_marked_as_deprecated(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    old = {path for path, operations in paths.items() if any(operation.get("deprecated") for operation in operations.values())}
-    assert old == {"/get_models", RANGE, "/get_random_img", "/image_finder", "/health", "/api/search/{category}", "/api/ping"}
+    old = {
+        path
+        for path, operations in paths.items()
+        if any(operation.get("deprecated") for operation in operations.values())
+    }
+    assert old == {
+        "/get_models",
+        RANGE,
+        "/get_random_img",
+        "/image_finder",
+        "/health",
+        "/api/search/{category}",
+        "/api/ping",
+    }
 
 
 @pytest.mark.usefixtures("taught")
-def test_a_random_image_is_a_page_that_shows_it(client: TestClient, ids: dict[str, str], runtime: Runtime) -> None:
+def test_a_random_image_is_a_page_that_shows_it(
+    client: TestClient, ids: dict[str, str], runtime: Runtime
+) -> None:
     runtime.vectors.set_payload("colours", {ids["red"]: {"filename": "<b>&.png"}})
     params = {"model_name": "reddish", "score_gte": "0.9", "db_path": "./output/file_cache.sqlite"}
     page = client.get("/get_random_img", params=params)
-    assert page.headers["content-type"].startswith("text/html") and page.headers["cache-control"] == "no-store"
+    assert (
+        page.headers["content-type"].startswith("text/html") and page.headers["cache-control"] == "no-store"
+    )
     assert "&lt;b&gt;&amp;.png" in page.text and "<b>" not in page.text
     (source,) = re.findall(r'<img src="([^"]+)"', page.text)
     assert client.get(source).headers["content-type"] == "image/png"
@@ -124,7 +144,9 @@ def test_the_most_similar_images_of_a_picture(client: TestClient, ids: dict[str,
     assert (none.status_code, none.headers["content-type"]) == (415, "application/problem+json")
 
 
-def test_a_search_of_one_category_has_class_file_and_label(client: TestClient, ids: dict[str, str], runtime: Runtime) -> None:
+def test_a_search_of_one_category_has_class_file_and_label(
+    client: TestClient, ids: dict[str, str], runtime: Runtime
+) -> None:
     runtime.vectors.set_payload("colours", {ids["blue"]: {"class": "cold", "metadata": {"label": 7}}})
     (hit,) = client.post("/api/search/colours?limit=1", files={"file": picture(COLOURS["blue"])}).json()
     assert OldHitOut.model_validate(hit)

@@ -36,18 +36,26 @@ def shop(client: TestClient) -> dict[str, str]:
 
 
 def test_a_copy_is_added_and_told(client: TestClient, shop: dict[str, str]) -> None:
-    answer = upload(client, "shop", ("copy.jpg", copy_of(0)), ("new.png", file_of(scene(5))), ("0.png", file_of(scene(0))))
+    answer = upload(
+        client, "shop", ("copy.jpg", copy_of(0)), ("new.png", file_of(scene(5))), ("0.png", file_of(scene(0)))
+    )
     UploadOut.model_validate(answer.json())
     copy, new, known = answer.json()["items"]
     assert answer.status_code == 201 and copy["outcome"] == "added" and copy["id"]
     near = copy["near_duplicate_of"]
     assert (near["id"], near["kind"]) == (shop["0.png"], "resized") and 0.8 < near["similarity"] <= 1
     assert client.get(near["urls"]["file"]).content == file_of(scene(0))
-    assert new["near_duplicate_of"] is None and (known["outcome"], known["near_duplicate_of"]) == ("known", None)
+    assert new["near_duplicate_of"] is None and (known["outcome"], known["near_duplicate_of"]) == (
+        "known",
+        None,
+    )
 
 
 def test_a_copy_can_be_left_out(client: TestClient, shop: dict[str, str], runtime: Runtime) -> None:
-    files = (("half.png", file_of(scene(1).resize((100, 75), Image.Resampling.LANCZOS))), ("twin.jpg", copy_of(1)))
+    files = (
+        ("half.png", file_of(scene(1).resize((100, 75), Image.Resampling.LANCZOS))),
+        ("twin.jpg", copy_of(1)),
+    )
     answer = upload(client, "shop", *files, near_duplicates="skip", tags="mine", caption="A copy")
     UploadOut.model_validate(answer.json())
     assert answer.status_code == 200 and answer.json()["counts"] == {"duplicate": 2}
@@ -57,16 +65,23 @@ def test_a_copy_can_be_left_out(client: TestClient, shop: dict[str, str], runtim
     stored = client.get(f"{IMAGES}/{shop['1.png']}").json()["payload"]
     assert "caption" not in stored and stored["tags"] == [], "what is said of it is not taken over"
     assert client.get("/v1/categories/shop").json()["images"] == 3
-    mixed = upload(client, "shop", ("copy.jpg", copy_of(2)), ("new.png", file_of(scene(6))), near_duplicates="skip")
+    mixed = upload(
+        client, "shop", ("copy.jpg", copy_of(2)), ("new.png", file_of(scene(6))), near_duplicates="skip"
+    )
     assert mixed.status_code == 201 and mixed.json()["counts"] == {"duplicate": 1, "added": 1}
     assert 'vitrine_images_total{outcome="duplicate"} 3.0' in client.get("/metrics").text
-    assert not any(FIELD in hit["payload"] for hit in client.get(IMAGES).json()["hits"]), "groups change by find alone"
+    assert not any(FIELD in hit["payload"] for hit in client.get(IMAGES).json()["hits"]), (
+        "groups change by find alone"
+    )
 
 
 def test_another_form_and_odd_pictures_are_never_left_out(client: TestClient, shop: dict[str, str]) -> None:
     forms = [(f"form-{number}.png", file_of(page(3, f"No {number}"))) for number in (4711, 4712, 9083)]
     again = ("again.jpg", file_of(page(3, "No 4712"), "JPEG", 92))
-    odd = [(f"{width}x{height}.png", file_of(scene(9, (width, height)))) for width, height in ((1, 1), (400, 2), (1000, 4))]
+    odd = [
+        (f"{width}x{height}.png", file_of(scene(9, (width, height))))
+        for width, height in ((1, 1), (400, 2), (1000, 4))
+    ]
     answer = upload(client, "shop", *forms, *odd, again, near_duplicates="skip")
     assert answer.status_code == 201 and answer.json()["counts"] == {"added": 6, "duplicate": 1}
     assert [item["outcome"] for item in answer.json()["items"]][-1] == "duplicate"
@@ -90,7 +105,9 @@ def searched(client: TestClient, **body: Any) -> dict[str, Any]:
 
 def test_searches_give_one_of_each_group(client: TestClient, shop: dict[str, str], runtime: Runtime) -> None:
     copies = [("a.jpg", copy_of(0)), ("b.jpg", copy_of(0, 40)), ("c.jpg", copy_of(1))]
-    ids = shop | {item["filename"]: item["id"] for item in upload(client, "shop", *copies, tags="copy").json()["items"]}
+    ids = shop | {
+        item["filename"]: item["id"] for item in upload(client, "shop", *copies, tags="copy").json()["items"]
+    }
     before = searched(client, id=ids["2.png"], limit=10, collapse=True)
     assert len(before["hits"]) == 5 and before["similar"] == {}, "nobody has looked for duplicates yet"
     groups = find_duplicates(runtime, "shop").groups
@@ -110,7 +127,9 @@ def test_searches_give_one_of_each_group(client: TestClient, shop: dict[str, str
     assert len(some["hits"]) == 2 and list(some["similar"].values()) == [1], "others that meet the filter"
     second = searched(client, id=ids["2.png"], limit=1, offset=1, collapse=True)
     assert [hit["id"] for hit in second["hits"]] == [found["hits"][1]["id"]]
-    form = client.post(SEARCH, files={"file": ("x.png", file_of(scene(0)))}, data={"query": json.dumps({"collapse": True})})
+    form = client.post(
+        SEARCH, files={"file": ("x.png", file_of(scene(0)))}, data={"query": json.dumps({"collapse": True})}
+    )
     assert form.status_code == 200 and len(form.json()["hits"]) == 3 and form.json()["similar"]
     facets = client.post(SEARCH, json={"filter": {"duplicate_group": [groups[0].id]}})
     assert {hit["id"] for hit in facets.json()["hits"]} == set(groups[0].ids)

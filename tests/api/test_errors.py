@@ -67,7 +67,12 @@ def test_errors_of_the_stores_become_problems_and_keep_the_servers_places_in_the
     assert body["type"] == f"urn:vitrine:problem:{code}" and body["title"]
     words = str(error.args[0])
     assert (words in body["detail"]) == told
-    assert told or (words in caplog.text and "mine-1" in caplog.text and "/srv" not in answer.text and "1234" not in answer.text)
+    assert told or (
+        words in caplog.text
+        and "mine-1" in caplog.text
+        and "/srv" not in answer.text
+        and "1234" not in answer.text
+    )
 
 
 def test_unknown_addresses_and_methods_are_problems(client: TestClient) -> None:
@@ -99,7 +104,8 @@ def test_every_address_names_all_its_methods_and_answers_head_as_it_answers_get(
 
 
 def _lasting(answer: Response) -> dict[str, str]:
-    """Headers but for what differs from one request to the next: its id, and the length of an answer that tells times."""
+    """Headers but for what differs from one request to the next: its id, and the length of an answer that
+    tells times."""
     length = () if answer.headers["content-type"].startswith("image/") else ("content-length",)
     return {name: value for name, value in answer.headers.items() if name not in ("x-request-id", *length)}
 
@@ -119,7 +125,15 @@ def test_head_of_a_file_has_its_length_and_its_tag_and_knows_what_did_not_change
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("abc-1.2_3", True), ("x" * 64, True), ("x" * 65, False), ("", False), ("a b", False), ("a\tb", False), ("é", False)],
+    [
+        ("abc-1.2_3", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("", False),
+        ("a b", False),
+        ("a\tb", False),
+        ("é", False),
+    ],
 )
 def test_request_ids_are_kept_if_sane(client: TestClient, given: str, kept: bool) -> None:
     answer = client.get("/healthz", headers={"X-Request-ID": given.encode("latin-1")})  # type: ignore[dict-item]
@@ -137,6 +151,8 @@ def test_json_of_the_unusual() -> None:
     assert dump_json({"a": float("nan")}) == b'{"a":null}'
     assert b"\\ud800" in dump_json({"a": "\ud800"})
     assert (
-        api_errors.invalid([{"loc": ("body",), "type": "value_error", "msg": "Value error, no"}], "body").message
+        api_errors.invalid(
+            [{"loc": ("body",), "type": "value_error", "msg": "Value error, no"}], "body"
+        ).message
         == "The body is not valid: no."
     )

@@ -10,7 +10,10 @@ COLOURS_PATH = "/v1/categories/colours"
 
 def test_values_are_counted_under_conditions(shared: TestClient) -> None:
     counted = shared.get(f"{COLOURS_PATH}/facets/class").json()
-    assert counted == {"field": "class", "values": [{"value": "cool", "count": 3}, {"value": "warm", "count": 2}]}
+    assert counted == {
+        "field": "class",
+        "values": [{"value": "cool", "count": 3}, {"value": "warm", "count": 2}],
+    }
     warm = shared.get(f"{COLOURS_PATH}/facets/tags", params={"class": "warm", "limit": 1}).json()
     assert warm["values"] == [{"value": "flat", "count": 2}]
     years = shared.get(f"{COLOURS_PATH}/facets/metadata.year").json()["values"]
@@ -22,10 +25,15 @@ def test_numbers_are_counted_in_bins(client: TestClient, runtime: Runtime, ids: 
     for number, id in enumerate(ids.values()):
         runtime.vectors.set_payload("colours", {id: {"scores": {"red mug": number / 4}}})
     scores = client.get(f'{COLOURS_PATH}/histograms/scores."red mug"', params={"bins": 2}).json()
-    assert scores["bins"] == [{"lower": 0.0, "upper": 0.5, "count": 2}, {"lower": 0.5, "upper": 1.0, "count": 3}]
+    assert scores["bins"] == [
+        {"lower": 0.0, "upper": 0.5, "count": 2},
+        {"lower": 0.5, "upper": 1.0, "count": 3},
+    ]
     years = client.get(f"{COLOURS_PATH}/histograms/metadata.year", params={"bins": 2, "class": "warm"}).json()
     assert [found["count"] for found in years["bins"]] == [1, 1]
-    part = client.get(f"{COLOURS_PATH}/histograms/metadata.year", params={"bins": 1, "lower": 1991, "upper": 1993}).json()
+    part = client.get(
+        f"{COLOURS_PATH}/histograms/metadata.year", params={"bins": 1, "lower": 1991, "upper": 1993}
+    ).json()
     assert part["bins"] == [{"lower": 1991.0, "upper": 1993.0, "count": 3}]
     empty = client.get(f"{COLOURS_PATH}/histograms/metadata.year", params={"tag": "nothing"}).json()
     assert empty["bins"] == []
@@ -62,6 +70,10 @@ def test_unknown_categories_are_not_found(client: TestClient) -> None:
 
 
 def test_extreme_edges_are_no_server_error(shared: TestClient) -> None:
-    for edges in ({"lower": -1e308, "upper": 1e308}, {"lower": 5e-324, "upper": 1e-323}, {"lower": 1, "upper": 1}):
+    for edges in (
+        {"lower": -1e308, "upper": 1e308},
+        {"lower": 5e-324, "upper": 1e-323},
+        {"lower": 1, "upper": 1},
+    ):
         answer = shared.get(f"{COLOURS_PATH}/histograms/width", params={**edges, "bins": 200})
         assert answer.status_code in (200, 422), answer.text

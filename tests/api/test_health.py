@@ -19,7 +19,9 @@ def test_alive_and_ready(client: TestClient) -> None:
     assert ready.json() == {"ready": True, "search": True, "parts": parts, "known_as_of": None}
 
 
-def test_a_store_that_is_away_makes_it_unready_without_telling_where(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_away_makes_it_unready_without_telling_where(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> None:
         raise StorageFull("No space on /srv/data.")
 
@@ -45,15 +47,23 @@ def test_readiness_asks_at_most_once_a_second() -> None:
     assert len(asked) == 1
 
 
-def test_metrics_count_by_route_and_not_by_what_clients_write(client: TestClient, ids: dict[str, str]) -> None:
+def test_metrics_count_by_route_and_not_by_what_clients_write(
+    client: TestClient, ids: dict[str, str]
+) -> None:
     client.post("/v1/categories/colours/search", json={"text": "red"})
     upload(client, "colours", ("a.txt", b"words"), ("red.png", picture((9, 9, 9))))
     for n in range(3):
         client.get(f"/secret-{n}")
     text = client.get("/metrics").text
-    assert 'vitrine_http_requests_total{method="POST",route="/v1/categories/{category}/search",status="200"} 1.0' in text
+    assert (
+        'vitrine_http_requests_total{method="POST",route="/v1/categories/{category}/search",status="200"} 1.0'
+        in text
+    )
     assert 'vitrine_http_requests_total{method="GET",route="unmatched",status="404"} 3.0' in text
-    assert 'vitrine_images_total{outcome="added"} 6.0' in text and 'vitrine_images_total{outcome="refused"} 1.0' in text
+    assert (
+        'vitrine_images_total{outcome="added"} 6.0' in text
+        and 'vitrine_images_total{outcome="refused"} 1.0' in text
+    )
     assert "vitrine_encode_seconds_count 1.0" in text and "vitrine_search_seconds_count 1.0" in text
     assert "vitrine_http_request_seconds_bucket" in text and "secret" not in text
 

@@ -22,7 +22,13 @@ def test_uploads_are_answered_one_by_one_in_order(client: TestClient) -> None:
     client.post("/v1/categories", json={"name": "colours"})
     red, cut = picture(), picture(kind="JPEG")[:200]
     answer = upload(
-        client, "colours", ("a.txt", b"words"), ("b.png", red), ("c.jpg", cut), ("d.png", b""), ("e.png", picture((1, 2, 3)))
+        client,
+        "colours",
+        ("a.txt", b"words"),
+        ("b.png", red),
+        ("c.jpg", cut),
+        ("d.png", b""),
+        ("e.png", picture((1, 2, 3))),
     )
     assert answer.status_code == 201
     body = answer.json()
@@ -39,7 +45,9 @@ def test_uploads_are_answered_one_by_one_in_order(client: TestClient) -> None:
     assert body["items"][0]["message"] and body["items"][0]["id"] is None
 
 
-def test_the_same_bytes_again_are_known_and_new_words_update_them(client: TestClient, ids: dict[str, str]) -> None:
+def test_the_same_bytes_again_are_known_and_new_words_update_them(
+    client: TestClient, ids: dict[str, str]
+) -> None:
     red = picture(COLOURS["red"])
     again = upload(client, "colours", ("red.png", red), tags=["red", "flat"])
     assert again.status_code == 200 and again.json()["items"][0]["id"] == ids["red"]
@@ -53,7 +61,12 @@ def test_the_same_bytes_again_are_known_and_new_words_update_them(client: TestCl
 
 def test_an_upload_carries_what_is_said_of_it(client: TestClient) -> None:
     client.post("/v1/categories", json={"name": "colours"})
-    fields = {"class": "warm", "caption": "a red square", "metadata": '{"year": 1999, "place": "Oslo"}', "tags": ["a", "b"]}
+    fields = {
+        "class": "warm",
+        "caption": "a red square",
+        "metadata": '{"year": 1999, "place": "Oslo"}',
+        "tags": ["a", "b"],
+    }
     answer = client.post(IMAGES, files={"file": ("x.png", picture())}, data=fields)
     assert answer.status_code == 201
     payload = client.get(answer.json()["items"][0]["urls"]["self"]).json()["payload"]
@@ -62,8 +75,15 @@ def test_an_upload_carries_what_is_said_of_it(client: TestClient) -> None:
     assert payload["width"] == 40 and payload["media_type"] == "image/png"
 
 
-def test_the_same_bytes_said_to_be_something_else_are_a_conflict(client: TestClient, ids: dict[str, str]) -> None:
-    answer = upload(client, "colours", ("rot.png", picture(COLOURS["red"])), **{"class": "hot", "metadata": '{"year": 1990}'})
+def test_the_same_bytes_said_to_be_something_else_are_a_conflict(
+    client: TestClient, ids: dict[str, str]
+) -> None:
+    answer = upload(
+        client,
+        "colours",
+        ("rot.png", picture(COLOURS["red"])),
+        **{"class": "hot", "metadata": '{"year": 1990}'},
+    )
     (item,) = answer.json()["items"]
     assert (answer.status_code, item["outcome"], item["id"]) == (200, "known", ids["red"])
     assert item["conflicts"] == [
@@ -83,7 +103,10 @@ def test_refusing_every_file_is_an_error_with_the_reason(client: TestClient) -> 
     assert (texts.status_code, texts.json()["code"]) == (415, "unsupported_format")
     mixed = upload(client, "colours", ("a.txt", b"words"), ("b.png", picture()[:50]))
     assert (mixed.status_code, mixed.json()["code"]) == (422, "image_refused")
-    assert [item["reason"] for item in mixed.json()["details"]["items"]] == ["unsupported_format", "damaged_image"]
+    assert [item["reason"] for item in mixed.json()["details"]["items"]] == [
+        "unsupported_format",
+        "damaged_image",
+    ]
 
 
 def test_a_broken_upload_form_is_refused(client: TestClient, ids: dict[str, str]) -> None:
@@ -153,7 +176,10 @@ def test_a_file_is_served_whole_cached_for_ever_and_inert(client: TestClient, id
     assert file.content == red and file.headers["content-type"] == "image/png"
     assert file.headers["etag"] == f'"{hashlib.sha256(red).hexdigest()}"'
     assert "immutable" in file.headers["cache-control"] and "private" in file.headers["cache-control"]
-    assert file.headers["x-content-type-options"] == "nosniff" and "sandbox" in file.headers["content-security-policy"]
+    assert (
+        file.headers["x-content-type-options"] == "nosniff"
+        and "sandbox" in file.headers["content-security-policy"]
+    )
     for tags in (file.headers["etag"], f'"other", W/{file.headers["etag"]}', "*"):
         same = client.get(f"{IMAGES}/{ids['red']}/file", headers={"If-None-Match": tags})
         assert same.status_code == 304 and not same.content and same.headers["etag"] == file.headers["etag"]
@@ -182,7 +208,10 @@ def test_thumbnails_are_small_upright_and_remembered(
     assert small.status_code == 200
     assert Image.open(io.BytesIO(small.content)).size == (100, 67)
     assert small.headers["etag"].endswith('-w100"') and "immutable" in small.headers["cache-control"]
-    assert client.get(path, params={"w": 100}, headers={"If-None-Match": small.headers["etag"]}).status_code == 304
+    assert (
+        client.get(path, params={"w": 100}, headers={"If-None-Match": small.headers["etag"]}).status_code
+        == 304
+    )
     reads: list[str] = []
     get = runtime.objects.get
     monkeypatch.setattr(runtime.objects, "get", lambda key: (reads.append(key), get(key))[1])
@@ -194,7 +223,13 @@ def test_thumbnails_are_small_upright_and_remembered(
 
 def test_an_image_is_read_changed_and_deleted(client: TestClient, ids: dict[str, str]) -> None:
     path = f"{IMAGES}/{ids['red']}"
-    changes = {"add_tags": ["mine"], "remove_tags": ["flat"], "class": None, "quality": 0.5, "metadata": {"place": "Oslo"}}
+    changes = {
+        "add_tags": ["mine"],
+        "remove_tags": ["flat"],
+        "class": None,
+        "quality": 0.5,
+        "metadata": {"place": "Oslo"},
+    }
     changed = client.patch(path, json=changes)
     assert changed.status_code == 200
     ImageOut.model_validate(changed.json())
@@ -202,7 +237,10 @@ def test_an_image_is_read_changed_and_deleted(client: TestClient, ids: dict[str,
     assert payload["tags"] == ["red", "mine"] and "class" not in payload and payload["quality"] == 0.5
     assert payload["metadata"] == {"year": 1990, "place": "Oslo"}
     assert client.get(path).json()["payload"] == payload
-    assert client.get(IMAGES, params={"tag": "mine", "metadata.place": "Oslo"}).json()["hits"][0]["id"] == ids["red"]
+    assert (
+        client.get(IMAGES, params={"tag": "mine", "metadata.place": "Oslo"}).json()["hits"][0]["id"]
+        == ids["red"]
+    )
     for body in (
         {"quality": 2},
         {"tags": [1]},
@@ -225,14 +263,18 @@ def test_an_image_is_read_changed_and_deleted(client: TestClient, ids: dict[str,
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize("id", [ABSENT, "x", "..%2f..%2fetc%2fpasswd", "%00", "a" * 3000, ABSENT.upper(), "%F0%9F%90%95"])
+@pytest.mark.parametrize(
+    "id", [ABSENT, "x", "..%2f..%2fetc%2fpasswd", "%00", "a" * 3000, ABSENT.upper(), "%F0%9F%90%95"]
+)
 def test_strange_ids_are_not_found(shared: TestClient, id: str) -> None:
     for method, rest in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/file"), ("GET", "/thumbnail")):
         answer = shared.request(method, f"{IMAGES}/{id}{rest}", json={} if method == "PATCH" else None)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (method, rest)
 
 
-def test_a_missing_file_is_told_without_its_place(client: TestClient, runtime: Runtime, ids: dict[str, str]) -> None:
+def test_a_missing_file_is_told_without_its_place(
+    client: TestClient, runtime: Runtime, ids: dict[str, str]
+) -> None:
     runtime.objects.delete(runtime.searcher.image("colours", ids["red"]).payload["object_key"])
     for rest in ("file", "thumbnail"):
         answer = client.get(f"{IMAGES}/{ids['red']}/{rest}")
@@ -309,7 +351,8 @@ def test_bad_query_strings_are_refused(shared: TestClient, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["tag", "id=x", "metadata.year=99999999999999999999999", "cursor=&cursor=", "metadata.year.gte=-1e308"]
+    "query",
+    ["tag", "id=x", "metadata.year=99999999999999999999999", "cursor=&cursor=", "metadata.year.gte=-1e308"],
 )
 def test_strange_query_strings_are_no_server_error(shared: TestClient, query: str) -> None:
     assert shared.get(f"{IMAGES}?{query}").status_code in (200, 404, 422)

@@ -20,7 +20,9 @@ def shades(client: TestClient) -> dict[str, str]:
     colours = {f"red{n}": (250 - 6 * n, 20 + 4 * n, 20) for n in range(6)} | {
         f"blue{n}": (20, 20 + 4 * n, 250 - 6 * n) for n in range(6)
     }
-    items = upload(client, "shades", *((f"{name}.png", picture(colour)) for name, colour in colours.items())).json()["items"]
+    items = upload(
+        client, "shades", *((f"{name}.png", picture(colour)) for name, colour in colours.items())
+    ).json()["items"]
     return {item["filename"].removesuffix(".png"): item["id"] for item in items}
 
 
@@ -32,7 +34,10 @@ def test_a_loop_from_two_examples_to_a_new_ranking(client: TestClient, shades: d
     empty = client.get(f"{LOOP}/uncertain")
     assert (empty.status_code, empty.json()["code"]) == (422, "too_few_examples")
     said = label(client, accept=[shades["red0"], shades["red1"]]).json()
-    assert LabelsOut.model_validate(said) and said == {"tag": "very red", "labels": {"accepted": 2, "rejected": 0}}
+    assert LabelsOut.model_validate(said) and said == {
+        "tag": "very red",
+        "labels": {"accepted": 2, "rejected": 0},
+    }
     early = client.post(f"{LOOP}/train")
     assert (early.status_code, early.json()["code"]) == (422, "too_few_examples")
     first = client.get(f"{LOOP}/uncertain", params={"limit": 4}).json()
@@ -49,12 +54,17 @@ def test_a_loop_from_two_examples_to_a_new_ranking(client: TestClient, shades: d
     }
     ranked = client.get(f"{LOOP}/ranking", params={"limit": 3, "labelled": False}).json()
     assert RankingOut.model_validate(ranked) and ranked["trained_at"] == tree["tagger"]["trained_at"]
-    assert len(ranked["hits"]) == 3 and not {hit["id"] for hit in ranked["hits"]} & {shades["red0"], shades["red1"]}
+    assert len(ranked["hits"]) == 3 and not {hit["id"] for hit in ranked["hits"]} & {
+        shades["red0"],
+        shades["red1"],
+    }
     assert client.get(LOOP).json()["labels"] == {"accepted": 2, "rejected": 2}
     assert client.post(f"{LOOP}/train", json={"limit": 0}).json()["ranking"] == []
 
 
-def test_rejecting_takes_the_tag_away_and_shows_on_the_image(client: TestClient, shades: dict[str, str]) -> None:
+def test_rejecting_takes_the_tag_away_and_shows_on_the_image(
+    client: TestClient, shades: dict[str, str]
+) -> None:
     label(client, accept=[shades["red0"]])
     assert label(client, reject=[shades["red0"]]).json()["labels"] == {"accepted": 0, "rejected": 1}
     payload = client.get(f"/v1/categories/shades/images/{shades['red0']}").json()["payload"]

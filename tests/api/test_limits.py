@@ -31,7 +31,9 @@ class Endless:
 
 def test_a_declared_length_over_the_limit_is_refused_at_once(client: TestClient) -> None:
     for length in (str(LIMIT + 1), "9" * 30):
-        answer = client.post(SEARCH, content=b"{}", headers={"Content-Length": length, "Content-Type": "application/json"})
+        answer = client.post(
+            SEARCH, content=b"{}", headers={"Content-Length": length, "Content-Type": "application/json"}
+        )
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     assert answer.json()["details"]["limit_bytes"] == LIMIT
     for length in ("-1", "many", "1_0"):
@@ -43,12 +45,22 @@ def test_a_declared_length_over_the_limit_is_refused_at_once(client: TestClient)
     ("path", "kind", "head"),
     [
         (SEARCH, "application/json", b'{"text": "'),
-        (SEARCH, "multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'),
-        (IMAGES, "multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'),
+        (
+            SEARCH,
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n',
+        ),
+        (
+            IMAGES,
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n',
+        ),
         ("/v1/categories", "application/json", b'{"name": "'),
     ],
 )
-def test_a_body_without_a_length_is_cut_off_at_the_limit(client: TestClient, path: str, kind: str, head: bytes) -> None:
+def test_a_body_without_a_length_is_cut_off_at_the_limit(
+    client: TestClient, path: str, kind: str, head: bytes
+) -> None:
     client.post("/v1/categories", json={"name": "colours"})
     answer = client.post(path, content=iter(Endless(head)), headers={"Content-Type": kind})
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
@@ -60,7 +72,10 @@ def test_a_body_of_just_the_limit_is_taken(client: TestClient) -> None:
     assert len(body) == LIMIT
     answer = client.post(SEARCH, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 404  # no such category: it was read
-    assert client.post(SEARCH, content=body + b" ", headers={"Content-Type": "application/json"}).status_code == 413
+    assert (
+        client.post(SEARCH, content=body + b" ", headers={"Content-Type": "application/json"}).status_code
+        == 413
+    )
 
 
 def test_json_has_a_limit_of_its_own(tmp_path: Path) -> None:
@@ -77,7 +92,9 @@ def test_too_many_parts_are_refused(client: TestClient) -> None:
     answer = client.post(IMAGES, files=many)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     fields = client.post(
-        IMAGES, files={"files": ("a.png", picture())}, data={"tags": [str(n) for n in range(MAX_FORM_FIELDS + 1)]}
+        IMAGES,
+        files={"files": ("a.png", picture())},
+        data={"tags": [str(n) for n in range(MAX_FORM_FIELDS + 1)]},
     )
     assert (fields.status_code, fields.json()["code"]) == (413, "too_large")
 

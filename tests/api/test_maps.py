@@ -25,7 +25,12 @@ def test_the_maps_of_a_category(mapped: TestClient) -> None:
     told = mapped.get(MAPS).json()
     assert MapsOut.model_validate(told)
     [one] = told["maps"]
-    assert (one["name"], one["method"], one["images"], one["missing"]) == ("flat", "pca", 5, 0) and "key" not in one
+    assert (one["name"], one["method"], one["images"], one["missing"]) == (
+        "flat",
+        "pca",
+        5,
+        0,
+    ) and "key" not in one
     assert upload(mapped, "colours", ("pink.png", picture((240, 90, 140)))).status_code == 201
     assert mapped.get(MAPS).json()["maps"][0]["missing"] == 1
     mapped.post("/v1/categories", json={"name": "empty"})
@@ -41,7 +46,9 @@ def test_points_come_page_by_page(mapped: TestClient, ids: dict[str, str]) -> No
     assert dict(zip(whole["ids"], whole["values"], strict=True)) == classes
     pages, cursor = list[dict[str, list[object]]](), None
     while not pages or cursor:
-        page = mapped.get(f"{MAPS}/flat/points", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        page = mapped.get(
+            f"{MAPS}/flat/points", params={"limit": 2, **({"cursor": cursor} if cursor else {})}
+        ).json()
         assert page["values"] is None and len(page["ids"]) <= 2
         pages, cursor = [*pages, page], page["cursor"]
     for name in ("ids", "x", "y"):
@@ -55,7 +62,9 @@ def test_a_box_is_a_condition_here_and_everywhere(mapped: TestClient) -> None:
     assert set(mapped.get(f"{MAPS}/flat/points", params={"map.flat.x.lt": 0.5}).json()["ids"]) == inside
     assert {hit["id"] for hit in mapped.get(IMAGES, params={"map.flat.x.lt": 0.5}).json()["hits"]} == inside
     body = {"text": "red", "limit": 10, "filter": {"maps": {"flat": {"x": {"lt": 0.5}}}}}
-    assert {hit["id"] for hit in mapped.post("/v1/categories/colours/search", json=body).json()["hits"]} == inside
+    assert {
+        hit["id"] for hit in mapped.post("/v1/categories/colours/search", json=body).json()["hits"]
+    } == inside
 
 
 def test_what_there_is_not(mapped: TestClient) -> None:
@@ -66,14 +75,23 @@ def test_what_there_is_not(mapped: TestClient) -> None:
     for field in ("object_key", "sha256", "nothing", "metadata", "scores."):
         answer = mapped.get(f"{MAPS}/flat/points", params={"by": field})
         assert (answer.status_code, answer.json()["code"]) == (422, "unknown_field"), field
-    for wrong in ({"limit": 0}, {"limit": 10_001}, {"depth": 0}, {"nothing": 1}, {"map.flat.z.gte": 1}, {"cursor": "x"}):
+    for wrong in (
+        {"limit": 0},
+        {"limit": 10_001},
+        {"depth": 0},
+        {"nothing": 1},
+        {"map.flat.z.gte": 1},
+        {"cursor": "x"},
+    ):
         assert mapped.get(f"{MAPS}/flat/points", params=wrong).status_code == 422, wrong
     assert mapped.get(IMAGES, params={"map.round.x.gte": 0}).status_code == 404
 
 
 def test_examples_are_valid() -> None:
     for model in vars(map_schemas).values():
-        extra = getattr(model, "model_config", {}).get("json_schema_extra") if isinstance(model, type) else None
+        extra = (
+            getattr(model, "model_config", {}).get("json_schema_extra") if isinstance(model, type) else None
+        )
         for example in (extra or {}).get("examples", ()):
             TypeAdapter(model).validate_python(example)
 
@@ -81,4 +99,6 @@ def test_examples_are_valid() -> None:
 @pytest.mark.parametrize("path", ["", "/flat/points"])
 def test_parameters_that_are_none_are_refused(mapped: TestClient, path: str) -> None:
     told = mapped.get(f"{MAPS}{path}", params={"colour": "class"})
-    assert (told.status_code, told.json()["code"]) == (422, "bad_request") and "'colour'" in told.json()["detail"]
+    assert (told.status_code, told.json()["code"]) == (422, "bad_request") and "'colour'" in told.json()[
+        "detail"
+    ]

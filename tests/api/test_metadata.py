@@ -64,7 +64,9 @@ def test_what_is_refused(client: TestClient, files: Any, fields: Any, code: str)
     assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
 
 
-def test_tables_are_bounded_and_categories_must_be_there(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_are_bounded_and_categories_must_be_there(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert send(client, "file,x\nred.png,1\n").status_code == 404
     fill(client)
     monkeypatch.setattr(metadata, "MAX_TABLE_ROWS", 1)

@@ -1,4 +1,5 @@
-"""Tags and columns with any name, over HTTP: as they are printed and bare, in query strings, paths and bodies."""
+"""Tags and columns with any name, over HTTP: as they are printed and bare, in query strings, paths and
+bodies."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ NAMES = ["St. Moritz", "f/2.8", '"q"', "a\\b", "x=y", "tag.any", "EXIF:ISO", "gr
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_can_be_asked_for(client: TestClient, ids: dict[str, str], runtime: Runtime, name: str) -> None:
+def test_every_name_can_be_asked_for(
+    client: TestClient, ids: dict[str, str], runtime: Runtime, name: str
+) -> None:
     first, second, *_ = ids.values()
     score, column = field_path("scores", name), field_path("metadata", name)
     for id, value in ((first, 0.25), (second, 0.75)):
@@ -37,7 +40,10 @@ def test_every_name_can_be_asked_for(client: TestClient, ids: dict[str, str], ru
         assert found(order_by=field) == [first, second]
         bins = client.get(f"{PATH}/histograms/{quote(field, safe='')}", params={"bins": 1}).json()
         assert bins["bins"][0]["count"] == 2
-    body = {"filter": {"scores": {name: {"gte": 0.5}}, "metadata": {name: 0.75}}, "order_by": {"field": column}}
+    body = {
+        "filter": {"scores": {name: {"gte": 0.5}}, "metadata": {name: 0.75}},
+        "order_by": {"field": column},
+    }
     assert [hit["id"] for hit in client.post(f"{PATH}/search", json=body).json()["hits"]] == [second]
     raw = {"filter": {"where": {"must": [{"key": f"metadata.{name}", "range": {"lt": 0.5}}]}}}
     assert [hit["id"] for hit in client.post(f"{PATH}/search", json=raw).json()["hits"]] == [first]

@@ -77,14 +77,20 @@ def serving(folder: Path, s3: S3) -> Iterator[tuple[Runtime, TestClient]]:
     settings = settings_in(folder)
     pool = EncoderPool(settings)
     pool.register(ColourEncoder())
-    objects = MinioObjectStore(f"127.0.0.1:{s3.port}", access_key="access", secret_key="secret-key", bucket=f"outage-{s3.port}")
+    objects = MinioObjectStore(
+        f"127.0.0.1:{s3.port}", access_key="access", secret_key="secret-key", bucket=f"outage-{s3.port}"
+    )
     runtime = assemble(settings, OracleVectorStore(), objects, pool)
     try:
         with client_on(runtime) as client:
             fill(client)
             runtime.taggers.save("colours", [tagger(runtime)])
-            assert upload(client, "colours", ("more.png", picture((9, 200, 90)))).status_code == 201  # it is scored
-            runtime.taggers.save("colours", [tagger(runtime)], scored=["red"])  # from now on the score counts no more
+            assert (
+                upload(client, "colours", ("more.png", picture((9, 200, 90)))).status_code == 201
+            )  # it is scored
+            runtime.taggers.save(
+                "colours", [tagger(runtime)], scored=["red"]
+            )  # from now on the score counts no more
             know(runtime, "colours")
             yield runtime, client
     finally:
@@ -112,7 +118,10 @@ def test_searches_go_on_without_the_object_store_and_it_is_said(tmp_path: Path, 
         assert search_all(client) == before
         settle(runtime)
         ready = client.get("/readyz")
-        assert ready.status_code == 503 and ready.json()["parts"] == {"vectors": "ok", "objects": "unavailable"}
+        assert ready.status_code == 503 and ready.json()["parts"] == {
+            "vectors": "ok",
+            "objects": "unavailable",
+        }
         assert ready.json()["search"] is True and ready.json()["known_as_of"] is not None
         assert client.get("/readyz", params={"need": "search"}).status_code == 200
         assert client.get("/v1/categories").json() == listed

@@ -25,7 +25,9 @@ def test_the_document_holds_together(client: TestClient) -> None:
     tree = client.get("/openapi.json").json()
     assert tree["openapi"].startswith("3.1")
     known = set(tree["components"]["schemas"])
-    used = set(re.findall(r'"#/components/schemas/(\w+)"', client.get("/openapi.json").text.replace(": ", ":")))
+    used = set(
+        re.findall(r'"#/components/schemas/(\w+)"', client.get("/openapi.json").text.replace(": ", ":"))
+    )
     assert used <= known and {"SearchBody", "Conditions", "Problem", "NumberRange", "ImageChanges"} <= used
     assert "HTTPValidationError" not in known
     ids = [operation["operationId"] for path in tree["paths"].values() for operation in path.values()]
@@ -48,7 +50,9 @@ def test_the_page_documents_every_route_and_no_other(client: TestClient) -> None
 
 def test_examples_are_valid() -> None:
     for model in [*vars(schemas).values(), *vars(tagger_schemas).values()]:
-        extra = getattr(model, "model_config", {}).get("json_schema_extra") if isinstance(model, type) else None
+        extra = (
+            getattr(model, "model_config", {}).get("json_schema_extra") if isinstance(model, type) else None
+        )
         for example in (extra or {}).get("examples", ()):
             TypeAdapter(model).validate_python(example)
     assert len(SearchBody.model_config["json_schema_extra"]["examples"]) >= 4  # type: ignore[index,call-overload,arg-type]
@@ -67,6 +71,8 @@ def test_the_page_documents_every_error_code() -> None:
 
 def test_importing_the_app_loads_neither_models_nor_training() -> None:
     heavy = ("torch", "transformers", "vitrine.training", "vitrine.cli")
-    code = f"import sys, vitrine.api.app, vitrine.api.serve; print(*[n for n in {heavy!r} if n in sys.modules])"
+    code = (
+        f"import sys, vitrine.api.app, vitrine.api.serve; print(*[n for n in {heavy!r} if n in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -31,19 +31,33 @@ def refusal(client: TestClient, body: Any) -> tuple[int, str]:
 
 
 def test_every_way_to_ask(shared: TestClient, shared_ids: dict[str, str]) -> None:
-    vector = shared.get(f"/v1/categories/colours/images/{shared_ids['blue']}?with_vectors=true").json()["vectors"]["colour"]
+    vector = shared.get(f"/v1/categories/colours/images/{shared_ids['blue']}?with_vectors=true").json()[
+        "vectors"
+    ]["colour"]
     assert found(shared, {"text": "green", "limit": 1}) == ["green"]
     assert found(shared, {"id": shared_ids["red"], "limit": 1}) == ["orange"]
     assert found(shared, {"vector": [7 * x for x in vector], "limit": 1}) == ["blue"]
-    assert found(shared, {"image": base64.b64encode(picture(COLOURS["black"])).decode(), "limit": 1}) == ["black"]
-    assert found(shared, {"positive": [shared_ids["red"]], "negative": [shared_ids["blue"]], "limit": 1}) == ["orange"]
+    assert found(shared, {"image": base64.b64encode(picture(COLOURS["black"])).decode(), "limit": 1}) == [
+        "black"
+    ]
+    assert found(shared, {"positive": [shared_ids["red"]], "negative": [shared_ids["blue"]], "limit": 1}) == [
+        "orange"
+    ]
     assert sorted(found(shared, {})) == sorted(COLOURS)
 
 
 def test_the_answer_says_what_answered_and_how_long_it_took(client: TestClient, ids: dict[str, str]) -> None:
     answer = client.post(SEARCH, json={"text": "red", "limit": 1}).json()
-    assert answer["encoder"] == {"name": "colour", "model": "vitrine/colour", "revision": "colour-1-64", "dim": 64}
-    assert answer["timing"]["total_ms"] >= answer["timing"]["search_ms"] > 0 and answer["timing"]["encode_ms"] > 0
+    assert answer["encoder"] == {
+        "name": "colour",
+        "model": "vitrine/colour",
+        "revision": "colour-1-64",
+        "dim": 64,
+    }
+    assert (
+        answer["timing"]["total_ms"] >= answer["timing"]["search_ms"] > 0
+        and answer["timing"]["encode_ms"] > 0
+    )
     hit = answer["hits"][0]
     assert hit["id"] == ids["red"] and 0.9 < hit["similarity"] <= 1.0
     assert hit["urls"]["file"] == f"/v1/categories/colours/images/{ids['red']}/file"
@@ -59,7 +73,9 @@ def test_options_narrow_reorder_and_page(shared: TestClient, shared_ids: dict[st
     assert found(shared, {"id": shared_ids["red"], "offset": 1, "limit": 2}) == everything[1:3]
     assert sorted(found(shared, {"id": shared_ids["red"], "diversity": 0.9})) == sorted(everything)
     assert found(shared, {"id": shared_ids["red"], "exact": True}) == everything
-    hit = shared.post(SEARCH, json={"id": shared_ids["red"], "with_vectors": True, "limit": 1}).json()["hits"][0]
+    hit = shared.post(SEARCH, json={"id": shared_ids["red"], "with_vectors": True, "limit": 1}).json()[
+        "hits"
+    ][0]
     assert len(hit["vectors"]["colour"]) == 64
 
 
@@ -75,17 +91,25 @@ def test_listings_filter_order_sample_and_page(client: TestClient, ids: dict[str
         if cursor is None:
             break
     assert seen == list(ids.values())[::-1]
-    assert found(client, {"filter": {"metadata": {"year": {"gte": 1993}}}, "order_by": {"field": "width"}}) != []
+    assert (
+        found(client, {"filter": {"metadata": {"year": {"gte": 1993}}}, "order_by": {"field": "width"}}) != []
+    )
     assert len(set(found(client, {"random": True, "limit": 3}))) == 3
 
 
-def test_a_picture_in_a_form_with_simple_fields_and_json(shared: TestClient, shared_ids: dict[str, str]) -> None:
+def test_a_picture_in_a_form_with_simple_fields_and_json(
+    shared: TestClient, shared_ids: dict[str, str]
+) -> None:
     files = {"file": ("query.png", picture(COLOURS["blue"]))}
-    simple = shared.post(SEARCH, files=files, data={"limit": "1", "using": "colour", "filter": '{"class": ["cool"]}'})
+    simple = shared.post(
+        SEARCH, files=files, data={"limit": "1", "using": "colour", "filter": '{"class": ["cool"]}'}
+    )
     assert [hit["id"] for hit in simple.json()["hits"]] == [shared_ids["blue"]]
     options = json.dumps({"limit": 3, "filter": {"tags_none": ["blue"]}, "min_similarity": -1})
     asked = shared.post(SEARCH, files=files, data={"query": options, "limit": "2"})
-    assert len(asked.json()["hits"]) == 2 and shared_ids["blue"] not in [hit["id"] for hit in asked.json()["hits"]]
+    assert len(asked.json()["hits"]) == 2 and shared_ids["blue"] not in [
+        hit["id"] for hit in asked.json()["hits"]
+    ]
     words = shared.post(SEARCH, files={"limit": (None, "1")}, data={"text": "red"})
     assert words.status_code == 200 and words.json()["hits"][0]["id"] == shared_ids["red"]
 
@@ -116,7 +140,9 @@ def test_bad_forms_are_refused(shared: TestClient, files: Any, data: Any, status
 
 
 def test_fusion_over_two_encoders(client: TestClient, runtime: Runtime, ids: dict[str, str]) -> None:
-    spec = EncoderSpec("second", "org/second", "r1", 2, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
+    spec = EncoderSpec(
+        "second", "org/second", "r1", 2, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1))
+    )
     runtime.catalog.add_encoder("colours", spec)
     import numpy as np
 
@@ -124,7 +150,12 @@ def test_fusion_over_two_encoders(client: TestClient, runtime: Runtime, ids: dic
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     runtime.vectors.update_vectors("colours", list(ids.values()), "second", vectors)
     assert found(client, {"id": ids["red"], "using": ["colour", "second"], "limit": 1}) == ["orange"]
-    assert found(client, {"id": ids["red"], "using": "second", "limit": 4}) == ["orange", "green", "blue", "black"]
+    assert found(client, {"id": ids["red"], "using": "second", "limit": 4}) == [
+        "orange",
+        "green",
+        "blue",
+        "black",
+    ]
     assert refusal(client, {"id": ids["red"], "using": ["colour"]}) == (422, "bad_request")
     assert refusal(client, {"id": ids["red"], "using": ["colour", "colour"]}) == (422, "bad_request")
     assert refusal(client, {"id": ids["red"], "using": ["colour", "none"]}) == (422, "unknown_vector")
@@ -161,7 +192,11 @@ def test_fusion_over_two_encoders(client: TestClient, runtime: Runtime, ids: dic
         ({"text": "red", "filter": {"colour": "red"}}, 422, "bad_request"),
         ({"text": "red", "filter": {"quality": {}}}, 422, "bad_request"),
         ({"text": "red", "filter": {"scores": {"cat": {"gte": 0.5}}}}, 422, "unknown_field"),
-        ({"text": "red", "filter": {"where": {"must": [{"key": "caption", "match": {"value": 1}}]}}}, 422, "unknown_field"),
+        (
+            {"text": "red", "filter": {"where": {"must": [{"key": "caption", "match": {"value": 1}}]}}},
+            422,
+            "unknown_field",
+        ),
         ({"text": "red", "filter": {"where": {"no": 1}}}, 422, "bad_request"),
         ({"text": "red", "order_by": {"field": "quality"}}, 422, "bad_request"),
         ({"order_by": {"field": "caption"}}, 422, "unknown_field"),

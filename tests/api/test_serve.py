@@ -18,7 +18,10 @@ import pytest
 from tests.api.helpers import COLOURS, picture
 
 ROOT = Path(__file__).parents[2]
-SERVE = "from vitrine.api.serve import serve; from vitrine.services.settings import Settings; serve(Settings(_env_file=None))"
+SERVE = (
+    "from vitrine.api.serve import serve; from vitrine.services.settings import Settings; "
+    "serve(Settings(_env_file=None))"
+)
 
 
 @contextmanager
@@ -36,7 +39,9 @@ def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     }
     for name in ("VITRINE_API_KEYS", "QDRANT_URL", "MINIO_ENDPOINT"):
         environment.pop(name, None)
-    process = subprocess.Popen([sys.executable, "-c", SERVE], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -55,7 +60,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subproces
         yield process, url, folder
 
 
-def test_a_collection_is_made_filled_searched_and_survives_a_stop(server: tuple[subprocess.Popen[str], str, Path]) -> None:
+def test_a_collection_is_made_filled_searched_and_survives_a_stop(
+    server: tuple[subprocess.Popen[str], str, Path],
+) -> None:
     process, url, folder = server
     with httpx.Client(base_url=url, timeout=60) as client:
         assert client.get("/readyz").json()["ready"] is True
@@ -63,7 +70,9 @@ def test_a_collection_is_made_filled_searched_and_survives_a_stop(server: tuple[
         files = [("files", (f"{name}.png", picture(colour))) for name, colour in COLOURS.items()]
         added = client.post("/v1/categories/colours/images", files=files, data={"class": "flat"})
         assert added.status_code == 201 and added.json()["counts"] == {"added": len(COLOURS)}
-        found = client.post("/v1/categories/colours/search", json={"text": "blue", "limit": 1, "filter": {"class": ["flat"]}})
+        found = client.post(
+            "/v1/categories/colours/search", json={"text": "blue", "limit": 1, "filter": {"class": ["flat"]}}
+        )
         hit = found.json()["hits"][0]
         assert hit["payload"]["filename"] == "blue.png"
         assert client.get(hit["urls"]["file"]).content == picture(COLOURS["blue"])
@@ -92,7 +101,9 @@ def cut_off_at_the_limit(url: str) -> None:
     host, port = url.removeprefix("http://").split(":")
     chunk = b"%x\r\n%s\r\n" % (65_536, b"x" * 65_536)
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        head = "POST /v1/categories/colours/images HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        head = (
+            "POST /v1/categories/colours/images HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        )
         connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode())
         part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
         connection.sendall(b"%x\r\n%s\r\n" % (len(part), part))
@@ -104,5 +115,7 @@ def cut_off_at_the_limit(url: str) -> None:
 def test_an_open_address_without_keys_does_not_start(tmp_path: Path) -> None:
     environment = {**os.environ, "VITRINE_DATA": str(tmp_path), "VITRINE_HOST": "0.0.0.0"}
     environment.pop("VITRINE_API_KEYS", None)
-    done = subprocess.run([sys.executable, "-c", SERVE], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert done.returncode != 0 and "VITRINE_API_KEYS" in done.stderr

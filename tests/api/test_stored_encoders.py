@@ -1,4 +1,5 @@
-"""Promoted encoders over HTTP: called by their vectors' names, and no other object of the store can be named as an encoder."""
+"""Promoted encoders over HTTP: called by their vectors' names, and no other object of the store can be named
+as an encoder."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def client(runtime: Runtime, tmp_path: Path) -> Iterator[TestClient]:
 
 
 def test_stored_models_cannot_be_named(client: TestClient, runtime: Runtime, tmp_path: Path) -> None:
-    model = save_stored(runtime.objects, trained_folder(tmp_path / "other", 7), stored_prefix("elsewhere", "other"))
+    model = save_stored(
+        runtime.objects, trained_folder(tmp_path / "other", 7), stored_prefix("elsewhere", "other")
+    )
     for name in (
         model,
         f"mine={model}",
@@ -49,7 +52,9 @@ def test_stored_models_cannot_be_named(client: TestClient, runtime: Runtime, tmp
     assert [category.name for category in runtime.catalog.list()] == [CATEGORY]
 
 
-def test_an_alias_and_its_vector_are_searched_and_shared_by_name(client: TestClient, runtime: Runtime) -> None:
+def test_an_alias_and_its_vector_are_searched_and_shared_by_name(
+    client: TestClient, runtime: Runtime
+) -> None:
     found = client.post(f"/v1/categories/{CATEGORY}/search", json={"vector": [1.0] * 32, "using": "look"})
     assert found.status_code == 200 and found.json()["encoder"]["name"] == "look-1"
     assert str(runtime.settings.data) not in found.text and "_encoders" not in found.text

@@ -25,14 +25,25 @@ def seen(colour: str) -> Embedding:
 
     from PIL import Image
 
-    embedding: Embedding = ColourEncoder().encode_images([Image.open(BytesIO(picture(COLOURS[colour]))).convert("RGB")])[0]
+    embedding: Embedding = ColourEncoder().encode_images(
+        [Image.open(BytesIO(picture(COLOURS[colour]))).convert("RGB")]
+    )[0]
     return embedding
 
 
 def head(tag: str, colour: str = "red", **changed: Any) -> TagHead:
     """Scores high what looks like a flat picture of that colour."""
-    fields = {"tag": tag, "kind": "by-hand", "using": "colour", "encoder_revision": REVISION, "weight": seen(colour),
-              "bias": -0.9, "slope": 40.0, "metrics": {"average_precision": 0.9, "curve": [1, 2]}, **changed}  # fmt: skip
+    fields = {
+        "tag": tag,
+        "kind": "by-hand",
+        "using": "colour",
+        "encoder_revision": REVISION,
+        "weight": seen(colour),
+        "bias": -0.9,
+        "slope": 40.0,
+        "metrics": {"average_precision": 0.9, "curve": [1, 2]},
+        **changed,
+    }
     return TagHead(**fields)
 
 
@@ -44,7 +55,8 @@ def taught(runtime: Runtime, ids: dict[str, str]) -> Runtime:
     rows = {"red": (0.95, 0.05), "blue": (0.02, 0.9), "black": (0.3, 0.4)}
     who = {one.tag: one.signature for one in saved}
     payloads = {
-        ids[name]: {"scores": {"reddish": red, "deep blue": blue}, "scored_by": who} for name, (red, blue) in rows.items()
+        ids[name]: {"scores": {"reddish": red, "deep blue": blue}, "scored_by": who}
+        for name, (red, blue) in rows.items()
     }
     runtime.vectors.set_payload("colours", payloads)
     return runtime
@@ -75,7 +87,10 @@ def test_one_tagger_tells_all_of_itself(client: TestClient, taught: Runtime) -> 
     assert [version["in_service"] for version in told["history"]] == [True]
     taught.taggers.save("colours", [head("deep blue", "blue", threshold=0.7)], scored=["deep blue"])
     told = client.get(f"{TAGGERS}/{quote('deep blue')}").json()
-    assert [(version["threshold"], version["in_service"]) for version in told["history"]] == [(0.7, True), (0.5, False)]
+    assert [(version["threshold"], version["in_service"]) for version in told["history"]] == [
+        (0.7, True),
+        (0.5, False),
+    ]
     assert told["stored"]["stale"] and not told["stored"]["complete"]
     missing = client.get(f"{TAGGERS}/green")
     assert missing.status_code == 404 and "deep blue, reddish" in missing.json()["detail"]
@@ -95,8 +110,12 @@ def test_a_picture_is_scored_and_not_stored(client: TestClient, taught: Runtime)
     assert client.get("/v1/categories/colours").json()["images"] == before
 
 
-def test_scores_are_those_of_the_stored_vector(client: TestClient, taught: Runtime, ids: dict[str, str]) -> None:
-    told = client.post(f"{TAGGERS}/reddish/score", files={"file": ("x.png", picture(COLOURS["orange"]))}).json()["scores"][0]
+def test_scores_are_those_of_the_stored_vector(
+    client: TestClient, taught: Runtime, ids: dict[str, str]
+) -> None:
+    told = client.post(
+        f"{TAGGERS}/reddish/score", files={"file": ("x.png", picture(COLOURS["orange"]))}
+    ).json()["scores"][0]
     hit = taught.vectors.retrieve("colours", [ids["orange"]], with_vectors=("colour",))[0]
     assert hit is not None
     stored = taught.taggers.get("colours", "reddish").scores(hit.vectors["colour"][None])[0]
@@ -132,7 +151,10 @@ def test_a_tagger_of_another_encoder_is_left_out_or_refused(client: TestClient, 
     file = {"file": ("x.png", picture())}
     told = client.post(f"{TAGGERS}/score", files=file).json()
     assert [row["tag"] for row in told["scores"]] == ["reddish", "deep blue"]
-    assert [(row["tag"], row["code"]) for row in told["left_out"]] == [("gone", "tagger_mismatch"), ("old", "tagger_mismatch")]
+    assert [(row["tag"], row["code"]) for row in told["left_out"]] == [
+        ("gone", "tagger_mismatch"),
+        ("old", "tagger_mismatch"),
+    ]
     for tag in ("old", "gone"):
         refused = client.post(f"{TAGGERS}/{tag}/score", files=file)
         assert (refused.status_code, refused.json()["code"]) == (409, "tagger_mismatch"), refused.text
@@ -144,11 +166,15 @@ def test_a_tagger_of_another_encoder_is_left_out_or_refused(client: TestClient, 
     assert (refused.status_code, refused.json()["code"]) == (409, "tagger_mismatch")
 
 
-def test_taggers_on_several_encoders_are_asked_together(client: TestClient, runtime: Runtime, ids: dict[str, str]) -> None:
+def test_taggers_on_several_encoders_are_asked_together(
+    client: TestClient, runtime: Runtime, ids: dict[str, str]
+) -> None:
     second = ColourEncoder("second", 16)
     runtime.encoders.register(second)
     runtime.catalog.add_encoder("colours", second.spec)
-    small = head("small", using="second", encoder_revision=second.spec.revision, weight=np.eye(16, dtype=np.float32)[0])
+    small = head(
+        "small", using="second", encoder_revision=second.spec.revision, weight=np.eye(16, dtype=np.float32)[0]
+    )
     runtime.taggers.save("colours", [small])
     runtime.taggers.save("colours", [head("reddish")])
     told = client.post(f"{TAGGERS}/score", files={"file": ("x.png", picture())}).json()
@@ -156,29 +182,44 @@ def test_taggers_on_several_encoders_are_asked_together(client: TestClient, runt
 
 
 def test_a_category_without_taggers(client: TestClient, ids: dict[str, str]) -> None:
-    assert client.post(f"{TAGGERS}/score", files={"file": ("x.png", picture())}).json() == {"scores": [], "left_out": []}
+    assert client.post(f"{TAGGERS}/score", files={"file": ("x.png", picture())}).json() == {
+        "scores": [],
+        "left_out": [],
+    }
     assert client.post(f"{TAGGERS}/red/score", files={"file": ("x.png", picture())}).status_code == 404
-    assert client.post("/v1/categories/none/taggers/score", files={"file": ("x.png", picture())}).status_code == 404
+    assert (
+        client.post("/v1/categories/none/taggers/score", files={"file": ("x.png", picture())}).status_code
+        == 404
+    )
 
 
-def test_tags_are_percent_encoded_whatever_they_hold(client: TestClient, runtime: Runtime, ids: dict[str, str]) -> None:
+def test_tags_are_percent_encoded_whatever_they_hold(
+    client: TestClient, runtime: Runtime, ids: dict[str, str]
+) -> None:
     tags = ["red mug", "a/b", "50 %", "ärger?", "score", "c#"]
     runtime.taggers.save("colours", [head(tag) for tag in tags])
     for tag in tags:
         path = f"{TAGGERS}/{quote(tag, safe='')}"
         assert client.get(path).json()["tag"] == tag
-        assert client.post(f"{path}/score", files={"file": ("x.png", picture())}).json()["scores"][0]["tag"] == tag
+        assert (
+            client.post(f"{path}/score", files={"file": ("x.png", picture())}).json()["scores"][0]["tag"]
+            == tag
+        )
         assert client.get(f"{path}/ranking").json()["tag"] == tag
 
 
-def test_quality_is_a_tagger_that_fills_its_own_field(client: TestClient, taught: Runtime, ids: dict[str, str]) -> None:
+def test_quality_is_a_tagger_that_fills_its_own_field(
+    client: TestClient, taught: Runtime, ids: dict[str, str]
+) -> None:
     taught.taggers.save("colours", [head(QUALITY)])
     taught.vectors.set_payload("colours", {id: {"quality": 0.5} for id in ids.values()})
     told = client.get(f"{TAGGERS}/quality").json()
     assert told["field"] == "quality" and told["stored"]["scored"] == 5
 
 
-def test_ranges_of_several_scores_sorted_and_counted(client: TestClient, taught: Runtime, ids: dict[str, str]) -> None:
+def test_ranges_of_several_scores_sorted_and_counted(
+    client: TestClient, taught: Runtime, ids: dict[str, str]
+) -> None:
     """Two taggers' ranges at once, in a listing, in a search, and in a histogram."""
     images = "/v1/categories/colours/images"
     ranges = {"score.reddish.gte": 0.01, "score.deep blue.gte": 0.3, "score.deep blue.lte": 1}
@@ -192,7 +233,9 @@ def test_ranges_of_several_scores_sorted_and_counted(client: TestClient, taught:
     order = {"field": "scores.reddish", "descending": True}
     body = client.post("/v1/categories/colours/search", json={"filter": chosen, "order_by": order}).json()
     assert [hit["id"] for hit in body["hits"]] == [ids["black"], ids["blue"]]
-    near = client.post("/v1/categories/colours/search", json={"filter": chosen, "text": "blue", "limit": 1}).json()
+    near = client.post(
+        "/v1/categories/colours/search", json={"filter": chosen, "text": "blue", "limit": 1}
+    ).json()
     assert near["hits"][0]["id"] == ids["blue"]
     counted = client.get(
         "/v1/categories/colours/histograms/scores.reddish", params={"bins": 2, "score.deep blue.gte": 0.3}
@@ -200,7 +243,9 @@ def test_ranges_of_several_scores_sorted_and_counted(client: TestClient, taught:
     assert [bin["count"] for bin in counted["bins"]] == [2, 0]
 
 
-def test_a_promoted_encoder_answers_to_its_alias(client: TestClient, runtime: Runtime, ids: dict[str, str]) -> None:
+def test_a_promoted_encoder_answers_to_its_alias(
+    client: TestClient, runtime: Runtime, ids: dict[str, str]
+) -> None:
     for name in ("look-1", "look-2"):
         trained = ColourEncoder(name, 16)
         runtime.encoders.register(trained)
@@ -220,7 +265,10 @@ def test_a_promoted_encoder_answers_to_its_alias(client: TestClient, runtime: Ru
         body = {"id": ids["red"], "limit": 1} | ({"using": using} if using else {})
         answer = client.post(search, json=body).json()
         assert (answer["encoder"]["name"], answer["hits"][0]["id"]) == ("look-2", ids["orange"])
-    assert client.post(search, json={"text": "green", "using": "look", "limit": 1}).json()["hits"][0]["id"] == ids["green"]
+    assert (
+        client.post(search, json={"text": "green", "using": "look", "limit": 1}).json()["hits"][0]["id"]
+        == ids["green"]
+    )
     fused = client.post(search, json={"id": ids["red"], "using": ["look", "colour"], "limit": 1})
     assert fused.status_code == 200 and fused.json()["hits"][0]["id"] == ids["orange"], fused.text
     rows = client.get("/v1/encoders").json()["categories"]
@@ -229,5 +277,9 @@ def test_a_promoted_encoder_answers_to_its_alias(client: TestClient, runtime: Ru
         ("look-1", "look", False),
         ("look-2", "look", True),
     ]
-    runtime.taggers.save("colours", [head("t", using="look-1", encoder_revision="colour-1-16", weight=np.ones(16, np.float32))])
-    assert client.get(f"{TAGGERS}/t").json()["fits"] is True  # the vector that it was trained on is still there
+    runtime.taggers.save(
+        "colours", [head("t", using="look-1", encoder_revision="colour-1-16", weight=np.ones(16, np.float32))]
+    )
+    assert (
+        client.get(f"{TAGGERS}/t").json()["fits"] is True
+    )  # the vector that it was trained on is still there

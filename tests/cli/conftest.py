@@ -38,8 +38,14 @@ Run = Callable[..., Answer]
 
 def environment(data: Path) -> dict[str, str | None]:
     """The environment of a command on ``data``; None removes a variable."""
-    settings: dict[str, str | None] = {"VITRINE_DATA": str(data), "VITRINE_ENCODER": "colour", "VITRINE_OFFLINE": "1"}
-    return settings | dict.fromkeys(("QDRANT_URL", "MINIO_ENDPOINT", "VITRINE_DEBUG", "VITRINE_API_KEYS"), None)
+    settings: dict[str, str | None] = {
+        "VITRINE_DATA": str(data),
+        "VITRINE_ENCODER": "colour",
+        "VITRINE_OFFLINE": "1",
+    }
+    return settings | dict.fromkeys(
+        ("QDRANT_URL", "MINIO_ENDPOINT", "VITRINE_DEBUG", "VITRINE_API_KEYS"), None
+    )
 
 
 def runner(data: Path) -> Run:
@@ -47,7 +53,9 @@ def runner(data: Path) -> Run:
     from vitrine.cli.main import app
 
     def run(*arguments: object, input: str | None = None, env: Mapping[str, str] | None = None) -> Answer:
-        result = CliRunner().invoke(app, [str(a) for a in arguments], input=input, env={**environment(data), **(env or {})})
+        result = CliRunner().invoke(
+            app, [str(a) for a in arguments], input=input, env={**environment(data), **(env or {})}
+        )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Answer(result.exit_code, result.stdout, result.stderr)
@@ -56,7 +64,8 @@ def runner(data: Path) -> Run:
 
 
 def draw(folder: Path) -> Path:
-    """Pictures of three colours in four sizes, each with a bar of its own: ``<folder>/<colour>/<size>.png``."""
+    """Pictures of three colours in four sizes, each with a bar of its own:
+    ``<folder>/<colour>/<size>.png``."""
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)
         for number, size in enumerate(SIZES, 1):
@@ -88,7 +97,8 @@ def filled_data(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Pat
 
 
 class Kept:
-    """Runtimes that stay open between commands: opening the engine's process for each would take most of a test's time."""
+    """Runtimes that stay open between commands: opening the engine's process for each would take most of a
+    test's time."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -96,7 +106,9 @@ class Kept:
         self._runtimes: dict[Path, Runtime] = {}
 
     @contextmanager
-    def open_runtime(self, settings: Settings, *, command: str = "", make_data: bool = True) -> Iterator[Runtime]:
+    def open_runtime(
+        self, settings: Settings, *, command: str = "", make_data: bool = True
+    ) -> Iterator[Runtime]:
         if settings.data not in self._runtimes:
             self._runtimes[settings.data] = self._stack.enter_context(self._open(settings, command=command))
         yield self._runtimes[settings.data]

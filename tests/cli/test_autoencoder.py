@@ -9,7 +9,9 @@ from tests.cli.conftest import Run
 SMALL = ("--size", 16, "--channels", "8,16", "--dim", 4, "--epochs", 2, "--batch-size", 4)
 
 
-def test_a_trained_autoencoder_is_an_encoder_like_any_other(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
+def test_a_trained_autoencoder_is_an_encoder_like_any_other(
+    vitrine: Run, pictures: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "shapes"
     trained = vitrine("autoencoder", "train", folder, "--data", pictures, *SMALL, "--json")
     assert trained.code == 0, trained.err
@@ -21,7 +23,9 @@ def test_a_trained_autoencoder_is_an_encoder_like_any_other(vitrine: Run, pictur
     again = vitrine("autoencoder", "train", tmp_path / "again", "--category", "shapes", *SMALL, "--json")
     assert again.json["images"] == 12
 
-    embedded = vitrine("autoencoder", "embed", folder, "--data", pictures, "--to", tmp_path / "rows.npz", "--json")
+    embedded = vitrine(
+        "autoencoder", "embed", folder, "--data", pictures, "--to", tmp_path / "rows.npz", "--json"
+    )
     assert embedded.json["images"] == 12, embedded.err
     with np.load(tmp_path / "rows.npz") as arrays:
         assert arrays["embeddings"].shape == (12, 4)

@@ -1,4 +1,5 @@
-"""Every command that takes a file or folder, on paths that cannot be used: one sentence, exit 1 or 2, nothing made or lost."""
+"""Every command that takes a file or folder, on paths that cannot be used: one sentence, exit 1 or 2, nothing
+made or lost."""
 
 from __future__ import annotations
 
@@ -95,18 +96,31 @@ def commands() -> Iterator[tuple[str, ...]]:
             yield from below(child, (*path, name))
         if not getattr(command, "commands", None):
             needed = [parameter for parameter in command.params if parameter.required]
-            options = [(parameter.opts[0], "x") for parameter in needed if parameter.param_type_name == "option"]
+            options = [
+                (parameter.opts[0], "x") for parameter in needed if parameter.param_type_name == "option"
+            ]
             arguments = ["x"] * sum(parameter.param_type_name == "argument" for parameter in needed)
             yield (*path, *(part for pair in options for part in pair), *arguments)
 
     yield from below(get_command(app), ())
 
 
-STANDALONE = {("demo",), ("serve",), ("doctor",), ("encoder", "list"), ("category", "list"), ("category", "create")}
+STANDALONE = {
+    ("demo",),
+    ("serve",),
+    ("doctor",),
+    ("encoder", "list"),
+    ("category", "list"),
+    ("category", "create"),
+}
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c[:2] not in STANDALONE and c[:1] not in STANDALONE], ids=" ".join)
-def test_no_command_makes_a_data_folder_where_the_path_is_mistyped(tmp_path: Path, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if c[:2] not in STANDALONE and c[:1] not in STANDALONE], ids=" ".join
+)
+def test_no_command_makes_a_data_folder_where_the_path_is_mistyped(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
     os.chdir(tmp_path)
     answer = runner(tmp_path / "mistyped")(*command)
     if command[:2] != ("metric", "list"):
@@ -115,7 +129,9 @@ def test_no_command_makes_a_data_folder_where_the_path_is_mistyped(tmp_path: Pat
 
 
 @pytest.mark.parametrize("command", [("category", "list"), ("encoder", "list"), ("doctor",)])
-def test_commands_that_look_around_answer_without_a_data_folder(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_commands_that_look_around_answer_without_a_data_folder(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
     answer = runner(tmp_path / "none")(*command, "--json")
     assert answer.code == 0 and answer.json is not None
     assert not (tmp_path / "none").exists()
@@ -128,7 +144,9 @@ def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     assert "unavailable" in said and "it is a file" in said
     doctor = run("doctor", "--json")
     assert doctor.code == 1
-    assert "it is a file" in next(check["message"] for check in doctor.json["checks"] if check["name"] == "data folder")
+    assert "it is a file" in next(
+        check["message"] for check in doctor.json["checks"] if check["name"] == "data folder"
+    )
 
 
 STREAMS = {
@@ -143,7 +161,11 @@ STREAMS = {
 @pytest.mark.parametrize("streams", STREAMS)
 def test_output_that_cannot_be_written(tmp_path: Path, streams: str) -> None:
     redirection, code, words = STREAMS[streams]
-    env = {name: value for name, value in {**os.environ, **environment(tmp_path / "none")}.items() if value is not None}
+    env = {
+        name: value
+        for name, value in {**os.environ, **environment(tmp_path / "none")}.items()
+        if value is not None
+    }
     command = f'"$0" -c "from vitrine.cli.main import main; main()" encoder list --json {redirection}'
     done = subprocess.run(["sh", "-c", command, sys.executable], env=env, capture_output=True, text=True)
     assert done.returncode == code, done.stderr

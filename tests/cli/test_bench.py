@@ -18,7 +18,10 @@ def test_a_table_a_plot_and_json(filled: Run, tmp_path: Path) -> None:
     assert all(isinstance(row["exponent"], float) for row in answer.json["tasks"] if row["task"] != "tagger")
     assert "99 is cut" in answer.json["notes"][0]
     shown = filled(*common)
-    assert shown.out.splitlines()[0].split("\t") == ["task", "6 images", "12 images", "exponent"] and "99 is cut" in shown.err
+    assert (
+        shown.out.splitlines()[0].split("\t") == ["task", "6 images", "12 images", "exponent"]
+        and "99 is cut" in shown.err
+    )
 
 
 def test_what_cannot_be_timed(filled: Run) -> None:

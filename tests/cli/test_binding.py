@@ -9,7 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Run, runner
-from vitrine.services.encoders.families.autoencoder import AutoencoderConfig, ConvolutionalAutoencoder, save_autoencoder
+from vitrine.services.encoders.families.autoencoder import (
+    AutoencoderConfig,
+    ConvolutionalAutoencoder,
+    save_autoencoder,
+)
 
 
 def save(folder: Path, dim: int = 8) -> Path:
@@ -37,7 +41,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def encoders_of(run: Run, category: str) -> dict[str, str]:
-    return {spec["name"]: spec["model"] for spec in run("category", "show", category, "--json").json["encoders"]}
+    return {
+        spec["name"]: spec["model"] for spec in run("category", "show", category, "--json").json["encoders"]
+    }
 
 
 def stored(data: Path) -> list[str]:
@@ -83,10 +89,16 @@ def test_a_refusal_leaves_no_copy(here: Path, data: Path) -> None:
     save(here / "other", dim=12)
     taken = run("category", "add-encoder", "shop", "ae1=./other", "--json")
     assert taken.json["error"]["code"] == "encoder_mismatch"
-    assert run("category", "create", "shop", "--encoder", "./other", "--json").json["error"]["code"] == "already_exists"
+    assert (
+        run("category", "create", "shop", "--encoder", "./other", "--json").json["error"]["code"]
+        == "already_exists"
+    )
     assert run("category", "add-encoder", "nowhere", "./other", "--json").json["error"]["code"] == "not_found"
     (here / "ae1" / "autoencoder.safetensors").write_bytes(b"broken")
-    assert run("category", "create", "second", "--encoder", "./ae1", "--json").json["error"]["code"] == "model_unavailable"
+    assert (
+        run("category", "create", "second", "--encoder", "./ae1", "--json").json["error"]["code"]
+        == "model_unavailable"
+    )
     assert stored(data) == ["shop"]
 
 

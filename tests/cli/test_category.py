@@ -103,4 +103,7 @@ def test_the_way_back_from_damage_is_said_and_works(pictures: Path, tmp_path: Pa
 
 def tags(run: Run) -> dict[str, list[str]]:
     """Of every image of ``shop``, by id."""
-    return {hit["id"]: hit["payload"]["tags"] for hit in run("images", "list", "-c", "shop", "--json").json["hits"]}
+    return {
+        hit["id"]: hit["payload"]["tags"]
+        for hit in run("images", "list", "-c", "shop", "--json").json["hits"]
+    }

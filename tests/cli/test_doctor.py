@@ -36,14 +36,22 @@ def test_a_healthy_machine_is_exit_0(doctor: Run) -> None:
     assert answer.code == 0
     assert answer.json.keys() == {"ok", "checks", "settings", "models", "versions"}
     assert answer.json["ok"] is True
-    expected = dict.fromkeys(("disk space", "data folder", "vectors", "objects", "default encoder", "precision"), "ok")
+    expected = dict.fromkeys(
+        ("disk space", "data folder", "vectors", "objects", "default encoder", "precision"), "ok"
+    )
     assert states(answer) == expected
-    assert settings(answer).keys() == {str(field.validation_alias) for field in Settings.model_fields.values()}
+    assert settings(answer).keys() == {
+        str(field.validation_alias) for field in Settings.model_fields.values()
+    }
 
 
 def test_every_setting_says_where_it_comes_from_and_secrets_are_masked(doctor: Run, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("VITRINE_PORT=9000\nVITRINE_THREADS=2\nQDRANT_API_KEY=hush-hush\n")
-    env = {"VITRINE_THREADS": "3", "MINIO_SECRET_KEY": "hush-hush", "VITRINE_API_KEYS": "read:hush-hush,write:hush-hush"}
+    env = {
+        "VITRINE_THREADS": "3",
+        "MINIO_SECRET_KEY": "hush-hush",
+        "VITRINE_API_KEYS": "read:hush-hush,write:hush-hush",
+    }
     answer = doctor("--json", env=env)
     rows = settings(answer)
     assert (rows["VITRINE_PORT"]["value"], rows["VITRINE_PORT"]["source"]) == ("9000", ".env")
@@ -55,8 +63,13 @@ def test_every_setting_says_where_it_comes_from_and_secrets_are_masked(doctor: R
 
 def test_a_value_under_an_older_name_says_which(doctor: Run, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("MINIO_HOST=127.0.0.1:1\nMINIO_BUCKET=ours\n")
-    rows = settings(doctor("--json", env={"QDRANT_HOST": "127.0.0.1", "QDRANT_PORT": "1", "MINIO_BUCKET_NAME": "theirs"}))
-    told = {name: (rows[name]["value"], rows[name]["source"]) for name in ("QDRANT_URL", "MINIO_ENDPOINT", "MINIO_BUCKET")}
+    rows = settings(
+        doctor("--json", env={"QDRANT_HOST": "127.0.0.1", "QDRANT_PORT": "1", "MINIO_BUCKET_NAME": "theirs"})
+    )
+    told = {
+        name: (rows[name]["value"], rows[name]["source"])
+        for name in ("QDRANT_URL", "MINIO_ENDPOINT", "MINIO_BUCKET")
+    }
     assert told == {
         "QDRANT_URL": ("http://127.0.0.1:1", "environment (QDRANT_HOST)"),
         "MINIO_ENDPOINT": ("127.0.0.1:1", ".env (MINIO_HOST)"),
@@ -67,7 +80,10 @@ def test_a_value_under_an_older_name_says_which(doctor: Run, tmp_path: Path) -> 
 def test_the_data_flag_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = settings(runner(tmp_path / "data")("--data", tmp_path / "other", "doctor", "--json"))
-    assert (rows["VITRINE_DATA"]["value"], rows["VITRINE_DATA"]["source"]) == (str(tmp_path / "other"), "flag")
+    assert (rows["VITRINE_DATA"]["value"], rows["VITRINE_DATA"]["source"]) == (
+        str(tmp_path / "other"),
+        "flag",
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,11 +91,17 @@ def test_the_data_flag_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ({"VITRINE_MIN_FREE_MB": "999999999"}, "disk space", "failed"),
         ({"VITRINE_ENCODER": "No Name=x"}, "default encoder", "failed"),
-        ({"VITRINE_ENCODER": "clip", "VITRINE_MODELS": "none", "HF_HUB_CACHE": "none"}, "default encoder", "warning"),
+        (
+            {"VITRINE_ENCODER": "clip", "VITRINE_MODELS": "none", "HF_HUB_CACHE": "none"},
+            "default encoder",
+            "warning",
+        ),
         ({"MINIO_ENDPOINT": "127.0.0.1:1"}, "objects", "failed"),
     ],
 )
-def test_what_is_broken_is_exit_1_and_what_is_missing_a_warning(doctor: Run, env: dict[str, str], check: str, state: str) -> None:
+def test_what_is_broken_is_exit_1_and_what_is_missing_a_warning(
+    doctor: Run, env: dict[str, str], check: str, state: str
+) -> None:
     answer = doctor("--json", env=env)
     assert states(answer)[check] == state
     assert answer.code == (1 if state == "failed" else 0)

@@ -33,19 +33,32 @@ def test_duplicates_are_found_listed_shown_and_deleted(shop: Run, tmp_path: Path
     assert (found["groups"], found["duplicates"], found["status"]) == (1, 2, "complete")
     (group,) = shop("duplicates", "list", "-c", "shop", "--json").json["groups"]
     sheet = tmp_path / "sheet.png"
-    assert "0-half.png" in shop("duplicates", "show", group["id"], "-c", "shop", "--sheet", sheet).out and sheet.is_file()
+    assert (
+        "0-half.png" in shop("duplicates", "show", group["id"], "-c", "shop", "--sheet", sheet).out
+        and sheet.is_file()
+    )
     for name in ("groups.json", "groups.csv"):
         assert shop("duplicates", "export", "-c", "shop", "--out", tmp_path / name).code == 0
     assert (tmp_path / "groups.csv").read_text().count(group["id"]) == 3
 
-    hits = shop("search", "-c", "shop", "--image", tmp_path / "pictures" / "0.png", "--collapse", "--json").json
+    hits = shop(
+        "search", "-c", "shop", "--image", tmp_path / "pictures" / "0.png", "--collapse", "--json"
+    ).json
     assert len(hits["hits"]) == 3 and hits["similar"] == {hits["hits"][0]["id"]: 2}
-    assert "+2 similar" in shop("search", "-c", "shop", "--image", tmp_path / "pictures" / "0.png", "--collapse").out
+    assert (
+        "+2 similar"
+        in shop("search", "-c", "shop", "--image", tmp_path / "pictures" / "0.png", "--collapse").out
+    )
     assert shop("search", "-c", "shop", "--collapse").code == 2
 
     other = group["members"][1]["id"]
     assert shop("duplicates", "keep", group["id"], other, "-c", "shop", "--json").json["keep"] == other
-    assert shop("duplicates", "dismiss", group["id"], group["members"][2]["id"], "-c", "shop", "--json").json["pairs"] == 2
+    assert (
+        shop("duplicates", "dismiss", group["id"], group["members"][2]["id"], "-c", "shop", "--json").json[
+            "pairs"
+        ]
+        == 2
+    )
     assert shop("duplicates", "delete", "-c", "shop", "--dry-run", "--json").json["images"] == 1
     assert shop("duplicates", "delete", "-c", "shop", input="n\n").code == 1
     assert shop("duplicates", "delete", "-c", "shop", "--yes", "--json").json["deleted"] == 1
@@ -58,9 +71,13 @@ def test_new_copies_are_named_or_not_indexed(shop: Run, tmp_path: Path) -> None:
     folder.mkdir()
     scene(1).save(folder / "1.jpg", quality=60)
     told = shop("index", "add", folder, "-c", "shop", "--near-duplicates", "skip", "--json").json
-    assert (told["added"], told["duplicate"], told["images"]) == (0, 1, 5) and told["near_duplicates"][0]["filename"] == "1.jpg"
+    assert (told["added"], told["duplicate"], told["images"]) == (0, 1, 5) and told["near_duplicates"][0][
+        "filename"
+    ] == "1.jpg"
     assert "not indexed" in shop("index", "add", folder, "-c", "shop", "--near-duplicates", "skip").out
-    assert "1 are near-duplicates" in shop("index", "add", folder, "-c", "shop", "--near-duplicates", "tell").out
+    assert (
+        "1 are near-duplicates" in shop("index", "add", folder, "-c", "shop", "--near-duplicates", "tell").out
+    )
     assert shop("index", "add", folder, "-c", "shop", "--near-duplicates", "never").code == 2
 
 

@@ -42,16 +42,25 @@ def test_an_encoder_that_is_not_there_is_told(vitrine: Run, tmp_path: Path) -> N
     assert "model_unavailable" in vitrine("encoder", "check", "no/such-model").err
     assert "bad_request" in vitrine("encoder", "check", "").err
     (tmp_path / "a.png").write_text("no picture")
-    assert vitrine("encoder", "check", "colour", tmp_path / "a.png", "--json").json["error"]["code"] == "image_refused"
+    assert (
+        vitrine("encoder", "check", "colour", tmp_path / "a.png", "--json").json["error"]["code"]
+        == "image_refused"
+    )
 
 
 def test_the_proof_is_printed_and_decides_the_exit_code(vitrine: Run, tmp_path: Path) -> None:
     rows = vitrine("encoder", "check", "colour", "--json").json["checks"]
-    assert all(row["passed"] for row in rows) and "texts alone and among others" in [row["name"] for row in rows]
+    assert all(row["passed"] for row in rows) and "texts alone and among others" in [
+        row["name"] for row in rows
+    ]
     folder = save_autoencoder_of_nan(tmp_path / "broken")
     failed = vitrine("encoder", "check", folder)
     assert failed.code == 1
-    assert "vectors of pictures are finite" in failed.out and "NaN" in failed.out and "unsound_encoder" in failed.err
+    assert (
+        "vectors of pictures are finite" in failed.out
+        and "NaN" in failed.out
+        and "unsound_encoder" in failed.err
+    )
     error = vitrine("encoder", "check", folder, "--json").json["error"]
     assert error["code"] == "unsound_encoder"
     assert [row["passed"] for row in error["details"]["checks"]] == [True, False]

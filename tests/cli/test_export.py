@@ -34,7 +34,17 @@ def test_folders_by_class_and_by_score(exporting: Run, tmp_path: Path) -> None:
     assert (answer.code, answer.json["folders"]) == (0, {"blue": 4, "green": 4, "red": 4})
     assert len(list((tmp_path / "out" / "red").iterdir())) == 4
     answer = exporting(
-        "folders", "-c", "shop", "--to", tmp_path / "scores", "--by", "score:striped", "--bins", 2, "--class", "red"
+        "folders",
+        "-c",
+        "shop",
+        "--to",
+        tmp_path / "scores",
+        "--by",
+        "score:striped",
+        "--bins",
+        2,
+        "--class",
+        "red",
     )
     assert answer.code == 0 and "4 images exported" in answer.out
     assert {path.name for path in (tmp_path / "scores").iterdir()} == {"0.00-0.50"}
@@ -53,7 +63,9 @@ def test_links_and_wrong_usage(exporting: Run, tmp_path: Path) -> None:
 
 def test_tables_in_three_formats(exporting: Run, tmp_path: Path) -> None:
     for ending in ("json", "csv", "parquet"):
-        answer = exporting("table", "-c", "shop", "--to", tmp_path / f"out.{ending}", "--class", "red", "--json")
+        answer = exporting(
+            "table", "-c", "shop", "--to", tmp_path / f"out.{ending}", "--class", "red", "--json"
+        )
         assert (answer.code, answer.json["images"]) == (0, 4)
     rows = json.loads((tmp_path / "out.json").read_text())
     assert {row["class"] for row in rows} == {"red"} and all(row["scores"] for row in rows)

@@ -14,17 +14,39 @@ from vitrine.services.errors import StoreLocked
 
 HEAVY = ["torch", "transformers", "qdrant_client", "numpy", "fastapi", "PIL"]
 COMMANDS = [
-    [], ["category"], ["category", "create"], ["category", "list"], ["category", "show"], ["category", "delete"],
-    ["category", "add-encoder"], ["index"], ["index", "add"], ["index", "import"], ["search"], ["images"], ["images", "list"],
-    ["images", "show"], ["images", "delete"], ["images", "tag"], ["images", "facets"], ["images", "histogram"], ["encoder"],
-    ["encoder", "list"], ["encoder", "check"], ["serve"], ["doctor"], ["demo"],
-]  # fmt: skip
+    [],
+    ["category"],
+    ["category", "create"],
+    ["category", "list"],
+    ["category", "show"],
+    ["category", "delete"],
+    ["category", "add-encoder"],
+    ["index"],
+    ["index", "add"],
+    ["index", "import"],
+    ["search"],
+    ["images"],
+    ["images", "list"],
+    ["images", "show"],
+    ["images", "delete"],
+    ["images", "tag"],
+    ["images", "facets"],
+    ["images", "histogram"],
+    ["encoder"],
+    ["encoder", "list"],
+    ["encoder", "check"],
+    ["serve"],
+    ["doctor"],
+    ["demo"],
+]
 
 
 def child(code: str, data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     wanted = {**os.environ, **environment(data)}
     env = {name: value for name, value in wanted.items() if value is not None}
-    return subprocess.run([sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -68,7 +90,9 @@ def test_an_error_is_json_on_stdout_where_json_is_asked_for(vitrine: Run) -> Non
     assert answer.json["error"].keys() == {"code", "message", "details"}
 
 
-def test_a_bug_is_named_without_a_traceback_unless_debugging(vitrine: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_named_without_a_traceback_unless_debugging(
+    vitrine: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("a bug")
 
@@ -76,7 +100,9 @@ def test_a_bug_is_named_without_a_traceback_unless_debugging(vitrine: Run, monke
     answer = vitrine("category", "list", "--json")
     assert answer.code == 1
     assert answer.json["error"]["code"] == "internal"
-    assert "a bug" in answer.json["error"]["message"] and answer.json["error"]["details"] == {"type": "RuntimeError"}
+    assert "a bug" in answer.json["error"]["message"] and answer.json["error"]["details"] == {
+        "type": "RuntimeError"
+    }
     with pytest.raises(RuntimeError, match="a bug"):
         vitrine("category", "list", env={"VITRINE_DEBUG": "1"})
 
@@ -99,7 +125,10 @@ def test_a_wrong_setting_is_named(vitrine: Run) -> None:
 
 def test_the_data_flag_goes_before_the_environment(vitrine: Run, tmp_path: Path) -> None:
     assert vitrine("--data", tmp_path / "other", "category", "create", "here").code == 0
-    assert vitrine("--data", tmp_path / "other", "category", "list", "--json").json["categories"][0]["name"] == "here"
+    assert (
+        vitrine("--data", tmp_path / "other", "category", "list", "--json").json["categories"][0]["name"]
+        == "here"
+    )
     assert vitrine("category", "list", "--json").json == {"categories": [], "others": []}
 
 
@@ -111,14 +140,26 @@ def test_a_second_process_is_told_who_holds_the_data(vitrine: Run, tmp_path: Pat
         lock.describe("http://127.0.0.1:8000")
         done = child("from vitrine.cli.main import main; main()", tmp_path / "data", "category", "list")
         assert done.returncode == 1
-        assert "store_locked" in done.stderr and "vitrine serve" in done.stderr and str(os.getpid()) in done.stderr
+        assert (
+            "store_locked" in done.stderr
+            and "vitrine serve" in done.stderr
+            and str(os.getpid()) in done.stderr
+        )
         assert "http://127.0.0.1:8000/docs" in done.stderr and "curl" not in done.stderr
         adding = child(
-            "from vitrine.cli.main import main; main()", tmp_path / "data", "index", "add", str(tmp_path), "-c", "shop"
+            "from vitrine.cli.main import main; main()",
+            tmp_path / "data",
+            "index",
+            "add",
+            str(tmp_path),
+            "-c",
+            "shop",
         )
         assert "curl -F file=@picture.jpg http://127.0.0.1:8000/v1/categories/" in adding.stderr
         told = json.loads(
-            child("from vitrine.cli.main import main; main()", tmp_path / "data", "category", "list", "--json").stdout
+            child(
+                "from vitrine.cli.main import main; main()", tmp_path / "data", "category", "list", "--json"
+            ).stdout
         )
         assert told["error"]["code"] == StoreLocked.code
         assert told["error"]["details"]["pid"] == os.getpid()
@@ -128,7 +169,9 @@ def test_a_second_process_is_told_who_holds_the_data(vitrine: Run, tmp_path: Pat
 
 def test_a_closed_pipe_is_no_error(filled_data: Path) -> None:
     code = "import subprocess, sys; from vitrine.cli.main import main; main()"
-    env = {name: value for name, value in {**os.environ, **environment(filled_data)}.items() if value is not None}
+    env = {
+        name: value for name, value in {**os.environ, **environment(filled_data)}.items() if value is not None
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", code, "images", "list", "-c", "shop", "--json"],
         env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -13,7 +13,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_table_is_drawn_on_a_terminal_and_keeps_what_looks_like_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_drawn_on_a_terminal_and_keeps_what_looks_like_markup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "stdout", terminal := Terminal())
     monkeypatch.setenv("COLUMNS", "60")
     print_table(("id", "tags"), [("1", ["[red]", "a\nb"]), ("2", None)], right=("id",))

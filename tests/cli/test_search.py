@@ -39,7 +39,9 @@ def test_by_id_leaves_the_image_itself_out(filled: Run) -> None:
     assert classes(found) == {"green"} and first["id"] not in [hit["id"] for hit in found]
 
 
-def test_the_same_picture_is_first_and_is_found_by_a_least_similarity_of_1(filled: Run, pictures: Path) -> None:
+def test_the_same_picture_is_first_and_is_found_by_a_least_similarity_of_1(
+    filled: Run, pictures: Path
+) -> None:
     for file in sorted(pictures.rglob("*.png")):
         (best, *_) = found = hits(filled, "--image", file, "--min-similarity", 1)
         assert best["payload"]["filename"].endswith(f"{file.parent.name}/{file.name}"), file
@@ -51,7 +53,9 @@ def test_pages_are_slices_of_one_answer(filled: Run, more: tuple[object, ...]) -
     whole = [hit["id"] for hit in hits(filled, "--text", "blue", "-n", 12, *more)]
     assert len(set(whole)) == 12
     for size in (1, 5):
-        pages = [hits(filled, "--text", "blue", "-n", size, "--offset", at, *more) for at in range(0, 12, size)]
+        pages = [
+            hits(filled, "--text", "blue", "-n", size, "--offset", at, *more) for at in range(0, 12, size)
+        ]
         assert [hit["id"] for page in pages for hit in page] == whole
 
 
@@ -60,16 +64,34 @@ def test_by_vector_from_json_and_npy(filled: Run, tmp_path: Path) -> None:
     (tmp_path / "v.json").write_text(json.dumps(vector.tolist()))
     np.save(tmp_path / "v.npy", vector[None])
     assert hits(filled, "--vector", tmp_path / "v.json") == hits(filled, "--vector", tmp_path / "v.npy")
-    for name, content in (("bad.json", '{"a": 1}'), ("bad.npy", "x"), ("nan.json", "[NaN]"), ("words.json", '["a"]')):
+    for name, content in (
+        ("bad.json", '{"a": 1}'),
+        ("bad.npy", "x"),
+        ("nan.json", "[NaN]"),
+        ("words.json", '["a"]'),
+    ):
         (tmp_path / name).write_text(content)
-        assert filled("search", "-c", "shop", "--vector", tmp_path / name, "--json").json["error"]["code"] in (
-            "bad_request", "bad_vector",
-        )  # fmt: skip
+        assert filled("search", "-c", "shop", "--vector", tmp_path / name, "--json").json["error"][
+            "code"
+        ] in (
+            "bad_request",
+            "bad_vector",
+        )
 
 
 def test_by_examples_given_as_ids_and_files(filled: Run, pictures: Path) -> None:
     red = hits(filled, "--class", "red", "-n", 1)[0]["id"]
-    found = hits(filled, "--like", red, "--like", pictures / "red" / "48.png", "--unlike", pictures / "blue" / "24.png", "-n", 3)
+    found = hits(
+        filled,
+        "--like",
+        red,
+        "--like",
+        pictures / "red" / "48.png",
+        "--unlike",
+        pictures / "blue" / "24.png",
+        "-n",
+        3,
+    )
     assert classes(found) == {"red"}
 
 
@@ -177,7 +199,9 @@ def test_a_file_that_is_no_picture_is_refused(filled: Run, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["image", "id", "like", "text", "listing"])
-def test_sheets_show_the_query_first_and_then_the_hits(filled: Run, pictures: Path, tmp_path: Path, kind: str) -> None:
+def test_sheets_show_the_query_first_and_then_the_hits(
+    filled: Run, pictures: Path, tmp_path: Path, kind: str
+) -> None:
     picture = pictures / "red" / "24.png"
     query: list[object] = {
         "image": ["--image", picture],
@@ -195,11 +219,30 @@ def test_sheets_show_the_query_first_and_then_the_hits(filled: Run, pictures: Pa
 
 
 def test_ranges_of_several_scores_sorted_and_counted(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
-    rows = [f"red/{size}.png,{a},{b}" for size, a, b in ((24, 0.9, 0.1), (32, 0.8, 0.7), (40, 0.6, 0.9), (48, 0.2, 0.8))]
+    rows = [
+        f"red/{size}.png,{a},{b}"
+        for size, a, b in ((24, 0.9, 0.1), (32, 0.8, 0.7), (40, 0.6, 0.9), (48, 0.2, 0.8))
+    ]
     (tmp_path / "scores.csv").write_text("\n".join(["path,scores.plain,scores.deep red", *rows]))
-    assert vitrine("index", "add", tmp_path / "scores.csv", "-c", "mine", "--create", "--root", pictures).code == 0
+    assert (
+        vitrine("index", "add", tmp_path / "scores.csv", "-c", "mine", "--create", "--root", pictures).code
+        == 0
+    )
     ranges = ("--score", "plain=0.5..", "--score", "deep red=0.5..1")
-    listed = vitrine("search", "-c", "mine", *ranges, "--order-by", 'scores."deep red":desc', "--json").json["hits"]
+    listed = vitrine("search", "-c", "mine", *ranges, "--order-by", 'scores."deep red":desc', "--json").json[
+        "hits"
+    ]
     assert [hit["payload"]["filename"] for hit in listed] == ["red/40.png", "red/32.png"]
-    bins = vitrine("images", "histogram", "scores.plain", "-c", "mine", "--score", "deep red=0.5..", "--bins", 2, "--json").json
+    bins = vitrine(
+        "images",
+        "histogram",
+        "scores.plain",
+        "-c",
+        "mine",
+        "--score",
+        "deep red=0.5..",
+        "--bins",
+        2,
+        "--json",
+    ).json
     assert [bin["count"] for bin in bins["bins"]] == [1, 2]

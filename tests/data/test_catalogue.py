@@ -61,7 +61,9 @@ def test_the_manifest_lists_every_picture_once(drawn: CatalogueSummary, rows: li
     assert set(listed) == on_disk
 
 
-def test_every_picture_opens_and_has_the_size_asked_for(drawn: CatalogueSummary, rows: list[dict[str, str]]) -> None:
+def test_every_picture_opens_and_has_the_size_asked_for(
+    drawn: CatalogueSummary, rows: list[dict[str, str]]
+) -> None:
     for row in rows:
         with Image.open(drawn.folder / row["path"]) as image:
             image.load()
@@ -104,7 +106,9 @@ def test_a_large_object_fills_more_of_the_frame_than_a_small_one(rows: list[dict
     assert mean_close_up("small") < mean_close_up("medium") < mean_close_up("large")
 
 
-def test_near_duplicates_name_an_original_of_the_same_design(drawn: CatalogueSummary, rows: list[dict[str, str]]) -> None:
+def test_near_duplicates_name_an_original_of_the_same_design(
+    drawn: CatalogueSummary, rows: list[dict[str, str]]
+) -> None:
     by_path = {row["path"]: row for row in rows}
     copies = [row for row in rows if row["duplicate_of"]]
     assert len(copies) == drawn.near_duplicates > 0

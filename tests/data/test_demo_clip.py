@@ -45,7 +45,9 @@ def test_the_shipped_tokenizer_is_the_one_the_code_makes() -> None:
     shipped = transformers.AutoTokenizer.from_pretrained(str(FOLDER))
     assert shipped.get_vocab() == demo_tokenizer().get_vocab()
     texts = ["A photo of a RED two-tone mug!", "", "mug " * 60]
-    assert shipped(texts, truncation=True)["input_ids"] == demo_tokenizer()(texts, truncation=True)["input_ids"]
+    assert (
+        shipped(texts, truncation=True)["input_ids"] == demo_tokenizer()(texts, truncation=True)["input_ids"]
+    )
 
 
 def test_unknown_words_become_the_unknown_word() -> None:
@@ -85,12 +87,16 @@ def test_facts_survive_encoding() -> None:
 
 def test_info_nce_without_shared_captions_is_the_usual_loss() -> None:
     rng = np.random.default_rng(0)
-    texts, images = (torch.nn.functional.normalize(torch.tensor(rng.normal(size=(5, 8))), dim=1) for _ in range(2))
+    texts, images = (
+        torch.nn.functional.normalize(torch.tensor(rng.normal(size=(5, 8))), dim=1) for _ in range(2)
+    )
     scale = torch.tensor(math.log(7.0))
     logits = (texts @ images.T * 7.0).numpy()
 
     def slow(rows: np.ndarray) -> float:  # type: ignore[type-arg]
-        return float(np.mean([-math.log(math.exp(r[i]) / sum(math.exp(v) for v in r)) for i, r in enumerate(rows)]))
+        return float(
+            np.mean([-math.log(math.exp(r[i]) / sum(math.exp(v) for v in r)) for i, r in enumerate(rows)])
+        )
 
     loss = info_nce(texts, images, scale, torch.eye(5, dtype=torch.bool))
     assert float(loss) == pytest.approx((slow(logits) + slow(logits.T)) / 2, rel=1e-5)

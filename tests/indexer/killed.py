@@ -1,4 +1,5 @@
-"""A program that is killed at a point that is counted, not timed, as often as a test likes, and is loaded once."""
+"""A program that is killed at a point that is counted, not timed, as often as a test likes, and is loaded
+once."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import os, sys
 import qdrant_client.models  # what every child needs, once
 
 def serve(work):
-    """Run ``work`` in a child of this process for each line that comes in, and say when it is gone, however it went."""
+    """Run ``work`` in a child for each line that comes in, and say when it is gone, however it went."""
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -35,14 +36,19 @@ class Teller:
 
 
 class Program:
-    """``code`` ends with ``serve(work)``; ``work(*words)`` prints the process id of its engine first, and tells its progress."""
+    """``code`` ends with ``serve(work)``; ``work(*words)`` prints the process id of its engine first, and
+    tells its progress."""
 
     def __init__(self, folder: Path, code: str) -> None:
         script = folder / "program.py"
         script.write_text(_FORKING + code)
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         self._process = subprocess.Popen(
-            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
 
     def kill(self, *words: object, after: int, engine: bool) -> None:

@@ -31,7 +31,9 @@ def make_runtime(folder: Path, *encoders: ColourEncoder) -> Runtime:
     settings = Settings(data=folder, min_free_mb=0, threads=2, offline=True, outage_seconds=0, _env_file=None)  # type: ignore[call-arg,unused-ignore]
     pool = EncoderPool(settings)
     specs = [pool.register(encoder).spec for encoder in encoders or (ColourEncoder(),)]
-    runtime = assemble(settings, OracleVectorStore(), LocalObjectStore(folder / "objects", min_free_mb=0), pool)
+    runtime = assemble(
+        settings, OracleVectorStore(), LocalObjectStore(folder / "objects", min_free_mb=0), pool
+    )
     runtime.catalog.create(CATEGORY, specs)
     return runtime
 

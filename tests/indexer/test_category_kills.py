@@ -1,4 +1,5 @@
-"""A process that deletes a category is killed, with its engine or alone; the next deletion completes the work."""
+"""A process that deletes a category is killed, with its engine or alone; the next deletion completes the
+work."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def deleting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 
 @pytest.mark.parametrize(("after", "engine"), [(1, True), (3, False), (7, True)])
-def test_a_killed_deletion_is_found_and_completed(deleting: Program, tmp_path: Path, after: int, engine: bool) -> None:
+def test_a_killed_deletion_is_found_and_completed(
+    deleting: Program, tmp_path: Path, after: int, engine: bool
+) -> None:
     objects = LocalObjectStore(tmp_path / "objects", min_free_mb=0)
     vectors = EdgeVectorStore(tmp_path / "vectors", min_free_mb=0)
     fill_stores(objects, vectors, "a", "ab")

@@ -87,7 +87,8 @@ def test_whatever_is_taken_is_found_by_its_value(real: Runtime, tmp_path: Path, 
     for run in range(3):
         flavours = {column: seeded.sample(sorted(CELLS), seeded.choice([1, 1, 2, 3])) for column in "abcde"}
         rows = [
-            {"file": f"{10 * run + n}.png"} | {c: seeded.choice(CELLS[seeded.choice(kinds)]) for c, kinds in flavours.items()}
+            {"file": f"{10 * run + n}.png"}
+            | {c: seeded.choice(CELLS[seeded.choice(kinds)]) for c, kinds in flavours.items()}
             for n in range(6)
         ]
         report = index(real, tmp_path, rows)
@@ -109,7 +110,11 @@ def test_whatever_is_taken_is_found_by_its_value(real: Runtime, tmp_path: Path, 
     held = metadata(real)
     assert {(name, column) for name, columns in held.items() for column in columns} == set(truth)
     for (name, column), text in truth.items():
-        assert name in found(real, (f"metadata.{column}", text)), (column, text, real.catalog.get(CATEGORY).indexes)
+        assert name in found(real, (f"metadata.{column}", text)), (
+            column,
+            text,
+            real.catalog.get(CATEGORY).indexes,
+        )
         if real.catalog.get(CATEGORY).indexes[f"metadata.{column}"] in ("integer", "float", "datetime"):
             bounds = ((f"metadata.{column}.gte", text), (f"metadata.{column}.lte", text))
             assert name in found(real, *bounds)
@@ -140,7 +145,9 @@ def test_a_widening_that_was_cut_short_is_completed_by_the_next_fraction(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index(runtime, tmp_path, [{"file": "1.png", "price": "10"}])
-    runtime.vectors.change_index(CATEGORY, "metadata.price", "float")  # and killed before the manifest is written
+    runtime.vectors.change_index(
+        CATEGORY, "metadata.price", "float"
+    )  # and killed before the manifest is written
     assert found(runtime, ("metadata.price", "10")) == {"1.png"}
     index(runtime, tmp_path, [{"file": "2.png", "price": "12.5"}])
     assert runtime.catalog.get(CATEGORY).indexes["metadata.price"] == "float"
@@ -157,7 +164,10 @@ def test_a_row_that_its_column_does_not_hold_is_refused_by_name(runtime: Runtime
     report = index(runtime, tmp_path, rows)
     assert (report.added, report.refused, report.exit_code) == (1, 2, 3)
     messages = {name: message for name, _, message in report.refusals}
-    assert "'taken' holds dates: 'last week'" in messages["2.png"] and "--column taken:keyword" in messages["2.png"]
+    assert (
+        "'taken' holds dates: 'last week'" in messages["2.png"]
+        and "--column taken:keyword" in messages["2.png"]
+    )
     assert "'n' holds whole numbers: 'x'" in messages["3.png"]
     assert metadata(runtime)["4.png"] == {"taken": "2022-01-01T00:00:00+00:00", "size": "38.50"}
 
@@ -173,7 +183,10 @@ def test_marks_of_missing_values_neither_refuse_a_picture_nor_make_a_column_one_
     report = index(runtime, tmp_path, rows)
     assert report.added == 7 and runtime.catalog.get(CATEGORY).indexes["metadata.price"] == "integer"
     assert found(runtime, ("metadata.price.gte", "20")) == {"2.png"}
-    assert "list.csv: cells of column 'price' that mean that there is no value: 1 NA, 1 NULL, 1 nan, 1 n/a." in report.notes
+    assert (
+        "list.csv: cells of column 'price' that mean that there is no value: 1 NA, 1 NULL, 1 nan, 1 n/a."
+        in report.notes
+    )
     assert any("--column country:keyword" in note for note in report.notes)
     index(runtime, tmp_path, [{"file": "9.png", "price": "1", "country": "NA"}], "country:keyword")
     assert found(runtime, ("metadata.country", "NA")) == {"9.png"}
@@ -184,11 +197,16 @@ def test_the_cell_that_makes_a_column_one_of_words_is_named(runtime: Runtime, tm
     report = index(runtime, tmp_path, rows)
     assert report.added == 4 and found(runtime, ("metadata.price", "12.5")) == {"2.png"}
     (note,) = report.notes
-    assert "'price' holds numbers but for one cell, such as 'cheap' in row 3" in note and "--column price:float" in note
+    assert (
+        "'price' holds numbers but for one cell, such as 'cheap' in row 3" in note
+        and "--column price:float" in note
+    )
 
 
 def test_a_named_kind_decides(real: Runtime, tmp_path: Path) -> None:
-    rows = [{"file": f"{n}.png", "price": cell, "zip": "0123"} for n, cell in enumerate(["10", "cheap", "30"])]
+    rows = [
+        {"file": f"{n}.png", "price": cell, "zip": "0123"} for n, cell in enumerate(["10", "cheap", "30"])
+    ]
     report = index(real, tmp_path, rows, "price:float", "zip:integer")
     assert (report.added, report.refused) == (2, 1)
     assert metadata(real)["0.png"] == {"price": 10.0, "zip": 123}
@@ -205,7 +223,9 @@ def test_a_later_run_repairs_the_kind_of_a_column(real: Runtime, tmp_path: Path)
     assert "values of 2 images were converted" in report.notes[0] and "'cheap'" in report.notes[1]
     fixed = annotate(real, CATEGORY, table(tmp_path, [{"file": "2.png", "price": "9.5"}]))
     assert fixed.updated == 1 and found(real, ("metadata.price.gte", "9")) == {"0.png", "1.png", "2.png"}
-    back = annotate(real, CATEGORY, table(tmp_path, [{"file": "2.png", "price": "cheap"}]), options("price:keyword"))
+    back = annotate(
+        real, CATEGORY, table(tmp_path, [{"file": "2.png", "price": "cheap"}]), options("price:keyword")
+    )
     assert back.status == "complete" and found(real, ("metadata.price", "12.5")) == {"1.png"}
     assert found(real, ("metadata.price", "cheap")) == {"2.png"}
 
@@ -214,27 +234,41 @@ def options(*kinds: str, **others: bool) -> AnnotateOptions:
     return AnnotateOptions(kinds=column_kinds(kinds), **others)
 
 
-def test_overwriting_repairs_a_column_of_words_that_holds_none_any_more(real: Runtime, tmp_path: Path) -> None:
+def test_overwriting_repairs_a_column_of_words_that_holds_none_any_more(
+    real: Runtime, tmp_path: Path
+) -> None:
     rows = [{"file": f"{n}.png", "price": cell} for n, cell in enumerate(["10", "12.50", "cheap", "dear"])]
     index(real, tmp_path, rows)
     path = table(tmp_path, [{"file": "2.png", "price": "7"}])
     report = annotate(real, CATEGORY, path, options(overwrite=True))
     assert real.catalog.get(CATEGORY).indexes["metadata.price"] == "keyword" and "'dear'" in report.notes[-1]
-    report = annotate(real, CATEGORY, table(tmp_path, [{"file": "3.png", "price": "40"}]), options(overwrite=True))
+    report = annotate(
+        real, CATEGORY, table(tmp_path, [{"file": "3.png", "price": "40"}]), options(overwrite=True)
+    )
     assert found(real, ("metadata.price.gte", "9")) == {"0.png", "1.png", "3.png"}
     assert "Column 'price' holds numbers" in report.notes[-1]
-    dry = annotate(real, CATEGORY, table(tmp_path, [{"file": "3.png", "price": "x"}]), options("price:keyword", dry_run=True))
+    dry = annotate(
+        real,
+        CATEGORY,
+        table(tmp_path, [{"file": "3.png", "price": "x"}]),
+        options("price:keyword", dry_run=True),
+    )
     assert dry.updated == 1 and real.catalog.get(CATEGORY).indexes["metadata.price"] == "float"
 
 
 def test_uploads_are_cast_like_rows_and_refused_by_name(runtime: Runtime) -> None:
     def upload(number: int, said: dict[str, Any], **kinds: Any) -> Any:
-        return index_uploads(runtime, CATEGORY, [Upload(f"{number}.png", picture(number), metadata=said)], kinds=kinds)[0]
+        return index_uploads(
+            runtime, CATEGORY, [Upload(f"{number}.png", picture(number), metadata=said)], kinds=kinds
+        )[0]
 
     assert upload(1, {"size": "S", "n": 1, "weight": "12.50"}, weight="float").outcome == "added"
     assert upload(2, {"size": 38, "n": 2.5, "weight": None}).outcome == "added"
     refused = upload(3, {"weight": "heavy"})
-    assert (refused.outcome, refused.reason) == ("refused", "bad_row") and "'weight' holds numbers" in refused.message
+    assert (refused.outcome, refused.reason) == (
+        "refused",
+        "bad_row",
+    ) and "'weight' holds numbers" in refused.message
     assert found(runtime, ("metadata.size", "38")) == found(runtime, ("metadata.n.gte", "2")) == {"2.png"}
     assert found(runtime, ("metadata.weight", "12.5")) == {"1.png"}
 
@@ -249,7 +283,9 @@ def test_a_column_that_another_writer_made_meanwhile_decides(
         return ensure(name, kinds, **others)
 
     monkeypatch.setattr(runtime.catalog, "ensure_indexes", late)
-    report = index(runtime, tmp_path, [{"file": "1.png", "size": "38", "n": ""}, {"file": "2.png", "size": "", "n": "7"}])
+    report = index(
+        runtime, tmp_path, [{"file": "1.png", "size": "38", "n": ""}, {"file": "2.png", "size": "", "n": "7"}]
+    )
     assert (report.added, report.refused) == (1, 1) and "'n' holds dates" in report.refusals[0][2]
     assert found(runtime, ("metadata.size", "38")) == {"1.png"}
 
@@ -280,7 +316,9 @@ def test_dates_of_tables_are_read_like_all_dates(runtime: Runtime, tmp_path: Pat
         {"file": "5.png", "created_at": "2022"},
     ]
     report = index(runtime, tmp_path, rows)
-    assert [name for name, _, _ in report.refusals] == ["3.png"] and "0001-01-01T00:00:00+01:00" in report.refusals[0][2]
+    assert [name for name, _, _ in report.refusals] == [
+        "3.png"
+    ] and "0001-01-01T00:00:00+01:00" in report.refusals[0][2]
     assert payloads(runtime)["2.png"]["created_at"] == "2022-03-04T05:06:07+00:00"
     assert found(runtime, ("created_at.gte", "2022"), ("created_at.lte", "2022")) == {"2.png", "5.png"}
     assert found(runtime, ("created_at.lt", "2022")) == {"1.png"}

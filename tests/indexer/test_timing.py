@@ -45,8 +45,16 @@ def test_exponents_are_those_of_the_sizes(shop: Runtime) -> None:
     assert report.sizes == [6, 12, IMAGES] and report.images == IMAGES
     assert [report.seconds("square", size) for size in report.sizes] == [36, 144, 576]
     assert report.exponents == {"square": 2.0, "steady": 0.0, "broken": None}
-    assert report.notes == ["The category has 24 images: 100, 200 are cut to that.", "broken: Nobody tagged anything."]
-    assert [(len(ids), shape[0], count) for ids, shape, count in seen] == [(6, 6, 6), (6, 6, 6), (12, 12, 12), (24, 24, 24)]
+    assert report.notes == [
+        "The category has 24 images: 100, 200 are cut to that.",
+        "broken: Nobody tagged anything.",
+    ]
+    assert [(len(ids), shape[0], count) for ids, shape, count in seen] == [
+        (6, 6, 6),
+        (6, 6, 6),
+        (12, 12, 12),
+        (24, 24, 24),
+    ]
     assert seen[1][0] < seen[2][0] < seen[3][0]  # a sample is a part of the next
     tree = json.loads(json.dumps(report.to_json()))
     assert tree["tasks"][0] == {"task": "square", "seconds": {"6": 36, "12": 144, "24": 576}, "exponent": 2.0}
@@ -55,7 +63,12 @@ def test_exponents_are_those_of_the_sizes(shop: Runtime) -> None:
 
 def test_the_tasks_of_the_indexer_run(shop: Runtime, tmp_path: Path) -> None:
     report = time_tasks(shop, CATEGORY, [8, 16], indexer_tasks("pca"))
-    assert report.notes == [] and {row.task for row in report.rows} == {"embedding", "clustering", "map", "search"}
+    assert report.notes == [] and {row.task for row in report.rows} == {
+        "embedding",
+        "clustering",
+        "map",
+        "search",
+    }
     assert all(row.seconds is not None and row.seconds > 0 for row in report.rows) and QUERIES > 1
     pytest.importorskip("matplotlib")
     draw_timing(report, tmp_path / "plots" / "timing.svg")
@@ -71,5 +84,8 @@ def test_what_cannot_be_timed(shop: Runtime) -> None:
             time_tasks(shop, CATEGORY, sizes, {})
     with pytest.raises(BadRequest):
         indexer_tasks("magic")
-    assert exponent([Timing("x", 10, 1.0)]) is None and exponent([Timing("x", 10, None), Timing("x", 20, 1.0)]) is None
+    assert (
+        exponent([Timing("x", 10, 1.0)]) is None
+        and exponent([Timing("x", 10, None), Timing("x", 20, 1.0)]) is None
+    )
     assert exponent([Timing("x", 10, 1.0), Timing("x", 20, 4.0)]) == 2.0

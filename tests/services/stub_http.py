@@ -1,4 +1,5 @@
-"""HTTP servers on this machine that answer what a test says: for what only the other side of a network can do."""
+"""HTTP servers on this machine that answer what a test says: for what only the other side of a network can
+do."""
 
 from __future__ import annotations
 

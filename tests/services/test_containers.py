@@ -1,4 +1,5 @@
-"""The contract suites once more, on real servers in containers. Needs a Docker engine: ``pytest -m containers``."""
+"""The contract suites once more, on real servers in containers. Needs a Docker engine: ``pytest -m
+containers``."""
 
 from __future__ import annotations
 
@@ -34,7 +35,15 @@ def _docker_engine() -> None:
 
 
 def run_suite(suite: str, *options: str) -> None:
-    command = [sys.executable, "-m", "pytest", "-m", "not containers", str(Path("tests/services") / suite), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "not containers",
+        str(Path("tests/services") / suite),
+        *options,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
@@ -47,7 +56,11 @@ def test_the_vector_store_contract_on_a_qdrant_server(protocol: str, shards: int
     with QdrantContainer(image=image_of("qdrant"), api_key=KEY) as container:
         url = f"http://{container.get_container_host_ip()}:{container.get_exposed_port(6333)}"
         # a container's ports are mapped to others
-        by = ("--qdrant-grpc-port", str(container.get_exposed_port(6334))) if protocol == "grpc" else ("--qdrant-rest",)
+        by = (
+            ("--qdrant-grpc-port", str(container.get_exposed_port(6334)))
+            if protocol == "grpc"
+            else ("--qdrant-rest",)
+        )
         options = ("--qdrant-url", url, "--qdrant-api-key", KEY, *by, "--qdrant-shards", str(shards))
         run_suite("vector_store", "-k", "server and (test_contract or test_diversity)", *options)
 

@@ -41,7 +41,9 @@ def test_errors_name_the_file_and_the_reason_in_words() -> None:
     assert len(file_error(OSError(errno.ENAMETOOLONG, "File name too long", "n" * 5000)).message) < 400
 
 
-def test_a_tilde_is_a_home_folder_unless_it_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_a_home_folder_unless_it_is_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     assert expanded(Path("~/data")) == tmp_path / "home" / "data"

@@ -63,7 +63,9 @@ def test_every_field_is_named_once() -> None:
     assert [found["field"] for found in mistakes(caught.value)] == ["count", "value", "nope"]
 
 
-@pytest.mark.parametrize("wanted", [int, float, bool, str, list[int], dict[str, int], datetime, Path, Literal["a"], bytes, Inner])
+@pytest.mark.parametrize(
+    "wanted", [int, float, bool, str, list[int], dict[str, int], datetime, Path, Literal["a"], bytes, Inner]
+)
 def test_no_message_names_a_python_type(wanted: Any) -> None:
     for given in (object(), {}, [], "x", 5, None, b"\xff", 1.5):
         try:

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from vitrine.training.data.dataset import LabelledImage, SplitName
 
 
-def labelled(key: str, class_: str, *, phash: str = "", split: SplitName | None = None, content: str = "") -> LabelledImage:
-    """An image whose bytes are ``content`` (its key, unless given); its perceptual hash derives from them too."""
+def labelled(
+    key: str, class_: str, *, phash: str = "", split: SplitName | None = None, content: str = ""
+) -> LabelledImage:
+    """An image whose bytes are ``content`` (its key, unless given); its perceptual hash derives from them
+    too."""
     data = (content or key).encode()
     sha256 = hashlib.sha256(data).hexdigest()
     return LabelledImage(key, class_, lambda: data, sha256, phash or distant(sha256), split)
@@ -22,7 +25,9 @@ def distant(sha256: str) -> str:
 
 def several(counts: dict[str, int]) -> list[LabelledImage]:
     """So many different images of each class."""
-    return [labelled(f"{name}/{number}.jpg", name) for name, count in counts.items() for number in range(count)]
+    return [
+        labelled(f"{name}/{number}.jpg", name) for name, count in counts.items() for number in range(count)
+    ]
 
 
 def keys(images: Sequence[LabelledImage], positions: Sequence[int]) -> set[str]:

@@ -27,7 +27,9 @@ from vitrine.services.encoders.resolve import ResolvedModel, folder_revision
 from vitrine.services.errors import BadRequest, ModelUnavailable, TooFewExamples
 from vitrine.training.autoencoder import AutoencoderOptions, reconstruct, train_autoencoder
 
-TINY = AutoencoderOptions(size=16, dim=8, channels=(8, 16), epochs=12, batch_size=8, lr=5e-3, patience=12, validation=0.2)
+TINY = AutoencoderOptions(
+    size=16, dim=8, channels=(8, 16), epochs=12, batch_size=8, lr=5e-3, patience=12, validation=0.2
+)
 
 
 def pictures(count: int = 40) -> list[Callable[[], bytes]]:
@@ -91,7 +93,9 @@ def test_what_was_trained_is_what_is_served(tmp_path: Path) -> None:
     served = load_encoder(EncoderReference("tiny", str(tmp_path / "tiny")), device="cpu", offline=True)
     assert served.spec.dim == 8 and served.spec.modalities == ("image",)
     images = [Image.open(io.BytesIO(read())).convert("RGB") for read in itertools.islice(pictures(), 10)]
-    batch = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).float() / 255
+    batch = (
+        torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).float() / 255
+    )
     with torch.no_grad():
         codes = torch.nn.functional.normalize(trained.model.encode(batch), dim=1).numpy()
     assert np.abs(served.encode_images(images) - codes).max() < 1e-5
@@ -130,7 +134,9 @@ def test_a_custom_model_trains_and_is_loaded_only_by_who_has_its_code(tmp_path: 
 
     encoder = load_autoencoder(reference, found, model=make)
     assert asked == [{"kind": "mean"}]
-    assert encoder.encode_images([Image.new("RGB", (20, 20), (255, 0, 0))]) == pytest.approx(np.array([[1, 0, 0]]), abs=1e-6)
+    assert encoder.encode_images([Image.new("RGB", (20, 20), (255, 0, 0))]) == pytest.approx(
+        np.array([[1, 0, 0]]), abs=1e-6
+    )
 
 
 def test_half_a_folder_and_foreign_weights_do_not_load(tmp_path: Path) -> None:
@@ -148,7 +154,9 @@ def test_the_perceptual_loss_teaches_the_autoencoder_and_leaves_the_encoder_as_i
     encoder = load_encoder(parse_reference("demo"), precision="float32", device="cpu", offline=True)
     assert isinstance(encoder, DualImageEncoder)
     before = {name: tensor.clone() for name, tensor in encoder.model.state_dict().items()}
-    options = AutoencoderOptions(size=16, dim=8, channels=(8, 16), epochs=6, batch_size=8, lr=5e-3, loss="perceptual")
+    options = AutoencoderOptions(
+        size=16, dim=8, channels=(8, 16), epochs=6, batch_size=8, lr=5e-3, loss="perceptual"
+    )
     trained = train_autoencoder(pictures(), options, perceptual=encoder)
     assert trained.best_loss < 0.9 * trained.history[0]["validation_loss"]
     assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.model.state_dict().items())

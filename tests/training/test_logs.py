@@ -95,7 +95,9 @@ def test_names_that_mlflow_does_not_take_are_changed_and_the_default_store_is_it
 
 def test_what_mlflow_cannot_do_is_a_sentence(monkeypatch):
     stand_in(monkeypatch, fails=("create_experiment",))
-    with pytest.raises(BadRequest, match=r"^MLflow cannot log to 'file:./runs': No such store\. Say --mlflow sqlite"):
+    with pytest.raises(
+        BadRequest, match=r"^MLflow cannot log to 'file:./runs': No such store\. Say --mlflow sqlite"
+    ):
         open_logs(None, "file:./runs", "look", {}).__enter__()
     stand_in(monkeypatch, fails=("log_metric",))
     with pytest.raises(Unavailable, match="--resume"), open_logs(None, "http://tracker", "look", {}) as logs:

@@ -1,6 +1,8 @@
-"""Labelled images to learn from: a folder of class folders, a CSV that names files and classes, or a category.
+"""Labelled images to learn from: a folder of class folders, a CSV that names files and classes, or a
+category.
 
-The bytes are read when they are asked for. ``identify`` adds what a split needs: the content hash and the perceptual hash.
+The bytes are read when they are asked for. ``identify`` adds what a split needs: the content hash and the
+perceptual hash.
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ SPLITS: Mapping[str, SplitName] = {
 }
 """What data sets call their parts."""
 _HASH_TARGET = 224
-"""Pixels that a picture is decoded to for its perceptual hash, as for most encoders: the payload's hash then differs in no bit,
-and in four at most where an encoder looked at 16 to 448."""
+"""Pixels that a picture is decoded to for its perceptual hash, as for most encoders: the payload's hash then
+differs in no bit, and in four at most where an encoder looked at 16 to 448."""
 _AHEAD = 64
 _PAGE = 2_000
 
@@ -56,9 +58,9 @@ _PAGE = 2_000
 class LabelledImage:
     """One picture and its class.
 
-    ``key``: its path below the data's folder, or its id in the category. ``read`` gives the bytes of the file and may raise
-    ``OSError`` or a ``VitrineError``. ``sha256`` (64 hex digits) and ``phash`` (16) are "" until known. ``split`` is what the
-    data says, ``embedding`` what the category has stored.
+    ``key``: its path below the data's folder, or its id in the category. ``read`` gives the bytes of the file
+    and may raise ``OSError`` or a ``VitrineError``. ``sha256`` (64 hex digits) and ``phash`` (16) are ""
+    until known. ``split`` is what the data says, ``embedding`` what the category has stored.
     """
 
     key: str
@@ -80,11 +82,12 @@ class Unusable:
 
 
 def read_folder(folder: Path) -> list[LabelledImage]:
-    """``<class>/**/*.jpg``, or ``<split>/<class>/**/*.jpg`` where every folder at the top is called like a part of a data set.
+    """``<class>/**/*.jpg``, or ``<split>/<class>/**/*.jpg`` where every folder at the top is called like a
+    part of a data set.
 
-    In order of path; hidden files and files without the extension of a picture are passed over; links are followed, to each
-    folder once. ``BadSource`` without a folder
-    or without class folders; ``TooFewExamples`` with fewer than two classes.
+    In order of path; hidden files and files without the extension of a picture are passed over; links are
+    followed, to each folder once. ``BadSource`` without a folder or without class folders; ``TooFewExamples``
+    with fewer than two classes.
     """
     if not folder.is_dir():
         raise BadSource(f"There is no folder {folder}: give one that holds a folder per class.")
@@ -94,21 +97,31 @@ def read_folder(folder: Path) -> list[LabelledImage]:
     else:
         classes = [(path, None) for path in parts]
     images = [
-        LabelledImage(Path(found.path).relative_to(folder).as_posix(), composed(class_folder.name), _reader(found), split=split)
+        LabelledImage(
+            Path(found.path).relative_to(folder).as_posix(),
+            composed(class_folder.name),
+            _reader(found),
+            split=split,
+        )
         for class_folder, split in classes
         for found in _pictures(class_folder)
     ]
     if not images:
-        raise BadSource(f"{folder} has no class folders with pictures: sort them into one folder per class, as in mugs/1.jpg.")
+        raise BadSource(
+            f"{folder} has no class folders with pictures: sort them into one folder per class, as in "
+            "mugs/1.jpg."
+        )
     return _check_classes(images, str(folder))
 
 
 def read_csv(meta: Path, folder: Path | None = None, *, label: str = "class") -> list[LabelledImage]:
-    """A CSV with the columns ``file``, ``label`` (that of the class) and, where it is there, ``split``; others are passed over.
+    """A CSV with the columns ``file``, ``label`` (that of the class) and, where it is there, ``split``;
+    others are passed over.
 
-    Files are named relative to ``folder``, else to the CSV's own folder. Rows without a class are left out; of rows that repeat
-    file and class the first counts. ``BadSource`` names a missing column, and the row of a missing file, a second class for a
-    file, or an unknown split; ``TooFewExamples`` with fewer than two classes.
+    Files are named relative to ``folder``, else to the CSV's own folder. Rows without a class are left out;
+    of rows that repeat file and class the first counts. ``BadSource`` names a missing column, and the row of
+    a missing file, a second class for a file, or an unknown split; ``TooFewExamples`` with fewer than two
+    classes.
     """
     below = folder if folder is not None else meta.parent
     images: dict[str, LabelledImage] = {}
@@ -116,16 +129,24 @@ def read_csv(meta: Path, folder: Path | None = None, *, label: str = "class") ->
         file, class_ = cells["file"], composed(cells[label])
         if not file and not class_:
             continue
-        path = next((path for text in spellings(file) if (path := below / text).is_file()), None) if file else None
+        path = (
+            next((path for text in spellings(file) if (path := below / text).is_file()), None)
+            if file
+            else None
+        )
         if path is None:
             raise BadSource(
-                f"{meta.name}, row {row}: there is no file {file!r} in {below}. Correct it, or give the folder.", row=row
+                f"{meta.name}, row {row}: there is no file {file!r} in {below}. Correct it, or give "
+                "the folder.",
+                row=row,
             )
         if not class_:
             continue
         if file in images and images[file].class_ != class_:
             known = images[file].class_
-            raise BadSource(f"{meta.name}, row {row}: {file} is {class_!r} here and {known!r} above: keep one.", row=row)
+            raise BadSource(
+                f"{meta.name}, row {row}: {file} is {class_!r} here and {known!r} above: keep one.", row=row
+            )
         split = _split(cells.get("split", ""), f"{meta.name}, row {row}")
         images.setdefault(file, LabelledImage(file, class_, path.read_bytes, split=split))
     return _check_classes(list(images.values()), meta.name)
@@ -143,10 +164,11 @@ def read_category(
 ) -> list[LabelledImage]:
     """Images of a category that have a class, in order of id.
 
-    ``label``: the payload field with the class, such as ``class`` or ``metadata.brand``; a text, number or truth value, or a list
-    of one. ``split``: the field that says train, validation or test; anything else there counts as nothing said. ``using``: the
-    named vector (or promoted name) whose stored embeddings come along; an image without it has None. Raises ``NotFound``,
-    ``UnknownVector``; ``TooFewExamples`` with fewer than two classes.
+    ``label``: the payload field with the class, such as ``class`` or ``metadata.brand``; a text, number or
+    truth value, or a list of one. ``split``: the field that says train, validation or test; anything else
+    there counts as nothing said. ``using``: the named vector (or promoted name) whose stored embeddings come
+    along; an image without it has None. Raises ``NotFound``, ``UnknownVector``; ``TooFewExamples`` with fewer
+    than two classes.
     """
     cat = catalog.get(category)
     name = cat.encoder(using).name if using else None
@@ -175,7 +197,8 @@ def identify(
     limits: ImageLimits | None = None,
     threads: int = 2,
 ) -> tuple[list[LabelledImage], list[Unusable]]:
-    """The images with content hash and perceptual hash, in the same order, and those that cannot be read or decoded.
+    """The images with content hash and perceptual hash, in the same order, and those that cannot be read or
+    decoded.
 
     What has both already, as an image of a category has, is not read.
     """
@@ -184,7 +207,9 @@ def identify(
     unusable: list[Unusable] = []
     with ThreadPoolExecutor(threads, "identify") as pool:
         waiting = iter(images)
-        while some := list(islice(waiting, _AHEAD)):  # a batch at a time, so that Ctrl-C need not wait for all
+        while some := list(
+            islice(waiting, _AHEAD)
+        ):  # a batch at a time, so that Ctrl-C need not wait for all
             for outcome in pool.map(partial(_identify, limits=caps), some):
                 found.append(outcome) if isinstance(outcome, LabelledImage) else unusable.append(outcome)
             if progress:
@@ -223,7 +248,9 @@ def _identify(image: LabelledImage, limits: ImageLimits) -> LabelledImage | Unus
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if os.path.isdir(path) and not path.name.startswith("."))
+        return sorted(
+            path for path in folder.iterdir() if os.path.isdir(path) and not path.name.startswith(".")
+        )
     except OSError as error:
         raise BadSource(f"{folder} cannot be read: {because(error)}.") from error
 
@@ -231,7 +258,10 @@ def _folders(folder: Path) -> list[Path]:
 def _pictures(folder: Path) -> list[Found]:
     """Pictures below a class folder, at any depth, and what cannot be read there."""
     found = (found for found in walk(str(folder), _is_picture) if not found.again)
-    return sorted((found for found in found if found.fault or _is_picture(found.path)), key=lambda found: Path(found.path))
+    return sorted(
+        (found for found in found if found.fault or _is_picture(found.path)),
+        key=lambda found: Path(found.path),
+    )
 
 
 def _is_picture(name: str) -> bool:
@@ -253,7 +283,9 @@ def _split(text: str, where: str) -> SplitName | None:
     return SPLITS.get(text.lower())
 
 
-def _hits(vectors: VectorStore, category: str, fields: tuple[str, ...], names: tuple[str, ...]) -> Iterator[Hit]:
+def _hits(
+    vectors: VectorStore, category: str, fields: tuple[str, ...], names: tuple[str, ...]
+) -> Iterator[Hit]:
     cursor: str | None = None
     while True:
         page = vectors.scroll(category, limit=_PAGE, cursor=cursor, with_payload=fields, with_vectors=names)
@@ -274,5 +306,7 @@ def _check_classes(images: list[LabelledImage], where: str) -> list[LabelledImag
     classes = class_names(images)
     if len(classes) < 2:
         seen = f"only the class {classes[0]!r}" if classes else "no image with a class"
-        raise TooFewExamples(f"{where} has {seen}: at least two classes are needed to tell them apart.", classes=len(classes))
+        raise TooFewExamples(
+            f"{where} has {seen}: at least two classes are needed to tell them apart.", classes=len(classes)
+        )
     return images

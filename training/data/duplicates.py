@@ -1,8 +1,9 @@
 """Near-duplicates among labelled images, so that a copy of a training picture never judges.
 
-Two images are near-duplicates if their bytes are the same or their perceptual hashes differ in at most BAND bits. Measured on
-120 photos of clothes: at 4 bits 99 to 100 % of resized, recompressed and grey copies are found, 97 % of brightened ones, half of
-those cropped by 2 %. Of the 3,781 photos of that set 5 pairs are that near, one of them truly; at 6 bits 40, two of them truly.
+Two images are near-duplicates if their bytes are the same or their perceptual hashes differ in at most BAND
+bits. Measured on 120 photos of clothes: at 4 bits 99 to 100 % of resized, recompressed and grey copies are
+found, 97 % of brightened ones, half of those cropped by 2 %. Of the 3,781 photos of that set 5 pairs are that
+near, one of them truly; at 6 bits 40, two of them truly.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ BAND = 4
 
 
 def duplicate_groups(images: Sequence[LabelledImage], band: int = BAND) -> Groups:
-    """Number images so that near-duplicates have the same number; the numbers ascend by first appearance, from 0.
+    """Number images so that near-duplicates have the same number; the numbers ascend by first appearance,
+    from 0.
 
-    Closest pairs are joined first, and no group gets wider than twice the band: copies of one picture are each within the band of
-    it, whereas a chain of look-alikes would go on. ``ValueError`` before ``identify`` and for a band outside 0..15.
+    Closest pairs are joined first, and no group gets wider than twice the band: copies of one picture are
+    each within the band of it, whereas a chain of look-alikes would go on. ``ValueError`` before ``identify``
+    and for a band outside 0..15.
     """
     if any(not image.sha256 or not image.phash for image in images):
         raise ValueError("identify the images first: near-duplicates are told by their hashes")
@@ -35,7 +38,10 @@ def duplicate_groups(images: Sequence[LabelledImage], band: int = BAND) -> Group
     distinct, position = np.unique(hashes, return_inverse=True)
     leader = _join(distinct, band)
     telling_ones = telling(hashes)  # of plain pictures only the bytes are compared
-    names = [leader[place] if tells else image.sha256 for image, place, tells in zip(images, position, telling_ones, strict=True)]
+    names = [
+        leader[place] if tells else image.sha256
+        for image, place, tells in zip(images, position, telling_ones, strict=True)
+    ]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names], np.int64)
 

@@ -1,7 +1,7 @@
 """Which images are learnt from, which choose between models, and which judge at the end.
 
-A split depends on the images and the seed alone: everything is ordered by a hash of seed and content, never by a random stream,
-so it is the same on every machine, and a new image moves few others.
+A split depends on the images and the seed alone: everything is ordered by a hash of seed and content, never
+by a random stream, so it is the same on every machine, and a new image moves few others.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ CLASS_FRACTIONS: Fractions = (0.6, 0.1, 0.3)
 
 @dataclass(frozen=True)
 class Split:
-    """Positions in the list of images; every part ascends. ``left_out``: in no part, since a near-duplicate is in another."""
+    """Positions in the list of images; every part ascends. ``left_out``: in no part, since a near-duplicate
+    is in another."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -54,13 +55,17 @@ class Split:
 
 
 def split_by_image(
-    images: Sequence[LabelledImage], fractions: Fractions = DEFAULT_FRACTIONS, seed: int = 0, groups: Groups | None = None
+    images: Sequence[LabelledImage],
+    fractions: Fractions = DEFAULT_FRACTIONS,
+    seed: int = 0,
+    groups: Groups | None = None,
 ) -> Split:
-    """Stratified: about ``fractions`` of every class go to train, validation and test. ``groups`` (n,) are never divided.
+    """Stratified: about ``fractions`` of every class go to train, validation and test. ``groups`` (n,) are
+    never divided.
 
-    A class has at least one group in train, one in test if it has 3, one in validation if it has 4 (unless their fraction is 0);
-    a group belongs to the class that most of its images have. ``BadRequest`` for bad fractions, ``TooFewExamples`` if no class
-    has 3 groups and so nothing could be judged.
+    A class has at least one group in train, one in test if it has 3, one in validation if it has 4 (unless
+    their fraction is 0); a group belongs to the class that most of its images have. ``BadRequest`` for bad
+    fractions, ``TooFewExamples`` if no class has 3 groups and so nothing could be judged.
     """
     _check_fractions(fractions)
     held = _held_out(images, range(len(images)), fractions[1:], seed, _group_of(images, groups))
@@ -69,7 +74,9 @@ def split_by_image(
         parts[position] = name
     split = _split(parts, "by-image")
     if fractions[2] and not split.test:
-        raise TooFewExamples("No class has 3 images that differ: add images, so that some can be kept for the test.")
+        raise TooFewExamples(
+            "No class has 3 images that differ: add images, so that some can be kept for the test."
+        )
     return split
 
 
@@ -85,11 +92,12 @@ def split_by_class(
 ) -> Split:
     """Class-disjoint: whole classes go to train or test, so that the test asks for classes never seen.
 
-    Named classes go where they are named. If ``test`` is not named, it is the classes not named when ``train`` is, else its
-    fraction of the number of classes (at least two, in an order that the seed decides). Validation too is whole classes if
-    they are named or its fraction comes to two (one alone cannot be mistaken for another); else it is taken from train by image.
-    Of a group over several parts only the images in the part that judges last stay. ``BadRequest`` for unknown or repeated
-    names and bad fractions, ``TooFewExamples`` with fewer than two classes in a part.
+    Named classes go where they are named. If ``test`` is not named, it is the classes not named when
+    ``train`` is, else its fraction of the number of classes (at least two, in an order that the seed
+    decides). Validation too is whole classes if they are named or its fraction comes to two (one alone cannot
+    be mistaken for another); else it is taken from train by image. Of a group over several parts only the
+    images in the part that judges last stay. ``BadRequest`` for unknown or repeated names and bad fractions,
+    ``TooFewExamples`` with fewer than two classes in a part.
     """
     _check_fractions(fractions)
     named: dict[SplitName, Collection[str]] = {"train": train, "validation": validation, "test": test}
@@ -104,17 +112,22 @@ def split_by_class(
 
 
 def split_given(
-    images: Sequence[LabelledImage], seed: int = 0, groups: Groups | None = None, fractions: Fractions = DEFAULT_FRACTIONS
+    images: Sequence[LabelledImage],
+    seed: int = 0,
+    groups: Groups | None = None,
+    fractions: Fractions = DEFAULT_FRACTIONS,
 ) -> Split:
     """As the data says. If it has no validation (or no test) part, that is taken from train, stratified.
 
-    With ``groups``, images whose near-duplicate is in a part that judges later are left out (of train first); without, all stay
-    where the data puts them. ``BadRequest`` if images say nothing, ``TooFewExamples`` without a train part.
+    With ``groups``, images whose near-duplicate is in a part that judges later are left out (of train first);
+    without, all stay where the data puts them. ``BadRequest`` if images say nothing, ``TooFewExamples``
+    without a train part.
     """
     silent = [image.key for image in images if image.split is None]
     if silent:
         raise BadRequest(
-            f"{len(silent)} images are in no part, such as {silent[0]}: name their split, or split by image instead."
+            f"{len(silent)} images are in no part, such as {silent[0]}: name their split, or split by "
+            "image instead."
         )
     parts = [str(image.split) for image in images]
     if "train" not in parts:
@@ -140,7 +153,11 @@ def straddling(split: Split, groups: Groups) -> int:
 
 
 def _held_out(
-    images: Sequence[LabelledImage], positions: Collection[int], fractions: tuple[float, float], seed: int, groups: Groups
+    images: Sequence[LabelledImage],
+    positions: Collection[int],
+    fractions: tuple[float, float],
+    seed: int,
+    groups: Groups,
 ) -> dict[int, str]:
     """Which of ``positions`` go to validation and test; the rest stays in train."""
     by_class: defaultdict[str, list[list[int]]] = defaultdict(list)
@@ -149,7 +166,9 @@ def _held_out(
         by_class[min(classes, key=lambda name: (-classes[name], name))].append(members)
     held: dict[int, str] = {}
     for found in by_class.values():
-        ordered = sorted(found, key=lambda members: min(_order(seed, images[position]) for position in members))
+        ordered = sorted(
+            found, key=lambda members: min(_order(seed, images[position]) for position in members)
+        )
         total, spare = sum(map(len, ordered)), len(ordered) - 1
         for name, fraction, enough in (("test", fractions[1], 3), ("validation", fractions[0], 4)):
             wanted = round(fraction * total)
@@ -159,9 +178,11 @@ def _held_out(
     return held
 
 
-def _take(ordered: list[list[int]], wanted: int, spare: int, *, at_least_one: bool) -> tuple[list[list[int]], list[list[int]]]:
-    """Groups in order that fit into ``wanted`` images, at most ``spare`` of them, and the rest; if none fits and one must be,
-    the smallest."""
+def _take(
+    ordered: list[list[int]], wanted: int, spare: int, *, at_least_one: bool
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Groups in order that fit into ``wanted`` images, at most ``spare`` of them, and the rest; if none fits
+    and one must be, the smallest."""
     taken: list[list[int]] = []
     rest: list[list[int]] = []
     for members in ordered:
@@ -174,7 +195,11 @@ def _take(ordered: list[list[int]], wanted: int, spare: int, *, at_least_one: bo
 
 
 def _take_from_train(
-    parts: list[str], images: Sequence[LabelledImage], fractions: tuple[float, float], seed: int, groups: Groups
+    parts: list[str],
+    images: Sequence[LabelledImage],
+    fractions: tuple[float, float],
+    seed: int,
+    groups: Groups,
 ) -> None:
     train = [position for position, part in enumerate(parts) if part == "train"]
     for position, name in _held_out(images, train, fractions, seed, groups).items():
@@ -191,7 +216,9 @@ def _classes(
             if name not in classes:
                 raise BadRequest(f"There is no class {name!r}; there are: {', '.join(classes)}.", name=name)
             if part_of.setdefault(name, part) != part:
-                raise BadRequest(f"Class {name!r} is named for {part_of[name]} and {part}: choose one.", name=name)
+                raise BadRequest(
+                    f"Class {name!r} is named for {part_of[name]} and {part}: choose one.", name=name
+                )
     free = sorted((name for name in classes if name not in part_of), key=lambda name: _hash(seed, name))
     if named["train"] and not named["test"]:
         return part_of | dict.fromkeys(free, "test")
@@ -207,8 +234,8 @@ def _check_part(part_of: Mapping[str, SplitName], part: str) -> None:
     have = sorted(name for name, found in part_of.items() if found == part)
     if len(have) < 2:
         raise TooFewExamples(
-            f"A class-disjoint split has {len(have)} of {len(part_of)} classes in {part}, at least 2 are needed: add classes, "
-            "name those of each part, or split by image instead.",
+            f"A class-disjoint split has {len(have)} of {len(part_of)} classes in {part}, at least 2 "
+            "are needed: add classes, name those of each part, or split by image instead.",
             part=part,
             classes=have,
         )
@@ -251,7 +278,8 @@ def _group_of(images: Sequence[LabelledImage], groups: Groups | None) -> Groups:
 def _check_fractions(fractions: Fractions) -> None:
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or not fractions[0]:
         raise BadRequest(
-            f"{fractions} are no fractions of train, validation and test: give three that sum to 1, such as 0.8 0.1 0.1."
+            f"{fractions} are no fractions of train, validation and test: give three that sum to 1, "
+            "such as 0.8 0.1 0.1."
         )
 
 

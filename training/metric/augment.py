@@ -18,9 +18,9 @@ _TRIES = 10
 class Augmentation:
     """How far views stray.
 
-    ``smallest_area``: share of the picture that a crop keeps at least. ``aspect``: a crop is wider or higher than what an encoder
-    reads by up to this factor. ``flip``: how often left and right are swapped. ``colour``: brightness, contrast and saturation
-    change by up to this share.
+    ``smallest_area``: share of the picture that a crop keeps at least. ``aspect``: a crop is wider or higher
+    than what an encoder reads by up to this factor. ``flip``: how often left and right are swapped.
+    ``colour``: brightness, contrast and saturation change by up to this share.
     """
 
     smallest_area: float = 0.35
@@ -29,7 +29,9 @@ class Augmentation:
     colour: float = 0.2
 
 
-def augment(image: Image.Image, preprocessing: Preprocessing, random: np.random.Generator, how: Augmentation) -> Pixels:
+def augment(
+    image: Image.Image, preprocessing: Preprocessing, random: np.random.Generator, how: Augmentation
+) -> Pixels:
     """A random view of an RGB image in the size that an encoder reads: (height, width, 3) uint8."""
     height, width = output_size(preprocessing)
     box = crop_box(image.size, width / height, random, how)
@@ -50,8 +52,9 @@ def output_size(preprocessing: Preprocessing) -> tuple[int, int]:
 def crop_box(
     size: tuple[int, int], aspect: float, random: np.random.Generator, how: Augmentation
 ) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) in pixels of a crop inside a picture of ``size`` (width, height), whose width by height is
-    ``aspect`` up to a factor of ``how.aspect`` (Szegedy et al., 2015). A picture too long for any gets its middle."""
+    """(left, top, right, bottom) in pixels of a crop inside a picture of ``size`` (width, height), whose
+    width by height is ``aspect`` up to a factor of ``how.aspect`` (Szegedy et al., 2015). A picture too long
+    for any gets its middle."""
     width, height = size
     for _ in range(_TRIES):
         area = width * height * random.uniform(how.smallest_area, 1.0)

@@ -1,6 +1,6 @@
 """Checkpoints of a training run: safetensors and JSON, replaced in one step. No pickle.
 
-    <folder>/state.safetensors   weights and the optimizer's tensors, and in the header everything else as JSON
+    <folder>/state.safetensors   weights, the optimizer's tensors, and the rest as JSON in the header
     <folder>/best.safetensors    the weights of the best epoch so far
 
 One file, so that a kill between two files cannot pair the weights of one epoch with the counters of another.
@@ -23,9 +23,15 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 def save_state(
-    folder: Path, weights: Tensors, optimizer: torch.optim.Optimizer, tree: Mapping[str, Any], *, best: Tensors | None = None
+    folder: Path,
+    weights: Tensors,
+    optimizer: torch.optim.Optimizer,
+    tree: Mapping[str, Any],
+    *,
+    best: Tensors | None = None,
 ) -> None:
-    """Write weights, the optimizer's state and ``tree`` (JSON values: epoch, options, history); ``best`` too, where given."""
+    """Write weights, the optimizer's state and ``tree`` (JSON values: epoch, options, history); ``best`` too,
+    where given."""
     make_folder(folder)
     if best is not None:
         _save(folder / BEST, best, {})
@@ -41,8 +47,11 @@ def save_state(
     _save(folder / STATE, tensors, {**tree, "optimizer": {"groups": state["param_groups"], "plain": plain}})
 
 
-def load_state(folder: Path, optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Weights and tree as saved; the optimizer gets its state. ``BadRequest`` where there is none, or it does not fit."""
+def load_state(
+    folder: Path, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Weights and tree as saved; the optimizer gets its state. ``BadRequest`` where there is none, or it does
+    not fit."""
     tensors, tree = _load(folder / STATE)
     saved = tree.pop("optimizer")
     state: dict[int, dict[str, Any]] = {int(place): dict(values) for place, values in saved["plain"].items()}
@@ -57,7 +66,9 @@ def load_state(folder: Path, optimizer: torch.optim.Optimizer) -> tuple[dict[str
     try:
         optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
     except (ValueError, KeyError) as error:
-        raise BadRequest(f"The checkpoint in {folder} is of another model: train without --resume, or remove it.") from error
+        raise BadRequest(
+            f"The checkpoint in {folder} is of another model: train without --resume, or remove it."
+        ) from error
     return weights, tree
 
 

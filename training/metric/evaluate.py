@@ -1,4 +1,5 @@
-"""Encoders side by side on the same queries: what each retrieves, how sure that is, and what the first gains on others."""
+"""Encoders side by side on the same queries: what each retrieves, how sure that is, and what the first gains
+on others."""
 
 from __future__ import annotations
 
@@ -26,13 +27,14 @@ LABELS: Mapping[str, str] = {
     "r_precision": "R-precision",
     "map_at_r": "MAP@R",
 }
-"""What people call the metrics of vitrine.training.metric.metrics.METRICS; precision at 1 and recall@1 are the same."""
+"""What people call the metrics of vitrine.training.metric.metrics.METRICS; precision at 1 and recall@1 are
+the same."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One encoder. ``metrics`` and ``gain`` by the names in LABELS; ``gain`` is the first row's value minus this one's, None for
-    the first row itself. ``recall_at_1`` by class of the query."""
+    """One encoder. ``metrics`` and ``gain`` by the names in LABELS; ``gain`` is the first row's value minus
+    this one's, None for the first row itself. ``recall_at_1`` by class of the query."""
 
     name: str
     metrics: Mapping[str, Interval]
@@ -43,7 +45,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Encoders on one split. ``gallery`` counts the images that were searched among; None: the other queries."""
+    """Encoders on one split. ``gallery`` counts the images that were searched among; None: the other
+    queries."""
 
     rows: tuple[Row, ...]
     queries: Mapping[str, int]
@@ -90,8 +93,8 @@ class Comparison:
         """What was searched among what."""
         searched = "the other queries" if self.gallery is None else f"{self.gallery} images"
         return (
-            f"{sum(self.queries.values())} queries of {len(self.queries)} classes among {searched}; in brackets "
-            f"{self.confidence:.0%} bootstrap intervals over the queries."
+            f"{sum(self.queries.values())} queries of {len(self.queries)} classes among {searched}; in "
+            f"brackets {self.confidence:.0%} bootstrap intervals over the queries."
         )
 
     def gains(self) -> list[str]:
@@ -108,8 +111,9 @@ def compare(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Comparison:
-    """Evaluate encoders by name, the one in question first: each with its embeddings of the same queries (n, dim) and of the same
-    gallery (m, dim). Dimensions may differ. Without galleries every query is sought among the others.
+    """Evaluate encoders by name, the one in question first: each with its embeddings of the same queries (n,
+    dim) and of the same gallery (m, dim). Dimensions may differ. Without galleries every query is sought
+    among the others.
 
     ``ValueError`` where nothing is to be compared, or the numbers of embeddings and classes differ.
     """
@@ -122,7 +126,9 @@ def compare(
     classes = np.asarray(query_classes)
     first = next(iter(found.values()))
     rows = tuple(_row(name, metrics, first, classes, seed, confidence) for name, metrics in found.items())
-    counts = {str(name): int(count) for name, count in zip(*np.unique(classes, return_counts=True), strict=True)}
+    counts = {
+        str(name): int(count) for name, count in zip(*np.unique(classes, return_counts=True), strict=True)
+    }
     return Comparison(rows, counts, None if gallery_classes is None else len(gallery_classes), confidence)
 
 
@@ -134,18 +140,31 @@ def shown(interval: Interval) -> str:
 
 
 def _row(
-    name: str, metrics: RetrievalMetrics, first: RetrievalMetrics, classes: np.ndarray[Any, Any], seed: int, confidence: float
+    name: str,
+    metrics: RetrievalMetrics,
+    first: RetrievalMetrics,
+    classes: np.ndarray[Any, Any],
+    seed: int,
+    confidence: float,
 ) -> Row:
     values = metrics.per_query
-    gain = None if metrics is first else {
-        label: bootstrap_difference(first.per_query[label], values[label], seed, confidence) for label in LABELS
-    }  # fmt: skip
+    gain = (
+        None
+        if metrics is first
+        else {
+            label: bootstrap_difference(first.per_query[label], values[label], seed, confidence)
+            for label in LABELS
+        }
+    )
     return Row(
         name,
         {label: bootstrap_interval(values[label], seed, confidence) for label in LABELS},
         metrics.nmi,
         gain,
-        {str(group): float(values["precision_at_1"][classes == group].mean()) for group in np.unique(classes)},
+        {
+            str(group): float(values["precision_at_1"][classes == group].mean())
+            for group in np.unique(classes)
+        },
     )
 
 

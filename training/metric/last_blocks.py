@@ -1,7 +1,8 @@
 """A trunk cut in two: blocks that stay as they are, and the last ones, which are trained.
 
-Nothing is known of single models. The blocks are the outermost list of equal modules; the cut is made by hooks on the first
-trained block, so the model's own forward decides what comes after it (norms, pooling, projection).
+Nothing is known of single models. The blocks are the outermost list of equal modules; the cut is made by
+hooks on the first trained block, so the model's own forward decides what comes after it (norms, pooling,
+projection).
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ class _Reached(Exception):
 class SplitTrunk:
     """``tail(front(batch))`` is ``encoder.features(batch)``; only what the tail uses is trained.
 
-    ``encoder``: a TorchEncoder in float32 on a model of transformers. ``blocks`` (at least 1): how many of the last blocks are
-    trained, with all that comes after them; 0 trains the whole. ``BadRequest`` for more than there are. Batch normalisation and
-    dropout stay as in service (the model is in eval mode): statistics of small batches would replace those of the pretraining.
+    ``encoder``: a TorchEncoder in float32 on a model of transformers. ``blocks`` (at least 1): how many of
+    the last blocks are trained, with all that comes after them; 0 trains the whole. ``BadRequest`` for more
+    than there are. Batch normalisation and dropout stay as in service (the model is in eval mode): statistics
+    of small batches would replace those of the pretraining.
     """
 
     def __init__(self, encoder: Any, blocks: int) -> None:
@@ -43,7 +45,9 @@ class SplitTrunk:
         """Images that ``front`` takes at a time at best."""
         self._parent, self._name, every = find_blocks(self.model)
         if not 0 <= blocks <= len(every):
-            raise BadRequest(f"--blocks {blocks}: this trunk has {len(every)} blocks to choose from.", blocks=len(every))
+            raise BadRequest(
+                f"--blocks {blocks}: this trunk has {len(every)} blocks to choose from.", blocks=len(every)
+            )
         self._every, self._last = every, every[len(every) - blocks :] if blocks else every
         self._blocks = blocks
         height, width = output_size(encoder.spec.preprocessing)
@@ -55,7 +59,8 @@ class SplitTrunk:
             parameter.requires_grad_(True)
 
     def front(self, batch: torch.Tensor) -> torch.Tensor:
-        """What the first trained block gets, without gradients, from a normalised batch (n, 3, height, width)."""
+        """What the first trained block gets, without gradients, from a normalised batch (n, 3, height,
+        width)."""
         if not self._blocks:
             return batch
 
@@ -75,7 +80,8 @@ class SplitTrunk:
     def tail(self, hidden: torch.Tensor) -> torch.Tensor:
         """Features (n, dim) of any norm, with gradients, from what ``front`` gave.
 
-        The model runs on one black picture through its first layers; the first trained block then gets ``hidden`` instead.
+        The model runs on one black picture through its first layers; the first trained block then gets
+        ``hidden`` instead.
         """
         if not self._blocks:
             return cast(torch.Tensor, self._encoder.features(hidden))
@@ -108,17 +114,26 @@ class SplitTrunk:
         with _all_trainable(named):
             features = self.tail(self.front(picture))
             gradients = torch.autograd.grad(features.sum(), list(named.values()), allow_unused=True)
-        return {name: value for (name, value), gradient in zip(named.items(), gradients, strict=True) if gradient is not None}
+        return {
+            name: value
+            for (name, value), gradient in zip(named.items(), gradients, strict=True)
+            if gradient is not None
+        }
 
 
 def find_blocks(model: nn.Module) -> tuple[nn.Module, str, nn.ModuleList]:
-    """The outermost list of at least two equal modules on the images' side: its parent, its name there, the list. BadRequest."""
+    """The outermost list of at least two equal modules on the images' side: its parent, its name there, the
+    list. BadRequest."""
     side: nn.Module = getattr(model, "vision_model", model)
     waiting: list[nn.Module] = [side]
     while waiting:
         parent = waiting.pop(0)
         for name, child in parent.named_children():
-            if isinstance(child, nn.ModuleList) and len(child) > 1 and len({type(part) for part in child}) == 1:
+            if (
+                isinstance(child, nn.ModuleList)
+                and len(child) > 1
+                and len({type(part) for part in child}) == 1
+            ):
                 return parent, name, child
             waiting.append(child)
     raise BadRequest("The blocks of this trunk are not known: train it with --mode frozen or --mode whole.")

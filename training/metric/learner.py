@@ -1,4 +1,5 @@
-"""The three ways to train: on a trunk's embeddings, on its last blocks, on the whole trunk. One surface for the loop."""
+"""The three ways to train: on a trunk's embeddings, on its last blocks, on the whole trunk. One surface for
+the loop."""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ class KeptViews:
 class FreshViews:
     """Views that are made when asked for; ``front`` is what of the trunk is not trained."""
 
-    def __init__(self, images: Sequence[LabelledImage], reader: PixelReader, split: SplitTrunk, seed: int, vary: bool) -> None:
+    def __init__(
+        self, images: Sequence[LabelledImage], reader: PixelReader, split: SplitTrunk, seed: int, vary: bool
+    ) -> None:
         self._images, self._reader, self._split = images, reader, split
         self._first, self._vary = 1 + 1_000_003 * (seed + 1), vary
 
@@ -70,7 +73,8 @@ class FreshViews:
 
 
 class Learner:
-    """The embedder, and the part of the trunk before it that is trained: ``stage`` makes features of the source's inputs."""
+    """The embedder, and the part of the trunk before it that is trained: ``stage`` makes features of the
+    source's inputs."""
 
     def __init__(
         self,
@@ -104,7 +108,9 @@ class Learner:
         """Let the embedder see how the features are spread, on some of these images."""
         some = np.random.default_rng(seed).permutation(positions)[:_FIT]
         with torch.no_grad():
-            self.embedder.fit_input(torch.cat([self._features(self.source.plain(part)) for part in _slices(some)]).float())
+            self.embedder.fit_input(
+                torch.cat([self._features(self.source.plain(part)) for part in _slices(some)]).float()
+            )
 
     def weights(self) -> dict[str, torch.Tensor]:
         """All that training changes, by name."""
@@ -114,7 +120,9 @@ class Learner:
     def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """Take over what ``weights`` gave."""
         prefix = "embedder."
-        self.embedder.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+        self.embedder.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        )
         with torch.no_grad():
             for name, value in self.trained.items():
                 value.copy_(weights[f"trunk.{name}"])
@@ -129,7 +137,9 @@ class Learner:
         return functional.normalize(features.float(), dim=-1)
 
 
-def frozen_learner(images: Sequence[LabelledImage], trunk: Trunk, options: MetricOptions, embeddings: TrunkEmbeddings) -> Learner:
+def frozen_learner(
+    images: Sequence[LabelledImage], trunk: Trunk, options: MetricOptions, embeddings: TrunkEmbeddings
+) -> Learner:
     """On a trunk's embeddings of the images and, where asked, of views of them."""
     kept = torch.from_numpy(np.stack([embeddings.rows(images, view) for view in range(options.views + 1)]))
     embedder = _embedder(int(kept.shape[-1]), trunk, options)
@@ -139,14 +149,17 @@ def frozen_learner(images: Sequence[LabelledImage], trunk: Trunk, options: Metri
 def trunk_learner(
     images: Sequence[LabelledImage], trunk: Trunk, options: MetricOptions, reader: PixelReader, tell: Tell
 ) -> tuple[Learner, Any]:
-    """On pixels, or on what the frozen first blocks make of them; and the TorchEncoder whose model is trained."""
+    """On pixels, or on what the frozen first blocks make of them; and the TorchEncoder whose model is
+    trained."""
     encoder = trunk.for_training()
     split = SplitTrunk(encoder, options.blocks if options.mode == "last-blocks" else 0)
     source: Source = FreshViews(images, reader, split, options.seed, options.views > 0)
     if options.mode == "last-blocks":
         one = split.front(_batch(list(reader.read(images[:1])), reader, encoder.device))
         if (options.views + 1) * len(images) * one[0].numel() * 2 <= options.memory_mb << 20:
-            source = KeptViews(_keep(images, options.views, reader, split, one, tell), options.seed, trunk.device)
+            source = KeptViews(
+                _keep(images, options.views, reader, split, one, tell), options.seed, trunk.device
+            )
     learner = Learner(
         _embedder(encoder.spec.dim, trunk, options),
         source,
@@ -158,9 +171,15 @@ def trunk_learner(
 
 
 def _keep(
-    images: Sequence[LabelledImage], views: int, reader: PixelReader, split: SplitTrunk, one: torch.Tensor, tell: Tell
+    images: Sequence[LabelledImage],
+    views: int,
+    reader: PixelReader,
+    split: SplitTrunk,
+    one: torch.Tensor,
+    tell: Tell,
 ) -> torch.Tensor:
-    """What the first blocks make of every view, (views + 1, n, ...) as float16: it costs a thousandth and half the memory."""
+    """What the first blocks make of every view, (views + 1, n, ...) as float16: it costs a thousandth and
+    half the memory."""
     kept = torch.empty((views + 1, len(images), *one.shape[1:]), dtype=torch.float16)
     for view in range(views + 1):
         at = 0
@@ -185,12 +204,16 @@ def _batch(pixels: list[Any], reader: PixelReader, device: str) -> torch.Tensor:
 
 def _embedder(input_dim: int, trunk: Trunk, options: MetricOptions) -> Embedder:
     torch.manual_seed(options.seed)  # here, since loading a trunk draws numbers too
-    embedder = Embedder(input_dim, options.embedder_layers, options.activation, options.dropout, options.input_dropout)
+    embedder = Embedder(
+        input_dim, options.embedder_layers, options.activation, options.dropout, options.input_dropout
+    )
     return embedder.to(trunk.device)
 
 
 def _lower_precision(options: MetricOptions, device: str) -> bool:
-    return options.autocast == "on" or (options.autocast == "auto" and choose_precision("auto", device) == "bfloat16")
+    return options.autocast == "on" or (
+        options.autocast == "auto" and choose_precision("auto", device) == "bfloat16"
+    )
 
 
 def _slices(positions: Positions) -> list[Positions]:

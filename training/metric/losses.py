@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from vitrine.services.errors import BadRequest
 
 _PROXY_RATE = 10.0
-"""Proxies learn this many times faster than the embedder: each sees a class's share of every batch (Kim et al., 2020)."""
+"""Proxies learn this many times faster than the embedder: each sees a class's share of every batch (Kim et
+al., 2020)."""
 
 
 @dataclass(frozen=True)
 class MetricLoss:
-    """``loss(embeddings, labels)`` is a scalar; embeddings (n, dim) of unit length, labels (n,) in 0..classes - 1."""
+    """``loss(embeddings, labels)`` is a scalar; embeddings (n, dim) of unit length, labels (n,) in 0..classes
+    - 1."""
 
     name: str
     criterion: Any
@@ -36,7 +38,8 @@ class MetricLoss:
         return list(self.criterion.parameters())
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """What an optimizer takes to train the loss's own weights, where the embedder learns at rate ``lr``."""
+        """What an optimizer takes to train the loss's own weights, where the embedder learns at rate
+        ``lr``."""
         own = self.parameters()
         return [{"params": own, "lr": _PROXY_RATE * lr, "weight_decay": 0.0}] if own else []
 
@@ -66,19 +69,32 @@ def _makers() -> dict[str, _Maker]:
             losses.ContrastiveLoss(pos_margin=1.0, neg_margin=0.3, distance=CosineSimilarity()),
             miners.PairMarginMiner(pos_margin=0.9, neg_margin=0.3, distance=CosineSimilarity()),
         ),
-        "ProxyAnchor": lambda classes, dim: (losses.ProxyAnchorLoss(classes, dim, margin=0.1, alpha=32), None),
+        "ProxyAnchor": lambda classes, dim: (
+            losses.ProxyAnchorLoss(classes, dim, margin=0.1, alpha=32),
+            None,
+        ),
         "ArcFace": lambda classes, dim: (losses.ArcFaceLoss(classes, dim, margin=28.6, scale=16), None),
         "NTXent": lambda classes, dim: (losses.NTXentLoss(temperature=0.1), None),
         "SupCon": lambda classes, dim: (losses.SupConLoss(temperature=0.1), None),
     }
 
 
-LOSSES = ("CircleLoss", "MultiSimilarity", "Triplet", "Contrastive", "ProxyAnchor", "ArcFace", "NTXent", "SupCon")
+LOSSES = (
+    "CircleLoss",
+    "MultiSimilarity",
+    "Triplet",
+    "Contrastive",
+    "ProxyAnchor",
+    "ArcFace",
+    "NTXent",
+    "SupCon",
+)
 """The names that ``make_loss`` takes."""
 
 
 def loss_name(name: str) -> str:
-    """The name as in LOSSES; case, ``-``, ``_`` and a ``Loss`` at the end do not matter. ``BadRequest`` for another."""
+    """The name as in LOSSES; case, ``-``, ``_`` and a ``Loss`` at the end do not matter. ``BadRequest`` for
+    another."""
     for known in LOSSES:
         if _plain(known) == _plain(name):
             return known
@@ -86,7 +102,8 @@ def loss_name(name: str) -> str:
 
 
 def make_loss(name: str, classes: int, dim: int) -> MetricLoss:
-    """A loss for embeddings of ``dim`` components in ``classes`` classes. Proxies are drawn from torch's generator.
+    """A loss for embeddings of ``dim`` components in ``classes`` classes. Proxies are drawn from torch's
+    generator.
 
     ``BadRequest`` for an unknown name, ``ImportError`` where pytorch-metric-learning is not installed.
     """
@@ -97,10 +114,12 @@ def make_loss(name: str, classes: int, dim: int) -> MetricLoss:
 def batches(
     labels: NDArray[np.int64], batch_size: int, samples_per_class: int, seed: tuple[int, ...]
 ) -> Iterator[NDArray[np.int64]]:
-    """One epoch of positions by MPerClassSampler: every batch has ``samples_per_class`` images of each of its classes.
+    """One epoch of positions by MPerClassSampler: every batch has ``samples_per_class`` images of each of its
+    classes.
 
-    An epoch has as many images as there are labels, rounded up to whole batches; small classes come up more often than their
-    share. ``batch_size`` is rounded to what the classes can fill. The same ``seed`` gives the same epoch.
+    An epoch has as many images as there are labels, rounded up to whole batches; small classes come up more
+    often than their share. ``batch_size`` is rounded to what the classes can fill. The same ``seed`` gives
+    the same epoch.
     """
     from pytorch_metric_learning.samplers import MPerClassSampler
 
@@ -108,12 +127,15 @@ def batches(
     size = batch_shape(classes, batch_size, samples_per_class)
     count = -(-len(labels) // size)
     with _library_random(seed):
-        order = np.fromiter(MPerClassSampler(labels, samples_per_class, size, count * size), np.int64, count * size)
+        order = np.fromiter(
+            MPerClassSampler(labels, samples_per_class, size, count * size), np.int64, count * size
+        )
     yield from order.reshape(count, size)
 
 
 def batch_shape(classes: int, batch_size: int, samples_per_class: int) -> int:
-    """The batch size nearest to the wished one: a multiple of ``samples_per_class``, two classes at least and all at most."""
+    """The batch size nearest to the wished one: a multiple of ``samples_per_class``, two classes at least and
+    all at most."""
     return samples_per_class * min(max(round(batch_size / samples_per_class), min(2, classes)), classes)
 
 
@@ -123,7 +145,9 @@ def _library_random(seed: tuple[int, ...]) -> Iterator[None]:
     from pytorch_metric_learning.utils import common_functions
 
     before = common_functions.NUMPY_RANDOM
-    common_functions.NUMPY_RANDOM = np.random.RandomState(np.random.default_rng(seed).integers(0, 2**32, 8, dtype=np.uint32))
+    common_functions.NUMPY_RANDOM = np.random.RandomState(
+        np.random.default_rng(seed).integers(0, 2**32, 8, dtype=np.uint32)
+    )
     try:
         yield
     finally:

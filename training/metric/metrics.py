@@ -1,8 +1,9 @@
-"""How well embeddings retrieve images of the same class, with intervals; numpy alone, in blocks of bounded memory.
+"""How well embeddings retrieve images of the same class, with intervals; numpy alone, in blocks of bounded
+memory.
 
-R of a query is the number of gallery images of its class. Sources: recall@k, R-precision and MAP@R as in Musgrave, Belongie
-and Lim, "A Metric Learning Reality Check" (ECCV 2020); intervals by the percentile bootstrap over queries (Efron and Tibshirani,
-1993).
+R of a query is the number of gallery images of its class. Sources: recall@k, R-precision and MAP@R as in
+Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (ECCV 2020); intervals by the percentile
+bootstrap over queries (Efron and Tibshirani, 1993).
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ _LAST = np.uint64(0xFFFFFFFFFFFFFFFF)
 class RetrievalMetrics:
     """Means over the queries that count, each in 0..1.
 
-    ``precision_at_1`` is also recall@1. recall@k: the share of queries with one of their class among the k nearest; precision@10:
-    the share of their class among the 10 nearest. A query whose class the gallery lacks is a miss there, and does not count for
-    ``r_precision`` and ``map_at_r``, which have no value without a right answer (NaN if no query has one). ``nmi``: that of
-    ``clustering_nmi``. ``per_query`` has the values by the names in METRICS.
+    ``precision_at_1`` is also recall@1. recall@k: the share of queries with one of their class among the k
+    nearest; precision@10: the share of their class among the 10 nearest. A query whose class the gallery
+    lacks is a miss there, and does not count for ``r_precision`` and ``map_at_r``, which have no value
+    without a right answer (NaN if no query has one). ``nmi``: that of ``clustering_nmi``. ``per_query`` has
+    the values by the names in METRICS.
     """
 
     precision_at_1: float
@@ -67,9 +69,9 @@ def retrieval_metrics(
 ) -> RetrievalMetrics:
     """Each query (n, dim) among the gallery (m, dim), by cosine similarity; rows are of unit length.
 
-    Without a gallery each query is sought among the other queries: left out by its position, so that a copy of it counts. Of
-    equally similar images the one that comes first in the gallery is nearer. ``ValueError`` where numbers differ or there is no
-    query.
+    Without a gallery each query is sought among the other queries: left out by its position, so that a copy
+    of it counts. Of equally similar images the one that comes first in the gallery is nearer. ``ValueError``
+    where numbers differ or there is no query.
 
     On a line of three, of which the outer ones are alike, every nearest neighbour is wrong:
 
@@ -81,7 +83,9 @@ def retrieval_metrics(
     """
     query_ids, gallery_ids = _class_ids(queries, query_classes, gallery, gallery_classes)
     alone = gallery is None
-    relevant = np.bincount(gallery_ids, minlength=int(max(query_ids.max(), gallery_ids.max())) + 1)[query_ids] - int(alone)
+    relevant = np.bincount(gallery_ids, minlength=int(max(query_ids.max(), gallery_ids.max())) + 1)[
+        query_ids
+    ] - int(alone)
     others = len(gallery_ids) - int(alone)
     depth = int(min(others, max(10, relevant.max())))
     parts: list[dict[str, Values]] = []
@@ -90,18 +94,21 @@ def retrieval_metrics(
         parts.append(ranking_metrics(right, relevant[start : start + len(order)]))
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
     means = {name: _mean(values) for name, values in per_query.items()}
-    return RetrievalMetrics(**means, nmi=clustering_nmi(queries, query_classes, seed=seed) if nmi else None, per_query=per_query)
+    return RetrievalMetrics(
+        **means, nmi=clustering_nmi(queries, query_classes, seed=seed) if nmi else None, per_query=per_query
+    )
 
 
 def ranking_metrics(right: NDArray[np.bool_], relevant: NDArray[np.int64]) -> dict[str, Values]:
     """The metrics of each query by the names in METRICS.
 
-    ``right`` (n, depth): whether the neighbour at that rank is of the query's class, nearest first; ``relevant`` (n,): R. The
-    depth is at least the largest R and, unless the gallery is smaller, 10. MAP@R is the mean over ranks 1 to R of the precision
-    at that rank where the neighbour is right, else 0. With R = 3, ranks 1 and 3 right:
+    ``right`` (n, depth): whether the neighbour at that rank is of the query's class, nearest first;
+    ``relevant`` (n,): R. The depth is at least the largest R and, unless the gallery is smaller, 10. MAP@R is
+    the mean over ranks 1 to R of the precision at that rank where the neighbour is right, else 0. With R = 3,
+    ranks 1 and 3 right:
 
-    >>> found = ranking_metrics(np.array([[True, False, True, False]]), np.array([3]))
-    >>> round(float(found["r_precision"][0]), 4), round(float(found["map_at_r"][0]), 4)  # 2/3; (1/1 + 2/3) / 3
+    >>> found = ranking_metrics(np.array([[True, False, True, False]]), np.array([3])) >>>
+    round(float(found["r_precision"][0]), 4), round(float(found["map_at_r"][0]), 4)  # 2/3; (1/1 + 2/3) / 3
     (0.6667, 0.5556)
     """
     ranks = np.arange(1, right.shape[1] + 1)
@@ -122,20 +129,29 @@ def ranking_metrics(right: NDArray[np.bool_], relevant: NDArray[np.int64]) -> di
     }
 
 
-def nearest(queries: Embeddings, gallery: Embeddings | None = None, k: int = 10) -> tuple[NDArray[np.int64], Embeddings]:
-    """Positions in the gallery and similarities of the k nearest, both (n, k'), nearest first; k' = k, or all there are.
+def nearest(
+    queries: Embeddings, gallery: Embeddings | None = None, k: int = 10
+) -> tuple[NDArray[np.int64], Embeddings]:
+    """Positions in the gallery and similarities of the k nearest, both (n, k'), nearest first; k' = k, or all
+    there are.
 
     Without a gallery: among the other queries. Of equally similar ones the first comes first.
     """
     others = len(queries) - 1 if gallery is None else len(gallery)
     found = [(order, similarities) for _, order, similarities in _blocks(queries, gallery, min(k, others))]
-    return np.concatenate([order for order, _ in found]), np.concatenate([similarities for _, similarities in found])
+    return np.concatenate([order for order, _ in found]), np.concatenate(
+        [similarities for _, similarities in found]
+    )
 
 
-def clustering_nmi(embeddings: Embeddings, classes: Classes, *, seed: int = 0, starts: int = 4) -> float | None:
-    """Normalised mutual information, 0..1, of the classes and a k-means clustering with as many clusters; None with one class.
+def clustering_nmi(
+    embeddings: Embeddings, classes: Classes, *, seed: int = 0, starts: int = 4
+) -> float | None:
+    """Normalised mutual information, 0..1, of the classes and a k-means clustering with as many clusters;
+    None with one class.
 
-    The mean of both entropies normalises. k-means++ with ``starts`` starts; the best by inertia counts. Needs scikit-learn.
+    The mean of both entropies normalises. k-means++ with ``starts`` starts; the best by inertia counts. Needs
+    scikit-learn.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import normalized_mutual_info_score
@@ -172,7 +188,8 @@ def bootstrap_interval(
 def bootstrap_difference(
     first: Values, second: Values, seed: int = 0, confidence: float = 0.95, *, resamples: int = 2_000
 ) -> Interval:
-    """``bootstrap_interval`` of first minus second on the same queries: pairing takes out how hard each query is for both.
+    """``bootstrap_interval`` of first minus second on the same queries: pairing takes out how hard each query
+    is for both.
 
     >>> bootstrap_difference(np.array([1.0, 0.0, 1.0]), np.array([0.5, -0.5, 0.5]))
     Interval(value=0.5, low=0.5, high=0.5)
@@ -182,8 +199,11 @@ def bootstrap_difference(
     return bootstrap_interval(np.asarray(first) - np.asarray(second), seed, confidence, resamples=resamples)
 
 
-def _blocks(queries: Embeddings, gallery: Embeddings | None, depth: int) -> Iterator[tuple[int, NDArray[np.int64], Embeddings]]:
-    """First query, positions of the ``depth`` nearest (block, depth), their similarities; a block of queries at a time."""
+def _blocks(
+    queries: Embeddings, gallery: Embeddings | None, depth: int
+) -> Iterator[tuple[int, NDArray[np.int64], Embeddings]]:
+    """First query, positions of the ``depth`` nearest (block, depth), their similarities; a block of queries
+    at a time."""
     others = queries if gallery is None else gallery
     size = max(1, BLOCK_BYTES // _BYTES_EACH // max(1, len(others)))
     for start in range(0, len(queries), size):
@@ -200,9 +220,11 @@ def _blocks(queries: Embeddings, gallery: Embeddings | None, depth: int) -> Iter
 
 
 def _sort_keys(similarities: Embeddings) -> NDArray[np.uint64]:
-    """Integers that ascend as similarities fall and, where those are equal, as positions rise: no two are the same.
+    """Integers that ascend as similarities fall and, where those are equal, as positions rise: no two are the
+    same.
 
-    The bits of a float, read as an integer, rise with a negative number's size as they should; those of others are turned over.
+    The bits of a float, read as an integer, rise with a negative number's size as they should; those of
+    others are turned over.
     """
     bits = (similarities + np.float32(0)).view(np.int32)  # + 0 makes -0.0 and 0.0 one
     bits ^= ~(bits >> 31) & np.int32(0x7FFFFFFF)
@@ -223,7 +245,9 @@ def _class_ids(
         counts.append((len(gallery), len(gallery_classes)))
     if any(rows != classes or not rows for rows, classes in counts):
         raise ValueError(f"embeddings and classes differ in number, or there are none: {counts}")
-    every = np.concatenate([np.asarray(query_classes), np.asarray(query_classes if gallery_classes is None else gallery_classes)])
+    every = np.concatenate(
+        [np.asarray(query_classes), np.asarray(query_classes if gallery_classes is None else gallery_classes)]
+    )
     ids = np.unique(every, return_inverse=True)[1].astype(np.int64)
     query_ids = ids[: len(queries)]
     return query_ids, query_ids if gallery is None else ids[len(queries) :]

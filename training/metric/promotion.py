@@ -26,7 +26,8 @@ _AHEAD = 64
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is searched with, and among what: ``gallery`` None means among the other queries. ``part`` names the queries' part."""
+    """What is searched with, and among what: ``gallery`` None means among the other queries. ``part`` names
+    the queries' part."""
 
     queries: tuple[LabelledImage, ...]
     gallery: tuple[LabelledImage, ...] | None
@@ -60,10 +61,14 @@ def held_out(images: Sequence[LabelledImage], split: Split) -> HeldOut:
 def recalled(images: Sequence[LabelledImage], tree: Mapping[str, Any]) -> Split:
     """The split of a folder's split.json, found again among identified images by their content.
 
-    Where none of its test images is there, all images that were not trained on are the test, to be sought among each other.
+    Where none of its test images is there, all images that were not trained on are the test, to be sought
+    among each other.
     """
     parts = {name: set(tree[name]) for name in ("train", "validation", "test")}
-    place = {name: tuple(p for p, image in enumerate(images) if image.sha256 in hashes) for name, hashes in parts.items()}
+    place = {
+        name: tuple(p for p, image in enumerate(images) if image.sha256 in hashes)
+        for name, hashes in parts.items()
+    }
     if place["test"] or (place["validation"] and not parts["test"]):
         return Split(place["train"], place["validation"], place["test"], tree["protocol"])
     known = parts["train"] | parts["validation"]
@@ -74,7 +79,8 @@ def recalled(images: Sequence[LabelledImage], tree: Mapping[str, Any]) -> Split:
 def judge(named: Mapping[str, Embed], held: HeldOut, *, nmi: bool = True, seed: int = 0) -> Judged:
     """Compare encoders by name, the one in question first."""
     rows = {
-        name: (embed(held.queries), embed(held.gallery) if held.gallery is not None else None) for name, embed in named.items()
+        name: (embed(held.queries), embed(held.gallery) if held.gallery is not None else None)
+        for name, embed in named.items()
     }
     gallery_classes = None if held.gallery is None else np.array([image.class_ for image in held.gallery])
     classes = np.array([image.class_ for image in held.queries])
@@ -85,7 +91,11 @@ def metrics_tree(comparison: Comparison) -> dict[str, dict[str, float]]:
     """By encoder: the values without their intervals, for config.json and logs."""
     return {
         row.name: {
-            **{name: round(row.metrics[name].value, 5) for name in LABELS if not np.isnan(row.metrics[name].value)},
+            **{
+                name: round(row.metrics[name].value, 5)
+                for name in LABELS
+                if not np.isnan(row.metrics[name].value)
+            },
             **({"nmi": round(row.nmi, 5)} if row.nmi is not None else {}),
         }
         for row in comparison.rows

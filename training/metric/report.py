@@ -1,4 +1,5 @@
-"""What a training run leaves for people and programs: report.json, report.md, curves.png and worst.png in one folder."""
+"""What a training run leaves for people and programs: report.json, report.md, curves.png and worst.png in one
+folder."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What was learnt from. ``counts`` by class and part; ``contradictions``: near-duplicates that have different classes, as
-    lists of ``key (class)``; ``straddling``: groups of near-duplicates that are in more than one part."""
+    """What was learnt from. ``counts`` by class and part; ``contradictions``: near-duplicates that have
+    different classes, as lists of ``key (class)``; ``straddling``: groups of near-duplicates that are in more
+    than one part."""
 
     fingerprint: str
     protocol: str
@@ -45,8 +47,8 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """Everything about one run. ``history``: one mapping an epoch, with ``epoch`` and whatever was followed; ``best``: the epoch
-    that was kept. ``judged_on``: the part that ``comparison`` is about."""
+    """Everything about one run. ``history``: one mapping an epoch, with ``epoch`` and whatever was followed;
+    ``best``: the epoch that was kept. ``judged_on``: the part that ``comparison`` is about."""
 
     name: str
     parameters: Mapping[str, object]
@@ -73,7 +75,10 @@ class TrainingReport:
 
 
 def summarise(
-    images: Sequence[LabelledImage], split: Split, groups: Groups | None = None, unusable: Sequence[Unusable] = ()
+    images: Sequence[LabelledImage],
+    split: Split,
+    groups: Groups | None = None,
+    unusable: Sequence[Unusable] = (),
 ) -> DataSummary:
     """The data of a split: identified images, and their near-duplicates if they were looked for."""
     counts: dict[str, dict[str, int]] = {name: dict.fromkeys(PARTS, 0) for name in class_names(images)}
@@ -91,12 +96,16 @@ def summarise(
         0 if groups is None else straddling(split, groups),
         len(split.left_out),
         tuple(unusable),
-        tuple(tuple(f"{images[position].key} ({images[position].class_})" for position in some) for some in contradictory),
+        tuple(
+            tuple(f"{images[position].key} ({images[position].class_})" for position in some)
+            for some in contradictory
+        ),
     )
 
 
 def write_report(folder: Path, report: TrainingReport, worst: Sequence[Retrieval] = ()) -> Path:
-    """Write the report's files into ``folder``, which is made if need be; the path of report.md. Pictures need matplotlib."""
+    """Write the report's files into ``folder``, which is made if need be; the path of report.md. Pictures
+    need matplotlib."""
     make_folder(folder)
     for picture in ("curves.png", "worst.png"):  # of a run before this one
         (folder / picture).unlink(missing_ok=True)
@@ -119,7 +128,9 @@ def markdown(report: TrainingReport, pictures: Mapping[str, str]) -> str:
         f"# {report.name}",
         f"## Retrieval, judged on {report.judged_on}",
         _table(*compared.table()),
-        "\n".join([compared.asked(), *(f"- {line}" for line in compared.gains())]).replace(".\n- ", ".\n\n- ", 1),
+        "\n".join([compared.asked(), *(f"- {line}" for line in compared.gains())]).replace(
+            ".\n- ", ".\n\n- ", 1
+        ),
         "## recall@1 by class",
         _by_class(compared),
         *(f"## {title}\n\n![{title}]({file})" for title, file in pictures.items()),
@@ -134,7 +145,8 @@ def markdown(report: TrainingReport, pictures: Mapping[str, str]) -> str:
 
 def _by_class(compared: Comparison) -> str:
     rows = [
-        [name, str(count), *(f"{row.recall_at_1[name]:.3f}" for row in compared.rows)] for name, count in compared.queries.items()
+        [name, str(count), *(f"{row.recall_at_1[name]:.3f}" for row in compared.rows)]
+        for name, count in compared.queries.items()
     ]
     return _table(["class", "queries", *(row.name for row in compared.rows)], rows)
 
@@ -154,13 +166,19 @@ def _data(data: DataSummary) -> str:
     ):
         if listed:
             more = f"\n  - and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-            lines.append(f"- {title}: {len(listed)}" + "".join(f"\n  - {_words(text)}" for text in listed[:_SHOWN]) + more)
+            lines.append(
+                f"- {title}: {len(listed)}"
+                + "".join(f"\n  - {_words(text)}" for text in listed[:_SHOWN])
+                + more
+            )
     return _table(["class", *PARTS], [*rows, total]) + "\n\n" + "\n".join(lines)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join("| " + " | ".join(_words(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(_words(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def _words(value: object) -> str:

@@ -1,4 +1,5 @@
-"""A metric learning run from labelled images to a folder: train, judge on held-out images, save with the report."""
+"""A metric learning run from labelled images to a folder: train, judge on held-out images, save with the
+report."""
 
 from __future__ import annotations
 
@@ -16,7 +17,17 @@ from vitrine.services.errors import AlreadyExists
 from vitrine.services.files import make_folder
 from vitrine.training.data.dataset import LabelledImage
 from vitrine.training.data.splits import Split
-from vitrine.training.metric.promotion import CANDIDATE, TRUNK, Embed, HeldOut, Judged, embedder_of, held_out, judge, metrics_tree
+from vitrine.training.metric.promotion import (
+    CANDIDATE,
+    TRUNK,
+    Embed,
+    HeldOut,
+    Judged,
+    embedder_of,
+    held_out,
+    judge,
+    metrics_tree,
+)
 from vitrine.training.metric.report import DataSummary, TrainingReport, write_report
 from vitrine.training.metric.train import TrainedMetric
 from vitrine.training.metric.views import PixelReader, Tell, TrunkEmbeddings
@@ -45,7 +56,8 @@ def judge_and_save(
     tell: Tell = lambda what, done, total: None,
     notes: Sequence[str] = (),
 ) -> SavedRun:
-    """Judge what was trained, as it will be served, beside its untrained trunk; write the folder ``output`` with the report.
+    """Judge what was trained, as it will be served, beside its untrained trunk; write the folder ``output``
+    with the report.
 
     The folder appears complete or not at all. ``AlreadyExists`` where it is there.
     """
@@ -73,18 +85,34 @@ def _named(trained: TrainedMetric, folder: Path, cache: Path | None, tell: Tell)
     reader = PixelReader(trunk.preprocessing)
     embeddings = TrunkEmbeddings(trunk, reader, cache, tell)
     if trained.model is None:
-        return {CANDIDATE: lambda images: trained.embedder.embed(embeddings.rows(images)), TRUNK: embeddings.rows}
+        return {
+            CANDIDATE: lambda images: trained.embedder.embed(embeddings.rows(images)),
+            TRUNK: embeddings.rows,
+        }
     reference = EncoderReference(trained.config.name, str(folder))
     served = load_metric_encoder(reference, ResolvedModel(folder, "unsaved"), device=trunk.device)
     return {CANDIDATE: embedder_of(served, reader, tell, "judging"), TRUNK: embeddings.rows}
 
 
-def _report(trained: TrainedMetric, judged: Judged, held: HeldOut, summary: DataSummary, notes: Sequence[str]) -> TrainingReport:
+def _report(
+    trained: TrainedMetric, judged: Judged, held: HeldOut, summary: DataSummary, notes: Sequence[str]
+) -> TrainingReport:
     config = trained.config
-    parameters: dict[str, Any] = {"trunk": config.trunk.model, "trunk revision": config.trunk.revision, "mode": config.mode}
+    parameters: dict[str, Any] = {
+        "trunk": config.trunk.model,
+        "trunk revision": config.trunk.revision,
+        "mode": config.mode,
+    }
     parameters |= {name: value for name, value in config.training["options"].items() if name != "mode"}
     return TrainingReport(
-        config.name, parameters, summary, judged.comparison, trained.history, float(trained.best_epoch), held.part, tuple(notes)
+        config.name,
+        parameters,
+        summary,
+        judged.comparison,
+        trained.history,
+        float(trained.best_epoch),
+        held.part,
+        tuple(notes),
     )
 
 

@@ -1,4 +1,5 @@
-"""Metric learning: an embedder, and where asked the trunk before it, so that images of a class come to lie together."""
+"""Metric learning: an embedder, and where asked the trunk before it, so that images of a class come to lie
+together."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ _FALLEN = 0.01
 
 @dataclass(frozen=True)
 class Watch:
-    """Who follows a run. ``tell`` hears of slow steps, ``on_epoch`` of each epoch: epoch, loss, lr, seconds, recall_at_1, ..."""
+    """Who follows a run. ``tell`` hears of slow steps, ``on_epoch`` of each epoch: epoch, loss, lr, seconds,
+    recall_at_1, ..."""
 
     tell: Tell = lambda what, done, total: None
     on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None
@@ -44,7 +46,8 @@ class Watch:
 
 @dataclass
 class TrainedMetric:
-    """The best epoch of a run. ``model``: the trunk's trained model in float32, None where the trunk was frozen."""
+    """The best epoch of a run. ``model``: the trunk's trained model in float32, None where the trunk was
+    frozen."""
 
     config: MetricConfig
     embedder: Embedder
@@ -88,13 +91,15 @@ def train_metric(
     resume: bool = False,
     watch: Watch | None = None,
 ) -> TrainedMetric:
-    """Train on ``split.train`` and choose the epoch by recall@1 of ``split.validation``; the test images are not looked at.
+    """Train on ``split.train`` and choose the epoch by recall@1 of ``split.validation``; the test images are
+    not looked at.
 
-    Validation images search among the training images where their classes are there, else among each other. Images need their
-    content hash (``vitrine.training.data.dataset.identify``). ``cache``: folder of embeddings by a frozen trunk. ``checkpoints``:
-    folder that gets the state after each epoch (``vitrine.training.metric.checkpoints.clear`` it once the result is saved); with
-    ``resume`` a run goes on from there and ends as if it had not been interrupted. On a CPU with the same number of threads, the
-    same arguments give the same weights. Raises BadRequest, TooFewExamples, ModelUnavailable.
+    Validation images search among the training images where their classes are there, else among each other.
+    Images need their content hash (``vitrine.training.data.dataset.identify``). ``cache``: folder of
+    embeddings by a frozen trunk. ``checkpoints``: folder that gets the state after each epoch
+    (``vitrine.training.metric.checkpoints.clear`` it once the result is saved); with ``resume`` a run goes on
+    from there and ends as if it had not been interrupted. On a CPU with the same number of threads, the same
+    arguments give the same weights. Raises BadRequest, TooFewExamples, ModelUnavailable.
     """
     watch = watch or Watch()
     run = _Run.prepare(images, split, trunk, options, cache, watch)
@@ -136,7 +141,9 @@ class _Run:
         used = [images[position] for position in (*split.train, *split.validation)]
         classes = sorted({images[position].class_ for position in split.train})
         if len(classes) < 2:
-            raise TooFewExamples("Metric learning tells classes apart: at least two are needed in the training part.")
+            raise TooFewExamples(
+                "Metric learning tells classes apart: at least two are needed in the training part."
+            )
         every = classes + sorted({image.class_ for image in used} - set(classes))
         labels = np.array([every.index(image.class_) for image in used], np.int64)
         reader = PixelReader(trunk.preprocessing, options.augmentation, options.threads)
@@ -153,8 +160,22 @@ class _Run:
         count = len(split.train)
         learner.fit_input(np.arange(count), options.seed)
         optimizer = torch.optim.AdamW(_groups(learner, loss, options))
-        precision = (lambda: embeddings.precision) if encoder is None else (lambda: _served_precision(trunk, encoder))
-        return cls(options, trunk, learner, loss, optimizer, labels, count, fingerprint(used), watch, precision, encoder)
+        precision = (
+            (lambda: embeddings.precision) if encoder is None else (lambda: _served_precision(trunk, encoder))
+        )
+        return cls(
+            options,
+            trunk,
+            learner,
+            loss,
+            optimizer,
+            labels,
+            count,
+            fingerprint(used),
+            watch,
+            precision,
+            encoder,
+        )
 
     def train(self, checkpoints: Path | None, before: dict[str, Any] | None) -> tuple[History, int]:
         """All epochs; the learner has the best one's weights in the end."""
@@ -189,7 +210,9 @@ class _Run:
         config = MetricConfig(
             name=name,
             mode=options.mode,
-            trunk=TrunkReference(self.trunk.reference.model, self.trunk.revision, stored=options.mode != "frozen"),
+            trunk=TrunkReference(
+                self.trunk.reference.model, self.trunk.revision, stored=options.mode != "frozen"
+            ),
             precision=self.precision(),  # type: ignore[arg-type]
             preprocessing=self.trunk.preprocessing,
             embedder=self.learner.embedder.arguments,
@@ -199,7 +222,11 @@ class _Run:
             training={
                 "options": asdict(options),
                 "protocol": split.protocol,
-                "images": {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
+                "images": {
+                    "train": len(split.train),
+                    "validation": len(split.validation),
+                    "test": len(split.test),
+                },
                 "epochs": len(history),
                 "best_epoch": best_epoch,
                 "validation": history[best_epoch - 1],
@@ -227,7 +254,9 @@ class _Run:
         self.learner.embedder.train()
         total = 0.0
         self.optimizer.zero_grad(set_to_none=True)
-        for step, chosen in enumerate(batches(labels, size, options.samples_per_class, (options.seed, epoch))):
+        for step, chosen in enumerate(
+            batches(labels, size, options.samples_per_class, (options.seed, epoch))
+        ):
             targets = torch.from_numpy(labels[chosen]).to(self.trunk.device)
             embedded = self.learner.embed(self.learner.source.random(chosen, epoch, step))
             value = self.loss(embedded, targets)
@@ -237,7 +266,11 @@ class _Run:
                 self._step((epoch - 1) * count + step, options.epochs * count)
             if options.mode != "frozen":
                 self.watch.tell(f"epoch {epoch}", step + 1, count)
-        row = {"epoch": float(epoch), "loss": total / count, "lr": float(self.optimizer.param_groups[0]["lr"])}
+        row = {
+            "epoch": float(epoch),
+            "loss": total / count,
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
+        }
         return row | self._validate() | {"seconds": time.monotonic() - started}
 
     def _step(self, done: int, total: int) -> None:
@@ -275,18 +308,24 @@ class _Run:
         return self.learner.weights() | own
 
     def _identity(self) -> dict[str, Any]:
-        options = {name: value for name, value in asdict(self.options).items() if name not in ("threads", "memory_mb")}
+        options = {
+            name: value
+            for name, value in asdict(self.options).items()
+            if name not in ("threads", "memory_mb")
+        }
         return {"options": _plain(options), "trunk": self.trunk.revision, "fingerprint": self.fingerprint}
 
-    def _checkpoint(self, folder: Path, history: History, best_epoch: int, best: dict[str, torch.Tensor] | None) -> None:
+    def _checkpoint(
+        self, folder: Path, history: History, best_epoch: int, best: dict[str, torch.Tensor] | None
+    ) -> None:
         tree = {"run": self._identity(), "history": history, "best_epoch": best_epoch}
         save_state(folder, self._all_weights(), self.optimizer, tree, best=best)
 
     def _restore(self, folder: Path, tree: dict[str, Any]) -> tuple[History, int, int]:
         if tree["run"] != self._identity():
             raise BadRequest(
-                f"The checkpoint in {folder} is of a run with other options, images or trunk: give the same, or train without "
-                "--resume."
+                f"The checkpoint in {folder} is of a run with other options, images or trunk: give the "
+                "same, or train without --resume."
             )
         weights, _ = load_state(folder, self.optimizer)
         self.learner.load_weights(weights)
@@ -298,7 +337,8 @@ class _Run:
 
 
 def learning_rate_share(done: float, warm_up: float) -> float:
-    """Share of the full rate after the share ``done`` of a run: up in a line, then down half a cosine (Loshchilov, 2017).
+    """Share of the full rate after the share ``done`` of a run: up in a line, then down half a cosine
+    (Loshchilov, 2017).
 
     >>> learning_rate_share(0.05, 0.1), learning_rate_share(0.1, 0.1), round(learning_rate_share(1.0, 0.1), 2)
     (0.5, 1.0, 0.01)
@@ -336,7 +376,11 @@ def _groups(learner: Learner, loss: MetricLoss, options: MetricOptions) -> list[
 
 def _quality(row: Mapping[str, float]) -> tuple[float, float, float]:
     """Larger is better; without validation images the later epoch is."""
-    return row.get("recall_at_1", 0.0), row.get("map_at_r", 0.0), row["epoch"] if "recall_at_1" not in row else 0.0
+    return (
+        row.get("recall_at_1", 0.0),
+        row.get("map_at_r", 0.0),
+        row["epoch"] if "recall_at_1" not in row else 0.0,
+    )
 
 
 def _served_precision(trunk: Trunk, encoder: Any) -> str:

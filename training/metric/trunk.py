@@ -16,7 +16,8 @@ from vitrine.services.errors import BadRequest, ModelUnavailable
 
 WantedPrecision = Literal["auto", "float32", "bfloat16"]
 InputSize = tuple[int, ...]
-"""() as the trunk asks for; (edge,) that square, cut from the picture as the trunk does; (height, width) the whole picture."""
+"""() as the trunk asks for; (edge,) that square, cut from the picture as the trunk does; (height, width) the
+whole picture."""
 
 
 class Trunk:
@@ -59,7 +60,9 @@ class Trunk:
     def key(self) -> str:
         """What decides the embeddings besides the image."""
         precision = choose_precision(self.wanted, self.device)
-        return f"{self.revision} {self.wanted} {precision} {self.device.partition(':')[0]} {self.preprocessing}"
+        return (
+            f"{self.revision} {self.wanted} {precision} {self.device.partition(':')[0]} {self.preprocessing}"
+        )
 
     def encoder(self) -> StagedEncoder:
         """The trunk as it is served; loaded the first time."""
@@ -68,13 +71,18 @@ class Trunk:
         return self._encoder
 
     def for_training(self) -> Any:
-        """A TorchEncoder in float32 whose ``model`` may be trained on. BadRequest for a trunk that has none."""
+        """A TorchEncoder in float32 whose ``model`` may be trained on. BadRequest for a trunk that has
+        none."""
         if self._found is None or folder_kind(self._found.path):
             raise BadRequest(
-                f"The trunk {self.reference.model} cannot be trained on: use --mode frozen, or a model of transformers."
+                f"The trunk {self.reference.model} cannot be trained on: use --mode frozen, or a model "
+                "of transformers."
             )
         encoder: Any = self._load("float32", fuse=False)
-        if getattr(encoder, "pooling", "pooler") != "pooler" and getattr(encoder.model, "pooler", None) is not None:
+        if (
+            getattr(encoder, "pooling", "pooler") != "pooler"
+            and getattr(encoder.model, "pooler", None) is not None
+        ):
             encoder.model.pooler = None  # its weights are random, and saved they would pass for learned
         for parameter in encoder.model.parameters():
             parameter.requires_grad_(False)
@@ -89,7 +97,11 @@ class Trunk:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if self._resized:
             resize, crop = self.preprocessing.resize, self.preprocessing.crop
-            tree["size"] = {"height": resize[0], "width": resize[1]} if isinstance(resize, tuple) else {"shortest_edge": resize}
+            tree["size"] = (
+                {"height": resize[0], "width": resize[1]}
+                if isinstance(resize, tuple)
+                else {"shortest_edge": resize}
+            )
             tree["do_center_crop"] = crop is not None
             if crop is not None:
                 tree["crop_size"] = {"height": crop[0], "width": crop[1]}
@@ -116,8 +128,9 @@ class Trunk:
             if not self._resized:
                 raise
             raise BadRequest(
-                f"{self.reference.model} does not read images of this size ({error.message}). Leave --input-size out; only "
-                "convolutional networks read other sizes than they were made for."
+                f"{self.reference.model} does not read images of this size ({error.message}). Leave "
+                "--input-size out; only convolutional networks read other sizes than they were made "
+                "for."
             ) from error
         assert isinstance(encoder, StagedEncoder)
         return encoder
@@ -128,7 +141,9 @@ class Trunk:
         if folder_kind(self._found.path) is None:
             return None
         if self._resized:
-            raise BadRequest(f"{self.reference.model} was trained for its own input size: leave --input-size out.")
+            raise BadRequest(
+                f"{self.reference.model} was trained for its own input size: leave --input-size out."
+            )
         self._encoder = self._load(self.wanted, fuse=True)
         return self._encoder.spec.preprocessing
 
@@ -139,11 +154,12 @@ class Trunk:
 
 
 def resized(preprocessing: Preprocessing, size: InputSize) -> Preprocessing:
-    """The preprocessing for another input size: one number keeps the share of the picture that is cut off, two keep it whole.
+    """The preprocessing for another input size: one number keeps the share of the picture that is cut off,
+    two keep it whole.
 
-    >>> old = Preprocessing(256, (224, 224), (0.5,) * 3, (0.5,) * 3)
-    >>> resized(old, (112,)).resize, resized(old, (112,)).crop, resized(old, (224, 160)).resize, resized(old, (224, 160)).crop
-    (128, (112, 112), (224, 160), None)
+    >>> old = Preprocessing(256, (224, 224), (0.5,) * 3, (0.5,) * 3) >>> resized(old, (112,)).resize,
+    resized(old, (112,)).crop, resized(old, (224, 160)).resize, resized(old, (224, 160)).crop (128, (112,
+    112), (224, 160), None)
     """
     if not size:
         return preprocessing

@@ -1,4 +1,5 @@
-"""What a trunk sees: pixels of images and of random views of them, and their embeddings, kept in files by content.
+"""What a trunk sees: pixels of images and of random views of them, and their embeddings, kept in files by
+content.
 
 With the embeddings in the cache a run needs neither the pictures nor the trunk.
 """
@@ -35,7 +36,8 @@ _AHEAD = 64
 class PixelReader:
     """Decodes images and fits them to a trunk on ``threads`` threads.
 
-    ``view`` 0 is the image as it is served; the others are random, decided by the view's number and the image's content alone.
+    ``view`` 0 is the image as it is served; the others are random, decided by the view's number and the
+    image's content alone.
     """
 
     preprocessing: Preprocessing
@@ -44,7 +46,8 @@ class PixelReader:
     limits: ImageLimits = field(default_factory=ImageLimits)
 
     def read(self, images: Sequence[LabelledImage], view: int = 0) -> Iterator[Pixels]:
-        """(height, width, 3) uint8 of each image, in order. Raises what its ``read`` raises, and ``ImageRefused``."""
+        """(height, width, 3) uint8 of each image, in order. Raises what its ``read`` raises, and
+        ``ImageRefused``."""
         with ThreadPoolExecutor(self.threads, "views") as pool:
             ahead = deque(pool.submit(self._one, image, view) for image in images[:_AHEAD])
             for image in images[_AHEAD:]:  # not all at once, so that Ctrl-C need not wait for them
@@ -54,7 +57,9 @@ class PixelReader:
                 yield ahead.popleft().result()
 
     def _one(self, image: LabelledImage, view: int) -> Pixels:
-        opened = open_image(image.read(), target=self.preprocessing.target, limits=self.limits, sha256=image.sha256 or None)
+        opened = open_image(
+            image.read(), target=self.preprocessing.target, limits=self.limits, sha256=image.sha256 or None
+        )
         if not view:
             return fit(opened.image, self.preprocessing)
         seed = int(opened.sha256[:16], 16)
@@ -62,9 +67,12 @@ class PixelReader:
 
 
 class TrunkEmbeddings:
-    """Embeddings by a frozen trunk, from ``folder`` where they lie there already; without a folder nothing is kept."""
+    """Embeddings by a frozen trunk, from ``folder`` where they lie there already; without a folder nothing is
+    kept."""
 
-    def __init__(self, trunk: Trunk, reader: PixelReader, folder: Path | None = None, tell: Tell | None = None) -> None:
+    def __init__(
+        self, trunk: Trunk, reader: PixelReader, folder: Path | None = None, tell: Tell | None = None
+    ) -> None:
         self._trunk = trunk
         self._reader = reader
         self._folder = folder
@@ -73,7 +81,8 @@ class TrunkEmbeddings:
         """The trunk's precision, once something was embedded or found."""
 
     def rows(self, images: Sequence[LabelledImage], view: int = 0) -> Embeddings:
-        """(n, dim) float32, L2-normalised, of view ``view`` of each image; where all carry a stored embedding, that is view 0."""
+        """(n, dim) float32, L2-normalised, of view ``view`` of each image; where all carry a stored
+        embedding, that is view 0."""
         stored = [image.embedding for image in images if image.embedding is not None]
         if not view and images and len(stored) == len(images):
             return np.stack(stored).astype(np.float32)
@@ -126,7 +135,9 @@ class TrunkEmbeddings:
         path.parent.mkdir(parents=True, exist_ok=True)
         hashes = np.frombuffer(b"".join(map(bytes.fromhex, known)), np.uint8).reshape(-1, 32)
         fresh = path.with_suffix(".tmp")
-        save_file({"sha256": hashes.copy(), "rows": np.stack(list(known.values()))}, fresh, {"precision": precision})
+        save_file(
+            {"sha256": hashes.copy(), "rows": np.stack(list(known.values()))}, fresh, {"precision": precision}
+        )
         fresh.replace(path)
 
 

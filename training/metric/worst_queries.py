@@ -19,8 +19,8 @@ _DEPTH = 10
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """A query, and those of its nearest that are of another class, nearest first, with cosine similarities. ``right`` counts the
-    images of its class among its ``depth`` nearest."""
+    """A query, and those of its nearest that are of another class, nearest first, with cosine similarities.
+    ``right`` counts the images of its class among its ``depth`` nearest."""
 
     query: LabelledImage
     wrong: tuple[tuple[LabelledImage, float], ...]
@@ -37,10 +37,11 @@ def worst_retrievals(
     count: int = 8,
     hits: int = 5,
 ) -> list[Retrieval]:
-    """The ``count`` queries with the fewest of their class among the ten nearest, at most ``hits`` wrong ones of each.
+    """The ``count`` queries with the fewest of their class among the ten nearest, at most ``hits`` wrong ones
+    of each.
 
-    Of equally bad ones those come first whose nearest wrong image is most similar: the surest errors. Queries whose ten nearest
-    are all right are left out. Without a gallery the others among the queries are it.
+    Of equally bad ones those come first whose nearest wrong image is most similar: the surest errors. Queries
+    whose ten nearest are all right are left out. Without a gallery the others among the queries are it.
     """
     others = query_images if gallery_images is None else gallery_images
     order, similarities = nearest(queries, gallery, _DEPTH)
@@ -51,7 +52,10 @@ def worst_retrievals(
     return [
         Retrieval(
             query_images[row],
-            tuple((others[order[row, at]], float(similarities[row, at])) for at in np.flatnonzero(~right[row])[:hits]),
+            tuple(
+                (others[order[row, at]], float(similarities[row, at]))
+                for at in np.flatnonzero(~right[row])[:hits]
+            ),
             int(right[row].sum()),
             order.shape[1],
         )
@@ -73,7 +77,10 @@ def worst_sheet(retrievals: Sequence[Retrieval], *, tile_size: int = 160) -> Ima
         ]
         tiles += [_EMPTY] * (columns - 1 - len(retrieval.wrong))
     return contact_sheet(
-        tiles, columns=columns, tile_size=tile_size, title="Worst retrievals: the query, then its nearest wrong hits"
+        tiles,
+        columns=columns,
+        tile_size=tile_size,
+        title="Worst retrievals: the query, then its nearest wrong hits",
     )
 
 

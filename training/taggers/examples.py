@@ -1,4 +1,5 @@
-"""What taggers learn from: one matrix of stored embeddings, and which image has, or lacks, which tag. No pixels are read."""
+"""What taggers learn from: one matrix of stored embeddings, and which image has, or lacks, which tag. No
+pixels are read."""
 
 from __future__ import annotations
 
@@ -31,9 +32,9 @@ MIN_EXAMPLES = 2
 class Negatives:
     """Which images are examples of what a tag is *not*. Images that people rejected a tag for always are.
 
-    ``explicit``: only those that are named as such (rejected, ``pairs`` of (id or file name, tag), or carrying one of ``tags``);
-    otherwise every image without the tag: one versus the rest. ``background`` adds that many random images without the tag to the
-    explicit ones, or takes that many of the rest.
+    ``explicit``: only those that are named as such (rejected, ``pairs`` of (id or file name, tag), or
+    carrying one of ``tags``); otherwise every image without the tag: one versus the rest. ``background`` adds
+    that many random images without the tag to the explicit ones, or takes that many of the rest.
     """
 
     explicit: bool = False
@@ -44,10 +45,12 @@ class Negatives:
 
 @dataclass(frozen=True, eq=False)
 class TagExamples:
-    """n images and t tags: ``x`` (n, dim), ``targets`` (n, t), ``known`` (n, t): what is an example of a tag at all.
+    """n images and t tags: ``x`` (n, dim), ``targets`` (n, t), ``known`` (n, t): what is an example of a tag
+    at all.
 
-    ``groups`` (n,): pictures of one perceptual hash share one, and are never on both sides of a split. ``prevalence`` (t,): the
-    share of images with the tag, where the rest was at least sampled; NaN where only explicit negatives are known.
+    ``groups`` (n,): pictures of one perceptual hash share one, and are never on both sides of a split.
+    ``prevalence`` (t,): the share of images with the tag, where the rest was at least sampled; NaN where only
+    explicit negatives are known.
     """
 
     encoder: EncoderSpec
@@ -62,7 +65,8 @@ class TagExamples:
     """Why tags were left out, by tag."""
 
     def weights_of(self, tag: int) -> NDArray[np.float64]:
-        """(n,): how many images of the category an example of tag number ``tag`` stands for; 0 for what is none."""
+        """(n,): how many images of the category an example of tag number ``tag`` stands for; 0 for what is
+        none."""
         positives, negatives = self.counts(tag)
         share = float(self.prevalence[tag])
         scale = 1.0 if np.isnan(share) else positives * (1 - share) / (share * max(negatives, 1))
@@ -105,10 +109,12 @@ def read_examples(
     least: int = MIN_EXAMPLES,
     seed: int = 0,
 ) -> TagExamples:
-    """All images of a category that have the named vector, with their tags (or the values of ``class`` or ``metadata.x``).
+    """All images of a category that have the named vector, with their tags (or the values of ``class`` or
+    ``metadata.x``).
 
-    ``tags`` None: all that at least ``least`` images have; others are skipped and say why. Memory is that of one float32 matrix
-    and two flags for each image and tag. ``TooFewExamples``, ``UnknownVector``, ``BadRequest``.
+    ``tags`` None: all that at least ``least`` images have; others are skipped and say why. Memory is that of
+    one float32 matrix and two flags for each image and tag. ``TooFewExamples``, ``UnknownVector``,
+    ``BadRequest``.
     """
     spec = category.encoder(using)
     field = find_field(field, category.indexes)
@@ -122,7 +128,9 @@ def read_examples(
     by_name = negatives is not None and bool(negatives.pairs)
     fields = tuple(dict.fromkeys((field, "rejected_tags", "phash", *(("filename",) if by_name else ()))))
     for batch in scan(vectors, category.name, spec.name, fields=fields):
-        kept = min(len(batch.ids), len(x) - len(ids))  # what is added meanwhile does not fit: it is for the next training
+        kept = min(
+            len(batch.ids), len(x) - len(ids)
+        )  # what is added meanwhile does not fit: it is for the next training
         x[len(ids) : len(ids) + kept] = batch.embeddings[:kept]
         ids += batch.ids[:kept]
         for one, payload in zip(batch.ids[:kept], batch.payloads[:kept], strict=True):
@@ -132,14 +140,25 @@ def read_examples(
             if by_name:
                 names[one] = str(payload.get("filename") or "")
     return make_examples(
-        spec, ids, x[: len(ids)], said, rejected, hashes, names=names, tags=tags, negatives=negatives, least=least, seed=seed
+        spec,
+        ids,
+        x[: len(ids)],
+        said,
+        rejected,
+        hashes,
+        names=names,
+        tags=tags,
+        negatives=negatives,
+        least=least,
+        seed=seed,
     )
 
 
 def read_columns(
     vectors: VectorStore, category: Category, using: str | None, paths: Sequence[str]
 ) -> tuple[list[str], Embeddings, list[tuple[Any, ...]]]:
-    """Ids, embeddings (n, dim) and, by image, the payload's values at paths such as metadata.rating (None where absent)."""
+    """Ids, embeddings (n, dim) and, by image, the payload's values at paths such as metadata.rating (None
+    where absent)."""
     spec = category.encoder(using)
     ids: list[str] = []
     rows = [np.empty((0, spec.dim), np.float32)]
@@ -166,7 +185,8 @@ def make_examples(
     least: int = MIN_EXAMPLES,
     seed: int = 0,
 ) -> TagExamples:
-    """Examples from embeddings (n, dim) and, by row, the tags that people gave and rejected. See ``read_examples``."""
+    """Examples from embeddings (n, dim) and, by row, the tags that people gave and rejected. See
+    ``read_examples``."""
     counts = Counter(tag for some in said for tag in set(some))
     wanted, skipped = _choose(counts, tags, least)
     column = {tag: number for number, tag in enumerate(wanted)}
@@ -177,12 +197,15 @@ def make_examples(
     explicit &= ~targets
     known, prevalence = _known(targets, explicit, rules, np.random.default_rng(seed))
     _, groups = np.unique(np.asarray(hashes if hashes is not None else ids), return_inverse=True)
-    found = TagExamples(spec, tuple(ids), x, tuple(wanted), targets, known, groups.astype(np.int64), prevalence, skipped)
+    found = TagExamples(
+        spec, tuple(ids), x, tuple(wanted), targets, known, groups.astype(np.int64), prevalence, skipped
+    )
     return _with_negatives(found, named=tags is not None, least=least)
 
 
 def read_negatives(text: str, background: int | None) -> Negatives:
-    """What ``--negatives`` says: nothing (the rest), ``rejected``, a CSV of ``id or file name,tag``, or ``tag:other,...``."""
+    """What ``--negatives`` says: nothing (the rest), ``rejected``, a CSV of ``id or file name,tag``, or
+    ``tag:other,...``."""
     if not text:
         return Negatives(background=background)
     if text == REJECTED:
@@ -192,7 +215,9 @@ def read_negatives(text: str, background: int | None) -> Negatives:
         return Negatives(explicit=True, tags=others, background=background)
     path = Path(text)
     if not path.is_file():
-        raise BadRequest(f"--negatives takes {REJECTED}, tag:NAME,... or a CSV file with id,tag; {text!r} is none of them.")
+        raise BadRequest(
+            f"--negatives takes {REJECTED}, tag:NAME,... or a CSV file with id,tag; {text!r} is none of them."
+        )
     with readable(path), open_text(path) as file:
         cells = Cells(file)
         rows = [cells.header, *cells]
@@ -207,9 +232,14 @@ def read_negatives(text: str, background: int | None) -> Negatives:
 
 def too_few(tag: str, positives: int, negatives: int, least: int) -> TooFewExamples:
     """The error of a tag that cannot be learnt, or judged, from so few images."""
-    what = "tag more images with it" if positives < least else "tag other images, reject the tag for some, or add --background N"
+    what = (
+        "tag more images with it"
+        if positives < least
+        else "tag other images, reject the tag for some, or add --background N"
+    )
     return TooFewExamples(
-        f"{tag!r} has {positives} images and {negatives} counterexamples; it takes at least {least} of each: {what}.",
+        f"{tag!r} has {positives} images and {negatives} counterexamples; it takes at least {least} of "
+        f"each: {what}.",
         tag=tag,
         positives=positives,
         negatives=negatives,
@@ -217,13 +247,18 @@ def too_few(tag: str, positives: int, negatives: int, least: int) -> TooFewExamp
     )
 
 
-def _choose(counts: Mapping[str, int], tags: Sequence[str] | None, least: int) -> tuple[list[str], dict[str, str]]:
+def _choose(
+    counts: Mapping[str, int], tags: Sequence[str] | None, least: int
+) -> tuple[list[str], dict[str, str]]:
     skipped: dict[str, str] = {}
     if tags is not None:
         missing = [tag for tag in tags if not counts.get(tag)]
         if missing:
             known = ", ".join(sorted(counts, key=lambda tag: (-counts[tag], tag))[:20]) or "none"
-            raise NotFound(f"No image with a vector has the tag {missing[0]!r}; the most frequent are: {known}.", tag=missing[0])
+            raise NotFound(
+                f"No image with a vector has the tag {missing[0]!r}; the most frequent are: {known}.",
+                tag=missing[0],
+            )
         return list(dict.fromkeys(tags)), skipped
     wanted = []
     for tag in sorted(counts):
@@ -240,7 +275,8 @@ def _choose(counts: Mapping[str, int], tags: Sequence[str] | None, least: int) -
 
 
 def _with_negatives(found: TagExamples, *, named: bool, least: int) -> TagExamples:
-    """Without the tags that lack examples of a side; ``TooFewExamples`` if one was asked for, or none is left."""
+    """Without the tags that lack examples of a side; ``TooFewExamples`` if one was asked for, or none is
+    left."""
     kept, skipped = [], {}
     for number, tag in enumerate(found.tags):
         positives, negatives = found.counts(number)
@@ -251,7 +287,10 @@ def _with_negatives(found: TagExamples, *, named: bool, least: int) -> TagExampl
         else:
             skipped[tag] = f"{positives} images and {negatives} counterexamples, {least} of each are needed"
     if not kept:
-        raise TooFewExamples(f"No tag has {least} images and {least} counterexamples: tag more images, or lower --min-examples.")
+        raise TooFewExamples(
+            f"No tag has {least} images and {least} counterexamples: tag more images, or lower "
+            "--min-examples."
+        )
     return found.only(kept, skipped)
 
 
@@ -273,7 +312,11 @@ def _flags(said: Sequence[Iterable[str]], column: Mapping[str, int]) -> Bools:
 
 
 def _named(
-    rules: Negatives, ids: Sequence[str], said: Sequence[Iterable[str]], names: Mapping[str, str], column: Mapping[str, int]
+    rules: Negatives,
+    ids: Sequence[str],
+    said: Sequence[Iterable[str]],
+    names: Mapping[str, str],
+    column: Mapping[str, int],
 ) -> Bools:
     """(n, t): the negatives that a list, or other tags, name."""
     flags = np.zeros((len(ids), len(column)), bool)

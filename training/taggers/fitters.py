@@ -1,4 +1,5 @@
-"""How linear heads are fit, by kind: from x (n, dim), targets and weights (n, t) and c (t,) to weights (t, dim), biases (t,)."""
+"""How linear heads are fit, by kind: from x (n, dim), targets and weights (n, t) and c (t,) to weights (t,
+dim), biases (t,)."""
 
 from __future__ import annotations
 
@@ -32,9 +33,11 @@ def get_fitter(kind: str) -> Fitter:
 def fit_all_at_once(
     x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int, rough: bool
 ) -> tuple[Floats, Floats]:
-    """services/taggers/logistic.py, the fast one. The kind keeps the name that taggers of older systems had; the solution is the
-    same."""
-    return fit_logistic(x, targets, weights, c, start=start, repeats=repeats, tolerance=_ROUGH if rough else TOLERANCE)
+    """services/taggers/logistic.py, the fast one. The kind keeps the name that taggers of older systems had;
+    the solution is the same."""
+    return fit_logistic(
+        x, targets, weights, c, start=start, repeats=repeats, tolerance=_ROUGH if rough else TOLERANCE
+    )
 
 
 def fit_sklearn_logistic(
@@ -49,16 +52,23 @@ def fit_sklearn_logistic(
 def fit_linear_svm(
     x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int, rough: bool
 ) -> tuple[Floats, Floats]:
-    """scikit-learn's LinearSVC (squared hinge), tag by tag; its margins are calibrated as all others are, out of fold."""
+    """scikit-learn's LinearSVC (squared hinge), tag by tag; its margins are calibrated as all others are, out
+    of fold."""
     from sklearn.svm import LinearSVC
 
-    # the primal problem where there are more examples than dimensions: the dual one then takes many times as long
+    # the primal problem where there are more examples than dimensions: the dual one then takes many times as
+    # long
     dual = len(x) <= x.shape[1]
     # liblinear penalises the intercept: scaled up, it is hardly felt
     return _each(
-        lambda value: LinearSVC(C=value, dual=dual, intercept_scaling=10.0, max_iter=_ITERATIONS, random_state=0),
-        x, targets, weights, c,
-    )  # fmt: skip
+        lambda value: LinearSVC(
+            C=value, dual=dual, intercept_scaling=10.0, max_iter=_ITERATIONS, random_state=0
+        ),
+        x,
+        targets,
+        weights,
+        c,
+    )
 
 
 FITTERS: dict[str, Fitter] = {
@@ -68,7 +78,9 @@ FITTERS: dict[str, Fitter] = {
 }
 
 
-def _each(make: Callable[[float], object], x: Embeddings, targets: Bools, weights: Floats, c: Floats) -> tuple[Floats, Floats]:
+def _each(
+    make: Callable[[float], object], x: Embeddings, targets: Bools, weights: Floats, c: Floats
+) -> tuple[Floats, Floats]:
     found = np.empty((targets.shape[1], x.shape[1]), np.float32)
     biases = np.empty(targets.shape[1], np.float32)
     for tag in range(targets.shape[1]):

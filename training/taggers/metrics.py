@@ -1,4 +1,5 @@
-"""How good the scores of one tag are. Pure functions of labels and scores; ``weights`` count an example more than once.
+"""How good the scores of one tag are. Pure functions of labels and scores; ``weights`` count an example more
+than once.
 
 >>> labels, scores = np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1])
 >>> round(average_precision(labels, scores), 4), roc_auc(labels, scores)
@@ -19,7 +20,8 @@ BINS = 10
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Scores in ``low``..``high``: how many, their mean, and the share of positives among them (None where there are none)."""
+    """Scores in ``low``..``high``: how many, their mean, and the share of positives among them (None where
+    there are none)."""
 
     low: float
     high: float
@@ -32,9 +34,9 @@ class CalibrationBin:
 class TagMetrics:
     """What the scores of one tag are worth on examples that its head was not fit on.
 
-    Counts are weighted where negatives stand for more images than were looked at. ``calibration_error``: the mean distance
-    between score and share of positives over ten bins of equal width, weighted by their size (Naeini et al., 2015). Histograms
-    have ten bins over 0..1.
+    Counts are weighted where negatives stand for more images than were looked at. ``calibration_error``: the
+    mean distance between score and share of positives over ten bins of equal width, weighted by their size
+    (Naeini et al., 2015). Histograms have ten bins over 0..1.
     """
 
     positives: int
@@ -57,17 +59,29 @@ class TagMetrics:
 
 
 def tag_metrics(
-    labels: Bools, scores: Numbers, threshold: float | Numbers, weights: Numbers | None = None, *, shown: float | None = None
+    labels: Bools,
+    scores: Numbers,
+    threshold: float | Numbers,
+    weights: Numbers | None = None,
+    *,
+    shown: float | None = None,
 ) -> TagMetrics:
-    """Everything of ``TagMetrics`` from labels (n,), scores (n,) in 0..1 and one threshold, or one of each example.
+    """Everything of ``TagMetrics`` from labels (n,), scores (n,) in 0..1 and one threshold, or one of each
+    example.
 
     ``shown`` is the threshold that is reported where each example has its own.
     """
     counts = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
     chosen = scores >= threshold
-    cells = [float(counts[a & b].sum()) for a, b in ((labels, chosen), (~labels, chosen), (labels, ~chosen), (~labels, ~chosen))]
+    cells = [
+        float(counts[a & b].sum())
+        for a, b in ((labels, chosen), (~labels, chosen), (labels, ~chosen), (~labels, ~chosen))
+    ]
     hit, false, missed, right = cells
-    precision, recall = hit / (hit + false) if hit + false else 0.0, hit / (hit + missed) if hit + missed else 0.0
+    precision, recall = (
+        hit / (hit + false) if hit + false else 0.0,
+        hit / (hit + missed) if hit + missed else 0.0,
+    )
     curve = calibration_curve(labels, scores, counts)
     return TagMetrics(
         positives=int(labels.sum()),
@@ -90,7 +104,9 @@ def tag_metrics(
     )
 
 
-def best_threshold(labels: Bools, scores: Numbers, weights: Numbers | None = None, *, precision: float | None = None) -> float:
+def best_threshold(
+    labels: Bools, scores: Numbers, weights: Numbers | None = None, *, precision: float | None = None
+) -> float:
     """The threshold of best F1; with ``precision``, the lowest that reaches it (best F1 where none does).
 
     It lies halfway between two scores, so that it does not hang on the last digit of one.
@@ -107,7 +123,9 @@ def best_threshold(labels: Bools, scores: Numbers, weights: Numbers | None = Non
     return (float(values[at]) + below) / 2
 
 
-def calibration_curve(labels: Bools, scores: Numbers, weights: Numbers | None = None) -> tuple[CalibrationBin, ...]:
+def calibration_curve(
+    labels: Bools, scores: Numbers, weights: Numbers | None = None
+) -> tuple[CalibrationBin, ...]:
     """Ten bins of equal width over 0..1."""
     counts = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
     bins = _bins(scores)
@@ -116,7 +134,9 @@ def calibration_curve(labels: Bools, scores: Numbers, weights: Numbers | None = 
     share = np.bincount(bins, counts * labels, BINS)
     rows = zip(total.tolist(), mean.tolist(), share.tolist(), strict=True)
     return tuple(
-        CalibrationBin(number / BINS, (number + 1) / BINS, size, *((sum_ / size, hit / size) if size else (None, None)))
+        CalibrationBin(
+            number / BINS, (number + 1) / BINS, size, *((sum_ / size, hit / size) if size else (None, None))
+        )
         for number, (size, sum_, hit) in enumerate(rows)
     )
 
@@ -124,8 +144,11 @@ def calibration_curve(labels: Bools, scores: Numbers, weights: Numbers | None = 
 def calibration_error(curve: tuple[CalibrationBin, ...]) -> float:
     """Expected calibration error of a curve, in 0..1."""
     total = sum(one.count for one in curve)
-    gaps = (one.count * abs(one.mean_score - one.positive_share) for one in curve if one.mean_score is not None
-            and one.positive_share is not None)  # fmt: skip
+    gaps = (
+        one.count * abs(one.mean_score - one.positive_share)
+        for one in curve
+        if one.mean_score is not None and one.positive_share is not None
+    )
     return sum(gaps) / total if total else 0.0
 
 

@@ -1,7 +1,9 @@
-"""Which side of an older system's classifier has the tag, and whether it was trained on vectors such as the category's.
+"""Which side of an older system's classifier has the tag, and whether it was trained on vectors such as the
+category's.
 
-A two-class model scores its second class. Some systems train the images of a tag as class 0, so that its scores would all be
-inverted; nothing in such a model says which. The images that carry the tag do: their scores must lie above those of the others.
+A two-class model scores its second class. Some systems train the images of a tag as class 0, so that its
+scores would all be inverted; nothing in such a model says which. The images that carry the tag do: their
+scores must lie above those of the others.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from vitrine.training.taggers.examples import read_columns
 from vitrine.training.taggers.old_pickles import REST, OldHead, OldModel, choose_heads, to_tag_head
 
 CLEAR = 0.7
-"""Area under the ROC curve from which the images with a tag lie clearly on one side; 1 minus it on the other."""
+"""Area under the ROC curve from which the images with a tag lie clearly on one side; 1 minus it on the
+other."""
 _SPREADS = 2.0
 """Standard deviations of the area by chance alone that a clear one lies from a half."""
 _SCALES = np.geomspace(1 / 32, 64, 111)
@@ -45,7 +48,8 @@ class TaggedVectors:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """A head that scores the tag. ``auc``: of the images that carry it against the others; None where too few do, or do not."""
+    """A head that scores the tag. ``auc``: of the images that carry it against the others; None where too few
+    do, or do not."""
 
     head: OldHead
     auc: float | None
@@ -55,7 +59,8 @@ class Settled:
 
 @dataclass(frozen=True, eq=False)
 class Converted:
-    """A tagger made of an older system's classifier: from which class, how it was checked, and what is to be known of it."""
+    """A tagger made of an older system's classifier: from which class, how it was checked, and what is to be
+    known of it."""
 
     tagger: TagHead
     settled: Settled
@@ -79,7 +84,9 @@ class Converted:
 def read_tagged(vectors: VectorStore, category: Category, using: str | None) -> TaggedVectors:
     """All images of the category that have the named vector."""
     _, x, values = read_columns(vectors, category, using, ("tags", "class"))
-    return TaggedVectors(x, [frozenset([*(tags or ()), *([class_] if class_ else ())]) for tags, class_ in values])
+    return TaggedVectors(
+        x, [frozenset([*(tags or ()), *([class_] if class_ else ())]) for tags, class_ in values]
+    )
 
 
 def convert_model(
@@ -93,10 +100,11 @@ def convert_model(
     length: float | None = None,
     unchecked: bool = False,
 ) -> list[Converted]:
-    """Taggers on the named vector of ``spec``, each checked on the images that ``read`` gives. ``data``: the file.
+    """Taggers on the named vector of ``spec``, each checked on the images that ``read`` gives. ``data``: the
+    file.
 
-    ``length`` is that of the vectors that the model was trained on (None: 1, with a note where the images speak for another).
-    ``BadRequest`` as of ``choose_heads`` and ``settle``; ``TaggerMismatch``.
+    ``length`` is that of the vectors that the model was trained on (None: 1, with a note where the images
+    speak for another). ``BadRequest`` as of ``choose_heads`` and ``settle``; ``TaggerMismatch``.
     """
     chosen = choose_heads(model.heads, tag or model.tag or None, class_)
     for name, head in chosen:
@@ -108,8 +116,17 @@ def convert_model(
         tagger = to_tag_head(settled.head, name, spec, data)
         examples = {"positives": settled.positives, "negatives": settled.negatives}
         checked = {} if settled.auc is None else {"roc_auc": round(settled.auc, 4)}
-        notes = tuple(filter(None, (settled.head.note, _unconfirmed(settled, name), _length_note(settled, name, tagged, length))))
-        found.append(Converted(replace(tagger, examples=examples, metrics={**tagger.metrics, **checked}), settled, notes))
+        notes = tuple(
+            filter(
+                None,
+                (settled.head.note, _unconfirmed(settled, name), _length_note(settled, name, tagged, length)),
+            )
+        )
+        found.append(
+            Converted(
+                replace(tagger, examples=examples, metrics={**tagger.metrics, **checked}), settled, notes
+            )
+        )
     return found
 
 
@@ -125,19 +142,26 @@ def _length_note(settled: Settled, tag: str, tagged: TaggedVectors, length: floa
     if found is None:
         return ""
     return (
-        f"{tag!r}: its boundary does not part the images at the unit length of the category's vectors, but at a length of about "
-        f"{found:.3g}: it was trained on vectors that were not normalised, or on few examples; --norm {found:.3g} scales it"
+        f"{tag!r}: its boundary does not part the images at the unit length of the category's vectors, "
+        f"but at a length of about {found:.3g}: it was trained on vectors that were not normalised, or "
+        f"on few examples; --norm {found:.3g} scales it"
     )
 
 
 def settle(
-    head: OldHead, tag: str, tagged: TaggedVectors, *, said: str | None = None, known: str = "", unchecked: bool = False
+    head: OldHead,
+    tag: str,
+    tagged: TaggedVectors,
+    *,
+    said: str | None = None,
+    known: str = "",
+    unchecked: bool = False,
 ) -> Settled:
     """The head of the side that has the tag, checked on the images that carry it.
 
-    ``said``: the class that whoever converts names; ``known``: the one that has the tag in the system that wrote the file. With
-    neither, and class names that do not tell, the images decide. ``BadRequest`` where nothing does, or where the images say
-    clearly otherwise; ``unchecked`` leaves the check out.
+    ``said``: the class that whoever converts names; ``known``: the one that has the tag in the system that
+    wrote the file. With neither, and class names that do not tell, the images decide. ``BadRequest`` where
+    nothing does, or where the images say clearly otherwise; ``unchecked`` leaves the check out.
     """
     sure = said is not None or not head.opposite
     if not sure:
@@ -153,16 +177,18 @@ def settle(
         return Settled(head, auc, positives, negatives)
     if auc is None:
         raise BadRequest(
-            f"The classes {head.opposite} and {head.class_} do not say which has the tag {tag!r}, and {positives} images of the "
-            f"category carry it, which is too few to tell. Say it: --positive-class {head.opposite}, or {head.class_}. (Systems "
-            "that keep a tag's images first train them as class 0.)",
+            f"The classes {head.opposite} and {head.class_} do not say which has the tag {tag!r}, and "
+            f"{positives} images of the category carry it, which is too few to tell. Say it: "
+            f"--positive-class {head.opposite}, or {head.class_}. (Systems that keep a tag's images "
+            "first train them as class 0.)",
             classes=[head.opposite, head.class_],
         )
     if not _is_clear(auc, positives, negatives):
         raise BadRequest(
-            f"The images that carry {tag!r} score like the others (ROC AUC {auc:.2f} on {positives} and {negatives}), so they do "
-            f"not tell whether class {head.opposite} or {head.class_} has the tag. Name the vector it was trained on with "
-            f"--using, or say --positive-class and --unchecked.",
+            f"The images that carry {tag!r} score like the others (ROC AUC {auc:.2f} on {positives} "
+            f"and {negatives}), so they do not tell whether class {head.opposite} or {head.class_} has "
+            "the tag. Name the vector it was trained on with --using, or say --positive-class and "
+            "--unchecked.",
             roc_auc=round(auc, 4),
         )
     turned = auc < 0.5
@@ -200,13 +226,15 @@ def _confirm(head: OldHead, tag: str, auc: float, positives: int, negatives: int
     counted = f"ROC AUC {auc:.2f} on {positives} images with the tag and {negatives} without"
     if auc < 0.5 and _is_clear(auc, positives, negatives) and head.opposite:
         raise BadRequest(
-            f"By class {head.class_} the images that carry {tag!r} score below the others ({counted}): all scores would be "
-            f"inverted. Say --positive-class {head.opposite}, or --unchecked to keep class {head.class_}.",
+            f"By class {head.class_} the images that carry {tag!r} score below the others ({counted}): "
+            f"all scores would be inverted. Say --positive-class {head.opposite}, or --unchecked to "
+            f"keep class {head.class_}.",
             roc_auc=round(auc, 4),
         )
     raise BadRequest(
-        f"The images that carry {tag!r} do not score above the others ({counted}): the classifier was trained on other vectors, "
-        "or tells another tag. Name the vector with --using, or the category's tag with --tag; --unchecked converts it anyway.",
+        f"The images that carry {tag!r} do not score above the others ({counted}): the classifier was "
+        "trained on other vectors, or tells another tag. Name the vector with --using, or the "
+        "category's tag with --tag; --unchecked converts it anyway.",
         roc_auc=round(auc, 4),
     )
 

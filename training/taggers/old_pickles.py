@@ -1,8 +1,9 @@
-"""Linear heads from scikit-learn pickles of older systems, read offline and on request, without running any of them.
+"""Linear heads from scikit-learn pickles of older systems, read offline and on request, without running any
+of them.
 
-What a model was is told by its attributes alone (training/taggers/pickle_machine.py): scikit-learn need not be there, and which
-version wrote the file does not matter. Scalers before the model are folded into its weights; a sigmoid calibration becomes the
-head's.
+What a model was is told by its attributes alone (training/taggers/pickle_machine.py): scikit-learn need not
+be there, and which version wrote the file does not matter. Scalers before the model are folded into its
+weights; a sigmoid calibration becomes the head's.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ KINDS = {
     "SGDClassifier": "sgd",
 }
 SHARED = "scikit-learn's predict_proba also divides by the sum over the classes, which no head of its own can"
-SOFTMAX = "scores are the logistic function of decision_function: the model's softmax over all classes is no head of its own"
+SOFTMAX = (
+    "scores are the logistic function of decision_function: the model's softmax over all classes is no "
+    "head of its own"
+)
 MARGIN = "scores are the logistic function of decision_function, which is not calibrated: 0.5 is the boundary"
 _MAX_CLASSES, _MAX_DIM, _MAX_STEPS = 2_000, 16_384, 20
 _NAMELESS = {"0", "1", "-1", "0.0", "1.0", "-1.0", "False", "True", "no", "yes", "negative", "positive"}
@@ -71,8 +75,8 @@ CLASSES = frozenset(f"{module}.{name}" for module, names in _PARTS for name in n
 class OldHead:
     """One class of an old model: ``sigmoid(slope * (weight . x + bias) + offset)`` on unit vectors x (dim,).
 
-    ``class_`` is what the model calls it, and ``opposite`` its only other class, if it has but two. ``note`` says where its
-    probabilities are not those of scikit-learn; "" where they are.
+    ``class_`` is what the model calls it, and ``opposite`` its only other class, if it has but two. ``note``
+    says where its probabilities are not those of scikit-learn; "" where they are.
     """
 
     class_: str
@@ -86,12 +90,15 @@ class OldHead:
 
     def turned(self) -> OldHead:
         """The head of the opposite."""
-        return replace(self, class_=self.opposite, opposite=self.class_, slope=-self.slope, offset=-self.offset)
+        return replace(
+            self, class_=self.opposite, opposite=self.class_, slope=-self.slope, offset=-self.offset
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class OldModel:
-    """The heads of a file, what the file says their tag is, and the class that has the tag in the system that wrote it.
+    """The heads of a file, what the file says their tag is, and the class that has the tag in the system that
+    wrote it.
 
     ``tag`` and ``positive`` are "" where the file says nothing of them.
     """
@@ -102,11 +109,13 @@ class OldModel:
 
 
 def read_model(data: bytes, name: str = "") -> OldModel:
-    """A pickle of a fitted model, a pickle of a dict that has one under ``classifier``, or an npz of its arrays.
+    """A pickle of a fitted model, a pickle of a dict that has one under ``classifier``, or an npz of its
+    arrays.
 
-    The dict, and files that are called ``model-<type>-tag-<tag>.pkl``, are those of a pipeline that trains the images of the tag
-    as class 0 and all others as class 1. An npz has ``coef``, ``intercept`` and ``classes``, with or without an underscore at the
-    end, and maybe ``tag``. ``BadRequest`` says what a file has instead.
+    The dict, and files that are called ``model-<type>-tag-<tag>.pkl``, are those of a pipeline that trains
+    the images of the tag as class 0 and all others as class 1. An npz has ``coef``, ``intercept`` and
+    ``classes``, with or without an underscore at the end, and maybe ``tag``. ``BadRequest`` says what a file
+    has instead.
     """
     if data.startswith(_ZIP):
         return _from_arrays(data)
@@ -122,8 +131,9 @@ def read_model(data: bytes, name: str = "") -> OldModel:
 def read_heads(data: bytes) -> list[OldHead]:
     """The heads in a pickle of a fitted model: one for a yes-or-no model, one for each class of others.
 
-    Read are LogisticRegression, LinearSVC, SGDClassifier; over them OneVsRestClassifier and CalibratedClassifierCV (sigmoid, one
-    calibration); and a Pipeline of these after StandardScaler and Normalizer. ``BadRequest`` says what a file has instead.
+    Read are LogisticRegression, LinearSVC, SGDClassifier; over them OneVsRestClassifier and
+    CalibratedClassifierCV (sigmoid, one calibration); and a Pipeline of these after StandardScaler and
+    Normalizer. ``BadRequest`` says what a file has instead.
     """
     return _heads(read_pickle(data, CLASSES), _DEPTH)
 
@@ -131,17 +141,22 @@ def read_heads(data: bytes) -> list[OldHead]:
 def choose_heads(heads: Sequence[OldHead], tag: str | None, class_: str | None) -> list[tuple[str, OldHead]]:
     """Which head becomes which tag. ``BadRequest`` where it must be said.
 
-    A yes-or-no model needs ``tag``, unless its class is a name. ``class_`` picks one of several; without it each becomes a tag.
+    A yes-or-no model needs ``tag``, unless its class is a name. ``class_`` picks one of several; without it
+    each becomes a tag.
     """
     if class_ is not None:
         both = [*heads, *(head.turned() for head in heads if head.opposite)]
         heads = [head for head in both if head.class_ == class_]
         if not heads:
-            raise BadRequest(f"The model has no class {class_!r}; it has: {', '.join(head.class_ for head in both[:30])}.")
+            raise BadRequest(
+                f"The model has no class {class_!r}; it has: {', '.join(head.class_ for head in both[:30])}."
+            )
     if tag is not None and len(heads) > 1:
         raise BadRequest(f"The model has {len(heads)} classes: choose one with --class, or leave out --tag.")
     if tag is None and len(heads) == 1 and heads[0].class_ in _NAMELESS:
-        raise BadRequest(f"The model only tells {heads[0].class_} from its opposite: say with --tag what it is.")
+        raise BadRequest(
+            f"The model only tells {heads[0].class_} from its opposite: say with --tag what it is."
+        )
     return [(tag or head.class_, head) for head in heads]
 
 
@@ -149,8 +164,8 @@ def to_tag_head(head: OldHead, tag: str, spec: EncoderSpec, data: bytes) -> TagH
     """A tagger on the named vector of ``spec``. ``TaggerMismatch`` if the dimensions differ."""
     if len(head.weight) != spec.dim:
         raise TaggerMismatch(
-            f"The model takes {len(head.weight)} numbers, but vector {spec.name!r} has {spec.dim}: name with --using the vector "
-            "that it was trained on.",
+            f"The model takes {len(head.weight)} numbers, but vector {spec.name!r} has {spec.dim}: "
+            "name with --using the vector that it was trained on.",
             using=spec.name,
         )
     return TagHead(
@@ -167,7 +182,8 @@ def to_tag_head(head: OldHead, tag: str, spec: EncoderSpec, data: bytes) -> TagH
     )
 
 
-# Files --------------------------------------------------------------------------------------------------------------------
+# Files
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _first_class(heads: Sequence[OldHead]) -> str:
@@ -179,20 +195,28 @@ def _from_arrays(data: bytes) -> OldModel:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise BadRequest(f"The file unfolds to more than {MAX_BYTES >> 20} MB: a linear model is smaller.")
+                raise BadRequest(
+                    f"The file unfolds to more than {MAX_BYTES >> 20} MB: a linear model is smaller."
+                )
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             state = {name.rstrip("_"): file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BadRequest("The file is no npz of plain numbers and texts, or a damaged one.") from error
     missing = [name for name in ("coef", "intercept", "classes") if name not in state]
     if missing:
-        raise BadRequest(f"The npz lacks {', '.join(missing)}: it takes coef, intercept and classes of a linear classifier.")
-    model = Record("sklearn.linear_model._logistic.LogisticRegression", state={f"{name}_": state[name] for name in state})
+        raise BadRequest(
+            f"The npz lacks {', '.join(missing)}: it takes coef, intercept and classes of a linear "
+            "classifier."
+        )
+    model = Record(
+        "sklearn.linear_model._logistic.LogisticRegression", state={f"{name}_": state[name] for name in state}
+    )
     tag = str(state["tag"]) if "tag" in state and state["tag"].ndim == 0 else ""
     return OldModel(_heads(model, _DEPTH), tag)
 
 
-# Models -------------------------------------------------------------------------------------------------------------------
+# Models
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _heads(model: Any, depth: int) -> list[OldHead]:
@@ -218,14 +242,26 @@ def _linear(model: Record, name: str) -> list[OldHead]:
     classes = _classes(state["classes_"])
     rows = 1 if len(classes) == 2 else len(classes)
     if weights.shape[0] != rows or not 0 < weights.shape[1] <= _MAX_DIM or len(classes) > _MAX_CLASSES:
-        raise BadRequest(f"The {name} has weights {weights.shape} for {len(classes)} classes, which do not fit.")
+        raise BadRequest(
+            f"The {name} has weights {weights.shape} for {len(classes)} classes, which do not fit."
+        )
     biases = _numbers(state["intercept_"]).ravel()
     if len(biases) not in (1, rows):
-        raise BadRequest(f"The {name} has {len(biases)} intercepts for {rows} rows of weights, which do not fit.")
+        raise BadRequest(
+            f"The {name} has {len(biases)} intercepts for {rows} rows of weights, which do not fit."
+        )
     slope, note = _links(state, name, rows)
     wanted = classes[1:] if rows == 1 else classes
     return [
-        OldHead(class_, KINDS[name], weight, float(bias), slope, note=note, opposite=classes[0] if rows == 1 else "")
+        OldHead(
+            class_,
+            KINDS[name],
+            weight,
+            float(bias),
+            slope,
+            note=note,
+            opposite=classes[0] if rows == 1 else "",
+        )
         for class_, weight, bias in zip(wanted, weights, np.broadcast_to(biases, (rows,)), strict=True)
     ]
 
@@ -245,7 +281,11 @@ def _links(state: dict[str, Any], name: str, rows: int) -> tuple[float, str]:
 
 def _pipeline(model: Record, depth: int) -> list[OldHead]:
     steps = _fitted(model, "Pipeline", "steps")["steps"]
-    if not isinstance(steps, list) or not 0 < len(steps) <= _MAX_STEPS or not all(_is_pair(step) for step in steps):
+    if (
+        not isinstance(steps, list)
+        or not 0 < len(steps) <= _MAX_STEPS
+        or not all(_is_pair(step) for step in steps)
+    ):
         raise BadRequest("The Pipeline has no steps that can be read.")
     heads = _heads(steps[-1][1], depth - 1)
     before = [step[1] for step in steps[:-1] if step[1] is not None and step[1] != "passthrough"]
@@ -254,9 +294,16 @@ def _pipeline(model: Record, depth: int) -> list[OldHead]:
         if name == "StandardScaler":
             heads = [_unscaled(head, _attributes(step)) for head in heads]
         elif name != "Normalizer":
-            raise BadRequest(f"The Pipeline has a {name}, not only StandardScaler and Normalizer: it cannot be folded.")
-        elif _attributes(step).get("norm", "l2") != "l2" or any(_name(other) != "Normalizer" for other in before[:number]):
-            raise BadRequest("The Pipeline normalises other than to unit length at its start: that does not fold into weights.")
+            raise BadRequest(
+                f"The Pipeline has a {name}, not only StandardScaler and Normalizer: it cannot be folded."
+            )
+        elif _attributes(step).get("norm", "l2") != "l2" or any(
+            _name(other) != "Normalizer" for other in before[:number]
+        ):
+            raise BadRequest(
+                "The Pipeline normalises other than to unit length at its start: that does not fold "
+                "into weights."
+            )
     return heads
 
 
@@ -284,7 +331,9 @@ def _one_vs_rest(model: Record, depth: int) -> list[OldHead]:
     for class_, estimator in zip(wanted, estimators, strict=True):
         inner = _heads(estimator, _OUTER - 1)
         if len(inner) != 1:
-            raise BadRequest("The OneVsRestClassifier has models of several classes each: they cannot be converted.")
+            raise BadRequest(
+                "The OneVsRestClassifier has models of several classes each: they cannot be converted."
+            )
         found.append(
             replace(
                 inner[0],
@@ -300,8 +349,8 @@ def _calibrated(model: Record, depth: int) -> list[OldHead]:
     found = _fitted(model, "CalibratedClassifierCV", "calibrated_classifiers_")["calibrated_classifiers_"]
     if not isinstance(found, list) or len(found) != 1:
         raise BadRequest(
-            "The CalibratedClassifierCV averages several models, which is no linear head. In the environment that wrote it, fit "
-            "it with ensemble=False."
+            "The CalibratedClassifierCV averages several models, which is no linear head. In the "
+            "environment that wrote it, fit it with ensemble=False."
         )
     state = _attributes(found[0])
     calibrators = state.get("calibrators", state.get("calibrators_"))
@@ -309,7 +358,9 @@ def _calibrated(model: Record, depth: int) -> list[OldHead]:
     if not isinstance(calibrators, list) or len(calibrators) != len(heads):
         raise BadRequest("The CalibratedClassifierCV has not one calibration for each class.")
     if any(_name(one) != "_SigmoidCalibration" for one in calibrators):
-        raise BadRequest("The model is calibrated by steps (isotonic): only the sigmoid calibration can be converted.")
+        raise BadRequest(
+            "The model is calibrated by steps (isotonic): only the sigmoid calibration can be converted."
+        )
     result = []
     for head, calibrator in zip(heads, calibrators, strict=True):
         a, b = (float(_numbers(_attributes(calibrator)[name])) for name in ("a_", "b_"))
@@ -317,13 +368,16 @@ def _calibrated(model: Record, depth: int) -> list[OldHead]:
     return result
 
 
-# Attributes ---------------------------------------------------------------------------------------------------------------
+# Attributes
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _name(model: Any) -> str:
     if isinstance(model, Record):
         return model.path.rpartition(".")[2]
-    raise BadRequest(f"The file holds no model but a {type(model).__name__}: give the file of a single fitted model.")
+    raise BadRequest(
+        f"The file holds no model but a {type(model).__name__}: give the file of a single fitted model."
+    )
 
 
 def _attributes(model: Any) -> dict[str, Any]:

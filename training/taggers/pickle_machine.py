@@ -1,8 +1,10 @@
-"""Reads a pickle as data. Nothing is imported, called or built but numbers, texts, lists, dicts and numpy arrays.
+"""Reads a pickle as data. Nothing is imported, called or built but numbers, texts, lists, dicts and numpy
+arrays.
 
-A pickle is a program for a small stack machine whose instructions may call any function. ``pickletools.genops`` lists those
-instructions without following them; this machine follows them with every call replaced by an inert ``Record`` of what was to be
-called. Names outside a white list end the reading. All work is bounded by the file's size and a number of instructions.
+A pickle is a program for a small stack machine whose instructions may call any function.
+``pickletools.genops`` lists those instructions without following them; this machine follows them with every
+call replaced by an inert ``Record`` of what was to be called. Names outside a white list end the reading. All
+work is bounded by the file's size and a number of instructions.
 """
 
 from __future__ import annotations
@@ -31,10 +33,33 @@ _SCALAR = frozenset(f"{module}.scalar" for module in _MODULES)
 _FROM_BUFFER = frozenset({"numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer"})
 _RESTORE = frozenset({"copyreg._reconstructor", "copy_reg._reconstructor"})
 _OBJECT = frozenset({"builtins.object", "__builtin__.object"})
-_BYTES = frozenset({f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray")})
-_ENCODE, _ORDERED, _JOBLIB = "_codecs.encode", "collections.OrderedDict", "joblib.numpy_pickle.NumpyArrayWrapper"
-_KNOWN = _RECONSTRUCT | _SCALAR | _FROM_BUFFER | _RESTORE | _OBJECT | _BYTES | {_ARRAY, _DTYPE, _ENCODE, _ORDERED, _JOBLIB}
-_COMPRESSED = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18")
+_BYTES = frozenset(
+    {f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray")}
+)
+_ENCODE, _ORDERED, _JOBLIB = (
+    "_codecs.encode",
+    "collections.OrderedDict",
+    "joblib.numpy_pickle.NumpyArrayWrapper",
+)
+_KNOWN = (
+    _RECONSTRUCT
+    | _SCALAR
+    | _FROM_BUFFER
+    | _RESTORE
+    | _OBJECT
+    | _BYTES
+    | {_ARRAY, _DTYPE, _ENCODE, _ORDERED, _JOBLIB}
+)
+_COMPRESSED = (
+    b"\x1f\x8b",
+    b"\x78\x01",
+    b"\x78\x5e",
+    b"\x78\x9c",
+    b"\x78\xda",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"\x04\x22\x4d\x18",
+)
 _CODE = re.compile(r"b1|[iu][1248]|f[248]|[SU][1-9]\d{0,5}|O8?")
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -48,7 +73,8 @@ class Name:
 
 @dataclass(eq=False)
 class Record:
-    """An object that is not made: the path of its class, what that was to be called with, and its state (an array's values)."""
+    """An object that is not made: the path of its class, what that was to be called with, and its state (an
+    array's values)."""
 
     path: str
     args: tuple[Any, ...] = ()
@@ -58,8 +84,8 @@ class Record:
 def read_pickle(data: bytes, classes: frozenset[str]) -> Any:
     """What a pickle of protocol 0 to 5, or an uncompressed file of joblib, describes; runs none of it.
 
-    ``classes`` are the paths that may occur besides numpy's and a few builtins; they come as ``Record``. ``BadRequest`` for
-    any other name, for what is damaged, and for files past the limits.
+    ``classes`` are the paths that may occur besides numpy's and a few builtins; they come as ``Record``.
+    ``BadRequest`` for any other name, for what is damaged, and for files past the limits.
     """
     if data.startswith(_COMPRESSED):
         raise BadRequest(
@@ -67,15 +93,20 @@ def read_pickle(data: bytes, classes: frozenset[str]) -> Any:
             "pickle.dump(joblib.load(old), open(new, 'wb'))."
         )
     if len(data) > MAX_BYTES:
-        raise BadRequest(f"The file has more than {MAX_BYTES >> 20} MB: a linear model is smaller. Nothing was read.")
+        raise BadRequest(
+            f"The file has more than {MAX_BYTES >> 20} MB: a linear model is smaller. Nothing was read."
+        )
     try:
         return _Machine(io.BytesIO(data), classes, _Budget()).run()
     except (ValueError, LookupError, TypeError, OverflowError) as error:
-        raise BadRequest("The file is no pickle, or a damaged one: copy it again from where it was written.") from error
+        raise BadRequest(
+            "The file is no pickle, or a damaged one: copy it again from where it was written."
+        ) from error
 
 
 class _Budget:
-    """What may still be done; files of a few bytes can ask for much by naming the same thing again and again."""
+    """What may still be done; files of a few bytes can ask for much by naming the same thing again and
+    again."""
 
     def __init__(self) -> None:
         self._instructions, self._bytes = MAX_INSTRUCTIONS, _MAX_COPIED
@@ -83,7 +114,9 @@ class _Budget:
     def step(self) -> None:
         self._instructions -= 1
         if self._instructions < 0:
-            raise BadRequest(f"The file has more than {MAX_INSTRUCTIONS} instructions: a linear model has a few hundred.")
+            raise BadRequest(
+                f"The file has more than {MAX_INSTRUCTIONS} instructions: a linear model has a few hundred."
+            )
 
     def copy(self, size: int) -> None:
         self._bytes -= size
@@ -94,7 +127,9 @@ class _Budget:
 class _Machine:
     """The stack, the marks in it, and the memo. ``nested`` is a pickle within a file of joblib."""
 
-    def __init__(self, file: io.BytesIO, classes: frozenset[str], budget: _Budget, *, nested: bool = False) -> None:
+    def __init__(
+        self, file: io.BytesIO, classes: frozenset[str], budget: _Budget, *, nested: bool = False
+    ) -> None:
         self._file, self._classes, self._budget, self._nested = file, classes, budget, nested
         self._stack: list[Any] = []
         self._marks: list[int] = []
@@ -114,7 +149,10 @@ class _Machine:
             elif name in _INSTRUCTIONS:
                 _INSTRUCTIONS[name](self, argument)
             else:
-                raise BadRequest(f"The file uses the instruction {name}, which no scikit-learn model needs: it is not read.")
+                raise BadRequest(
+                    f"The file uses the instruction {name}, which no scikit-learn model needs: it is "
+                    "not read."
+                )
         raise ValueError("no end")
 
     # The stack
@@ -195,8 +233,12 @@ class _Machine:
     def _set(self, values: list[Any]) -> None:
         target = self._top(dict)
         for key, value in zip(values[::2], values[1::2], strict=True):
-            if not isinstance(key, str | bool | float) and not (isinstance(key, int) and key.bit_length() <= 64):
-                raise TypeError("a key that is neither text nor number")  # hashing deep tuples would recurse as deep
+            if not isinstance(key, str | bool | float) and not (
+                isinstance(key, int) and key.bit_length() <= 64
+            ):
+                raise TypeError(
+                    "a key that is neither text nor number"
+                )  # hashing deep tuples would recurse as deep
             target[key] = value
 
     # Names and calls
@@ -215,8 +257,9 @@ class _Machine:
         path = f"{module}.{name}"
         if path not in _KNOWN and path not in self._classes:
             raise BadRequest(
-                f"The file names {path[:100]!a}, which is neither a linear model of scikit-learn nor part of one: it is not "
-                "read. Linear are LogisticRegression, LinearSVC and SGDClassifier, alone or in a Pipeline with scalers."
+                f"The file names {path[:100]!a}, which is neither a linear model of scikit-learn nor "
+                "part of one: it is not read. Linear are LogisticRegression, LinearSVC and "
+                "SGDClassifier, alone or in a Pipeline with scalers."
             )
         self._stack.append(Name(path))
 
@@ -257,7 +300,9 @@ class _Machine:
         if not isinstance(name, Name) or not isinstance(args, tuple):
             raise TypeError("no class")
         if name.path != _JOBLIB and name.path not in self._classes:
-            raise BadRequest(f"The file makes an object of {name.path} in a way that no model needs: it is not read.")
+            raise BadRequest(
+                f"The file makes an object of {name.path} in a way that no model needs: it is not read."
+            )
         return Record(name.path, args)
 
     def _bytes(self, value: str | bytes = b"", encoding: str = "latin1") -> bytes:
@@ -282,7 +327,8 @@ class _Machine:
     # Arrays
 
     def _array(self, raw: Any, kind: Any, shape: Any, fortran: bool) -> NDArray[Any]:
-        """An array of our own from raw bytes, or from a list where it holds objects; its size is checked first."""
+        """An array of our own from raw bytes, or from a list where it holds objects; its size is checked
+        first."""
         dtype, count = _dtype(kind), _count(shape)
         if dtype.hasobject:
             if type(raw) is not list or len(raw) != count or not all(type(value) in _PLAIN for value in raw):

@@ -1,7 +1,7 @@
 """A head for how good a picture is, 0..1, from people's ratings or from which of two pictures they prefer.
 
-What is reported is out of sample: an image is scored by a head that has not seen it, with a C and a calibration that were chosen
-on the other images.
+What is reported is out of sample: an image is scored by a head that has not seen it, with a C and a
+calibration that were chosen on the other images.
 """
 
 from __future__ import annotations
@@ -49,19 +49,26 @@ def quality_from_ratings(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TagHead:
-    """From ratings (n,) in ``low``..``high`` of embeddings (n, dim): logistic regression on the share of the range that each is.
+    """From ratings (n,) in ``low``..``high`` of embeddings (n, dim): logistic regression on the share of the
+    range that each is.
 
-    Each image counts as good to that share and as bad to the rest, which keeps the output in 0..1 and the fit convex (a
-    fractional logit; Papke and Wooldridge, 1996). C by out-of-fold Spearman correlation; the calibration is fit on out-of-fold
-    margins. Images of one group, such as a perceptual hash, are in one fold. ``TooFewExamples``, ``BadRequest`` for ratings
-    outside the range.
+    Each image counts as good to that share and as bad to the rest, which keeps the output in 0..1 and the fit
+    convex (a fractional logit; Papke and Wooldridge, 1996). C by out-of-fold Spearman correlation; the
+    calibration is fit on out-of-fold margins. Images of one group, such as a perceptual hash, are in one
+    fold. ``TooFewExamples``, ``BadRequest`` for ratings outside the range.
     """
-    if high <= low or not np.isfinite(ratings).all() or ratings.min(initial=low) < low or ratings.max(initial=high) > high:
+    if (
+        high <= low
+        or not np.isfinite(ratings).all()
+        or ratings.min(initial=low) < low
+        or ratings.max(initial=high) > high
+    ):
         raise BadRequest(f"Ratings must lie in {low:g}..{high:g}: say what the range is, or mend the column.")
     names = _numbered(ids if groups is None else groups)
     if len(ratings) < LEAST or np.ptp(ratings) == 0 or names.max() + 1 < _FOLDS:
         raise TooFewExamples(
-            f"There are {len(ratings)} ratings; it takes {LEAST} that are not all equal: rate more images.", ratings=len(ratings)
+            f"There are {len(ratings)} ratings; it takes {LEAST} that are not all equal: rate more images.",
+            ratings=len(ratings),
         )
     shares = (ratings - low) / (high - low)
     fold = _deal(names, shares, _FOLDS, seed)
@@ -77,8 +84,8 @@ def quality_from_ratings(
     found = spearman(scores, shares)
     if found <= 0 or slope <= 0:
         raise TooFewExamples(
-            f"What {spec.name!r} sees says nothing of these ratings (Spearman {found:.2f} out of sample): rate more images, or "
-            "name another vector.",
+            f"What {spec.name!r} sees says nothing of these ratings (Spearman {found:.2f} out of "
+            "sample): rate more images, or name another vector.",
             spearman=round(found, 4),
         )
     metrics = {
@@ -103,23 +110,28 @@ def quality_from_preferences(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TagHead:
-    """From pairs (better, worse) of rows of ``x`` (n, dim): logistic regression on the differences (Bradley and Terry, 1952).
+    """From pairs (better, worse) of rows of ``x`` (n, dim): logistic regression on the differences (Bradley
+    and Terry, 1952).
 
-    Pairs tell differences alone, so the scale is set by the images, all n: a score is about the share of them that are worse
-    (the normal distribution function of the margin, nearly), which spreads them over 0..1 however sure the preferences are. C by
-    the log loss, and the accuracy is measured, on pairs of which the head has seen neither image. ``TooFewExamples``.
+    Pairs tell differences alone, so the scale is set by the images, all n: a score is about the share of them
+    that are worse (the normal distribution function of the margin, nearly), which spreads them over 0..1
+    however sure the preferences are. C by the log loss, and the accuracy is measured, on pairs of which the
+    head has seen neither image. ``TooFewExamples``.
     """
     rows = np.asarray(pairs, np.intp).reshape(-1, 2)
     if len(rows) < LEAST:
         raise TooFewExamples(
-            f"There are {len(rows)} pairs of images that the category has; it takes {LEAST}: compare more.", pairs=len(rows)
+            f"There are {len(rows)} pairs of images that the category has; it takes {LEAST}: compare more.",
+            pairs=len(rows),
         )
     names = _numbered(ids if groups is None else groups)
     fold = _deal(names, np.zeros(len(names)), _PAIR_FOLDS, seed)[rows]
     left_out = list(combinations_with_replacement(range(_PAIR_FOLDS), 2))
     used = np.stack([~np.isin(fold, out).any(axis=1) for out in left_out], axis=1)
     model = np.array([left_out.index((min(pair), max(pair))) for pair in fold.tolist()])
-    measured: Flags = np.asarray(used.any(axis=0))[model]  # where nothing is left to learn from, nothing is measured
+    measured: Flags = np.asarray(used.any(axis=0))[
+        model
+    ]  # where nothing is left to learn from, nothing is measured
     margins, weights = _fit_differences(x[rows[:, 0]] - x[rows[:, 1]], used, model)
     losses = np.logaddexp(0.0, -margins)
     chosen = np.array([_least(losses[:, used[:, one] & measured]) for one in range(len(left_out))])
@@ -130,8 +142,8 @@ def quality_from_preferences(
     places = (x @ weight).astype(np.float64)
     if accuracy <= 0.5 or places.std() < 1e-6:
         raise TooFewExamples(
-            f"What {spec.name!r} sees says nothing of these preferences (accuracy {accuracy:.2f} on pairs of new images, 0.5 is "
-            "chance): compare more images, or name another vector.",
+            f"What {spec.name!r} sees says nothing of these preferences (accuracy {accuracy:.2f} on "
+            "pairs of new images, 0.5 is chance): compare more images, or name another vector.",
             pair_accuracy=round(accuracy, 4),
         )
     slope = _NORMAL / float(places.std())
@@ -147,18 +159,28 @@ def quality_from_preferences(
     return _head(spec, weight, -float(places.mean()), slope, 0.0, compared, "preferences", examples, metrics)
 
 
-def read_preferences(path: Path, ids: Sequence[str], names: Mapping[str, str]) -> tuple[list[tuple[int, int]], int]:
-    """Rows (better, worse) of a CSV with these two columns, by id or file name (``names``: id by name); how many were unknown.
+def read_preferences(
+    path: Path, ids: Sequence[str], names: Mapping[str, str]
+) -> tuple[list[tuple[int, int]], int]:
+    """Rows (better, worse) of a CSV with these two columns, by id or file name (``names``: id by name); how
+    many were unknown.
 
     ``BadRequest`` for a file that is no such CSV.
     """
     row = {one: number for number, one in enumerate(ids)}
     row |= {name: row[one] for name, one in names.items() if one in row and name not in row}
     try:
-        said = [(composed(cells["better"]), composed(cells["worse"])) for _, cells in named_rows(path, ("better", "worse"))]
+        said = [
+            (composed(cells["better"]), composed(cells["worse"]))
+            for _, cells in named_rows(path, ("better", "worse"))
+        ]
     except BadSource as error:
         raise BadRequest(error.message, **error.details) from error
-    known = [(row[better], row[worse]) for better, worse in said if better in row and worse in row and row[better] != row[worse]]
+    known = [
+        (row[better], row[worse])
+        for better, worse in said
+        if better in row and worse in row and row[better] != row[worse]
+    ]
     return known, len(said) - len(known)
 
 
@@ -175,7 +197,8 @@ def spearman(left: Values, right: Values) -> float:
 
 
 def _fit_shares(x: Embeddings, shares: Values, fold: Numbers) -> tuple[Values, list[tuple[Floats, float]]]:
-    """For each C the margins (c, n) by heads that have not seen their image's fold, and the head on all; all fit at once."""
+    """For each C the margins (c, n) by heads that have not seen their image's fold, and the head on all; all
+    fit at once."""
     used = fold[:, None] != np.arange(_FOLDS + 1)
     both = np.concatenate([x, x])
     targets = np.repeat([True, False], len(x))[:, None].repeat(_FOLDS + 1, axis=1)
@@ -211,7 +234,8 @@ def _fit_differences(differences: Embeddings, used: Flags, model: Numbers) -> tu
 
 
 def _deal(names: Numbers, shares: Values, folds: int, seed: int) -> Numbers:
-    """(n,) a fold for each image, the same for those of one name; every fold has its part of low and high shares."""
+    """(n,) a fold for each image, the same for those of one name; every fold has its part of low and high
+    shares."""
     generator = np.random.default_rng(seed)
     count = int(names.max()) + 1
     means = np.bincount(names, shares, count) / np.bincount(names, minlength=count)
@@ -266,9 +290,18 @@ def _head(
 ) -> TagHead:
     digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
     return TagHead(
-        tag=QUALITY, kind=kind, using=spec.name, encoder_revision=spec.revision, weight=weight, bias=bias, slope=slope,
-        offset=offset, fingerprint=f"sha256:{digest}", examples=examples, metrics=metrics,
-    )  # fmt: skip
+        tag=QUALITY,
+        kind=kind,
+        using=spec.name,
+        encoder_revision=spec.revision,
+        weight=weight,
+        bias=bias,
+        slope=slope,
+        offset=offset,
+        fingerprint=f"sha256:{digest}",
+        examples=examples,
+        metrics=metrics,
+    )
 
 
 def _sigmoid(values: Values) -> Values:

@@ -15,13 +15,27 @@ from vitrine.training.taggers.metrics import TagMetrics
 from vitrine.training.taggers.train import TagReport, Training
 
 MAX_PLOTS = 20
-"""Up to so many tags get a picture each unless it is asked for: drawing hundreds takes longer than training them."""
+"""Up to so many tags get a picture each unless it is asked for: drawing hundreds takes longer than training
+them."""
 _BLUE, _GREY, _ORANGE = "#2563eb", "#a1a1aa", "#d97706"
-COLUMNS = ("tag", "images", "negatives", "AP", "ROC AUC", "threshold", "precision", "recall", "F1", "calibration error", "C")
+COLUMNS = (
+    "tag",
+    "images",
+    "negatives",
+    "AP",
+    "ROC AUC",
+    "threshold",
+    "precision",
+    "recall",
+    "F1",
+    "calibration error",
+    "C",
+)
 
 
 def write_report(folder: Path, training: Training, *, title: str, plots: bool | None = None) -> Path:
-    """report.json, report.md, overview.png and, with ``plots`` (None: where tags are few), ``<tag>.png``; the folder.
+    """report.json, report.md, overview.png and, with ``plots`` (None: where tags are few), ``<tag>.png``; the
+    folder.
 
     The overview shows every tag's average precision. matplotlib is loaded here, and never a window system.
     """
@@ -35,7 +49,9 @@ def write_report(folder: Path, training: Training, *, title: str, plots: bool | 
                 name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', report.head.tag)[:60]}.png"
                 draw_tag(report, folder / name)
                 pictures[report.head.tag] = name
-    (folder / "report.md").write_text(to_markdown(training, title, pictures, overview=plots is not False), encoding="utf-8")
+    (folder / "report.md").write_text(
+        to_markdown(training, title, pictures, overview=plots is not False), encoding="utf-8"
+    )
     return folder
 
 
@@ -57,15 +73,28 @@ def summary_rows(reports: Sequence[TagReport]) -> list[tuple[object, ...]]:
 
 def to_markdown(training: Training, title: str, pictures: dict[str, str], *, overview: bool) -> str:
     """The report to read: the table of all tags, then each tag's histograms and calibration."""
-    lines = [f"# {title}", "", f"Mean average precision {training.mean_average_precision:.4f} over {len(training.reports)} tags,"]
-    lines += ["each measured on images that its head had not seen. Precision, recall and F1 are at the threshold.", ""]
+    lines = [
+        f"# {title}",
+        "",
+        f"Mean average precision {training.mean_average_precision:.4f} over {len(training.reports)} tags,",
+    ]
+    lines += [
+        "each measured on images that its head had not seen. Precision, recall and F1 are at the threshold.",
+        "",
+    ]
     if overview:
         lines += ["![average precision of every tag](overview.png)", ""]
     lines += _table(COLUMNS, [_row(report) for report in training.reports])
     if training.skipped:
         lines += ["", "## Skipped", "", *(f"- {tag}: {reason}" for tag, reason in training.skipped.items())]
     for report in training.reports:
-        lines += ["", f"## {report.head.tag}", "", f"{report.head.kind} on `{report.head.using}`; {report.protocol}.", ""]
+        lines += [
+            "",
+            f"## {report.head.tag}",
+            "",
+            f"{report.head.kind} on `{report.head.using}`; {report.protocol}.",
+            "",
+        ]
         if report.head.tag in pictures:
             lines += [f"![scores and calibration]({pictures[report.head.tag]})", ""]
         lines += _details(report.metrics)
@@ -80,11 +109,15 @@ def draw_overview(reports: Sequence[TagReport], path: Path) -> None:
     figure = Figure(figsize=(7, min(1.2 + 0.22 * len(ranked), 60)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(
-        [as_label(report.head.tag) for report in ranked], [report.metrics.average_precision for report in ranked], color=_BLUE
+        [as_label(report.head.tag) for report in ranked],
+        [report.metrics.average_precision for report in ranked],
+        color=_BLUE,
     )
     for row, report in enumerate(ranked):
         axes.plot([report.metrics.prevalence] * 2, [row - 0.4, row + 0.4], color=_ORANGE, linewidth=2)
-    axes.set(xlim=(0, 1), xlabel="average precision (orange: what chance gives)", ylim=(-0.7, len(ranked) - 0.3))
+    axes.set(
+        xlim=(0, 1), xlabel="average precision (orange: what chance gives)", ylim=(-0.7, len(ranked) - 0.3)
+    )
     axes.tick_params(axis="y", labelsize=7)
     figure.savefig(path, dpi=110)
 
@@ -102,7 +135,15 @@ def draw_tag(report: TagReport, path: Path) -> None:
         (metrics.positive_histogram, _BLUE, "with the tag"),
     ):
         total = max(sum(counts), 1)
-        left.bar(edges, [count / total for count in counts], width=0.1, align="edge", alpha=0.6, color=colour, label=name)
+        left.bar(
+            edges,
+            [count / total for count in counts],
+            width=0.1,
+            align="edge",
+            alpha=0.6,
+            color=colour,
+            label=name,
+        )
     left.axvline(metrics.threshold, color=_ORANGE, linewidth=1.5, label="threshold")
     left.set(
         xlabel="score",
@@ -113,9 +154,16 @@ def draw_tag(report: TagReport, path: Path) -> None:
     left.legend(fontsize=7)
     filled = [one for one in metrics.calibration if one.count]
     right.plot([0, 1], [0, 1], color=_GREY, linewidth=1)
-    right.plot([one.mean_score for one in filled], [one.positive_share for one in filled], marker="o", color=_BLUE)
-    right.set(xlabel="score", ylabel="share with the tag", title=f"calibration error {metrics.calibration_error:.3f}",
-              xlim=(0, 1), ylim=(0, 1))  # fmt: skip
+    right.plot(
+        [one.mean_score for one in filled], [one.positive_share for one in filled], marker="o", color=_BLUE
+    )
+    right.set(
+        xlabel="score",
+        ylabel="share with the tag",
+        title=f"calibration error {metrics.calibration_error:.3f}",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
     figure.savefig(path, dpi=110)
 
 
@@ -127,21 +175,34 @@ def bars(counts: Sequence[int], width: int = 30) -> list[str]:
     """
     most, digits = max(*counts, 1), max(len(str(count)) for count in counts) + 1
     return [
-        f"{number / len(counts):.1f} {count:>{digits}} {'#' * -(-count * width // most)}" for number, count in enumerate(counts)
+        f"{number / len(counts):.1f} {count:>{digits}} {'#' * -(-count * width // most)}"
+        for number, count in enumerate(counts)
     ]
 
 
 def _row(report: TagReport) -> tuple[object, ...]:
     one = report.metrics
     return (
-        report.head.tag, one.positives, one.negatives, one.average_precision, one.roc_auc, one.threshold, one.precision,
-        one.recall, one.f1, one.calibration_error, report.c,
-    )  # fmt: skip
+        report.head.tag,
+        one.positives,
+        one.negatives,
+        one.average_precision,
+        one.roc_auc,
+        one.threshold,
+        one.precision,
+        one.recall,
+        one.f1,
+        one.calibration_error,
+        report.c,
+    )
 
 
 def _details(one: TagMetrics) -> list[str]:
     cells = (one.true_positives, one.false_positives, one.false_negatives, one.true_negatives)
-    lines = _table(("", "tag given", "not given"), [("with the tag", cells[0], cells[2]), ("without", cells[1], cells[3])])
+    lines = _table(
+        ("", "tag given", "not given"),
+        [("with the tag", cells[0], cells[2]), ("without", cells[1], cells[3])],
+    )
     lines += [
         "",
         "```",

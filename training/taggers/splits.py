@@ -1,7 +1,9 @@
-"""Parts of a multi-label set in which every tag has its share, by iterative stratification (Sechidis et al., 2011).
+"""Parts of a multi-label set in which every tag has its share, by iterative stratification (Sechidis et al.,
+2011).
 
-One split serves all tags: an image is held out for all of them or for none, which keeps the summary over tags honest and lets all
-of them be fit at once. The rarest tags are dealt out first, since they have the least choice.
+One split serves all tags: an image is held out for all of them or for none, which keeps the summary over tags
+honest and lets all of them be fit at once. The rarest tags are dealt out first, since they have the least
+choice.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from numpy.typing import NDArray
 def stratified_parts(
     targets: NDArray[np.bool_], groups: NDArray[np.integer], shares: Sequence[float], seed: int
 ) -> NDArray[np.int64]:
-    """(n,) the part of each example, 0 to len(shares) - 1, from targets (n, t) and groups (n,), which are never torn apart.
+    """(n,) the part of each example, 0 to len(shares) - 1, from targets (n, t) and groups (n,), which are
+    never torn apart.
 
-    Parts have about their share of all examples and of each tag's positives; a tag with as many positives (in groups of their
-    own) as there are parts has some in each. The same seed gives the same parts.
+    Parts have about their share of all examples and of each tag's positives; a tag with as many positives (in
+    groups of their own) as there are parts has some in each. The same seed gives the same parts.
     """
     _, group = np.unique(groups, return_inverse=True)
     count = int(group.max()) + 1 if len(group) else 0
@@ -41,7 +44,9 @@ def stratified_parts(
 class _Deal:
     """Who has how much of what, while groups are dealt out."""
 
-    def __init__(self, shares: NDArray[np.float64], generator: np.random.Generator, sizes: NDArray[np.float64]) -> None:
+    def __init__(
+        self, shares: NDArray[np.float64], generator: np.random.Generator, sizes: NDArray[np.float64]
+    ) -> None:
         self.generator = generator
         self.part = np.full(len(sizes), -1, np.int64)
         self._shares, self._sizes = shares, sizes.tolist()

@@ -1,9 +1,10 @@
 """Taggers of many tags at once: a fair measure first, then heads that have learnt from everything.
 
-The images are dealt into a held-out part and k training parts, every tag in each (training/taggers/splits.py). The margin of
-every image comes from a head that has not seen it. C is chosen by average precision, calibration and threshold are fit, on the
-training parts; the metrics are those of the held-out part. Tags with few images there are measured across all parts instead, each
-part judged with what the others chose. The head in service is then fit on all images, and calibrated on all those margins, at the
+The images are dealt into a held-out part and k training parts, every tag in each
+(training/taggers/splits.py). The margin of every image comes from a head that has not seen it. C is chosen by
+average precision, calibration and threshold are fit, on the training parts; the metrics are those of the
+held-out part. Tags with few images there are measured across all parts instead, each part judged with what
+the others chose. The head in service is then fit on all images, and calibrated on all those margins, at the
 category's own prevalence.
 """
 
@@ -34,17 +35,20 @@ GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 HELD_OUT = 0
 """The number of the held-out part."""
 _SEARCH_ROWS, _SEARCH_POSITIVES = 20_000, 200
-"""C is chosen on so many images, more only that each tag has so many: else the search would take most of a run."""
+"""C is chosen on so many images, more only that each tag has so many: else the search would take most of a
+run."""
 _FEW_ROWS = 5_000
 _ROWS = 8_192
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train. ``folds`` 0: five, or three of many images. ``precision``: the threshold aims at it, else at the best F1.
+    """How to train. ``folds`` 0: five, or three of many images. ``precision``: the threshold aims at it, else
+    at the best F1.
 
-    ``protocol`` auto measures on the held-out part the tags that have ``least_held_out`` examples of each side there, and across
-    all parts the others. ``holdout_only`` keeps the held-out part out of the final heads too.
+    ``protocol`` auto measures on the held-out part the tags that have ``least_held_out`` examples of each
+    side there, and across all parts the others. ``holdout_only`` keeps the held-out part out of the final
+    heads too.
     """
 
     kind: str = DEFAULT
@@ -103,11 +107,16 @@ class Training:
 
 
 def train_taggers(
-    examples: TagExamples, options: TrainOptions | None = None, *, named: bool = False, tell: Tell | None = None
+    examples: TagExamples,
+    options: TrainOptions | None = None,
+    *,
+    named: bool = False,
+    tell: Tell | None = None,
 ) -> Training:
     """Heads and reports of all tags. Deterministic for a seed.
 
-    Tags that lack examples on a side of the split are skipped and say why; with ``named`` they are an error: ``TooFewExamples``.
+    Tags that lack examples on a side of the split are skipped and say why; with ``named`` they are an error:
+    ``TooFewExamples``.
     """
     options = options or TrainOptions()
     _check(options)
@@ -120,7 +129,9 @@ def train_taggers(
     margins = run.margins(weights, biases)
     reports = []
     for tag, name in enumerate(examples.tags):
-        reports.append(run.report(tag, margins[tag], weights[-1, tag], float(biases[-1, tag]), float(c[-1, tag])))
+        reports.append(
+            run.report(tag, margins[tag], weights[-1, tag], float(biases[-1, tag]), float(c[-1, tag]))
+        )
         say(f"measured {name}", tag + 1, len(examples.tags))
     outside = tuple(examples.ids[row] for row in np.flatnonzero(part == HELD_OUT)) if held.any() else ()
     return Training(tuple(reports), examples.skipped, outside)
@@ -151,7 +162,10 @@ def _measurable(
     kept, held, skipped = [], [], {}
     for tag, name in enumerate(examples.tags):
         known, labels = examples.known[:, tag], examples.targets[:, tag]
-        counts = [[int(((part == one) & known & side).sum()) for one in range(part.max() + 1)] for side in (labels, ~labels)]
+        counts = [
+            [int(((part == one) & known & side).sum()) for one in range(part.max() + 1)]
+            for side in (labels, ~labels)
+        ]
         outside = min(side[HELD_OUT] for side in counts)
         inside = min(sum(side[1:]) for side in counts)
         spread = min(sum(count > 0 for count in side[1:]) for side in counts)
@@ -164,21 +178,29 @@ def _measurable(
             continue
         positives, negatives = examples.counts(tag)
         reason = (
-            f"{positives} images and {negatives} counterexamples, {counts[0][HELD_OUT]} and {counts[1][HELD_OUT]} of them held "
-            "out, are too few to train and to judge with: tag more images"
-            + ("" if options.protocol != "held-out" else ", raise --test-fraction, or leave the protocol at auto")
+            f"{positives} images and {negatives} counterexamples, {counts[0][HELD_OUT]} and "
+            f"{counts[1][HELD_OUT]} of them held out, are too few to train and to judge with: tag more "
+            "images"
+            + (
+                ""
+                if options.protocol != "held-out"
+                else ", raise --test-fraction, or leave the protocol at auto"
+            )
         )
         if named:
             raise TooFewExamples(f"{name!r}: {reason}.", tag=name, positives=positives, negatives=negatives)
         skipped[name] = reason
     if not kept:
-        raise TooFewExamples("No tag has examples on both sides of the split: tag more images.", skipped=len(skipped))
+        raise TooFewExamples(
+            "No tag has examples on both sides of the split: tag more images.", skipped=len(skipped)
+        )
     return examples.only(kept, skipped), np.array(held)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One training: the examples, the part of each image (n,), and which tags are measured on the held-out part (t,)."""
+    """One training: the examples, the part of each image (n,), and which tags are measured on the held-out
+    part (t,)."""
 
     examples: TagExamples
     part: NDArray[np.int64]
@@ -192,7 +214,8 @@ class _Run:
         return int(self.part.max()) + 1
 
     def choose_c(self) -> Floats:
-        """(parts + 1, t): the C of the heads that leave each part out, chosen on the others, and last that of the final head."""
+        """(parts + 1, t): the C of the heads that leave each part out, chosen on the others, and last that of
+        the final head."""
         tags, grid = len(self.examples.tags), sorted(self.options.grid)
         if len(grid) == 1:
             return np.full((self.parts + 1, tags), grid[0], np.float32)
@@ -205,7 +228,9 @@ class _Run:
         for number, c in enumerate(grid):
             self.tell("choosing C", number, len(grid))
             wanted = np.full((self.parts, tags), c, np.float32)
-            fitted, biases = self._fit_parts(x, targets, known, part, range(self.parts), wanted, start, rough=True)
+            fitted, biases = self._fit_parts(
+                x, targets, known, part, range(self.parts), wanted, start, rough=True
+            )
             start = (fitted.reshape(-1, x.shape[1]), biases.ravel())
             for one in range(self.parts):
                 inside = np.flatnonzero(part == one)
@@ -221,7 +246,8 @@ class _Run:
         return np.stack([*chosen, _best(found, grid)]).astype(np.float32)
 
     def fit(self, c: Floats) -> tuple[Floats, Floats]:
-        """Weights (parts + 1, t, dim) and biases (parts + 1, t): the heads that leave each part out, and the final ones."""
+        """Weights (parts + 1, t, dim) and biases (parts + 1, t): the heads that leave each part out, and the
+        final ones."""
         examples = self.examples
         self.tell("training", 0, 2)
         weights, biases = self._fit_parts(
@@ -230,7 +256,13 @@ class _Run:
         self.tell("training", 1, 2)
         # the final heads begin at those that left one part out
         final = self._fit_parts(
-            examples.x, examples.targets, examples.known, self.part, [-1], c[-1:], (weights[HELD_OUT], biases[HELD_OUT])
+            examples.x,
+            examples.targets,
+            examples.known,
+            self.part,
+            [-1],
+            c[-1:],
+            (weights[HELD_OUT], biases[HELD_OUT]),
         )
         self.tell("training", 2, 2)
         return np.concatenate([weights, final[0]]), np.concatenate([biases, final[1]])
@@ -249,7 +281,10 @@ class _Run:
         examples, options = self.examples, self.options
         known = np.flatnonzero(examples.known[:, tag])
         measured = _Margins(
-            margins[known].astype(np.float64), examples.targets[known, tag], examples.weights_of(tag)[known], options.precision
+            margins[known].astype(np.float64),
+            examples.targets[known, tag],
+            examples.weights_of(tag)[known],
+            options.precision,
         )
         part = self.part[known]
         outside = part == HELD_OUT
@@ -290,7 +325,8 @@ class _Run:
         *,
         rough: bool = False,
     ) -> tuple[Floats, Floats]:
-        """Weights (len(leave_out), t, dim) and biases of heads that leave a part out (-1: none), all fit at once."""
+        """Weights (len(leave_out), t, dim) and biases of heads that leave a part out (-1: none), all fit at
+        once."""
         columns = []
         for one in leave_out:
             hidden = self.held if one >= 0 or self.options.holdout_only else np.zeros_like(self.held)
@@ -298,7 +334,9 @@ class _Run:
         used = np.concatenate(columns, axis=1)
         repeated = np.tile(targets, (1, len(columns)))
         used_both = _with_both_sides(used, repeated, np.tile(known, (1, len(columns))))
-        weights = balanced_weights(repeated, used_both) if self.options.balanced else used_both.astype(np.float32)
+        weights = (
+            balanced_weights(repeated, used_both) if self.options.balanced else used_both.astype(np.float32)
+        )
         found, biases = self.fitter(x, repeated, weights, c.ravel(), start, len(columns), rough)
         return found.reshape(len(columns), -1, x.shape[1]), biases.reshape(len(columns), -1)
 
@@ -329,7 +367,9 @@ class _Margins:
         """Slope, offset and threshold from some rows."""
         labels, weights = self.labels[rows], self.weights[rows]
         slope, offset = platt(self.margins[rows], labels, weights)
-        if slope <= 0:  # worse than chance: a head that says the same of all, rather than the opposite of what it learnt
+        if (
+            slope <= 0
+        ):  # worse than chance: a head that says the same of all, rather than the opposite of what it learnt
             share = float((weights * labels).sum() / weights.sum())
             slope, offset = 1e-6, float(np.log(share / (1 - share)))
         scores = _sigmoid(slope * self.margins[rows] + offset)
@@ -353,14 +393,18 @@ class _Margins:
         return tag_metrics(self.labels, scores, thresholds, self.weights)
 
 
-def _with_both_sides(used: NDArray[np.bool_], targets: NDArray[np.bool_], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where leaving a part out leaves one side alone, nothing is left out: those margins are few, and the part has no other."""
+def _with_both_sides(
+    used: NDArray[np.bool_], targets: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Where leaving a part out leaves one side alone, nothing is left out: those margins are few, and the
+    part has no other."""
     alone = ~((used & targets).any(axis=0) & (used & ~targets).any(axis=0))
     return np.where(alone, known, used) if alone.any() else used
 
 
 def _best(found: NDArray[np.float64], grid: Sequence[float]) -> NDArray[np.float64]:
-    """(t,): the C of best mean over the parts (grid, parts, t); the smaller of equals, 1 where nothing could be measured."""
+    """(t,): the C of best mean over the parts (grid, parts, t); the smaller of equals, 1 where nothing could
+    be measured."""
     measured = ~np.isnan(found)
     means = np.where(measured, found, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)
     best = np.asarray(grid)[np.round(means, 4).argmax(axis=0)]

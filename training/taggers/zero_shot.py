@@ -1,13 +1,15 @@
 """Taggers without examples: the text encoder of a CLIP-family model turns a list of words into heads.
 
-A head scores each word by itself, so an image may show several or none. Cosines of texts and images sit in a narrow band that no
-word leaves, so what they mean has to be found out: CLIP's own answer is a softmax over a list (Radford et al., 2021), here the
-words and what is said of anything at all. One rule ``sigmoid(scale * cosine + contrast * mean cosine + offset)`` is fit to these
-answers on the category's own images, for all words alike. No image needs a label.
+A head scores each word by itself, so an image may show several or none. Cosines of texts and images sit in a
+narrow band that no word leaves, so what they mean has to be found out: CLIP's own answer is a softmax over a
+list (Radford et al., 2021), here the words and what is said of anything at all. One rule ``sigmoid(scale *
+cosine + contrast * mean cosine + offset)`` is fit to these answers on the category's own images, for all
+words alike. No image needs a label.
 
-On the demo catalogue (1,200 pictures, 20 kinds, encoder demo) the best word is right for 95.5 %, mean average precision is 0.986,
-precision and recall at 0.5 are 0.98 and 0.89. A word's difference from the mean of the others, without a fit, ranks worse: 0.958.
-Without what is said of anything, a list of three kinds goes wrong, as every image must be one of them: 0.67 against 0.99.
+On the demo catalogue (1,200 pictures, 20 kinds, encoder demo) the best word is right for 95.5 %, mean average
+precision is 0.986, precision and recall at 0.5 are 0.98 and 0.89. A word's difference from the mean of the
+others, without a fit, ranks worse: 0.958. Without what is said of anything, a list of three kinds goes wrong,
+as every image must be one of them: 0.67 against 0.99.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ class WordScores:
 
 
 class WordTally:
-    """What is known of the scores so far: of each word how many images reach the threshold, and the best ``most`` of them."""
+    """What is known of the scores so far: of each word how many images reach the threshold, and the best
+    ``most`` of them."""
 
     def __init__(self, words: Sequence[str], threshold: float = 0.5, most: int = 3) -> None:
         self.words = tuple(words)
@@ -84,13 +87,16 @@ class WordTally:
             del known[self._most :]
 
     def best(self, word: int) -> list[tuple[str, float]]:
-        """Ids and scores of the best images of word number ``word``, highest first, whether or not they reach the threshold."""
+        """Ids and scores of the best images of word number ``word``, highest first, whether or not they reach
+        the threshold."""
         return [(id, score) for score, id in self._best[word]]
 
 
 def read_words(path: Path) -> list[str]:
     """One word or phrase a line; empty lines and those that begin with # are passed over. ``BadRequest``."""
-    words = list(dict.fromkeys(line.strip() for line in _lines(path) if line.strip() and not line.startswith("#")))
+    words = list(
+        dict.fromkeys(line.strip() for line in _lines(path) if line.strip() and not line.startswith("#"))
+    )
     if not words:
         raise BadRequest(f"{path} has no words: write one a line.")
     return [clean_name(word) for word in words]
@@ -102,12 +108,15 @@ def read_templates(path: Path) -> tuple[str, ...]:
     wrong = [template for template in templates if template.count("{}") != 1]
     if wrong or not templates:
         raise BadRequest(
-            f"{path}: each template needs {{}} once, where the word goes" + (f", not {wrong[0]!r}." if wrong else ".")
+            f"{path}: each template needs {{}} once, where the word goes"
+            + (f", not {wrong[0]!r}." if wrong else ".")
         )
     return templates
 
 
-def embed_words(encoder: TextEncoder, words: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Embeddings:
+def embed_words(
+    encoder: TextEncoder, words: Sequence[str], templates: Sequence[str] = TEMPLATES
+) -> Embeddings:
     """(words, dim): of each word the mean of its prompts' embeddings, of unit length."""
     prompts = [template.replace("{}", word) for word in words for template in templates]
     return _unit(encoder.encode_texts(prompts).reshape(len(words), len(templates), -1).mean(axis=1))
@@ -123,24 +132,35 @@ def word_heads(
     images: Embeddings,
     sharpness: float = SHARPNESS,
 ) -> list[TagHead]:
-    """Heads of kind zero-shot on the named vector ``using``, fit to a sample ``images`` (n, dim) of the category's embeddings.
+    """Heads of kind zero-shot on the named vector ``using``, fit to a sample ``images`` (n, dim) of the
+    category's embeddings.
 
-    All words share scale and offset, so the word of the highest score is that of the highest cosine. ``TooFewExamples`` with
-    under 20 images, or where nothing in them answers to the words.
+    All words share scale and offset, so the word of the highest score is that of the highest cosine.
+    ``TooFewExamples`` with under 20 images, or where nothing in them answers to the words.
     """
     if len(images) < LEAST:
         raise TooFewExamples(
-            f"The category has {len(images)} images with a vector {using!r}; the words are fit to {LEAST} at least: index more."
+            f"The category has {len(images)} images with a vector {using!r}; the words are fit to "
+            f"{LEAST} at least: index more."
         )
     rows = embed_words(encoder, words, templates)
-    listed = np.concatenate([rows, _unit(embed_words(encoder, ANYTHING, templates).mean(axis=0, keepdims=True))])
+    listed = np.concatenate(
+        [rows, _unit(embed_words(encoder, ANYTHING, templates).mean(axis=0, keepdims=True))]
+    )
     some = images[: max(LEAST, min(_SAMPLE, _CELLS // len(listed)))]
     scale, contrast, offset = _fit((some @ listed.T).astype(np.float64), sharpness)
     if not scale > 0:
-        raise TooFewExamples(f"To {using!r} the images and these words have nothing to do with each other: name other words.")
+        raise TooFewExamples(
+            f"To {using!r} the images and these words have nothing to do with each other: name other words."
+        )
     weights = scale * rows + contrast * listed.mean(axis=0)
     digest = f"sha256:{hashlib.sha256(np.concatenate([listed, some]).tobytes()).hexdigest()}"
-    fit = {"scale": round(scale, 3), "contrast": round(contrast, 3), "offset": round(offset, 3), "sharpness": sharpness}
+    fit = {
+        "scale": round(scale, 3),
+        "contrast": round(contrast, 3),
+        "offset": round(offset, 3),
+        "sharpness": sharpness,
+    }
     return [
         TagHead(
             tag=word,
@@ -158,7 +178,8 @@ def word_heads(
 
 
 def sample_embeddings(vectors: VectorStore, collection: str, using: str, most: int = _SAMPLE) -> Embeddings:
-    """(n, dim): the first ``most`` images by id, which is as good as at random: ids come from a hash of the content."""
+    """(n, dim): the first ``most`` images by id, which is as good as at random: ids come from a hash of the
+    content."""
     rows: list[Embeddings] = []
     for batch in scan(vectors, collection, using):
         rows.append(batch.embeddings)
@@ -175,9 +196,11 @@ def score_words(vectors: VectorStore, collection: str, heads: Sequence[TagHead])
 
 
 def write_scores(batches: Iterator[WordScores], words: Sequence[str], path: Path) -> int:
-    """A row for each image with ``id`` and ``scores.<word>``, as .csv, .parquet or .json; how many. Memory is that of one batch.
+    """A row for each image with ``id`` and ``scores.<word>``, as .csv, .parquet or .json; how many. Memory is
+    that of one batch.
 
-    An existing file is replaced at the end, in one step. ``BadRequest`` for another ending, or where nothing can be written.
+    An existing file is replaced at the end, in one step. ``BadRequest`` for another ending, or where nothing
+    can be written.
     """
     check_table(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -222,7 +245,10 @@ def _write_csv(batches: Iterator[WordScores], words: Sequence[str], path: Path) 
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", *(f"scores.{word}" for word in words)])
         for batch in batches:
-            writer.writerows([one, *(f"{score:.5f}" for score in row)] for one, row in zip(batch.ids, batch.scores, strict=True))
+            writer.writerows(
+                [one, *(f"{score:.5f}" for score in row)]
+                for one, row in zip(batch.ids, batch.scores, strict=True)
+            )
             count += len(batch.ids)
     return count
 
@@ -250,7 +276,10 @@ def _write_parquet(batches: Iterator[WordScores], words: Sequence[str], path: Pa
     count = 0
     with pq.ParquetWriter(path, schema) as writer:
         for batch in batches:
-            columns = [pa.array(batch.ids, pa.string()), *(pa.array(column, pa.float32()) for column in batch.scores.T)]
+            columns = [
+                pa.array(batch.ids, pa.string()),
+                *(pa.array(column, pa.float32()) for column in batch.scores.T),
+            ]
             writer.write_batch(pa.record_batch(columns, schema=schema))
             count += len(batch.ids)
     return count

@@ -1,6 +1,7 @@
 """Two stored runs compared on the images that both have in a cluster, or a run with a payload field.
 
-Images in noise are left out: they are in no cluster, and as one large cluster they would make two runs seem to agree.
+Images in noise are left out: they are in no cluster, and as one large cluster they would make two runs seem
+to agree.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ Told = Callable[[int, int], None]
 class Match:
     """A node and the node of the other run that most of its images are in.
 
-    ``shared``: images in both; ``share`` of the node's own; ``jaccard``: of those in either. ``parts``: over how many nodes of
-    the other its images are spread.
+    ``shared``: images in both; ``share`` of the node's own; ``jaccard``: of those in either. ``parts``: over
+    how many nodes of the other its images are spread.
     """
 
     node: str
@@ -45,8 +46,8 @@ class Match:
 
 @dataclass(frozen=True)
 class RunAgreement:
-    """``images``: that both have in a cluster; ``noise``: left out, as one of the two has them in none; ``level``: None for the
-    leaves. ``ari``: 0 by chance, 1 for equal ones; ``nmi`` in 0..1."""
+    """``images``: that both have in a cluster; ``noise``: left out, as one of the two has them in none;
+    ``level``: None for the leaves. ``ari``: 0 by chance, 1 for equal ones; ``nmi`` in 0..1."""
 
     run: str
     other: str
@@ -66,8 +67,8 @@ class RunAgreement:
 
 @dataclass(frozen=True)
 class FieldAgreement:
-    """``images``: that are in a cluster of the run and have one value of the field; ``noise``: that have one, but are in none.
-    ``purity``: share that has its node's commonest value."""
+    """``images``: that are in a cluster of the run and have one value of the field; ``noise``: that have one,
+    but are in none. ``purity``: share that has its node's commonest value."""
 
     run: str
     field: str
@@ -86,11 +87,19 @@ class FieldAgreement:
 
 
 def agree(
-    runtime: Runtime, category: str, run: str, other: str, *, level: int | None = None, told: Told | None = None
+    runtime: Runtime,
+    category: str,
+    run: str,
+    other: str,
+    *,
+    level: int | None = None,
+    told: Told | None = None,
 ) -> RunAgreement:
-    """Compare two runs in service, at their leaves or at a ``level`` below the root (1: its children), as the images have it now.
+    """Compare two runs in service, at their leaves or at a ``level`` below the root (1: its children), as the
+    images have it now.
 
-    Nodes are told in order of size. Memory: two numbers an image. ``NotFound``, ``BadRequest`` if no image is in both.
+    Nodes are told in order of size. Memory: two numbers an image. ``NotFound``, ``BadRequest`` if no image is
+    in both.
     """
     first, second = _runs(runtime, category, (run, other), level)
     ones, others, noise = _Numbers(), _Numbers(), 0
@@ -103,10 +112,14 @@ def agree(
             others.add(_at(two, level))
     if not ones.rows and noise:
         raise BadRequest(
-            f"All {noise} images of both {run!r} and {other!r} are noise in one of them: there is nothing to compare."
+            f"All {noise} images of both {run!r} and {other!r} are noise in one of them: there is "
+            "nothing to compare."
         )
     if not ones.rows:
-        raise BadRequest(f"No image is in both {run!r} and {other!r}: run `vitrine cluster assign`, or the clustering again.")
+        raise BadRequest(
+            f"No image is in both {run!r} and {other!r}: run `vitrine cluster assign`, or the "
+            "clustering again."
+        )
     a, b = ones.labels, others.labels
     return RunAgreement(
         run, other, level, len(a), noise, len(ones.ids), len(others.ids), round(adjusted_rand(a, b), 6),
@@ -115,7 +128,13 @@ def agree(
 
 
 def agree_with_field(
-    runtime: Runtime, category: str, run: str, name: str, *, level: int | None = None, told: Told | None = None
+    runtime: Runtime,
+    category: str,
+    run: str,
+    name: str,
+    *,
+    level: int | None = None,
+    told: Told | None = None,
 ) -> FieldAgreement:
     """Compare a run with the values of a payload field, over the images that have one of it (not a list).
 
@@ -132,13 +151,19 @@ def agree_with_field(
             nodes.add(_at(leaf, level))
             values.add(str(value))
     if not nodes.rows and noise:
-        raise BadRequest(f"All {noise} images with a value of {name!r} are noise in {run!r}: there is nothing to compare.")
+        raise BadRequest(
+            f"All {noise} images with a value of {name!r} are noise in {run!r}: there is nothing to compare."
+        )
     if not nodes.rows:
         raise BadRequest(
-            f"No image of the run {run!r} has one value of {name!r}: name a field such as class or metadata.COLUMN.", field=name
+            f"No image of the run {run!r} has one value of {name!r}: name a field such as class or "
+            "metadata.COLUMN.",
+            field=name,
         )
     figures = {key: round(figure, 6) for key, figure in vars(agreement(nodes.labels, values.labels)).items()}
-    return FieldAgreement(run, name, level, len(nodes.rows), noise, len(nodes.ids), len(values.ids), **figures)
+    return FieldAgreement(
+        run, name, level, len(nodes.rows), noise, len(nodes.ids), len(values.ids), **figures
+    )
 
 
 class _Numbers:
@@ -162,7 +187,9 @@ def _runs(runtime: Runtime, category: str, names: Sequence[str], level: int | No
     runs = [runtime.clusters.get(category, name) for name in names]
     deepest = max(run.depth for run in runs)
     if level is not None and not 1 <= level <= deepest:
-        raise BadRequest(f"{' and '.join(map(repr, names))} have levels 1 to {deepest}, not {level}.", level=level)
+        raise BadRequest(
+            f"{' and '.join(map(repr, names))} have levels 1 to {deepest}, not {level}.", level=level
+        )
     return runs
 
 

@@ -1,7 +1,8 @@
-"""How far two groupings of the same images agree, and how far a clustering agrees with itself under other seeds.
+"""How far two groupings of the same images agree, and how far a clustering agrees with itself under other
+seeds.
 
-Labels are integers or strings; noise (-1) counts as one more group. All three figures come from the contingency table, at the
-cost of a sort of the labels.
+Labels are integers or strings; noise (-1) counts as one more group. All three figures come from the
+contingency table, at the cost of a sort of the labels.
 """
 
 from __future__ import annotations
@@ -39,15 +40,19 @@ class Stability:
 def agreement(clusters: Groups, classes: Groups) -> Agreement:
     """All three figures of ``clusters`` (n,) against the true ``classes`` (n,)."""
     return Agreement(
-        normalised_mutual_information(clusters, classes), adjusted_rand(clusters, classes), purity(clusters, classes)
+        normalised_mutual_information(clusters, classes),
+        adjusted_rand(clusters, classes),
+        purity(clusters, classes),
     )
 
 
 def adjusted_rand(first: Groups, second: Groups) -> float:
-    """Share of pairs on which both agree, corrected for chance: 1 for equal groupings, about 0 for unrelated ones, at least -0.5.
+    """Share of pairs on which both agree, corrected for chance: 1 for equal groupings, about 0 for unrelated
+    ones, at least -0.5.
 
-    With index = sum over cells of C(n_ij, 2), rows and columns likewise: (index - expected) / (mean(rows, columns) - expected),
-    where expected = rows * columns / C(n, 2) (Hubert and Arabie, "Comparing partitions", 1985).
+    With index = sum over cells of C(n_ij, 2), rows and columns likewise: (index - expected) / (mean(rows,
+    columns) - expected), where expected = rows * columns / C(n, 2) (Hubert and Arabie, "Comparing
+    partitions", 1985).
 
     >>> adjusted_rand([0, 0, 1, 1], ["b", "b", "a", "a"])
     1.0
@@ -63,7 +68,8 @@ def adjusted_rand(first: Groups, second: Groups) -> float:
 
 
 def normalised_mutual_information(first: Groups, second: Groups) -> float:
-    """Mutual information over the mean of both entropies, 0..1 (Strehl and Ghosh, 2002, with the arithmetic mean).
+    """Mutual information over the mean of both entropies, 0..1 (Strehl and Ghosh, 2002, with the arithmetic
+    mean).
 
     1 where both are one single group.
 
@@ -79,7 +85,8 @@ def normalised_mutual_information(first: Groups, second: Groups) -> float:
 
 
 def purity(clusters: Groups, classes: Groups) -> float:
-    """Share of images that are of the most frequent class of their cluster, 0..1; rises with the number of clusters.
+    """Share of images that are of the most frequent class of their cluster, 0..1; rises with the number of
+    clusters.
 
     >>> purity([0, 0, 0, 1], ["hat", "hat", "shoe", "shoe"])
     0.75
@@ -95,7 +102,8 @@ def purity(clusters: Groups, classes: Groups) -> float:
 def stability(run: Callable[[int], Groups], seeds: Sequence[int], first: Groups | None = None) -> Stability:
     """Cluster again with each of ``seeds`` and compare every two; ``first``: labels that are there already.
 
-    A clustering that does not draw (agglomerative, DBSCAN, HDBSCAN) is 1 by construction. ``ValueError`` for fewer than two runs.
+    A clustering that does not draw (agglomerative, DBSCAN, HDBSCAN) is 1 by construction. ``ValueError`` for
+    fewer than two runs.
 
     >>> stability(lambda seed: [0, 0, 1, 1] if seed else [0, 0, 0, 1], [0, 1])
     Stability(mean=0.0, least=0.0, runs=2)

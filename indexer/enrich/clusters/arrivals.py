@@ -11,7 +11,8 @@ from vitrine.services.errors import UnknownVector
 
 
 class NewImageAssigner:
-    """The cluster runs in service, for new images and for those that got a vector they lacked. ``notes``: for the user."""
+    """The cluster runs in service, for new images and for those that got a vector they lacked. ``notes``: for
+    the user."""
 
     def __init__(self, clusters: ClusterStore, category: Category) -> None:
         self.notes: list[str] = []
@@ -21,7 +22,8 @@ class NewImageAssigner:
         self._runs: list[ClusterRun] = []
 
     def refresh(self) -> None:
-        """See which runs are in service; while the category is being written, so that no former one writes after a new one."""
+        """See which runs are in service; while the category is being written, so that no former one writes
+        after a new one."""
         runs = self._clusters.in_service(self._category.name)
         if [(run.key, run.created_at) for run in runs] == [(run.key, run.created_at) for run in self._known]:
             return
@@ -32,8 +34,8 @@ class NewImageAssigner:
                 self._runs.append(run)
                 continue
             told = (
-                f"New images have no vector {run.using!r} as the cluster run {run.run!r} was made on, so they are in none of its "
-                "clusters: run the clustering again."
+                f"New images have no vector {run.using!r} as the cluster run {run.run!r} was made on, "
+                "so they are in none of its clusters: run the clustering again."
             )
             self.notes += [told] if told not in self.notes else []
 
@@ -45,7 +47,9 @@ class NewImageAssigner:
                 continue
             paths = self._clusters.assign(run, np.stack([plan.vectors[id][run.using] for id in ids]))
             for id, path in zip(ids, paths, strict=True):
-                plan.set(id, {"clusters": {**plan.payloads[id].get("clusters", {}), run.key: membership(path)}})
+                plan.set(
+                    id, {"clusters": {**plan.payloads[id].get("clusters", {}), run.key: membership(path)}}
+                )
 
 
 def fits(category: Category, run: ClusterRun) -> bool:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class MemberWriter:
-    """Writes the nodes of images under the key of a run, durable at the latest after ``flush``. One thread at a time."""
+    """Writes the nodes of images under the key of a run, durable at the latest after ``flush``. One thread at
+    a time."""
 
     def __init__(self, runtime: Runtime, category: str, run: ClusterRun) -> None:
         self._runtime = runtime
@@ -32,11 +33,16 @@ class MemberWriter:
             return self._write(paths)
 
     def complete(self) -> int:
-        """One page of the images that have the vector but no node: those that came in meanwhile. How many there were."""
+        """One page of the images that have the vector but no node: those that came in meanwhile. How many
+        there were."""
         vectors = self._runtime.vectors
         with self._runtime.catalog.writing(self._category):
             page = vectors.scroll(
-                self._category, filter=lacking(self._run), limit=PAGE, with_payload=False, with_vectors=(self._run.using,)
+                self._category,
+                filter=lacking(self._run),
+                limit=PAGE,
+                with_payload=False,
+                with_vectors=(self._run.using,),
             )
             if not page.hits:
                 return 0
@@ -61,7 +67,8 @@ def lacking(run: ClusterRun) -> Filter:
 
 
 def erase(runtime: Runtime, category: str, key: str, *, stop: threading.Event | None = None) -> bool:
-    """Take what the images say under a key away, then its files. False if ``stop`` came before the end; again goes on."""
+    """Take what the images say under a key away, then its files. False if ``stop`` came before the end; again
+    goes on."""
     from qdrant_client import models
 
     inside = models.Filter(must=[_within(key)])

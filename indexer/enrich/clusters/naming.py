@@ -41,7 +41,8 @@ class Vocabulary:
 
 
 def node_names(tree: Tree, words: Sequence[Iterable[int]], vocabulary: Sequence[str]) -> dict[str, str]:
-    """Names by node id, "" where no word stands out and for noise. ``words``: of each row, as numbers in ``vocabulary``."""
+    """Names by node id, "" where no word stands out and for noise. ``words``: of each row, as numbers in
+    ``vocabulary``."""
     inside = {id: Counter[int]() for id in tree.nodes}
     for row, numbers in enumerate(words):
         inside[tree.leaf_ids[tree.leaves[row]]].update(numbers)
@@ -50,7 +51,9 @@ def node_names(tree: Tree, words: Sequence[Iterable[int]], vocabulary: Sequence[
             inside[id].update(inside[leaf])
     total = tree.nodes[ROOT].count
     return {
-        id: "" if id == NOISE else ", ".join(vocabulary[word] for word in telling(inside[id], node.count, inside[ROOT], total))
+        id: ""
+        if id == NOISE
+        else ", ".join(vocabulary[word] for word in telling(inside[id], node.count, inside[ROOT], total))
         for id, node in tree.nodes.items()
     }
 
@@ -58,9 +61,9 @@ def node_names(tree: Tree, words: Sequence[Iterable[int]], vocabulary: Sequence[
 def telling(inside: Counter[int], count: int, everywhere: Counter[int], total: int) -> list[int]:
     """The few words that tell ``count`` images from all ``total``, the most telling first.
 
-    The lift of a word is p(word | node) / p(word). Those that pass the least count, share and lift are ranked by
-    p(word | node) log2(lift), what each adds to the divergence of the node from the category (Kullback and Leibler, 1951): lift
-    alone prefers the rarest. Of words on the same images only the first is taken.
+    The lift of a word is p(word | node) / p(word). Those that pass the least count, share and lift are ranked
+    by p(word | node) log2(lift), what each adds to the divergence of the node from the category (Kullback and
+    Leibler, 1951): lift alone prefers the rarest. Of words on the same images only the first is taken.
     """
     least = max(MIN_COUNT, ceil(MIN_SHARE * count))
     gains: list[tuple[float, int]] = []

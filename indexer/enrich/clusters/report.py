@@ -45,7 +45,9 @@ class ClusterReport:
         """A few lines for people."""
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
         parts = "leaves" if self.method == "tree" else "clusters"
-        lines = [f"{self.run}: {self.images} images in {self.leaves} {parts} by {self.method} on {self.using}"]
+        lines = [
+            f"{self.run}: {self.images} images in {self.leaves} {parts} by {self.method} on {self.using}"
+        ]
         lines += [f"  {self.written} images written; {spent}", *self._steadiness()]
         if self.interrupted:
             lines = ["Interrupted. What is stored counts; run again to complete it."]
@@ -55,12 +57,21 @@ class ClusterReport:
         """Adjusted Rand indices with the run that was replaced, and with other seeds."""
         lines, former, again = [], self.metrics.get("former"), self.metrics.get("stability")
         if former:
-            first = "" if former["ari_first_level"] == former["ari"] else f", {former['ari_first_level']:.3f} at the first level"
-            lines += [f"  agreement with the run it replaces (ARI): {former['ari']:.3f}{first}, over {former['images']} images"]
+            first = (
+                ""
+                if former["ari_first_level"] == former["ari"]
+                else f", {former['ari_first_level']:.3f} at the first level"
+            )
+            lines += [
+                f"  agreement with the run it replaces (ARI): {former['ari']:.3f}{first}, over "
+                f"{former['images']} images"
+            ]
         if again and not again["seeds"]:
             lines += ["  other seeds: the same, as this method draws nothing"]
         elif again:
             by_level = "".join(f", level {level['level']} {level['mean']:.3f}" for level in again["levels"])
-            told = f"{again['mean']:.3f} on average, spread {again['spread']:.3f}, {again['least']:.3f} at least"
+            told = (
+                f"{again['mean']:.3f} on average, spread {again['spread']:.3f}, {again['least']:.3f} at least"
+            )
             lines += [f"  agreement of {len(again['seeds'])} seeds (ARI): {told}{by_level}"]
         return lines

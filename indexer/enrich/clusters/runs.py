@@ -1,8 +1,8 @@
 """A cluster run from the stored vectors to the images' payload, safe to kill at any moment.
 
-The order: fit, save the files, write every image's node under a new key, let the key answer for the run, take the former key
-away. Until the switch no query sees the new key; a run that was killed before it leaves a key that the next one of that name
-removes.
+The order: fit, save the files, write every image's node under a new key, let the key answer for the run, take
+the former key away. Until the switch no query sees the new key; a run that was killed before it leaves a key
+that the next one of that name removes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from vitrine.services.runtime import Runtime
 
 @dataclass(frozen=True)
 class Fitted:
-    """A clustering of rows, before it is anybody's: the tree, and what the manifest is to say of how it was made.
+    """A clustering of rows, before it is anybody's: the tree, and what the manifest is to say of how it was
+    made.
 
     ``names``: of nodes that have one already.
     """
@@ -50,7 +51,8 @@ class Fitted:
 class Images:
     """What is clustered: ``ids``, ``x`` (n, dim) and the numbers of their words in ``vocabulary``, aligned.
 
-    ``former``: of each the leaf in the run that is to be replaced; "" where it has none, empty where there is no such run.
+    ``former``: of each the leaf in the run that is to be replaced; "" where it has none, empty where there is
+    no such run.
     """
 
     ids: list[str]
@@ -66,7 +68,8 @@ Fit = Callable[[Images, Told], Fitted]
 
 @dataclass(frozen=True)
 class Again:
-    """The same clustering under other seeds: ``fit`` makes one of a seed, once the first was called; ``seeds``: those to try."""
+    """The same clustering under other seeds: ``fit`` makes one of a seed, once the first was called;
+    ``seeds``: those to try."""
 
     fit: Callable[[int], Fit]
     seeds: Sequence[int]
@@ -94,14 +97,15 @@ def cluster(
     watch: Watch | None = None,
     stop: threading.Event | None = None,
 ) -> ClusterReport:
-    """Cluster all images that have the named vector ``using`` (None: the category's default) and write it back as ``run``.
+    """Cluster all images that have the named vector ``using`` (None: the category's default) and write it
+    back as ``run``.
 
-    Replaces the run of that name in one step once every image has its node; images that come in meanwhile get theirs too.
-    ``stop`` or Ctrl-C ends it, and nothing has changed for queries; the same call again begins anew, with the same result for the
-    same images. Memory: the vectors, and a quarter as much.
+    Replaces the run of that name in one step once every image has its node; images that come in meanwhile get
+    theirs too. ``stop`` or Ctrl-C ends it, and nothing has changed for queries; the same call again begins
+    anew, with the same result for the same images. Memory: the vectors, and a quarter as much.
 
-    The metrics say how far it agrees with the run that it replaces (``former``) and, with ``again``, with itself under other
-    seeds (``stability``); each of these takes as long as the first.
+    The metrics say how far it agrees with the run that it replaces (``former``) and, with ``again``, with
+    itself under other seeds (``stability``); each of these takes as long as the first.
 
     ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (the run's name, or no images).
     """
@@ -130,14 +134,21 @@ def assign_missing(
     ``NotFound`` (category or run); ``BadRequest`` for a named run whose vector the category has no more.
     """
     cat = runtime.catalog.get(category)
-    found = runtime.clusters.in_service(category) if runs is None else [runtime.clusters.get(category, run) for run in runs]
+    found = (
+        runtime.clusters.in_service(category)
+        if runs is None
+        else [runtime.clusters.get(category, run) for run in runs]
+    )
     reports = []
     for run in found:
         spec = next((spec for spec in cat.encoders if spec.name == run.using), None)
         report = _described(ClusterReport(category, run.run, run.using), run)
         reports.append(report)
         if spec is None or not fits(cat, run):
-            message = f"The run {run.run!r} was made on {run.using!r} as the category has it no more: run the clustering again."
+            message = (
+                f"The run {run.run!r} was made on {run.using!r} as the category has it no more: run the "
+                "clustering again."
+            )
             if runs is not None:
                 raise BadRequest(message, run=run.run)
             report.notes.append(message)
@@ -152,7 +163,8 @@ def assign_missing(
 
 
 def delete_run(runtime: Runtime, category: str, run: str, *, stop: threading.Event | None = None) -> None:
-    """Withdraw a run, take it away from the images, then remove its files; also what runs of that name left that never ended.
+    """Withdraw a run, take it away from the images, then remove its files; also what runs of that name left
+    that never ended.
 
     ``NotFound`` if there is nothing of that name.
     """
@@ -168,8 +180,11 @@ def delete_run(runtime: Runtime, category: str, run: str, *, stop: threading.Eve
         erase(runtime, category, key, stop=stop)
 
 
-def read_images(runtime: Runtime, category: str, spec: EncoderSpec, former: ClusterRun | None = None) -> Images:
-    """All images with the vector, in order of id; of those that come in meanwhile, none. ``BadRequest`` if there are none.
+def read_images(
+    runtime: Runtime, category: str, spec: EncoderSpec, former: ClusterRun | None = None
+) -> Images:
+    """All images with the vector, in order of id; of those that come in meanwhile, none. ``BadRequest`` if
+    there are none.
 
     ``former``: a run whose leaves are read as well.
     """
@@ -191,7 +206,10 @@ def read_images(runtime: Runtime, category: str, spec: EncoderSpec, former: Clus
         if former is not None:
             leaves += [leaf_of(payload, former.key) for payload in batch.payloads[:room]]
     if not ids:
-        raise BadRequest(f"Category {category!r} has no images with the vector {spec.name!r}: index some first.", using=spec.name)
+        raise BadRequest(
+            f"Category {category!r} has no images with the vector {spec.name!r}: index some first.",
+            using=spec.name,
+        )
     return Images(ids, x[: len(ids)], words, vocabulary.words, leaves)
 
 
@@ -216,9 +234,17 @@ def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fit
         for one in fitted.tree.nodes.values()
     }
     return ClusterRun(
-        report.run, fitted.method, spec.name, spec.revision, nodes, fitted.tree.centres, len(ids), fitted.seed,
-        dict(fitted.parameters), dict(fitted.metrics),
-    )  # fmt: skip
+        report.run,
+        fitted.method,
+        spec.name,
+        spec.revision,
+        nodes,
+        fitted.tree.centres,
+        len(ids),
+        fitted.seed,
+        dict(fitted.parameters),
+        dict(fitted.metrics),
+    )
 
 
 @dataclass(eq=False)
@@ -240,7 +266,10 @@ class _Job:
         with self.stages.stage("clustering", len(images.ids)) as told:
             fitted = fit(images, told)
         if former is not None and (agreed := former_agreement(images.former, fitted.tree)):
-            fitted = replace(fitted, metrics={**fitted.metrics, "former": {"key": former.key, "seed": former.seed, **agreed}})
+            fitted = replace(
+                fitted,
+                metrics={**fitted.metrics, "former": {"key": former.key, "seed": former.seed, **agreed}},
+            )
         if again is not None:
             fitted = self._tried_again(images, fitted, again)
         run = to_run(self.report, self.spec, images, fitted)
@@ -267,7 +296,10 @@ class _Job:
                 before = number * total
                 tree = again.fit(seed)(images, lambda done, of, before=before: told(before + done, of)).tree  # type: ignore[misc]
                 trees.append(Leaves.of(tree))
-        return replace(fitted, metrics={**fitted.metrics, "stability": seed_agreement(trees, [fitted.seed, *again.seeds])})
+        return replace(
+            fitted,
+            metrics={**fitted.metrics, "stability": seed_agreement(trees, [fitted.seed, *again.seeds])},
+        )
 
     def complete(self, run: ClusterRun) -> None:
         """Only what lacks a node."""
@@ -293,7 +325,8 @@ class _Job:
         writer.flush()
 
     def _switch(self, writer: MemberWriter, run: ClusterRun) -> None:
-        """Nobody indexes between the last look for images without a node and the switch: whoever comes after finds it made."""
+        """Nobody indexes between the last look for images without a node and the switch: whoever comes after
+        finds it made."""
         self._complete(writer, lambda done, total: None)
         with self.runtime.catalog.writing(self.category.name):
             self._complete(writer, lambda done, total: None)
@@ -302,7 +335,9 @@ class _Job:
 
     def _remove_leftovers(self) -> None:
         for key in self.runtime.clusters.leftovers(self.category.name, self.report.run):
-            self.stages.apart(lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stages.stop))  # type: ignore[misc]
+            self.stages.apart(
+                lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stages.stop)
+            )  # type: ignore[misc]
             self.stages.check()
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StoredVectors:
-    """``x`` (n, dim) of unit rows; ``ids`` and ``payloads`` (with ``fields``, as paths) in their order. ``total``: before
-    sampling."""
+    """``x`` (n, dim) of unit rows; ``ids`` and ``payloads`` (with ``fields``, as paths) in their order.
+    ``total``: before sampling."""
 
     using: str
     ids: tuple[str, ...]
@@ -44,7 +44,8 @@ def read_vectors(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> StoredVectors:
-    """All images that have the named vector, in order of id; ``most``: a seeded sample of so many, and no more are ever held.
+    """All images that have the named vector, in order of id; ``most``: a seeded sample of so many, and no
+    more are ever held.
 
     ``BadRequest`` where there are none, ``UnknownVector`` for a ``using`` that the category lacks.
     """
@@ -58,7 +59,9 @@ def read_vectors(
         if progress:
             progress(min(kept.seen, count), count)
     if not kept.ids:
-        raise BadRequest(f"No image of {category.name} has the vector {name}: index images, or fill it, first.", using=name)
+        raise BadRequest(
+            f"No image of {category.name} has the vector {name}: index images, or fill it, first.", using=name
+        )
     order = np.argsort(kept.ids) if kept.seen > len(kept.ids) else np.arange(len(kept.ids))
     return StoredVectors(
         name,

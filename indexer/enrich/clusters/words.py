@@ -1,18 +1,22 @@
-"""Names for nodes from a list of words, by an encoder that reads text: for images of which nobody said anything.
+"""Names for nodes from a list of words, by an encoder that reads text: for images of which nobody said
+anything.
 
-A word's similarity to a node is the mean cosine of the node's images to it, which is the product with their mean. Alone it says
-little: a generic word ("picture") is near to everything, and some words are near to all images of a category. So what counts is
+A word's similarity to a node is the mean cosine of the node's images to it, which is the product with their
+mean. Alone it says little: a generic word ("picture") is near to everything, and some words are near to all
+images of a category. So what counts is
 
     lift(node, word)  = (centre of the node - centre of the category) . word
     score(node, word) = lift(node, word) / sqrt(spread(word))
 
-where the spread is the standard deviation over the leaves of their lifts, weighted by images: how far the word takes the category
-apart at all. By the lift alone words win that take everything far apart ("dark"); by lift / spread words that take nothing apart,
-as chance makes one node stand out. The score is the geometric mean of the two. A word above the category's mean names the node.
+where the spread is the standard deviation over the leaves of their lifts, weighted by images: how far the
+word takes the category apart at all. By the lift alone words win that take everything far apart ("dark"); by
+lift / spread words that take nothing apart, as chance makes one node stand out. The score is the geometric
+mean of the two. A word above the category's mean names the node.
 
-Measured on the demo catalogue (1,200 pictures, encoder demo, a tree of 84 nodes), the share of a node's images that its word is
-true of, with a list of the 20 kinds, and with 600 words besides that are none: cosine 0.63, 0.36; lift 0.62, 0.62; lift / spread
-0.62, 0.55; score 0.63, 0.61. With 300 pictures (20 nodes): 0.55, 0.13; 0.49, 0.49; 0.51, 0.35; 0.52, 0.52.
+Measured on the demo catalogue (1,200 pictures, encoder demo, a tree of 84 nodes), the share of a node's
+images that its word is true of, with a list of the 20 kinds, and with 600 words besides that are none: cosine
+0.63, 0.36; lift 0.62, 0.62; lift / spread 0.62, 0.55; score 0.63, 0.61. With 300 pictures (20 nodes): 0.55,
+0.13; 0.49, 0.49; 0.51, 0.35; 0.52, 0.52.
 """
 
 from __future__ import annotations
@@ -43,9 +47,11 @@ _LIFTS = 4_000_000
 
 @dataclass
 class NamingReport:
-    """``words``: by node id the word that fits it best and its lift, also where tags name it. ``named``: how many are named so.
+    """``words``: by node id the word that fits it best and its lift, also where tags name it. ``named``: how
+    many are named so.
 
-    ``by_tags``: nodes whose tags give them a name, which stays. ``images``: how many the centres are means of.
+    ``by_tags``: nodes whose tags give them a name, which stays. ``images``: how many the centres are means
+    of.
     """
 
     category: str
@@ -73,8 +79,11 @@ class NamingReport:
         )
 
 
-def check_words(category: Category, run_using: str, words: Sequence[str], prompt: str, using: str | None = None) -> EncoderSpec:
-    """The encoder that reads words: of the run's vector, else the first that reads text. ``BadRequest``, ``UnknownVector``."""
+def check_words(
+    category: Category, run_using: str, words: Sequence[str], prompt: str, using: str | None = None
+) -> EncoderSpec:
+    """The encoder that reads words: of the run's vector, else the first that reads text. ``BadRequest``,
+    ``UnknownVector``."""
     if not words or len(words) > MAX_WORDS:
         raise BadRequest(f"{len(words)} words cannot name nodes: list 1 to {MAX_WORDS:,}.")
     if prompt.count("{}") != 1:
@@ -83,13 +92,16 @@ def check_words(category: Category, run_using: str, words: Sequence[str], prompt
         spec = category.encoder(using)
         if "text" in spec.modalities:
             return spec
-        raise BadRequest(f"The encoder of {spec.name!r} reads no text, so no words: name another vector.", using=spec.name)
+        raise BadRequest(
+            f"The encoder of {spec.name!r} reads no text, so no words: name another vector.", using=spec.name
+        )
     own = [spec for spec in category.encoders if spec.name == run_using]
     reading = [spec for spec in (*own, *category.active_encoders) if "text" in spec.modalities]
     if not reading:
         raise BadRequest(
-            f"No encoder of category {category.name!r} reads text, so words cannot name its nodes: add one of the CLIP family "
-            f"(vitrine category add-encoder {category.name} clip) and fill it (vitrine category fill {category.name})."
+            f"No encoder of category {category.name!r} reads text, so words cannot name its nodes: add "
+            f"one of the CLIP family (vitrine category add-encoder {category.name} clip) and fill it "
+            f"(vitrine category fill {category.name})."
         )
     return reading[0]
 
@@ -104,11 +116,12 @@ def name_by_words(
     using: str | None = None,
     told: Told | None = None,
 ) -> NamingReport:
-    """Name the nodes of a run in service that no tags name, by the words that fit them best; the run is rewritten in one step.
+    """Name the nodes of a run in service that no tags name, by the words that fit them best; the run is
+    rewritten in one step.
 
-    Names of a former list go. The centres of the run decide if its encoder reads text; else the means of another named vector of
-    its images (``using``, or the first that reads text), which takes a pass over the category, told to ``told``.
-    ``NotFound`` (category, run), ``BadRequest``.
+    Names of a former list go. The centres of the run decide if its encoder reads text; else the means of
+    another named vector of its images (``using``, or the first that reads text), which takes a pass over the
+    category, told to ``told``. ``NotFound`` (category, run), ``BadRequest``.
     """
     cat, found = runtime.catalog.get(category), runtime.clusters.get(category, run)
     words = list(dict.fromkeys(words))
@@ -119,7 +132,9 @@ def name_by_words(
     else:
         centres, counts = _means(runtime, category, found, spec, told)
     if not counts[0]:
-        raise BadRequest(f"No image of the run {run!r} has a vector {spec.name!r}: fill it first (vitrine category fill).")
+        raise BadRequest(
+            f"No image of the run {run!r} has a vector {spec.name!r}: fill it first (vitrine category fill)."
+        )
     best = best_words(found.nodes, centres, counts, _embedded(runtime, spec, words, prompt))
     report = NamingReport(category, run, spec.name, prompt, len(words), int(counts[0]), len(found.nodes))
     report.words = {id: (words[number], lift) for id, (number, lift) in best.items()}
@@ -137,8 +152,8 @@ def best_words(
 ) -> dict[str, tuple[int, float]]:
     """For each node that a word lifts above the category: the word's number and its lift.
 
-    ``centres`` (nodes, dim): means in the order of ``nodes``, the root first; ``counts``: of how many images. ``words`` (w, dim).
-    The root, noise and empty nodes get none.
+    ``centres`` (nodes, dim): means in the order of ``nodes``, the root first; ``counts``: of how many images.
+    ``words`` (w, dim). The root, noise and empty nodes get none.
     """
     off = centres - centres[0]
     leaves = np.array([not node.children for node in nodes.values()]) & (counts > 0)
@@ -151,7 +166,11 @@ def best_words(
         scores = lifts / np.sqrt(np.maximum(spread, 1e-9))
         at = np.arange(len(off)), scores.argmax(axis=1)
         better = scores[at] > score  # of equal words the first
-        number[better], lift[better], score[better] = start + at[1][better], lifts[at][better], scores[at][better]
+        number[better], lift[better], score[better] = (
+            start + at[1][better],
+            lifts[at][better],
+            scores[at][better],
+        )
     return {
         id: (int(number[row]), float(lift[row]))
         for row, id in enumerate(nodes)
@@ -160,7 +179,11 @@ def best_words(
 
 
 def _means(
-    runtime: Runtime, category: str, run: ClusterRun, spec: EncoderSpec, told: Callable[[int, int], None] | None
+    runtime: Runtime,
+    category: str,
+    run: ClusterRun,
+    spec: EncoderSpec,
+    told: Callable[[int, int], None] | None,
 ) -> tuple[Embeddings, NDArray[np.int64]]:
     """The mean of another named vector over the images of each node as they are now, and of how many."""
     row_of = {id: row for row, id in enumerate(run.nodes)}
@@ -185,7 +208,9 @@ def _means(
 def _embedded(runtime: Runtime, spec: EncoderSpec, words: Sequence[str], prompt: str) -> Embeddings:
     encoder = runtime.encoders.for_category(spec)
     texts = [prompt.replace("{}", word) for word in words]
-    return np.concatenate([encoder.encode_texts(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)])
+    return np.concatenate(
+        [encoder.encode_texts(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)]
+    )
 
 
 def _named(node: Node, report: NamingReport) -> Node:

@@ -1,7 +1,8 @@
-"""Near-duplicates among images as they arrive: each new one against those that are there, and those that come with it.
+"""Near-duplicates among images as they arrive: each new one against those that are there, and those that come
+with it.
 
-One query asks for the nearest by embedding; the verdict is that of ``find_duplicates``, on the pictures. Groups are not touched:
-they change when duplicates are looked for the next time.
+One query asks for the nearest by embedding; the verdict is that of ``find_duplicates``, on the pictures.
+Groups are not touched: they change when duplicates are looked for the next time.
 """
 
 from __future__ import annotations
@@ -59,13 +60,18 @@ class Arrivals:
         self._look = find_spec("cv2") is not None
 
     def compare(self, items: Sequence[Item]) -> None:
-        """Note on new items which image they are a near-duplicate of, and drop copies if they are not wanted. Another version of
-        an image, such as a form filled otherwise, is never dropped, nor a copy that has more pixels than what is there.
+        """Note on new items which image they are a near-duplicate of, and drop copies if they are not wanted.
+        Another version of an image, such as a form filled otherwise, is never dropped, nor a copy that has
+        more pixels than what is there.
 
-        Nothing is a near-duplicate of an item that is dropped. Items without the category's default vector are not compared, nor
-        pairs that people dismissed.
+        Nothing is a near-duplicate of an item that is dropped. Items without the category's default vector
+        are not compared, nor pairs that people dismissed.
         """
-        firsts = {item.id: item for item in reversed(items) if self._using in item.vectors and item.facts is not None}
+        firsts = {
+            item.id: item
+            for item in reversed(items)
+            if self._using in item.vectors and item.facts is not None
+        }
         new = [item for item in items if firsts.get(item.id) is item]
         if not new:
             return
@@ -84,7 +90,9 @@ class Arrivals:
             place = len(payloads) + number
             item.near = self._nearest(pictures, judge, item, place, near[:NEIGHBOURS])
             item.dropped = self._what == "skip" and any(
-                one.pixels >= _pixels(item) for one in near if item.near and item.near.id == one.id and item.near.kind in COPIES
+                one.pixels >= _pixels(item)
+                for one in near
+                if item.near and item.near.id == one.id and item.near.kind in COPIES
             )
             if not item.dropped:
                 kept.append((_Known(item.id, place, _phash(item), _pixels(item), 1.0), vector))
@@ -95,14 +103,22 @@ class Arrivals:
     def _neighbours(self, items: Sequence[Item]) -> tuple[list[dict[str, Any]], dict[str, list[_Known]]]:
         """Payloads of stored images, and by item the nearest of them."""
         queries = [
-            Query(Near(_unit(item.vectors[self._using])), self._using, limit=NEIGHBOURS, min_similarity=_SIMILARITY,
-                  exclude=(item.id,), with_payload=_FIELDS)
+            Query(
+                Near(_unit(item.vectors[self._using])),
+                self._using,
+                limit=NEIGHBOURS,
+                min_similarity=_SIMILARITY,
+                exclude=(item.id,),
+                with_payload=_FIELDS,
+            )
             for item in items
-        ]  # fmt: skip
+        ]
         places: dict[str, int] = {}
         payloads: list[dict[str, Any]] = []
         known: dict[str, list[_Known]] = {}
-        for item, hits in zip(items, self._runtime.vectors.query_batch(self._category.name, queries), strict=True):
+        for item, hits in zip(
+            items, self._runtime.vectors.query_batch(self._category.name, queries), strict=True
+        ):
             for hit in hits:
                 if hit.id not in places:
                     places[hit.id] = len(payloads)
@@ -110,8 +126,11 @@ class Arrivals:
             known[item.id] = [_stored(hit, places[hit.id]) for hit in hits]
         return payloads, known
 
-    def _nearest(self, pictures: Pictures, judge: Judge, item: Item, place: int, near: Sequence[_Known]) -> NearDuplicate | None:
-        """The nearest that it is a copy of, of as many pixels if there is one; or else the nearest that it is a version of."""
+    def _nearest(
+        self, pictures: Pictures, judge: Judge, item: Item, place: int, near: Sequence[_Known]
+    ) -> NearDuplicate | None:
+        """The nearest that it is a copy of, of as many pixels if there is one; or else the nearest that it is
+        a version of."""
         if not self._look:
             return self._by_numbers(pictures, item, place, near)
         mine = pictures.sketch(place, flips=False) if near else None
@@ -132,13 +151,17 @@ class Arrivals:
                 version = NearDuplicate(one.id, verdict.kind, round(verdict.similarity, 4))
         return smaller or version
 
-    def _by_numbers(self, pictures: Pictures, item: Item, place: int, near: Sequence[_Known]) -> NearDuplicate | None:
+    def _by_numbers(
+        self, pictures: Pictures, item: Item, place: int, near: Sequence[_Known]
+    ) -> NearDuplicate | None:
         """Without OpenCV nothing but identical pixels is sure to be a copy."""
         for one in near:
             if one.similarity >= _CERTAIN and _hashes_agree(one.phash, _phash(item)):
                 whole, mine = pictures.whole(one.place), pictures.whole(place)
                 same = whole is not None and mine is not None and whole.same_pixels(mine)
-                return NearDuplicate(one.id, "identical" if same else "unseen", 1.0 if same else round(one.similarity, 4))
+                return NearDuplicate(
+                    one.id, "identical" if same else "unseen", 1.0 if same else round(one.similarity, 4)
+                )
         return None
 
 

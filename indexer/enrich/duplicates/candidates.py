@@ -1,4 +1,5 @@
-"""Which pairs of images are worth a look: those near by perceptual hash, and those near by embedding. Never all pairs."""
+"""Which pairs of images are worth a look: those near by perceptual hash, and those near by embedding. Never
+all pairs."""
 
 from __future__ import annotations
 
@@ -15,14 +16,15 @@ from vitrine.services.vector_store.base import VectorStore
 from vitrine.services.vector_store.similarity import RESOLUTION
 
 IN_MEMORY = 200_000
-"""Images up to which neighbours are found by products of blocks in memory; beyond, by queries to the engine."""
+"""Images up to which neighbours are found by products of blocks in memory; beyond, by queries to the
+engine."""
 _BLOCK = 1_024
 _ENGINE_BATCH = 64
 _ALONG = 5
 """An image is paired with the next four of the same hash."""
 _UNLIKE, _NEAR = 32, 0.9
-"""Perceptual hashes of unlike pictures are 32 bits apart on average. Of 7,019 pairs of copies in the train half of
-benchmarks/duplicates.py 6 were further apart than that, none with embeddings this near."""
+"""Perceptual hashes of unlike pictures are 32 bits apart on average. Of 7,019 pairs of copies in the train
+half of benchmarks/duplicates.py 6 were further apart than that, none with embeddings this near."""
 
 Told = Callable[[int], None]
 """Is told how many images have been looked at."""
@@ -31,8 +33,9 @@ Stopped = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Reach:
-    """How far to look. ``band``: bits in which perceptual hashes may differ (0..15). ``similarity``: least cosine similarity of
-    embeddings. ``neighbours``: so many of each image's nearest at most. ``flips``: mirrored and turned pictures as well."""
+    """How far to look. ``band``: bits in which perceptual hashes may differ (0..15). ``similarity``: least
+    cosine similarity of embeddings. ``neighbours``: so many of each image's nearest at most. ``flips``:
+    mirrored and turned pictures as well."""
 
     band: int = 8
     similarity: float = 0.8
@@ -54,7 +57,12 @@ class Images:
     def similarity(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float32]:
         """Cosine similarity of the pairs, 0 where an image has no embedding."""
         rows = [
-            np.einsum("ij,ij->i", self.embeddings[one[s : s + 4096]], self.embeddings[other[s : s + 4096]], dtype=np.float32)
+            np.einsum(
+                "ij,ij->i",
+                self.embeddings[one[s : s + 4096]],
+                self.embeddings[other[s : s + 4096]],
+                dtype=np.float32,
+            )
             for s in range(0, len(one), 4096)
         ]
         return np.concatenate(rows) if rows else np.empty(0, np.float32)
@@ -62,7 +70,8 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Pairs of positions, one < other, and what proposed them: ``bits`` apart (64: not by hash) and cosine ``similarity``."""
+    """Pairs of positions, one < other, and what proposed them: ``bits`` apart (64: not by hash) and cosine
+    ``similarity``."""
 
     one: NDArray[np.int64]
     other: NDArray[np.int64]
@@ -100,10 +109,12 @@ def _not_unlike(images: Images, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def hash_pairs(hashes: Hashes, reach: Reach) -> NDArray[np.int64]:
-    """(m, 3): bits apart, one, other; closest first. Many images of equal hash are paired with the next few, not each with each.
+    """(m, 3): bits apart, one, other; closest first. Many images of equal hash are paired with the next few,
+    not each with each.
 
-    With ``flips`` the hashes of the other seven ways a picture can lie are worked out from its own: mirroring changes the sign
-    of every other column of a discrete cosine transform, and with it the bit, since the median is near zero.
+    With ``flips`` the hashes of the other seven ways a picture can lie are worked out from its own: mirroring
+    changes the sign of every other column of a discrete cosine transform, and with it the bit, since the
+    median is near zero.
     """
     tells = np.flatnonzero(telling(hashes))
     distinct, position = np.unique(hashes[tells], return_inverse=True)
@@ -114,7 +125,9 @@ def hash_pairs(hashes: Hashes, reach: Reach) -> NDArray[np.int64]:
     found = [np.stack([near[:, 0], first[near[:, 1]], first[near[:, 2]]], 1)]
     for step in range(1, _ALONG):
         twins = np.flatnonzero(groups[step:] == groups[:-step])
-        found.append(np.stack([np.zeros(len(twins), np.int64), sorted_tells[twins], sorted_tells[twins + step]], 1))
+        found.append(
+            np.stack([np.zeros(len(twins), np.int64), sorted_tells[twins], sorted_tells[twins + step]], 1)
+        )
     if reach.flips:
         found += [_turned_pairs(distinct, first, turned, reach.band) for turned in turned_hashes(distinct)]
     every = np.concatenate(found)
@@ -143,7 +156,8 @@ def _turned_pairs(hashes: Hashes, first: NDArray[np.int64], turned: Hashes, band
 def near_in_memory(
     embeddings: Embeddings, reach: Reach, *, told: Told | None = None, stopped: Stopped | None = None
 ) -> NDArray[np.int64]:
-    """Pairs (m, 2) at or above ``reach.similarity``: of each image the nearest ``neighbours`` of those after it.
+    """Pairs (m, 2) at or above ``reach.similarity``: of each image the nearest ``neighbours`` of those after
+    it.
 
     Products of blocks, half of the square: n * n * dim multiplications. Memory: 1,024 rows of n numbers.
     """
@@ -165,7 +179,8 @@ def near_in_memory(
 
 
 def _nearest(near: NDArray[np.float32], start: int, least: float, neighbours: int) -> NDArray[np.int64]:
-    """Pairs of rows of a block, which begins at ``start``, with rows after them; ``near[i, j]`` is of start + i and start + j."""
+    """Pairs of rows of a block, which begins at ``start``, with rows after them; ``near[i, j]`` is of start +
+    i and start + j."""
     rows, columns = np.nonzero(near >= least)
     after = columns > rows
     rows, columns = rows[after], columns[after]

@@ -26,8 +26,8 @@ from vitrine.services.runtime import Runtime
 
 @dataclass(frozen=True)
 class Deletable:
-    """What deleting would take: ``takes``, by group. ``richer``: images of the kinds asked for that stay, since they have more
-    pixels than the one that is kept, or colours that it lacks."""
+    """What deleting would take: ``takes``, by group. ``richer``: images of the kinds asked for that stay,
+    since they have more pixels than the one that is kept, or colours that it lacks."""
 
     takes: dict[str, tuple[str, ...]]
     richer: tuple[str, ...] = ()
@@ -42,8 +42,8 @@ class Deleted:
 
 
 def keep(runtime: Runtime, category: str, group: str, id: str) -> DuplicateGroup:
-    """Keep this image of the group rather than what the policy chose; the others are compared with it. ``NotFound``,
-    ``BadRequest``."""
+    """Keep this image of the group rather than what the policy chose; the others are compared with it.
+    ``NotFound``, ``BadRequest``."""
     run = runtime.duplicates.get(category)
     found = run.group(group)
     if id not in found.ids:
@@ -66,7 +66,8 @@ def _with_first(runtime: Runtime, category: str, group: DuplicateGroup, id: str)
 
 
 def dismiss(runtime: Runtime, category: str, group: str, ids: Sequence[str] = ()) -> int:
-    """These images of a group are no duplicates of the rest of it, nor of each other; without ``ids`` none of it is.
+    """These images of a group are no duplicates of the rest of it, nor of each other; without ``ids`` none of
+    it is.
 
     Remembered for all later runs. How many pairs were dismissed. ``NotFound``, ``BadRequest``.
     """
@@ -78,10 +79,12 @@ def dismiss(runtime: Runtime, category: str, group: str, ids: Sequence[str] = ()
     return len(pairs)
 
 
-def deletable(runtime: Runtime, category: str, groups: Collection[str] = (), kinds: Collection[str] = ()) -> Deletable:
-    """What deleting would take of these groups (none: all) and these kinds of verdict (none: ``COPIES``). Groups whose image to
-    keep is gone are left out, and so is an image without the one that it is a copy of. ``NotFound``; ``BadRequest`` where the
-    groups were judged by an earlier rule."""
+def deletable(
+    runtime: Runtime, category: str, groups: Collection[str] = (), kinds: Collection[str] = ()
+) -> Deletable:
+    """What deleting would take of these groups (none: all) and these kinds of verdict (none: ``COPIES``).
+    Groups whose image to keep is gone are left out, and so is an image without the one that it is a copy of.
+    ``NotFound``; ``BadRequest`` where the groups were judged by an earlier rule."""
     run = runtime.duplicates.get(category)
     _check_rule(run, category)
     takes: dict[str, tuple[str, ...]] = {}
@@ -115,14 +118,17 @@ def _pixels(payload: Mapping[str, Any]) -> int:
 def _check_rule(run: DuplicateRun, category: str) -> None:
     if run.rule != RULE:
         raise BadRequest(
-            f"The groups of {category!r} were found by an earlier version, which took pages that look alike for copies: "
-            "find duplicates again, then delete.", category=category, run=run.key,
+            f"The groups of {category!r} were found by an earlier version, which took pages that look "
+                "alike for copies: find duplicates again, then delete.", category=category, run=run.key,
         )  # fmt: skip
 
 
-def delete(runtime: Runtime, category: str, takes: Mapping[str, tuple[str, ...]], *, merge: bool = True) -> Deleted:
-    """Delete what ``deletable`` named, a group at a time: what people said of its images goes to the one that is kept instead
-    (unless not ``merge``), then their points go, then their files. Where that one is gone meanwhile they are left alone."""
+def delete(
+    runtime: Runtime, category: str, takes: Mapping[str, tuple[str, ...]], *, merge: bool = True
+) -> Deleted:
+    """Delete what ``deletable`` named, a group at a time: what people said of its images goes to the one that
+    is kept instead (unless not ``merge``), then their points go, then their files. Where that one is gone
+    meanwhile they are left alone."""
     done = Deleted()
     for id, ids in takes.items():
         run = runtime.duplicates.get(category)
@@ -145,7 +151,9 @@ def _by_original(group: DuplicateGroup, ids: Sequence[str]) -> dict[str, list[st
     return found
 
 
-def _deleted(runtime: Runtime, category: str, keep: str, ids: list[str], merge: bool, done: Deleted) -> set[str]:
+def _deleted(
+    runtime: Runtime, category: str, keep: str, ids: list[str], merge: bool, done: Deleted
+) -> set[str]:
     kept, *others = runtime.vectors.retrieve(category, [keep, *ids])
     if kept is None:
         return set()
@@ -158,22 +166,35 @@ def _deleted(runtime: Runtime, category: str, keep: str, ids: list[str], merge: 
 
 
 def said_of(kept: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> ImageChanges | None:
-    """What people said of other images and not of this one: tags and rejected tags, unless they said the contrary of it; class,
-    caption, quality and columns of metadata where it has none, of the first that has one. None: nothing.
+    """What people said of other images and not of this one: tags and rejected tags, unless they said the
+    contrary of it; class, caption, quality and columns of metadata where it has none, of the first that has
+    one. None: nothing.
 
-    >>> said_of({"tags": ["red"]}, [{"tags": ["mug", "red"], "caption": "A mug"}, {"caption": "Mug"}]).add_tags
-    ('mug',)
+    >>> said_of({"tags": ["red"]}, [{"tags": ["mug", "red"], "caption": "A mug"}, {"caption":
+    "Mug"}]).add_tags ('mug',)
     """
     tags, rejected = kept.get("tags", []), kept.get("rejected_tags", [])
-    more = [tag for other in others for tag in other.get("tags", ()) if tag not in rejected and tag not in tags]
-    no_more = [tag for other in others for tag in other.get("rejected_tags", ()) if tag not in {*tags, *more, *rejected}]
-    said: dict[str, Any] = {"add_tags": tuple(dict.fromkeys(more)), "reject_tags": tuple(dict.fromkeys(no_more))}
+    more = [
+        tag for other in others for tag in other.get("tags", ()) if tag not in rejected and tag not in tags
+    ]
+    no_more = [
+        tag
+        for other in others
+        for tag in other.get("rejected_tags", ())
+        if tag not in {*tags, *more, *rejected}
+    ]
+    said: dict[str, Any] = {
+        "add_tags": tuple(dict.fromkeys(more)),
+        "reject_tags": tuple(dict.fromkeys(no_more)),
+    }
     for field in ("class", "caption"):
         said[field] = None if kept.get(field) is not None else _first(other.get(field) for other in others)
     if not _by_people(kept):
         said["quality"] = _first(other["quality"] for other in others if _by_people(other))
     columns = {name: value for other in reversed(others) for name, value in other.get("metadata", {}).items()}
-    said["metadata"] = {name: value for name, value in columns.items() if name not in kept.get("metadata", {})}
+    said["metadata"] = {
+        name: value for name, value in columns.items() if name not in kept.get("metadata", {})
+    }
     given = {name: value for name, value in said.items() if value not in (None, (), {})}
     return ImageChanges(**given) if given else None
 

@@ -1,9 +1,9 @@
 """Two pictures side by side, small: do they show the same?
 
-They are laid on each other first. If a plain resize does it, structural similarity (SSIM; Wang et al., 2004) tells a copy from
-another picture. Otherwise ORB features (Rublee et al., 2011) and a homography by RANSAC or, failing that, an affine map that
-maximises correlation (ECC; Evangelidis and Psarakis, 2008) say how one lies in the other; then the part that both show is
-compared alike.
+They are laid on each other first. If a plain resize does it, structural similarity (SSIM; Wang et al., 2004)
+tells a copy from another picture. Otherwise ORB features (Rublee et al., 2011) and a homography by RANSAC or,
+failing that, an affine map that maximises correlation (ECC; Evangelidis and Psarakis, 2008) say how one lies
+in the other; then the part that both show is compared alike.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from vitrine.indexer.enrich.duplicates.structure import FLAT, Grey, local, simil
 from vitrine.indexer.job.optional import load
 
 Kind = Literal["identical", "resized", "edited", "look-alike"]
-"""The same pixels; saved again or resized, and nothing else; cropped, edited or another version of it, such as a form filled
-otherwise; another picture that looks alike."""
+"""The same pixels; saved again or resized, and nothing else; cropped, edited or another version of it, such
+as a form filled otherwise; another picture that looks alike."""
 _ASPECT = 0.03
 _ROUNDS = 50
 _MANY, _HOPELESS = 15, 0.50
@@ -36,18 +36,20 @@ _SHRUNK = np.array([[_SHRINK, 0, (_SHRINK - 1) / 2], [0, _SHRINK, (_SHRINK - 1) 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Chosen on the train half of benchmarks/duplicates.py, and on look-alikes among 66,000 drawings. All structural similarities
-    are in -1..1.
+    """Chosen on the train half of benchmarks/duplicates.py, and on look-alikes among 66,000 drawings. All
+    structural similarities are in -1..1.
 
-    ``edited``: from here on a picture that fits as it is shows the same.
-    ``correlated`` and ``registered``: the same for one that fits only after it was laid on the other, by correlation or by its
-    features. Maximising correlation makes other pictures alike too (of 150 pairs of look-alikes up to 0.80), whereas features
-    hardly ever fit by chance. ``inliers``: share of matched features that the homography explains: of copies 99 in 100 are above
-    0.7, of photographs that only look alike none above 0.45. ``colours``: how far chromaticities may differ, but for 5 in 100 of
-    the area: of copies 99 in 100 are below 0.08; drawings of one shape in two colours are mostly above 0.15. ``overlap``: share
-    of the smaller picture that both show. ``radius``: least similarity of two pictures of a group that are no copies themselves.
-    ``shapes`` and ``shapes_correlated``: least similarity where the pictures show something, for a picture that fits as it is and
-    for one laid by correlation: on a plain ground, a flower and a kite are alike nearly everywhere else.
+    ``edited``: from here on a picture that fits as it is shows the same. ``correlated`` and ``registered``:
+    the same for one that fits only after it was laid on the other, by correlation or by its features.
+    Maximising correlation makes other pictures alike too (of 150 pairs of look-alikes up to 0.80), whereas
+    features hardly ever fit by chance. ``inliers``: share of matched features that the homography explains:
+    of copies 99 in 100 are above 0.7, of photographs that only look alike none above 0.45. ``colours``: how
+    far chromaticities may differ, but for 5 in 100 of the area: of copies 99 in 100 are below 0.08; drawings
+    of one shape in two colours are mostly above 0.15. ``overlap``: share of the smaller picture that both
+    show. ``radius``: least similarity of two pictures of a group that are no copies themselves. ``shapes``
+    and ``shapes_correlated``: least similarity where the pictures show something, for a picture that fits as
+    it is and for one laid by correlation: on a plain ground, a flower and a kite are alike nearly everywhere
+    else.
     """
 
     edited: float = 0.82
@@ -63,7 +65,8 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was seen. ``similarity`` is the structural one of what both show; ``turn`` says how the second was laid."""
+    """What was seen. ``similarity`` is the structural one of what both show; ``turn`` says how the second was
+    laid."""
 
     kind: Kind
     similarity: float
@@ -77,10 +80,14 @@ class Verdict:
 
 
 def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Verdict:
-    """The verdict on two pictures as they lie: edited or look-alike, since a small change is not seen at this size.
-    ``BadRequest`` where OpenCV is not installed."""
+    """The verdict on two pictures as they lie: edited or look-alike, since a small change is not seen at this
+    size. ``BadRequest`` where OpenCV is not installed."""
     given = thresholds or Thresholds()
-    if one.size == other.size and np.array_equal(one.grey, other.grey) and np.array_equal(one.colours, other.colours):
+    if (
+        one.size == other.size
+        and np.array_equal(one.grey, other.grey)
+        and np.array_equal(one.colours, other.colours)
+    ):
         return Verdict("edited", 1.0)
     straight = -1.0
     if _alike_in_aspect(one, other):
@@ -98,15 +105,21 @@ def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Ver
     laid = _by_correlation(one, other, given)
     if laid.similarity >= given.correlated:
         return laid
-    return Verdict("look-alike", max(straight, laid.similarity, by_features.similarity, -1.0), inliers=by_features.inliers)
+    return Verdict(
+        "look-alike",
+        max(straight, laid.similarity, by_features.similarity, -1.0),
+        inliers=by_features.inliers,
+    )
 
 
-# Laying one on the other ------------------------------------------------------------------------------------------------------
+# Laying one on the other
+# ------------------------------------------------------------------------------------------------------
 
 
 def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bool]:
-    """The verdict, and whether another way to lay them would find nothing else: many features that do not fit together, or that
-    do, and show something quite different. That saves three milliseconds with most pictures that only look alike."""
+    """The verdict, and whether another way to lay them would find nothing else: many features that do not fit
+    together, or that do, and show something quite different. That saves three milliseconds with most pictures
+    that only look alike."""
     cv2 = load("cv2", "opencv-python-headless")
     nothing = Verdict("look-alike", -1.0), False
     (points, descriptors), (others, their_descriptors) = one.features, other.features
@@ -132,7 +145,8 @@ def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bo
 
 
 def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
-    """At half of the size first: most that only look alike do not get further, and what does is nearly there."""
+    """At half of the size first: most that only look alike do not get further, and what does is nearly
+    there."""
     nothing = Verdict("look-alike", -1.0)
     if min(one.square.std(), other.square.std()) < FLAT:
         return nothing
@@ -146,23 +160,32 @@ def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
     if alike < given.correlated - _ROUGHLY or shapes < given.shapes_correlated - _ROUGHLY:
         return nothing
     linear, shift = rough[:, :2], rough[:, 2]
-    start = np.column_stack([linear, 2 * shift + 0.5 - linear.sum(axis=1) / 2]).astype(np.float32)  # centres of pixels
+    start = np.column_stack([linear, 2 * shift + 0.5 - linear.sum(axis=1) / 2]).astype(
+        np.float32
+    )  # centres of pixels
     matrix = _correlated(one.square, other.square, start, 20)
     if matrix is None:
         return nothing
-    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))  # the map found leads from the first to the second
+    inverse = np.linalg.inv(
+        np.vstack([matrix, [0, 0, 1]])
+    )  # the map found leads from the first to the second
     if not _plausible(inverse):
         return nothing
     found, shapes = _laid(one, other, inverse, given, given.colours)
     return Verdict("edited", found if shapes >= given.shapes_correlated else min(found, shapes))
 
 
-def _correlated(one: Grey, other: Grey, start: NDArray[np.float32], rounds: int) -> NDArray[np.float32] | None:
-    """The affine map (2, 3) from the first to the second under which they correlate most; None: it does not converge."""
+def _correlated(
+    one: Grey, other: Grey, start: NDArray[np.float32], rounds: int
+) -> NDArray[np.float32] | None:
+    """The affine map (2, 3) from the first to the second under which they correlate most; None: it does not
+    converge."""
     cv2 = load("cv2", "opencv-python-headless")
     steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, rounds, 1e-4)
     try:
-        found: NDArray[np.float32] = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, steps, None, 5)[1]
+        found: NDArray[np.float32] = cv2.findTransformECC(
+            one, other, start, cv2.MOTION_AFFINE, steps, None, 5
+        )[1]
     except cv2.error:  # another picture
         return None
     return found
@@ -173,26 +196,33 @@ def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[f
     cv2 = load("cv2", "opencv-python-headless")
     inverse, size = cv2.WARP_INVERSE_MAP, one.shape[::-1]
     warped = cv2.warpAffine(other, matrix, size, flags=cv2.INTER_LINEAR | inverse)
-    shown = cv2.warpAffine(np.full(other.shape, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST | inverse) > 0
+    shown = (
+        cv2.warpAffine(np.full(other.shape, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST | inverse)
+        > 0
+    )
     return similarity(local(one), local(warped), shown)
 
 
-def _laid(one: Seen, other: Seen, matrix: NDArray[Any], given: Thresholds, colours: float) -> tuple[float, float]:
-    """``similarity`` of the part that both show, with the square of ``other`` mapped onto that of ``one``; -1 if that is too
-    small, or its colours differ by more than ``colours``."""
+def _laid(
+    one: Seen, other: Seen, matrix: NDArray[Any], given: Thresholds, colours: float
+) -> tuple[float, float]:
+    """``similarity`` of the part that both show, with the square of ``other`` mapped onto that of ``one``; -1
+    if that is too small, or its colours differ by more than ``colours``."""
     cv2 = load("cv2", "opencv-python-headless")
     size = (COMPARED, COMPARED)
     shown = cv2.warpPerspective(np.full(size, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
     area = abs(float(np.linalg.det(matrix[:2, :2]))) * COMPARED**2  # of the whole other picture, as it lies
-    if shown.sum() < given.overlap * min(COMPARED**2, area) or not _coloured_alike(one, other, colours, matrix):
+    if shown.sum() < given.overlap * min(COMPARED**2, area) or not _coloured_alike(
+        one, other, colours, matrix
+    ):
         return -1.0, -1.0
     warped = cv2.warpPerspective(other.square, matrix, size, flags=cv2.INTER_LINEAR)
     return similarity(one.local, local(warped), shown)
 
 
 def _coloured_alike(one: Seen, other: Seen, most: float, matrix: NDArray[Any] | None = None) -> bool:
-    """Whether the colours are the same where both are shown and at least one is no plain ground, or one picture has no colours;
-    ``matrix`` as in ``_laid``."""
+    """Whether the colours are the same where both are shown and at least one is no plain ground, or one
+    picture has no colours; ``matrix`` as in ``_laid``."""
     if one.is_grey or other.is_grey:
         return True
     size, shown = (COLOURED, COLOURED), np.ones((COLOURED, COLOURED), bool)
@@ -222,7 +252,11 @@ def _plausible(matrix: NDArray[Any]) -> bool:
     scales = np.linalg.svd(linear, compute_uv=False)
     perspective = np.abs(matrix[2, :2] / matrix[2, 2]).max()
     return bool(
-        np.linalg.det(linear) > 0 and scales[0] < 3 and scales[1] > 1 / 3 and scales[0] < 1.5 * scales[1] and perspective < 1e-3
+        np.linalg.det(linear) > 0
+        and scales[0] < 3
+        and scales[1] > 1 / 3
+        and scales[0] < 1.5 * scales[1]
+        and perspective < 1e-3
     )
 
 

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.duplicates.candidates import IN_MEMORY, Images, candidates, near_by_engine, near_in_memory
+from vitrine.indexer.enrich.duplicates.candidates import (
+    IN_MEMORY,
+    Images,
+    candidates,
+    near_by_engine,
+    near_in_memory,
+)
 from vitrine.indexer.enrich.duplicates.groups import Pair, complete_link, components, nearby
 from vitrine.indexer.enrich.duplicates.keep import keep_first
 from vitrine.indexer.enrich.duplicates.members import arranged
@@ -62,7 +68,11 @@ class Stages:
             dismissed = self._dismissed(images)
         self.report.candidates = len(found)
         # most similar first: a copy proposed by its hash alone comes after those proposed by their embeddings
-        pairs = [pair for pair in zip(found.one.tolist(), found.other.tolist(), strict=True) if pair not in dismissed]
+        pairs = [
+            pair
+            for pair in zip(found.one.tolist(), found.other.tolist(), strict=True)
+            if pair not in dismissed
+        ]
         with ExitStack() as stack:
             pictures, turns = None, dict[Pair, str]()
             if self.search.look:
@@ -73,7 +83,9 @@ class Stages:
             else:
                 pool = stack.enter_context(ThreadPoolExecutor(1))
             self.report.compared = len(pairs)
-            judge = Judge(images, pictures, self.search.thresholds, turns=turns, flips=self.search.reach.flips)
+            judge = Judge(
+                images, pictures, self.search.thresholds, turns=turns, flips=self.search.reach.flips
+            )
             groups = self._grouped(pool, images, payloads, judge, pairs, dismissed)
             self.report.judged = judge.judged
             self.report.unreadable = len(pictures.unreadable) if pictures else 0
@@ -85,7 +97,9 @@ class Stages:
         if len(images) <= IN_MEMORY:
             return near_in_memory(images.embeddings, reach, told=self._reached, stopped=stopped)
         vectors = self.runtime.vectors
-        return near_by_engine(vectors, self.category, self.using, images, reach, told=self._reached, stopped=stopped)
+        return near_by_engine(
+            vectors, self.category, self.using, images, reach, told=self._reached, stopped=stopped
+        )
 
     def _dismissed(self, images: Images) -> set[Pair]:
         pairs = self.runtime.duplicates.dismissed(self.category)
@@ -133,7 +147,8 @@ class Stages:
         return [] if self.stop.is_set() else groups
 
     def _same(self, pool: ThreadPoolExecutor, judge: Judge, pairs: list[Pair]) -> list[Pair]:
-        """The pairs that are copies, in their order; looked at in one in which those of a picture are near each other."""
+        """The pairs that are copies, in their order; looked at in one in which those of a picture are near
+        each other."""
         ordered = [pairs[number] for number in nearby(pairs)]
         parts = [ordered[start : start + _TOGETHER] for start in range(0, len(ordered), _TOGETHER)]
 
@@ -175,8 +190,8 @@ class Stages:
 
 
 def read_images(runtime: Runtime, category: str, using: str) -> tuple[Images, list[Payload]]:
-    """Every image of a category with its hash, its embedding and the payload fields that are needed. Images without a perceptual
-    hash have one that tells nothing."""
+    """Every image of a category with its hash, its embedding and the payload fields that are needed. Images
+    without a perceptual hash have one that tells nothing."""
     dim, count = runtime.catalog.get(category).encoder(using).dim, runtime.vectors.count(category)
     dtype = np.float32 if count <= IN_MEMORY else np.float16
     ids: list[str] = []
@@ -184,7 +199,9 @@ def read_images(runtime: Runtime, category: str, using: str) -> tuple[Images, li
     rows = [np.empty((0, dim), dtype)]
     cursor: str | None = None
     while True:
-        page = runtime.vectors.scroll(category, limit=_PAGE, cursor=cursor, with_payload=FIELDS, with_vectors=(using,))
+        page = runtime.vectors.scroll(
+            category, limit=_PAGE, cursor=cursor, with_payload=FIELDS, with_vectors=(using,)
+        )
         part = np.zeros((len(page.hits), dim), dtype)
         for row, hit in enumerate(page.hits):
             if using in hit.vectors:

@@ -12,11 +12,15 @@ _EDGE, _PATCH = 15, 31
 """Pixels from the edge without features, and what is looked at round each: a smaller picture has none."""
 
 
-def orb_features(grey: Grey, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
-    """The ``count`` strongest: x and y in pixels (k, 2), angles in degrees, clockwise (k,), descriptors (k, 32). ``BadRequest``
-    where OpenCV is not installed."""
+def orb_features(
+    grey: Grey, count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
+    """The ``count`` strongest: x and y in pixels (k, 2), angles in degrees, clockwise (k,), descriptors (k,
+    32). ``BadRequest`` where OpenCV is not installed."""
     cv2 = load("cv2", "opencv-python-headless")
-    detector = cv2.ORB_create(count, scaleFactor=1.2, nlevels=8, edgeThreshold=_EDGE, patchSize=_PATCH, fastThreshold=10)
+    detector = cv2.ORB_create(
+        count, scaleFactor=1.2, nlevels=8, edgeThreshold=_EDGE, patchSize=_PATCH, fastThreshold=10
+    )
     # OpenCV raises on pictures of which nothing is left in its smallest sizes
     found, descriptors = detector.detectAndCompute(grey, None) if min(grey.shape) >= _PATCH else ((), None)
     if descriptors is None:
@@ -28,8 +32,8 @@ def orb_features(grey: Grey, count: int) -> tuple[NDArray[np.float32], NDArray[n
 def matched(
     one: NDArray[np.uint8], other: NDArray[np.uint8], most: int, least: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of descriptors that are each other's nearest, at most ``most`` bits apart; none, in half of the time, where fewer than
-    ``least`` of the one side are that near to any."""
+    """Rows of descriptors that are each other's nearest, at most ``most`` bits apart; none, in half of the
+    time, where fewer than ``least`` of the one side are that near to any."""
     apart, nearest = nearest_rows(one, other)
     rows = np.flatnonzero(apart <= most)
     if len(rows) < max(least, 1):
@@ -38,7 +42,9 @@ def matched(
     return rows[mutual], nearest[rows][mutual]
 
 
-def nearest_rows(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def nearest_rows(
+    one: NDArray[np.uint8], other: NDArray[np.uint8]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Bits to the nearest in ``other``, and its row."""
     if not len(one):
         return np.empty(0, np.int32), np.empty(0, np.int64)

@@ -1,4 +1,5 @@
-"""The search for near-duplicates of a category: candidates by hash and embedding, verdicts on the pictures, groups."""
+"""The search for near-duplicates of a category: candidates by hash and embedding, verdicts on the pictures,
+groups."""
 
 from __future__ import annotations
 
@@ -30,17 +31,21 @@ def find_duplicates(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
-    """Find the near-duplicates of a category and put the groups in service; those of the run before are replaced.
+    """Find the near-duplicates of a category and put the groups in service; those of the run before are
+    replaced.
 
-    Interrupted or killed, the groups before stay in service, and the next run makes up for it. ``NotFound`` (category),
-    ``UnknownVector``, ``BadRequest`` (options out of range, or the extra ``clustering`` is not installed).
+    Interrupted or killed, the groups before stay in service, and the next run makes up for it. ``NotFound``
+    (category), ``UnknownVector``, ``BadRequest`` (options out of range, or the extra ``clustering`` is not
+    installed).
     """
     search, stop = search or Search(), stop or threading.Event()
     _check(search)
     using = runtime.catalog.get(category).encoder(search.using).name
     before = runtime.duplicates.current(category)
     chosen = {group.keep for group in before.groups if group.chosen} if before else set[str]()
-    work = Stages(runtime, category, search, using, DuplicateReport(category, dry_run=dry_run), stop, progress, chosen)
+    work = Stages(
+        runtime, category, search, using, DuplicateReport(category, dry_run=dry_run), stop, progress, chosen
+    )
     try:
         groups = work.run()
     except KeyboardInterrupt:
@@ -68,15 +73,23 @@ def _named(work: Stages, groups: list[tuple[Member, ...]]) -> DuplicateRun:
     search, key = work.search, work.runtime.duplicates.next_key(work.category)
     named = tuple(
         DuplicateGroup(f"{key}-{number}", members, chosen=members[0].id in work.chosen)
-        for number, members in enumerate(sorted(groups, key=lambda members: (-len(members), members[0].id)), 1)
+        for number, members in enumerate(
+            sorted(groups, key=lambda members: (-len(members), members[0].id)), 1
+        )
     )
-    parameters = {**asdict(search.reach), **asdict(search.thresholds), "policy": list(search.policy), "look": search.look}
+    parameters = {
+        **asdict(search.reach),
+        **asdict(search.thresholds),
+        "policy": list(search.policy),
+        "look": search.look,
+    }
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return DuplicateRun(key, now, work.using, work.report.images, named, parameters, RULE)
 
 
 def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:
-    """All pairs of a group, or those between ``ids`` and the rest of it. ``BadRequest`` for an image that is not in it."""
+    """All pairs of a group, or those between ``ids`` and the rest of it. ``BadRequest`` for an image that is
+    not in it."""
     for id in ids:
         if id not in group.ids:
             raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)

@@ -1,5 +1,5 @@
-"""Grain: the noise that a camera or a scanner leaves, another one each time. It tells two exposures of one scene from two files
-of one exposure, where nothing else differs."""
+"""Grain: the noise that a camera or a scanner leaves, another one each time. It tells two exposures of one
+scene from two files of one exposure, where nothing else differs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _LEAST_ALIKE = 0.25
 
 
 def same_exposure(made: Plane, given: Plane) -> bool:
-    """Whether two pictures of one scene (height, width) have the same grain, or one of them has none that could tell."""
+    """Whether two pictures of one scene (height, width) have the same grain, or one of them has none that
+    could tell."""
     alike = grain_correlation(made, given)
     return alike is None or alike >= _LEAST_ALIKE
 
@@ -37,7 +38,11 @@ def grain_correlation(made: Plane, given: Plane) -> float | None:
     smoothest = np.argsort(structure, kind="stable")[: max(_FEWEST, round(_SMOOTH * len(structure)))]
     one, other = np.array(grains, np.float64)[smoothest].swapaxes(0, 1).reshape(2, -1)
     variances = np.square(one).mean(), np.square(other).mean()
-    return None if min(variances) < _VISIBLE else float((one * other).mean() / np.sqrt(variances[0] * variances[1]))
+    return (
+        None
+        if min(variances) < _VISIBLE
+        else float((one * other).mean() / np.sqrt(variances[0] * variances[1]))
+    )
 
 
 def _tiles(plane: Plane) -> list[NDArray[np.float32]]:

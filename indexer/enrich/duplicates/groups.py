@@ -1,6 +1,8 @@
-"""Pairs to groups, complete-link: two groups become one only if the members of one are near those of the other.
+"""Pairs to groups, complete-link: two groups become one only if the members of one are near those of the
+other.
 
-So a chain of look-alikes, each near the next, does not end in one group of pictures that have nothing in common.
+So a chain of look-alikes, each near the next, does not end in one group of pictures that have nothing in
+common.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from itertools import product
 import numpy as np
 
 CROSS_CHECKS = 400
-"""Pairs looked at when two groups meet; where there are more, those that are least alike by what is stored."""
+"""Pairs looked at when two groups meet; where there are more, those that are least alike by what is
+stored."""
 
 Pair = tuple[int, int]
 """Positions, the lesser first."""
@@ -27,9 +30,10 @@ def complete_link(
 ) -> list[list[int]]:
     """Groups of two and more positions, each ascending, in order of their first.
 
-    ``pairs``, nearest first, join where they are ``same``; a pair that is in one group already is not looked at. Two groups meet
-    if also all other pairs across ``may_share`` a group, and none is ``apart`` for good. So of a group of up to 21 images every
-    pair is the same or may share; of a larger one that is so of every pair among the 400 least close of each two groups that met.
+    ``pairs``, nearest first, join where they are ``same``; a pair that is in one group already is not looked
+    at. Two groups meet if also all other pairs across ``may_share`` a group, and none is ``apart`` for good.
+    So of a group of up to 21 images every pair is the same or may share; of a larger one that is so of every
+    pair among the 400 least close of each two groups that met.
     """
     group: dict[int, list[int]] = {}
     for one, other in pairs:
@@ -52,8 +56,8 @@ def _least_close(pairs: list[Pair], closeness: Callable[[Pair], float]) -> list[
 
 
 def nearby(pairs: Sequence[Pair]) -> list[int]:
-    """Numbers of ``pairs`` in an order in which those of a place, and of places that hang together, are near each other (reverse
-    Cuthill-McKee): who goes through them in it has to hold few places at a time."""
+    """Numbers of ``pairs`` in an order in which those of a place, and of places that hang together, are near
+    each other (reverse Cuthill-McKee): who goes through them in it has to hold few places at a time."""
     if not pairs:
         return []
     from scipy.sparse import coo_array

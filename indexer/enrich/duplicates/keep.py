@@ -9,8 +9,8 @@ from vitrine.services.errors import BadRequest
 
 Criterion = Literal["colour", "resolution", "format", "bytes", "metadata"]
 POLICY: tuple[Criterion, ...] = ("colour", "resolution", "format", "bytes", "metadata")
-"""One with colours before a grey one; of those the most pixels; of those the best format; of those the largest file; of those the
-one most is known of."""
+"""One with colours before a grey one; of those the most pixels; of those the best format; of those the
+largest file; of those the one most is known of."""
 
 _LOSSLESS = ("image/png", "image/tiff", "image/bmp", "image/x-portable-anymap")
 _FEW_COLOURS = ("image/gif",)
@@ -21,17 +21,22 @@ def check_policy(policy: Sequence[str]) -> tuple[Criterion, ...]:
     known = get_args(Criterion)
     for word in policy:
         if word not in known:
-            raise BadRequest(f"{word!r} is nothing to choose by: give any of {', '.join(known)}, the most important first.")
+            raise BadRequest(
+                f"{word!r} is nothing to choose by: give any of {', '.join(known)}, the most important first."
+            )
     return tuple(word for word in dict.fromkeys(policy) if word in known) or POLICY  # type: ignore[misc]
 
 
 def keep_first(payloads: Mapping[str, Mapping[str, Any]], policy: Sequence[Criterion] = POLICY) -> list[str]:
-    """The ids, best first; ``grey`` in a payload: the picture has no colours. Alike ones the oldest first, then by id.
+    """The ids, best first; ``grey`` in a payload: the picture has no colours. Alike ones the oldest first,
+    then by id.
 
     >>> keep_first({"a": {"width": 10, "height": 10}, "b": {"width": 40, "height": 30}})
     ['b', 'a']
     """
-    return sorted(payloads, key=lambda id: (*(-_worth(payloads[id], word) for word in policy), _age(payloads[id]), id))
+    return sorted(
+        payloads, key=lambda id: (*(-_worth(payloads[id], word) for word in policy), _age(payloads[id]), id)
+    )
 
 
 def _worth(payload: Mapping[str, Any], criterion: Criterion) -> float:
@@ -45,7 +50,11 @@ def _worth(payload: Mapping[str, Any], criterion: Criterion) -> float:
         kind = payload.get("media_type")
         return 2.0 if kind in _LOSSLESS else 0.0 if kind in _FEW_COLOURS else 1.0
     people = [payload.get(field) for field in ("class", "caption")]
-    return len(payload.get("tags", ())) + len(payload.get("metadata", {})) + sum(value is not None for value in people)
+    return (
+        len(payload.get("tags", ()))
+        + len(payload.get("metadata", {}))
+        + sum(value is not None for value in people)
+    )
 
 
 def _age(payload: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ from vitrine.services.artifacts.duplicates import Member
 
 
 def arranged(ids: Sequence[str], places: Sequence[int], judge: Judge) -> tuple[Member, ...]:
-    """The images at ``places``, the one to keep first: each is a copy of the first before it that is the same picture, or else a
-    version of the one to keep. So a copy of a version goes with that, and no picture is lost by way of another."""
+    """The images at ``places``, the one to keep first: each is a copy of the first before it that is the same
+    picture, or else a version of the one to keep. So a copy of a version goes with that, and no picture is
+    lost by way of another."""
     keep, *rest = places
     pictures = [keep]
     members = [Member(ids[keep], "keep", 1.0, grey=judge.is_grey(keep))]
@@ -22,5 +23,7 @@ def arranged(ids: Sequence[str], places: Sequence[int], judge: Judge) -> tuple[M
             verdict = judge.verdict(keep, place)
         kind = verdict.kind if judge.looks else "unseen"
         of = "" if first == keep else ids[first]
-        members.append(Member(ids[place], kind, round(verdict.similarity, 4), verdict.turn, of, judge.is_grey(place)))
+        members.append(
+            Member(ids[place], kind, round(verdict.similarity, 4), verdict.turn, of, judge.is_grey(place))
+        )
     return tuple(members)

@@ -1,8 +1,8 @@
 """Whether two pictures are worth a closer look, by a few features of each: a tenth of a millisecond a pair.
 
-Copies show the same corners at nearly the same places; pictures that embeddings hold to be alike mostly do not. A feature counts
-if the most alike one of the other picture lies near the same place, points the same way and has the same colour round it, and one
-map takes those that count to each other.
+Copies show the same corners at nearly the same places; pictures that embeddings hold to be alike mostly do
+not. A feature counts if the most alike one of the other picture lies near the same place, points the same way
+and has the same colour round it, and one map takes those that count to each other.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _FEATURES = 64
 _TELLING = 24
 """With fewer features a picture is too plain to be judged by them."""
 AGREEING = 10
-"""So many features agree in pictures worth a closer look. On the train half of benchmarks/duplicates.py 1 in 1,000 pairs of
-copies have fewer, or they do not fit together, and 94 in 100 other pairs that were proposed."""
+"""So many features agree in pictures worth a closer look. On the train half of benchmarks/duplicates.py 1 in
+1,000 pairs of copies have fewer, or they do not fit together, and 94 in 100 other pairs that were
+proposed."""
 _COLOURED = 48
 _TURNS = ("", "turn-90", "turn-180", "turn-270", "flip", "transpose", "flip-180", "transverse")
 """No, one, two and three quarters to the left; the mirror image alike."""
@@ -37,9 +38,9 @@ _BITS, _DEGREES, _AWAY, _COLOUR = 56, 15.0, 0.15, 0.08
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """Features of one picture: ``points`` (k, 2), x and y as shares of width and height; ``angles`` (k,) in degrees, clockwise;
-    ``colours`` (k, 2) chromaticity; ``descriptors`` (k, 32). ``grey``: it has no colours. ``mirrored``: of its mirror image,
-    where flips are looked for."""
+    """Features of one picture: ``points`` (k, 2), x and y as shares of width and height; ``angles`` (k,) in
+    degrees, clockwise; ``colours`` (k, 2) chromaticity; ``descriptors`` (k, 32). ``grey``: it has no colours.
+    ``mirrored``: of its mirror image, where flips are looked for."""
 
     points: NDArray[np.float16]
     angles: NDArray[np.float16]
@@ -56,8 +57,8 @@ def sketch(image: Image.Image, *, flips: bool = False) -> Sketch:
 
 
 def likely_turn(one: Sketch, other: Sketch) -> str | None:
-    """How ``other`` may lie in ``one``, of ``seen.TURNS``; None: it is another picture. "" as well where too few features tell.
-    Mirrored and turned ones are looked for if the sketches were made for it."""
+    """How ``other`` may lie in ``one``, of ``seen.TURNS``; None: it is another picture. "" as well where too
+    few features tell. Mirrored and turned ones are looked for if the sketches were made for it."""
     if min(len(one.points), len(other.points)) < _TELLING:
         return ""
     if other.mirrored is None:
@@ -70,7 +71,8 @@ def likely_turn(one: Sketch, other: Sketch) -> str | None:
 def likely_turns(one: Sketch, others: Sequence[Sketch]) -> list[str | None]:
     """``likely_turn`` of each of the others, several times as fast: most are ruled out in one go.
 
-    Features that are each other's most alike are among those whose most alike is looked for from one side only.
+    Features that are each other's most alike are among those whose most alike is looked for from one side
+    only.
     """
     if one.mirrored is not None or len(one.points) < _TELLING:
         return [likely_turn(one, other) for other in others]
@@ -100,12 +102,18 @@ def _of(rgb: NDArray[np.uint8], mirrored: Sketch | None) -> Sketch:
     x, y = np.clip((shares * _COLOURED).astype(np.int64), 0, _COLOURED - 1).T
     half = np.float16
     return Sketch(
-        shares.astype(half), angles.astype(half), colours[y, x].astype(half), descriptors, is_grey(colours), mirrored
-    )  # fmt: skip
+        shares.astype(half),
+        angles.astype(half),
+        colours[y, x].astype(half),
+        descriptors,
+        is_grey(colours),
+        mirrored,
+    )
 
 
 def _agreeing(one: Sketch, other: Sketch, quarters: tuple[int, ...]) -> list[int]:
-    """How many features agree once ``other`` was turned to the left by so many quarters; 0 for fewer than ``AGREEING``."""
+    """How many features agree once ``other`` was turned to the left by so many quarters; 0 for fewer than
+    ``AGREEING``."""
     if not len(one.points) or not len(other.points):
         return [0 for _ in quarters]
     mine, theirs = matched(one.descriptors, other.descriptors, _BITS, AGREEING)
@@ -122,7 +130,11 @@ def _agreeing(one: Sketch, other: Sketch, quarters: tuple[int, ...]) -> list[int
         agree = np.abs((angles + 90 * quarter + 180) % 360 - 180) <= _DEGREES
         agree &= np.abs(one.points[mine] - lying).max(axis=1) <= _AWAY
         number = int(agree.sum())
-        counts.append(number if number >= AGREEING and _fit(one.points[mine[agree]], lying[agree]) >= _FITTING * count else 0)
+        counts.append(
+            number
+            if number >= AGREEING and _fit(one.points[mine[agree]], lying[agree]) >= _FITTING * count
+            else 0
+        )
     return counts
 
 

@@ -20,17 +20,18 @@ KEPT = 600
 KEPT_PIXELS = 40_000_000
 """Pixels of pictures at full resolution that are held at a time: 6 bytes each."""
 _NEAR_BITS, _NEAR_SIMILARITY = 4, 0.95
-"""Without the pictures: hashes or embeddings this near make a duplicate, twice as far apart they may share a group."""
+"""Without the pictures: hashes or embeddings this near make a duplicate, twice as far apart they may share a
+group."""
 
 Pair = tuple[int, int]
 
 
 class Judge:
-    """Judges pairs of positions in ``images``; without ``pictures`` by hashes and embeddings alone. For many threads: at worst
-    two of them work out the same.
+    """Judges pairs of positions in ``images``; without ``pictures`` by hashes and embeddings alone. For many
+    threads: at worst two of them work out the same.
 
-    ``turns``: how the second of a pair may lie in the first, where that is known; ``flips``: look for it otherwise. ``failed``:
-    pairs on which a library gave up; they count as different.
+    ``turns``: how the second of a pair may lie in the first, where that is known; ``flips``: look for it
+    otherwise. ``failed``: pairs on which a library gave up; they count as different.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Judge:
         """On two different images, in any order: whether they show the same, edited or not."""
         pair = (one, other) if one < other else (other, one)
         if pair not in self._verdicts:
-            self._verdicts[pair] = self._by_numbers(*pair) if self._pictures is None else self._looked(self._pictures, *pair)
+            self._verdicts[pair] = (
+                self._by_numbers(*pair) if self._pictures is None else self._looked(self._pictures, *pair)
+            )
         return self._verdicts[pair]
 
     def copy(self, one: int, other: int) -> Verdict | None:
@@ -88,8 +91,8 @@ class Judge:
         return len(self._verdicts)
 
     def may_share(self, one: int, other: int) -> bool:
-        """Whether two copies of a third may be in one group: they need not be as near each other as each is to it, but alike, or
-        show the same features: a blurred copy and a cropped one."""
+        """Whether two copies of a third may be in one group: they need not be as near each other as each is
+        to it, but alike, or show the same features: a blurred copy and a cropped one."""
         found, given = self.verdict(one, other), self._thresholds
         return found.same or found.similarity >= given.radius or found.inliers >= given.inliers
 
@@ -146,7 +149,9 @@ class Judge:
         similarity = self.closeness(one, other)
         same = bits <= _NEAR_BITS or similarity >= _NEAR_SIMILARITY
         near = bits <= 2 * _NEAR_BITS or similarity >= 2 * _NEAR_SIMILARITY - 1
-        return Verdict("edited" if same else "look-alike", max(similarity, 1 - bits / 64) if same or near else -1.0)
+        return Verdict(
+            "edited" if same else "look-alike", max(similarity, 1 - bits / 64) if same or near else -1.0
+        )
 
     def _at_full_size(self, pictures: Pictures, place: int) -> Whole | None:
         with self._lock:

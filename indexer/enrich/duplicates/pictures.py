@@ -24,9 +24,12 @@ Payloads = Sequence[Mapping[str, Any]]
 
 
 class Pictures:
-    """Reads pictures by their position in ``payloads``. For many threads. ``unreadable``: those that could not be read."""
+    """Reads pictures by their position in ``payloads``. For many threads. ``unreadable``: those that could
+    not be read."""
 
-    def __init__(self, runtime: Runtime, payloads: Payloads, *, given: Mapping[int, bytes] | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, payloads: Payloads, *, given: Mapping[int, bytes] | None = None
+    ) -> None:
         """``given``: the bytes of pictures that are not in the object store yet."""
         self.unreadable: set[int] = set()
         self._runtime = runtime
@@ -47,20 +50,30 @@ class Pictures:
         if payload.get("width", 0) * payload.get("height", 0) > MOST_PIXELS:
             return None
         limits = replace(self._runtime.limits, max_jpeg_pixels=MOST_PIXELS)
-        return self._read(place, lambda data: Whole(whole_picture(data, limits=limits, budget=self._runtime.budget)))
+        return self._read(
+            place, lambda data: Whole(whole_picture(data, limits=limits, budget=self._runtime.budget))
+        )
 
-    def _opened(self, place: int, side: int, make: Callable[[Image.Image, tuple[int, int]], Made]) -> Made | None:
+    def _opened(
+        self, place: int, side: int, make: Callable[[Image.Image, tuple[int, int]], Made]
+    ) -> Made | None:
         limits, budget = self._runtime.limits, self._runtime.budget
         return self._read(place, lambda data: make(*picture_of(data, side, limits=limits, budget=budget)))
 
     def _read(self, place: int, make: Callable[[bytes], Made]) -> Made | None:
         try:
             data = self._given.get(place)
-            return make(data if data is not None else self._runtime.objects.get(str(self._payloads[place].get("object_key", ""))))
+            return make(
+                data
+                if data is not None
+                else self._runtime.objects.get(str(self._payloads[place].get("object_key", "")))
+            )
         except (NotFound, BadRequest, ImageRefused):
             self.unreadable.add(place)
         except VitrineError:  # the store fails, not one picture
             raise
-        except Exception:  # libraries raise nearly anything on odd pictures: it is this picture that cannot be compared
+        except (
+            Exception
+        ):  # libraries raise nearly anything on odd pictures: it is this picture that cannot be compared
             self.unreadable.add(place)
         return None

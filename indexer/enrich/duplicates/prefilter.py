@@ -1,4 +1,5 @@
-"""Which of the proposed pairs are worth a closer look: every picture is read once, and each pair compared by a few features."""
+"""Which of the proposed pairs are worth a closer look: every picture is read once, and each pair compared by
+a few features."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ Turns = list[str | None]
 
 @contextmanager
 def comparing(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads for comparing pictures, 0: as many as there are cores; OpenCV itself uses none besides them meanwhile."""
+    """Threads for comparing pictures, 0: as many as there are cores; OpenCV itself uses none besides them
+    meanwhile."""
     cv2 = load("cv2", "opencv-python-headless")
     before = cv2.getNumThreads()
     pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "duplicates")
@@ -85,7 +87,9 @@ def _sketched(
 ) -> dict[int, Sketch | None]:
     parts = [places[start : start + 16] for start in range(0, len(places), 16)]
     made: dict[int, Sketch | None] = {}
-    for part in in_order(pool, lambda part: {place: pictures.sketch(place, flips=flips) for place in part}, parts, 8):
+    for part in in_order(
+        pool, lambda part: {place: pictures.sketch(place, flips=flips) for place in part}, parts, 8
+    ):
         made |= part
         told(len(part))
         if stopped():

@@ -1,4 +1,5 @@
-"""A picture made ready to be compared: small, with what comparisons need worked out once, when first asked for."""
+"""A picture made ready to be compared: small, with what comparisons need worked out once, when first asked
+for."""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ _TURNED_AT = 24
 class Seen:
     """A picture ready to be compared.
 
-    ``grey`` is upright, its longest side at most ``SIDE``; ``colours`` (COLOURED, COLOURED, 2) its chromaticity, nowhere
-    any if it ``is_grey``; ``size`` (width,
-    height) of the original. Threads that ask for the same thing at once both work it out, alike: no lock holds up the others.
+    ``grey`` is upright, its longest side at most ``SIDE``; ``colours`` (COLOURED, COLOURED, 2) its
+    chromaticity, nowhere any if it ``is_grey``; ``size`` (width, height) of the original. Threads that ask
+    for the same thing at once both work it out, alike: no lock holds up the others.
     """
 
     def __init__(self, grey: Grey, colours: Chroma, size: tuple[int, int]) -> None:
@@ -76,7 +77,8 @@ class Seen:
 
 
 def see(image: Image.Image, size: tuple[int, int]) -> Seen:
-    """Prepare an upright RGB picture whose original is ``size`` large. ``BadRequest`` where OpenCV is not installed."""
+    """Prepare an upright RGB picture whose original is ``size`` large. ``BadRequest`` where OpenCV is not
+    installed."""
     small = shrunk(image, SIDE)
     return Seen(np.asarray(small.convert("L")), chroma(np.asarray(small), COLOURED), size)
 
@@ -86,7 +88,9 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
     scale = min(1.0, side / max(image.size))
     small = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return (
-        image if small == image.size else image.resize(small, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR)
+        image
+        if small == image.size
+        else image.resize(small, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR)
     )
 
 
@@ -94,7 +98,10 @@ def turned(seen: Seen, turn: str) -> Seen:
     """The picture laid another way, one of ``TURNS``."""
     if not turn:
         return seen
-    grey, colours = np.ascontiguousarray(_TURNED[turn](seen.grey)), np.ascontiguousarray(_TURNED[turn](seen.colours))
+    grey, colours = (
+        np.ascontiguousarray(_TURNED[turn](seen.grey)),
+        np.ascontiguousarray(_TURNED[turn](seen.colours)),
+    )
     return Seen(grey, colours, seen.size if grey.shape == seen.grey.shape else (seen.size[1], seen.size[0]))
 
 
@@ -102,7 +109,8 @@ def best_turn(one: Seen, other: Seen) -> str:
     """The way to lay ``other`` so that it correlates best with ``one``, both shrunk to 24 x 24 pixels."""
     cv2 = load("cv2", "opencv-python-headless")
     target, small = (
-        cv2.resize(seen.grey, (_TURNED_AT, _TURNED_AT), interpolation=cv2.INTER_AREA).astype(np.float32) for seen in (one, other)
+        cv2.resize(seen.grey, (_TURNED_AT, _TURNED_AT), interpolation=cv2.INTER_AREA).astype(np.float32)
+        for seen in (one, other)
     )
     target = target - target.mean()
     return max(TURNS, key=lambda turn: float((target * _TURNED[turn](small)).mean()))
@@ -119,4 +127,5 @@ _TURNED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "transverse": lambda plane: np.rot90(plane.swapaxes(0, 1), 2),
 }
 TURNS = tuple(_TURNED)
-"""The eight ways a picture can lie: as it is, mirrored left to right, upside down ... turned to the left by 90 degrees ..."""
+"""The eight ways a picture can lie: as it is, mirrored left to right, upside down ... turned to the left by
+90 degrees ..."""

@@ -21,8 +21,9 @@ _SAMPLE = 256, 8_192
 def fast_products(embeddings: Embeddings) -> tuple[Product, float]:
     """A way to multiply, and how far its results can be off.
 
-    bfloat16 is exact enough to find candidates, and three times as fast where the processor has instructions for it (on two cores
-    with AMX, 1,280 dimensions), but slower where it has none: so both are tried on a sample. Few images are not worth it.
+    bfloat16 is exact enough to find candidates, and three times as fast where the processor has instructions
+    for it (on two cores with AMX, 1,280 dimensions), but slower where it has none: so both are tried on a
+    sample. Few images are not worth it.
     """
 
     def exact(start: int, end: int) -> NDArray[np.float32]:

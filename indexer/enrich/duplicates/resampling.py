@@ -1,4 +1,5 @@
-"""What another resampler, a slight blur or sharpening did to a whole picture: one small kernel, found by least squares."""
+"""What another resampler, a slight blur or sharpening did to a whole picture: one small kernel, found by
+least squares."""
 
 from __future__ import annotations
 
@@ -23,17 +24,19 @@ _SHIFTED = 0.4
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """``kernel``: what is to be added to a picture, filtered by it; (5, 5). ``left``: the mean square that it leaves where there
-    are edges."""
+    """``kernel``: what is to be added to a picture, filtered by it; (5, 5). ``left``: the mean square that it
+    leaves where there are edges."""
 
     kernel: NDArray[np.float32]
     left: float
 
 
 def fitted(made: Plane, given: Plane) -> Fit | None:
-    """The kernel by which ``given`` becomes ``made``, both (height, width), fitted where there are most edges. None where it
-    would move the picture."""
-    squares, goals, totals = (np.array(each, np.float64) for each in zip(*_products(made, given), strict=True))
+    """The kernel by which ``given`` becomes ``made``, both (height, width), fitted where there are most
+    edges. None where it would move the picture."""
+    squares, goals, totals = (
+        np.array(each, np.float64) for each in zip(*_products(made, given), strict=True)
+    )
 
     def left(weights: Weights) -> NDArray[np.float64]:
         return np.asarray(totals - 2 * goals @ weights + (squares @ weights) @ weights)
@@ -47,7 +50,8 @@ def fitted(made: Plane, given: Plane) -> Fit | None:
 
 
 def _products(made: Plane, given: Plane) -> Iterator[tuple[NDArray[Any], NDArray[Any], float]]:
-    """By tile what least squares need: the filtered with each other (k, k), with what is wanted (k,), and that squared."""
+    """By tile what least squares need: the filtered with each other (k, k), with what is wanted (k,), and
+    that squared."""
     for place in _with_edges(given):
         wanted = (_cut(made, place).astype(np.float32) - _cut(given, place)).ravel()
         seen = _filtered(given, place)

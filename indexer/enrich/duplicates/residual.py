@@ -1,9 +1,10 @@
-"""Whether one picture is another saved again or resized, and nothing else: what is left once the larger is brought to the size of
-the smaller.
+"""Whether one picture is another saved again or resized, and nothing else: what is left once the larger is
+brought to the size of the smaller.
 
-A mean over the picture does not feel a changed digit. So the largest residual counts, anywhere, at full resolution: less what
-lossy formats and resamplers leave beside edges, which grows with the contrast there. One small kernel takes out what another
-resampler, a slight blur or sharpening does, since it does it everywhere. Colour is compared apart, drawn pages are held harder.
+A mean over the picture does not feel a changed digit. So the largest residual counts, anywhere, at full
+resolution: less what lossy formats and resamplers leave beside edges, which grows with the contrast there.
+One small kernel takes out what another resampler, a slight blur or sharpening does, since it does it
+everywhere. Colour is compared apart, drawn pages are held harder.
 """
 
 from __future__ import annotations
@@ -22,37 +23,42 @@ from vitrine.indexer.enrich.duplicates.whole import NO_COLOUR, Plane, Planes, Wh
 from vitrine.indexer.job.optional import load
 
 SURE = 0.5
-"""Below it two pictures are one, saved again or resized. Of 24,156 look-alikes of benchmarks/look_alikes.py with a visible change
-8 are."""
+"""Below it two pictures are one, saved again or resized. Of 24,156 look-alikes of benchmarks/look_alikes.py
+with a visible change 8 are."""
 _ROUNDED = 1.5
 """Pixels by which the sides of a resized picture may be off."""
 _SMALLEST = 32
-"""Pixels that each side must have: too many pictures are resized to the same smaller one, and icons differ in a few pixels."""
+"""Pixels that each side must have: too many pictures are resized to the same smaller one, and icons differ in
+a few pixels."""
 _LEAST_DOCUMENT = 0.5
-"""A drawn page at less than this share of the other's sides has lost what tells one character from another."""
+"""A drawn page at less than this share of the other's sides has lost what tells one character from
+another."""
 _AROUND = 15
 """Side in pixels of the surroundings in which contrast is taken."""
 _CONTRASTED, _FEWEST, _SAMPLED, _MANY = 24, 100, 4, 250_000
-"""Edges are where there is so much contrast, and at least so many pixels of it; every fourth is looked at of many."""
+"""Edges are where there is so much contrast, and at least so many pixels of it; every fourth is looked at of
+many."""
 _BLURS, _LEAST_SHARE = (1.0, 1.6), 0.01
 _SHARES, _DOCUMENT_SHARES = (0.05, 0.03), (0.03, 0.02)
-"""Gaussian blurs of the residual, and the least and the largest share of the contrast that is taken off, for each; of a page of
-the same size, to which no resampler did anything, less."""
+"""Gaussian blurs of the residual, and the least and the largest share of the contrast that is taken off, for
+each; of a page of the same size, to which no resampler did anything, less."""
 _LEVELS, _DOCUMENT_LEVELS = (12.0, 6.0), (12.0, 8.0)
 """Of what is left then, for each blur, so many levels count as 1."""
 _SMALL_LEVELS, _SMALL_SHARE = 30.0, 0.10
 """The same for small pictures at a first look, far beyond what copies have."""
 _NOISY, _LEAST_LEVELS = 0.0125, 0.25
-"""The share of its contrast that a lossy format leaves at most edges of a page; without it so many of the levels count as 1."""
+"""The share of its contrast that a lossy format leaves at most edges of a page; without it so many of the
+levels count as 1."""
 _COLOURS = ((2.0, 8.0), (4.0, 4.5))
 """For colour, at half size: blur, and levels that count as 1."""
 _COLOUR_AROUND, _COLOUR_SHARE = 11, 0.02
 _BAND, _MARGIN = 1 << 20, 16
-"""A large picture is looked at in bands of so many pixels, which takes little memory; they overlap by so many rows."""
+"""A large picture is looked at in bands of so many pixels, which takes little memory; they overlap by so many
+rows."""
 
 _SPOT_BLUR, _SPOT_REST, _SPOT_TIMES, _SPOT_LEVELS = 0.6, 0.99, 2.4, 4.0
-"""A spot stands out by so many times what all but a hundredth of the pixels differ by, and some levels for rounding. Of genuine
-copies 1 in 60 has one."""
+"""A spot stands out by so many times what all but a hundredth of the pixels differ by, and some levels for
+rounding. Of genuine copies 1 in 60 has one."""
 _HOPELESS = 4.0
 """A difference that neither another resampler nor a kernel brings down to that of a copy."""
 _TINY = 1e-9
@@ -62,11 +68,12 @@ Residual = NDArray[np.float32]
 
 
 def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
-    """How far two upright pictures are from being one picture, saved again or resized: below ``SURE`` they are. 0 only if all
-    that the files hold is the same. Once below ``enough``, no closer fit is looked for.
+    """How far two upright pictures are from being one picture, saved again or resized: below ``SURE`` they
+    are. 0 only if all that the files hold is the same. Once below ``enough``, no closer fit is looked for.
 
-    Infinite where no residual can tell: of other shapes, where one lacks the colours or the transparency of the other, pages too
-    small to be read, more in a file than 8 bits and one picture. ``BadRequest`` where OpenCV is not installed.
+    Infinite where no residual can tell: of other shapes, where one lacks the colours or the transparency of
+    the other, pages too small to be read, more in a file than 8 bits and one picture. ``BadRequest`` where
+    OpenCV is not installed.
     """
     if one.same_pixels(other):
         return 0.0
@@ -79,11 +86,18 @@ def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
         return math.inf
     if shown >= enough or small.alpha is None or large.alpha is None:
         return shown + _TINY
-    return max(shown, held.least((_opaque(small.alpha), _opaque(guess)) for guess in _resized(large.alpha, small.size))) + _TINY
+    return (
+        max(
+            shown,
+            held.least((_opaque(small.alpha), _opaque(guess)) for guess in _resized(large.alpha, small.size)),
+        )
+        + _TINY
+    )
 
 
 def _spot_stands_out(small: Whole, large: Whole) -> bool:
-    """Whether some spot differs by far more than nearly all of the rest: formats and resamplers err all over a picture."""
+    """Whether some spot differs by far more than nearly all of the rest: formats and resamplers err all over
+    a picture."""
     cv2 = load("cv2", "opencv-python-headless")
     apart = cv2.absdiff(small.rgb, next(_resized(large.rgb, small.size))).max(axis=2).astype(np.float32)
     blurred = _blurred(apart, _SPOT_BLUR)
@@ -91,8 +105,8 @@ def _spot_stands_out(small: Whole, large: Whole) -> bool:
 
 
 def may_be_one(one: Seen, other: Seen) -> bool:
-    """Whether two pictures that show the same are worth a look at full resolution: at a small size already most versions of one
-    form differ by more than any copy."""
+    """Whether two pictures that show the same are worth a look at full resolution: at a small size already
+    most versions of one form differ by more than any copy."""
     cv2 = load("cv2", "opencv-python-headless")
     first, second = sorted((one.grey, other.grey), key=lambda grey: grey.size)
     second = cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -122,7 +136,12 @@ def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[NDArr
     yield cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     from PIL import Image
 
-    for resampling in (Image.Resampling.LANCZOS, Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST):
+    for resampling in (
+        Image.Resampling.LANCZOS,
+        Image.Resampling.BILINEAR,
+        Image.Resampling.BOX,
+        Image.Resampling.NEAREST,
+    ):
         yield np.asarray(Image.fromarray(pixels).resize(size, resampling))
 
 
@@ -133,9 +152,10 @@ def _opaque(alpha: Plane) -> Planes:
 
 @dataclass(frozen=True)
 class _Held:
-    """How hard a pair is held, for each blur: ``shares`` of the contrast are taken off at most, and of what is left so many
-    ``levels`` count as 1. ``best_only``: only the guess that fits best counts, not any that fits well enough. ``quiet``: where
-    the rest of the picture has hardly anything left, fewer levels count."""
+    """How hard a pair is held, for each blur: ``shares`` of the contrast are taken off at most, and of what
+    is left so many ``levels`` count as 1. ``best_only``: only the guess that fits best counts, not any that
+    fits well enough. ``quiet``: where the rest of the picture has hardly anything left, fewer levels
+    count."""
 
     shares: tuple[float, ...]
     levels: tuple[float, ...]

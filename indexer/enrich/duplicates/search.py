@@ -14,7 +14,8 @@ from vitrine.services.artifacts.duplicates import DuplicateGroup
 
 @dataclass(frozen=True)
 class Search:
-    """How to look for duplicates. ``look``: judge by the pictures; otherwise by hashes and embeddings alone, much nearer ones."""
+    """How to look for duplicates. ``look``: judge by the pictures; otherwise by hashes and embeddings alone,
+    much nearer ones."""
 
     using: str | None = None
     reach: Reach = field(default_factory=Reach)
@@ -25,12 +26,14 @@ class Search:
 
 @dataclass
 class DuplicateReport:
-    """What a search did. Images with the same bytes are one image from the start, so none of those is among them.
+    """What a search did. Images with the same bytes are one image from the start, so none of those is among
+    them.
 
-    ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were worth more than a glance; ``judged``:
-    pairs that were looked at closely, also within groups. ``duplicates``: images in groups beside the one of each that is kept.
-    ``kinds`` counts them by verdict. ``unreadable``: pictures that could not be compared; ``failed``: pairs that could not.
-    ``seconds`` by stage. ``groups`` are there after a dry run as well.
+    ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were worth more than a
+    glance; ``judged``: pairs that were looked at closely, also within groups. ``duplicates``: images in
+    groups beside the one of each that is kept. ``kinds`` counts them by verdict. ``unreadable``: pictures
+    that could not be compared; ``failed``: pairs that could not. ``seconds`` by stage. ``groups`` are there
+    after a dry run as well.
     """
 
     category: str
@@ -67,7 +70,9 @@ class DuplicateReport:
         if self.interrupted:
             return f"{self.category}: interrupted; nothing was written."
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.most_common())
-        found = f"{len(self.groups)} groups, {self.duplicates} images beside those to keep" + (f" ({kinds})" if kinds else "")
+        found = f"{len(self.groups)} groups, {self.duplicates} images beside those to keep" + (
+            f" ({kinds})" if kinds else ""
+        )
         pairs = f"{self.candidates} pairs looked at, {self.judged} of them closely,"
         looked = f"{self.images} images, {pairs} in {sum(self.seconds.values()):.1f} s"
         notes = [f"{self.unreadable} pictures could not be read"] if self.unreadable else []

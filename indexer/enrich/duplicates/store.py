@@ -1,7 +1,9 @@
-"""Groups on their way into service, and out of it again: files first, then the payload, then the word on which run is current.
+"""Groups on their way into service, and out of it again: files first, then the payload, then the word on
+which run is current.
 
-While a run is written, its images carry its group beside that of the run before: a list of two ids, of which queries heed the one
-in service. So nobody sees half of a run, whenever it is killed; what a killed run left the next one removes.
+While a run is written, its images carry its group beside that of the run before: a list of two ids, of which
+queries heed the one in service. So nobody sees half of a run, whenever it is killed; what a killed run left
+the next one removes.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def sweep(runtime: Runtime, category: str, run: DuplicateRun) -> int:
     changed = 0
     while True:
         with runtime.catalog.writing(category):
-            page = runtime.vectors.scroll(category, filter=having, limit=_BATCH, cursor=cursor, with_payload=(FIELD,))
+            page = runtime.vectors.scroll(
+                category, filter=having, limit=_BATCH, cursor=cursor, with_payload=(FIELD,)
+            )
             changed += _settle(runtime, category, page.hits, groups)
         cursor = page.cursor
         if cursor is None:
@@ -84,7 +88,9 @@ def _settle(runtime: Runtime, category: str, hits: Sequence[Hit], groups: Mappin
 
 def _beside(hit: Hit, group: str) -> Any:
     old = hit.payload.get(FIELD)
-    others = [each for each in (old if isinstance(old, list) else [old]) if each is not None and each != group]
+    others = [
+        each for each in (old if isinstance(old, list) else [old]) if each is not None and each != group
+    ]
     return [*others, group] if others else group
 
 
@@ -92,7 +98,9 @@ def _set(runtime: Runtime, category: str, values: Mapping[str, Any]) -> None:
     left = dict(values)
     while left:
         try:
-            runtime.vectors.set_payload(category, {id: {FIELD: value} for id, value in left.items()}, durable=False)
+            runtime.vectors.set_payload(
+                category, {id: {FIELD: value} for id, value in left.items()}, durable=False
+            )
             return
         except NotFound as error:  # another process deleted some since they were read
             left = _still_there(left, error)

@@ -21,7 +21,8 @@ _LOW, _HIGH = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 @dataclass(frozen=True, eq=False)
 class Local:
-    """A picture with the mean and the variance round each of its pixels, weighted by a Gaussian of sigma 1.5."""
+    """A picture with the mean and the variance round each of its pixels, weighted by a Gaussian of sigma
+    1.5."""
 
     values: Plane
     mean: Plane
@@ -36,10 +37,11 @@ def local(grey: Grey | Plane) -> Local:
 
 
 def similarity(one: Local, other: Local, shown: NDArray[np.bool_] | None = None) -> tuple[float, float]:
-    """Mean SSIM where both are shown, after both are brought to the same mean and contrast: brightness is an edit, no difference.
+    """Mean SSIM where both are shown, after both are brought to the same mean and contrast: brightness is an
+    edit, no difference.
 
-    And the mean weighted by the standard deviation round each pixel, in the picture where it is larger: what is plain in both
-    tells nothing. -1 if one of them is flat, or less than 400 pixels are shown.
+    And the mean weighted by the standard deviation round each pixel, in the picture where it is larger: what
+    is plain in both tells nothing. -1 if one of them is flat, or less than 400 pixels are shown.
     """
     where = shown if shown is not None else np.ones(one.values.shape, bool)
     first, second = one.values[where], other.values[where]
@@ -52,14 +54,15 @@ def similarity(one: Local, other: Local, shown: NDArray[np.bool_] | None = None)
 
 
 def ssim_map(one: Plane, other: Plane) -> Plane:
-    """Structural similarity at each pixel, of grey levels in 0..255: ``skimage.metrics.structural_similarity`` with Gaussian
-    weights of sigma 1.5 and population covariance, ten times as fast by OpenCV's filters."""
+    """Structural similarity at each pixel, of grey levels in 0..255:
+    ``skimage.metrics.structural_similarity`` with Gaussian weights of sigma 1.5 and population covariance,
+    ten times as fast by OpenCV's filters."""
     return _ssim(local(one), local(other), 1.0, 0.0)
 
 
 def _ssim(one: Local, other: Local, gain: float, offset: float) -> Plane:
-    """Of ``one`` and ``gain * other + offset``. Means and variances of that follow from those of ``other``: only the product of
-    both is filtered anew."""
+    """Of ``one`` and ``gain * other + offset``. Means and variances of that follow from those of ``other``:
+    only the product of both is filtered anew."""
     common = gain * (_blurred(one.values * other.values) - one.mean * other.mean)
     mean = gain * other.mean + offset
     spread = one.variance + gain * gain * other.variance

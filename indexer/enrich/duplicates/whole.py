@@ -53,14 +53,19 @@ class Whole:
 
     @cached_property
     def is_document(self) -> bool:
-        """Whether it is drawn rather than photographed: a page, a form, a screenshot, an icon. A small change in it is one."""
+        """Whether it is drawn rather than photographed: a page, a form, a screenshot, an icon. A small change
+        in it is one."""
         counts = np.bincount(self.planes[..., 0].ravel(), minlength=256) / self.pixels
         fine, coarse = counts.reshape(32, -1).sum(axis=1), counts.reshape(16, -1).sum(axis=1)
         return bool((fine[1:] + fine[:-1]).max() >= _PAPER or np.sort(coarse)[-3:].sum() >= _INKS)
 
     def same_pixels(self, other: Whole) -> bool:
         """Whether each pixel is the same, and all else that the files hold."""
-        if self.rgb.shape != other.rgb.shape or self.beyond != other.beyond or not np.array_equal(self.rgb, other.rgb):
+        if (
+            self.rgb.shape != other.rgb.shape
+            or self.beyond != other.beyond
+            or not np.array_equal(self.rgb, other.rgb)
+        ):
             return False
         if self.alpha is None or other.alpha is None:
             return self.alpha is other.alpha

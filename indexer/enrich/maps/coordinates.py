@@ -34,7 +34,8 @@ class CoordinateWriter:
     def write(self, ids: Sequence[str], places: Places) -> int:
         """One page. How many of the images were still there."""
         updates: dict[str, Payload] = {
-            id: {self._key: {"x": x, "y": y}} for id, (x, y) in zip(ids, places.astype(float).round(6).tolist(), strict=True)
+            id: {self._key: {"x": x, "y": y}}
+            for id, (x, y) in zip(ids, places.astype(float).round(6).tolist(), strict=True)
         }
         with self._runtime.catalog.writing(self._category):
             return self._writer.write(updates)
@@ -59,7 +60,8 @@ def placed(key: str) -> Filter:
 
 
 def erase(runtime: Runtime, category: str, key: str, *, stop: threading.Event | None = None) -> bool:
-    """Take what the images say under a key away, then its file. False if ``stop`` came before the end; again goes on."""
+    """Take what the images say under a key away, then its file. False if ``stop`` came before the end; again
+    goes on."""
     # the index is made before the first image gets a place: without it there is none
     indexed = axis_field(key, "x") in runtime.catalog.get(category).indexes
     if indexed and not erase_field(runtime, category, field_path("maps", key), placed(key), stop=stop):

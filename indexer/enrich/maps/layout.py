@@ -1,4 +1,5 @@
-"""Where images go on a plane, by their vectors: PCA or UMAP. Memory grows by an id and two numbers an image, not by vectors."""
+"""Where images go on a plane, by their vectors: PCA or UMAP. Memory grows by an id and two numbers an image,
+not by vectors."""
 
 from __future__ import annotations
 
@@ -26,19 +27,20 @@ METRICS = ("cosine", "euclidean")
 SAMPLE = 20_000
 """Images that UMAP is fitted on at most; the others are put among them."""
 BEFORE_UMAP = 50
-"""Dimensions left by PCA before UMAP. Of 3,068 photos of 1,280 dimensions it kept as many neighbours in half the time."""
+"""Dimensions left by PCA before UMAP. Of 3,068 photos of 1,280 dimensions it kept as many neighbours in half
+the time."""
 NEAREST = 5
-"""An image that was not fitted is put at the median of so many nearest that were, in x and in y. Of 1,068 photos that were left
-out it kept 29 % of their neighbours and 68 % of the class about them; the mean 23 % and 65 %; UMAP's own transform 28 % and
-70 %."""
+"""An image that was not fitted is put at the median of so many nearest that were, in x and in y. Of 1,068
+photos that were left out it kept 29 % of their neighbours and 68 % of the class about them; the mean 23 % and
+65 %; UMAP's own transform 28 % and 70 %."""
 _JUDGED, _JUDGED_NEAREST = 2_000, 15
 _BLOCK = 1_000
 
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How a map is made. Of UMAP (McInnes et al., 2018): ``neighbours`` that hold an image in its place, ``min_dist`` between
-    images side by side, ``metric`` cosine (about the mean) or euclidean."""
+    """How a map is made. Of UMAP (McInnes et al., 2018): ``neighbours`` that hold an image in its place,
+    ``min_dist`` between images side by side, ``metric`` cosine (about the mean) or euclidean."""
 
     method: Method = "umap"
     neighbours: int = 15
@@ -50,11 +52,17 @@ class MapOptions:
     def check(self) -> None:
         """``BadRequest`` for what cannot be."""
         if self.method not in METHODS:
-            raise BadRequest(f"{self.method!r} is no way to make a map: choose {' or '.join(METHODS)}.", method=self.method)
+            raise BadRequest(
+                f"{self.method!r} is no way to make a map: choose {' or '.join(METHODS)}.", method=self.method
+            )
         if self.metric not in METRICS:
-            raise BadRequest(f"{self.metric!r} is no metric: choose {' or '.join(METRICS)}.", metric=self.metric)
+            raise BadRequest(
+                f"{self.metric!r} is no metric: choose {' or '.join(METRICS)}.", metric=self.metric
+            )
         if not 2 <= self.neighbours <= 200 or not 0 <= self.min_dist <= 1 or self.sample < 10:
-            raise BadRequest("A map needs 2 to 200 neighbours, a least distance in 0..1 and a sample of 10 images or more.")
+            raise BadRequest(
+                "A map needs 2 to 200 neighbours, a least distance in 0..1 and a sample of 10 images or more."
+            )
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -81,7 +89,9 @@ class _Placer(Protocol):
     def place(self, ids: list[str], rows: Embeddings) -> Places: ...
 
 
-def lay_out(vectors: VectorStore, category: Category, spec: EncoderSpec, options: MapOptions, told: Told) -> Layout:
+def lay_out(
+    vectors: VectorStore, category: Category, spec: EncoderSpec, options: MapOptions, told: Told
+) -> Layout:
     """All images that have the vector, in order of id. ``told(done, of)``: half of them when all were read.
 
     ``BadRequest`` where there are fewer than three.
@@ -100,7 +110,9 @@ def lay_out(vectors: VectorStore, category: Category, spec: EncoderSpec, options
     if len(ids) < 3 or seen is None:
         raise too_few(category, spec, len(ids))
     places = unit_square(np.concatenate(parts))
-    return Layout(ids, places, {**placer.metrics, "neighbours_kept": neighbours_kept(seen, places[: len(seen)])})
+    return Layout(
+        ids, places, {**placer.metrics, "neighbours_kept": neighbours_kept(seen, places[: len(seen)])}
+    )
 
 
 def unit_square(places: Places) -> Places:
@@ -113,7 +125,8 @@ def unit_square(places: Places) -> Places:
 
 
 def neighbours_kept(rows: Embeddings, places: Places) -> float:
-    """Of each image's 15 nearest by cosine, the share that is among its 15 nearest on the map; the mean over images."""
+    """Of each image's 15 nearest by cosine, the share that is among its 15 nearest on the map; the mean over
+    images."""
     near = min(_JUDGED_NEAREST, len(rows) - 1)
     close = rows @ rows.T
     squares = (places.astype(float) ** 2).sum(axis=1)
@@ -128,7 +141,8 @@ def neighbours_kept(rows: Embeddings, places: Places) -> float:
 
 def too_few(category: Category, spec: EncoderSpec, count: int) -> BadRequest:
     return BadRequest(
-        f"Category {category.name!r} has {count} images with the vector {spec.name!r}, too few for a map: index more first.",
+        f"Category {category.name!r} has {count} images with the vector {spec.name!r}, too few for a "
+        "map: index more first.",
         using=spec.name,
     )
 
@@ -211,7 +225,8 @@ class _Umap:
         return found
 
     def _reduced(self, rows: Embeddings) -> Embeddings:
-        """About the mean in few dimensions; for cosine of unit length, where it orders pairs as the Euclidean distance does."""
+        """About the mean in few dimensions; for cosine of unit length, where it orders pairs as the Euclidean
+        distance does."""
         reduced: Embeddings = rows @ self._axes.T - self._axes @ self._mean
         if self._cosine:
             reduced /= np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -225,7 +240,7 @@ class _Umap:
 
 
 def among(places: NDArray[np.float32]) -> Places:
-    """Where an image goes by the places (n, k, 2) of its nearest: their median in x and in y. Where these are in two parts of the
-    map it goes to the larger, not into the void between."""
+    """Where an image goes by the places (n, k, 2) of its nearest: their median in x and in y. Where these are
+    in two parts of the map it goes to the larger, not into the void between."""
     middle: Places = np.median(places, axis=1).astype(np.float32)
     return middle

@@ -1,8 +1,8 @@
 """A map from the stored vectors to the images' payload, safe to kill at any moment.
 
-The order: lay out, save what is known of the map, write every image's place under a new key, let the key answer for the name,
-take the former key away. Until the switch no query sees the new key; a map that was killed before it leaves a key that the next
-one of that name removes.
+The order: lay out, save what is known of the map, write every image's place under a new key, let the key
+answer for the name, take the former key away. Until the switch no query sees the new key; a map that was
+killed before it leaves a key that the next one of that name removes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _AT_ONCE = 100
 
 @dataclass
 class MapReport:
-    """The end of a run, complete or not. ``written``: images that got their place. ``in_service``: queries see them."""
+    """The end of a run, complete or not. ``written``: images that got their place. ``in_service``: queries
+    see them."""
 
     category: str
     map: str
@@ -66,7 +67,8 @@ class MapReport:
             return f"Interrupted: {left}. Run again to go on."
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
         told = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in self.metrics.items())
-        return f"{self.map}: {self.written} images placed by {self.method} on {self.using}; {spent}\n  {told}".rstrip()
+        first = f"{self.map}: {self.written} images placed by {self.method} on {self.using}; {spent}"
+        return f"{first}\n  {told}".rstrip()
 
 
 def make_map(
@@ -79,12 +81,15 @@ def make_map(
     watch: Watch | None = None,
     stop: threading.Event | None = None,
 ) -> MapReport:
-    """Lay out all images that have the named vector ``using`` (None: the category's default) and write it back as ``name``.
+    """Lay out all images that have the named vector ``using`` (None: the category's default) and write it
+    back as ``name``.
 
-    Replaces the map of that name in one step once every image has its place. ``stop`` or Ctrl-C ends it, and nothing has changed
-    for queries. Images that come in later have no place until the next map, or ``place_missing``.
+    Replaces the map of that name in one step once every image has its place. ``stop`` or Ctrl-C ends it, and
+    nothing has changed for queries. Images that come in later have no place until the next map, or
+    ``place_missing``.
 
-    ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (name, options, too few images, UMAP not installed).
+    ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (name, options, too few images, UMAP not
+    installed).
     """
     check_map_name(name)
     options.check()
@@ -98,18 +103,28 @@ def make_map(
 
 
 def place_missing(
-    runtime: Runtime, category: str, name: str, *, watch: Watch | None = None, stop: threading.Event | None = None
+    runtime: Runtime,
+    category: str,
+    name: str,
+    *,
+    watch: Watch | None = None,
+    stop: threading.Event | None = None,
 ) -> MapReport:
     """Put the images that have the vector but no place on the map where the median of their five nearest is.
 
-    The map stays as it is: for many new images make it anew. ``NotFound`` (category, map); ``BadRequest`` if the vector has
-    changed since.
+    The map stays as it is: for many new images make it anew. ``NotFound`` (category, map); ``BadRequest`` if
+    the vector has changed since.
     """
     cat = runtime.catalog.get(category)
     made = runtime.maps.get(category, name)
-    spec = next((one for one in cat.encoders if (one.name, one.revision) == (made.using, made.encoder_revision)), None)
+    spec = next(
+        (one for one in cat.encoders if (one.name, one.revision) == (made.using, made.encoder_revision)), None
+    )
     if spec is None:
-        raise BadRequest(f"The map {name!r} was made on {made.using!r} as the category has it no more: make it anew.", map=name)
+        raise BadRequest(
+            f"The map {name!r} was made on {made.using!r} as the category has it no more: make it anew.",
+            map=name,
+        )
     report = MapReport(category, name, spec.name, made.method, made.key, made.images, in_service=True)
     job = _Job(runtime, cat, spec, report, Stages(report.seconds, watch, stop or threading.Event()))
     with job.interruptible():
@@ -118,7 +133,8 @@ def place_missing(
 
 
 def delete_map(runtime: Runtime, category: str, name: str, *, stop: threading.Event | None = None) -> None:
-    """Withdraw a map, take it away from the images, then remove its file; also what killed ones of that name left.
+    """Withdraw a map, take it away from the images, then remove its file; also what killed ones of that name
+    left.
 
     ``NotFound`` if there is nothing of that name.
     """
@@ -181,9 +197,15 @@ class _Job:
 
     def _described(self, layout: Layout, options: MapOptions) -> CategoryMap:
         return CategoryMap(
-            self.report.map, options.method, self.spec.name, self.spec.revision, len(layout.ids), options.seed,
-            options.parameters, layout.metrics,
-        )  # fmt: skip
+            self.report.map,
+            options.method,
+            self.spec.name,
+            self.spec.revision,
+            len(layout.ids),
+            options.seed,
+            options.parameters,
+            layout.metrics,
+        )
 
     def _write(self, layout: Layout, key: str, told: Told) -> None:
         writer = CoordinateWriter(self.runtime, self.category.name, key)
@@ -219,13 +241,17 @@ class _Job:
         ]  # fmt: skip
         answers = self.runtime.vectors.query_batch(self.category.name, queries)
         ids = [hit.id for hit, near in zip(hits, answers, strict=True) if near]
-        places = [among(np.array([_place_of(one, made.key) for one in near])[None]) for near in answers if near]
+        places = [
+            among(np.array([_place_of(one, made.key) for one in near])[None]) for near in answers if near
+        ]
         if ids:
             self.report.written += writer.write(ids, np.concatenate(places))
 
     def _remove_leftovers(self) -> None:
         for key in self.runtime.maps.leftovers(self.category.name, self.report.map):
-            self.stages.apart(lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stages.stop))  # type: ignore[misc]
+            self.stages.apart(
+                lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stages.stop)
+            )  # type: ignore[misc]
             self.stages.check()
 
 

@@ -1,4 +1,5 @@
-"""A map as a picture: points coloured by a field, and small pictures among them. matplotlib is loaded when something is drawn."""
+"""A map as a picture: points coloured by a field, and small pictures among them. matplotlib is loaded when
+something is drawn."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ _NAMED = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What a plot showed. ``others``: images that do not meet the conditions, drawn as faint points behind those that do.
+    """What a plot showed. ``others``: images that do not meet the conditions, drawn as faint points behind
+    those that do.
 
     ``unread``: pictures that were to be drawn, but are gone or damaged.
     """
@@ -86,9 +88,10 @@ def draw_map(
 ) -> Drawing:
     """Draw a map to a .png or .svg file, its points coloured ``by`` a field (see ``value_reader``).
 
-    ``thumbnails``: so many pictures at spread-out points, 500 at most. ``conditions``: only the images that meet them, before the
-    others in faint grey; ``where``: these conditions in words, for the title.
-    ``NotFound`` (category, map), ``UnknownField``, ``BadRequest`` (file, number, nothing on the map, matplotlib not installed).
+    ``thumbnails``: so many pictures at spread-out points, 500 at most. ``conditions``: only the images that
+    meet them, before the others in faint grey; ``where``: these conditions in words, for the title.
+    ``NotFound`` (category, map), ``UnknownField``, ``BadRequest`` (file, number, nothing on the map,
+    matplotlib not installed).
     """
     check_plot_path(path)
     if not 0 <= thumbnails <= MAX_THUMBNAILS:
@@ -98,7 +101,9 @@ def draw_map(
     reader = value_reader(runtime, category, by, depth=depth) if by else None
     ids, places, values = _gather(runtime, category, shown, reader, conditions or Conditions())
     if not ids:
-        raise BadRequest(f"No image of category {category!r} is on the map {name!r} under these conditions.", map=name)
+        raise BadRequest(
+            f"No image of category {category!r} is on the map {name!r} under these conditions.", map=name
+        )
     if by and all(value is None for value in values):
         raise UnknownField(f"No image on the map has the field {by!r}.", field=by)
     dates = by is not None and cat.indexes.get(by) == "datetime"
@@ -107,7 +112,11 @@ def draw_map(
     figure, axes = _figure(shown, category, places, others, colours, by, depth, where)
     _draw_context(axes, others)
     dots = _draw_points(axes, places, colours, drawn_over=bool(thumbnails))
-    drawn, tried = _draw_thumbnails(runtime, category, axes, ids, places, others, colours, thumbnails) if thumbnails else (0, 0)
+    drawn, tried = (
+        _draw_thumbnails(runtime, category, axes, ids, places, others, colours, thumbnails)
+        if thumbnails
+        else (0, 0)
+    )
     if by:
         if colours.kind == "words":
             _write_legend(figure, axes, places, colours, by, named=not thumbnails)
@@ -154,7 +163,14 @@ def _others(runtime: Runtime, category: str, shown: CategoryMap, ids: Sequence[s
 def _draw_context(axes: Any, others: Places) -> None:
     if len(others):
         size = float(np.clip(20_000 / len(others), 1.5, 24.0))
-        axes.scatter(others[:, 0], others[:, 1], c=_CONTEXT, s=size, linewidths=0, rasterized=len(others) > _VECTORS_BELOW)
+        axes.scatter(
+            others[:, 0],
+            others[:, 1],
+            c=_CONTEXT,
+            s=size,
+            linewidths=0,
+            rasterized=len(others) > _VECTORS_BELOW,
+        )
 
 
 def _frame(axes: Any, places: Places, beyond: float = 0.0) -> tuple[float, float]:
@@ -184,7 +200,9 @@ def _figure(
     level = f" at depth {depth}" if by and by.startswith(CLUSTER) and depth > 1 else ""
     what = f", coloured by {_short(by, 60)}{level}" if by else ""
     axes.set_title(f"{category}: {shown.name}", fontsize=15, loc="left", color=_INK, pad=26)
-    count = f"{len(places):,} of {len(places) + len(others):,}" if len(others) or where else f"{len(places):,}"
+    count = (
+        f"{len(places):,} of {len(places) + len(others):,}" if len(others) or where else f"{len(places):,}"
+    )
     those = f" where {_short(where, 60)}" if where else ""
     subtitle = f"{count} images{those} by {shown.method} of {shown.using}{what}"
     axes.annotate(subtitle, (0, 1), (0, 9), "axes fraction", "offset points", fontsize=10, color=_FAINT)
@@ -206,23 +224,39 @@ def _line(entry: Entry) -> str:
 
 
 def _draw_points(axes: Any, places: Places, colours: Colouring, drawn_over: bool) -> Any:
-    """What was drawn. Those without a value lie below; the others in random order, lest the last class hides the rest."""
+    """What was drawn. Those without a value lie below; the others in random order, lest the last class hides
+    the rest."""
     count = len(places)
     size = float(np.clip(30_000 / count, 2.0, 40.0))
-    look = {"s": size, "linewidths": 0, "alpha": 0.35 if drawn_over else 0.8, "rasterized": count > _VECTORS_BELOW}
+    look = {
+        "s": size,
+        "linewidths": 0,
+        "alpha": 0.35 if drawn_over else 0.8,
+        "rasterized": count > _VECTORS_BELOW,
+    }
     order = np.random.default_rng(0).permutation(count)
     if colours.kind == "words":
         plain = not colours.entries or all(entry.colour == NOTHING for entry in colours.entries)
-        palette = np.array([COLOURS[6] if plain else entry.colour for entry in colours.entries] or [COLOURS[6]])
+        palette = np.array(
+            [COLOURS[6] if plain else entry.colour for entry in colours.entries] or [COLOURS[6]]
+        )
         chosen = palette[colours.number] if len(colours.entries) else np.full(count, COLOURS[6])
         order = order[np.argsort(chosen[order] != NOTHING, kind="stable")]
         return axes.scatter(places[order, 0], places[order, 1], c=chosen[order], **look)
     with_value = colours.number[order] == 0
     rest, told = order[~with_value], order[with_value]
     axes.scatter(places[rest, 0], places[rest, 1], c=NOTHING, **look)
-    low, high = np.nanpercentile(colours.scale, (1, 99))  # a few far out would leave one colour for all others
+    low, high = np.nanpercentile(
+        colours.scale, (1, 99)
+    )  # a few far out would leave one colour for all others
     return axes.scatter(
-        places[told, 0], places[told, 1], c=colours.scale[told], cmap=SCALE, vmin=low, vmax=high if high > low else None, **look
+        places[told, 0],
+        places[told, 1],
+        c=colours.scale[told],
+        cmap=SCALE,
+        vmin=low,
+        vmax=high if high > low else None,
+        **look,
     )
 
 
@@ -230,7 +264,9 @@ def _write_scale(figure: Any, axes: Any, dots: Any, colours: Colouring, by: str)
     """The colour bar."""
     scale = load("matplotlib.cm", "matplotlib").ScalarMappable(norm=dots.norm, cmap=dots.cmap)
     below, above = np.nanmin(colours.scale) < dots.norm.vmin, np.nanmax(colours.scale) > dots.norm.vmax
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((bool(below), bool(above)), "neither")
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
+        (bool(below), bool(above)), "neither"
+    )
     bar = figure.colorbar(scale, ax=axes, shrink=0.6, pad=0.02, extend=extend)
     bar.set_label(_short(by), color=_INK)
     bar.outline.set_visible(False)
@@ -241,7 +277,9 @@ def _write_scale(figure: Any, axes: Any, dots: Any, colours: Colouring, by: str)
         bar.ax.yaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     if colours.entries[1].count:
         said = f"{colours.entries[1].count:,} without a value, in grey"
-        axes.annotate(said, (1, 0), (-6, 6), "axes fraction", "offset points", ha="right", fontsize=9, color=_FAINT)
+        axes.annotate(
+            said, (1, 0), (-6, 6), "axes fraction", "offset points", ha="right", fontsize=9, color=_FAINT
+        )
 
 
 def _write_legend(figure: Any, axes: Any, places: Places, colours: Colouring, by: str, named: bool) -> None:
@@ -252,8 +290,17 @@ def _write_legend(figure: Any, axes: Any, places: Places, colours: Colouring, by
                      label=_line(entry))
         for entry in colours.entries
     ]  # fmt: skip
-    legend = axes.legend(handles=handles, title=_short(by), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False,
-                         fontsize=10, title_fontsize=10, alignment="left", labelcolor=_INK)  # fmt: skip
+    legend = axes.legend(
+        handles=handles,
+        title=_short(by),
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+        fontsize=10,
+        title_fontsize=10,
+        alignment="left",
+        labelcolor=_INK,
+    )
     _make_room(figure, legend)
     if named:
         _write_names(axes, places, colours)
@@ -283,7 +330,16 @@ def _write_names(axes: Any, places: Places, colours: Colouring) -> None:
         if any(abs(x - other) < 0.1 and abs(y - another) < 0.03 for other, another in taken):
             continue
         taken.append((x, y))
-        axes.text(x, y, _short(entry.label, 24), ha="center", va="center", fontsize=10, color=_INK, path_effects=halo)
+        axes.text(
+            x,
+            y,
+            _short(entry.label, 24),
+            ha="center",
+            va="center",
+            fontsize=10,
+            color=_INK,
+            path_effects=halo,
+        )
 
 
 def _densest(places: Places, bins: int = 12) -> tuple[float, float]:
@@ -299,7 +355,14 @@ def _densest(places: Places, bins: int = 12) -> tuple[float, float]:
 
 
 def _draw_thumbnails(
-    runtime: Runtime, category: str, axes: Any, ids: Sequence[str], places: Places, others: Places, colours: Colouring, most: int
+    runtime: Runtime,
+    category: str,
+    axes: Any,
+    ids: Sequence[str],
+    places: Places,
+    others: Places,
+    colours: Colouring,
+    most: int,
 ) -> tuple[int, int]:
     """Pictures, each in a frame of its colour; how many could be read, of how many."""
     chosen, side = spread(places, most)
@@ -311,7 +374,9 @@ def _draw_thumbnails(
         axes.imshow(np.asarray(picture), extent=box, zorder=3, interpolation="antialiased", aspect="equal")
         frame = load("matplotlib.patches", "matplotlib").Rectangle
         colour = _colour_of(colours, position)
-        axes.add_patch(frame((box[0], box[2]), across, high, fill=False, edgecolor=colour, linewidth=1.8, zorder=4))
+        axes.add_patch(
+            frame((box[0], box[2]), across, high, fill=False, edgecolor=colour, linewidth=1.8, zorder=4)
+        )
         drawn += 1
     _frame(axes, np.concatenate([places, others]), side / 2)
     return drawn, len(chosen)
@@ -324,12 +389,18 @@ def _colour_of(colours: Colouring, position: int) -> Any:
     if np.isnan(value):
         return NOTHING
     low, high = np.nanpercentile(colours.scale, (1, 99))
-    return load("matplotlib", "matplotlib").colormaps[SCALE](float(np.clip((value - low) / ((high - low) or 1.0), 0, 1)))
+    return load("matplotlib", "matplotlib").colormaps[SCALE](
+        float(np.clip((value - low) / ((high - low) or 1.0), 0, 1))
+    )
 
 
-def _pictures(runtime: Runtime, category: str, ids: Sequence[str], chosen: list[int]) -> Iterator[tuple[int, Image.Image]]:
+def _pictures(
+    runtime: Runtime, category: str, ids: Sequence[str], chosen: list[int]
+) -> Iterator[tuple[int, Image.Image]]:
     """Small RGB pictures of these images; those whose file is gone or does not decode are left out."""
-    hits = runtime.vectors.retrieve(category, [ids[position] for position in chosen], with_payload=("object_key",))
+    hits = runtime.vectors.retrieve(
+        category, [ids[position] for position in chosen], with_payload=("object_key",)
+    )
 
     def load_one(at: int) -> Image.Image | None:
         hit = hits[at]
@@ -343,7 +414,11 @@ def _pictures(runtime: Runtime, category: str, ids: Sequence[str], chosen: list[
     threads = runtime.settings.threads or os.cpu_count() or 1
     with ThreadPoolExecutor(threads, "thumbnails") as pool:
         pictures = in_order(pool, load_one, range(len(chosen)), 4 * threads)
-        yield from ((position, picture) for position, picture in zip(chosen, pictures, strict=True) if picture is not None)
+        yield from (
+            (position, picture)
+            for position, picture in zip(chosen, pictures, strict=True)
+            if picture is not None
+        )
 
 
 def _short(text: str, most: int = 34) -> str:

@@ -14,7 +14,8 @@ NO_CONDITIONS = Conditions()
 
 @dataclass(frozen=True)
 class MapPoints:
-    """Aligned: ids, coordinates in 0..1, and values where some were asked for. ``cursor`` asks for the next page."""
+    """Aligned: ids, coordinates in 0..1, and values where some were asked for. ``cursor`` asks for the next
+    page."""
 
     ids: list[str]
     x: list[float]
@@ -33,7 +34,8 @@ def read_points(
     limit: int = 2_000,
     cursor: str | None = None,
 ) -> MapPoints:
-    """A page of the images that are on a map and meet the conditions, in order of id. Errors as ``Searcher.listing``."""
+    """A page of the images that are on a map and meet the conditions, in order of id. Errors as
+    ``Searcher.listing``."""
     if shown.name not in conditions.maps:
         box = MapBox(x=NumberRange(gte=0.0))
         conditions = conditions.model_copy(update={"maps": {**conditions.maps, shown.name: box}})

@@ -18,8 +18,9 @@ _HALVINGS = 10
 def spread(places: Places, most: int, seed: int = 0) -> tuple[NDArray[np.int64], float]:
     """Positions of at most ``most`` points, and the side of a square about each such that no two overlap.
 
-    The narrower the squares, the more fit: they are as wide as lets all that are asked for in, but no narrower than something
-    could be seen in, so that there are fewer of them where many images lie at one spot.
+    The narrower the squares, the more fit: they are as wide as lets all that are asked for in, but no
+    narrower than something could be seen in, so that there are fewer of them where many images lie at one
+    spot.
     """
     order = np.random.default_rng(seed).permutation(len(places))[:_LOOKED_AT]
     wanted = min(most, len(order))
@@ -43,7 +44,9 @@ def _apart(places: Places, order: NDArray[np.int64], side: float, most: int) -> 
     for position in order.tolist():
         x, y = float(places[position, 0]), float(places[position, 1])
         column, row = int(x / side), int(y / side)
-        near = (place for c in (-1, 0, 1) for r in (-1, 0, 1) for place in taken.get((column + c, row + r), ()))
+        near = (
+            place for c in (-1, 0, 1) for r in (-1, 0, 1) for place in taken.get((column + c, row + r), ())
+        )
         if any(abs(x - other) < side and abs(y - another) < side for other, another in near):
             continue
         taken.setdefault((column, row), []).append((x, y))

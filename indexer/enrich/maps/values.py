@@ -19,9 +19,22 @@ CLUSTER = CLUSTER_FIELD
 Value = str | int | float | bool | None
 _NESTED = ("metadata", "scores")
 _FIELDS = (
-    "class", "tags", "machine_tags", "rejected_tags", "quality", "filename", "source", "caption", "media_type", "width", "height",
-    "bytes", "created_at", "indexed_at", "duplicate_group",
-)  # fmt: skip
+    "class",
+    "tags",
+    "machine_tags",
+    "rejected_tags",
+    "quality",
+    "filename",
+    "source",
+    "caption",
+    "media_type",
+    "width",
+    "height",
+    "bytes",
+    "created_at",
+    "indexed_at",
+    "duplicate_group",
+)
 _LISTS = ("tags", "machine_tags", "rejected_tags", "metadata.")
 """What may have several values."""
 _COMMON = 0.9
@@ -31,7 +44,8 @@ _RANKED = 1_000
 
 @dataclass(frozen=True)
 class ValueReader:
-    """``fields`` of the payload that are needed, and the value that ``read`` makes of them; None where an image has none."""
+    """``fields`` of the payload that are needed, and the value that ``read`` makes of them; None where an
+    image has none."""
 
     by: str
     fields: tuple[str, ...]
@@ -41,10 +55,12 @@ class ValueReader:
 
 
 def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) -> ValueReader:
-    """``class``, ``tags``, ``quality``, ``scores.<tag>``, ``metadata.<column>`` ..., or ``cluster.<run>``: the node at ``depth``.
+    """``class``, ``tags``, ``quality``, ``scores.<tag>``, ``metadata.<column>`` ..., or ``cluster.<run>``:
+    the node at ``depth``.
 
-    Of a list the value that most images have is taken, but for those that nearly all have. Scores are those of the tagger in
-    service. ``UnknownField`` for what is no field, ``NotFound`` (category, run), ``BadRequest`` (depth).
+    Of a list the value that most images have is taken, but for those that nearly all have. Scores are those
+    of the tagger in service. ``UnknownField`` for what is no field, ``NotFound`` (category, run),
+    ``BadRequest`` (depth).
     """
     if by.startswith(CLUSTER):
         return _nodes(runtime, category, by, depth)
@@ -75,13 +91,16 @@ def _nodes(runtime: Runtime, category: str, by: str, depth: int) -> ValueReader:
         return path[min(depth, len(path) - 1)] if path else None
 
     labels = {
-        node.id: f"{node.id.removeprefix(f'{ROOT}-')}  {node.name}".rstrip() for node in run.nodes.values() if node.depth <= depth
+        node.id: f"{node.id.removeprefix(f'{ROOT}-')}  {node.name}".rstrip()
+        for node in run.nodes.values()
+        if node.depth <= depth
     }
     return ValueReader(by, (field_path("clusters", run.key),), read, labels)
 
 
 def _ranks(runtime: Runtime, category: str, field: str) -> dict[object, int]:
-    """The values of a field by how many images have them, most first; those that nearly all have come last."""
+    """The values of a field by how many images have them, most first; those that nearly all have come
+    last."""
     if runtime.catalog.get(category).indexes.get(field) != "keyword" or not field.startswith(_LISTS):
         return {}
     facets = runtime.searcher.facets(category, field, Conditions(), limit=_RANKED)

@@ -1,8 +1,9 @@
 """Metadata that comes later: a table joined to the images of a category by their names, hashes or ids.
 
-The order: read the table into an on-disk index, go once through the category to see which rows meet which images, make the
-payload indexes, write page by page. A row is applied only where it is clear which image it means. What is written is a function
-of the row and the image, so that a run that was interrupted is completed by the same call.
+The order: read the table into an on-disk index, go once through the category to see which rows meet which
+images, make the payload indexes, write page by page. A row is applied only where it is clear which image it
+means. What is written is a function of the row and the image, so that a run that was interrupted is completed
+by the same call.
 """
 
 from __future__ import annotations
@@ -45,11 +46,12 @@ _IDENTITY: Mapping[JoinOn, tuple[str, ...]] = {
 class AnnotateOptions:
     """How a table is joined.
 
-    ``on``: what a row names: the file's name, its stem (name without extension), key (the whole relative path), SHA-256 or image
-    id. ``column``: the column that does so, else the usual ones. ``all_of_a_name``: a row that meets several images is applied to
-    each, not refused. ``overwrite``: class, caption and quality of the table go before those that are there. ``hashtags``:
-    columns whose hashtags go to ``metadata.hashtags``. ``class_from``: the column of the class. ``kinds``: of columns, by name;
-    values that are there are cast to it. ``dry_run``: nothing is written.
+    ``on``: what a row names: the file's name, its stem (name without extension), key (the whole relative
+    path), SHA-256 or image id. ``column``: the column that does so, else the usual ones. ``all_of_a_name``: a
+    row that meets several images is applied to each, not refused. ``overwrite``: class, caption and quality
+    of the table go before those that are there. ``hashtags``: columns whose hashtags go to
+    ``metadata.hashtags``. ``class_from``: the column of the class. ``kinds``: of columns, by name; values
+    that are there are cast to it. ``dry_run``: nothing is written.
     """
 
     on: JoinOn = "name"
@@ -74,14 +76,17 @@ def annotate(
 ) -> AnnotateReport:
     """Put what a table says onto the images it names.
 
-    Tags are united, without those that people rejected for the image; metadata columns of the table replace those of that name,
-    others stay; class, caption, quality and creation date only fill gaps (unless ``overwrite``); a score goes over a former one
-    of a manifest, never over a tagger's. Columns mean what they mean in a manifest (indexer/sources/rows.py).
+    Tags are united, without those that people rejected for the image; metadata columns of the table replace
+    those of that name, others stay; class, caption, quality and creation date only fill gaps (unless
+    ``overwrite``); a score goes over a former one of a manifest, never over a tagger's. Columns mean what
+    they mean in a manifest (indexer/sources/rows.py).
 
-    Not applied, and counted: malformed rows, rows of which there are several different ones for one name, and rows whose name
-    several images have. Memory does not grow with the table or the category. Ctrl-C and ``stop`` end it after the page under way.
+    Not applied, and counted: malformed rows, rows of which there are several different ones for one name, and
+    rows whose name several images have. Memory does not grow with the table or the category. Ctrl-C and
+    ``stop`` end it after the page under way.
 
-    ``NotFound`` (category), ``BadSource`` for a table that is unusable as a whole, or has more than ``max_rows``.
+    ``NotFound`` (category), ``BadSource`` for a table that is unusable as a whole, or has more than
+    ``max_rows``.
     """
     options = options or AnnotateOptions()
     cat = runtime.catalog.get(category)
@@ -129,7 +134,8 @@ class _Job:
             return
         if len(rows.indexes) > MAX_FIELDS:
             raise BadSource(
-                f"{self.report.table} has {len(rows.indexes):,} scores and columns; {MAX_FIELDS:,} are taken: leave some out."
+                f"{self.report.table} has {len(rows.indexes):,} scores and columns; {MAX_FIELDS:,} are "
+                "taken: leave some out."
             )
         if not self.options.dry_run:
             self._index(kinds, rows)
@@ -161,14 +167,18 @@ class _Job:
         finally:
             writer.flush()
 
-    def _write_page(self, writer: PayloadWriter, taggers: NewImageScorer, page: Mapping[str, Payload]) -> None:
+    def _write_page(
+        self, writer: PayloadWriter, taggers: NewImageScorer, page: Mapping[str, Payload]
+    ) -> None:
         """Read, merged and written back while nobody else of this process writes."""
         name = self.category.name
         with self.runtime.catalog.writing(name):
             taggers.refresh()
             hits = [hit for hit in self.runtime.vectors.retrieve(name, list(page)) if hit is not None]
             merged = {
-                hit.id: changes(hit.payload, without_scores(page[hit.id], taggers.tags), overwrite=self.options.overwrite)
+                hit.id: changes(
+                    hit.payload, without_scores(page[hit.id], taggers.tags), overwrite=self.options.overwrite
+                )
                 for hit in hits
             }
             updates = {id: change for id, change in merged.items() if change}
@@ -186,13 +196,15 @@ class _Job:
         self.report.unindexed.update(field for field in rows.indexes if field not in indexes)
 
     def _recast(self, kinds: ColumnKinds, columns: Columns) -> None:
-        """Have what images hold in columns follow the kinds that were asked for; with ``overwrite``, those of the table too,
-        where a column of words holds nothing else any more."""
+        """Have what images hold in columns follow the kinds that were asked for; with ``overwrite``, those of
+        the table too, where a column of words holds nothing else any more."""
         asked = kinds.to_recast(self.runtime.catalog.get(self.category.name))
         tighter = narrower(self.category, columns, asked) if self.options.overwrite else []
         with self.stages.stage("casting columns") if asked or tighter else nullcontext():
             if asked:
-                self.report.notes += recast(self.runtime, self.category.name, asked, stop=self.stages.stop).notes()
+                self.report.notes += recast(
+                    self.runtime, self.category.name, asked, stop=self.stages.stop
+                ).notes()
             if tighter:
                 self.report.notes += tighten(self.runtime, self.category.name, tighter, stop=self.stages.stop)
 
@@ -200,13 +212,16 @@ class _Job:
         """Both sides by example: most mismatches are seen at once."""
         if self.report.ambiguous or not self.report.unmatched:
             return "No row was applied."
-        page = self.runtime.vectors.scroll(self.category.name, limit=1, with_payload=_IDENTITY[self.options.on] or False)
+        page = self.runtime.vectors.scroll(
+            self.category.name, limit=1, with_payload=_IDENTITY[self.options.on] or False
+        )
         here = next((key for hit in page.hits if (key := _key(hit, self.options.on))), None)
         if here is None:
             return f"No image of the category has a {self.options.on} to compare with."
         return (
-            f"No row met an image by {self.options.on}: the table says {self.report.unmatched_first[0]!r}, an image is {here!r}. "
-            f"The names were read from column {self.report.column!r}: say which column it is with --column-of-names (in a form: "
+            f"No row met an image by {self.options.on}: the table says "
+            f"{self.report.unmatched_first[0]!r}, an image is {here!r}. The names were read from "
+            f"column {self.report.column!r}: say which column it is with --column-of-names (in a form: "
             "column), or compare by another of name, stem, key, hash, id."
         )
 
@@ -219,15 +234,26 @@ def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
     {'tags': ['red', 'new'], 'metadata': {'shop': 'A', 'year': 2001}}
     """
     rejected = old.get("rejected_tags", ())
-    rest = {name: value for name, value in said.items() if name not in ("metadata", "scores", "scored_by", "created_at")}
+    rest = {
+        name: value
+        for name, value in said.items()
+        if name not in ("metadata", "scores", "scored_by", "created_at")
+    }
     rest["tags"] = [tag for tag in said.get("tags", ()) if tag not in rejected]
     new = additions(old, rest, overwrite=overwrite)
     former = old.get("metadata", {})
-    metadata = {**former, **{name: _as_held(former.get(name), value) for name, value in said.get("metadata", {}).items()}}
+    metadata = {
+        **former,
+        **{name: _as_held(former.get(name), value) for name, value in said.get("metadata", {}).items()},
+    }
     if metadata != old.get("metadata", {}):
         new["metadata"] = metadata
     scored_by: Payload = new["scored_by"] if "scored_by" in new else old.get("scored_by", {})
-    scores = {tag: score for tag, score in said.get("scores", {}).items() if scored_by.get(tag, SCORED_BY) == SCORED_BY}
+    scores = {
+        tag: score
+        for tag, score in said.get("scores", {}).items()
+        if scored_by.get(tag, SCORED_BY) == SCORED_BY
+    }
     if any(old.get("scores", {}).get(tag) != score for tag, score in scores.items()):
         new["scores"] = {**old.get("scores", {}), **scores}
         new["scored_by"] = {**scored_by, **dict.fromkeys(scores, SCORED_BY)}
@@ -251,7 +277,11 @@ def _as_held(old: Any, said: Any) -> Any:
     >>> _as_held([1, 2], "1|2"), _as_held(["a"], "a|b"), _as_held("a", "a|b")
     ([1, 2], ['a', 'b'], 'a|b')
     """
-    if not isinstance(old, list) or isinstance(said, list) or any(isinstance(item, dict | list) for item in old):
+    if (
+        not isinstance(old, list)
+        or isinstance(said, list)
+        or any(isinstance(item, dict | list) for item in old)
+    ):
         return said
     items = split_tags(str(said)) if isinstance(said, str) else [str(said)]
     if items == [str(item) for item in old]:
@@ -262,18 +292,23 @@ def _as_held(old: Any, said: Any) -> Any:
 def _opened(path: Path, options: AnnotateOptions, max_rows: int | None) -> tuple[Table, Columns]:
     table = open_table(path)
     if max_rows is not None and table.count > max_rows:
-        raise BadSource(f"{path.name} has {table.count:,} rows; {max_rows:,} are taken at a time: split it.", rows=table.count)
+        raise BadSource(
+            f"{path.name} has {table.count:,} rows; {max_rows:,} are taken at a time: split it.",
+            rows=table.count,
+        )
     if options.class_from is not None:
         column_named(table, options.class_from)
     keys = key_columns(options.on)
     wanted = options.column or find_any(keys, table.columns)
     if wanted is None:
         raise BadSource(
-            f"No column of {path.name} names the image: call it {', '.join(keys[:-1])} or {keys[-1]}, or say which it is: "
-            "--column-of-names (in a form: column). "
-            f"It has: {', '.join(table.columns) or 'none'}."
+            f"No column of {path.name} names the image: call it {', '.join(keys[:-1])} or {keys[-1]}, "
+            "or say which it is: --column-of-names (in a form: column). It has: "
+            f"{', '.join(table.columns) or 'none'}."
         )
-    own = SourceOptions(path_column=wanted, hashtags=options.hashtags, class_from=options.class_from, kinds=options.kinds)
+    own = SourceOptions(
+        path_column=wanted, hashtags=options.hashtags, class_from=options.class_from, kinds=options.kinds
+    )
     return table, Columns.of(table, own, keys=keys)
 
 

@@ -16,9 +16,10 @@ SHOWN = 10
 class AnnotateReport:
     """A run's end. ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` + ``malformed``.
 
-    ``ambiguous``: rows whose name several images have. ``conflicting``: rows of a name that others say something else of.
-    ``images``: that the matched rows mean; of these ``updated``, ``unchanged`` (they say so already) and ``gone`` (deleted
-    meanwhile). ``malformed_first``: (row number, reason), the number as an editor shows it.
+    ``ambiguous``: rows whose name several images have. ``conflicting``: rows of a name that others say
+    something else of. ``images``: that the matched rows mean; of these ``updated``, ``unchanged`` (they say
+    so already) and ``gone`` (deleted meanwhile). ``malformed_first``: (row number, reason), the number as an
+    editor shows it.
     """
 
     category: str
@@ -50,7 +51,11 @@ class AnnotateReport:
     def status(self) -> Literal["complete", "refused", "interrupted"]:
         if self.interrupted:
             return "interrupted"
-        return "refused" if self.ambiguous or self.conflicting or self.malformed or not self.images else "complete"
+        return (
+            "refused"
+            if self.ambiguous or self.conflicting or self.malformed or not self.images
+            else "complete"
+        )
 
     @property
     def exit_code(self) -> int:
@@ -70,14 +75,32 @@ class AnnotateReport:
         """A few lines for people."""
         done = "would be updated" if self.dry_run else "updated"
         lines = [
-            f"{self.table}: {self.matched} of {self.rows} rows met {_images(self.images)} (by {self.on}, column {self.column})"
+            f"{self.table}: {self.matched} of {self.rows} rows met {_images(self.images)} (by "
+            f"{self.on}, column {self.column})"
         ]
-        told = [f"{self.updated} {done}", f"{self.unchanged} said so already", f"{self.gone} deleted meanwhile"]
+        told = [
+            f"{self.updated} {done}",
+            f"{self.unchanged} said so already",
+            f"{self.gone} deleted meanwhile",
+        ]
         lines += ["  " + ", ".join([told[0], *(text for text in told[1:] if not text.startswith("0 "))])]
         lines += _told(self.unmatched, "name no image of the category", self.unmatched_first)
-        lines += _told(self.ambiguous, "name several images, so they were not applied (--all-of-a-name)", self.ambiguous_first)
-        lines += _told(self.conflicting, "say different things of one image, so they were not applied", self.conflicting_first)
-        lines += _told(self.malformed, "are malformed", [f"row {row}: {reason}" for row, reason in self.malformed_first], "; ")
+        lines += _told(
+            self.ambiguous,
+            "name several images, so they were not applied (--all-of-a-name)",
+            self.ambiguous_first,
+        )
+        lines += _told(
+            self.conflicting,
+            "say different things of one image, so they were not applied",
+            self.conflicting_first,
+        )
+        lines += _told(
+            self.malformed,
+            "are malformed",
+            [f"row {row}: {reason}" for row, reason in self.malformed_first],
+            "; ",
+        )
         if self.interrupted:
             lines += ["Interrupted. What is written counts; run again to complete it."]
         return "\n".join([*lines, *self.notes, *([unindexed_note(self.unindexed)] if self.unindexed else [])])

@@ -1,4 +1,5 @@
-"""The rows of a table that is joined to a category: what each says, and which images it meets, in a temporary file on disk."""
+"""The rows of a table that is joined to a category: what each says, and which images it meets, in a temporary
+file on disk."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ _SCHEMA = (
     "PRAGMA journal_mode=OFF",
     "PRAGMA temp_store=FILE",
     # times: rows of that key; differ: they do not all say the same; images: that it meets
-    "CREATE TABLE rows (key TEXT PRIMARY KEY, number INT, said BLOB, times INT, differ INT, images INT, applied INT)",
+    "CREATE TABLE rows (key TEXT PRIMARY KEY, number INT, said BLOB, times INT, differ INT, images "
+    "INT, applied INT)",
     "CREATE TABLE matches (id TEXT PRIMARY KEY, key TEXT) WITHOUT ROWID",
 )
 _INSERT = """INSERT INTO rows VALUES (?, ?, ?, 1, 0, 0, 0)
@@ -35,8 +37,8 @@ _INSERT = """INSERT INTO rows VALUES (?, ?, ?, 1, 0, 0, 0)
 
 
 class Rows:
-    """Rows by what they name. ``read`` the table, ``match`` the images, ``judge``, then go through ``pages``. ``close`` removes
-    the file."""
+    """Rows by what they name. ``read`` the table, ``match`` the images, ``judge``, then go through ``pages``.
+    ``close`` removes the file."""
 
     def __init__(self, columns: Columns, kinds: ColumnKinds, on: JoinOn, category: Category) -> None:
         self._columns = columns
@@ -52,7 +54,8 @@ class Rows:
 
     @property
     def indexes(self) -> dict[str, IndexKind]:
-        """The payload indexes that the rows ask for, hashtags first: a category has room for so many columns."""
+        """The payload indexes that the rows ask for, hashtags first: a category has room for so many
+        columns."""
         first = field_path("metadata", HASHTAGS)
         return dict(sorted(self._fields.items(), key=lambda item: item[0] != first))
 
@@ -62,12 +65,17 @@ class Rows:
 
     def match(self, images: Iterable[tuple[str, str]]) -> None:
         """Note the images, as (key, id), that a row names."""
-        self._rows.executemany("INSERT OR IGNORE INTO matches SELECT ?2, key FROM rows WHERE key = ?1", images)
+        self._rows.executemany(
+            "INSERT OR IGNORE INTO matches SELECT ?2, key FROM rows WHERE key = ?1", images
+        )
 
     def judge(self, report: AnnotateReport, *, all_of_a_name: bool) -> None:
-        """Decide which rows are applied, and count all: a row is malformed, unmatched, conflicting, ambiguous or matched."""
+        """Decide which rows are applied, and count all: a row is malformed, unmatched, conflicting, ambiguous
+        or matched."""
         self._rows.execute("CREATE INDEX by_key ON matches (key)")
-        self._rows.execute("UPDATE rows SET images = (SELECT count(*) FROM matches WHERE matches.key = rows.key)")
+        self._rows.execute(
+            "UPDATE rows SET images = (SELECT count(*) FROM matches WHERE matches.key = rows.key)"
+        )
         most = "" if all_of_a_name else "AND images = 1"
         self._rows.execute(f"UPDATE rows SET applied = 1 WHERE NOT differ AND images > 0 {most}")
         report.malformed, report.malformed_first = self._malformed, self._faults
@@ -79,7 +87,9 @@ class Rows:
 
     def pages(self, size: int) -> Iterator[dict[str, Payload]]:
         """What is said of the images that a row is applied to, by id, in order of id."""
-        cursor = self._rows.execute("SELECT id, said FROM matches JOIN rows USING (key) WHERE applied ORDER BY id")
+        cursor = self._rows.execute(
+            "SELECT id, said FROM matches JOIN rows USING (key) WHERE applied ORDER BY id"
+        )
         while page := cursor.fetchmany(size):
             yield {id: orjson.loads(said) for id, said in page}
 
@@ -107,7 +117,9 @@ class Rows:
                 self._fault(row, error.message)
             else:
                 self._fields = joined_kinds([self._fields, kinds])
-                self._fields |= dict.fromkeys((field_path("scores", tag) for tag in said.get("scores", ())), "float")
+                self._fields |= dict.fromkeys(
+                    (field_path("scores", tag) for tag in said.get("scores", ())), "float"
+                )
                 yield key, row.number, orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
     def _checked(self, row: Row) -> tuple[str, Payload, dict[str, IndexKind]]:

@@ -1,4 +1,5 @@
-"""Metadata columns of another kind than before: their index, and what the images of a category hold in them."""
+"""Metadata columns of another kind than before: their index, and what the images of a category hold in
+them."""
 
 from __future__ import annotations
 
@@ -43,16 +44,21 @@ class Recast:
         for column, misfits in self.misfits.items():
             id, value = misfits.first
             told.append(
-                f"In column {column!r} something else is kept of {_images(misfits.count)}, such as {value!r} (image {id}), and "
-                f"is not found: correct it with `images tag ID --metadata {column}=VALUE`, or name another kind."
+                f"In column {column!r} something else is kept of {_images(misfits.count)}, such as "
+                f"{value!r} (image {id}), and is not found: correct it with `images tag ID --metadata "
+                f"{column}=VALUE`, or name another kind."
             )
         return told
 
 
-def recast(runtime: Runtime, category: str, kinds: Mapping[str, IndexKind], *, stop: threading.Event) -> Recast:
-    """Have columns (by name) that are indexed hold another kind: the index first, then the values, page by page.
+def recast(
+    runtime: Runtime, category: str, kinds: Mapping[str, IndexKind], *, stop: threading.Event
+) -> Recast:
+    """Have columns (by name) that are indexed hold another kind: the index first, then the values, page by
+    page.
 
-    What cannot be held stays as it is and is counted. Interrupted, the same call again completes it; ``InterruptedError``.
+    What cannot be held stays as it is and is counted. Interrupted, the same call again completes it;
+    ``InterruptedError``.
     """
     done = Recast(kinds)
     fields = {field_path(_METADATA, column): kind for column, kind in kinds.items()}
@@ -62,7 +68,8 @@ def recast(runtime: Runtime, category: str, kinds: Mapping[str, IndexKind], *, s
 
 
 def tighten(runtime: Runtime, category: str, columns: Collection[str], *, stop: threading.Event) -> list[str]:
-    """``recast`` columns of words in which all images hold numbers, dates or truths; sentences for a report."""
+    """``recast`` columns of words in which all images hold numbers, dates or truths; sentences for a
+    report."""
     kinds: dict[str, IndexKind] = {}
     words: dict[str, tuple[str, str]] = {}
 
@@ -81,15 +88,20 @@ def tighten(runtime: Runtime, category: str, columns: Collection[str], *, stop: 
     told = recast(runtime, category, fitting, stop=stop).notes() if fitting else []
     for column, (id, word) in words.items():
         told.append(
-            f"Column {column!r} stays one of words, as some images hold others in it, such as {word!r} (image {id}); --column "
-            f"{column}:KIND (float, datetime ...) changes it all the same."
+            f"Column {column!r} stays one of words, as some images hold others in it, such as {word!r} "
+            f"(image {id}); --column {column}:KIND (float, datetime ...) changes it all the same."
         )
     return told
 
 
 def narrower(category: Category, columns: Columns, but: Collection[str]) -> list[str]:
-    """The columns of a table, by name, that hold a narrower kind than words, which the category has them hold."""
-    kinds = {name: columns.indexes[field_path(_METADATA, name)] for name in columns.metadata.values() if name not in but}
+    """The columns of a table, by name, that hold a narrower kind than words, which the category has them
+    hold."""
+    kinds = {
+        name: columns.indexes[field_path(_METADATA, name)]
+        for name in columns.metadata.values()
+        if name not in but
+    }
     return [
         name
         for name, kind in kinds.items()
@@ -113,7 +125,9 @@ def _rewrite(runtime: Runtime, category: str, done: Recast, stop: threading.Even
         writer.flush()
 
 
-def _pages(runtime: Runtime, category: str, stop: threading.Event, look: Callable[[Sequence[Hit]], None]) -> None:
+def _pages(
+    runtime: Runtime, category: str, stop: threading.Event, look: Callable[[Sequence[Hit]], None]
+) -> None:
     """Have all images looked at, a page at a time, while nobody else of this process writes."""
     cursor: str | None = None
     while True:

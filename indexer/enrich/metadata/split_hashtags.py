@@ -26,7 +26,8 @@ _METADATA = "metadata"
 
 @dataclass
 class HashtagReport:
-    """``images`` were looked at, ``with_text`` have the text, ``with_hashtags`` a hashtag in it, ``updated`` another than before.
+    """``images`` were looked at, ``with_text`` have the text, ``with_hashtags`` a hashtag in it, ``updated``
+    another than before.
 
     ``hashtags``: the most frequent ones and how many images have each.
     """
@@ -64,11 +65,17 @@ class HashtagReport:
     def summary(self) -> str:
         """A few lines for people."""
         text = " or ".join(self.sources)
-        lines = [f"{self.with_hashtags} of {self.images} images have hashtags in {text}; {self.updated} updated ({self.field})."]
+        lines = [
+            f"{self.with_hashtags} of {self.images} images have hashtags in {text}; {self.updated} "
+            f"updated ({self.field})."
+        ]
         if self.images and not self.with_text and not self.interrupted:
             lines += [f"No image has {text}."]
         if self.hashtags:
-            lines += [f"{self.different} different: " + ", ".join(f"#{word} {count}" for word, count in self.hashtags[:8])]
+            lines += [
+                f"{self.different} different: "
+                + ", ".join(f"#{word} {count}" for word, count in self.hashtags[:8])
+            ]
         return "\n".join(lines + (["Interrupted. Run again to complete it."] if self.interrupted else []))
 
 
@@ -81,16 +88,21 @@ def split_hashtags(
     watch: Watch | None = None,
     stop: threading.Event | None = None,
 ) -> HashtagReport:
-    """Write the hashtags in ``sources`` (``caption``, ``metadata.<column>``) of every image to the metadata column ``to``.
+    """Write the hashtags in ``sources`` (``caption``, ``metadata.<column>``) of every image to the metadata
+    column ``to``.
 
-    An image that has one of the texts gets exactly the hashtags in them, or loses the column; one that has none is left alone.
-    Ctrl-C and ``stop`` end it after the page under way; again completes it. ``NotFound`` (category), ``BadRequest``.
+    An image that has one of the texts gets exactly the hashtags in them, or loses the column; one that has
+    none is left alone. Ctrl-C and ``stop`` end it after the page under way; again completes it. ``NotFound``
+    (category), ``BadRequest``.
     """
     known = runtime.catalog.get(category).indexes
     columns = {source: _column(source, known) for source in dict.fromkeys(sources)}
     target = _column(to, known)
     if target is None or target in columns.values():
-        raise BadRequest(f"Hashtags go to a metadata column of their own, such as metadata.{FIELD}, not to {to!r}.", field=to)
+        raise BadRequest(
+            f"Hashtags go to a metadata column of their own, such as metadata.{FIELD}, not to {to!r}.",
+            field=to,
+        )
     report = HashtagReport(category, list(columns), field_path(_METADATA, target))
     if not columns:
         raise BadRequest("Name the text: caption or metadata.COLUMN.")
@@ -99,7 +111,14 @@ def split_hashtags(
         held = indexes.get(report.field)
         why = f"it holds {HELD[held]}" if held else "the category has all the columns it may index"
         raise BadRequest(f"{to!r} cannot be searched for words, as {why}: name another column.", field=to)
-    job = _Job(runtime, report, columns, target, stop or threading.Event(), watch(f"hashtags of {category}") if watch else None)
+    job = _Job(
+        runtime,
+        report,
+        columns,
+        target,
+        stop or threading.Event(),
+        watch(f"hashtags of {category}") if watch else None,
+    )
     started = time.perf_counter()
     try:
         apart(job.run, job.stop)
@@ -144,7 +163,9 @@ class _Job:
         """One page, read and written back while nobody else of this process writes; where the next begins."""
         name = self.report.category
         with self.runtime.catalog.writing(name):
-            page = self.runtime.vectors.scroll(name, limit=PAGE, cursor=cursor, with_payload=("caption", _METADATA))
+            page = self.runtime.vectors.scroll(
+                name, limit=PAGE, cursor=cursor, with_payload=("caption", _METADATA)
+            )
             updates: dict[str, Payload] = {}
             remove: dict[str, tuple[str, ...]] = {}
             for hit in page.hits:
@@ -154,7 +175,10 @@ class _Job:
 
     def _judge(self, hit: Hit, updates: dict[str, Payload], remove: dict[str, tuple[str, ...]]) -> None:
         metadata = hit.payload.get(_METADATA, {})
-        texts = [hit.payload.get("caption") if column is None else metadata.get(column) for column in self.columns.values()]
+        texts = [
+            hit.payload.get("caption") if column is None else metadata.get(column)
+            for column in self.columns.values()
+        ]
         self.report.images += 1
         if all(text is None for text in texts):
             return
@@ -174,5 +198,7 @@ def _column(name: str, known: Container[str]) -> str | None:
         return None
     first, _, column = name.partition(".")
     if first != _METADATA or not column:
-        raise BadRequest(f"{name!r} is no text that hashtags are found in: name caption or metadata.COLUMN.", field=name)
+        raise BadRequest(
+            f"{name!r} is no text that hashtags are found in: name caption or metadata.COLUMN.", field=name
+        )
     return clean_name(path_keys(find_member(_METADATA, column, known))[-1])

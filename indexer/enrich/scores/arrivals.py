@@ -15,8 +15,8 @@ from vitrine.services.taggers.classify import fitting
 class NewImageScorer:
     """The taggers in service, for new images and for those that got a vector they lacked.
 
-    ``notes``: what a user should know afterwards. ``tags``: those that have a tagger, as of the last ``refresh``; a manifest's
-    scores of these are not taken in.
+    ``notes``: what a user should know afterwards. ``tags``: those that have a tagger, as of the last
+    ``refresh``; a manifest's scores of these are not taken in.
     """
 
     def __init__(self, taggers: TaggerStore, category: Category) -> None:
@@ -28,9 +28,12 @@ class NewImageScorer:
         self._sets: dict[str, HeadSet] = {}
 
     def refresh(self) -> None:
-        """See which taggers are in service; while the category is being written, so that no former one writes after a new one."""
+        """See which taggers are in service; while the category is being written, so that no former one writes
+        after a new one."""
         heads = self._taggers.in_service(self._category.name)
-        if [head.signature for head in heads] == [head.signature for head in self._known] and len(heads) == len(self.tags):
+        if [head.signature for head in heads] == [head.signature for head in self._known] and len(
+            heads
+        ) == len(self.tags):
             return
         self._known, self.tags = heads, frozenset(head.tag for head in heads)
         usable, mismatches = fitting(self._category, heads)

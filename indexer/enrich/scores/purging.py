@@ -38,9 +38,10 @@ def purge_stale(
 ) -> int:
     """Remove the scores, and proposals, that are not by the tagger in service, of these tags (None: of all).
 
-    That is: scores by former taggers, by taggers that were deleted, and a manifest's where the tag has a tagger now. A manifest's
-    scores of a tag without a tagger stay, and so does a quality that people set. Afterwards queries need not look for stale
-    scores of these tags. How many images changed. ``NotFound`` (category).
+    That is: scores by former taggers, by taggers that were deleted, and a manifest's where the tag has a
+    tagger now. A manifest's scores of a tag without a tagger stay, and so does a quality that people set.
+    Afterwards queries need not look for stale scores of these tags. How many images changed. ``NotFound``
+    (category).
     """
     tags = None if tags is None else set(clean_tags(tags))
     heads = runtime.taggers.in_service(category)
@@ -65,7 +66,8 @@ def purge_stale(
 
 
 def drop_scores(runtime: Runtime, category: str, tag: str, *, progress: Progress | None = None) -> int:
-    """Remove the scores, and proposals, that taggers gave for a tag, before its tagger is deleted. A manifest's stay.
+    """Remove the scores, and proposals, that taggers gave for a tag, before its tagger is deleted. A
+    manifest's stay.
 
     How many images changed. ``NotFound`` (category).
     """

@@ -17,9 +17,11 @@ Given = Sequence[tuple[TagHead, float]]
 
 @dataclass(frozen=True)
 class Proposals:
-    """Which tags are proposed as ``machine_tags``: those with a score of at least ``threshold`` (None: the tagger's own).
+    """Which tags are proposed as ``machine_tags``: those with a score of at least ``threshold`` (None: the
+    tagger's own).
 
-    ``new=False``: nothing is proposed that was not before, but proposals that a score no longer supports are withdrawn.
+    ``new=False``: nothing is proposed that was not before, but proposals that a score no longer supports are
+    withdrawn.
     """
 
     new: bool = False
@@ -56,8 +58,11 @@ def stored_score(payload: Mapping[str, Any], head: TagHead) -> float | None:
     return score
 
 
-def rescored(payload: Mapping[str, Any], given: Given, lost: Collection[str] = (), proposals: Proposals | None = None) -> Change:
-    """The change that gives an image these scores and takes those of the tags in ``lost``; its other scores stay.
+def rescored(
+    payload: Mapping[str, Any], given: Given, lost: Collection[str] = (), proposals: Proposals | None = None
+) -> Change:
+    """The change that gives an image these scores and takes those of the tags in ``lost``; its other scores
+    stay.
 
     A quality that people set is kept. A tag that people gave or rejected is not proposed.
 
@@ -92,10 +97,15 @@ def rescored(payload: Mapping[str, Any], given: Given, lost: Collection[str] = (
 _EMPTY: Mapping[str, Any] = {"scores": {}, "scored_by": {}, "machine_tags": []}
 
 
-def _proposed(payload: Mapping[str, Any], given: Given, lost: Collection[str], proposals: Proposals) -> list[str]:
+def _proposed(
+    payload: Mapping[str, Any], given: Given, lost: Collection[str], proposals: Proposals
+) -> list[str]:
     before: list[str] = payload.get("machine_tags", [])
     settled = {*payload.get("tags", ()), *payload.get("rejected_tags", ())}
     earned = [head.tag for head, score in given if head.tag != QUALITY and proposals.supports(head, score)]
     earned = [tag for tag in earned if tag not in settled and (proposals.new or tag in before)]
     judged = {*(head.tag for head, _ in given), *lost}
-    return [*(tag for tag in before if tag not in judged or tag in earned), *(tag for tag in earned if tag not in before)]
+    return [
+        *(tag for tag in before if tag not in judged or tag in earned),
+        *(tag for tag in earned if tag not in before),
+    ]

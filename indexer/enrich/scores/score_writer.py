@@ -13,12 +13,13 @@ from vitrine.services.runtime import Runtime
 BATCH = 500
 """Images read and written at a time. Whoever edits an image meanwhile waits for as long: under a second."""
 FLUSH_EVERY = 20_000
-"""Images between two flushes. With fifty indexes a flush takes a second or more whatever it holds, and nobody is answered
-meanwhile; what a power failure undoes, the next run does again."""
+"""Images between two flushes. With fifty indexes a flush takes a second or more whatever it holds, and nobody
+is answered meanwhile; what a power failure undoes, the next run does again."""
 
 
 class ScoreWriter:
-    """Writes changes to the images of one category, durable at the latest after ``flush``. One thread at a time."""
+    """Writes changes to the images of one category, durable at the latest after ``flush``. One thread at a
+    time."""
 
     def __init__(self, runtime: Runtime, category: str) -> None:
         self._vectors = runtime.vectors
@@ -27,9 +28,13 @@ class ScoreWriter:
         self._waiting = 0
 
     def revise(
-        self, cursor: str | None, changes: Callable[[tuple[Hit, ...]], Mapping[str, Change]], batch: int = BATCH
+        self,
+        cursor: str | None,
+        changes: Callable[[tuple[Hit, ...]], Mapping[str, Change]],
+        batch: int = BATCH,
     ) -> tuple[int, int, str | None]:
-        """One page of images: read, told to ``changes``, written back, while nobody else of this process writes.
+        """One page of images: read, told to ``changes``, written back, while nobody else of this process
+        writes.
 
         How many were read, how many changed, and where the next page begins (None: there is none).
         """
@@ -56,7 +61,9 @@ class ScoreWriter:
                 break
             except NotFound as error:  # another process deleted some since they were read
                 gone = error.details.get("ids")
-                kept = {id: change for id, change in left.items() if not isinstance(gone, list) or id not in gone}
+                kept = {
+                    id: change for id, change in left.items() if not isinstance(gone, list) or id not in gone
+                }
                 if len(kept) == len(left):
                     raise
                 left = kept
@@ -70,4 +77,6 @@ class ScoreWriter:
         for fields, ids in alike.items():
             if fields:  # before the rest: a score may go before the word on who gave it, not after
                 self._vectors.delete_payload(self._category, ids, fields)
-        self._vectors.set_payload(self._category, {id: change.set for id, change in changes.items() if change.set}, durable=False)
+        self._vectors.set_payload(
+            self._category, {id: change.set for id, change in changes.items() if change.set}, durable=False
+        )

@@ -1,7 +1,9 @@
-"""Scores: every image of a category scored by its taggers, in bulk and as it is indexed, and stale scores taken away.
+"""Scores: every image of a category scored by its taggers, in bulk and as it is indexed, and stale scores
+taken away.
 
-The matrix product is nothing, writing the payload is all. Scores and ``scored_by`` of one image change in one operation, so that
-no image ever has a score that its ``scored_by`` does not explain; a job that was killed goes on where it was.
+The matrix product is nothing, writing the payload is all. Scores and ``scored_by`` of one image change in one
+operation, so that no image ever has a score that its ``scored_by`` does not explain; a job that was killed
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -36,8 +38,9 @@ __all__ = ["NewImageScorer", "ScoreReport", "drop_scores", "purge_stale", "score
 class ScoreReport:
     """The end of a scoring run, complete or not.
 
-    ``images``: how many were looked at. ``written``: how many changed. ``skipped``: how many had these scores already.
-    ``without_vector``: how many lack the named vector of a tagger, which so has no score for them. ``tags``: what was scored.
+    ``images``: how many were looked at. ``written``: how many changed. ``skipped``: how many had these scores
+    already. ``without_vector``: how many lack the named vector of a tagger, which so has no score for them.
+    ``tags``: what was scored.
     """
 
     category: str
@@ -90,11 +93,13 @@ class ScoreReport:
     def summary(self) -> str:
         """A few lines for people."""
         lines = [
-            f"{self.category}: {self.images} images x {len(self.tags)} tags: {self.written} written, {self.skipped} as they were "
-            f"in {self.seconds:.1f} s ({self.rate:.0f} images/s)"
+            f"{self.category}: {self.images} images x {len(self.tags)} tags: {self.written} written, "
+            f"{self.skipped} as they were in {self.seconds:.1f} s ({self.rate:.0f} images/s)"
         ]
         if self.without_vector:
-            lines.append(f"  {self.without_vector} images lack a tagger's vector: `vitrine category fill` embeds them")
+            lines.append(
+                f"  {self.without_vector} images lack a tagger's vector: `vitrine category fill` embeds them"
+            )
         lines += self.notes
         if self.interrupted:
             lines.append("Interrupted. What is counted above is stored; run again to go on.")
@@ -112,15 +117,17 @@ def score_images(
     stop: threading.Event | None = None,
     batch: int = BATCH,
 ) -> ScoreReport:
-    """Write the scores of these tags' taggers (None: of all in service) to every image that has their vectors.
+    """Write the scores of these tags' taggers (None: of all in service) to every image that has their
+    vectors.
 
-    Images that have them already are passed over. ``propose``: the tags with a score of at least the tagger's threshold, or
-    ``threshold`` in 0..1 (which implies ``propose``), become ``machine_tags``, apart from what people said. ``stop`` or Ctrl-C
-    ends the run after the batch under way; the next one goes on. Once all images are scored, queries need not look for stale
-    scores of these tags any more.
+    Images that have them already are passed over. ``propose``: the tags with a score of at least the tagger's
+    threshold, or ``threshold`` in 0..1 (which implies ``propose``), become ``machine_tags``, apart from what
+    people said. ``stop`` or Ctrl-C ends the run after the batch under way; the next one goes on. Once all
+    images are scored, queries need not look for stale scores of these tags any more.
 
-    Raises ``NotFound`` (category, or a tag without a tagger), ``BadRequest``, and ``TaggerMismatch`` for a tag that is named and
-    whose tagger no longer fits; without names such taggers are passed over, with a note.
+    Raises ``NotFound`` (category, or a tag without a tagger), ``BadRequest``, and ``TaggerMismatch`` for a
+    tag that is named and whose tagger no longer fits; without names such taggers are passed over, with a
+    note.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise BadRequest(f"threshold must be in 0..1, not {threshold}.")
@@ -148,7 +155,9 @@ def score_images(
     return report
 
 
-def _choose(runtime: Runtime, category: Category, tags: Sequence[str] | None, report: ScoreReport) -> list[TagHead]:
+def _choose(
+    runtime: Runtime, category: Category, tags: Sequence[str] | None, report: ScoreReport
+) -> list[TagHead]:
     if tags is not None:
         named = [runtime.taggers.get(category.name, tag) for tag in dict.fromkeys(tags)]
         for head in named:
@@ -157,11 +166,18 @@ def _choose(runtime: Runtime, category: Category, tags: Sequence[str] | None, re
     heads, mismatches = fitting(category, runtime.taggers.in_service(category.name))
     report.notes += [mismatch.message for mismatch in mismatches]
     if not heads:
-        report.notes.append(f"Category {category.name!r} has no tagger that fits: train some with vitrine tagger train.")
+        report.notes.append(
+            f"Category {category.name!r} has no tagger that fits: train some with vitrine tagger train."
+        )
     return heads
 
 
-def _run(page: Callable[[str | None], str | None], stop: threading.Event, report: ScoreReport, progress: Progress | None) -> None:
+def _run(
+    page: Callable[[str | None], str | None],
+    stop: threading.Event,
+    report: ScoreReport,
+    progress: Progress | None,
+) -> None:
     """Page after page, on another thread: so Ctrl-C, which reaches this one, waits for the page under way."""
     cursor: str | None = None
     started = time.perf_counter()
@@ -185,7 +201,12 @@ class _Scoring:
     """What happens to a page of images."""
 
     def __init__(
-        self, runtime: Runtime, category: Category, heads: Sequence[TagHead], proposals: Proposals, report: ScoreReport
+        self,
+        runtime: Runtime,
+        category: Category,
+        heads: Sequence[TagHead],
+        proposals: Proposals,
+        report: ScoreReport,
     ) -> None:
         self.writer = ScoreWriter(runtime, category.name)
         self._runtime = runtime
@@ -219,7 +240,9 @@ class _Scoring:
 
     def _computed(self, ids: list[str]) -> dict[str, list[float | None]]:
         """The scores of all heads by id, in their order; None where an image lacks the vector."""
-        hits = self._runtime.vectors.retrieve(self._category.name, ids, with_payload=False, with_vectors=tuple(self._sets))
+        hits = self._runtime.vectors.retrieve(
+            self._category.name, ids, with_payload=False, with_vectors=tuple(self._sets)
+        )
         rows: dict[str, list[float | None]] = {id: [] for id in ids}
         for using, heads in self._sets.items():
             have = [hit for hit in hits if hit is not None and using in hit.vectors]
@@ -230,12 +253,15 @@ class _Scoring:
         return rows
 
     def _pass_over_replaced(self) -> None:
-        """A tagger that was trained again meanwhile scores no further image: its successor may have been there."""
+        """A tagger that was trained again meanwhile scores no further image: its successor may have been
+        there."""
         current = {head.tag: head.signature for head in self._runtime.taggers.in_service(self._category.name)}
         kept = [head for head in self._heads if current.get(head.tag) == head.signature]
         if len(kept) < len(self._heads):
             replaced = sorted({head.tag for head in self._heads} - {head.tag for head in kept})
-            self._report.notes.append(f"Replaced while they scored: the taggers of {', '.join(replaced)}. Score again.")
+            self._report.notes.append(
+                f"Replaced while they scored: the taggers of {', '.join(replaced)}. Score again."
+            )
             self._use(kept)
 
     def _use(self, heads: Sequence[TagHead]) -> None:

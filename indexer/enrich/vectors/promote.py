@@ -1,7 +1,8 @@
-"""Putting a trained encoder into service: its files stored, every image embedded, and then one write that switches.
+"""Putting a trained encoder into service: its files stored, every image embedded, and then one write that
+switches.
 
-Queries by the alias are answered from the former vector until then, and the former vector stays for ``rollback``. A kill at
-any moment leaves the alias as it was; the same call again goes on where it ended.
+Queries by the alias are answered from the former vector until then, and the former vector stays for
+``rollback``. A kill at any moment leaves the alias as it was; the same call again goes on where it ended.
 """
 
 from __future__ import annotations
@@ -25,16 +26,20 @@ from vitrine.services.encoders.resolve import folder_revision
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime
 
-_ALIAS = re.compile(r"[a-z0-9][a-z0-9_-]{0,55}")  # a number is put behind it, and vectors are called by 64 characters at most
+_ALIAS = re.compile(
+    r"[a-z0-9][a-z0-9_-]{0,55}"
+)  # a number is put behind it, and vectors are called by 64 characters at most
 _ROUNDS = 20
 
 
 @dataclass
 class PromoteReport:
-    """What a promotion or rollback did. ``alias`` is answered by ``using`` if ``switched``, else still by ``former``.
+    """What a promotion or rollback did. ``alias`` is answered by ``using`` if ``switched``, else still by
+    ``former``.
 
-    ``reused``: the category had a vector of this revision. ``fill`` names the images that go without a vector.
-    ``default_only``: the name's vector stays; what changed is whether queries without ``using`` go to it.
+    ``reused``: the category had a vector of this revision. ``fill`` names the images that go without a
+    vector. ``default_only``: the name's vector stays; what changed is whether queries without ``using`` go to
+    it.
     """
 
     category: str
@@ -66,9 +71,17 @@ class PromoteReport:
         now = f"{self.alias!r} of {self.category!r} is answered by {self.using} now"
         kept = f"; {self.former} is kept: {back}" if self.former else ""
         still = (
-            f"{self.alias!r} is answered by {self.former} as before" if self.former else f"{self.alias!r} is not in service yet"
+            f"{self.alias!r} is answered by {self.former} as before"
+            if self.former
+            else f"{self.alias!r} is not in service yet"
         )
-        return "\n".join([self.fill.summary(), *self.notes, f"{now}{kept}." if self.switched else f"Not switched: {still}."])
+        return "\n".join(
+            [
+                self.fill.summary(),
+                *self.notes,
+                f"{now}{kept}." if self.switched else f"Not switched: {still}.",
+            ]
+        )
 
 
 def promote(
@@ -84,12 +97,13 @@ def promote(
 ) -> PromoteReport:
     """Serve the encoder in ``folder`` as ``name`` in a category, from a vector of its own: ``<name>-<n>``.
 
-    Stores the folder, embeds every image that lacks the vector, and switches ``name`` to it once none does but those whose
-    pictures cannot be read. ``default``: queries without ``using`` go to ``name`` as well. The same revision again reuses its
-    vector, so a killed promotion is continued by the same call. ``check`` is given the loaded encoder and may raise, such as
-    ``WorseEncoder``: then nothing of it stays.
+    Stores the folder, embeds every image that lacks the vector, and switches ``name`` to it once none does
+    but those whose pictures cannot be read. ``default``: queries without ``using`` go to ``name`` as well.
+    The same revision again reuses its vector, so a killed promotion is continued by the same call. ``check``
+    is given the loaded encoder and may raise, such as ``WorseEncoder``: then nothing of it stays.
 
-    Raises before anything is embedded: ``NotFound`` (category), ``BadRequest`` (name), ``ModelUnavailable`` (folder).
+    Raises before anything is embedded: ``NotFound`` (category), ``BadRequest`` (name), ``ModelUnavailable``
+    (folder).
     """
     cat = runtime.catalog.get(category)
     check_alias(cat, name)
@@ -117,8 +131,9 @@ def rollback(
 ) -> PromoteReport:
     """Answer ``name`` from the vector that it was answered from before; again: back.
 
-    The images that were added since are embedded first. Was ``name`` promoted once only, there is none before: then queries
-    without ``using`` go to what was the default. ``NotFound`` if there was nothing else in its place.
+    The images that were added since are embedded first. Was ``name`` promoted once only, there is none
+    before: then queries without ``using`` go to what was the default. ``NotFound`` if there was nothing else
+    in its place.
     """
     cat = runtime.catalog.get(category)
     in_service = cat.promoted.get(name, ())
@@ -127,25 +142,37 @@ def rollback(
     if len(in_service) < 2:
         known = ", ".join(cat.promoted) or "none"
         raise NotFound(
-            f"{name!r} of category {category!r} has no former encoder to go back to; promoted are: {known}.", using=name
+            f"{name!r} of category {category!r} has no former encoder to go back to; promoted are: {known}.",
+            using=name,
         )
-    return _complete(runtime, *_start(runtime, cat, name, cat.encoder(in_service[1]), progress, stop), default=False)
+    return _complete(
+        runtime, *_start(runtime, cat, name, cat.encoder(in_service[1]), progress, stop), default=False
+    )
 
 
 def _change_default(runtime: Runtime, category: Category, name: str) -> PromoteReport:
-    """Back to what was the default before ``name``, or, if that is so already, to ``name``. Both have all images."""
+    """Back to what was the default before ``name``, or, if that is so already, to ``name``. Both have all
+    images."""
     default = category.replaced.get(name) if category.default == name else name
     using = runtime.catalog.set_default(category.name, default).encoder().name
     fill = FillReport(category.name, using)
-    return PromoteReport(category.name, name, using, category.encoder().name, fill, switched=True, default_only=True)
+    return PromoteReport(
+        category.name, name, using, category.encoder().name, fill, switched=True, default_only=True
+    )
 
 
 def check_alias(category: Category, name: str) -> None:
     """``BadRequest`` unless trained encoders can be served under this name."""
     if not _ALIAS.fullmatch(name):
-        raise BadRequest(f"{name!r} cannot name an encoder: use 1 to 56 of a-z, 0-9, - and _, beginning with a letter or digit.")
+        raise BadRequest(
+            f"{name!r} cannot name an encoder: use 1 to 56 of a-z, 0-9, - and _, beginning with a "
+            "letter or digit."
+        )
     if any(spec.name == name for spec in category.encoders):
-        raise BadRequest(f"{name!r} is a vector of category {category.name!r} itself: promote under another name.", name=name)
+        raise BadRequest(
+            f"{name!r} is a vector of category {category.name!r} itself: promote under another name.",
+            name=name,
+        )
 
 
 def versions(category: Category, name: str) -> list[EncoderSpec]:
@@ -155,9 +182,14 @@ def versions(category: Category, name: str) -> list[EncoderSpec]:
 
 
 def _add(
-    runtime: Runtime, category: Category, folder: Path, name: str, check: Callable[[BatchedEncoder], None] | None
+    runtime: Runtime,
+    category: Category,
+    folder: Path,
+    name: str,
+    check: Callable[[BatchedEncoder], None] | None,
 ) -> EncoderSpec:
-    """Load and check the encoder, then store its folder, from where every server loads it, and give it a vector of its own."""
+    """Load and check the encoder, then store its folder, from where every server loads it, and give it a
+    vector of its own."""
     storable_files(folder)
     prefix, revision = stored_prefix(category.name, name), folder_revision(folder)
     taken = {*category.promoted, *(spec.name for spec in category.encoders)}
@@ -191,12 +223,16 @@ def _start(
     return PromoteReport(category.name, name, spec.name, former, filler.report), filler
 
 
-def _complete(runtime: Runtime, report: PromoteReport, filler: VectorFiller, *, default: bool) -> PromoteReport:
+def _complete(
+    runtime: Runtime, report: PromoteReport, filler: VectorFiller, *, default: bool
+) -> PromoteReport:
     """Fill, switch once nothing is lacking, and take what another process wrote at that very moment."""
     for _ in range(_ROUNDS):
         if not filler.run().complete:
             return report
-        with runtime.catalog.writing(report.category):  # nobody of this process adds an image between the look and the switch
+        with runtime.catalog.writing(
+            report.category
+        ):  # nobody of this process adds an image between the look and the switch
             if next(filler.lacking(), None) is None:
                 _check_some(runtime, report)
                 runtime.catalog.promote(report.category, report.alias, report.using, default=default)
@@ -215,8 +251,9 @@ def _check_some(runtime: Runtime, report: PromoteReport) -> None:
     images = runtime.vectors.count(report.category)
     if images and len(report.fill.failed) >= images:
         raise NotFound(
-            f"None of the {images} pictures of category {report.category!r} can be read from the object store, so nothing was "
-            "switched: check MINIO_ENDPOINT, MINIO_BUCKET and VITRINE_DATA.",
+            f"None of the {images} pictures of category {report.category!r} can be read from the "
+            "object store, so nothing was switched: check MINIO_ENDPOINT, MINIO_BUCKET and "
+            "VITRINE_DATA.",
             category=report.category,
         )
 
@@ -229,4 +266,7 @@ def _tagger_notes(runtime: Runtime, report: PromoteReport) -> list[str]:
     if not tags:
         return []
     shown = ", ".join(tags[:5]) + (f" and {len(tags) - 5} more" if len(tags) > 5 else "")
-    return [f"The taggers {shown} are on a former vector, which new images do not get: train them again on {report.alias}."]
+    return [
+        f"The taggers {shown} are on a former vector, which new images do not get: train them again on "
+        f"{report.alias}."
+    ]

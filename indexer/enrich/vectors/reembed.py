@@ -34,7 +34,8 @@ BATCH_SIZE = 128
 WORTH_INDEXING = 20_000
 """After so many new vectors the search index is brought up to date."""
 MAX_PASSES = 10
-"""Images that come in while a vector is filled are taken by another pass over what is still lacking; so many at most."""
+"""Images that come in while a vector is filled are taken by another pass over what is still lacking; so many
+at most."""
 _PAGE = 256
 _SHOWN = 10
 
@@ -43,8 +44,8 @@ _SHOWN = 10
 class FillReport:
     """The end of a fill, complete or not: ``filled`` counts what is durable.
 
-    ``failed``: (id, reason of ``REFUSALS``) of the images whose pictures are missing or damaged; they go without the vector.
-    ``deleted``: images that were deleted meanwhile. ``error``: what ended the fill.
+    ``failed``: (id, reason of ``REFUSALS``) of the images whose pictures are missing or damaged; they go
+    without the vector. ``deleted``: images that were deleted meanwhile. ``error``: what ended the fill.
     """
 
     category: str
@@ -96,12 +97,21 @@ class FillReport:
         rate = f" ({self.done / self.seconds:.1f} images/s)" if self.filled and self.seconds else ""
         lines = [f"{self.using}: {self.filled} images embedded in {self.seconds:.1f} s{rate}"]
         if self.failed:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(why for _, why in self.failed).most_common())
+            reasons = ", ".join(
+                f"{count} {reason}" for reason, count in Counter(why for _, why in self.failed).most_common()
+            )
             lines.append(f"  {len(self.failed)} pictures cannot be read and go without the vector: {reasons}")
             lines += [f"    {id}" for id, _ in self.failed[:_SHOWN]]
-            lines += [f"    ... and {len(self.failed) - _SHOWN} more (--json lists all)"] if len(self.failed) > _SHOWN else []
+            lines += (
+                [f"    ... and {len(self.failed) - _SHOWN} more (--json lists all)"]
+                if len(self.failed) > _SHOWN
+                else []
+            )
         if self.error:
-            lines.append(f"Ended early ({self.error.code}): {self.error.message} What is counted is stored; run again to go on.")
+            lines.append(
+                f"Ended early ({self.error.code}): {self.error.message} What is counted is stored; run "
+                "again to go on."
+            )
         elif self.interrupted:
             lines.append("Interrupted. What is counted is stored; run again to go on.")
         return "\n".join(lines)
@@ -117,11 +127,12 @@ def fill_vector(
 ) -> FillReport:
     """Embed every image that lacks the named vector ``using``, from its picture in the object store.
 
-    Durable batch by batch, so that after a kill the next run does the rest and nothing twice. Pictures that are missing or
-    damaged are named in the report and never replaced by anything. ``stop`` or Ctrl-C ends the run after the batch under way.
+    Durable batch by batch, so that after a kill the next run does the rest and nothing twice. Pictures that
+    are missing or damaged are named in the report and never replaced by anything. ``stop`` or Ctrl-C ends the
+    run after the batch under way.
 
-    Raises before anything is read: ``NotFound`` (category), ``UnknownVector``, ``EncoderMismatch``, ``ModelUnavailable``,
-    ``UnsupportedQuery`` (an adopted vector). Errors after that are the report's.
+    Raises before anything is read: ``NotFound`` (category), ``UnknownVector``, ``EncoderMismatch``,
+    ``ModelUnavailable``, ``UnsupportedQuery`` (an adopted vector). Errors after that are the report's.
     """
     return VectorFiller(runtime, category, using, progress=progress, stop=stop).run()
 
@@ -134,7 +145,8 @@ def lacks(using: str) -> Filter:
 
 
 class VectorFiller:
-    """Fills one named vector; ``run`` may be called again for what came in since, and adds to the same ``report``."""
+    """Fills one named vector; ``run`` may be called again for what came in since, and adds to the same
+    ``report``."""
 
     def __init__(
         self,
@@ -153,7 +165,8 @@ class VectorFiller:
         self._progress = progress
         self._stop = stop or threading.Event()
         self._unreadable: set[str] = set()
-        # a vector that is filled to be rolled back to is not in service yet, but its taggers and clusters take it all the same
+        # a vector that is filled to be rolled back to is not in service yet, but its taggers and clusters
+        # take it all the same
         every = replace(cat, promoted={})
         self._scorer = NewImageScorer(runtime.taggers, every)
         self._assigner = NewImageAssigner(runtime.clusters, every)
@@ -199,7 +212,9 @@ class VectorFiller:
         with ExitStack() as stack:
             writer = open_pool(stack, "writer", 1)
             hits = self._until_stopped(self.lacking())
-            embedded = stack.enter_context(closing(embed_stored(self._runtime, self._encoder, hits, self._stop, halted)))
+            embedded = stack.enter_context(
+                closing(embed_stored(self._runtime, self._encoder, hits, self._stop, halted))
+            )
             batches = in_batches(embedded, BATCH_SIZE, MAX_BATCH_BYTES, WRITE_SECONDS)
             try:
                 for _ in in_order(writer, partial(self._write, halted), batches, 2):
@@ -231,7 +246,8 @@ class VectorFiller:
             self._progress.update(self.report)
 
     def _describe(self, rows: dict[str, Embedding]) -> None:
-        """The taggers on this vector score it, and the cluster runs on it give it its nodes, as they do those of new images."""
+        """The taggers on this vector score it, and the cluster runs on it give it its nodes, as they do those
+        of new images."""
         category, using, runtime = self.report.category, self.report.using, self._runtime
         taggers, runs = runtime.taggers.in_service(category), runtime.clusters.in_service(category)
         if not rows or using not in {head.using for head in taggers} | {run.using for run in runs}:
@@ -243,7 +259,9 @@ class VectorFiller:
         self._scorer.score(plan)
         self._assigner.refresh()
         self._assigner.assign(plan)
-        kinds = {field: kind for change in plan.changes.values() for field, kind in index_kinds(change).items()}
+        kinds = {
+            field: kind for change in plan.changes.values() for field, kind in index_kinds(change).items()
+        }
         runtime.catalog.ensure_indexes(category, kinds)
         if plan.changes:
             runtime.vectors.set_payload(category, plan.changes)

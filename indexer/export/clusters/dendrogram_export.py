@@ -1,4 +1,5 @@
-"""A dendrogram as nested JSON {name, distance, count, children}, written without recursion, however deep the merges go."""
+"""A dendrogram as nested JSON {name, distance, count, children}, written without recursion, however deep the
+merges go."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges
 
 
 def write_json(merges: Merges, names: Sequence[str], out: TextIO, *, clusters: int | None = None) -> None:
-    """The whole tree, images by their ``names`` (n,); or its top alone, with so many ``clusters`` as the leaves.
+    """The whole tree, images by their ``names`` (n,); or its top alone, with so many ``clusters`` as the
+    leaves.
 
-    A cluster is named ``cluster-<number>``; numbers rise with the distance. Chains of merges nest as deep as there are images,
-    and many JSON readers stop at some 1,000 levels: ``clusters`` keeps it shallow.
+    A cluster is named ``cluster-<number>``; numbers rise with the distance. Chains of merges nest as deep as
+    there are images, and many JSON readers stop at some 1,000 levels: ``clusters`` keeps it shallow.
     """
     n = merges.images
     leaves = set(merges.tops(clusters)) if clusters is not None else set()
@@ -34,7 +36,8 @@ def write_json(merges: Merges, names: Sequence[str], out: TextIO, *, clusters: i
 
 
 def drawing_order(merges: Merges, tops: Sequence[int]) -> list[int]:
-    """``tops`` in the order in which they stand under the root, left to right: no two lines of a drawing cross."""
+    """``tops`` in the order in which they stand under the root, left to right: no two lines of a drawing
+    cross."""
     wanted, order, todo = set(tops), [], [2 * merges.images - 2]
     while todo:
         item = todo.pop()

@@ -1,7 +1,8 @@
-"""Pictures into folders by cluster: a folder for each node, called by its id and name, inside that of its parent.
+"""Pictures into folders by cluster: a folder for each node, called by its id and name, inside that of its
+parent.
 
-A folder belongs to one version of a run: node ids of another would mix with those that are there, and every picture would lie in
-it twice. So a marker in it says whose it is.
+A folder belongs to one version of a run: node ids of another would mix with those that are there, and every
+picture would lie in it twice. So a marker in it says whose it is.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ _OF_A_NODE = re.compile(rf"({ROOT}(?:-[a-z0-9]+)*)(?: .*)?")
 
 @dataclass(frozen=True)
 class ByCluster:
-    """Sorts images by their path in a run, such as ``root-14 red mugs/root-14-3``; ``depth``: levels below the root, None: all.
+    """Sorts images by their path in a run, such as ``root-14 red mugs/root-14-3``; ``depth``: levels below
+    the root, None: all.
 
-    A node that has a folder in ``target`` already keeps it, whatever it was called then. ``BadRequest`` for a depth below 1.
+    A node that has a folder in ``target`` already keeps it, whatever it was called then. ``BadRequest`` for a
+    depth below 1.
     """
 
     run: ClusterRun
@@ -52,7 +55,9 @@ class ByCluster:
         return [inside.removesuffix("/")]
 
     def _folder(self, inside: str, id: str) -> str:
-        if self.target is not None and inside not in self._there:  # two threads may both look: they see the same
+        if (
+            self.target is not None and inside not in self._there
+        ):  # two threads may both look: they see the same
             self._there[inside] = dict(_node_folders(self.target / inside))
         if id in self._there.get(inside, {}):
             return self._there[inside][id]
@@ -62,7 +67,8 @@ class ByCluster:
 
 @dataclass(frozen=True)
 class Claim:
-    """Whose a folder is: a version of a run, which its key and date tell apart, and how deep its folders go."""
+    """Whose a folder is: a version of a run, which its key and date tell apart, and how deep its folders
+    go."""
 
     category: str
     run: str
@@ -75,16 +81,21 @@ class Claim:
         return cls(category, by.run.run, by.run.key, by.run.created_at, by.depth)
 
     def check(self, folder: Path) -> None:
-        """``BadRequest`` if node folders lie in ``folder`` that are another's, or nobody knows whose. Writes nothing."""
+        """``BadRequest`` if node folders lie in ``folder`` that are another's, or nobody knows whose. Writes
+        nothing."""
         there = self._read(folder)
         if there == self or next(_node_folders(folder), None) is None:
             return
         if there is None:
-            raise BadRequest(f"{folder} has folders of clusters, and it is not known of which run: choose another folder.")
+            raise BadRequest(
+                f"{folder} has folders of clusters, and it is not known of which run: choose another folder."
+            )
         if (there.category, there.key, there.created_at) == (self.category, self.key, self.created_at):
             depth = "without --depth" if there.depth is None else f"with --depth {there.depth}"
             raise BadRequest(f"{folder} was exported {depth}: say the same again, or choose another folder.")
-        whose = f"the run {there.run!r} of category {there.category!r} as it was made at {there.created_at[:19]}"
+        whose = (
+            f"the run {there.run!r} of category {there.category!r} as it was made at {there.created_at[:19]}"
+        )
         raise BadRequest(f"{folder} holds {whose}, which is another than this one: choose another folder.")
 
     def put(self, folder: Path) -> None:

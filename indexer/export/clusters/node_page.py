@@ -1,4 +1,5 @@
-"""The page of an exported cluster run: its treemap, and its nodes with links to their sheets. It needs no server or script."""
+"""The page of an exported cluster run: its treemap, and its nodes with links to their sheets. It needs no
+server or script."""
 
 from __future__ import annotations
 
@@ -14,21 +15,26 @@ from vitrine.services.files import make_folder, unwritable
 
 _MARK = '<meta name="generator" content="Vitrine clusters">'
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #18181b; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem;
+  padding: 0 1rem; color: #18181b; }
 h1 { font-size: 1.5rem; margin: 0; } h2 small { font-weight: normal; }
 h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem; border-top: 1px solid #e4e4e7; padding-top: 1.2rem; }
 p { margin: .3rem 0; color: #52525b; } a { color: #1d4ed8; } img { display: block; border-radius: 4px; }
 .map img { width: 100%; height: auto; margin: 1rem 0; }
-ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: .5rem; padding: 0; list-style: none; }
-li { display: flex; gap: .7rem; align-items: center; background: #f7f7f8; border-radius: 6px; padding: .4rem; min-width: 0; }
-li img, li .none { width: 64px; height: 64px; flex: none; } li .none { background: #e4e4e7; border-radius: 4px; }
+ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: .5rem;
+  padding: 0; list-style: none; }
+li { display: flex; gap: .7rem; align-items: center; background: #f7f7f8; border-radius: 6px;
+  padding: .4rem; min-width: 0; }
+li img, li .none { width: 64px; height: 64px; flex: none; }
+li .none { background: #e4e4e7; border-radius: 4px; }
 li div { min-width: 0; overflow-wrap: anywhere; } small { color: #71717a; display: block; }
 """
 
 
 @dataclass(frozen=True)
 class PageNode:
-    """A node on the page. ``face``: a data URL of a picture, or "". ``sheets``: files in the folder ``sheets``."""
+    """A node on the page. ``face``: a data URL of a picture, or "". ``sheets``: files in the folder
+    ``sheets``."""
 
     id: str
     parent: str | None
@@ -40,8 +46,8 @@ class PageNode:
 
 
 def begin(folder: Path) -> None:
-    """Make the folder ours by a page that says so, before anything else is written there. ``BadRequest`` if it holds files of the
-    same names that no earlier export made."""
+    """Make the folder ours by a page that says so, before anything else is written there. ``BadRequest`` if
+    it holds files of the same names that no earlier export made."""
     page = folder / "index.html"
     try:
         ours = page.is_file() and _MARK in page.read_text(encoding="utf-8", errors="replace")[:2_000]
@@ -50,7 +56,9 @@ def begin(folder: Path) -> None:
             raise BadRequest(f"{folder} has a {others[0]} that is none of Vitrine's: choose another folder.")
         if not ours:
             make_folder(folder)
-            page.write_text(f"<!doctype html>{_MARK}<p>This export was not completed: run it again.", encoding="utf-8")
+            page.write_text(
+                f"<!doctype html>{_MARK}<p>This export was not completed: run it again.", encoding="utf-8"
+            )
     except OSError as error:
         raise unwritable(folder, error) from error
 
@@ -66,7 +74,8 @@ def index_page(category: str, run: ClusterRun, images: int, nodes: Sequence[Page
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{title}</title><style>{_STYLE}</style></head><body>",
             f"<h1>{title}</h1><p>{about}</p>",
-            '<a class="map" href="treemap.svg"><img src="treemap.svg" alt="Treemap of the nodes by their number of images"></a>',
+            '<a class="map" href="treemap.svg">'
+            '<img src="treemap.svg" alt="Treemap of the nodes by their number of images"></a>',
             *_sections(nodes),
             "</body></html>",
             "",

@@ -1,4 +1,5 @@
-"""What pictures of a cluster run are made from: images of each node as they are now, and small versions of some of them."""
+"""What pictures of a cluster run are made from: images of each node as they are now, and small versions of
+some of them."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ _PAGE, _AHEAD = 500, 32
 
 @dataclass(frozen=True)
 class Wanted:
-    """A picture to be made small: ``width`` and ``height`` in pixels, which it fills, cut at its longer side; ``whole``: which it
-    fits into, uncut."""
+    """A picture to be made small: ``width`` and ``height`` in pixels, which it fills, cut at its longer side;
+    ``whole``: which it fits into, uncut."""
 
     image: str
     width: int
@@ -36,23 +37,40 @@ class Wanted:
 def node_counts(
     runtime: Runtime, category: str, run: ClusterRun, conditions: Conditions, levels: int | None = None
 ) -> dict[str, int]:
-    """Images by node as they are now, of those that meet the conditions, down to ``levels`` below the root (None: all)."""
+    """Images by node as they are now, of those that meet the conditions, down to ``levels`` below the root
+    (None: all)."""
     wanted = [id for id, node in run.nodes.items() if levels is None or node.depth <= levels]
     inside = _within(conditions, run, ROOT)
-    told = {facet.value: facet.count for facet in runtime.searcher.facets(category, run.payload_field, inside, limit=MAX_LIMIT)}
+    told = {
+        facet.value: facet.count
+        for facet in runtime.searcher.facets(category, run.payload_field, inside, limit=MAX_LIMIT)
+    }
     if len(told) < MAX_LIMIT:
         return {id: told.get(id, 0) for id in wanted}
     # more nodes than a facet tells of: those that were left out are counted one by one
-    return {id: told[id] if id in told else runtime.searcher.count(category, _within(conditions, run, id)) for id in wanted}
+    return {
+        id: told[id] if id in told else runtime.searcher.count(category, _within(conditions, run, id))
+        for id in wanted
+    }
 
 
 def members(
-    runtime: Runtime, category: str, run: ClusterRun, node: Node, conditions: Conditions, limit: int, *, more: bool = False
+    runtime: Runtime,
+    category: str,
+    run: ClusterRun,
+    node: Node,
+    conditions: Conditions,
+    limit: int,
+    *,
+    more: bool = False,
 ) -> list[str]:
-    """Ids of at most ``limit`` images to show a node by: the medoid, the other representatives, and with ``more`` some of the
-    rest. With conditions only images that meet them, so that a node may have none."""
+    """Ids of at most ``limit`` images to show a node by: the medoid, the other representatives, and with
+    ``more`` some of the rest. With conditions only images that meet them, so that a node may have none."""
     chosen = _there(
-        runtime, category, list(dict.fromkeys(filter(None, (node.medoid, *node.representatives))))[:limit], conditions
+        runtime,
+        category,
+        list(dict.fromkeys(filter(None, (node.medoid, *node.representatives))))[:limit],
+        conditions,
     )
     if len(chosen) < (limit if more or conditions != Conditions() else 1):
         # ids are hashes of the content: the lowest are as good as drawn at random, and the same each time
@@ -64,9 +82,13 @@ def members(
 def _there(runtime: Runtime, category: str, ids: list[str], conditions: Conditions) -> list[str]:
     """Those of the images that are still there and meet the conditions."""
     if conditions == Conditions():
-        return [hit.id for hit in runtime.vectors.retrieve(category, ids, with_payload=False) if hit is not None]
+        return [
+            hit.id for hit in runtime.vectors.retrieve(category, ids, with_payload=False) if hit is not None
+        ]
     asked = [id for id in ids if not conditions.ids or id in conditions.ids] or [_NOBODY]
-    page = runtime.searcher.listing(category, conditions.model_copy(update={"ids": tuple(asked)}), limit=len(asked))
+    page = runtime.searcher.listing(
+        category, conditions.model_copy(update={"ids": tuple(asked)}), limit=len(asked)
+    )
     there = {hit.id for hit in page.hits}
     return [id for id in ids if id in there]
 
@@ -74,7 +96,8 @@ def _there(runtime: Runtime, category: str, ids: list[str], conditions: Conditio
 def small_pictures(
     runtime: Runtime, category: str, wanted: Sequence[Wanted], *, tell: Callable[[int], None] | None = None
 ) -> Iterator[Image.Image | None]:
-    """RGB pictures in the order of ``wanted``; None where the image or its file is gone or does not decode."""
+    """RGB pictures in the order of ``wanted``; None where the image or its file is gone or does not
+    decode."""
     threads = runtime.settings.threads or 2
     with ThreadPoolExecutor(threads, "thumbnails") as pool:
         jobs = _with_keys(runtime, category, wanted)
@@ -84,7 +107,9 @@ def small_pictures(
             yield picture
 
 
-def _with_keys(runtime: Runtime, category: str, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Hit | None]]:
+def _with_keys(
+    runtime: Runtime, category: str, wanted: Sequence[Wanted]
+) -> Iterator[tuple[Wanted, Hit | None]]:
     for start in range(0, len(wanted), _PAGE):
         page = wanted[start : start + _PAGE]
         yield from zip(page, _retrieve(runtime, category, [one.image for one in page]), strict=True)
@@ -115,7 +140,8 @@ def _small(runtime: Runtime, wanted: Wanted, hit: Hit | None) -> Image.Image | N
 
 
 def _within(conditions: Conditions, run: ClusterRun, node: str) -> Conditions:
-    """The conditions, and in this node. A person's own ``--where cluster.RUN=...`` must agree: it names a node below or above."""
+    """The conditions, and in this node. A person's own ``--where cluster.RUN=...`` must agree: it names a
+    node below or above."""
     asked = conditions.clusters.get(run.run)
     if asked is not None and not _on_one_path(asked, node):
         return conditions.model_copy(update={"ids": (_NOBODY,)})

@@ -1,4 +1,5 @@
-"""Contact sheets of a cluster run, one for each node with children: a row for each child, and a page that leads to them."""
+"""Contact sheets of a cluster run, one for each node with children: a row for each child, and a page that
+leads to them."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ Told = Callable[[int, int], None]
 
 @dataclass
 class SheetsReport:
-    """``sheets``: files of the sheets. ``nodes``: rows on them. ``pictures``: images drawn; ``missing``: those whose file is gone
-    or does not decode."""
+    """``sheets``: files of the sheets. ``nodes``: rows on them. ``pictures``: images drawn; ``missing``:
+    those whose file is gone or does not decode."""
 
     category: str
     run: str
@@ -85,11 +86,13 @@ def write_sheets(
     conditions: Conditions | None = None,
     tell: Told | None = None,
 ) -> SheetsReport:
-    """Write ``sheets/<node>.png`` for each node with children above level ``levels``, ``treemap.svg`` and ``index.html``.
+    """Write ``sheets/<node>.png`` for each node with children above level ``levels``, ``treemap.svg`` and
+    ``index.html``.
 
-    A row shows at most ``per_node`` images of a child that meet the conditions: its representatives, then others. Files of an
-    earlier export are replaced. ``tell(done, of)`` counts pictures. ``BadRequest`` for numbers out of range, no images, or a
-    folder that cannot be written or has files of these names that are somebody else's.
+    A row shows at most ``per_node`` images of a child that meet the conditions: its representatives, then
+    others. Files of an earlier export are replaced. ``tell(done, of)`` counts pictures. ``BadRequest`` for
+    numbers out of range, no images, or a folder that cannot be written or has files of these names that are
+    somebody else's.
     """
     if not 1 <= per_node <= MOST_PER_NODE or levels < 1:
         raise BadRequest(f"Sheets take 1 to {MOST_PER_NODE} images a node and at least one level.")
@@ -101,10 +104,17 @@ def write_sheets(
 
     def row(node: Node) -> _Row:
         count = counts[node.id]
-        return _Row(node, count, members(runtime, category, run, node, chosen, min(per_node, count), more=True))
+        return _Row(
+            node, count, members(runtime, category, run, node, chosen, min(per_node, count), more=True)
+        )
 
     sheets = [sheet for sheet in _sheets(category, run, counts, levels, row) if sheet.rows]
-    wanted = [Wanted(image, _TILE, _TILE, whole=True) for sheet in sheets for one in sheet.rows for image in one.images]
+    wanted = [
+        Wanted(image, _TILE, _TILE, whole=True)
+        for sheet in sheets
+        for one in sheet.rows
+        for image in one.images
+    ]
     told = (lambda done: tell(done, len(wanted))) if tell else None
     pictures = small_pictures(runtime, category, wanted, tell=told)
     faces: dict[str, str] = {}
@@ -122,7 +132,9 @@ def write_sheets(
     return report
 
 
-def _sheets(category: str, run: ClusterRun, counts: dict[str, int], levels: int, row: Callable[[Node], _Row]) -> Iterator[_Sheet]:
+def _sheets(
+    category: str, run: ClusterRun, counts: dict[str, int], levels: int, row: Callable[[Node], _Row]
+) -> Iterator[_Sheet]:
     """Largest first within a parent, as the nodes are numbered; a leaf at the top is a row of its own."""
     for node in run.nodes.values():
         if node.depth >= levels or not counts.get(node.id) or (not node.children and node.id != ROOT):
@@ -148,7 +160,9 @@ def _parts(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
     yield part
 
 
-def _draw(sheet: _Sheet, pictures: Iterator[Image.Image | None], report: SheetsReport, faces: dict[str, str]) -> Image.Image:
+def _draw(
+    sheet: _Sheet, pictures: Iterator[Image.Image | None], report: SheetsReport, faces: dict[str, str]
+) -> Image.Image:
     """The sheet; ``faces`` gets the first picture of each node."""
     across = min(_ACROSS, max(6, *(len(row.images) for row in sheet.rows)))
     width = 2 * _MARGIN + across * (_TILE + _GAP) - _GAP
@@ -167,7 +181,9 @@ def _draw(sheet: _Sheet, pictures: Iterator[Image.Image | None], report: SheetsR
                 report.missing += 1
                 continue
             report.pictures += 1
-            page.paste(picture, (corner[0] + (_TILE - picture.width) // 2, corner[1] + (_TILE - picture.height) // 2))
+            page.paste(
+                picture, (corner[0] + (_TILE - picture.width) // 2, corner[1] + (_TILE - picture.height) // 2)
+            )
             if row.node.id not in faces:
                 faces[row.node.id] = _data_url(picture)
         top += row.height
@@ -188,10 +204,19 @@ def _draw_heading(pen: ImageDraw.ImageDraw, row: _Row, top: int, width: int) -> 
 def _page_nodes(
     run: ClusterRun, counts: dict[str, int], levels: int, sheets: Sequence[_Sheet], faces: dict[str, str]
 ) -> list[PageNode]:
-    files = {id: [sheet.name for sheet in sheets if sheet.node.id == id] for id in {sheet.node.id for sheet in sheets}}
+    files = {
+        id: [sheet.name for sheet in sheets if sheet.node.id == id]
+        for id in {sheet.node.id for sheet in sheets}
+    }
     return [
         PageNode(
-            node.id, node.parent, node.name, counts[node.id], len(node.children), faces.get(node.id, ""), files.get(node.id, [])
+            node.id,
+            node.parent,
+            node.name,
+            counts[node.id],
+            len(node.children),
+            faces.get(node.id, ""),
+            files.get(node.id, []),
         )
         for node in run.nodes.values()
         if node.depth <= levels and counts.get(node.id)

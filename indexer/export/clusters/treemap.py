@@ -1,6 +1,7 @@
 """A treemap of a cluster run: nested boxes, each as large as its node has images.
 
-Squarified treemaps after M. Bruls, K. Huizing and J. J. van Wijk, "Squarified Treemaps", Data Visualization 2000, pages 33-42.
+Squarified treemaps after M. Bruls, K. Huizing and J. J. van Wijk, "Squarified Treemaps", Data Visualization
+2000, pages 33-42.
 """
 
 from __future__ import annotations
@@ -40,13 +41,16 @@ class Rect:
     def inset(self, margin: float, top: float = 0.0) -> Rect:
         """Smaller by ``margin`` on every side and by ``top`` above; never negative."""
         width, height = max(0.0, self.width - 2 * margin), max(0.0, self.height - 2 * margin - top)
-        return Rect(self.x + min(margin, self.width / 2), self.y + min(margin + top, self.height), width, height)
+        return Rect(
+            self.x + min(margin, self.width / 2), self.y + min(margin + top, self.height), width, height
+        )
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where a node is drawn. ``branch``: which child of the root it belongs to, from 0 on. ``header``: pixels above the boxes of
-    its children for its name; None if it is drawn whole, without children. ``rect`` is inside ``cell``, its share of the parent.
+    """Where a node is drawn. ``branch``: which child of the root it belongs to, from 0 on. ``header``: pixels
+    above the boxes of its children for its name; None if it is drawn whole, without children. ``rect`` is
+    inside ``cell``, its share of the parent.
     """
 
     node: Node
@@ -58,19 +62,22 @@ class Box:
 
 
 def squarify(areas: Sequence[float], rect: Rect) -> list[Rect]:
-    """Cut ``rect`` into one rectangle for each of ``areas`` (not negative), aligned with them and proportional to them.
+    """Cut ``rect`` into one rectangle for each of ``areas`` (not negative), aligned with them and
+    proportional to them.
 
-    Rows are laid along the shorter side, the largest areas first, and take another rectangle as long as the worst aspect ratio of
-    the row does not grow by it. What has no area gets none.
+    Rows are laid along the shorter side, the largest areas first, and take another rectangle as long as the
+    worst aspect ratio of the row does not grow by it. What has no area gets none.
 
-    >>> squarify([6, 3, 3], Rect(0, 0, 4, 3))
-    [Rect(x=0, y=0, width=2.0, height=3.0), Rect(x=2.0, y=0, width=2.0, height=1.5), Rect(x=2.0, y=1.5, width=2.0, height=1.5)]
+    >>> squarify([6, 3, 3], Rect(0, 0, 4, 3)) [Rect(x=0, y=0, width=2.0, height=3.0), Rect(x=2.0, y=0,
+    width=2.0, height=1.5), Rect(x=2.0, y=1.5, width=2.0, height=1.5)]
     """
     found = [Rect(rect.x, rect.y, 0.0, 0.0)] * len(areas)
     total = float(sum(areas))
     if total <= 0 or rect.area <= 0:
         return found
-    order = sorted((place for place, area in enumerate(areas) if area > 0), key=lambda place: (-areas[place], place))
+    order = sorted(
+        (place for place, area in enumerate(areas) if area > 0), key=lambda place: (-areas[place], place)
+    )
     scale = rect.area / total
     wanted = [areas[place] * scale for place in order]
     free, start = rect, 0
@@ -85,13 +92,20 @@ def squarify(areas: Sequence[float], rect: Rect) -> list[Rect]:
 
 
 def lay_out(
-    nodes: Mapping[str, Node], counts: Mapping[str, int], width: float, height: float, *, levels: int = 2, top: float = 0.0
+    nodes: Mapping[str, Node],
+    counts: Mapping[str, int],
+    width: float,
+    height: float,
+    *,
+    levels: int = 2,
+    top: float = 0.0,
 ) -> list[Box]:
-    """Boxes of the nodes down to ``levels`` below the root, parents before children; a node without images has none.
+    """Boxes of the nodes down to ``levels`` below the root, parents before children; a node without images
+    has none.
 
-    ``counts``: images by node id. The cells of siblings are proportional to these within their parent. The root fills the picture
-    below ``top`` pixels. A box that is too small for a name above its children has none, and one that is too small for children
-    is drawn whole.
+    ``counts``: images by node id. The cells of siblings are proportional to these within their parent. The
+    root fills the picture below ``top`` pixels. A box that is too small for a name above its children has
+    none, and one that is too small for children is drawn whole.
     """
     boxes: list[Box] = []
     whole = Rect(0.0, top, width, max(0.0, height - top))
@@ -101,10 +115,21 @@ def lay_out(
 
 
 def _put(
-    boxes: list[Box], nodes: Mapping[str, Node], counts: Mapping[str, int], id: str, cell: Rect, *, branch: int, levels: int
+    boxes: list[Box],
+    nodes: Mapping[str, Node],
+    counts: Mapping[str, int],
+    id: str,
+    cell: Rect,
+    *,
+    branch: int,
+    levels: int,
 ) -> None:
     node = nodes[id]
-    rect = cell if id == ROOT else cell.inset(min(GAP / 2 if node.depth == 1 else GAP / 4, min(cell.width, cell.height) / 8))
+    rect = (
+        cell
+        if id == ROOT
+        else cell.inset(min(GAP / 2 if node.depth == 1 else GAP / 4, min(cell.width, cell.height) / 8))
+    )
     children = [child for child in node.children if counts.get(child, 0) > 0]
     header = _header(node, rect) if children and node.depth < levels else None
     boxes.append(Box(node, counts[id], branch, cell, rect, header))
@@ -113,7 +138,9 @@ def _put(
     body = rect if id == ROOT else rect.inset(1.0, header)
     numbers = {child: number for number, child in enumerate(node.children)}
     for child, part in zip(children, squarify([counts[child] for child in children], body), strict=True):
-        _put(boxes, nodes, counts, child, part, branch=numbers[child] if id == ROOT else branch, levels=levels)
+        _put(
+            boxes, nodes, counts, child, part, branch=numbers[child] if id == ROOT else branch, levels=levels
+        )
 
 
 def _header(node: Node, rect: Rect) -> float | None:

@@ -14,7 +14,16 @@ from PIL import Image, ImageDraw
 
 from vitrine.indexer.export.clusters.node_pictures import Wanted, members, node_counts, small_pictures
 from vitrine.indexer.export.clusters.treemap import Box, lay_out
-from vitrine.indexer.export.clusters.treemap_marks import TITLE_HEIGHT, Area, Colour, Drawing, Picture, Text, draw, font
+from vitrine.indexer.export.clusters.treemap_marks import (
+    TITLE_HEIGHT,
+    Area,
+    Colour,
+    Drawing,
+    Picture,
+    Text,
+    draw,
+    font,
+)
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun
 from vitrine.services.category.filters import Conditions
 from vitrine.services.errors import BadRequest
@@ -27,14 +36,16 @@ LEAST_SIDE, MOST_SIDE = 200, 8_000
 LEVELS = 2
 ENDINGS = (".svg", ".png")
 _SHARPER = 1.5
-"""Pixels of a picture in an SVG file for each it takes at its own size: screens have more, and it can be enlarged."""
+"""Pixels of a picture in an SVG file for each it takes at its own size: screens have more, and it can be
+enlarged."""
 _QUALITY = 80
 Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class TreemapReport:
-    """``boxes``: nodes drawn. ``pictures``: images drawn in them; ``missing``: those whose file is gone or does not decode."""
+    """``boxes``: nodes drawn. ``pictures``: images drawn in them; ``missing``: those whose file is gone or
+    does not decode."""
 
     category: str
     run: str
@@ -61,20 +72,26 @@ def write_treemap(
     conditions: Conditions | None = None,
     tell: Told | None = None,
 ) -> TreemapReport:
-    """Draw the nodes down to ``levels`` below the root, each as large as it has images that meet the conditions now.
+    """Draw the nodes down to ``levels`` below the root, each as large as it has images that meet the
+    conditions now.
 
-    An SVG file holds everything it shows and needs nothing else. ``tell(done, of)`` counts pictures. ``BadRequest`` for another
-    ending than .svg and .png, a size out of range, a file that cannot be written, or no images.
+    An SVG file holds everything it shows and needs nothing else. ``tell(done, of)`` counts pictures.
+    ``BadRequest`` for another ending than .svg and .png, a size out of range, a file that cannot be written,
+    or no images.
     """
     ending, (width, height) = path.suffix.lower(), size
     if ending not in ENDINGS:
         raise BadRequest(f"{path} cannot be a treemap: let its name end in {' or '.join(ENDINGS)}.")
     if not (LEAST_SIDE <= width <= MOST_SIDE and LEAST_SIDE <= height <= MOST_SIDE) or levels < 1:
-        raise BadRequest(f"A treemap takes {LEAST_SIDE} to {MOST_SIDE} pixels each way and at least one level.")
+        raise BadRequest(
+            f"A treemap takes {LEAST_SIDE} to {MOST_SIDE} pixels each way and at least one level."
+        )
     chosen = conditions or Conditions()
     counts = node_counts(runtime, category, run, chosen, levels)
     if not counts.get(ROOT):
-        raise BadRequest(f"No image of the run {run.run!r} is left to draw: ask for others, or run the clustering again.")
+        raise BadRequest(
+            f"No image of the run {run.run!r} is left to draw: ask for others, or run the clustering again."
+        )
     boxes = lay_out(run.nodes, counts, width, height, levels=levels, top=TITLE_HEIGHT)
 
     def shown(box: Box, most: int) -> Sequence[str]:
@@ -83,8 +100,15 @@ def write_treemap(
     title = f"{category}: {run.run}, {counts[ROOT]:,} images by {run.method} on {run.using}"
     drawing = draw(boxes, width, height, title, shown)
     sharper = _SHARPER if ending == ".svg" else 1.0
-    wanted = [Wanted(one.image, round(one.rect.width * sharper), round(one.rect.height * sharper)) for one in drawing.pictures]
-    pictures = _Counted(small_pictures(runtime, category, wanted, tell=(lambda done: tell(done, len(wanted))) if tell else None))
+    wanted = [
+        Wanted(one.image, round(one.rect.width * sharper), round(one.rect.height * sharper))
+        for one in drawing.pictures
+    ]
+    pictures = _Counted(
+        small_pictures(
+            runtime, category, wanted, tell=(lambda done: tell(done, len(wanted))) if tell else None
+        )
+    )
     data = svg(drawing, pictures).encode() if ending == ".svg" else png(drawing, pictures)
     try:
         make_folder(path.parent)
@@ -92,14 +116,18 @@ def write_treemap(
     except OSError as error:
         raise unwritable(path, error) from error
     drawn = len(wanted) - pictures.missing
-    return TreemapReport(category, run.run, str(path), width, height, counts[ROOT], len(boxes), drawn, pictures.missing)
+    return TreemapReport(
+        category, run.run, str(path), width, height, counts[ROOT], len(boxes), drawn, pictures.missing
+    )
 
 
 def svg(drawing: Drawing, pictures: Iterator[Image.Image | None]) -> str:
-    """The drawing as SVG 1.1, its ``pictures`` (in order) inside as JPEG; all text escaped, no scripts, no links."""
+    """The drawing as SVG 1.1, its ``pictures`` (in order) inside as JPEG; all text escaped, no scripts, no
+    links."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {drawing.width} {drawing.height}" '
-        f'width="{drawing.width}" height="{drawing.height}" font-family="Verdana, DejaVu Sans, Arial, sans-serif">'
+        f'width="{drawing.width}" height="{drawing.height}" '
+        'font-family="Verdana, DejaVu Sans, Arial, sans-serif">'
     )
     lines = [head]
     for mark in drawing.marks:
@@ -148,7 +176,10 @@ class _Counted:
 
 def _svg_area(area: Area) -> str:
     rect = area.rect
-    place = f'x="{rect.x:.1f}" y="{rect.y:.1f}" width="{rect.width:.1f}" height="{rect.height:.1f}" fill="{_hex(area.fill)}"'
+    place = (
+        f'x="{rect.x:.1f}" y="{rect.y:.1f}" width="{rect.width:.1f}" height="{rect.height:.1f}" '
+        f'fill="{_hex(area.fill)}"'
+    )
     return f"<rect {place}><title>{_text(area.note)}</title></rect>" if area.note else f"<rect {place}/>"
 
 
@@ -156,8 +187,10 @@ def _svg_text(text: Text) -> str:
     """Fonts differ: ``textLength`` holds the width that was measured."""
     length = min(text.width, font(text.size).getlength(text.text))
     return (
-        f'<text x="{text.x:.1f}" y="{text.middle + 0.35 * text.size:.1f}" font-size="{text.size}" fill="{_hex(text.fill)}" '
-        f'textLength="{length:.1f}" lengthAdjust="spacingAndGlyphs" xml:space="preserve" pointer-events="none">'
+        f'<text x="{text.x:.1f}" y="{text.middle + 0.35 * text.size:.1f}" font-size="{text.size}" '
+        f'fill="{_hex(text.fill)}" '
+        f'textLength="{length:.1f}" lengthAdjust="spacingAndGlyphs" xml:space="preserve" '
+        'pointer-events="none">'
         f"{_text(text.text)}</text>"
     )
 
@@ -167,7 +200,10 @@ def _svg_picture(mark: Picture, picture: Image.Image) -> str:
     picture.save(buffer, "JPEG", quality=_QUALITY)
     place = f'x="{rect.x:.0f}" y="{rect.y:.0f}" width="{rect.width:.0f}" height="{rect.height:.0f}"'
     data = b64encode(buffer.getvalue()).decode("ascii")
-    return f'<image {place} preserveAspectRatio="none" pointer-events="none" href="data:image/jpeg;base64,{data}"/>'
+    return (
+        f'<image {place} preserveAspectRatio="none" pointer-events="none" '
+        f'href="data:image/jpeg;base64,{data}"/>'
+    )
 
 
 def _text(text: str) -> str:

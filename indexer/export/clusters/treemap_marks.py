@@ -69,8 +69,11 @@ class Drawing:
         return [mark for mark in self.marks if isinstance(mark, Picture)]
 
 
-def draw(boxes: Sequence[Box], width: int, height: int, title: str, members: Callable[[Box, int], Sequence[str]]) -> Drawing:
-    """The marks of a layout. ``members(box, most)`` gives the ids of at most so many images to show in a box."""
+def draw(
+    boxes: Sequence[Box], width: int, height: int, title: str, members: Callable[[Box, int], Sequence[str]]
+) -> Drawing:
+    """The marks of a layout. ``members(box, most)`` gives the ids of at most so many images to show in a
+    box."""
     drawing = Drawing(width, height)
     drawing.marks.append(Area(Rect(0, 0, width, height), PAPER))
     heading = fit(title, 18, width - 2 * _PAD - 4)
@@ -84,7 +87,8 @@ def draw(boxes: Sequence[Box], width: int, height: int, title: str, members: Cal
 
 
 def colour_of(box: Box) -> Colour:
-    """Of the first-level node it belongs to; neighbours in number differ, and the tenth begins again, lighter."""
+    """Of the first-level node it belongs to; neighbours in number differ, and the tenth begins again,
+    lighter."""
     if box.node.id == NOISE:
         return _GREY
     base = _PALETTE[box.branch % len(_PALETTE)]
@@ -92,12 +96,14 @@ def colour_of(box: Box) -> Colour:
 
 
 def fit(text: str, size: int, width: float) -> str:
-    """``text`` cut with an ellipsis to ``width`` pixels, measured with the font that PNG files are drawn with."""
+    """``text`` cut with an ellipsis to ``width`` pixels, measured with the font that PNG files are drawn
+    with."""
     return fit_text(text, font(size), width) if width > 0 else ""
 
 
 def label(id: str, name: str, count: int, size: int, width: float) -> str:
-    """Id, name and count in one line; where it is narrow the name is cut first, then the id goes, then everything."""
+    """Id, name and count in one line; where it is narrow the name is cut first, then the id goes, then
+    everything."""
     face, number = font(size), f"{count:,}"
     name = one_line(name)
     whole = f"{id}  {name}  {number}" if name else f"{id}  {number}"
@@ -112,7 +118,8 @@ def label(id: str, name: str, count: int, size: int, width: float) -> str:
 
 
 def mosaic(rect: Rect, most: int) -> list[Rect]:
-    """Up to ``most`` tiles of one size in whole pixels, none more than 1.4 times as long as wide, that cover most of ``rect``."""
+    """Up to ``most`` tiles of one size in whole pixels, none more than 1.4 times as long as wide, that cover
+    most of ``rect``."""
     best: tuple[float, int, int, int, int] | None = None
     for across in range(1, most + 1):
         for down in range(1, most // across + 1):
@@ -128,7 +135,11 @@ def mosaic(rect: Rect, most: int) -> list[Rect]:
         return []
     _, across, down, wide, high = best
     left, top = int(rect.x + (rect.width - across * wide) / 2), int(rect.y + (rect.height - down * high) / 2)
-    return [Rect(left + column * wide, top + row * high, wide - 1, high - 1) for row in range(down) for column in range(across)]
+    return [
+        Rect(left + column * wide, top + row * high, wide - 1, high - 1)
+        for row in range(down)
+        for column in range(across)
+    ]
 
 
 def _draw_branch(drawing: Drawing, box: Box) -> None:
@@ -149,7 +160,11 @@ def _draw_whole(drawing: Drawing, box: Box, members: Callable[[Box, int], Sequen
     drawing.marks.append(Area(rect, fill, _note(box)))
     size = max(_LEAST_TEXT, min(13, int(rect.width / 11), int(rect.height / 4)))
     strip = Rect(rect.x, rect.y, rect.width, min(rect.height, size + 7.0))
-    words = label(box.node.id, box.node.name, box.count, size, rect.width - 2 * _PAD) if rect.height >= size + 2 else ""
+    words = (
+        label(box.node.id, box.node.name, box.count, size, rect.width - 2 * _PAD)
+        if rect.height >= size + 2
+        else ""
+    )
     body = rect.inset(1.0, strip.height if words else 0.0)
     if words and body.height < _LEAST_TILE <= rect.height - 2:  # low: the pictures go beside the name
         taken = font(size).getlength(words) + 3 * _PAD
@@ -166,12 +181,16 @@ def _draw_whole(drawing: Drawing, box: Box, members: Callable[[Box, int], Sequen
 
 def _write(drawing: Drawing, words: str, strip: Rect, size: int, background: Colour) -> None:
     room = strip.width - 2 * _PAD
-    drawing.marks.append(Text(words, strip.x + _PAD, strip.y + strip.height / 2, size, ink_on(background), room))
+    drawing.marks.append(
+        Text(words, strip.x + _PAD, strip.y + strip.height / 2, size, ink_on(background), room)
+    )
 
 
 def ink_on(background: Colour) -> Colour:
     """Black or white, whichever has more contrast by WCAG's relative luminance."""
-    red, green, blue = ((c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in background)
+    red, green, blue = (
+        (c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in background
+    )
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return INK if (luminance + 0.05) / 0.06 > 1.05 / (luminance + 0.05) else PAPER
 

@@ -1,8 +1,10 @@
-"""A convolutional autoencoder as an encoder: its code is the embedding. For collections that no pretrained network knows.
+"""A convolutional autoencoder as an encoder: its code is the embedding. For collections that no pretrained
+network knows.
 
-A folder holds ``config.json`` ("vitrine": "autoencoder", the constructor's arguments) and ``autoencoder.safetensors``. Models of
-your own take the place of ConvolutionalAutoencoder by the protocol below: train them from Python (training/autoencoder.py), and
-register ``AutoencoderEncoder`` on them in the pool. A folder never names code that is imported.
+A folder holds ``config.json`` ("vitrine": "autoencoder", the constructor's arguments) and
+``autoencoder.safetensors``. Models of your own take the place of ConvolutionalAutoencoder by the protocol
+below: train them from Python (training/autoencoder.py), and register ``AutoencoderEncoder`` on them in the
+pool. A folder never names code that is imported.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ _MIN_SIZE, _MAX_SIZE = 16, 512
 class Autoencoder(Protocol):
     """What a model of your own must be: a ``torch.nn.Module`` with these three.
 
-    ``arguments`` are JSON values which make the same model again. Pictures are float32 (n, 3, size, size) in 0..1; codes are
-    (n, dim) of any length. ``decode(encode(pictures))`` has the shape of ``pictures``.
+    ``arguments`` are JSON values which make the same model again. Pictures are float32 (n, 3, size, size) in
+    0..1; codes are (n, dim) of any length. ``decode(encode(pictures))`` has the shape of ``pictures``.
     """
 
     @property
@@ -44,19 +46,27 @@ class Autoencoder(Protocol):
 
 
 class ConvolutionalAutoencoder(nn.Module):
-    """Halves the picture once a channel count, then a linear code; the decoder mirrors it with nearest upsampling.
+    """Halves the picture once a channel count, then a linear code; the decoder mirrors it with nearest
+    upsampling.
 
-    Group normalisation, because it does the same in training and in service. ``size``: side of the square in pixels, a multiple
-    of 2 ** len(channels). Raises BadRequest.
+    Group normalisation, because it does the same in training and in service. ``size``: side of the square in
+    pixels, a multiple of 2 ** len(channels). Raises BadRequest.
     """
 
-    def __init__(self, size: int = 64, dim: int = 128, channels: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+    def __init__(
+        self, size: int = 64, dim: int = 128, channels: tuple[int, ...] = (32, 64, 128, 256)
+    ) -> None:
         super().__init__()
         smallest = size >> len(channels)
-        if not _MIN_SIZE <= size <= _MAX_SIZE or not channels or smallest < 1 or smallest << len(channels) != size:
+        if (
+            not _MIN_SIZE <= size <= _MAX_SIZE
+            or not channels
+            or smallest < 1
+            or smallest << len(channels) != size
+        ):
             raise BadRequest(
-                f"A picture of {size} pixels cannot be halved {len(channels)} times: choose a size in {_MIN_SIZE}..{_MAX_SIZE} "
-                f"that is a multiple of {2 ** len(channels)}."
+                f"A picture of {size} pixels cannot be halved {len(channels)} times: choose a size in "
+                f"{_MIN_SIZE}..{_MAX_SIZE} that is a multiple of {2 ** len(channels)}."
             )
         if dim < 1 or any(count < 8 or count % 8 for count in channels):
             raise BadRequest("An autoencoder needs a code of 1 or more and channels that are multiples of 8.")
@@ -97,7 +107,8 @@ class AutoencoderEncoder(TorchEncoder):
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """What ``config.json`` says. ``model`` is convolutional, or a name that the maker of a custom model gave."""
+    """What ``config.json`` says. ``model`` is convolutional, or a name that the maker of a custom model
+    gave."""
 
     model: str
     size: int
@@ -141,14 +152,15 @@ def load_autoencoder(
     device: str = "cpu",
     model: Callable[[Mapping[str, Any]], Autoencoder] | None = None,
 ) -> AutoencoderEncoder:
-    """Load the encoder of a folder. ``model`` makes a custom model from its arguments. Raises ModelUnavailable."""
+    """Load the encoder of a folder. ``model`` makes a custom model from its arguments. Raises
+    ModelUnavailable."""
     from safetensors.torch import load_file
 
     config = read_config(found.path)
     if model is None and config.model != "convolutional":
         raise ModelUnavailable(
-            f"{found.path} was trained with the custom model {config.model!r}: load it in Python, by load_autoencoder(..., "
-            "model=...), and register it in the encoder pool."
+            f"{found.path} was trained with the custom model {config.model!r}: load it in Python, by "
+            "load_autoencoder(..., model=...), and register it in the encoder pool."
         )
     made: Any = model(config.arguments) if model else ConvolutionalAutoencoder(**_tuples(config.arguments))
     try:

@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from vitrine.services.encoders.families.metric_config import KIND, TRUNK, folder_kind, read_config, write_config
+from vitrine.services.encoders.families.metric_config import (
+    KIND,
+    TRUNK,
+    folder_kind,
+    read_config,
+    write_config,
+)
 from vitrine.services.encoders.families.stored import COMPANIONS
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import LOCAL_REVISION, relevant_files, resolve_model
@@ -16,16 +22,19 @@ from vitrine.services.encoders.resolve import LOCAL_REVISION, relevant_files, re
 
 @contextmanager
 def whole_folder(folder: Path, models_folder: Path) -> Iterator[Path]:
-    """The encoder's folder, with a trunk that lies in another folder of this machine put into it, by links in a temporary folder.
+    """The encoder's folder, with a trunk that lies in another folder of this machine put into it, by links in
+    a temporary folder.
 
-    A server that shares nothing but the object store has no such folder. Trunks of the hub stay references: each server finds the
-    commit in its cache or on the hub. ``ModelUnavailable`` where the trunk is not here.
+    A server that shares nothing but the object store has no such folder. Trunks of the hub stay references:
+    each server finds the commit in its cache or on the hub. ``ModelUnavailable`` where the trunk is not here.
     """
     config = read_config(folder) if folder_kind(folder) == KIND else None
     if config is None or config.trunk.stored or not config.trunk.revision.startswith(LOCAL_REVISION):
         yield folder
         return
-    trunk = resolve_model(EncoderReference("trunk", config.trunk.model), models_folder=models_folder, offline=True)
+    trunk = resolve_model(
+        EncoderReference("trunk", config.trunk.model), models_folder=models_folder, offline=True
+    )
     if trunk.revision != config.trunk.revision:
         yield folder  # loading it says which one is wanted and which one was found
         return

@@ -20,14 +20,15 @@ class DualImageEncoder(TransformersEncoder):
 
 
 class ClipEncoder(DualImageEncoder):
-    """A TextEncoder on a dual model of transformers (one with ``get_image_features`` and ``get_text_features``)."""
+    """A TextEncoder on a dual model of transformers (one with ``get_image_features`` and
+    ``get_text_features``)."""
 
     def __init__(self, spec: EncoderSpec, model: Any, tokenizer: Any, *, device: str) -> None:
         super().__init__(spec, model, device=device)
         self._tokenizer = tokenizer
         self._max_tokens = token_limit(model, tokenizer)
-        # SigLIP was trained on lower-case texts padded to their full length and without a mask: the padding is part of what it
-        # reads. Its second version comes with a tokenizer that keeps capitals.
+        # SigLIP was trained on lower-case texts padded to their full length and without a mask: the padding
+        # is part of what it reads. Its second version comes with a tokenizer that keeps capitals.
         self._siglip = str(model.config.model_type).startswith("siglip")
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
@@ -35,13 +36,16 @@ class ClipEncoder(DualImageEncoder):
         import torch
 
         with torch.inference_mode():
-            return self._joined([self._encode_slice(list(texts[at : at + SLICE])) for at in starts(len(texts), SLICE)])
+            return self._joined(
+                [self._encode_slice(list(texts[at : at + SLICE])) for at in starts(len(texts), SLICE)]
+            )
 
     def _encode_slice(self, texts: list[str]) -> Embeddings:
         tokens = self._tokenizer(
             [text.lower() for text in texts] if self._siglip else texts,
             padding="max_length" if self._siglip else True,
-            padding_side="right",  # whatever the folder says: a model that counts places from the left reads nothing else
+            # whatever the folder says: a model that counts places from the left reads nothing else
+            padding_side="right",
             truncation=True,
             max_length=self._max_tokens,
             return_tensors="pt",
@@ -52,9 +56,11 @@ class ClipEncoder(DualImageEncoder):
 
 
 def token_limit(model: Any, tokenizer: Any) -> int:
-    """The most tokens that the model reads of a text: as many as it has places for, or as the tokenizer says if that is less.
+    """The most tokens that the model reads of a text: as many as it has places for, or as the tokenizer says
+    if that is less.
 
-    RoBERTa and its relatives count places from the padding token's number on: so many rows of the table are of no use to them.
+    RoBERTa and its relatives count places from the padding token's number on: so many rows of the table are
+    of no use to them.
     """
     import torch
 
@@ -65,7 +71,9 @@ def token_limit(model: Any, tokenizer: Any) -> int:
         and "text" in name
         and name.endswith(("position_embedding", "position_embeddings"))
     ]
-    return min(int(tokenizer.model_max_length), *(tables or [int(model.config.text_config.max_position_embeddings)]))
+    return min(
+        int(tokenizer.model_max_length), *(tables or [int(model.config.text_config.max_position_embeddings)])
+    )
 
 
 def _pooled(output: Any) -> torch.Tensor:

@@ -21,10 +21,10 @@ _ROWS = 4_096
 class Embedder(nn.Module):
     """A multi-layer perceptron from unit rows (n, input_dim) to unit rows (n, layers[-1]), in float32.
 
-    The input is standardised first by ``mean`` and ``scale``, buffers that ``fit_input`` sets once from the training rows: the
-    components of a unit vector of a thousand dimensions are too small for the usual first weights. ``activation`` stands between
-    the layers, not after the last. Dropout (``input_dropout`` on the standardised input, ``dropout`` between the layers) acts in
-    training alone. Raises BadRequest.
+    The input is standardised first by ``mean`` and ``scale``, buffers that ``fit_input`` sets once from the
+    training rows: the components of a unit vector of a thousand dimensions are too small for the usual first
+    weights. ``activation`` stands between the layers, not after the last. Dropout (``input_dropout`` on the
+    standardised input, ``dropout`` between the layers) acts in training alone. Raises BadRequest.
     """
 
     mean: torch.Tensor
@@ -40,9 +40,13 @@ class Embedder(nn.Module):
     ) -> None:
         super().__init__()
         if not layers or min(layers) < 1 or max(layers) > _MAX_WIDTH:
-            raise BadRequest(f"The embedder needs one layer or more, each of 1 to {_MAX_WIDTH}, such as 512 128.")
+            raise BadRequest(
+                f"The embedder needs one layer or more, each of 1 to {_MAX_WIDTH}, such as 512 128."
+            )
         if activation not in _ACTIVATIONS:
-            raise BadRequest(f"{activation!r} is no activation of the embedder: choose {' or '.join(_ACTIVATIONS)}.")
+            raise BadRequest(
+                f"{activation!r} is no activation of the embedder: choose {' or '.join(_ACTIVATIONS)}."
+            )
         if not (0 <= dropout < 1 and 0 <= input_dropout < 1):
             raise BadRequest("Dropout is a share: at least 0, below 1.")
         self.arguments: Mapping[str, Any] = {
@@ -67,7 +71,8 @@ class Embedder(nn.Module):
         return int(self.arguments["layers"][-1])
 
     def fit_input(self, rows: torch.Tensor) -> None:
-        """Standardise the input as the training rows (n, input_dim) ask for; components that hardly vary are left small."""
+        """Standardise the input as the training rows (n, input_dim) ask for; components that hardly vary are
+        left small."""
         with torch.no_grad():
             deviation = rows.std(dim=0) if len(rows) > 1 else torch.ones_like(self.scale)
             floor = 0.1 * deviation.square().mean().sqrt().clamp_min(1e-6)

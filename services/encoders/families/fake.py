@@ -41,15 +41,18 @@ _REVISION = "colour-1"
 
 
 class ColourEncoder:
-    """A TextEncoder of colours: a 4 x 4 grid of mean colours and a soft histogram of 27 bins, projected to ``dim``.
+    """A TextEncoder of colours: a 4 x 4 grid of mean colours and a soft histogram of 27 bins, projected to
+    ``dim``.
 
-    Deterministic, and safe to call from any thread. A text stands for the mean of its colour words as flat pictures; one without
-    any gets a direction of its own, the same every time.
+    Deterministic, and safe to call from any thread. A text stands for the mean of its colour words as flat
+    pictures; one without any gets a direction of its own, the same every time.
     """
 
     def __init__(self, name: str = "colour", dim: int = 64) -> None:
         preprocessing = Preprocessing((_EDGE, _EDGE), None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "box")
-        self._spec = EncoderSpec(name, COLOUR_MODEL, f"{_REVISION}-{dim}", dim, ("image", "text"), preprocessing)
+        self._spec = EncoderSpec(
+            name, COLOUR_MODEL, f"{_REVISION}-{dim}", dim, ("image", "text"), preprocessing
+        )
         # a random projection keeps angles, roughly, at any dimension
         self._projection = np.random.default_rng(20).standard_normal((_BASE_DIM, dim)).astype(np.float32)
 
@@ -70,7 +73,9 @@ class ColourEncoder:
         if not len(pixels):
             return np.empty((0, self._spec.dim), np.float32)
         values = np.stack(pixels).astype(np.float32) / 127.5 - 1.0
-        return _unit(np.concatenate([_GRID_WEIGHT * _grid(values), _histogram(values)], axis=1) @ self._projection)
+        return _unit(
+            np.concatenate([_GRID_WEIGHT * _grid(values), _histogram(values)], axis=1) @ self._projection
+        )
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """(n, dim) float32, L2-normalised, row i for text i."""
@@ -88,7 +93,8 @@ class ColourEncoder:
 
 
 def _grid(values: Embeddings) -> Embeddings:
-    """(n, 48) mean colours of 16 cells, from (n, 16, 16, 3) in -1..1; of norm about 1 for saturated colours."""
+    """(n, 48) mean colours of 16 cells, from (n, 16, 16, 3) in -1..1; of norm about 1 for saturated
+    colours."""
     cell = _EDGE // _GRID
     means = values.reshape(-1, _GRID, cell, _GRID, cell, 3).mean(axis=(2, 4))
     grid: Embeddings = means.reshape(len(values), -1) / _GRID
@@ -96,7 +102,8 @@ def _grid(values: Embeddings) -> Embeddings:
 
 
 def _histogram(values: Embeddings) -> Embeddings:
-    """(n, 27) shares of pixels near each of 3 x 3 x 3 points of the colour cube; a pixel counts for the points around it."""
+    """(n, 27) shares of pixels near each of 3 x 3 x 3 points of the colour cube; a pixel counts for the
+    points around it."""
     levels = np.linspace(-1.0, 1.0, _LEVELS, dtype=np.float32)
     closeness = np.maximum(0.0, 1.0 - np.abs(values[..., None] - levels))  # (n, 16, 16, 3, levels)
     red, green, blue = (closeness[..., channel, :] for channel in range(3))

@@ -1,12 +1,13 @@
-"""A metric-learned encoder: a trunk, and an embedder trained on what the trunk sees. Made by training/metric/train.py.
+"""A metric-learned encoder: a trunk, and an embedder trained on what the trunk sees. Made by
+training/metric/train.py.
 
-    config.json             MetricConfig: arguments, preprocessing, precision, classes, metrics, data fingerprint
+    config.json             MetricConfig: arguments, preprocessing, classes, metrics, data fingerprint
     embedder.safetensors    the embedder's weights
-    trunk/                  the trunk in the format of transformers, where training changed it; else config.json refers to it
+    trunk/                  the trunk as transformers has it, if training changed it
     split.json              which images were trained on and which were held out, by content hash
 
-``save_metric_encoder`` and ``load_metric_encoder`` are each other's inverse: what was trained is what is served, with the same
-preprocessing and in the trunk's precision.
+``save_metric_encoder`` and ``load_metric_encoder`` are each other's inverse: what was trained is what is
+served, with the same preprocessing and in the trunk's precision.
 """
 
 from __future__ import annotations
@@ -58,9 +59,12 @@ __all__ = [
 
 
 class MetricEncoder:
-    """An Encoder of images alone: the trunk's embedding, then the embedder. A dual trunk's text side is of no use behind it."""
+    """An Encoder of images alone: the trunk's embedding, then the embedder. A dual trunk's text side is of no
+    use behind it."""
 
-    def __init__(self, spec: EncoderSpec, trunk: StagedEncoder, embedder: Embedder, config: MetricConfig) -> None:
+    def __init__(
+        self, spec: EncoderSpec, trunk: StagedEncoder, embedder: Embedder, config: MetricConfig
+    ) -> None:
         self._spec = spec
         self._embedder = embedder
         self.trunk = trunk
@@ -100,8 +104,9 @@ def save_metric_encoder(
 ) -> None:
     """Write an encoder's folder; ``config.json`` comes last, so that half a folder is none.
 
-    ``trunk``: the float32 transformers model, where training changed it, and ``processor`` the contents of its
-    preprocessor_config.json. ``split``: see ``read_split``. ``AlreadyExists`` where the folder has an encoder already.
+    ``trunk``: the float32 transformers model, where training changed it, and ``processor`` the contents of
+    its preprocessor_config.json. ``split``: see ``read_split``. ``AlreadyExists`` where the folder has an
+    encoder already.
     """
     from safetensors.torch import save_file
 
@@ -128,8 +133,8 @@ def load_metric_encoder(
 ) -> MetricEncoder:
     """Load the encoder that lies in a folder; ``auto`` is the precision that it was trained with.
 
-    A trunk that is referred to is found by its reference. ``ModelUnavailable`` where it is not on this machine or the folder is
-    damaged, ``EncoderMismatch`` where only another revision of the trunk is.
+    A trunk that is referred to is found by its reference. ``ModelUnavailable`` where it is not on this
+    machine or the folder is damaged, ``EncoderMismatch`` where only another revision of the trunk is.
     """
     config = read_config(found.path)
     wanted = config.precision if precision == "auto" else precision
@@ -139,18 +144,24 @@ def load_metric_encoder(
         trunk = _load_trunk(config, wanted, device, models_folder, offline)
     embedder = _load_embedder(found.path, config, str(getattr(trunk, "device", "cpu")))
     if trunk.spec.dim != config.embedder["input_dim"]:
-        raise ModelUnavailable(f"The trunk of {found.path} gives {trunk.spec.dim} components, its embedder reads others.")
-    spec = EncoderSpec(reference.name, reference.model, found.revision, config.dim, ("image",), config.preprocessing)
+        raise ModelUnavailable(
+            f"The trunk of {found.path} gives {trunk.spec.dim} components, its embedder reads others."
+        )
+    spec = EncoderSpec(
+        reference.name, reference.model, found.revision, config.dim, ("image",), config.preprocessing
+    )
     return MetricEncoder(spec, trunk, embedder, config)
 
 
 def read_split(folder: Path) -> dict[str, Any]:
-    """``{"protocol": "by-image" | "by-class" | "given", "train": [sha256 ...], "validation": [...], "test": [...], "classes":
-    {sha256: class}}``. ``ModelUnavailable`` where the folder has none."""
+    """``{"protocol": "by-image" | "by-class" | "given", "train": [sha256 ...], "validation": [...], "test":
+    [...], "classes": {sha256: class}}``. ``ModelUnavailable`` where the folder has none."""
     try:
         tree: dict[str, Any] = json.loads((folder / SPLIT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelUnavailable(f"{folder} does not say which images were held out ({SPLIT}): train it again.") from error
+        raise ModelUnavailable(
+            f"{folder} does not say which images were held out ({SPLIT}): train it again."
+        ) from error
     return tree
 
 
@@ -165,18 +176,24 @@ def _save_trunk(folder: Path, model: Any, processor: Mapping[str, Any]) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
 
 
-def _load_stored_trunk(folder: Path, preprocessing: Preprocessing, precision: Any, device: str) -> StagedEncoder:
+def _load_stored_trunk(
+    folder: Path, preprocessing: Preprocessing, precision: Any, device: str
+) -> StagedEncoder:
     from vitrine.services.encoders.load import load_folder
 
     if not folder.is_dir():
         raise ModelUnavailable(f"{folder.parent} lacks its trunk: copy the whole folder.")
     found = ResolvedModel(folder, folder_revision(folder))
     reference = EncoderReference("trunk", str(folder))
-    encoder = load_folder(reference, found, precision=precision, device=device, preprocessing=preprocessing, images_only=True)
+    encoder = load_folder(
+        reference, found, precision=precision, device=device, preprocessing=preprocessing, images_only=True
+    )
     return _staged(encoder)
 
 
-def _load_trunk(config: MetricConfig, precision: Any, device: str, models_folder: Path, offline: bool) -> StagedEncoder:
+def _load_trunk(
+    config: MetricConfig, precision: Any, device: str, models_folder: Path, offline: bool
+) -> StagedEncoder:
     """The very revision that was trained on: its folder, else the hub's commit."""
     from vitrine.services.encoders.families.fake import ColourEncoder
     from vitrine.services.encoders.load import load_folder
@@ -207,8 +224,9 @@ def _load_trunk(config: MetricConfig, precision: Any, device: str, models_folder
 def _check_revision(config: MetricConfig, found: str) -> None:
     if found != config.trunk.revision:
         raise EncoderMismatch(
-            f"The encoder {config.name} was trained on {config.trunk.model} at revision {config.trunk.revision}, but revision "
-            f"{found} is what is found here. Bring the former weights back, or train again.",
+            f"The encoder {config.name} was trained on {config.trunk.model} at revision "
+            f"{config.trunk.revision}, but revision {found} is what is found here. Bring the former "
+            "weights back, or train again.",
             using=config.name,
             expected=config.trunk.revision,
             found=found,
@@ -230,5 +248,7 @@ def _load_embedder(folder: Path, config: MetricConfig, device: str) -> Embedder:
     try:
         embedder.load_state_dict(load_file(folder / EMBEDDER))
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise ModelUnavailable(f"The embedder in {folder} is missing, damaged, or other than its config.json says.") from error
+        raise ModelUnavailable(
+            f"The embedder in {folder} is missing, damaged, or other than its config.json says."
+        ) from error
     return embedder.to(device).eval()

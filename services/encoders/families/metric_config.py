@@ -19,7 +19,8 @@ Mode = Literal["frozen", "last-blocks", "whole"]
 
 @dataclass(frozen=True)
 class TrunkReference:
-    """The trunk that training began with. ``stored``: its trained weights lie in ``trunk/``; else it is found by its name."""
+    """The trunk that training began with. ``stored``: its trained weights lie in ``trunk/``; else it is found
+    by its name."""
 
     model: str
     revision: str
@@ -30,10 +31,11 @@ class TrunkReference:
 class MetricConfig:
     """Everything but the weights.
 
-    ``embedder``: the constructor's arguments of Embedder. ``precision`` is the trunk's; auto where it was trained on a category's
-    stored embeddings: then whatever fills that category. ``classes`` are those trained on.
-    ``metrics``: by encoder (``candidate``, ``trunk``), the figures of the test images. ``fingerprint``: of the training data.
-    ``trained_at``: RFC 3339 in UTC. ``training``: the options of the run, for people.
+    ``embedder``: the constructor's arguments of Embedder. ``precision`` is the trunk's; auto where it was
+    trained on a category's stored embeddings: then whatever fills that category. ``classes`` are those
+    trained on. ``metrics``: by encoder (``candidate``, ``trunk``), the figures of the test images.
+    ``fingerprint``: of the training data. ``trained_at``: RFC 3339 in UTC. ``training``: the options of the
+    run, for people.
     """
 
     name: str
@@ -61,7 +63,8 @@ class MetricConfig:
 
 
 def folder_kind(folder: Path) -> str | None:
-    """The kind of encoder of ours that a folder holds, such as ``metric-encoder``; None for any other folder."""
+    """The kind of encoder of ours that a folder holds, such as ``metric-encoder``; None for any other
+    folder."""
     try:
         tree = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -89,7 +92,9 @@ def read_config(folder: Path) -> MetricConfig:
         tree["classes"] = tuple(tree["classes"])
         return MetricConfig(**tree)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelUnavailable(f"{folder} holds no metric-learned encoder that this version reads.") from error
+        raise ModelUnavailable(
+            f"{folder} holds no metric-learned encoder that this version reads."
+        ) from error
 
 
 def _preprocessing(tree: Mapping[str, Any]) -> Preprocessing:

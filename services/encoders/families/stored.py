@@ -1,9 +1,11 @@
-"""Encoders in the object store, trained ones and folders that people named: every server that shares it can serve them.
+"""Encoders in the object store, trained ones and folders that people named: every server that shares it can
+serve them.
 
-    _encoders/<category>/<name>/<version>/    the files of one encoder's folder; ``config.json`` is written last
+    _encoders/<category>/<name>/<version>/    one encoder's folder; ``config.json`` is written last
 
-The version is the beginning of the folder's revision, so it says what the files must be, and what is there never changes. A
-model called ``store:`` and that path is downloaded once into a cache folder and loaded from there like any other folder.
+The version is the beginning of the folder's revision, so it says what the files must be, and what is there
+never changes. A model called ``store:`` and that path is downloaded once into a cache folder and loaded from
+there like any other folder.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ COMPANIONS = ("split.json", "report.*")
 _VERSION_DIGITS = 16
 _STALE_SECONDS = 3600.0
 _TEMPORARY = ".tmp-"
-_MODEL = re.compile(rf"{STORED}({ENCODERS}[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*)/([0-9a-f]{{{_VERSION_DIGITS}}})")
+_MODEL = re.compile(
+    rf"{STORED}({ENCODERS}[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*)/([0-9a-f]{{{_VERSION_DIGITS}}})"
+)
 
 
 def stored_prefix(category: str, name: str) -> str:
@@ -49,14 +53,18 @@ def stored_prefix(category: str, name: str) -> str:
 
 
 def save_stored(objects: ObjectStore, folder: Path, prefix: str) -> str:
-    """Upload an encoder's folder below ``prefix`` (``stored_prefix``); the model's name, ``store:<prefix>/<version>``.
+    """Upload an encoder's folder below ``prefix`` (``stored_prefix``); the model's name,
+    ``store:<prefix>/<version>``.
 
-    What ``folder_revision`` counts goes up, with the split and the report that lie beside it. Files that are there already are
-    not sent again, so a killed upload is continued by the next. ``ModelUnavailable`` if the folder holds no encoder.
+    What ``folder_revision`` counts goes up, with the split and the report that lie beside it. Files that are
+    there already are not sent again, so a killed upload is continued by the next. ``ModelUnavailable`` if the
+    folder holds no encoder.
     """
     files = storable_files(folder)
     model = stored_model(prefix, folder_revision(folder))
-    companions = {file.name: file for pattern in COMPANIONS for file in folder.glob(pattern) if file.is_file()}
+    companions = {
+        file.name: file for pattern in COMPANIONS for file in folder.glob(pattern) if file.is_file()
+    }
     for name, file in sorted((companions | files).items(), key=lambda item: (item[0] == LAST, item[0])):
         key = f"{model.removeprefix(STORED)}/{name}"
         there = objects.stat(key)
@@ -70,7 +78,9 @@ def storable_files(folder: Path) -> dict[str, Path]:
     """The files that make an encoder, by their names in its folder. ``ModelUnavailable`` if it holds none."""
     files = {file.relative_to(folder).as_posix(): file for file in relevant_files(folder)}
     if LAST not in files or not any(name.endswith(".safetensors") for name in files):
-        raise ModelUnavailable(f"{folder} holds no trained encoder: name a folder with {LAST} and *.safetensors files.")
+        raise ModelUnavailable(
+            f"{folder} holds no trained encoder: name a folder with {LAST} and *.safetensors files."
+        )
     return files
 
 
@@ -86,9 +96,11 @@ def is_stored(objects: ObjectStore, model: str) -> bool:
 
 
 def fetch_stored(objects: ObjectStore, model: str, cache: Path) -> Path:
-    """The folder of a stored encoder, downloaded into ``cache`` the first time; processes may do so at the same time.
+    """The folder of a stored encoder, downloaded into ``cache`` the first time; processes may do so at the
+    same time.
 
-    ``BadRequest`` for a name that is no stored encoder's, ``ModelUnavailable`` where the store lacks it or it is damaged.
+    ``BadRequest`` for a name that is no stored encoder's, ``ModelUnavailable`` where the store lacks it or it
+    is damaged.
     """
     prefix, version = _parse(model)
     folder = cache / prefix.removeprefix(ENCODERS) / version
@@ -104,7 +116,9 @@ def fetch_stored(objects: ObjectStore, model: str, cache: Path) -> Path:
             _download(objects, f"{prefix}/{version}/", temporary)
             if not (temporary / LAST).is_file() or _version(folder_revision(temporary)) != version:
                 raise ModelUnavailable(
-                    f"The encoder {model} is not in the object store as it was promoted: promote its folder again.", model=model
+                    f"The encoder {model} is not in the object store as it was promoted: promote its "
+                    "folder again.",
+                    model=model,
                 )
             folder.parent.mkdir(parents=True, exist_ok=True)
             with suppress(OSError):  # another process was faster: what is there now is as good
@@ -112,9 +126,13 @@ def fetch_stored(objects: ObjectStore, model: str, cache: Path) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise ModelUnavailable(f"The encoder {model} cannot be written below {cache}: {error.strerror or error}.") from error
+        raise ModelUnavailable(
+            f"The encoder {model} cannot be written below {cache}: {error.strerror or error}."
+        ) from error
     if not folder.is_dir():
-        raise ModelUnavailable(f"The encoder {model} cannot be put into {folder}: check that this user may write there.")
+        raise ModelUnavailable(
+            f"The encoder {model} cannot be put into {folder}: check that this user may write there."
+        )
     return folder
 
 
@@ -129,7 +147,9 @@ def delete_stored(objects: ObjectStore, model: str) -> None:
 def _parse(model: str) -> tuple[str, str]:
     found = _MODEL.fullmatch(model)
     if found is None:
-        raise BadRequest(f"{model[:120]!r} is no stored encoder: those are called {STORED}{ENCODERS}CATEGORY/NAME/VERSION.")
+        raise BadRequest(
+            f"{model[:120]!r} is no stored encoder: those are called {STORED}{ENCODERS}CATEGORY/NAME/VERSION."
+        )
     return found[1], found[2]
 
 
@@ -147,7 +167,9 @@ def _download(objects: ObjectStore, root: str, folder: Path) -> None:
 
 def _names(objects: ObjectStore, root: str) -> Iterator[str]:
     for stat in list(objects.list(root)):
-        yield check_key(stat.key)[len(root) :]  # a bucket may hold keys with "..": they must not lead out of the folder
+        yield check_key(stat.key)[
+            len(root) :
+        ]  # a bucket may hold keys with "..": they must not lead out of the folder
 
 
 def _wipe_stale(cache: Path) -> None:

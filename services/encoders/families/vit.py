@@ -1,4 +1,5 @@
-"""Encoders of images alone: any vision model of transformers (ViT, DINOv2, ConvNeXt, MobileNetV2, CLIP's vision tower, ...)."""
+"""Encoders of images alone: any vision model of transformers (ViT, DINOv2, ConvNeXt, MobileNetV2, CLIP's
+vision tower, ...)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ Pooling = Literal["projected", "pooler", "cls", "mean"]
 
 
 class VisionEncoder(TransformersEncoder):
-    """An Encoder on a vision model. ``pooling`` says which of its outputs is the embedding: see ``choose_pooling``."""
+    """An Encoder on a vision model. ``pooling`` says which of its outputs is the embedding: see
+    ``choose_pooling``."""
 
     def __init__(self, spec: EncoderSpec, model: Any, pooling: Pooling, *, device: str) -> None:
         super().__init__(spec, model, device=device)
@@ -25,10 +27,11 @@ class VisionEncoder(TransformersEncoder):
 
 
 def choose_pooling(model: Any, output: Any, missing_weights: set[str]) -> Pooling:
-    """``projected`` where the model has a projection, ``pooler`` where it pools with weights that were loaded, else ``cls`` where
-    it has such a token, else ``mean``.
+    """``projected`` where the model has a projection, ``pooler`` where it pools with weights that were
+    loaded, else ``cls`` where it has such a token, else ``mean``.
 
-    A checkpoint without the pooler's weights still gives a pooler output, from random ones: that must not become an embedding.
+    A checkpoint without the pooler's weights still gives a pooler output, from random ones: that must not
+    become an embedding.
     """
     if getattr(output, "image_embeds", None) is not None:
         return "projected"
@@ -40,7 +43,8 @@ def choose_pooling(model: Any, output: Any, missing_weights: set[str]) -> Poolin
 
 
 def pooled(output: Any, pooling: Pooling) -> torch.Tensor:
-    """(n, dim) from a model's output: hidden states are tokens (n, tokens, dim) or a map (n, dim, height, width)."""
+    """(n, dim) from a model's output: hidden states are tokens (n, tokens, dim) or a map (n, dim, height,
+    width)."""
     features: torch.Tensor
     if pooling == "projected":
         features = output.image_embeds

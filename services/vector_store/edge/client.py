@@ -26,10 +26,11 @@ _END_S: Final = 60.0
 
 
 class EngineClient:
-    """A pool of connections to one engine process. Thread-safe: each call has a connection of its own while it lasts.
+    """A pool of connections to one engine process. Thread-safe: each call has a connection of its own while
+    it lasts.
 
-    ``starts`` counts how often the process was started. ``Unavailable`` if the process dies under a call; the next call starts
-    it again.
+    ``starts`` counts how often the process was started. ``Unavailable`` if the process dies under a call; the
+    next call starts it again.
     """
 
     def __init__(self, data: Path, *, lock_fd: int, min_free_bytes: int, auto_optimize: bool) -> None:
@@ -57,7 +58,9 @@ class EngineClient:
         except Unavailable:
             if header["op"] not in _READS:
                 raise
-            answer, blocks = self._exchange(header, arrays)  # it was dying when it was asked: reading again harms nothing
+            answer, blocks = self._exchange(
+                header, arrays
+            )  # it was dying when it was asked: reading again harms nothing
         if "error" in answer:
             raise from_plain(answer["error"])
         return answer, blocks
@@ -85,7 +88,10 @@ class EngineClient:
 
     def _borrow(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
         if os.getpid() != self._owner:
-            raise Unavailable("This store was opened before the process forked: open another data folder, or ask the parent.")
+            raise Unavailable(
+                "This store was opened before the process forked: open another data folder, or ask "
+                "the parent."
+            )
         with self._mutex:
             if self._closed:
                 raise Unavailable("The store is closed.")
@@ -110,7 +116,8 @@ class EngineClient:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), self._lock_fd),
-                start_new_session=True,  # Ctrl-C goes to the terminal's group: the owner decides what it means
+                # Ctrl-C goes to the terminal's group: the owner decides what it means
+                start_new_session=True,
             )
         finally:
             theirs.close()
@@ -142,8 +149,8 @@ class EngineClient:
         elif process.poll() is None:
             return Unavailable("The store was closed during this call.")
         return Unavailable(
-            f"The engine process ended ({_reason(process.returncode)}) during this call. What was acknowledged is safe; "
-            "the next call starts it again."
+            f"The engine process ended ({_reason(process.returncode)}) during this call. What was "
+            "acknowledged is safe; the next call starts it again."
         )
 
     def _drop_connections(self) -> None:
@@ -177,5 +184,11 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
 def _reason(code: int) -> str:
     if code >= 0:
         return f"exit status {code}"
-    hint = ": is the disk full?" if -code == signal.SIGBUS else ": out of memory?" if -code == signal.SIGKILL else ""
+    hint = (
+        ": is the disk full?"
+        if -code == signal.SIGBUS
+        else ": out of memory?"
+        if -code == signal.SIGKILL
+        else ""
+    )
     return f"signal {-code}{hint}"

@@ -1,7 +1,7 @@
 """One open collection in the engine process: its shard, what is known of it, and the writes to it.
 
-A write is a generator: it applies a slice of points, yields so that waiting queries are answered, and flushes at the end. Its
-caller is told only then. Writes to one collection never overlap.
+A write is a generator: it applies a slice of points, yields so that waiting queries are answered, and flushes
+at the end. Its caller is told only then. Writes to one collection never overlap.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from vitrine.services.vector_store.edge.read import count
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 
 SLICE: Final = 128
-"""Points that are written in one go, some 3 to 10 ms in which nobody is answered: the engine never releases the interpreter."""
+"""Points that are written in one go, some 3 to 10 ms in which nobody is answered: the engine never releases
+the interpreter."""
 SLICE_SECONDS: Final = 0.005
 """Payload changes go on for so long: they differ in size, and each index they touch takes its time."""
 TAIL_KB: Final = 15_000
@@ -46,8 +47,9 @@ def engine_errors(collection: str) -> Iterator[None]:
 class Collection:
     """A collection with its shard open.
 
-    ``points`` is exact. ``tail`` holds the ids written since the last indexing run. ``on_write`` is told of every id that was
-    written, at once; an indexing run uses it. ``broken``: a change failed half way, close it and open it anew.
+    ``points`` is exact. ``tail`` holds the ids written since the last indexing run. ``on_write`` is told of
+    every id that was written, at once; an indexing run uses it. ``broken``: a change failed half way, close
+    it and open it anew.
     """
 
     def __init__(self, data: Path, schema: CollectionSchema, *, min_free: int) -> None:
@@ -67,7 +69,8 @@ class Collection:
 
     @classmethod
     def create(cls, data: Path, schema: CollectionSchema, *, min_free: int) -> Collection:
-        """Make the collection. It exists once its schema is on the disk; whatever a kill leaves before that is wiped."""
+        """Make the collection. It exists once its schema is on the disk; whatever a kill leaves before that
+        is wiped."""
         files = CollectionFiles(data, schema.name)
         check_space(data, min_free)
         with engine_errors(schema.name):
@@ -82,8 +85,8 @@ class Collection:
         if self.points < expected:
             self.shard.close()
             raise StoreDamaged(
-                f"Collection {self.schema.name!r} opens with {self.points} points, but {expected} were acknowledged. "
-                f"{remedy(self.schema.name)}",
+                f"Collection {self.schema.name!r} opens with {self.points} points, but {expected} were "
+                f"acknowledged. {remedy(self.schema.name)}",
                 collection=self.schema.name,
                 points=self.points,
                 expected=expected,
@@ -95,7 +98,11 @@ class Collection:
         if len(self.schema.vectors) == 1 or self._kb(missing) <= TAIL_KB:
             return max(0, int(missing))
         filters = [{"must": [{"has_vector": vector.name}]} for vector in self.schema.vectors]
-        return max(0, sum(count(self.shard, filter) for filter in filters) - int(self.shard.info().indexed_vectors_count))
+        return max(
+            0,
+            sum(count(self.shard, filter) for filter in filters)
+            - int(self.shard.info().indexed_vectors_count),
+        )
 
     def needs_indexing(self) -> bool:
         """Whether the part that is searched exactly has grown enough for an indexing run to pay."""
@@ -120,10 +127,12 @@ class Collection:
         with engine_errors(self.schema.name):
             self.shard.close()
 
-    # Writes --------------------------------------------------------------------------------------------------------------
+    # Writes
+    # --------------------------------------------------------------------------------------------------------
 
     def upsert(self, header: Header, arrays: Arrays) -> Write:
-        """``ids`` and ``payloads`` by point; ``vectors``: [name, rows or None for all], each with a matrix in ``arrays``."""
+        """``ids`` and ``payloads`` by point; ``vectors``: [name, rows or None for all], each with a matrix in
+        ``arrays``."""
         self._check_space()
         ids: list[str] = header["ids"]
         vectors: list[dict[str, memoryview]] = [{} for _ in ids]
@@ -156,7 +165,8 @@ class Collection:
     def set_payload(self, header: Header, arrays: Arrays) -> Write:
         """``groups``: [payload, ids that get it]; merged at the top, or into the object at path ``key``.
 
-        An operation of its own for each point is the fastest where the payloads differ, and leaves none half changed.
+        An operation of its own for each point is the fastest where the payloads differ, and leaves none half
+        changed.
         """
         self._check_space()
         self._check_known([id for _, ids in header["groups"] for id in ids])
@@ -197,9 +207,12 @@ class Collection:
             self._acknowledge()
 
     def extend(self, schema: CollectionSchema) -> Write:
-        """Add the named vectors and indexes of ``schema``, which holds all that are there already, some maybe of another kind."""
+        """Add the named vectors and indexes of ``schema``, which holds all that are there already, some maybe
+        of another kind."""
         self._check_space()
-        for field in [field for field, kind in schema.indexes.items() if self.schema.indexes.get(field) != kind][:-1]:
+        for field in [
+            field for field, kind in schema.indexes.items() if self.schema.indexes.get(field) != kind
+        ][:-1]:
             with self._changing():
                 edge_shard.add_index(self.shard, field, schema.indexes[field])
             yield  # each takes a while on a filled shard
@@ -222,7 +235,8 @@ class Collection:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """After a change that failed, nobody knows how much of it is in the shard and its log: it has to be opened again."""
+        """After a change that failed, nobody knows how much of it is in the shard and its log: it has to be
+        opened again."""
         try:
             with engine_errors(self.schema.name):
                 yield
@@ -263,7 +277,8 @@ class Collection:
 
 @contextmanager
 def engine_errors_at_load(collection: str) -> Iterator[None]:
-    """What a shard raises on being opened is damage, unless it says that the disk is full or that another process has it."""
+    """What a shard raises on being opened is damage, unless it says that the disk is full or that another
+    process has it."""
     try:
         with engine_errors(collection):
             yield

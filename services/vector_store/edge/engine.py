@@ -1,4 +1,5 @@
-"""All collections of a data folder, in the engine process: which are open, whose turn it is, what runs beside."""
+"""All collections of a data folder, in the engine process: which are open, whose turn it is, what runs
+beside."""
 
 from __future__ import annotations
 
@@ -87,10 +88,16 @@ class Engine:
         """Answer, or see to it that it will be answered."""
         op, name = header["op"], header.get("collection", "")
         if op in ("upsert", "update_vectors", "set_payload", "delete_payload", "delete", "flush"):
-            self._enqueue(name, self._write(name, op, header, arrays), self._tell(reply, name, last=header.get("flush", True)))
+            self._enqueue(
+                name,
+                self._write(name, op, header, arrays),
+                self._tell(reply, name, last=header.get("flush", True)),
+            )
         elif op == "extend":
             wanted = schema_from_plain(header["schema"])
-            self._enqueue(name, self._extend(wanted, header["create"], header["change"]), self._tell(reply, name))
+            self._enqueue(
+                name, self._extend(wanted, header["create"], header["change"]), self._tell(reply, name)
+            )
         elif op == "drop":
             self._enqueue(name, self._drop(name), self._tell(reply))
         elif op == "optimize":
@@ -100,7 +107,8 @@ class Engine:
         else:
             self._answer(op, name, header, arrays, reply)
 
-    # Turns ---------------------------------------------------------------------------------------------------------------
+    # Turns
+    # --------------------------------------------------------------------------------------------------------
 
     def has_work(self) -> bool:
         """Whether ``work`` has something to do."""
@@ -146,8 +154,11 @@ class Engine:
     def _enqueue(self, name: str, steps: Write, end: Callable[[VitrineError | None], None]) -> None:
         self._writes.setdefault(name, deque()).append(_Task(steps, end))
 
-    def _tell(self, reply: Reply, name: str | None = None, *, last: bool = True) -> Callable[[VitrineError | None], None]:
-        """``last=False``: more of the same is to come, so that an index built now would be outdated at once."""
+    def _tell(
+        self, reply: Reply, name: str | None = None, *, last: bool = True
+    ) -> Callable[[VitrineError | None], None]:
+        """``last=False``: more of the same is to come, so that an index built now would be outdated at
+        once."""
 
         def end(error: VitrineError | None) -> None:
             if error is None:
@@ -162,7 +173,8 @@ class Engine:
     def _tell_failure(self, reply: Reply) -> Callable[[VitrineError | None], None]:
         return lambda error: None if error is None else reply.fail(error)
 
-    # Collections ---------------------------------------------------------------------------------------------------------
+    # Collections
+    # --------------------------------------------------------------------------------------------------------
 
     def _collection(self, name: str) -> Collection:
         if name in self._open:
@@ -221,7 +233,9 @@ class Engine:
 
     def _publish(self, alias: str, name: str) -> None:
         if alias in self._schemas:
-            raise AlreadyExists(f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias)
+            raise AlreadyExists(
+                f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias
+            )
         self._check_known(name)
         self._write_aliases({**self._aliases, alias: name})
 
@@ -251,7 +265,8 @@ class Engine:
             silent = _Silent()
             self._enqueue(name, self._optimize(name, silent, wait=True), self._tell_failure(silent))
 
-    # Reads ---------------------------------------------------------------------------------------------------------------
+    # Reads
+    # --------------------------------------------------------------------------------------------------------
 
     def _answer(self, op: str, name: str, header: Header, arrays: Arrays, reply: Reply) -> None:
         try:
@@ -274,7 +289,10 @@ class Engine:
             return {}, []
         collection = self._collection(name)
         if op == "query":
-            found = [edge_read.answer(collection.shard, collection.schema, *query) for query in _queries(header, arrays)]
+            found = [
+                edge_read.answer(collection.shard, collection.schema, *query)
+                for query in _queries(header, arrays)
+            ]
             return edge_read.pack(found, [query["with_vectors"] for query in header["queries"]])
         if op == "retrieve":
             return edge_read.pack([edge_read.retrieve(collection.shard, header)], [header["with_vectors"]])
@@ -314,10 +332,12 @@ class Engine:
 
         return _Task(steps(), end)
 
-    # Indexing ------------------------------------------------------------------------------------------------------------
+    # Indexing
+    # --------------------------------------------------------------------------------------------------------
 
     def outputs(self) -> list[tuple[str, IO[bytes]]]:
-        """What the indexing processes say, by collection; ``run_said`` wants to be called when there is something."""
+        """What the indexing processes say, by collection; ``run_said`` wants to be called when there is
+        something."""
         return [(name, run.run.output) for name, run in self._runs.items() if run.finishing is None]
 
     def run_said(self, name: str) -> None:
@@ -338,7 +358,9 @@ class Engine:
             reply = _Silent()
         run = self._runs.get(name)
         if run is None:
-            run = self._runs[name] = _Run(IndexingRun(collection, min_free=self._min_free, lock_fd=self._lock_fd))
+            run = self._runs[name] = _Run(
+                IndexingRun(collection, min_free=self._min_free, lock_fd=self._lock_fd)
+            )
             run.waiters.append(reply)
         elif wait:
             (run.later if run.run.has_missed_writes else run.waiters).append(reply)
@@ -379,19 +401,22 @@ def _queries(header: Header, arrays: Arrays) -> Iterator[tuple[dict[str, Any], A
 
 
 def _merge(present: CollectionSchema, wanted: CollectionSchema, change: bool) -> CollectionSchema:
-    """Both together. ``BadVector`` if a dimension differs, ``BadRequest`` if an index kind does, unless it is to ``change``."""
+    """Both together. ``BadVector`` if a dimension differs, ``BadRequest`` if an index kind does, unless it is
+    to ``change``."""
     for vector in wanted.vectors:
         dim = present.dim(vector.name)
         if dim not in (None, vector.dim):
             raise BadVector(
-                f"Vector {vector.name!r} of collection {present.name!r} has {dim} components, not {vector.dim}: "
-                "give the other encoder another name.",
+                f"Vector {vector.name!r} of collection {present.name!r} has {dim} components, not "
+                f"{vector.dim}: give the other encoder another name.",
                 using=vector.name,
             )
     for path, kind in wanted.indexes.items():
         if not change and present.indexes.get(path, kind) != kind:
             raise BadRequest(
-                f"Field {path!r} of collection {present.name!r} is indexed as {present.indexes[path]}, not {kind}.", field=path
+                f"Field {path!r} of collection {present.name!r} is indexed as {present.indexes[path]}, "
+                f"not {kind}.",
+                field=path,
             )
     new = tuple(vector for vector in wanted.vectors if present.dim(vector.name) is None)
     return CollectionSchema(present.name, present.vectors + new, {**present.indexes, **wanted.indexes})

@@ -1,4 +1,5 @@
-"""The engine's errors, which are bare texts, as ours; and ours as JSON, so that they cross to the caller's process."""
+"""The engine's errors, which are bare texts, as ours; and ours as JSON, so that they cross to the caller's
+process."""
 
 from __future__ import annotations
 
@@ -36,25 +37,32 @@ _BY_TEXT: tuple[tuple[str, type[VitrineError]], ...] = (
 
 
 def from_engine(error: BaseException, collection: str) -> VitrineError:
-    """Our error for one that the engine raised. Its panics are no ``Exception``: the shard behind it cannot be trusted."""
+    """Our error for one that the engine raised. Its panics are no ``Exception``: the shard behind it cannot
+    be trusted."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if type(error).__name__ == "PanicException":
         return StoreDamaged(
-            f"The engine gave up on collection {collection!r} ({text[:500]}). {remedy(collection)}", collection=collection
+            f"The engine gave up on collection {collection!r} ({text[:500]}). {remedy(collection)}",
+            collection=collection,
         )
     known = next((cls for part, cls in _BY_TEXT if part in text.lower()), Unavailable)
     if known is Unavailable:
         return Unavailable(
-            f"The engine failed on collection {collection!r} ({text[:500]}). Repeat the call: a write may be half applied.",
+            f"The engine failed on collection {collection!r} ({text[:500]}). Repeat the call: a write "
+            "may be half applied.",
             collection=collection,
         )
-    return known(f"The engine refused a call on collection {collection!r}: {str(error)[:500]}", collection=collection)
+    return known(
+        f"The engine refused a call on collection {collection!r}: {str(error)[:500]}", collection=collection
+    )
 
 
 def not_found(collection: str, ids: list[str]) -> NotFound:
     """For a change of points that are not there."""
     return NotFound(
-        f"{len(ids)} of the points are not in collection {collection!r}, the first: {ids[0]}. Nothing was changed.", ids=ids
+        f"{len(ids)} of the points are not in collection {collection!r}, the first: {ids[0]}. Nothing "
+        "was changed.",
+        ids=ids,
     )
 
 

@@ -4,10 +4,10 @@
 <data>/lock                                    who owns the folder
 <data>/aliases.json                            {alias: collection}
 <data>/trash/                                  dropped folders on their way out
-<data>/collections/<name>/collection.json      the schema; a folder without it is a creation that did not finish
+<data>/collections/<name>/collection.json      the schema; without it a creation did not finish
 <data>/collections/<name>/points.json          points acknowledged at least
 <data>/collections/<name>/current              which generation is the shard
-<data>/collections/<name>/gen-<hex>/           the shard; any other generation is an indexing run that did not finish
+<data>/collections/<name>/gen-<hex>/           the shard; other ones: an indexing run that did not finish
 ```
 """
 
@@ -77,12 +77,14 @@ def folder_name(collection: str) -> str:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """``StorageFull`` unless ``needed`` bytes are free: the engine writes through mapped files, and a full disk kills it."""
+    """``StorageFull`` unless ``needed`` bytes are free: the engine writes through mapped files, and a full
+    disk kills it."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StorageFull(
-            f"Only {free // MEGABYTE} MB are free under {str(folder)!r}, and {max(1, needed // MEGABYTE)} MB are needed to write "
-            "safely. Free some space, or lower VITRINE_MIN_FREE_MB.",
+            f"Only {free // MEGABYTE} MB are free under {str(folder)!r}, and "
+            f"{max(1, needed // MEGABYTE)} MB are needed to write safely. Free some space, or lower "
+            "VITRINE_MIN_FREE_MB.",
             free_mb=free // MEGABYTE,
             needed_mb=needed // MEGABYTE,
         )
@@ -137,7 +139,8 @@ class CollectionFiles:
         name = read_json(self.folder / "current")
         if not isinstance(name, str) or not (self.folder / name).is_dir():
             raise StoreDamaged(
-                f"Collection {self.name!r} has lost the pointer to its current shard, or the shard. {remedy(self.name)}",
+                f"Collection {self.name!r} has lost the pointer to its current shard, or the shard. "
+                f"{remedy(self.name)}",
                 collection=self.name,
                 folder=str(self.folder),
             )
@@ -167,7 +170,8 @@ class CollectionFiles:
     def write_points(self, points: int, *, durable: bool) -> None:
         """Note how many points must be there at the next open.
 
-        The note may say too few, never too many: it is written after the flush that added points, but durably before a delete.
+        The note may say too few, never too many: it is written after the flush that added points, but durably
+        before a delete.
         """
         write_json(self.folder / "points.json", points, durable=durable)
 
@@ -187,17 +191,23 @@ class CollectionFiles:
 
 def schema_plain(schema: CollectionSchema) -> dict[str, Any]:
     """JSON of a schema."""
-    return {"name": schema.name, "vectors": [[v.name, v.dim] for v in schema.vectors], "indexes": dict(schema.indexes)}
+    return {
+        "name": schema.name,
+        "vectors": [[v.name, v.dim] for v in schema.vectors],
+        "indexes": dict(schema.indexes),
+    }
 
 
 def schema_from_plain(plain: dict[str, Any]) -> CollectionSchema:
     """The schema again."""
-    return CollectionSchema(plain["name"], tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]), plain["indexes"])
+    return CollectionSchema(
+        plain["name"], tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]), plain["indexes"]
+    )
 
 
 def read_schemas(data: Path) -> tuple[dict[str, CollectionSchema], dict[str, StoreDamaged]]:
-    """Every collection's schema by name, and what is wrong with those that have none to read. Folders whose creation did not
-    finish are removed."""
+    """Every collection's schema by name, and what is wrong with those that have none to read. Folders whose
+    creation did not finish are removed."""
     (data / "collections").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(data / "trash", ignore_errors=True)
     schemas, damaged = {}, {}

@@ -1,7 +1,7 @@
 """Filters for the embedded engine: the JSON of Qdrant's filter model to the engine's own objects.
 
-The caller's process has dumped the model (``edge_query``): importing ``qdrant_client.models`` takes over a second, and the engine
-process never needs it.
+The caller's process has dumped the model (``edge_query``): importing ``qdrant_client.models`` takes over a
+second, and the engine process never needs it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def _field(key: str, plain: Plain) -> Any:
         return edge.FieldCondition(key, is_empty=plain["is_empty"])
     if "is_null" in plain:
         return edge.FieldCondition(key, is_null=plain["is_null"])
-    raise BadRequest(f"The filter on field {key!r} has no clause that the embedded engine can answer.", field=key)
+    raise BadRequest(
+        f"The filter on field {key!r} has no clause that the embedded engine can answer.", field=key
+    )
 
 
 def _match(plain: Plain) -> Any:

@@ -1,7 +1,8 @@
 """One indexing run over a collection, beside its queries and writes. Runs in the engine process.
 
-The shard is flushed and copied (writes wait for that second), the copy is indexed by another process, what is written meanwhile
-is carried over in small slices, and the copy becomes the shard. Killed at any point it leaves the old shard in charge.
+The shard is flushed and copied (writes wait for that second), the copy is indexed by another process, what is
+written meanwhile is carried over in small slices, and the copy becomes the shard. Killed at any point it
+leaves the old shard in charge.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ _MAX_PASSES: Final = 5
 
 
 class IndexingRun:
-    """The run, from its start. Feed ``said`` with what ``output`` gives; when that returns True, ``finish`` step by step.
+    """The run, from its start. Feed ``said`` with what ``output`` gives; when that returns True, ``finish``
+    step by step.
 
     ``holds_writes``: writes to the collection must wait at the moment.
     """
 
     def __init__(self, collection: Collection, *, min_free: int, lock_fd: int) -> None:
-        """The collection must have no write under way. ``StorageFull`` if a copy and its index may not fit."""
+        """The collection must have no write under way. ``StorageFull`` if a copy and its index may not
+        fit."""
         self.collection = collection
         self.holds_writes = True
         self._touched: set[str] = set()
@@ -84,8 +87,8 @@ class IndexingRun:
         if not text:
             code = self._process.wait()
             raise Unavailable(
-                f"Indexing collection {self.collection.schema.name!r} ended early (exit status {code}: disk or memory full?). "
-                "Nothing is lost; it will be tried again when more is written.",
+                f"Indexing collection {self.collection.schema.name!r} ended early (exit status {code}: "
+                "disk or memory full?). Nothing is lost; it will be tried again when more is written.",
                 collection=self.collection.schema.name,
             )
         return False
@@ -107,7 +110,8 @@ class IndexingRun:
         with engine_errors(old.schema.name):
             fresh = edge_shard.load_shard(self._target, self._schema)
         for left in itertools.count(_MAX_PASSES, -1):
-            # each pass is shorter than the last, unless writes come faster than they are carried over: then they wait
+            # each pass is shorter than the last, unless writes come faster than they are carried over: then
+            # they wait
             self.holds_writes = left <= 0 or len(self._touched) <= _HOLD_BELOW
             waiting, self._touched = list(self._touched), set()
             for start in range(0, len(waiting), SLICE):
@@ -136,8 +140,8 @@ class IndexingRun:
         if points != collection.points:
             fresh.close()
             raise Unavailable(
-                f"The indexed copy of collection {collection.schema.name!r} has {points} points instead of {collection.points}: "
-                "it was thrown away, and the collection is as it was.",
+                f"The indexed copy of collection {collection.schema.name!r} has {points} points "
+                f"instead of {collection.points}: it was thrown away, and the collection is as it was.",
                 collection=collection.schema.name,
             )
         collection.files.point_to(self._target)
@@ -158,7 +162,8 @@ class IndexingRun:
 
 
 def carry_over(old: Any, fresh: Any, ids: list[str]) -> None:
-    """Make the points of ``ids`` in ``fresh`` what they are in ``old`` now, in whatever order they were written."""
+    """Make the points of ``ids`` in ``fresh`` what they are in ``old`` now, in whatever order they were
+    written."""
     records = old.retrieve(ids, True, True)
     there = {str(record.id) for record in records}
     gone = [id for id in ids if id not in there]
@@ -174,5 +179,8 @@ def _arrays(vectors: dict[str, list[float]]) -> dict[str, memoryview]:
 
 
 def remove_behind(folder: Path) -> None:
-    """Delete the folder while the engine goes on: a large one takes a while. What a kill leaves is wiped at the next open."""
-    threading.Thread(target=shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, daemon=True).start()
+    """Delete the folder while the engine goes on: a large one takes a while. What a kill leaves is wiped at
+    the next open."""
+    threading.Thread(
+        target=shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, daemon=True
+    ).start()

@@ -1,4 +1,5 @@
-"""The engine's binding, without its type stubs: they refuse the memoryviews and numpy scalars that it takes and that we need."""
+"""The engine's binding, without its type stubs: they refuse the memoryviews and numpy scalars that it takes
+and that we need."""
 
 from __future__ import annotations
 

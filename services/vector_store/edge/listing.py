@@ -28,12 +28,13 @@ _MOST = 1 << 20
 class Listing:
     """The points of ``shard`` that match ``filter``, by value of ``field`` and by id among equal values.
 
-    The engine orders by value alone and tells no next page. A page may cut a run of equal values anywhere; such a run is
-    therefore read by id, and a position stays two values long however long the run is.
+    The engine orders by value alone and tells no next page. A page may cut a run of equal values anywhere;
+    such a run is therefore read by id, and a position stays two values long however long the run is.
 
-    The engine also lists a point once for each of its values. Its first one counts here: points that have a value before the
-    position were listed there, and are left out by a filter. (Integers from 2**53 on that a list keeps within one float64 of
-    each other are the exception: a filter cannot tell them apart, and such a point may come twice.)
+    The engine also lists a point once for each of its values. Its first one counts here: points that have a
+    value before the position were listed there, and are left out by a filter. (Integers from 2**53 on that a
+    list keeps within one float64 of each other are the exception: a filter cannot tell them apart, and such a
+    point may come twice.)
     """
 
     shard: Any
@@ -65,17 +66,22 @@ class Listing:
         """Points whose first value is past ``value``, in order of value only."""
         filter = self.filter if value is None else self._without_earlier(value, including=True)
         start = None if value is None else self._next(value)
-        order = edge.OrderBy(self.field, edge.Direction.Desc if self.descending else edge.Direction.Asc, start)
+        order = edge.OrderBy(
+            self.field, edge.Direction.Desc if self.descending else edge.Direction.Asc, start
+        )
         asked = limit
         while True:
-            request = edge.ScrollRequest(limit=asked, filter=filter, with_payload=False, with_vector=False, order_by=order)
+            request = edge.ScrollRequest(
+                limit=asked, filter=filter, with_payload=False, with_vector=False, order_by=order
+            )
             records, _ = self.shard.scroll(request)
             firsts: dict[str, Value] = {}
             for record in records:
                 # near integers that a float64 cannot tell apart the engine starts too early
                 if self._is_past(record.order_value, value):
                     firsts.setdefault(str(record.id), record.order_value)
-            # it also counts a value that a point repeats, though it gives it once: fewer than asked for need not be all
+            # it also counts a value that a point repeats, though it gives it once: fewer than asked for need
+            # not be all
             is_all = len(records) < asked and (len(firsts) >= self._having(filter) or asked > _MOST)
             if len(firsts) >= limit or is_all:
                 return [(at, id) for id, at in firsts.items()][:limit]
@@ -109,7 +115,8 @@ class Listing:
         return [(value, str(record.id)) for record in records]
 
     def _next(self, value: Value) -> Value:
-        """Where the engine shall start: nothing past ``value`` may lie before it. It rounds what we give to a float64."""
+        """Where the engine shall start: nothing past ``value`` may lie before it. It rounds what we give to a
+        float64."""
         if self.kind == "float":
             return math.nextafter(value, -math.inf if self.descending else math.inf)
         if abs(value) >= _EXACT_INTEGERS:
@@ -123,7 +130,8 @@ class Listing:
         return float(value)
 
     def _without_earlier(self, value: Value, *, including: bool) -> Any:
-        """The listing's filter without the points that have a value before ``value``, or also those that have it itself."""
+        """The listing's filter without the points that have a value before ``value``, or also those that have
+        it itself."""
         bound = ("gt" if self.descending else "lt") + ("e" if including else "")
         if self.kind == "datetime":
             moment = (_EPOCH + timedelta(microseconds=int(value))).isoformat()

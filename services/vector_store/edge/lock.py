@@ -1,6 +1,7 @@
 """One owner for a data folder: a lock taken before any shard is touched.
 
-The engine's own guard is not enough: merely loading a shard that another process has open breaks that process's flush.
+The engine's own guard is not enough: merely loading a shard that another process has open breaks that
+process's flush.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ import orjson
 from vitrine.services.errors import StoreLocked
 
 ORPHAN_WAIT_S = 10.0
-"""A killed owner's engine process notices at once, but may be inside a flush or a load: give it this long to let go."""
+"""A killed owner's engine process notices at once, but may be inside a flush or a load: give it this long to
+let go."""
 
 
 class DataLock:
     """The exclusive lock on ``<folder>/lock``, held from construction until ``release``.
 
-    The file tells who holds it: pid, command, started, url (None unless serving). ``StoreLocked`` names that holder; nothing is
-    changed then. ``fd`` may be handed to child processes: the lock lives until all of them and the owner are gone.
+    The file tells who holds it: pid, command, started, url (None unless serving). ``StoreLocked`` names that
+    holder; nothing is changed then. ``fd`` may be handed to child processes: the lock lives until all of them
+    and the owner are gone.
     """
 
     def __init__(self, folder: Path, holder: Mapping[str, object] | None = None) -> None:
@@ -63,7 +66,8 @@ class DataLock:
         os.ftruncate(self.fd, len(text))
 
     def release(self) -> None:
-        """Let go, also for copies of ``fd`` in other processes: call it when they no longer write. Again: nothing."""
+        """Let go, also for copies of ``fd`` in other processes: call it when they no longer write. Again:
+        nothing."""
         if self._fd is not None:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
@@ -112,7 +116,8 @@ def _locked(folder: Path, holder: Mapping[str, Any]) -> StoreLocked:
     url = holder.get("url")
     todo = f"Stop it, or use its API at {url}." if url else "Stop it, or wait until it has ended."
     return StoreLocked(
-        f"The data folder {str(folder)!r} is in use by {who}, since {holder.get('started', 'unknown')}. {todo}",
+        f"The data folder {str(folder)!r} is in use by {who}, since "
+        f"{holder.get('started', 'unknown')}. {todo}",
         pid=holder.get("pid"),
         command=holder.get("command"),
         url=url,

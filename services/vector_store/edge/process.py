@@ -1,10 +1,12 @@
 """The engine process: owns every shard of a data folder and answers one call after the other.
 
-``python -m vitrine.services.vector_store.edge.process DATA CONTROL_FD LOCK_FD PARENT MIN_FREE_BYTES AUTO_OPTIMIZE``
+``python -m vitrine.services.vector_store.edge.process DATA CONTROL_FD LOCK_FD PARENT MIN_FREE_BYTES
+AUTO_OPTIMIZE``
 
-The engine never releases the interpreter, so one loop does everything: it answers all waiting reads, then does one slice of a
-write or of an indexing run, and so on. New connections arrive over the control socket; when that closes, or the parent is gone,
-the process closes its shards and ends. It ignores the terminal's signals: its parent decides.
+The engine never releases the interpreter, so one loop does everything: it answers all waiting reads, then
+does one slice of a write or of an indexing run, and so on. New connections arrive over the control socket;
+when that closes, or the parent is gone, the process closes its shards and ends. It ignores the terminal's
+signals: its parent decides.
 """
 
 from __future__ import annotations
@@ -93,7 +95,9 @@ def main(arguments: list[str]) -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     control = socket.socket(fileno=int(control_fd))
-    engine = Engine(Path(data), min_free=int(min_free), lock_fd=int(lock_fd), auto_optimize=auto_optimize == "1")
+    engine = Engine(
+        Path(data), min_free=int(min_free), lock_fd=int(lock_fd), auto_optimize=auto_optimize == "1"
+    )
     try:
         Loop(engine, control, int(parent)).run()
     finally:

@@ -1,4 +1,5 @@
-"""Questions for the embedded engine: checked, then as JSON and arrays; and its answers as hits. Runs in the caller's process."""
+"""Questions for the embedded engine: checked, then as JSON and arrays; and its answers as hits. Runs in the
+caller's process."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def _json(filter: Filter | None) -> Plain | None:
     return plain
 
 
-def selection(schema: CollectionSchema, with_payload: bool | tuple[str, ...], with_vectors: Sequence[str]) -> Plain:
+def selection(
+    schema: CollectionSchema, with_payload: bool | tuple[str, ...], with_vectors: Sequence[str]
+) -> Plain:
     """What shall be returned of each point. ``UnknownVector`` if there is no such."""
     check_names(schema, with_vectors)
     return {"with_payload": engine_selection(with_payload), "with_vectors": list(with_vectors)}
@@ -83,7 +86,10 @@ def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
         for row, vector in zip(rows, matrix, strict=True):
             vectors[index][row][name] = vector
     return [
-        [Hit(id, score, own_payload(payload or {}), named) for (id, score, payload), named in zip(answer, of_answer, strict=True)]
+        [
+            Hit(id, score, own_payload(payload or {}), named)
+            for (id, score, payload), named in zip(answer, of_answer, strict=True)
+        ]
         for answer, of_answer in zip(header["answers"], vectors, strict=True)
     ]
 
@@ -105,5 +111,7 @@ def decode_cursor(order_by: OrderBy | None, cursor: str) -> Any:
             raise ValueError("it holds no position")
         check_ids([id])
     except (ValueError, TypeError, binascii.Error, BadVector) as error:
-        raise BadRequest(f"This cursor is not one of this listing: {error}. Start again without a cursor.") from error
+        raise BadRequest(
+            f"This cursor is not one of this listing: {error}. Start again without a cursor."
+        ) from error
     return position

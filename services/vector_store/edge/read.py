@@ -34,11 +34,18 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
     if plain["ask"] == "random":
         wanted = {"with_payload": plain["with_payload"], "with_vector": plain["with_vectors"] or False}
-        request = edge.QueryRequest(query=edge.Sample.Random, limit=plain["limit"], offset=0, filter=filter, **wanted)
+        request = edge.QueryRequest(
+            query=edge.Sample.Random, limit=plain["limit"], offset=0, filter=filter, **wanted
+        )
         return [_found(point, None) for point in shard.query(request)]
-    searches = [_Search(shard, plain, filter, using, vector) for using, vector in zip(plain["using"], arrays, strict=True)]
+    searches = [
+        _Search(shard, plain, filter, using, vector)
+        for using, vector in zip(plain["using"], arrays, strict=True)
+    ]
     if plain["ask"] == "fuse":
-        ranked = fused([(one.asked, one.nearest) for one in searches], plain["k"], plain["offset"], plain["limit"])
+        ranked = fused(
+            [(one.asked, one.nearest) for one in searches], plain["k"], plain["offset"], plain["limit"]
+        )
         return _with_scores(shard, ranked, plain)
     return searches[0].page()
 
@@ -73,7 +80,9 @@ class _Search:
             offset=0,
             filter=self._filter,
             # the engine keeps what is strictly above its threshold, in float32; we promise at or above
-            score_threshold=None if least is None else float(np.nextafter(np.float32(least), np.float32(-np.inf))),
+            score_threshold=None
+            if least is None
+            else float(np.nextafter(np.float32(least), np.float32(-np.inf))),
             with_payload=with_payload,
             with_vector=with_vector,
             params=edge.SearchParams(exact=True) if self.asked.exact else edge.SearchParams(hnsw_ef=BREADTH),
@@ -95,7 +104,9 @@ def _with_scores(shard: Any, ranked: list[tuple[int, float]], plain: Plain) -> l
 
 def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
-    listing = Listing(shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"])
+    listing = Listing(
+        shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"]
+    )
     positions = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
     return _fetch(shard, [id for _, id in positions], plain)
 
@@ -127,7 +138,9 @@ def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Fou
         )
         page = [Found(str(record.id), None, record.payload, record.vector or {}) for record in records]
         return page, None if following is None else str(following)
-    listing = Listing(shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"])
+    listing = Listing(
+        shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"]
+    )
     positions = listing.after(None if position is None else (position[0], position[1]), limit + 1)
     page = _fetch(shard, [id for _, id in positions[:limit]], plain)
     return page, list(positions[limit - 1]) if len(positions) > limit else None
@@ -136,11 +149,14 @@ def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Fou
 def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
     """(value, count), most frequent first and in order of value where equal; exact.
 
-    ``points`` is how many there are. The engine's quick way counts within each segment and adds up, a hundred times faster
-    than its exact one; it errs only where a point is in two segments, and then the engine counts more points than there are.
+    ``points`` is how many there are. The engine's quick way counts within each segment and adds up, a hundred
+    times faster than its exact one; it errs only where a point is in two segments, and then the engine counts
+    more points than there are.
     """
     exact = shard.info().points_count != points
-    request = edge.FacetRequest(engine_path(plain["field"]), limit=plain["limit"], exact=exact, filter=to_edge(plain["filter"]))
+    request = edge.FacetRequest(
+        engine_path(plain["field"]), limit=plain["limit"], exact=exact, filter=to_edge(plain["filter"])
+    )
     found = ((hit.value, hit.count) for hit in shard.facet(request).hits if hit.count)
     return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
@@ -151,7 +167,8 @@ def count(shard: Any, filter: Plain | None) -> int:
 
 
 def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Header, Arrays]:
-    """Answers as one message: hits as [id, score, payload], and for each vector name the hits that have it, as one matrix."""
+    """Answers as one message: hits as [id, score, payload], and for each vector name the hits that have it,
+    as one matrix."""
     header: Header = {"answers": [], "blocks": []}
     arrays: Arrays = []
     for index, (found, names) in enumerate(zip(answers, with_vectors, strict=True)):

@@ -1,4 +1,5 @@
-"""How a collection's shard is configured, created and loaded. Runs in the engine process and in the indexing process."""
+"""How a collection's shard is configured, created and loaded. Runs in the engine process and in the indexing
+process."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ def vector_kb(points: int, dim: int) -> int:
 def config_for(schema: CollectionSchema) -> Any:
     """The engine's configuration of a shard.
 
-    ``full_scan_threshold`` lets filters that leave fewer than 20,000 points be answered exactly. The engine's own default gives
-    recall 0.80 on a 5 % filter of 100,000 points, where this gives 0.99.
+    ``full_scan_threshold`` lets filters that leave fewer than 20,000 points be answered exactly. The engine's
+    own default gives recall 0.80 on a 5 % filter of 100,000 points, where this gives 0.99.
     """
     return edge.EdgeConfig(
         vectors={vector.name: _vector_params(vector) for vector in schema.vectors},
@@ -49,7 +50,9 @@ def _vector_params(vector: VectorSpec) -> Any:
         size=vector.dim,
         distance=edge.Distance.Cosine,
         datatype=edge.VectorStorageDatatype.Float16,
-        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=vector_kb(_FULL_SCAN_POINTS, vector.dim)),
+        hnsw_config=edge.HnswIndexConfig(
+            m=16, ef_construct=100, full_scan_threshold=vector_kb(_FULL_SCAN_POINTS, vector.dim)
+        ),
     )
 
 
@@ -91,12 +94,14 @@ def add_vectors(shard: Any, schema: CollectionSchema) -> None:
 
 
 def add_indexes(shard: Any, schema: CollectionSchema) -> None:
-    """Create the schema's payload indexes that the shard lacks, or has of another kind: killed while one was changed."""
+    """Create the schema's payload indexes that the shard lacks, or has of another kind: killed while one was
+    changed."""
     present = {own_path(path): info.data_type for path, info in shard.info().payload_schema.items()}
     for field in [field for field, kind in schema.indexes.items() if present.get(field) != KINDS[kind]]:
         add_index(shard, field, schema.indexes[field])
 
 
 def add_index(shard: Any, field: str, kind: IndexKind) -> None:
-    """Index one payload field, in place of an index of another kind; the engine makes it durable by itself, file by file."""
+    """Index one payload field, in place of an index of another kind; the engine makes it durable by itself,
+    file by file."""
     shard.update(edge.UpdateOperation.create_field_index(engine_path(field), KINDS[kind]))

@@ -1,4 +1,5 @@
-"""The embedded vector store: Qdrant Edge in a process of its own, behind a data folder that one owner holds."""
+"""The embedded vector store: Qdrant Edge in a process of its own, behind a data folder that one owner
+holds."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ _MESSAGE_BYTES: Final = 250_000
 
 @dataclass(frozen=True)
 class _Catalogue:
-    """What the engine has, as of its start ``starts``: schemas, aliases, and what is wrong with collections without a schema."""
+    """What the engine has, as of its start ``starts``: schemas, aliases, and what is wrong with collections
+    without a schema."""
 
     starts: int
     schemas: dict[str, CollectionSchema]
@@ -63,14 +65,21 @@ class _Catalogue:
 
 
 class EdgeVectorStore:
-    """A ``VectorStore`` under ``folder``. Opening it takes the folder's lock: ``StoreLocked`` names who has it.
+    """A ``VectorStore`` under ``folder``. Opening it takes the folder's lock: ``StoreLocked`` names who has
+    it.
 
-    Nothing is loaded before it is asked for. Writes are refused (``StorageFull``) below ``min_free_mb`` of free disk. ``holder``
-    adds to what the lock tells of us. ``auto_optimize`` indexes by itself once enough is unindexed for queries to notice.
+    Nothing is loaded before it is asked for. Writes are refused (``StorageFull``) below ``min_free_mb`` of
+    free disk. ``holder`` adds to what the lock tells of us. ``auto_optimize`` indexes by itself once enough
+    is unindexed for queries to notice.
     """
 
     def __init__(
-        self, folder: Path, *, min_free_mb: int = 512, holder: Mapping[str, object] | None = None, auto_optimize: bool = True
+        self,
+        folder: Path,
+        *,
+        min_free_mb: int = 512,
+        holder: Mapping[str, object] | None = None,
+        auto_optimize: bool = True,
     ) -> None:
         self._lock = DataLock(folder, holder)
         self._client = EngineClient(
@@ -93,7 +102,8 @@ class EdgeVectorStore:
         self._client.close()
         self._lock.release()
 
-    # Collections ---------------------------------------------------------------------------------------------------------
+    # Collections
+    # --------------------------------------------------------------------------------------------------------
 
     def ensure(self, schema: CollectionSchema) -> None:
         folder_name(schema.name)
@@ -138,7 +148,9 @@ class EdgeVectorStore:
         if present is not None and _covers(present, wanted):
             return
         plain = schema_plain(CollectionSchema(name, wanted.vectors, wanted.indexes))
-        self._change({"op": "extend", "collection": name, "schema": plain, "create": create, "change": change})
+        self._change(
+            {"op": "extend", "collection": name, "schema": plain, "create": create, "change": change}
+        )
 
     def _change(self, header: dict[str, Any]) -> None:
         try:
@@ -158,7 +170,8 @@ class EdgeVectorStore:
         return known.schemas[name]
 
     def _read_catalogue(self) -> _Catalogue:
-        """Nobody else can change what it says, so it is asked for once; again after a new start or a change."""
+        """Nobody else can change what it says, so it is asked for once; again after a new start or a
+        change."""
         with self._mutex:
             known, changes = self._catalogue, self._changes
         if known is None or known.starts != self._client.starts:
@@ -171,7 +184,8 @@ class EdgeVectorStore:
                     self._catalogue = known
         return known
 
-    # Writes --------------------------------------------------------------------------------------------------------------
+    # Writes
+    # --------------------------------------------------------------------------------------------------------
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         schema = self._schema(collection)
@@ -183,7 +197,9 @@ class EdgeVectorStore:
             for name in dict.fromkeys(name for point in part for name in point.vectors):
                 rows = [row for row, point in enumerate(part) if name in point.vectors]
                 vectors.append((name, rows if len(rows) < len(part) else None))
-                matrices.append(np.stack([np.asarray(part[row].vectors[name], dtype=np.float32) for row in rows]))
+                matrices.append(
+                    np.stack([np.asarray(part[row].vectors[name], dtype=np.float32) for row in rows])
+                )
             header = {
                 "op": "upsert",
                 "collection": schema.name,
@@ -219,8 +235,15 @@ class EdgeVectorStore:
         if len(messages) > 1:
             self._check_known(schema, list(updates))
         for number, groups in enumerate(messages, 1):
-            header = {"op": "set_payload", "collection": schema.name, "groups": groups, "key": key and engine_path(key)}
-            self._client.call({**header, "flush": durable and number == len(messages)})  # one flush makes all of them durable
+            header = {
+                "op": "set_payload",
+                "collection": schema.name,
+                "groups": groups,
+                "key": key and engine_path(key),
+            }
+            self._client.call(
+                {**header, "flush": durable and number == len(messages)}
+            )  # one flush makes all of them durable
 
     def flush(self, collection: str) -> None:
         self._client.call({"op": "flush", "collection": self._schema(collection).name})
@@ -243,7 +266,8 @@ class EdgeVectorStore:
             self._client.call({"op": "delete", "collection": schema.name, "ids": part})
 
     def _check_known(self, schema: CollectionSchema, ids: Sequence[str]) -> None:
-        """``NotFound`` before the first of several messages is applied; a single message checks for itself."""
+        """``NotFound`` before the first of several messages is applied; a single message checks for
+        itself."""
         missing: list[str] = []
         for start in range(0, len(ids), _MESSAGE_POINTS):
             part = list(ids[start : start + _MESSAGE_POINTS])
@@ -252,7 +276,8 @@ class EdgeVectorStore:
         if missing:
             raise not_found(schema.name, missing)
 
-    # Reads ---------------------------------------------------------------------------------------------------------------
+    # Reads
+    # --------------------------------------------------------------------------------------------------------
 
     def query(self, collection: str, query: Query) -> list[Hit]:
         return self.query_batch(collection, [query])[0]
@@ -273,7 +298,11 @@ class EdgeVectorStore:
     ) -> list[Hit | None]:
         schema = self._schema(collection)
         check_ids(ids)
-        header = {"op": "retrieve", "collection": schema.name, **selection(schema, with_payload, with_vectors)}
+        header = {
+            "op": "retrieve",
+            "collection": schema.name,
+            **selection(schema, with_payload, with_vectors),
+        }
         found: dict[str, Hit] = {}
         for start in range(0, len(ids), _MESSAGE_POINTS):
             part = list(ids[start : start + _MESSAGE_POINTS])
@@ -312,7 +341,9 @@ class EdgeVectorStore:
         position = answer["position"]
         return Page(tuple(hits), None if position is None else encode_cursor(order_by, position))
 
-    def facet(self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100) -> list[Facet]:
+    def facet(
+        self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100
+    ) -> list[Facet]:
         schema = self._schema(collection)
         check_limit(limit)
         plain = filter_plain(schema, filter)
@@ -323,7 +354,9 @@ class EdgeVectorStore:
 
     def count(self, collection: str, filter: Filter | None = None) -> int:
         schema = self._schema(collection)
-        answer, _ = self._client.call({"op": "count", "collection": schema.name, "filter": filter_plain(schema, filter)})
+        answer, _ = self._client.call(
+            {"op": "count", "collection": schema.name, "filter": filter_plain(schema, filter)}
+        )
         count: int = answer["count"]
         return count
 

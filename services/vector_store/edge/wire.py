@@ -1,7 +1,7 @@
 """Messages between the store and its engine process: a JSON header and raw arrays, over a stream socket.
 
-A frame is the header's length (4 bytes, little endian), the header, and the bytes of the arrays that the header lists under
-``arrays`` as [dtype, shape]. Nothing in it is executed on reading.
+A frame is the header's length (4 bytes, little endian), the header, and the bytes of the arrays that the
+header lists under ``arrays`` as [dtype, shape]. Nothing in it is executed on reading.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What can be said of a Qdrant server before it is used: does each protocol reach the same server, and does it fit our client."""
+"""What can be said of a Qdrant server before it is used: does each protocol reach the same server, and does
+it fit our client."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ _ALONE = "alone"
 
 @dataclass(frozen=True)
 class Finding:
-    """``failed``: data would be lost or nothing works; ``warning``: something that was asked for is not so."""
+    """``failed``: data would be lost or nothing works; ``warning``: something that was asked for is not
+    so."""
 
     state: Literal["ok", "warning", "failed"]
     message: str
@@ -32,7 +34,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a server says of itself. ``peers`` are the ids of the nodes of its cluster; None: it does not say."""
+    """What a server says of itself. ``peers`` are the ids of the nodes of its cluster; None: it does not
+    say."""
 
     version: str
     points: dict[str, int | None]
@@ -51,7 +54,11 @@ def examine(nodes: Sequence[Node], *, api_key: str | None, replicas: int = 1) ->
             continue
         found += [_version_finding(node, answers[node.name]), _grpc_finding(node, api_key)]
         if api_key and node.open_key:
-            found.append(Finding("warning", f"The key travels to {node.name} unencrypted: use https or a network of yours."))
+            found.append(
+                Finding(
+                    "warning", f"The key travels to {node.name} unencrypted: use https or a network of yours."
+                )
+            )
     if nodes and not answers:
         found = [Finding("failed", finding.message) for finding in found]
     found += _cluster_findings(answers, replicas)
@@ -63,7 +70,11 @@ def peers_of(client: QdrantClient) -> frozenset[str] | None:
     try:
         with mapped_errors(""):
             status = client.http.distributed_api.cluster_status().result
-    except (VitrineError, AttributeError, NotImplementedError):  # the client's in-process mode has no such call
+    except (
+        VitrineError,
+        AttributeError,
+        NotImplementedError,
+    ):  # the client's in-process mode has no such call
         return None
     return frozenset(status.peers) if isinstance(status, ClusterStatusOneOf1) else frozenset({_ALONE})
 
@@ -117,16 +128,23 @@ def _count(client: QdrantClient, collection: str) -> int | None:
 
 def _version_finding(node: Node, answer: _Answer) -> Finding:
     ours, count = version("qdrant-client"), len(answer.points)
-    what = f"{node.name} is Qdrant {answer.version or 'of an unknown version'} with {count} collection{'s' * (count != 1)}"
+    what = (
+        f"{node.name} is Qdrant {answer.version or 'of an unknown version'} with {count} "
+        f"collection{'s' * (count != 1)}"
+    )
     if not answer.version:
         return Finding("warning", f"{what}: it does not say which, and the client is {ours}.")
     wrong = misfit(ours, answer.version)
-    return Finding("warning", f"{what}. {wrong}") if wrong else Finding("ok", f"{what}; the client is {ours}.")
+    return (
+        Finding("warning", f"{what}. {wrong}") if wrong else Finding("ok", f"{what}; the client is {ours}.")
+    )
 
 
 def _grpc_finding(node: Node, api_key: str | None) -> Finding:
     if node.grpc_port is None:
-        return Finding("ok", f"{node.name} is asked by REST alone (QDRANT_GRPC_PORT says where it answers gRPC).")
+        return Finding(
+            "ok", f"{node.name} is asked by REST alone (QDRANT_GRPC_PORT says where it answers gRPC)."
+        )
     port = f"Port {node.grpc_port} (gRPC)"
     remedy = "Set QDRANT_GRPC_PORT to the gRPC port of that server, or QDRANT_PREFER_GRPC=0."
     try:
@@ -135,20 +153,32 @@ def _grpc_finding(node: Node, api_key: str | None) -> Finding:
         return Finding("failed", f"{port} beside {node.name} does not answer: {error.message} {remedy}")
     difference = _difference(before, by_grpc, after)
     if difference:
-        return Finding("failed", f"{port} beside {node.name} is another server: {difference}. Writes would go there. {remedy}")
+        return Finding(
+            "failed",
+            f"{port} beside {node.name} is another server: {difference}. Writes would go there. {remedy}",
+        )
     return Finding("ok", f"{port} beside {node.name} answers as the same server.")
 
 
 def _difference(before: _Answer, other: _Answer, after: _Answer) -> str:
-    """How the second of three answers differs from the two around it, which are one server's; empty: it does not."""
-    lists: list[Callable[[_Answer], object]] = [lambda answer: answer.version, lambda answer: sorted(answer.points)]
+    """How the second of three answers differs from the two around it, which are one server's; empty: it does
+    not."""
+    lists: list[Callable[[_Answer], object]] = [
+        lambda answer: answer.version,
+        lambda answer: sorted(answer.points),
+    ]
     for what, read in zip(("version", "collections"), lists, strict=True):
         if read(other) not in (read(before), read(after)):
             return f"the URL says {what} {read(after)!r}, the gRPC port {read(other)!r}"
     for name, points in other.points.items():
         counted = {answer.points.get(name) for answer in (before, after)}
-        if points is not None and len(counted) == 1 and not counted & {None, points}:  # else it is being written just now
-            return f"collection {name!r} has {after.points.get(name)} points at the URL and {points} at the gRPC port"
+        if (
+            points is not None and len(counted) == 1 and not counted & {None, points}
+        ):  # else it is being written just now
+            return (
+                f"collection {name!r} has {after.points.get(name)} points at the URL and {points} at the "
+                "gRPC port"
+            )
     return ""
 
 
@@ -156,7 +186,11 @@ def _cluster_findings(answers: dict[str, _Answer], replicas: int) -> list[Findin
     found = []
     clusters = {answer.peers for answer in answers.values() if answer.peers is not None}
     if len(answers) > 1 and (len(clusters) > 1 or frozenset({_ALONE}) in clusters):
-        found.append(Finding("failed", f"{', '.join(answers)} are not nodes of one cluster: QDRANT_URL names nodes of one."))
+        found.append(
+            Finding(
+                "failed", f"{', '.join(answers)} are not nodes of one cluster: QDRANT_URL names nodes of one."
+            )
+        )
     if not clusters:
         return found
     peers = max(len(peers) for peers in clusters)
@@ -173,4 +207,7 @@ def _cluster_findings(answers: dict[str, _Answer], replicas: int) -> list[Findin
 def too_few_nodes(replicas: int, peers: int) -> str:
     """The sentence for more copies than there are nodes to hold them."""
     nodes = "one node" if peers == 1 else f"{peers} nodes"
-    return f"QDRANT_REPLICAS={replicas}, but Qdrant runs on {nodes}: add nodes to the cluster, or set QDRANT_REPLICAS={peers}."
+    return (
+        f"QDRANT_REPLICAS={replicas}, but Qdrant runs on {nodes}: add nodes to the cluster, or set "
+        f"QDRANT_REPLICAS={peers}."
+    )

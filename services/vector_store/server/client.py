@@ -53,8 +53,11 @@ class Node:
         parts = urlsplit(self.url)
         return parts.scheme == "http" and parts.hostname not in _LOCAL
 
-    def client(self, *, api_key: str | None, timeout: int = TIMEOUT_SECONDS, rest: bool = False) -> QdrantClient:
-        """A client of this server; nothing goes over the network until the first call. ``BadRequest``: the URL is none."""
+    def client(
+        self, *, api_key: str | None, timeout: int = TIMEOUT_SECONDS, rest: bool = False
+    ) -> QdrantClient:
+        """A client of this server; nothing goes over the network until the first call. ``BadRequest``: the
+        URL is none."""
         by_grpc = self.grpc_port is not None and not rest
         with warnings.catch_warnings():
             # `vitrine doctor` says it in a sentence, where it matters
@@ -66,18 +69,21 @@ class Node:
                     prefer_grpc=by_grpc,
                     api_key=api_key,
                     timeout=timeout,
-                    check_compatibility=False,  # by a request of its own at every start, and with a line of code in the message
+                    # it would cost a request at every start, and its message holds a line of code
+                    check_compatibility=False,
                     grpc_options=dict(GRPC_OPTIONS),
                 )
             except ValueError as error:
-                raise BadRequest(f"QDRANT_URL={self.name!r} is not a URL such as http://localhost:6333: {error}.") from error
+                raise BadRequest(
+                    f"QDRANT_URL={self.name!r} is not a URL such as http://localhost:6333: {error}."
+                ) from error
 
 
 def nodes(urls: str, *, grpc_port: int | None, prefer_grpc: bool) -> list[Node]:
     """The servers that ``urls`` names, separated by commas. ``BadRequest``.
 
-    By default gRPC is spoken where REST is on its default port, because gRPC then is on its own: any other server might answer
-    at the default port of gRPC, and take the writes.
+    By default gRPC is spoken where REST is on its default port, because gRPC then is on its own: any other
+    server might answer at the default port of gRPC, and take the writes.
     """
     found = []
     for url in (part.strip() for part in urls.split(",")):
@@ -85,10 +91,14 @@ def nodes(urls: str, *, grpc_port: int | None, prefer_grpc: bool) -> list[Node]:
             parts = urlsplit(url if "://" in url else f"http://{url}")
             port = parts.port or REST_PORT
         except ValueError as error:
-            raise BadRequest(f"QDRANT_URL={url!r} is not a URL such as http://localhost:6333: {error}.") from error
+            raise BadRequest(
+                f"QDRANT_URL={url!r} is not a URL such as http://localhost:6333: {error}."
+            ) from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadRequest(
-                f"QDRANT_URL={url!r} is not a URL such as http://localhost:6333; several are separated by commas.", url=url
+                f"QDRANT_URL={url!r} is not a URL such as http://localhost:6333; several are separated "
+                "by commas.",
+                url=url,
             )
         default = GRPC_PORT if port == REST_PORT else None
         found.append(Node(parts.geturl(), (grpc_port or default) if prefer_grpc else None))
@@ -96,10 +106,11 @@ def nodes(urls: str, *, grpc_port: int | None, prefer_grpc: bool) -> list[Node]:
 
 
 class AnyNode:
-    """Passes calls on to the client of the node that answered last; if that one is gone, to the next, within the same call.
+    """Passes calls on to the client of the node that answered last; if that one is gone, to the next, within
+    the same call.
 
-    What is called must be safe to repeat: a node may have done what it could not answer any more. Reads are, and so are writes
-    that name points by id and wait for the result.
+    What is called must be safe to repeat: a node may have done what it could not answer any more. Reads are,
+    and so are writes that name points by id and wait for the result.
     """
 
     def __init__(self, clients: Sequence[QdrantClient], names: Sequence[str]) -> None:
@@ -136,7 +147,8 @@ class AnyNode:
 
 
 def is_gone(error: Exception) -> bool:
-    """Whether the error says that a server cannot be reached or does not answer, rather than what it answers."""
+    """Whether the error says that a server cannot be reached or does not answer, rather than what it
+    answers."""
     if isinstance(error, grpc.RpcError):
         return error.code() in _GONE
     if isinstance(error, UnexpectedResponse):

@@ -34,7 +34,8 @@ _GRPC_STATUS = {
     grpc.StatusCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
-# Texts of the server, lower-case; our own checks come first, so these only speak where another process changed a collection.
+# Texts of the server, lower-case; our own checks come first, so these only speak where another process
+# changed a collection.
 _TEXTS: tuple[tuple[str, type[VitrineError]], ...] = (
     ("no space left", StorageFull),
     ("disk space", StorageFull),
@@ -55,7 +56,9 @@ def mapped_errors(server: str, collection: str = "") -> Iterator[None]:
         text = error.content.decode("utf-8", "replace")[:500]
         raise _from_status(server, collection, error.status_code or 0, text) from error
     except ResourceExhaustedResponse as error:
-        raise Unavailable(f"Qdrant at {server} limits our rate: try again in {error.retry_after_s} s.", server=server) from error
+        raise Unavailable(
+            f"Qdrant at {server} limits our rate: try again in {error.retry_after_s} s.", server=server
+        ) from error
     except grpc.RpcError as error:
         status = _GRPC_STATUS.get(error.code(), 0)
         raise _from_status(server, collection, int(status), str(error.details())[:500]) from error
@@ -72,22 +75,37 @@ def _from_status(server: str, collection: str, status: int, text: str) -> Vitrin
         if part in text.lower():
             return kind(f"Qdrant at {server} refused this for collection {collection!r}: {text}")
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return Unavailable(f"Qdrant at {server} refuses our key: check QDRANT_API_KEY.", server=server, status=int(status))
+        return Unavailable(
+            f"Qdrant at {server} refuses our key: check QDRANT_API_KEY.", server=server, status=int(status)
+        )
     if status == HTTPStatus.NOT_FOUND:
-        return NotFound(f"Qdrant has no collection {collection!r}, or not all of these points: {text}", collection=collection)
+        return NotFound(
+            f"Qdrant has no collection {collection!r}, or not all of these points: {text}",
+            collection=collection,
+        )
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return TooLarge(f"Qdrant at {server} refuses a request of this size: send fewer or smaller points at once.")
+        return TooLarge(
+            f"Qdrant at {server} refuses a request of this size: send fewer or smaller points at once."
+        )
     if status == HTTPStatus.CONFLICT:
         return AlreadyExists(f"Qdrant at {server}: {text}", collection=collection)
-    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS:
-        return BadRequest(f"Qdrant refused the request for collection {collection!r}: {text}", collection=collection)
+    if (
+        HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        and status != HTTPStatus.TOO_MANY_REQUESTS
+    ):
+        return BadRequest(
+            f"Qdrant refused the request for collection {collection!r}: {text}", collection=collection
+        )
     return _silent(server, text)
 
 
 def _from_client(collection: str, error: KeyError | ValueError) -> VitrineError:
     text = str(error)
     if isinstance(error, KeyError) or "not found" in text:
-        return NotFound(f"There is no collection {collection!r}, or not all of these points: {text}", collection=collection)
+        return NotFound(
+            f"There is no collection {collection!r}, or not all of these points: {text}",
+            collection=collection,
+        )
     if "already exists" in text:
         return AlreadyExists(f"Collection {collection!r}: {text}", collection=collection)
     return BadRequest(f"The request for collection {collection!r} was refused: {text}", collection=collection)
@@ -95,7 +113,7 @@ def _from_client(collection: str, error: KeyError | ValueError) -> VitrineError:
 
 def _silent(server: str, why: str) -> Unavailable:
     return Unavailable(
-        f"Qdrant at {server} does not answer ({why}). Check that it runs, that QDRANT_URL names it, and that its gRPC port is "
-        "reachable (QDRANT_GRPC_PORT; QDRANT_PREFER_GRPC=0 does without it).",
+        f"Qdrant at {server} does not answer ({why}). Check that it runs, that QDRANT_URL names it, "
+        "and that its gRPC port is reachable (QDRANT_GRPC_PORT; QDRANT_PREFER_GRPC=0 does without it).",
         server=server,
     )

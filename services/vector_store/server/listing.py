@@ -41,12 +41,13 @@ class Listing:
     def by_value(self, order: OrderBy, kind: IndexKind, after: Position | None, limit: int) -> list[Found]:
         """Up to ``limit`` points after the position, by value and, among equal values, by id.
 
-        The server orders by value alone and gives no cursor. So points of equal value, which a page may cut anywhere, are
-        listed by id instead: positions stay two values long, however many points share one.
+        The server orders by value alone and gives no cursor. So points of equal value, which a page may cut
+        anywhere, are listed by id instead: positions stay two values long, however many points share one.
 
-        The server also lists a point once for each of its values. Its first one counts here: points that have a value before
-        the position were listed there, and are left out by a filter. (Integers from 2**53 on that a list keeps within one
-        float64 of each other are the exception: a filter cannot tell them apart, and such a point may come twice.)
+        The server also lists a point once for each of its values. Its first one counts here: points that have
+        a value before the position were listed there, and are left out by a filter. (Integers from 2**53 on
+        that a list keeps within one float64 of each other are the exception: a filter cannot tell them apart,
+        and such a point may come twice.)
         """
         found = [] if after is None else self._ties(order, kind, after[0], after[1], limit)
         missing = limit - len(found)
@@ -60,8 +61,12 @@ class Listing:
         beyond.sort(key=lambda item: (-item[1] if order.descending else item[1], str(item[0].id)))
         return found + beyond
 
-    def _ties(self, order: OrderBy, kind: IndexKind, value: OrderValue, after: str | None, limit: int) -> list[Found]:
-        firsts = models.Filter(must=equals(order.field, kind, value), must_not=earlier(order, kind, value, including=False))
+    def _ties(
+        self, order: OrderBy, kind: IndexKind, value: OrderValue, after: str | None, limit: int
+    ) -> list[Found]:
+        firsts = models.Filter(
+            must=equals(order.field, kind, value), must_not=earlier(order, kind, value, including=False)
+        )
         # starts with the point ``after`` itself, while it is there
         records, _ = self.by_id(after, limit + 1, also=firsts)
         return [(record, value) for record in records if str(record.id) != after][:limit]
@@ -86,9 +91,12 @@ class Listing:
                 at = record.order_value
                 if at is not None and (value is None or (at < value if order.descending else at > value)):
                     firsts.setdefault(str(record.id), (record, at))
-            # It also counts a value that a point repeats, though it gives it once: fewer than asked for need not be all. And
-            # from 2**53 on the start lies before the value (see ``past``), and the rest is further down.
-            is_all = len(records) < asked and (len(firsts) >= self._having(order, kind, filter) or asked > _MOST)
+            # It also counts a value that a point repeats, though it gives it once: fewer than asked for need
+            # not be all. And from 2**53 on the start lies before the value (see ``past``), and the rest is
+            # further down.
+            is_all = len(records) < asked and (
+                len(firsts) >= self._having(order, kind, filter) or asked > _MOST
+            )
             if len(firsts) >= limit or is_all:
                 return list(firsts.values())[:limit]
             asked *= 2

@@ -30,17 +30,23 @@ Position = tuple[OrderValue, str]
 """Where an ordered listing stopped: the last value, and the last id among the points that carry it."""
 
 
-# Requests ----------------------------------------------------------------------------------------------------------------
+# Requests
+# ------------------------------------------------------------------------------------------------------------
 
 
 def request(query: Query, limit: int) -> models.QueryRequest:
-    """The server's request for the first hits of Near and Random; ``vitrine.services.vector_store.ranked`` cuts pages itself."""
+    """The server's request for the first hits of Near and Random; ``vitrine.services.vector_store.ranked``
+    cuts pages itself."""
     near = query.ask if isinstance(query.ask, Near) else None
     return models.QueryRequest(
-        query=models.NearestQuery(nearest=floats(near.vector)) if near else models.SampleQuery(sample=models.Sample.RANDOM),
+        query=models.NearestQuery(nearest=floats(near.vector))
+        if near
+        else models.SampleQuery(sample=models.Sample.RANDOM),
         using=query.using if near else None,
         filter=with_exclusions(query.filter, query.exclude),
-        params=(models.SearchParams(exact=True) if query.exact else models.SearchParams(hnsw_ef=BREADTH)) if near else None,
+        params=(models.SearchParams(exact=True) if query.exact else models.SearchParams(hnsw_ef=BREADTH))
+        if near
+        else None,
         score_threshold=_threshold(query),
         limit=limit,
         with_payload=engine_selection(query.with_payload),
@@ -59,7 +65,9 @@ def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.
     filter = engine_filter(filter)
     if not ids:
         return filter
-    return models.Filter(must=None if filter is None else [filter], must_not=[models.HasIdCondition(has_id=list(ids))])
+    return models.Filter(
+        must=None if filter is None else [filter], must_not=[models.HasIdCondition(has_id=list(ids))]
+    )
 
 
 def floats(vector: Embedding) -> list[float]:
@@ -77,11 +85,13 @@ def hit(record: models.ScoredPoint | models.Record, similarity: float | None = N
     )
 
 
-# Order -------------------------------------------------------------------------------------------------------------------
+# Order
+# ------------------------------------------------------------------------------------------------------------
 
 
 def equals(field: str, kind: IndexKind, value: OrderValue) -> models.FieldCondition:
-    """The points with exactly this order value. Ranges are float64 to the server and would confuse large integers."""
+    """The points with exactly this order value. Ranges are float64 to the server and would confuse large
+    integers."""
     if kind == "integer":
         return models.FieldCondition(key=field, match=models.MatchValue(value=int(value)))
     if kind == "datetime":
@@ -98,8 +108,8 @@ def any_value(field: str, kind: IndexKind) -> models.FieldCondition:
 
 
 def earlier(order: OrderBy, kind: IndexKind, value: OrderValue, *, including: bool) -> models.FieldCondition:
-    """The points that have a value before this one in the order, or this one itself. Of integers that no float64 holds some
-    that are close to it are left out."""
+    """The points that have a value before this one in the order, or this one itself. Of integers that no
+    float64 holds some that are close to it are left out."""
     bound = ("gt" if order.descending else "lt") + ("e" if including else "")
     if kind == "datetime":
         return models.FieldCondition(key=order.field, range=models.DatetimeRange(**{bound: _moment(value)}))
@@ -111,8 +121,8 @@ def earlier(order: OrderBy, kind: IndexKind, value: OrderValue, *, including: bo
 def past(order: OrderBy, kind: IndexKind, value: OrderValue) -> models.StartFrom:
     """Where the listing starts again: the closest value past this one, as the server takes it back.
 
-    The server starts at a float64. Where an integer is none, it could be rounded past values that were not listed yet; so from
-    2**53 on the start lies before the value, and what has been listed has to be dropped.
+    The server starts at a float64. Where an integer is none, it could be rounded past values that were not
+    listed yet; so from 2**53 on the start lies before the value, and what has been listed has to be dropped.
     """
     if kind == "float":
         return math.nextafter(value, -math.inf if order.descending else math.inf)
@@ -130,7 +140,8 @@ def _moment(microseconds: OrderValue) -> datetime:
     return _EPOCH + timedelta(microseconds=int(microseconds))
 
 
-# Cursors -----------------------------------------------------------------------------------------------------------------
+# Cursors
+# ------------------------------------------------------------------------------------------------------------
 
 
 def encode_cursor(order: OrderBy | None, position: Position | str) -> str:
@@ -139,13 +150,20 @@ def encode_cursor(order: OrderBy | None, position: Position | str) -> str:
 
 
 def decode_cursor(order: OrderBy | None, cursor: str) -> Any:
-    """The position of ``encode_cursor`` (an id, or a ``Position``). ``BadRequest`` if it is not one of this listing."""
+    """The position of ``encode_cursor`` (an id, or a ``Position``). ``BadRequest`` if it is not one of this
+    listing."""
     try:
         listing, position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         id = position if order is None else position[1]
         if listing != (None if order is None else [order.field, order.descending]):
             raise ValueError("it belongs to a listing in another order")
         check_ids([id])
-        return position if order is None else (float(position[0]) if isinstance(position[0], float) else int(position[0]), id)
+        return (
+            position
+            if order is None
+            else (float(position[0]) if isinstance(position[0], float) else int(position[0]), id)
+        )
     except (ValueError, TypeError, LookupError, binascii.Error, BadVector) as error:
-        raise BadRequest(f"{cursor[:80]!r} is not the cursor of this listing: start again without one.") from error
+        raise BadRequest(
+            f"{cursor[:80]!r} is not the cursor of this listing: start again without one."
+        ) from error

@@ -23,7 +23,9 @@ class Searches:
     def answers(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """Of queries by Near, Fuse and Random. What one question may answer goes to the server together."""
         depths = [_first_depth(query) for query in queries]
-        together = [request(query, depth) for query, depth in zip(queries, depths, strict=True) if depth is not None]
+        together = [
+            request(query, depth) for query, depth in zip(queries, depths, strict=True) if depth is not None
+        ]
         found = iter(self.client.query_batch_points(self.collection, together) if together else ())
         return [
             self._answer(query, None if depth is None else next(found).points)
@@ -36,7 +38,9 @@ class Searches:
             return self._near(query, asked(query, ask), points)
         if isinstance(ask, Fuse):
             near = [replace(query, ask=Near(vector), using=using) for using, vector in ask.vectors.items()]
-            sides = [(asked(side, side.ask), self._nearest(side)) for side in near if isinstance(side.ask, Near)]
+            sides = [
+                (asked(side, side.ask), self._nearest(side)) for side in near if isinstance(side.ask, Near)
+            ]
             return self._hits(query, fused(sides, ask.k, query.offset, query.limit))
         return [hit(point) for point in points or ()]
 
@@ -61,7 +65,11 @@ class Searches:
         if not (query.with_payload or query.with_vectors):
             return [Hit(id, similarity) for id, similarity in ranked]
         found = self.fetch(query, [id for id, _ in ranked])
-        return [replace(one, similarity=similarity) for one, (_, similarity) in zip(found, ranked, strict=True) if one]
+        return [
+            replace(one, similarity=similarity)
+            for one, (_, similarity) in zip(found, ranked, strict=True)
+            if one
+        ]
 
 
 def _first_depth(query: Query) -> int | None:

@@ -27,7 +27,14 @@ from vitrine.services.domain import (
     Query,
     VectorSpec,
 )
-from vitrine.services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
+from vitrine.services.errors import (
+    AlreadyExists,
+    BadRequest,
+    BadVector,
+    NotFound,
+    UnknownField,
+    UnknownVector,
+)
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
 from vitrine.services.vector_store.checks import check_limit, check_names, check_query
 from vitrine.services.vector_store.engine_names import (
@@ -59,7 +66,8 @@ BATCH_BYTES = 16 * 1024 * 1024
 """Half of what the server takes in one REST request."""
 JSON_BYTES_PER_COMPONENT = 20
 FULL_SCAN_POINTS = 20_000
-"""Filters that leave fewer points are answered exactly: the default threshold costs recall on narrow filters."""
+"""Filters that leave fewer points are answered exactly: the default threshold costs recall on narrow
+filters."""
 INDEXING_THRESHOLD_KB = 10_000
 SCHEMA_SECONDS = 10.0
 """How long the collection's schema is believed; a refusal is never based on an old one."""
@@ -80,11 +88,17 @@ _KINDS: dict[models.PayloadSchemaType, IndexKind] = {
 class ServerVectorStore:
     """A ``VectorStore`` over a ``QdrantClient``.
 
-    Collections and aliases are the server's own, by the same names. The ``float16`` vectors come back rounded to about 3 digits.
+    Collections and aliases are the server's own, by the same names. The ``float16`` vectors come back rounded
+    to about 3 digits.
     """
 
     def __init__(
-        self, client: QdrantClient, *, server: str = "QDRANT_URL", shard_number: int = 1, replication_factor: int = 1
+        self,
+        client: QdrantClient,
+        *,
+        server: str = "QDRANT_URL",
+        shard_number: int = 1,
+        replication_factor: int = 1,
     ) -> None:
         """``server`` is how messages name it. The store owns the client: ``close`` closes it."""
         self._client = client
@@ -106,15 +120,17 @@ class ServerVectorStore:
         replicas: int = 1,
         timeout: int = TIMEOUT_SECONDS,
     ) -> Self:
-        """A store on the server or the cluster at ``urls``, of which any may answer; nothing goes over the network until the
-        first call. ``BadRequest``: one is no URL. ``grpc_port``: see ``server_client.nodes``."""
+        """A store on the server or the cluster at ``urls``, of which any may answer; nothing goes over the
+        network until the first call. ``BadRequest``: one is no URL. ``grpc_port``: see
+        ``server_client.nodes``."""
         found = nodes(urls, grpc_port=grpc_port, prefer_grpc=prefer_grpc)
         clients = [node.client(api_key=api_key, timeout=timeout) for node in found]
         names = [node.name for node in found]
         client = cast(QdrantClient, AnyNode(clients, names)) if len(clients) > 1 else clients[0]
         return cls(client, server=", ".join(names), shard_number=shards, replication_factor=replicas)
 
-    # Collections ---------------------------------------------------------------------------------------------------------
+    # Collections
+    # --------------------------------------------------------------------------------------------------------
 
     def ensure(self, schema: CollectionSchema) -> None:
         try:
@@ -161,7 +177,9 @@ class ServerVectorStore:
             size=vector.dim, distance=models.Distance.COSINE, datatype=models.VectorStorageDatatype.FLOAT16
         )
         with mapped_errors(self._server, collection):
-            self._client.create_vector_name(schema.name, vector.name, models.DenseVectorNameConfig(dense=config), wait=True)
+            self._client.create_vector_name(
+                schema.name, vector.name, models.DenseVectorNameConfig(dense=config), wait=True
+            )
             # A vector that comes later takes the server's own settings until it is given ours.
             self._client.update_collection(
                 schema.name, vectors_config={vector.name: models.VectorParamsDiff(hnsw_config=_hnsw(vector))}
@@ -187,7 +205,9 @@ class ServerVectorStore:
     def _create_index(self, name: str, field: str, kind: IndexKind) -> None:
         with mapped_errors(self._server, name):
             path = engine_path(field)
-            self._client.create_payload_index(name, path, field_schema=models.PayloadSchemaType(kind), wait=True)
+            self._client.create_payload_index(
+                name, path, field_schema=models.PayloadSchemaType(kind), wait=True
+            )
             # Recorded in the collection's metadata too: the client's in-process mode has no index to tell of.
             self._client.update_collection(name, metadata={_INDEX_KEY + path: kind})
         self._schemas.clear()
@@ -195,8 +215,12 @@ class ServerVectorStore:
     def publish(self, alias: str, collection: str) -> None:
         name = self._fresh_schema(collection).name
         if alias in self.collections():
-            raise AlreadyExists(f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias)
-        create = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=name, alias_name=alias))
+            raise AlreadyExists(
+                f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias
+            )
+        create = models.CreateAliasOperation(
+            create_alias=models.CreateAlias(collection_name=name, alias_name=alias)
+        )
         remove = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
         with mapped_errors(self._server, collection):
             # One request: the server applies both in one step.
@@ -207,7 +231,8 @@ class ServerVectorStore:
         """Segments below the indexing threshold stay as they are: they are searched exactly."""
         name = self._fresh_schema(collection).name
         with mapped_errors(self._server, collection):
-            # Giving the optimizer's settings again wakes it, also after a restart, when it waits for the next write.
+            # Giving the optimizer's settings again wakes it, also after a restart, when it waits for the next
+            # write.
             settings = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
             self._client.update_collection(name, optimizers_config=settings)
             while wait and self._client.get_collection(name).status in _BUSY:
@@ -218,7 +243,8 @@ class ServerVectorStore:
             self._closed = True
             self._client.close()
 
-    # Writes --------------------------------------------------------------------------------------------------------------
+    # Writes
+    # --------------------------------------------------------------------------------------------------------
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         self._checked(collection, lambda schema: check_points(schema, points))
@@ -258,13 +284,17 @@ class ServerVectorStore:
             groups.setdefault(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS), (payload, []))[1].append(id)
         operations = [
             models.SetPayloadOperation(
-                set_payload=models.SetPayload(payload=names(payload), points=ids, key=key and engine_path(key))
+                set_payload=models.SetPayload(
+                    payload=names(payload), points=ids, key=key and engine_path(key)
+                )
             )
             for payload, ids in groups.values()
         ]
         for start in range(0, len(operations), BATCH_POINTS):
             with mapped_errors(self._server, collection):
-                self._client.batch_update_points(collection, operations[start : start + BATCH_POINTS], wait=True)
+                self._client.batch_update_points(
+                    collection, operations[start : start + BATCH_POINTS], wait=True
+                )
 
     def flush(self, collection: str) -> None:
         self._schema(collection)  # NotFound; what it acknowledged is durable
@@ -274,7 +304,9 @@ class ServerVectorStore:
         self._check_exist(collection, ids)
         if ids and keys:
             with mapped_errors(self._server, collection):
-                self._client.delete_payload(collection, keys=[engine_path(key) for key in keys], points=list(ids), wait=True)
+                self._client.delete_payload(
+                    collection, keys=[engine_path(key) for key in keys], points=list(ids), wait=True
+                )
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         check_ids(ids)
@@ -283,7 +315,8 @@ class ServerVectorStore:
             with mapped_errors(self._server, collection):
                 self._client.delete(collection, models.PointIdsList(points=list(ids)), wait=True)
 
-    # Reads ---------------------------------------------------------------------------------------------------------------
+    # Reads
+    # --------------------------------------------------------------------------------------------------------
 
     def query(self, collection: str, query: Query) -> list[Hit]:
         return self.query_batch(collection, [query])[0]
@@ -299,12 +332,16 @@ class ServerVectorStore:
         with mapped_errors(self._server, collection):
             found = iter(searches.answers([query for query in asked if not isinstance(query.ask, OrderBy)]))
         return [
-            self._ordered(collection, schema, query, query.ask) if isinstance(query.ask, OrderBy) else next(found)
+            self._ordered(collection, schema, query, query.ask)
+            if isinstance(query.ask, OrderBy)
+            else next(found)
             for query in asked
         ]
 
     def _fetch(self, collection: str, query: Query, ids: list[str]) -> list[Hit | None]:
-        return self.retrieve(collection, ids, with_payload=query.with_payload, with_vectors=query.with_vectors)
+        return self.retrieve(
+            collection, ids, with_payload=query.with_payload, with_vectors=query.with_vectors
+        )
 
     def retrieve(
         self,
@@ -350,21 +387,32 @@ class ServerVectorStore:
 
         schema = self._checked(collection, check)
         listing = Listing(
-            self._client, collection, engine_filter(filter), engine_selection(with_payload), list(with_vectors) or False
+            self._client,
+            collection,
+            engine_filter(filter),
+            engine_selection(with_payload),
+            list(with_vectors) or False,
         )
         position = None if cursor is None else decode_cursor(order_by, cursor)
         with mapped_errors(self._server, collection):
             if order_by is None:
                 records, following = listing.by_id(position, limit)
-                return Page(tuple(hit(r) for r in records), None if following is None else encode_cursor(None, following))
-            found = listing.by_value(engine_order(order_by), schema.indexes[order_by.field], position, limit + 1)
+                return Page(
+                    tuple(hit(r) for r in records),
+                    None if following is None else encode_cursor(None, following),
+                )
+            found = listing.by_value(
+                engine_order(order_by), schema.indexes[order_by.field], position, limit + 1
+            )
         last = found[limit - 1] if len(found) > limit else None
         return Page(
             tuple(hit(record) for record, _ in found[:limit]),
             None if last is None else encode_cursor(order_by, (last[1], str(last[0].id))),
         )
 
-    def facet(self, collection: str, field: str, *, filter: models.Filter | None = None, limit: int = 100) -> list[Facet]:
+    def facet(
+        self, collection: str, field: str, *, filter: models.Filter | None = None, limit: int = 100
+    ) -> list[Facet]:
         check_limit(limit)
 
         def check(schema: CollectionSchema) -> None:
@@ -393,10 +441,13 @@ class ServerVectorStore:
             list(query.with_vectors) or False,
         )
         with mapped_errors(self._server, collection):
-            found = listing.by_value(engine_order(order), schema.indexes[order.field], None, query.offset + query.limit)
+            found = listing.by_value(
+                engine_order(order), schema.indexes[order.field], None, query.offset + query.limit
+            )
         return [hit(record) for record, _ in found[query.offset :]]
 
-    # Schema --------------------------------------------------------------------------------------------------------------
+    # Schema
+    # --------------------------------------------------------------------------------------------------------
 
     def _create(self, schema: CollectionSchema) -> CollectionSchema:
         vectors = {
@@ -409,8 +460,13 @@ class ServerVectorStore:
             for vector in schema.vectors
         }
         self._check_server()
-        strict = models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False)
-        with suppress(AlreadyExists), mapped_errors(self._server, schema.name):  # another process may have been faster
+        strict = models.StrictModeConfig(
+            enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False
+        )
+        with (
+            suppress(AlreadyExists),
+            mapped_errors(self._server, schema.name),
+        ):  # another process may have been faster
             self._client.create_collection(
                 schema.name,
                 vectors_config=vectors,
@@ -422,7 +478,8 @@ class ServerVectorStore:
         return self._fresh_schema(schema.name)
 
     def _check_server(self) -> None:
-        """``BadRequest`` if the copies that are asked for cannot be placed: the server would make fewer without a word."""
+        """``BadRequest`` if the copies that are asked for cannot be placed: the server would make fewer
+        without a word."""
         theirs = version_of(self._client)
         wrong = theirs and misfit(version("qdrant-client"), theirs)
         if wrong:
@@ -447,7 +504,9 @@ class ServerVectorStore:
             if key.startswith(_INDEX_KEY)
         }
         indexes |= {
-            own_path(path): _KINDS[info.data_type] for path, info in config.payload_schema.items() if info.data_type in _KINDS
+            own_path(path): _KINDS[info.data_type]
+            for path, info in config.payload_schema.items()
+            if info.data_type in _KINDS
         }
         specs = tuple(VectorSpec(key, params.size) for key, params in named.items())
         schema = CollectionSchema(name, specs, indexes)
@@ -461,7 +520,8 @@ class ServerVectorStore:
         return schema
 
     def _checked(self, collection: str, check: Callable[[CollectionSchema], None]) -> CollectionSchema:
-        """The schema, after ``check``. Another process may have added what a remembered one lacks, so it is read again first."""
+        """The schema, after ``check``. Another process may have added what a remembered one lacks, so it is
+        read again first."""
         schema = self._schema(collection)
         try:
             check(schema)
@@ -471,13 +531,14 @@ class ServerVectorStore:
         return schema
 
     def _check_exist(self, collection: str, ids: Sequence[str]) -> None:
-        """Raise ``NotFound`` naming the unknown ids: the server would apply the change to the others and then complain."""
+        """Raise ``NotFound`` naming the unknown ids: the server would apply the change to the others and then
+        complain."""
         found = self.retrieve(collection, ids, with_payload=False)
         missing = [id for id, hit in zip(ids, found, strict=True) if hit is None]
         if missing:
             raise NotFound(
-                f"{len(missing)} of {len(ids)} points are not in collection {collection!r}, the first is {missing[0]}; "
-                "nothing was changed.",
+                f"{len(missing)} of {len(ids)} points are not in collection {collection!r}, the first "
+                f"is {missing[0]}; nothing was changed.",
                 ids=missing[:100],
             )
 
@@ -498,7 +559,10 @@ def _check_dim(schema: CollectionSchema, vector: VectorSpec) -> None:
 def _check_kind(schema: CollectionSchema, field: str, kind: IndexKind) -> None:
     existing = schema.indexes.get(field, kind)
     if existing != kind:
-        raise BadRequest(f"Field {field!r} of collection {schema.name!r} is indexed as {existing}, not {kind}.", field=field)
+        raise BadRequest(
+            f"Field {field!r} of collection {schema.name!r} is indexed as {existing}, not {kind}.",
+            field=field,
+        )
 
 
 def _batches(points: Sequence[Point]) -> Iterator[list[Point]]:

@@ -26,7 +26,11 @@ def grouped(vitrine: Run, kept: Kept, empty_data: Path) -> Run:
         rows = rows + 0.05 * np.random.default_rng(1).normal(size=rows.shape)
         rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
         points = [
-            Point(point_id(f"{n:064x}"), {"colour": rows[n]}, {"class": "berry"} if n < 20 else {"metadata": {"hue": n // 20}})
+            Point(
+                point_id(f"{n:064x}"),
+                {"colour": rows[n]},
+                {"class": "berry"} if n < 20 else {"metadata": {"hue": n // 20}},
+            )
             for n in range(60)
         ]
         runtime.catalog.ensure_indexes(NAME, {"metadata.hue": "integer"})
@@ -41,7 +45,9 @@ def test_runs_are_made_named_and_compared(grouped: Run, tmp_path: Path) -> None:
     list_of = ("--words", words, "--prompt", "{}")
     made = grouped("cluster", "run", "-c", NAME, "--run", "one", *tree, "--stability", 2, *list_of, "--json")
     assert made.code == 0, made.err
-    assert made.json["metrics"]["stability"]["mean"] == 1.0 and made.json["metrics"]["stability"]["seeds"] == [0, 1, 2]
+    assert made.json["metrics"]["stability"]["mean"] == 1.0 and made.json["metrics"]["stability"][
+        "seeds"
+    ] == [0, 1, 2]
     children = grouped("cluster", "show", "one", "-c", NAME, "--json").json["children"]
     assert {(child["name"], child["named_by"]) for child in children} == {
         ("berry", "tags"),
@@ -101,7 +107,10 @@ def test_a_run_in_place_of_a_named_one_says_that_the_names_are_gone(grouped: Run
 def test_what_is_wrong_is_said_before_any_work(grouped: Run, tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("# nothing\n")
     (tmp_path / "words.txt").write_text("red\n")
-    for options in (("--words", tmp_path / "none.txt"), ("--words", tmp_path / "words.txt", "--prompt", "no place")):
+    for options in (
+        ("--words", tmp_path / "none.txt"),
+        ("--words", tmp_path / "words.txt", "--prompt", "no place"),
+    ):
         assert grouped("cluster", "run", "-c", NAME, "--run", "one", *options).code == 1
     assert grouped("cluster", "list", "-c", NAME, "--json").json == []
     assert "one of the two" in grouped("cluster", "agree", "one", "-c", NAME).err

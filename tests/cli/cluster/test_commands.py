@@ -40,7 +40,9 @@ def build_app(data: Path) -> typer.Typer:
 
 
 def run(data: Path, *arguments: object, input: str | None = None) -> Answer:
-    result = CliRunner().invoke(build_app(data), [str(a) for a in arguments], env=environment(data), input=input)
+    result = CliRunner().invoke(
+        build_app(data), [str(a) for a in arguments], env=environment(data), input=input
+    )
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)
@@ -79,15 +81,38 @@ def fill(runtime: Runtime) -> None:
 
 
 def make_tree(data: Path) -> Answer:
-    return run(data, "cluster", "run", "-c", NAME, "--run", "look", "--branching", 3, "--leaf-size", 20, "--depth", 1, "--json")
+    return run(
+        data,
+        "cluster",
+        "run",
+        "-c",
+        NAME,
+        "--run",
+        "look",
+        "--branching",
+        3,
+        "--leaf-size",
+        20,
+        "--depth",
+        1,
+        "--json",
+    )
 
 
 def test_a_tree_is_made_listed_and_shown(data: Path) -> None:
     made = make_tree(data)
     assert made.code == 0, made.err
-    assert {key: made.json[key] for key in ("status", "images", "written", "nodes", "leaves", "depth", "method")} == {
-        "status": "complete", "images": IMAGES, "written": IMAGES, "nodes": 4, "leaves": 3, "depth": 1, "method": "tree",
-    }  # fmt: skip
+    assert {
+        key: made.json[key] for key in ("status", "images", "written", "nodes", "leaves", "depth", "method")
+    } == {
+        "status": "complete",
+        "images": IMAGES,
+        "written": IMAGES,
+        "nodes": 4,
+        "leaves": 3,
+        "depth": 1,
+        "method": "tree",
+    }
     [listed] = run(data, "cluster", "list", "-c", NAME, "--json").json
     assert (listed["run"], listed["key"], listed["nodes"]) == ("look", "look-1", 4)
     assert "look\ttree\tcolour\t60\t4\t3\t1" in run(data, "cluster", "list", "-c", NAME).out
@@ -135,8 +160,12 @@ def test_images_that_were_deleted_are_shown_no_more(data: Path, kept: Kept) -> N
 
 def test_images_of_a_node_are_a_filter(data: Path) -> None:
     make_tree(data)
-    found = run(data, "search", "-c", NAME, "--text", "red", "--where", "cluster.look=root-1", "-n", "50", "--json")
-    assert len(found.json["hits"]) == 20 and {hit["payload"]["tags"][0] for hit in found.json["hits"]} == {"cat"}
+    found = run(
+        data, "search", "-c", NAME, "--text", "red", "--where", "cluster.look=root-1", "-n", "50", "--json"
+    )
+    assert len(found.json["hits"]) == 20 and {hit["payload"]["tags"][0] for hit in found.json["hits"]} == {
+        "cat"
+    }
     unknown = run(data, "search", "-c", NAME, "--text", "red", "--where", "cluster.mood=root-1", "--json")
     assert unknown.code == 1 and unknown.json["error"]["code"] == "not_found"
 
@@ -169,7 +198,11 @@ def test_every_flat_method_finds_the_three_groups(data: Path, method: str, optio
     assert made.code == 0, made.err
     assert made.json["method"] == method
     shown = run(data, "cluster", "show", "flat", "-c", NAME, "--json").json
-    assert [(child["count"], child["name"]) for child in shown["children"]] == [(30, "boat"), (20, "cat"), (10, "dog")]
+    assert [(child["count"], child["name"]) for child in shown["children"]] == [
+        (30, "boat"),
+        (20, "cat"),
+        (10, "dog"),
+    ]
 
 
 def test_nodes_are_exported_and_drawn(data: Path, tmp_path: Path) -> None:

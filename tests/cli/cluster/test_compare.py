@@ -15,7 +15,8 @@ from vitrine.services.errors import BadRequest
 
 @pytest.fixture
 def cluster(filled_data: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that runs one of the two commands on ``shop`` and gives its stdout; errors rise as they are."""
+    """A function that runs one of the two commands on ``shop`` and gives its stdout; errors rise as they
+    are."""
     monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
     app = typer.Typer()
     app.command()(compare)
@@ -35,7 +36,9 @@ def test_methods_are_compared_with_grids_and_against_the_class(cluster: Any, tmp
     pytest.importorskip("matplotlib")
     methods = ("--method", "kmeans", "--method", "agglomerative", "--clusters", "2,3", "--linkage", "ward")
     plot = tmp_path / "grid.png"
-    found = json.loads(cluster("compare", *methods, "--against", "class", "--stability", 2, "--plot", plot, "--json"))
+    found = json.loads(
+        cluster("compare", *methods, "--against", "class", "--stability", 2, "--plot", plot, "--json")
+    )
     assert [row["parameters"] for row in found["rows"]] == [
         {"clusters": 2},
         {"clusters": 3},
@@ -47,7 +50,9 @@ def test_methods_are_compared_with_grids_and_against_the_class(cluster: Any, tmp
 
 
 def test_the_table_marks_the_best(cluster: Any) -> None:
-    lines = cluster("compare", "--method", "kmeans", "--clusters", "3,6", "--reduce", "pca", "--dim", 4).splitlines()
+    lines = cluster(
+        "compare", "--method", "kmeans", "--clusters", "3,6", "--reduce", "pca", "--dim", 4
+    ).splitlines()
     assert len(lines) == 3 and lines[0].split("\t")[:3] == ["#", "best", "method"]
     assert sum(line.split("\t")[1] == "*" for line in lines[1:]) == 1
 
@@ -71,7 +76,18 @@ def test_a_dendrogram_is_exported_drawn_and_cut(cluster: Any, tmp_path: Path) ->
     pytest.importorskip("matplotlib")
     out = tmp_path / "tree.json"
     found = json.loads(
-        cluster("dendrogram", "--clusters", 3, "--names", "filename", "--out", out, "--plot", tmp_path / "tree.png", "--json")
+        cluster(
+            "dendrogram",
+            "--clusters",
+            3,
+            "--names",
+            "filename",
+            "--out",
+            out,
+            "--plot",
+            tmp_path / "tree.png",
+            "--json",
+        )
     )
     assert found["sizes"] == [4, 4, 4] and len(found["labels"]) == 12
     tree = json.loads(out.read_text())

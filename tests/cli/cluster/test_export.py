@@ -39,11 +39,19 @@ def test_nodes_as_json_and_csv(clustered: Run, tmp_path: Path) -> None:
     assert export(clustered, tmp_path / "tree.CSV").code == 0
     rows = list(csv.DictReader((tmp_path / "tree.CSV").open()))
     assert len(rows) == told.json["nodes"] and rows[0]["id"] == "root"
-    [gone] = clustered("images", "list", "-c", "shop", "--where", "filename=red/24.png", "--json").json["hits"]
+    [gone] = clustered("images", "list", "-c", "shop", "--where", "filename=red/24.png", "--json").json[
+        "hits"
+    ]
     assert clustered("images", "delete", gone["id"], "-c", "shop", "--yes").code == 0
-    assert export(clustered, tmp_path / "tree.csv").code == 0 and export(clustered, tmp_path / "tree.json").code == 0
+    assert (
+        export(clustered, tmp_path / "tree.csv").code == 0
+        and export(clustered, tmp_path / "tree.json").code == 0
+    )
     rows = list(csv.DictReader((tmp_path / "tree.csv").open()))
-    assert (rows[0]["count"], rows[0]["count_at_run"]) == (str(IMAGES - 1), str(IMAGES))  # as it is now, and as it was
+    assert (rows[0]["count"], rows[0]["count_at_run"]) == (
+        str(IMAGES - 1),
+        str(IMAGES),
+    )  # as it is now, and as it was
     tree = json.loads((tmp_path / "tree.json").read_text())
     assert (tree["count"], tree["count_at_run"]) == (IMAGES - 1, IMAGES)
 
@@ -52,7 +60,10 @@ def test_treemaps(clustered: Run, tmp_path: Path) -> None:
     told = export(clustered, tmp_path / "map.svg", "--levels", 1, "--json")
     assert (told.json["kind"], told.json["images"], told.json["missing"]) == ("treemap", IMAGES, 0)
     assert ElementTree.parse(tmp_path / "map.svg").getroot().get("width") == "1600"
-    assert export(clustered, tmp_path / "map.png", "--size", "500x400", "--where", "filename=red/24.png").code == 0
+    assert (
+        export(clustered, tmp_path / "map.png", "--size", "500x400", "--where", "filename=red/24.png").code
+        == 0
+    )
     with Image.open(tmp_path / "map.png") as image:
         assert image.size == (500, 400)
     assert "such as 1600x1000" in export(clustered, tmp_path / "map.png", "--size", "big").err
@@ -60,7 +71,11 @@ def test_treemaps(clustered: Run, tmp_path: Path) -> None:
 
 def test_sheets_and_their_page(clustered: Run, tmp_path: Path) -> None:
     told = export(clustered, tmp_path / "sheets", "--sheets", "--per-node", 3, "--levels", 1, "--json")
-    assert told.json["kind"] == "sheets" and Path(told.json["index"]).is_file() and Path(told.json["treemap"]).is_file()
+    assert (
+        told.json["kind"] == "sheets"
+        and Path(told.json["index"]).is_file()
+        and Path(told.json["treemap"]).is_file()
+    )
     assert [Path(path).name for path in told.json["sheets"]] == ["root.png"]
     again = export(clustered, tmp_path / "sheets", "--sheets")
     assert again.code == 0 and "Begin at" in again.err
@@ -76,7 +91,9 @@ def test_folders_and_only_what_is_new(clustered: Run, tmp_path: Path) -> None:
     shutout.unlink()
     again = export(clustered, target, "--json").json
     assert (again["files"], again["there"]) == (1, IMAGES - 1)
-    links = export(clustered, tmp_path / "links", "--mode", "symlink", "--depth", 1, "--where", "filename=red/24.png")
+    links = export(
+        clustered, tmp_path / "links", "--mode", "symlink", "--depth", 1, "--where", "filename=red/24.png"
+    )
     assert links.code == 0 and [path.is_symlink() for path in files(tmp_path / "links")] == [True]
     dotted = export(clustered, f"{tmp_path}/v1.2/", "--json")
     assert dotted.json["kind"] == "folders" and len(files(tmp_path / "v1.2")) == IMAGES
@@ -113,7 +130,9 @@ def test_moving_asks_first_and_empties_the_category(clustered: Run, tmp_path: Pa
         ("out", ("--move", "--mode", "symlink", "--yes"), "leave out --mode symlink"),
     ],
 )
-def test_contradictions_are_refused_with_what_to_do(vitrine: Run, to: str, options: tuple[object, ...], words: str) -> None:
+def test_contradictions_are_refused_with_what_to_do(
+    vitrine: Run, to: str, options: tuple[object, ...], words: str
+) -> None:
     answer = export(vitrine, to, *options)
     assert answer.code == 1 and words in answer.err and not Path(to).exists()
 
@@ -143,16 +162,22 @@ def test_a_folder_takes_one_version_of_one_run(clustered: Run, tmp_path: Path) -
         path.unlink()
         if not any(path.parent.iterdir()):
             path.parent.rmdir()
-    assert export(clustered, target, "--depth", 1, "--json").json["files"] == IMAGES  # nothing of the former is left
+    assert (
+        export(clustered, target, "--depth", 1, "--json").json["files"] == IMAGES
+    )  # nothing of the former is left
 
 
 @pytest.mark.parametrize("options", [(), ("--move", "--yes")])
-def test_a_node_that_gets_another_name_keeps_its_folder(clustered: Run, tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_a_node_that_gets_another_name_keeps_its_folder(
+    clustered: Run, tmp_path: Path, options: tuple[str, ...]
+) -> None:
     target = tmp_path / "out"
     assert export(clustered, target, "--where", "filename=red/24.png", *options).code == 0
     [first] = files(target)
     parts = first.parent.relative_to(target).parts
-    moved = target.joinpath(*(f"{part} of another name" for part in parts), first.name)  # as if it was called so then
+    moved = target.joinpath(
+        *(f"{part} of another name" for part in parts), first.name
+    )  # as if it was called so then
     for depth in range(len(parts), 0, -1):
         folder = target.joinpath(*parts[:depth])
         folder.rename(folder.with_name(f"{folder.name} of another name"))
@@ -166,18 +191,32 @@ def test_a_node_that_gets_another_name_keeps_its_folder(clustered: Run, tmp_path
 def test_runs_are_fields_to_count_and_columns_of_a_table(clustered: Run, tmp_path: Path) -> None:
     assert clustered(*TREE).code == clustered("map", "make", "-c", "shop", "--method", "pca").code == 0
     counted = {value["value"]: value["count"] for value in facets(clustered, "cluster.look").json["values"]}
-    assert counted["root"] == IMAGES and facets(clustered, "cluster:look").json["values"][0]["value"] == "root"
+    assert (
+        counted["root"] == IMAGES and facets(clustered, "cluster:look").json["values"][0]["value"] == "root"
+    )
     refused = facets(clustered, "caption").json["error"]["message"]
     assert "cluster.look" in refused and "look-" not in refused
     assert facets(clustered, "cluster.mood").json["error"]["code"] == "not_found"
     assert clustered("cluster", "show", "look", "-c", "shop", "--by", "cluster.look", "--json").code == 0
-    assert clustered("map", "plot", "pca", "-c", "shop", "--to", tmp_path / "map.svg", "--by", "cluster.look").code == 0
+    assert (
+        clustered(
+            "map", "plot", "pca", "-c", "shop", "--to", tmp_path / "map.svg", "--by", "cluster.look"
+        ).code
+        == 0
+    )
     assert clustered("export", "table", "-c", "shop", "--to", tmp_path / "all.csv").code == 0
     rows = list(csv.DictReader((tmp_path / "all.csv").open()))
-    assert all(counted[row["cluster.look"]] for row in rows) and all(0 <= float(row["map.pca.x"]) <= 1 for row in rows)
+    assert all(counted[row["cluster.look"]] for row in rows) and all(
+        0 <= float(row["map.pca.x"]) <= 1 for row in rows
+    )
     assert not [name for name in rows[0] if name.startswith(("clusters", "maps"))]
-    joined = clustered("images", "annotate", "-c", "shop", "-t", tmp_path / "all.csv", "--on", "id", "--json").json
-    assert (joined["matched"], joined["updated"]) == (IMAGES, 0) and "cluster.look, map.pca.x, map.pca.y" in joined["notes"][0]
+    joined = clustered(
+        "images", "annotate", "-c", "shop", "-t", tmp_path / "all.csv", "--on", "id", "--json"
+    ).json
+    assert (joined["matched"], joined["updated"]) == (
+        IMAGES,
+        0,
+    ) and "cluster.look, map.pca.x, map.pca.y" in joined["notes"][0]
     assert clustered("export", "table", "-c", "shop", "--to", tmp_path / "all.json").code == 0
     row = json.loads((tmp_path / "all.json").read_text())[0]
     assert set(row["cluster"]) == {"look"} and set(row["map"]["pca"]) == {"x", "y"} and "clusters" not in row

@@ -50,7 +50,9 @@ def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.Monke
     """A category of twelve scenes, three of them twice, on the engine."""
     monkeypatch.chdir(tmp_path)
     settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
-    files = {f"{n}.png": file_of(scene(n)) for n in range(12)} | {f"{n}.jpg": file_of(scene(n), "JPEG") for n in range(3)}
+    files = {f"{n}.png": file_of(scene(n)) for n in range(12)} | {
+        f"{n}.jpg": file_of(scene(n), "JPEG") for n in range(3)
+    }
     with kept.open_runtime(settings) as runtime:
         runtime.catalog.create(NAME, [runtime.encoders.get("colour").spec])
         index_images(open_source(str(write(tmp_path / "shop", files))), runtime, NAME)
@@ -63,16 +65,27 @@ def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.Monke
 def test_groups_are_found_shown_and_sheeted(data: Path, tmp_path: Path) -> None:
     made = run(data, "pixels", "-c", NAME, "--run", "px", "--measure", "phash", "--json")
     assert made.code == 0, made.err
-    assert {key: made.json[key] for key in ("status", "method", "images", "groups", "grouped", "unreadable", "in_service")} == {
-        "status": "complete", "method": "pixels-phash", "images": 15, "groups": 3, "grouped": 6, "unreadable": 0,
+    assert {
+        key: made.json[key]
+        for key in ("status", "method", "images", "groups", "grouped", "unreadable", "in_service")
+    } == {
+        "status": "complete",
+        "method": "pixels-phash",
+        "images": 15,
+        "groups": 3,
+        "grouped": 6,
+        "unreadable": 0,
         "in_service": True,
-    }  # fmt: skip
+    }
     assert made.err == ""  # what is quick needs no lines
     shown = run(data, "show", "px", "-c", NAME, "--sheet", tmp_path / "px.png", "--json").json
     assert [(child["id"], child["count"]) for child in shown["children"]] == [
         ("root-0", 2), ("root-1", 2), ("root-2", 2), ("root-noise", 9),
     ]  # fmt: skip
-    assert [(child["radius"] is None, child["name"]) for child in shown["children"]][2:] == [(False, ""), (True, "")]
+    assert [(child["radius"] is None, child["name"]) for child in shown["children"]][2:] == [
+        (False, ""),
+        (True, ""),
+    ]
     assert Image.open(tmp_path / "px.png").width > 200
     told = run(data, "pixels", "-c", NAME, "--run", "px", "--propose", "embedding", "--similarity", "0.5")
     assert told.code == 0 and "3 groups of 6 images by pixels-ssim; 9 alone" in told.out

@@ -41,14 +41,20 @@ def fill(runtime: Runtime) -> None:
     spec = runtime.encoders.get("colour").spec
     runtime.catalog.create(NAME, [spec])
     draw = np.random.default_rng(1)
-    rows = np.repeat(draw.normal(size=(IMAGES // EACH, spec.dim)), EACH, axis=0) + 0.5 * draw.normal(size=(IMAGES, spec.dim))
+    rows = np.repeat(draw.normal(size=(IMAGES // EACH, spec.dim)), EACH, axis=0) + 0.5 * draw.normal(
+        size=(IMAGES, spec.dim)
+    )
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    points = [Point(point_id(f"{n:064x}"), {spec.name: rows[n]}, {"filename": f"{n}.png"}) for n in range(IMAGES)]
+    points = [
+        Point(point_id(f"{n:064x}"), {spec.name: rows[n]}, {"filename": f"{n}.png"}) for n in range(IMAGES)
+    ]
     runtime.vectors.upsert(NAME, points)
 
 
 def ask(data: Path, *more: object, input: str | None = None) -> Answer:
-    return runner(data)("cluster", "threshold", "-c", NAME, "--answers", "a.json", "--from", "0.2", *more, input=input)
+    return runner(data)(
+        "cluster", "threshold", "-c", NAME, "--answers", "a.json", "--from", "0.2", *more, input=input
+    )
 
 
 def pairs() -> list[dict[str, object]]:
@@ -63,15 +69,29 @@ def belong(pair: dict[str, object]) -> bool:
 
 def test_a_sheet_first_and_then_answers_by_number(data: Path) -> None:
     drawn = ask(data, "--pairs", 40, "--sheet", "out/sheet.png", "--json")
-    assert drawn.code == 0 and drawn.json["status"] == "needs answers" and len(drawn.json["judged"]) == 40 == drawn.json["pairs"]
+    assert (
+        drawn.code == 0
+        and drawn.json["status"] == "needs answers"
+        and len(drawn.json["judged"]) == 40 == drawn.json["pairs"]
+    )
     page = Image.open("out/sheet.png")
-    assert page.size == contact_sheet([Tile(None, ("", "", ""))] * 40, columns=5, tile_size=300, title="pairs").size
+    assert (
+        page.size
+        == contact_sheet([Tile(None, ("", "", ""))] * 40, columns=5, tile_size=300, title="pairs").size
+    )
     yes = ",".join(str(pair["number"]) for pair in pairs() if belong(pair))
     no = ",".join(str(pair["number"]) for pair in pairs() if not belong(pair))
     made = ask(data, "--accept", yes, "--reject", no, "--plot", "out/plot.png", "--json")
     assert made.code == 0 and made.json["status"] == "proposed" and made.json["answered"] == 40
-    assert made.json["f1"] > 0.9 and 0.3 < made.json["threshold"] < 0.95 and Path("out/plot.png").stat().st_size > 5_000
-    assert "--similarity" in made.json["use"][0] and f"--eps {1 - made.json['threshold']:.4f}" in made.json["use"][1]
+    assert (
+        made.json["f1"] > 0.9
+        and 0.3 < made.json["threshold"] < 0.95
+        and Path("out/plot.png").stat().st_size > 5_000
+    )
+    assert (
+        "--similarity" in made.json["use"][0]
+        and f"--eps {1 - made.json['threshold']:.4f}" in made.json["use"][1]
+    )
     again = ask(data, "--precision", "0.9")  # complete answers: no terminal is needed
     assert again.code == 0 and "population" in again.out and "threshold\tprecision\trecall\tF1" in again.out
     assert "duplicates find" in again.err
@@ -81,7 +101,11 @@ def test_a_sheet_first_and_then_answers_by_number(data: Path) -> None:
 
 def test_pair_by_pair_with_undo_and_going_on(data: Path) -> None:
     few = ask(data, "--pairs", 30, "--ask", "--json", input="y\nn\nu\ns\nwhat\nq\n")
-    assert few.code == 0 and few.json["status"] == "needs answers" and few.json["needed"] == {"accepted": 2, "rejected": 3}
+    assert (
+        few.code == 0
+        and few.json["status"] == "needs answers"
+        and few.json["needed"] == {"accepted": 2, "rejected": 3}
+    )
     assert "[1/30]" in few.err and ".png" in few.err and "u undo" in few.err
     answered = {pair["number"]: pair["accepted"] for pair in pairs() if pair["accepted"] is not None}
     assert list(answered.values()) == [True]  # the second answer was taken back
@@ -102,13 +126,21 @@ def test_pair_by_pair_with_undo_and_going_on(data: Path) -> None:
 
 def test_the_end_of_the_input_ends_the_questions(data: Path) -> None:
     ended = ask(data, "--ask", input="y\n")
-    assert ended.code == 0 and "Nobody answered" in ended.err and sum(pair["accepted"] is not None for pair in pairs()) == 1
+    assert (
+        ended.code == 0
+        and "Nobody answered" in ended.err
+        and sum(pair["accepted"] is not None for pair in pairs()) == 1
+    )
     assert ask(data, "--ask", input="u\nq\n").err.count("nothing to undo") == 1
 
 
 def test_too_few_answers_are_no_failure_unless_the_proposal_is_asked_for(data: Path) -> None:
     first = ask(data, "--pairs", 30, "--no-ask")
-    assert first.code == 0 and "3 more accepted and 3 more rejected are needed" in first.err and "--sheet FILE" in first.err
+    assert (
+        first.code == 0
+        and "3 more accepted and 3 more rejected are needed" in first.err
+        and "--sheet FILE" in first.err
+    )
     again = ask(data, "--no-ask", "--accept", "1,2,3", "--sheet", "s.png")
     assert again.code == 0 and "3 accepted, 0 rejected" in again.out and "needed. Look at s.png" in again.err
     assert "those of lower similarity first" in again.err and "3 more accepted" not in again.err
@@ -129,10 +161,16 @@ def test_fewer_pairs_than_the_file_holds_are_told_of(data: Path) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        ("--accept", "1,x"), ("--accept", "1-3", "--reject", "3"), ("--accept", "999"), ("--sheet", "a.txt"), ("--plot", "a.txt"),
-        ("--measure", "cosine"), ("--using", "nothing"), ("--from", "1"),
+        ("--accept", "1,x"),
+        ("--accept", "1-3", "--reject", "3"),
+        ("--accept", "999"),
+        ("--sheet", "a.txt"),
+        ("--plot", "a.txt"),
+        ("--measure", "cosine"),
+        ("--using", "nothing"),
+        ("--from", "1"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(data: Path, more: tuple[str, ...]) -> None:
     assert ask(data, "--no-ask", *more).code == 1
     assert not Path("a.json").exists() or all(pair["accepted"] is None for pair in pairs())

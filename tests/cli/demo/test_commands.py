@@ -9,7 +9,9 @@ from tests.cli.conftest import Run
 from vitrine.services.errors import BadRequest
 
 
-def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(vitrine: Run, tmp_path: Path) -> None:
+def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(
+    vitrine: Run, tmp_path: Path
+) -> None:
     data = ("--data", tmp_path / "data")  # the shared one may hold an encoder that another test has trained
     options = ("--folder", tmp_path / "out", "--count", 50)
     first = vitrine(*data, "demo", *options, "-e", "colour", "--json")
@@ -24,7 +26,10 @@ def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(vitr
     found = first.json["found"]
     assert found["clusters"]["fresh"] and found["clusters"]["using"].startswith("look-")
     assert sum(node["images"] for node in found["clusters"]["nodes"]) == 50 == found["clusters"]["images"]
-    assert found["clusters"]["nodes"][0]["id"] == "root-0" and found["clusters"]["nodes"][0]["class"]["count"] > 0
+    assert (
+        found["clusters"]["nodes"][0]["id"] == "root-0"
+        and found["clusters"]["nodes"][0]["class"]["count"] > 0
+    )
     duplicates = found["duplicates"]
     assert duplicates["fresh"] and duplicates["planted"] == 4
     assert duplicates["found"] <= 4 and duplicates["redrawn"] <= duplicates["wrong"] <= duplicates["groups"]
@@ -38,7 +43,9 @@ def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(vitr
     drawn[0].unlink()
     second = vitrine(*data, "demo", *options, "-e", "colour")
     assert "All 50 pictures are indexed already" in second.err
-    assert "make serve" in second.out and "curl -s http://127.0.0.1:8000/v1/categories/demo/search" in second.out
+    assert (
+        "make serve" in second.out and "curl -s http://127.0.0.1:8000/v1/categories/demo/search" in second.out
+    )
     assert second.out.count("Contact sheet: ") == 6
     assert "Found: a tree of clusters, 'look', on look-" in second.out and "planted copies" in second.out
     assert drawn[0].exists() and [path.stat().st_mtime_ns for path in drawn[1:]] == before[1:]
@@ -47,7 +54,9 @@ def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(vitr
     assert another.json["index"]["updated"] == 50
 
 
-def test_the_demo_goes_on_without_the_extra_clustering(vitrine: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_goes_on_without_the_extra_clustering(
+    vitrine: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def missing(*_: object, **__: object) -> None:
         raise BadRequest("This needs scikit-image, which is not installed: install the extra clustering.")
 
@@ -56,4 +65,7 @@ def test_the_demo_goes_on_without_the_extra_clustering(vitrine: Run, tmp_path: P
     monkeypatch.setattr("vitrine.indexer.enrich.clusters.runs.cluster", missing)
     answer = vitrine("demo", "--folder", tmp_path / "out", "--count", 50, "-e", "colour", "--json")
     assert answer.code == 0 and answer.json["found"] == {"clusters": None, "duplicates": None}
-    assert "No clusters are made. This needs" in answer.err and "No duplicates are looked for. This needs" in answer.err
+    assert (
+        "No clusters are made. This needs" in answer.err
+        and "No duplicates are looked for. This needs" in answer.err
+    )

@@ -13,7 +13,9 @@ from tests.cli.conftest import Run
 def shop(vitrine: Run, pictures: Path) -> Run:
     """A category of eight images: four sizes of two colours, so that every file name is there twice."""
     for colour in ("red", "blue"):
-        assert vitrine("index", "add", pictures / colour, "-c", "mine", "--create", "--tags", colour).code == 0
+        assert (
+            vitrine("index", "add", pictures / colour, "-c", "mine", "--create", "--tags", colour).code == 0
+        )
     return vitrine
 
 
@@ -21,12 +23,20 @@ def test_a_table_is_joined_and_what_was_refused_is_told(shop: Run, tmp_path: Pat
     table = tmp_path / "later.csv"
     table.write_text("filename,season,post\n24.png,winter,#Snow\nlost.png,summer,\n32.png\n")
     refused = shop("images", "annotate", "-c", "mine", "-t", table)
-    assert refused.code == 3 and "name several images" in refused.out and "row 4: 1 cells in a table of 3 columns" in refused.out
+    assert (
+        refused.code == 3
+        and "name several images" in refused.out
+        and "row 4: 1 cells in a table of 3 columns" in refused.out
+    )
     tried = shop("images", "annotate", "-c", "mine", "-t", table, "--all-of-a-name", "--dry-run", "--json")
     assert (tried.json["images"], tried.json["updated"], tried.json["dry_run"]) == (2, 2, True)
-    done = shop("images", "annotate", "-c", "mine", "-t", table, "--all-of-a-name", "--hashtags", "post", "--json")
+    done = shop(
+        "images", "annotate", "-c", "mine", "-t", table, "--all-of-a-name", "--hashtags", "post", "--json"
+    )
     assert done.json["updated"] == 2 and done.json["unmatched"] == {"rows": 1, "first": ["lost.png"]}
-    assert shop("images", "list", "-c", "mine", "--where", "metadata.hashtags=snow", "--json").json["count"] == 2
+    assert (
+        shop("images", "list", "-c", "mine", "--where", "metadata.hashtags=snow", "--json").json["count"] == 2
+    )
     again = shop("images", "annotate", "-c", "mine", "-t", table, "--all-of-a-name", "--hashtags", "post")
     assert "0 updated, 2 said so already" in again.out
 
@@ -56,5 +66,8 @@ def test_new_images_get_theirs_as_they_are_indexed(vitrine: Run, pictures: Path,
     table.write_text("file,post\n24.png,A #Small one\n")
     options = ("--metadata", table, "--hashtags", "post", "--create")
     assert vitrine("index", "add", pictures / "red", "-c", "mine", *options).code == 0
-    assert vitrine("images", "list", "-c", "mine", "--where", "metadata.hashtags=small", "--json").json["count"] == 1
+    assert (
+        vitrine("images", "list", "-c", "mine", "--where", "metadata.hashtags=small", "--json").json["count"]
+        == 1
+    )
     assert "no table" in vitrine("index", "add", pictures / "red", "-c", "mine", "--hashtags", "post").err

@@ -64,11 +64,16 @@ def test_tags_class_and_metadata_are_changed(shop: tuple[Run, list[str]]) -> Non
     changed = images(run, "tag", *ids[:2], "-c", "mine", *options, "--metadata", "place=Oslo")["hits"]
     assert [image["id"] for image in changed] == ids[:2]
     payload = changed[0]["payload"]
-    assert (payload["tags"], payload["class"], payload["caption"], payload["quality"]) == (["new", "old"], "warm", "A bar", 0.5)
+    assert (payload["tags"], payload["class"], payload["caption"], payload["quality"]) == (
+        ["new", "old"],
+        "warm",
+        "A bar",
+        0.5,
+    )
     assert payload["metadata"] == {"year": 1999, "place": "Oslo"}
-    payload = images(run, "tag", ids[0], "-c", "mine", "--remove", "old", "--class", "", "--metadata", "place=")["hits"][0][
-        "payload"
-    ]
+    payload = images(
+        run, "tag", ids[0], "-c", "mine", "--remove", "old", "--class", "", "--metadata", "place="
+    )["hits"][0]["payload"]
     assert payload["tags"] == ["new"] and "class" not in payload and payload["metadata"] == {"year": 1999}
     payload = images(run, "tag", ids[0], "-c", "mine", "--set", "one", "--set", "two")["hits"][0]["payload"]
     assert payload["tags"] == ["one", "two"]
@@ -89,7 +94,11 @@ def test_deleting_images_asks_first(shop: tuple[Run, list[str]]) -> None:
     assert run("images", "delete", ids[0], "-c", "mine", input="n\n").code == 1
     assert images(run, "list", "-c", "mine")["count"] == 4
     assert run("images", "delete", ids[0], "-c", "mine", input="y\n").code == 0
-    assert images(run, "delete", *ids[:2], UNKNOWN, "-c", "mine", "--yes") == {"category": "mine", "deleted": 1, "unknown": 2}
+    assert images(run, "delete", *ids[:2], UNKNOWN, "-c", "mine", "--yes") == {
+        "category": "mine",
+        "deleted": 1,
+        "unknown": 2,
+    }
     assert images(run, "list", "-c", "mine")["count"] == 2
 
 
@@ -111,25 +120,44 @@ def test_a_bar_is_seen_for_any_image_and_none_for_none() -> None:
     assert len(bar(7, 7)) == 40
 
 
-def test_columns_may_be_called_as_cameras_and_tables_call_them(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
+def test_columns_may_be_called_as_cameras_and_tables_call_them(
+    vitrine: Run, pictures: Path, tmp_path: Path
+) -> None:
     rows = [f"{pictures}/red/{size}.png;{size},5;{size};{size};Canon;{size / 100}" for size in (24, 32, 40)]
-    (tmp_path / "list.csv").write_text("\n".join(["FILE;Preis;EXIF:ISO;a=b;camera.make;scores.St. Moritz", *rows]))
+    (tmp_path / "list.csv").write_text(
+        "\n".join(["FILE;Preis;EXIF:ISO;a=b;camera.make;scores.St. Moritz", *rows])
+    )
     added = vitrine("index", "add", tmp_path / "list.csv", "-c", "odd", "--create", "--root", pictures)
     assert added.code == 0, added.out + added.err
 
     def found(*arguments: str) -> list[str]:
-        return [hit["payload"]["filename"] for hit in images(vitrine, "list", "-c", "odd", *arguments)["hits"]]
+        return [
+            hit["payload"]["filename"] for hit in images(vitrine, "list", "-c", "odd", *arguments)["hits"]
+        ]
 
     small, middle, large = "red/24.png", "red/32.png", "red/40.png"
-    for field in ("metadata.EXIF:ISO", 'metadata."EXIF:ISO"', "metadata.a=b", "scores.St. Moritz", 'scores."St. Moritz"'):
+    for field in (
+        "metadata.EXIF:ISO",
+        'metadata."EXIF:ISO"',
+        "metadata.a=b",
+        "scores.St. Moritz",
+        'scores."St. Moritz"',
+    ):
         assert found("--order-by", f"{field}:desc") == [large, middle, small]
         assert found("--order-by", field) == [small, middle, large]
-    assert found("--where", "metadata.EXIF:ISO.gte=40") == found("--where", 'metadata."EXIF:ISO".gte=40') == [large]
+    assert (
+        found("--where", "metadata.EXIF:ISO.gte=40")
+        == found("--where", 'metadata."EXIF:ISO".gte=40')
+        == [large]
+    )
     assert found("--where", "metadata.a=b=32") == found("--where", 'metadata."a=b"=32') == [middle]
     assert found("--where", "metadata.Preis=24.5", "--where", "metadata.camera.make=Canon") == [small]
     for asked in (("--score", "St. Moritz=0.3.."), ("--where", "score.St. Moritz.gte=0.3")):
         assert set(found(*asked)) == {middle, large}
-    assert vitrine("images", "facets", "metadata.camera.make", "-c", "odd", "--json").json["values"][0]["count"] == 3
+    assert (
+        vitrine("images", "facets", "metadata.camera.make", "-c", "odd", "--json").json["values"][0]["count"]
+        == 3
+    )
     id = images(vitrine, "list", "-c", "odd", "--where", "metadata.a=b=32")["hits"][0]["id"]
     images(vitrine, "tag", id, "-c", "odd", "--metadata", "a=b=7", "--metadata", "x.y=8")
     assert found("--where", "metadata.a=b=7", "--where", "metadata.x.y=8") == [middle]

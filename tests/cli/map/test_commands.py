@@ -14,10 +14,19 @@ def make(vitrine: Run, pictures: Path) -> None:
     assert added.json["added"] == 12
     made = vitrine("map", "make", "-c", "shop", "--method", "pca", "--name", "flat", "--json")
     assert made.code == 0, made.err
-    assert {key: made.json[key] for key in ("status", "map", "key", "method", "using", "images", "written", "in_service")} == {
-        "status": "complete", "map": "flat", "key": "flat-1", "method": "pca", "using": "colour", "images": 12, "written": 12,
+    assert {
+        key: made.json[key]
+        for key in ("status", "map", "key", "method", "using", "images", "written", "in_service")
+    } == {
+        "status": "complete",
+        "map": "flat",
+        "key": "flat-1",
+        "method": "pca",
+        "using": "colour",
+        "images": 12,
+        "written": 12,
         "in_service": True,
-    }  # fmt: skip
+    }
 
 
 def test_a_map_is_made_listed_drawn_and_deleted(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
@@ -25,12 +34,34 @@ def test_a_map_is_made_listed_drawn_and_deleted(vitrine: Run, pictures: Path, tm
     [listed] = vitrine("map", "list", "-c", "shop", "--json").json
     assert (listed["name"], listed["images"], listed["missing"]) == ("flat", 12, 0)
     assert "flat\tpca\tcolour\t12\t0" in vitrine("map", "list", "-c", "shop").out
-    drawn = vitrine("map", "plot", "flat", "-c", "shop", "--by", "class", "--thumbnails", 6, "--to", "out/map.png", "--json")
+    drawn = vitrine(
+        "map",
+        "plot",
+        "flat",
+        "-c",
+        "shop",
+        "--by",
+        "class",
+        "--thumbnails",
+        6,
+        "--to",
+        "out/map.png",
+        "--json",
+    )
     assert drawn.code == 0 and (drawn.json["images"], drawn.json["kind"]) == (12, "words")
-    assert {entry["label"]: entry["count"] for entry in drawn.json["legend"]} == {"red": 4, "blue": 4, "green": 4}
+    assert {entry["label"]: entry["count"] for entry in drawn.json["legend"]} == {
+        "red": 4,
+        "blue": 4,
+        "green": 4,
+    }
     assert Image.open("out/map.png").width > 500
     part = vitrine("map", "plot", "flat", "-c", "shop", "--to", "map.svg", "--where", "map.flat.x.gte=0.9")
-    assert part.code == 0 and Path("map.svg").exists() and "images drawn" in part.err and "others in grey" in part.err
+    assert (
+        part.code == 0
+        and Path("map.svg").exists()
+        and "images drawn" in part.err
+        and "others in grey" in part.err
+    )
     svg = Path("map.svg").read_text(encoding="utf-8")
     assert " of 12 images where map.flat.x.gte=0.9 by pca" in svg
     crowded = vitrine("map", "plot", "flat", "-c", "shop", "--thumbnails", 50, "--to", "map.png")
@@ -46,7 +77,9 @@ def test_a_box_of_a_map_filters_searches(vitrine: Run, pictures: Path) -> None:
 
     def found(*where: str) -> int:
         options = [part for one in where for part in ("--where", one)]
-        return len(vitrine("search", "-c", "shop", "--text", "red", "-n", 50, *options, "--json").json["hits"])
+        return len(
+            vitrine("search", "-c", "shop", "--text", "red", "-n", 50, *options, "--json").json["hits"]
+        )
 
     left, right = found("map.flat.x.lt=0.5"), found("map.flat.x.gte=0.5")
     assert left + right == 12 and min(left, right) > 0
@@ -67,8 +100,12 @@ def test_new_pictures_are_missing_until_they_are_placed(vitrine: Run, pictures: 
 def test_what_is_refused(vitrine: Run, pictures: Path) -> None:
     make(vitrine, pictures)
     for arguments in (
-        ("make", "--method", "tsne"), ("make", "--name", "a.b", "--method", "pca"), ("make", "--missing", "--name", "none"),
-        ("plot", "none", "--to", "a.png"), ("plot", "flat", "--to", "a.txt"), ("delete", "none", "--yes"),
+        ("make", "--method", "tsne"),
+        ("make", "--name", "a.b", "--method", "pca"),
+        ("make", "--missing", "--name", "none"),
+        ("plot", "none", "--to", "a.png"),
+        ("plot", "flat", "--to", "a.txt"),
+        ("delete", "none", "--yes"),
         ("plot", "flat", "--to", "a.png", "--by", "object_key"),
-    ):  # fmt: skip
+    ):
         assert vitrine("map", *arguments, "-c", "shop").code == 1, arguments

@@ -25,7 +25,18 @@ from vitrine.services.errors import BadRequest
 
 ROOT = Path(__file__).parents[3]
 EACH = 12
-FAST = ("--trunk", "colour", "--epochs", "4", "--batch-size", "9", "--samples-per-class", "3", "--embedder-layers", "16,8")
+FAST = (
+    "--trunk",
+    "colour",
+    "--epochs",
+    "4",
+    "--batch-size",
+    "9",
+    "--samples-per-class",
+    "3",
+    "--embedder-layers",
+    "16,8",
+)
 app = typer.Typer(cls=VitrineGroup)
 app.add_typer(metric.app, name="metric")
 
@@ -43,7 +54,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         for number in range(EACH):
             coarse = np.clip(np.array(colour) + random.integers(-90, 90, (5, 5, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(coarse).resize((40, 40), Image.Resampling.NEAREST).save(folder / name / f"{number}.png")
+            Image.fromarray(coarse).resize((40, 40), Image.Resampling.NEAREST).save(
+                folder / name / f"{number}.png"
+            )
     return folder
 
 
@@ -87,7 +100,9 @@ def test_what_was_trained_is_listed_and_judged_again(vm, shop, tmp_path):
     assert (listed[0]["name"], listed[0]["dim"], listed[0]["classes"]) == ("look", 8, 3)
     assert "look\tfrozen\tvitrine/colour" in vm("list").out
     answer = vm("eval", "look", "--data", shop, "--json").json
-    assert answer["notes"] == ["openai/clip-vit-base-patch32 is not on this machine: clip is left out of the comparison."]
+    assert answer["notes"] == [
+        "openai/clip-vit-base-patch32 is not on this machine: clip is left out of the comparison."
+    ]
     rows = {row["name"]: row for row in answer["comparison"]["rows"]}
     assert rows.keys() == {"candidate", "trunk"}
     for name, row in rows.items():
@@ -106,7 +121,9 @@ def test_other_images_are_sought_among_each_other(vm, shop, tmp_path):
     for name, colour in COLOURS.items():
         (tmp_path / "new" / name).mkdir(parents=True)
         for number in range(3):
-            pixels = np.clip(np.array(colour) + random.integers(-60, 60, (20, 20, 3)), 0, 255).astype(np.uint8)
+            pixels = np.clip(np.array(colour) + random.integers(-60, 60, (20, 20, 3)), 0, 255).astype(
+                np.uint8
+            )
             Image.fromarray(pixels).save(tmp_path / "new" / name / f"{number}.png")
     answer = vm("eval", "look", "--data", tmp_path / "new", "--json").json
     assert answer["comparison"]["queries"] == 9
@@ -117,7 +134,19 @@ def test_a_csv_names_files_classes_and_parts(vm, shop, tmp_path):
     parts = {0: "test", 1: "validation"}
     rows = [f"{colour}/{n}.png,{colour},{parts.get(n, 'train')}" for colour in COLOURS for n in range(6)]
     (tmp_path / "meta.csv").write_text("\n".join(["file,kind,split", *rows]))
-    answer = vm("train", "--meta", tmp_path / "meta.csv", "--data", shop, "--label", "kind", "--name", "look", *FAST, "--json")
+    answer = vm(
+        "train",
+        "--meta",
+        tmp_path / "meta.csv",
+        "--data",
+        shop,
+        "--label",
+        "kind",
+        "--name",
+        "look",
+        *FAST,
+        "--json",
+    )
     assert answer.code == 0, answer.err
     assert answer.json["images"] == {"train": 12, "validation": 3, "test": 3}
     assert answer.json["protocol"] == "given"
@@ -129,9 +158,23 @@ def test_unseen_classes_are_judged_among_themselves(vm, shop, tmp_path):
         (extra / colour).mkdir(parents=True)
         random = np.random.default_rng(number)
         for place in range(6):
-            pixels = np.clip(np.array((40 * number, 90, 200 - 40 * number)) + random.integers(-40, 40, (9, 9, 3)), 0, 255)
+            pixels = np.clip(
+                np.array((40 * number, 90, 200 - 40 * number)) + random.integers(-40, 40, (9, 9, 3)), 0, 255
+            )
             Image.fromarray(pixels.astype(np.uint8)).resize((40, 40)).save(extra / colour / f"{place}.png")
-    answer = vm("train", "--data", extra, "--name", "look", "--split", "class", "--test-classes", "teal,pink", *FAST, "--json")
+    answer = vm(
+        "train",
+        "--data",
+        extra,
+        "--name",
+        "look",
+        "--split",
+        "class",
+        "--test-classes",
+        "teal,pink",
+        *FAST,
+        "--json",
+    )
     assert answer.code == 0, answer.err
     config = read_config(Path(answer.json["folder"]))
     assert not {"teal", "pink"} & set(config.classes)
@@ -139,7 +182,9 @@ def test_unseen_classes_are_judged_among_themselves(vm, shop, tmp_path):
     assert answer.json["comparison"]["gallery"] is None
 
 
-def test_a_category_is_learnt_from_its_stored_embeddings(filled: Run, filled_data: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_category_is_learnt_from_its_stored_embeddings(
+    filled: Run, filled_data: Path, monkeypatch: pytest.MonkeyPatch
+):
     def unreadable(*_: object) -> None:
         raise AssertionError("a picture was embedded")
 

@@ -1,4 +1,5 @@
-"""``vitrine metric promote`` and ``rollback`` with encoders as training saves them, on the embedded engine."""
+"""``vitrine metric promote`` and ``rollback`` with encoders as training saves them, on the embedded
+engine."""
 
 from __future__ import annotations
 
@@ -52,8 +53,16 @@ def split(shop: Path, held_out: int = EACH // 2, protocol: str = "by-image") -> 
     return {"protocol": protocol, "train": train, "validation": [], "test": test, "classes": classes}
 
 
-def save(folder: Path, tree: Mapping[str, Any], *, good: bool, seed: int = 0, metrics: Mapping[str, Any] | None = None) -> Path:
-    """An encoder behind the encoder of colours; a bad one gives nearly the same embedding to every picture."""
+def save(
+    folder: Path,
+    tree: Mapping[str, Any],
+    *,
+    good: bool,
+    seed: int = 0,
+    metrics: Mapping[str, Any] | None = None,
+) -> Path:
+    """An encoder behind the encoder of colours; a bad one gives nearly the same embedding to every
+    picture."""
     colours = ColourEncoder().spec
     embedder = Embedder(colours.dim, (colours.dim,))
     linear = embedder.layers[-1]
@@ -83,7 +92,9 @@ def save(folder: Path, tree: Mapping[str, Any], *, good: bool, seed: int = 0, me
 @pytest.fixture
 def promoting(vitrine: Run, shop: Path, empty_data: Path) -> Run:
     """``vitrine metric`` on a category ``shop`` with all pictures."""
-    assert vitrine("index", "add", shop, "-c", "shop", "--create", "--class-from", "folder", "--json").code == 0
+    assert (
+        vitrine("index", "add", shop, "-c", "shop", "--create", "--class-from", "folder", "--json").code == 0
+    )
 
     def run(*arguments: object) -> Answer:
         result = CliRunner().invoke(app, ["metric", *map(str, arguments)], env=environment(empty_data))
@@ -97,16 +108,24 @@ def promoting(vitrine: Run, shop: Path, empty_data: Path) -> Run:
 def test_a_worse_one_is_refused_a_better_one_serves_and_rolls_back(
     promoting: Run, vitrine: Run, shop: Path, tmp_path: Path, empty_data: Path
 ) -> None:
-    bad, good = save(tmp_path / "bad", split(shop), good=False), save(tmp_path / "good", split(shop), good=True)
+    bad, good = (
+        save(tmp_path / "bad", split(shop), good=False),
+        save(tmp_path / "good", split(shop), good=True),
+    )
     refused = promoting("promote", bad, "-c", "shop", "--name", "look", "--json")
     assert refused.code == 1 and refused.json["error"]["code"] == "worse_encoder"
     details = refused.json["error"]["details"]
     assert details["candidate"]["recall_at_1"] < details["incumbent"]["recall_at_1"]
     assert details["measured_on"] == "21 held-out images of the category, among 21 training images"
     assert vitrine("category", "show", "shop", "--json").json["promoted"] == {}
-    assert "against recall@1" in refused.json["error"]["message"] and "of colour" in refused.json["error"]["message"]
+    assert (
+        "against recall@1" in refused.json["error"]["message"]
+        and "of colour" in refused.json["error"]["message"]
+    )
     assert not (empty_data / "objects" / "_encoders").exists() and not (empty_data / "cache").exists()
-    assert [spec["name"] for spec in vitrine("category", "show", "shop", "--json").json["encoders"]] == ["colour"]
+    assert [spec["name"] for spec in vitrine("category", "show", "shop", "--json").json["encoders"]] == [
+        "colour"
+    ]
 
     forced = promoting("promote", bad, "-c", "shop", "--name", "look", "--force", "--json")
     assert (forced.code, forced.json["using"], forced.json["fill"]["filled"]) == (0, "look-1", 3 * EACH)
@@ -115,21 +134,32 @@ def test_a_worse_one_is_refused_a_better_one_serves_and_rolls_back(
     assert better.json["comparison"]["incumbent"]["encoder"] == "look-1"
     category = vitrine("category", "show", "shop", "--json").json
     assert (category["promoted"], category["default"]) == ({"look": ["look-2", "look-1"]}, "look")
-    found = vitrine("search", "-c", "shop", "--image", shop / "red" / "3.png", "--using", "look", "-n", 5, "--json").json
-    assert found["encoder"]["name"] == "look-2" and found["hits"][0]["similarity"] == pytest.approx(1.0, abs=1e-3)
+    found = vitrine(
+        "search", "-c", "shop", "--image", shop / "red" / "3.png", "--using", "look", "-n", 5, "--json"
+    ).json
+    assert found["encoder"]["name"] == "look-2" and found["hits"][0]["similarity"] == pytest.approx(
+        1.0, abs=1e-3
+    )
     assert {hit["payload"]["class"] for hit in found["hits"]} == {"red"}
 
-    assert vitrine("category", "default", "shop").out == "Queries of 'shop' without --using are answered by look (now look-2).\n"
+    assert (
+        vitrine("category", "default", "shop").out
+        == "Queries of 'shop' without --using are answered by look (now look-2).\n"
+    )
     chosen = vitrine("category", "default", "shop", "colour", "--json").json
     assert chosen == {"category": "shop", "default": "colour", "vector": "colour", "before": "look-2"}
-    assert vitrine("category", "default", "shop", "nothing", "--json").json["error"]["code"] == "unknown_vector"
+    assert (
+        vitrine("category", "default", "shop", "nothing", "--json").json["error"]["code"] == "unknown_vector"
+    )
 
     back = promoting("rollback", "look", "-c", "shop", "--json")
     assert (back.code, back.json["using"], back.json["fill"]["filled"]) == (0, "look-1", 0)
     assert "answered by look-2 now" in promoting("rollback", "look", "-c", "shop").out
 
 
-def test_the_first_promotion_rolls_back_to_the_former_default(promoting: Run, vitrine: Run, shop: Path, tmp_path: Path) -> None:
+def test_the_first_promotion_rolls_back_to_the_former_default(
+    promoting: Run, vitrine: Run, shop: Path, tmp_path: Path
+) -> None:
     assert promoting("promote", save(tmp_path / "good", split(shop), good=True), "-c", "shop").code == 0
     back = promoting("rollback", "look", "-c", "shop", "--json").json
     assert (back["using"], back["former"], back["default_only"]) == ("colour", "look-1", True)
@@ -139,30 +169,58 @@ def test_the_first_promotion_rolls_back_to_the_former_default(promoting: Run, vi
     assert "answered by look-1 now, not by colour" in promoting("rollback", "look", "-c", "shop").out
 
 
-def test_by_class_the_held_out_are_sought_among_each_other(promoting: Run, shop: Path, tmp_path: Path) -> None:
-    answer = promoting("promote", save(tmp_path / "good", split(shop, protocol="by-class"), good=True), "-c", "shop", "--json")
+def test_by_class_the_held_out_are_sought_among_each_other(
+    promoting: Run, shop: Path, tmp_path: Path
+) -> None:
+    answer = promoting(
+        "promote",
+        save(tmp_path / "good", split(shop, protocol="by-class"), good=True),
+        "-c",
+        "shop",
+        "--json",
+    )
     assert answer.code == 0, answer.err
     assert answer.json["alias"] == "look"
     assert answer.json["comparison"]["measured_on"] == "21 held-out images of the category, among each other"
 
 
-def test_with_few_held_out_images_the_figures_of_the_training_decide(promoting: Run, shop: Path, tmp_path: Path) -> None:
+def test_with_few_held_out_images_the_figures_of_the_training_decide(
+    promoting: Run, shop: Path, tmp_path: Path
+) -> None:
     few = split(shop, held_out=2)
-    worse = {"candidate": {"precision_at_1": 0.5, "map_at_r": 0.4}, "trunk": {"precision_at_1": 0.6, "map_at_r": 0.3}}
-    answer = promoting("promote", save(tmp_path / "worse", few, good=True, metrics=worse), "-c", "shop", "--json")
+    worse = {
+        "candidate": {"precision_at_1": 0.5, "map_at_r": 0.4},
+        "trunk": {"precision_at_1": 0.6, "map_at_r": 0.3},
+    }
+    answer = promoting(
+        "promote", save(tmp_path / "worse", few, good=True, metrics=worse), "-c", "shop", "--json"
+    )
     assert answer.json["error"]["code"] == "worse_encoder"
     assert "0.5000" in answer.json["error"]["message"] and "0.6000" in answer.json["error"]["message"]
-    equal = {"candidate": {"precision_at_1": 0.6, "map_at_r": 0.3}, "trunk": {"precision_at_1": 0.6, "map_at_r": 0.3}}
+    equal = {
+        "candidate": {"precision_at_1": 0.6, "map_at_r": 0.3},
+        "trunk": {"precision_at_1": 0.6, "map_at_r": 0.3},
+    }
     answer = promoting(
-        "promote", save(tmp_path / "equal", few, good=True, metrics=equal), "-c", "shop", "--json", "--keep-default"
+        "promote",
+        save(tmp_path / "equal", few, good=True, metrics=equal),
+        "-c",
+        "shop",
+        "--json",
+        "--keep-default",
     )
     assert answer.json["comparison"]["measured_on"] == "the test images of the training run"
     again = promoting("promote", tmp_path / "equal", "-c", "shop", "--json")
     assert (again.code, again.json["comparison"], again.json["reused"]) == (0, None, True)
 
 
-def test_what_is_no_trained_encoder(promoting: Run, vitrine: Run, tmp_path: Path, empty_data: Path, shop: Path) -> None:
-    assert promoting("promote", tmp_path / "nothing", "-c", "shop", "--json").json["error"]["code"] == "bad_request"
+def test_what_is_no_trained_encoder(
+    promoting: Run, vitrine: Run, tmp_path: Path, empty_data: Path, shop: Path
+) -> None:
+    assert (
+        promoting("promote", tmp_path / "nothing", "-c", "shop", "--json").json["error"]["code"]
+        == "bad_request"
+    )
     assert promoting("rollback", "look", "-c", "shop", "--json").json["error"]["code"] == "not_found"
     save(empty_data / "encoders" / "named", split(shop), good=True)
     assert promoting("promote", "named", "-c", "shop", "--force").code == 0
@@ -176,7 +234,10 @@ def test_an_encoder_added_later_is_filled(promoting: Run, vitrine: Run) -> None:
         0, [("colour", 0), ("second", 3 * EACH)],
     )  # fmt: skip
     assert "second: 0 images embedded" in vitrine("category", "fill", "shop", "--using", "second").out
-    assert vitrine("category", "fill", "shop", "--using", "nothing", "--json").json["error"]["code"] == "unknown_vector"
+    assert (
+        vitrine("category", "fill", "shop", "--using", "nothing", "--json").json["error"]["code"]
+        == "unknown_vector"
+    )
 
 
 def test_a_default_that_images_lack_is_told(promoting: Run, vitrine: Run) -> None:

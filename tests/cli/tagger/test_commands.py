@@ -23,7 +23,18 @@ def shop(vitrine: Run, pictures: Path) -> Run:
 
 
 def test_all_tags_are_trained_reported_listed_and_shown(shop: Run, tmp_path: Path) -> None:
-    trained = shop("tagger", "train", "-c", "shop", "--min-examples", 3, "--report", tmp_path / "report", "--no-plots", "--json")
+    trained = shop(
+        "tagger",
+        "train",
+        "-c",
+        "shop",
+        "--min-examples",
+        3,
+        "--report",
+        tmp_path / "report",
+        "--no-plots",
+        "--json",
+    )
     assert trained.code == 0, trained.err
     assert {row["tag"] for row in trained.json["taggers"]} == {"red", "blue", "green"}
     assert "few" in trained.json["skipped"]
@@ -38,7 +49,9 @@ def test_all_tags_are_trained_reported_listed_and_shown(shop: Run, tmp_path: Pat
 
 
 def test_the_report_lies_beside_the_data_by_default(shop: Run, empty_data: Path) -> None:
-    done = shop("tagger", "train", "-c", "shop", "--field", "class", "--tag", "red", "--no-plots", "--min-examples", 3)
+    done = shop(
+        "tagger", "train", "-c", "shop", "--field", "class", "--tag", "red", "--no-plots", "--min-examples", 3
+    )
     assert done.code == 0 and "1 taggers in service" in done.err
     assert list((empty_data / "reports" / "taggers" / "shop").glob("*/report.md"))
 
@@ -58,6 +71,8 @@ def test_a_named_tag_with_too_few_images_is_an_error_that_says_so(shop: Run) -> 
     assert done.code == 1 and done.json["error"]["code"] == "too_few_examples"
     assert "'few' has 1 images" in done.json["error"]["message"]
     assert (
-        shop("tagger", "train", "-c", "shop", "--kind", "forest", "--min-examples", 3, "--json").json["error"]["code"]
+        shop("tagger", "train", "-c", "shop", "--kind", "forest", "--min-examples", 3, "--json").json[
+            "error"
+        ]["code"]
         == "bad_request"
     )

@@ -25,7 +25,9 @@ TAG = "warm colour"
 @pytest.fixture
 def shop(vitrine: Run, pictures: Path, empty_data: Path, tmp_path: Path) -> tuple[Any, dict[str, str]]:
     """``label`` on a category of twelve pictures, and their ids by file name."""
-    name = tmp_path.name  # the engine stays open between tests: each has a category, and so taggers, of its own
+    name = (
+        tmp_path.name
+    )  # the engine stays open between tests: each has a category, and so taggers, of its own
     assert vitrine("index", "add", pictures, "-c", name, "--create").code == 0
     hits = vitrine("images", "list", "-c", name, "--json").json["hits"]
     app = typer.Typer(cls=VitrineGroup)
@@ -34,7 +36,9 @@ def shop(vitrine: Run, pictures: Path, empty_data: Path, tmp_path: Path) -> tupl
 
     def run(*arguments: object) -> Answer:
         result = CliRunner().invoke(
-            app, ["label", "-c", name, "--tag", TAG, *(str(a) for a in arguments)], env=environment(empty_data)
+            app,
+            ["label", "-c", name, "--tag", TAG, *(str(a) for a in arguments)],
+            env=environment(empty_data),
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -45,16 +49,25 @@ def shop(vitrine: Run, pictures: Path, empty_data: Path, tmp_path: Path) -> tupl
 
 def accepting(ids: dict[str, str]) -> list[str]:
     chosen = {name: id for name, id in ids.items() if "24" in name or "32" in name}
-    return [word for name, id in chosen.items() for word in ("--accept" if name.startswith("red") else "--reject", id)]
+    return [
+        word
+        for name, id in chosen.items()
+        for word in ("--accept" if name.startswith("red") else "--reject", id)
+    ]
 
 
-def test_labels_training_and_the_next_images_in_one_call(shop: tuple[Any, dict[str, str]], tmp_path: Path) -> None:
+def test_labels_training_and_the_next_images_in_one_call(
+    shop: tuple[Any, dict[str, str]], tmp_path: Path
+) -> None:
     run, ids = shop
     answer = run(*accepting(ids), "--train", "--limit", 4, "--sheet", tmp_path / "next.png", "--json")
     assert answer.code == 0, answer.err
     tree = json.loads(answer.out)
     assert tree["labels"] == {"accepted": 2, "rejected": 4} and tree["tag"] == TAG
-    assert tree["trained"]["examples"]["positives"] == 2 and 0 <= tree["trained"]["metrics"]["average_precision"] <= 1
+    assert (
+        tree["trained"]["examples"]["positives"] == 2
+        and 0 <= tree["trained"]["metrics"]["average_precision"] <= 1
+    )
     assert [image["payload"]["filename"][:3] for image in tree["ranking"]] == ["red"] * 4
     judged = {id for name, id in ids.items() if "24" in name or "32" in name}
     assert len(tree["uncertain"]) == 4 and not judged & {image["id"] for image in tree["uncertain"]}
@@ -83,7 +96,14 @@ def test_what_is_wrong_is_said(shop: tuple[Any, dict[str, str]]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "chosen"),
-    [("1", {1}), ("1 3 5-8", {1, 3, 5, 6, 7, 8}), ("2,4", {2, 4}), (" 3, 3 ", {3}), ("all", set(range(1, 10))), ("none", set())],
+    [
+        ("1", {1}),
+        ("1 3 5-8", {1, 3, 5, 6, 7, 8}),
+        ("2,4", {2, 4}),
+        (" 3, 3 ", {3}),
+        ("all", set(range(1, 10))),
+        ("none", set()),
+    ],
 )
 def test_numbers_of_tiles(text: str, chosen: set[int]) -> None:
     assert parse_numbers(text, 9) == chosen
@@ -110,7 +130,10 @@ class Person:
 @pytest.fixture
 def runtime(tmp_path: Path, pictures: Path) -> Iterator[Runtime]:
     made = make_runtime(tmp_path)
-    uploads = [Upload(f"{path.parent.name}-{path.name}", path.read_bytes()) for path in sorted(pictures.rglob("*.png"))]
+    uploads = [
+        Upload(f"{path.parent.name}-{path.name}", path.read_bytes())
+        for path in sorted(pictures.rglob("*.png"))
+    ]
     outcomes = index_uploads(made, CATEGORY, uploads)
     assert len(outcomes) == len(COLOURS) * 4
     yield made
@@ -122,8 +145,14 @@ def names(runtime: Runtime, field: str) -> set[str]:
     return {str(hit.payload["filename"]) for hit in hits if TAG in hit.payload.get(field, [])}
 
 
-def test_rounds_go_on_until_nothing_is_answered(runtime: Runtime, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reds = [hit.id for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits if str(hit.payload["filename"]).startswith("red")]
+def test_rounds_go_on_until_nothing_is_answered(
+    runtime: Runtime, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reds = [
+        hit.id
+        for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits
+        if str(hit.payload["filename"]).startswith("red")
+    ]
     record(runtime, CATEGORY, TAG, reds[:2])
     person = Person("20", "none", "y", "")
     sheet = tmp_path / "sheets" / "round.png"
@@ -136,7 +165,9 @@ def test_rounds_go_on_until_nothing_is_answered(runtime: Runtime, tmp_path: Path
     assert sheet.is_file()
 
 
-def test_what_is_left_undecided_is_not_shown_again(runtime: Runtime, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_left_undecided_is_not_shown_again(
+    runtime: Runtime, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = runtime.vectors.scroll(CATEGORY, limit=1).hits[0].id
     record(runtime, CATEGORY, TAG, [first])
     person = Person("none", "n", "none", "n", "none", "n")

@@ -32,8 +32,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for colour in DRAWN:
         for number in range(PER_COLOUR):
             share = 0.5 + 0.5 * (number + 1) / PER_COLOUR
-            pixels = np.array(COLOURS[colour]) * share + 255 * (1 - share) + generator.integers(-9, 10, (20, 20, 3))
-            Image.fromarray(pixels.clip(0, 255).astype(np.uint8), "RGB").save(folder / f"{colour}-{number}.png")
+            pixels = (
+                np.array(COLOURS[colour]) * share
+                + 255 * (1 - share)
+                + generator.integers(-9, 10, (20, 20, 3))
+            )
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8), "RGB").save(
+                folder / f"{colour}-{number}.png"
+            )
             rows.append(f"{colour}-{number}.png,{10 * (1 - share) + 1:.2f}")
     (folder / "manifest.csv").write_text("\n".join(rows))
     return folder
@@ -91,7 +97,9 @@ def test_words_are_scored_written_and_put_into_service(shop: Shop, tmp_path: Pat
     words, table = tmp_path / "words.txt", tmp_path / "scores.csv"
     words.write_text("\n".join(DRAWN))
     tree = shop("zero-shot", "--words", words, "--to", table, "--write", "--json").json
-    assert [row["word"] for row in tree["words"]] == list(DRAWN) and tree["images"] == 48 and tree["trained_at"]
+    assert (
+        [row["word"] for row in tree["words"]] == list(DRAWN) and tree["images"] == 48 and tree["trained_at"]
+    )
     for row in tree["words"]:
         assert row["best"][0]["filename"].startswith(row["word"]) and row["images"] > 0
     rows = list(csv.DictReader(table.open()))
@@ -99,7 +107,10 @@ def test_words_are_scored_written_and_put_into_service(shop: Shop, tmp_path: Pat
     templates = tmp_path / "templates.txt"
     templates.write_text("something {}\n")
     plain = shop("zero-shot", "--words", words, "--templates", templates)
-    assert plain.out.splitlines()[0].split("\t") == ["word", "images", "best"] and "Nothing was kept" in plain.err
+    assert (
+        plain.out.splitlines()[0].split("\t") == ["word", "images", "best"]
+        and "Nothing was kept" in plain.err
+    )
 
 
 def test_words_that_cannot_be_scored(shop: Shop, tmp_path: Path) -> None:
@@ -129,14 +140,25 @@ def test_an_old_pickle_becomes_taggers(shop: Shop, drawn: Path, tmp_path: Path) 
     seen = shop("convert", file, "--tag", "red")
     assert seen.code == 0 and "Nothing was kept" in seen.err, seen.err
     (row,) = shop("convert", file, "--tag", "red", "--save", "--json").json
-    assert (row["tag"], row["class"], row["kind"], row["using"]) == ("red", "True", "converted-logistic-regression", "colour")
-    assert (row["roc_auc"], row["positives"], row["saved"]) == (None, 0, True) and "too few to check" in row["note"]
+    assert (row["tag"], row["class"], row["kind"], row["using"]) == (
+        "red",
+        "True",
+        "converted-logistic-regression",
+        "colour",
+    )
+    assert (row["roc_auc"], row["positives"], row["saved"]) == (None, 0, True) and "too few to check" in row[
+        "note"
+    ]
     dump(sklearn.LogisticRegression().fit(x, colours))
     assert [row["tag"] for row in shop("convert", file, "--json").json] == sorted(DRAWN)
-    assert [row["tag"] for row in shop("convert", file, "--class", "blue", "--tag", "sky", "--json").json] == ["sky"]
+    assert [
+        row["tag"] for row in shop("convert", file, "--class", "blue", "--tag", "sky", "--json").json
+    ] == ["sky"]
     assert "softmax" in shop("convert", file, "--class", "blue").err
     dump(sklearn.LogisticRegression().fit(x[:, :5], red))
-    assert json.loads(shop("convert", file, "--tag", "red", "--json").out)["error"]["code"] == "tagger_mismatch"
+    assert (
+        json.loads(shop("convert", file, "--tag", "red", "--json").out)["error"]["code"] == "tagger_mismatch"
+    )
     dump(print)
     assert "builtins.print" in shop("convert", file, "--tag", "red").err
     assert "bad_request" in shop("convert", tmp_path, "--tag", "red").err

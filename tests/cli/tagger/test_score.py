@@ -63,9 +63,13 @@ def fill(runtime: Runtime) -> None:
     rows = np.random.default_rng(1).normal(size=(IMAGES, spec.dim))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     stale = {"scores": {"gone": 0.5}, "scored_by": {"gone": "lr@2020"}}
-    points = [Point(point_id(f"{n:064x}"), {spec.name: rows[n]}, stale if n < 3 else {}) for n in range(IMAGES)]
+    points = [
+        Point(point_id(f"{n:064x}"), {spec.name: rows[n]}, stale if n < 3 else {}) for n in range(IMAGES)
+    ]
     runtime.vectors.upsert(NAME, points)
-    heads = [TagHead(tag, "lr", spec.name, spec.revision, rows[n] * 9, 0.0) for n, tag in enumerate(("cat", "dog"))]
+    heads = [
+        TagHead(tag, "lr", spec.name, spec.revision, rows[n] * 9, 0.0) for n, tag in enumerate(("cat", "dog"))
+    ]
     runtime.taggers.save(NAME, heads)
 
 

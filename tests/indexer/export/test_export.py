@@ -35,8 +35,24 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     """Six images; two of them are called the same."""
     made = make_runtime(tmp_path / "data")
     records = [
-        image(0, "a/cup.png", tags=("red", "new"), class_="cup", quality=0.95, scores={"red": 0.93}, metadata={"year": 1999}),
-        image(1, "b/cup.png", tags=("red",), class_="cup", quality=0.5, scores={"red": 1.0}, metadata={"price": 2.5}),
+        image(
+            0,
+            "a/cup.png",
+            tags=("red", "new"),
+            class_="cup",
+            quality=0.95,
+            scores={"red": 0.93},
+            metadata={"year": 1999},
+        ),
+        image(
+            1,
+            "b/cup.png",
+            tags=("red",),
+            class_="cup",
+            quality=0.5,
+            scores={"red": 1.0},
+            metadata={"price": 2.5},
+        ),
         image(2, "plate.png", tags=("blue/green",), class_="plate", scores={"red": 0.3, "red mug": 0.05}),
         image(3, "bowl.png", metadata={"year": 2005, "price": 10.0, "fresh": True, "words": ["x", "y"]}),
         image(4, "no-ending", tags=("..",)),
@@ -58,7 +74,11 @@ def id_of(seed: int) -> str:
 def files(folder: Path) -> dict[str, int]:
     """The seed of each file's picture by its relative path."""
     seeds = {picture(seed): seed for seed in range(6)}
-    return {path.relative_to(folder).as_posix(): seeds[path.read_bytes()] for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): seeds[path.read_bytes()]
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def run(
@@ -87,7 +107,9 @@ def test_by_tag_goes_into_each_and_names_are_safe(runtime: Runtime, tmp_path: Pa
     assert (report.images, report.files, report.without) == (4, 5, 2)
     folders = {path.partition("/")[0] for path in files(tmp_path / "out")}
     assert folders == {"red", "new", safe_name("blue/green"), safe_name("..")}
-    assert {path.parent.parent for path in tmp_path.rglob("*.png") if "data" not in path.parts} == {tmp_path / "out"}
+    assert {path.parent.parent for path in tmp_path.rglob("*.png") if "data" not in path.parts} == {
+        tmp_path / "out"
+    }
     assert report.to_json()["folders"]["red"] == 2
 
 
@@ -95,7 +117,10 @@ def test_by_class_and_by_other_fields(runtime: Runtime, tmp_path: Path) -> None:
     assert set(run(runtime, tmp_path / "class", "class").folders) == {"cup", "plate", safe_name("con")}
     assert run(runtime, tmp_path / "year", "metadata.year").folders == {"1999": 1, "2005": 1}
     assert run(runtime, tmp_path / "fresh", "metadata.fresh").folders == {"true": 1}
-    assert run(runtime, tmp_path / "price", "metadata.price", bins=3).folders == {"2.50-5.00": 1, "7.50-10.00": 1}
+    assert run(runtime, tmp_path / "price", "metadata.price", bins=3).folders == {
+        "2.50-5.00": 1,
+        "7.50-10.00": 1,
+    }
     assert run(runtime, tmp_path / "quality", "quality", bins=2).folders == {"0.50-1.00": 2}
     assert run(runtime, tmp_path / "words", "metadata.words").folders == {"x": 1, "y": 1}
     for wrong, error in (
@@ -163,7 +188,9 @@ class Bucket:
         return getattr(self._store, name)
 
 
-def test_links_into_a_bucket_and_targets_in_the_data_folder_are_refused(runtime: Runtime, tmp_path: Path) -> None:
+def test_links_into_a_bucket_and_targets_in_the_data_folder_are_refused(
+    runtime: Runtime, tmp_path: Path
+) -> None:
     bucket = replace(runtime, objects=Bucket(runtime.objects))  # type: ignore[arg-type]
     with pytest.raises(BadRequest, match="--mode copy"):
         run(bucket, tmp_path / "out", "class", mode="symlink")
@@ -185,7 +212,9 @@ def test_scores_of_a_former_tagger_are_not_exported(runtime: Runtime, tmp_path: 
     spec = runtime.catalog.get(CATEGORY).encoder()
     head = TagHead("red", "logistic-regression", spec.name, spec.revision, np.ones(spec.dim, np.float32), 0.0)
     (saved,) = runtime.taggers.save(CATEGORY, [head], scored=["red"])
-    runtime.vectors.set_payload(CATEGORY, {id_of(2): {"scored_by": {"red": saved.signature, "red mug": "manifest"}}})
+    runtime.vectors.set_payload(
+        CATEGORY, {id_of(2): {"scored_by": {"red": saved.signature, "red mug": "manifest"}}}
+    )
     report = run(runtime, tmp_path / "out", "score:red")
     assert (report.images, report.folders, report.without) == (1, {"0.30-0.40": 1}, 5)
     export_table.export_table(runtime, CATEGORY, tmp_path / "out.json", conditions=ALL)
@@ -196,7 +225,20 @@ def test_scores_of_a_former_tagger_are_not_exported(runtime: Runtime, tmp_path: 
 
 def test_names() -> None:
     assert safe_name("red mug") == "red mug"
-    for text in ("a/b", "..", ".", "", "CON", "nul.txt", "x" * 300, "tab\there", "trailing.", "\u00e9" * 200, "a\\b", "\x00"):
+    for text in (
+        "a/b",
+        "..",
+        ".",
+        "",
+        "CON",
+        "nul.txt",
+        "x" * 300,
+        "tab\there",
+        "trailing.",
+        "\u00e9" * 200,
+        "a\\b",
+        "\x00",
+    ):
         name = safe_name(text)
         assert name != text and "/" not in name and "\\" not in name and name not in (".", "..")
         assert 0 < len(name.encode()) < 255 and name == name.strip(" .")
@@ -248,22 +290,36 @@ def test_csv_has_a_column_for_everything(runtime: Runtime, tmp_path: Path) -> No
     assert (rows[id_of(3)]["metadata.fresh"], rows[id_of(3)]["metadata.words"]) == ("true", "x|y")
 
 
-def test_parquet_has_typed_columns_and_row_groups(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_has_typed_columns_and_row_groups(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(export, "PAGE", 2)
     monkeypatch.setattr(export_table, "ROW_GROUP", 4)
     table(runtime, tmp_path / "out.parquet")
     file = pq.ParquetFile(tmp_path / "out.parquet")
     assert file.num_row_groups == 2
     kinds = {field.name: str(field.type) for field in file.schema_arrow}
-    assert (kinds["id"], kinds["quality"], kinds["scores.red"], kinds["metadata.year"]) == ("string", "double", "double", "int64")
-    assert kinds["tags"].startswith("list<") and kinds["metadata.words"].startswith("list<") and kinds["metadata.fresh"] == "bool"
+    assert (kinds["id"], kinds["quality"], kinds["scores.red"], kinds["metadata.year"]) == (
+        "string",
+        "double",
+        "double",
+        "int64",
+    )
+    assert (
+        kinds["tags"].startswith("list<")
+        and kinds["metadata.words"].startswith("list<")
+        and kinds["metadata.fresh"] == "bool"
+    )
     rows = {row["id"]: row for row in file.read().to_pylist()}
     assert rows[id_of(0)]["tags"] == ["red", "new"] and rows[id_of(3)]["scores.red"] is None
     assert rows[id_of(4)]["tags"] == [".."] and rows[id_of(3)]["tags"] == []
 
 
 def test_mixed_values_of_a_column_keep_their_meaning(runtime: Runtime, tmp_path: Path) -> None:
-    changes: dict[str, Payload] = {id_of(0): {"metadata": {"year": "unknown"}}, id_of(1): {"metadata": {"price": 3}}}
+    changes: dict[str, Payload] = {
+        id_of(0): {"metadata": {"year": "unknown"}},
+        id_of(1): {"metadata": {"price": 3}},
+    }
     runtime.vectors.set_payload(CATEGORY, changes)
     table(runtime, tmp_path / "out.parquet")
     rows = {row["id"]: row for row in pq.read_table(tmp_path / "out.parquet").to_pylist()}
@@ -312,18 +368,28 @@ def test_a_file_that_is_there_under_a_later_name_is_left_there(runtime: Runtime,
 
 
 @pytest.mark.parametrize("ending", ["sqlite", "sqlite3", "db"])
-def test_sqlite_has_a_table_of_images_of_tags_and_of_scores(runtime: Runtime, tmp_path: Path, ending: str) -> None:
+def test_sqlite_has_a_table_of_images_of_tags_and_of_scores(
+    runtime: Runtime, tmp_path: Path, ending: str
+) -> None:
     path = tmp_path / f"out.{ending}"
     path.write_bytes(b"what was there")
     assert table(runtime, path).images == 6
     with closing(sqlite3.connect(path)) as database:
         names = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         assert names == {"images", "tags", "scores", "metadata", "clusters", "maps"}
-        rows = database.execute("SELECT filename, class, quality, sha256, width FROM images WHERE id = ?", (id_of(0),)).fetchall()
-        assert [(*row[:3], row[3] == content_hash(picture(0))) for row in rows] == [("a/cup.png", "cup", 0.95, True)]
-        tagged = database.execute("SELECT filename FROM images JOIN tags ON id = image_id WHERE tag = 'red' ORDER BY 1")
+        rows = database.execute(
+            "SELECT filename, class, quality, sha256, width FROM images WHERE id = ?", (id_of(0),)
+        ).fetchall()
+        assert [(*row[:3], row[3] == content_hash(picture(0))) for row in rows] == [
+            ("a/cup.png", "cup", 0.95, True)
+        ]
+        tagged = database.execute(
+            "SELECT filename FROM images JOIN tags ON id = image_id WHERE tag = 'red' ORDER BY 1"
+        )
         assert tagged.fetchall() == [("a/cup.png",), ("b/cup.png",)]
-        best = database.execute("SELECT image_id, score, scored_by FROM scores WHERE tag = 'red' AND score > 0.9 ORDER BY 2 DESC")
+        best = database.execute(
+            "SELECT image_id, score, scored_by FROM scores WHERE tag = 'red' AND score > 0.9 ORDER BY 2 DESC"
+        )
         assert best.fetchall() == [(id_of(1), 1.0, "manifest"), (id_of(0), 0.93, "manifest")]
         told = dict(database.execute("SELECT name, value FROM metadata WHERE image_id = ?", (id_of(3),)))
         assert told == {"year": 2005, "price": 10.0, "fresh": 1, "words": '["x","y"]'}

@@ -46,7 +46,9 @@ def move(runtime: Runtime, target: Path, conditions: Any = ALL) -> tuple[export.
     mover = Mover(runtime, CATEGORY, target)
     mover.complete()
     by = ByCluster(runtime.clusters.get(CATEGORY, "look"), 1)
-    return export_folders.export_folders(runtime, CATEGORY, target, by, conditions=conditions, placed=mover), mover.moved
+    return export_folders.export_folders(
+        runtime, CATEGORY, target, by, conditions=conditions, placed=mover
+    ), mover.moved
 
 
 def in_folder(target: Path) -> Counter[str]:
@@ -58,7 +60,9 @@ def in_category(runtime: Runtime) -> set[str]:
 
 
 def objects(runtime: Runtime) -> set[str]:
-    return {stat.key.rpartition("/")[2].partition(".")[0] for stat in runtime.objects.list(f"{CATEGORY}/images/")}
+    return {
+        stat.key.rpartition("/")[2].partition(".")[0] for stat in runtime.objects.list(f"{CATEGORY}/images/")
+    }
 
 
 EVERY = {content_hash(picture(n)) for n in range(IMAGES)}
@@ -103,10 +107,23 @@ def killing(work: Callable[..., Any], at: int, *, after: bool = False) -> Callab
 
 
 STEPS = [
-    ("copied", 0), ("copied", 7), ("synced", 3), ("noted", 0), ("noted", 2),
-    ("points", 0), ("points", 1), ("points after", 0), ("points after", 3),
-    ("object", 0), ("object", 3), ("object", 8), ("object after", 4), ("object after", 9), ("forgotten", 0), ("forgotten", 2),
-]  # fmt: skip
+    ("copied", 0),
+    ("copied", 7),
+    ("synced", 3),
+    ("noted", 0),
+    ("noted", 2),
+    ("points", 0),
+    ("points", 1),
+    ("points after", 0),
+    ("points after", 3),
+    ("object", 0),
+    ("object", 3),
+    ("object", 8),
+    ("object after", 4),
+    ("object after", 9),
+    ("forgotten", 0),
+    ("forgotten", 2),
+]
 
 
 @pytest.mark.parametrize(("step", "at"), STEPS)

@@ -10,7 +10,13 @@ import pytest
 
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
 from vitrine.indexer.enrich.clusters.runs import cluster
-from vitrine.indexer.ingest.import_json import ClusteredPictures, GivenClusters, NamedPictures, clusters_of, json_files
+from vitrine.indexer.ingest.import_json import (
+    ClusteredPictures,
+    GivenClusters,
+    NamedPictures,
+    clusters_of,
+    json_files,
+)
 from vitrine.indexer.ingest.importers import VectorDump
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.report import IndexReport
@@ -48,28 +54,47 @@ def test_a_tree_of_clusters_becomes_a_run(tmp_path: Path, runtime: Runtime) -> N
         "radius": 1.5,
         "children": [
             {"name": "few", "images": ["5.png"]},
-            {"name": "many", "children": [{"images": [{"path": "C:\\old\\0.png"}, "1.png"]}, {"paths": ["/srv/old/2.png"]}],
-             "images": ["3.png"]},
+            {
+                "name": "many",
+                "children": [
+                    {"images": [{"path": "C:\\old\\0.png"}, "1.png"]},
+                    {"paths": ["/srv/old/2.png"]},
+                ],
+                "images": ["3.png"],
+            },
             {"label": "lost", "files": ["nowhere.png"]},
         ],
-    }  # fmt: skip
+    }
     report = imported(runtime, tmp_path, tree)
-    assert (report.added, report.refused) == (5, 1) and report.refusals[0][:2] == ("nowhere.png", "image_missing")
+    assert (report.added, report.refused) == (5, 1) and report.refusals[0][:2] == (
+        "nowhere.png",
+        "image_missing",
+    )
     run = runtime.clusters.get(CATEGORY, "old")
-    assert {id: (node.count, node.name, node.named_by) for id, node in run.nodes.items() if node.depth == 1} == {
+    assert {
+        id: (node.count, node.name, node.named_by) for id, node in run.nodes.items() if node.depth == 1
+    } == {
         "root-0": (4, "many", "file"),
         "root-1": (1, "few", "file"),
     }
     leaves = nodes(runtime)
     assert leaves["0.png"] == leaves["1.png"] == "root-0-0"
-    assert {leaves["2.png"], leaves["3.png"]} == {"root-0-1", "root-0-2"}  # images beside children are a child too
+    assert {leaves["2.png"], leaves["3.png"]} == {
+        "root-0-1",
+        "root-0-2",
+    }  # images beside children are a child too
     assert leaves["5.png"] == "root-1" and run.method == "imported"
 
 
 def test_images_of_the_category_in_no_cluster_are_noise(tmp_path: Path, runtime: Runtime) -> None:
     write(tmp_path / "images", {f"{n}.png": picture(n) for n in range(3)})
-    index_images(ClusteredPictures("x", GivenClusters(images=[("2.png", ())]), NamedPictures(tmp_path / "images"), 1 << 20),
-                 runtime, CATEGORY)  # fmt: skip
+    index_images(
+        ClusteredPictures(
+            "x", GivenClusters(images=[("2.png", ())]), NamedPictures(tmp_path / "images"), 1 << 20
+        ),
+        runtime,
+        CATEGORY,
+    )
     imported(runtime, tmp_path, [{"images": ["0.png"]}, {"images": ["1.png", "0.png"]}])
     assert nodes(runtime) == {"0.png": "root-0", "1.png": "root-1", "2.png": NOISE}
 
@@ -102,28 +127,53 @@ def test_very_deep_trees_end_somewhere(tmp_path: Path) -> None:
 
 def test_a_folder_of_json_files_is_one_collection(tmp_path: Path, runtime: Runtime) -> None:
     write(tmp_path / "images", {f"{n}.png": picture(n) for n in range(6)})
-    dump = {pixel_hash(picture(n)): {"file_name": f"old-{n}.png", "image_tags": ["red"], "embeddings_vector": [n + 1, 1]}
-            for n in (0, 1)}  # fmt: skip
-    put(tmp_path / "json", {
-        "a-metadata.json": dump,
-        "a-tag-to-image-hash-list.json": {"red": list(dump)},
-        "deep/one.json": {"file_name": "2.png", "tags": ["blue"], "class": "mug", "embeddings_vector": [1, 0]},
-        "many.json": [{"file_path": "/old/3.png", "embeddings_vector": [0, 1]}, {"file_name": "4.png", "embeddings_vector": [1]}],
-    })  # fmt: skip
+    dump = {
+        pixel_hash(picture(n)): {
+            "file_name": f"old-{n}.png",
+            "image_tags": ["red"],
+            "embeddings_vector": [n + 1, 1],
+        }
+        for n in (0, 1)
+    }
+    put(
+        tmp_path / "json",
+        {
+            "a-metadata.json": dump,
+            "a-tag-to-image-hash-list.json": {"red": list(dump)},
+            "deep/one.json": {
+                "file_name": "2.png",
+                "tags": ["blue"],
+                "class": "mug",
+                "embeddings_vector": [1, 0],
+            },
+            "many.json": [
+                {"file_path": "/old/3.png", "embeddings_vector": [0, 1]},
+                {"file_name": "4.png", "embeddings_vector": [1]},
+            ],
+        },
+    )
     write(tmp_path / "json", {"broken.json": b"{nope"})
     source = VectorDump(tmp_path / "json", tmp_path / "images", vector_name="old", vector_model="x")
     runtime.catalog.create("old", [source.spec])
     report = index_images(source, runtime, "old")
     assert (report.added, source.spec.dim) == (4, 2)
-    assert {name: reason for name, reason, _ in report.refusals} == {"broken.json": "bad_row", "4.png": "bad_vector"}
+    assert {name: reason for name, reason, _ in report.refusals} == {
+        "broken.json": "bad_row",
+        "4.png": "bad_vector",
+    }
     found = {hit.payload["filename"]: hit.payload for hit in runtime.vectors.scroll("old").hits}
-    assert found["old-0.png"]["tags"] == ["red"] and (found["2.png"]["tags"], found["2.png"]["class"]) == (["blue"], "mug")
+    assert found["old-0.png"]["tags"] == ["red"] and (found["2.png"]["tags"], found["2.png"]["class"]) == (
+        ["blue"],
+        "mug",
+    )
     assert any("a-tag-to-image-hash-list.json" in note for note in report.notes)
 
 
 def test_entries_without_vectors_are_encoded(tmp_path: Path, runtime: Runtime) -> None:
     write(tmp_path / "images", {f"{n}.png": picture(n) for n in range(2)})
-    put(tmp_path / "json", {f"{n}.json": {"file_name": f"{n}.png", "image_tags": [f"t{n}"]} for n in range(2)})
+    put(
+        tmp_path / "json", {f"{n}.json": {"file_name": f"{n}.png", "image_tags": [f"t{n}"]} for n in range(2)}
+    )
     source = VectorDump(tmp_path / "json", tmp_path / "images", vector_name="old", vector_model="x")
     assert not source.has_vectors and index_images(source, runtime, CATEGORY).added == 2
     assert payloads(runtime)["1.png"]["tags"] == ["t1"]

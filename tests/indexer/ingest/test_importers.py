@@ -27,20 +27,30 @@ def entry(name: str, vector: list[float], tags: Any = ()) -> dict[str, Any]:
 
 def test_pictures_are_found_by_their_pixels_and_vectors_are_adopted(tmp_path: Path, runtime: Runtime) -> None:
     # a PNG and a BMP of the same pixels have the same pixel hash: names and formats do not matter
-    write(tmp_path / "images", {"renamed.bmp": picture(1, "BMP"), "sub/2.png": picture(2), "extra.png": picture(9)})
+    write(
+        tmp_path / "images",
+        {"renamed.bmp": picture(1, "BMP"), "sub/2.png": picture(2), "extra.png": picture(9)},
+    )
     told: list[tuple[int, int]] = []
     tree = {
         pixel_hash(picture(1)): entry("first.png", [3, 4, 0], ["red", "mug"]),
         pixel_hash(picture(2)): entry("second.png", [0, 0, 2], "blue|cup"),
     }
     source = dump(tmp_path, tree, progress=lambda done, total: told.append((done, total)))
-    assert (source.spec.name, source.spec.model, source.spec.revision, source.spec.dim) == ("resnet", "ResNet50", "adopted", 3)
+    assert (source.spec.name, source.spec.model, source.spec.revision, source.spec.dim) == (
+        "resnet",
+        "ResNet50",
+        "adopted",
+        3,
+    )
     assert told[-1] == (3, 3)
     runtime.catalog.create("old", [source.spec])
     report = index_images(source, runtime, "old")
     assert (report.added, report.refused) == (2, 0)
     assert report.notes == ["1 pictures of the folder have no entry in input-metadata.json."]
-    hits = {hit.payload["filename"]: hit for hit in runtime.vectors.scroll("old", with_vectors=("resnet",)).hits}
+    hits = {
+        hit.payload["filename"]: hit for hit in runtime.vectors.scroll("old", with_vectors=("resnet",)).hits
+    }
     np.testing.assert_allclose(hits["first.png"].vectors["resnet"], [0.6, 0.8, 0.0], atol=1e-6)
     assert hits["first.png"].payload["tags"] == ["red", "mug"]
     assert hits["second.png"].payload["tags"] == ["blue", "cup"]
@@ -73,7 +83,10 @@ def test_adopting_beside_an_encoder_fills_both(tmp_path: Path, runtime: Runtime)
 
 
 def test_entries_without_picture_or_sound_vector_are_refused(tmp_path: Path, runtime: Runtime) -> None:
-    write(tmp_path / "images", {f"{seed}.png": picture(seed) for seed in range(6)} | {"broken.png": b"\x89PNG\r\n\x1a\n"})
+    write(
+        tmp_path / "images",
+        {f"{seed}.png": picture(seed) for seed in range(6)} | {"broken.png": b"\x89PNG\r\n\x1a\n"},
+    )
     hashes = [pixel_hash(picture(seed)) for seed in range(6)]
     tree = {
         hashes[0]: entry("good.png", [1, 2, 3]),

@@ -31,7 +31,8 @@ def tell(outcome):
     print(outcome.outcome, outcome.id, flush=True)
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with Ctrl-C ignored
+    # a shell's background jobs are started with Ctrl-C ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open_runtime(Settings(data=Path(sys.argv[1]), min_free_mb=0, _env_file=None)) as runtime:
         spec = runtime.encoders.register(ColourEncoder()).spec
         try:

@@ -36,10 +36,14 @@ def broken(name: str, data: bytes) -> ImageRecord:
     return ImageRecord("test", name, lambda: data)
 
 
-def index(runtime: Runtime, records: Sequence[ImageRecord], batch_size: int = 4) -> tuple[IndexReport, list[ItemOutcome]]:
+def index(
+    runtime: Runtime, records: Sequence[ImageRecord], batch_size: int = 4
+) -> tuple[IndexReport, list[ItemOutcome]]:
     outcomes: list[ItemOutcome] = []
     at_rest = lambda: 0.0  # noqa: E731  # so that batches are full however slow the machine is
-    report = index_images(records, runtime, CATEGORY, batch_size=batch_size, on_outcome=outcomes.append, clock=at_rest)
+    report = index_images(
+        records, runtime, CATEGORY, batch_size=batch_size, on_outcome=outcomes.append, clock=at_rest
+    )
     return report, outcomes
 
 
@@ -48,8 +52,12 @@ def id_of(seed: int) -> str:
 
 
 def test_payload_vector_and_object_of_an_image(runtime: Runtime) -> None:
-    said = record(1, tags=(" red ", "red", "mug"), class_="mug", caption="A mug", quality=0.5, scores={"mug": 0.9})
-    report, _ = index(runtime, [replace(said, metadata={"year": 1999}, created_at="2020-01-02T00:00:00+00:00")])
+    said = record(
+        1, tags=(" red ", "red", "mug"), class_="mug", caption="A mug", quality=0.5, scores={"mug": 0.9}
+    )
+    report, _ = index(
+        runtime, [replace(said, metadata={"year": 1999}, created_at="2020-01-02T00:00:00+00:00")]
+    )
     hit = runtime.searcher.image(CATEGORY, id_of(1), with_vectors=True)
     payload = dict(hit.payload)
     assert datetime.fromisoformat(payload.pop("indexed_at")).utcoffset() is not None
@@ -116,9 +124,15 @@ def test_every_image_keeps_its_own_vector_around_refused_ones(runtime: Runtime) 
         (replace(record(1), read=Path("/nowhere/at/all").read_bytes), "unreadable_file"),
     ],
 )
-def test_what_is_wrong_with_one_image_is_its_outcome(runtime: Runtime, given: ImageRecord, reason: str) -> None:
+def test_what_is_wrong_with_one_image_is_its_outcome(
+    runtime: Runtime, given: ImageRecord, reason: str
+) -> None:
     report, outcomes = index(runtime, [record(5), given, record(6)])
-    assert [(o.outcome, o.reason) for o in outcomes] == [("added", None), ("refused", reason), ("added", None)]
+    assert [(o.outcome, o.reason) for o in outcomes] == [
+        ("added", None),
+        ("refused", reason),
+        ("added", None),
+    ]
     assert outcomes[1].message and report.refusals[0][1] == reason
 
 
@@ -138,7 +152,9 @@ def test_the_same_bytes_again_encode_nothing_and_unite_tags(tmp_path: Path) -> N
     encoder = CountingEncoder()
     runtime = make_runtime(tmp_path, encoder)
     index(runtime, [record(seed, tags=("first",)) for seed in range(6)])
-    report, _ = index(runtime, [record(0), record(1, tags=("first",)), record(2, tags=("second",)), record(9)])
+    report, _ = index(
+        runtime, [record(0), record(1, tags=("first",)), record(2, tags=("second",)), record(9)]
+    )
     assert (report.added, report.known, report.updated) == (1, 2, 1)
     assert encoder.seen == 7
     assert payloads(runtime)["2.png"]["tags"] == ["first", "second"]
@@ -147,7 +163,9 @@ def test_the_same_bytes_again_encode_nothing_and_unite_tags(tmp_path: Path) -> N
 def test_what_users_set_is_kept_and_gaps_are_filled(runtime: Runtime) -> None:
     index(runtime, [record(1, tags=("a",), metadata={"year": 1})])
     runtime.editor.change(CATEGORY, [id_of(1)], ImageChanges.model_validate({"class": "mine", "tags": ["b"]}))
-    again = record(1, class_="theirs", caption="new", metadata={"year": 2, "place": "Oslo"}, scores={"x": 0.5})
+    again = record(
+        1, class_="theirs", caption="new", metadata={"year": 2, "place": "Oslo"}, scores={"x": 0.5}
+    )
     report, _ = index(runtime, [again])
     payload = payloads(runtime)["1.png"]
     assert report.updated == 1
@@ -163,7 +181,12 @@ def test_what_users_set_is_kept_and_gaps_are_filled(runtime: Runtime) -> None:
 def test_identical_files_in_one_run_are_one_point(tmp_path: Path, batch_size: int) -> None:
     encoder = CountingEncoder()
     runtime = make_runtime(tmp_path, encoder)
-    twins = [record(1, tags=("a",)), replace(record(1), filename="copy.png"), record(2), record(1, tags=("b",))]
+    twins = [
+        record(1, tags=("a",)),
+        replace(record(1), filename="copy.png"),
+        record(2),
+        record(1, tags=("b",)),
+    ]
     _, outcomes = index(runtime, twins, batch_size)
     assert [outcome.outcome for outcome in outcomes][:3] == ["added", "known", "added"]
     assert outcomes[0].id == outcomes[1].id == outcomes[3].id
@@ -209,7 +232,9 @@ def test_adopted_vectors_are_kept_and_need_no_encoder(tmp_path: Path) -> None:
     runtime.catalog.create("taken", [spec])
     vector = np.array([0.6, 0.8, 0, 0], np.float32)
     outcomes: list[ItemOutcome] = []
-    index_images([record(1, vectors={"old": vector}), record(2)], runtime, "taken", on_outcome=outcomes.append)
+    index_images(
+        [record(1, vectors={"old": vector}), record(2)], runtime, "taken", on_outcome=outcomes.append
+    )
     assert [(o.outcome, o.reason) for o in outcomes] == [("added", None), ("refused", "bad_vector")]
     hit = runtime.vectors.retrieve("taken", [id_of(1)], with_vectors=("old",))[0]
     assert hit is not None
@@ -268,7 +293,10 @@ def test_identical_bytes_that_disagree_are_named(runtime: Runtime, batch_size: i
         ["filename 'third.png', kept '1.png'"],
     ]
     assert (report.conflicting, report.other_names, report.exit_code) == (1, 2, 0)
-    assert payloads(runtime)["1.png"]["class"] == "cat" and payloads(runtime)["1.png"]["scores"] == {"x": 0.5, "y": 1.0}
+    assert payloads(runtime)["1.png"]["class"] == "cat" and payloads(runtime)["1.png"]["scores"] == {
+        "x": 0.5,
+        "y": 1.0,
+    }
     again, _ = index(runtime, [cat, dog], batch_size)
     assert (again.conflicting, again.other_names) == (1, 1)
     over = index_images([dog], runtime, CATEGORY, overwrite=True)
@@ -377,8 +405,12 @@ class Away:
             self.now += seconds
 
 
-@pytest.mark.parametrize(("store", "call"), [("vectors", "retrieve"), ("vectors", "upsert"), ("objects", "put")])
-def test_an_outage_is_outlasted_and_said(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, store: str, call: str) -> None:
+@pytest.mark.parametrize(
+    ("store", "call"), [("vectors", "retrieve"), ("vectors", "upsert"), ("objects", "put")]
+)
+def test_an_outage_is_outlasted_and_said(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, store: str, call: str
+) -> None:
     away, watching = Away(monkeypatch, getattr(runtime, store), call, 6), Watching()
     records = [record(1, tags=("red",)), record(2)]
     report = index_images(records, runtime, CATEGORY, patience=away.patience(120), progress=watching)
@@ -389,7 +421,9 @@ def test_an_outage_is_outlasted_and_said(runtime: Runtime, monkeypatch: pytest.M
         assert away.pauses == [0.5, 1, 2, 4, 8, 10]
 
 
-def test_reading_from_a_store_outlasts_an_outage_too(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_from_a_store_outlasts_an_outage_too(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Bucket:
         def get(self) -> bytes:
             return picture(1)
@@ -404,7 +438,9 @@ def test_reading_from_a_store_outlasts_an_outage_too(runtime: Runtime, monkeypat
 def test_patience_has_an_end(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     away = Away(monkeypatch, runtime.vectors, "upsert", 1000)
     report = index_images([record(1)], runtime, CATEGORY, patience=away.patience(60))
-    assert (report.status, report.added) == ("failed", 0) and report.error and report.error.code == "unavailable"
+    assert (
+        (report.status, report.added) == ("failed", 0) and report.error and report.error.code == "unavailable"
+    )
     assert sum(away.pauses) == 60
 
 
@@ -444,8 +480,13 @@ def test_a_picture_that_an_encoder_fails_at_is_refused_alone(tmp_path: Path) -> 
     grey = io.BytesIO()
     Image.new("RGB", (24, 20), (90, 90, 90)).save(grey, "PNG")
     runtime = make_runtime(tmp_path, Picky())
-    report, outcomes = index(runtime, [broken("red.png", buffer.getvalue()), broken("grey.png", grey.getvalue())])
-    assert [(outcome.outcome, outcome.reason) for outcome in outcomes] == [("refused", "bad_vector"), ("added", None)]
+    report, outcomes = index(
+        runtime, [broken("red.png", buffer.getvalue()), broken("grey.png", grey.getvalue())]
+    )
+    assert [(outcome.outcome, outcome.reason) for outcome in outcomes] == [
+        ("refused", "bad_vector"),
+        ("added", None),
+    ]
     assert "too red" in report.refusals[0][2]
 
 
@@ -453,7 +494,9 @@ def test_an_encoder_that_fails_at_all_ends_the_run_in_a_sentence(tmp_path: Path)
     report, _ = index(make_runtime(tmp_path, Picky(always=True)), [record(seed) for seed in range(9)])
     assert (report.status, report.exit_code, report.done) == ("failed", 1, 0)
     error = report.to_json()["error"]
-    assert error["code"] == "internal" and error["message"].startswith("Something went wrong inside Vitrine: too red. VITRINE")
+    assert error["code"] == "internal" and error["message"].startswith(
+        "Something went wrong inside Vitrine: too red. VITRINE"
+    )
 
 
 def test_whoever_is_told_of_outcomes_may_fail(runtime: Runtime) -> None:
@@ -512,7 +555,9 @@ def test_ctrl_c_ends_in_order(runtime: Runtime) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("index-")]
 
 
-def test_an_image_deleted_while_it_is_indexed_again_is_made_anew(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_deleted_while_it_is_indexed_again_is_made_anew(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     index(runtime, [record(1)])
     retrieve, calls = runtime.vectors.retrieve, 0
 

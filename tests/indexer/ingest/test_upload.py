@@ -32,7 +32,9 @@ def test_outcomes_are_aligned_with_the_files(runtime: Runtime) -> None:
 
 
 def test_what_disagrees_with_an_image_of_the_same_bytes_is_named(runtime: Runtime) -> None:
-    first = Upload("1.png", picture(1), class_="mug", caption="A mug", metadata={"year": 1999, "place": "Oslo"})
+    first = Upload(
+        "1.png", picture(1), class_="mug", caption="A mug", metadata={"year": 1999, "place": "Oslo"}
+    )
     again = Upload("2.png", picture(1), class_="cup", caption="A mug", metadata={"year": 2000, "price": 5})
     one, two = index_uploads(runtime, CATEGORY, [first, again])
     assert one.conflicts == ()

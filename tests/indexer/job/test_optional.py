@@ -14,5 +14,9 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
     with pytest.raises(BadRequest, match=r"scikit-learn.*vitrine\[clustering\]"):
         fit(blobs()[0], "dbscan", {"eps": 0.1})
-    assert fit(blobs()[0], "kmeans", {"clusters": 3}).max() == fit(blobs()[0], "agglomerative", {"clusters": 3}).max() == 2
+    assert (
+        fit(blobs()[0], "kmeans", {"clusters": 3}).max()
+        == fit(blobs()[0], "agglomerative", {"clusters": 3}).max()
+        == 2
+    )
     assert load("json", "json").loads("1") == 1

@@ -1,4 +1,5 @@
-"""Pages of payloads: images that are deleted while they are written to are left out, whatever the engine says of them."""
+"""Pages of payloads: images that are deleted while they are written to are left out, whatever the engine says
+of them."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def test_fields_are_set_and_removed_at_once(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_images_deleted_meanwhile_are_left_out(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
+def test_images_deleted_meanwhile_are_left_out(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
     """A server that finds out while it writes does not name them."""
     runtime.vectors.delete(CATEGORY, [id_of(0), id_of(3)])
     set_payload = runtime.vectors.set_payload
@@ -61,7 +64,9 @@ def test_what_is_missing_but_an_image_is_told(runtime: Runtime) -> None:
         PayloadWriter(runtime, "nowhere").write({id_of(0): {"class": "cup"}})
 
 
-def test_a_field_is_erased_page_by_page_and_again_goes_on(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_is_erased_page_by_page_and_again_goes_on(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(payload_writer, "PAGE", 5)
     runtime.catalog.ensure_indexes(CATEGORY, {"metadata.year": "integer"})
     inside = models.Filter(must=[models.FieldCondition(key="metadata.year", range=models.Range(gte=0))])

@@ -36,13 +36,29 @@ def test_status_and_exit_code(made: IndexReport, status: str, code: int) -> None
 
 def test_json_and_summary_tell_all_of_it() -> None:
     made = report(ItemOutcome("1", "added", "id"), ItemOutcome("2", "updated", "id"), *[REFUSED] * 12)
-    made.error, made.images, made.notes, made.stages = StorageFull("The disk is full."), 2, ["A note."], {"read": 1.0}
+    made.error, made.images, made.notes, made.stages = (
+        StorageFull("The disk is full."),
+        2,
+        ["A note."],
+        {"read": 1.0},
+    )
     tree = json.loads(json.dumps(made.to_json()))
     assert (tree["added"], tree["updated"], tree["refused"], tree["images_per_second"]) == (1, 1, 12, 7.0)
-    assert tree["refusals"][0] == {"filename": "a/x.svg", "reason": "unsupported_format", "message": "It is an SVG."}
+    assert tree["refusals"][0] == {
+        "filename": "a/x.svg",
+        "reason": "unsupported_format",
+        "message": "It is an SVG.",
+    }
     assert tree["error"] == {"code": "storage_full", "message": "The disk is full."}
     text = made.summary()
-    for part in ("1 added, 1 updated", "12 unsupported_format", "a/x.svg: It is an SVG.", "2 more", "A note.", "storage_full"):
+    for part in (
+        "1 added, 1 updated",
+        "12 unsupported_format",
+        "a/x.svg: It is an SVG.",
+        "2 more",
+        "A note.",
+        "storage_full",
+    ):
         assert part in text
 
 
@@ -56,7 +72,11 @@ def test_refusals_in_memory_are_bounded_and_the_file_has_all(tmp_path: Path) -> 
     assert (made.refused, len(made.refusals)) == (MAX_REFUSALS + 5, MAX_REFUSALS)
     lines = (tmp_path / "refused.jsonl").read_bytes().splitlines()
     assert len(lines) == MAX_REFUSALS + 5
-    assert json.loads(lines[-1]) == {"filename": "a/x.svg", "reason": "unsupported_format", "message": "It is an SVG."}
+    assert json.loads(lines[-1]) == {
+        "filename": "a/x.svg",
+        "reason": "unsupported_format",
+        "message": "It is an SVG.",
+    }
 
 
 def test_lines_come_every_ten_seconds_and_every_tenth() -> None:
@@ -114,13 +134,30 @@ def test_a_total_that_turns_out_too_small_grows() -> None:
 
 def test_conflicts_are_counted_and_named() -> None:
     kept = ItemOutcome(
-        "b/1.png", "known", "id", conflicts=(Conflict("filename", "a/1.png", "b/1.png"), Conflict("class", "a", "b"))
+        "b/1.png",
+        "known",
+        "id",
+        conflicts=(Conflict("filename", "a/1.png", "b/1.png"), Conflict("class", "a", "b")),
     )
-    made = report(ItemOutcome("a/1.png", "added", "id"), kept, ItemOutcome("c.png", "known", "id", conflicts=kept.conflicts[:1]))
+    made = report(
+        ItemOutcome("a/1.png", "added", "id"),
+        kept,
+        ItemOutcome("c.png", "known", "id", conflicts=kept.conflicts[:1]),
+    )
     assert (made.conflicting, made.other_names, made.status, made.exit_code) == (1, 2, "complete", 0)
-    assert made.to_json()["conflicts"][1] == {"filename": "b/1.png", "field": "class", "kept": "a", "said": "b"}
+    assert made.to_json()["conflicts"][1] == {
+        "filename": "b/1.png",
+        "field": "class",
+        "kept": "a",
+        "said": "b",
+    }
     text = made.summary()
-    for part in ("1 file says something else", "b/1.png: class 'b', kept 'a'", "2 files have the bytes", "c.png: is a/1.png"):
+    for part in (
+        "1 file says something else",
+        "b/1.png: class 'b', kept 'a'",
+        "2 files have the bytes",
+        "c.png: is a/1.png",
+    ):
         assert part in text
 
 

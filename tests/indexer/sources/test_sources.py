@@ -29,7 +29,9 @@ from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime
 
 
-def records(location: Path | str, objects: LocalObjectStore | None = None, **options: Any) -> list[ImageRecord]:
+def records(
+    location: Path | str, objects: LocalObjectStore | None = None, **options: Any
+) -> list[ImageRecord]:
     return cast(open_source(location, options=SourceOptions(**options), objects=objects))
 
 
@@ -64,7 +66,8 @@ def tarred(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-# Folders -----------------------------------------------------------------------------------------------------------------
+# Folders
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_is_read_in_order_and_offers_pictures_by_name_or_content(tmp_path: Path) -> None:
@@ -120,12 +123,19 @@ def test_names_that_are_not_unicode_are_shown_readably(tmp_path: Path) -> None:
 def test_folder_names_become_tags_and_class(tmp_path: Path) -> None:
     folder = write(tmp_path / "set", {"shop/red/mugs/1.jpg": b"", "2.jpg": b""})
     found = {r.filename: r for r in records(folder, tags_from_folders=2, class_from="folder")}
-    assert (found["shop/red/mugs/1.jpg"].tags, found["shop/red/mugs/1.jpg"].class_) == (("shop", "red"), "mugs")
+    assert (found["shop/red/mugs/1.jpg"].tags, found["shop/red/mugs/1.jpg"].class_) == (
+        ("shop", "red"),
+        "mugs",
+    )
     assert (found["2.jpg"].tags, found["2.jpg"].class_) == ((), None)
 
 
 def test_an_image_folder_takes_its_metadata_and_names_missing_pictures(tmp_path: Path) -> None:
-    rows = [{"file_name": "a.png", "title": "First"}, {"file_name": "absent.png"}, {"file_name": "sub/b.png", "tags": ["x"]}]
+    rows = [
+        {"file_name": "a.png", "title": "First"},
+        {"file_name": "absent.png"},
+        {"file_name": "sub/b.png", "tags": ["x"]},
+    ]
     files = {
         "a.png": picture(1),
         "sub/b.png": picture(2),
@@ -142,9 +152,16 @@ def test_an_image_folder_takes_its_metadata_and_names_missing_pictures(tmp_path:
     assert source.indexes == {"metadata.title": "keyword"}
 
 
-# Archives ----------------------------------------------------------------------------------------------------------------
+# Archives
+# ------------------------------------------------------------------------------------------------------------
 
-FILES = {"b/1.png": picture(1), "a.png": picture(2), "readme.txt": b"words", "__MACOSX/._a.png": b"x", "no-name": picture(3)}
+FILES = {
+    "b/1.png": picture(1),
+    "a.png": picture(2),
+    "readme.txt": b"words",
+    "__MACOSX/._a.png": b"x",
+    "no-name": picture(3),
+}
 OFFERED = ["b/1.png", "a.png", "no-name"]
 COMPRESS = {".tar": bytes, ".tar.gz": gzip.compress, ".tgz": gzip.compress, ".tar.bz2": bz2.compress}
 
@@ -163,7 +180,10 @@ def test_archives_are_read_in_place_in_their_own_order(tmp_path: Path, suffix: s
 
 def test_an_archive_may_hold_archives_one_level_deep(tmp_path: Path) -> None:
     deepest = zipped({"deep.png": picture(9)})
-    inner_zip, inner_tar = zipped({"1.png": picture(1), "deep.zip": deepest}), gzip.compress(tarred({"2.png": picture(2)}))
+    inner_zip, inner_tar = (
+        zipped({"1.png": picture(1), "deep.zip": deepest}),
+        gzip.compress(tarred({"2.png": picture(2)})),
+    )
     outer = {"one.zip": inner_zip, "two.tar.gz": inner_tar, "bad.zip": b"no archive", "3.png": picture(3)}
     for name, data in (("outer.zip", zipped(outer)), ("outer.tar", tarred(outer))):
         found = records(write(tmp_path, {name: data}) / name)
@@ -180,7 +200,10 @@ def test_archives_in_a_folder_are_opened_in_place(tmp_path: Path) -> None:
 
 
 def test_names_that_lead_out_of_an_archive_are_only_names(tmp_path: Path) -> None:
-    found = records(write(tmp_path, {"x.tar": tarred({"../../etc/1.png": picture(1), "/abs/2.png": picture(2)})}) / "x.tar")
+    found = records(
+        write(tmp_path, {"x.tar": tarred({"../../etc/1.png": picture(1), "/abs/2.png": picture(2)})})
+        / "x.tar"
+    )
     assert names(found) == ["etc/1.png", "abs/2.png"]
 
 
@@ -201,11 +224,15 @@ def test_links_in_a_tar_are_refused(tmp_path: Path) -> None:
         link = tarfile.TarInfo("passwd.png")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
-    assert reasons(records(write(tmp_path, {"x.tar": buffer.getvalue()}) / "x.tar")) == {"passwd.png": "unreadable_file"}
+    assert reasons(records(write(tmp_path, {"x.tar": buffer.getvalue()}) / "x.tar")) == {
+        "passwd.png": "unreadable_file"
+    }
 
 
 @pytest.mark.parametrize("name", ["x.tar", "x.tar.gz"])
-def test_a_tar_that_is_cut_short_ends_the_run_after_what_was_sound(tmp_path: Path, runtime: Runtime, name: str) -> None:
+def test_a_tar_that_is_cut_short_ends_the_run_after_what_was_sound(
+    tmp_path: Path, runtime: Runtime, name: str
+) -> None:
     data = tarred({f"{seed}.png": picture(seed) for seed in range(9)})
     data = data[: 512 * 9 + 100] if name == "x.tar" else gzip.compress(data)[:-200]
     report = index_images(open_source(write(tmp_path, {name: data}) / name), runtime, CATEGORY)
@@ -220,7 +247,9 @@ def test_a_tar_with_a_damaged_header_does_not_end_silently(tmp_path: Path) -> No
         records(write(tmp_path, {"x.tar": bytes(data)}) / "x.tar")
 
 
-def test_bombs_end_at_the_size_of_a_member_and_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bombs_end_at_the_size_of_a_member_and_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     big = zipped({"big.png": bytes(3_000_000), "1.png": picture(1)})
     found = records(write(tmp_path, {"x.zip": big}) / "x.zip", max_bytes=1_000_000)
     assert reasons(found) == {"big.png": "file_too_large"}
@@ -241,7 +270,8 @@ def test_a_member_that_lies_about_its_size_is_not_read_past_the_limit(tmp_path: 
     assert all(record.refusal or len(record.read()) <= 1000 for record in found)
 
 
-# Manifests ---------------------------------------------------------------------------------------------------------------
+# Manifests
+# ------------------------------------------------------------------------------------------------------------
 
 
 def manifest(folder: Path, text: str | bytes, name: str = "list.csv") -> Path:
@@ -269,7 +299,11 @@ def test_columns_say_what_they_are_called(tmp_path: Path) -> None:
 
 def test_a_column_has_one_type_over_the_whole_file(tmp_path: Path) -> None:
     header = "path,whole,number,truth,code,mixed,date,maybe,empty"
-    lines = ["0.png,1,1,true,007,1,2020-01-01,2020-01-01,", "1.png,2,5.5,false,12,x,2021-01-01,unknown,", "2.png,,,,,,,,"]
+    lines = [
+        "0.png,1,1,true,007,1,2020-01-01,2020-01-01,",
+        "1.png,2,5.5,false,12,x,2021-01-01,unknown,",
+        "2.png,,,,,,,,",
+    ]
     source = open_source(manifest(tmp_path, "\n".join([header, *lines])))
     found = cast(source)
     assert found[0].metadata == {
@@ -305,7 +339,11 @@ def test_json_lines_and_parquet_say_the_same(tmp_path: Path) -> None:
     for path in (lines, tmp_path / "list.parquet"):
         source = open_source(path)
         first, second = cast(source)
-        assert (first.tags, first.metadata, second.metadata) == (("a", "b"), {"n": 1.0, "list": ["x", "y"]}, {"n": 2.5})
+        assert (first.tags, first.metadata, second.metadata) == (
+            ("a", "b"),
+            {"n": 1.0, "list": ["x", "y"]},
+            {"n": 2.5},
+        )
         assert source.indexes == {"metadata.n": "float", "metadata.list": "keyword"}
         assert source.total == 2
 
@@ -355,13 +393,17 @@ def test_a_table_that_is_unusable_as_a_whole_is_a_bad_source(tmp_path: Path, tex
 
 
 def test_utf16_semicolons_and_index_columns_are_understood(tmp_path: Path) -> None:
-    assert records(manifest(tmp_path, ";path;größe\n0;0.png;2\n".encode("utf-16")))[0].metadata == {"größe": 2}
+    assert records(manifest(tmp_path, ";path;größe\n0;0.png;2\n".encode("utf-16")))[0].metadata == {
+        "größe": 2
+    }
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("separator", [";", "\t", ",", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_tables_are_read_as_other_programs_write_them(tmp_path: Path, encoding: str, separator: str, end: str) -> None:
+def test_tables_are_read_as_other_programs_write_them(
+    tmp_path: Path, encoding: str, separator: str, end: str
+) -> None:
     cells = [
         ["FILE", "Größe", "TAGS", '"a, b; c"'],
         ["0.png", "38", '"rot;neu"', '"two\nlines, ""quoted"""'],
@@ -370,7 +412,10 @@ def test_tables_are_read_as_other_programs_write_them(tmp_path: Path, encoding: 
     text = end.join(separator.join(row) for row in cells) + end
     found = records(manifest(tmp_path, text.encode(encoding)))
     assert [record.tags for record in found] == [("rot", "neu"), ()]
-    assert [record.metadata for record in found] == [{"Größe": 38, "a, b; c": 'two\nlines, "quoted"'}, {"a, b; c": "x"}]
+    assert [record.metadata for record in found] == [
+        {"Größe": 38, "a, b; c": 'two\nlines, "quoted"'},
+        {"a, b; c": "x"},
+    ]
 
 
 def test_a_table_may_name_its_separator_and_have_empty_cells_past_its_columns(tmp_path: Path) -> None:
@@ -388,7 +433,11 @@ def test_columns_are_known_in_any_case_and_the_one_written_exactly_goes_first(tm
     assert set(found.metadata) == {"Colour", "Preis"}
     assert records(path, path_column="FILE_NAME", class_from="preis")[0].class_ == "5"
     (both,) = records(manifest(tmp_path, "File,path,Tags,tags,Quality\nx,0.png,y,z,good\n"))
-    assert (both.filename, both.tags, both.metadata) == ("0.png", ("z",), {"File": "x", "Tags": "y", "Quality": "good"})
+    assert (both.filename, both.tags, both.metadata) == (
+        "0.png",
+        ("z",),
+        {"File": "x", "Tags": "y", "Quality": "good"},
+    )
 
 
 def numbers(folder: Path, text: str) -> tuple[list[object], str, list[str]]:
@@ -416,9 +465,13 @@ def numbers(folder: Path, text: str) -> tuple[list[object], str, list[str]]:
 def test_decimal_commas_are_read_where_nothing_else_can_be_meant(
     tmp_path: Path, cells: list[str], values: list[object], kind: str
 ) -> None:
-    found, held, notes = numbers(tmp_path, "path;n\n" + "".join(f"{row}.png;{cell}\n" for row, cell in enumerate(cells)))
+    found, held, notes = numbers(
+        tmp_path, "path;n\n" + "".join(f"{row}.png;{cell}\n" for row, cell in enumerate(cells))
+    )
     assert (found, held) == (values, kind)
-    assert any("1,234, which may be 1234 or 1.234" in note for note in notes) == (cells[0] == "1,234" and kind == "keyword")
+    assert any("1,234, which may be 1234 or 1.234" in note for note in notes) == (
+        cells[0] == "1,234" and kind == "keyword"
+    )
 
 
 def test_other_columns_prove_the_decimal_comma_of_a_table_and_leave_what_is_unclear(tmp_path: Path) -> None:
@@ -435,22 +488,52 @@ def test_scores_and_asked_columns_may_have_decimal_commas_too(tmp_path: Path) ->
     assert first.metadata == {"n": 12.5, "w": "12,5"}
 
 
-def test_members_of_an_object_metadata_are_columns_unless_one_of_that_name_says_otherwise(tmp_path: Path) -> None:
-    rows = [{"path": "0.png", "metadata": {"camera.make": "Canon", "n": 1}, "metadata.n": 2, "lens": {"f": 2.8}}]
+def test_members_of_an_object_metadata_are_columns_unless_one_of_that_name_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"path": "0.png", "metadata": {"camera.make": "Canon", "n": 1}, "metadata.n": 2, "lens": {"f": 2.8}}
+    ]
     found = records(manifest(tmp_path, b"\n".join(map(orjson.dumps, rows)), "list.jsonl"))
     assert found[0].metadata == {"camera.make": "Canon", "n": 2, "lens": '{"f":2.8}'}
 
 
 def test_columns_may_have_any_name_also_as_a_field_is_printed(tmp_path: Path, runtime: Runtime) -> None:
-    header = ["path", "camera.make", "EXIF:ISO", "a=b", 'a"b', "a b", "scores.x.y", 'metadata."price.gte"', r'scores."\"q\""']
+    header = [
+        "path",
+        "camera.make",
+        "EXIF:ISO",
+        "a=b",
+        'a"b',
+        "a b",
+        "scores.x.y",
+        'metadata."price.gte"',
+        r'scores."\"q\""',
+    ]
     with open(manifest(tmp_path, ""), "w", newline="") as file:
         csv.writer(file).writerows([header, ["0.png", "Canon", 400, 5, "x", "y", 0.5, 7, 0.25]])
     index_images(open_source(tmp_path / "list.csv"), runtime, CATEGORY)
     payload = payloads(runtime)["0.png"]
-    assert payload["metadata"] == {"camera.make": "Canon", "EXIF:ISO": 400, "a=b": 5, 'a"b': "x", "a b": "y", "price.gte": 7}
+    assert payload["metadata"] == {
+        "camera.make": "Canon",
+        "EXIF:ISO": 400,
+        "a=b": 5,
+        'a"b': "x",
+        "a b": "y",
+        "price.gte": 7,
+    }
     assert payload["scores"] == {"x.y": 0.5, '"q"': 0.25}
-    asked = ["metadata.camera.make=Canon", "metadata.EXIF:ISO.gte=400", "metadata.a=b=5", 'metadata.a"b=x', "metadata.a b=y",
-             "score.x.y.gte=0.5", "metadata.price.gte=7", r'metadata."a\"b"=x', 'metadata."EXIF:ISO".gte=400']  # fmt: skip
+    asked = [
+        "metadata.camera.make=Canon",
+        "metadata.EXIF:ISO.gte=400",
+        "metadata.a=b=5",
+        'metadata.a"b=x',
+        "metadata.a b=y",
+        "score.x.y.gte=0.5",
+        "metadata.price.gte=7",
+        r'metadata."a\"b"=x',
+        'metadata."EXIF:ISO".gte=400',
+    ]
     for text in asked:
         key, _, value = text.partition("=")
         assert runtime.searcher.count(CATEGORY, conditions_from_pairs([(key, value)], joined=True)) == 1, text
@@ -458,9 +541,23 @@ def test_columns_may_have_any_name_also_as_a_field_is_printed(tmp_path: Path, ru
 
 def test_paths_may_be_those_of_windows(tmp_path: Path) -> None:
     write(tmp_path, {"photos/1.png": picture(1), "img/0.png": picture(0), "a\\b.png": picture(2)})
-    cells = ["photos\\1.png", ".\\photos\\1.png", "img\\0.png", "a\\b.png", "photos\\none.png", "..\\..\\etc\\passwd"]
+    cells = [
+        "photos\\1.png",
+        ".\\photos\\1.png",
+        "img\\0.png",
+        "a\\b.png",
+        "photos\\none.png",
+        "..\\..\\etc\\passwd",
+    ]
     found = records(manifest(tmp_path, "path\n" + "\n".join(cells)))
-    assert names(found) == ["photos/1.png", "photos/1.png", "img/0.png", "a/b.png", "photos/none.png", "etc/passwd"]
+    assert names(found) == [
+        "photos/1.png",
+        "photos/1.png",
+        "img/0.png",
+        "a/b.png",
+        "photos/none.png",
+        "etc/passwd",
+    ]
     assert [record.read() for record in found[:4]] == [picture(1), picture(1), picture(0), picture(2)]
     assert reasons(found) == {"photos/none.png": "image_missing", "etc/passwd": "bad_row"}
 
@@ -488,7 +585,9 @@ def test_absolute_paths_below_the_root_are_found_however_the_root_is_written(tmp
     path = manifest(tmp_path / "elsewhere", f"path\n{real}/1.png\n{tmp_path}/link/1.png\n/etc/passwd\n")
     for root in (real, tmp_path / "link"):
         found = records(path, root=root)
-        assert names(found) == ["1.png", "1.png", "etc/passwd"] and found[0].read() == found[1].read() == picture(1)
+        assert names(found) == ["1.png", "1.png", "etc/passwd"] and found[0].read() == found[
+            1
+        ].read() == picture(1)
         assert reasons(found) == {"etc/passwd": "bad_row"}
 
 
@@ -501,21 +600,32 @@ def test_names_are_composed_wherever_they_come_from(tmp_path: Path, kind: str) -
     objects.put(f"in/{DECOMPOSED}", picture(1))
     write(tmp_path, {"set.zip": zipped(files), "set.tar": tarred(files), "in/x": b""})
     write(tmp_path / "in", files)
-    location = {"folder": tmp_path / "in", "zip": tmp_path / "set.zip", "tar": tmp_path / "set.tar", "objects": "objects:in/"}[
-        kind
-    ]
+    location = {
+        "folder": tmp_path / "in",
+        "zip": tmp_path / "set.zip",
+        "tar": tmp_path / "set.tar",
+        "objects": "objects:in/",
+    }[kind]
     (found,) = [record for record in records(location, objects) if not record.refusal]
     assert found.filename.removeprefix("in/") == COMPOSED and found.read() == picture(1)
 
 
 @pytest.mark.parametrize(("written", "stored"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
-def test_a_table_and_the_files_meet_in_one_unicode_form(tmp_path: Path, runtime: Runtime, written: str, stored: str) -> None:
+def test_a_table_and_the_files_meet_in_one_unicode_form(
+    tmp_path: Path, runtime: Runtime, written: str, stored: str
+) -> None:
     folder = write(tmp_path / "set", {stored: picture(9)})
     assert records(manifest(folder, f"path\n{written}\n"))[0].read() == picture(9)
-    path = manifest(tmp_path, f"file,tags,class,sta\u0308dte\n{written},{written},{written},{written}\n", "about.csv")
+    path = manifest(
+        tmp_path, f"file,tags,class,sta\u0308dte\n{written},{written},{written},{written}\n", "about.csv"
+    )
     index_images(open_source(folder, options=SourceOptions(metadata=path)), runtime, CATEGORY)
     payload = payloads(runtime)[COMPOSED]
-    assert (payload["tags"], payload["class"], payload["metadata"]) == ([COMPOSED], COMPOSED, {"st\u00e4dte": COMPOSED})
+    assert (payload["tags"], payload["class"], payload["metadata"]) == (
+        [COMPOSED],
+        COMPOSED,
+        {"st\u00e4dte": COMPOSED},
+    )
     pairs = [
         ("filename", written),
         ("tag", written),
@@ -540,7 +650,12 @@ def test_columns_and_folders_can_be_named(tmp_path: Path) -> None:
 
 def test_keys_name_objects_and_prefixes_list_them(tmp_path: Path) -> None:
     objects = LocalObjectStore(tmp_path / "objects", min_free_mb=0)
-    for key, data in {"in/1.png": picture(1), "in/sub/2": picture(2), "in/x.json": b"{}", "out/3.png": picture(3)}.items():
+    for key, data in {
+        "in/1.png": picture(1),
+        "in/sub/2": picture(2),
+        "in/x.json": b"{}",
+        "out/3.png": picture(3),
+    }.items():
         objects.put(key, data)
     found = records(manifest(tmp_path, "key,a\nin/1.png,7\nin/none.png,8\n../x,9\nin\\1.png,10\n"), objects)
     assert found[3].read() == picture(1)
@@ -552,7 +667,8 @@ def test_keys_name_objects_and_prefixes_list_them(tmp_path: Path) -> None:
         records("objects:in/")
 
 
-# Joining -----------------------------------------------------------------------------------------------------------------
+# Joining
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("on", ["name", "stem", "key", "hash"])
@@ -560,7 +676,9 @@ def test_a_table_beside_the_pictures_is_joined(tmp_path: Path, on: str) -> None:
     folder = write(tmp_path / "set", {"sub/1.png": picture(1), "2.png": picture(2)})
     cell = {"name": "1.png", "stem": "1", "key": "sub/1.png", "hash": content_hash(picture(1)).upper()}[on]
     with open(tmp_path / "about.csv", "w", newline="") as file:
-        csv.writer(file).writerows([["sha256" if on == "hash" else "file", "tags", "n"], [cell, "red", 5], ["other", "", 6]])
+        csv.writer(file).writerows(
+            [["sha256" if on == "hash" else "file", "tags", "n"], [cell, "red", 5], ["other", "", 6]]
+        )
     source = open_source(folder, options=SourceOptions(metadata=tmp_path / "about.csv", join_on=on))  # type: ignore[arg-type]
     found = {record.filename: record for record in cast(source)}
     assert (found["sub/1.png"].tags, found["sub/1.png"].metadata) == (("red",), {"n": 5})
@@ -576,7 +694,8 @@ def test_two_rows_for_one_picture_are_a_bad_source(tmp_path: Path) -> None:
         records(folder, metadata=tmp_path / "about.csv")
 
 
-# Anything ----------------------------------------------------------------------------------------------------------------
+# Anything
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_one_file_is_a_source_and_nothing_is_none(tmp_path: Path) -> None:
@@ -588,7 +707,9 @@ def test_one_file_is_a_source_and_nothing_is_none(tmp_path: Path) -> None:
 
 
 def test_column_types_reach_the_indexes_of_the_category(tmp_path: Path, runtime: Runtime) -> None:
-    path = manifest(tmp_path, "path,n\n" + "".join(f"{seed}.png,{seed}\n" for seed in range(3)) + "3.png,0.5\n")
+    path = manifest(
+        tmp_path, "path,n\n" + "".join(f"{seed}.png,{seed}\n" for seed in range(3)) + "3.png,0.5\n"
+    )
     index_images(open_source(path), runtime, CATEGORY, batch_size=2)
     assert runtime.catalog.get(CATEGORY).indexes["metadata.n"] == "float"
     assert payloads(runtime)["1.png"]["metadata"] == {"n": 1.0}

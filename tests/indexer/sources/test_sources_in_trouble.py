@@ -32,7 +32,8 @@ from vitrine.services.object_store.keys import check_key
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime
 
-# Folders ------------------------------------------------------------------------------------------------------------------
+# Folders
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_links_in_a_circle_are_refused_by_name(tmp_path: Path) -> None:
@@ -68,7 +69,9 @@ def test_what_vitrine_stores_is_not_read_as_pictures_of_a_folder(tmp_path: Path)
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write(tmp_path / "set", {"mine/1.png": picture(1), "private/2.png": picture(2), "z.png": picture(3)})
+    folder = write(
+        tmp_path / "set", {"mine/1.png": picture(1), "private/2.png": picture(2), "z.png": picture(3)}
+    )
     scandir = os.scandir
 
     def denied(path: str) -> object:
@@ -83,7 +86,10 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pyt
 
 
 def test_what_vanishes_between_listing_and_reading_is_refused(tmp_path: Path, runtime: Runtime) -> None:
-    folder = write(tmp_path / "set", {"a.png": picture(1), "b/2.png": picture(2), "c.png": picture(3), "d.png": picture(4)})
+    folder = write(
+        tmp_path / "set",
+        {"a.png": picture(1), "b/2.png": picture(2), "c.png": picture(3), "d.png": picture(4)},
+    )
 
     def source() -> object:
         for record in open_source(folder):
@@ -97,7 +103,9 @@ def test_what_vanishes_between_listing_and_reading_is_refused(tmp_path: Path, ru
     assert {name for name, _, _ in report.refusals} == {"b", "c.png"}
 
 
-def test_a_folder_that_cannot_be_read_at_all_is_a_bad_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_at_all_is_a_bad_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "set").mkdir()
 
     def denied(path: object) -> object:
@@ -109,7 +117,15 @@ def test_a_folder_that_cannot_be_read_at_all_is_a_bad_source(tmp_path: Path, mon
 
 
 def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, {"~album/1.png": picture(1), "~back.png": picture(2), "home/2.png": picture(3), "~/3.png": picture(4)})
+    write(
+        tmp_path,
+        {
+            "~album/1.png": picture(1),
+            "~back.png": picture(2),
+            "home/2.png": picture(3),
+            "~/3.png": picture(4),
+        },
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert names(records("~album")) == ["1.png"]
@@ -124,7 +140,9 @@ def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path, monkeypatch: 
 def test_content_says_what_a_picture_is_wherever_it_lies(tmp_path: Path, name: str) -> None:
     files = {name: picture(1), "notes": b"words", "notes.txt": b"words"}
     folder = write(tmp_path / "set", files)
-    write(tmp_path, {"x.zip": zipped(files), "x.tar": tarred(files), "list.csv": f"path\nset/{name}\n".encode()})
+    write(
+        tmp_path, {"x.zip": zipped(files), "x.tar": tarred(files), "list.csv": f"path\nset/{name}\n".encode()}
+    )
     for location in (folder, folder / name, tmp_path / "x.zip", tmp_path / "x.tar", tmp_path / "list.csv"):
         found = records(location)
         assert [Path(record.filename).name for record in found] == [name]
@@ -133,7 +151,8 @@ def test_content_says_what_a_picture_is_wherever_it_lies(tmp_path: Path, name: s
         records(folder / "notes")
 
 
-# Times --------------------------------------------------------------------------------------------------------------------
+# Times
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("moment", [1e15, -1e15, 1e30, float("nan"), float("inf")])
@@ -151,7 +170,11 @@ def test_a_time_that_was_never_meant_is_none(tmp_path: Path, runtime: Runtime, m
 def test_a_date_that_no_calendar_has_is_its_rows_refusal(tmp_path: Path) -> None:
     write(tmp_path, {"1.png": picture(1), "2.png": picture(2)})
     write(
-        tmp_path, {"list.csv": b"path,created_at\n1.png,0001-01-01T00:00:00+01:00\n2.png,9999-12-31T23:59:59-01:00\n1.png,2020\n"}
+        tmp_path,
+        {
+            "list.csv": b"path,created_at\n1.png,0001-01-01T00:00:00+01:00\n"
+            b"2.png,9999-12-31T23:59:59-01:00\n1.png,2020\n"
+        },
     )
     found = records(tmp_path / "list.csv")
     assert {record.refusal.reason for record in found[:2] if record.refusal} <= {"bad_row"}
@@ -160,15 +183,35 @@ def test_a_date_that_no_calendar_has_is_its_rows_refusal(tmp_path: Path) -> None
     assert names(records(joined, metadata=tmp_path / "about.csv")) == ["1.png", "2.png"]
 
 
-# ZIP ----------------------------------------------------------------------------------------------------------------------
+# ZIP
+# ------------------------------------------------------------------------------------------------------------
 
 
 def raw_zip(name: bytes, data: bytes, extra: bytes = b"") -> bytes:
     """A ZIP of one member whose name has no UTF-8 flag."""
     crc, size = zlib.crc32(data), len(data)
-    local = struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 0, 0, 0x5861, crc, size, size, len(name), len(extra))
+    local = struct.pack(
+        "<IHHHHHIIIHH", 0x04034B50, 20, 0, 0, 0, 0x5861, crc, size, size, len(name), len(extra)
+    )
     entry = struct.pack(
-        "<IHHHHHHIIIHHHHHII", 0x02014B50, 0x0314, 20, 0, 0, 0, 0x5861, crc, size, size, len(name), len(extra), 0, 0, 0, 0, 0
+        "<IHHHHHHIIIHHHHHII",
+        0x02014B50,
+        0x0314,
+        20,
+        0,
+        0,
+        0,
+        0x5861,
+        crc,
+        size,
+        size,
+        len(name),
+        len(extra),
+        0,
+        0,
+        0,
+        0,
+        0,
     )
     first, directory = local + name + extra + data, entry + name + extra
     return first + directory + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(directory), len(first), 0)
@@ -196,7 +239,9 @@ def test_zip_names_without_the_utf8_flag(tmp_path: Path, raw: bytes, extra: byte
     assert (found.filename, found.read()) == (shown, picture(1))
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
 def test_a_damaged_member_is_refused_among_sound_ones(tmp_path: Path, method: int) -> None:
     noise = os.urandom(3000)
     buffer = io.BytesIO()
@@ -215,7 +260,12 @@ def test_a_damaged_member_is_refused_among_sound_ones(tmp_path: Path, method: in
 def test_links_in_a_zip_are_read_through(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a/1.png", picture(1))
-        for name, target in (("b/2.png", "../a/1.png"), ("b/3.png", "2.png"), ("out.png", "/etc/passwd"), ("me.png", "me.png")):
+        for name, target in (
+            ("b/2.png", "../a/1.png"),
+            ("b/3.png", "2.png"),
+            ("out.png", "/etc/passwd"),
+            ("me.png", "me.png"),
+        ):
             link = zipfile.ZipInfo(name)
             link.external_attr = (stat.S_IFLNK | 0o777) << 16
             archive.writestr(link, target)
@@ -246,11 +296,13 @@ def test_names_of_any_length_and_bytes_are_indexed(tmp_path: Path, runtime: Runt
     assert report.added == 1 and "��.png" in payloads(runtime)
 
 
-# TAR ----------------------------------------------------------------------------------------------------------------------
+# TAR
+# ------------------------------------------------------------------------------------------------------------
 
 
 def linked_tar(path: Path) -> Path:
-    """A link before its file, links to it of both kinds and to each other, a link to a folder, and three that lead nowhere."""
+    """A link before its file, links to it of both kinds and to each other, a link to a folder, and three that
+    lead nowhere."""
     with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
 
         def link(name: str, target: str, kind: bytes) -> None:
@@ -291,7 +343,9 @@ def test_links_in_a_tar_are_read_through(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])
 def test_what_comes_before_a_cut_is_indexed(tmp_path: Path, runtime: Runtime, suffix: str) -> None:
-    compress = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.bz2": bz2.compress, ".tar.xz": lzma.compress}[suffix]
+    compress = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.bz2": bz2.compress, ".tar.xz": lzma.compress}[
+        suffix
+    ]
     noise = {f"{seed}.png": picture(seed, size=(200, 200)) + os.urandom(30_000) for seed in range(40)}
     data = compress(tarred(noise))
     write(tmp_path, {f"x{suffix}": data[: len(data) * 9 // 10]})
@@ -305,7 +359,14 @@ def test_what_comes_before_a_cut_is_indexed(tmp_path: Path, runtime: Runtime, su
 def test_broken_archives_within_others_leave_the_rest(tmp_path: Path) -> None:
     good = {"1.png": picture(1)}
     cut = gzip.compress(tarred(good | {"2.png": picture(2) + os.urandom(9000)}))[:-3000]
-    files = {"a.zip": zipped(good)[:-30], "b.tar.gz": cut, "c.tar": b"", "d.zip": b"", "e.tgz": b"\0" * 600, "z.png": picture(3)}
+    files = {
+        "a.zip": zipped(good)[:-30],
+        "b.tar.gz": cut,
+        "c.tar": b"",
+        "d.zip": b"",
+        "e.tgz": b"\0" * 600,
+        "z.png": picture(3),
+    }
     folder = write(tmp_path / "set", files)
     write(tmp_path, {"outer.zip": zipped(files), "outer.tar": tarred(files)})
     for location in (folder, tmp_path / "outer.zip", tmp_path / "outer.tar"):
@@ -314,18 +375,28 @@ def test_broken_archives_within_others_leave_the_rest(tmp_path: Path) -> None:
         assert found[-1].filename == "z.png" and not found[-1].refusal
 
 
-# Labels -------------------------------------------------------------------------------------------------------------------
+# Labels
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_archives_are_no_labels_unless_asked(tmp_path: Path) -> None:
     inner = zipped({"red/2.png": picture(2), "3.png": picture(3)})
-    folder = write(tmp_path / "set", {"shop/photos.zip": zipped({"blue/1.png": picture(1), "more.tar.gz": b""}), "x.zip": inner})
+    folder = write(
+        tmp_path / "set",
+        {"shop/photos.zip": zipped({"blue/1.png": picture(1), "more.tar.gz": b""}), "x.zip": inner},
+    )
     write(tmp_path, {"set.zip": zipped({"photos.zip": inner})})
 
     def tags(location: Path, **options: object) -> dict[str, tuple[str, ...]]:
-        return {r.filename: r.tags for r in records(location, tags_from_folders=2, **options) if not r.refusal}
+        return {
+            r.filename: r.tags for r in records(location, tags_from_folders=2, **options) if not r.refusal
+        }
 
-    assert tags(folder) == {"shop/photos.zip/blue/1.png": ("shop", "blue"), "x.zip/red/2.png": ("red",), "x.zip/3.png": ()}
+    assert tags(folder) == {
+        "shop/photos.zip/blue/1.png": ("shop", "blue"),
+        "x.zip/red/2.png": ("red",),
+        "x.zip/3.png": (),
+    }
     assert tags(folder, archives_as_folders=True) == {
         "shop/photos.zip/blue/1.png": ("shop", "photos"),
         "x.zip/red/2.png": ("x", "red"),
@@ -336,11 +407,13 @@ def test_archives_are_no_labels_unless_asked(tmp_path: Path) -> None:
     assert classes["x.zip/3.png"] is None and classes["x.zip/red/2.png"] == "red"
 
 
-# Objects ------------------------------------------------------------------------------------------------------------------
+# Objects
+# ------------------------------------------------------------------------------------------------------------
 
 
 class Bucket(LocalObjectStore):
-    """A store in which other programs wrote under keys of their own, and that goes away for a while, now and then."""
+    """A store in which other programs wrote under keys of their own, and that goes away for a while, now and
+    then."""
 
     def __init__(self, folder: Path, others: dict[str, bytes], outages: Sequence[int] = ()) -> None:
         super().__init__(folder, min_free_mb=0)
@@ -352,7 +425,9 @@ class Bucket(LocalObjectStore):
         listed = [*super().list(prefix, foreign=foreign)]
         if foreign:
             listed += [
-                ObjectStat(key, len(self.others[key]), "", datetime.now(UTC)) for key in self.others if key.startswith(prefix)
+                ObjectStat(key, len(self.others[key]), "", datetime.now(UTC))
+                for key in self.others
+                if key.startswith(prefix)
             ]
         for number, found in enumerate(sorted(listed, key=lambda found: found.key.encode())):
             if self.outages and number == self.outages[0]:
@@ -391,7 +466,9 @@ def test_objects_are_pictures_by_name_or_content(tmp_path: Path) -> None:
         "in/.hidden": picture(3),
     }
     bucket = Bucket(tmp_path / "bucket", {})
-    for key, data in (files | {".private/x.png": picture(4), "in/big.raw2": b"\xff\xd8\xff" + bytes(2000)}).items():
+    for key, data in (
+        files | {".private/x.png": picture(4), "in/big.raw2": b"\xff\xd8\xff" + bytes(2000)}
+    ).items():
         bucket.put(key, data)
     source = open_source("objects:in", options=SourceOptions(max_bytes=1000), objects=bucket)
     found = list(source)
@@ -433,27 +510,38 @@ def test_what_vitrine_stores_is_not_read_with_the_pictures_of_a_bucket(tmp_path:
     bucket.put(other, picture(3))
     source = open_source("objects:", objects=bucket)
     assert names(list(source)) == ["photo.png", other]
-    assert source.notes() == ["Left out: 1 of the pictures that Vitrine stored itself (objects:CATEGORY/images/ reads them)."]
-    assert [names(records(f"objects:{prefix}", bucket)) for prefix in ("shop", "shop/images/")] == [[stored, other]] * 2
+    assert source.notes() == [
+        "Left out: 1 of the pictures that Vitrine stored itself (objects:CATEGORY/images/ reads them)."
+    ]
+    assert [names(records(f"objects:{prefix}", bucket)) for prefix in ("shop", "shop/images/")] == [
+        [stored, other]
+    ] * 2
 
 
 def test_a_listing_goes_on_where_an_outage_broke_it_off(tmp_path: Path, runtime: Runtime) -> None:
     bucket = Bucket(tmp_path / "bucket", {})
     for seed in range(9):
         bucket.put(f"in/{seed}.png", picture(seed))
-    source = open_source("objects:in/", objects=bucket, patience=(patience := Patience(60, pause=lambda seconds: None)))
+    source = open_source(
+        "objects:in/", objects=bucket, patience=(patience := Patience(60, pause=lambda seconds: None))
+    )
     bucket.outages = [4, 0, 0, 7]
     report = index_images(source, runtime, CATEGORY, patience=patience)
     assert (report.added, report.known, report.status) == (9, 0, "complete")
     bucket.outages = [4]
     report = index_images(open_source("objects:in/", objects=bucket), runtime, CATEGORY)
-    assert (report.known, report.status) == (4, "failed") and report.error and report.error.code == "unavailable"
+    assert (
+        (report.known, report.status) == (4, "failed") and report.error and report.error.code == "unavailable"
+    )
 
 
-# Any source ---------------------------------------------------------------------------------------------------------------
+# Any source
+# ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), OverflowError("too far"), RuntimeError(), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), OverflowError("too far"), RuntimeError(), KeyError("x")]
+)
 def test_what_a_source_gave_before_it_failed_is_indexed(runtime: Runtime, error: Exception) -> None:
     def source() -> object:
         for seed in range(30):

@@ -8,7 +8,14 @@ import pytest
 
 from tests.indexer.enrich.scores.heads import id_of, unit_rows
 from tests.indexer.pictures import CATEGORY, make_runtime
-from vitrine.services.artifacts.clusters import ClusterRun, ClusterStore, Node, assign_leaves, membership, path_of
+from vitrine.services.artifacts.clusters import (
+    ClusterRun,
+    ClusterStore,
+    Node,
+    assign_leaves,
+    membership,
+    path_of,
+)
 from vitrine.services.category.filters import Conditions, conditions_from_pairs
 from vitrine.services.category.manifest import CLUSTERS
 from vitrine.services.domain import Embeddings, Point
@@ -17,16 +24,42 @@ from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.cluster_nodes import children
 
-CHILDREN = {"root": ("root-0", "root-1"), "root-0": ("root-0-0", "root-0-1"), "root-1": (), "root-0-0": (), "root-0-1": ()}
+CHILDREN = {
+    "root": ("root-0", "root-1"),
+    "root-0": ("root-0-0", "root-0-1"),
+    "root-1": (),
+    "root-0-0": (),
+    "root-0-1": (),
+}
 
 
 def make_run(name: str = "look", seed: int = 0, dim: int = 64, key: str = "") -> ClusterRun:
     nodes = {
-        id: Node(id, id.rpartition("-")[0] or None, id.count("-"), 4, id_of(1), (id_of(1), id_of(2)), -1.0, f"name {id}", below)
+        id: Node(
+            id,
+            id.rpartition("-")[0] or None,
+            id.count("-"),
+            4,
+            id_of(1),
+            (id_of(1), id_of(2)),
+            -1.0,
+            f"name {id}",
+            below,
+        )
         for id, below in CHILDREN.items()
     }
     return ClusterRun(
-        name, "tree", "colour", "r1", nodes, unit_rows(5, dim, seed), 12, seed, {"branching": 2}, {"a": 0.5}, key=key
+        name,
+        "tree",
+        "colour",
+        "r1",
+        nodes,
+        unit_rows(5, dim, seed),
+        12,
+        seed,
+        {"branching": 2},
+        {"a": 0.5},
+        key=key,
     )
 
 
@@ -47,7 +80,12 @@ def test_a_run_comes_back_as_it_was_saved(objects: LocalObjectStore) -> None:
     assert found.key == "look-1" and found.created_at and found.payload_field == "clusters.look-1.path"
     assert dict(found.nodes) == dict(saved.nodes) and list(found.nodes) == list(saved.nodes)
     assert (found.centres == make_run().centres).all()
-    assert (found.method, found.using, found.parameters, found.metrics) == ("tree", "colour", {"branching": 2}, {"a": 0.5})
+    assert (found.method, found.using, found.parameters, found.metrics) == (
+        "tree",
+        "colour",
+        {"branching": 2},
+        {"a": 0.5},
+    )
     assert [node.id for node in found.leaves] == ["root-1", "root-0-0", "root-0-1"] and found.depth == 2
 
 
@@ -58,12 +96,16 @@ def test_nothing_is_seen_before_it_is_put_in_service(objects: LocalObjectStore) 
     with pytest.raises(NotFound, match="it has: none"):
         store.get("shop", "look")
     assert store.put_in_service("shop", saved.key) is None
-    assert [run.key for run in store.in_service("shop")] == ["look-1"] and store.leftovers("shop", "look") == []
+    assert [run.key for run in store.in_service("shop")] == ["look-1"] and store.leftovers(
+        "shop", "look"
+    ) == []
     with pytest.raises(NotFound, match="again"):
         store.put_in_service("shop", "look-7")
 
 
-def test_the_next_run_of_a_name_has_another_key_and_numbers_come_free_again(objects: LocalObjectStore) -> None:
+def test_the_next_run_of_a_name_has_another_key_and_numbers_come_free_again(
+    objects: LocalObjectStore,
+) -> None:
     store, other = ClusterStore(objects), ClusterStore(objects)
     for number, (key, former) in enumerate([("look-1", None), ("look-2", "look-1"), ("look-1", "look-2")]):
         saved = store.save("shop", make_run(seed=number))
@@ -104,7 +146,9 @@ def test_deleting_a_run_and_a_category_leaves_no_files(runtime: Runtime) -> None
 
 def test_rows_go_down_to_the_nearest_mean_at_each_node() -> None:
     run = make_run(dim=8)
-    centre = dict(zip(run.nodes, run.centres * np.array([[1.0], [0.5], [0.9], [1.2], [0.3]], np.float32), strict=True))
+    centre = dict(
+        zip(run.nodes, run.centres * np.array([[1.0], [0.5], [0.9], [1.2], [0.3]], np.float32), strict=True)
+    )
     x = unit_rows(50, 8, 3)
     found = assign_leaves(run.nodes, np.stack(list(centre.values())), x)
     for row, leaf in zip(x, found, strict=True):
@@ -118,24 +162,38 @@ def test_rows_go_down_to_the_nearest_mean_at_each_node() -> None:
 
 
 def test_paths_and_the_payload() -> None:
-    assert path_of("root-14-3") == ("root", "root-14", "root-14-3") and path_of("root-noise") == ("root", "root-noise")
+    assert path_of("root-14-3") == ("root", "root-14", "root-14-3") and path_of("root-noise") == (
+        "root",
+        "root-noise",
+    )
     assert membership(path_of("root-noise")) == {"id": "noise", "path": ["root", "root-noise"]}
     assert membership(("root",)) == {"id": "root", "path": ["root"]}
 
 
 def fill(runtime: Runtime) -> ClusterRun:
-    """Twelve images, of which 6, 4 and 2 are in the leaves, under a key in service; and half of them under another."""
+    """Twelve images, of which 6, 4 and 2 are in the leaves, under a key in service; and half of them under
+    another."""
     run = runtime.clusters.save(CATEGORY, make_run())
-    kinds = {"clusters.look-1.path": "keyword", "clusters.look-2.path": "keyword", "metadata.season": "keyword"}
+    kinds = {
+        "clusters.look-1.path": "keyword",
+        "clusters.look-2.path": "keyword",
+        "metadata.season": "keyword",
+    }
     runtime.catalog.ensure_indexes(CATEGORY, kinds)  # type: ignore[arg-type]
     leaves = ["root-0-0"] * 6 + ["root-0-1"] * 4 + ["root-1"] * 2
     points = [
-        Point(id_of(n), {"colour": row}, {
-            "clusters": {"look-1": membership(path_of(leaf))} | ({"look-2": membership(("root",))} if n % 2 else {}),
-            "metadata": {"season": "winter" if n % 3 else "summer"}, "caption": "x",
-        })
+        Point(
+            id_of(n),
+            {"colour": row},
+            {
+                "clusters": {"look-1": membership(path_of(leaf))}
+                | ({"look-2": membership(("root",))} if n % 2 else {}),
+                "metadata": {"season": "winter" if n % 3 else "summer"},
+                "caption": "x",
+            },
+        )
         for n, (row, leaf) in enumerate(zip(unit_rows(12, 64), leaves, strict=True))
-    ]  # fmt: skip
+    ]
     runtime.vectors.upsert(CATEGORY, points)
     runtime.clusters.put_in_service(CATEGORY, run.key)
     return run
@@ -143,7 +201,10 @@ def fill(runtime: Runtime) -> ClusterRun:
 
 def test_conditions_name_the_run_and_reach_the_key_in_service(runtime: Runtime) -> None:
     fill(runtime)
-    counts = {node: runtime.searcher.count(CATEGORY, conditions_from_pairs([("cluster.look", node)])) for node in CHILDREN}
+    counts = {
+        node: runtime.searcher.count(CATEGORY, conditions_from_pairs([("cluster.look", node)]))
+        for node in CHILDREN
+    }
     assert counts == {"root": 12, "root-0": 10, "root-1": 2, "root-0-0": 6, "root-0-1": 4}
     listed = runtime.searcher.listing(CATEGORY, Conditions(clusters={"look": "root-1"})).hits
     assert {hit.id for hit in listed} == {id_of(10), id_of(11)}
@@ -158,7 +219,9 @@ def test_children_with_their_counts_as_they_are_now_and_groupings(runtime: Runti
     found = children(runtime, CATEGORY, "look", "root-0", ("metadata.season",))
     assert (found.view.count, [view.count for view in found.children]) == (9, [5, 4])
     assert [node.id for node in found.above] == ["root"]
-    season = [{facet.value: facet.count for facet in view.groupings["metadata.season"]} for view in found.children]
+    season = [
+        {facet.value: facet.count for facet in view.groupings["metadata.season"]} for view in found.children
+    ]
     assert season == [{"winter": 4, "summer": 1}, {"winter": 2, "summer": 2}]
     leaf = children(runtime, CATEGORY, "look", "root-1")
     assert leaf.children == () and leaf.view.count == 2 and leaf.view.groupings == {}

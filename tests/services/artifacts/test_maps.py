@@ -55,7 +55,11 @@ def test_two_keys_take_turns_and_names_do_not_mix(objects: LocalObjectStore) -> 
         for key in store.leftovers("shop", "flat"):
             store.remove("shop", key)
     other = store.save("shop", make_one("flat-2"))  # its key begins like one of the other map's
-    assert other.key == "flat-2-1" and store.leftovers("shop", "flat") == [] and store.leftovers("shop", "flat-2") == ["flat-2-1"]
+    assert (
+        other.key == "flat-2-1"
+        and store.leftovers("shop", "flat") == []
+        and store.leftovers("shop", "flat-2") == ["flat-2-1"]
+    )
     store.put_in_service("shop", other.key)
     store.withdraw("shop", "flat")
     assert [made.name for made in store.in_service("shop")] == ["flat-2"]

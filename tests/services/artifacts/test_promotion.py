@@ -1,4 +1,5 @@
-"""Names that are answered by one of several vectors, and what else a category keeps of its trained encoders."""
+"""Names that are answered by one of several vectors, and what else a category keeps of its trained
+encoders."""
 
 from __future__ import annotations
 
@@ -87,7 +88,9 @@ def test_what_cannot_be_promoted(catalog: Catalog) -> None:
     assert catalog.get("a").promoted == {}
 
 
-def test_encoders_are_deleted_with_their_category_unless_another_uses_them(catalog: Catalog, objects: LocalObjectStore) -> None:
+def test_encoders_are_deleted_with_their_category_unless_another_uses_them(
+    catalog: Catalog, objects: LocalObjectStore
+) -> None:
     for number in (1, 2):
         objects.put(f"{look(number).model.removeprefix('store:')}/config.json", b"{}")
     catalog.create("b", [replace(look(2), name="mine")])

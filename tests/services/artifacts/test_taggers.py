@@ -1,4 +1,5 @@
-"""Heads and where they are kept: scores as the formula says, versions whole or not there, no score of two heads at once."""
+"""Heads and where they are kept: scores as the formula says, versions whole or not there, no score of two
+heads at once."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ RANDOM = np.random.default_rng(7)
 
 def head(tag: str = "cat", *, using: str = "clip", dim: int = DIM, bias: float = 0.3) -> TagHead:
     weight = RANDOM.normal(size=dim).astype(np.float32)
-    return TagHead(tag, "logistic-regression", using, "sha256:1", weight, bias, slope=1.7, offset=-0.2, threshold=0.6)
+    return TagHead(
+        tag, "logistic-regression", using, "sha256:1", weight, bias, slope=1.7, offset=-0.2, threshold=0.6
+    )
 
 
 @pytest.fixture
@@ -38,7 +41,9 @@ def test_scores_follow_the_formula_also_far_out() -> None:
     for row in range(len(x)):
         for column, one in enumerate(heads):
             margin = sum(float(a) * float(b) for a, b in zip(one.weight, x[row], strict=True)) + one.bias
-            assert scores[row, column] == pytest.approx(1 / (1 + math.exp(-(one.slope * margin + one.offset))), abs=1e-5)
+            assert scores[row, column] == pytest.approx(
+                1 / (1 + math.exp(-(one.slope * margin + one.offset))), abs=1e-5
+            )
     assert np.array_equal(heads[1].scores(x), scores[:, 1])
     assert HeadSet(heads).scores(x[:0]).shape == (0, 3)
 
@@ -75,7 +80,9 @@ class SetBack(datetime):
         return datetime(1926, 11, 30, 9, 0, tzinfo=UTC)
 
 
-def test_the_order_of_heads_outlives_a_clock_that_is_set_back(objects: LocalObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_heads_outlives_a_clock_that_is_set_back(
+    objects: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (first,) = TaggerStore(objects).save("pets", [head()])
     monkeypatch.setattr(tagging, "datetime", SetBack)
     (second,) = TaggerStore(objects).save("pets", [head()])
@@ -160,7 +167,9 @@ def test_names_that_cannot_be_fields_and_doubles_are_refused(objects: LocalObjec
     assert store.in_service("pets") == ()
 
 
-def test_of_two_processes_that_save_at_the_same_moment_nothing_is_lost(objects: LocalObjectStore, tmp_path: Path) -> None:
+def test_of_two_processes_that_save_at_the_same_moment_nothing_is_lost(
+    objects: LocalObjectStore, tmp_path: Path
+) -> None:
     stores = [TaggerStore(objects), TaggerStore(LocalObjectStore(tmp_path, min_free_mb=0))]
     one = head("tag")
 

@@ -19,7 +19,14 @@ from vitrine.services.category.catalog import Catalog, spec_from_json, spec_to_j
 from vitrine.services.category.payload import STANDARD_INDEXES
 from vitrine.services.domain import CollectionSchema, EncoderSpec, Point, Preprocessing, VectorSpec
 from vitrine.services.encoders.base import check_encoder
-from vitrine.services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound, StoreDamaged, UnknownVector
+from vitrine.services.errors import (
+    AlreadyExists,
+    BadRequest,
+    EncoderMismatch,
+    NotFound,
+    StoreDamaged,
+    UnknownVector,
+)
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.vector_store.base import VectorStore
 
@@ -91,7 +98,8 @@ class Interrupted(Exception):
 
 
 class Failing:
-    """A store whose changes are counted, over all stores that share ``left``; the one after the last of them is a kill."""
+    """A store whose changes are counted, over all stores that share ``left``; the one after the last of them
+    is a kill."""
 
     def __init__(self, store: Any, left: list[int]) -> None:
         self._store, self._left = store, left
@@ -110,7 +118,9 @@ class Failing:
         return call
 
 
-def interrupted(objects: LocalObjectStore, vectors: OracleVectorStore, after: int, act: Callable[[Catalog], object]) -> bool:
+def interrupted(
+    objects: LocalObjectStore, vectors: OracleVectorStore, after: int, act: Callable[[Catalog], object]
+) -> bool:
     """Whether ``act`` is killed by the change that follows so many others."""
     left = [after]
     try:
@@ -165,14 +175,19 @@ def test_a_creation_that_is_killed_anywhere_can_be_repeated_or_deleted(tmp_path:
     killed, after = True, 0
     while killed:
         for repeat in (True, False):
-            objects, vectors = LocalObjectStore(tmp_path / f"{after}-{repeat}", min_free_mb=0), OracleVectorStore()
+            objects, vectors = (
+                LocalObjectStore(tmp_path / f"{after}-{repeat}", min_free_mb=0),
+                OracleVectorStore(),
+            )
             kept = belongings("a")[-1]
             objects.put(kept, b"a picture of a category that was deleted and kept its pictures")
             killed = interrupted(objects, vectors, after, lambda catalog: catalog.create("a", [SPEC]))
             catalog = Catalog(objects, vectors)
             if killed and repeat:
                 assert catalog.create("a", [OTHER]).encoders == (OTHER,)
-                assert vectors.info("a").schema.dim("vit") == 3 and vectors.info("a").schema.dim("clip") is None
+                assert (
+                    vectors.info("a").schema.dim("vit") == 3 and vectors.info("a").schema.dim("clip") is None
+                )
             if killed and not repeat and after:
                 catalog.delete("a")
                 assert (keys(objects), vectors.collections()) == ([kept], [])
@@ -181,7 +196,9 @@ def test_a_creation_that_is_killed_anywhere_can_be_repeated_or_deleted(tmp_path:
     assert after == 4
 
 
-def test_an_interrupted_deletion_keeps_what_it_was_asked_to_keep(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+def test_an_interrupted_deletion_keeps_what_it_was_asked_to_keep(
+    objects: LocalObjectStore, vectors: OracleVectorStore
+) -> None:
     fill_stores(objects, vectors, "a")
     assert interrupted(objects, vectors, 2, lambda catalog: catalog.delete("a", keep_images=True))
     assert Catalog(objects, vectors).delete("a") is True
@@ -215,7 +232,9 @@ def test_what_no_category_describes_is_found_and_what_is_not_ours_is_left_alone(
         catalog.create("theirs", [SPEC])
 
 
-def test_other_objects_below_the_name_of_a_category_stay(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+def test_other_objects_below_the_name_of_a_category_stay(
+    objects: LocalObjectStore, vectors: OracleVectorStore
+) -> None:
     catalog = fill_stores(objects, vectors, "a")
     objects.put("a/to-be-indexed/holiday.jpg", b"x")
     catalog.delete("a")
@@ -250,7 +269,11 @@ def test_a_damaged_manifest_is_named_and_harms_no_other_category(
     catalog = fill_stores(objects, vectors, "a", "ab")
     objects.put("_categories/a.json", damage)
     catalog = Catalog(objects, vectors)
-    for call in (lambda: catalog.get("a"), lambda: catalog.describe("a", "x"), lambda: catalog.create("a", [SPEC])):
+    for call in (
+        lambda: catalog.get("a"),
+        lambda: catalog.describe("a", "x"),
+        lambda: catalog.create("a", [SPEC]),
+    ):
         with pytest.raises(StoreDamaged, match=r"'a'.*vitrine category delete a"):
             call()
     assert [category.name for category in catalog.list()] == ["ab"]
@@ -262,7 +285,9 @@ def test_a_damaged_manifest_is_named_and_harms_no_other_category(
     assert image in keys(objects) and catalog.remains() == []
 
 
-def test_a_lost_collection_is_damage_and_the_pictures_stay(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+def test_a_lost_collection_is_damage_and_the_pictures_stay(
+    objects: LocalObjectStore, vectors: OracleVectorStore
+) -> None:
     fill_stores(objects, vectors, "a", "ab")
     vectors.drop("a")
     catalog = Catalog(objects, vectors)
@@ -273,7 +298,9 @@ def test_a_lost_collection_is_damage_and_the_pictures_stay(objects: LocalObjectS
     assert belongings("a")[-1] in keys(objects)
 
 
-def test_encoders_of_a_category_that_cannot_be_read_are_kept(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+def test_encoders_of_a_category_that_cannot_be_read_are_kept(
+    objects: LocalObjectStore, vectors: OracleVectorStore
+) -> None:
     catalog = fill_stores(objects, vectors, "a", "ab")
     objects.put("_categories/ab.json", b"{")
     catalog.delete("a")
@@ -295,12 +322,17 @@ def test_changes_of_two_processes_are_all_kept(objects: LocalObjectStore, vector
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(change, range(30)))
     found = Catalog(objects, vectors).get("a")
-    assert {spec.name for spec in found.encoders} == {"clip", *(f"vit-{number}" for number in range(0, 30, 3))}
+    assert {spec.name for spec in found.encoders} == {
+        "clip",
+        *(f"vit-{number}" for number in range(0, 30, 3)),
+    }
     wanted = {f"scores.tag-{number}" for number in range(30) if number % 3}
     assert {field for field in found.indexes if field.startswith("scores.tag-")} == wanted
 
 
-def test_of_two_creators_of_one_name_one_is_refused(objects: LocalObjectStore, vectors: OracleVectorStore) -> None:
+def test_of_two_creators_of_one_name_one_is_refused(
+    objects: LocalObjectStore, vectors: OracleVectorStore
+) -> None:
     one, other = Catalog(objects, vectors), Catalog(objects, vectors)
     replace_object = objects.replace
 
@@ -334,7 +366,9 @@ def test_a_model_may_move_but_not_change_its_preprocessing(catalog: Catalog) -> 
         check_encoder(known, replace(SPEC, preprocessing=replace(PIXELS, resize=16)))
 
 
-def test_a_field_keeps_its_first_kind_and_columns_end_at_the_cap(catalog: Catalog, vectors: OracleVectorStore) -> None:
+def test_a_field_keeps_its_first_kind_and_columns_end_at_the_cap(
+    catalog: Catalog, vectors: OracleVectorStore
+) -> None:
     catalog.create("a", [SPEC])
     catalog.ensure_indexes("a", {"metadata.year": "integer"})
     catalog.ensure_indexes("a", {"metadata.year": "keyword", "scores.cat": "float"})

@@ -52,7 +52,9 @@ def test_tags_are_added_removed_and_replaced(parts: Parts) -> None:
 
 def test_what_is_not_named_stays_and_null_removes(parts: Parts) -> None:
     editor = parts[0]
-    changes = ImageChanges.model_validate({"class": None, "quality": 0.5, "metadata": {"year": None, "place": "Oslo"}})
+    changes = ImageChanges.model_validate(
+        {"class": None, "quality": 0.5, "metadata": {"year": None, "place": "Oslo"}}
+    )
     after = editor.change("c", [A, B], changes)
     for hit in after:
         assert "class" not in hit.payload

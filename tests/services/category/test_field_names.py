@@ -1,4 +1,5 @@
-"""Fields as people write them: with the names that a category knows, each text has the one reading that is expected."""
+"""Fields as people write them: with the names that a category knows, each text has the one reading that is
+expected."""
 
 from __future__ import annotations
 
@@ -12,7 +13,20 @@ from vitrine.services.category.payload import field_path
 from vitrine.services.domain import IndexKind, OrderBy
 from vitrine.services.errors import UnknownField
 
-NAMES = ["St. Moritz", "f/2.8", '"q"', "a\\b", "x=y", "tag.any", "EXIF:ISO", "a b", "camera.make", "größe", "x:desc", "price.gte"]
+NAMES = [
+    "St. Moritz",
+    "f/2.8",
+    '"q"',
+    "a\\b",
+    "x=y",
+    "tag.any",
+    "EXIF:ISO",
+    "a b",
+    "camera.make",
+    "größe",
+    "x:desc",
+    "price.gte",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,7 +37,11 @@ def test_a_field_is_found_as_it_is_printed_and_by_its_bare_name(head: str, name:
     assert find_field(path, known) == find_field(f"{head}.{name}", known) == path
     assert find_bound(f"{path}.gte", known) == find_bound(f"{head}.{name}.gte", known) == (path, "gte")
     assert find_order(f"{head}.{name}", known) == find_order(path, known) == OrderBy(path)
-    assert find_order(f"{head}.{name}:desc", known) == find_order(f"{path}:desc", known) == OrderBy(path, descending=True)
+    assert (
+        find_order(f"{head}.{name}:desc", known)
+        == find_order(f"{path}:desc", known)
+        == OrderBy(path, descending=True)
+    )
 
 
 def test_random_names_are_found_however_they_are_written() -> None:
@@ -79,7 +97,11 @@ def test_the_name_of_a_column_may_hold_an_equal_sign() -> None:
 
 
 def test_conditions_on_a_column_collect_however_it_is_written() -> None:
-    pairs = [("metadata.EXIF:ISO.gte", "100"), ('metadata."EXIF:ISO".lt', "400"), ('metadata."camera.make"', "Canon")]
+    pairs = [
+        ("metadata.EXIF:ISO.gte", "100"),
+        ('metadata."EXIF:ISO".lt', "400"),
+        ('metadata."camera.make"', "Canon"),
+    ]
     found = conditions_from_pairs([*pairs, ("metadata.camera.make", "Nikon")]).to_filter(INDEXES)
     body = {"metadata": {"EXIF:ISO": {"gte": 100, "lt": 400}, "camera.make": ["Canon", "Nikon"]}}
     assert found == parse_conditions(body).to_filter(INDEXES)
@@ -87,8 +109,13 @@ def test_conditions_on_a_column_collect_however_it_is_written() -> None:
 
 def test_scores_take_a_bound_whatever_the_tag_is_called() -> None:
     found = conditions_from_pairs([("score.price.gte.gte", "0.5"), ('score."q".lte', "0.25")])
-    assert conditions_from_pairs([("score.x", "y.gte=0.5")], joined=True).scores == {"x=y": NumberRange(gte=0.5)}
+    assert conditions_from_pairs([("score.x", "y.gte=0.5")], joined=True).scores == {
+        "x=y": NumberRange(gte=0.5)
+    }
     assert found.scores == {"price.gte": NumberRange(gte=0.5), '"q"': NumberRange(lte=0.25)}
     known: dict[str, IndexKind] = {'scores."price.gte"': "float", "scores.q": "float"}
     filter = found.to_filter(known)
-    assert filter is not None and [condition.key for condition in filter.must] == ['scores."price.gte"', "scores.q"]
+    assert filter is not None and [condition.key for condition in filter.must] == [
+        'scores."price.gte"',
+        "scores.q",
+    ]

@@ -25,7 +25,9 @@ def test_no_conditions_are_no_filter() -> None:
 
 
 def test_all_tags_are_one_condition_each_and_any_tags_one_together() -> None:
-    found = parse_conditions({"tags_all": ["a", "b"], "tags_any": ["c", "d"], "tags_none": ["e"]}).to_filter({})
+    found = parse_conditions({"tags_all": ["a", "b"], "tags_any": ["c", "d"], "tags_none": ["e"]}).to_filter(
+        {}
+    )
     assert found is not None
     assert [c.match for c in found.must] == [
         models.MatchValue(value="a"),
@@ -36,7 +38,9 @@ def test_all_tags_are_one_condition_each_and_any_tags_one_together() -> None:
 
 
 def test_score_ranges_name_the_tag_as_qdrant_quotes_it() -> None:
-    found = conditions_from_pairs([("score.red mug.gte", "0.5"), ("score.red mug.lt", "1"), ("score.t-shirt.lte", "0.2")])
+    found = conditions_from_pairs(
+        [("score.red mug.gte", "0.5"), ("score.red mug.lt", "1"), ("score.t-shirt.lte", "0.2")]
+    )
     assert keys(found.to_filter({})) == ['scores."red mug"', "scores.t-shirt"]
     assert found.scores["red mug"].gte == 0.5 and found.scores["red mug"].lt == 1.0
 
@@ -48,7 +52,9 @@ def test_score_ranges_name_the_tag_as_qdrant_quotes_it() -> None:
         ("place", "1999", models.MatchValue(value="1999")),
     ],
 )
-def test_words_of_a_query_string_become_what_the_column_holds(column: str, word: str, expected: models.MatchValue) -> None:
+def test_words_of_a_query_string_become_what_the_column_holds(
+    column: str, word: str, expected: models.MatchValue
+) -> None:
     found = conditions_from_pairs([(f"metadata.{column}", word)]).to_filter(INDEXES)
     assert found is not None and found.must[0].match == expected
 
@@ -71,7 +77,12 @@ def test_a_year_given_as_a_date_bound_stays_a_number_for_a_number_column() -> No
 def test_a_plain_value_is_both_bounds() -> None:
     one = conditions_from_pairs([("created_at", "2024-05"), ("width", "400")])
     both = conditions_from_pairs(
-        [("created_at.gte", "2024-05"), ("created_at.lte", "2024-05"), ("width.gte", "400"), ("width.lte", "400")]
+        [
+            ("created_at.gte", "2024-05"),
+            ("created_at.lte", "2024-05"),
+            ("width.gte", "400"),
+            ("width.lte", "400"),
+        ]
     )
     assert one == both
     with pytest.raises(BadRequest, match="date"):
@@ -84,7 +95,9 @@ def test_several_values_of_a_column_mean_any_of_them() -> None:
 
 
 def test_raw_filters_are_qdrants_own_json() -> None:
-    found = parse_conditions({"where": {"should": [{"key": "class", "match": {"value": "hat"}}]}}).to_filter({})
+    found = parse_conditions({"where": {"should": [{"key": "class", "match": {"value": "hat"}}]}}).to_filter(
+        {}
+    )
     assert found is not None and isinstance(found.must[0], models.Filter)
 
 
@@ -106,7 +119,9 @@ def test_malformed_conditions_are_refused_by_field(tree: dict[str, object]) -> N
     assert caught.value.details["field"].split(".")[0] in tree
 
 
-@pytest.mark.parametrize("pair", [("colour", "red"), ("score.cat", "1"), ("quality.above", "1"), ("metadata.", "1"), ("", "")])
+@pytest.mark.parametrize(
+    "pair", [("colour", "red"), ("score.cat", "1"), ("quality.above", "1"), ("metadata.", "1"), ("", "")]
+)
 def test_unknown_query_keys_are_refused(pair: tuple[str, str]) -> None:
     with pytest.raises(BadRequest):
         conditions_from_pairs([pair])

@@ -1,4 +1,5 @@
-"""Tiny models with random weights of the families that once gave wrong vectors, as their authors or users save them."""
+"""Tiny models with random weights of the families that once gave wrong vectors, as their authors or users
+save them."""
 
 from __future__ import annotations
 
@@ -17,7 +18,12 @@ _SPECIAL = {"vocab_size": 64, "bos_token_id": 0, "eos_token_id": 1, "pad_token_i
 _TEXT = {**_TOWER, **_SPECIAL, "max_position_embeddings": LONGEST}
 _XLM_R = {**_TOWER, **_SPECIAL, "max_position_embeddings": LONGEST + 2, "type_vocab_size": 1}
 """Its places begin behind the padding token's number, so that two rows of the table are of no use."""
-_GROUPS = {"depths": [1, 1, 1], "num_hidden_layers": 3, "num_group_tokens": [8, 4, 0], "num_output_groups": [8, 4, 0]}
+_GROUPS = {
+    "depths": [1, 1, 1],
+    "num_hidden_layers": 3,
+    "num_group_tokens": [8, 4, 0],
+    "num_output_groups": [8, 4, 0],
+}
 
 
 def write_family(kind: str, path: Path) -> Path:
@@ -44,7 +50,9 @@ def change(file: Path, **values: object) -> None:
     file.write_text(json.dumps({**tree, **values}), encoding="utf-8")
 
 
-def _dual(model: Any, config: Any, text: Mapping[str, Any] = _TEXT, vision: Mapping[str, Any] = _VISION, **more: Any) -> Any:
+def _dual(
+    model: Any, config: Any, text: Mapping[str, Any] = _TEXT, vision: Mapping[str, Any] = _VISION, **more: Any
+) -> Any:
     return model(config(text_config=dict(text), vision_config=dict(vision), projection_dim=24, **more))
 
 
@@ -65,14 +73,20 @@ def _blip_2(t: Any) -> Any:
         "word_embed_proj_dim": 32,
     }
     text = {**language, "num_attention_heads": 2, "max_position_embeddings": LONGEST}
-    return t.Blip2Model(t.Blip2Config(vision_config=_VISION, qformer_config=former, text_config=text, num_query_tokens=4))
+    return t.Blip2Model(
+        t.Blip2Config(vision_config=_VISION, qformer_config=former, text_config=text, num_query_tokens=4)
+    )
 
 
 _MODELS: Mapping[str, Callable[[Any], Any]] = {
     "vit_mae": lambda t: t.ViTMAEModel(t.ViTMAEConfig(**_VISION)),
     "clip_left": lambda t: _dual(t.CLIPModel, t.CLIPConfig),
-    "clip_projected": lambda t: t.CLIPVisionModelWithProjection(t.CLIPVisionConfig(**_VISION, projection_dim=24)),
-    "metaclip_2_projected": lambda t: t.MetaClip2VisionModelWithProjection(t.MetaClip2VisionConfig(**_VISION, projection_dim=24)),
+    "clip_projected": lambda t: t.CLIPVisionModelWithProjection(
+        t.CLIPVisionConfig(**_VISION, projection_dim=24)
+    ),
+    "metaclip_2_projected": lambda t: t.MetaClip2VisionModelWithProjection(
+        t.MetaClip2VisionConfig(**_VISION, projection_dim=24)
+    ),
     "altclip": lambda t: _dual(t.AltCLIPModel, t.AltCLIPConfig, {**_XLM_R, "project_dim": 20}),
     "vision_text_dual": _vision_text_dual,
     "metaclip_2": lambda t: _dual(t.MetaClip2Model, t.MetaClip2Config),
@@ -85,4 +99,4 @@ _MODELS: Mapping[str, Callable[[Any], Any]] = {
     "flava": lambda t: t.FlavaModel(
         t.FlavaConfig(text_config=_TEXT, image_config=_VISION, multimodal_config=_TOWER, projection_dim=24)
     ),
-}  # fmt: skip
+}

@@ -14,11 +14,14 @@ from vitrine.services.encoders.batching import BatchedEncoder
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, Unavailable, UnsupportedQuery
 
-SPEC = EncoderSpec("gated", "tests/gated", "1", 2, ("image",), Preprocessing((1, 1), None, (0, 0, 0), (1, 1, 1)))
+SPEC = EncoderSpec(
+    "gated", "tests/gated", "1", 2, ("image",), Preprocessing((1, 1), None, (0, 0, 0), (1, 1, 1))
+)
 
 
 class GatedEncoder:
-    """Gives (level, 1) for a grey image of that level; each call waits for ``step()``, which tells how many images it got."""
+    """Gives (level, 1) for a grey image of that level; each call waits for ``step()``, which tells how many
+    images it got."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

@@ -33,7 +33,11 @@ def test_the_fake_is_deterministic_unit_rows(dim):
     assert (rows.dtype, rows.shape) == (np.float32, (5, dim))
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-6)
     np.testing.assert_allclose(ColourEncoder("other", dim).encode_images(images[::-1])[::-1], rows, atol=1e-6)
-    assert ColourEncoder(dim=dim).encode_images([]).shape == ColourEncoder(dim=dim).encode_texts([]).shape == (0, dim)
+    assert (
+        ColourEncoder(dim=dim).encode_images([]).shape
+        == ColourEncoder(dim=dim).encode_texts([]).shape
+        == (0, dim)
+    )
 
 
 def test_colour_words_find_their_colours():
@@ -50,7 +54,9 @@ def test_mostly_red_pictures_are_nearest_to_red():
     encoder = ColourEncoder()
     picture = flat(COLOURS["red"])
     picture.paste(COLOURS["blue"], (0, 0, 20, 20))
-    nearest = encoder.encode_texts(["red", "blue", "green", "white", "black"]) @ encoder.encode_images([picture])[0]
+    nearest = (
+        encoder.encode_texts(["red", "blue", "green", "white", "black"]) @ encoder.encode_images([picture])[0]
+    )
     assert np.argsort(-nearest)[0] == 0
 
 
@@ -62,7 +68,9 @@ def test_other_words_have_a_direction_of_their_own():
 
 @pytest.fixture
 def pool(tmp_path):
-    made = EncoderPool(Settings(_env_file=None, models=tmp_path / "models", offline=True, precision="float32", device="cpu"))
+    made = EncoderPool(
+        Settings(_env_file=None, models=tmp_path / "models", offline=True, precision="float32", device="cpu")
+    )
     yield made
     made.close()
 
@@ -94,7 +102,9 @@ def test_a_category_opened_first_shares_its_encoder_too(pool, tiny_model):
     other.close()
 
 
-@pytest.mark.parametrize("change", [{"revision": "sha256:" + "0" * 64}, {"dim": 7}, {"modalities": ("image",)}])
+@pytest.mark.parametrize(
+    "change", [{"revision": "sha256:" + "0" * 64}, {"dim": 7}, {"modalities": ("image",)}]
+)
 def test_another_revision_is_refused_with_both_names(pool, tiny_model, change):
     spec = pool.get(f"tiny={tiny_model('clip')}").spec
     former = dataclasses.replace(spec, **change)
@@ -111,7 +121,9 @@ def test_another_preprocessing_is_refused(pool, tiny_model):
         pool.for_category(former)
 
 
-def test_a_category_of_the_hub_does_not_take_a_local_folder_of_another_content(pool, tiny_model, monkeypatch, tmp_path):
+def test_a_category_of_the_hub_does_not_take_a_local_folder_of_another_content(
+    pool, tiny_model, monkeypatch, tmp_path
+):
     import huggingface_hub.constants as constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
@@ -171,7 +183,11 @@ def test_a_loader_of_another_kind_may_be_given(tiny_model):
 def test_a_closed_pool_refuses(pool):
     encoder = pool.get("colour")
     pool.close()
-    for call in (lambda: pool.get("colour"), lambda: pool.for_category(encoder.spec), lambda: encoder.encode_texts(["red"])):
+    for call in (
+        lambda: pool.get("colour"),
+        lambda: pool.for_category(encoder.spec),
+        lambda: encoder.encode_texts(["red"]),
+    ):
         with pytest.raises(Unavailable, match="closed"):
             call()
     pool.close()
@@ -179,8 +195,9 @@ def test_a_closed_pool_refuses(pool):
 
 def test_importing_costs_no_torch():
     code = (
-        "import sys, vitrine.services.images.open\n"
-        "from vitrine.services.encoders import batching, fake, load, pool, precision, preprocess, reference, resolve\n"
+        "import sys, vitrine.services.images.open\nfrom vitrine.services.encoders import batching, load, pool\n"
+        "from vitrine.services.encoders import precision, preprocess, reference, resolve\n"
+        "import vitrine.services.encoders.families.fake\n"
         "print([name for name in ('torch', 'transformers', 'scipy', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -21,7 +21,9 @@ def ours(images, preprocessing):
 
 
 def theirs(images, processor):
-    return np.stack([np.asarray(processor(image, return_tensors="np")["pixel_values"][0]) for image in images])
+    return np.stack(
+        [np.asarray(processor(image, return_tensors="np")["pixel_values"][0]) for image in images]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -44,10 +46,16 @@ def test_equals_the_processor_of_the_folder(kind, tiny_model, photos):
         transformers.ConvNextImageProcessorPil(size={"shortest_edge": 224}),
         transformers.MobileNetV2ImageProcessorPil(),
         transformers.CLIPImageProcessorPil(size={"shortest_edge": 60}, crop_size={"height": 80, "width": 70}),
-        transformers.ViTImageProcessorPil(size={"height": 64, "width": 48}, resample=Image.Resampling.LANCZOS),
+        transformers.ViTImageProcessorPil(
+            size={"height": 64, "width": 48}, resample=Image.Resampling.LANCZOS
+        ),
         transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}, do_normalize=False),
-        transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}, rescale_factor=1 / 127.5, image_mean=[1.0, 1.0, 1.0]),
-        transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}, do_rescale=False, do_normalize=False),
+        transformers.ViTImageProcessorPil(
+            size={"height": 32, "width": 32}, rescale_factor=1 / 127.5, image_mean=[1.0, 1.0, 1.0]
+        ),
+        transformers.ViTImageProcessorPil(
+            size={"height": 32, "width": 32}, do_rescale=False, do_normalize=False
+        ),
     ],
     ids=lambda processor: type(processor).__name__,
 )
@@ -64,7 +72,9 @@ def test_what_is_read_of_a_processor():
     )
     clip = read_preprocessing(transformers.CLIPImageProcessorPil())
     assert (clip.resize, clip.crop, clip.interpolation, clip.target) == (224, (224, 224), "bicubic", 224)
-    assert read_preprocessing(transformers.ConvNextImageProcessorPil(size={"shortest_edge": 224})).resize == 256
+    assert (
+        read_preprocessing(transformers.ConvNextImageProcessorPil(size={"shortest_edge": 224})).resize == 256
+    )
 
 
 def test_other_kinds_of_preprocessing_are_refused(tmp_path):

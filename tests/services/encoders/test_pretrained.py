@@ -34,7 +34,12 @@ def boobytrapped(folder: Path, files: tuple[str, ...], *, known: bool) -> Path:
         tree = json.loads((folder / name).read_text())
         tree["auto_map"] = {kind: "own.Own" for kind in kinds} | {"AutoTokenizer": [None, "own.Own"]}
         if not known:
-            tree |= {"model_type": "own", "image_processor_type": "Own", "tokenizer_class": "Own", "architectures": ["Own"]}
+            tree |= {
+                "model_type": "own",
+                "image_processor_type": "Own",
+                "tokenizer_class": "Own",
+                "architectures": ["Own"],
+            }
         (folder / name).write_text(json.dumps(tree))
     return folder
 
@@ -58,11 +63,27 @@ def test_a_folder_with_code_of_its_own_loads_without_it_or_is_refused(
 
 def test_nobody_is_asked_on_the_terminal(tiny_model: TinyModel, tmp_path: Path) -> None:
     """As a person meets it: the command with a terminal's answers waiting, yes to all."""
-    folder = boobytrapped(shutil.copytree(tiny_model("vit"), tmp_path / "trap"), ("preprocessor_config.json",), known=False)
-    command = [sys.executable, "-c", "from vitrine.cli.main import main; main()", "encoder", "check", str(folder)]
+    folder = boobytrapped(
+        shutil.copytree(tiny_model("vit"), tmp_path / "trap"), ("preprocessor_config.json",), known=False
+    )
+    command = [
+        sys.executable,
+        "-c",
+        "from vitrine.cli.main import main; main()",
+        "encoder",
+        "check",
+        str(folder),
+    ]
     environment = os.environ | {"VITRINE_OFFLINE": "true", "VITRINE_DATA": str(tmp_path / "data")}
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, input="y\n" * 9, capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=ROOT,
+        env=environment,
+        input="y\n" * 9,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 1
     assert "brings code of its own" in done.stderr and "[y/N]" not in done.stdout + done.stderr
@@ -74,7 +95,9 @@ def test_pickled_weights_are_refused_by_a_sentence(name: str, tiny_model: TinyMo
     folder = shutil.copytree(tiny_model("vit"), tmp_path / "pickled")
     (folder / "model.safetensors").unlink()
     torch.save({"a": torch.zeros(1)}, folder / name)
-    with pytest.raises(ModelUnavailable, match=f"has its weights in {name} alone.*convert them to model.safetensors"):
+    with pytest.raises(
+        ModelUnavailable, match=f"has its weights in {name} alone.*convert them to model.safetensors"
+    ):
         load_encoder(EncoderReference("pickled", str(folder)), offline=True)
 
 
@@ -90,7 +113,9 @@ def test_a_folder_without_weights_or_config_says_which(tiny_model: TinyModel, tm
 
 def test_an_adapter_is_refused_until_it_is_merged(tiny_model: TinyModel, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_model("clip"), tmp_path / "adapted")
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "org/model"}))
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "base_model_name_or_path": "org/model"})
+    )
     with pytest.raises(ModelUnavailable, match=r"LoRA adapter.*merge it"):
         load_encoder(EncoderReference("adapted", str(folder)), offline=True)
     alone = tmp_path / "alone"  # as PEFT saves it
@@ -105,7 +130,11 @@ def loaders() -> Iterator[tuple[str, ast.Call]]:
     """Every call of a ``from_pretrained`` in the sources, and where it stands."""
     for file in sorted(file for source in SOURCES for file in (ROOT / source).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "from_pretrained":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "from_pretrained"
+            ):
                 yield f"{file.relative_to(ROOT)}:{node.lineno}", node
 
 
@@ -115,7 +144,11 @@ def test_every_loader_refuses_foreign_code() -> None:
     for place, call in found.items():
         given = {keyword.arg: keyword.value for keyword in call.keywords}
         trust = given.get("trust_remote_code")
-        assert isinstance(trust, ast.Constant) and trust.value is False, f"{place} does not say trust_remote_code=False"
+        assert isinstance(trust, ast.Constant) and trust.value is False, (
+            f"{place} does not say trust_remote_code=False"
+        )
         if "dtype" in given or ast.unparse(call.func).endswith("Model.from_pretrained"):
             safe = given.get("use_safetensors")
-            assert isinstance(safe, ast.Constant) and safe.value is True, f"{place} does not say use_safetensors=True"
+            assert isinstance(safe, ast.Constant) and safe.value is True, (
+                f"{place} does not say use_safetensors=True"
+            )

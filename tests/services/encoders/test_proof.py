@@ -39,7 +39,9 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 
 def load(folder: Path, precision: Any = "float32") -> Any:
-    return load_encoder(EncoderReference("tiny", str(folder)), precision=precision, device="cpu", offline=True)
+    return load_encoder(
+        EncoderReference("tiny", str(folder)), precision=precision, device="cpu", offline=True
+    )
 
 
 def cosines(rows: Embeddings, reference: torch.Tensor) -> Embeddings:
@@ -49,9 +51,9 @@ def cosines(rows: Embeddings, reference: torch.Tensor) -> Embeddings:
 
 
 def pixels(folder: Path, photos: Photos) -> torch.Tensor:
-    tensor: torch.Tensor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")(photos, return_tensors="pt")[
-        "pixel_values"
-    ]
+    tensor: torch.Tensor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")(
+        photos, return_tensors="pt"
+    )["pixel_values"]
     return tensor
 
 
@@ -61,7 +63,9 @@ def reference_text(folder: Path, text: str) -> torch.Tensor:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     siglip = model.config.model_type == "siglip"
     padding = "max_length" if siglip else False
-    tokens = tokenizer(text, truncation=True, max_length=LONGEST, padding=padding, padding_side="right", return_tensors="pt")
+    tokens = tokenizer(
+        text, truncation=True, max_length=LONGEST, padding=padding, padding_side="right", return_tensors="pt"
+    )
     names = ["input_ids"] if siglip else ["input_ids", "attention_mask"]
     features: torch.Tensor = model.get_text_features(**{name: tokens[name] for name in names}).pooler_output
     return features
@@ -71,7 +75,10 @@ def reference_text(folder: Path, text: str) -> torch.Tensor:
 def test_texts_of_any_length_are_as_transformers_has_them_one_by_one(kind: str, family: TinyModel) -> None:
     encoder = load(family(kind))
     reference = torch.cat([reference_text(family(kind), text) for text in TEXTS])
-    together, alone = encoder.encode_texts(TEXTS), np.concatenate([encoder.encode_texts([text]) for text in TEXTS])
+    together, alone = (
+        encoder.encode_texts(TEXTS),
+        np.concatenate([encoder.encode_texts([text]) for text in TEXTS]),
+    )
     assert cosines(together, reference).min() > 0.99999
     assert cosines(alone, reference).min() > 0.99999
 
@@ -98,13 +105,22 @@ def test_a_masked_autoencoder_sees_whole_pictures(family: TinyModel, photos: Pho
 
 
 @pytest.mark.parametrize(
-    ("kind", "loader"), [("clip_projected", "CLIP"), ("metaclip_2_projected", "MetaClip2")], ids=["clip", "metaclip_2"]
+    ("kind", "loader"),
+    [("clip_projected", "CLIP"), ("metaclip_2_projected", "MetaClip2")],
+    ids=["clip", "metaclip_2"],
 )
-def test_a_vision_model_with_a_projection_is_projected(kind: str, loader: str, family: TinyModel, photos: Photos) -> None:
+def test_a_vision_model_with_a_projection_is_projected(
+    kind: str, loader: str, family: TinyModel, photos: Photos
+) -> None:
     encoder = load(family(kind))
     assert encoder.spec.dim == 24
     model = getattr(transformers, f"{loader}VisionModelWithProjection").from_pretrained(family(kind)).eval()
-    assert cosines(encoder.encode_images(photos), model(pixel_values=pixels(family(kind), photos)).image_embeds).min() > 0.99999
+    assert (
+        cosines(
+            encoder.encode_images(photos), model(pixel_values=pixels(family(kind), photos)).image_embeds
+        ).min()
+        > 0.99999
+    )
 
 
 def test_a_projection_that_the_config_does_not_name_is_found_in_the_weights(
@@ -119,7 +135,9 @@ def test_a_projection_that_the_config_does_not_name_is_found_in_the_weights(
 
 @pytest.mark.parametrize("kind", ["blip_2", "flava"])
 def test_texts_outside_the_images_space_are_refused(kind: str, family: TinyModel) -> None:
-    with pytest.raises(UnsoundEncoder, match="texts of all kinds are encoded: the model fails on them") as refused:
+    with pytest.raises(
+        UnsoundEncoder, match="texts of all kinds are encoded: the model fails on them"
+    ) as refused:
         load(family(kind))
     checks = refused.value.details["checks"]
     assert isinstance(checks, list) and [check["passed"] for check in checks][-1] is False
@@ -136,16 +154,22 @@ def damaged(folder: Path, value: float, name: str) -> Path:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["vision_model.post_layernorm.weight", "text_model.final_layer_norm.weight"])
-def test_weights_that_are_not_finite_are_refused(value: float, name: str, tiny_model: TinyModel, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_refused(
+    value: float, name: str, tiny_model: TinyModel, tmp_path: Path
+) -> None:
     folder = damaged(shutil.copytree(tiny_model("clip"), tmp_path / "damaged"), value, name)
     side = "pictures" if "vision" in name else "texts"
-    with pytest.raises(UnsoundEncoder, match=f"vectors of {side} are finite and of length 1: they hold NaN or infinity"):
+    with pytest.raises(
+        UnsoundEncoder, match=f"vectors of {side} are finite and of length 1: they hold NaN or infinity"
+    ):
         load(folder, "auto")
 
 
 def test_weights_of_zero_are_refused(tiny_model: TinyModel, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_model("vit"), tmp_path / "zero")
-    weights = {name: torch.zeros_like(weight) for name, weight in load_file(folder / "model.safetensors").items()}
+    weights = {
+        name: torch.zeros_like(weight) for name, weight in load_file(folder / "model.safetensors").items()
+    }
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(UnsoundEncoder, match="some are zero"):
         load(folder)
@@ -162,7 +186,9 @@ def test_an_end_token_that_no_text_has_is_refused(tiny_model: TinyModel, tmp_pat
 
 
 @pytest.mark.parametrize("layout", ["lora_A", "base_layer"])
-def test_weights_with_an_unmerged_adapter_are_refused(layout: str, tiny_model: TinyModel, tmp_path: Path) -> None:
+def test_weights_with_an_unmerged_adapter_are_refused(
+    layout: str, tiny_model: TinyModel, tmp_path: Path
+) -> None:
     folder = shutil.copytree(tiny_model("clip"), tmp_path / "adapted")
     weights = load_file(folder / "model.safetensors")
     name = next(name for name in weights if name.endswith("q_proj.weight"))
@@ -173,10 +199,14 @@ def test_weights_with_an_unmerged_adapter_are_refused(layout: str, tiny_model: T
 
 
 @pytest.mark.parametrize("precision", ["auto", "bfloat16"])
-def test_a_model_that_rounding_changes_runs_in_float32(precision: str, family: TinyModel, photos: Photos) -> None:
+def test_a_model_that_rounding_changes_runs_in_float32(
+    precision: str, family: TinyModel, photos: Photos
+) -> None:
     encoder = load(family("groupvit"), precision)
     assert encoder.precision == "float32"
-    np.testing.assert_allclose(encoder.encode_images(photos), load(family("groupvit")).encode_images(photos), atol=1e-6)
+    np.testing.assert_allclose(
+        encoder.encode_images(photos), load(family("groupvit")).encode_images(photos), atol=1e-6
+    )
 
 
 def test_bfloat16_that_is_not_close_falls_back_and_says_so(
@@ -249,6 +279,8 @@ def test_rounding_is_judged_by_the_embeddings_in_float32() -> None:
     exact = encode_inputs(ColourEncoder())
     assert exact is not None and exact.texts is not None
     turned = Rows(np.roll(exact.pictures, 1, axis=1), exact.texts)
-    assert [check.name for check in prove(ColourEncoder(), turned).faults] == ["pictures in bfloat16 and in float32"]
+    assert [check.name for check in prove(ColourEncoder(), turned).faults] == [
+        "pictures in bfloat16 and in float32"
+    ]
     assert prove(ColourEncoder(), exact).sound and CLOSE > 0.99
     assert encode_inputs(Broken("long")) is None

@@ -21,9 +21,15 @@ from vitrine.services.errors import BadRequest, ModelUnavailable
         (" vit ", PRESETS["vit"]),
         ("mine=org/model@abc123", EncoderReference("mine", "org/model", "abc123")),
         ("mine=org/model", EncoderReference("mine", "org/model")),
-        ("google/siglip-base-patch16-224", EncoderReference("siglip-base-patch16-224", "google/siglip-base-patch16-224")),
+        (
+            "google/siglip-base-patch16-224",
+            EncoderReference("siglip-base-patch16-224", "google/siglip-base-patch16-224"),
+        ),
         ("org/My.Model_2@v1.0", EncoderReference("my-model_2", "org/My.Model_2", "v1.0")),
-        ("./models/mobilenet-v2-1.0-224/", EncoderReference("mobilenet-v2-1-0-224", "./models/mobilenet-v2-1.0-224/")),
+        (
+            "./models/mobilenet-v2-1.0-224/",
+            EncoderReference("mobilenet-v2-1-0-224", "./models/mobilenet-v2-1.0-224/"),
+        ),
         ("clip=/srv/clip", EncoderReference("clip", "/srv/clip")),
         ("x=m@sha256:0af1", EncoderReference("x", "m", "sha256:0af1")),
     ],
@@ -32,7 +38,9 @@ def test_references_are_read(text, expected):
     assert parse_reference(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "  ", "name=", "Über=org/model", "a b=org/model", "=org/model", "-x=org/model"])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "name=", "Über=org/model", "a b=org/model", "=org/model", "-x=org/model"]
+)
 def test_malformed_references_are_refused(text):
     with pytest.raises(BadRequest):
         parse_reference(text)

@@ -1,4 +1,5 @@
-"""Colour profiles made from their parts, for tests: a wide RGB space, a grey one, and a CMYK one of two grid points."""
+"""Colour profiles made from their parts, for tests: a wide RGB space, a grey one, and a CMYK one of two grid
+points."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ def rgb_profile(*, gamma: float = 1.8) -> bytes:
         b"bXYZ": (0.03135, 0.00009, 0.82491),
     }
     curves = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _curve(gamma))
-    return _profile(b"mntr", b"RGB ", b"XYZ ", {name: _xyz(value) for name, value in columns.items()} | curves)
+    return _profile(
+        b"mntr", b"RGB ", b"XYZ ", {name: _xyz(value) for name, value in columns.items()} | curves
+    )
 
 
 def grey_profile(*, gamma: float = 1.0) -> bytes:

@@ -1,4 +1,5 @@
-"""Colour profiles: a picture looks the same whatever space its numbers are in, and a bad profile harms nothing."""
+"""Colour profiles: a picture looks the same whatever space its numbers are in, and a bad profile harms
+nothing."""
 
 from __future__ import annotations
 
@@ -45,14 +46,18 @@ def difference(one: Image.Image, other: Image.Image) -> int:
 @pytest.mark.parametrize("image_format", ["PNG", "TIFF", "WEBP"])
 def test_a_wide_space_is_converted(image_format: str) -> None:
     picture = smooth()
-    data = encoded(picture, image_format, rgb_profile(), **({"lossless": True} if image_format == "WEBP" else {}))
+    data = encoded(
+        picture, image_format, rgb_profile(), **({"lossless": True} if image_format == "WEBP" else {})
+    )
     wanted = as_viewers_show(picture, rgb_profile())
     assert difference(picture, wanted) > 40
     assert difference(shown(data), wanted) <= 1
 
 
 @pytest.mark.parametrize(
-    ("mode", "profile"), [("CMYK", cmyk_profile()), ("L", grey_profile())], ids=["inks of a CMYK profile", "grey of gamma 1"]
+    ("mode", "profile"),
+    [("CMYK", cmyk_profile()), ("L", grey_profile())],
+    ids=["inks of a CMYK profile", "grey of gamma 1"],
 )
 def test_other_layouts_are_converted_by_their_own_profiles(mode: str, profile: bytes) -> None:
     picture = smooth(mode)
@@ -97,7 +102,16 @@ def test_a_large_picture_is_converted_after_it_is_shrunk() -> None:
         ("RGB", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
         ("RGB", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()),
     ],
-    ids=["no profile at all", "cut short", "grey on RGB", "CMYK on RGB", "RGB on grey", "RGB on CMYK", "sRGB", "LAB on RGB"],
+    ids=[
+        "no profile at all",
+        "cut short",
+        "grey on RGB",
+        "CMYK on RGB",
+        "RGB on grey",
+        "RGB on CMYK",
+        "sRGB",
+        "LAB on RGB",
+    ],
 )
 def test_a_profile_that_does_not_apply_changes_nothing(mode: str, profile: bytes) -> None:
     picture = smooth(mode)
@@ -106,7 +120,9 @@ def test_a_profile_that_does_not_apply_changes_nothing(mode: str, profile: bytes
 
 def test_thumbnails_sheets_and_comparisons_show_the_same_colours() -> None:
     data = encoded(Image.new("RGB", (200, 200), (120, 90, 60)), "PNG", rgb_profile())
-    wanted = np.asarray(as_viewers_show(Image.new("RGB", (1, 1), (120, 90, 60)), rgb_profile()), np.int16)[0, 0]
+    wanted = np.asarray(as_viewers_show(Image.new("RGB", (1, 1), (120, 90, 60)), rgb_profile()), np.int16)[
+        0, 0
+    ]
     small = Image.open(io.BytesIO(thumbnail(data, 64, limits=LIMITS)[0]))
     compared = picture_of(data, 128, limits=LIMITS)[0]
     sheet = contact_sheet([Tile(data, ("one",))]).convert("RGB")

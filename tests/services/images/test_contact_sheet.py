@@ -17,7 +17,9 @@ def png(colour: tuple[int, ...], size: tuple[int, int] = (40, 20), mode: str = "
 
 
 def colours(sheet: Image.Image) -> set[tuple[int, ...]]:
-    return {colour for _, colour in sheet.getcolors(sheet.width * sheet.height) or [] if isinstance(colour, tuple)}
+    return {
+        colour for _, colour in sheet.getcolors(sheet.width * sheet.height) or [] if isinstance(colour, tuple)
+    }
 
 
 def test_tiles_go_row_by_row_and_the_page_fits_them() -> None:

@@ -1,4 +1,5 @@
-"""Every format and pixel layout shows what the picture shows; what cannot be read is refused with its reason."""
+"""Every format and pixel layout shows what the picture shows; what cannot be read is refused with its
+reason."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ from vitrine.services.images.open import (
 LIMITS = ImageLimits()
 RED, GREEN, BLUE, WHITE = (220, 30, 40), (30, 200, 60), (30, 60, 210), (255, 255, 255)
 NEAR_DUPLICATES = Path(__file__).parents[4] / "shared" / "datasets" / "near-duplicates"
-needs_photos = pytest.mark.skipif(not NEAR_DUPLICATES.is_dir(), reason="the real photos are not beside this checkout")
+needs_photos = pytest.mark.skipif(
+    not NEAR_DUPLICATES.is_dir(), reason="the real photos are not beside this checkout"
+)
 
 
 def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
@@ -73,7 +76,8 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
-# Formats ------------------------------------------------------------------------------------------------------------------
+# Formats
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,7 +120,8 @@ def test_a_multi_picture_jpeg_gives_its_first_picture():
     assert np.abs(colour_at(result.image, 0.25, 0.5) - RED).max() < 6
 
 
-# Pixel layouts ------------------------------------------------------------------------------------------------------------
+# Pixel layouts
+# ------------------------------------------------------------------------------------------------------------
 
 
 def sixteen_bit_png(values: np.ndarray, extra: bytes = b"") -> bytes:
@@ -124,7 +129,13 @@ def sixteen_bit_png(values: np.ndarray, extra: bytes = b"") -> bytes:
     colour_type = 0 if values.ndim == 2 else 2
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour_type, 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -167,7 +178,9 @@ def test_sixteen_bit_png_colour_keys_are_white():
     assert colour_at(image, 0.75, 0.5)[2] > 240
 
 
-@pytest.mark.parametrize(("top", "white"), [(200, 255), (1000, 1023), (4000, 4095), (16_000, 16_383), (60_000, 65_535)])
+@pytest.mark.parametrize(
+    ("top", "white"), [(200, 255), (1000, 1023), (4000, 4095), (16_000, 16_383), (60_000, 65_535)]
+)
 def test_sixteen_bit_tiff_takes_the_depth_that_holds_its_brightest_pixel(top, white):
     low, high = grey_levels(encoded(Image.fromarray(halves(top // 2, top)), "TIFF"))
     assert abs(high - top * 255 / white) <= 1
@@ -181,7 +194,12 @@ def test_sixteen_bit_tiff_where_white_is_zero_is_inverted():
 
 @pytest.mark.parametrize(
     ("left", "right", "expected"),
-    [(0.25, 0.75, (64, 191)), (-10.0, 30.0, (0, 255)), (300.0, 300.0, (128, 128)), (0.5, float("nan"), (128, 128))],
+    [
+        (0.25, 0.75, (64, 191)),
+        (-10.0, 30.0, (0, 255)),
+        (300.0, 300.0, (128, 128)),
+        (0.5, float("nan"), (128, 128)),
+    ],
 )
 def test_float_pictures_are_neither_black_nor_white(left, right, expected):
     assert grey_levels(encoded(Image.fromarray(halves(left, right, np.float32)), "TIFF")) == expected
@@ -245,7 +263,9 @@ def test_a_palette_with_alpha_per_entry_is_on_white():
 
 
 def test_a_png_colour_key_is_white():
-    assert tuple(colour_at(opened(encoded(two_colours(), "PNG", transparency=BLUE)).image, 0.75, 0.5)) == WHITE
+    assert (
+        tuple(colour_at(opened(encoded(two_colours(), "PNG", transparency=BLUE)).image, 0.75, 0.5)) == WHITE
+    )
     grey = encoded(Image.fromarray(halves(40, 90, np.uint8)), "PNG", transparency=40)
     assert grey_levels(grey) == (255, 90)
 
@@ -260,14 +280,17 @@ def test_cmyk_is_not_inverted(image_format, options):
 
 def test_ycbcr_and_lab_tiffs_keep_their_colours():
     ycbcr = encoded(two_colours().convert("YCbCr"), "TIFF")
-    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
     lab = encoded(ImageCms.applyTransform(two_colours(), to_lab), "TIFF")
     for data in (ycbcr, lab):
         assert np.abs(colour_at(opened(data).image, 0.25, 0.5) - RED).max() < 8
         assert np.abs(colour_at(opened(data).image, 0.75, 0.5) - BLUE).max() < 8
 
 
-# Orientation and size -----------------------------------------------------------------------------------------------------
+# Orientation and size
+# -----------------------------------------------------------------------------------------------------
 
 UPRIGHT_TO_STORED = {
     1: None,
@@ -310,11 +333,15 @@ def test_large_pictures_arrive_at_least_twice_the_target(image_format, options):
     assert (result.width, result.height) == (1600, 1200)
     assert 128 <= min(result.image.size) < 64 * 6
     assert opened(data, target=500).image.size == (1600, 1200)
-    small, full = (np.asarray(image.resize((85, 64), Image.Resampling.BICUBIC), np.float64) for image in (result.image, large))
+    small, full = (
+        np.asarray(image.resize((85, 64), Image.Resampling.BICUBIC), np.float64)
+        for image in (result.image, large)
+    )
     assert np.abs(small - full).mean() < 1.5
 
 
-# Refusals -----------------------------------------------------------------------------------------------------------------
+# Refusals
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -353,7 +380,9 @@ def test_truncated_files_are_refused_at_any_length(image_format):
         assert refusal(data[: max(40, int(len(data) * share))]).reason == "damaged_image"
 
 
-@pytest.mark.filterwarnings("ignore:Tag data larger", "ignore:Metadata", "ignore:Corrupt EXIF", "ignore:Truncated File")
+@pytest.mark.filterwarnings(
+    "ignore:Tag data larger", "ignore:Metadata", "ignore:Corrupt EXIF", "ignore:Truncated File"
+)
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"])
 def test_damaged_bytes_give_a_picture_or_a_refusal_and_nothing_else(image_format):
     data = encoded(photo(96, 64), image_format)
@@ -370,7 +399,12 @@ def test_damaged_bytes_give_a_picture_or_a_refusal_and_nothing_else(image_format
 
 def png_header(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 def jpeg_header(width: int, height: int) -> bytes:
@@ -401,7 +435,9 @@ def test_jpeg_has_its_own_pixel_cap():
 @needs_photos
 def test_odd_and_corrupt_real_files():
     reasons, formats = {}, {}
-    for file in sorted((NEAR_DUPLICATES / "formats_images").iterdir()) + sorted((NEAR_DUPLICATES / "mixed_images").iterdir()):
+    for file in sorted((NEAR_DUPLICATES / "formats_images").iterdir()) + sorted(
+        (NEAR_DUPLICATES / "mixed_images").iterdir()
+    ):
         try:
             formats[file.name] = opened(file.read_bytes()).format
         except ImageRefused as error:
@@ -409,10 +445,15 @@ def test_odd_and_corrupt_real_files():
     assert reasons == {"ukbench09268_corrupt.jpg": "unsupported_format"}
     assert formats["ukbench09380.svg"] == formats["ukbench09380.bmp"] == "JPEG"  # wrong extensions
     assert {formats[name] for name in ("baboon.pgm", "Iggy.1024.ppm", "marbles.pbm")} == {"PPM"}
-    assert (formats["copyleft.tiff"], formats["giphy.gif"], formats["ukbench09380.webp"]) == ("TIFF", "GIF", "WEBP")
+    assert (formats["copyleft.tiff"], formats["giphy.gif"], formats["ukbench09380.webp"]) == (
+        "TIFF",
+        "GIF",
+        "WEBP",
+    )
 
 
-# Identities ---------------------------------------------------------------------------------------------------------------
+# Identities
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_identity_derives_from_the_bytes():
@@ -454,7 +495,8 @@ def test_the_pixel_hash_is_blake2b_of_the_native_pixels():
         pixel_hash(encoded(photo(96, 64), "PNG")[:200])
 
 
-# Thumbnails ---------------------------------------------------------------------------------------------------------------
+# Thumbnails
+# ------------------------------------------------------------------------------------------------------------
 
 
 def thumbnail_image(data: bytes, width: int) -> Image.Image:
@@ -471,17 +513,22 @@ def test_thumbnails_are_upright_on_white_and_never_enlarged():
     assert np.abs(colour_at(transparent, 0.75, 0.5) - WHITE).max() < 4
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = thumbnail_image(encoded(two_colours().transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif), 48)
+    turned = thumbnail_image(
+        encoded(two_colours().transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif), 48
+    )
     assert turned.size == (48, 32)
     assert np.abs(colour_at(turned, 0.25, 0.5) - RED).max() < 16
 
 
-@pytest.mark.parametrize(("size", "expected"), [((1, 5000), (1, 1024)), ((5000, 1), (256, 1)), ((100, 8000), (13, 1024))])
+@pytest.mark.parametrize(
+    ("size", "expected"), [((1, 5000), (1, 1024)), ((5000, 1), (256, 1)), ((100, 8000), (13, 1024))]
+)
 def test_thumbnails_of_strips_stay_small(size, expected):
     assert thumbnail_image(encoded(Image.new("RGB", size, RED), "PNG"), 256).size == expected
 
 
-# The decode budget --------------------------------------------------------------------------------------------------------
+# The decode budget
+# --------------------------------------------------------------------------------------------------------
 
 
 class Holder(threading.Thread):
@@ -540,11 +587,20 @@ def test_a_picture_larger_than_the_budget_runs_alone():
 
 
 def test_threads_decode_within_the_budget_and_alike():
-    layouts = [two_colours(), with_alpha("RGBA"), two_colours().quantize(4), Image.fromarray(halves(9, 60_000))]
-    files = [encoded(image, "PNG") for image in layouts] + [encoded(photo(800, 600, seed), "JPEG") for seed in range(4)]
+    layouts = [
+        two_colours(),
+        with_alpha("RGBA"),
+        two_colours().quantize(4),
+        Image.fromarray(halves(9, 60_000)),
+    ]
+    files = [encoded(image, "PNG") for image in layouts] + [
+        encoded(photo(800, 600, seed), "JPEG") for seed in range(4)
+    ]
     budget = DecodeBudget(4 << 20)
     with ThreadPoolExecutor(6) as pool:
-        hashes = list(pool.map(lambda data: open_image(data, target=64, limits=LIMITS, budget=budget).phash, files * 4))
+        hashes = list(
+            pool.map(lambda data: open_image(data, target=64, limits=LIMITS, budget=budget).phash, files * 4)
+        )
     assert hashes == [opened(data).phash for data in files] * 4
     assert (budget.used, budget.waiting) == (0, 0)
 

@@ -1,4 +1,5 @@
-"""One body of tests over the folder and over an S3 endpoint: what callers may rely on, whichever is behind the protocol."""
+"""One body of tests over the folder and over an S3 endpoint: what callers may rely on, whichever is behind
+the protocol."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def s3_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
     server.stop()
 
 
-def s3_store(request: pytest.FixtureRequest, endpoint: str, bucket: str, prefix: str = "") -> MinioObjectStore:
+def s3_store(
+    request: pytest.FixtureRequest, endpoint: str, bucket: str, prefix: str = ""
+) -> MinioObjectStore:
     config = request.config
     return MinioObjectStore(
         endpoint,
@@ -181,7 +184,9 @@ def test_list_gives_what_starts_with_the_prefix(store: ObjectStore) -> None:
     assert keys(store, "none") == keys(store, "../") == keys(store, "/") == []
 
 
-def test_an_s3_listing_goes_on_after_the_first_thousand(request: pytest.FixtureRequest, s3_endpoint: str) -> None:
+def test_an_s3_listing_goes_on_after_the_first_thousand(
+    request: pytest.FixtureRequest, s3_endpoint: str
+) -> None:
     store = s3_store(request, s3_endpoint, f"many-{secrets.token_hex(8)}")
     wanted = [f"many/{number:04}" for number in range(1005)]
     store.put(wanted[0], b"")
@@ -234,7 +239,9 @@ def test_what_other_programs_wrote_is_listed_on_demand_and_read(
         others |= {"in//double.jpg": b"double", "in/folder/": b"", "in/" + "x" * 300: b"long"}
         for key, data in others.items():
             store._client.put_object(store._bucket, store._prefix + key, io.BytesIO(data), len(data))
-    assert [stat.key for stat in store.list("in/", foreign=True)] == sorted(["in/plain.jpg", *others], key=str.encode)
+    assert [stat.key for stat in store.list("in/", foreign=True)] == sorted(
+        ["in/plain.jpg", *others], key=str.encode
+    )
     assert keys(store, "in/") == ["in/plain.jpg"]
     for key, data in others.items():
         assert store.get(key) == data
@@ -255,7 +262,14 @@ def test_the_first_bytes_are_read_alone(store: ObjectStore) -> None:
 
 
 def test_names_of_all_kinds_are_kept(store: ObjectStore) -> None:
-    for key in ["with space/x y.png", "ünïcode/猫.png", "a+b&c=d%20/e#f?.png", "..hidden/...", "-rf", "'\"<>|*"]:
+    for key in [
+        "with space/x y.png",
+        "ünïcode/猫.png",
+        "a+b&c=d%20/e#f?.png",
+        "..hidden/...",
+        "-rf",
+        "'\"<>|*",
+    ]:
         store.put(key, key.encode())
         assert store.get(key) == key.encode()
         found = store.stat(key)
@@ -263,7 +277,9 @@ def test_names_of_all_kinds_are_kept(store: ObjectStore) -> None:
         assert key in keys(store)
 
 
-def test_concurrent_writers_never_show_half_an_object(request: pytest.FixtureRequest, store: ObjectStore) -> None:
+def test_concurrent_writers_never_show_half_an_object(
+    request: pytest.FixtureRequest, store: ObjectStore
+) -> None:
     if isinstance(store, MinioObjectStore) and not request.config.getoption("--minio-url"):
         pytest.skip("the in-process S3 closes an object's buffer under its readers: run with --minio-url")
     versions = [bytes([number]) * 50_000 for number in range(8)]
@@ -301,7 +317,9 @@ def test_url(store: ObjectStore) -> None:
         assert response.headers["Content-Type"] == "image/png"
 
 
-def test_two_stores_with_prefixes_share_a_bucket_unseen(request: pytest.FixtureRequest, s3_endpoint: str) -> None:
+def test_two_stores_with_prefixes_share_a_bucket_unseen(
+    request: pytest.FixtureRequest, s3_endpoint: str
+) -> None:
     bucket = f"shared-{secrets.token_hex(8)}"
     one, two = (s3_store(request, s3_endpoint, bucket, prefix) for prefix in ("one", "/two/"))
     one.put("x", b"1")
@@ -322,7 +340,9 @@ def test_many_first_writers_make_one_bucket(request: pytest.FixtureRequest, s3_e
 
 
 @pytest.mark.parametrize("lifetime", [timedelta(minutes=15, seconds=1), timedelta(0), timedelta(days=7)])
-def test_urls_live_fifteen_minutes_at_most(request: pytest.FixtureRequest, s3_endpoint: str, lifetime: timedelta) -> None:
+def test_urls_live_fifteen_minutes_at_most(
+    request: pytest.FixtureRequest, s3_endpoint: str, lifetime: timedelta
+) -> None:
     with pytest.raises(BadRequest):
         s3_store(request, s3_endpoint, "any-bucket").url("a/x.png", lifetime=lifetime)
 
@@ -364,7 +384,8 @@ def second_client(request: pytest.FixtureRequest, store: ObjectStore) -> ObjectS
 
 @pytest.fixture
 def one_at_a_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The in-process S3 compares and writes in two steps, and closes what is being read: real servers do neither."""
+    """The in-process S3 compares and writes in two steps, and closes what is being read: real servers do
+    neither."""
     if request.config.getoption("--minio-url"):
         return
     lock = threading.RLock()
@@ -378,7 +399,9 @@ def one_at_a_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("one_at_a_time")
-def test_no_edit_of_writers_at_the_same_moment_is_lost(request: pytest.FixtureRequest, store: ObjectStore) -> None:
+def test_no_edit_of_writers_at_the_same_moment_is_lost(
+    request: pytest.FixtureRequest, store: ObjectStore
+) -> None:
     stores = [store, second_client(request, store)]
 
     def add(number: int) -> None:
@@ -389,14 +412,23 @@ def test_no_edit_of_writers_at_the_same_moment_is_lost(request: pytest.FixtureRe
     assert sorted(map(int, store.get("_a/list.json").split())) == list(range(40))
 
 
-def test_an_edit_that_changes_nothing_writes_nothing(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_that_changes_nothing_writes_nothing(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     edit(store, "a/x.json", lambda data: b"x")
     monkeypatch.setattr(store, "replace", None)
     assert edit(store, "a/x.json", lambda data: data or b"") == b"x"
 
 
 def test_folders_are_those_directly_below(store: ObjectStore) -> None:
-    for key in ["pets/images/ab/1", "pets/thumbs/2", "cars/images/x", "top.png", "_taggers/pets/current.json", "pets2/y"]:
+    for key in [
+        "pets/images/ab/1",
+        "pets/thumbs/2",
+        "cars/images/x",
+        "top.png",
+        "_taggers/pets/current.json",
+        "pets2/y",
+    ]:
         store.put(key, b"x")
     assert store.folders() == ["_taggers", "cars", "pets", "pets2"]
     assert store.folders("pets/") == ["images", "thumbs"]
@@ -406,10 +438,13 @@ def test_folders_are_those_directly_below(store: ObjectStore) -> None:
 
 
 def test_a_prefix_that_the_server_refuses_matches_nothing() -> None:
-    answer = b"<Error><Code>XMinioInvalidResourceName</Code><Message>Resource name contains bad components</Message></Error>"
+    message = b"<Message>Resource name contains bad components</Message>"
+    answer = b"<Error><Code>XMinioInvalidResourceName</Code>" + message + b"</Error>"
     with answering(400, answer, "application/xml") as url:
         endpoint = url.removeprefix("http://")
-        store = MinioObjectStore(endpoint, access_key="access", secret_key="secret-key", bucket="b-1", region="us-east-1")
+        store = MinioObjectStore(
+            endpoint, access_key="access", secret_key="secret-key", bucket="b-1", region="us-east-1"
+        )
         assert keys(store, "../") == []
         assert store.folders("../") == []
         with pytest.raises(Unavailable, match="XMinioInvalidResourceName"):

@@ -1,4 +1,5 @@
-"""Stored objects that do not hold what was written: named with their category, in every store, and no other category suffers."""
+"""Stored objects that do not hold what was written: named with their category, in every store, and no other
+category suffers."""
 
 from __future__ import annotations
 
@@ -17,12 +18,26 @@ from vitrine.services.object_store.local import LocalObjectStore
 
 READS: dict[str, tuple[str, Callable[[LocalObjectStore, str], object]]] = {
     "taggers": ("_taggers/a/current.json", lambda objects, name: TaggerStore(objects).unsettled(name)),
-    "cluster runs": ("_clusters/a/current.json", lambda objects, name: ClusterStore(objects).in_service(name)),
+    "cluster runs": (
+        "_clusters/a/current.json",
+        lambda objects, name: ClusterStore(objects).in_service(name),
+    ),
     "maps": ("_maps/a/current.json", lambda objects, name: MapStore(objects).in_service(name)),
-    "duplicates": ("_duplicates/a/current.json", lambda objects, name: DuplicateStore(objects).current_key(name)),
-    "dismissed pairs": ("_duplicates/a/dismissed.json", lambda objects, name: DuplicateStore(objects).dismissed(name)),
+    "duplicates": (
+        "_duplicates/a/current.json",
+        lambda objects, name: DuplicateStore(objects).current_key(name),
+    ),
+    "dismissed pairs": (
+        "_duplicates/a/dismissed.json",
+        lambda objects, name: DuplicateStore(objects).dismissed(name),
+    ),
 }
-DAMAGE = {"empty": b"", "cut off": b'{"format": 1, "taggers": {"x', "another shape": b"[1]", "fields missing": b'{"format": 1}'}
+DAMAGE = {
+    "empty": b"",
+    "cut off": b'{"format": 1, "taggers": {"x',
+    "another shape": b"[1]",
+    "fields missing": b'{"format": 1}',
+}
 
 
 @pytest.fixture

@@ -79,7 +79,9 @@ def test_a_key_cannot_be_both_an_object_and_a_folder(store: LocalObjectStore, fo
     assert list((folder / ".tmp").iterdir()) == []
 
 
-def test_half_written_files_are_never_listed_and_old_ones_are_wiped(store: LocalObjectStore, folder: Path) -> None:
+def test_half_written_files_are_never_listed_and_old_ones_are_wiped(
+    store: LocalObjectStore, folder: Path
+) -> None:
     store.put("a/x", b"1")
     old, young = folder / ".tmp/old", folder / ".tmp/young"
     for leftover in (old, young):
@@ -88,7 +90,9 @@ def test_half_written_files_are_never_listed_and_old_ones_are_wiped(store: Local
     os.utime(old, (hours_ago, hours_ago))
     assert [found.key for found in store.list()] == ["a/x"]
     LocalObjectStore(folder)
-    assert sorted(p.name for p in (folder / ".tmp").iterdir()) == ["young"]  # another process may be writing it now
+    assert sorted(p.name for p in (folder / ".tmp").iterdir()) == [
+        "young"
+    ]  # another process may be writing it now
 
 
 def test_writes_stop_before_the_disk_is_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +113,8 @@ def test_writes_stop_before_the_disk_is_full(folder: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("number", "expected"), [(errno.ENOSPC, StorageFull), (errno.EDQUOT, StorageFull), (errno.EIO, Unavailable)]
+    ("number", "expected"),
+    [(errno.ENOSPC, StorageFull), (errno.EDQUOT, StorageFull), (errno.EIO, Unavailable)],
 )
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failed_write_leaves_the_old_object_and_no_leftover(
@@ -166,10 +171,17 @@ def test_an_unusable_folder_says_which_setting(tmp_path: Path) -> None:
         LocalObjectStore(tmp_path / "file" / "objects")
 
 
-def test_a_folder_removed_under_the_store_is_unavailable_not_not_found(store: LocalObjectStore, folder: Path) -> None:
+def test_a_folder_removed_under_the_store_is_unavailable_not_not_found(
+    store: LocalObjectStore, folder: Path
+) -> None:
     store.put("a/x", b"1")
     shutil.rmtree(folder)
-    calls = (store.check, lambda: store.put("a/x", b"1"), lambda: list(store.list()), lambda: store.get("a/x"))
+    calls = (
+        store.check,
+        lambda: store.put("a/x", b"1"),
+        lambda: list(store.list()),
+        lambda: store.get("a/x"),
+    )
     for call in (*calls, lambda: store.stat("a/x")):
         with pytest.raises(Unavailable):
             call()

@@ -20,12 +20,19 @@ from vitrine.services.object_store.minio_store import MinioObjectStore
 
 def store_at(endpoint: str, *, bucket: str = "pictures", prefix: str = "") -> MinioObjectStore:
     return MinioObjectStore(
-        endpoint, access_key="AKEY", secret_key="very-secret", bucket=bucket, prefix=prefix, region="us-east-1"
+        endpoint,
+        access_key="AKEY",
+        secret_key="very-secret",
+        bucket=bucket,
+        prefix=prefix,
+        region="us-east-1",
     )
 
 
 @contextmanager
-def answering(status: int, code: str | None, content_type: str = "application/xml") -> Iterator[tuple[str, list[str]]]:
+def answering(
+    status: int, code: str | None, content_type: str = "application/xml"
+) -> Iterator[tuple[str, list[str]]]:
     """A server that gives one answer to everything; yields its endpoint and the requests it saw."""
     seen: list[str] = []
     body = "" if code is None else f"<Error><Code>{code}</Code><Message>m</Message></Error>"
@@ -67,7 +74,12 @@ def test_a_dead_endpoint_is_named_within_ten_seconds() -> None:
         unused.bind(("127.0.0.1", 0))
         endpoint = f"127.0.0.1:{unused.getsockname()[1]}"
         store = store_at(endpoint)
-        for call in (store.check, lambda: store.get("a/x"), lambda: store.stat("a/x"), lambda: list(store.list())):
+        for call in (
+            store.check,
+            lambda: store.get("a/x"),
+            lambda: store.stat("a/x"),
+            lambda: list(store.list()),
+        ):
             started = time.monotonic()
             with pytest.raises(Unavailable, match="MINIO_ENDPOINT") as caught:
                 call()
@@ -90,11 +102,18 @@ def test_a_silent_endpoint_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
             listening.accept()
 
 
-@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "SomethingElse"])
+@pytest.mark.parametrize(
+    "code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "SomethingElse"]
+)
 def test_refused_credentials_name_the_variables_and_not_the_secret(code: str) -> None:
     with answering(403, code) as (endpoint, _):
         store = store_at(endpoint)
-        for call in (store.check, lambda: store.get("a/x"), lambda: store.put("a/x", b"1"), lambda: store.stat("a/x")):
+        for call in (
+            store.check,
+            lambda: store.get("a/x"),
+            lambda: store.put("a/x", b"1"),
+            lambda: store.stat("a/x"),
+        ):
             with pytest.raises(Unavailable, match="MINIO_ACCESS_KEY and MINIO_SECRET_KEY") as caught:
                 call()
             assert "very-secret" not in caught.value.message
@@ -131,7 +150,9 @@ def test_a_missing_bucket_that_cannot_be_made_ends() -> None:
 
 
 @pytest.mark.parametrize("code", ["BucketAlreadyOwnedByYou", "BucketAlreadyExists"])
-def test_a_bucket_that_another_writer_made_meanwhile_is_used(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+def test_a_bucket_that_another_writer_made_meanwhile_is_used(
+    monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
     store = store_at("127.0.0.1:1")
     steps: list[str] = []
 

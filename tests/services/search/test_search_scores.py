@@ -35,7 +35,9 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     spec = pool.register(ColourEncoder()).spec
     made = assemble(settings, OracleVectorStore(), LocalObjectStore(tmp_path, min_free_mb=0), pool)
     made.catalog.create(NAME, [spec])
-    made.catalog.ensure_indexes(NAME, {"scores.cat": "float", 'scores."red mug"': "float", "scores.sun": "float"})
+    made.catalog.ensure_indexes(
+        NAME, {"scores.cat": "float", 'scores."red mug"': "float", "scores.sun": "float"}
+    )
     yield made
     pool.close()
 
@@ -86,24 +88,48 @@ def at_least(field: str, value: float) -> dict[str, Any]:
 
 CASES: list[tuple[dict[str, Any], Callable[[Callable[[str], float | None]], bool]]] = [
     ({"scores": {"cat": {"gte": 0.4}}}, lambda score: (score("cat") or 0) >= 0.4),
-    ({"scores": {"red mug": {"lt": 0.6}, "sun": {"gte": 0.2}}},
-     lambda score: (score("red mug") if score("red mug") is not None else 1) < 0.6 and (score("sun") or 0) >= 0.2),
+    (
+        {"scores": {"red mug": {"lt": 0.6}, "sun": {"gte": 0.2}}},
+        lambda score: (
+            (score("red mug") if score("red mug") is not None else 1) < 0.6 and (score("sun") or 0) >= 0.2
+        ),
+    ),
     ({"quality": {"gte": 0.3}}, lambda score: (score(QUALITY) or 0) >= 0.3),
     ({"where": {"must_not": [at_least("scores.cat", 0.5)]}}, lambda score: (score("cat") or 0) < 0.5),
-    ({"where": {"should": [at_least("scores.cat", 0.7), at_least("scores.sun", 0.7)]}},
-     lambda score: (score("cat") or 0) >= 0.7 or (score("sun") or 0) >= 0.7),
+    (
+        {"where": {"should": [at_least("scores.cat", 0.7), at_least("scores.sun", 0.7)]}},
+        lambda score: (score("cat") or 0) >= 0.7 or (score("sun") or 0) >= 0.7,
+    ),
     ({"where": {"must": [{"is_empty": {"key": "scores.cat"}}]}}, lambda score: score("cat") is None),
-    ({"where": {"must": [{"must_not": [{"is_empty": {"key": "quality"}}]}]}}, lambda score: score(QUALITY) is not None),
-    ({"where": {"min_should": {"conditions": [at_least("scores.cat", 0.3), at_least("scores.sun", 0.3), at_least("quality", 0.3)],
-                               "min_count": 2}}},
-     lambda score: sum((score(tag) or 0) >= 0.3 for tag in ("cat", "sun", QUALITY)) >= 2),
-]  # fmt: skip
+    (
+        {"where": {"must": [{"must_not": [{"is_empty": {"key": "quality"}}]}]}},
+        lambda score: score(QUALITY) is not None,
+    ),
+    (
+        {
+            "where": {
+                "min_should": {
+                    "conditions": [
+                        at_least("scores.cat", 0.3),
+                        at_least("scores.sun", 0.3),
+                        at_least("quality", 0.3),
+                    ],
+                    "min_count": 2,
+                }
+            }
+        },
+        lambda score: sum((score(tag) or 0) >= 0.3 for tag in ("cat", "sun", QUALITY)) >= 2,
+    ),
+]
 
 
 @pytest.mark.parametrize("settled", [False, True])
 @pytest.mark.parametrize(("tree", "holds"), CASES)
 def test_conditions_see_the_scores_of_the_tagger_in_service_alone(
-    runtime: Runtime, tree: dict[str, Any], holds: Callable[[Callable[[str], float | None]], bool], settled: bool
+    runtime: Runtime,
+    tree: dict[str, Any],
+    holds: Callable[[Callable[[str], float | None]], bool],
+    settled: bool,
 ) -> None:
     heads = [head(runtime, tag) for tag in ("cat", "red mug", QUALITY)]
     saved = runtime.taggers.save(NAME, heads, scored=[] if settled else ["cat", "red mug", QUALITY])
@@ -126,13 +152,18 @@ def test_orders_and_histograms_see_them_alone(runtime: Runtime, tag: str) -> Non
     (saved,) = runtime.taggers.save(NAME, [head(runtime, tag)], scored=[tag])
     images, seen = fill(runtime, {tag: saved.signature}), seen_with({tag: saved.signature})
     field = QUALITY if tag == QUALITY else f"scores.{tag}"
-    values = sorted((value for value in (seen(payload, tag) for payload in images.values()) if value is not None), reverse=True)
+    values = sorted(
+        (value for value in (seen(payload, tag) for payload in images.values()) if value is not None),
+        reverse=True,
+    )
     page = runtime.searcher.listing(NAME, Conditions(), order_by=OrderBy(field, descending=True), limit=1000)
     assert [seen(images[hit.id], tag) for hit in page.hits] == values
     assert sum(bin.count for bin in runtime.searcher.histogram(NAME, field, Conditions())) == len(values)
 
 
-def test_settled_tags_and_other_fields_never_ask_the_taggers(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settled_tags_and_other_fields_never_ask_the_taggers(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (saved,) = runtime.taggers.save(NAME, [head(runtime, "cat")], scored=["cat"])
     fill(runtime, {"cat": saved.signature})
     monkeypatch.setattr(runtime.taggers, "unsettled", lambda category: pytest.fail("asked"))
@@ -145,10 +176,14 @@ def test_settled_tags_and_other_fields_never_ask_the_taggers(runtime: Runtime, m
 
 
 def test_only_the_tags_that_are_asked_for_get_an_index(runtime: Runtime) -> None:
-    saved = runtime.taggers.save(NAME, [head(runtime, "cat"), head(runtime, "red mug")], scored=["cat", "red mug"])
+    saved = runtime.taggers.save(
+        NAME, [head(runtime, "cat"), head(runtime, "red mug")], scored=["cat", "red mug"]
+    )
     fill(runtime, {its.tag: its.signature for its in saved})
     runtime.searcher.count(NAME, parse_conditions({"scores": {"red mug": {"gte": 0.5}}}))
-    assert [field for field in runtime.catalog.get(NAME).indexes if "scored_by" in field] == ['scored_by."red mug"']
+    assert [field for field in runtime.catalog.get(NAME).indexes if "scored_by" in field] == [
+        'scored_by."red mug"'
+    ]
     assert "scored_by.cat" in index_sources(runtime.catalog, NAME, ["cat"]).indexes
 
 
@@ -157,7 +192,12 @@ def test_proposals_and_rejections_are_conditions_of_their_own(runtime: Runtime) 
     first, second, third = list(images)[:3]
     runtime.catalog.ensure_indexes(NAME, {"machine_tags": "keyword", "rejected_tags": "keyword"})
     runtime.vectors.set_payload(
-        NAME, {first: {"machine_tags": ["cat"]}, second: {"machine_tags": ["dog"]}, third: {"rejected_tags": ["cat"]}}
+        NAME,
+        {
+            first: {"machine_tags": ["cat"]},
+            second: {"machine_tags": ["dog"]},
+            third: {"rejected_tags": ["cat"]},
+        },
     )
     found = {
         "proposed": parse_conditions({"machine_tags_any": ["cat", "dog"]}),

@@ -15,14 +15,28 @@ from vitrine.services.category.filters import Conditions, parse_conditions
 from vitrine.services.domain import OrderBy, Point
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.encoders.pool import EncoderPool
-from vitrine.services.errors import BadRequest, BadVector, ImageRefused, NotFound, UnknownField, UnknownVector, UnsupportedQuery
+from vitrine.services.errors import (
+    BadRequest,
+    BadVector,
+    ImageRefused,
+    NotFound,
+    UnknownField,
+    UnknownVector,
+    UnsupportedQuery,
+)
 from vitrine.services.images.open import point_id
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime, assemble
 from vitrine.services.search.searcher import SearchOptions, unit
 from vitrine.services.settings import Settings
 
-COLOURS = {"red": (220, 20, 20), "orange": (240, 140, 20), "green": (20, 160, 40), "blue": (20, 40, 220), "black": (8, 8, 8)}
+COLOURS = {
+    "red": (220, 20, 20),
+    "orange": (240, 140, 20),
+    "green": (20, 160, 40),
+    "blue": (20, 40, 220),
+    "black": (8, 8, 8),
+}
 IDS = {name: point_id(f"{n:064x}") for n, name in enumerate(COLOURS)}
 NAMES = {id: name for name, id in IDS.items()}
 
@@ -98,22 +112,31 @@ def test_examples_pull_and_push_and_are_left_out(runtime: Runtime) -> None:
 
 def test_diverse_examples_point_the_same_way(runtime: Runtime) -> None:
     options = SearchOptions(limit=1, diversity=0.0)
-    assert names(runtime.searcher.by_examples("colours", [IDS["red"]], [IDS["blue"]], options).hits) == ["orange"]
+    assert names(runtime.searcher.by_examples("colours", [IDS["red"]], [IDS["blue"]], options).hits) == [
+        "orange"
+    ]
 
 
 def test_conditions_thresholds_and_offsets_narrow(runtime: Runtime) -> None:
     warm = parse_conditions({"class": ["warm"]})
     red = picture(COLOURS["red"])
-    assert set(names(runtime.searcher.by_image("colours", red, SearchOptions(conditions=warm)).hits)) == {"red", "orange"}
+    assert set(names(runtime.searcher.by_image("colours", red, SearchOptions(conditions=warm)).hits)) == {
+        "red",
+        "orange",
+    }
     alike = runtime.searcher.by_image("colours", red, SearchOptions(min_similarity=0.999)).hits
     assert names(alike) == ["red"]
-    assert names(runtime.searcher.by_image("colours", red, SearchOptions(offset=1, limit=1)).hits) == ["orange"]
+    assert names(runtime.searcher.by_image("colours", red, SearchOptions(offset=1, limit=1)).hits) == [
+        "orange"
+    ]
 
 
 def test_listing_by_cursor_sees_every_image_once_in_order(runtime: Runtime) -> None:
     seen, cursor = [], None
     while True:
-        page = runtime.searcher.listing("colours", Conditions(), order_by=OrderBy("metadata.year", True), limit=2, cursor=cursor)
+        page = runtime.searcher.listing(
+            "colours", Conditions(), order_by=OrderBy("metadata.year", True), limit=2, cursor=cursor
+        )
         seen += names(page.hits)
         cursor = page.cursor
         if cursor is None:
@@ -124,7 +147,10 @@ def test_listing_by_cursor_sees_every_image_once_in_order(runtime: Runtime) -> N
 def test_counts_facets_random_and_histogram_agree(runtime: Runtime) -> None:
     searcher = runtime.searcher
     assert searcher.count("colours") == 5
-    assert {facet.value: facet.count for facet in searcher.facets("colours", "class", Conditions())} == {"cool": 3, "warm": 2}
+    assert {facet.value: facet.count for facet in searcher.facets("colours", "class", Conditions())} == {
+        "cool": 3,
+        "warm": 2,
+    }
     assert len({hit.id for hit in searcher.random("colours", Conditions(), limit=3)}) == 3
     scores = searcher.histogram("colours", "scores.warm", Conditions(), bins=4)
     assert [bin.count for bin in scores] == [1, 1, 1, 2]  # the last bin has its upper edge

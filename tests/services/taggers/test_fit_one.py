@@ -50,14 +50,18 @@ def test_metrics_agree_with_slow_loops_also_on_ties(seed: int) -> None:
     generator = np.random.default_rng(seed)
     values = np.round(generator.standard_normal(40), 1 if seed % 2 else 6)
     labels = generator.random(40) < 0.3
-    assert average_precision(labels, values) == pytest.approx(slow_average_precision(values.tolist(), labels.tolist()))
+    assert average_precision(labels, values) == pytest.approx(
+        slow_average_precision(values.tolist(), labels.tolist())
+    )
     assert roc_auc(labels, values) == pytest.approx(slow_roc_auc(values.tolist(), labels.tolist()))
 
 
 def test_the_metrics_of_a_worked_example() -> None:
     found = head_metrics(np.array([2.0, 1.0, -1.0, 0.5, -3.0]), np.array([True, True, True, False, False]))
     assert (found["precision"], found["recall"]) == (0.6667, 0.6667)
-    assert head_metrics(np.array([-1.0, -2.0]), np.array([True, False]))["f1"] == 0.0  # nothing is given, nothing is wrong
+    assert (
+        head_metrics(np.array([-1.0, -2.0]), np.array([True, False]))["f1"] == 0.0
+    )  # nothing is given, nothing is wrong
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -75,7 +79,9 @@ def test_no_other_boundary_has_a_better_f1(seed: int) -> None:
 
 
 def test_a_head_separates_what_its_examples_separate() -> None:
-    head = fit_head("t", SPEC, examples(cloud(40, 4, 1)), examples(cloud(60, -4, 2), 100), examples(cloud(80, -4, 3), 200))
+    head = fit_head(
+        "t", SPEC, examples(cloud(40, 4, 1)), examples(cloud(60, -4, 2), 100), examples(cloud(80, -4, 3), 200)
+    )
     assert (head.using, head.encoder_revision, head.kind) == ("toy", "r1", "torch-logistic-regression")
     assert head.examples == {"positives": 40, "negatives": 60, "background": 80}
     assert head.metrics["average_precision"] > 0.98 and "5-fold" in head.metrics["protocol"]
@@ -83,7 +89,8 @@ def test_a_head_separates_what_its_examples_separate() -> None:
 
 
 def test_the_metrics_are_out_of_fold() -> None:
-    """Labels that mean nothing are learnt by heart by a head with more weights than examples, and must not look learnable."""
+    """Labels that mean nothing are learnt by heart by a head with more weights than examples, and must not
+    look learnable."""
     rows = cloud(24, 0, 5)
     head = fit_head("t", SPEC, examples(rows[:12]), examples(rows[12:], 50), Examples.none(DIM))
     assert head.metrics["roc_auc"] < 0.8
@@ -92,7 +99,11 @@ def test_the_metrics_are_out_of_fold() -> None:
 def test_two_of_each_will_do_and_one_will_not() -> None:
     two, no = examples(cloud(2, 4, 1)), examples(cloud(2, -4, 2), 10)
     assert fit_head("t", SPEC, two, no, Examples.none(DIM)).scores(two.embeddings).min() > 0.5
-    for accepted, rejected in ((examples(cloud(1, 4, 1)), no), (two, examples(cloud(1, -4, 2))), (two, Examples.none(DIM))):
+    for accepted, rejected in (
+        (examples(cloud(1, 4, 1)), no),
+        (two, examples(cloud(1, -4, 2))),
+        (two, Examples.none(DIM)),
+    ):
         with pytest.raises(TooFewExamples) as caught:
             fit_head("t", SPEC, accepted, rejected, examples(cloud(30, -4, 3), 50))
         assert caught.value.details.keys() == {"accepted", "rejected"}

@@ -1,4 +1,5 @@
-"""The labelling loop over a store of plain loops. The pictures of even number are ``warm`` by construction."""
+"""The labelling loop over a store of plain loops. The pictures of even number are ``warm`` by
+construction."""
 
 from __future__ import annotations
 
@@ -16,7 +17,15 @@ from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
 from vitrine.services.images.open import point_id
 from vitrine.services.runtime import Runtime
-from vitrine.services.taggers.labelling import MAX_SHOWN, count_labels, ranking, record, refit, spread, uncertain
+from vitrine.services.taggers.labelling import (
+    MAX_SHOWN,
+    count_labels,
+    ranking,
+    record,
+    refit,
+    spread,
+    uncertain,
+)
 
 COUNT, DIM, TAG = 60, 8, "warm weather"
 TOY = EncoderSpec("toy", "org/toy", "r1", DIM, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
@@ -36,7 +45,9 @@ def vectors(count: int = COUNT, seed: int = 3) -> Embeddings:
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
     made = make_runtime(tmp_path, ColourEncoder())
     made.catalog.create("c", [TOY])
-    made.vectors.upsert("c", [Point(id, {"toy": row}, {"tags": ["flat"]}) for id, row in zip(IDS, vectors(), strict=True)])
+    made.vectors.upsert(
+        "c", [Point(id, {"toy": row}, {"tags": ["flat"]}) for id, row in zip(IDS, vectors(), strict=True)]
+    )
     yield made
     made.encoders.close()
 
@@ -44,7 +55,15 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
 def head(first: float = 5.0, bias: float = 0.0, **changed: object) -> TagHead:
     weight = np.zeros(DIM, np.float32)
     weight[0] = first
-    fields = {"tag": TAG, "kind": "by-hand", "using": "toy", "encoder_revision": "r1", "weight": weight, "bias": bias, **changed}
+    fields = {
+        "tag": TAG,
+        "kind": "by-hand",
+        "using": "toy",
+        "encoder_revision": "r1",
+        "weight": weight,
+        "bias": bias,
+        **changed,
+    }
     return TagHead(**fields)  # type: ignore[arg-type]
 
 
@@ -62,12 +81,16 @@ def test_what_people_say_is_written_and_can_be_taken_back(runtime: Runtime) -> N
     runtime.vectors.set_payload("c", {IDS[1]: {"tags": ["flat", TAG], "machine_tags": [TAG, "x"]}})
     counts = record(runtime, "c", TAG, accept=[IDS[0]], reject=[IDS[1]])
     assert (counts.accepted, counts.rejected) == (1, 1)
-    assert payload(runtime, IDS[0])["tags"] == ["flat", TAG] and "rejected_tags" not in payload(runtime, IDS[0])
+    assert payload(runtime, IDS[0])["tags"] == ["flat", TAG] and "rejected_tags" not in payload(
+        runtime, IDS[0]
+    )
     assert payload(runtime, IDS[1]) == {"tags": ["flat"], "rejected_tags": [TAG], "machine_tags": ["x"]}
     assert record(runtime, "c", TAG, [IDS[0]], [IDS[1]]) == counts  # again: nothing
     counts = record(runtime, "c", TAG, accept=[IDS[1]])
     assert (counts.accepted, counts.rejected) == (2, 0)
-    assert payload(runtime, IDS[1])["tags"] == ["flat", TAG] and payload(runtime, IDS[1])["rejected_tags"] == []
+    assert (
+        payload(runtime, IDS[1])["tags"] == ["flat", TAG] and payload(runtime, IDS[1])["rejected_tags"] == []
+    )
 
 
 def test_nothing_is_recorded_if_one_image_is_unknown_or_on_both_sides(runtime: Runtime) -> None:
@@ -79,7 +102,10 @@ def test_nothing_is_recorded_if_one_image_is_unknown_or_on_both_sides(runtime: R
         record(runtime, "c", "quality", [IDS[0]])
     with pytest.raises(BadRequest):
         record(runtime, "c", " ", [IDS[0]])
-    assert count_labels(runtime, "c", TAG).accepted == 0 and "rejected_tags" not in runtime.catalog.get("c").indexes
+    assert (
+        count_labels(runtime, "c", TAG).accepted == 0
+        and "rejected_tags" not in runtime.catalog.get("c").indexes
+    )
 
 
 def test_the_least_certain_come_first_and_the_judged_are_left_out(runtime: Runtime) -> None:
@@ -133,7 +159,10 @@ def test_a_loop_from_three_images_to_a_tagger_that_ranks(runtime: Runtime) -> No
         done = refit(runtime, "c", TAG)
         judge(runtime, [one.hit.id for one in uncertain(runtime, "c", TAG, 6)])
     done = refit(runtime, "c", TAG)
-    assert done.head == runtime.taggers.get("c", TAG) or done.head.signature == runtime.taggers.get("c", TAG).signature
+    assert (
+        done.head == runtime.taggers.get("c", TAG)
+        or done.head.signature == runtime.taggers.get("c", TAG).signature
+    )
     assert len(runtime.taggers.history("c", TAG)) == 4
     best = ranking(runtime, "c", done.head, len(WARM))
     assert sum(one.hit.id in WARM for one in best) >= len(WARM) - 3
@@ -142,7 +171,10 @@ def test_a_loop_from_three_images_to_a_tagger_that_ranks(runtime: Runtime) -> No
     everything = done.head.scores(vectors())
     assert scores[0] == pytest.approx(float(everything.max()), abs=1e-5)
     fresh = ranking(runtime, "c", done.head, 20, labelled=False)
-    assert all(TAG not in one.hit.payload["tags"] and TAG not in one.hit.payload.get("rejected_tags", []) for one in fresh)
+    assert all(
+        TAG not in one.hit.payload["tags"] and TAG not in one.hit.payload.get("rejected_tags", [])
+        for one in fresh
+    )
 
 
 def test_training_again_on_the_same_judgements_gives_the_same_head(runtime: Runtime) -> None:
@@ -229,7 +261,9 @@ def test_rejected_tags_go_and_come_with_other_edits(runtime: Runtime) -> None:
 def test_a_quality_that_a_person_gives_is_no_taggers_any_more(runtime: Runtime) -> None:
     from vitrine.services.category.editor import ImageChanges
 
-    runtime.vectors.set_payload("c", {IDS[0]: {"quality": 0.4, "scored_by": {"quality": "x@1", "warm": "y@1"}}})
+    runtime.vectors.set_payload(
+        "c", {IDS[0]: {"quality": 0.4, "scored_by": {"quality": "x@1", "warm": "y@1"}}}
+    )
     runtime.editor.change("c", [IDS[0]], ImageChanges(quality=0.9))
     assert payload(runtime, IDS[0])["scored_by"] == {"warm": "y@1"}
     runtime.vectors.set_payload("c", {IDS[1]: {"quality": 0.4, "scored_by": {"quality": "x@1"}}})
@@ -240,7 +274,9 @@ def test_a_quality_that_a_person_gives_is_no_taggers_any_more(runtime: Runtime) 
 def test_score_ranges_of_several_tags_still_read_well(runtime: Runtime) -> None:
     assert CATEGORY != "c"
     runtime.catalog.ensure_indexes("c", {"scores.a": "float", 'scores."b c"': "float"})
-    runtime.vectors.set_payload("c", {IDS[0]: {"scores": {"a": 0.9, "b c": 0.2}}, IDS[1]: {"scores": {"a": 0.8, "b c": 0.7}}})
+    runtime.vectors.set_payload(
+        "c", {IDS[0]: {"scores": {"a": 0.9, "b c": 0.2}}, IDS[1]: {"scores": {"a": 0.8, "b c": 0.7}}}
+    )
     both = Conditions(scores={"a": NumberRange(gte=0.5), "b c": NumberRange(gte=0.5)})
     assert [hit.id for hit in runtime.searcher.listing("c", both).hits] == [IDS[1]]
 

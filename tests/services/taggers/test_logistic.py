@@ -16,11 +16,18 @@ def problem(n: int, dim: int, tags: int, seed: int = 0) -> tuple[NDArray[np.floa
     margins = x @ generator.standard_normal((dim, tags))
     margins = margins / margins.std(axis=0) + 0.7 * generator.standard_normal((n, tags))
     shares = np.geomspace(0.03, 0.3, tags)
-    return x.astype(np.float32), np.stack([m > np.quantile(m, 1 - s) for m, s in zip(margins.T, shares, strict=True)], axis=1)
+    return x.astype(np.float32), np.stack(
+        [m > np.quantile(m, 1 - s) for m, s in zip(margins.T, shares, strict=True)], axis=1
+    )
 
 
 def objective(
-    w: NDArray[np.float64], b: float, x: NDArray[np.float64], y: NDArray[np.bool_], s: NDArray[np.float64], c: float
+    w: NDArray[np.float64],
+    b: float,
+    x: NDArray[np.float64],
+    y: NDArray[np.bool_],
+    s: NDArray[np.float64],
+    c: float,
 ) -> float:
     """Slow and plain."""
     total = 0.5 * float(w @ w)
@@ -41,7 +48,9 @@ def test_the_optimum_is_scikit_learns(c: float, n: int) -> None:
         labels, sample = targets[:, tag], weights[:, tag].astype(np.float64)
         theirs = linear_model.LogisticRegression(C=c, tol=1e-10, max_iter=5_000)
         theirs.fit(x.astype(np.float64), labels, sample_weight=sample)
-        best = objective(theirs.coef_[0], float(theirs.intercept_[0]), x.astype(np.float64), labels, sample, c)
+        best = objective(
+            theirs.coef_[0], float(theirs.intercept_[0]), x.astype(np.float64), labels, sample, c
+        )
         found = objective(w[tag].astype(np.float64), float(b[tag]), x.astype(np.float64), labels, sample, c)
         assert found <= best * (1 + 1e-4)
         ours = 1 / (1 + np.exp(-(x @ w[tag] + b[tag])))

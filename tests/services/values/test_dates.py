@@ -59,12 +59,34 @@ def test_a_time_is_one_moment_in_utc(text: str, moment: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "last week", "", "now", "01/05/2024", "1714521600", 1714521600, 1.5, True, None, {"a": 1}, ["2024"], "10000-01-01",
+        "last week",
+        "",
+        "now",
+        "01/05/2024",
+        "1714521600",
+        1714521600,
+        1.5,
+        True,
+        None,
+        {"a": 1},
+        ["2024"],
+        "10000-01-01",
         "0000",
-        "2024-02-30", "2023-02-29", "2024-13", "2024-W60", "2024-05-01T25:00", "2024-05-01T10:61", "2024-05-01T10:30:00+25:00",
-        "0001-01-01+01:00", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "２０２４", "2024-0501", "-2024",
+        "2024-02-30",
+        "2023-02-29",
+        "2024-13",
+        "2024-W60",
+        "2024-05-01T25:00",
+        "2024-05-01T10:61",
+        "2024-05-01T10:30:00+25:00",
+        "0001-01-01+01:00",
+        "0001-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59-01:00",
+        "２０２４",
+        "2024-0501",
+        "-2024",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_date_is_named_and_never_a_failure(value: object) -> None:
     with pytest.raises(ValueError, match="is not a date") as caught:
         read_date(value)
@@ -80,7 +102,9 @@ def test_the_last_year_ends_where_dates_do() -> None:
 def test_moments_written_in_any_zone_are_read_back() -> None:
     seeded = random.Random(5)
     for _ in range(500):
-        moment = datetime(1, 1, 3, tzinfo=UTC) + timedelta(microseconds=seeded.randrange(9998 * 365 * 86_400_000_000))
+        moment = datetime(1, 1, 3, tzinfo=UTC) + timedelta(
+            microseconds=seeded.randrange(9998 * 365 * 86_400_000_000)
+        )
         zone = timezone(timedelta(minutes=seeded.randrange(-1439, 1440)))
         assert read_date(moment.astimezone(zone).isoformat()).first == moment
         assert to_utc(moment.isoformat()) == moment.isoformat()
@@ -88,4 +112,6 @@ def test_moments_written_in_any_zone_are_read_back() -> None:
 
 def test_only_days_with_hyphens_make_a_column_one_of_dates() -> None:
     assert all(map(looks_like_date, ["2024-05-01", "2024-W18-3", "2024-05-01T10:30Z"]))
-    assert not any(map(looks_like_date, ["2024", "2024-05", "20240501", "2024-02-30", "2024/05/01", "1234-5678-90"]))
+    assert not any(
+        map(looks_like_date, ["2024", "2024-05", "20240501", "2024-02-30", "2024/05/01", "1234-5678-90"])
+    )

@@ -37,7 +37,8 @@ def engine(request: pytest.FixtureRequest) -> VectorStore:
 
 @pytest.fixture(params=["edge", "server", "oracle"])
 def store(request: pytest.FixtureRequest) -> VectorStore:
-    """Each engine, and the oracle: what is held by hand-written expectations holds for it too, so they check each other."""
+    """Each engine, and the oracle: what is held by hand-written expectations holds for it too, so they check
+    each other."""
     if request.param == "oracle":
         return OracleVectorStore()
     found: VectorStore = request.getfixturevalue(f"{request.param}_store")

@@ -20,7 +20,8 @@ from tests.services.stub_http import Answer, serving
 def rest_server(
     points: Mapping[str, int], *, version: str = "1.20.1", peers: tuple[int, ...] = ()
 ) -> AbstractContextManager[str]:
-    """A server with these collections, each of so many points; a node of a cluster if it has ``peers``. Yields its URL."""
+    """A server with these collections, each of so many points; a node of a cluster if it has ``peers``.
+    Yields its URL."""
 
     def answer(method: str, path: str) -> Answer:
         found = result(path)
@@ -47,13 +48,23 @@ def rest_server(
 def _cluster(peers: tuple[int, ...]) -> dict[str, Any]:
     if not peers:
         return {"status": "disabled"}
-    raft = {"term": 1, "commit": 1, "pending_operations": 0, "leader": peers[0], "role": "Leader", "is_voter": True}
+    raft = {
+        "term": 1,
+        "commit": 1,
+        "pending_operations": 0,
+        "leader": peers[0],
+        "role": "Leader",
+        "is_voter": True,
+    }
     return {
         "status": "enabled",
         "peer_id": peers[0],
         "peers": {str(peer): {"uri": f"http://node-{peer}:6335/"} for peer in peers},
         "raft_info": raft,
-        "consensus_thread_status": {"consensus_thread_status": "working", "last_update": "2026-11-01T00:00:00Z"},
+        "consensus_thread_status": {
+            "consensus_thread_status": "working",
+            "last_update": "2026-11-01T00:00:00Z",
+        },
         "message_send_failures": {},
     }
 
@@ -73,7 +84,9 @@ def grpc_server(points: Mapping[str, int], *, version: str = "1.20.1") -> Iterat
 
     class Points(points_grpc.PointsServicer):  # type: ignore[misc]
         def Count(self, request: Any, context: Any) -> Any:
-            return messages.CountResponse(result=messages.CountResult(count=points[request.collection_name]), time=0.0)
+            return messages.CountResponse(
+                result=messages.CountResult(count=points[request.collection_name]), time=0.0
+            )
 
     server = grpc.server(ThreadPoolExecutor(2))
     qdrant_pb2_grpc.add_QdrantServicer_to_server(Root(), server)

@@ -1,6 +1,8 @@
-"""A ``VectorStore`` of plain loops in memory: what the engines are compared with, and the store of tests that need none of them.
+"""A ``VectorStore`` of plain loops in memory: what the engines are compared with, and the store of tests that
+need none of them.
 
-It shares the checks of its arguments with the engines (``services/vector_store/fields.py``, ``base.py``) and nothing else.
+It shares the checks of its arguments with the engines (``services/vector_store/fields.py``, ``base.py``) and
+nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +19,16 @@ from typing import Any, TypeVar
 import numpy as np
 from qdrant_client.models import Filter
 
-from tests.services.vector_store.oracle_filter import matches, merge, merge_at, order_values, remove_at, selected, steps, values
+from tests.services.vector_store.oracle_filter import (
+    matches,
+    merge,
+    merge_at,
+    order_values,
+    remove_at,
+    selected,
+    steps,
+    values,
+)
 from vitrine.services.domain import (
     CollectionInfo,
     CollectionSchema,
@@ -76,7 +87,8 @@ class OracleVectorStore:
         self._lock = threading.RLock()
         self.closed = False
 
-    # Collections ---------------------------------------------------------------------------------------------------------
+    # Collections
+    # --------------------------------------------------------------------------------------------------------
 
     @_locked
     def ensure(self, schema: CollectionSchema) -> None:
@@ -143,7 +155,8 @@ class OracleVectorStore:
     def close(self) -> None:
         self.closed = True
 
-    # Writes --------------------------------------------------------------------------------------------------------------
+    # Writes
+    # --------------------------------------------------------------------------------------------------------
 
     @_locked
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
@@ -161,14 +174,18 @@ class OracleVectorStore:
         if len(ids) != len(vectors):
             raise BadVector(f"{len(vectors)} vectors for {len(ids)} points.")
         for id, stored, vector in zip(ids, _existing(opened, ids), vectors, strict=True):
-            opened.points[id] = _Stored({**stored.vectors, using: np.array(vector, dtype=np.float32)}, stored.payload)
+            opened.points[id] = _Stored(
+                {**stored.vectors, using: np.array(vector, dtype=np.float32)}, stored.payload
+            )
 
     @_locked
     def set_payload(
         self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
     ) -> None:
         check_ids(list(updates))
-        for stored, fields in zip(_existing(self._open(collection), list(updates)), updates.values(), strict=True):
+        for stored, fields in zip(
+            _existing(self._open(collection), list(updates)), updates.values(), strict=True
+        ):
             if key is None:
                 merge(stored.payload, deepcopy(fields))
             else:
@@ -192,7 +209,8 @@ class OracleVectorStore:
         for id in ids:
             opened.points.pop(id, None)
 
-    # Reads ---------------------------------------------------------------------------------------------------------------
+    # Reads
+    # --------------------------------------------------------------------------------------------------------
 
     @_locked
     def query(self, collection: str, query: Query) -> list[Hit]:
@@ -230,7 +248,10 @@ class OracleVectorStore:
         opened = self._open(collection)
         check_ids(ids)
         _check_names(opened.schema, with_vectors)
-        return [_hit(id, opened.points[id], with_payload, with_vectors) if id in opened.points else None for id in ids]
+        return [
+            _hit(id, opened.points[id], with_payload, with_vectors) if id in opened.points else None
+            for id in ids
+        ]
 
     @_locked
     def scroll(
@@ -262,7 +283,9 @@ class OracleVectorStore:
         )
 
     @_locked
-    def facet(self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100) -> list[Facet]:
+    def facet(
+        self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100
+    ) -> list[Facet]:
         opened = self._open(collection)
         _check_limit(limit)
         check_filter(opened.schema, filter)
@@ -274,13 +297,18 @@ class OracleVectorStore:
             if matches(filter, id, stored.payload, stored.vectors)
             for value in {value for value in values(stored.payload, field) if type(value) is wanted}
         )
-        return [Facet(value, count) for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]]
+        return [
+            Facet(value, count)
+            for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]
+        ]
 
     @_locked
     def count(self, collection: str, filter: Filter | None = None) -> int:
         opened = self._open(collection)
         check_filter(opened.schema, filter)
-        return sum(matches(filter, id, stored.payload, stored.vectors) for id, stored in opened.points.items())
+        return sum(
+            matches(filter, id, stored.payload, stored.vectors) for id, stored in opened.points.items()
+        )
 
     def _open(self, collection: str) -> _Collection:
         name = self._aliases.get(collection, collection)
@@ -289,7 +317,8 @@ class OracleVectorStore:
         return self._collections[name]
 
 
-# Ranking -----------------------------------------------------------------------------------------------------------------
+# Ranking
+# ------------------------------------------------------------------------------------------------------------
 
 
 def similarity(one: Embedding, other: Embedding) -> float:
@@ -301,7 +330,11 @@ def similarity(one: Embedding, other: Embedding) -> float:
 
 def nearest(points: Mapping[str, _Stored], using: str, vector: Embedding) -> Scored:
     """All points that have the vector, most similar first."""
-    scored = [(id, similarity(vector, stored.vectors[using])) for id, stored in points.items() if using in stored.vectors]
+    scored = [
+        (id, similarity(vector, stored.vectors[using]))
+        for id, stored in points.items()
+        if using in stored.vectors
+    ]
     return sorted(scored, key=lambda item: (-item[1], item[0]))
 
 
@@ -314,7 +347,8 @@ def average_target(ask: Recommend) -> Embedding:
 
 
 def fused(points: Mapping[str, _Stored], ask: Fuse) -> Scored:
-    """Reciprocal rank fusion, ranks from 0: 63 from the first 127 by each vector, 650 from 1,299, all from all."""
+    """Reciprocal rank fusion, ranks from 0: 63 from the first 127 by each vector, 650 from 1,299, all from
+    all."""
     order: Scored = []
     for wanted, depth in ((63, 127), (650, 1_299), (len(points), len(points))):
         scores: dict[str, float] = {}
@@ -322,7 +356,10 @@ def fused(points: Mapping[str, _Stored], ask: Fuse) -> Scored:
             for rank, (id, _) in enumerate(nearest(points, using, vector)[:depth]):
                 scores[id] = scores.get(id, 0.0) + 1 / (ask.k + rank)
         taken = {id for id, _ in order}
-        new = sorted(((id, score) for id, score in scores.items() if id not in taken), key=lambda item: (-item[1], item[0]))
+        new = sorted(
+            ((id, score) for id, score in scores.items() if id not in taken),
+            key=lambda item: (-item[1], item[0]),
+        )
         order += new[: wanted - len(order)]
     return order
 
@@ -335,7 +372,9 @@ def _ranked(points: Mapping[str, _Stored], query: Query, ask: Near | Recommend |
     return [item for item in scored if item[1] >= least - 0.0001]
 
 
-def _in_order(points: Mapping[str, _Stored], order: OrderBy, schema: CollectionSchema) -> list[tuple[Any, str]]:
+def _in_order(
+    points: Mapping[str, _Stored], order: OrderBy, schema: CollectionSchema
+) -> list[tuple[Any, str]]:
     """(signed value, id) in order; a point with several values counts by its first in that order."""
     kind = schema.indexes[order.field]
     sign = -1 if order.descending else 1
@@ -347,7 +386,8 @@ def _in_order(points: Mapping[str, _Stored], order: OrderBy, schema: CollectionS
     return sorted(keyed)
 
 
-# Checks and small change -------------------------------------------------------------------------------------------------
+# Checks and small change
+# -------------------------------------------------------------------------------------------------
 
 
 def _check_query(schema: CollectionSchema, query: Query) -> None:
@@ -408,7 +448,11 @@ def _existing(opened: _Collection, ids: Sequence[str]) -> list[_Stored]:
 
 
 def _hit(
-    id: str, stored: _Stored, with_payload: bool | tuple[str, ...], with_vectors: tuple[str, ...], score: float | None = None
+    id: str,
+    stored: _Stored,
+    with_payload: bool | tuple[str, ...],
+    with_vectors: tuple[str, ...],
+    score: float | None = None,
 ) -> Hit:
     if isinstance(with_payload, tuple):
         payload = selected(stored.payload, [steps(path) for path in with_payload]) if with_payload else {}

@@ -52,7 +52,11 @@ def _walk(value: Any, path: list[str | int | None]) -> Iterator[Any]:
 
 def values(payload: Any, path: str) -> list[Any]:
     """The single values at the path: a list counts as its items."""
-    return [item for value in raw_values(payload, path) for item in (value if isinstance(value, list) else [value])]
+    return [
+        item
+        for value in raw_values(payload, path)
+        for item in (value if isinstance(value, list) else [value])
+    ]
 
 
 def matches(filter: models.Filter | None, id: str, payload: Any, vectors: Any = ()) -> bool:
@@ -68,7 +72,10 @@ def matches(filter: models.Filter | None, id: str, payload: Any, vectors: Any = 
         all(holds(c) for c in _listed(filter.must))
         and not any(holds(c) for c in _listed(filter.must_not))
         and (not should or any(holds(c) for c in should))
-        and (filter.min_should is None or sum(holds(c) for c in filter.min_should.conditions) >= filter.min_should.min_count)
+        and (
+            filter.min_should is None
+            or sum(holds(c) for c in filter.min_should.conditions) >= filter.min_should.min_count
+        )
     )
 
 
@@ -90,7 +97,12 @@ def _holds(condition: Any, id: str, payload: Any, vectors: Any) -> bool:
     if isinstance(condition, models.NestedCondition):
         key = condition.nested.key.removesuffix("[]")
         lists = [value for value in raw_values(payload, key) if isinstance(value, list)]
-        return any(matches(condition.nested.filter, "", item) for one in lists for item in one if isinstance(item, dict))
+        return any(
+            matches(condition.nested.filter, "", item)
+            for one in lists
+            for item in one
+            if isinstance(item, dict)
+        )
     return _field_holds(condition, payload)
 
 
@@ -111,7 +123,9 @@ def _field_holds(condition: models.FieldCondition, payload: Any) -> bool:
             update={name: moment(getattr(condition.range, name)) for name in ("gt", "gte", "lt", "lte")}
         )
         return any(value is not None and _within(bounds, value) for value in moments)
-    numbers = [v for v in values(payload, condition.key) if isinstance(v, int | float) and not isinstance(v, bool)]
+    numbers = [
+        v for v in values(payload, condition.key) if isinstance(v, int | float) and not isinstance(v, bool)
+    ]
     return any(_within(condition.range, number) for number in numbers)
 
 
@@ -120,7 +134,9 @@ def _empty(payload: Any, path: str) -> bool:
 
 
 def _null(payload: Any, path: str) -> bool:
-    return any(value is None or (isinstance(value, list) and None in value) for value in raw_values(payload, path))
+    return any(
+        value is None or (isinstance(value, list) and None in value) for value in raw_values(payload, path)
+    )
 
 
 def _matched(match: Any, value: Any) -> bool:
@@ -167,12 +183,17 @@ def order_values(payload: Any, path: str, kind: str) -> list[int | float]:
             if when is not None:
                 since = when - datetime(1970, 1, 1, tzinfo=UTC)
                 found.append((since.days * 86_400 + since.seconds) * MICROSECOND + since.microseconds)
-        elif isinstance(value, int | float) and not isinstance(value, bool) and (kind == "float" or isinstance(value, int)):
+        elif (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and (kind == "float" or isinstance(value, int))
+        ):
             found.append(value)
     return found
 
 
-# Changing payloads -------------------------------------------------------------------------------------------------------
+# Changing payloads
+# -------------------------------------------------------------------------------------------------------
 
 
 def merge(target: dict[str, Any], fields: dict[str, Any]) -> None:

@@ -59,7 +59,9 @@ def _point(rng: np.random.Generator, pick: random.Random) -> Point:
         "scores": {"cat": _short(pick), "dog": _short(pick)},
         "checked": pick.choice([True, False]),
         "created_at": moment.isoformat().replace("+00:00", pick.choice(["Z", "+00:00"])),
-        "objects": [{"kind": pick.choice(CLASSES), "size": pick.randrange(3)} for _ in range(pick.randrange(3))],
+        "objects": [
+            {"kind": pick.choice(CLASSES), "size": pick.randrange(3)} for _ in range(pick.randrange(3))
+        ],
         "caption": pick.choice(["a dog", "an elk in the snow"]),
     }
     for field in list(payload):
@@ -74,7 +76,17 @@ def _short(pick: random.Random) -> float:
 
 
 def condition(pick: random.Random, ids: list[str], depth: int = 0) -> models.Condition:
-    kinds = [_match, _any, _except, _number, _moment, _presence, _checked, _nested, lambda p: _identity(p, ids)]
+    kinds = [
+        _match,
+        _any,
+        _except,
+        _number,
+        _moment,
+        _presence,
+        _checked,
+        _nested,
+        lambda p: _identity(p, ids),
+    ]
     if depth < 2 and pick.random() < 0.25:
         return filter(pick, ids, depth + 1)
     return pick.choice(kinds)(pick)
@@ -82,11 +94,17 @@ def condition(pick: random.Random, ids: list[str], depth: int = 0) -> models.Con
 
 def filter(pick: random.Random, ids: list[str], depth: int = 0) -> models.Filter:
     def clause() -> list[models.Condition] | None:
-        return [condition(pick, ids, depth) for _ in range(pick.randrange(1, 3))] if pick.random() < 0.5 else None
+        return (
+            [condition(pick, ids, depth) for _ in range(pick.randrange(1, 3))]
+            if pick.random() < 0.5
+            else None
+        )
 
     least = None
     if pick.random() < 0.15:
-        least = models.MinShould(conditions=[condition(pick, ids, 2) for _ in range(3)], min_count=pick.randrange(1, 4))
+        least = models.MinShould(
+            conditions=[condition(pick, ids, 2) for _ in range(3)], min_count=pick.randrange(1, 4)
+        )
     must, should, must_not = clause(), clause(), clause()
     if not (must or should or must_not or least):
         must = [condition(pick, ids, depth)]
@@ -111,18 +129,24 @@ def _checked(pick: random.Random) -> models.Condition:
 
 def _any(pick: random.Random) -> models.Condition:
     key, values = pick.choice([("class", CLASSES), ("tags", TAGS), ("width", [100, 200, 300, -5])])
-    return models.FieldCondition(key=key, match=models.MatchAny(any=pick.sample(values, pick.randrange(1, 4))))
+    return models.FieldCondition(
+        key=key, match=models.MatchAny(any=pick.sample(values, pick.randrange(1, 4)))
+    )
 
 
 def _except(pick: random.Random) -> models.Condition:
     key, values = pick.choice([("class", CLASSES), ("tags", TAGS), ("width", [100, 200, 300, -5])])
-    return models.FieldCondition(key=key, match=models.MatchExcept(**{"except": pick.sample(values, pick.randrange(1, 4))}))
+    return models.FieldCondition(
+        key=key, match=models.MatchExcept(**{"except": pick.sample(values, pick.randrange(1, 4))})
+    )
 
 
 def _number(pick: random.Random) -> models.Condition:
     key = pick.choice(["width", "quality", "scores.cat"])
     values = [100, 200, -5.5, 250] if key == "width" else [0, 0.25, 0.5, 0.75, 1]
-    bounds = {pick.choice(["gt", "gte", "lt", "lte"]): pick.choice(values) for _ in range(pick.randrange(1, 3))}
+    bounds = {
+        pick.choice(["gt", "gte", "lt", "lte"]): pick.choice(values) for _ in range(pick.randrange(1, 3))
+    }
     return models.FieldCondition(key=key, range=models.Range(**bounds))
 
 
@@ -130,7 +154,9 @@ def _moment(pick: random.Random) -> models.Condition:
     zones = [0, 2]  # the same hour may be written in another zone
     bounds = {}
     for _ in range(pick.randrange(1, 3)):
-        moment = START + timedelta(hours=pick.randrange(40) + pick.choice(zones), microseconds=pick.choice([0, 1]))
+        moment = START + timedelta(
+            hours=pick.randrange(40) + pick.choice(zones), microseconds=pick.choice([0, 1])
+        )
         bounds[pick.choice(["gt", "gte", "lt", "lte"])] = moment
     return models.FieldCondition(key="created_at", range=models.DatetimeRange(**bounds))
 
@@ -151,7 +177,11 @@ def _nested(pick: random.Random) -> models.Condition:
     kind = models.FieldCondition(key="kind", match=models.MatchValue(value=pick.choice(CLASSES)))
     size = models.FieldCondition(key="size", range=models.Range(gte=pick.randrange(3)))
     inner = pick.choice(
-        [models.Filter(must=[kind, size]), models.Filter(must=[kind], must_not=[size]), models.Filter(should=[kind, size])]
+        [
+            models.Filter(must=[kind, size]),
+            models.Filter(must=[kind], must_not=[size]),
+            models.Filter(should=[kind, size]),
+        ]
     )
     return models.NestedCondition(nested=models.Nested(key="objects", filter=inner))
 

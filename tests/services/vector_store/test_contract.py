@@ -1,4 +1,5 @@
-"""One body of tests over every vector store, compared with slow plain loops: what callers may rely on, whichever engine it is."""
+"""One body of tests over every vector store, compared with slow plain loops: what callers may rely on,
+whichever engine it is."""
 
 from __future__ import annotations
 
@@ -33,7 +34,14 @@ from vitrine.services.domain import (
     Recommend,
     VectorSpec,
 )
-from vitrine.services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownField, UnknownVector
+from vitrine.services.errors import (
+    AlreadyExists,
+    BadRequest,
+    BadVector,
+    NotFound,
+    UnknownField,
+    UnknownVector,
+)
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
 
 # the server's in-process stand-in has no indexes, and says so
@@ -42,7 +50,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Local mode performs exact"),
 ]
 TOLERANCE = 2e-3
-"""Engines keep float16: similarities of vectors that are not exact in it differ by up to this from the oracle's."""
+"""Engines keep float16: similarities of vectors that are not exact in it differ by up to this from the
+oracle's."""
 Name = Callable[..., str]
 
 
@@ -64,7 +73,10 @@ def small(name: str) -> CollectionSchema:
 def put_axes(store: VectorStore, name: str, count: int = 4) -> list[str]:
     """Points 1..count along the axes, with class "even" or "odd" and n."""
     store.ensure(small(name))
-    points = [Point(uid(n), {"clip": axis(4, n % 4)}, {"class": "odd" if n % 2 else "even", "n": n}) for n in range(1, count + 1)]
+    points = [
+        Point(uid(n), {"clip": axis(4, n % 4)}, {"class": "odd" if n % 2 else "even", "n": n})
+        for n in range(1, count + 1)
+    ]
     store.upsert(name, points)
     return [point.id for point in points]
 
@@ -96,7 +108,8 @@ def payload_of(store: VectorStore, name: str, id: str) -> Any:
     return found and found.payload
 
 
-# Collections -------------------------------------------------------------------------------------------------------------
+# Collections
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_collection_is_as_it_was_asked_for(store: VectorStore, fresh: Name) -> None:
@@ -167,10 +180,14 @@ def test_an_index_can_come_later(store: VectorStore, fresh: Name) -> None:
     assert store.info(name).schema.indexes == {"class": "keyword"}
 
 
-def test_an_index_of_a_filled_collection_can_become_one_of_another_kind(store: VectorStore, fresh: Name) -> None:
+def test_an_index_of_a_filled_collection_can_become_one_of_another_kind(
+    store: VectorStore, fresh: Name
+) -> None:
     name = fresh()
     store.ensure(CollectionSchema(name, (VectorSpec("clip", 4),), {"n": "integer"}))
-    store.upsert(name, [Point(uid(number), {}, {"n": value}) for number, value in enumerate([10, 12.5, "12.5", 13])])
+    store.upsert(
+        name, [Point(uid(number), {}, {"n": value}) for number, value in enumerate([10, 12.5, "12.5", 13])]
+    )
     store.change_index(name, "n", "float")
     above = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=12))])
     assert scrolled(store, name, filter=above) == [uid(1), uid(3)]
@@ -241,7 +258,9 @@ def test_publish_swaps_in_one_step(store: VectorStore, fresh: Name) -> None:
             store.count(gone)
 
 
-def test_publish_refuses_names_that_are_taken_and_collections_that_are_not_there(store: VectorStore, fresh: Name) -> None:
+def test_publish_refuses_names_that_are_taken_and_collections_that_are_not_there(
+    store: VectorStore, fresh: Name
+) -> None:
     one, two = fresh("one"), fresh("two")
     put_axes(store, one, 1)
     put_axes(store, two, 2)
@@ -282,7 +301,8 @@ def test_a_collection_that_is_not_there_is_not_found(store: VectorStore, fresh: 
         call(store, fresh("missing"))
 
 
-# Writes ------------------------------------------------------------------------------------------------------------------
+# Writes
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_upsert_replaces_the_whole_point(store: VectorStore, fresh: Name) -> None:
@@ -351,7 +371,9 @@ BAD_POINTS: dict[str, tuple[Point, type[Exception]]] = {
 
 
 @pytest.mark.parametrize(("bad", "error"), BAD_POINTS.values(), ids=BAD_POINTS)
-def test_one_bad_point_and_none_is_stored(store: VectorStore, fresh: Name, bad: Point, error: type[Exception]) -> None:
+def test_one_bad_point_and_none_is_stored(
+    store: VectorStore, fresh: Name, bad: Point, error: type[Exception]
+) -> None:
     name = fresh()
     store.ensure(small(name))
     with pytest.raises(error):
@@ -382,7 +404,9 @@ def test_update_vectors_leaves_the_rest_alone(store: VectorStore, fresh: Name) -
         (["one"], "clip", axis(4, 0)[None], BadVector),
     ],
 )
-def test_bad_vectors_are_refused(store: VectorStore, fresh: Name, ids: Any, using: str, vectors: Any, error: Any) -> None:
+def test_bad_vectors_are_refused(
+    store: VectorStore, fresh: Name, ids: Any, using: str, vectors: Any, error: Any
+) -> None:
     name = fresh()
     put_axes(store, name)
     with pytest.raises(error):
@@ -393,13 +417,20 @@ def test_set_payload_merges(store: VectorStore, fresh: Name) -> None:
     name = fresh()
     put_axes(store, name, 3)
     store.set_payload(
-        name, {uid(1): {"tags": ["a"], "n": 7}, uid(2): {"tags": ["a"], "n": 7}, uid(3): {"deep": {"a": 1, "b": 2}}}
+        name,
+        {
+            uid(1): {"tags": ["a"], "n": 7},
+            uid(2): {"tags": ["a"], "n": 7},
+            uid(3): {"deep": {"a": 1, "b": 2}},
+        },
     )
     store.set_payload(name, {uid(1): {"tags": ["b"]}, uid(3): {"deep": {"a": 3}}})
     assert payload_of(store, name, uid(1)) == {"class": "odd", "n": 7, "tags": ["b"]}
     assert payload_of(store, name, uid(2)) == {"class": "even", "n": 7, "tags": ["a"]}
     assert payload_of(store, name, uid(3)) == {"class": "odd", "n": 3, "deep": {"a": 3}}
-    assert scrolled(store, name, filter=models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=7))])) == [
+    assert scrolled(
+        store, name, filter=models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=7))])
+    ) == [
         uid(1),
         uid(2),
     ]
@@ -447,12 +478,17 @@ ODD_NAMES = [
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_keys_may_have_any_name(store: VectorStore, fresh: Name, name: str) -> None:
-    """What people call a tag or a column can be filtered, ordered by, counted, selected and removed, and comes back as it was."""
+    """What people call a tag or a column can be filtered, ordered by, counted, selected and removed, and
+    comes back as it was."""
     collection, score, place = fresh(), field_path("scores", name), field_path("metadata", name)
     store.ensure(CollectionSchema(collection, (VectorSpec("clip", 4),), {score: "float"}))
     store.add_index(collection, place, "keyword")
     points = [
-        Point(uid(n), {"clip": axis(4, n)}, {"scores": {name: n / 4, "other": 1.0}, "metadata": {name: f"place {n % 2}"}})
+        Point(
+            uid(n),
+            {"clip": axis(4, n)},
+            {"scores": {name: n / 4, "other": 1.0}, "metadata": {name: f"place {n % 2}"}},
+        )
         for n in range(1, 4)
     ]
     store.upsert(collection, points)
@@ -467,7 +503,9 @@ def test_keys_may_have_any_name(store: VectorStore, fresh: Name, name: str) -> N
     assert scrolled(store, collection, limit=1, order_by=OrderBy(score)) == [uid(1), uid(2), uid(3)]
     assert ids_of(store.query(collection, Query(OrderBy(score), filter=high))) == [uid(2), uid(3)]
     near = Query(Near(axis(4, 1)), using="clip", filter=high, with_payload=(score,))
-    assert {hit.id: hit.payload for hit in store.query(collection, near)} == {uid(n): {"scores": {name: n / 4}} for n in (2, 3)}
+    assert {hit.id: hit.payload for hit in store.query(collection, near)} == {
+        uid(n): {"scores": {name: n / 4}} for n in (2, 3)
+    }
     assert store.facet(collection, place, filter=high) == [Facet("place 0", 1), Facet("place 1", 1)]
     store.set_payload(collection, {uid(1): {name: 0.75}}, key="scores")
     assert payload_of(store, collection, uid(1))["scores"] == {name: 0.75, "other": 1.0}
@@ -482,7 +520,9 @@ def test_odd_names_are_there_again_after_a_new_start(tmp_path: Path) -> None:
         store = make_edge(tmp_path)
         store.ensure(CollectionSchema("c", (VectorSpec("clip", 4),), fields))  # type: ignore[arg-type]
         if start == 0:
-            store.upsert("c", [Point(uid(1), {"clip": axis(4, 1)}, {"scores": dict.fromkeys(ODD_NAMES, 0.5)})])
+            store.upsert(
+                "c", [Point(uid(1), {"clip": axis(4, 1)}, {"scores": dict.fromkeys(ODD_NAMES, 0.5)})]
+            )
             store.optimize("c")
         for field in fields:
             half = models.FieldCondition(key=field, range=models.Range(gte=0.5, lte=0.5))
@@ -497,12 +537,19 @@ def test_delete_payload(store: VectorStore, fresh: Name) -> None:
     store.set_payload(name, {uid(n): {"scores": {"cat": 0.5, "dog": 1.0}, "x": 1} for n in (1, 2)})
     store.delete_payload(name, [uid(1)], ["scores.cat", "x", "never.there"])
     assert payload_of(store, name, uid(1)) == {"class": "odd", "n": 1, "scores": {"dog": 1.0}}
-    assert payload_of(store, name, uid(2)) == {"class": "even", "n": 2, "scores": {"cat": 0.5, "dog": 1.0}, "x": 1}
+    assert payload_of(store, name, uid(2)) == {
+        "class": "even",
+        "n": 2,
+        "scores": {"cat": 0.5, "dog": 1.0},
+        "x": 1,
+    }
 
 
 @pytest.mark.parametrize("missing", [uid(77), uid(2**127)])
 @pytest.mark.parametrize("position", [0, 1])
-def test_unknown_ids_are_named_before_anything_is_applied(store: VectorStore, fresh: Name, missing: str, position: int) -> None:
+def test_unknown_ids_are_named_before_anything_is_applied(
+    store: VectorStore, fresh: Name, missing: str, position: int
+) -> None:
     name = fresh()
     put_axes(store, name, 1)
     ids = [uid(1), missing][:: 1 if position else -1]
@@ -565,7 +612,8 @@ def test_what_was_given_and_what_is_returned_is_the_callers(store: VectorStore, 
     assert again.vectors["clip"].dtype == np.float32
 
 
-# Reads by id -------------------------------------------------------------------------------------------------------------
+# Reads by id
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_retrieve_answers_in_the_order_of_the_ids(store: VectorStore, fresh: Name) -> None:
@@ -593,7 +641,9 @@ PAYLOAD = {"a": 1, "b": {"c": 2, "d": {"e": 3}}, "l": [{"x": 1, "y": 2}, {"x": 3
         (("never",), {}),
     ],
 )
-def test_only_the_listed_fields_come_back(store: VectorStore, fresh: Name, wanted: Any, expected: Any) -> None:
+def test_only_the_listed_fields_come_back(
+    store: VectorStore, fresh: Name, wanted: Any, expected: Any
+) -> None:
     name = fresh()
     store.ensure(small(name))
     store.upsert(name, [Point(uid(1), {"clip": axis(4, 0)}, PAYLOAD)])
@@ -619,7 +669,8 @@ def test_stored_vectors_have_unit_length(filled: Pair) -> None:
         assert hit.payload == wanted.payload
 
 
-# Filters -----------------------------------------------------------------------------------------------------------------
+# Filters
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -629,8 +680,12 @@ def test_random_filters_let_the_same_points_through(filled: Pair, seed: int) -> 
     for _ in range(20):
         filter = random_data.filter(pick, filled.ids)
         expected = scrolled(filled.oracle, filled.name, filter=filter)
-        assert filled.store.count(filled.name, filter) == len(expected), filter.model_dump_json(exclude_none=True)
-        assert scrolled(filled.store, filled.name, filter=filter) == expected, filter.model_dump_json(exclude_none=True)
+        assert filled.store.count(filled.name, filter) == len(expected), filter.model_dump_json(
+            exclude_none=True
+        )
+        assert scrolled(filled.store, filled.name, filter=filter) == expected, filter.model_dump_json(
+            exclude_none=True
+        )
         seen[0 < len(expected) < len(filled.ids)] += 1
     assert seen[True] >= 8  # most filters must tell points apart, or this compares nothing
 
@@ -644,8 +699,12 @@ def test_random_filters_hold_in_queries_and_facets(filled: Pair, seed: int) -> N
         query = Query(Near(unit(rng, DIMS["clip"])), using="clip", filter=filter, limit=len(filled.ids))
         assert_ranked_alike(filled, query, text)
         matching = set(scrolled(filled.oracle, filled.name, filter=filter))
-        ordered = filled.store.query(filled.name, Query(OrderBy("quality"), filter=filter, limit=len(filled.ids)))
-        assert ids_of(ordered) == ids_of(filled.oracle.query(filled.name, replace(query, ask=OrderBy("quality")))), text
+        ordered = filled.store.query(
+            filled.name, Query(OrderBy("quality"), filter=filter, limit=len(filled.ids))
+        )
+        assert ids_of(ordered) == ids_of(
+            filled.oracle.query(filled.name, replace(query, ask=OrderBy("quality")))
+        ), text
         sample = filled.store.query(filled.name, Query(Random(), filter=filter, limit=len(filled.ids)))
         assert sorted(ids_of(sample)) == sorted(matching), text
         for field in ("class", "tags", "width", "checked"):
@@ -671,18 +730,24 @@ UNINDEXED: dict[str, models.Condition] = {
     "is_empty": models.IsEmptyCondition(is_empty=models.PayloadField(key="caption")),
     "is_null": models.IsNullCondition(is_null=models.PayloadField(key="caption")),
     "parent": models.IsEmptyCondition(is_empty=models.PayloadField(key="scores")),
-    "deep": models.Filter(should=[models.Filter(must_not=[models.FieldCondition(key="x", match=models.MatchValue(value=1))])]),
+    "deep": models.Filter(
+        should=[models.Filter(must_not=[models.FieldCondition(key="x", match=models.MatchValue(value=1))])]
+    ),
     "nested": models.NestedCondition(
         nested=models.Nested(
             key="objects",
-            filter=models.Filter(must=[models.FieldCondition(key="colour", match=models.MatchValue(value="red"))]),
+            filter=models.Filter(
+                must=[models.FieldCondition(key="colour", match=models.MatchValue(value="red"))]
+            ),
         )
     ),
 }
 
 
 @pytest.mark.parametrize("condition", UNINDEXED.values(), ids=UNINDEXED)
-def test_an_unindexed_field_is_refused_everywhere(store: VectorStore, fresh: Name, condition: models.Condition) -> None:
+def test_an_unindexed_field_is_refused_everywhere(
+    store: VectorStore, fresh: Name, condition: models.Condition
+) -> None:
     name = fresh()
     store.ensure(random_data.schema(name))
     filter = models.Filter(must=[condition])
@@ -709,7 +774,11 @@ WRONG_KIND: dict[str, Callable[[VectorStore, str], object]] = {
     "two clauses in one condition": lambda s, c: s.count(
         c,
         models.Filter(
-            must=[models.FieldCondition(key="width", range=models.Range(gte=1), match=models.MatchValue(value=1))],
+            must=[
+                models.FieldCondition(
+                    key="width", range=models.Range(gte=1), match=models.MatchValue(value=1)
+                )
+            ],
         ),
     ),
     "full text": lambda s, c: s.count(
@@ -741,7 +810,8 @@ def test_unindexed_facets_and_orders_are_refused(store: VectorStore, fresh: Name
             call()
 
 
-# Similarity --------------------------------------------------------------------------------------------------------------
+# Similarity
+# ------------------------------------------------------------------------------------------------------------
 
 
 def assert_ranked_alike(pair: Pair, query: Query, message: str = "") -> None:
@@ -749,7 +819,10 @@ def assert_ranked_alike(pair: Pair, query: Query, message: str = "") -> None:
     found, expected = pair.store.query(pair.name, query), pair.oracle.query(pair.name, query)
     scores = [hit.similarity for hit in expected]
     assert [hit.similarity for hit in found] == pytest.approx(scores, abs=TOLERANCE), message
-    everything = {hit.id: hit.similarity for hit in pair.oracle.query(pair.name, replace(query, limit=len(pair.ids), offset=0))}
+    everything = {
+        hit.id: hit.similarity
+        for hit in pair.oracle.query(pair.name, replace(query, limit=len(pair.ids), offset=0))
+    }
     assert {hit.id: everything.get(hit.id) for hit in found} == pytest.approx(
         {hit.id: hit.similarity for hit in found}, abs=TOLERANCE
     ), message
@@ -771,28 +844,42 @@ def test_near_a_stored_vector_is_that_point(filled: Pair) -> None:
         assert hit is not None
         (best,) = filled.store.query(filled.name, Query(Near(hit.vectors["clip"]), using="clip", limit=1))
         assert best.id == hit.id and best.similarity == pytest.approx(1, abs=TOLERANCE)
-        rest = filled.store.query(filled.name, Query(Near(hit.vectors["clip"]), using="clip", limit=500, exclude=(hit.id,)))
+        rest = filled.store.query(
+            filled.name, Query(Near(hit.vectors["clip"]), using="clip", limit=500, exclude=(hit.id,))
+        )
         assert hit.id not in ids_of(rest) and len(rest) == len(filled.ids) - 1
 
 
 def test_exclusion_goes_with_a_filter(filled: Pair) -> None:
-    filter = models.Filter(should=[models.FieldCondition(key="class", match=models.MatchAny(any=["elk", "dingo"]))])
+    filter = models.Filter(
+        should=[models.FieldCondition(key="class", match=models.MatchAny(any=["elk", "dingo"]))]
+    )
     matching = scrolled(filled.oracle, filled.name, filter=filter)
     for ask in (Near(axis(16, 0)), Random(), Recommend(axis(16, 0)[None]), Fuse({"clip": axis(16, 0)})):
         query = Query(ask, using="clip", filter=filter, exclude=tuple(matching[:3]), limit=200)
         assert sorted(ids_of(filled.store.query(filled.name, query))) == matching[3:]
-    ordered = filled.store.query(filled.name, Query(OrderBy("width"), filter=filter, exclude=tuple(matching), limit=200))
+    ordered = filled.store.query(
+        filled.name, Query(OrderBy("width"), filter=filter, exclude=tuple(matching), limit=200)
+    )
     assert ordered == []
 
 
 def test_vectors_come_with_hits(filled: Pair) -> None:
     query = Query(Near(axis(16, 0)), using="clip", with_vectors=("clip", "vit"), limit=200)
-    for ask in (query.ask, Random(), OrderBy("width"), Fuse({"clip": axis(16, 0)}), Recommend(axis(16, 0)[None])):
+    for ask in (
+        query.ask,
+        Random(),
+        OrderBy("width"),
+        Fuse({"clip": axis(16, 0)}),
+        Recommend(axis(16, 0)[None]),
+    ):
         for hit in filled.store.query(filled.name, replace(query, ask=ask)):
             (wanted,) = filled.oracle.retrieve(filled.name, [hit.id], with_vectors=("clip", "vit"))
             assert wanted is not None
             assert set(hit.vectors) == set(wanted.vectors)
-            assert all(hit.vectors[n] == pytest.approx(wanted.vectors[n], abs=TOLERANCE) for n in wanted.vectors)
+            assert all(
+                hit.vectors[n] == pytest.approx(wanted.vectors[n], abs=TOLERANCE) for n in wanted.vectors
+            )
             assert hit.payload == wanted.payload
 
 
@@ -802,9 +889,22 @@ def test_min_similarity_keeps_what_is_at_it(store: VectorStore, fresh: Name) -> 
     places = {1: (0,), 2: (1,), 3: (0, 1, 2, 3)}
     store.upsert(name, [Point(uid(n), {"clip": axis(4, *where)}, {}) for n, where in places.items()])
     query = Query(Near(axis(4, 0)), using="clip")
-    assert [(hit.id, hit.similarity) for hit in store.query(name, query)] == [(uid(1), 1.0), (uid(3), 0.5), (uid(2), 0.0)]
-    for least, expected in ((1.0, [1]), (0.5, [1, 3]), (0.50005, [1, 3]), (0.5002, [1]), (0.0, [1, 3, 2]), (-1.0, [1, 3, 2])):
-        assert ids_of(store.query(name, replace(query, min_similarity=least))) == [uid(n) for n in expected], least
+    assert [(hit.id, hit.similarity) for hit in store.query(name, query)] == [
+        (uid(1), 1.0),
+        (uid(3), 0.5),
+        (uid(2), 0.0),
+    ]
+    for least, expected in (
+        (1.0, [1]),
+        (0.5, [1, 3]),
+        (0.50005, [1, 3]),
+        (0.5002, [1]),
+        (0.0, [1, 3, 2]),
+        (-1.0, [1, 3, 2]),
+    ):
+        assert ids_of(store.query(name, replace(query, min_similarity=least))) == [
+            uid(n) for n in expected
+        ], least
     recommended = replace(query, ask=Recommend(axis(4, 0)[None]), min_similarity=0.5)
     assert ids_of(store.query(name, recommended)) == [uid(1), uid(3)]
     assert store.query(name, replace(query, min_similarity=1.5)) == []
@@ -842,8 +942,12 @@ def test_fusion_shows_every_point_once_in_pages_of_any_size(filled: Pair) -> Non
 def test_fusion_with_a_filter(filled: Pair) -> None:
     rng = np.random.default_rng(5)
     vectors = {using: unit(rng, dim) for using, dim in DIMS.items()}
-    filter = models.Filter(must_not=[models.FieldCondition(key="class", match=models.MatchValue(value="elk"))])
-    assert_fused_alike(filled, Query(Fuse(vectors, k=2), filter=filter, limit=30, exclude=tuple(filled.ids[:20])))
+    filter = models.Filter(
+        must_not=[models.FieldCondition(key="class", match=models.MatchValue(value="elk"))]
+    )
+    assert_fused_alike(
+        filled, Query(Fuse(vectors, k=2), filter=filter, limit=30, exclude=tuple(filled.ids[:20]))
+    )
 
 
 def assert_fused_alike(pair: Pair, query: Query) -> None:
@@ -870,7 +974,8 @@ def test_the_fusion_of_hand_placed_ranks(store: VectorStore, fresh: Name) -> Non
     assert [hit.similarity for hit in hits] == pytest.approx(list(expected.values()), abs=1e-6)
 
 
-# Equal similarities ------------------------------------------------------------------------------------------------------
+# Equal similarities
+# ------------------------------------------------------------------------------------------------------
 
 
 def paged(store: VectorStore, name: str, query: Query, size: int) -> list[Hit]:
@@ -913,7 +1018,9 @@ def test_equals_stand_by_id_and_pages_are_slices(
     whole = store.query(name, replace(query, limit=MAX_LIMIT))
     assert sorted(ids_of(whole)) == ids
     if not isinstance(ask, Fuse):
-        assert [(-(hit.similarity or 0), hit.id) for hit in whole] == sorted((-(hit.similarity or 0), hit.id) for hit in whole)
+        assert [(-(hit.similarity or 0), hit.id) for hit in whole] == sorted(
+            (-(hit.similarity or 0), hit.id) for hit in whole
+        )
         assert len({hit.similarity for hit in whole}) == 5
     for size, last in ((1, 12), (2, 12), (7, 60), (127, 650), (128, 300), (130, 650)):
         for offset in range(0, last, size):
@@ -923,9 +1030,16 @@ def test_equals_stand_by_id_and_pages_are_slices(
             ], (size, offset)
 
 
-def test_equals_stand_by_id_beside_a_filter_a_threshold_and_exclusions(lookalikes: tuple[VectorStore, str, list[str]]) -> None:
+def test_equals_stand_by_id_beside_a_filter_a_threshold_and_exclusions(
+    lookalikes: tuple[VectorStore, str, list[str]],
+) -> None:
     store, name, ids = lookalikes
-    query = Query(Near(unit(np.random.default_rng(11), 16)), using="clip", limit=MAX_LIMIT, filter=keyword("class", "odd"))
+    query = Query(
+        Near(unit(np.random.default_rng(11), 16)),
+        using="clip",
+        limit=MAX_LIMIT,
+        filter=keyword("class", "odd"),
+    )
     whole = store.query(name, query)
     assert len(whole) == 325
     best = [hit for hit in whole if hit.similarity == 1.0]
@@ -937,7 +1051,11 @@ def test_equals_stand_by_id_beside_a_filter_a_threshold_and_exclusions(lookalike
 
 def test_a_batch_breaks_ties_alike(lookalikes: tuple[VectorStore, str, list[str]]) -> None:
     store, name, _ = lookalikes
-    queries = [Query(ask, using="clip", limit=limit) for limit in (1, 40, 120) for ask in (*ASKS.values(), OrderBy("width"))]
+    queries = [
+        Query(ask, using="clip", limit=limit)
+        for limit in (1, 40, 120)
+        for ask in (*ASKS.values(), OrderBy("width"))
+    ]
     assert store.query_batch(name, queries) == [store.query(name, query) for query in queries]
 
 
@@ -949,7 +1067,10 @@ def test_a_vector_is_exactly_like_itself_and_first(store: VectorStore, fresh: Na
         vector, other = unit(rng, dim), unit(rng, dim)
         close = vector + 0.05 * (other - vector * (other @ vector))
         close /= np.linalg.norm(close)
-        store.upsert(name, [Point(uid(2 * number - 1), {"clip": close}, {}), Point(uid(2 * number), {"clip": vector}, {})])
+        store.upsert(
+            name,
+            [Point(uid(2 * number - 1), {"clip": close}, {}), Point(uid(2 * number), {"clip": vector}, {})],
+        )
         for asked in (Near(vector), Recommend(vector[None])):
             first = store.query(name, Query(asked, using="clip", limit=1))[0]
             assert (first.id, first.similarity) == (uid(2 * number), 1.0)
@@ -997,7 +1118,10 @@ def test_a_filter_on_ids_that_no_point_can_have_is_refused(filled: Pair, ids: li
 def test_bad_queries_are_refused_alike(filled: Pair, query: Query, error: type[Exception]) -> None:
     codes = []
     for store in (filled.store, filled.oracle):
-        for call in (lambda s=store: s.query(filled.name, query), lambda s=store: s.query_batch(filled.name, [query])):
+        for call in (
+            lambda s=store: s.query(filled.name, query),
+            lambda s=store: s.query_batch(filled.name, [query]),
+        ):
             with pytest.raises(error) as caught:
                 call()
             codes.append(caught.value.code)
@@ -1013,20 +1137,25 @@ def test_a_batch_answers_in_order(filled: Pair) -> None:
         Query(Near(axis(8, 1)), using="vit", filter=keyword("class", "elk"), limit=6),
         Query(Recommend(axis(16, 2)[None]), using="clip", limit=1),
     ]
-    assert filled.store.query_batch(filled.name, queries) == [filled.store.query(filled.name, query) for query in queries]
+    assert filled.store.query_batch(filled.name, queries) == [
+        filled.store.query(filled.name, query) for query in queries
+    ]
 
 
 def test_random_is_a_fair_sample(filled: Pair) -> None:
     draws = [ids_of(filled.store.query(filled.name, Query(Random(), limit=10))) for _ in range(60)]
     assert all(len(set(draw)) == 10 and set(draw) <= set(filled.ids) for draw in draws)
     assert len({tuple(draw) for draw in draws}) > 50
-    assert len({id for draw in draws for id in draw}) > 0.9 * len(filled.ids)  # 600 draws from 160 leave out 4 on average
+    assert len({id for draw in draws for id in draw}) > 0.9 * len(
+        filled.ids
+    )  # 600 draws from 160 leave out 4 on average
     hits = filled.store.query(filled.name, Query(Random(), limit=200))
     assert sorted(ids_of(hits)) == sorted(filled.ids)
     assert all(hit.similarity is None for hit in hits)
 
 
-# Order and pages ---------------------------------------------------------------------------------------------------------
+# Order and pages
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -1047,7 +1176,9 @@ def test_order(filled: Pair, field: str, descending: bool) -> None:
 
 @pytest.mark.parametrize("order", [None, OrderBy("width"), OrderBy("created_at", descending=True)])
 def test_pages_with_a_filter_show_every_point_once(filled: Pair, order: OrderBy | None) -> None:
-    filter = models.Filter(must=[models.FieldCondition(key="class", match=models.MatchAny(any=["elk", "boxer", "collie"]))])
+    filter = models.Filter(
+        must=[models.FieldCondition(key="class", match=models.MatchAny(any=["elk", "boxer", "collie"]))]
+    )
     expected = scrolled(filled.oracle, filled.name, filter=filter, order_by=order)
     assert len(expected) > 40
     assert scrolled(filled.store, filled.name, 6, filter=filter, order_by=order) == expected
@@ -1055,7 +1186,8 @@ def test_pages_with_a_filter_show_every_point_once(filled: Pair, order: OrderBy 
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize(
-    ("field", "kind"), [("n", "integer"), ("x", "float"), ("when", "datetime"), ("parts[].n", "integer"), ("deep.n", "float")]
+    ("field", "kind"),
+    [("n", "integer"), ("x", "float"), ("when", "datetime"), ("parts[].n", "integer"), ("deep.n", "float")],
 )
 def test_a_point_with_several_values_stands_at_its_first(
     store: VectorStore, fresh: Name, field: str, kind: IndexKind, descending: bool
@@ -1066,7 +1198,13 @@ def test_a_point_with_several_values_stands_at_its_first(
     points = []
     for number in range(1, 61):
         values = [pick.randrange(-4, 8) for _ in range(pick.choice([0, 1, 1, 2, 3, 5]))]
-        points.append(Point(uid(number), {}, {**as_field(field, kind, values, pick), "class": "odd" if number % 2 else "even"}))
+        points.append(
+            Point(
+                uid(number),
+                {},
+                {**as_field(field, kind, values, pick), "class": "odd" if number % 2 else "even"},
+            )
+        )
         if values:
             expected[uid(number)] = values
     store.upsert(name, points)
@@ -1109,7 +1247,9 @@ def test_an_empty_collection_has_one_empty_page(store: VectorStore, fresh: Name)
 
 
 @pytest.mark.parametrize("descending", [False, True])
-def test_a_run_of_equal_values_is_paged_and_its_cursor_stays_short(store: VectorStore, fresh: Name, descending: bool) -> None:
+def test_a_run_of_equal_values_is_paged_and_its_cursor_stays_short(
+    store: VectorStore, fresh: Name, descending: bool
+) -> None:
     name = fresh()
     store.ensure(small(name))
     values = [1] * 30 + [2] * 400 + [3] * 30
@@ -1123,7 +1263,9 @@ def test_a_run_of_equal_values_is_paged_and_its_cursor_stays_short(store: Vector
 
 
 @pytest.mark.parametrize("order", [None, OrderBy("n"), OrderBy("n", descending=True)])
-def test_points_that_stay_are_seen_once_while_others_come_and_go(store: VectorStore, fresh: Name, order: OrderBy | None) -> None:
+def test_points_that_stay_are_seen_once_while_others_come_and_go(
+    store: VectorStore, fresh: Name, order: OrderBy | None
+) -> None:
     name = fresh()
     store.ensure(small(name))
     stay = [Point(uid(10 * n), {}, {"n": n // 4}) for n in range(1, 41)]
@@ -1133,10 +1275,19 @@ def test_points_that_stay_are_seen_once_while_others_come_and_go(store: VectorSt
     for step, page in enumerate(pages(store, name, 7, order_by=order)):
         seen += ids_of(page.hits)
         # the point on which the cursor stands goes too
-        store.delete(name, [id for id in ids_of(page.hits[-2:]) if id.endswith("1") or int(id.replace("-", ""), 16) % 10 == 1])
+        store.delete(
+            name,
+            [
+                id
+                for id in ids_of(page.hits[-2:])
+                if id.endswith("1") or int(id.replace("-", ""), 16) % 10 == 1
+            ],
+        )
         store.upsert(name, [Point(uid(10_000 + 10 * step + 5), {}, {"n": step})])
     stayed = [point.id for point in stay]
-    assert [id for id in seen if id in set(stayed)] == [id for id in scrolled(store, name, order_by=order) if id in set(stayed)]
+    assert [id for id in seen if id in set(stayed)] == [
+        id for id in scrolled(store, name, order_by=order) if id in set(stayed)
+    ]
     assert len(set(seen)) == len(seen)
 
 
@@ -1177,7 +1328,8 @@ def test_pages_and_facets_have_limits(filled: Pair, limit: int) -> None:
             call()
 
 
-# Facets and counts -------------------------------------------------------------------------------------------------------
+# Facets and counts
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("field", ["class", "tags", "width", "checked", "objects[].kind", "objects[].size"])
@@ -1193,7 +1345,10 @@ def test_equal_counts_stand_in_order_of_value(store: VectorStore, fresh: Name) -
     name = fresh()
     store.ensure(small(name))
     classes = ["b", "a", "ä", "c", "B", "c", "10", "9"]
-    store.upsert(name, [Point(uid(n + 1), {}, {"class": value, "n": [5, -3][n % 2]}) for n, value in enumerate(classes)])
+    store.upsert(
+        name,
+        [Point(uid(n + 1), {}, {"class": value, "n": [5, -3][n % 2]}) for n, value in enumerate(classes)],
+    )
     ones = [Facet(value, 1) for value in ["10", "9", "B", "a", "b", "ä"]]
     assert store.facet(name, "class") == [Facet("c", 2), *ones]
     assert store.facet(name, "class", limit=3) == [Facet("c", 2), *ones[:2]]
@@ -1223,22 +1378,39 @@ def test_optimize_changes_no_answer(store: VectorStore, fresh: Name) -> None:
     name = fresh()
     put_axes(store, name, 300)
     query = Query(Near(axis(4, 1)), using="clip", filter=keyword("class", "odd"), limit=300)
-    before = (sorted(ids_of(store.query(name, query))), scrolled(store, name), store.facet(name, "n", limit=400))
+    before = (
+        sorted(ids_of(store.query(name, query))),
+        scrolled(store, name),
+        store.facet(name, "n", limit=400),
+    )
     store.optimize(name)
     store.optimize(name, wait=False)
-    assert before == (sorted(ids_of(store.query(name, query))), scrolled(store, name), store.facet(name, "n", limit=400))
+    assert before == (
+        sorted(ids_of(store.query(name, query))),
+        scrolled(store, name),
+        store.facet(name, "n", limit=400),
+    )
     assert store.info(name).points == 300
 
 
-# Durability (a folder can be opened again; a server's is its own) -------------------------------------------------------
+# Durability (a folder can be opened again; a server's is its own)
+# -------------------------------------------------------
 
 
 def test_what_was_acknowledged_is_there_after_opening_again(tmp_path: Path) -> None:
     def everything(store: VectorStore) -> object:
         hits = store.retrieve("alias", ids, with_vectors=("clip", "late"))
         assert all(hits)
-        described = [(hit.id, hit.payload, {n: v.tolist() for n, v in hit.vectors.items()}) for hit in hits if hit]
-        return described, store.collections(), store.info("c").schema, store.facet("alias", "class"), store.count("c")
+        described = [
+            (hit.id, hit.payload, {n: v.tolist() for n, v in hit.vectors.items()}) for hit in hits if hit
+        ]
+        return (
+            described,
+            store.collections(),
+            store.info("c").schema,
+            store.facet("alias", "class"),
+            store.count("c"),
+        )
 
     first = make_edge(tmp_path / "data")
     ids = put_axes(first, "c", 40)

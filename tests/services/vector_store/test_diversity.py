@@ -25,7 +25,8 @@ def ids_of(hits: list[Hit]) -> list[str]:
 
 
 def slowly(pair: Pair, query: Query, diversity: float, wanted: int, pool: int) -> list[str]:
-    """(1 - diversity) relevance - diversity (similarity to the closest already chosen), one image after the other."""
+    """(1 - diversity) relevance - diversity (similarity to the closest already chosen), one image after the
+    other."""
     near = replace(query, limit=pool, offset=0, with_vectors=("clip",))
     pending, chosen = pair.oracle.query(pair.name, near), list[Hit]()
 
@@ -50,7 +51,9 @@ def test_it_is_maximal_marginal_relevance_and_pages_are_slices(filled: Pair, div
     for limit, offset in ((31, 0), (5, 4), (1, 0), (1, 30), (10, 7)):
         found = diversified(filled.store, filled.name, replace(query, limit=limit, offset=offset), diversity)
         assert ids_of(found) == expected[offset : offset + limit]
-        plain = {hit.id: hit.similarity for hit in filled.oracle.query(filled.name, replace(query, limit=127))}
+        plain = {
+            hit.id: hit.similarity for hit in filled.oracle.query(filled.name, replace(query, limit=127))
+        }
         assert [hit.similarity for hit in found] == pytest.approx([plain[hit.id] for hit in found], abs=2e-3)
         assert all(hit.payload and not hit.vectors for hit in found)
 
@@ -60,14 +63,23 @@ def test_every_image_comes_once_however_deep_the_pages_go(filled: Pair) -> None:
     whole = ids_of(diversified(filled.store, filled.name, query, 0.4))
     assert sorted(whole) == sorted(filled.ids)
     for size in (9, 30, 99):
-        pages = [diversified(filled.store, filled.name, replace(query, limit=size, offset=at), 0.4) for at in range(0, 160, size)]
+        pages = [
+            diversified(filled.store, filled.name, replace(query, limit=size, offset=at), 0.4)
+            for at in range(0, 160, size)
+        ]
         assert [id for page in pages for id in ids_of(page)] == whole
 
 
 def test_it_keeps_to_the_query(filled: Pair) -> None:
-    filter = models.Filter(must_not=[models.FieldCondition(key="class", match=models.MatchValue(value="elk"))])
+    filter = models.Filter(
+        must_not=[models.FieldCondition(key="class", match=models.MatchValue(value="elk"))]
+    )
     query = Query(
-        Near(unit(np.random.default_rng(3), 16)), using="clip", filter=filter, exclude=tuple(filled.ids[:20]), limit=500
+        Near(unit(np.random.default_rng(3), 16)),
+        using="clip",
+        filter=filter,
+        exclude=tuple(filled.ids[:20]),
+        limit=500,
     )
     query = replace(query, min_similarity=0.1, with_vectors=("vit",))
     found = diversified(filled.store, filled.name, query, 0.5)

@@ -38,11 +38,17 @@ def test_changes_beyond_one_message_are_applied_whole_or_not_at_all(store: Vecto
     ids = filled(store, name, 40)
     text = "x" * 60_000  # a message to the embedded engine takes a megabyte of them
     store.set_payload(name, {id: {"caption": f"{n} {text}"} for n, id in enumerate(ids)})
-    assert all(hit and hit.payload["caption"].startswith(f"{n} ") for n, hit in enumerate(store.retrieve(name, ids)))
+    assert all(
+        hit and hit.payload["caption"].startswith(f"{n} ") for n, hit in enumerate(store.retrieve(name, ids))
+    )
     unknown = "00000000-0000-0000-0000-000000000000"
     with pytest.raises(NotFound):
-        store.set_payload(name, {**{id: {"caption": f"{id} {text}"} for id in ids}, unknown: {"caption": "none"}})
-    assert all(hit and hit.payload["caption"].startswith(f"{n} ") for n, hit in enumerate(store.retrieve(name, ids)))
+        store.set_payload(
+            name, {**{id: {"caption": f"{id} {text}"} for id in ids}, unknown: {"caption": "none"}}
+        )
+    assert all(
+        hit and hit.payload["caption"].startswith(f"{n} ") for n, hit in enumerate(store.retrieve(name, ids))
+    )
 
 
 def test_equal_changes_and_changes_at_a_key(store: VectorStore, fresh: Fresh) -> None:

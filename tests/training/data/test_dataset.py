@@ -12,14 +12,22 @@ from vitrine.services.domain import Payload, Point
 from vitrine.services.errors import BadSource, NotFound, TooFewExamples, UnknownVector
 from vitrine.services.images.open import content_hash, object_key, point_id
 from vitrine.services.runtime import Runtime
-from vitrine.training.data.dataset import LabelledImage, fingerprint, identify, read_category, read_csv, read_folder
+from vitrine.training.data.dataset import (
+    LabelledImage,
+    fingerprint,
+    identify,
+    read_category,
+    read_csv,
+    read_folder,
+)
 
 
 def listed(images: list[LabelledImage]) -> list[tuple[str, str, str | None]]:
     return [(image.key, image.class_, image.split) for image in images]
 
 
-# Folders -----------------------------------------------------------------------------------------------------------------
+# Folders
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_folders_are_classes_and_other_files_are_passed_over(tmp_path: Path) -> None:
@@ -45,7 +53,9 @@ def test_folders_are_classes_and_other_files_are_passed_over(tmp_path: Path) -> 
 
 
 def test_links_are_followed_once_and_what_cannot_be_read_is_named(tmp_path: Path) -> None:
-    write(tmp_path, {"set/mugs/a.png": picture(1), "set/hats/b.png": picture(2), "elsewhere/c.png": picture(3)})
+    write(
+        tmp_path, {"set/mugs/a.png": picture(1), "set/hats/b.png": picture(2), "elsewhere/c.png": picture(3)}
+    )
     mugs = tmp_path / "set" / "mugs"
     (mugs / "more").symlink_to(tmp_path / "elsewhere")
     (mugs / "self").symlink_to(mugs)
@@ -53,7 +63,9 @@ def test_links_are_followed_once_and_what_cannot_be_read_is_named(tmp_path: Path
     images = read_folder(tmp_path / "set")
     assert [image.key for image in images] == ["hats/b.png", "mugs/a.png", "mugs/more/c.png", "mugs/round"]
     found, unusable = identify(images)
-    assert len(found) == 3 and [(one.key, one.reason) for one in unusable] == [("mugs/round", "unreadable_file")]
+    assert len(found) == 3 and [(one.key, one.reason) for one in unusable] == [
+        ("mugs/round", "unreadable_file")
+    ]
 
 
 def test_parts_above_the_classes_are_the_split(tmp_path: Path) -> None:
@@ -89,7 +101,8 @@ def test_folders_without_classes_are_refused(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
-# CSV ---------------------------------------------------------------------------------------------------------------------
+# CSV
+# ------------------------------------------------------------------------------------------------------------
 
 
 def table(folder: Path, text: str, *files: str) -> Path:
@@ -146,7 +159,8 @@ def test_what_is_no_csv_is_refused(tmp_path: Path) -> None:
         read_csv(table(tmp_path, "file,class\n1.png,\n", "1.png"))
 
 
-# Categories --------------------------------------------------------------------------------------------------------------
+# Categories
+# ------------------------------------------------------------------------------------------------------------
 
 
 def store(runtime: Runtime, seed: int, payload: Payload, *, embedded: bool = True) -> str:
@@ -208,7 +222,8 @@ def test_any_field_may_be_the_class(runtime: Runtime) -> None:
         read_category(runtime.catalog, runtime.vectors, runtime.objects, "nowhere", using="colour")
 
 
-# Identities --------------------------------------------------------------------------------------------------------------
+# Identities
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_identities_are_those_of_the_index(tmp_path: Path) -> None:
@@ -222,7 +237,9 @@ def test_identities_are_those_of_the_index(tmp_path: Path) -> None:
 
 
 def test_pictures_that_cannot_be_used_are_named_and_end_nothing(tmp_path: Path) -> None:
-    write(tmp_path, {"a/1.png": picture(1), "a/2.png": picture(2)[:60], "b/3.png": b"", "b/4.png": picture(4)})
+    write(
+        tmp_path, {"a/1.png": picture(1), "a/2.png": picture(2)[:60], "b/3.png": b"", "b/4.png": picture(4)}
+    )
     listed = read_folder(tmp_path)
     (tmp_path / "b/4.png").unlink()
     images, unusable = identify(listed)

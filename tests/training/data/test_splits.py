@@ -29,7 +29,8 @@ def classes(images: list[LabelledImage], positions: tuple[int, ...]) -> Counter[
     return Counter(images[position].class_ for position in positions)
 
 
-# By image ----------------------------------------------------------------------------------------------------------------
+# By image
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_every_class_gives_its_share_to_every_part() -> None:
@@ -114,7 +115,8 @@ def test_groups_must_be_of_the_images() -> None:
         split_by_image(several({"a": 9, "b": 9}), groups=np.arange(3))
 
 
-# By class ----------------------------------------------------------------------------------------------------------------
+# By class
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_classes_of_the_test_are_never_trained_on() -> None:
@@ -141,7 +143,10 @@ def test_named_classes_go_where_they_are_named() -> None:
     assert set(classes(images, split.test)) == {"c7", "c8", "c9"}
     assert set(classes(images, split.validation)) == {f"c{number}" for number in range(7)}
     split = split_by_class(images, test=["c0", "c1"], validation=["c2", "c3"])
-    assert set(classes(images, split.test)) == {"c0", "c1"} and set(classes(images, split.validation)) == {"c2", "c3"}
+    assert set(classes(images, split.test)) == {"c0", "c1"} and set(classes(images, split.validation)) == {
+        "c2",
+        "c3",
+    }
     assert len(classes(images, split.train)) == 6
 
 
@@ -170,7 +175,8 @@ def test_too_few_classes_are_said() -> None:
         split_by_class(several(TEN), validation=["c1"])
 
 
-# As given ----------------------------------------------------------------------------------------------------------------
+# As given
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_given_parts_are_kept() -> None:
@@ -188,11 +194,17 @@ def test_a_missing_validation_is_taken_from_train() -> None:
     images += [labelled(f"test {name}", name, split="test") for name in "ab"]
     split = split_given(images)
     assert split.test == (100, 101)
-    assert classes(images, split.validation) == {"a": 5, "b": 5} and classes(images, split.train) == {"a": 45, "b": 45}
+    assert classes(images, split.validation) == {"a": 5, "b": 5} and classes(images, split.train) == {
+        "a": 45,
+        "b": 45,
+    }
 
 
 def test_near_duplicates_of_what_judges_leave_train_if_groups_are_given() -> None:
-    images = [labelled(str(number), "ab"[number % 2], split="test" if number > 8 else "train") for number in range(12)]
+    images = [
+        labelled(str(number), "ab"[number % 2], split="test" if number > 8 else "train")
+        for number in range(12)
+    ]
     images += [labelled("v", "a", split="validation")]
     groups = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 10, 12, 12])
     assert straddling(split_given(images), groups) == 2
@@ -207,7 +219,8 @@ def test_images_in_no_part_are_refused() -> None:
         split_given([labelled("x", "a", split="test"), labelled("y", "b", split="validation")])
 
 
-# Near-duplicates ---------------------------------------------------------------------------------------------------------
+# Near-duplicates
+# ---------------------------------------------------------------------------------------------------------
 
 HASH = 0x00000000FFFFFFFF
 
@@ -217,7 +230,9 @@ def flipped(*bits: int) -> str:
 
 
 def grouped(*hashes: str) -> list[int]:
-    return duplicate_groups([labelled(str(number), "a", phash=phash) for number, phash in enumerate(hashes)]).tolist()
+    return duplicate_groups(
+        [labelled(str(number), "a", phash=phash) for number, phash in enumerate(hashes)]
+    ).tolist()
 
 
 def test_a_few_bits_apart_is_a_near_duplicate() -> None:
@@ -233,17 +248,25 @@ def test_copies_of_one_picture_are_together_but_a_chain_ends() -> None:
 
 def test_plain_pictures_are_told_by_their_bytes() -> None:
     plain = f"{0x8000:016x}"
-    images = [labelled(str(number), "a", phash=plain, content=content) for number, content in enumerate("xyx")]
+    images = [
+        labelled(str(number), "a", phash=plain, content=content) for number, content in enumerate("xyx")
+    ]
     assert duplicate_groups(images).tolist() == [0, 1, 0]
 
 
 def test_groups_are_those_of_comparing_all_pairs() -> None:
     random = np.random.default_rng(0)
     bases = [sum(1 << int(bit) for bit in random.choice(64, 32, replace=False)) for _ in range(40)]
-    hashes = [base ^ sum(1 << int(bit) for bit in random.choice(64, 2, replace=False)) for base in bases for _ in range(4)]
+    hashes = [
+        base ^ sum(1 << int(bit) for bit in random.choice(64, 2, replace=False))
+        for base in bases
+        for _ in range(4)
+    ]
     apart = np.array([[(one ^ other).bit_count() for other in hashes] for one in hashes])
     found = np.array(grouped(*(f"{value:016x}" for value in hashes)))
-    np.testing.assert_array_equal(found[:, None] == found, apart <= 8)  # copies are at most 4 apart, others far more
+    np.testing.assert_array_equal(
+        found[:, None] == found, apart <= 8
+    )  # copies are at most 4 apart, others far more
     assert found[0] == 0 and len(set(found.tolist())) == 40
 
 

@@ -14,7 +14,8 @@ def trained(steps: int):
     torch.manual_seed(0)
     layer = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(
-        [{"params": [layer.weight], "weight_decay": 0.1}, {"params": [layer.bias], "weight_decay": 0.0}], lr=0.01
+        [{"params": [layer.weight], "weight_decay": 0.1}, {"params": [layer.bias], "weight_decay": 0.0}],
+        lr=0.01,
     )
     for _ in range(steps):
         optimizer.zero_grad()
@@ -31,7 +32,13 @@ def step(layer, optimizer):
 
 def test_weights_optimizer_and_tree_come_back(tmp_path):
     layer, optimizer = trained(5)
-    save_state(tmp_path, layer.state_dict(), optimizer, {"epoch": 5, "history": [{"loss": 0.25}]}, best={"a": torch.ones(2)})
+    save_state(
+        tmp_path,
+        layer.state_dict(),
+        optimizer,
+        {"epoch": 5, "history": [{"loss": 0.25}]},
+        best={"a": torch.ones(2)},
+    )
     other, again = trained(0)
     weights, tree = load_state(tmp_path, again)
     other.load_state_dict(weights)

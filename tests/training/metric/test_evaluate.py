@@ -34,7 +34,9 @@ def test_rows_are_the_metrics_of_each_encoder_with_intervals() -> None:
 def test_the_gain_of_the_first_is_paired() -> None:
     good, bad = scattered(0.1), scattered(1.0)
     found = compare({"good": (good, None), "bad": (bad, None)}, CLASSES, nmi=False, seed=3)
-    one, other = (retrieval_metrics(points, CLASSES, nmi=False).per_query["map_at_r"] for points in (good, bad))
+    one, other = (
+        retrieval_metrics(points, CLASSES, nmi=False).per_query["map_at_r"] for points in (good, bad)
+    )
     assert found.rows[0].gain is None and found.rows[1].gain is not None
     assert found.rows[1].gain["map_at_r"] == bootstrap_difference(one, other, 3)
     assert found.rows[1].gain["map_at_r"].low > 0
@@ -48,12 +50,17 @@ def test_classes_are_judged_each() -> None:
 
 def test_the_text_says_what_was_asked_and_what_may_be_chance() -> None:
     points = scattered(1.0)
-    text = compare({"tuned": (points, None), "trunk": (points, None), "far": (scattered(9.0), None)}, CLASSES).text()
+    text = compare(
+        {"tuned": (points, None), "trunk": (points, None), "far": (scattered(9.0), None)}, CLASSES
+    ).text()
     lines = text.splitlines()
     assert lines[0].split() == ["encoder", *LABELS.values(), "NMI"]
     assert lines[1].startswith("tuned  ") and len({line.index("0.") for line in lines[1:4]}) == 1
     assert "40 queries of 2 classes among the other queries" in text and "95%" in text
-    assert "tuned against trunk, on the same queries: recall@1 +0.000 [+0.000, +0.000], which may be chance" in text
+    assert (
+        "tuned against trunk, on the same queries: recall@1 +0.000 [+0.000, +0.000], which may be chance"
+        in text
+    )
     assert "chance" not in lines[-1].split("MAP@R")[1]
 
 

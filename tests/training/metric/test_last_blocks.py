@@ -71,7 +71,9 @@ def test_only_the_tail_is_trained_and_all_of_it(kind):
     assert trained == {id(value) for value in made.model.parameters() if value.requires_grad}
     split.tail(split.front(torch.randn(2, 3, EDGE, EDGE))).sum().backward()
     assert all(value.grad is not None for value in split.trained.values())
-    assert all(value.grad is None for name, value in made.model.named_parameters() if name not in split.trained)
+    assert all(
+        value.grad is None for name, value in made.model.named_parameters() if name not in split.trained
+    )
 
 
 def test_the_text_side_and_random_poolers_are_never_trained():

@@ -15,7 +15,9 @@ def rows(spread: float) -> torch.Tensor:
     """Three to a class around an axis of the class's own; ``spread`` 0 is a perfect embedding."""
     torch.manual_seed(1)
     centres = torch.eye(CLASSES, DIM)[LABELS]
-    return torch.nn.functional.normalize(centres + spread * torch.randn(len(LABELS), DIM), dim=-1).requires_grad_()
+    return torch.nn.functional.normalize(
+        centres + spread * torch.randn(len(LABELS), DIM), dim=-1
+    ).requires_grad_()
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -29,7 +31,8 @@ def test_every_loss_is_finite_and_smaller_where_classes_lie_together(name):
     good, bad, worst = rows(0.05), rows(0.6), rows(5.0)
     values = [float(loss(some, LABELS).detach()) for some in (good, bad, worst)]
     assert np.isfinite(values).all()
-    # the mean over semihard triplets, and over violating pairs alone, need not fall between two bad embeddings
+    # the mean over semihard triplets, and over violating pairs alone, need not fall between two bad
+    # embeddings
     assert values[0] < max(values[1:])
     loss(worst, LABELS).backward()
     assert torch.isfinite(worst.grad).all()
@@ -48,9 +51,17 @@ def test_the_library_computes_the_formula_of_supcon():
 
 @pytest.mark.parametrize(
     ("given", "known"),
-    [("circleloss", "CircleLoss"), ("Circle", "CircleLoss"), ("multi-similarity", "MultiSimilarity"), ("NT_Xent", "NTXent"),
-     (" SUPCONLOSS ", "SupCon"), ("proxy anchor", "ProxyAnchor"), ("ArcFaceLoss", "ArcFace"), ("Triplet", "Triplet")],
-)  # fmt: skip
+    [
+        ("circleloss", "CircleLoss"),
+        ("Circle", "CircleLoss"),
+        ("multi-similarity", "MultiSimilarity"),
+        ("NT_Xent", "NTXent"),
+        (" SUPCONLOSS ", "SupCon"),
+        ("proxy anchor", "ProxyAnchor"),
+        ("ArcFaceLoss", "ArcFace"),
+        ("Triplet", "Triplet"),
+    ],
+)
 def test_names_are_read_generously(given, known):
     assert loss_name(given) == known
     assert make_loss(given, 2, 4).name == known

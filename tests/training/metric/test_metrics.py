@@ -60,8 +60,12 @@ def test_examples_of_the_docstrings_hold() -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("with_gallery", [True, False])
 @pytest.mark.parametrize("block", [1 << 30, 900])
-def test_every_metric_is_that_of_a_slow_loop(seed: int, with_gallery: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vitrine.training.metric.metrics, "BLOCK_BYTES", block)  # small: several blocks of queries
+def test_every_metric_is_that_of_a_slow_loop(
+    seed: int, with_gallery: bool, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        vitrine.training.metric.metrics, "BLOCK_BYTES", block
+    )  # small: several blocks of queries
     random = np.random.default_rng(seed)
     queries = random_unit(31, 6, seed)
     classes = random.choice(["a", "b", "c", "only here"], 31, p=[0.4, 0.4, 0.17, 0.03]).tolist()
@@ -117,21 +121,32 @@ def test_precision_in_a_small_gallery_is_of_what_there_is() -> None:
 
 
 def test_classes_may_be_numbers_and_differ_on_both_sides() -> None:
-    found = retrieval_metrics(on_circle(0, 90), np.array([7, 9]), on_circle(1, 91), np.array([7, 8]), nmi=False)
+    found = retrieval_metrics(
+        on_circle(0, 90), np.array([7, 9]), on_circle(1, 91), np.array([7, 8]), nmi=False
+    )
     assert found.per_query["precision_at_1"].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(
     ("classes", "gallery", "others"),
-    [(["a"], None, None), (["a", "b"], on_circle(1), None), (["a", "b"], None, ["a"]), (["a", "b"], on_circle(1), ["a", "b"])],
+    [
+        (["a"], None, None),
+        (["a", "b"], on_circle(1), None),
+        (["a", "b"], None, ["a"]),
+        (["a", "b"], on_circle(1), ["a", "b"]),
+    ],
 )
-def test_numbers_that_do_not_fit_are_refused(classes: list[str], gallery: Embeddings | None, others: list[str] | None) -> None:
+def test_numbers_that_do_not_fit_are_refused(
+    classes: list[str], gallery: Embeddings | None, others: list[str] | None
+) -> None:
     with pytest.raises(ValueError):
         retrieval_metrics(on_circle(0, 90), classes, gallery, others)
 
 
 def test_clusters_that_are_the_classes_have_nmi_one_and_others_less() -> None:
-    points = np.concatenate([on_circle(*range(0, 10)), on_circle(*range(120, 130)), on_circle(*range(240, 250))])
+    points = np.concatenate(
+        [on_circle(*range(0, 10)), on_circle(*range(120, 130)), on_circle(*range(240, 250))]
+    )
     assert clustering_nmi(points, ["a"] * 10 + ["b"] * 10 + ["c"] * 10) == pytest.approx(1)
     mixed = clustering_nmi(points, ["a", "b", "c"] * 10)
     assert mixed is not None and mixed < 0.2
@@ -188,6 +203,10 @@ def test_resampling_in_pieces_is_resampling_at_once(monkeypatch: pytest.MonkeyPa
 def test_pairing_sees_a_small_gain_on_the_same_queries() -> None:
     hard: Values = np.random.default_rng(0).random(100)
     gain = bootstrap_difference(hard + 0.01, hard)
-    assert (gain.value, gain.low, gain.high) == (pytest.approx(0.01), pytest.approx(0.01), pytest.approx(0.01))
+    assert (gain.value, gain.low, gain.high) == (
+        pytest.approx(0.01),
+        pytest.approx(0.01),
+        pytest.approx(0.01),
+    )
     with pytest.raises(ValueError, match="pair"):
         bootstrap_difference(hard, hard[:3])

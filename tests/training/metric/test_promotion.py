@@ -61,7 +61,10 @@ def test_the_better_encoder_has_the_better_figures():
 def test_a_split_is_found_again_by_content():
     tree = {
         "protocol": "by-image",
-        **{part: [IMAGES[p].sha256 for p in split("by-image").part(part)] for part in ("train", "validation", "test")},
+        **{
+            part: [IMAGES[p].sha256 for p in split("by-image").part(part)]
+            for part in ("train", "validation", "test")
+        },
     }
     shuffled = IMAGES[::-1]
     found = recalled(shuffled, tree)

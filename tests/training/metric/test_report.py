@@ -16,7 +16,9 @@ from vitrine.training.metric.report import TrainingReport, summarise, write_repo
 from vitrine.training.metric.worst_queries import worst_retrievals, worst_sheet
 from vitrine.training.plots import draw_curves
 
-HISTORY = [{"epoch": epoch, "loss": 1 / epoch, "precision_at_1": epoch / 5, "lr": 0.1} for epoch in range(1, 5)]
+HISTORY = [
+    {"epoch": epoch, "loss": 1 / epoch, "precision_at_1": epoch / 5, "lr": 0.1} for epoch in range(1, 5)
+]
 
 
 def drawn(seed: int, class_: str) -> LabelledImage:
@@ -36,20 +38,30 @@ def some_report(**changes: object) -> TrainingReport:
         labelled("4", "b", split="validation"),
     ]
     groups = duplicate_groups(images)
-    data = summarise(images, split_given(images), groups, [Unusable("5", "empty_file", "The file has no bytes.")])
+    data = summarise(
+        images, split_given(images), groups, [Unusable("5", "empty_file", "The file has no bytes.")]
+    )
     points = on_circle(0, 10, 90, 101)
     comparison = compare({"look": (points, None), "trunk": (points[::-1].copy(), None)}, ["a", "a", "b", "b"])
-    given = {"name": "look", "parameters": {"layers": [512, 128], "trunk": Path("m")}, "data": data, "comparison": comparison}
+    given = {
+        "name": "look",
+        "parameters": {"layers": [512, 128], "trunk": Path("m")},
+        "data": data,
+        "comparison": comparison,
+    }
     return TrainingReport(**{**given, **changes})  # type: ignore[arg-type]
 
 
-# The worst retrievals ----------------------------------------------------------------------------------------------------
+# The worst retrievals
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_the_worst_have_the_fewest_right_and_the_surest_errors_first() -> None:
     queries = [drawn(1, "a"), drawn(2, "b"), drawn(3, "a"), drawn(4, "a")]
     gallery = [drawn(5, "a"), drawn(6, "b"), drawn(7, "b")]
-    found = worst_retrievals(on_circle(40, 80, 80, 1), queries, on_circle(0, 80, 95), gallery, count=3, hits=1)
+    found = worst_retrievals(
+        on_circle(40, 80, 80, 1), queries, on_circle(0, 80, 95), gallery, count=3, hits=1
+    )
     assert [retrieval.query.key for retrieval in found] == ["a/3.png", "a/1.png", "a/4.png"]
     assert [(image.key, round(similarity, 4)) for image, similarity in found[0].wrong] == [("b/6.png", 1.0)]
     assert (found[0].right, found[0].depth) == (1, 3)
@@ -68,12 +80,17 @@ def test_the_sheet_has_a_line_for_every_query() -> None:
     assert one.width == three.width and three.height > 2 * one.height
 
 
-# Curves ------------------------------------------------------------------------------------------------------------------
+# Curves
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_curves_have_a_panel_for_losses_metrics_and_rates(tmp_path: Path) -> None:
     sizes = []
-    for history in (HISTORY, [{"epoch": 1, "loss": 0.5}], [{"loss": 2.0}, {"loss": float("nan"), "map_at_r": 0.5}]):
+    for history in (
+        HISTORY,
+        [{"epoch": 1, "loss": 0.5}],
+        [{"loss": 2.0}, {"loss": float("nan"), "map_at_r": 0.5}],
+    ):
         assert draw_curves(history, tmp_path / "c.png", best=1) == tmp_path / "c.png"
         with Image.open(tmp_path / "c.png") as image:
             sizes.append(image.width)
@@ -81,16 +98,23 @@ def test_curves_have_a_panel_for_losses_metrics_and_rates(tmp_path: Path) -> Non
 
 
 def test_without_history_there_is_no_picture(tmp_path: Path) -> None:
-    assert draw_curves([], tmp_path / "c.png") is None and draw_curves([{"epoch": 1}], tmp_path / "c.png") is None
+    assert (
+        draw_curves([], tmp_path / "c.png") is None
+        and draw_curves([{"epoch": 1}], tmp_path / "c.png") is None
+    )
     assert not list(tmp_path.iterdir())
 
 
-# The report --------------------------------------------------------------------------------------------------------------
+# The report
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_data_are_counted_by_class_and_part() -> None:
     data = some_report().data
-    assert data.counts == {"a": {"train": 1, "validation": 0, "test": 1}, "b": {"train": 1, "validation": 1, "test": 0}}
+    assert data.counts == {
+        "a": {"train": 1, "validation": 0, "test": 1},
+        "b": {"train": 1, "validation": 1, "test": 0},
+    }
     assert (data.duplicate_groups, data.duplicate_images, data.straddling, data.left_out) == (1, 2, 1, 0)
     assert data.contradictions == (("2|x (b)", "3 (a)"),) and data.protocol == "given"
 
@@ -98,10 +122,19 @@ def test_the_data_are_counted_by_class_and_part() -> None:
 def test_a_report_is_json_markdown_and_pictures(tmp_path: Path) -> None:
     images = [drawn(seed, "ab"[seed % 2]) for seed in range(4)]
     worst = worst_retrievals(on_circle(0, 1, 2, 3), images)
-    path = write_report(tmp_path / "new" / "report", some_report(history=HISTORY, best=3, notes=("Seen.",)), worst)
-    assert sorted(file.name for file in path.parent.iterdir()) == ["curves.png", "report.json", "report.md", "worst.png"]
+    path = write_report(
+        tmp_path / "new" / "report", some_report(history=HISTORY, best=3, notes=("Seen.",)), worst
+    )
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "curves.png",
+        "report.json",
+        "report.md",
+        "worst.png",
+    ]
     tree = json.loads((path.parent / "report.json").read_bytes())
-    assert tree["data"]["unusable"] == [{"key": "5", "reason": "empty_file", "message": "The file has no bytes."}]
+    assert tree["data"]["unusable"] == [
+        {"key": "5", "reason": "empty_file", "message": "The file has no bytes."}
+    ]
     assert tree["parameters"] == {"layers": [512, 128], "trunk": "m"} and tree["best_epoch"] == 3
     assert tree["comparison"]["rows"][0]["metrics"]["precision_at_1"]["value"] == 1.0
     assert tree["history"] == HISTORY

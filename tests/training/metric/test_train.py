@@ -30,7 +30,14 @@ EDGE = 32
 COLOURS = {"red": (200, 40, 40), "green": (40, 190, 60), "blue": (40, 60, 200)}
 KINDS = ("vit", "clip", "mobilenet")
 FAST = MetricOptions(
-    embedder_layers=(16, 8), loss="SupCon", samples_per_class=3, batch_size=9, epochs=3, views=0, threads=1, autocast="off"
+    embedder_layers=(16, 8),
+    loss="SupCon",
+    samples_per_class=3,
+    batch_size=9,
+    epochs=3,
+    views=0,
+    threads=1,
+    autocast="off",
 )
 
 
@@ -48,7 +55,10 @@ def labelled(name: str, number: int) -> LabelledImage:
 
 
 IMAGES = [labelled(name, number) for name in COLOURS for number in range(8)]
-SPLIT = Split(*(tuple(p for p in range(24) if p % 8 in part) for part in ({0, 1, 2, 3, 4}, {5, 6}, {7})), protocol="by-image")
+SPLIT = Split(
+    *(tuple(p for p in range(24) if p % 8 in part) for part in ({0, 1, 2, 3, 4}, {5, 6}, {7})),
+    protocol="by-image",
+)
 OPENED = [Image.open(io.BytesIO(image.read())).convert("RGB") for image in IMAGES]
 
 
@@ -73,7 +83,9 @@ def tiny_trunk(tmp_path_factory):
             model = t.CLIPModel(t.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
             processor = t.CLIPImageProcessorPil(**crop)
         else:
-            model = t.MobileNetV2Model(t.MobileNetV2Config(image_size=EDGE, depth_multiplier=0.25, finegrained_output=False))
+            model = t.MobileNetV2Model(
+                t.MobileNetV2Config(image_size=EDGE, depth_multiplier=0.25, finegrained_output=False)
+            )
             processor = t.MobileNetV2ImageProcessorPil(**crop)
         with torch.no_grad():
             for weight in model.parameters():
@@ -108,7 +120,11 @@ def test_what_was_trained_is_what_is_served(kind, mode, tiny_trunk, tmp_path):
     assert served.precision == "float32"
     np.testing.assert_allclose(served.encode_images(OPENED), rows(trained), atol=1e-5)
     assert (tmp_path / "look" / "trunk").is_dir() == (mode != "frozen")
-    plain = load_encoder(EncoderReference("t", str(tiny_trunk(kind))), precision="float32") if kind != "clip" else None
+    plain = (
+        load_encoder(EncoderReference("t", str(tiny_trunk(kind))), precision="float32")
+        if kind != "clip"
+        else None
+    )
     if plain is not None:
         moved = np.abs(served.trunk.encode_images(OPENED) - plain.encode_images(OPENED)).max()
         assert (moved > 1e-3) == (mode != "frozen")
@@ -166,7 +182,9 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(loss, tmp_path):
 
     whole = train_metric(IMAGES, SPLIT, colours(), options, checkpoints=tmp_path / "other")
     with pytest.raises(Interrupted):
-        train_metric(IMAGES, SPLIT, colours(), options, checkpoints=tmp_path / "run", watch=Watch(on_epoch=interrupt))
+        train_metric(
+            IMAGES, SPLIT, colours(), options, checkpoints=tmp_path / "run", watch=Watch(on_epoch=interrupt)
+        )
     assert (tmp_path / "run").is_dir()
     torch.rand(7)  # the state of the global generator is no part of a run
     resumed = train_metric(IMAGES, SPLIT, colours(), options, checkpoints=tmp_path / "run", resume=True)
@@ -186,9 +204,13 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_metric(IMAGES, SPLIT, colours(), FAST, checkpoints=tmp_path / "run", watch=Watch(on_epoch=interrupt))
+        train_metric(
+            IMAGES, SPLIT, colours(), FAST, checkpoints=tmp_path / "run", watch=Watch(on_epoch=interrupt)
+        )
     with pytest.raises(BadRequest, match="other options"):
-        train_metric(IMAGES, SPLIT, colours(), replace(FAST, lr=0.5), checkpoints=tmp_path / "run", resume=True)
+        train_metric(
+            IMAGES, SPLIT, colours(), replace(FAST, lr=0.5), checkpoints=tmp_path / "run", resume=True
+        )
     fewer = replace(SPLIT, train=SPLIT.train[:-1])
     with pytest.raises(BadRequest, match="images"):
         train_metric(IMAGES, fewer, colours(), FAST, checkpoints=tmp_path / "run", resume=True)
@@ -216,10 +238,14 @@ def test_kept_activations_and_fresh_ones_train_alike(tiny_trunk):
 
 
 def test_batch_normalisation_keeps_its_statistics(tiny_trunk):
-    trained = train_metric(IMAGES, SPLIT, trunk_of(tiny_trunk("mobilenet")), replace(FAST, mode="whole", epochs=1))
+    trained = train_metric(
+        IMAGES, SPLIT, trunk_of(tiny_trunk("mobilenet")), replace(FAST, mode="whole", epochs=1)
+    )
     norms = [part for part in trained.model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
     assert norms
-    assert all(float(part.running_mean.abs().sum()) == 0 and int(part.num_batches_tracked) == 0 for part in norms)
+    assert all(
+        float(part.running_mean.abs().sum()) == 0 and int(part.num_batches_tracked) == 0 for part in norms
+    )
 
 
 def test_a_second_run_reads_neither_pictures_nor_trunk(tiny_trunk, tmp_path):
@@ -229,7 +255,10 @@ def test_a_second_run_reads_neither_pictures_nor_trunk(tiny_trunk, tmp_path):
         raise AssertionError("was read")
 
     again = [replace(image, read=unreadable) for image in reversed(IMAGES)]
-    mirrored = Split(*(tuple(23 - p for p in part) for part in (SPLIT.train, SPLIT.validation, SPLIT.test)), protocol="by-image")
+    mirrored = Split(
+        *(tuple(23 - p for p in part) for part in (SPLIT.train, SPLIT.validation, SPLIT.test)),
+        protocol="by-image",
+    )
     trunk = trunk_of(tiny_trunk("vit"))
     trunk.encoder = unreadable
     second = train_metric(again, mirrored, trunk, replace(FAST, views=1), cache=tmp_path)
@@ -240,14 +269,17 @@ def test_a_second_run_reads_neither_pictures_nor_trunk(tiny_trunk, tmp_path):
 def test_stored_embeddings_are_taken_as_they_are():
     embedded = ColourEncoder().encode_images(OPENED)
     known = [
-        replace(image, embedding=row, read=lambda: pytest.fail("was read")) for image, row in zip(IMAGES, embedded, strict=True)
+        replace(image, embedding=row, read=lambda: pytest.fail("was read"))
+        for image, row in zip(IMAGES, embedded, strict=True)
     ]
     stored = train_metric(known, SPLIT, colours(), FAST)
     np.testing.assert_array_equal(rows(stored), rows(train_metric(IMAGES, SPLIT, colours(), FAST)))
 
 
 def test_another_input_size_travels_with_the_encoder(tiny_trunk, tmp_path):
-    trained = train_metric(IMAGES, SPLIT, trunk_of(tiny_trunk("mobilenet"), input_size=(64, 48)), FAST, name="look")
+    trained = train_metric(
+        IMAGES, SPLIT, trunk_of(tiny_trunk("mobilenet"), input_size=(64, 48)), FAST, name="look"
+    )
     trained.save(tmp_path / "look")
     served = load_encoder(EncoderReference("look", str(tmp_path / "look")), device="cpu")
     assert served.spec.preprocessing.resize == (64, 48)
@@ -260,9 +292,13 @@ def test_another_input_size_travels_with_the_encoder(tiny_trunk, tmp_path):
 
 def test_a_stored_trunk_of_another_size_is_a_whole_model_folder(tiny_trunk, tmp_path):
     options = replace(FAST, mode="last-blocks", blocks=1, epochs=1)
-    trained = train_metric(IMAGES, SPLIT, trunk_of(tiny_trunk("mobilenet"), input_size=(48,)), options, name="look")
+    trained = train_metric(
+        IMAGES, SPLIT, trunk_of(tiny_trunk("mobilenet"), input_size=(48,)), options, name="look"
+    )
     trained.save(tmp_path / "look")
-    trunk = load_encoder(EncoderReference("t", str(tmp_path / "look" / "trunk")), device="cpu", precision="float32")
+    trunk = load_encoder(
+        EncoderReference("t", str(tmp_path / "look" / "trunk")), device="cpu", precision="float32"
+    )
     assert trunk.spec.preprocessing == trained.config.preprocessing
     served = load_encoder(EncoderReference("look", str(tmp_path / "look")), device="cpu")
     np.testing.assert_allclose(served.trunk.encode_images(OPENED), trunk.encode_images(OPENED), atol=1e-6)

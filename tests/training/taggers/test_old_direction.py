@@ -1,4 +1,5 @@
-"""Classifiers of a pipeline that trains a tag's images as class 0, and others, on vectors whose tags are known."""
+"""Classifiers of a pipeline that trains a tag's images as class 0, and others, on vectors whose tags are
+known."""
 
 from __future__ import annotations
 
@@ -39,7 +40,12 @@ def model(labels: Any, length: float = 1.0) -> Any:
 
 
 def bundled(fitted: Any, tag: object = "cat") -> dict[str, object]:
-    return {"classifier": fitted, "model_type": "ovr-logistic-regression", "train_start_time": datetime(2023, 1, 2), "tag": tag}
+    return {
+        "classifier": fitted,
+        "model_type": "ovr-logistic-regression",
+        "train_start_time": datetime(2023, 1, 2),
+        "tag": tag,
+    }
 
 
 def convert(value: Any, name: str = "old.pkl", tagged: TaggedVectors = TAGGED, **options: Any) -> Converted:
@@ -58,19 +64,28 @@ def test_the_tag_of_a_bundle_is_its_class_0(protocol: int) -> None:
     one = convert(pickle.dumps(bundled(model(ZERO)), protocol))
     assert (one.tagger.tag, one.settled.head.class_) == ("cat", "0") and agrees(one)
     assert one.settled.auc is not None and one.settled.auc > 0.99
-    assert dict(one.tagger.examples) == {"positives": 80, "negatives": 160} and one.tagger.metrics["roc_auc"] > 0.99
+    assert (
+        dict(one.tagger.examples) == {"positives": 80, "negatives": 160}
+        and one.tagger.metrics["roc_auc"] > 0.99
+    )
 
 
 def test_scores_are_those_of_class_0() -> None:
     fitted = model(ZERO)
-    np.testing.assert_allclose(convert(bundled(fitted)).tagger.scores(X), fitted.predict_proba(X)[:, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        convert(bundled(fitted)).tagger.scores(X), fitted.predict_proba(X)[:, 0], atol=1e-5
+    )
 
 
 def test_a_file_s_name_tells_the_tag_and_the_class() -> None:
     name = "model-ovr-logistic-regression-tag-cat.pkl"
     empty = TaggedVectors(X, [frozenset()] * COUNT)
     one = convert(model(ZERO), name, empty)
-    assert (one.tagger.tag, one.settled.head.class_) == ("cat", "0") and agrees(one) and "too few to check" in one.notes[0]
+    assert (
+        (one.tagger.tag, one.settled.head.class_) == ("cat", "0")
+        and agrees(one)
+        and "too few to check" in one.notes[0]
+    )
     assert read_model(pickle.dumps(bundled(model(ZERO), None)), name).tag == "cat"
 
 

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.errors import BadRequest, TaggerMismatch
-from vitrine.training.taggers.old_pickles import MARGIN, SHARED, SOFTMAX, OldHead, choose_heads, read_heads, to_tag_head
+from vitrine.training.taggers.old_pickles import (
+    MARGIN,
+    SHARED,
+    SOFTMAX,
+    OldHead,
+    choose_heads,
+    read_heads,
+    to_tag_head,
+)
 from vitrine.training.taggers.pickle_machine import MAX_BYTES, MAX_INSTRUCTIONS
 
 pytest.importorskip("sklearn")
@@ -77,14 +85,18 @@ def _plain(value: object) -> str:
         LogisticRegression(fit_intercept=False),
         LogisticRegression(random_state=np.random.RandomState(1)),
         LogisticRegression(class_weight={True: 2.0, False: 1.0}),
-        LogisticRegressionCV(Cs=2, cv=2, use_legacy_attributes=True, l1_ratios=(0.0,), scoring="neg_log_loss"),
+        LogisticRegressionCV(
+            Cs=2, cv=2, use_legacy_attributes=True, l1_ratios=(0.0,), scoring="neg_log_loss"
+        ),
         SGDClassifier(loss="log_loss", random_state=0),
         CalibratedClassifierCV(LinearSVC(), ensemble=False),
         CalibratedClassifierCV(make_pipeline(StandardScaler(), LinearSVC()), ensemble=False),
         make_pipeline(StandardScaler(), LogisticRegression()),
         make_pipeline(StandardScaler(with_mean=False), "passthrough", LogisticRegression()),
         make_pipeline(Normalizer(), StandardScaler(with_std=False), StandardScaler(), LogisticRegression()),
-        make_pipeline(StandardScaler(), CalibratedClassifierCV(SGDClassifier(random_state=0), ensemble=False)),
+        make_pipeline(
+            StandardScaler(), CalibratedClassifierCV(SGDClassifier(random_state=0), ensemble=False)
+        ),
         OneVsRestClassifier(LogisticRegression()),
     ],
     ids=_plain,
@@ -98,7 +110,11 @@ def test_a_head_gives_the_probabilities_of_its_model(model: Any, protocol: int) 
 
 @pytest.mark.parametrize(
     ("model", "note"),
-    [(LinearSVC(), MARGIN), (SGDClassifier(loss="hinge", random_state=0), MARGIN), (LogisticRegression(), SOFTMAX)],
+    [
+        (LinearSVC(), MARGIN),
+        (SGDClassifier(loss="hinge", random_state=0), MARGIN),
+        (LogisticRegression(), SOFTMAX),
+    ],
 )
 @pytest.mark.parametrize("several", [False, True])
 def test_a_head_without_probabilities_has_the_decision_function(model: Any, note: str, several: bool) -> None:
@@ -124,7 +140,9 @@ def test_a_head_without_probabilities_has_the_decision_function(model: Any, note
 def test_one_versus_rest_has_a_head_for_each_class(model: Any) -> None:
     model.fit(X, ANIMAL)
     heads = read_heads(pickle.dumps(model))
-    assert [head.class_ for head in heads] == ["cat", "dog", "emu"] and {head.note for head in heads} == {SHARED}
+    assert [head.class_ for head in heads] == ["cat", "dog", "emu"] and {head.note for head in heads} == {
+        SHARED
+    }
     found = scores(heads)
     np.testing.assert_allclose(found / found.sum(axis=1, keepdims=True), model.predict_proba(X), atol=1e-5)
 
@@ -175,13 +193,17 @@ def test_weights_in_every_layout(layout: str, protocol: int) -> None:
 @pytest.mark.parametrize("names", [np.array(["cat", "dog", "emu"]), np.array(["cat", "dog", "emu"], object)])
 def test_plain_files_of_joblib(names: Rows, tmp_path: Path) -> None:
     joblib = pytest.importorskip("joblib")
-    model = make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression())).fit(X, names[np.repeat([0, 1, 2], 60)])
+    model = make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression())).fit(
+        X, names[np.repeat([0, 1, 2], 60)]
+    )
     for protocol in PROTOCOLS:
         joblib.dump(model, tmp_path / "model.joblib", protocol=protocol)
         heads = read_heads((tmp_path / "model.joblib").read_bytes())
         assert [head.class_ for head in heads] == ["cat", "dog", "emu"]
         found = scores(heads)
-        np.testing.assert_allclose(found / found.sum(axis=1, keepdims=True), model.predict_proba(X), atol=1e-5)
+        np.testing.assert_allclose(
+            found / found.sum(axis=1, keepdims=True), model.predict_proba(X), atol=1e-5
+        )
     joblib.dump(model, tmp_path / "small.joblib", compress=3)
     with pytest.raises(BadRequest, match="compressed"):
         read_heads((tmp_path / "small.joblib").read_bytes())
@@ -201,7 +223,10 @@ def test_compressed_files_are_told_apart(pack: Any) -> None:
         (make_pipeline(StandardScaler(), Normalizer(), LogisticRegression()).fit(X, IS_CAT), "unit length"),
         (make_pipeline(Normalizer("l1"), LogisticRegression()).fit(X, IS_CAT), "unit length"),
         (CalibratedClassifierCV(LinearSVC()).fit(X, IS_CAT), "ensemble=False"),
-        (CalibratedClassifierCV(LinearSVC(), method="isotonic", ensemble=False).fit(X, IS_CAT), "IsotonicRegression"),
+        (
+            CalibratedClassifierCV(LinearSVC(), method="isotonic", ensemble=False).fit(X, IS_CAT),
+            "IsotonicRegression",
+        ),
         (LogisticRegression(), "not fitted"),
         (StandardScaler().fit(X), "no linear model"),
         (LogisticRegression().fit(X, IS_CAT).sparsify(), "sparse"),
@@ -250,7 +275,8 @@ def test_spoilt_models_are_refused(attributes: dict[str, Any]) -> None:
         read_heads(spoilt(**attributes))
 
 
-# Files that mean harm ------------------------------------------------------------------------------------------------------
+# Files that mean harm
+# ------------------------------------------------------------------------------------------------------
 
 
 class Call:
@@ -264,8 +290,12 @@ class Call:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("function", [os.system, os.mkdir, eval, exec, getattr, __import__, open, pickle.loads, io.open])
-def test_no_call_is_made(function: Any, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "function", [os.system, os.mkdir, eval, exec, getattr, __import__, open, pickle.loads, io.open]
+)
+def test_no_call_is_made(
+    function: Any, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     argument = {os.system: "touch harm", os.mkdir: "harm", open: "harm", io.open: "harm"}.get(
         function, "__import__('os').mkdir('harm')"
@@ -396,15 +426,29 @@ def test_the_instructions_that_are_followed_are_those_that_pickle_knows() -> Non
     from vitrine.training.taggers import pickle_machine
 
     known = {instruction.name for instruction in pickletools.opcodes}
-    followed = pickle_machine._PUSHED | set(pickle_machine._CONSTANTS) | set(pickle_machine._INSTRUCTIONS) | {"STOP"}
+    followed = (
+        pickle_machine._PUSHED | set(pickle_machine._CONSTANTS) | set(pickle_machine._INSTRUCTIONS) | {"STOP"}
+    )
     assert followed <= known
     assert known - followed == {
-        "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "EMPTY_SET", "ADDITEMS", "FROZENSET",
-        "NEXT_BUFFER", "READONLY_BUFFER",
-    }  # fmt: skip
+        "INST",
+        "OBJ",
+        "NEWOBJ_EX",
+        "EXT1",
+        "EXT2",
+        "EXT4",
+        "PERSID",
+        "BINPERSID",
+        "EMPTY_SET",
+        "ADDITEMS",
+        "FROZENSET",
+        "NEXT_BUFFER",
+        "READONLY_BUFFER",
+    }
 
 
-# From heads to tags --------------------------------------------------------------------------------------------------------
+# From heads to tags
+# --------------------------------------------------------------------------------------------------------
 
 
 def old(class_: str) -> OldHead:
@@ -426,7 +470,16 @@ def test_which_head_becomes_which_tag() -> None:
 
 def test_a_tagger_says_where_it_is_from() -> None:
     head = to_tag_head(old("cat"), "cat", SPEC, b"the file")
-    assert (head.kind, head.using, head.encoder_revision, head.threshold) == ("converted-linear-svm", "look", "r1", 0.5)
-    assert head.weight.dtype == np.float32 and head.fingerprint.startswith("sha256:") and head.metrics == {"note": MARGIN}
+    assert (head.kind, head.using, head.encoder_revision, head.threshold) == (
+        "converted-linear-svm",
+        "look",
+        "r1",
+        0.5,
+    )
+    assert (
+        head.weight.dtype == np.float32
+        and head.fingerprint.startswith("sha256:")
+        and head.metrics == {"note": MARGIN}
+    )
     with pytest.raises(TaggerMismatch, match="--using"):
         to_tag_head(OldHead("cat", "sgd", np.ones(DIM + 1), 0.0), "cat", SPEC, b"")

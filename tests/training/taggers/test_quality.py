@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 import vitrine.training.taggers.quality
 from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
 from vitrine.services.errors import BadRequest, TooFewExamples
-from vitrine.training.taggers.quality import quality_from_preferences, quality_from_ratings, read_preferences, spearman
+from vitrine.training.taggers.quality import (
+    quality_from_preferences,
+    quality_from_ratings,
+    read_preferences,
+    spearman,
+)
 
 DIM = 16
 SPEC = EncoderSpec("look", "look", "r1", DIM, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
@@ -70,7 +75,9 @@ def test_copies_of_an_image_do_not_flatter() -> None:
     assert copied.metrics["spearman"] > 0.25
     groups = [ids[row] for row in many]
     try:
-        grouped = quality_from_ratings(SPEC, [f"{row}" for row in range(300)], x[many], ratings[many], groups=groups)
+        grouped = quality_from_ratings(
+            SPEC, [f"{row}" for row in range(300)], x[many], ratings[many], groups=groups
+        )
     except TooFewExamples:
         return
     assert grouped.metrics["spearman"] < 0.2
@@ -131,12 +138,17 @@ def test_preferences_that_cannot_be_learnt_from() -> None:
     with pytest.raises(TooFewExamples, match="says nothing"):
         quality_from_preferences(SPEC, ids, x, [*pairs, *((worse, better) for better, worse in pairs)])
     with pytest.raises(TooFewExamples, match="says nothing"):
-        quality_from_preferences(SPEC, ids, x, [(0, 1)] * 30)  # one pair: no head can be judged without having seen it
+        quality_from_preferences(
+            SPEC, ids, x, [(0, 1)] * 30
+        )  # one pair: no head can be judged without having seen it
 
 
 def test_a_file_of_preferences(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
-    path.write_text("\ufeffbetter,worse,who\na,two.jpg,x\ntwo.jpg,c,y\na,a,z\na,nowhere,z\nb,two.jpg,z\nc\n", encoding="utf-8")
+    path.write_text(
+        "\ufeffbetter,worse,who\na,two.jpg,x\ntwo.jpg,c,y\na,a,z\na,nowhere,z\nb,two.jpg,z\nc\n",
+        encoding="utf-8",
+    )
     assert read_preferences(path, ["a", "b", "c"], {"two.jpg": "b"}) == ([(0, 1), (1, 2)], 4)
     path.write_text("left,right\na,b\n")
     for wrong in (path, tmp_path / "none.csv", tmp_path):

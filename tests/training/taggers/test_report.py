@@ -16,7 +16,9 @@ def training() -> Training:
     return train_taggers(examples(n=600, shares=(0.1, 0.4)), TrainOptions(grid=(1.0,)))
 
 
-def test_the_report_is_there_for_programs_for_readers_and_for_the_eye(training: Training, tmp_path: Path) -> None:
+def test_the_report_is_there_for_programs_for_readers_and_for_the_eye(
+    training: Training, tmp_path: Path
+) -> None:
     pytest.importorskip("matplotlib")
     folder = write_report(tmp_path / "report", training, title="Taggers of shop")
     tree = json.loads((folder / "report.json").read_bytes())

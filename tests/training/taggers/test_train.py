@@ -15,7 +15,13 @@ from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.errors import BadRequest, NotFound, TooFewExamples
 from vitrine.services.taggers.ranking_metrics import average_precision, roc_auc
-from vitrine.training.taggers.examples import Negatives, TagExamples, make_examples, read_examples, read_negatives
+from vitrine.training.taggers.examples import (
+    Negatives,
+    TagExamples,
+    make_examples,
+    read_examples,
+    read_negatives,
+)
 from vitrine.training.taggers.metrics import best_threshold, tag_metrics
 from vitrine.training.taggers.splits import stratified_parts
 from vitrine.training.taggers.train import TrainOptions, deal_parts, train_taggers
@@ -23,7 +29,9 @@ from vitrine.training.taggers.train import TrainOptions, deal_parts, train_tagge
 SPEC = EncoderSpec("clip", "m", "r1", 16, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
 
 
-def examples(n: int = 1_500, shares: tuple[float, ...] = (0.01, 0.1, 0.4), noise: float = 0.4, **more: Any) -> TagExamples:
+def examples(
+    n: int = 1_500, shares: tuple[float, ...] = (0.01, 0.1, 0.4), noise: float = 0.4, **more: Any
+) -> TagExamples:
     generator = np.random.default_rng(5)
     x = generator.standard_normal((n, 16)).astype(np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
@@ -53,7 +61,9 @@ def test_metrics_agree_with_slow_loops_and_scikit_learn() -> None:
     assert average_precision(labels, scores, weights) == pytest.approx(
         metrics.average_precision_score(labels, scores, sample_weight=weights)
     )
-    assert roc_auc(labels, scores, weights) == pytest.approx(metrics.roc_auc_score(labels, scores, sample_weight=weights))
+    assert roc_auc(labels, scores, weights) == pytest.approx(
+        metrics.roc_auc_score(labels, scores, sample_weight=weights)
+    )
 
 
 def test_the_best_threshold_is_found_by_trying_all() -> None:
@@ -61,7 +71,9 @@ def test_the_best_threshold_is_found_by_trying_all() -> None:
     labels = generator.random(200) < 0.3
     scores = np.clip(0.3 * labels + generator.random(200) * 0.7, 0, 1)
     tried = [tag_metrics(labels, scores, threshold) for threshold in np.unique(scores)]
-    assert tag_metrics(labels, scores, best_threshold(labels, scores)).f1 == pytest.approx(max(one.f1 for one in tried))
+    assert tag_metrics(labels, scores, best_threshold(labels, scores)).f1 == pytest.approx(
+        max(one.f1 for one in tried)
+    )
     aimed = tag_metrics(labels, scores, best_threshold(labels, scores, precision=0.9))
     assert aimed.precision >= 0.9
     assert aimed.recall == pytest.approx(max(one.recall for one in tried if one.precision >= 0.9))
@@ -78,7 +90,9 @@ def test_parts_have_their_share_of_every_tag_and_tear_no_group_apart() -> None:
     np.testing.assert_allclose(sizes, [0.1, 0.3, 0.3, 0.3], atol=0.01)
     for tag in range(6):
         counts = np.bincount(part[targets[:, tag]], minlength=4)
-        assert np.abs(counts - targets[:, tag].sum() * np.array([0.1, 0.3, 0.3, 0.3])).max() <= max(3, 0.05 * counts.sum()), tag
+        assert np.abs(counts - targets[:, tag].sum() * np.array([0.1, 0.3, 0.3, 0.3])).max() <= max(
+            3, 0.05 * counts.sum()
+        ), tag
     assert (stratified_parts(targets, groups, [0.1, 0.3, 0.3, 0.3], 7) == part).all()
     assert (stratified_parts(targets, groups, [0.1, 0.3, 0.3, 0.3], 8) != part).any()
 
@@ -100,17 +114,24 @@ def test_rare_tags_are_cross_validated_and_others_held_out() -> None:
     training = train_taggers(examples(), TrainOptions(grid=(1.0,)))
     rare, _, many = training.reports
     assert rare.protocol.startswith("cross-validation") and rare.metrics.positives == 15
-    assert many.protocol == "held out: 10% of the images" and many.metrics.positives == pytest.approx(60, abs=3)
+    assert many.protocol == "held out: 10% of the images" and many.metrics.positives == pytest.approx(
+        60, abs=3
+    )
     assert len(training.held_out) == pytest.approx(150, abs=3)
 
 
 def test_what_is_held_out_has_no_say_in_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Labels of the held-out part turned round: the metrics become terrible, as they must if nothing was learnt from them."""
-    found = replace(examples(shares=(0.4,)), prevalence=np.array([np.nan]))  # every image counts once, whatever its label
+    """Labels of the held-out part turned round: the metrics become terrible, as they must if nothing was
+    learnt from them."""
+    found = replace(
+        examples(shares=(0.4,)), prevalence=np.array([np.nan])
+    )  # every image counts once, whatever its label
     options = TrainOptions(grid=(1.0, 10.0), holdout_only=True)
     part = deal_parts(found, options)
     outside = part == 0
-    monkeypatch.setattr("vitrine.training.taggers.train.deal_parts", lambda *_: part)  # the split itself looks at the labels
+    monkeypatch.setattr(
+        "vitrine.training.taggers.train.deal_parts", lambda *_: part
+    )  # the split itself looks at the labels
     before = train_taggers(found, options)
     found.targets[outside] = ~found.targets[outside]
     after = train_taggers(found, options)
@@ -159,7 +180,9 @@ def test_pictures_of_one_perceptual_hash_stay_on_one_side() -> None:
 def test_too_few_examples_name_the_tag_the_counts_and_what_to_do() -> None:
     x = np.eye(16, dtype=np.float32)
     ids = [str(row) for row in range(16)]
-    with pytest.raises(TooFewExamples, match=r"'rare' has 1 images and 15 counterexamples; .* tag more images") as caught:
+    with pytest.raises(
+        TooFewExamples, match=r"'rare' has 1 images and 15 counterexamples; .* tag more images"
+    ) as caught:
         make_examples(SPEC, ids, x, [["rare"], *[["common"]] * 15], tags=["rare"])
     assert caught.value.details["positives"] == 1
     found = make_examples(SPEC, ids, x, [["rare"], *[["common"]] * 7, *[[]] * 8])
@@ -174,7 +197,13 @@ def test_too_few_examples_name_the_tag_the_counts_and_what_to_do() -> None:
 
 def test_bad_options_are_told() -> None:
     found = examples(n=200, shares=(0.4,))
-    wrong: list[dict[str, Any]] = [{"kind": "forest"}, {"test_fraction": 0.0}, {"folds": 1}, {"grid": (0.0,)}, {"precision": 2.0}]
+    wrong: list[dict[str, Any]] = [
+        {"kind": "forest"},
+        {"test_fraction": 0.0},
+        {"folds": 1},
+        {"grid": (0.0,)},
+        {"precision": 2.0},
+    ]
     for options in wrong:
         with pytest.raises(BadRequest):
             train_taggers(found, TrainOptions(**options))
@@ -187,8 +216,12 @@ def test_explicit_negatives_are_the_rejected_the_listed_or_those_of_other_tags(t
     rejected = [(), (), (), ("cat",), (), ()]
 
     def known(negatives: Negatives | None) -> str:
-        made = make_examples(SPEC, ids, x, said, rejected, names={"e": "e.jpg"}, tags=["cat"], negatives=negatives, least=1)
-        return "".join(one for one, flag in zip(ids, made.known[:, 0] & ~made.targets[:, 0], strict=True) if flag)
+        made = make_examples(
+            SPEC, ids, x, said, rejected, names={"e": "e.jpg"}, tags=["cat"], negatives=negatives, least=1
+        )
+        return "".join(
+            one for one, flag in zip(ids, made.known[:, 0] & ~made.targets[:, 0], strict=True) if flag
+        )
 
     assert known(None) == "cde"
     assert known(read_negatives("rejected", None)) == "d"

@@ -139,7 +139,11 @@ def test_a_table_has_a_row_for_each_image(tmp_path: Path) -> None:
             rows = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
         found = {row["id"]: [float(row["scores.cat"]), float(row["scores.red mug"])] for row in rows}
         assert found == {id: pytest.approx(scores) for id, scores in expected.items()}
-    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["scores.csv", "scores.json", "scores.parquet"]
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == [
+        "scores.csv",
+        "scores.json",
+        "scores.parquet",
+    ]
     with pytest.raises(BadRequest, match=r"\.csv"):
         write_scores(iter([]), ["cat"], tmp_path / "scores.txt")
     with pytest.raises(BadRequest, match="cannot be written"):

@@ -1,7 +1,9 @@
-"""Flat clusterings of embeddings, by six methods. Labels are 0..k-1, the largest cluster first, and -1 for noise.
+"""Flat clusterings of embeddings, by six methods. Labels are 0..k-1, the largest cluster first, and -1 for
+noise.
 
-On unit vectors the squared Euclidean distance is 2 (1 - cosine similarity): what only knows Euclidean distances is cosine there,
-with ``eps`` brought over. k-means is our own; minibatch-kmeans, gaussian-mixture, dbscan and hdbscan are scikit-learn's.
+On unit vectors the squared Euclidean distance is 2 (1 - cosine similarity): what only knows Euclidean
+distances is cosine there, with ``eps`` brought over. k-means is our own; minibatch-kmeans, gaussian-mixture,
+dbscan and hdbscan are scikit-learn's.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ _TRIED = 500
 
 @dataclass
 class Fitter:
-    """One set of rows and one method, to be fit with one set of parameters after another. Merges of a linkage are kept."""
+    """One set of rows and one method, to be fit with one set of parameters after another. Merges of a linkage
+    are kept."""
 
     x: Embeddings
     method: Method
@@ -61,15 +64,24 @@ class Fitter:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise BadRequest(f"{self.method!r} is no method: choose one of {', '.join(METHODS)}.", method=self.method)
+            raise BadRequest(
+                f"{self.method!r} is no method: choose one of {', '.join(METHODS)}.", method=self.method
+            )
         if len(self.x) < 2:
-            raise BadRequest(f"{len(self.x)} images make no clusters: index two or more first.", images=len(self.x))
+            raise BadRequest(
+                f"{len(self.x)} images make no clusters: index two or more first.", images=len(self.x)
+            )
         most = LIMITS.get(self.method)
-        if most is not None and len(self.x) > most and not (self.method == "hdbscan" and self.x.shape[1] <= TREE_DIM):
+        if (
+            most is not None
+            and len(self.x) > most
+            and not (self.method == "hdbscan" and self.x.shape[1] <= TREE_DIM)
+        ):
             other = " (or reduce to 16 dimensions or fewer, with UMAP)" if self.method == "hdbscan" else ""
             raise BadRequest(
-                f"{len(self.x):,} images are too many for {self.method}, which holds all their distances: up to {most:,} are"
-                f" possible. Use the tree or kmeans, or choose fewer images{other}.",
+                f"{len(self.x):,} images are too many for {self.method}, which holds all their "
+                f"distances: up to {most:,} are possible. Use the tree or kmeans, or choose fewer "
+                f"images{other}.",
                 images=len(self.x),
                 most=most,
             )
@@ -77,12 +89,17 @@ class Fitter:
     def fit(self, parameters: Mapping[str, Value]) -> Labels:
         """(n,) labels. ``BadRequest`` for parameters that the method does not take, or that cannot be."""
         given = checked(self.method, parameters)
-        needed = next((name for name in ("clusters", "eps") if name in PARAMETERS[self.method] and name not in given), None)
+        needed = next(
+            (name for name in ("clusters", "eps") if name in PARAMETERS[self.method] and name not in given),
+            None,
+        )
         if needed:
             raise BadRequest(f"{self.method} needs {needed}.", parameter=needed)
         clusters = given.get("clusters")
         if clusters is not None and not 1 <= clusters <= len(self.x):
-            raise BadRequest(f"{len(self.x)} images cannot be put into {clusters} clusters.", clusters=clusters)
+            raise BadRequest(
+                f"{len(self.x)} images cannot be put into {clusters} clusters.", clusters=clusters
+            )
         return by_size(_FITS[self.method](self, given))
 
     def merges(self, linkage: Linkage) -> Merges:
@@ -93,7 +110,12 @@ class Fitter:
 
 
 def fit(
-    x: Embeddings, method: Method, parameters: Mapping[str, Value], geometry: Geometry = "cosine", *, seed: int = 0
+    x: Embeddings,
+    method: Method,
+    parameters: Mapping[str, Value],
+    geometry: Geometry = "cosine",
+    *,
+    seed: int = 0,
 ) -> Labels:
     """(n,) labels of the rows of ``x`` (n, dim), which are of unit length where the geometry is cosine."""
     return Fitter(x, method, geometry, seed).fit(parameters)
@@ -104,7 +126,9 @@ def checked(method: Method, parameters: Mapping[str, Value]) -> dict[str, Any]:
     types = PARAMETERS[method]
     unknown = sorted(set(parameters) - set(types))
     if unknown:
-        raise BadRequest(f"{method} takes {', '.join(types)}, not {', '.join(unknown)}.", method=method, unknown=unknown)
+        raise BadRequest(
+            f"{method} takes {', '.join(types)}, not {', '.join(unknown)}.", method=method, unknown=unknown
+        )
     found: dict[str, Any] = {}
     for name, value in parameters.items():
         try:
@@ -121,7 +145,9 @@ def checked(method: Method, parameters: Mapping[str, Value]) -> dict[str, Any]:
 
 def by_size(labels: Labels) -> Labels:
     """Numbered from the largest cluster on, of equals by their first image; noise stays -1."""
-    names, first, groups, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    names, first, groups, counts = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
     order = [at for at in np.lexsort((first, -counts)) if names[at] >= 0]
     number = np.full(len(names), NOISE, np.int32)
     number[order] = np.arange(len(order))
@@ -130,8 +156,8 @@ def by_size(labels: Labels) -> Labels:
 
 
 def neighbour_distances(x: Embeddings, k: int, geometry: Geometry = "cosine", *, seed: int = 0) -> Embeddings:
-    """Distance to the k-th nearest row (itself being the first) of a seeded sample of ``x``, in rising order: where its curve
-    bends is the ``eps`` of DBSCAN (Ester et al., 1996)."""
+    """Distance to the k-th nearest row (itself being the first) of a seeded sample of ``x``, in rising order:
+    where its curve bends is the ``eps`` of DBSCAN (Ester et al., 1996)."""
     away = _to_all(x, geometry, seed)
     k = min(k, len(x)) - 1
     return np.sort(np.partition(away, k, axis=1)[:, k])
@@ -153,7 +179,9 @@ def _kmeans(fitter: Fitter, given: Mapping[str, Any]) -> Labels:
     """The best of a few starts: with few clusters one start often ends in a poor optimum."""
     found: KMeans | None = None
     for seed in np.random.SeedSequence(fitter.seed).generate_state(STARTS):
-        made = kmeans(fitter.x, given["clusters"], seed=int(seed), iterations=given.get("max_iter", ITERATIONS))
+        made = kmeans(
+            fitter.x, given["clusters"], seed=int(seed), iterations=given.get("max_iter", ITERATIONS)
+        )
         if found is None or made.inertia < found.inertia:
             found = made
     assert found is not None
@@ -164,7 +192,11 @@ def _minibatch(fitter: Fitter, given: Mapping[str, Any]) -> Labels:
     cluster = load("sklearn.cluster", "scikit-learn")
     k = given["clusters"]
     model = cluster.MiniBatchKMeans(
-        k, max_iter=given.get("max_iter", 100), batch_size=max(1_024, 4 * k), n_init=3, random_state=fitter.seed
+        k,
+        max_iter=given.get("max_iter", 100),
+        batch_size=max(1_024, 4 * k),
+        n_init=3,
+        random_state=fitter.seed,
     )
     return np.asarray(model.fit_predict(fitter.x), np.int32)
 
@@ -174,12 +206,15 @@ def _mixture(fitter: Fitter, given: Mapping[str, Any]) -> Labels:
     covariance = given.get("covariance", "diag")
     if covariance in ("full", "tied") and fitter.x.shape[1] > FULL_DIM:
         raise BadRequest(
-            f"A {covariance} covariance in {fitter.x.shape[1]} dimensions has too many numbers: reduce to {FULL_DIM} or fewer"
-            " with PCA first, or take diag or spherical.",
+            f"A {covariance} covariance in {fitter.x.shape[1]} dimensions has too many numbers: reduce "
+            f"to {FULL_DIM} or fewer with PCA first, or take diag or spherical.",
             parameter="covariance",
         )
     model = mixture.GaussianMixture(
-        given["clusters"], covariance_type=covariance, max_iter=given.get("max_iter", 100), random_state=fitter.seed
+        given["clusters"],
+        covariance_type=covariance,
+        max_iter=given.get("max_iter", 100),
+        random_state=fitter.seed,
     )
     return np.asarray(model.fit_predict(fitter.x), np.int32)
 
@@ -193,7 +228,8 @@ def _dbscan(fitter: Fitter, given: Mapping[str, Any]) -> Labels:
     near = float((_to_all(fitter.x, fitter.geometry, fitter.seed) <= eps).mean()) * n * n
     if near > NEIGHBOURS:
         raise BadRequest(
-            f"With eps {eps:g} some {near / 1e6:,.0f} million pairs are neighbours, too many to hold: choose a smaller eps.",
+            f"With eps {eps:g} some {near / 1e6:,.0f} million pairs are neighbours, too many to hold: "
+            "choose a smaller eps.",
             parameter="eps",
         )
     cluster = load("sklearn.cluster", "scikit-learn")

@@ -15,10 +15,11 @@ from vitrine.indexer.enrich.clusters.tree.tree import flat_tree
 
 @dataclass
 class FlatFit:
-    """A ``Fit`` by one method with every combination of ``parameters``; the best of them, or number ``choose``, becomes the run.
+    """A ``Fit`` by one method with every combination of ``parameters``; the best of them, or number
+    ``choose``, becomes the run.
 
-    ``result`` has all of them once it was called, and ``space`` says in which space their scores were computed. ``reduction``:
-    PCA or UMAP before, to ``dim`` dimensions.
+    ``result`` has all of them once it was called, and ``space`` says in which space their scores were
+    computed. ``reduction``: PCA or UMAP before, to ``dim`` dimensions.
     """
 
     method: Method
@@ -32,7 +33,8 @@ class FlatFit:
     space: str = ""
 
     def __call__(self, images: Images, told: Callable[[int, int], None]) -> Fitted:
-        """Raises what ``fit_grid`` and ``reduce`` do; ``InterruptedError`` if ``stop`` came before the last fit."""
+        """Raises what ``fit_grid`` and ``reduce`` do; ``InterruptedError`` if ``stop`` came before the last
+        fit."""
         x = images.x
         reduced = reduce(x, self.reduction, self.dim, seed=self.seed)
         self.space = reduced.space
@@ -41,14 +43,27 @@ class FlatFit:
             told(len(x) * done // fits, len(x))
 
         found = fit_grid(
-            reduced.x, self.method, self.parameters, geometry=reduced.geometry, seed=self.seed, progress=tell, stop=self.stop
+            reduced.x,
+            self.method,
+            self.parameters,
+            geometry=reduced.geometry,
+            seed=self.seed,
+            progress=tell,
+            stop=self.stop,
         )
         if found.interrupted:
             raise InterruptedError
         self.result = found = found if self.choose is None else found.choose(self.choose)
         chosen = found.chosen
-        parameters = dict(chosen.parameters) | ({"reduce": self.reduction} if self.reduction != "none" else {})
-        metrics = {**chosen.scores.values(), "noise": chosen.scores.noise, "space": self.space, "grid": found.to_json()}
+        parameters = dict(chosen.parameters) | (
+            {"reduce": self.reduction} if self.reduction != "none" else {}
+        )
+        metrics = {
+            **chosen.scores.values(),
+            "noise": chosen.scores.noise,
+            "space": self.space,
+            "grid": found.to_json(),
+        }
         return Fitted(self.method, flat_tree(x, found.labels), parameters, metrics, self.seed)
 
     @property
@@ -57,7 +72,8 @@ class FlatFit:
         return self.method in SEEDED or self.reduction == "umap"
 
     def reseeded(self, seed: int) -> Fit:
-        """The fit that was chosen, under another seed and without being judged. ``ValueError`` before the first call."""
+        """The fit that was chosen, under another seed and without being judged. ``ValueError`` before the
+        first call."""
         if self.result is None:
             raise ValueError("call it once before")
         chosen = dict(self.result.chosen.parameters)

@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.flat.flat import PARAMETERS, Fitter, Method, Value, checked, neighbour_distances
+from vitrine.indexer.enrich.clusters.flat.flat import (
+    PARAMETERS,
+    Fitter,
+    Method,
+    Value,
+    checked,
+    neighbour_distances,
+)
 from vitrine.indexer.enrich.clusters.flat.indices import MUCH_NOISE, Scores, best_of, judge, mean_ranks
 from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
@@ -26,15 +33,25 @@ MIN_SAMPLES = (5, 10)
 MIN_CLUSTER_SIZES = (5, 15, 30)
 _EPS_SHARES = (0.1, 0.25, 0.5, 0.75)
 COLUMNS = (
-    "#", "best", "method", "parameters", "clusters", "noise", "silhouette", "calinski_harabasz", "davies_bouldin", "rank",
-    "seconds", "remark",
-)  # fmt: skip
+    "#",
+    "best",
+    "method",
+    "parameters",
+    "clusters",
+    "noise",
+    "silhouette",
+    "calinski_harabasz",
+    "davies_bouldin",
+    "rank",
+    "seconds",
+    "remark",
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One fit. ``rank``: its mean rank among all fits of the grid, 1 the best (``mean_ranks``). ``remark`` says why it could not
-    be chosen."""
+    """One fit. ``rank``: its mean rank among all fits of the grid, 1 the best (``mean_ranks``). ``remark``
+    says why it could not be chosen."""
 
     method: Method
     parameters: Mapping[str, Value]
@@ -56,8 +73,8 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class GridResult:
-    """``rows`` in the order of the grid, ``labels_of`` (n,) of each; ``best``: the position of the chosen row, None where no fit
-    could be judged. ``interrupted``: ``stop`` came before the last fit."""
+    """``rows`` in the order of the grid, ``labels_of`` (n,) of each; ``best``: the position of the chosen
+    row, None where no fit could be judged. ``interrupted``: ``stop`` came before the last fit."""
 
     rows: tuple[Row, ...]
     labels_of: tuple[Labels, ...]
@@ -81,30 +98,56 @@ class GridResult:
         if self.best is None or self.chosen.scores.noise <= MUCH_NOISE:
             return []
         lost = f"The chosen fit leaves {self.chosen.scores.noise:.0%} of the images as noise, in no cluster"
-        return [f"{lost}: take another by its number, other parameters, or a method without noise such as kmeans."]
+        return [
+            f"{lost}: take another by its number, other parameters, or a method without noise such as kmeans."
+        ]
 
     def choose(self, number: int) -> GridResult:
-        """The same with row ``number`` (from 1, as the table counts) chosen by hand. ``BadRequest`` if there is none."""
+        """The same with row ``number`` (from 1, as the table counts) chosen by hand. ``BadRequest`` if there
+        is none."""
         if not 1 <= number <= len(self.rows) or self.rows[number - 1].error:
-            raise BadRequest(f"There is no fit {number} to choose: the table counts from 1 to {len(self.rows)}.", number=number)
+            raise BadRequest(
+                f"There is no fit {number} to choose: the table counts from 1 to {len(self.rows)}.",
+                number=number,
+            )
         return replace(self, best=number - 1, chosen_by="hand")
 
     def table(self) -> list[list[object]]:
         """A line of COLUMNS for each row."""
         return [
-            [at + 1, "*" if at == self.best else "", row.method, row.words, row.scores.clusters, f"{row.scores.noise:.1%}",
-             row.scores.silhouette, row.scores.calinski_harabasz, row.scores.davies_bouldin, round(row.rank, 2),
-             f"{row.seconds:.2f}", row.remark]
+            [
+                at + 1,
+                "*" if at == self.best else "",
+                row.method,
+                row.words,
+                row.scores.clusters,
+                f"{row.scores.noise:.1%}",
+                row.scores.silhouette,
+                row.scores.calinski_harabasz,
+                row.scores.davies_bouldin,
+                round(row.rank, 2),
+                f"{row.seconds:.2f}",
+                row.remark,
+            ]
             for at, row in enumerate(self.rows)
-        ]  # fmt: skip
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of it, without the labels."""
         rows = [
-            {"number": at + 1, "method": row.method, "parameters": dict(row.parameters), "clusters": row.scores.clusters,
-             "noise": row.scores.noise, **row.scores.values(), "rank": row.rank, "seconds": row.seconds, "remark": row.remark}
+            {
+                "number": at + 1,
+                "method": row.method,
+                "parameters": dict(row.parameters),
+                "clusters": row.scores.clusters,
+                "noise": row.scores.noise,
+                **row.scores.values(),
+                "rank": row.rank,
+                "seconds": row.seconds,
+                "remark": row.remark,
+            }
             for at, row in enumerate(self.rows)
-        ]  # fmt: skip
+        ]
         best = None if self.best is None else self.best + 1
         return {"best": best, "chosen_by": self.chosen_by, "interrupted": self.interrupted, "rows": rows}
 
@@ -128,15 +171,18 @@ def fit_grid(
     progress: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> GridResult:
-    """Fit ``method`` to the rows of ``x`` (n, dim), of unit length where the geometry is cosine, with every combination.
+    """Fit ``method`` to the rows of ``x`` (n, dim), of unit length where the geometry is cosine, with every
+    combination.
 
-    What ``parameters`` leaves out is tried with ``default_grid``. ``progress(done, fits)``. ``stop`` ends it after the fit under
-    way. A combination that cannot be fit (DBSCAN with too wide an eps) is told in its row. ``BadRequest`` for what the method
-    does not take, more than MOST_FITS combinations, or more images than it can take; ``InterruptedError`` when stopped before
-    any fit.
+    What ``parameters`` leaves out is tried with ``default_grid``. ``progress(done, fits)``. ``stop`` ends it
+    after the fit under way. A combination that cannot be fit (DBSCAN with too wide an eps) is told in its
+    row. ``BadRequest`` for what the method does not take, more than MOST_FITS combinations, or more images
+    than it can take; ``InterruptedError`` when stopped before any fit.
     """
     fitter = Fitter(x, method, geometry, seed, stop)
-    points = combinations(method, {**default_grid(x, method, parameters or {}, geometry, seed=seed), **(parameters or {})})
+    points = combinations(
+        method, {**default_grid(x, method, parameters or {}, geometry, seed=seed), **(parameters or {})}
+    )
     rows: list[Row] = []
     labels: list[Labels] = []
     for number, point in enumerate(points, 1):
@@ -171,22 +217,35 @@ def together(results: Sequence[GridResult]) -> GridResult:
 
 
 def combinations(method: Method, parameters: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:
-    """Every point of the grid once, in the method's own order of parameters. ``BadRequest`` for what cannot be."""
+    """Every point of the grid once, in the method's own order of parameters. ``BadRequest`` for what cannot
+    be."""
     empty = [name for name, values in parameters.items() if not len(values)]
     fits = prod(len(values) for values in parameters.values())
     if empty or fits > MOST_FITS:
-        raise BadRequest(f"The grid has {fits} fits: give each parameter a value or more, {MOST_FITS} fits at most.", fits=fits)
+        raise BadRequest(
+            f"The grid has {fits} fits: give each parameter a value or more, {MOST_FITS} fits at most.",
+            fits=fits,
+        )
     checked(method, {name: values[0] for name, values in parameters.items()})
     names = [name for name in PARAMETERS[method] if name in parameters]
-    found = [checked(method, dict(zip(names, values, strict=True))) for values in product(*(parameters[name] for name in names))]
+    found = [
+        checked(method, dict(zip(names, values, strict=True)))
+        for values in product(*(parameters[name] for name in names))
+    ]
     return [dict(point) for point in dict.fromkeys(tuple(point.items()) for point in found)]
 
 
 def default_grid(
-    x: Embeddings, method: Method, given: Mapping[str, Sequence[Value]], geometry: Geometry = "cosine", *, seed: int = 0
+    x: Embeddings,
+    method: Method,
+    given: Mapping[str, Sequence[Value]],
+    geometry: Geometry = "cosine",
+    *,
+    seed: int = 0,
 ) -> dict[str, Sequence[Value]]:
-    """What is tried where nothing is ``given``: 10, 20 and 50 clusters, two linkages; for DBSCAN those eps within which a tenth
-    to three quarters of the images have ``min_samples`` neighbours; three cluster sizes for HDBSCAN."""
+    """What is tried where nothing is ``given``: 10, 20 and 50 clusters, two linkages; for DBSCAN those eps
+    within which a tenth to three quarters of the images have ``min_samples`` neighbours; three cluster sizes
+    for HDBSCAN."""
     takes = PARAMETERS[method]
     found: dict[str, Sequence[Value]] = {}
     if "clusters" in takes and "clusters" not in given:
@@ -201,7 +260,9 @@ def default_grid(
             found["min_samples"] = samples
         if "eps" not in given:
             curve = neighbour_distances(x, int(samples[0]), geometry, seed=seed)
-            found["eps"] = sorted({max(1e-6, round(float(np.quantile(curve, share)), 4)) for share in _EPS_SHARES})
+            found["eps"] = sorted(
+                {max(1e-6, round(float(np.quantile(curve, share)), 4)) for share in _EPS_SHARES}
+            )
     return found
 
 
@@ -212,4 +273,6 @@ def _fit(fitter: Fitter, point: Mapping[str, Value]) -> tuple[Row, Labels]:
     except BadRequest as refused:
         labels, error = np.full(len(fitter.x), -1, np.int32), refused.message
     seconds = time.perf_counter() - started
-    return Row(fitter.method, point, judge(fitter.x, labels, fitter.geometry, seed=fitter.seed), seconds, error=error), labels
+    return Row(
+        fitter.method, point, judge(fitter.x, labels, fitter.geometry, seed=fitter.seed), seconds, error=error
+    ), labels

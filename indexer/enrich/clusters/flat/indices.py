@@ -1,7 +1,9 @@
-"""How good a clustering is without knowing the truth: silhouette, Calinski-Harabasz, Davies-Bouldin, noise, and their mean rank.
+"""How good a clustering is without knowing the truth: silhouette, Calinski-Harabasz, Davies-Bouldin, noise,
+and their mean rank.
 
-Noise is left out of the first three, so that a clustering which throws away whatever is hard looks fine: where any has noise, its
-share is ranked beside them, the less the better, and with more than half of it a clustering ranks behind all others.
+Noise is left out of the first three, so that a clustering which throws away whatever is hard looks fine:
+where any has noise, its share is ranked beside them, the less the better, and with more than half of it a
+clustering ranks behind all others.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ _UP = {"silhouette": True, "calinski_harabasz": True, "davies_bouldin": False}
 class Scores:
     """``silhouette`` in -1..1 (up), ``calinski_harabasz`` from 0 (up), ``davies_bouldin`` from 0 (down).
 
-    None where undefined: with fewer than two clusters (among the silhouette's sample), or with one image a cluster. ``clusters``
-    found; ``noise``: share of the images in none.
+    None where undefined: with fewer than two clusters (among the silhouette's sample), or with one image a
+    cluster. ``clusters`` found; ``noise``: share of the images in none.
     """
 
     silhouette: float | None
@@ -45,24 +47,33 @@ class Scores:
         return self.silhouette is not None
 
     def values(self) -> dict[str, float | None]:
-        """The three by name; None also for what is infinite (images that are all alike within their clusters)."""
+        """The three by name; None also for what is infinite (images that are all alike within their
+        clusters)."""
         found = {name: getattr(self, name) for name in _UP}
-        return {name: value if value is not None and math.isfinite(value) else None for name, value in found.items()}
+        return {
+            name: value if value is not None and math.isfinite(value) else None
+            for name, value in found.items()
+        }
 
     @property
     def remark(self) -> str:
         """Why it ranks last, or nothing."""
         if not self.defined:
             why = "fewer than two clusters" if self.clusters < 2 else "one image a cluster"
-            return f"cannot be judged: {why if self.calinski_harabasz is None else 'all of the sample is in one cluster'}"
+            return (
+                "cannot be judged: "
+                f"{why if self.calinski_harabasz is None else 'all of the sample is in one cluster'}"
+            )
         return f"{self.noise:.0%} noise" if self.noise > MOST_NOISE else ""
 
 
-def judge(x: Embeddings, labels: Labels, geometry: Geometry = "cosine", *, seed: int = 0, sample: int = SAMPLE) -> Scores:
+def judge(
+    x: Embeddings, labels: Labels, geometry: Geometry = "cosine", *, seed: int = 0, sample: int = SAMPLE
+) -> Scores:
     """Judge ``labels`` (n,), -1 for noise, of the rows of ``x`` (n, dim).
 
-    The silhouette is that of a seeded sample among itself, by 1 - cosine similarity or Euclidean distance; the other two are
-    Euclidean, on all rows.
+    The silhouette is that of a seeded sample among itself, by 1 - cosine similarity or Euclidean distance;
+    the other two are Euclidean, on all rows.
     """
     kept = labels >= 0
     noise = 1 - float(kept.mean()) if len(labels) else 0.0
@@ -77,8 +88,9 @@ def judge(x: Embeddings, labels: Labels, geometry: Geometry = "cosine", *, seed:
 
 
 def silhouette(x: Embeddings, groups: NDArray[np.int64], geometry: Geometry = "cosine") -> float:
-    """Mean of (b - a) / max(a, b): ``a`` the mean distance to the others of its group, ``b`` that to the nearest other group
-    (Rousseeuw, 1987). A row alone in its group counts 0. Groups (n,) are 0..k-1, two or more; in blocks of bounded memory."""
+    """Mean of (b - a) / max(a, b): ``a`` the mean distance to the others of its group, ``b`` that to the
+    nearest other group (Rousseeuw, 1987). A row alone in its group counts 0. Groups (n,) are 0..k-1, two or
+    more; in blocks of bounded memory."""
     counts = np.bincount(groups)
     one_hot = np.zeros((len(x), len(counts)), np.float32)
     one_hot[np.arange(len(x)), groups] = 1
@@ -99,15 +111,18 @@ def silhouette(x: Embeddings, groups: NDArray[np.int64], geometry: Geometry = "c
         means[at, own] = np.inf
         outside = means.min(axis=1)
         larger = np.maximum(inside, outside)
-        values = np.divide(outside - inside, larger, out=np.zeros_like(larger), where=(larger > 0) & (counts[own] > 1))
+        values = np.divide(
+            outside - inside, larger, out=np.zeros_like(larger), where=(larger > 0) & (counts[own] > 1)
+        )
         total += float(values.sum(dtype=np.float64))
     return total / len(x)
 
 
 def mean_ranks(scores: Sequence[Scores]) -> list[float]:
-    """The mean of its ranks for each, 1 the best: by silhouette (up), Calinski-Harabasz (up), Davies-Bouldin (down) and, where
-    any that can be judged has noise, its share (down). Of equals each has their mean rank. Ranks go through three tiers: those
-    with at most half of noise, those with more, those that cannot be judged (which all share the last ranks)."""
+    """The mean of its ranks for each, 1 the best: by silhouette (up), Calinski-Harabasz (up), Davies-Bouldin
+    (down) and, where any that can be judged has noise, its share (down). Of equals each has their mean rank.
+    Ranks go through three tiers: those with at most half of noise, those with more, those that cannot be
+    judged (which all share the last ranks)."""
     tiers = np.array([2 if not one.defined else int(one.noise > MOST_NOISE) for one in scores])
     columns = [_ranks(tiers, [getattr(one, name) for one in scores], up) for name, up in _UP.items()]
     if any(one.defined and one.noise > 0 for one in scores):
@@ -116,15 +131,22 @@ def mean_ranks(scores: Sequence[Scores]) -> list[float]:
 
 
 def best_of(scores: Sequence[Scores]) -> int | None:
-    """Which has the best mean rank; of equals the least noise, then the highest silhouette, then the fewest clusters. None where
-    none can be judged."""
+    """Which has the best mean rank; of equals the least noise, then the highest silhouette, then the fewest
+    clusters. None where none can be judged."""
     ranks = mean_ranks(scores)
-    judged = [(ranks[at], one.noise, -(one.silhouette or 0), one.clusters, at) for at, one in enumerate(scores) if one.defined]
+    judged = [
+        (ranks[at], one.noise, -(one.silhouette or 0), one.clusters, at)
+        for at, one in enumerate(scores)
+        if one.defined
+    ]
     return min(judged)[-1] if judged else None
 
 
 def _ranks(tiers: NDArray[np.int64], values: Sequence[float | None], up: bool) -> NDArray[np.float64]:
-    keys = [(int(tier), 0.0 if value is None else -value if up else value) for tier, value in zip(tiers, values, strict=True)]
+    keys = [
+        (int(tier), 0.0 if value is None else -value if up else value)
+        for tier, value in zip(tiers, values, strict=True)
+    ]
     ordered = sorted(keys)
     places: dict[tuple[int, float], list[int]] = {}
     for place, key in enumerate(ordered, 1):
@@ -132,7 +154,9 @@ def _ranks(tiers: NDArray[np.int64], values: Sequence[float | None], up: bool) -
     return np.array([sum(places[key]) / len(places[key]) for key in keys])
 
 
-def _sampled_silhouette(x: Embeddings, groups: NDArray[np.int64], geometry: Geometry, seed: int, sample: int) -> float | None:
+def _sampled_silhouette(
+    x: Embeddings, groups: NDArray[np.int64], geometry: Geometry, seed: int, sample: int
+) -> float | None:
     if len(x) > sample:
         chosen = np.sort(np.random.default_rng(seed).choice(len(x), sample, replace=False))
         x, groups = x[chosen], np.unique(groups[chosen], return_inverse=True)[1].astype(np.int64)
@@ -140,8 +164,9 @@ def _sampled_silhouette(x: Embeddings, groups: NDArray[np.int64], geometry: Geom
 
 
 def _by_centres(x: Embeddings, groups: NDArray[np.int64], k: int) -> tuple[float, float]:
-    """Calinski and Harabasz (1974): (between / (k - 1)) / (within / (n - k)); Davies and Bouldin (1979): the mean over clusters
-    of the largest (spread_i + spread_j) / |centre_i - centre_j|, a spread being the mean distance to the centre."""
+    """Calinski and Harabasz (1974): (between / (k - 1)) / (within / (n - k)); Davies and Bouldin (1979): the
+    mean over clusters of the largest (spread_i + spread_j) / |centre_i - centre_j|, a spread being the mean
+    distance to the centre."""
     counts = np.bincount(groups, minlength=k)
     centres = np.zeros((k, x.shape[1]))
     order = np.argsort(groups, kind="stable")

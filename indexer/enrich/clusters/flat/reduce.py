@@ -21,7 +21,8 @@ _CHUNK = 8_192
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """``x`` (n, dim) float32: of unit length where the ``geometry`` is cosine. ``explained``: share of the variance PCA kept."""
+    """``x`` (n, dim) float32: of unit length where the ``geometry`` is cosine. ``explained``: share of the
+    variance PCA kept."""
 
     x: Embeddings
     geometry: Geometry
@@ -42,8 +43,9 @@ class Reduced:
 def reduce(x: Embeddings, how: Reduction = "none", dim: int | None = None, *, seed: int = 0) -> Reduced:
     """``x`` (n, d) of unit rows in ``dim`` dimensions (PCA 64, UMAP 8 unless given).
 
-    PCA is centred and its rows are brought back to unit length: cosine about the mean. UMAP's coordinates are Euclidean. Both
-    need all rows at once; the original vectors give the centres of clusters. ``BadRequest`` for what cannot be.
+    PCA is centred and its rows are brought back to unit length: cosine about the mean. UMAP's coordinates are
+    Euclidean. Both need all rows at once; the original vectors give the centres of clusters. ``BadRequest``
+    for what cannot be.
     """
     if how == "none":
         return Reduced(x, "cosine")
@@ -56,7 +58,8 @@ def reduce(x: Embeddings, how: Reduction = "none", dim: int | None = None, *, se
 
 
 class Covariance:
-    """The covariance of rows that come a part at a time, and its axes. Memory: dim x dim numbers, however many rows."""
+    """The covariance of rows that come a part at a time, and its axes. Memory: dim x dim numbers, however
+    many rows."""
 
     def __init__(self, dim: int) -> None:
         self.count = 0
@@ -65,7 +68,8 @@ class Covariance:
         self._origin: Embeddings | None = None
 
     def add(self, rows: Embeddings) -> None:
-        """Take in rows (n, dim). Those of the first part are the origin: about zero, squares would swallow small variances."""
+        """Take in rows (n, dim). Those of the first part are the origin: about zero, squares would swallow
+        small variances."""
         if self._origin is None:
             self._origin = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
         part = rows - self._origin
@@ -74,8 +78,9 @@ class Covariance:
         self._products += part.T @ part
 
     def axes(self, dim: int) -> tuple[Embeddings, Embeddings, float]:
-        """The mean (d,), the first ``dim`` axes (dim, d) and the share of variance along them; the sign of each axis is fixed:
-        its largest component is positive. Eigenvectors of the covariance. ``ValueError`` before any row."""
+        """The mean (d,), the first ``dim`` axes (dim, d) and the share of variance along them; the sign of
+        each axis is fixed: its largest component is positive. Eigenvectors of the covariance. ``ValueError``
+        before any row."""
         if self._origin is None:
             raise ValueError("no rows were added")
         off = self._sum / self.count
@@ -106,7 +111,9 @@ def _umap(x: Embeddings, dim: int, seed: int) -> Reduced:
     umap = load("umap", "umap-learn")
     neighbours = min(UMAP_NEIGHBOURS, len(x) - 1)
     if len(x) < dim + 2 or neighbours < 2:
-        raise BadRequest(f"{len(x)} images are too few for UMAP in {dim} dimensions: leave the reduction out.", dim=dim)
+        raise BadRequest(
+            f"{len(x)} images are too few for UMAP in {dim} dimensions: leave the reduction out.", dim=dim
+        )
     made = umap.UMAP(  # points close together make clusters; one thread, or the seed would not decide
         n_components=dim, n_neighbors=neighbours, min_dist=0.0, metric="cosine", random_state=seed, n_jobs=1
     ).fit_transform(x)

@@ -1,4 +1,5 @@
-"""How far a run agrees with the one it replaces, and with itself under other seeds: adjusted Rand indices, level by level."""
+"""How far a run agrees with the one it replaces, and with itself under other seeds: adjusted Rand indices,
+level by level."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Leaves:
         return max(len(path_of(id)) - 1 for id in self.leaf_ids)
 
     def at(self, level: int | None) -> Labels:
-        """(n,): number of the node of each row at a level below the root (1: its children), its leaf where that is higher.
+        """(n,): number of the node of each row at a level below the root (1: its children), its leaf where
+        that is higher.
 
         None: the leaf.
         """
@@ -43,9 +45,11 @@ class Leaves:
 
 
 def former_agreement(former: Sequence[str], tree: Tree) -> dict[str, Any]:
-    """Adjusted Rand index of the ``former`` leaf ids of the rows ("" for none) with the tree's, over the rows that have both.
+    """Adjusted Rand index of the ``former`` leaf ids of the rows ("" for none) with the tree's, over the rows
+    that have both.
 
-    ``ari`` at the leaves, ``ari_first_level`` for the children of the root, ``images``: how many rows. Empty without such rows.
+    ``ari`` at the leaves, ``ari_first_level`` for the children of the root, ``images``: how many rows. Empty
+    without such rows.
     """
     rows = np.array([row for row, leaf in enumerate(former) if leaf], np.int64)
     if not len(rows):
@@ -62,15 +66,18 @@ def former_agreement(former: Sequence[str], tree: Tree) -> dict[str, Any]:
 
 
 def seed_agreement(trees: Sequence[Leaves], seeds: Sequence[int]) -> dict[str, Any]:
-    """Adjusted Rand index between every two clusterings of the same rows: ``mean``, ``spread`` (standard deviation), ``least``.
+    """Adjusted Rand index between every two clusterings of the same rows: ``mean``, ``spread`` (standard
+    deviation), ``least``.
 
-    At the leaves, and in ``levels`` for each level of a tree, from the children of the root down. One clustering alone, of a
-    method that draws nothing, agrees with itself: 1, and no ``seeds``.
+    At the leaves, and in ``levels`` for each level of a tree, from the children of the root down. One
+    clustering alone, of a method that draws nothing, agrees with itself: 1, and no ``seeds``.
     """
     if len(trees) == 1:
         return {"seeds": [], "mean": 1.0, "spread": 0.0, "least": 1.0, "levels": []}
     depth = max(tree.depth for tree in trees)
-    levels = [{"level": level, **_between(trees, level)} for level in range(1, depth + 1)] if depth > 1 else []
+    levels = (
+        [{"level": level, **_between(trees, level)} for level in range(1, depth + 1)] if depth > 1 else []
+    )
     return {"seeds": list(seeds), **_between(trees, None), "levels": levels}
 
 

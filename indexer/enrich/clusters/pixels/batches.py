@@ -1,9 +1,10 @@
-"""The stages of a clustering by pixels, batch by batch: each batch is compared on a thread of its own, and put together in order.
+"""The stages of a clustering by pixels, batch by batch: each batch is compared on a thread of its own, and
+put together in order.
 
 batch    images in order of id, so many at a time, by the leader algorithm
 check    of groups that were found before: is each image near enough to its representative
-merge    rounds over the representatives: those near each other by a tiny grey version of the picture meet in one batch;
-         hashes and MinHash have an index instead, which proposes the pairs
+merge    rounds over the representatives: those near each other by a tiny grey version of the picture
+         meet in one batch; hashes and MinHash have an index instead, which proposes the pairs
 verify   in place of all these: the pairs that embeddings or stored hashes propose, no other
 """
 
@@ -19,8 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.clusters.pixels.checkpoint import State
-from vitrine.indexer.enrich.clusters.pixels.grouping import Rows, blocks, lead, members_of, merge, merge_pairs, stars
-from vitrine.indexer.enrich.clusters.pixels.measures import MINHASH_SEED, PERMUTATIONS, Hash, Measure, Patterns
+from vitrine.indexer.enrich.clusters.pixels.grouping import (
+    Rows,
+    blocks,
+    lead,
+    members_of,
+    merge,
+    merge_pairs,
+    stars,
+)
+from vitrine.indexer.enrich.clusters.pixels.measures import (
+    MINHASH_SEED,
+    PERMUTATIONS,
+    Hash,
+    Measure,
+    Patterns,
+)
 from vitrine.indexer.enrich.clusters.pixels.pictures import OutOfTime, Pictures
 from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.workers import in_order
@@ -48,8 +63,8 @@ Told = Callable[[str, int, int], None]
 class Grouping:
     """A clustering under way. ``save`` writes a checkpoint; ``deadline`` is on ``clock``.
 
-    Time is looked at before each picture is read and each two are compared. Where it ends, the checkpoint holds the finished
-    batches and what the others had compared, so that nothing is done twice.
+    Time is looked at before each picture is read and each two are compared. Where it ends, the checkpoint
+    holds the finished batches and what the others had compared, so that nothing is done twice.
     """
 
     state: State
@@ -76,7 +91,8 @@ class Grouping:
         self._known = dict(zip(map(tuple, state.known.tolist()), state.known_similar.tolist(), strict=True))
 
     def run(self, *, merging: bool) -> None:
-        """The stages that are left, from ``state.stage`` on. ``OutOfTime`` and ``InterruptedError``, with a checkpoint."""
+        """The stages that are left, from ``state.stage`` on. ``OutOfTime`` and ``InterruptedError``, with a
+        checkpoint."""
         try:
             if self.state.stage == "batch":
                 self._batch()
@@ -104,7 +120,8 @@ class Grouping:
             self._save(ended=True)
             raise
 
-    # Stages -------------------------------------------------------------------------------------------------------------------
+    # Stages
+    # --------------------------------------------------------------------------------------------------------
 
     def _batch(self) -> None:
         rows = np.arange(len(self.state.leaders))
@@ -113,8 +130,8 @@ class Grouping:
         self._enter("merge")
 
     def _check(self) -> None:
-        """An image that is not near enough to the representative it was given begins alone, as does one whose representative
-        is gone."""
+        """An image that is not near enough to the representative it was given begins alone, as does one whose
+        representative is gone."""
         rows = np.arange(len(self.state.leaders))
         for alone in self._each("checking", self._cut(rows), self._strangers, len):
             self.state.leaders[alone] = alone
@@ -146,13 +163,18 @@ class Grouping:
         values = self.pictures.values(representatives.tolist())
         members = members_of(self.state.leaders)
         compared = self._compared(values)
-        pairs = hash_pairs(values, self._bits()) if isinstance(self.measure, Hash) else minhash_pairs(values, self.threshold)
+        pairs = (
+            hash_pairs(values, self._bits())
+            if isinstance(self.measure, Hash)
+            else minhash_pairs(values, self.threshold)
+        )
         changed = merge_pairs(pairs, members, compared.same)
         self.state.comparisons += compared.count
         self.told("merging", len(representatives), len(representatives))
         return changed
 
-    # Batches, on threads ------------------------------------------------------------------------------------------------------
+    # Batches, on threads
+    # ------------------------------------------------------------------------------------------------------
 
     def _led(self, rows: Rows) -> tuple[dict[int, int], _Compared]:
         compared = self._compared()
@@ -160,14 +182,18 @@ class Grouping:
 
     def _merged(self, rows: Rows) -> tuple[dict[int, int], _Compared]:
         compared = self._compared()
-        return merge(list(filter(self.pictures.can_read, rows.tolist())), self._members, compared.same), compared
+        return merge(
+            list(filter(self.pictures.can_read, rows.tolist())), self._members, compared.same
+        ), compared
 
     def _strangers(self, rows: Rows) -> tuple[list[int], _Compared]:
         compared = self._compared()
         pairs = [(row, int(self.state.leaders[row])) for row in rows.tolist()]
         seen = [(row, leader) for row, leader in pairs if self.pictures.can_read(row)]
         apart = [row for row, leader in seen if row != leader and not compared.same(row, leader)]
-        return apart + [row for row, leader in pairs if row != leader and not self.pictures.readable[row]], compared
+        return apart + [
+            row for row, leader in pairs if row != leader and not self.pictures.readable[row]
+        ], compared
 
     def _verified(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.float32], _Compared]:
         compared = self._compared()
@@ -180,15 +206,22 @@ class Grouping:
         return made
 
     def _each(
-        self, title: str, batches: Sequence[Batch], work: Callable[[Batch], tuple[Made, _Compared]], size: Callable[[Batch], int]
+        self,
+        title: str,
+        batches: Sequence[Batch],
+        work: Callable[[Batch], tuple[Made, _Compared]],
+        size: Callable[[Batch], int],
     ) -> Any:
-        """What ``work`` makes of the batches that are left, in order; each counts as done once the caller has taken it."""
+        """What ``work`` makes of the batches that are left, in order; each counts as done once the caller has
+        taken it."""
         total, left = sum(map(size, batches)), batches[self.state.done :]
         done = total - sum(map(size, left))
         self.told(title, done, total)
         with ThreadPoolExecutor(self.workers, "pixels") as pool:
             try:
-                for batch, (made, compared) in zip(left, in_order(pool, work, left, self.workers + 1), strict=True):
+                for batch, (made, compared) in zip(
+                    left, in_order(pool, work, left, self.workers + 1), strict=True
+                ):
                     yield made
                     done += size(batch)
                     self.state.done += 1
@@ -198,10 +231,12 @@ class Grouping:
                     if self.clock() - self._saved >= _CHECKPOINT_SECONDS:
                         self._save()
             except BaseException:
-                self.pictures.stop.set()  # the batches under way are given up, or the pool would wait for them
+                # the batches under way are given up, or the pool would wait for them
+                self.pictures.stop.set()
                 raise
 
-    # Bookkeeping ----------------------------------------------------------------------------------------------------------------
+    # Bookkeeping
+    # --------------------------------------------------------------------------------------------------------
 
     def _apply(self, changed: Mapping[int, int]) -> None:
         self.state.leaders[list(changed)] = list(changed.values())
@@ -217,7 +252,9 @@ class Grouping:
         return int((1 - self.threshold) * bits + 1e-9)
 
     def _indexed(self) -> bool:
-        return isinstance(self.measure, Patterns) or (isinstance(self.measure, Hash) and self._bits() <= _INDEXED_BITS)
+        return isinstance(self.measure, Patterns) or (
+            isinstance(self.measure, Hash) and self._bits() <= _INDEXED_BITS
+        )
 
     def _enter(self, stage: str) -> None:
         self.state.stage, self.state.done = stage, 0
@@ -231,14 +268,17 @@ class Grouping:
             self._known.pop(pair, None)
 
     def _save(self, *, ended: bool = False) -> None:
-        """Write a checkpoint; once all threads have ended, with what they had compared of unfinished batches."""
+        """Write a checkpoint; once all threads have ended, with what they had compared of unfinished
+        batches."""
         now, state, pictures = self.clock(), self.state, self.pictures
         state.seconds += now - self._counted
         state.readable, state.signatures = pictures.readable.copy(), pictures.signatures.copy()
         state.seen, state.kept = pictures.seen.copy(), pictures.kept.copy()
         state.reads, pictures.reads = state.reads + pictures.reads, 0
         if ended:
-            known = self._known | {pair: value for compared in self._under_way for pair, value in compared.made.items()}
+            known = self._known | {
+                pair: value for compared in self._under_way for pair, value in compared.made.items()
+            }
             state.known = np.array(list(known), np.int64).reshape(-1, 2)
             state.known_similar = np.array(list(known.values()), np.float64)
         self._saved = self._counted = now
@@ -246,7 +286,8 @@ class Grouping:
 
 
 class _Compared:
-    """Compares rows of one batch, and remembers it; rows are read when they are asked for. ``count``: the comparisons it took.
+    """Compares rows of one batch, and remembers it; rows are read when they are asked for. ``count``: the
+    comparisons it took.
 
     ``known``: similarities that a former sitting found, by pair.
     """
@@ -295,9 +336,12 @@ class _Compared:
 
 
 def hash_pairs(values: Mapping[int, int], bits: int) -> list[tuple[int, int]]:
-    """Pairs of rows whose hashes differ in at most ``bits``, nearest first. Of many equal ones each is paired with the first."""
+    """Pairs of rows whose hashes differ in at most ``bits``, nearest first. Of many equal ones each is paired
+    with the first."""
     rows = np.array(list(values), np.int64)
-    distinct, first, group = np.unique(np.array(list(values.values()), np.uint64), return_index=True, return_inverse=True)
+    distinct, first, group = np.unique(
+        np.array(list(values.values()), np.uint64), return_index=True, return_inverse=True
+    )
     equal = [(int(rows[first[number]]), int(row)) for number, row in zip(group.tolist(), rows, strict=True)]
     near = close_pairs(distinct, bits)
     return [(one, other) for one, other in equal if one != other] + [
@@ -306,7 +350,8 @@ def hash_pairs(values: Mapping[int, int], bits: int) -> list[tuple[int, int]]:
 
 
 def minhash_pairs(values: Mapping[int, NDArray[np.uint64]], threshold: float) -> list[tuple[int, int]]:
-    """Pairs of rows that share a band of their MinHash, nearest first. Bands are chosen to miss few above the threshold."""
+    """Pairs of rows that share a band of their MinHash, nearest first. Bands are chosen to miss few above the
+    threshold."""
     datasketch = load("datasketch", "datasketch")
     index = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.1, 0.9))
     found: list[tuple[float, int, int]] = []

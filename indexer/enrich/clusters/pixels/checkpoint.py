@@ -1,4 +1,5 @@
-"""How far a clustering by pixels has come: one object, written whole, so that a kill costs what was done since the last one.
+"""How far a clustering by pixels has come: one object, written whole, so that a kill costs what was done
+since the last one.
 
 _clusters/<category>/pixels/<run>.npz      arrays of numbers, and the rest as JSON; never a pickled object
 """
@@ -28,13 +29,13 @@ _ARRAYS = ("leaders", "began", "readable", "signatures", "similar", "seen", "kep
 
 @dataclass
 class State:
-    """All that a run needs to go on. ``stage``: "batch", "check", "merge", "verify" or "done"; ``done``: its batches that are
-    finished, of the round ``round``; ``quiet``: rounds in a row that merged nothing.
+    """All that a run needs to go on. ``stage``: "batch", "check", "merge", "verify" or "done"; ``done``: its
+    batches that are finished, of the round ``round``; ``quiet``: rounds in a row that merged nothing.
 
-    ``leaders`` and ``readable`` (n,), ``signatures`` (n, 64); ``began``: the leaders as the round found them; ``similar`` (m,):
-    similarities of the pairs verified so far. ``seen`` and ``kept``: as of ``Pictures``. ``known`` (k, 2) and ``known_similar``
-    (k,): pairs of rows that were compared in batches that are not finished. ``comparisons``, ``reads`` and ``seconds`` add up
-    over all sittings.
+    ``leaders`` and ``readable`` (n,), ``signatures`` (n, 64); ``began``: the leaders as the round found them;
+    ``similar`` (m,): similarities of the pairs verified so far. ``seen`` and ``kept``: as of ``Pictures``.
+    ``known`` (k, 2) and ``known_similar`` (k,): pairs of rows that were compared in batches that are not
+    finished. ``comparisons``, ``reads`` and ``seconds`` add up over all sittings.
     """
 
     leaders: Leaders
@@ -65,7 +66,9 @@ class Checkpoints:
 
     def save(self, state: State, fingerprint: str) -> None:
         rest = {name: value for name, value in vars(state).items() if name not in _ARRAYS}
-        text = np.frombuffer(json.dumps({"format": _FORMAT, "fingerprint": fingerprint, **rest}).encode(), np.uint8)
+        text = np.frombuffer(
+            json.dumps({"format": _FORMAT, "fingerprint": fingerprint, **rest}).encode(), np.uint8
+        )
         buffer = io.BytesIO()
         np.savez_compressed(buffer, text=text, **{name: getattr(state, name) for name in _ARRAYS})
         self._objects.put(self._key, buffer.getvalue())

@@ -1,7 +1,7 @@
 """How alike two pictures are, by their pixels: the classical measures, each in 0..1.
 
-Every measure is symmetric, deterministic and 1.0 for a picture and itself. ``prepare`` makes a small value of a picture once;
-``similarity`` compares two of these and reads no picture.
+Every measure is symmetric, deterministic and 1.0 for a picture and itself. ``prepare`` makes a small value of
+a picture once; ``similarity`` compares two of these and reads no picture.
 
     ssim       structural similarity of the grey pictures (Wang et al., 2004)
     minhash    Jaccard similarity, estimated by MinHash (Broder, 1997), of the sets of small patterns
@@ -27,14 +27,28 @@ Grey = NDArray[np.uint8]
 HASHES = ("ahash", "phash", "dhash", "whash", "colorhash")
 MEASURES: tuple[str, ...] = ("ssim", "minhash", *HASHES, "orb", "template")
 DEFAULT_THRESHOLDS: Mapping[str, float] = {
-    "ssim": 0.70, "minhash": 0.46, "ahash": 0.96, "phash": 0.86, "dhash": 0.93, "whash": 0.98, "colorhash": 0.98,
-    "orb": 0.18, "template": 0.96,
-}  # fmt: skip
-"""Similarity from which on pictures are copies of each other: chosen on the train half of benchmarks/pixels.py, for a precision
-of 0.95 and more where a measure has it. Equal colour hashes (``colorhash``) mean like colours, seldom a copy."""
+    "ssim": 0.70,
+    "minhash": 0.46,
+    "ahash": 0.96,
+    "phash": 0.86,
+    "dhash": 0.93,
+    "whash": 0.98,
+    "colorhash": 0.98,
+    "orb": 0.18,
+    "template": 0.96,
+}
+"""Similarity from which on pictures are copies of each other: chosen on the train half of
+benchmarks/pixels.py, for a precision of 0.95 and more where a measure has it. Equal colour hashes
+(``colorhash``) mean like colours, seldom a copy."""
 WHOLE = 0
 """The scale of hashes: all pixels of the picture, as ImageHash takes them."""
-DEFAULT_SCALES: Mapping[str, int] = {"ssim": 64, "minhash": 16, **dict.fromkeys(HASHES, WHOLE), "orb": 256, "template": 64}
+DEFAULT_SCALES: Mapping[str, int] = {
+    "ssim": 64,
+    "minhash": 16,
+    **dict.fromkeys(HASHES, WHOLE),
+    "orb": 256,
+    "template": 64,
+}
 """Longest side in pixels to which a picture is shrunk first."""
 LEAST_SCALE, MOST_SCALE = 16, 1024
 MINHASH_SEED = 1
@@ -79,23 +93,30 @@ class Measure(Protocol):
 
 
 def measure(name: str, *, scale: int | None = None) -> Measure:
-    """The measure of that name; ``scale`` None: its default. ``BadRequest`` for an unknown name, a scale outside 16..1024, or
-    where the package that it needs is not installed."""
+    """The measure of that name; ``scale`` None: its default. ``BadRequest`` for an unknown name, a scale
+    outside 16..1024, or where the package that it needs is not installed."""
     if name not in MEASURES:
         raise BadRequest(f"{name!r} is no measure: choose {', '.join(MEASURES)}.", measure=name)
     scale = DEFAULT_SCALES[name] if scale is None else scale
     whole = name in HASHES and scale == WHOLE
     if not whole and not LEAST_SCALE <= scale <= MOST_SCALE:
-        raise BadRequest(f"The scale must be in {LEAST_SCALE}..{MOST_SCALE} pixels, not {scale}.", scale=scale)
+        raise BadRequest(
+            f"The scale must be in {LEAST_SCALE}..{MOST_SCALE} pixels, not {scale}.", scale=scale
+        )
     if name in HASHES:
         return Hash(name, scale)
-    made: Mapping[str, Callable[[int], Measure]] = {"ssim": Structure, "minhash": Patterns, "orb": Features, "template": Template}
+    made: Mapping[str, Callable[[int], Measure]] = {
+        "ssim": Structure,
+        "minhash": Patterns,
+        "orb": Features,
+        "template": Template,
+    }
     return made[name](scale)
 
 
 def prepared(measure: Measure, image: Image.Image) -> Any:
-    """What ``measure`` keeps of a picture; None where it fails. One odd picture must not end the comparison of the others,
-    and the libraries behind the measures raise errors of many kinds."""
+    """What ``measure`` keeps of a picture; None where it fails. One odd picture must not end the comparison
+    of the others, and the libraries behind the measures raise errors of many kinds."""
     try:
         return measure.prepare(image)
     except Exception:
@@ -103,8 +124,9 @@ def prepared(measure: Measure, image: Image.Image) -> Any:
 
 
 def decode_target(scale: int) -> int:
-    """The side at which to decode for a measure of this scale: half of it, since what is opened has at least twice the target
-    along its shortest edge, where the picture has as much; of the whole picture all there is."""
+    """The side at which to decode for a measure of this scale: half of it, since what is opened has at least
+    twice the target along its shortest edge, where the picture has as much; of the whole picture all there
+    is."""
     return _ALL if scale == WHOLE else max(1, scale // 2)
 
 
@@ -120,7 +142,8 @@ class _Sized:
         return value
 
 
-# Structural similarity ----------------------------------------------------------------------------------------------------
+# Structural similarity
+# ----------------------------------------------------------------------------------------------------
 
 
 class Levels:
@@ -144,9 +167,9 @@ class Levels:
 
 
 class Structure(_Sized):
-    """Mean SSIM of the pictures stretched to one square: what ``skimage.metrics.structural_similarity`` gives with Gaussian
-    weights of sigma 1.5 and population covariance, by OpenCV's filters. Negative values, of pictures that are each other's
-    opposite, count as 0."""
+    """Mean SSIM of the pictures stretched to one square: what ``skimage.metrics.structural_similarity`` gives
+    with Gaussian weights of sigma 1.5 and population covariance, by OpenCV's filters. Negative values, of
+    pictures that are each other's opposite, count as 0."""
 
     name = "ssim"
 
@@ -172,13 +195,16 @@ class Structure(_Sized):
         return _bounded(float((above / below)[edge:-edge, edge:-edge].mean()))
 
 
-# Sets of small patterns ----------------------------------------------------------------------------------------------------
+# Sets of small patterns
+# ----------------------------------------------------------------------------------------------------
 
 
 class Patterns(_Sized):
-    """MinHash over the patterns of 2 x 2 cells of a grid of ``scale`` cells a side, each pattern with its rough place.
+    """MinHash over the patterns of 2 x 2 cells of a grid of ``scale`` cells a side, each pattern with its
+    rough place.
 
-    A cell says in which quarter of the picture's own grey levels it lies, so brightness and contrast change little.
+    A cell says in which quarter of the picture's own grey levels it lies, so brightness and contrast change
+    little.
     """
 
     name = "minhash"
@@ -201,17 +227,21 @@ def patterns(grey: Grey) -> list[bytes]:
     """The set of small patterns of a square grid of grey levels, in order."""
     quarters = np.quantile(grey, np.arange(1, _LEVELS) / _LEVELS)
     cells = np.searchsorted(quarters, grey, side="left").astype(np.int64)
-    codes = ((cells[:-1, :-1] * _LEVELS + cells[:-1, 1:]) * _LEVELS + cells[1:, :-1]) * _LEVELS + cells[1:, 1:]
+    codes = ((cells[:-1, :-1] * _LEVELS + cells[:-1, 1:]) * _LEVELS + cells[1:, :-1]) * _LEVELS + cells[
+        1:, 1:
+    ]
     places = np.arange(len(codes)) // _PLACE
     tokens = (places[:, None] * len(grey) + places[None, :]) * _LEVELS**4 + codes
     return [int(token).to_bytes(4, "little") for token in np.unique(tokens)]
 
 
-# Perceptual hashes ----------------------------------------------------------------------------------------------------
+# Perceptual hashes
+# ----------------------------------------------------------------------------------------------------
 
 
 class Hash(_Sized):
-    """A perceptual hash of ImageHash, kept as a number of 64 bits; ``similarity`` is the share of the ``bits`` that are equal.
+    """A perceptual hash of ImageHash, kept as a number of 64 bits; ``similarity`` is the share of the
+    ``bits`` that are equal.
 
     At the scale ``WHOLE`` it is what ImageHash gives for the picture as it is.
     """
@@ -231,17 +261,21 @@ class Hash(_Sized):
             "ahash": imagehash.average_hash, "phash": imagehash.phash, "dhash": imagehash.dhash,
             "colorhash": imagehash.colorhash, "whash": imagehash.whash,
         }[self.name](seen)  # fmt: skip
-        return sum(1 << place for place, bit in zip(self._places, made.hash.ravel().tolist(), strict=True) if bit)
+        return sum(
+            1 << place for place, bit in zip(self._places, made.hash.ravel().tolist(), strict=True) if bit
+        )
 
     def similarity(self, one: int, other: int) -> float:
         return 1 - (one ^ other).bit_count() / self.bits
 
 
-# Features and templates ----------------------------------------------------------------------------------------------------
+# Features and templates
+# ----------------------------------------------------------------------------------------------------
 
 
 class Features(_Sized):
-    """Dice's share of the ORB features that are each other's nearest, and near: 2 m / (a + b) of a and b features.
+    """Dice's share of the ORB features that are each other's nearest, and near: 2 m / (a + b) of a and b
+    features.
 
     A picture without features is like itself alone.
     """
@@ -266,12 +300,15 @@ class Features(_Sized):
             return 1.0
         if not len(one[0]) or not len(other[0]):
             return 0.0
-        return _bounded(2 * _mutual(one[0].view(np.uint64), other[0].view(np.uint64)) / (len(one[0]) + len(other[0])))
+        return _bounded(
+            2 * _mutual(one[0].view(np.uint64), other[0].view(np.uint64)) / (len(one[0]) + len(other[0]))
+        )
 
 
 def _mutual(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> int:
-    """How many descriptors (k, 4) are each other's nearest, and near: what ``cv2.BFMatcher`` finds with ``crossCheck``, in less
-    than half of its time, most of which goes into threads and into an object for each match."""
+    """How many descriptors (k, 4) are each other's nearest, and near: what ``cv2.BFMatcher`` finds with
+    ``crossCheck``, in less than half of its time, most of which goes into threads and into an object for each
+    match."""
     apart = np.zeros((len(one), len(other)), np.uint16)
     for word in range(one.shape[1]):
         apart += np.bitwise_count(one[:, word, None] ^ other[None, :, word])
@@ -281,8 +318,9 @@ def _mutual(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> int:
 
 
 class Template(_Sized):
-    """The middle of each picture, four fifths of it, is looked for in the other; the better of the two best correlations
-    (``TM_CCOEFF_NORMED``). Pictures are stretched to one square. A plain picture is like itself alone."""
+    """The middle of each picture, four fifths of it, is looked for in the other; the better of the two best
+    correlations (``TM_CCOEFF_NORMED``). Pictures are stretched to one square. A plain picture is like itself
+    alone."""
 
     name = "template"
 
@@ -307,7 +345,8 @@ class Template(_Sized):
         return _bounded(float(np.nan_to_num(found[np.abs(found) < 1.001], nan=0.0).max(initial=0.0)))
 
 
-# What they share ----------------------------------------------------------------------------------------------------
+# What they share
+# ----------------------------------------------------------------------------------------------------
 
 
 def _shrunk(image: Image.Image, scale: int) -> Image.Image:
@@ -327,7 +366,9 @@ def _square(image: Image.Image, side: int) -> Grey:
 
 def _blurred(values: NDArray[np.float32]) -> NDArray[np.float32]:
     cv2 = load("cv2", "opencv-python-headless")
-    found: NDArray[np.float32] = cv2.GaussianBlur(values, (_WINDOW, _WINDOW), 1.5, borderType=cv2.BORDER_REFLECT)
+    found: NDArray[np.float32] = cv2.GaussianBlur(
+        values, (_WINDOW, _WINDOW), 1.5, borderType=cv2.BORDER_REFLECT
+    )
     return found
 
 

@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrine.indexer.enrich.clusters.pixels.measures import PERMUTATIONS, Hash, Levels, Measure, Patterns, decode_target, prepared
+from vitrine.indexer.enrich.clusters.pixels.measures import (
+    PERMUTATIONS,
+    Hash,
+    Levels,
+    Measure,
+    Patterns,
+    decode_target,
+    prepared,
+)
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound
 from vitrine.services.images.open import open_image
 from vitrine.services.runtime import Runtime
@@ -22,7 +30,8 @@ HELD_BYTES = 256 * 2**20
 """Prepared pictures held at a time: of 64 x 64 pixels some 60,000. Beyond, pictures are read again."""
 SIGNATURE_SIDE = 8
 LEAST_STEPS = 16
-"""Pictures and comparisons that a sitting gets done at least: however short its time is, it comes to an end some day."""
+"""Pictures and comparisons that a sitting gets done at least: however short its time is, it comes to an end
+some day."""
 _PAGE = 500
 _FIELDS = ("object_key", "sha256", "phash")
 
@@ -41,7 +50,9 @@ def read_sources(runtime: Runtime, category: str, ids: Sequence[str]) -> list[So
     found: list[Source] = []
     for start in range(0, len(ids), _PAGE):
         hits = runtime.vectors.retrieve(category, list(ids[start : start + _PAGE]), with_payload=_FIELDS)
-        found += [Source(*(str(hit.payload.get(name) or "") if hit else "" for name in _FIELDS)) for hit in hits]
+        found += [
+            Source(*(str(hit.payload.get(name) or "") if hit else "" for name in _FIELDS)) for hit in hits
+        ]
     return found
 
 
@@ -52,13 +63,19 @@ class OutOfTime(Exception):
 class Pictures:
     """Prepared pictures by row. Thread-safe. ``reads`` counts the files that were opened.
 
-    ``seen`` (n,): which were opened at all, now or in a former sitting; what is ``readable`` and the ``signatures`` are known of
-    these. ``kept`` (n, ...): the prepared values themselves, of measures whose values are small numbers; empty for others.
-    ``expired`` says whether the time is up.
+    ``seen`` (n,): which were opened at all, now or in a former sitting; what is ``readable`` and the
+    ``signatures`` are known of these. ``kept`` (n, ...): the prepared values themselves, of measures whose
+    values are small numbers; empty for others. ``expired`` says whether the time is up.
     """
 
     def __init__(
-        self, runtime: Runtime, sources: Sequence[Source], measure: Measure, stop: threading.Event, *, held: int = HELD_BYTES
+        self,
+        runtime: Runtime,
+        sources: Sequence[Source],
+        measure: Measure,
+        stop: threading.Event,
+        *,
+        held: int = HELD_BYTES,
     ) -> None:
         self.stop = stop
         self.reads = 0
@@ -74,8 +91,8 @@ class Pictures:
         self._lock = threading.Lock()
 
     def values(self, rows: Iterable[int]) -> dict[int, Any]:
-        """What the measure keeps of these pictures; those that cannot be read are left out. Let go of it when it was compared.
-        ``InterruptedError`` where everything is to stop, ``OutOfTime``."""
+        """What the measure keeps of these pictures; those that cannot be read are left out. Let go of it when
+        it was compared. ``InterruptedError`` where everything is to stop, ``OutOfTime``."""
         found: dict[int, Any] = {}
         for row in rows:
             if not (len(self.kept) and self.seen[row]):
@@ -86,9 +103,12 @@ class Pictures:
         return found
 
     def value(self, row: int) -> Any:
-        """The same of one picture, None where it cannot be read, and whatever the time: for who has checked it."""
+        """The same of one picture, None where it cannot be read, and whatever the time: for who has checked
+        it."""
         value = self._value(row)
-        return None if value is None else self._measure.slim(value)  # what comparing leaves in it goes with the caller's
+        return (
+            None if value is None else self._measure.slim(value)
+        )  # what comparing leaves in it goes with the caller's
 
     def can_read(self, row: int) -> bool:
         """Whether the picture can be read; opened only if it never was."""
@@ -98,7 +118,8 @@ class Pictures:
         return bool(self.readable[row])
 
     def check(self) -> None:
-        """Before a picture is read or compared: ``InterruptedError`` once ``stop`` is set, ``OutOfTime`` once time is up."""
+        """Before a picture is read or compared: ``InterruptedError`` once ``stop`` is set, ``OutOfTime`` once
+        time is up."""
         if self.stop.is_set():
             raise InterruptedError
         if next(self._steps) > LEAST_STEPS and self.expired():
@@ -145,7 +166,9 @@ class Pictures:
         try:
             data = runtime.objects.get(source.key)
             target, sha256 = decode_target(self._measure.scale), source.sha256 or None
-            return open_image(data, target=target, limits=runtime.limits, budget=runtime.budget, sha256=sha256).image
+            return open_image(
+                data, target=target, limits=runtime.limits, budget=runtime.budget, sha256=sha256
+            ).image
         except (NotFound, BadRequest, ImageRefused):
             return None
 

@@ -15,10 +15,11 @@ OUT_OF_TIME = 4
 
 @dataclass
 class PixelReport:
-    """``cluster``: the report of the run. ``out_of_time``: the budget ended it, and nothing is visible of it yet.
+    """``cluster``: the report of the run. ``out_of_time``: the budget ended it, and nothing is visible of it
+    yet.
 
-    ``groups`` of two and more images, ``grouped`` images in these. ``resumed``: it went on from a checkpoint. ``stage`` and
-    ``done`` say how far it came.
+    ``groups`` of two and more images, ``grouped`` images in these. ``resumed``: it went on from a checkpoint.
+    ``stage`` and ``done`` say how far it came.
     """
 
     cluster: ClusterReport
@@ -46,15 +47,22 @@ class PixelReport:
         looked = f"{self.comparisons:,} comparisons in {self.seconds:.1f} s"
         if self.out_of_time:
             return (
-                f"Out of time: stage {self.stage!r}, {self.done} batches of it done, {looked}. Nothing of it is visible yet: "
-                "the same command again goes on from here."
+                f"Out of time: stage {self.stage!r}, {self.done} batches of it done, {looked}. Nothing "
+                "of it is visible yet: the same command again goes on from here."
             )
         if self.cluster.interrupted:
-            return "Interrupted; nothing of it is visible. The same command again goes on from the last checkpoint."
+            return (
+                "Interrupted; nothing of it is visible. The same command again goes on from the last "
+                "checkpoint."
+            )
         unread = f", {self.unreadable} of them unreadable" if self.unreadable else ""
         alone = self.cluster.images - self.grouped
-        found = f"{self.groups} groups of {self.grouped} images by {self.cluster.method}; {alone} alone{unread}"
-        return "\n".join([f"{self.cluster.run}: {self.cluster.images} images: {found}", f"  {looked}", *self.cluster.notes])
+        found = (
+            f"{self.groups} groups of {self.grouped} images by {self.cluster.method}; {alone} alone{unread}"
+        )
+        return "\n".join(
+            [f"{self.cluster.run}: {self.cluster.images} images: {found}", f"  {looked}", *self.cluster.notes]
+        )
 
 
 class Bars:

@@ -1,9 +1,10 @@
 """Clustering by pixels as a cluster run: ``pixels-ssim``, ``pixels-phash`` and so on.
 
-Groups become the nodes of a tree of one level; an image that is alone, or cannot be read, is in ``root-noise``. A group's
-representative is its node's medoid. Images that come in later are not compared by their pixels: as after a density-based method,
-they get the node whose centre, of the embeddings, is nearest, if they are no farther from it than its images, and noise
-otherwise; run again, or ``--stage merge``, to have them compared.
+Groups become the nodes of a tree of one level; an image that is alone, or cannot be read, is in
+``root-noise``. A group's representative is its node's medoid. Images that come in later are not compared by
+their pixels: as after a density-based method, they get the node whose centre, of the embeddings, is nearest,
+if they are no farther from it than its images, and noise otherwise; run again, or ``--stage merge``, to have
+them compared.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from vitrine.indexer.enrich.clusters.pixels.batches import Grouping
 from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints, State, fingerprint
 from vitrine.indexer.enrich.clusters.pixels.grouping import Leaders
 from vitrine.indexer.enrich.clusters.pixels.measures import DEFAULT_THRESHOLDS, Measure, measure
-from vitrine.indexer.enrich.clusters.pixels.pictures import SIGNATURE_SIDE, OutOfTime, Pictures, Source, read_sources
+from vitrine.indexer.enrich.clusters.pixels.pictures import (
+    SIGNATURE_SIDE,
+    OutOfTime,
+    Pictures,
+    Source,
+    read_sources,
+)
 from vitrine.indexer.enrich.clusters.pixels.report import Bars, PixelReport
 from vitrine.indexer.enrich.clusters.report import ClusterReport
 from vitrine.indexer.enrich.clusters.runs import Fitted, Images, cluster
@@ -47,11 +54,13 @@ _MOST_WORKERS = 64
 
 @dataclass(frozen=True)
 class PixelOptions:
-    """How to compare. ``scale`` (pixels) and ``threshold`` (0..1) None: those of the measure; ``workers`` None: a thread a core.
+    """How to compare. ``scale`` (pixels) and ``threshold`` (0..1) None: those of the measure; ``workers``
+    None: a thread a core.
 
-    ``stage``: "batch" alone, "merge" the groups of the run in service, or "all". ``propose``: verify only the pairs that
-    embeddings ("embedding": of at least ``similarity``, the nearest ``neighbours`` of each image) or stored perceptual hashes
-    ("hash": within ``band`` bits) propose. ``time_budget`` in seconds, from the call on: where it ends, a checkpoint is left.
+    ``stage``: "batch" alone, "merge" the groups of the run in service, or "all". ``propose``: verify only the
+    pairs that embeddings ("embedding": of at least ``similarity``, the nearest ``neighbours`` of each image)
+    or stored perceptual hashes ("hash": within ``band`` bits) propose. ``time_budget`` in seconds, from the
+    call on: where it ends, a checkpoint is left.
     """
 
     measure: str
@@ -71,17 +80,29 @@ class PixelOptions:
         chosen = measure(self.measure, scale=self.scale)
         threshold = DEFAULT_THRESHOLDS[self.measure] if self.threshold is None else self.threshold
         if self.stage not in STAGES or self.propose not in PROPOSE:
-            raise BadRequest(f"The stage is one of {', '.join(STAGES)}, and propose one of {', '.join(PROPOSE)}.")
+            raise BadRequest(
+                f"The stage is one of {', '.join(STAGES)}, and propose one of {', '.join(PROPOSE)}."
+            )
         if self.propose != "none" and self.stage != "all":
             raise BadRequest("Proposed pairs are verified in one go: leave --stage out, or --propose.")
         if not 0 < threshold <= 1:
-            raise BadRequest(f"The threshold must be above 0 and at most 1, not {threshold}.", threshold=threshold)
+            raise BadRequest(
+                f"The threshold must be above 0 and at most 1, not {threshold}.", threshold=threshold
+            )
         if self.batch_size < 2:
-            raise BadRequest(f"A batch needs at least 2 images, not {self.batch_size}.", batch_size=self.batch_size)
+            raise BadRequest(
+                f"A batch needs at least 2 images, not {self.batch_size}.", batch_size=self.batch_size
+            )
         if self.time_budget is not None and self.time_budget <= 0:
             raise BadRequest(f"The time budget must be more than 0 seconds, not {self.time_budget}.")
-        if not 0 < self.similarity <= 1 or not 1 <= self.neighbours <= 1_000 or not 0 <= self.band <= MAX_BAND:
-            raise BadRequest(f"Propose by a similarity in 0..1, 1 to 1000 neighbours, or a band of 0 to {MAX_BAND} bits.")
+        if (
+            not 0 < self.similarity <= 1
+            or not 1 <= self.neighbours <= 1_000
+            or not 0 <= self.band <= MAX_BAND
+        ):
+            raise BadRequest(
+                f"Propose by a similarity in 0..1, 1 to 1000 neighbours, or a band of 0 to {MAX_BAND} bits."
+            )
         workers = min(self.workers or os.cpu_count() or 1, _MOST_WORKERS)
         return replace(self, scale=chosen.scale, threshold=threshold, workers=workers)
 
@@ -107,12 +128,14 @@ def cluster_pixels(
 ) -> PixelReport:
     """Group the images of a category by their pixels and write it back as ``run``.
 
-    Every image of a group is at least ``threshold`` similar to the group's representative, see ``grouping``. Images are taken in
-    order of id, so the same images give the same groups. Killed, interrupted or out of time, it goes on from its last checkpoint
-    when it is called again with the same parameters for the same images, unless ``restart``; others begin anew. ``using``: the
-    named vector whose centres give new images their node.
+    Every image of a group is at least ``threshold`` similar to the group's representative, see ``grouping``.
+    Images are taken in order of id, so the same images give the same groups. Killed, interrupted or out of
+    time, it goes on from its last checkpoint when it is called again with the same parameters for the same
+    images, unless ``restart``; others begin anew. ``using``: the named vector whose centres give new images
+    their node.
 
-    ``NotFound`` (category; with the stage "merge", the run), ``UnknownVector``, ``BadRequest`` (options, or no images).
+    ``NotFound`` (category; with the stage "merge", the run), ``UnknownVector``, ``BadRequest`` (options, or
+    no images).
     """
     started = clock()
     check_run_name(run)
@@ -124,7 +147,9 @@ def cluster_pixels(
         runtime.catalog.get(category)
         checkpoints.remove()
     deadline = None if options.time_budget is None else started + options.time_budget
-    fit = PixelFit(runtime, category, options, checkpoints, stop, former, watch or (lambda stage: None), deadline, clock)
+    fit = PixelFit(
+        runtime, category, options, checkpoints, stop, former, watch or (lambda stage: None), deadline, clock
+    )
     found = cluster(runtime, category, run, fit, using=using, watch=fit.watch_others, stop=stop)
     if found.in_service:
         checkpoints.remove()
@@ -134,7 +159,8 @@ def cluster_pixels(
 
 @dataclass(eq=False)
 class PixelFit:
-    """A ``Fit`` by pixels, with checkpoints. ``former``: the run whose groups are merged. ``report`` says how it went.
+    """A ``Fit`` by pixels, with checkpoints. ``former``: the run whose groups are merged. ``report`` says how
+    it went.
 
     ``deadline``: when to stop, on ``clock``.
     """
@@ -161,7 +187,14 @@ class PixelFit:
         pictures = Pictures(self.runtime, sources, chosen, self.stop)
         try:
             with Bars(self.watch) as bars:
-                self._run(state, pictures, chosen, pairs, lambda state: self.checkpoints.save(state, mark), bars.told)
+                self._run(
+                    state,
+                    pictures,
+                    chosen,
+                    pairs,
+                    lambda state: self.checkpoints.save(state, mark),
+                    bars.told,
+                )
         except OutOfTime:
             self.report.out_of_time = True
             raise InterruptedError from None
@@ -188,7 +221,16 @@ class PixelFit:
         options = self.options
         assert options.threshold is not None and options.workers is not None  # check() filled them in
         grouping = Grouping(
-            state, pictures, chosen, options.threshold, options.batch_size, options.workers, save, told, self.deadline, self.clock
+            state,
+            pictures,
+            chosen,
+            options.threshold,
+            options.batch_size,
+            options.workers,
+            save,
+            told,
+            self.deadline,
+            self.clock,
         )
         if state.stage == "done":
             return
@@ -210,7 +252,9 @@ class PixelFit:
 
     def _decisive(self, pairs: NDArray[np.int64] | None) -> dict[str, Any]:
         former = {"former": f"{self.former.key} {self.former.created_at}"} if self.former else {}
-        proposed = {} if pairs is None else {"pairs": sha256(np.ascontiguousarray(pairs).tobytes()).hexdigest()}
+        proposed = (
+            {} if pairs is None else {"pairs": sha256(np.ascontiguousarray(pairs).tobytes()).hexdigest()}
+        )
         return self.options.parameters | former | proposed
 
     def _state(self, mark: str, images: Images) -> State:
@@ -243,7 +287,8 @@ class PixelFit:
 
 
 def former_leaders(runtime: Runtime, category: str, run: ClusterRun, ids: list[str]) -> Leaders:
-    """The groups of a run by pixels as leaders; an image whose representative is gone, or that is in no group, is alone."""
+    """The groups of a run by pixels as leaders; an image whose representative is gone, or that is in no
+    group, is alone."""
     rows = {id: row for row, id in enumerate(ids)}
     leaders = np.arange(len(ids), dtype=np.int32)
     for start in range(0, len(ids), 500):
@@ -263,7 +308,8 @@ def _former(runtime: Runtime, category: str, run: str, options: PixelOptions) ->
         raise BadRequest(
             f"The run {run!r} was made by {former.method}"
             + _at(made["scale"])
-            + f", so its groups cannot be merged by {options.measure}{_at(options.scale)}: begin with --stage batch or all.",
+            + f", so its groups cannot be merged by {options.measure}{_at(options.scale)}: begin with "
+            "--stage batch or all.",
             run=run,
         )
     return former
@@ -286,5 +332,7 @@ def _with_representatives(tree: Tree, leaders: Leaders, labels: NDArray[np.int32
     for leader in np.unique(leaders[labels >= 0]).tolist():
         node = tree.leaf(leader)
         others = tuple(row for row in node.representatives if row != leader)
-        nodes[node.id] = replace(node, medoid=leader, representatives=(leader, *others)[: max(1, len(node.representatives))])
+        nodes[node.id] = replace(
+            node, medoid=leader, representatives=(leader, *others)[: max(1, len(node.representatives))]
+        )
     return replace(tree, nodes=nodes)

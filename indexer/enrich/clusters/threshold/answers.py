@@ -60,7 +60,9 @@ class Answers:
         except OSError as error:
             raise unreadable(path, error) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BadRequest(f"{path} holds no answers to pairs: name another file, or one that is not there yet.") from error
+            raise BadRequest(
+                f"{path} holds no answers to pairs: name another file, or one that is not there yet."
+            ) from error
 
     def write(self) -> None:
         """Replace the file in one step. ``BadRequest``."""
@@ -69,7 +71,9 @@ class Answers:
         beside = self.path.with_name(f"{self.path.name}.part")
         try:
             make_folder(self.path.parent)
-            beside.write_text(json.dumps({"format": FORMAT, **tree}, ensure_ascii=False, indent=1), encoding="utf-8")
+            beside.write_text(
+                json.dumps({"format": FORMAT, **tree}, ensure_ascii=False, indent=1), encoding="utf-8"
+            )
             os.replace(beside, self.path)
         except OSError as error:
             raise unwritable(self.path, error) from error
@@ -78,7 +82,8 @@ class Answers:
         """``BadRequest`` unless the answers are about this."""
         if (self.category, self.measure) != (category, measure) or using not in (None, self.using):
             raise BadRequest(
-                f"{self.path} has answers on {self.category!r} by {self.measure} ({self.using}): name another file.",
+                f"{self.path} has answers on {self.category!r} by {self.measure} ({self.using}): name "
+                "another file.",
                 file=str(self.path),
             )
 
@@ -95,19 +100,23 @@ class Answers:
         for pair in self.pairs:
             pair.bin = int(np.searchsorted(inner, pair.similarity, side="right"))
         self.pairs += [
-            AskedPair(number, pair.one, pair.other, (names[pair.one], names[pair.other]), pair.similarity, pair.bin)
+            AskedPair(
+                number, pair.one, pair.other, (names[pair.one], names[pair.other]), pair.similarity, pair.bin
+            )
             for number, pair in enumerate(new, first)
         ]
         return len(new)
 
     def answer(self, numbers: Iterable[int], accepted: bool | None) -> None:
-        """Answer pairs by number (None: take the answer back). ``BadRequest`` for an unknown number; then nothing changes."""
+        """Answer pairs by number (None: take the answer back). ``BadRequest`` for an unknown number; then
+        nothing changes."""
         by_number = {pair.number: pair for pair in self.pairs}
         wanted = list(numbers)
         unknown = [number for number in wanted if number not in by_number]
         if unknown:
             raise BadRequest(
-                f"There is no pair {unknown[0]}: the numbers go from 1 to {max(by_number, default=0)}.", pair=unknown[0]
+                f"There is no pair {unknown[0]}: the numbers go from 1 to {max(by_number, default=0)}.",
+                pair=unknown[0],
             )
         for number in wanted:
             by_number[number].accepted = accepted
@@ -136,7 +145,10 @@ class Answers:
         counts = np.bincount([pair.bin for pair in waiting], minlength=len(self.bins))
         chosen = most_telling(self.judged(), counts)
         # in no order of similarity, or the part of a bin that was asked about would not stand for all of it
-        return min((pair for pair in waiting if pair.bin == chosen), key=lambda pair: crc32(f"{pair.one}{pair.other}".encode()))
+        return min(
+            (pair for pair in waiting if pair.bin == chosen),
+            key=lambda pair: crc32(f"{pair.one}{pair.other}".encode()),
+        )
 
     def to_json(self) -> list[dict[str, Any]]:
         """The pairs, most similar first."""

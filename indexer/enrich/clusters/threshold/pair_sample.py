@@ -1,9 +1,10 @@
-"""Pairs of images across the range of a similarity, for people to judge: drawn bin by bin, never from all pairs.
+"""Pairs of images across the range of a similarity, for people to judge: drawn bin by bin, never from all
+pairs.
 
-By embedding, the population is every pair of the category's images whose similarity is in the range. It is seen through the pairs
-of some images that are drawn at random with all others: each pair of the category has the same chance to be among these. By a
-measure of the pixels the population is what was proposed: each of the drawn images with its nearest by embedding, and with
-another one at random.
+By embedding, the population is every pair of the category's images whose similarity is in the range. It is
+seen through the pairs of some images that are drawn at random with all others: each pair of the category has
+the same chance to be among these. By a measure of the pixels the population is what was proposed: each of the
+drawn images with its nearest by embedding, and with another one at random.
 
 A pair that is drawn from a bin stands for (pairs of the population in the bin) / (pairs drawn from it).
 """
@@ -41,7 +42,8 @@ NEIGHBOURS = 10
 BINS = 12
 MAX_PAIRS = 2_000
 _TAIL = 0.99
-"""Without a lower end, the range begins where one in a hundred random pairs is: what is less alike is hardly asked about."""
+"""Without a lower end, the range begins where one in a hundred random pairs is: what is less alike is hardly
+asked about."""
 _AT_ONCE = 64
 
 Told = Callable[[int, int], None]
@@ -50,8 +52,9 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """``pairs`` to judge. ``images`` drawn at random to find them (None: 2,000 by embedding, 300 by pixels). ``low``: the lower
-    end of the range. ``neighbours``: by a measure of the pixels, the nearest by embedding that an image is compared with."""
+    """``pairs`` to judge. ``images`` drawn at random to find them (None: 2,000 by embedding, 300 by pixels).
+    ``low``: the lower end of the range. ``neighbours``: by a measure of the pixels, the nearest by embedding
+    that an image is compared with."""
 
     measure: str = EMBEDDING
     using: str | None = None
@@ -65,7 +68,9 @@ class SampleOptions:
     def check(self) -> None:
         """``BadRequest`` for what cannot be."""
         if self.measure not in MEASURES:
-            raise BadRequest(f"{self.measure!r} is no measure: choose {', '.join(MEASURES)}.", measure=self.measure)
+            raise BadRequest(
+                f"{self.measure!r} is no measure: choose {', '.join(MEASURES)}.", measure=self.measure
+            )
         if not 10 <= self.pairs <= MAX_PAIRS or not 2 <= self.bins <= 100 or self.neighbours < 1:
             raise BadRequest(f"Ask for 10 to {MAX_PAIRS} pairs, 2 to 100 bins and one neighbour or more.")
         if self.low is not None and not -1 <= self.low < 1:
@@ -80,7 +85,8 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class Bin:
-    """Pairs of the population with ``low <= similarity < high`` (of the last bin: <=), as counted in the drawn part of it."""
+    """Pairs of the population with ``low <= similarity < high`` (of the last bin: <=), as counted in the
+    drawn part of it."""
 
     low: float
     high: float
@@ -107,16 +113,21 @@ class PairSample:
     population: str
 
 
-def sample_pairs(runtime: Runtime, category: str, options: SampleOptions, told: Told = lambda done, of: None) -> PairSample:
-    """Draw pairs, as many from each bin as there are, in turns; with more ``pairs`` come the same ones and others.
+def sample_pairs(
+    runtime: Runtime, category: str, options: SampleOptions, told: Told = lambda done, of: None
+) -> PairSample:
+    """Draw pairs, as many from each bin as there are, in turns; with more ``pairs`` come the same ones and
+    others.
 
-    ``NotFound``, ``UnknownVector``, ``BadRequest`` (options; fewer than two images; a package that is not installed).
+    ``NotFound``, ``UnknownVector``, ``BadRequest`` (options; fewer than two images; a package that is not
+    installed).
     """
     options.check()
     return (_by_embedding if options.measure == EMBEDDING else _by_pixels)(runtime, category, options, told)
 
 
-# By embedding -------------------------------------------------------------------------------------------------------------
+# By embedding
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _by_embedding(runtime: Runtime, category: str, options: SampleOptions, told: Told) -> PairSample:
@@ -135,16 +146,26 @@ def _by_embedding(runtime: Runtime, category: str, options: SampleOptions, told:
         similar[np.arange(len(drawn.ids))[:, None] <= own[None]] = -2
         one, other = np.nonzero(similar >= low)
         found = similar[one, other]
-        kept.offer(found, _bin_of(found, edges), lambda at, one=one, other=other, ids=batch.ids: (  # type: ignore[misc]
-            drawn.ids[one[at]], ids[other[at]]
-        ))  # fmt: skip
+        kept.offer(
+            found,
+            _bin_of(found, edges),
+            lambda at, one=one, other=other, ids=batch.ids: (  # type: ignore[misc]
+                drawn.ids[one[at]],
+                ids[other[at]],
+            ),
+        )
         done += len(batch.ids)
         told(min(done, drawn.total), drawn.total)
     n, s = drawn.total, len(drawn.ids)
     share = 1 - (n - s) * (n - s - 1) / (n * (n - 1))
-    part = "all of them" if share == 1 else f"{share:.1%} of them: those of {s:,} images drawn at random with all others"
+    part = (
+        "all of them"
+        if share == 1
+        else f"{share:.1%} of them: those of {s:,} images drawn at random with all others"
+    )
     population = (
-        f"pairs of {n:,} images of {category!r} with a cosine similarity of {low:.4f} or more by {drawn.using}; seen: {part}"
+        f"pairs of {n:,} images of {category!r} with a cosine similarity of {low:.4f} or more by "
+        f"{drawn.using}; seen: {part}"
     )
     return kept.sample(drawn.using, edges, population, options.pairs)
 
@@ -153,7 +174,9 @@ def _draw(runtime: Runtime, category: str, options: SampleOptions) -> StoredVect
     cat = runtime.catalog.get(category)
     drawn = read_vectors(runtime.vectors, cat, options.using, most=options.drawn, seed=options.seed)
     if len(drawn.ids) < 2:
-        raise BadRequest(f"Category {category!r} has one image: there are no pairs to judge.", category=category)
+        raise BadRequest(
+            f"Category {category!r} has one image: there are no pairs to judge.", category=category
+        )
     return drawn
 
 
@@ -169,7 +192,8 @@ def _bin_of(similar: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int
 
 
 class _Kept:
-    """Of each bin the pairs with the least random keys: a sample of all that were offered, which grows as more are kept."""
+    """Of each bin the pairs with the least random keys: a sample of all that were offered, which grows as
+    more are kept."""
 
     def __init__(self, bins: int, most: int, seed: int) -> None:
         self.counts = np.zeros(bins, np.int64)
@@ -185,26 +209,41 @@ class _Kept:
             if len(inside) > self._most:
                 inside = inside[np.argpartition(keys[inside], self._most - 1)[: self._most]]
             worst = kept[-1][0] if len(kept) >= self._most else 1.0
-            kept += [(float(keys[at]), float(similar[at]), pair_at(at)) for at in inside[keys[inside] <= worst].tolist()]
+            kept += [
+                (float(keys[at]), float(similar[at]), pair_at(at))
+                for at in inside[keys[inside] <= worst].tolist()
+            ]
             kept.sort()
             del kept[self._most :]
 
     def sample(self, using: str, edges: NDArray[np.float64], population: str, pairs: int) -> PairSample:
         taken: list[SampledPair] = []
         for turn in count():  # one from each bin in turn, from the most similar down
-            rows = [(number, kept[turn]) for number, kept in reversed([*enumerate(self._kept)]) if turn < len(kept)]
-            taken += [SampledPair(min(p), max(p), round(s, 6), number) for number, (_, s, p) in rows[: pairs - len(taken)]]
+            rows = [
+                (number, kept[turn])
+                for number, kept in reversed([*enumerate(self._kept)])
+                if turn < len(kept)
+            ]
+            taken += [
+                SampledPair(min(p), max(p), round(s, 6), number)
+                for number, (_, s, p) in rows[: pairs - len(taken)]
+            ]
             if not rows or len(taken) >= pairs:
                 break
         bins = tuple(
-            Bin(float(low), float(high), int(pairs)) for (low, high), pairs in zip(pairwise(edges), self.counts, strict=True)
+            Bin(float(low), float(high), int(pairs))
+            for (low, high), pairs in zip(pairwise(edges), self.counts, strict=True)
         )
         return PairSample(
-            using, bins, tuple(sorted(taken, key=lambda pair: (-pair.similarity, pair.one, pair.other))), population
+            using,
+            bins,
+            tuple(sorted(taken, key=lambda pair: (-pair.similarity, pair.one, pair.other))),
+            population,
         )
 
 
-# By a measure of the pixels -----------------------------------------------------------------------------------------------
+# By a measure of the pixels
+# -----------------------------------------------------------------------------------------------
 
 
 def _by_pixels(runtime: Runtime, category: str, options: SampleOptions, told: Told) -> PairSample:
@@ -212,7 +251,9 @@ def _by_pixels(runtime: Runtime, category: str, options: SampleOptions, told: To
     drawn = _draw(runtime, category, options)
     shuffled = np.random.default_rng((options.seed, 2)).permutation(len(drawn.ids)).tolist()
     at_random = [(drawn.ids[one], drawn.ids[other]) for one, other in pairwise([*shuffled, shuffled[0]])]
-    pairs = sorted({(min(p), max(p)) for p in [*_neighbours(runtime, category, drawn, options.neighbours), *at_random]})
+    pairs = sorted(
+        {(min(p), max(p)) for p in [*_neighbours(runtime, category, drawn, options.neighbours), *at_random]}
+    )
     pairs = [(one, other) for one, other in pairs if one != other]
     similar = _measured(runtime, category, options.measure, pairs, told)
     known = [(pair, value) for pair, value in zip(pairs, similar, strict=True) if value is not None]
@@ -227,8 +268,9 @@ def _by_pixels(runtime: Runtime, category: str, options: SampleOptions, told: To
     kept.offer(found, _bin_of(found, edges), lambda at: inside[at][0])
     nearest = f"each with its {options.neighbours} nearest by {drawn.using} and another at random"
     population = (
-        f"{len(inside):,} pairs of {category!r} that are alike by {options.measure} to {low:.4f} or more, among those proposed: "
-        f"{len(drawn.ids):,} of {drawn.total:,} images drawn at random, {nearest}"
+        f"{len(inside):,} pairs of {category!r} that are alike by {options.measure} to {low:.4f} or "
+        f"more, among those proposed: {len(drawn.ids):,} of {drawn.total:,} images drawn at random, "
+        f"{nearest}"
     )
     return kept.sample(drawn.using, edges, population, options.pairs)
 
@@ -244,7 +286,9 @@ def _neighbours(runtime: Runtime, category: str, drawn: StoredVectors, most: int
             yield from ((id, hit.id) for hit in hits)
 
 
-def _measured(runtime: Runtime, category: str, name: str, pairs: Sequence[Pair], told: Told) -> list[float | None]:
+def _measured(
+    runtime: Runtime, category: str, name: str, pairs: Sequence[Pair], told: Told
+) -> list[float | None]:
     """The similarity of each pair; None where a picture is gone or does not decode."""
     measure = pixel_measure(name)
     ids = list(dict.fromkeys(id for pair in pairs for id in pair))
@@ -253,7 +297,9 @@ def _measured(runtime: Runtime, category: str, name: str, pairs: Sequence[Pair],
     def prepare(id: str) -> Any:
         try:
             data = runtime.objects.get(keys[id])
-            image = open_image(data, target=decode_target(measure.scale), limits=runtime.limits, budget=runtime.budget).image
+            image = open_image(
+                data, target=decode_target(measure.scale), limits=runtime.limits, budget=runtime.budget
+            ).image
         except (NotFound, ImageRefused, BadRequest):
             return None
         return prepared_by(measure, image)

@@ -1,9 +1,10 @@
 """From judged pairs to a threshold: precision and recall over the population that the pairs were drawn from.
 
-The estimates are those of stratified sampling: an answered pair counts for (pairs of its bin) / (answered pairs of its bin). Bins
-with fewer than two answers are taken together with the next. Intervals are of a Bayesian bootstrap (Rubin, 1981) in which a bin
-holds one answer more than it was given, split into yes and no as the bins about it are: where few answers agree, others may hide.
-They are careful: of 100 and of 200 answers, in 40 draws each, those of 95 % held the truth in 92 to 100 %.
+The estimates are those of stratified sampling: an answered pair counts for (pairs of its bin) / (answered
+pairs of its bin). Bins with fewer than two answers are taken together with the next. Intervals are of a
+Bayesian bootstrap (Rubin, 1981) in which a bin holds one answer more than it was given, split into yes and no
+as the bins about it are: where few answers agree, others may hide. They are careful: of 100 and of 200
+answers, in 40 draws each, those of 95 % held the truth in 92 to 100 %.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Judged:
-    """Answered pairs: ``similarity``, whether they were ``accepted``, their ``bin``; and the pairs of the population by bin."""
+    """Answered pairs: ``similarity``, whether they were ``accepted``, their ``bin``; and the pairs of the
+    population by bin."""
 
     similarity: Floats
     accepted: NDArray[np.bool_]
@@ -51,8 +53,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Proposal:
-    """``chosen`` with 95 % intervals about it, also of the threshold itself; ``rows``: every threshold that tells answers apart,
-    highest first."""
+    """``chosen`` with 95 % intervals about it, also of the threshold itself; ``rows``: every threshold that
+    tells answers apart, highest first."""
 
     chosen: Row
     intervals: dict[str, Interval]
@@ -96,14 +98,18 @@ class Counts:
     def advice(self) -> str:
         """Which pairs to judge next, and where others come from."""
         if self.accepted < LEAST:
-            return "those of higher similarity first; if there are no such, draw more with a larger --pairs or more --images"
+            return (
+                "those of higher similarity first; if there are no such, draw more with a larger --pairs "
+                "or more --images"
+            )
         return "those of lower similarity first; if all were to be accepted, draw others with a lower --from"
 
 
 def propose(judged: Judged, *, precision: float | None = None, seed: int = 0) -> Proposal:
     """The threshold of the best F1; with ``precision`` in 0..1 the lowest one that has at least that.
 
-    ``TooFewExamples`` with fewer than three answers of either kind; ``BadRequest`` if no threshold is that precise.
+    ``TooFewExamples`` with fewer than three answers of either kind; ``BadRequest`` if no threshold is that
+    precise.
     """
     counts = Counts.of(judged)
     if not counts.enough:
@@ -114,15 +120,18 @@ def propose(judged: Judged, *, precision: float | None = None, seed: int = 0) ->
     drawn = _intervals(judged, strata, rows[at].threshold, precision, seed)
     # where few answers leave the draws to one side of the estimate, the interval reaches it
     intervals = {
-        name: (min(low, getattr(rows[at], name)), max(high, getattr(rows[at], name))) for name, (low, high) in drawn.items()
+        name: (min(low, getattr(rows[at], name)), max(high, getattr(rows[at], name)))
+        for name, (low, high) in drawn.items()
     }
-    return Proposal(rows[at], intervals, tuple(rows), counts.accepted, counts.rejected, _notes(judged, rows, at))
+    return Proposal(
+        rows[at], intervals, tuple(rows), counts.accepted, counts.rejected, _notes(judged, rows, at)
+    )
 
 
 def _too_few(counts: Counts) -> TooFewExamples:
     return TooFewExamples(
-        f"{counts.accepted} pairs were accepted and {counts.rejected} rejected, but at least {LEAST} of each are needed: "
-        f"judge more, {counts.advice}.",
+        f"{counts.accepted} pairs were accepted and {counts.rejected} rejected, but at least {LEAST} "
+        f"of each are needed: judge more, {counts.advice}.",
         accepted=counts.accepted,
         rejected=counts.rejected,
     )
@@ -130,7 +139,8 @@ def _too_few(counts: Counts) -> TooFewExamples:
 
 @dataclass(frozen=True)
 class Strata:
-    """Bins taken together: ``of`` each answered pair the number of its stratum, and the ``populations`` of strata."""
+    """Bins taken together: ``of`` each answered pair the number of its stratum, and the ``populations`` of
+    strata."""
 
     of: NDArray[np.int64]
     populations: Floats
@@ -152,7 +162,8 @@ def collapsed(bins: NDArray[np.int64], populations: NDArray[np.int64]) -> Strata
 
 
 class _Curve:
-    """Precision, recall and F1 at every threshold that tells the answers apart; of many weightings of them at once."""
+    """Precision, recall and F1 at every threshold that tells the answers apart; of many weightings of them at
+    once."""
 
     def __init__(self, similarity: Floats, accepted: NDArray[np.bool_], strata: Strata, low: float) -> None:
         self.order = np.argsort(-similarity, kind="stable")
@@ -165,7 +176,8 @@ class _Curve:
         self.thresholds = ((ordered + below) / 2)[self._last]
 
     def weights(self, worth: Floats) -> Floats:
-        """(sets, pairs): what each pair counts for, if in its stratum it is ``worth`` so much beside the others."""
+        """(sets, pairs): what each pair counts for, if in its stratum it is ``worth`` so much beside the
+        others."""
         found = np.zeros_like(worth)
         for number, population in enumerate(self._populations.tolist()):
             inside = self._of == number
@@ -185,18 +197,25 @@ class _Curve:
     def rows(self) -> list[Row]:
         """What each threshold gives if all pairs of a stratum are worth the same."""
         values = self.values(self.weights(np.ones((1, len(self.order)))))
-        columns = [np.round(self.thresholds, 6).tolist(), *(np.round(value[0], 4).tolist() for value in values)]
+        columns = [
+            np.round(self.thresholds, 6).tolist(),
+            *(np.round(value[0], 4).tolist() for value in values),
+        ]
         return [Row(*row) for row in zip(*columns, strict=True)]
 
 
-def _intervals(judged: Judged, strata: Strata, threshold: float, precision: float | None, seed: int) -> dict[str, Interval]:
+def _intervals(
+    judged: Judged, strata: Strata, threshold: float, precision: float | None, seed: int
+) -> dict[str, Interval]:
     """Of precision, recall and F1 at a threshold, and of the threshold that would be chosen."""
     answers = np.bincount(strata.of)
     middles, more = np.bincount(strata.of, weights=judged.similarity) / answers, np.arange(len(answers))
     share = _shares(np.bincount(strata.of, weights=judged.accepted), answers)
     similarity = np.concatenate([judged.similarity, middles, middles])
     accepted = np.concatenate([judged.accepted, np.ones(len(more), bool), np.zeros(len(more), bool)])
-    curve = _Curve(similarity, accepted, Strata(np.concatenate([strata.of, more, more]), strata.populations), judged.low)
+    curve = _Curve(
+        similarity, accepted, Strata(np.concatenate([strata.of, more, more]), strata.populations), judged.low
+    )
     shapes = np.concatenate([np.ones(len(judged.similarity)), share, 1 - share])[curve.order]
     # gamma variates, scaled to a sum, are drawn from a Dirichlet distribution
     worth = np.random.default_rng(seed).gamma(shapes, size=(_ROUNDS, len(shapes))) + 1e-12
@@ -220,7 +239,8 @@ def _choose(rows: Sequence[Row], precision: float | None) -> int:
     if not enough:
         best = max(row.precision for row in rows)
         raise BadRequest(
-            f"No threshold has a precision of {precision:g}: the best is {best:.3f}. Ask for less, or judge by another measure.",
+            f"No threshold has a precision of {precision:g}: the best is {best:.3f}. Ask for less, or "
+            "judge by another measure.",
             precision=precision,
             best=best,
         )
@@ -236,7 +256,10 @@ def _notes(judged: Judged, rows: Sequence[Row], at: int) -> tuple[str, ...]:
     notes = []
     last = judged.bin == judged.bin.min()
     if judged.accepted[last].mean() >= 0.5 and last.sum() >= _IN_A_BIN:
-        notes.append(f"At the lower end, {judged.low:.4f}, most pairs were accepted: recall counts none below it. Lower --from.")
+        notes.append(
+            f"At the lower end, {judged.low:.4f}, most pairs were accepted: recall counts none below "
+            "it. Lower --from."
+        )
     if at == len(rows) - 1:
         notes.append("The threshold lies below all pairs that were judged: judge pairs of lower similarity.")
     return tuple(notes)
@@ -245,8 +268,9 @@ def _notes(judged: Judged, rows: Sequence[Row], at: int) -> tuple[str, ...]:
 def most_telling(judged: Judged, waiting: NDArray[np.int64]) -> int:
     """The bin to ask about next, of those with pairs ``waiting`` (by bin).
 
-    First each bin once, the middle one first, then the middles of the halves; from then on the bin whose share of accepted pairs
-    is least certain, by its standard error: sqrt(p (1 - p) / (answers + 1)), where p counts the bins beside it too.
+    First each bin once, the middle one first, then the middles of the halves; from then on the bin whose
+    share of accepted pairs is least certain, by its standard error: sqrt(p (1 - p) / (answers + 1)), where p
+    counts the bins beside it too.
     """
     bins = len(waiting)
     asked = np.bincount(judged.bin, minlength=bins).astype(float)

@@ -1,7 +1,8 @@
 """Agglomerative clustering of up to some 20,000 images: every merge of two clusters, from images up to one.
 
-The nearest-neighbour chain (Murtagh, 1983) with the update of Lance and Williams (1967), on one square float32 matrix of
-distances that is changed in place: 4 n^2 bytes, 1.6 GB for 20,000 images (scipy: 8 n^2, condensed but float64 and copied).
+The nearest-neighbour chain (Murtagh, 1983) with the update of Lance and Williams (1967), on one square
+float32 matrix of distances that is changed in place: 4 n^2 bytes, 1.6 GB for 20,000 images (scipy: 8 n^2,
+condensed but float64 and copied).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _BLOCK, _TOLD_EVERY = 1_024, 512
 
 @dataclass(frozen=True, eq=False)
 class Merges:
-    """``children`` (n - 1, 2): clusters merged at each step, images being 0..n-1 and step i making cluster n + i.
-    ``distances`` (n - 1,) do not fall; ``counts`` (n - 1,): images of the cluster that is made."""
+    """``children`` (n - 1, 2): clusters merged at each step, images being 0..n-1 and step i making cluster n
+    + i. ``distances`` (n - 1,) do not fall; ``counts`` (n - 1,): images of the cluster that is made."""
 
     children: NDArray[np.int64]
     distances: NDArray[np.float32]
@@ -41,7 +42,9 @@ class Merges:
     def into(self, clusters: int) -> Labels:
         """(n,) labels of so many clusters. ``BadRequest`` unless 1 <= clusters <= n."""
         if not 1 <= clusters <= self.images:
-            raise BadRequest(f"{self.images} images make 1 to {self.images} clusters, not {clusters}.", clusters=clusters)
+            raise BadRequest(
+                f"{self.images} images make 1 to {self.images} clusters, not {clusters}.", clusters=clusters
+            )
         return self._after(self.images - clusters)
 
     def at(self, distance: float) -> Labels:
@@ -62,7 +65,9 @@ class Merges:
         """Labels after so many merges, 0, 1, ... in the order of the clusters' numbers."""
         n = self.images
         owner = np.arange(n + steps)
-        for step in range(steps - 1, -1, -1):  # from the top: every cluster knows its last owner before its children ask
+        for step in range(
+            steps - 1, -1, -1
+        ):  # from the top: every cluster knows its last owner before its children ask
             owner[self.children[step]] = owner[n + step]
         found: Labels = np.unique(owner[:n], return_inverse=True)[1].astype(np.int32)
         return found
@@ -78,15 +83,17 @@ def merge(
 ) -> Merges:
     """All merges of the rows of ``x`` (n, dim), of unit length where the geometry is cosine.
 
-    Distances are 1 - cosine similarity, or Euclidean. Ward's linkage is Euclidean always. ``progress(done, n - 1)``.
-    ``BadRequest`` for more than LIMIT images, fewer than two, or an unknown linkage; ``InterruptedError`` after ``stop``.
+    Distances are 1 - cosine similarity, or Euclidean. Ward's linkage is Euclidean always. ``progress(done, n
+    - 1)``. ``BadRequest`` for more than LIMIT images, fewer than two, or an unknown linkage;
+    ``InterruptedError`` after ``stop``.
     """
     if linkage not in LINKAGES:
         raise BadRequest(f"{linkage!r} is no linkage: choose one of {', '.join(LINKAGES)}.", linkage=linkage)
     if len(x) > LIMIT:
         raise BadRequest(
-            f"{len(x):,} images are too many for agglomerative clustering: their distances would take"
-            f" {4 * len(x) ** 2 / 1e9:,.1f} GB. Up to {LIMIT:,} are possible: use the tree or kmeans, or choose fewer images.",
+            f"{len(x):,} images are too many for agglomerative clustering: their distances would take "
+            f"{4 * len(x) ** 2 / 1e9:,.1f} GB. Up to {LIMIT:,} are possible: use the tree or kmeans, "
+            "or choose fewer images.",
             images=len(x),
             most=LIMIT,
         )
@@ -119,9 +126,13 @@ def _distances(x: Embeddings, geometry: Geometry, squared: bool) -> NDArray[np.f
 
 
 def _chain(
-    d: NDArray[np.float32], linkage: Linkage, progress: Callable[[int, int], None] | None, stop: threading.Event | None
+    d: NDArray[np.float32],
+    linkage: Linkage,
+    progress: Callable[[int, int], None] | None,
+    stop: threading.Event | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Pairs of rows (the second stands for both from then on) and their distances, in the order in which the chain finds them."""
+    """Pairs of rows (the second stands for both from then on) and their distances, in the order in which the
+    chain finds them."""
     n = len(d)
     sizes = np.ones(n, np.float32)
     alive = np.ones(n, np.bool_)
@@ -137,7 +148,9 @@ def _chain(
         while True:
             last = chain[-1]
             nearest = int(d[last].argmin())
-            if len(chain) > 1 and d[last, chain[-2]] <= d[last, nearest]:  # of equals the one before, or it would never end
+            if (
+                len(chain) > 1 and d[last, chain[-2]] <= d[last, nearest]
+            ):  # of equals the one before, or it would never end
                 break
             chain.append(nearest)
         gone, kept = chain.pop(), chain.pop()
@@ -149,7 +162,12 @@ def _chain(
 
 
 def _join(
-    d: NDArray[np.float32], gone: int, kept: int, sizes: NDArray[np.float32], alive: NDArray[np.bool_], linkage: Linkage
+    d: NDArray[np.float32],
+    gone: int,
+    kept: int,
+    sizes: NDArray[np.float32],
+    alive: NDArray[np.bool_],
+    linkage: Linkage,
 ) -> None:
     """Distances of the union, in the row and column of ``kept``; ``gone`` is infinitely far from then on."""
     height, row = d[gone, kept], d[kept]

@@ -1,7 +1,8 @@
 """k-means as matrix products: the hot path of clustering.
 
-Lloyd's iterations (Lloyd, 1982) from greedy k-means++ seeds (Arthur and Vassilvitskii, 2007), first on a sample until they
-settle, then on everything. On unit vectors the Euclidean assignment is the cosine one up to the length of the centres.
+Lloyd's iterations (Lloyd, 1982) from greedy k-means++ seeds (Arthur and Vassilvitskii, 2007), first on a
+sample until they settle, then on everything. On unit vectors the Euclidean assignment is the cosine one up to
+the length of the centres.
 """
 
 from __future__ import annotations
@@ -18,25 +19,30 @@ from vitrine.services.errors import BadRequest
 CHUNK = 4_096
 """Rows a matrix product: their similarities stay in the cache."""
 SAMPLE = 256
-"""Rows a cluster in the sample. Centres settle there in a dozen cheap passes and need only a few over all rows."""
+"""Rows a cluster in the sample. Centres settle there in a dozen cheap passes and need only a few over all
+rows."""
 LARGEST_SAMPLE = 0.25
 """Of the rows: a larger sample would save no time, and cost memory."""
 SEEDED_AMONG = 32
-"""Rows a cluster that seeds are chosen among where there is no sample: among all they would cost more than the iterations."""
+"""Rows a cluster that seeds are chosen among where there is no sample: among all they would cost more than
+the iterations."""
 ITERATIONS = 50
 TOLERANCE = 1e-4
 """An iteration that lowers the inertia by a smaller share is the last."""
 _SAME = 4e-6
-"""Squared distances below this share of the squared length are rounding: float32 adds up to some 1e-7 a component's sum."""
+"""Squared distances below this share of the squared length are rounding: float32 adds up to some 1e-7 a
+component's sum."""
 
 Labels = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class KMeans:
-    """``centres`` (k, dim), ``labels`` (n,), ``inertia``: the sum of squared distances to the centres; passes over all rows.
+    """``centres`` (k, dim), ``labels`` (n,), ``inertia``: the sum of squared distances to the centres; passes
+    over all rows.
 
-    Each row is labelled with the nearest of these very centres, ties to the lower number; each centre has a row.
+    Each row is labelled with the nearest of these very centres, ties to the lower number; each centre has a
+    row.
     """
 
     centres: Embeddings
@@ -46,14 +52,22 @@ class KMeans:
 
 
 def kmeans(
-    x: Embeddings, k: int, *, seed: int = 0, iterations: int = ITERATIONS, tolerance: float = TOLERANCE, sample: int = SAMPLE
+    x: Embeddings,
+    k: int,
+    *,
+    seed: int = 0,
+    iterations: int = ITERATIONS,
+    tolerance: float = TOLERANCE,
+    sample: int = SAMPLE,
 ) -> KMeans:
     """Cluster the rows of ``x`` (n, dim) float32 into ``k`` groups. Copies at most a quarter of them.
 
     Rows that are too alike give fewer than ``k``; none is empty. ``BadRequest`` unless 1 <= k <= n.
     """
     if not 1 <= k <= len(x):
-        raise BadRequest(f"{len(x)} images cannot be put into {k} clusters: ask for 1 to {len(x)}.", clusters=k)
+        raise BadRequest(
+            f"{len(x)} images cannot be put into {k} clusters: ask for 1 to {len(x)}.", clusters=k
+        )
     generator, norms = np.random.default_rng(seed), _norms(x)
     if sample * k < LARGEST_SAMPLE * len(x):
         chosen = np.sort(generator.choice(len(x), sample * k, replace=False))
@@ -74,13 +88,15 @@ def kmeans(
 
 
 def assign(x: Embeddings, centres: Embeddings) -> tuple[Labels, float]:
-    """Nearest centre of each row, ties to the lower number; and the sum over rows of ``row . centre - |centre|^2 / 2``."""
+    """Nearest centre of each row, ties to the lower number; and the sum over rows of ``row . centre -
+    |centre|^2 / 2``."""
     labels = np.empty(len(x), np.int32)
     return labels, _pass(x, centres, labels=labels)
 
 
 def seeds(x: Embeddings, k: int, generator: np.random.Generator) -> Embeddings:
-    """Greedy k-means++: each seed is the best of a few rows drawn by their squared distance to the seeds so far.
+    """Greedy k-means++: each seed is the best of a few rows drawn by their squared distance to the seeds so
+    far.
 
     (k, dim), or fewer where there are fewer different rows.
     """
@@ -108,7 +124,12 @@ def _distances(x: Embeddings, norms: NDArray[np.float32], rows: NDArray[np.int64
 
 
 def _lloyd(
-    x: Embeddings, squares: float, centres: Embeddings, generator: np.random.Generator, iterations: int, tolerance: float
+    x: Embeddings,
+    squares: float,
+    centres: Embeddings,
+    generator: np.random.Generator,
+    iterations: int,
+    tolerance: float,
 ) -> tuple[Embeddings, int]:
     """Centres, and the passes they took. ``squares``: the sum of the squared lengths of the rows."""
     before, passes = math.inf, 0
@@ -145,7 +166,9 @@ def _pass(
         if labels is not None:
             labels[start : start + CHUNK] = nearest
         if sums is not None and counts is not None:
-            sums += one_hot[nearest].T @ part  # a product of 0 and 1 adds rows up faster than any loop over them
+            sums += (
+                one_hot[nearest].T @ part
+            )  # a product of 0 and 1 adds rows up faster than any loop over them
             counts += np.bincount(nearest, minlength=len(centres))
     return total
 

@@ -1,6 +1,7 @@
 """Hierarchical k-means: every node is split into ``branching`` children until it is small or deep enough.
 
-Node ids tell the way from the top: ``root``, ``root-14``, ``root-14-3``. Children are numbered by size, the largest first.
+Node ids tell the way from the top: ``root``, ``root-14``, ``root-14-3``. Children are numbered by size, the
+largest first.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ Rows = NDArray[np.int64]
 class TreeNode:
     """A node by row numbers.
 
-    ``centre``: what decides who belongs here rather than to a sibling, the mean that k-means ended with; of noise it is zero.
-    ``radius``: least cosine similarity of a member to the mean of the members. ``medoid``: the row most similar to all others
-    on average. ``representatives``: a few rows, the medoid first, each of them unlike those before but more central than most.
+    ``centre``: what decides who belongs here rather than to a sibling, the mean that k-means ended with; of
+    noise it is zero. ``radius``: least cosine similarity of a member to the mean of the members. ``medoid``:
+    the row most similar to all others on average. ``representatives``: a few rows, the medoid first, each of
+    them unlike those before but more central than most.
     """
 
     id: str
@@ -67,7 +69,8 @@ class TreeOptions:
         """``BadRequest`` for what cannot be."""
         if not 2 <= self.branching <= MAX_BRANCHING or self.leaf_size < 1 or not 1 <= self.depth <= 32:
             raise BadRequest(
-                f"A tree needs a branching of 2 to {MAX_BRANCHING}, a leaf size of 1 or more and a depth of 1 to 32."
+                f"A tree needs a branching of 2 to {MAX_BRANCHING}, a leaf size of 1 or more and a "
+                "depth of 1 to 32."
             )
 
     def children(self, count: int, depth: int) -> int:
@@ -79,7 +82,8 @@ class TreeOptions:
 
 @dataclass(frozen=True)
 class Tree:
-    """``nodes`` by id, parents before children; ``leaves``: for each row the number of its leaf in ``leaf_ids``."""
+    """``nodes`` by id, parents before children; ``leaves``: for each row the number of its leaf in
+    ``leaf_ids``."""
 
     nodes: dict[str, TreeNode]
     leaf_ids: tuple[str, ...]
@@ -98,12 +102,14 @@ class Tree:
         return assign_leaves(self.nodes, self.centres, x)
 
 
-def build_tree(x: Embeddings, options: TreeOptions, *, progress: Callable[[int, int], None] | None = None) -> Tree:
+def build_tree(
+    x: Embeddings, options: TreeOptions, *, progress: Callable[[int, int], None] | None = None
+) -> Tree:
     """Split unit vectors ``x`` (n, dim), float32.
 
-    The rows of ``x`` are put in the order of the tree while it grows, so that each node is a slice and nothing is copied but a
-    sample; at the end, whatever ends it, they are as they were. ``progress(done, n)``: rows that have reached their leaf.
-    ``BadRequest`` for no rows or options out of range.
+    The rows of ``x`` are put in the order of the tree while it grows, so that each node is a slice and
+    nothing is copied but a sample; at the end, whatever ends it, they are as they were. ``progress(done,
+    n)``: rows that have reached their leaf. ``BadRequest`` for no rows or options out of range.
     """
     options.check()
     if not len(x):
@@ -118,12 +124,15 @@ def build_tree(x: Embeddings, options: TreeOptions, *, progress: Callable[[int, 
 
 
 def flat_tree(x: Embeddings, labels: Labels) -> Tree:
-    """A flat clustering as a tree of one level: ``labels`` (n,) from 0 on, -1 for noise. ``root-0`` is the largest cluster."""
+    """A flat clustering as a tree of one level: ``labels`` (n,) from 0 on, -1 for noise. ``root-0`` is the
+    largest cluster."""
     if not len(x):
         raise BadRequest("There are no vectors to cluster: index images first.")
     groups = _groups(labels)
     noise = np.flatnonzero(labels < 0)
-    named = [(f"{ROOT}-{number}", group) for number, group in enumerate(groups)] + ([(NOISE, noise)] if len(noise) else [])
+    named = [(f"{ROOT}-{number}", group) for number, group in enumerate(groups)] + (
+        [(NOISE, noise)] if len(noise) else []
+    )
     all_rows = np.arange(len(x))
     nodes = {ROOT: _describe(ROOT, None, all_rows, x, tuple(id for id, _ in named))}
     leaves = np.zeros(len(x), np.int32)
@@ -135,10 +144,14 @@ def flat_tree(x: Embeddings, labels: Labels) -> Tree:
     return Tree(nodes, tuple(id for id, _ in named) or (ROOT,), leaves)
 
 
-def given_tree(x: Embeddings, ways: Sequence[tuple[int, ...] | None]) -> tuple[Tree, dict[str, tuple[int, ...]]]:
-    """A tree that is known already: ``ways`` (n,) says by which child of which each row is reached, None for noise.
+def given_tree(
+    x: Embeddings, ways: Sequence[tuple[int, ...] | None]
+) -> tuple[Tree, dict[str, tuple[int, ...]]]:
+    """A tree that is known already: ``ways`` (n,) says by which child of which each row is reached, None for
+    noise.
 
-    Children are numbered by size, the largest first, whatever their numbers were; beside the tree, by node id, the way to it.
+    Children are numbered by size, the largest first, whatever their numbers were; beside the tree, by node
+    id, the way to it.
     """
     if not len(x):
         raise BadRequest("There are no vectors to cluster: index images first.")
@@ -192,7 +205,9 @@ class _Builder:
         self.order: Rows = np.arange(len(self.x))
         """Which row of the caller's is at each place now."""
 
-    def split(self, id: str, parent: str | None, start: int, end: int, centre: Embedding | None = None) -> None:
+    def split(
+        self, id: str, parent: str | None, start: int, end: int, centre: Embedding | None = None
+    ) -> None:
         """Make the node of these places and everything below it. ``centre``: that of the parent's k-means."""
         vectors, depth = self.x[start:end], id.count("-")
         groups, centres = self._children(vectors, depth)
@@ -224,7 +239,8 @@ class _Builder:
 
 
 def _groups(labels: Labels) -> list[Rows]:
-    """Row numbers of each label from 0 on that has any, the largest group first, then that of the lowest row."""
+    """Row numbers of each label from 0 on that has any, the largest group first, then that of the lowest
+    row."""
     order = np.argsort(labels, kind="stable")
     order = order[int((labels < 0).sum()) :]
     bounds = np.flatnonzero(np.diff(labels[order])) + 1
@@ -240,7 +256,12 @@ def _reorder(x: Embeddings, order: Rows) -> None:
 
 
 def _describe(
-    id: str, parent: str | None, rows: Rows, vectors: Embeddings, children: tuple[str, ...], centre: Embedding | None = None
+    id: str,
+    parent: str | None,
+    rows: Rows,
+    vectors: Embeddings,
+    children: tuple[str, ...],
+    centre: Embedding | None = None,
 ) -> TreeNode:
     mean = np.asarray(vectors.mean(axis=0, dtype=np.float64), np.float32)
     length = float(np.linalg.norm(mean))
@@ -260,7 +281,8 @@ def _describe(
 
 
 def _representatives(vectors: Embeddings, similar: Embeddings) -> list[int]:
-    """The medoid, then by farthest point among the more central half: varied, yet typical. ``similar``: to the mean.
+    """The medoid, then by farthest point among the more central half: varied, yet typical. ``similar``: to
+    the mean.
 
     On unit vectors the similarity to the mean is the mean of the similarities to all.
     """

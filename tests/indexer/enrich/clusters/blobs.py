@@ -11,7 +11,8 @@ from vitrine.services.domain import Embeddings
 def blobs(
     sizes: tuple[int, ...] = (40, 30, 20), dim: int = 12, spread: float = 0.05, seed: int = 0
 ) -> tuple[Embeddings, NDArray[np.int64]]:
-    """Rows in a shuffled order, and which direction each is around: 0 is the one with the first of ``sizes``."""
+    """Rows in a shuffled order, and which direction each is around: 0 is the one with the first of
+    ``sizes``."""
     generator = np.random.default_rng(seed)
     centres = np.linalg.qr(generator.normal(size=(dim, dim)))[0][: len(sizes)]
     truth = generator.permutation(np.repeat(np.arange(len(sizes)), sizes))

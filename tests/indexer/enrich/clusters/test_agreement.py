@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 import vitrine.indexer.enrich.clusters.agreement
-from vitrine.indexer.enrich.clusters.agreement import adjusted_rand, agreement, normalised_mutual_information, purity, stability
+from vitrine.indexer.enrich.clusters.agreement import (
+    adjusted_rand,
+    agreement,
+    normalised_mutual_information,
+    purity,
+    stability,
+)
 
 
 def test_examples_of_the_docstrings_hold() -> None:
@@ -20,7 +26,9 @@ def test_figures_equal_those_of_scikit_learn(seed: int) -> None:
     generator = np.random.default_rng(seed)
     classes = generator.integers(0, 1 + seed, 200)
     clusters = np.where(generator.random(200) < 0.6, classes, generator.integers(-1, 7, 200))
-    assert adjusted_rand(clusters, classes) == pytest.approx(metrics.adjusted_rand_score(classes, clusters), abs=1e-12)
+    assert adjusted_rand(clusters, classes) == pytest.approx(
+        metrics.adjusted_rand_score(classes, clusters), abs=1e-12
+    )
     expected = metrics.normalized_mutual_info_score(classes, clusters)
     assert normalised_mutual_information(clusters, classes) == pytest.approx(expected, abs=1e-9)
     table = metrics.cluster.contingency_matrix(classes, clusters)

@@ -38,14 +38,24 @@ OPTIONS = TreeOptions(branching=4, leaf_size=10)
 def runtime(tmp_path: Path) -> Runtime:
     made = make_runtime(tmp_path)
     fill(
-        made, IMAGES, {n: {"tags": [f"t{n}"], "clusters": {"mood-1": {"id": "3", "path": ["root", "root-3"]}}} for n in range(9)}
+        made,
+        IMAGES,
+        {
+            n: {"tags": [f"t{n}"], "clusters": {"mood-1": {"id": "3", "path": ["root", "root-3"]}}}
+            for n in range(9)
+        },
     )
     return made
 
 
 def keys(runtime: Runtime) -> Counter[str]:
     """How many images have something under each key."""
-    return Counter(key for payload, _ in stored(runtime).values() for key in payload.get("clusters", ()) if key != "mood-1")
+    return Counter(
+        key
+        for payload, _ in stored(runtime).values()
+        for key in payload.get("clusters", ())
+        if key != "mood-1"
+    )
 
 
 def check(runtime: Runtime, name: str = "look") -> None:
@@ -59,20 +69,33 @@ def check(runtime: Runtime, name: str = "look") -> None:
     counts = Counter(id for payload, _ in images.values() for id in payload["clusters"][run.key]["path"])
     for id, count in counts.items():
         assert runtime.searcher.count(CATEGORY, Conditions(clusters={name: id})) == count
-    assert sum("." in stat.key.rpartition("/")[2] for stat in runtime.objects.list(CLUSTERS)) == 3  # current, and two of the run
+    assert (
+        sum("." in stat.key.rpartition("/")[2] for stat in runtime.objects.list(CLUSTERS)) == 3
+    )  # current, and two of the run
 
 
 def test_a_run_is_on_every_image_and_can_be_queried(runtime: Runtime) -> None:
     report = cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
-    assert (report.status, report.images, report.written, report.in_service) == ("complete", IMAGES, IMAGES, True)
+    assert (report.status, report.images, report.written, report.in_service) == (
+        "complete",
+        IMAGES,
+        IMAGES,
+        True,
+    )
     check(runtime)
     run = runtime.clusters.get(CATEGORY, "look")
     assert {id: node.count for id, node in run.nodes.items()} == Counter(
         id for payload, _ in stored(runtime).values() for id in payload["clusters"]["look-1"]["path"]
     )
-    assert run.parameters == {"branching": 4, "leaf_size": 10, "depth": 8} and run.encoder_revision == "colour-1-64"
+    assert (
+        run.parameters == {"branching": 4, "leaf_size": 10, "depth": 8}
+        and run.encoder_revision == "colour-1-64"
+    )
     payload, _ = stored(runtime)["3.png"]
-    assert payload["tags"] == ["t3"] and payload["clusters"]["mood-1"] == {"id": "3", "path": ["root", "root-3"]}
+    assert payload["tags"] == ["t3"] and payload["clusters"]["mood-1"] == {
+        "id": "3",
+        "path": ["root", "root-3"],
+    }
     ids = {id_of(n) for n in range(IMAGES)}
     assert all({node.medoid, *node.representatives} <= ids for node in run.nodes.values())
 
@@ -123,14 +146,22 @@ def test_ctrl_c_in_any_stage_leaves_what_was(runtime: Runtime, stage: str) -> No
 
         def finish(self, report: object) -> None: ...
 
-    report = cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS), watch=lambda name: Interrupting() if name == stage else None)
+    report = cluster(
+        runtime,
+        CATEGORY,
+        "look",
+        fit_tree(OPTIONS),
+        watch=lambda name: Interrupting() if name == stage else None,
+    )
     assert report.interrupted and report.exit_code == 130
     assert runtime.clusters.get(CATEGORY, "look").created_at == created
     cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
     check(runtime)
 
 
-def test_images_that_come_in_while_it_is_written_get_their_node(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_come_in_while_it_is_written_get_their_node(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     switch, extra = runtime.clusters.put_in_service, unit_rows(40, 64, 77)
 
     def add(numbers: range) -> None:
@@ -144,7 +175,9 @@ def test_images_that_come_in_while_it_is_written_get_their_node(runtime: Runtime
     check(runtime)
 
 
-def test_images_that_are_deleted_meanwhile_are_passed_over(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_are_deleted_meanwhile_are_passed_over(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save = ClusterStore.save
 
     def deleting(self: ClusterStore, category: str, run: Any) -> Any:
@@ -207,7 +240,9 @@ def test_assign_gives_nodes_to_those_that_have_none(runtime: Runtime) -> None:
 def test_deleting_a_run_takes_it_from_the_images(runtime: Runtime) -> None:
     cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
     delete_run(runtime, CATEGORY, "look")
-    assert not keys(runtime) and [stat.key for stat in runtime.objects.list(CLUSTERS)] == [f"{CLUSTERS}{CATEGORY}/current.json"]
+    assert not keys(runtime) and [stat.key for stat in runtime.objects.list(CLUSTERS)] == [
+        f"{CLUSTERS}{CATEGORY}/current.json"
+    ]
     with pytest.raises(NotFound):
         delete_run(runtime, CATEGORY, "look")
     cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
@@ -256,14 +291,15 @@ def test_what_cannot_be_clustered(runtime: Runtime, tmp_path: Path) -> None:
         cluster(make_runtime(tmp_path / "empty"), CATEGORY, "look", fit_tree(OPTIONS))
 
 
-# Kills -----------------------------------------------------------------------------------------------------------------------
+# Kills
+# ------------------------------------------------------------------------------------------------------------
 
 KILLS = 3
 CODE = """
 from pathlib import Path
-from vitrine.indexer import payload_writer
+from vitrine.indexer.job import payload_writer
 payload_writer.PAGE = 10
-from indexer.clustering import runs
+from vitrine.indexer.enrich.clusters import runs
 from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
@@ -293,7 +329,9 @@ def test_kills_leave_no_half_written_run_in_service(tmp_path: Path) -> None:
             clustering.kill(data, CATEGORY, number + 1, after=chance.randrange(4, 24), engine=number % 2 == 1)
             with open_runtime(settings) as runtime:
                 run = runtime.clusters.get(CATEGORY, "look")  # whole, whichever it is
-                counts = Counter(id for p, _ in stored(runtime).values() for id in p["clusters"][run.key]["path"])
+                counts = Counter(
+                    id for p, _ in stored(runtime).values() for id in p["clusters"][run.key]["path"]
+                )
                 assert counts == {id: node.count for id, node in run.nodes.items()}
                 assert all(p["clusters"][run.key]["path"] == list(path_of(p["clusters"][run.key]["path"][-1]))
                            for p, _ in stored(runtime).values())  # fmt: skip

@@ -27,7 +27,9 @@ def runtime(tmp_path: Path) -> Runtime:
 def test_rows_ids_and_payloads_belong_together(runtime: Runtime) -> None:
     told: list[tuple[int, int]] = []
     category = runtime.catalog.get(CATEGORY)
-    found = read_vectors(runtime.vectors, category, fields=("class",), progress=lambda done, total: told.append((done, total)))
+    found = read_vectors(
+        runtime.vectors, category, fields=("class",), progress=lambda done, total: told.append((done, total))
+    )
     assert found.total == 20 and list(found.ids) == sorted(found.ids) and told[-1] == (20, 20)
     hits = runtime.vectors.retrieve(CATEGORY, found.ids, with_payload=("class",), with_vectors=(found.using,))
     for row, payload, hit in zip(found.x, found.payloads, hits, strict=True):

@@ -1,4 +1,5 @@
-"""Names from a list of words: known geometry, and whole runs with the colour encoder, which reads colour words."""
+"""Names from a list of words: known geometry, and whole runs with the colour encoder, which reads colour
+words."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class Mute(ColourEncoder):
 def fill(runtime: Runtime, *, tags: bool = False, using: tuple[str, ...] = ("colour",)) -> None:
     """30 images of three colours, near to their words."""
     draw = np.random.default_rng(3)
-    rows = np.repeat(ColourEncoder().encode_texts(list(GROUPS)), 10, axis=0) + 0.05 * draw.normal(size=(30, 64))
+    rows = np.repeat(ColourEncoder().encode_texts(list(GROUPS)), 10, axis=0) + 0.05 * draw.normal(
+        size=(30, 64)
+    )
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     payloads = [{"class": GROUPS[n // 10], "tags": ["ruby"] if tags and n < 10 else []} for n in range(30)]
     points = [Point(id_of(n), dict.fromkeys(using, rows[n]), payload) for n, payload in enumerate(payloads)]
@@ -53,7 +56,9 @@ def unit(*rows: list[float]) -> Embeddings:
 
 
 def test_a_generic_word_wins_nowhere_and_each_node_gets_its_own() -> None:
-    nodes = {one.id: one for one in (node("root", 10, ("root-0", "root-1")), node("root-0", 5), node("root-1", 5))}
+    nodes = {
+        one.id: one for one in (node("root", 10, ("root-0", "root-1")), node("root-0", 5), node("root-1", 5))
+    }
     centres = np.array([[0.2, 0.2, 0.9], [0.3, 0.1, 0.9], [0.1, 0.3, 0.9]], np.float32)
     words = unit([0, 0, 1], [1, 0, 0.5], [0, 1, 0.5])
     assert (centres[1:] @ words.T).argmax(axis=1).tolist() == [0, 0]  # the generic word is nearest to both
@@ -64,22 +69,32 @@ def test_a_generic_word_wins_nowhere_and_each_node_gets_its_own() -> None:
 
 def test_the_score_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
-    nodes = {one.id: one for one in (node("root", 9, ("root-0", "root-1", "root-noise")), node("root-0", 6), node("root-1", 3))}
+    nodes = {
+        one.id: one
+        for one in (node("root", 9, ("root-0", "root-1", "root-noise")), node("root-0", 6), node("root-1", 3))
+    }
     nodes["root-noise"] = node("root-noise", 0)
     centres, words = draw.normal(size=(4, 5)).astype(np.float32), draw.normal(size=(7, 5)).astype(np.float32)
     found = best_words(nodes, centres, np.array([9, 6, 3, 0]), words)
     for row, id in ((1, "root-0"), (2, "root-1")):
         scores = []
         for word in words:
-            lift = [sum(float(a - b) * float(w) for a, b, w in zip(centres[at], centres[0], word, strict=True)) for at in (1, 2)]
+            lift = [
+                sum(float(a - b) * float(w) for a, b, w in zip(centres[at], centres[0], word, strict=True))
+                for at in (1, 2)
+            ]
             spread = (6 / 9 * lift[0] ** 2 + 3 / 9 * lift[1] ** 2) ** 0.5
             scores.append(lift[row - 1] / spread**0.5)
         assert found[id][0] == scores.index(max(scores))
     assert found.keys() == {"root-0", "root-1"}
     monkeypatch.setattr("vitrine.indexer.enrich.clusters.words._LIFTS", 9)  # two words at a time
     in_parts = best_words(nodes, centres, np.array([9, 6, 3, 0]), words)
-    assert {id: number for id, (number, _) in in_parts.items()} == {id: number for id, (number, _) in found.items()}
-    assert {id: lift for id, (_, lift) in in_parts.items()} == pytest.approx({id: lift for id, (_, lift) in found.items()})
+    assert {id: number for id, (number, _) in in_parts.items()} == {
+        id: number for id, (number, _) in found.items()
+    }
+    assert {id: lift for id, (_, lift) in in_parts.items()} == pytest.approx(
+        {id: lift for id, (_, lift) in found.items()}
+    )
 
 
 def test_a_run_is_named_and_named_again(tmp_path: Path) -> None:
@@ -101,7 +116,10 @@ def test_a_run_is_named_and_named_again(tmp_path: Path) -> None:
     time.sleep(1.1)  # what another process sees is a second old at most
     assert dict(other.get(CATEGORY, "look").nodes) == dict(run.nodes)
     name_by_words(runtime, CATEGORY, "look", ["pink", "purple", "teal"], "{}")
-    assert {one.name for one in runtime.clusters.get(CATEGORY, "look").nodes.values()} & {"blue", "green"} == set()
+    assert {one.name for one in runtime.clusters.get(CATEGORY, "look").nodes.values()} & {
+        "blue",
+        "green",
+    } == set()
     assert "ruby" in {one.name for one in runtime.clusters.get(CATEGORY, "look").nodes.values()}
     assert sum("." in stat.key.rpartition("/")[2] for stat in runtime.objects.list(CLUSTERS)) == 3
 

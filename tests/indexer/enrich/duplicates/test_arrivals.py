@@ -75,7 +75,9 @@ def test_copies_are_not_indexed(runtime: Runtime, tmp_path: Path) -> None:
     objects = {stat.key for stat in runtime.objects.list(f"{CATEGORY}/")}
     report, told = add(runtime, tmp_path / "more", copies(), "skip")
     assert (report.added, report.duplicate, report.near, report.images) == (1, 5, 0, 4)
-    assert {name for name, outcome in told.items() if outcome.outcome == "duplicate"} == set(copies()) - {"e-new.png"}
+    assert {name for name, outcome in told.items() if outcome.outcome == "duplicate"} == set(copies()) - {
+        "e-new.png"
+    }
     assert told["a-half.png"].id is None and told["a-half.png"].near == told["b-same.png"].near
     after = payloads(runtime)
     assert set(after) == {*before, "e-new.png"} and all(after[name] == before[name] for name in before)
@@ -87,10 +89,15 @@ def test_copies_are_not_indexed(runtime: Runtime, tmp_path: Path) -> None:
 def test_a_larger_copy_is_no_copy_to_leave_out(runtime: Runtime, tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     small = file_of(scene(8).resize((100, 75), Image.Resampling.LANCZOS))
-    report, told = add(runtime, tmp_path / "more", {"1-small.png": small, "2-whole.png": file_of(scene(8))}, "skip")
+    report, told = add(
+        runtime, tmp_path / "more", {"1-small.png": small, "2-whole.png": file_of(scene(8))}, "skip"
+    )
     assert (report.added, report.duplicate) == (2, 0)
     assert told["2-whole.png"].near is not None and told["2-whole.png"].near.kind == "resized"
-    assert add(runtime, tmp_path / "less", {"3-small.jpg": file_of(scene(8), "JPEG", 80)}, "skip")[0].duplicate == 1
+    assert (
+        add(runtime, tmp_path / "less", {"3-small.jpg": file_of(scene(8), "JPEG", 80)}, "skip")[0].duplicate
+        == 1
+    )
 
 
 def test_the_same_bytes_in_later_batches_share_the_outcome(runtime: Runtime, tmp_path: Path) -> None:
@@ -118,4 +125,6 @@ def test_without_opencv_copies_are_told_and_only_identical_pixels_left_out(
     left_out = {name for name, outcome in told.items() if outcome.outcome == "duplicate"}
     assert left_out == {"d-pixels.bmp"} and report.added == 4
     kinds = {name: outcome.near.kind for name, outcome in told.items() if outcome.near}
-    assert kinds["d-pixels.bmp"] == "identical" and kinds["c-jpeg.jpg"] == "unseen" and "e-new.png" not in kinds
+    assert (
+        kinds["d-pixels.bmp"] == "identical" and kinds["c-jpeg.jpg"] == "unseen" and "e-new.png" not in kinds
+    )

@@ -11,7 +11,14 @@ from PIL import ImageOps
 from tests.indexer.enrich.duplicates.scenes import scene
 from vitrine.indexer.enrich.duplicates import groups as groups_module
 from vitrine.indexer.enrich.duplicates import products
-from vitrine.indexer.enrich.duplicates.candidates import Images, Reach, candidates, hash_pairs, near_in_memory, turned_hashes
+from vitrine.indexer.enrich.duplicates.candidates import (
+    Images,
+    Reach,
+    candidates,
+    hash_pairs,
+    near_in_memory,
+    turned_hashes,
+)
 from vitrine.indexer.enrich.duplicates.groups import complete_link, components, nearby
 from vitrine.services.images.hashes import close_pairs, parse_hashes, telling
 from vitrine.services.images.open import perceptual_hash
@@ -28,7 +35,11 @@ def random_hashes(count: int, seed: int = 0) -> np.ndarray:  # type: ignore[type
 @pytest.mark.parametrize("band", [0, 3, 8, 15])
 def test_banded_pairs_are_all_pairs_within_the_band(band: int) -> None:
     hashes = random_hashes(120)
-    slow = {(a, b) for a, b in combinations(range(len(hashes)), 2) if int(hashes[a] ^ hashes[b]).bit_count() <= band}
+    slow = {
+        (a, b)
+        for a, b in combinations(range(len(hashes)), 2)
+        if int(hashes[a] ^ hashes[b]).bit_count() <= band
+    }
     assert {(one, other) for _, one, other in close_pairs(hashes, band).tolist()} == slow
 
 
@@ -66,15 +77,18 @@ def test_the_hash_of_a_mirrored_picture_is_worked_out() -> None:
 
 def test_no_chain_of_look_alikes_becomes_one_group() -> None:
     pairs = [(n, n + 1) for n in range(9)]
-    groups = complete_link(pairs, lambda pair: True, lambda pair: pair[1] - pair[0] <= 2, lambda pair: pair[0] - pair[1])
+    groups = complete_link(
+        pairs, lambda pair: True, lambda pair: pair[1] - pair[0] <= 2, lambda pair: pair[0] - pair[1]
+    )
     assert all(group[-1] - group[0] <= 2 for group in groups) and len(groups) > 2
     apart = complete_link([(0, 1), (1, 2)], lambda pair: True, lambda pair: True, lambda pair: 0.0, {(0, 2)})
     assert apart == [[0, 1]]
 
 
 def test_all_of_a_group_may_share_it_in_random_cases() -> None:
-    """By plain loops: every pair in a group is the same or may share, none is apart, pairs that are the same hold it together;
-    and wherever a pair that is the same ended in two groups, something across forbids them to be one."""
+    """By plain loops: every pair in a group is the same or may share, none is apart, pairs that are the same
+    hold it together; and wherever a pair that is the same ended in two groups, something across forbids them
+    to be one."""
     for seed in range(300):
         random = np.random.default_rng(seed)
         count = int(random.integers(3, 14))
@@ -83,7 +97,10 @@ def test_all_of_a_group_may_share_it_in_random_cases() -> None:
         may = same | {pair for pair in every if random.random() < 0.5}
         apart = {pair for pair in every if random.random() < 0.05}
         near = {pair: float(random.random()) for pair in every}
-        pairs = sorted((pair for pair in every if pair not in apart and random.random() < 0.8), key=lambda pair: -near[pair])
+        pairs = sorted(
+            (pair for pair in every if pair not in apart and random.random() < 0.8),
+            key=lambda pair: -near[pair],
+        )
         groups = complete_link(pairs, same.__contains__, may.__contains__, near.__getitem__, apart)
         of = {place: number for number, group in enumerate(groups) for place in group}
         assert len(of) == sum(map(len, groups)) and all(group == sorted(group) for group in groups)
@@ -160,5 +177,7 @@ def test_hashes_far_apart_are_not_looked_at_unless_embeddings_are_very_near() ->
     images = Images(("a", "b", "c"), hashes, rows)
     assert len(candidates(images, np.array([[0, 1]]), Reach(band=0))) == 1, "but the twins 0 and 2"
     assert len(candidates(images, np.array([[0, 1]]), Reach(band=0, flips=True))) >= 2
-    near = Images(("a", "b", "c"), hashes, np.array([[1, 0], [0.95, np.sqrt(1 - 0.95**2)], [1, 0]], np.float32))
+    near = Images(
+        ("a", "b", "c"), hashes, np.array([[1, 0], [0.95, np.sqrt(1 - 0.95**2)], [1, 0]], np.float32)
+    )
     assert len(candidates(near, np.array([[0, 1]]), Reach(band=0))) == 2

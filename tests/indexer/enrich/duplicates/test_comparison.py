@@ -69,7 +69,9 @@ def test_similarity_is_that_of_scikit_image() -> None:
 def test_the_same_thing_in_another_colour_is_another_thing() -> None:
     from PIL import ImageDraw
 
-    def shirt(colour: tuple[int, int, int], ground: tuple[int, int, int] = (255, 255, 255), scale: int = 1) -> Image.Image:
+    def shirt(
+        colour: tuple[int, int, int], ground: tuple[int, int, int] = (255, 255, 255), scale: int = 1
+    ) -> Image.Image:
         image = Image.new("RGB", (240, 240), ground)
         draw = ImageDraw.Draw(image)
         at = [
@@ -81,11 +83,16 @@ def test_the_same_thing_in_another_colour_is_another_thing() -> None:
         return image
 
     for scale in (1, 2):  # the small one covers a fortieth of the picture
-        one, other = looked_at(shirt((200, 90, 90), scale=scale)), looked_at(shirt((90, 140, 90), scale=scale))
+        one, other = (
+            looked_at(shirt((200, 90, 90), scale=scale)),
+            looked_at(shirt((90, 140, 90), scale=scale)),
+        )
         assert not compare(one, other).same  # type: ignore[arg-type]
         assert compare(one, looked_at(jpeg(shirt((200, 90, 90), scale=scale), 70))).same  # type: ignore[arg-type]
     photo = scene(4, (300, 225))
-    assert compare(looked_at(photo), looked_at(photo.convert("L").convert("RGB"))).same, "but for a copy without colours"  # type: ignore[arg-type]
+    assert compare(looked_at(photo), looked_at(photo.convert("L").convert("RGB"))).same, (
+        "but for a copy without colours"
+    )  # type: ignore[arg-type]
     assert not compare(looked_at(photo), looked_at(Image.merge("RGB", photo.split()[::-1]))).same  # type: ignore[arg-type]
 
 

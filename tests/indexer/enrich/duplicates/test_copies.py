@@ -71,7 +71,9 @@ def test_forms_filled_otherwise_stay_and_the_copy_of_one_goes(runtime: Runtime, 
     assert not any(FIELD in payload for payload in payloads(runtime).values())
 
 
-def test_a_copy_of_a_version_gives_what_was_said_of_it_to_that_version(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_copy_of_a_version_gives_what_was_said_of_it_to_that_version(
+    runtime: Runtime, tmp_path: Path
+) -> None:
     from vitrine.services.category.editor import ImageChanges
 
     add(runtime, tmp_path / "forms", FORMS | COPY)
@@ -83,7 +85,9 @@ def test_a_copy_of_a_version_gives_what_was_said_of_it_to_that_version(runtime: 
     assert tagged == ["form-9083.png"]
 
 
-def test_versions_can_be_deleted_by_name_and_a_copy_stays_for_the_one_it_is_of(runtime: Runtime, tmp_path: Path) -> None:
+def test_versions_can_be_deleted_by_name_and_a_copy_stays_for_the_one_it_is_of(
+    runtime: Runtime, tmp_path: Path
+) -> None:
     add(runtime, tmp_path / "forms", FORMS | COPY)
     find_duplicates(runtime, CATEGORY)
     kept = names(runtime)[runtime.duplicates.get(CATEGORY).groups[0].keep]
@@ -97,16 +101,26 @@ def test_an_upload_leaves_out_copies_alone(runtime: Runtime, what: str) -> None:
     index_uploads(runtime, CATEGORY, [Upload("form-4711.png", FORMS["form-4711.png"])])
     jpeg = io.BytesIO()
     page(9, "No 4711").save(jpeg, "JPEG", quality=92)
-    more = [*(Upload(name, data) for name, data in list(FORMS.items())[1:]), Upload("again.jpg", jpeg.getvalue())]
+    more = [
+        *(Upload(name, data) for name, data in list(FORMS.items())[1:]),
+        Upload("again.jpg", jpeg.getvalue()),
+    ]
     first, second, again = index_uploads(runtime, CATEGORY, more, near_duplicates=what)  # type: ignore[arg-type]
-    assert (first.outcome, second.outcome, again.outcome) == ("added", "added", "duplicate" if what == "skip" else "added")
+    assert (first.outcome, second.outcome, again.outcome) == (
+        "added",
+        "added",
+        "duplicate" if what == "skip" else "added",
+    )
     assert again.near is not None and again.near.kind == "resized"
     assert first.near is not None and first.near.kind == "edited"
 
 
 def test_the_one_with_colours_is_kept_whatever_is_preferred(runtime: Runtime, tmp_path: Path) -> None:
     photo = scene(1, (300, 225))
-    files = {"grey.png": file_of(photo.convert("L")), "colour.jpg": file_of(photo.resize((200, 150)), "JPEG", 85)}
+    files = {
+        "grey.png": file_of(photo.convert("L")),
+        "colour.jpg": file_of(photo.resize((200, 150)), "JPEG", 85),
+    }
     add(runtime, tmp_path / "photos", files)
     find_duplicates(runtime, CATEGORY)
     assert kinds(runtime) == {"colour.jpg": ("keep", "colour.jpg"), "grey.png": ("edited", "colour.jpg")}
@@ -133,7 +147,9 @@ def test_the_one_with_more_pixels_stays_though_another_is_kept(runtime: Runtime,
     assert found.takes == {"1-1": (ids["third.png"],)} and found.richer == (ids["large.jpg"],)
 
 
-def test_groups_of_an_earlier_rule_are_neither_deleted_nor_collapsed(runtime: Runtime, tmp_path: Path) -> None:
+def test_groups_of_an_earlier_rule_are_neither_deleted_nor_collapsed(
+    runtime: Runtime, tmp_path: Path
+) -> None:
     add(runtime, tmp_path / "photos", {"a.png": file_of(scene(1)), "a.jpg": file_of(scene(1), "JPEG", 80)})
     find_duplicates(runtime, CATEGORY)
     for name in ("current", "1"):
@@ -145,7 +161,9 @@ def test_groups_of_an_earlier_rule_are_neither_deleted_nor_collapsed(runtime: Ru
     dim = runtime.catalog.get(CATEGORY).encoder().dim
     assert len(runtime.searcher.by_vector(CATEGORY, np.ones(dim), options).hits) == 2
     find_duplicates(runtime, CATEGORY)
-    assert len(runtime.searcher.by_vector(CATEGORY, np.ones(dim), options).hits) == 1 and deleted(runtime) == 1
+    assert (
+        len(runtime.searcher.by_vector(CATEGORY, np.ones(dim), options).hits) == 1 and deleted(runtime) == 1
+    )
 
 
 def test_what_is_a_copy_of_a_dismissed_image_is_sure_of_nothing() -> None:
@@ -157,8 +175,16 @@ def test_what_is_a_copy_of_a_dismissed_image_is_sure_of_nothing() -> None:
     )
     group = DuplicateGroup("1-1", members)
     assert group.same_pictures() == {"a": "1-1", "b": "1-1", "c": "1-1.3", "d": "1-1.3"}
-    assert [(m.id, m.kind) for m in group.without({"c"}).members] == [("a", "keep"), ("b", "resized"), ("d", "edited")]
-    assert [(m.id, m.kind) for m in group.without({"a"}).members] == [("b", "keep"), ("c", "edited"), ("d", "resized")]
+    assert [(m.id, m.kind) for m in group.without({"c"}).members] == [
+        ("a", "keep"),
+        ("b", "resized"),
+        ("d", "edited"),
+    ]
+    assert [(m.id, m.kind) for m in group.without({"a"}).members] == [
+        ("b", "keep"),
+        ("c", "edited"),
+        ("d", "resized"),
+    ]
     assert group.without({"a", "b"}).same_pictures() == {"c": "1-1", "d": "1-1"}
     assert group.without(group.ids).members == ()
 
@@ -173,8 +199,14 @@ def test_odd_sizes_end_neither_an_upload_nor_a_search(runtime: Runtime) -> None:
     assert (report.exit_code, report.unreadable, report.failed) == (0, 0, 0)
 
 
-def test_a_library_that_gives_up_costs_one_pair(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    add(runtime, tmp_path / "photos", {f"{n}.{kind}": file_of(scene(n), kind) for n in range(2) for kind in ("png", "bmp")})
+def test_a_library_that_gives_up_costs_one_pair(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(
+        runtime,
+        tmp_path / "photos",
+        {f"{n}.{kind}": file_of(scene(n), kind) for n in range(2) for kind in ("png", "bmp")},
+    )
     import cv2
 
     from vitrine.indexer.enrich.duplicates import pair_cache as judge

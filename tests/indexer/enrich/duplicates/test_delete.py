@@ -19,7 +19,13 @@ from vitrine.services.category.editor import ImageChanges
 from vitrine.services.runtime import Runtime
 
 pytest.importorskip("cv2")
-TAGS = {"0.png": {"mug"}, "0.jpg": {"red", "sale"}, "0.bmp": {"red", "old"}, "1.png": {"hat"}, "1.jpg": {"sale"}}
+TAGS = {
+    "0.png": {"mug"},
+    "0.jpg": {"red", "sale"},
+    "0.bmp": {"red", "old"},
+    "1.png": {"hat"},
+    "1.jpg": {"sale"},
+}
 
 
 def made(folder: Path) -> Runtime:
@@ -30,7 +36,9 @@ def made(folder: Path) -> Runtime:
     index_images(open_source(str(write(folder / "pictures", files))), runtime, CATEGORY)
     for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits:
         name = str(hit.payload["filename"])
-        changes = ImageChanges(add_tags=tuple(sorted(TAGS[name])), metadata={"shot": name, f"of {name[2:]}": 1})
+        changes = ImageChanges(
+            add_tags=tuple(sorted(TAGS[name])), metadata={"shot": name, f"of {name[2:]}": 1}
+        )
         runtime.editor.change(CATEGORY, [hit.id], changes)
         if name == "0.jpg":
             said = ImageChanges(**{"caption": "A red mug", "class": "mug", "quality": 0.7})
@@ -99,9 +107,21 @@ def test_a_group_whose_image_to_keep_has_gone_is_left_alone(tmp_path: Path) -> N
 
 
 def test_the_contrary_of_what_was_said_is_not_taken_over() -> None:
-    kept = {"tags": ["red"], "rejected_tags": ["old"], "class": "mug", "quality": 0.2, "scored_by": {"quality": "tagger"}}
+    kept = {
+        "tags": ["red"],
+        "rejected_tags": ["old"],
+        "class": "mug",
+        "quality": 0.2,
+        "scored_by": {"quality": "tagger"},
+    }
     others = [
-        {"tags": ["old", "new"], "rejected_tags": ["red", "blue"], "class": "cup", "quality": 0.9, "scored_by": {"quality": "x"}},
+        {
+            "tags": ["old", "new"],
+            "rejected_tags": ["red", "blue"],
+            "class": "cup",
+            "quality": 0.9,
+            "scored_by": {"quality": "x"},
+        },
         {"quality": 0.4, "metadata": {"place": "Oslo"}},
     ]
     changes = said_of(kept, others)

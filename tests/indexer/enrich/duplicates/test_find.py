@@ -78,11 +78,17 @@ def test_a_dry_run_and_a_stopped_one_write_nothing(runtime: Runtime) -> None:
 
 def test_dismissed_images_stay_dismissed(runtime: Runtime) -> None:
     report = find_duplicates(runtime, CATEGORY)
-    blurred = next(hit.id for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits if hit.payload["filename"] == "0-blur.png")
+    blurred = next(
+        hit.id
+        for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits
+        if hit.payload["filename"] == "0-blur.png"
+    )
     assert dismiss(runtime, CATEGORY, report.groups[0].id, [blurred]) == 3
     assert FIELD not in payloads(runtime)["0-blur.png"]
     again = find_duplicates(runtime, CATEGORY)
-    assert [len(group.ids) for group in again.groups] == [3, 2] and all(blurred not in group.ids for group in again.groups)
+    assert [len(group.ids) for group in again.groups] == [3, 2] and all(
+        blurred not in group.ids for group in again.groups
+    )
     dismiss(runtime, CATEGORY, again.groups[1].id)
     assert [len(group.ids) for group in find_duplicates(runtime, CATEGORY).groups] == [3]
     with pytest.raises(NotFound):
@@ -104,7 +110,9 @@ def test_what_a_person_chose_to_keep_is_kept_again_and_the_rest_deleted(runtime:
     assert runtime.objects.stat(keys[again.groups[1].others[0]]) is None
     assert [g.id for g in runtime.duplicates.get(CATEGORY).groups] == [again.groups[0].id]
     assert delete(runtime, CATEGORY, deletable(runtime, CATEGORY).takes).images == 3
-    assert runtime.vectors.count(CATEGORY) == 4 and not any(FIELD in payload for payload in payloads(runtime).values())
+    assert runtime.vectors.count(CATEGORY) == 4 and not any(
+        FIELD in payload for payload in payloads(runtime).values()
+    )
 
 
 def test_a_run_that_was_killed_half_way_is_never_seen_and_the_next_one_removes_it(runtime: Runtime) -> None:
@@ -126,10 +134,14 @@ def test_a_run_that_was_killed_half_way_is_never_seen_and_the_next_one_removes_i
 def test_a_search_gives_one_of_each_group_and_counts_the_others(runtime: Runtime) -> None:
     report = find_duplicates(runtime, CATEGORY)
     groups = {id: group.id for group in report.groups for id in group.ids}
-    found = runtime.searcher.by_vector(CATEGORY, np.ones(_dim(runtime)), SearchOptions(limit=8, collapse=True))
+    found = runtime.searcher.by_vector(
+        CATEGORY, np.ones(_dim(runtime)), SearchOptions(limit=8, collapse=True)
+    )
     assert len(found.hits) == 4 and sorted(found.similar.values()) == [1, 3]
     assert len({groups.get(hit.id, hit.id) for hit in found.hits}) == 4
-    rest = runtime.searcher.by_vector(CATEGORY, np.ones(_dim(runtime)), SearchOptions(limit=2, offset=2, collapse=True))
+    rest = runtime.searcher.by_vector(
+        CATEGORY, np.ones(_dim(runtime)), SearchOptions(limit=2, offset=2, collapse=True)
+    )
     assert [hit.id for hit in rest.hits] == [hit.id for hit in found.hits[2:]]
     mine = report.groups[0].keep
     others = runtime.searcher.by_id(CATEGORY, mine, SearchOptions(limit=8, collapse=True))

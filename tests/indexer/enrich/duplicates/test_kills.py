@@ -1,4 +1,5 @@
-"""A search for duplicates is killed between any two of its writes: no half of a run is ever seen, and the next one completes."""
+"""A search for duplicates is killed between any two of its writes: no half of a run is ever seen, and the
+next one completes."""
 
 from __future__ import annotations
 
@@ -15,7 +16,12 @@ from vitrine.services.artifacts.duplicates import FIELD, group_of
 from vitrine.services.runtime import Runtime
 
 pytest.importorskip("cv2")
-WRITES = (("objects", "put"), ("objects", "delete"), ("vectors", "set_payload"), ("vectors", "delete_payload"))
+WRITES = (
+    ("objects", "put"),
+    ("objects", "delete"),
+    ("vectors", "set_payload"),
+    ("vectors", "delete_payload"),
+)
 
 
 class Killed(BaseException):
@@ -32,7 +38,9 @@ def seen(runtime: Runtime) -> tuple[str | None, list[list[str]]]:
     return key, sorted(map(sorted, groups.values()))
 
 
-def kill_at(runtime: Runtime, number: int, patch: pytest.MonkeyPatch, more: tuple[tuple[str, str], ...] = ()) -> None:
+def kill_at(
+    runtime: Runtime, number: int, patch: pytest.MonkeyPatch, more: tuple[tuple[str, str], ...] = ()
+) -> None:
     """The write of that number from now on never happens."""
     left = [number]
     for part, name in (*WRITES, *more):

@@ -54,7 +54,11 @@ def test_the_way_a_copy_lies_is_found(turn: str) -> None:
 
 def test_many_are_looked_at_at_once_alike() -> None:
     pictures = [scene(seed % 5, SIZE) for seed in range(12)]
-    pictures += [scene(1, SIZE).convert("L").convert("RGB"), Image.new("RGB", SIZE, (9, 200, 9)), ImageOps.mirror(scene(2, SIZE))]
+    pictures += [
+        scene(1, SIZE).convert("L").convert("RGB"),
+        Image.new("RGB", SIZE, (9, 200, 9)),
+        ImageOps.mirror(scene(2, SIZE)),
+    ]
     for flips in (False, True):
         sketches = [of(picture, flips=flips) for picture in pictures]
         for one in sketches:

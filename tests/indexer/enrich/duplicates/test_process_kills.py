@@ -1,4 +1,5 @@
-"""A process that looks for duplicates is killed at random moments, its engine too: nobody ever sees half of a run."""
+"""A process that looks for duplicates is killed at random moments, its engine too: nobody ever sees half of a
+run."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ KILLS = 6
 CHILD = """
 import sys
 from pathlib import Path
-from indexer.duplicates import store
+from vitrine.indexer.enrich.duplicates import store
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
@@ -45,7 +46,8 @@ if __name__ == "__main__":
     with open_runtime(Settings(data=Path(sys.argv[1]), min_free_mb=0, threads=2, _env_file=None)) as runtime:
         runtime.vectors.count(sys.argv[2])
         print(runtime.vectors.engine_pid, flush=True)
-        for part, names in ((runtime.objects, ("put", "delete")), (runtime.vectors, ("set_payload", "delete_payload", "flush"))):
+        payload_writes = ("set_payload", "delete_payload", "flush")
+        for part, names in ((runtime.objects, ("put", "delete")), (runtime.vectors, payload_writes)):
             for name in names:
                 setattr(part, name, told(getattr(part, name)))
         find_duplicates(runtime, sys.argv[2])
@@ -62,7 +64,9 @@ def add(runtime: Runtime, folder: Path, edit: str) -> None:
     folder.mkdir()
     for number in range(SCENES):
         image = scene(number)
-        image.resize((100, 75)).save(folder / f"{number}.png") if edit == "half" else image.save(folder / f"{number}.{edit}")
+        image.resize((100, 75)).save(folder / f"{number}.png") if edit == "half" else image.save(
+            folder / f"{number}.{edit}"
+        )
     index_images(open_source(str(folder)), runtime, CATEGORY)
 
 

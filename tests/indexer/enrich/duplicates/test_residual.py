@@ -30,7 +30,9 @@ def saved(image: Image.Image, format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def resized(image: Image.Image, factor: float, how: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
+def resized(
+    image: Image.Image, factor: float, how: Image.Resampling = Image.Resampling.BICUBIC
+) -> Image.Image:
     return image.resize((round(image.width * factor), round(image.height * factor)), how)
 
 
@@ -118,15 +120,22 @@ def test_colour_is_part_of_a_picture() -> None:
     # nothing but the colour of a few words is another
     assert apart(png(page(1, "No 1", ink="black")), png(page(1, "No 1", ink="#300090"))) >= SURE
     stamped = page(1, "PAID", ink="#c01010")
-    assert apart(png(stamped), png(stamped.convert("L"))) >= SURE, "a page of which only the stamp has a colour"
+    assert apart(png(stamped), png(stamped.convert("L"))) >= SURE, (
+        "a page of which only the stamp has a colour"
+    )
     grey = photo.convert("L")
-    assert apart(png(grey), saved(grey.convert("RGB"), "JPEG", quality=90)) < SURE, "grey in both, whatever the mode"
+    assert apart(png(grey), saved(grey.convert("RGB"), "JPEG", quality=90)) < SURE, (
+        "grey in both, whatever the mode"
+    )
 
 
 def test_two_exposures_of_a_still_scene_are_two_pictures() -> None:
     noise = np.random.default_rng(0)
     smooth = np.asarray(scene(3, (300, 225)).filter(ImageFilter.GaussianBlur(6)), np.float32)
-    one, other = (Image.fromarray(np.clip(smooth + noise.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)) for _ in range(2))
+    one, other = (
+        Image.fromarray(np.clip(smooth + noise.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8))
+        for _ in range(2)
+    )
     assert apart(png(one), png(other)) >= SURE
     assert apart(png(one), saved(one, "JPEG", quality=85)) < SURE
 
@@ -139,14 +148,22 @@ def test_what_is_not_seen_at_a_glance_counts() -> None:
 
     one, other = drawn((8, 8, 40, 40), (255, 255, 255, 255)), drawn((30, 8, 56, 40), (255, 255, 255, 255))
     assert apart(png(one), png(other)) >= SURE, "white on nothing: both are white on white"
-    assert apart(png(drawn((8, 8, 40, 40), (0, 90, 0, 255))), png(resized(drawn((8, 8, 40, 40), (0, 90, 0, 255)), 0.75))) < SURE
+    assert (
+        apart(
+            png(drawn((8, 8, 40, 40), (0, 90, 0, 255))),
+            png(resized(drawn((8, 8, 40, 40), (0, 90, 0, 255)), 0.75)),
+        )
+        < SURE
+    )
     assert apart(png(one), png(Image.new("RGB", (64, 64), "white"))) >= SURE, "only one is transparent"
     first, *more = (Image.new("RGB", (64, 64), colour) for colour in ("navy", "red", "green"))
     moving = saved(first, "GIF", save_all=True, append_images=more)
     assert apart(moving, png(first)) >= SURE, "the first of several frames"
     assert apart(moving, saved(first, "GIF", save_all=True, append_images=more[::-1])) >= SURE
     levels = np.linspace(20_000, 20_100, 64 * 64).reshape(64, 64).astype(np.uint16)
-    assert apart(png(Image.fromarray(levels)), png(Image.fromarray(levels[::-1].copy()))) >= SURE, "finer than 8 bits"
+    assert apart(png(Image.fromarray(levels)), png(Image.fromarray(levels[::-1].copy()))) >= SURE, (
+        "finer than 8 bits"
+    )
     assert apart(png(Image.fromarray(levels)), saved(Image.fromarray(levels), "TIFF")) == 0
 
 

@@ -33,7 +33,9 @@ def lay(runtime: Runtime, options: MapOptions) -> dict[str, tuple[float, float]]
 
 def blobs(each: int, seed: int = 0) -> Embeddings:
     """Three groups of rows, far apart."""
-    rows = np.repeat(np.eye(3, DIM), each, axis=0) + 0.05 * np.random.default_rng(seed).normal(size=(3 * each, DIM))
+    rows = np.repeat(np.eye(3, DIM), each, axis=0) + 0.05 * np.random.default_rng(seed).normal(
+        size=(3 * each, DIM)
+    )
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -45,7 +47,9 @@ def plain_pca(x: Embeddings) -> np.ndarray:
     return centred @ axes.T
 
 
-def test_pca_is_what_a_singular_value_decomposition_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pca_is_what_a_singular_value_decomposition_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("vitrine.services.category.read_all.BATCH", 17)
     runtime, rows = make_runtime(tmp_path), unit_rows(100, DIM) * 1
     rows[:, :2] *= 4  # two directions that stand out
@@ -73,7 +77,9 @@ def test_a_covariance_in_parts_is_that_of_all(tmp_path: Path) -> None:
         Covariance(8).axes(1)
 
 
-def test_umap_keeps_groups_apart_and_the_rest_joins_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_umap_keeps_groups_apart_and_the_rest_joins_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain_umap(monkeypatch)
     runtime = make_runtime(tmp_path)
     fill(runtime, blobs(40))
@@ -82,7 +88,10 @@ def test_umap_keeps_groups_apart_and_the_rest_joins_its_own(tmp_path: Path, monk
     places = np.array([made[id_of(n)] for n in range(120)])
     groups = [places[start : start + 40] for start in (0, 40, 80)]
     spread = max(np.linalg.norm(group - group.mean(axis=0), axis=1).max() for group in groups)
-    apart = min(np.linalg.norm(a.mean(axis=0) - b.mean(axis=0)) for a, b in zip(groups, groups[1:] + groups[:1], strict=True))
+    apart = min(
+        np.linalg.norm(a.mean(axis=0) - b.mean(axis=0))
+        for a, b in zip(groups, groups[1:] + groups[:1], strict=True)
+    )
     assert apart > 2 * spread
     assert lay(runtime, MapOptions("umap", neighbours=10, sample=90)) == made  # the seed decides
 
@@ -108,7 +117,9 @@ def test_neighbours_kept_against_plain_loops() -> None:
         return len({*by_row} & {*by_place}) / 15
 
     assert neighbours_kept(rows, places) == pytest.approx(np.mean([kept(at) for at in range(40)]), abs=1e-3)
-    flat: Places = plain_pca(np.concatenate([rows[:, :2] * 1, np.zeros((40, 2), np.float32)], axis=1)).astype(np.float32)
+    flat: Places = plain_pca(np.concatenate([rows[:, :2] * 1, np.zeros((40, 2), np.float32)], axis=1)).astype(
+        np.float32
+    )
     assert 0 <= neighbours_kept(rows, flat) <= 1
 
 

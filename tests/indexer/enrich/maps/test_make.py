@@ -38,7 +38,9 @@ def runtime(tmp_path: Path) -> Runtime:
 
 def keys(runtime: Runtime) -> Counter[str]:
     """How many images have a place under each key."""
-    return Counter(key for payload, _ in stored(runtime).values() for key in payload.get("maps", ()) if key != "other-1")
+    return Counter(
+        key for payload, _ in stored(runtime).values() for key in payload.get("maps", ()) if key != "other-1"
+    )
 
 
 def check(runtime: Runtime, name: str = "flat") -> None:
@@ -47,8 +49,12 @@ def check(runtime: Runtime, name: str = "flat") -> None:
     images = stored(runtime)
     assert keys(runtime) == {made.key: len(images)}
     places = np.array([[p["maps"][made.key]["x"], p["maps"][made.key]["y"]] for p, _ in images.values()])
-    assert places.min() >= 0 and places.max() <= 1 and np.ptp(places, axis=0).max() == pytest.approx(1, abs=1e-5)
-    box = conditions_from_pairs([(f"map.{name}.x.gte", "0.3"), (f"map.{name}.x.lt", "0.6"), (f"map.{name}.y.gt", "0.5")])
+    assert (
+        places.min() >= 0 and places.max() <= 1 and np.ptp(places, axis=0).max() == pytest.approx(1, abs=1e-5)
+    )
+    box = conditions_from_pairs(
+        [(f"map.{name}.x.gte", "0.3"), (f"map.{name}.x.lt", "0.6"), (f"map.{name}.y.gt", "0.5")]
+    )
     inside = ((places[:, 0] >= 0.3) & (places[:, 0] < 0.6) & (places[:, 1] > 0.5)).sum()
     assert runtime.searcher.count(CATEGORY, box) == inside > 0
     assert len(list(runtime.objects.list(MAPS))) == 2  # current, and the map
@@ -56,7 +62,12 @@ def check(runtime: Runtime, name: str = "flat") -> None:
 
 def test_a_map_is_on_every_image_and_can_be_queried(runtime: Runtime) -> None:
     report = make_map(runtime, CATEGORY, "flat", PCA)
-    assert (report.status, report.images, report.written, report.in_service) == ("complete", IMAGES, IMAGES, True)
+    assert (report.status, report.images, report.written, report.in_service) == (
+        "complete",
+        IMAGES,
+        IMAGES,
+        True,
+    )
     assert report.metrics.keys() == {"explained", "neighbours_kept"} and "120 images" in report.summary()
     check(runtime)
     payload, _ = stored(runtime)["3.png"]
@@ -80,7 +91,12 @@ def test_nothing_is_seen_of_a_map_that_was_stopped(runtime: Runtime, monkeypatch
 
     monkeypatch.setattr(CoordinateWriter, "write", stopping)
     report = make_map(runtime, CATEGORY, "flat", PCA, stop=stop)
-    assert (report.status, report.exit_code, report.written, report.in_service) == ("interrupted", 130, 20, False)
+    assert (report.status, report.exit_code, report.written, report.in_service) == (
+        "interrupted",
+        130,
+        20,
+        False,
+    )
     assert keys(runtime) == {"flat-1": IMAGES, "flat-2": 20} and runtime.maps.get(CATEGORY, "flat") == before
     monkeypatch.setattr(CoordinateWriter, "write", write)
     make_map(runtime, CATEGORY, "flat", PCA)
@@ -100,7 +116,9 @@ def test_ctrl_c_in_any_stage_leaves_what_was(runtime: Runtime, stage: str) -> No
 
         def finish(self, report: object) -> None: ...
 
-    report = make_map(runtime, CATEGORY, "flat", PCA, watch=lambda name: Interrupting() if name == stage else None)
+    report = make_map(
+        runtime, CATEGORY, "flat", PCA, watch=lambda name: Interrupting() if name == stage else None
+    )
     assert report.interrupted and runtime.maps.get(CATEGORY, "flat") == before
     make_map(runtime, CATEGORY, "flat", PCA)
     check(runtime)
@@ -158,15 +176,17 @@ def test_what_cannot_be_mapped(runtime: Runtime) -> None:
         place_missing(runtime, CATEGORY, "flat")
 
 
-# Kills -----------------------------------------------------------------------------------------------------------------------
+# Kills
+# ------------------------------------------------------------------------------------------------------------
 
-# Signs of life before the end, and whether the engine dies too. The ten are: laid out (3), six pages (7); then comes the switch.
+# Signs of life before the end, and whether the engine dies too. The ten are: laid out (3), six pages (7);
+# then comes the switch.
 KILLS = ((6, False), (8, True), (10, False))
 CODE = """
 from pathlib import Path
-from vitrine.indexer import payload_writer
+from vitrine.indexer.job import payload_writer
 payload_writer.PAGE = 20
-from indexer.maps import make
+from vitrine.indexer.enrich.maps import make
 from vitrine.indexer.enrich.maps.layout import MapOptions
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
@@ -197,7 +217,11 @@ def test_kills_leave_no_half_written_map_in_service(tmp_path: Path) -> None:
                 made = runtime.maps.get(CATEGORY, "flat")  # whole, whichever it is
                 assert keys(runtime)[made.key] == IMAGES
                 everywhere = conditions_from_pairs([("map.flat.x.gte", "0"), ("map.flat.y.lte", "1")])
-                assert runtime.searcher.count(CATEGORY, everywhere) == IMAGES == runtime.searcher.count(CATEGORY, Conditions())
+                assert (
+                    runtime.searcher.count(CATEGORY, everywhere)
+                    == IMAGES
+                    == runtime.searcher.count(CATEGORY, Conditions())
+                )
         assert making.finish(data, CATEGORY).split()[0] == "end"
     with open_runtime(settings) as runtime:
         check(runtime)

@@ -35,14 +35,18 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     made = make_runtime(tmp_path_factory.mktemp("plot"))
     records = [
         ImageRecord(
-            f"file:{n}", f"{n}.png", lambda n=n: picture(n),  # type: ignore[misc]
-            tags=("picture", "rare" if n == 7 else ("even", "odd")[n % 2]), class_=f"class {n % 3}", quality=n / IMAGES,
+            f"file:{n}",
+            f"{n}.png",
+            lambda n=n: picture(n),  # type: ignore[misc]
+            tags=("picture", "rare" if n == 7 else ("even", "odd")[n % 2]),
+            class_=f"class {n % 3}",
+            quality=n / IMAGES,
             scores={"red mug": 1 - n / IMAGES, '"St. $x_$"': 0.5},
             metadata={"EXIF:ISO": n, "year": 1990 + n, "born": f"20{n + 10}-01-01", "shelf": n % 4}
             | ({"season": "winter"} if n % 5 else {}),
         )
         for n in range(IMAGES)
-    ]  # fmt: skip
+    ]
     report = index_images(records, made, CATEGORY)
     assert report.added == IMAGES, report.summary()
     make_map(made, CATEGORY, "flat", MapOptions("pca"))
@@ -58,14 +62,27 @@ def values(runtime: Runtime, by: str, depth: int = 1) -> list[Value]:
 @pytest.mark.parametrize(
     ("by", "kind"),
     [
-        (None, "words"), ("class", "words"), ("tags", "words"), ("quality", "numbers"), ("scores.red mug", "numbers"),
-        ('scores."St. $x_$"', "numbers"), (r'scores."\"St. $x_$\""', "numbers"),
-        ('metadata."EXIF:ISO"', "numbers"), ("metadata.EXIF:ISO", "numbers"),
-        ("metadata.season", "words"), ("metadata.year", "numbers"), ("metadata.shelf", "words"), ("metadata.born", "dates"),
-        ("created_at", "dates"), ("cluster:look", "words"), ("filename", "words"),
+        (None, "words"),
+        ("class", "words"),
+        ("tags", "words"),
+        ("quality", "numbers"),
+        ("scores.red mug", "numbers"),
+        ('scores."St. $x_$"', "numbers"),
+        (r'scores."\"St. $x_$\""', "numbers"),
+        ('metadata."EXIF:ISO"', "numbers"),
+        ("metadata.EXIF:ISO", "numbers"),
+        ("metadata.season", "words"),
+        ("metadata.year", "numbers"),
+        ("metadata.shelf", "words"),
+        ("metadata.born", "dates"),
+        ("created_at", "dates"),
+        ("cluster:look", "words"),
+        ("filename", "words"),
     ],
-)  # fmt: skip
-def test_a_map_is_drawn_by_any_kind_of_field(runtime: Runtime, tmp_path: Path, by: str | None, kind: str) -> None:
+)
+def test_a_map_is_drawn_by_any_kind_of_field(
+    runtime: Runtime, tmp_path: Path, by: str | None, kind: str
+) -> None:
     drawn = draw_map(runtime, CATEGORY, "flat", tmp_path / "out" / "map.png", by=by)
     assert (drawn.images, drawn.colours.kind) == (IMAGES, kind)
     assert sum(entry.count for entry in drawn.colours.entries) == IMAGES
@@ -74,11 +91,25 @@ def test_a_map_is_drawn_by_any_kind_of_field(runtime: Runtime, tmp_path: Path, b
 
 
 def test_an_svg_and_pictures_among_the_points(runtime: Runtime, tmp_path: Path) -> None:
-    assert b"<svg" in draw_map(runtime, CATEGORY, "flat", tmp_path / "map.svg", by="class").path.read_bytes()[:600]
+    assert (
+        b"<svg"
+        in draw_map(runtime, CATEGORY, "flat", tmp_path / "map.svg", by="class").path.read_bytes()[:600]
+    )
     drawn = draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", by="quality", thumbnails=12)
     assert drawn.thumbnails == 12
-    some = draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", by="class", conditions=Conditions(class_=("class 1",)))  # type: ignore[call-arg]
-    assert (some.images, some.others, [entry.label for entry in some.colours.entries]) == (10, 20, ["class 1"])
+    some = draw_map(
+        runtime,
+        CATEGORY,
+        "flat",
+        tmp_path / "map.png",
+        by="class",
+        conditions=Conditions(class_=("class 1",)),
+    )  # type: ignore[call-arg]
+    assert (some.images, some.others, [entry.label for entry in some.colours.entries]) == (
+        10,
+        20,
+        ["class 1"],
+    )
 
 
 def test_the_legend_keeps_within_the_page(tmp_path: Path) -> None:
@@ -94,11 +125,17 @@ def test_the_value_of_each_kind_of_field(runtime: Runtime) -> None:
     numbers = [int(name) for name in names]
     # all have the tag "picture", which says nothing
     assert values(runtime, "tags") == ["rare" if n == 7 else ("even", "odd")[n % 2] for n in numbers]
-    assert values(runtime, "scores.red mug") == values(runtime, 'scores."red mug"') == [1 - n / IMAGES for n in numbers]
+    assert (
+        values(runtime, "scores.red mug")
+        == values(runtime, 'scores."red mug"')
+        == [1 - n / IMAGES for n in numbers]
+    )
     assert values(runtime, "metadata.season") == ["winter" if n % 5 else None for n in numbers]
     run = runtime.clusters.get(CATEGORY, "look")
     nodes = values(runtime, "cluster:look")
-    assert {node: nodes.count(node) for node in nodes} == {id: run.nodes[id].count for id in run.nodes["root"].children}
+    assert {node: nodes.count(node) for node in nodes} == {
+        id: run.nodes[id].count for id in run.nodes["root"].children
+    }
     assert {run.nodes[str(node)].depth for node in values(runtime, "cluster:look", depth=9)} <= {1, 2}
 
 
@@ -121,7 +158,9 @@ def test_what_cannot_be_drawn(runtime: Runtime, tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="cannot be written"):
         draw(file="file/map.png")
     with pytest.raises(BadRequest, match="conditions"):
-        draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", conditions=Conditions(tags_all=("nothing",)))
+        draw_map(
+            runtime, CATEGORY, "flat", tmp_path / "map.png", conditions=Conditions(tags_all=("nothing",))
+        )
 
 
 def test_a_value_is_text_and_no_formula(tmp_path: Path) -> None:
@@ -135,7 +174,11 @@ def test_a_value_is_text_and_no_formula(tmp_path: Path) -> None:
 
 def test_words_beyond_the_palette_are_other() -> None:
     made = colouring([f"w{n}" for n in range(TOP + 3) for _ in range(20 - n)] + [None])
-    assert [entry.label for entry in made.entries] == [*(f"w{n}" for n in range(TOP)), "other (3 more)", "no value"]
+    assert [entry.label for entry in made.entries] == [
+        *(f"w{n}" for n in range(TOP)),
+        "other (3 more)",
+        "no value",
+    ]
     assert [entry.colour for entry in made.entries] == [*COLOURS, OTHER, NOTHING]
     assert [entry.count for entry in made.entries] == [*range(20, 20 - TOP, -1), 8 + 7 + 6, 1]
     assert np.bincount(made.number).tolist() == [entry.count for entry in made.entries]
@@ -169,15 +212,22 @@ def test_no_more_pictures_than_fit_and_it_is_said() -> None:
     plain = Drawing(Path("x.png"), 480, 0, colouring([None] * 480), thumbnails=24, asked=150)
     assert plain.shortfall == "24 of 150 pictures are drawn: no more than 24 fit without lying on each other."
     assert "there are only 480 images" in replace(plain, asked=500).shortfall
-    assert "no more than 24 fit" in (said := replace(plain, thumbnails=20, unread=4).shortfall) and "of 4 cannot be read" in said
+    assert (
+        "no more than 24 fit" in (said := replace(plain, thumbnails=20, unread=4).shortfall)
+        and "of 4 cannot be read" in said
+    )
     assert replace(plain, asked=24).shortfall == ""
 
 
-def test_a_picture_that_is_gone_is_left_out(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_is_gone_is_left_out(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(key: str) -> bytes:
         return io.BytesIO(b"no picture").getvalue()
 
     monkeypatch.setattr(
-        runtime.objects, "get", lambda key: broken(key) if "/images/" in key else type(runtime.objects).get(runtime.objects, key)
+        runtime.objects,
+        "get",
+        lambda key: broken(key) if "/images/" in key else type(runtime.objects).get(runtime.objects, key),
     )
     assert draw_map(runtime, CATEGORY, "flat", tmp_path / "map.png", thumbnails=5).thumbnails == 0

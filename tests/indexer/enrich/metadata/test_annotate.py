@@ -31,9 +31,19 @@ def runtime(tmp_path: Path) -> Runtime:
         made,
         6,
         {
-            0: {"filename": "a/mug.png", "tags": ["red"], "class": "mug", "metadata": {"shop": "north", "year": 1990}},
+            0: {
+                "filename": "a/mug.png",
+                "tags": ["red"],
+                "class": "mug",
+                "metadata": {"shop": "north", "year": 1990},
+            },
             1: {"filename": "b/mug.png", "sha256": "f" * 64},
-            2: {"filename": "Hat 1.JPG", "rejected_tags": ["sale"], "created_at": "2020-01-01", "indexed_at": "2020-01-01"},
+            2: {
+                "filename": "Hat 1.JPG",
+                "rejected_tags": ["sale"],
+                "created_at": "2020-01-01",
+                "indexed_at": "2020-01-01",
+            },
             3: {"filename": "shoe.png", "quality": 0.9, "scored_by": {"quality": "head@1"}},
         },
     )
@@ -60,12 +70,21 @@ def test_rows_are_put_onto_the_images_they_name(runtime: Runtime, tmp_path: Path
         "shoe.png,,shoe,,0.25,,,summer,7\n",
     )
     report = annotate(runtime, CATEGORY, path)
-    assert (report.status, report.rows, report.matched, report.images, report.updated) == ("complete", 2, 2, 2, 2)
+    assert (report.status, report.rows, report.matched, report.images, report.updated) == (
+        "complete",
+        2,
+        2,
+        2,
+        2,
+    )
     hat, shoe = payload(runtime, 2), payload(runtime, 3)
     assert hat["tags"] == ["new"] and hat["rejected_tags"] == ["sale"]  # what people rejected stays so
     assert (hat["class"], hat["caption"], hat["created_at"]) == ("hat", "A hat", "2021-05-06T00:00:00+00:00")
     assert hat["scores"] == {"cat": 0.5} and hat["scored_by"] == {"cat": "manifest"}
-    assert hat["metadata"] == {"season": "winter", "code": "0012"} and shoe["metadata"] == {"season": "summer", "code": "7"}
+    assert hat["metadata"] == {"season": "winter", "code": "0012"} and shoe["metadata"] == {
+        "season": "summer",
+        "code": "7",
+    }
     assert shoe["quality"] == 0.25 and shoe["scored_by"] == {}  # a person's word goes before a tagger's
     assert runtime.searcher.count(CATEGORY, Conditions(metadata={"season": "winter"})) == 1
     assert runtime.searcher.count(CATEGORY, Conditions.model_validate({"scores": {"cat": {"gte": 0.4}}})) == 1
@@ -74,12 +93,28 @@ def test_rows_are_put_onto_the_images_they_name(runtime: Runtime, tmp_path: Path
 
 
 def test_columns_replace_and_gaps_are_filled() -> None:
-    old = {"tags": ["red"], "class": "mug", "caption": "Mine", "metadata": {"shop": "A", "year": 1}, "created_at": "2019"}
-    said = {"tags": ["new"], "class": "cup", "caption": "Theirs", "metadata": {"year": 2}, "created_at": "2021"}
+    old = {
+        "tags": ["red"],
+        "class": "mug",
+        "caption": "Mine",
+        "metadata": {"shop": "A", "year": 1},
+        "created_at": "2019",
+    }
+    said = {
+        "tags": ["new"],
+        "class": "cup",
+        "caption": "Theirs",
+        "metadata": {"year": 2},
+        "created_at": "2021",
+    }
     assert changes(old, said) == {"tags": ["red", "new"], "metadata": {"shop": "A", "year": 2}}
     assert changes(old, said, overwrite=True) == {
-        "tags": ["red", "new"], "class": "cup", "caption": "Theirs", "metadata": {"shop": "A", "year": 2}, "created_at": "2021",
-    }  # fmt: skip
+        "tags": ["red", "new"],
+        "class": "cup",
+        "caption": "Theirs",
+        "metadata": {"shop": "A", "year": 2},
+        "created_at": "2021",
+    }
     assert changes({**old, **changes(old, said)}, said) == {}
 
 
@@ -99,7 +134,13 @@ def test_a_name_of_several_images_is_refused_unless_all_are_meant(runtime: Runti
     assert (report.matched, report.ambiguous, report.ambiguous_first, report.images) == (1, 1, ["mug.png"], 1)
     assert report.exit_code == 3 and "metadata" not in payload(runtime, 1)
     report = annotate(runtime, CATEGORY, path, AnnotateOptions(all_of_a_name=True))
-    assert (report.matched, report.images, report.updated, report.unchanged, report.exit_code) == (2, 3, 2, 1, 0)
+    assert (report.matched, report.images, report.updated, report.unchanged, report.exit_code) == (
+        2,
+        3,
+        2,
+        1,
+        0,
+    )
     assert payload(runtime, 0)["metadata"] == {"shop": "north", "year": 1990, "season": "winter"}
 
 
@@ -110,9 +151,14 @@ def test_a_name_of_several_images_is_refused_unless_all_are_meant(runtime: Runti
 def test_what_a_row_may_name(runtime: Runtime, tmp_path: Path, on: Any, name: str, column: str) -> None:
     name = name or id_of(1).upper()
     report = annotate(
-        runtime, CATEGORY, table(tmp_path, f"{column},season\n{name},winter\n"), AnnotateOptions(on, all_of_a_name=True)
+        runtime,
+        CATEGORY,
+        table(tmp_path, f"{column},season\n{name},winter\n"),
+        AnnotateOptions(on, all_of_a_name=True),
     )
-    assert report.images == (2 if on == "stem" else 1) and payload(runtime, 1)["metadata"] == {"season": "winter"}
+    assert report.images == (2 if on == "stem" else 1) and payload(runtime, 1)["metadata"] == {
+        "season": "winter"
+    }
 
 
 def test_every_row_is_counted_once_and_named(runtime: Runtime, tmp_path: Path) -> None:
@@ -121,11 +167,25 @@ def test_every_row_is_counted_once_and_named(runtime: Runtime, tmp_path: Path) -
         "file,quality,season\nshoe.png,,winter\nshoe.png,,winter\nlost.png,,x\n4.png,,a\n4.png,,b\n5.png,7,a\nmug.png,,a\na,b\n,,c\n",
     )
     report = annotate(runtime, CATEGORY, path)
-    assert (report.rows, report.matched, report.unmatched, report.conflicting, report.ambiguous, report.malformed) == (
-        9, 2, 1, 2, 1, 3,
-    )  # fmt: skip
+    assert (
+        report.rows,
+        report.matched,
+        report.unmatched,
+        report.conflicting,
+        report.ambiguous,
+        report.malformed,
+    ) == (
+        9,
+        2,
+        1,
+        2,
+        1,
+        3,
+    )
     assert (report.unmatched_first, report.conflicting_first) == (["lost.png"], ["4.png"])
-    assert [row for row, _ in report.malformed_first] == [7, 9, 10] and "quality" in report.malformed_first[0][1]
+    assert [row for row, _ in report.malformed_first] == [7, 9, 10] and "quality" in report.malformed_first[
+        0
+    ][1]
     tree = report.to_json()
     assert tree["status"] == "refused" and tree["unmatched"] == {"rows": 1, "first": ["lost.png"]}
     assert json.dumps(tree) and "2 of 9 rows met 1 image" in report.summary() and "row 7" in report.summary()
@@ -133,9 +193,13 @@ def test_every_row_is_counted_once_and_named(runtime: Runtime, tmp_path: Path) -
 
 def test_a_dry_run_counts_and_writes_nothing(runtime: Runtime, tmp_path: Path) -> None:
     before = stored(runtime)
-    report = annotate(runtime, CATEGORY, table(tmp_path, "file,season\nshoe.png,winter\n"), AnnotateOptions(dry_run=True))
+    report = annotate(
+        runtime, CATEGORY, table(tmp_path, "file,season\nshoe.png,winter\n"), AnnotateOptions(dry_run=True)
+    )
     assert report.updated == 1 and "would be updated" in report.summary()
-    assert {name: said for name, (said, _) in stored(runtime).items()} == {name: said for name, (said, _) in before.items()}
+    assert {name: said for name, (said, _) in stored(runtime).items()} == {
+        name: said for name, (said, _) in before.items()
+    }
     assert "metadata.season" not in runtime.catalog.get(CATEGORY).indexes
 
 
@@ -165,7 +229,10 @@ def test_what_is_interrupted_is_completed_by_the_same_call(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(module, "PAGE", 2)
-    path = table(tmp_path, "file,season\n" + "".join(f"{name},winter\n" for name in ("Hat 1.JPG", "shoe.png", "4.png", "5.png")))
+    path = table(
+        tmp_path,
+        "file,season\n" + "".join(f"{name},winter\n" for name in ("Hat 1.JPG", "shoe.png", "4.png", "5.png")),
+    )
     stop, write = threading.Event(), PayloadWriter.write
 
     def stopping(self: PayloadWriter, *given: Any) -> int:
@@ -185,8 +252,14 @@ def test_what_is_interrupted_is_completed_by_the_same_call(
             patched.setattr(PayloadWriter, "write", stopping)
             report = annotate(runtime, CATEGORY, path, stop=stop)
         else:
-            report = annotate(runtime, CATEGORY, path, watch=lambda stage: Interrupting() if stage == "writing" else None)
-    assert (report.status, report.exit_code, report.updated) == ("interrupted", 130, 2 if how == "stop" else 0)
+            report = annotate(
+                runtime, CATEGORY, path, watch=lambda stage: Interrupting() if stage == "writing" else None
+            )
+    assert (report.status, report.exit_code, report.updated) == (
+        "interrupted",
+        130,
+        2 if how == "stop" else 0,
+    )
     again = annotate(runtime, CATEGORY, path)
     assert (again.status, again.updated, again.unchanged) == ("complete", 4 - report.updated, report.updated)
 
@@ -207,7 +280,9 @@ def test_images_that_are_deleted_meanwhile_are_passed_over(
 
 def test_columns_keep_the_kind_they_have_in_the_category(runtime: Runtime, tmp_path: Path) -> None:
     annotate(runtime, CATEGORY, table(tmp_path, "file,code,size,year\nshoe.png,A1,1.5,1999\n"))
-    report = annotate(runtime, CATEGORY, table(tmp_path, "file,code,size,year\n4.png,7.50,2,1999.5\nHat 1.JPG,B,1,old\n"))
+    report = annotate(
+        runtime, CATEGORY, table(tmp_path, "file,code,size,year\n4.png,7.50,2,1999.5\nHat 1.JPG,B,1,old\n")
+    )
     assert payload(runtime, 4)["metadata"] == {"code": "7.50", "size": 2.0, "year": 1999.5}
     assert runtime.searcher.count(CATEGORY, Conditions(metadata={"code": "7.50"})) == 1
     assert runtime.searcher.count(CATEGORY, conditions_from_pairs([("metadata.year.gte", "1999")])) == 2
@@ -218,7 +293,9 @@ def test_columns_keep_the_kind_they_have_in_the_category(runtime: Runtime, tmp_p
 
 def test_columns_past_the_cap_are_stored_and_told(runtime: Runtime, tmp_path: Path) -> None:
     names = [f"c{n}" for n in range(70)]
-    report = annotate(runtime, CATEGORY, table(tmp_path, f"file,{','.join(names)}\nshoe.png,{','.join(names)}\n"))
+    report = annotate(
+        runtime, CATEGORY, table(tmp_path, f"file,{','.join(names)}\nshoe.png,{','.join(names)}\n")
+    )
     assert len(payload(runtime, 3)["metadata"]) == 70
     assert len(report.unindexed) == 6 and "6 columns are kept but found by no filter" in report.summary()
     assert report.to_json()["unindexed"] == sorted(report.unindexed)
@@ -261,9 +338,16 @@ def test_an_exported_table_says_what_is_there(runtime: Runtime, tmp_path: Path, 
         "metadata": {"words": ["a", "b"], "one": ["c"], "sizes": [1, 2], "code": "0012", "old": True},
     }
     runtime.catalog.ensure_indexes(CATEGORY, settled(said["metadata"], {})[1])
-    runtime.vectors.set_payload(CATEGORY, {id_of(4): said, id_of(5): {"metadata": {"words": ["x"], "code": "7"}}})
+    runtime.vectors.set_payload(
+        CATEGORY, {id_of(4): said, id_of(5): {"metadata": {"words": ["x"], "code": "7"}}}
+    )
     changes: dict[str, Payload] = {
-        id_of(number): {"scores": {"cat": 0.25}, "scored_by": {"cat": "manifest"}, "phash": "00", "indexed_at": "2020-01-01"}
+        id_of(number): {
+            "scores": {"cat": 0.25},
+            "scored_by": {"cat": "manifest"},
+            "phash": "00",
+            "indexed_at": "2020-01-01",
+        }
         for number in range(6)
     }
     runtime.vectors.set_payload(CATEGORY, changes)
@@ -278,17 +362,24 @@ def test_an_exported_table_says_what_is_there(runtime: Runtime, tmp_path: Path, 
 
 
 def test_columns_as_an_export_calls_them(runtime: Runtime, tmp_path: Path) -> None:
-    text = "file,metadata.colour,score.cat,cluster.look,map.umap.x,similarity\nshoe.png,blue,0.5,root-1,0.25,0.9\n"
+    head = "file,metadata.colour,score.cat,cluster.look,map.umap.x,similarity"
+    text = f"{head}\nshoe.png,blue,0.5,root-1,0.25,0.9\n"
     report = annotate(runtime, CATEGORY, table(tmp_path, text))
     assert report.updated == 1 and payload(runtime, 3)["metadata"] == {"colour": "blue"}
     assert payload(runtime, 3)["scores"] == {"cat": 0.5}
-    assert report.notes == ["Passed over, as Vitrine itself says what they do: cluster.look, map.umap.x, similarity."]
+    assert report.notes == [
+        "Passed over, as Vitrine itself says what they do: cluster.look, map.umap.x, similarity."
+    ]
     with pytest.raises(BadSource, match="twice, as 'colour' and as 'metadata"):
         annotate(runtime, CATEGORY, table(tmp_path, "file,colour,metadata.colour\nshoe.png,a,b\n"))
 
 
 def test_a_column_of_file_names_goes_before_one_of_names(runtime: Runtime, tmp_path: Path) -> None:
-    report = annotate(runtime, CATEGORY, table(tmp_path, '{"name": "A shoe", "file_name": "shoe.png"}\n', "metadata.jsonl"))
-    assert (report.column, report.updated) == ("file_name", 1) and payload(runtime, 3)["metadata"] == {"name": "A shoe"}
+    report = annotate(
+        runtime, CATEGORY, table(tmp_path, '{"name": "A shoe", "file_name": "shoe.png"}\n', "metadata.jsonl")
+    )
+    assert (report.column, report.updated) == ("file_name", 1) and payload(runtime, 3)["metadata"] == {
+        "name": "A shoe"
+    }
     lost = annotate(runtime, CATEGORY, table(tmp_path, "name,title\nA shoe,shoe.png\n"))
     assert lost.column == "name" and "--column-of-names" in lost.notes[0]

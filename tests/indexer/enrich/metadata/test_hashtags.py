@@ -21,7 +21,10 @@ from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.search.cluster_nodes import children
 from vitrine.services.settings import Settings
 
-TEXTS = {n: {"caption": text} for n, text in enumerate(["Sunset at the #beach #Summer2024", "#Beach!", "no tags", "a #été"])}
+TEXTS = {
+    n: {"caption": text}
+    for n, text in enumerate(["Sunset at the #beach #Summer2024", "#Beach!", "no tags", "a #été"])
+}
 
 
 @pytest.mark.parametrize(
@@ -51,9 +54,14 @@ def check_groupings(runtime: Runtime) -> None:
     assert (report.images, report.with_text, report.with_hashtags, report.updated) == (12, 4, 3, 3)
     assert report.hashtags[0] == ("beach", 2) and report.different == 3
     assert stored(runtime)["0.png"][0]["metadata"] == {"hashtags": ["beach", "summer2024"]}
-    assert [(facet.value, facet.count) for facet in runtime.searcher.facets(CATEGORY, "metadata.hashtags", Conditions())] == [
-        ("beach", 2), ("summer2024", 1), ("été", 1),
-    ]  # fmt: skip
+    assert [
+        (facet.value, facet.count)
+        for facet in runtime.searcher.facets(CATEGORY, "metadata.hashtags", Conditions())
+    ] == [
+        ("beach", 2),
+        ("summer2024", 1),
+        ("été", 1),
+    ]
     assert runtime.searcher.count(CATEGORY, Conditions(metadata={"hashtags": "beach"})) == 2
     cluster(runtime, CATEGORY, "look", fit_tree(TreeOptions(3, 4, 1)))
     found = children(runtime, CATEGORY, "look", "root", ["metadata.hashtags"])
@@ -88,9 +96,14 @@ def test_fields_that_hold_no_text_or_no_hashtags(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
     runtime.catalog.ensure_indexes(CATEGORY, {"metadata.year": "integer"})
     for sources, to in (
-        (["tags"], "metadata.x"), (["caption"], "tags"), (["caption"], "caption"), (["metadata.x"], "metadata.x"),
-        ([], "metadata.x"), (["caption"], "metadata.year"), (["caption"], "metadata."),
-    ):  # fmt: skip
+        (["tags"], "metadata.x"),
+        (["caption"], "tags"),
+        (["caption"], "caption"),
+        (["metadata.x"], "metadata.x"),
+        ([], "metadata.x"),
+        (["caption"], "metadata.year"),
+        (["caption"], "metadata."),
+    ):
         with pytest.raises(BadRequest):
             split_hashtags(runtime, CATEGORY, sources, to)
 
@@ -99,8 +112,13 @@ def test_new_images_get_those_of_a_manifests_column(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
     folder = write(tmp_path / "in", {"a.png": picture(1), "b.png": picture(2)})
     (folder / "list.csv").write_text("file,caption\na.png,A #Mug\nb.png,\n")
-    index_images(open_source(folder / "list.csv", options=SourceOptions(hashtags=("caption",))), runtime, CATEGORY)
-    assert payloads(runtime)["a.png"]["metadata"] == {"hashtags": ["mug"]} and "metadata" not in payloads(runtime)["b.png"]
+    index_images(
+        open_source(folder / "list.csv", options=SourceOptions(hashtags=("caption",))), runtime, CATEGORY
+    )
+    assert (
+        payloads(runtime)["a.png"]["metadata"] == {"hashtags": ["mug"]}
+        and "metadata" not in payloads(runtime)["b.png"]
+    )
     assert runtime.searcher.count(CATEGORY, Conditions(metadata={"hashtags": "mug"})) == 1
     joined = SourceOptions(hashtags=("caption",), metadata=folder / "list.csv")
     assert next(iter(open_source(folder, options=joined))).metadata == {"hashtags": ["mug"]}

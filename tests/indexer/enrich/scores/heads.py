@@ -16,12 +16,20 @@ from vitrine.services.runtime import Runtime
 
 
 def head(
-    runtime: Runtime, tag: str, seed: int = 0, using: str = "colour", *, kind: str = "by-hand", threshold: float = 0.5
+    runtime: Runtime,
+    tag: str,
+    seed: int = 0,
+    using: str = "colour",
+    *,
+    kind: str = "by-hand",
+    threshold: float = 0.5,
 ) -> TagHead:
     """A head of random weights on a named vector, as the category has it now."""
     spec = runtime.catalog.get(CATEGORY).encoder(using)
     weight = (4 * np.random.default_rng(seed).normal(size=spec.dim)).astype(np.float32)
-    return TagHead(tag, kind, spec.name, spec.revision, weight, 0.25, slope=1.5, offset=-0.1, threshold=threshold)
+    return TagHead(
+        tag, kind, spec.name, spec.revision, weight, 0.25, slope=1.5, offset=-0.1, threshold=threshold
+    )
 
 
 def id_of(number: int) -> str:
@@ -33,11 +41,15 @@ def unit_rows(count: int, dim: int, seed: int = 7) -> Embeddings:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def fill(runtime: Runtime, count: int, payloads: Mapping[int, dict[str, Any]] | None = None, using: str = "colour") -> None:
+def fill(
+    runtime: Runtime, count: int, payloads: Mapping[int, dict[str, Any]] | None = None, using: str = "colour"
+) -> None:
     """So many images with the named vector; the payload of some has more fields."""
     rows = unit_rows(count, runtime.catalog.get(CATEGORY).encoder(using).dim)
     given = payloads or {}
-    points = [Point(id_of(n), {using: rows[n]}, {"filename": f"{n}.png", **given.get(n, {})}) for n in range(count)]
+    points = [
+        Point(id_of(n), {using: rows[n]}, {"filename": f"{n}.png", **given.get(n, {})}) for n in range(count)
+    ]
     runtime.vectors.upsert(CATEGORY, points)
 
 

@@ -29,12 +29,19 @@ def index(runtime: Runtime, *records: ImageRecord, overwrite: bool = False) -> I
 
 def test_new_images_get_the_scores_of_the_taggers_in_service(runtime: Runtime) -> None:
     saved = runtime.taggers.save(CATEGORY, [head(runtime, "cat", 1), head(runtime, QUALITY, 2)])
-    report = index(runtime, *(record(seed) for seed in range(9)), record(9, quality=0.9, scores={"cat": 0.1, "sun": 0.2}))
+    report = index(
+        runtime, *(record(seed) for seed in range(9)), record(9, quality=0.9, scores={"cat": 0.1, "sun": 0.2})
+    )
     assert report.added == 10 and not report.notes
     assert assert_explained(runtime, saved) == 10 + 9
     payload = stored(runtime)["9.png"][0]
-    assert payload["quality"] == 0.9  # what people say goes before the tagger, but a tagger before a manifest's score
-    assert payload["scored_by"] == {"cat": saved[0].signature, "sun": "manifest"} and payload["scores"]["sun"] == 0.2
+    assert (
+        payload["quality"] == 0.9
+    )  # what people say goes before the tagger, but a tagger before a manifest's score
+    assert (
+        payload["scored_by"] == {"cat": saved[0].signature, "sun": "manifest"}
+        and payload["scores"]["sun"] == 0.2
+    )
     assert runtime.catalog.get(CATEGORY).indexes["scores.cat"] == "float"
     again = score_images(runtime, CATEGORY)
     assert again.skipped >= 9  # float16 storage or not, they are by these taggers
@@ -50,7 +57,9 @@ def test_a_new_tagger_scores_what_comes_after_it(runtime: Runtime) -> None:
     assert images["2.png"][0]["scored_by"] == {"cat": new[0].signature}
 
 
-def test_known_images_keep_their_scores_and_take_no_manifests_for_a_tag_with_a_tagger(runtime: Runtime) -> None:
+def test_known_images_keep_their_scores_and_take_no_manifests_for_a_tag_with_a_tagger(
+    runtime: Runtime,
+) -> None:
     index(runtime, record(1), record(2))
     saved = runtime.taggers.save(CATEGORY, [head(runtime, "cat"), head(runtime, QUALITY)])
     score_images(runtime, CATEGORY)
@@ -69,7 +78,10 @@ def test_an_image_that_gets_a_missing_vector_is_scored_by_it(tmp_path: Path) -> 
     runtime = make_runtime(tmp_path, ColourEncoder())
     index(runtime, record(1), record(2))
     runtime.catalog.add_encoder(CATEGORY, runtime.encoders.register(ColourEncoder("other", 32)).spec)
-    saved = [runtime.taggers.save(CATEGORY, [its])[0] for its in (head(runtime, "cat", 1, "other"), head(runtime, "dog", 2))]
+    saved = [
+        runtime.taggers.save(CATEGORY, [its])[0]
+        for its in (head(runtime, "cat", 1, "other"), head(runtime, "dog", 2))
+    ]
     report = index(runtime, record(1, scores={"cat": 0.3, "dog": 0.4}))
     assert report.updated == 1
     assert stored(runtime)["1.png"][0]["scored_by"] == {"cat": saved[0].signature}
@@ -78,7 +90,9 @@ def test_an_image_that_gets_a_missing_vector_is_scored_by_it(tmp_path: Path) -> 
 
 
 def test_taggers_on_a_vector_that_was_replaced_are_left_out_with_a_note(tmp_path: Path) -> None:
-    runtime = make_runtime(tmp_path, ColourEncoder(), ColourEncoder("look-1", 32), ColourEncoder("look-2", 48))
+    runtime = make_runtime(
+        tmp_path, ColourEncoder(), ColourEncoder("look-1", 32), ColourEncoder("look-2", 48)
+    )
     runtime.catalog.promote(CATEGORY, "look", "look-1")
     runtime.catalog.promote(CATEGORY, "look", "look-2")
     odd = replace(head(runtime, "odd"), encoder_revision="another")
@@ -86,7 +100,9 @@ def test_taggers_on_a_vector_that_was_replaced_are_left_out_with_a_note(tmp_path
     saved = [runtime.taggers.save(CATEGORY, [its])[0] for its in heads]
     report = index(runtime, record(1), record(2))
     assert report.added == 2 and len(report.notes) == 2
-    assert any("look-1" in note and "old" in note for note in report.notes) and any("odd" in note for note in report.notes)
+    assert any("look-1" in note and "old" in note for note in report.notes) and any(
+        "odd" in note for note in report.notes
+    )
     assert all(payload["scores"].keys() == {"new"} for payload, _ in stored(runtime).values())
     assert assert_explained(runtime, saved) == 2
 
@@ -95,7 +111,9 @@ def test_without_taggers_no_payload_says_anything_of_scores(runtime: Runtime) ->
     index(runtime, record(1), record(2, scores={"cat": 0.5}))
     images = stored(runtime)
     assert "scores" not in images["1.png"][0]
-    assert images["2.png"][0]["scores"] == {"cat": 0.5} and images["2.png"][0]["scored_by"] == {"cat": "manifest"}
+    assert images["2.png"][0]["scores"] == {"cat": 0.5} and images["2.png"][0]["scored_by"] == {
+        "cat": "manifest"
+    }
 
 
 @pytest.mark.parametrize("twins", [2, 3])

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.indexer.enrich.scores.heads import assert_explained, fill, head, id_of, score_by_hand, stored, unit_rows
+from tests.indexer.enrich.scores.heads import (
+    assert_explained,
+    fill,
+    head,
+    id_of,
+    score_by_hand,
+    stored,
+    unit_rows,
+)
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.enrich.scores.scoring import ScoreReport, drop_scores, purge_stale, score_images
 from vitrine.services.artifacts.taggers import QUALITY
@@ -21,7 +29,9 @@ MANIFEST = {"scores": {"cat": 0.11, "other": 0.3}, "scored_by": {"cat": "manifes
 
 def test_every_image_gets_the_scores_of_its_vector(runtime: Runtime) -> None:
     fill(runtime, 23, {3: MANIFEST})
-    saved = runtime.taggers.save(CATEGORY, [head(runtime, "cat", 1), head(runtime, "red mug", 2)], scored=["cat"])
+    saved = runtime.taggers.save(
+        CATEGORY, [head(runtime, "cat", 1), head(runtime, "red mug", 2)], scored=["cat"]
+    )
     report = score_images(runtime, CATEGORY, batch=5)
     assert (report.images, report.written, report.skipped, report.without_vector) == (23, 23, 0, 0)
     assert (report.status, report.exit_code, report.tags) == ("complete", 0, ("cat", "red mug"))
@@ -75,14 +85,20 @@ def test_a_quality_that_people_set_is_kept(runtime: Runtime) -> None:
 
 
 def test_proposals_stay_apart_from_what_people_said_and_follow_the_scores(runtime: Runtime) -> None:
-    fill(runtime, 30, {0: {"tags": ["cat"]}, 1: {"rejected_tags": ["cat"]}, 2: {"machine_tags": ["else"], "tags": ["x"]}})
+    fill(
+        runtime,
+        30,
+        {0: {"tags": ["cat"]}, 1: {"rejected_tags": ["cat"]}, 2: {"machine_tags": ["else"], "tags": ["x"]}},
+    )
     runtime.taggers.save(CATEGORY, [head(runtime, "cat", 1, threshold=0.6)])
     score_images(runtime, CATEGORY)
     assert not any("cat" in payload.get("machine_tags", ()) for payload, _ in stored(runtime).values())
     assert score_images(runtime, CATEGORY, propose=True).written == proposed(runtime, 0.6)
     score_images(runtime, CATEGORY, threshold=0.0)
     assert proposed(runtime, 0.0) == 28
-    assert stored(runtime)["2.png"][0]["machine_tags"] == ["else", "cat"] and stored(runtime)["2.png"][0]["tags"] == ["x"]
+    assert stored(runtime)["2.png"][0]["machine_tags"] == ["else", "cat"] and stored(runtime)["2.png"][0][
+        "tags"
+    ] == ["x"]
     runtime.taggers.save(CATEGORY, [head(runtime, "cat", 5, threshold=0.7)])
     score_images(runtime, CATEGORY)  # nothing new is proposed, but what the new tagger does not support goes
     assert 0 < proposed(runtime, 0.7) < 28
@@ -90,7 +106,8 @@ def test_proposals_stay_apart_from_what_people_said_and_follow_the_scores(runtim
 
 
 def proposed(runtime: Runtime, threshold: float) -> int:
-    """How many images have the tag proposed: exactly those with the score, and of which people said nothing."""
+    """How many images have the tag proposed: exactly those with the score, and of which people said
+    nothing."""
     images = stored(runtime)
     for name, (payload, _) in images.items():
         expected = payload["scores"]["cat"] >= threshold and name not in ("0.png", "1.png")
@@ -172,26 +189,45 @@ def test_edits_made_meanwhile_are_kept(runtime: Runtime) -> None:
     runtime.taggers.save(CATEGORY, [head(runtime, "cat")])
     ids = [id_of(n) for n in range(200)]
     edits = [
-        threading.Thread(target=runtime.editor.change, args=(CATEGORY, [id], ImageChanges(add_tags=("mine",)))) for id in ids
+        threading.Thread(
+            target=runtime.editor.change, args=(CATEGORY, [id], ImageChanges(add_tags=("mine",)))
+        )
+        for id in ids
     ]
-    scoring = threading.Thread(target=score_images, args=(runtime, CATEGORY), kwargs={"propose": True, "batch": 3})
+    scoring = threading.Thread(
+        target=score_images, args=(runtime, CATEGORY), kwargs={"propose": True, "batch": 3}
+    )
     for thread in (*edits[:100], scoring, *edits[100:]):
         thread.start()
     for thread in (*edits, scoring):
         thread.join()
-    assert all(payload["tags"] == ["mine"] and "cat" in payload["scores"] for payload, _ in stored(runtime).values())
+    assert all(
+        payload["tags"] == ["mine"] and "cat" in payload["scores"] for payload, _ in stored(runtime).values()
+    )
 
 
 def test_stale_scores_go_and_a_manifests_stay_where_there_is_no_tagger(runtime: Runtime) -> None:
     mixed = {
         "scores": {"cat": 0.1, "dog": 0.2, "sun": 0.3, "deleted": 0.4},
-        "scored_by": {"cat": "manifest", "dog": "by-hand@2020", "sun": "manifest", "deleted": "by-hand@2021", "quality": "q@1"},
+        "scored_by": {
+            "cat": "manifest",
+            "dog": "by-hand@2020",
+            "sun": "manifest",
+            "deleted": "by-hand@2021",
+            "quality": "q@1",
+        },
         "quality": 0.5,
         "machine_tags": ["dog", "deleted", "orphan", "kept"],
     }
-    fill(runtime, 4, {0: mixed, 1: {"quality": 0.7}, 2: {"scores": {"cat": 0.5}, "scored_by": {"cat": "a@b"}}})
-    _, dog = runtime.taggers.save(CATEGORY, [head(runtime, "cat"), head(runtime, "dog")], scored=["cat", "dog"])
-    runtime.vectors.set_payload(CATEGORY, {id_of(3): {"scores": {"dog": 0.9}, "scored_by": {"dog": dog.signature}}})
+    fill(
+        runtime, 4, {0: mixed, 1: {"quality": 0.7}, 2: {"scores": {"cat": 0.5}, "scored_by": {"cat": "a@b"}}}
+    )
+    _, dog = runtime.taggers.save(
+        CATEGORY, [head(runtime, "cat"), head(runtime, "dog")], scored=["cat", "dog"]
+    )
+    runtime.vectors.set_payload(
+        CATEGORY, {id_of(3): {"scores": {"dog": 0.9}, "scored_by": {"dog": dog.signature}}}
+    )
     assert purge_stale(runtime, CATEGORY, ["cat"]) == 2
     assert runtime.taggers.unsettled(CATEGORY) == {"dog": dog.signature}
     assert purge_stale(runtime, CATEGORY) == 1
@@ -214,9 +250,17 @@ def test_the_scores_of_a_tagger_that_is_to_be_deleted_go(runtime: Runtime) -> No
     assert drop_scores(runtime, CATEGORY, "cat") == 5
     images = stored(runtime)
     assert images["0.png"][0]["scores"] == {"cat": 0.5}
-    assert not any("cat" in p.get("scores", ()) or p.get("machine_tags") for name, (p, _) in images.items() if name != "0.png")
+    assert not any(
+        "cat" in p.get("scores", ()) or p.get("machine_tags")
+        for name, (p, _) in images.items()
+        if name != "0.png"
+    )
     assert drop_scores(runtime, CATEGORY, QUALITY) == 5
-    assert not any("quality" in payload for payload, _ in stored(runtime).values() if "cat" not in payload.get("scores", ()))
+    assert not any(
+        "quality" in payload
+        for payload, _ in stored(runtime).values()
+        if "cat" not in payload.get("scores", ())
+    )
 
 
 def test_the_report_as_json() -> None:

@@ -1,4 +1,5 @@
-"""A process that scores is killed at random moments, its engine too: no image has a score that nobody explains."""
+"""A process that scores is killed at random moments, its engine too: no image has a score that nobody
+explains."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ def prepare(runtime: Runtime) -> list[str]:
 
 
 def check(runtime: Runtime, new: list[str]) -> int:
-    """Every score is by the tagger that it names, nothing else has changed, and queries see the new ones alone. How many."""
+    """Every score is by the tagger that it names, nothing else has changed, and queries see the new ones
+    alone. How many."""
     heads = [its for tag in TAGS for its in runtime.taggers.history(CATEGORY, tag)]
     assert assert_explained(runtime, heads) == IMAGES * len(TAGS)
     images = stored(runtime)
@@ -81,8 +83,12 @@ def check(runtime: Runtime, new: list[str]) -> int:
     for tag in ("cat", "red mug"):
         assert runtime.searcher.count(CATEGORY, parse_conditions({"scores": {tag: {"gte": 0}}})) == len(done)
         high = parse_conditions({"scores": {tag: {"gte": 0.5}}})
-        assert runtime.searcher.count(CATEGORY, high) == sum(payload["scores"][tag] >= 0.5 for payload in done)
-        assert all((tag in payload.get("machine_tags", ())) == (payload["scores"][tag] >= 0.5) for payload in done)
+        assert runtime.searcher.count(CATEGORY, high) == sum(
+            payload["scores"][tag] >= 0.5 for payload in done
+        )
+        assert all(
+            (tag in payload.get("machine_tags", ())) == (payload["scores"][tag] >= 0.5) for payload in done
+        )
     assert runtime.searcher.count(CATEGORY, parse_conditions({"quality": {"gte": 0}})) == len(done)
     return len(done)
 

@@ -49,7 +49,13 @@ def lacking(runtime: Runtime, using: str) -> int:
 
 def test_a_promotion_embeds_everything_and_switches(runtime: Runtime, tmp_path: Path) -> None:
     report = promote(runtime, CATEGORY, trained_folder(tmp_path / "look"), name="look")
-    assert (report.using, report.former, report.switched, report.reused, report.exit_code) == ("look-1", None, True, False, 0)
+    assert (report.using, report.former, report.switched, report.reused, report.exit_code) == (
+        "look-1",
+        None,
+        True,
+        False,
+        0,
+    )
     assert report.fill.filled == IMAGES
     category = runtime.catalog.get(CATEGORY)
     spec = category.encoder("look")
@@ -62,7 +68,9 @@ def test_a_promotion_embeds_everything_and_switches(runtime: Runtime, tmp_path: 
     assert (found.hits[0].id, found.encoder.name) == (id_of(5), "look-1")
 
 
-def test_queries_are_answered_by_the_former_until_nothing_is_lacking(runtime: Runtime, tmp_path: Path) -> None:
+def test_queries_are_answered_by_the_former_until_nothing_is_lacking(
+    runtime: Runtime, tmp_path: Path
+) -> None:
     promote(runtime, CATEGORY, trained_folder(tmp_path / "one", 1), name="look")
 
     answers: list[str] = []
@@ -115,7 +123,9 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("moment", ["objects.put", "vectors.add_vector", "vectors.update_vectors", "catalog.promote"])
+@pytest.mark.parametrize(
+    "moment", ["objects.put", "vectors.add_vector", "vectors.update_vectors", "catalog.promote"]
+)
 @pytest.mark.parametrize("written", [False, True])
 def test_a_promotion_that_dies_at_any_step_is_completed_by_the_next(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, written: bool
@@ -193,9 +203,18 @@ def test_a_rollback_leaves_the_default_alone_and_needs_a_former(runtime: Runtime
 def test_the_first_promotion_is_rolled_back_to_what_was_the_default(runtime: Runtime, tmp_path: Path) -> None:
     promote(runtime, CATEGORY, trained_folder(tmp_path / "look"), name="look")
     promote(runtime, CATEGORY, trained_folder(tmp_path / "style", 5), name="style")
-    for name, before, after in (("style", "style-1", "look-1"), ("look", "look-1", "colour"), ("look", "colour", "look-1")):
+    for name, before, after in (
+        ("style", "style-1", "look-1"),
+        ("look", "look-1", "colour"),
+        ("look", "colour", "look-1"),
+    ):
         report = rollback(runtime, CATEGORY, name)
-        assert (report.former, report.using, report.switched, report.default_only) == (before, after, True, True)
+        assert (report.former, report.using, report.switched, report.default_only) == (
+            before,
+            after,
+            True,
+            True,
+        )
         assert runtime.catalog.get(CATEGORY).encoder().name == after
         assert f"answered by {after} now, not by {before}" in report.summary()
         assert report.exit_code == 0
@@ -233,7 +252,9 @@ def test_names_and_folders_that_cannot_be_promoted(runtime: Runtime, tmp_path: P
 
 
 @pytest.mark.parametrize("error", [WorseEncoder("It finds less."), KeyboardInterrupt()])
-def test_what_the_check_refuses_leaves_nothing(runtime: Runtime, tmp_path: Path, error: BaseException) -> None:
+def test_what_the_check_refuses_leaves_nothing(
+    runtime: Runtime, tmp_path: Path, error: BaseException
+) -> None:
     def refuse(encoder: BatchedEncoder) -> None:
         assert encoder.spec.name == "look-1"
         raise error
@@ -251,7 +272,9 @@ def test_numbers_go_on_and_never_meet_another_name(runtime: Runtime, tmp_path: P
     assert runtime.catalog.get(CATEGORY).encoder("look-1").name == "look-1-1"
 
 
-def test_images_that_come_in_while_it_is_filled_are_embedded_before_the_switch(runtime: Runtime, tmp_path: Path) -> None:
+def test_images_that_come_in_while_it_is_filled_are_embedded_before_the_switch(
+    runtime: Runtime, tmp_path: Path
+) -> None:
     coming = [101, 102]
 
     class Adding:
@@ -260,10 +283,15 @@ def test_images_that_come_in_while_it_is_filled_are_embedded_before_the_switch(r
         def update(self, report: object) -> None:
             if coming:
                 data = picture(coming.pop())
-                payload = {"sha256": content_hash(data), "object_key": f"{CATEGORY}/images/{content_hash(data)}"}
+                payload = {
+                    "sha256": content_hash(data),
+                    "object_key": f"{CATEGORY}/images/{content_hash(data)}",
+                }
                 runtime.objects.put(payload["object_key"], data)
                 row: Embedding = expected_row(ColourEncoder(), data)
-                runtime.vectors.upsert(CATEGORY, [Point(point_id(content_hash(data)), {"colour": row}, payload)])
+                runtime.vectors.upsert(
+                    CATEGORY, [Point(point_id(content_hash(data)), {"colour": row}, payload)]
+                )
 
         def finish(self, report: object) -> None: ...
 
@@ -276,7 +304,9 @@ def test_taggers_that_are_left_behind_are_named(runtime: Runtime, tmp_path: Path
     promote(runtime, CATEGORY, trained_folder(tmp_path / "one", 1), name="look")
     spec = runtime.catalog.get(CATEGORY).encoder("look")
     weight = np.zeros(spec.dim, np.float32)
-    runtime.taggers.save(CATEGORY, [TagHead("red", "logistic-regression", spec.name, spec.revision, weight, 0.0)])
+    runtime.taggers.save(
+        CATEGORY, [TagHead("red", "logistic-regression", spec.name, spec.revision, weight, 0.0)]
+    )
     report = promote(runtime, CATEGORY, trained_folder(tmp_path / "two", 2), name="look")
     assert len(report.notes) == 1 and "taggers red" in report.notes[0]
 

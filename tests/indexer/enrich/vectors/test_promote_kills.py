@@ -1,4 +1,5 @@
-"""A process that promotes is killed at random moments; the next run completes the work, and the alias is never half."""
+"""A process that promotes is killed at random moments; the next run completes the work, and the alias is
+never half."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ KILLS = 3
 CHILD = """
 import sys
 from pathlib import Path
-from vitrine.indexer import reembed, stored_images
+from vitrine.indexer.enrich.vectors import reembed
+from vitrine.indexer.job import stored_images
 from vitrine.indexer.enrich.vectors.promote import promote
 from vitrine.indexer.enrich.vectors.reembed import lacks
 from vitrine.services.vector_store.edge.store import EdgeVectorStore

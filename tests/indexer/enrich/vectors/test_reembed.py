@@ -81,7 +81,9 @@ def add_without_second(runtime: Runtime, seed: int) -> None:
     data = picture(seed)
     payload = {"sha256": content_hash(data), "object_key": f"{CATEGORY}/images/{seed}.png"}
     runtime.objects.put(payload["object_key"], data)
-    runtime.vectors.upsert(CATEGORY, [Point(id_of(seed), {"colour": expected_row(ColourEncoder(), data)}, payload)])
+    runtime.vectors.upsert(
+        CATEGORY, [Point(id_of(seed), {"colour": expected_row(ColourEncoder(), data)}, payload)]
+    )
 
 
 def rows(runtime: Runtime, using: str = "second") -> dict[str, np.ndarray]:
@@ -113,7 +115,9 @@ def test_only_what_is_lacking_is_encoded(runtime: Runtime, second: Counting) -> 
     assert fill_vector(runtime, CATEGORY, "second").filled == second.encoded == 0
 
 
-def test_pictures_that_are_missing_or_damaged_are_named_and_nothing_is_made_up(runtime: Runtime, second: Counting) -> None:
+def test_pictures_that_are_missing_or_damaged_are_named_and_nothing_is_made_up(
+    runtime: Runtime, second: Counting
+) -> None:
     runtime.objects.delete(key_of(runtime, 1))
     runtime.objects.put(key_of(runtime, 2), picture(3))
     runtime.objects.put(key_of(runtime, 4), b"")
@@ -122,7 +126,13 @@ def test_pictures_that_are_missing_or_damaged_are_named_and_nothing_is_made_up(r
     runtime.objects.put(key_of(runtime, 5), nonsense)
     runtime.vectors.set_payload(CATEGORY, {id_of(6): {"object_key": "../outside"}})
     report = fill_vector(runtime, CATEGORY, "second")
-    expected = {1: "image_missing", 2: "damaged_image", 4: "damaged_image", 5: "unsupported_format", 6: "image_missing"}
+    expected = {
+        1: "image_missing",
+        2: "damaged_image",
+        4: "damaged_image",
+        5: "unsupported_format",
+        6: "image_missing",
+    }
     assert dict(report.failed) == {id_of(seed): reason for seed, reason in expected.items()}
     assert (report.filled, report.refused, report.exit_code) == (15, 5, 3)
     assert set(rows(runtime)) == {id_of(seed) for seed in range(20)} - {id for id, _ in report.failed}
@@ -130,7 +140,9 @@ def test_pictures_that_are_missing_or_damaged_are_named_and_nothing_is_made_up(r
     assert len(report.to_json()["failed"]) == 5
 
 
-def test_an_encoder_that_fails_on_one_picture_names_it(runtime: Runtime, second: Counting, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_an_encoder_that_fails_on_one_picture_names_it(
+    runtime: Runtime, second: Counting, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
     plain, calls = ColourEncoder.encode_pixels, iter(range(100))
 
     def broken(self, pixels):  # type: ignore[no-untyped-def]
@@ -207,10 +219,14 @@ def test_a_large_fill_brings_the_search_index_up_to_date(
 def test_taggers_on_the_vector_score_it(runtime: Runtime, second: Counting) -> None:
     weight = expected_row(second, picture(3))
     head = TagHead("like three", "logistic-regression", "second", second.spec.revision, 8 * weight, -4.0)
-    other = TagHead("other", "logistic-regression", "colour", ColourEncoder().spec.revision, np.ones(64, np.float32), 0.0)
+    other = TagHead(
+        "other", "logistic-regression", "colour", ColourEncoder().spec.revision, np.ones(64, np.float32), 0.0
+    )
     (saved,) = runtime.taggers.save(CATEGORY, [head])
     runtime.taggers.save(CATEGORY, [other])
-    runtime.vectors.set_payload(CATEGORY, {id_of(4): {"scores": {"said": 0.5}, "scored_by": {"said": "manifest"}}})
+    runtime.vectors.set_payload(
+        CATEGORY, {id_of(4): {"scores": {"said": 0.5}, "scored_by": {"said": "manifest"}}}
+    )
     fill_vector(runtime, CATEGORY, "second")
     stored = {hit.id: hit.payload for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits}
     for seed, row in ((3, weight), (4, expected_row(second, picture(4)))):
@@ -239,7 +255,9 @@ def test_embedding_stored_images_keeps_their_order(runtime: Runtime, second: Cou
     assert [image.reason for image in made if image.row is None] == ["image_missing", "image_missing"]
 
 
-def test_images_whose_vector_is_filled_get_their_nodes_of_the_runs_on_it(runtime: Runtime, second: Counting) -> None:
+def test_images_whose_vector_is_filled_get_their_nodes_of_the_runs_on_it(
+    runtime: Runtime, second: Counting
+) -> None:
     fill_vector(runtime, CATEGORY, "second")
     for run, using in (("look", "second"), ("colours", "colour")):
         cluster(runtime, CATEGORY, run, fit_tree(TreeOptions(3, 4)), using=using)

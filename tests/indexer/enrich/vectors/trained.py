@@ -1,4 +1,5 @@
-"""Trained encoders without weights: folders that load as encoders of colours, each with a projection of its own."""
+"""Trained encoders without weights: folders that load as encoders of colours, each with a projection of its
+own."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ class TrainedColours(ColourEncoder):
 
     def __init__(self, reference: EncoderReference, found: ResolvedModel) -> None:
         super().__init__(reference.name, DIM)
-        self._spec = replace(self._spec, model=reference.model, revision=found.revision, modalities=("image",))
+        self._spec = replace(
+            self._spec, model=reference.model, revision=found.revision, modalities=("image",)
+        )
         seed = json.loads((found.path / "config.json").read_text())["seed"]
         turn, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((DIM, DIM)))
         self._turn = turn.astype(np.float32)

@@ -59,9 +59,14 @@ def check_cut(areas: Sequence[float], rect: Rect) -> None:
 def test_areas_are_proportional_and_do_not_overlap() -> None:
     chance = random.Random(3)
     for _ in range(150):
-        areas = [chance.choice((chance.random() * 10 ** chance.randrange(5), 1.0, 0.0)) for _ in range(chance.randrange(1, 30))]
+        areas = [
+            chance.choice((chance.random() * 10 ** chance.randrange(5), 1.0, 0.0))
+            for _ in range(chance.randrange(1, 30))
+        ]
         areas[0] += 0.5
-        rect = Rect(chance.uniform(-5, 50), chance.uniform(-5, 50), chance.uniform(1, 900), chance.uniform(1, 900))
+        rect = Rect(
+            chance.uniform(-5, 50), chance.uniform(-5, 50), chance.uniform(1, 900), chance.uniform(1, 900)
+        )
         check_cut(areas, rect)
 
 
@@ -75,7 +80,10 @@ def test_boxes_of_alike_areas_are_nearly_square_whatever_the_order() -> None:
     chance = random.Random(5)
     for _ in range(60):
         areas = [chance.uniform(1, 3) for _ in range(chance.randrange(8, 60))]
-        ratios = [max(cut.width / cut.height, cut.height / cut.width) for cut in squarify(areas, Rect(0, 0, 1600, 1000))]
+        ratios = [
+            max(cut.width / cut.height, cut.height / cut.width)
+            for cut in squarify(areas, Rect(0, 0, 1600, 1000))
+        ]
         assert max(ratios) < 3.5 and sum(ratios) / len(ratios) < 1.6
         shuffled = chance.sample(areas, len(areas))
         assert sorted(c.area for c in squarify(shuffled, Rect(0, 0, 9, 5))) == pytest.approx(
@@ -97,7 +105,9 @@ def random_tree(chance: random.Random) -> tuple[dict[str, Node], dict[str, int]]
         number = 0 if depth == 3 or (depth and chance.random() < 0.3) else chance.randrange(2, 17)
         children = tuple(f"{id}-{n}" for n in range(number))
         nodes[id] = Node(id, parent, depth, 0, "m", ("m",), 0.5, "a name", children)
-        counts[id] = sum(grow(child, id, depth + 1) for child in children) or chance.randrange(0 if depth else 1, 60)
+        counts[id] = sum(grow(child, id, depth + 1) for child in children) or chance.randrange(
+            0 if depth else 1, 60
+        )
         return counts[id]
 
     grow("root", None, 0)
@@ -119,7 +129,9 @@ def test_nested_boxes_keep_within_their_parents() -> None:
             assert (box.header is not None) == bool(children)
             for child in children:
                 assert inside(child.cell, box.rect) and child.cell.y >= box.rect.y + (box.header or 0)
-                assert child.branch == (nodes["root"].children.index(child.node.id) if box.node.id == "root" else box.branch)
+                assert child.branch == (
+                    nodes["root"].children.index(child.node.id) if box.node.id == "root" else box.branch
+                )
             whole = sum(child.count for child in children)
             space = sum(child.cell.area for child in children)
             for child in children:
@@ -134,7 +146,8 @@ def test_a_run_of_one_node_and_one_without_images() -> None:
     assert lay_out(root, {"root": 0}, 300, 200) == []
 
 
-# Marks -------------------------------------------------------------------------------------------------------------------
+# Marks
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_labels_fit_whatever_the_width() -> None:
@@ -151,11 +164,15 @@ def test_labels_fit_whatever_the_width() -> None:
 def test_tiles_are_whole_pixels_inside_and_apart() -> None:
     chance = random.Random(9)
     for _ in range(100):
-        rect = Rect(chance.uniform(0, 9), chance.uniform(0, 9), chance.uniform(0, 700), chance.uniform(0, 700))
+        rect = Rect(
+            chance.uniform(0, 9), chance.uniform(0, 9), chance.uniform(0, 700), chance.uniform(0, 700)
+        )
         tiles = mosaic(rect, chance.randrange(1, 40))
         assert bool(tiles) == (min(rect.width, rect.height) >= 20)
         assert all(tile.x == int(tile.x) and tile.width == int(tile.width) for tile in tiles)
-        assert all(inside(tile, Rect(rect.x - 1, rect.y - 1, rect.width + 1, rect.height + 1)) for tile in tiles)
+        assert all(
+            inside(tile, Rect(rect.x - 1, rect.y - 1, rect.width + 1, rect.height + 1)) for tile in tiles
+        )
         assert all(overlap(one, other) == 0 for one, other in combinations(tiles, 2))
 
 
@@ -164,7 +181,8 @@ def test_ink_can_be_read_on_every_ground() -> None:
     assert ink_on((51, 34, 136)) == (255, 255, 255)
 
 
-# Files -------------------------------------------------------------------------------------------------------------------
+# Files
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -175,7 +193,10 @@ def run(runtime: Runtime) -> ClusterRun:
     assert index_images(records, runtime, CATEGORY).added == 40
     cluster(runtime, CATEGORY, "look", fit_tree(TreeOptions(3, 8)))
     found = runtime.clusters.get(CATEGORY, "look")
-    nodes = {id: Node(**vars(node) | {"name": "<b>&\"tag'\x00" if id != "root" else ""}) for id, node in found.nodes.items()}
+    nodes = {
+        id: Node(**vars(node) | {"name": "<b>&\"tag'\x00" if id != "root" else ""})
+        for id, node in found.nodes.items()
+    }
     return ClusterRun(**vars(found) | {"nodes": nodes})
 
 
@@ -192,7 +213,9 @@ def test_an_svg_holds_all_it_shows(runtime: Runtime, run: ClusterRun, tmp_path: 
     assert "<script" not in text and "<b>" not in text and text.count("http") == 1  # the name space alone
     notes = [title.text or "" for title in tree.iter(f"{SVG}title")]
     assert len(notes) == report.boxes - 1 and all("<b>&\"tag'" in note for note in notes)
-    assert text == (write_treemap(runtime, CATEGORY, run, path) and path.read_text(encoding="utf-8"))  # the same each time
+    assert text == (
+        write_treemap(runtime, CATEGORY, run, path) and path.read_text(encoding="utf-8")
+    )  # the same each time
 
 
 def test_a_png_of_the_size_asked_for(runtime: Runtime, run: ClusterRun, tmp_path: Path) -> None:
@@ -201,7 +224,11 @@ def test_a_png_of_the_size_asked_for(runtime: Runtime, run: ClusterRun, tmp_path
         assert (image.format, image.size) == ("PNG", (640, 480))
         colours = image.convert("RGB").getcolors(1 << 20)
         assert colours is not None and len(colours) > 100
-    for wrong in ({"size": (10, 10)}, {"levels": 0}, {"conditions": parse_conditions({"tags_all": ["nobody"]})}):
+    for wrong in (
+        {"size": (10, 10)},
+        {"levels": 0},
+        {"conditions": parse_conditions({"tags_all": ["nobody"]})},
+    ):
         with pytest.raises(BadRequest):
             write_treemap(runtime, CATEGORY, run, tmp_path / "wrong.png", **wrong)  # type: ignore[arg-type]
     with pytest.raises(BadRequest, match=r"\.svg or \.png"):
@@ -239,7 +266,9 @@ def test_sheets_and_a_page_that_leads_to_them(runtime: Runtime, run: ClusterRun,
     inner = [id for id, node in run.nodes.items() if node.children and node.depth < 2]
     assert [Path(path).name for path in report.sheets] == [f"{id}.png" for id in inner]
     assert report.nodes == sum(len(run.nodes[id].children) for id in inner)
-    assert report.pictures == sum(min(5, run.nodes[child].count) for id in inner for child in run.nodes[id].children)
+    assert report.pictures == sum(
+        min(5, run.nodes[child].count) for id in inner for child in run.nodes[id].children
+    )
     with Image.open(report.sheets[0]) as sheet:
         assert sheet.format == "PNG" and sheet.width > 500
     page = Path(report.index).read_text(encoding="utf-8")
@@ -272,11 +301,14 @@ def test_a_long_sheet_is_cut_into_pages(
     assert "contact sheet 3" in Path(report.index).read_text(encoding="utf-8")
 
 
-# Folder names ------------------------------------------------------------------------------------------------------------
+# Folder names
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_folders_by_path(run: ClusterRun) -> None:
-    nodes = {id: Node(**vars(node) | {"name": "a/b" if node.depth == 1 else ""}) for id, node in run.nodes.items()}
+    nodes = {
+        id: Node(**vars(node) | {"name": "a/b" if node.depth == 1 else ""}) for id, node in run.nodes.items()
+    }
     named = ClusterRun(**vars(run) | {"nodes": nodes})
     payload = {"clusters": {run.key: {"id": "1", "path": ["root", "root-1", "root-1-0"]}}}
     [deep] = ByCluster(named).names(payload)
@@ -284,13 +316,19 @@ def test_folders_by_path(run: ClusterRun) -> None:
     assert top.startswith("root-1 a_b-") and leaf == "root-1-0"
     assert ByCluster(named, 1).names(payload) == [top]
     assert ByCluster(named).names({"clusters": {run.key: {"path": ["root"]}}}) == ["root"]
-    assert ByCluster(named).names({}) == ByCluster(named).names({"clusters": {"other-1": {"path": ["root"]}}}) == []
+    assert (
+        ByCluster(named).names({})
+        == ByCluster(named).names({"clusters": {"other-1": {"path": ["root"]}}})
+        == []
+    )
     assert len(folder_name(Node("root-1", "root", 1, 3, "m", ("m",), 0.5, "x" * 500))) < 100
     with pytest.raises(BadRequest):
         ByCluster(run, 0)
 
 
-def test_pictures_in_the_png_are_where_the_svg_has_them(runtime: Runtime, run: ClusterRun, tmp_path: Path) -> None:
+def test_pictures_in_the_png_are_where_the_svg_has_them(
+    runtime: Runtime, run: ClusterRun, tmp_path: Path
+) -> None:
     one = write_treemap(runtime, CATEGORY, run, tmp_path / "map.svg", size=(400, 300))
     other = write_treemap(runtime, CATEGORY, run, tmp_path / "map.png", size=(400, 300))
     assert (one.boxes, one.pictures) == (other.boxes, other.pictures)

@@ -1,4 +1,5 @@
-"""A trained encoder that refers to a trunk on this machine, served by one that has nothing but the object store."""
+"""A trained encoder that refers to a trunk on this machine, served by one that has nothing but the object
+store."""
 
 from __future__ import annotations
 
@@ -13,7 +14,12 @@ from PIL import Image
 from vitrine.services.encoders.families.bundle import whole_folder
 from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import MetricConfig, TrunkReference, read_config, save_metric_encoder
+from vitrine.services.encoders.families.metric import (
+    MetricConfig,
+    TrunkReference,
+    read_config,
+    save_metric_encoder,
+)
 from vitrine.services.encoders.families.stored import save_stored, stored_prefix
 from vitrine.services.encoders.load import load_encoder
 from vitrine.services.encoders.pool import EncoderPool
@@ -23,7 +29,13 @@ from vitrine.services.errors import ModelUnavailable
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.settings import Settings
 
-SPLIT = {"protocol": "by-image", "train": ["a"], "validation": [], "test": ["b"], "classes": {"a": "x", "b": "y"}}
+SPLIT = {
+    "protocol": "by-image",
+    "train": ["a"],
+    "validation": [],
+    "test": ["b"],
+    "classes": {"a": "x", "b": "y"},
+}
 
 
 @pytest.fixture
@@ -32,20 +44,34 @@ def trained(tiny_model: Callable[[str], Path], tmp_path: Path) -> Path:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "tiny-vit").symlink_to(tiny_model("vit"))
     reference = EncoderReference("trunk", "org/tiny-vit")
-    trunk = load_encoder(reference, models_folder=tmp_path / "models", precision="float32", device="cpu", offline=True)
+    trunk = load_encoder(
+        reference, models_folder=tmp_path / "models", precision="float32", device="cpu", offline=True
+    )
     torch.manual_seed(2)
     embedder = Embedder(trunk.spec.dim, (8,))
     about = TrunkReference("org/tiny-vit", trunk.spec.revision)
     config = MetricConfig(
-        "look", "frozen", about, "float32", trunk.spec.preprocessing, embedder.arguments, ("x", "y"), "sha256:0", ""
+        "look",
+        "frozen",
+        about,
+        "float32",
+        trunk.spec.preprocessing,
+        embedder.arguments,
+        ("x", "y"),
+        "sha256:0",
+        "",
     )
     save_metric_encoder(tmp_path / "look", config, embedder, split=SPLIT)
     return tmp_path / "look"
 
 
-def test_the_trunk_travels_and_the_embeddings_stay(trained: Path, tmp_path: Path, photos: list[Image.Image]) -> None:
+def test_the_trunk_travels_and_the_embeddings_stay(
+    trained: Path, tmp_path: Path, photos: list[Image.Image]
+) -> None:
     reference = EncoderReference("look", str(trained))
-    here = load_encoder(reference, models_folder=tmp_path / "models", precision="float32", device="cpu", offline=True)
+    here = load_encoder(
+        reference, models_folder=tmp_path / "models", precision="float32", device="cpu", offline=True
+    )
     objects = LocalObjectStore(tmp_path / "objects", min_free_mb=0)
     before = folder_revision(trained)
     with whole_folder(trained, tmp_path / "models") as whole:
@@ -55,20 +81,28 @@ def test_the_trunk_travels_and_the_embeddings_stay(trained: Path, tmp_path: Path
     with whole_folder(trained, tmp_path / "models") as again:
         assert folder_revision(again) == revision  # so that a killed promotion knows its vector again
     assert folder_revision(trained) == before and not read_config(trained).trunk.stored
-    elsewhere = Settings(data=tmp_path / "other", models=tmp_path / "none", offline=True, precision="float32", _env_file=None)  # type: ignore[call-arg,unused-ignore]
+    elsewhere = Settings(
+        data=tmp_path / "other", models=tmp_path / "none", offline=True, precision="float32", _env_file=None
+    )  # type: ignore[call-arg,unused-ignore]
     pool = EncoderPool(elsewhere, objects=objects)
     there = pool.get(EncoderReference("look-1", model))
     assert (there.spec.revision, there.spec.model) == (revision, model)
     np.testing.assert_allclose(there.encode_images(photos), here.encode_images(photos), atol=1e-5)
     pool.close()
-    assert {stat.key.rpartition("/")[2] for stat in objects.list()} >= {"split.json", "embedder.safetensors", "model.safetensors"}
+    assert {stat.key.rpartition("/")[2] for stat in objects.list()} >= {
+        "split.json",
+        "embedder.safetensors",
+        "model.safetensors",
+    }
 
 
 def test_what_needs_no_trunk_stays_as_it_is(tmp_path: Path) -> None:
     colours = ColourEncoder().spec
     embedder = Embedder(colours.dim, (8,))
     trunk = TrunkReference(COLOUR_MODEL, colours.revision)
-    config = MetricConfig("look", "frozen", trunk, "float32", colours.preprocessing, embedder.arguments, (), "sha256:0", "")
+    config = MetricConfig(
+        "look", "frozen", trunk, "float32", colours.preprocessing, embedder.arguments, (), "sha256:0", ""
+    )
     save_metric_encoder(tmp_path / "look", config, embedder)
     for folder in (tmp_path / "look", tmp_path):
         with whole_folder(folder, tmp_path / "models") as whole:

@@ -16,7 +16,13 @@ from vitrine.services.encoders.base import TextEncoder
 from vitrine.services.encoders.batching import StagedEncoder
 from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import MetricConfig, TrunkReference, read_config, read_split, save_metric_encoder
+from vitrine.services.encoders.families.metric import (
+    MetricConfig,
+    TrunkReference,
+    read_config,
+    read_split,
+    save_metric_encoder,
+)
 from vitrine.services.encoders.load import load_encoder, load_folder
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
@@ -24,11 +30,19 @@ from vitrine.services.encoders.resolve import ResolvedModel, folder_revision
 from vitrine.services.errors import AlreadyExists, BadRequest, EncoderMismatch, ModelUnavailable
 from vitrine.services.settings import Settings
 
-SPLIT = {"protocol": "by-image", "train": ["a"], "validation": [], "test": ["b"], "classes": {"a": "x", "b": "y"}}
+SPLIT = {
+    "protocol": "by-image",
+    "train": ["a"],
+    "validation": [],
+    "test": ["b"],
+    "classes": {"a": "x", "b": "y"},
+}
 
 
 def load(folder: Path, precision: str = "float32"):
-    return load_encoder(EncoderReference("look", str(folder)), precision=precision, device="cpu", offline=True)
+    return load_encoder(
+        EncoderReference("look", str(folder)), precision=precision, device="cpu", offline=True
+    )
 
 
 def embedder(dim: int, *layers: int) -> Embedder:
@@ -40,9 +54,18 @@ def embedder(dim: int, *layers: int) -> Embedder:
 
 def config(trunk: TrunkReference, made: Embedder, preprocessing: Preprocessing) -> MetricConfig:
     return MetricConfig(
-        "look", "frozen", trunk, "float32", preprocessing, made.arguments, ("x", "y"), "sha256:0", "2026-01-01T00:00:00+00:00",
-        {"candidate": {"precision_at_1": 0.5}}, {"options": {"epochs": 3}},
-    )  # fmt: skip
+        "look",
+        "frozen",
+        trunk,
+        "float32",
+        preprocessing,
+        made.arguments,
+        ("x", "y"),
+        "sha256:0",
+        "2026-01-01T00:00:00+00:00",
+        {"candidate": {"precision_at_1": 0.5}},
+        {"options": {"epochs": 3}},
+    )
 
 
 @pytest.fixture
@@ -62,7 +85,9 @@ def test_an_encoder_behind_a_built_in_trunk_is_its_embedder_on_the_trunks_embedd
     rows = encoder.encode_images(photos)
     np.testing.assert_allclose(rows, embedder(64).embed(ColourEncoder().encode_images(photos)), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(encoder.encode_pixels([encoder.prepare(photo) for photo in photos]), rows, atol=1e-6)
+    np.testing.assert_allclose(
+        encoder.encode_pixels([encoder.prepare(photo) for photo in photos]), rows, atol=1e-6
+    )
     assert encoder.encode_images([]).shape == (0, 8)
 
 
@@ -81,12 +106,16 @@ def test_a_trunk_that_is_referred_to_must_be_the_same_revision(tiny_model, tmp_p
     trunk = load(folder)
     about = config(TrunkReference(str(folder), trunk.spec.revision), made, trunk.spec.preprocessing)
     save_metric_encoder(tmp_path / "good", about, made)
-    np.testing.assert_allclose(load(tmp_path / "good").encode_images(photos), made.embed(trunk.encode_images(photos)), atol=1e-5)
+    np.testing.assert_allclose(
+        load(tmp_path / "good").encode_images(photos), made.embed(trunk.encode_images(photos)), atol=1e-5
+    )
     other = replace(about, trunk=TrunkReference(str(folder), "sha256:other"))
     save_metric_encoder(tmp_path / "other", other, made)
     with pytest.raises(EncoderMismatch, match="revision sha256:other"):
         load(tmp_path / "other")
-    save_metric_encoder(tmp_path / "gone", replace(about, trunk=TrunkReference("no-such-model", trunk.spec.revision)), made)
+    save_metric_encoder(
+        tmp_path / "gone", replace(about, trunk=TrunkReference("no-such-model", trunk.spec.revision)), made
+    )
     with pytest.raises(ModelUnavailable):
         load(tmp_path / "gone")
 
@@ -95,11 +124,15 @@ def test_the_trunk_is_also_found_in_the_models_folder_of_the_settings(tiny_model
     trunk, made = load(tiny_model("vit")), embedder(32)
     about = config(TrunkReference("elsewhere/tiny-vit", trunk.spec.revision), made, trunk.spec.preprocessing)
     save_metric_encoder(tmp_path / "look", about, made)
-    settings = Settings(_env_file=None, models=tiny_model("vit").parent, offline=True, device="cpu", data=tmp_path)
+    settings = Settings(
+        _env_file=None, models=tiny_model("vit").parent, offline=True, device="cpu", data=tmp_path
+    )
     pool = EncoderPool(settings)
     try:
         encoder = pool.get(f"look={tmp_path / 'look'}")
-        np.testing.assert_allclose(encoder.encode_images(photos), made.embed(trunk.encode_images(photos)), atol=1e-5)
+        np.testing.assert_allclose(
+            encoder.encode_images(photos), made.embed(trunk.encode_images(photos)), atol=1e-5
+        )
     finally:
         pool.close()
 
@@ -108,10 +141,14 @@ def test_the_trunk_is_also_found_in_the_models_folder_of_the_settings(tiny_model
 def test_a_stored_trunk_keeps_its_weights_and_pooling(kind, tiny_model, tmp_path, photos):
     folder = tiny_model(kind)
     found = ResolvedModel(folder, folder_revision(folder))
-    trunk = load_folder(EncoderReference("t", str(folder)), found, precision="float32", images_only=True, fuse=False)
+    trunk = load_folder(
+        EncoderReference("t", str(folder)), found, precision="float32", images_only=True, fuse=False
+    )
     assert trunk.spec.modalities == ("image",)
     made = embedder(trunk.spec.dim)
-    about = config(TrunkReference(str(folder), trunk.spec.revision, stored=True), made, trunk.spec.preprocessing)
+    about = config(
+        TrunkReference(str(folder), trunk.spec.revision, stored=True), made, trunk.spec.preprocessing
+    )
     model = trunk.model
     if kind == "vit_unpooled":
         model.pooler = None
@@ -136,7 +173,9 @@ def test_the_preprocessing_of_the_config_is_what_counts(tiny_model, tmp_path, ph
 def test_the_revision_is_over_embedder_config_and_trunk(tiny_model, tmp_path):
     folder, made = tiny_model("vit"), embedder(32)
     trunk = load(folder)
-    about = config(TrunkReference(str(folder), trunk.spec.revision, stored=True), made, trunk.spec.preprocessing)
+    about = config(
+        TrunkReference(str(folder), trunk.spec.revision, stored=True), made, trunk.spec.preprocessing
+    )
 
     def revision(name: str) -> str:
         save_metric_encoder(tmp_path / name, about, made, trunk=trunk.model, processor=processor)
@@ -154,7 +193,9 @@ def test_the_revision_is_over_embedder_config_and_trunk(tiny_model, tmp_path):
 @pytest.mark.parametrize("trained", ["float32", "bfloat16"])
 def test_auto_is_the_precision_that_was_trained_with(trained, tiny_model, tmp_path):
     trunk, made = load(tiny_model("vit")), embedder(32)
-    about = config(TrunkReference(str(tiny_model("vit")), trunk.spec.revision), made, trunk.spec.preprocessing)
+    about = config(
+        TrunkReference(str(tiny_model("vit")), trunk.spec.revision), made, trunk.spec.preprocessing
+    )
     save_metric_encoder(tmp_path / "look", replace(about, precision=trained), made)
     assert load(tmp_path / "look", "auto").precision == trained
     assert load(tmp_path / "look", "float32").precision == "float32"
@@ -213,12 +254,18 @@ def test_the_input_is_standardised_by_the_training_rows():
     assert set(made.state_dict()) == {"mean", "scale", "layers.1.weight", "layers.1.bias"}
 
 
-@pytest.mark.parametrize("wrong", [{"layers": ()}, {"layers": (0,)}, {"activation": "tanh"}, {"dropout": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"layers": ()}, {"layers": (0,)}, {"activation": "tanh"}, {"dropout": 1.0}]
+)
 def test_impossible_embedders_are_bad_requests(wrong):
     with pytest.raises(BadRequest):
         Embedder(4, **({"layers": (2,)} | wrong))
 
 
 def test_saved_weights_are_plain_safetensors(on_colours):
-    assert {path.name for path in on_colours.iterdir()} == {"config.json", "embedder.safetensors", "split.json"}
+    assert {path.name for path in on_colours.iterdir()} == {
+        "config.json",
+        "embedder.safetensors",
+        "split.json",
+    }
     assert load_file(on_colours / "embedder.safetensors")["mean"].shape == (64,)

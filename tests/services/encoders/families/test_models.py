@@ -1,4 +1,5 @@
-"""Encoders on real model classes with tiny random weights, and on real weights where they lie beside the checkout."""
+"""Encoders on real model classes with tiny random weights, and on real weights where they lie beside the
+checkout."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ VISION = {"vit": 32, "dinov2": 32, "convnext": 32, "mobilenet": 320, "clip_visio
 
 
 def load(folder: Path, precision: str = "float32"):
-    return load_encoder(EncoderReference("tiny", str(folder)), precision=precision, device="cpu", offline=True)
+    return load_encoder(
+        EncoderReference("tiny", str(folder)), precision=precision, device="cpu", offline=True
+    )
 
 
 def processed(folder: Path, images):
@@ -65,8 +68,14 @@ def test_dual_models_agree_with_transformers(kind, tiny_model, photos):
     texts = ["a photo of a cat", "the red house", "dog"]
     padding = {"padding": "max_length", "max_length": 12} if kind == "siglip" else {"padding": True}
     tokens = tokenizer(texts, return_tensors="pt", **padding)
-    given = {"input_ids": tokens["input_ids"]} if kind == "siglip" else {k: tokens[k] for k in ("input_ids", "attention_mask")}
-    np.testing.assert_allclose(encoder.encode_texts(texts), unit(model.get_text_features(**given).pooler_output), atol=1e-5)
+    given = (
+        {"input_ids": tokens["input_ids"]}
+        if kind == "siglip"
+        else {k: tokens[k] for k in ("input_ids", "attention_mask")}
+    )
+    np.testing.assert_allclose(
+        encoder.encode_texts(texts), unit(model.get_text_features(**given).pooler_output), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", DUALS)
@@ -107,7 +116,11 @@ def test_missing_weights_are_refused(kind, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model(kind), tmp_path / "broken")
     weights = load_file(folder / "model.safetensors")
     name = next(name for name in weights if "layers.0" in name or "layer.0" in name)
-    save_file({key: value for key, value in weights.items() if key != name}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {key: value for key, value in weights.items() if key != name},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
     with pytest.raises(ModelUnavailable, match="lacks 1 of its weights"):
         load(folder)
 
@@ -174,14 +187,18 @@ def test_pixels_prepared_elsewhere_give_the_same(tiny_model, photos):
 @pytest.mark.skipif(not MOBILENET.is_dir(), reason="the real MobileNetV2 is not beside this checkout")
 def test_the_real_mobilenet_gives_its_frozen_numbers():
     reference = parse_reference("mobilenet-v2-1.0-224")
-    encoder = load_encoder(reference, models_folder=MOBILENET.parent, precision="float32", device="cpu", offline=True)
+    encoder = load_encoder(
+        reference, models_folder=MOBILENET.parent, precision="float32", device="cpu", offline=True
+    )
     ramp = np.linspace(0, 255, 300, dtype=np.uint8)
     green, blue = Image.new("L", (300, 200), 90), Image.new("L", (300, 200), 0)
     image = Image.merge("RGB", [Image.fromarray(np.tile(ramp, (200, 1))), green, blue])
     row = encoder.encode_images([image])[0]
     assert (encoder.spec.name, encoder.spec.dim) == ("mobilenet-v2-1-0-224", 1280)
     assert encoder.spec.revision == "sha256:b875afe274954334b9573fbd3829846b8ea2f06dec8b043a001fb9709fc8afd8"
-    np.testing.assert_allclose(row[[672, 593, 362, 1185, 534]], [0.27989, 0.24134, 0.238, 0.23386, 0.22472], atol=2e-4)
+    np.testing.assert_allclose(
+        row[[672, 593, 362, 1185, 534]], [0.27989, 0.24134, 0.238, 0.23386, 0.22472], atol=2e-4
+    )
     processor = transformers.AutoImageProcessor.from_pretrained(MOBILENET, backend="pil")
     model = transformers.AutoModel.from_pretrained(MOBILENET).eval()
     expected = unit(model(**processor(image, return_tensors="pt")).pooler_output)[0]

@@ -46,7 +46,11 @@ def test_a_folder_travels_with_its_split_and_report_and_keeps_its_revision(
     assert model == f"{STORED}_encoders/pets/look/{version}"
     fetched = fetch_stored(objects, model, tmp_path / "cache")
     assert fetched == tmp_path / "cache" / "pets" / "look" / version
-    files = {path.relative_to(fetched).as_posix(): path.read_bytes() for path in fetched.rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(fetched).as_posix(): path.read_bytes()
+        for path in fetched.rglob("*")
+        if path.is_file()
+    }
     travelling = {
         "config.json",
         "embedder.safetensors",
@@ -71,7 +75,9 @@ class Recording(LocalObjectStore):
     def put_file(self, key: str, file: Path) -> None:
         if len(self.keys) >= self.allowed:
             raise InterruptedError
-        self.keys.append(key.rpartition("/")[2] if "/trunk/" not in key else "trunk/" + key.rpartition("/")[2])
+        self.keys.append(
+            key.rpartition("/")[2] if "/trunk/" not in key else "trunk/" + key.rpartition("/")[2]
+        )
         super().put_file(key, file)
 
 
@@ -91,7 +97,9 @@ def test_config_is_written_last_and_a_killed_upload_is_continued(folder: Path, t
     fetch_stored(again, model, tmp_path / "cache")
 
 
-def test_only_encoders_are_stored_and_only_their_names_are_fetched(objects: LocalObjectStore, tmp_path: Path) -> None:
+def test_only_encoders_are_stored_and_only_their_names_are_fetched(
+    objects: LocalObjectStore, tmp_path: Path
+) -> None:
     with pytest.raises(ModelUnavailable, match="no trained encoder"):
         save_stored(objects, tmp_path, PREFIX)
     objects.put("secrets/a/b/config.json", b"{}")
@@ -144,7 +152,9 @@ def test_what_was_changed_in_the_store_is_refused_and_a_damaged_cache_is_replace
         fetch_stored(objects, model, tmp_path / "another cache")
 
 
-def test_many_may_fetch_at_once_and_stale_downloads_are_wiped(objects: LocalObjectStore, folder: Path, tmp_path: Path) -> None:
+def test_many_may_fetch_at_once_and_stale_downloads_are_wiped(
+    objects: LocalObjectStore, folder: Path, tmp_path: Path
+) -> None:
     model = save_stored(objects, folder, PREFIX)
     stale = tmp_path / "cache" / ".tmp-killed"
     stale.mkdir(parents=True)

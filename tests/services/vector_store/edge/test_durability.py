@@ -1,4 +1,5 @@
-"""What was acknowledged survives kills of the engine process and of its owner; damage is told, and never told falsely."""
+"""What was acknowledged survives kills of the engine process and of its owner; damage is told, and never told
+falsely."""
 
 from __future__ import annotations
 
@@ -45,7 +46,10 @@ def owner(folder: Path, start: int) -> subprocess.Popen[str]:
     root = Path(__file__).resolve().parents[4]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     return subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(folder), str(start)], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", OWNER, str(folder), str(start)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
 
 
@@ -59,7 +63,11 @@ def test_kills_of_the_owner_lose_nothing_acknowledged(tmp_path: Path) -> None:
             sign, number = process.stdout.readline().split()
             acknowledged.append((sign, int(number)))
         process.kill()
-        acknowledged += [(line.split()[0], int(line.split()[1])) for line in process.stdout.read().splitlines() if " " in line]
+        acknowledged += [
+            (line.split()[0], int(line.split()[1]))
+            for line in process.stdout.read().splitlines()
+            if " " in line
+        ]
         process.wait()
         process.stdout.close()
         store = EdgeVectorStore(tmp_path)
@@ -69,8 +77,12 @@ def test_kills_of_the_owner_lose_nothing_acknowledged(tmp_path: Path) -> None:
 
 def check_kept(store: EdgeVectorStore, acknowledged: list[tuple[str, int]]) -> None:
     deleted = [point_id(n) for sign, start in acknowledged if sign == "-" for n in range(start, start + 10)]
-    changed = [point_id(n) for sign, start in acknowledged if sign == "p" for n in range(start + 10, start + 20)]
-    there = [point_id(n) for sign, start in acknowledged if sign == "+" for n in range(start + 10, start + 40)]
+    changed = [
+        point_id(n) for sign, start in acknowledged if sign == "p" for n in range(start + 10, start + 20)
+    ]
+    there = [
+        point_id(n) for sign, start in acknowledged if sign == "+" for n in range(start + 10, start + 40)
+    ]
     assert all(hit is None for hit in store.retrieve("cats", deleted, with_payload=False))
     assert all(hit is not None for hit in store.retrieve("cats", there, with_payload=False))
     assert all(hit is not None and hit.payload["set"] for hit in store.retrieve("cats", changed))
@@ -201,7 +213,9 @@ SCHEMA_DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", [*SCHEMA_DAMAGE.values(), None], ids=[*SCHEMA_DAMAGE, "gone"])
-def test_a_collection_without_a_schema_is_damage_and_harms_no_other(tmp_path: Path, damage: bytes | None) -> None:
+def test_a_collection_without_a_schema_is_damage_and_harms_no_other(
+    tmp_path: Path, damage: bytes | None
+) -> None:
     store = EdgeVectorStore(tmp_path)
     for name in ("cats", "dogs"):
         store.ensure(replace(SCHEMA, name=name))
@@ -244,7 +258,9 @@ def test_lost_pointer_is_damage(tmp_path: Path) -> None:
     store.close()
 
 
-def test_an_index_that_was_changed_stays_so_and_one_that_was_half_changed_is_as_before(tmp_path: Path) -> None:
+def test_an_index_that_was_changed_stays_so_and_one_that_was_half_changed_is_as_before(
+    tmp_path: Path,
+) -> None:
     store = EdgeVectorStore(tmp_path)
     store.ensure(CollectionSchema("cats", SCHEMA.vectors, {"price": "integer"}))
     store.upsert("cats", points(0, 2))
@@ -256,7 +272,9 @@ def test_an_index_that_was_changed_stays_so_and_one_that_was_half_changed_is_as_
     assert store.count("cats", expensive) == 1
     store.close()
     # killed before the schema was written: the shard has an index that the schema does not know
-    CollectionFiles(tmp_path, "cats").write_schema(CollectionSchema("cats", SCHEMA.vectors, {"price": "integer"}))
+    CollectionFiles(tmp_path, "cats").write_schema(
+        CollectionSchema("cats", SCHEMA.vectors, {"price": "integer"})
+    )
     store = EdgeVectorStore(tmp_path)
     assert store.info("cats").schema.indexes == {"price": "integer"} and store.count("cats", expensive) == 0
     store.change_index("cats", "price", "float")
@@ -316,7 +334,9 @@ def test_more_collections_than_are_kept_open(tmp_path: Path) -> None:
     for _ in range(2):
         for number, name in enumerate(names):
             assert [hit.id for hit in store.scroll(name).hits] == [point_id(number)]
-    open_shards = {line.split("/collections/")[1].split("/")[0] for line in _maps(store) if "/collections/" in line}
+    open_shards = {
+        line.split("/collections/")[1].split("/")[0] for line in _maps(store) if "/collections/" in line
+    }
     assert 1 <= len(open_shards) <= 20
     store.close()
 

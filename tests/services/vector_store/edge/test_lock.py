@@ -58,9 +58,12 @@ def test_lock_file_says_who_without_a_url_before_serving(tmp_path: Path) -> None
 def test_lock_outlives_a_killed_owner_only_until_its_engine_has_gone(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib; from vitrine.services.vector_store.edge.store import EdgeVectorStore\n"
-        "store = EdgeVectorStore(pathlib.Path(sys.argv[1])); store.collections(); print(store.engine_pid, flush=True); input()"
+        "store = EdgeVectorStore(pathlib.Path(sys.argv[1])); store.collections(); "
+        "print(store.engine_pid, flush=True); input()"
     )
-    owner = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    )
     assert owner.stdout is not None and owner.stdin is not None
     engine = int(owner.stdout.readline())
     owner.kill()
@@ -68,7 +71,11 @@ def test_lock_outlives_a_killed_owner_only_until_its_engine_has_gone(tmp_path: P
     store = EdgeVectorStore(tmp_path)
     assert store.collections() == []
     store.close()
-    wait_until(lambda: not Path(f"/proc/{engine}/cmdline").exists() or not Path(f"/proc/{engine}/cmdline").read_bytes())
+    wait_until(
+        lambda: (
+            not Path(f"/proc/{engine}/cmdline").exists() or not Path(f"/proc/{engine}/cmdline").read_bytes()
+        )
+    )
     owner.stdout.close()
     owner.stdin.close()
 
@@ -83,7 +90,9 @@ def test_half_written_lock_file_is_no_crash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("release", [True, False])
 def test_lock_of_an_ended_process_is_free(tmp_path: Path, release: bool) -> None:
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdout is not None and process.stdin is not None
     process.stdout.readline()
     with pytest.raises(StoreLocked, match=str(process.pid)):

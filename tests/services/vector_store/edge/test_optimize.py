@@ -61,7 +61,9 @@ def in_background(call: Callable[[], None]) -> tuple[threading.Thread, list[Base
 
 def test_answers_and_writes_go_on_while_it_indexes(store: EdgeVectorStore, tmp_path: Path) -> None:
     asked = unit_vectors(5, dim=DIM, seed=9)
-    exact = [store.query("cats", Query(Near(vector), "clip", exact=True, with_payload=False)) for vector in asked]
+    exact = [
+        store.query("cats", Query(Near(vector), "clip", exact=True, with_payload=False)) for vector in asked
+    ]
     old = CollectionFiles(tmp_path / "data", "cats").shard
     thread, ended = in_background(lambda: store.optimize("cats"))
     written = 0
@@ -112,7 +114,9 @@ def test_indexes_and_vectors_added_meanwhile_are_there_afterwards(store: EdgeVec
     assert store.info("cats").schema.dim("vit") == 4
 
 
-def test_kill_of_the_indexing_process_leaves_everything_as_it_was(store: EdgeVectorStore, tmp_path: Path) -> None:
+def test_kill_of_the_indexing_process_leaves_everything_as_it_was(
+    store: EdgeVectorStore, tmp_path: Path
+) -> None:
     thread, ended = in_background(lambda: store.optimize("cats"))
     wait_until(lambda: bool(indexing_processes(store)) or bool(ended))
     for process in indexing_processes(store):

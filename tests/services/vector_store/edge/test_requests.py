@@ -20,7 +20,11 @@ from vitrine.services.vector_store.fields import check_filter, filter_fields
 
 def test_frames_come_out_as_they_went_in() -> None:
     ours, theirs = socket.socketpair()
-    arrays = [np.arange(6, dtype=np.float32).reshape(2, 3), np.empty((0, 4), np.float32), np.ones(300_000, np.int32)]
+    arrays = [
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.empty((0, 4), np.float32),
+        np.ones(300_000, np.int32),
+    ]
     thread = threading.Thread(target=edge_wire.send, args=(ours, {"text": "ü", "n": 2**60}, arrays))
     thread.start()
     header, received = edge_wire.receive(theirs)
@@ -39,9 +43,18 @@ def test_fields_of_a_filter_are_found_wherever_they_stand() -> None:
 
     filter = models.Filter(
         must=field("a"),
-        should=[models.Filter(must_not=[field("b.c")]), models.HasIdCondition(has_id=["00000000-0000-4000-8000-000000000001"])],
-        must_not=[models.NestedCondition(nested=models.Nested(key="objects", filter=models.Filter(must=[field("kind")])))],
-        min_should=models.MinShould(conditions=[models.IsNullCondition(is_null=models.PayloadField(key="d"))], min_count=1),
+        should=[
+            models.Filter(must_not=[field("b.c")]),
+            models.HasIdCondition(has_id=["00000000-0000-4000-8000-000000000001"]),
+        ],
+        must_not=[
+            models.NestedCondition(
+                nested=models.Nested(key="objects", filter=models.Filter(must=[field("kind")]))
+            )
+        ],
+        min_should=models.MinShould(
+            conditions=[models.IsNullCondition(is_null=models.PayloadField(key="d"))], min_count=1
+        ),
     )
     assert filter_fields(filter) == {"a", "b.c", "objects[].kind", "d"}
     assert filter_fields(None) == set()
@@ -59,7 +72,9 @@ def test_fields_of_a_filter_are_found_wherever_they_stand() -> None:
         (models.FieldCondition(key="tags", match=models.MatchText(text="x")), BadRequest),
     ],
 )
-def test_filters_that_no_index_answers_are_refused(condition: models.FieldCondition, error: type[Exception]) -> None:
+def test_filters_that_no_index_answers_are_refused(
+    condition: models.FieldCondition, error: type[Exception]
+) -> None:
     with pytest.raises(error, match=condition.key):
         check_filter(SCHEMA, models.Filter(must=[condition]))
 

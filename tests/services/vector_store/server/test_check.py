@@ -29,7 +29,9 @@ def test_one_server_by_both_protocols_is_well() -> None:
     with rest_server(SHOP) as url, grpc_server(SHOP) as port:
         findings = examine([Node(url, port)], api_key=None)
     assert worst(findings) == "ok"
-    assert "Qdrant 1.20.1 with 2 collections" in told(findings, "ok") and "same server" in told(findings, "ok")
+    assert "Qdrant 1.20.1 with 2 collections" in told(findings, "ok") and "same server" in told(
+        findings, "ok"
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,9 @@ def test_one_server_by_both_protocols_is_well() -> None:
         (SHOP, "1.20.0", "version"),
     ],
 )
-def test_another_server_behind_the_grpc_port_is_named(other: dict[str, int], version: str, mentions: str) -> None:
+def test_another_server_behind_the_grpc_port_is_named(
+    other: dict[str, int], version: str, mentions: str
+) -> None:
     with rest_server(SHOP) as url, grpc_server(other, version=version) as port:
         findings = examine([Node(url, port)], api_key=None)
     assert mentions in told(findings, "failed") and "QDRANT_GRPC_PORT" in told(findings, "failed")
@@ -57,8 +61,12 @@ def test_a_silent_grpc_port_is_named_and_so_is_a_silent_server() -> None:
     assert worst(examine([Node("http://127.0.0.1:1", None)], api_key=None)) == "failed"
 
 
-@pytest.mark.parametrize(("version", "state"), [("1.19.0", "ok"), ("1.21.3", "ok"), ("1.18.0", "warning"), ("2.20.0", "warning")])
-def test_a_version_that_does_not_fit_is_named(version: str, state: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("version", "state"), [("1.19.0", "ok"), ("1.21.3", "ok"), ("1.18.0", "warning"), ("2.20.0", "warning")]
+)
+def test_a_version_that_does_not_fit_is_named(
+    version: str, state: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with rest_server({}, version=version) as url:
         findings = examine([Node(url, None)], api_key=None)
     assert worst(findings) == state
@@ -94,8 +102,12 @@ def test_copies_that_cannot_be_placed_are_refused_before_anything_is_made() -> N
         store.close()
 
 
-@pytest.mark.parametrize(("one", "other", "state"), [((1, 2), (1, 2), "ok"), ((1, 2), (3, 4), "failed"), ((), (), "failed")])
-def test_several_urls_name_nodes_of_one_cluster(one: tuple[int, ...], other: tuple[int, ...], state: str) -> None:
+@pytest.mark.parametrize(
+    ("one", "other", "state"), [((1, 2), (1, 2), "ok"), ((1, 2), (3, 4), "failed"), ((), (), "failed")]
+)
+def test_several_urls_name_nodes_of_one_cluster(
+    one: tuple[int, ...], other: tuple[int, ...], state: str
+) -> None:
     with ExitStack() as stack:
         urls = [stack.enter_context(rest_server({}, peers=peers)) for peers in (one, other)]
         findings = examine([Node(url, None) for url in urls], api_key=None, replicas=2)

@@ -35,7 +35,9 @@ from vitrine.services.vector_store.server.store import ServerVectorStore
         ("http://q:6333", 6334, False, None),
     ],
 )
-def test_grpc_is_spoken_where_its_port_is_known(url: str, given: int | None, prefer: bool, wanted: int | None) -> None:
+def test_grpc_is_spoken_where_its_port_is_known(
+    url: str, given: int | None, prefer: bool, wanted: int | None
+) -> None:
     (node,) = nodes(url, grpc_port=given, prefer_grpc=prefer)
     assert node.grpc_port == wanted
     client = node.client(api_key=None)
@@ -47,11 +49,16 @@ def test_grpc_is_spoken_where_its_port_is_known(url: str, given: int | None, pre
 def test_a_server_that_is_back_is_found_within_a_second() -> None:
     client = nodes("http://q:6333", grpc_port=None, prefer_grpc=True)[0].client(api_key=None)
     options = client._client._grpc_options  # type: ignore[attr-defined]
-    assert options["grpc.initial_reconnect_backoff_ms"] == 200 and options["grpc.max_reconnect_backoff_ms"] == 1000
+    assert (
+        options["grpc.initial_reconnect_backoff_ms"] == 200
+        and options["grpc.max_reconnect_backoff_ms"] == 1000
+    )
     client.close()
 
 
-@pytest.mark.parametrize("urls", ["ftp://q", "http://", "http://q:6333,", "http://q:6333,,http://r:6333", "http://q:port"])
+@pytest.mark.parametrize(
+    "urls", ["ftp://q", "http://", "http://q:6333,", "http://q:6333,,http://r:6333", "http://q:port"]
+)
 def test_what_is_no_url_is_refused(urls: str) -> None:
     with pytest.raises(BadRequest, match="QDRANT_URL"):
         ServerVectorStore.connect(urls)
@@ -64,7 +71,8 @@ def test_a_key_over_http_prints_no_warning() -> None:
 
 
 class Node:
-    """A node of a cluster: an in-process client whose calls fail with ``error`` while that is set, after ``done`` or before."""
+    """A node of a cluster: an in-process client whose calls fail with ``error`` while that is set, after
+    ``done`` or before."""
 
     def __init__(self, client: QdrantClient) -> None:
         self.client = client
@@ -117,7 +125,9 @@ def cluster() -> Iterator[list[Node]]:
 
 
 def on(nodes: list[Node]) -> ServerVectorStore:
-    return ServerVectorStore(cast(QdrantClient, AnyNode(cast(Any, nodes), [f"node {n}" for n in range(len(nodes))])))
+    return ServerVectorStore(
+        cast(QdrantClient, AnyNode(cast(Any, nodes), [f"node {n}" for n in range(len(nodes))]))
+    )
 
 
 def uid(number: int) -> str:

@@ -19,7 +19,15 @@ from qdrant_client.conversions.conversion import RestToGrpc
 
 from tests.services.stub_http import answering
 from vitrine.services.domain import CollectionSchema, Near, OrderBy, Point, Query, Random, VectorSpec
-from vitrine.services.errors import BadRequest, NotFound, StorageFull, TooLarge, Unavailable, UnknownField, VitrineError
+from vitrine.services.errors import (
+    BadRequest,
+    NotFound,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+    UnknownField,
+    VitrineError,
+)
 from vitrine.services.vector_store.server import store as server_module
 from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.query import equals, past, request
@@ -47,7 +55,9 @@ REFUSALS: dict[str, tuple[int, str, type[VitrineError], str]] = {
 
 
 @pytest.mark.parametrize(("status", "text", "error", "mentions"), REFUSALS.values(), ids=REFUSALS)
-def test_what_a_server_says_becomes_our_error(status: int, text: str, error: type[VitrineError], mentions: str) -> None:
+def test_what_a_server_says_becomes_our_error(
+    status: int, text: str, error: type[VitrineError], mentions: str
+) -> None:
     with refusing(status, text) as url:
         store = ServerVectorStore.connect(url, prefer_grpc=False)
         with pytest.raises(error) as caught:
@@ -62,10 +72,18 @@ def test_a_dead_server_is_named_at_once(prefer_grpc: bool) -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         client = QdrantClient(
-            url=f"http://127.0.0.1:{port}", grpc_port=port, prefer_grpc=prefer_grpc, timeout=5, check_compatibility=False
+            url=f"http://127.0.0.1:{port}",
+            grpc_port=port,
+            prefer_grpc=prefer_grpc,
+            timeout=5,
+            check_compatibility=False,
         )
         store = ServerVectorStore(client, server=f"http://127.0.0.1:{port}")
-        for call in (store.collections, lambda: store.count("c"), lambda: store.ensure(CollectionSchema("c", ()))):
+        for call in (
+            store.collections,
+            lambda: store.count("c"),
+            lambda: store.ensure(CollectionSchema("c", ())),
+        ):
             started = time.monotonic()
             with pytest.raises(Unavailable, match="QDRANT_URL") as caught:
                 call()
@@ -142,7 +160,9 @@ def recorder() -> Iterator[Recorder]:
 
 def recorded_store(recorder: Recorder, **options: int) -> ServerVectorStore:
     store = ServerVectorStore(recorder, **options)  # type: ignore[arg-type]
-    store.ensure(CollectionSchema("c", (VectorSpec("clip", 4), VectorSpec("large", 1024)), {"class": "keyword"}))
+    store.ensure(
+        CollectionSchema("c", (VectorSpec("clip", 4), VectorSpec("large", 1024)), {"class": "keyword"})
+    )
     return store
 
 
@@ -151,7 +171,11 @@ def test_a_collection_is_made_strict_sharded_and_with_indexes_before_data(record
     ((_, made),) = recorder.named("create_collection")
     assert (made["shard_number"], made["replication_factor"]) == (3, 2)
     strict = made["strict_mode_config"]
-    assert (strict.enabled, strict.unindexed_filtering_retrieve, strict.unindexed_filtering_update) == (True, False, False)
+    assert (strict.enabled, strict.unindexed_filtering_retrieve, strict.unindexed_filtering_update) == (
+        True,
+        False,
+        False,
+    )
     large = made["vectors_config"]["large"]
     assert large.datatype == models.Datatype.FLOAT16 and large.distance == models.Distance.COSINE
     assert large.hnsw_config.full_scan_threshold == 40_000  # 20,000 points of 2 KB
@@ -162,8 +186,14 @@ def test_a_collection_is_made_strict_sharded_and_with_indexes_before_data(record
 def test_a_vector_that_comes_later_is_searched_as_the_first_ones_are(recorder: Recorder) -> None:
     store = recorded_store(recorder)
     store.add_vector("c", VectorSpec("late", 512))
-    changed = [kwargs["vectors_config"] for _, kwargs in recorder.named("update_collection") if "vectors_config" in kwargs]
-    assert [config["late"].hnsw_config.full_scan_threshold for config in changed] == [20_000]  # 20,000 points of 1 KB
+    changed = [
+        kwargs["vectors_config"]
+        for _, kwargs in recorder.named("update_collection")
+        if "vectors_config" in kwargs
+    ]
+    assert [config["late"].hnsw_config.full_scan_threshold for config in changed] == [
+        20_000
+    ]  # 20,000 points of 1 KB
 
 
 def test_every_write_waits(recorder: Recorder) -> None:
@@ -189,7 +219,9 @@ def test_equal_payloads_travel_once(recorder: Recorder) -> None:
     assert [one.points for one in sent] == [ids[::2], ids[1::2]] and {one.key for one in sent} == {"deep"}
 
 
-def test_batches_stay_below_what_a_request_may_weigh(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_stay_below_what_a_request_may_weigh(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = recorded_store(recorder)
     monkeypatch.setattr(server_module, "BATCH_BYTES", 5_000)
     points = [Point(str(uuid.UUID(int=n + 1)), {"clip": VECTOR}, {"text": "x" * 1_500}) for n in range(7)]
@@ -234,12 +266,15 @@ def test_positions_survive_the_way_into_grpc(kind: Any, value: Any, start: Any) 
     RestToGrpc.convert_filter(models.Filter(must=[equals("n", kind, value)]))
 
 
-# The in-process client is kinder than a server: these stand in for the difference ----------------------------------------
+# The in-process client is kinder than a server: these stand in for the difference
+# ----------------------------------------
 
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("base", [2**60, -(2**60), 2**60 + 2**8 - 4, 2**63 - 9, -(2**63) + 1])
-def test_large_integers_are_paged_where_the_server_starts_at_a_float64(recorder: Recorder, base: int, descending: bool) -> None:
+def test_large_integers_are_paged_where_the_server_starts_at_a_float64(
+    recorder: Recorder, base: int, descending: bool
+) -> None:
     scroll = recorder.client.scroll
 
     def rounding(*args: Any, **kwargs: Any) -> Any:
@@ -266,7 +301,10 @@ def test_large_integers_are_paged_where_the_server_starts_at_a_float64(recorder:
 
 
 def test_facets_of_equal_count_are_sorted_whatever_the_server_does(recorder: Recorder) -> None:
-    hits = [models.FacetValueHit(value=value, count=count) for value, count in (("gone", 0), ("b", 1), ("c", 2), ("a", 1))]
+    hits = [
+        models.FacetValueHit(value=value, count=count)
+        for value, count in (("gone", 0), ("b", 1), ("c", 2), ("a", 1))
+    ]
     recorder.client.facet = lambda *args, **kwargs: models.FacetResponse(hits=hits)  # type: ignore[method-assign]
     found = recorded_store(recorder).facet("c", "class")
     assert [(facet.value, facet.count) for facet in found] == [("c", 2), ("a", 1), ("b", 1)]
@@ -279,4 +317,7 @@ def test_an_alias_is_moved_in_one_request(recorder: Recorder) -> None:
     store.publish("alias", "d")
     first, second = (args[0] for args, _ in recorder.named("update_collection_aliases"))
     assert [type(operation).__name__ for operation in first] == ["CreateAliasOperation"]
-    assert [type(operation).__name__ for operation in second] == ["DeleteAliasOperation", "CreateAliasOperation"]
+    assert [type(operation).__name__ for operation in second] == [
+        "DeleteAliasOperation",
+        "CreateAliasOperation",
+    ]

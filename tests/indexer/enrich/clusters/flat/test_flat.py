@@ -6,7 +6,16 @@ import pytest
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
 from vitrine.indexer.enrich.clusters.flat import flat
-from vitrine.indexer.enrich.clusters.flat.flat import METHODS, NOISE, Fitter, Method, Value, by_size, fit, neighbour_distances
+from vitrine.indexer.enrich.clusters.flat.flat import (
+    METHODS,
+    NOISE,
+    Fitter,
+    Method,
+    Value,
+    by_size,
+    fit,
+    neighbour_distances,
+)
 from vitrine.services.errors import BadRequest
 
 GOOD: dict[Method, dict[str, Value]] = {

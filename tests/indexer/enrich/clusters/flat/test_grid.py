@@ -19,7 +19,9 @@ from vitrine.services.errors import BadRequest
 def test_the_best_of_the_grid_is_chosen_without_the_truth() -> None:
     x, truth = blobs()
     told: list[tuple[int, int]] = []
-    found = fit_grid(x, "kmeans", {"clusters": [2, 3, 9]}, seed=2, progress=lambda done, total: told.append((done, total)))
+    found = fit_grid(
+        x, "kmeans", {"clusters": [2, 3, 9]}, seed=2, progress=lambda done, total: told.append((done, total))
+    )
     assert found.chosen.parameters == {"clusters": 3} and adjusted_rand(found.labels, truth) == 1
     assert [row.scores.clusters for row in found.rows] == [2, 3, 9] and told == [(1, 3), (2, 3), (3, 3)]
     assert found.chosen.rank == min(row.rank for row in found.rows) and not found.interrupted
@@ -111,7 +113,9 @@ def test_a_grid_stopped_within_a_fit_keeps_the_fits_before() -> None:
 def test_table_json_and_picture_tell_every_fit(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     found = fit_grid(blobs()[0], "kmeans", {"clusters": [1, 2, 3]})
-    assert all(len(line) == len(COLUMNS) for line in found.table()) and [line[1] for line in found.table()] == ["", "", "*"]
+    assert all(len(line) == len(COLUMNS) for line in found.table()) and [
+        line[1] for line in found.table()
+    ] == ["", "", "*"]
     tree = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert tree["best"] == 3 and [row["parameters"]["clusters"] for row in tree["rows"]] == [1, 2, 3]
     assert draw_grid(found, tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")

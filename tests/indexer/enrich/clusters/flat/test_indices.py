@@ -16,14 +16,22 @@ def test_scores_equal_those_of_scikit_learn(seed: int, geometry: str) -> None:
     labels[0] = 6  # alone in its cluster
     found = judge(x, labels, geometry)  # type: ignore[arg-type]
     kept = labels >= 0
-    assert found.silhouette == pytest.approx(metrics.silhouette_score(x[kept], labels[kept], metric=geometry), abs=1e-5)
-    assert found.calinski_harabasz == pytest.approx(metrics.calinski_harabasz_score(x[kept], labels[kept]), rel=1e-4)
-    assert found.davies_bouldin == pytest.approx(metrics.davies_bouldin_score(x[kept], labels[kept]), rel=1e-4)
+    assert found.silhouette == pytest.approx(
+        metrics.silhouette_score(x[kept], labels[kept], metric=geometry), abs=1e-5
+    )
+    assert found.calinski_harabasz == pytest.approx(
+        metrics.calinski_harabasz_score(x[kept], labels[kept]), rel=1e-4
+    )
+    assert found.davies_bouldin == pytest.approx(
+        metrics.davies_bouldin_score(x[kept], labels[kept]), rel=1e-4
+    )
     assert found.clusters == 6 and found.noise == pytest.approx(1 - kept.mean())
 
 
 def test_silhouette_of_a_line_by_hand() -> None:
-    x = np.array([[0.0], [1.0], [4.0]], np.float32)  # (4 - 1) / 4 for the first, (3 - 1) / 3 for the second, alone: 0
+    x = np.array(
+        [[0.0], [1.0], [4.0]], np.float32
+    )  # (4 - 1) / 4 for the first, (3 - 1) / 3 for the second, alone: 0
     assert silhouette(x, np.array([0, 0, 1]), "euclidean") == pytest.approx((3 / 4 + 2 / 3) / 3)
 
 
@@ -38,7 +46,12 @@ def test_a_sample_stands_for_all_and_depends_on_the_seed_alone() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "why"),
-    [([0] * 4, "fewer than two"), ([-1] * 4, "fewer than two"), ([0, 0, -1, -1], "fewer than two"), ([0, 1, 2, 3], "one image")],
+    [
+        ([0] * 4, "fewer than two"),
+        ([-1] * 4, "fewer than two"),
+        ([0, 0, -1, -1], "fewer than two"),
+        ([0, 1, 2, 3], "one image"),
+    ],
 )
 def test_what_cannot_be_judged_says_so(labels: list[int], why: str) -> None:
     found = judge(scattered(4), np.array(labels, np.int32))
@@ -58,7 +71,9 @@ def test_images_all_alike_are_judged_without_warnings() -> None:
     assert found.silhouette == pytest.approx(1) and found.values()["calinski_harabasz"] is None  # infinite
 
 
-def scores(silhouette: float | None, calinski: float, davies: float, clusters: int = 3, noise: float = 0.0) -> Scores:
+def scores(
+    silhouette: float | None, calinski: float, davies: float, clusters: int = 3, noise: float = 0.0
+) -> Scores:
     return Scores(silhouette, calinski, davies, clusters, noise)
 
 
@@ -77,7 +92,9 @@ def test_noise_is_ranked_where_there_is_any() -> None:
     easy, whole, middling = scores(0.4, 30, 1.0, noise=0.3), scores(0.35, 29, 1.1), scores(0.2, 10, 2.0)
     assert mean_ranks([easy, whole, middling]) == pytest.approx([(3 + 3) / 4, (6 + 1.5) / 4, (9 + 1.5) / 4])
     kept = scores(0.35, 30, 1.0)
-    assert best_of([scores(0.4, 31, 1.1), kept]) == 0 and best_of([scores(0.4, 31, 1.1, noise=0.3), kept]) == 1
+    assert (
+        best_of([scores(0.4, 31, 1.1), kept]) == 0 and best_of([scores(0.4, 31, 1.1, noise=0.3), kept]) == 1
+    )
     failed = scores(None, 0, 0, noise=1.0)  # nobody has noise who counts
     assert mean_ranks([kept, failed]) == [1, 2]
 

@@ -22,7 +22,12 @@ def test_principal_axes_equal_those_of_scikit_learn() -> None:
 def test_pca_gives_unit_rows_in_cosine_geometry() -> None:
     x, truth = blobs()
     found = reduce(x, "pca", 2)
-    assert found.x.shape == (90, 2) and found.geometry == "cosine" and found.explained is not None and found.explained > 0.8
+    assert (
+        found.x.shape == (90, 2)
+        and found.geometry == "cosine"
+        and found.explained is not None
+        and found.explained > 0.8
+    )
     assert np.linalg.norm(found.x, axis=1) == pytest.approx(np.ones(90), abs=1e-5)
     similar = found.x @ found.x.T
     assert similar[truth == 0][:, truth == 0].min() > similar[truth == 0][:, truth == 1].max()

@@ -58,7 +58,12 @@ def test_adjusted_rand_by_pairs() -> None:
 def test_levels_of_a_tree() -> None:
     tree = Leaves(("root-0-0", "root-0-1", "root-1"), np.array([0, 1, 2, 1], np.int32))
     assert tree.depth == 2
-    assert tree.at(1).tolist() == [0, 0, 1, 0] and tree.at(2).tolist() == tree.at(None).tolist() == [0, 1, 2, 1]
+    assert tree.at(1).tolist() == [0, 0, 1, 0] and tree.at(2).tolist() == tree.at(None).tolist() == [
+        0,
+        1,
+        2,
+        1,
+    ]
 
 
 def test_only_images_that_both_have_count() -> None:
@@ -84,8 +89,14 @@ def test_a_run_says_how_far_it_agrees_with_the_one_it_replaces(runtime: Runtime)
         pairs_agreement([before[n][1] for n in names], [after[n][1] for n in names]), abs=1e-6
     )
     assert runtime.clusters.get(CATEGORY, "look").metrics["former"] == former
-    assert "agreement with the run it replaces (ARI)" in report.summary() and report.to_json()["metrics"]["former"] == former
-    assert cluster(runtime, CATEGORY, "look", fit_tree(TreeOptions(3, 8, 3, seed=9))).metrics["former"]["ari"] == 1.0
+    assert (
+        "agreement with the run it replaces (ARI)" in report.summary()
+        and report.to_json()["metrics"]["former"] == former
+    )
+    assert (
+        cluster(runtime, CATEGORY, "look", fit_tree(TreeOptions(3, 8, 3, seed=9))).metrics["former"]["ari"]
+        == 1.0
+    )
 
 
 def test_other_seeds_are_judged_level_by_level(runtime: Runtime) -> None:
@@ -106,10 +117,16 @@ def test_other_seeds_are_judged_level_by_level(runtime: Runtime) -> None:
     assert found["seeds"] == [0, 1, 2] and len(seen) == 3 and "other seeds" in report.seconds
     leaves = [[tree.leaf_ids[leaf] for leaf in tree.leaves] for tree in seen]
     for level in (None, *range(1, len(found["levels"]) + 1)):
-        labels = [[path_of(leaf)[-1] if level is None else path_of(leaf)[: level + 1][-1] for leaf in one] for one in leaves]
+        labels = [
+            [path_of(leaf)[-1] if level is None else path_of(leaf)[: level + 1][-1] for leaf in one]
+            for one in leaves
+        ]
         every = [pairs_agreement(one, other) for one, other in combinations(labels, 2)]
         told = found if level is None else found["levels"][level - 1]
-        assert (told["mean"], told["least"]) == (pytest.approx(np.mean(every), abs=1e-6), pytest.approx(min(every), abs=1e-6))
+        assert (told["mean"], told["least"]) == (
+            pytest.approx(np.mean(every), abs=1e-6),
+            pytest.approx(min(every), abs=1e-6),
+        )
         assert told["spread"] == pytest.approx(np.std(every), abs=1e-6)
     assert "agreement of 3 seeds (ARI)" in report.summary() and "level 1" in report.summary()
 
@@ -134,8 +151,12 @@ def test_two_stored_runs_by_plain_loops(runtime: Runtime, level: int | None) -> 
     other = cluster(runtime, CATEGORY, "other", fit_tree(TreeOptions(4, 10, 1, seed=3)))
     runtime.vectors.delete_payload(CATEGORY, [id_of(n) for n in range(5)], ["clusters.one-1"])
     told: list[tuple[int, int]] = []
-    found = agree(runtime, CATEGORY, "one", "other", level=level, told=lambda done, total: told.append((done, total)))
-    images = [payload["clusters"] for payload, _ in stored(runtime).values() if one.key in payload["clusters"]]
+    found = agree(
+        runtime, CATEGORY, "one", "other", level=level, told=lambda done, total: told.append((done, total))
+    )
+    images = [
+        payload["clusters"] for payload, _ in stored(runtime).values() if one.key in payload["clusters"]
+    ]
     end = None if level is None else level + 1
     a = [said[one.key]["path"][:end][-1] for said in images]
     b = [said[other.key]["path"][:end][-1] for said in images]
@@ -156,7 +177,9 @@ def test_two_stored_runs_by_plain_loops(runtime: Runtime, level: int | None) -> 
 def test_a_run_against_a_field(runtime: Runtime) -> None:
     run = cluster(runtime, CATEGORY, "one", fit_tree(SMALL))
     found = agree_with_field(runtime, CATEGORY, "one", "class", level=1)
-    images = [(p["clusters"][run.key]["path"][1], p["class"]) for p, _ in stored(runtime).values() if "class" in p]
+    images = [
+        (p["clusters"][run.key]["path"][1], p["class"]) for p, _ in stored(runtime).values() if "class" in p
+    ]
     nodes, classes = [node for node, _ in images], [value for _, value in images]
     assert (found.images, found.values) == (80, 3)
     assert found.ari == pytest.approx(pairs_agreement(nodes, classes), abs=1e-6)
@@ -173,7 +196,10 @@ def test_what_cannot_be_compared(runtime: Runtime) -> None:
     ):
         with pytest.raises(BadRequest):
             call()
-    for call in (lambda: agree(runtime, CATEGORY, "one", "nope"), lambda: agree(runtime, "nope", "one", "one")):
+    for call in (
+        lambda: agree(runtime, CATEGORY, "one", "nope"),
+        lambda: agree(runtime, "nope", "one", "one"),
+    ):
         with pytest.raises(NotFound):
             call()
     cluster(runtime, CATEGORY, "other", fit_tree(SMALL))

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from vitrine.indexer.enrich.clusters.pixels.batches import hash_pairs, minhash_pairs
-from vitrine.indexer.enrich.clusters.pixels.grouping import Leaders, blocks, lead, members_of, merge, merge_pairs, stars
+from vitrine.indexer.enrich.clusters.pixels.grouping import (
+    Leaders,
+    blocks,
+    lead,
+    members_of,
+    merge,
+    merge_pairs,
+    stars,
+)
 
 
 class Line:
@@ -26,7 +34,9 @@ class Line:
 
     def holds(self, leaders: Leaders) -> bool:
         """Everyone is near the representative, which is its own."""
-        return bool((leaders[leaders] == leaders).all()) and all(self.near(row, int(to)) for row, to in enumerate(leaders))
+        return bool((leaders[leaders] == leaders).all()) and all(
+            self.near(row, int(to)) for row, to in enumerate(leaders)
+        )
 
 
 def applied(leaders: Leaders, changed: dict[int, int]) -> Leaders:
@@ -49,7 +59,9 @@ def test_leaders_and_merging_keep_everyone_near_the_representative(seed: int) ->
     merged = applied(leaders, changed)
     assert len(set(merged.tolist())) < len(before) and line.holds(merged)
     left = sorted(set(merged.tolist()))
-    both = merge_pairs([(one, other) for one in left for other in left if one < other], members_of(merged), line.same)
+    both = merge_pairs(
+        [(one, other) for one in left for other in left if one < other], members_of(merged), line.same
+    )
     assert line.holds(applied(merged, both))
 
 
@@ -57,7 +69,10 @@ def test_leaders_and_merging_keep_everyone_near_the_representative(seed: int) ->
 def test_merging_pairs_compares_no_other_representatives(seed: int) -> None:
     line = Line(seed)
     pairs = [
-        (one, other) for one in range(60) for other in range(one + 1, 60) if (one + other) % 3 == 0 and line.near(one, other)
+        (one, other)
+        for one in range(60)
+        for other in range(one + 1, 60)
+        if (one + other) % 3 == 0 and line.near(one, other)
     ]
     changed = merge_pairs(pairs, {}, line.same)
     merged = applied(np.arange(60, dtype=np.int32), changed)
@@ -65,7 +80,11 @@ def test_merging_pairs_compares_no_other_representatives(seed: int) -> None:
     # beside those who stand for a proposed pair, only images of groups that meet are compared
     assert len(line.compared) < 3 * len(pairs)
     alone = np.flatnonzero(merged == np.arange(60)).tolist()
-    assert not any(merged[one] == one and merged[other] == other for one, other in pairs if one in alone and other in alone)
+    assert not any(
+        merged[one] == one and merged[other] == other
+        for one, other in pairs
+        if one in alone and other in alone
+    )
     assert merge_pairs([], {3: [4]}, line.same) == {}
 
 
@@ -107,13 +126,18 @@ def test_stars_have_only_rays_that_are_pairs(seed: int) -> None:
 def test_the_index_of_hashes_proposes_what_all_pairs_would() -> None:
     rng = np.random.default_rng(5)
     hashes = [int(value) for value in rng.integers(0, 2**63, 40)]
-    hashes += [hash ^ (1 << int(bit)) ^ (1 << 3) for hash, bit in zip(hashes[:20], rng.integers(4, 60, 20), strict=True)]
+    hashes += [
+        hash ^ (1 << int(bit)) ^ (1 << 3)
+        for hash, bit in zip(hashes[:20], rng.integers(4, 60, 20), strict=True)
+    ]
     hashes += [hashes[0]] * 3
     values = dict(enumerate(hashes, 100))
     found = {tuple(sorted(pair)) for pair in hash_pairs(values, 4)}
     every = {(a, b) for a in values for b in values if a < b and (values[a] ^ values[b]).bit_count() <= 4}
     assert found <= every and {a for pair in found for a in pair} == {a for pair in every for a in pair}
-    assert {pair for pair in every if not {*pair} & {160, 161, 162}} <= found  # of equal ones, each with the first
+    assert {
+        pair for pair in every if not {*pair} & {160, 161, 162}
+    } <= found  # of equal ones, each with the first
     assert hash_pairs(values, 4)[:3] == [(100, 160), (100, 161), (100, 162)]
 
 

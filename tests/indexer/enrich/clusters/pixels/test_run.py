@@ -62,7 +62,9 @@ def groups(runtime: Runtime, run: str = "px") -> list[list[str]]:
     found = runtime.clusters.get(CATEGORY, run)
     nodes: dict[str, list[str]] = {}
     for hit in runtime.vectors.scroll(CATEGORY, limit=1_000).hits:
-        nodes.setdefault(hit.payload["clusters"][found.key]["path"][-1], []).append(str(hit.payload["filename"]))
+        nodes.setdefault(hit.payload["clusters"][found.key]["path"][-1], []).append(
+            str(hit.payload["filename"])
+        )
     assert {id: len(names) for id, names in nodes.items()} == {node.id: node.count for node in found.leaves}
     return sorted(sorted(names) for id, names in nodes.items() if id != NOISE)
 
@@ -90,8 +92,15 @@ def test_planted_copies_are_found_by_each_measure(shop: Runtime, name: str) -> N
     assert groups(shop) == copies(6)
     run = shop.clusters.get(CATEGORY, "px")
     assert run.method == f"pixels-{name}" and run.parameters["measure"] == name
-    assert (run.metrics["groups"], run.metrics["grouped"], run.metrics["alone"], run.metrics["reads"]) == (6, 18, 30, 48)
-    assert all(node.medoid == node.representatives[0] and node.count == 3 for node in run.leaves if node.id != NOISE)
+    assert (run.metrics["groups"], run.metrics["grouped"], run.metrics["alone"], run.metrics["reads"]) == (
+        6,
+        18,
+        30,
+        48,
+    )
+    assert all(
+        node.medoid == node.representatives[0] and node.count == 3 for node in run.leaves if node.id != NOISE
+    )
 
 
 def test_new_images_get_a_node_by_their_embedding(tmp_path: Path) -> None:
@@ -100,7 +109,11 @@ def test_new_images_get_a_node_by_their_embedding(tmp_path: Path) -> None:
     source = write(tmp_path / "later", {"0-late.png": file_of(scene(0, SMALL).resize((96, 72)))})
     index_images(open_source(str(source)), runtime, CATEGORY)
     run = runtime.clusters.get(CATEGORY, "px")
-    late = next(hit for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits if hit.payload["filename"] == "0-late.png")
+    late = next(
+        hit
+        for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits
+        if hit.payload["filename"] == "0-late.png"
+    )
     assert late.payload["clusters"][run.key]["path"][0] == "root"
 
 
@@ -123,7 +136,9 @@ def test_the_cost_does_not_grow_with_the_square(tmp_path: Path) -> None:
         counts[scenes] = report.comparisons
         rounds = runtime.clusters.get(CATEGORY, "px").metrics["rounds"]
         assert report.groups == 0 and counts[scenes] <= scenes * 12 / 2 * (1 + rounds)
-    assert counts[240] < 2.5 * counts[120] and counts[120] < 2.5 * counts[60] and counts[240] < 240 * 239 / 2 / 4
+    assert (
+        counts[240] < 2.5 * counts[120] and counts[120] < 2.5 * counts[60] and counts[240] < 240 * 239 / 2 / 4
+    )
 
 
 @pytest.mark.parametrize("options", [
@@ -131,13 +146,17 @@ def test_the_cost_does_not_grow_with_the_square(tmp_path: Path) -> None:
     PixelOptions("ssim", stage="batch", batch_size=8), PixelOptions("orb", propose="hash", band=15),
     PixelOptions("template", propose="embedding", similarity=0.5, batch_size=8),
 ])  # fmt: skip
-def test_out_of_time_it_goes_on_to_the_same_end(shop: Runtime, options: PixelOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_time_it_goes_on_to_the_same_end(
+    shop: Runtime, options: PixelOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("vitrine.indexer.enrich.clusters.pixels.batches._VERIFIED", 3)
     monkeypatch.setattr("vitrine.indexer.enrich.clusters.pixels.pictures.LEAST_STEPS", 10)
     once = cluster_pixels(shop, CATEGORY, "once", options)
     short = replace(options, time_budget=1e-9)
     reports = again_until_done(lambda: cluster_pixels(shop, CATEGORY, "slices", short))
-    assert len(reports) > 3 and all(report.exit_code == 4 and report.resumed == (n > 0) for n, report in enumerate(reports[:-1]))
+    assert len(reports) > 3 and all(
+        report.exit_code == 4 and report.resumed == (n > 0) for n, report in enumerate(reports[:-1])
+    )
     assert "goes on from here" in reports[0].summary() and reports[0].to_json()["status"] == "out_of_time"
     assert [report.cluster.in_service for report in reports] == [False] * (len(reports) - 1) + [True]
     assert reports[-1].comparisons == once.comparisons and groups(shop, "slices") == groups(shop, "once")
@@ -157,11 +176,15 @@ def test_time_is_looked_at_before_each_picture_and_each_comparison(shop: Runtime
 
     options = PixelOptions(measure, batch_size=40, workers=1, time_budget=100.0)
     report = cluster_pixels(shop, CATEGORY, "tick", options, clock=clock, restart=True)
-    assert report.out_of_time and report.stage == "batch" and report.done == 0  # in the midst of its first batch
+    assert (
+        report.out_of_time and report.stage == "batch" and report.done == 0
+    )  # in the midst of its first batch
     assert len(looks) <= 110
     once = cluster_pixels(shop, CATEGORY, "whole", PixelOptions(measure, batch_size=40))
     end = cluster_pixels(shop, CATEGORY, "tick", replace(options, time_budget=None))
-    assert end.resumed and end.comparisons == once.comparisons and groups(shop, "tick") == groups(shop, "whole")
+    assert (
+        end.resumed and end.comparisons == once.comparisons and groups(shop, "tick") == groups(shop, "whole")
+    )
     reads = shop.clusters.get(CATEGORY, "tick").metrics["reads"]
     assert reads == 48 if measure != "ssim" else reads < 2 * 48  # hashes are kept, pictures are read again
 
@@ -172,10 +195,16 @@ def test_other_parameters_images_or_restart_begin_anew(tmp_path: Path) -> None:
     assert not cluster_pixels(runtime, CATEGORY, "px", short).resumed
     assert cluster_pixels(runtime, CATEGORY, "px", short).resumed
     assert not cluster_pixels(runtime, CATEGORY, "px", short, restart=True).resumed
-    assert not cluster_pixels(runtime, CATEGORY, "px", PixelOptions("ssim", batch_size=9, time_budget=1e-9)).resumed
-    assert cluster_pixels(runtime, CATEGORY, "px", PixelOptions("ssim", batch_size=9, workers=1, time_budget=1e-9)).resumed
+    assert not cluster_pixels(
+        runtime, CATEGORY, "px", PixelOptions("ssim", batch_size=9, time_budget=1e-9)
+    ).resumed
+    assert cluster_pixels(
+        runtime, CATEGORY, "px", PixelOptions("ssim", batch_size=9, workers=1, time_budget=1e-9)
+    ).resumed
     index_images(open_source(str(write(tmp_path / "more", {"x.png": file_of(scene(99))}))), runtime, CATEGORY)
-    assert not cluster_pixels(runtime, CATEGORY, "px", PixelOptions("ssim", batch_size=9, time_budget=1e-9)).resumed
+    assert not cluster_pixels(
+        runtime, CATEGORY, "px", PixelOptions("ssim", batch_size=9, time_budget=1e-9)
+    ).resumed
     for stat in runtime.objects.list("_clusters/"):
         runtime.objects.put(stat.key, runtime.objects.get(stat.key)[:100])  # a damaged checkpoint is none
     done = cluster_pixels(runtime, CATEGORY, "px", PixelOptions("ssim", batch_size=9))
@@ -193,7 +222,9 @@ def test_a_run_that_never_ended_can_be_deleted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kill_at", [1, 3, 6])
-def test_a_kill_between_checkpoints_costs_nothing_but_time(shop: Runtime, kill_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_checkpoints_costs_nothing_but_time(
+    shop: Runtime, kill_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = PixelOptions("ssim", batch_size=8, workers=1)
     once = cluster_pixels(shop, CATEGORY, "once", options)
     monkeypatch.setattr("vitrine.indexer.enrich.clusters.pixels.batches._CHECKPOINT_SECONDS", 0.0)
@@ -214,7 +245,11 @@ def test_a_kill_between_checkpoints_costs_nothing_but_time(shop: Runtime, kill_a
     assert shop.clusters.get(CATEGORY, "once").created_at == before
     monkeypatch.setattr(Checkpoints, "save", save)
     report = cluster_pixels(shop, CATEGORY, "once", options)
-    assert report.resumed == (kill_at > 1) and report.comparisons == once.comparisons and groups(shop, "once") == copies(6)
+    assert (
+        report.resumed == (kill_at > 1)
+        and report.comparisons == once.comparisons
+        and groups(shop, "once") == copies(6)
+    )
 
 
 def test_being_stopped_leaves_a_checkpoint_and_what_was(shop: Runtime) -> None:
@@ -231,7 +266,12 @@ def test_being_stopped_leaves_a_checkpoint_and_what_was(shop: Runtime) -> None:
                 stop.set()
 
     report = cluster_pixels(
-        shop, CATEGORY, "px", options, watch=lambda stage: Stopping() if stage == "grouping" else None, stop=stop
+        shop,
+        CATEGORY,
+        "px",
+        options,
+        watch=lambda stage: Stopping() if stage == "grouping" else None,
+        stop=stop,
     )
     assert report.exit_code == 130 and "Interrupted" in report.summary()
     assert shop.clusters.get(CATEGORY, "px").created_at == before
@@ -285,8 +325,12 @@ def test_only_proposed_pairs_are_compared(tmp_path: Path) -> None:
     noted, count = Noted(), len(hits)
     state = State(np.arange(count, dtype=np.int32), np.ones(count, bool), np.zeros((count, 64), np.uint8))
     sources = read_sources(runtime, CATEGORY, [hit.id for hit in hits])
-    pictures = Pictures(runtime, sources, noted, threading.Event(), held=500)  # of four: the others are read again
-    grouping = Grouping(state, pictures, noted, 1 - 10 / 255, 8, 2, lambda state: None, lambda stage, done, total: None)
+    pictures = Pictures(
+        runtime, sources, noted, threading.Event(), held=500
+    )  # of four: the others are read again
+    grouping = Grouping(
+        state, pictures, noted, 1 - 10 / 255, 8, 2, lambda state: None, lambda stage, done, total: None
+    )
     grouping.verify(pairs)
     proposed = {(min(grey[a], grey[b]), max(grey[a], grey[b])) for a, b in pairs.tolist()}
     assert Counter(noted.compared) == Counter(proposed) and state.comparisons == len(pairs)
@@ -299,10 +343,16 @@ def test_checkpoints_hold_no_pickled_objects(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
     kept = Checkpoints(runtime.objects, CATEGORY, "px")
     assert kept.load("a") is None
-    state = State(np.arange(3, dtype=np.int32), np.ones(3, bool), np.zeros((3, 64), np.uint8), round=2, seconds=1.5)
+    state = State(
+        np.arange(3, dtype=np.int32), np.ones(3, bool), np.zeros((3, 64), np.uint8), round=2, seconds=1.5
+    )
     kept.save(state, "a")
     loaded = kept.load("a")
-    assert loaded is not None and (loaded.round, loaded.seconds, loaded.leaders.tolist()) == (2, 1.5, [0, 1, 2])
+    assert loaded is not None and (loaded.round, loaded.seconds, loaded.leaders.tolist()) == (
+        2,
+        1.5,
+        [0, 1, 2],
+    )
     assert kept.load("b") is None
     buffer = io.BytesIO()
     np.savez(buffer, text=np.array([object()], dtype=object))
@@ -311,11 +361,20 @@ def test_checkpoints_hold_no_pickled_objects(tmp_path: Path) -> None:
     assert checkpoint.fingerprint({"a": 1}, ["x"]) != checkpoint.fingerprint({"a": 1}, ["y"])
 
 
-@pytest.mark.parametrize("options", [
-    PixelOptions("magic"), PixelOptions("ssim", batch_size=1), PixelOptions("ssim", threshold=0), PixelOptions("ssim", scale=2),
-    PixelOptions("ssim", stage="some"), PixelOptions("ssim", propose="luck"), PixelOptions("ssim", time_budget=0),  # type: ignore[arg-type]
-    PixelOptions("ssim", propose="hash", stage="batch"), PixelOptions("ssim", propose="hash", band=16),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        PixelOptions("magic"),
+        PixelOptions("ssim", batch_size=1),
+        PixelOptions("ssim", threshold=0),
+        PixelOptions("ssim", scale=2),
+        PixelOptions("ssim", stage="some"),
+        PixelOptions("ssim", propose="luck"),
+        PixelOptions("ssim", time_budget=0),  # type: ignore[arg-type]
+        PixelOptions("ssim", propose="hash", stage="batch"),
+        PixelOptions("ssim", propose="hash", band=16),
+    ],
+)
 def test_options_out_of_range_are_refused(shop: Runtime, options: PixelOptions) -> None:
     with pytest.raises(BadRequest):
         cluster_pixels(shop, CATEGORY, "px", options)

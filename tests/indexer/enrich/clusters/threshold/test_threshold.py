@@ -26,7 +26,8 @@ GROUPS, EACH, DIM = 60, 5, 64
 
 
 def grouped_rows() -> Embeddings:
-    """Sixty groups of five rows about centres that are alike themselves, so that groups run into each other."""
+    """Sixty groups of five rows about centres that are alike themselves, so that groups run into each
+    other."""
     draw = np.random.default_rng(3)
     centres = draw.normal(size=(GROUPS, DIM)) + 1.2 * draw.normal(size=DIM)
     rows = np.repeat(centres, EACH, axis=0) + 0.75 * draw.normal(size=(GROUPS * EACH, DIM))
@@ -36,7 +37,9 @@ def grouped_rows() -> Embeddings:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     made = make_runtime(tmp_path_factory.mktemp("threshold"))
-    points = [Point(id_of(n), {"colour": row}, {"filename": f"{n}.png"}) for n, row in enumerate(grouped_rows())]
+    points = [
+        Point(id_of(n), {"colour": row}, {"filename": f"{n}.png"}) for n, row in enumerate(grouped_rows())
+    ]
     made.vectors.upsert(CATEGORY, points)
     return made
 
@@ -79,14 +82,21 @@ def test_bins_hold_what_plain_loops_count(runtime: Runtime) -> None:
     edges = [one.low for one in sample.bins] + [sample.bins[-1].high]
     assert edges == pytest.approx(np.linspace(0.3, 1, 8))
     assert [one.pairs for one in sample.bins] == np.histogram(similar, edges)[0].tolist()
-    assert len({(pair.one, pair.other) for pair in sample.pairs}) == 100 and "seen: all of them" in sample.population
+    assert (
+        len({(pair.one, pair.other) for pair in sample.pairs}) == 100
+        and "seen: all of them" in sample.population
+    )
     rows = {id_of(n): row for n, row in enumerate(grouped_rows())}
     for pair in sample.pairs:
-        assert pair.one < pair.other and pair.similarity == pytest.approx(float(rows[pair.one] @ rows[pair.other]), abs=1e-5)
+        assert pair.one < pair.other and pair.similarity == pytest.approx(
+            float(rows[pair.one] @ rows[pair.other]), abs=1e-5
+        )
         assert edges[pair.bin] - 1e-6 <= pair.similarity <= edges[pair.bin + 1] + 1e-6
     each = np.bincount([pair.bin for pair in sample.pairs], minlength=7)
     full = [one.pairs for one in sample.bins]
-    assert all(held in (full[at], max(each), max(each) - 1) for at, held in enumerate(each.tolist()))  # spread over the range
+    assert all(
+        held in (full[at], max(each), max(each) - 1) for at, held in enumerate(each.tolist())
+    )  # spread over the range
 
 
 def test_some_images_stand_for_all(runtime: Runtime) -> None:
@@ -121,7 +131,9 @@ def test_estimates_are_near_the_truth_of_the_population(runtime: Runtime) -> Non
     assert np.mean(inside) >= 0.9
     low = round(float(np.sort(all_pairs(0.3)[0])[-1_500]), 3)
     everything = sample_pairs(runtime, CATEGORY, SampleOptions(pairs=2_000, low=low))
-    assert sum(one.pairs for one in everything.bins) == len(everything.pairs)  # all were drawn: the estimate is the truth
+    assert sum(one.pairs for one in everything.bins) == len(
+        everything.pairs
+    )  # all were drawn: the estimate is the truth
     made = propose(judged(everything))
     truth = exact(low, made.chosen.threshold)
     for name in ("precision", "recall", "f1"):
@@ -138,8 +150,13 @@ def test_the_lowest_threshold_of_a_precision(runtime: Runtime) -> None:
     assert best.chosen.f1 == max(row.f1 for row in best.rows)
     low, high = best.intervals["threshold"]
     assert low <= best.chosen.threshold <= high
-    none = Judged(np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), np.array([0, 1, 0, 1, 0, 1], bool), np.zeros(6, np.int64),
-                  np.array([6]), 0.3)  # fmt: skip
+    none = Judged(
+        np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]),
+        np.array([0, 1, 0, 1, 0, 1], bool),
+        np.zeros(6, np.int64),
+        np.array([6]),
+        0.3,
+    )
     with pytest.raises(BadRequest, match=r"the best is 0\.5"):
         propose(none, precision=0.9)
 
@@ -147,9 +164,14 @@ def test_the_lowest_threshold_of_a_precision(runtime: Runtime) -> None:
 def test_weights_by_hand() -> None:
     """Two bins: 100 pairs below 0.5 of which one of two answers is yes, 4 above, both answers yes."""
     made = propose(
-        Judged(np.array([0.9, 0.8, 0.4, 0.3, 0.2, 0.1]), np.array([1, 1, 1, 0, 0, 0], bool), np.array([1, 1, 0, 0, 0, 0]),
-               np.array([100, 4]), 0.0)
-    )  # fmt: skip
+        Judged(
+            np.array([0.9, 0.8, 0.4, 0.3, 0.2, 0.1]),
+            np.array([1, 1, 1, 0, 0, 0], bool),
+            np.array([1, 1, 0, 0, 0, 0]),
+            np.array([100, 4]),
+            0.0,
+        )
+    )
     rows = {row.threshold: row for row in made.rows}
     assert list(rows) == pytest.approx([0.85, 0.6, 0.35, 0.25, 0.15, 0.05])
     assert rows[0.6] == Row(0.6, 1.0, round(4 / 29, 4), round(8 / 33, 4))
@@ -179,7 +201,9 @@ def test_estimates_lie_inside_their_intervals(seed: int) -> None:
 def test_too_few_answers_say_what_to_do() -> None:
     def made(*accepted: int) -> Judged:
         n = len(accepted)
-        return Judged(np.linspace(0.9, 0.1, n), np.array(accepted, bool), np.zeros(n, np.int64), np.array([10]), 0.0)
+        return Judged(
+            np.linspace(0.9, 0.1, n), np.array(accepted, bool), np.zeros(n, np.int64), np.array([10]), 0.0
+        )
 
     with pytest.raises(TooFewExamples, match=r"2 pairs were accepted.*higher similarity") as caught:
         propose(made(1, 1, 0, 0, 0))
@@ -194,9 +218,14 @@ def test_what_is_asked_first_covers_the_range_and_then_the_doubt() -> None:
     bins, answered = 9, list[tuple[float, bool, int]]()
     waiting = np.full(bins, 30)
     for _ in range(60):  # the truth: yes from bin 4 on
-        similar, accepted, number = (np.array(part) for part in zip(*answered, strict=True)) if answered else (np.array([]),) * 3
+        similar, accepted, number = (
+            (np.array(part) for part in zip(*answered, strict=True)) if answered else (np.array([]),) * 3
+        )
         at = most_telling(
-            Judged(similar.astype(float), accepted.astype(bool), number.astype(np.int64), np.full(bins, 100), 0), waiting
+            Judged(
+                similar.astype(float), accepted.astype(bool), number.astype(np.int64), np.full(bins, 100), 0
+            ),
+            waiting,
         )
         answered.append((at / bins, at >= 4, at))
         waiting[at] -= 1
@@ -205,7 +234,8 @@ def test_what_is_asked_first_covers_the_range_and_then_the_doubt() -> None:
     assert asked[3:5].min() > asked[[0, 1, 7, 8]].max()  # the bins about the border are asked about most
 
 
-# The file -------------------------------------------------------------------------------------------------------------------
+# The file
+# ------------------------------------------------------------------------------------------------------------
 
 
 def answers(runtime: Runtime, path: Path, pairs: int = 30, low: float = 0.3) -> Answers:
@@ -234,7 +264,8 @@ def test_answers_come_back_and_more_pairs_keep_them(runtime: Runtime, tmp_path: 
     assert [pair.number for pair in again.pairs if pair.accepted] == [1, 5] and again.low == 0.2
     edges = [one.low for one in again.bins] + [1.0]
     assert all(
-        edges[pair.bin] <= pair.similarity + 1e-6 and pair.similarity <= edges[pair.bin + 1] + 1e-6 for pair in again.pairs
+        edges[pair.bin] <= pair.similarity + 1e-6 and pair.similarity <= edges[pair.bin + 1] + 1e-6
+        for pair in again.pairs
     )
     assert again.judged().accepted.tolist().count(True) == 2
 
@@ -260,7 +291,11 @@ def test_files_that_are_no_answers(tmp_path: Path, runtime: Runtime) -> None:
         with pytest.raises(BadRequest, match="from 1 to 30"):
             made.answer(numbers, True)
     assert made.judged().accepted.size == 0
-    for category, measure, using in (("other", "embedding", None), (CATEGORY, "phash", None), (CATEGORY, "embedding", "clip")):
+    for category, measure, using in (
+        ("other", "embedding", None),
+        (CATEGORY, "phash", None),
+        (CATEGORY, "embedding", "clip"),
+    ):
         with pytest.raises(BadRequest, match="another file"):
             made.check(category, measure, using)
     made.check(CATEGORY, "embedding", "colour")
@@ -291,7 +326,8 @@ def test_what_cannot_be_drawn(runtime: Runtime, tmp_path: Path) -> None:
         sample_pairs(empty, CATEGORY, SampleOptions())
 
 
-# By pixels, and pictures -----------------------------------------------------------------------------------------------------
+# By pixels, and pictures
+# -----------------------------------------------------------------------------------------------------
 
 
 def smooth(seed: int, blur: float = 0) -> bytes:
@@ -312,12 +348,20 @@ def test_pairs_by_a_measure_of_the_pixels(tmp_path: Path) -> None:
     sample = sample_pairs(runtime, CATEGORY, options, lambda done, of: told.append(done))
     assert told[0] == 0 and told[-1] == 60
     assert "60 of 60 images" in sample.population and "4 nearest by colour" in sample.population
-    names = {hit.id: str(hit.payload["filename"]).split("-")[0] for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits}
+    names = {
+        hit.id: str(hit.payload["filename"]).split("-")[0]
+        for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits
+    }
     same = np.array([names[pair.one] == names[pair.other] for pair in sample.pairs])
     made = propose(
-        Judged(np.array([pair.similarity for pair in sample.pairs]), same, np.array([pair.bin for pair in sample.pairs]),
-               np.array([one.pairs for one in sample.bins]), sample.bins[0].low)
-    )  # fmt: skip
+        Judged(
+            np.array([pair.similarity for pair in sample.pairs]),
+            same,
+            np.array([pair.bin for pair in sample.pairs]),
+            np.array([one.pairs for one in sample.bins]),
+            sample.bins[0].low,
+        )
+    )
     assert made.chosen.f1 > 0.9 and 0.6 < made.chosen.threshold < 1
     runtime.objects.delete(str(runtime.vectors.scroll(CATEGORY, limit=1).hits[0].payload["object_key"]))
     assert sample_pairs(runtime, CATEGORY, options).pairs  # a picture that is gone is left out
@@ -327,7 +371,9 @@ def test_a_plot_of_the_answers(runtime: Runtime, tmp_path: Path) -> None:
     made = judged(sample_pairs(runtime, CATEGORY, SampleOptions(pairs=80, low=0.3)))
     drawn = draw_threshold(propose(made), made, tmp_path / "a.png", title="things")
     assert Image.open(drawn).width > 500
-    assert b"<svg" in draw_threshold(propose(made), made, tmp_path / "a.svg", title="things").read_bytes()[:600]
+    assert (
+        b"<svg" in draw_threshold(propose(made), made, tmp_path / "a.svg", title="things").read_bytes()[:600]
+    )
     assert json.loads(json.dumps(propose(made).to_json()))["accepted"] == int(made.accepted.sum())
 
 
@@ -336,5 +382,9 @@ def test_two_pictures_in_a_square() -> None:
     beside, above = side_by_side(high, high, 100), side_by_side(wide, wide, 100)
     assert beside is not None and above is not None and beside.size == above.size == (100, 100)
     empty = (247, 247, 248)
-    assert {beside.getpixel((50, y)) for y in range(100)} == {empty} == {above.getpixel((x, 50)) for x in range(100)}
+    assert (
+        {beside.getpixel((50, y)) for y in range(100)}
+        == {empty}
+        == {above.getpixel((x, 50)) for x in range(100)}
+    )
     assert side_by_side(None, b"no picture", 100) is None and side_by_side(None, high, 100) is not None

@@ -24,7 +24,9 @@ def test_merges_equal_those_of_scipy(linkage: Linkage, geometry: str) -> None:
     hierarchy = pytest.importorskip("scipy.cluster.hierarchy")
     x = scattered(150)
     found = merge(x, linkage, geometry)  # type: ignore[arg-type]
-    expected = hierarchy.linkage(x.astype(np.float64), linkage, "euclidean" if linkage == "ward" else geometry)
+    expected = hierarchy.linkage(
+        x.astype(np.float64), linkage, "euclidean" if linkage == "ward" else geometry
+    )
     assert found.distances == pytest.approx(expected[:, 2], abs=2e-6)
     assert found.counts.tolist() == expected[:, 3].astype(int).tolist()
     for clusters in (1, 2, 7, 40, 150):
@@ -47,7 +49,11 @@ def test_ends_of_the_cuts_and_the_tops() -> None:
     found = merge(x)
     assert found.into(1).tolist() == [0] * 90 and found.into(90).tolist() == list(range(90))
     assert found.at(-1.0).max() == 89 and found.at(9.0).max() == 0
-    assert adjusted_rand(found.into(3), truth) == 1 and [found.count(top) for top in found.tops(3)] == [40, 30, 20]
+    assert adjusted_rand(found.into(3), truth) == 1 and [found.count(top) for top in found.tops(3)] == [
+        40,
+        30,
+        20,
+    ]
     for clusters in (0, 91):
         with pytest.raises(BadRequest, match="1 to 90"):
             found.into(clusters)
@@ -90,13 +96,19 @@ def test_json_is_nested_and_holds_every_image() -> None:
     out = io.StringIO()
     write_json(found, [f"picture {row}" for row in range(9)], out)
     nodes = flat_walk(json.loads(out.getvalue()))
-    assert sorted(node["name"] for node in nodes if not node["children"]) == [f"picture {row}" for row in range(9)]
-    assert nodes[0]["count"] == 9 and nodes[0]["distance"] == pytest.approx(float(found.distances[-1]), abs=1e-5)
+    assert sorted(node["name"] for node in nodes if not node["children"]) == [
+        f"picture {row}" for row in range(9)
+    ]
+    assert nodes[0]["count"] == 9 and nodes[0]["distance"] == pytest.approx(
+        float(found.distances[-1]), abs=1e-5
+    )
     assert all(node["distance"] >= child["distance"] for node in nodes for child in node["children"])
     out = io.StringIO()
     write_json(found, [], out, clusters=2)
     top = json.loads(out.getvalue())
-    assert [child["count"] for child in top["children"]] in ([5, 4], [4, 5]) and not top["children"][0]["children"]
+    assert [child["count"] for child in top["children"]] in ([5, 4], [4, 5]) and not top["children"][0][
+        "children"
+    ]
 
 
 def test_a_chain_deeper_than_any_recursion_is_written_and_cut() -> None:

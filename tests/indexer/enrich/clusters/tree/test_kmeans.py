@@ -13,13 +13,16 @@ from vitrine.services.errors import BadRequest
 def blobs(groups: int, each: int, dim: int = 8, noise: float = 0.05, seed: int = 0) -> Embeddings:
     """Unit rows around ``groups`` directions, ``each`` of them in turn."""
     draw = np.random.default_rng(seed)
-    rows = np.tile(draw.normal(size=(groups, dim)), (each, 1)) + noise * draw.normal(size=(groups * each, dim))
+    rows = np.tile(draw.normal(size=(groups, dim)), (each, 1)) + noise * draw.normal(
+        size=(groups * each, dim)
+    )
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def slow_inertia(x: Embeddings, found: KMeans) -> float:
     return sum(
-        float(((row.astype(np.float64) - found.centres[label]) ** 2).sum()) for row, label in zip(x, found.labels, strict=True)
+        float(((row.astype(np.float64) - found.centres[label]) ** 2).sum())
+        for row, label in zip(x, found.labels, strict=True)
     )
 
 
@@ -76,7 +79,9 @@ def slow_lloyd(x: Embeddings, k: int, seed: int) -> float:
     for _ in range(40):
         distances = ((x[:, None] - centres[None]) ** 2).sum(axis=2)
         nearest = distances.argmin(axis=1)
-        centres = np.stack([x[nearest == at].mean(axis=0) if (nearest == at).any() else centres[at] for at in range(k)])
+        centres = np.stack(
+            [x[nearest == at].mean(axis=0) if (nearest == at).any() else centres[at] for at in range(k)]
+        )
     return float(distances.min(axis=1).sum())
 
 

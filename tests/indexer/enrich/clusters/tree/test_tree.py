@@ -32,10 +32,16 @@ def members(tree: Tree) -> dict[str, list[int]]:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    count=st.integers(1, 150), distinct=st.integers(1, 150), branching=st.integers(2, 9), leaf_size=st.integers(1, 40),
-    depth=st.integers(1, 4), seed=st.integers(0, 20),
-)  # fmt: skip
-def test_a_tree_holds_every_row_once(count: int, distinct: int, branching: int, leaf_size: int, depth: int, seed: int) -> None:
+    count=st.integers(1, 150),
+    distinct=st.integers(1, 150),
+    branching=st.integers(2, 9),
+    leaf_size=st.integers(1, 40),
+    depth=st.integers(1, 4),
+    seed=st.integers(0, 20),
+)
+def test_a_tree_holds_every_row_once(
+    count: int, distinct: int, branching: int, leaf_size: int, depth: int, seed: int
+) -> None:
     x = rows(count, seed=seed, distinct=min(distinct, count))
     before, options = x.copy(), TreeOptions(branching, leaf_size, depth, seed)
     tree = build_tree(x, options)
@@ -50,21 +56,28 @@ def test_a_tree_holds_every_row_once(count: int, distinct: int, branching: int, 
         alike = len(np.unique(x[inside[id]].round(5), axis=0)) == 1
         assert sizes or node.count <= leaf_size or node.depth == depth or alike
         assert not sizes or sum(sizes) == node.count
-    assert tree.assign(x) == [tree.leaf(row).id for row in range(count)]  # those it was made of come back to their own leaf
+    assert tree.assign(x) == [
+        tree.leaf(row).id for row in range(count)
+    ]  # those it was made of come back to their own leaf
     again = build_tree(x, options)
     assert list(again.nodes) == list(tree.nodes) and (again.leaves == tree.leaves).all()
 
 
-def test_the_radius_is_that_of_the_members_though_k_means_ended_early(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_radius_is_that_of_the_members_though_k_means_ended_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(
-        "vitrine.indexer.enrich.clusters.tree.tree.kmeans", lambda x, k, seed: kmeans(x, k, seed=seed, iterations=1)
+        "vitrine.indexer.enrich.clusters.tree.tree.kmeans",
+        lambda x, k, seed: kmeans(x, k, seed=seed, iterations=1),
     )
     x = rows(300, seed=4)
     tree = build_tree(x, TreeOptions(4, 20, 3))
     apart = 0.0
     for id, own in members(tree).items():
         mean = x[own].mean(axis=0)
-        assert tree.nodes[id].radius == pytest.approx(float((x[own] @ mean).min() / np.linalg.norm(mean)), abs=1e-6)
+        assert tree.nodes[id].radius == pytest.approx(
+            float((x[own] @ mean).min() / np.linalg.norm(mean)), abs=1e-6
+        )
         apart = max(apart, float(np.linalg.norm(tree.nodes[id].centre - mean)))
     assert apart > 0.01  # the centres are not yet the means
 
@@ -76,12 +89,16 @@ def test_radius_medoid_and_representatives_against_slow_loops() -> None:
     for id, node in tree.nodes.items():
         own = x[inside[id]].astype(np.float64)
         mean = own.mean(axis=0)
-        assert node.radius == pytest.approx(min(float(row @ mean) for row in own) / float(np.linalg.norm(mean)), abs=1e-6)
+        assert node.radius == pytest.approx(
+            min(float(row @ mean) for row in own) / float(np.linalg.norm(mean)), abs=1e-6
+        )
         totals = {at: sum(float(x[at].astype(np.float64) @ row) for row in own) for at in inside[id]}
         assert totals[node.medoid] == pytest.approx(max(totals.values()), abs=1e-3)
         chosen = list(node.representatives)
         assert chosen[0] == node.medoid and len(set(chosen)) == len(chosen) and set(chosen) <= set(inside[id])
-        assert all(sum(totals[other] > totals[at] + 1e-3 for other in totals) <= len(own) // 2 for at in chosen)
+        assert all(
+            sum(totals[other] > totals[at] + 1e-3 for other in totals) <= len(own) // 2 for at in chosen
+        )
         pool = sorted(totals, key=lambda at: -totals[at])[: len(own) // 2 + 1]
         for number, at in enumerate(chosen[1:], 1):  # each is the one least like those before
             likeness = {row: max(float(x[row] @ x[one]) for one in chosen[:number]) for row in pool}
@@ -93,7 +110,10 @@ def test_new_rows_go_down_by_the_distance_to_the_means() -> None:
     for row, leaf in zip(new, tree.assign(new), strict=True):
         id = "root"
         while tree.nodes[id].children:
-            far = {c: float(((row.astype(np.float64) - tree.nodes[c].centre) ** 2).sum()) for c in tree.nodes[id].children}
+            far = {
+                c: float(((row.astype(np.float64) - tree.nodes[c].centre) ** 2).sum())
+                for c in tree.nodes[id].children
+            }
             id = min(far, key=lambda child: far[child])
         assert leaf == id
 
@@ -106,7 +126,15 @@ def test_leaves_are_about_the_leaf_size_and_no_crumbs() -> None:
 
 def test_the_number_of_children_follows_the_leaf_size() -> None:
     options = TreeOptions(16, 50, 3)
-    assert [options.children(count, 0) for count in (50, 51, 100, 101, 799, 800, 5_000)] == [0, 2, 2, 3, 16, 16, 16]
+    assert [options.children(count, 0) for count in (50, 51, 100, 101, 799, 800, 5_000)] == [
+        0,
+        2,
+        2,
+        3,
+        16,
+        16,
+        16,
+    ]
     assert options.children(5_000, 3) == 0
 
 
@@ -156,14 +184,21 @@ def test_flat_labels_as_a_tree_of_one_level() -> None:
     assert {id: node.count for id, node in tree.nodes.items()} == {
         "root": 40, "root-0": 20, "root-1": 10, "root-2": 6, "root-noise": 4,
     }  # fmt: skip
-    assert Counter(tree.leaf(row).id for row in range(40)) == {"root-0": 20, "root-1": 10, "root-2": 6, "root-noise": 4}
+    assert Counter(tree.leaf(row).id for row in range(40)) == {
+        "root-0": 20,
+        "root-1": 10,
+        "root-2": 6,
+        "root-noise": 4,
+    }
     assert np.allclose(tree.nodes["root-1"].centre, x[:10].mean(axis=0), atol=1e-6)
     far = np.eye(12, dtype=np.float32)[11:]
     assert tree.assign(np.concatenate([x[10:30], far])) == ["root-0"] * 20 + ["root-noise"]
     assert list(flat_tree(x, np.full(40, -1, np.int32)).nodes) == ["root", "root-noise"]
 
 
-@pytest.mark.parametrize("options", [TreeOptions(1), TreeOptions(257), TreeOptions(leaf_size=0), TreeOptions(depth=0)])
+@pytest.mark.parametrize(
+    "options", [TreeOptions(1), TreeOptions(257), TreeOptions(leaf_size=0), TreeOptions(depth=0)]
+)
 def test_options_that_cannot_be(options: TreeOptions) -> None:
     with pytest.raises(BadRequest):
         build_tree(rows(3), options)
