@@ -9,9 +9,9 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from vitrine.api.errors import dump_json
-from vitrine.services.category.manifest import ENCODERS
 from vitrine.services.domain import EncoderSpec, Hit
 from vitrine.services.encoders.reference import STORED
+from vitrine.services.object_store.keys import ENCODERS
 
 _INTERNAL = frozenset({"object_key"})
 """Payload fields that say where the server keeps things."""
@@ -60,8 +60,10 @@ def shown_model(model: str) -> str:
     """A hub name as it is; of a folder only the last part, since the rest is the server's business; of an
     encoder that was trained for a category that category, its name and version.
 
-    >>> shown_model("openai/clip-vit-base-patch32"), shown_model("/srv/models/mine/"),
-    shown_model("store:_encoders/shop/look/1") ('openai/clip-vit-base-patch32', 'mine', 'shop/look/1')
+    >>> shown_model("openai/clip-vit-base-patch32"), shown_model("/srv/models/mine/")
+    ('openai/clip-vit-base-patch32', 'mine')
+    >>> shown_model("store:_encoders/shop/look/1")
+    'shop/look/1'
     """
     if model.startswith(STORED):
         return model.removeprefix(STORED).removeprefix(ENCODERS)

@@ -161,7 +161,7 @@ def add_encoder(
 
     with stores(ctx) as runtime:
         runtime.catalog.get(name)  # before a model is loaded for it
-        with bound(runtime, name, [reference], tell=note) as (spec,):
+        with bound(runtime.encoders, runtime.objects, name, [reference], tell=note) as (spec,):
             category = runtime.catalog.add_encoder(name, spec)
         tree = category_json(runtime, category)
     if as_json:
@@ -279,7 +279,7 @@ def create_category(
     from vitrine.services.encoders.binding import bound
 
     runtime.catalog.make_room(name)  # before a model is loaded for it
-    with bound(runtime, name, references, tell=note) as specs:
+    with bound(runtime.encoders, runtime.objects, name, references, tell=note) as specs:
         return runtime.catalog.create(name, [*specs, *more], description=description)
 
 

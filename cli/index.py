@@ -18,8 +18,8 @@ from vitrine.services.values.kinds import column_kinds
 
 if TYPE_CHECKING:
     from vitrine.indexer.ingest.import_json import ClusteredPictures
-    from vitrine.indexer.job.patience import Patience
     from vitrine.indexer.job.report import IndexReport, NearDuplicates
+    from vitrine.indexer.sources.patience import Patience
     from vitrine.indexer.sources.records import Source
     from vitrine.services.domain import EncoderSpec, IndexKind
     from vitrine.services.runtime import Runtime
@@ -121,8 +121,8 @@ def add(
 ) -> None:
     """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3:
     some were refused."""
-    from vitrine.indexer.job.patience import Patience
     from vitrine.indexer.sources import SourceOptions, open_source
+    from vitrine.indexer.sources.patience import Patience
 
     _check_usage(create, encoder)
     kinds = column_kinds(column or ())

@@ -220,7 +220,7 @@ def print_hits(
 ) -> None:
     """A line for each hit, with the value of the field ``measure`` or its similarity, where something was
     compared; and how many near-duplicates were left out, by ``similar``."""
-    from vitrine.services.category.payload import value_at
+    from vitrine.services.values.field_paths import value_at
 
     compared = [measure or "similarity"] if measure or any(hit.similarity is not None for hit in hits) else []
     rows = []
@@ -247,7 +247,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
 
 
 def _ordered_captions(field: str, hit: Hit) -> tuple[str, ...]:
-    from vitrine.services.category.payload import value_at
+    from vitrine.services.values.field_paths import value_at
 
     value = value_at(hit.payload, field)
     first, *rest = hit_captions(hit, value if isinstance(value, float) else None)

@@ -8,21 +8,23 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from vitrine.training.metric.evaluate import LABELS
-
 _RATES = ("lr", "learning_rate")
 _COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#475569")
 _GRID, _FAINT = "#e4e4e7", "#a1a1aa"
 
 
 def draw_curves(
-    history: Sequence[Mapping[str, float]], path: Path, *, best: float | None = None
+    history: Sequence[Mapping[str, float]],
+    path: Path,
+    *,
+    best: float | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Path | None:
     """A PNG of everything that ``history`` follows over its ``epoch`` (else its position, from 1): losses,
     metrics, rates.
 
-    A series may begin late or have gaps. ``best``: the epoch that was kept, marked by a line. None, and no
-    file, if there is nothing to draw.
+    A series may begin late or have gaps. ``best``: the epoch that was kept, marked by a line. ``labels``:
+    what people call a series. None, and no file, if there is nothing to draw.
     """
     panels = _panels(history)
     if not panels:
@@ -32,7 +34,7 @@ def draw_curves(
     figure = Figure(figsize=(5.2 * len(panels), 3.6), layout="constrained")
     for number, (title, names) in enumerate(panels.items()):
         axes = figure.add_subplot(1, len(panels), number + 1)
-        _draw_panel(axes, title, names, history)
+        _draw_panel(axes, title, names, history, labels or {})
         if best is not None:
             axes.axvline(best, color=_FAINT, linewidth=1, linestyle="--")
             below: dict[str, Any] = {
@@ -57,7 +59,13 @@ def _panels(history: Sequence[Mapping[str, float]]) -> dict[str, list[str]]:
     return {title: found for title, found in panels.items() if found}
 
 
-def _draw_panel(axes: Any, title: str, names: Sequence[str], history: Sequence[Mapping[str, float]]) -> None:
+def _draw_panel(
+    axes: Any,
+    title: str,
+    names: Sequence[str],
+    history: Sequence[Mapping[str, float]],
+    labels: Mapping[str, str],
+) -> None:
     for number, name in enumerate(names):
         points = [
             (entry.get("epoch", position), entry[name])
@@ -68,7 +76,7 @@ def _draw_panel(axes: Any, title: str, names: Sequence[str], history: Sequence[M
         marker = "o" if len(points) <= 30 else None  # a single epoch has no line
         axes.plot(
             *zip(*points, strict=True),
-            label=LABELS.get(name, name),
+            label=labels.get(name, name),
             color=colour,
             marker=marker,
             markersize=3,

@@ -59,7 +59,7 @@ def create_category(
     known = [_known(runtime, name) for name in body.encoders or [runtime.settings.encoder]]
     if len({one.name for one in known}) < len(known):
         raise BadRequest("Two of the encoders have the same name: name each once.")
-    with bound(runtime, body.name, known) as specs:
+    with bound(runtime.encoders, runtime.objects, body.name, known) as specs:
         category = runtime.catalog.create(body.name, specs, description=body.description)
     return as_json(category_json(runtime, category), 201, {"Location": f"/v1/categories/{category.name}"})
 
@@ -89,7 +89,9 @@ def change_category(
     """
     found = runtime.catalog.get(category)
     if body.add_encoder is not None:
-        with bound(runtime, category, [_known(runtime, body.add_encoder)]) as (spec,):
+        with bound(runtime.encoders, runtime.objects, category, [_known(runtime, body.add_encoder)]) as (
+            spec,
+        ):
             found = runtime.catalog.add_encoder(category, spec)
     if body.default is not None:
         found = runtime.catalog.set_default(category, body.default)

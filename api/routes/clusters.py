@@ -59,7 +59,7 @@ def cluster_node(
     404 ``not_found`` for an unknown category, run or node; 422 ``unknown_field`` for a field that cannot be
     counted by value.
     """
-    found = children(runtime, category, run, node, groupings or (), values=values)
+    found = children(runtime.searcher, runtime.clusters, category, run, node, groupings or (), values=values)
     return as_json(
         {
             "run": run,

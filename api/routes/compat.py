@@ -19,14 +19,14 @@ from vitrine.api.metrics import Metrics
 from vitrine.api.openapi import body_of
 from vitrine.api.responses import as_json, image_urls
 from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
-from vitrine.services.artifacts.taggers import QUALITY
 from vitrine.services.category.field_names import find_member
 from vitrine.services.category.filters import Conditions, NumberRange
-from vitrine.services.category.payload import path_keys
+from vitrine.services.category.payload import QUALITY
 from vitrine.services.domain import Hit, OrderBy
 from vitrine.services.errors import BadRequest, NotFound, UnknownField
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions, SearchResult
+from vitrine.services.values.field_paths import path_keys
 from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import MAX_LIMIT
 

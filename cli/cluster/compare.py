@@ -166,8 +166,8 @@ def dendrogram(
     from vitrine.indexer.enrich.clusters.tree.dendrogram import merge
     from vitrine.indexer.export.clusters.dendrogram_export import write_json
     from vitrine.indexer.export.clusters.plots import TOP, draw_dendrogram
-    from vitrine.services.category.payload import value_at
     from vitrine.services.files import make_folder, unwritable
+    from vitrine.services.values.field_paths import value_at
 
     if clusters is not None and distance is not None:
         raise BadRequest("Cut at --clusters or at --distance, not both.")
@@ -326,7 +326,7 @@ def _against(result: GridResult, stored: StoredVectors) -> list[dict[str, float]
     import numpy as np
 
     from vitrine.indexer.enrich.clusters.agreement import agreement
-    from vitrine.services.category.payload import value_at
+    from vitrine.services.values.field_paths import value_at
 
     (field,) = stored.fields
     values = [value_at(payload, field) for payload in stored.payloads]

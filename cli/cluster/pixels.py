@@ -116,16 +116,16 @@ def pixels(
 
     options = PixelOptions(
         measure,
-        stage,
+        stage,  # type: ignore[arg-type]
         batch_size,
         scale,
         threshold,
         workers,
         time_budget,
-        propose,
+        propose,  # type: ignore[arg-type]
         similarity,
         neighbours,
-        band,  # type: ignore[arg-type]
+        band,
     )
     options.check()
     with stores(ctx) as runtime:

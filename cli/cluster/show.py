@@ -66,7 +66,7 @@ def show(
     if sheet is not None:
         check_sheet_path(sheet)
     with stores(ctx) as runtime:
-        found = children(runtime, category, name, node, by or ())
+        found = children(runtime.searcher, runtime.clusters, category, name, node, by or ())
         if sheet is not None:
             _save_sheet(runtime, category, found, sheet)
     if as_json:

@@ -132,7 +132,7 @@ def _find_tree(runtime: Runtime, category: str, using: str, folder: Path) -> Fou
     for path in paths:
         if fresh or not path.exists():
             write_treemap(runtime, category, run, path)
-    found = children(runtime, category, RUN, "root", ["class"], values=1)
+    found = children(runtime.searcher, runtime.clusters, category, RUN, "root", ["class"], values=1)
     return FoundTree(run.using, run.images, found.children, paths, fresh)
 
 

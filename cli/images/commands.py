@@ -275,7 +275,7 @@ def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Ce
     """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest
     name of a column that the category has goes first: it may hold an equal sign."""
     from vitrine.services.category.field_names import find_member, readings
-    from vitrine.services.category.payload import path_keys
+    from vitrine.services.values.field_paths import path_keys
 
     ways = [(find_member("metadata", way, known), text) for way, text in readings(name, value)]
     field, text = next((way for way in reversed(ways) if way[0] in known), ways[0])

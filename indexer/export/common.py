@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitrine.services.artifacts.taggers import QUALITY
 from vitrine.services.category.filters import Conditions
-from vitrine.services.domain import Hit, Payload
+from vitrine.services.domain import Hit
 from vitrine.services.errors import VitrineError
 from vitrine.services.runtime import Runtime
 
@@ -106,25 +105,3 @@ def pages(runtime: Runtime, category: str, conditions: Conditions) -> Iterator[t
         cursor = page.cursor
         if cursor is None:
             return
-
-
-def explained(payload: Mapping[str, Any], unsettled: Mapping[str, str]) -> Payload:
-    """A payload without the scores that another tagger than the one in service may have left behind.
-
-    ``unsettled``: of TaggerStore. The head ``quality`` fills the field of that name.
-
-    >>> explained({"scores": {"red": 0.9, "old": 0.1}, "scored_by": {"red": "b@2", "old": "a@1"}}, {"old":
-    "a@2"})["scores"] {'red': 0.9}
-    """
-    if not unsettled:
-        return dict(payload)
-    by = payload.get("scored_by", {})
-    clean = dict(payload)
-    clean["scores"] = {
-        tag: score
-        for tag, score in payload.get("scores", {}).items()
-        if tag not in unsettled or by.get(tag) == unsettled[tag]
-    }
-    if QUALITY in unsettled and by.get(QUALITY, unsettled[QUALITY]) != unsettled[QUALITY]:
-        clean.pop(QUALITY, None)
-    return clean

@@ -13,21 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from vitrine.indexer.export.common import ExportReport, explained, pages
+from vitrine.indexer.export.common import ExportReport, pages
 from vitrine.indexer.export.names import bin_name, file_names, safe_name
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.field_names import find_field, find_member
 from vitrine.services.category.filters import Conditions
-from vitrine.services.category.payload import value_at
 from vitrine.services.domain import Hit, OrderBy, Payload
 from vitrine.services.errors import BadRequest, NotFound, UnknownField, VitrineError
 from vitrine.services.files import make_folder, unwritable
 from vitrine.services.images.open import content_hash
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.score_validity import is_score
+from vitrine.services.search.score_validity import explained, is_score
+from vitrine.services.values.field_paths import value_at
 
 Mode = Literal["copy", "hardlink", "symlink"]
 MAX_BINS = 1000

@@ -15,16 +15,17 @@ from typing import Any
 
 import orjson
 
-from vitrine.indexer.export.common import ExportReport, explained, pages
+from vitrine.indexer.export.common import ExportReport, pages
 from vitrine.indexer.export.sqlite import ENDINGS, write_sqlite
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.maps import AXES
 from vitrine.services.category.filters import Conditions
-from vitrine.services.category.payload import field_path, path_keys, value_at
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest, Unavailable, VitrineError
 from vitrine.services.files import make_folder, unwritable
 from vitrine.services.runtime import Runtime
+from vitrine.services.search.score_validity import explained
+from vitrine.services.values.field_paths import field_path, path_keys, value_at
 
 FORMATS = (".json", ".csv", ".parquet", *ENDINGS)
 ROW_GROUP = 5_000

@@ -24,13 +24,13 @@ from vitrine.indexer.enrich.metadata.recast import recast
 from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
 from vitrine.indexer.job.encoding import encoded
 from vitrine.indexer.job.items import Item
-from vitrine.indexer.job.patience import Patience
 from vitrine.indexer.job.payloads import FileFacts, check_record
 from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
 from vitrine.indexer.job.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_batches, in_order
 from vitrine.indexer.sources.columns import ColumnKinds, kinds_of
+from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.payload import index_kinds, joined_kinds

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vitrine.indexer.job.patience import Patience
 from vitrine.indexer.job.report import ItemOutcome, NearDuplicates, Outcome
+from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ import numpy as np
 
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.records import ImageRecord
-from vitrine.services.artifacts.taggers import QUALITY
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import clean_name, clean_tags, unite_tags
+from vitrine.services.category.payload import QUALITY, clean_name, clean_tags, unite_tags
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused, VitrineError
 from vitrine.services.images.open import object_key
@@ -82,8 +81,9 @@ def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False)
 
     With ``overwrite`` what is said now wins. Objects come back whole, old keys and new.
 
-    >>> additions({"tags": ["red"], "class": "mug"}, {"tags": ["red", "new"], "class": "cup", "caption": "A
-    cup"}) {'tags': ['red', 'new'], 'caption': 'A cup'}
+    >>> said = {"tags": ["red", "new"], "class": "cup", "caption": "A cup"}
+    >>> additions({"tags": ["red"], "class": "mug"}, said)
+    {'tags': ['red', 'new'], 'caption': 'A cup'}
     """
     first, second = (old, said) if overwrite else (said, old)
     if QUALITY in said and QUALITY in old.get("scored_by", {}):  # people's word goes before a tagger's

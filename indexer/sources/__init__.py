@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from vitrine.indexer.job.patience import Patience
 from vitrine.indexer.sources.base import (
     SourceOptions,
     has_image_extension,
@@ -21,12 +20,13 @@ from vitrine.indexer.sources.base import (
 from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
 from vitrine.indexer.sources.joining import JoinedSource
 from vitrine.indexer.sources.objects import SCHEME, ObjectsSource
+from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.indexer.sources.tables import is_table
-from vitrine.services.category.payload import field_path
 from vitrine.services.errors import BadSource, because
 from vitrine.services.files import expanded
 from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.values.field_paths import field_path
 
 __all__ = ["Source", "SourceOptions", "open_source"]
 

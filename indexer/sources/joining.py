@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import orjson
 
-from vitrine.indexer.job.patience import Patience
 from vitrine.indexer.sources.base import SourceOptions, has_image_extension, shown_name
+from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Refusal, Source
 from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
 from vitrine.indexer.sources.tables import Row, Table, open_table

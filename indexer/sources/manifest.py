@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vitrine.indexer.job.patience import Patience
 from vitrine.indexer.sources.base import SourceOptions, read_file, shown_name, shown_path, utc
 from vitrine.indexer.sources.joining import described
 from vitrine.indexer.sources.paths import ImagePaths
+from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Refusal, Source
 from vitrine.indexer.sources.rows import Columns
 from vitrine.indexer.sources.tables import open_table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vitrine.indexer.job.patience import Patience
 from vitrine.indexer.sources.base import (
     HEAD,
     Passed,
@@ -15,6 +14,7 @@ from vitrine.indexer.sources.base import (
     too_large,
 )
 from vitrine.indexer.sources.joining import refused
+from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.indexer.sources.tables import is_table
 from vitrine.services.errors import BadRequest, BadSource, NotFound, Unavailable

@@ -15,11 +15,12 @@ from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
 from vitrine.indexer.sources.hashtags import hashtags_of
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.indexer.sources.tables import Row, Table
-from vitrine.services.category.payload import clean_name, clean_tags, field_path, path_keys
+from vitrine.services.category.payload import clean_name, clean_tags
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest, BadSource
 from vitrine.services.values.dates import to_utc
 from vitrine.services.values.delimited import find_any, find_column
+from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.values.kinds import is_missing, number
 
 PATH_COLUMNS = ("path", "file", "file_name", "filename", "image", "key")

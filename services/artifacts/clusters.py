@@ -21,14 +21,14 @@ import orjson
 from numpy.typing import NDArray
 
 from vitrine.services.artifacts.store import check_key_name, free_key, name_of, stored_keys
-from vitrine.services.category.manifest import CLUSTERS
-from vitrine.services.category.payload import field_path
 from vitrine.services.domain import Embeddings, Payload
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.damage import readable
 from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.keys import CLUSTERS
 from vitrine.services.object_store.known import Known
+from vitrine.services.values.field_paths import field_path
 
 if TYPE_CHECKING:
     from vitrine.services.category.filters import Conditions

@@ -15,11 +15,11 @@ from typing import Any
 
 import orjson
 
-from vitrine.services.category.manifest import DUPLICATES
 from vitrine.services.errors import NotFound
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.damage import readable
 from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.keys import DUPLICATES
 from vitrine.services.object_store.known import Known
 
 FIELD = "duplicate_group"

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from vitrine.services.artifacts.store import check_key_name, free_key, stored_keys
-from vitrine.services.category.manifest import MAPS
-from vitrine.services.category.payload import field_path
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.damage import readable
 from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.keys import MAPS
 from vitrine.services.object_store.known import Known
+from vitrine.services.values.field_paths import field_path
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition

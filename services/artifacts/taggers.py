@@ -21,18 +21,17 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from vitrine.services.category.manifest import TAGGERS
-from vitrine.services.category.payload import clean_name, field_path
+from vitrine.services.category.payload import QUALITY, clean_name
 from vitrine.services.domain import Embedding, Embeddings
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.damage import readable
 from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.keys import TAGGERS
 from vitrine.services.object_store.known import Known
+from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.words import composed
 
-QUALITY = "quality"
-"""The head that is called so fills the field ``quality`` instead of a score."""
 DIGITS = 5
 """Decimal places of a stored score."""
 _BIAS, _WEIGHT = "bias", "weight"

@@ -16,8 +16,6 @@ from dataclasses import replace
 
 from vitrine.services.category.leftovers import PLACES, Remains, left_of, remove_objects, unfinished
 from vitrine.services.category.manifest import (
-    ENCODERS,
-    MANIFESTS,
     NAME,
     Category,
     check_name,
@@ -43,6 +41,7 @@ from vitrine.services.errors import (
 )
 from vitrine.services.object_store.base import ObjectStore, list_keys
 from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.keys import ENCODERS, MANIFESTS
 from vitrine.services.object_store.known import Known
 from vitrine.services.vector_store.base import VectorStore
 

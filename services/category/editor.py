@@ -9,12 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vitrine.services.artifacts.taggers import QUALITY
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.payload import (
+    QUALITY,
     clean_name,
     clean_tags,
-    field_path,
     index_kinds,
     joined_kinds,
     settled,
@@ -23,6 +22,7 @@ from vitrine.services.category.payload import (
 from vitrine.services.domain import Hit, IndexKind, Payload
 from vitrine.services.errors import BadRequest, BadVector, NotFound
 from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import VectorStore, check_ids
 

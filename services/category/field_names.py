@@ -2,7 +2,7 @@
 line, HTTP and jobs.
 
 A field may be written as it is printed (``metadata."EXIF:ISO"``, see
-``vitrine.services.category.payload.field_path``) or with the bare name of the tag or column behind the first
+``vitrine.services.values.field_paths``) or with the bare name of the tag or column behind the first
 dot (``metadata.EXIF:ISO``, ``scores.St. Moritz``). Where a text can be read in two ways, the longest name
 that the category knows wins; quotes settle it: ``metadata."price".gte`` is a bound on ``price``, even beside
 a column ``price.gte``.
@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import Final
 
-from vitrine.services.category.payload import field_path, path_keys
 from vitrine.services.domain import OrderBy
 from vitrine.services.errors import BadRequest
+from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.values.words import composed
 
 BOUNDS: Final = ("gte", "lte", "gt", "lt")
@@ -28,8 +28,10 @@ _LONGEST: Final = 512
 def find_field(text: str, known: Container[str]) -> str:
     """The path of the ``known`` field that is meant; for an unknown one the path that it would have.
 
-    >>> find_field("metadata.EXIF:ISO", {'metadata."EXIF:ISO"'}), find_field('metadata."year"',
-    {"metadata.year"}) ('metadata."EXIF:ISO"', 'metadata.year')
+    >>> find_field("metadata.EXIF:ISO", {'metadata."EXIF:ISO"'})
+    'metadata."EXIF:ISO"'
+    >>> find_field('metadata."year"', {"metadata.year"})
+    'metadata.year'
     """
     text = composed(text.strip())
     exact = field_path(*path_keys(text))
@@ -50,8 +52,10 @@ def find_member(head: str, name: str, known: Container[str]) -> str:
 def find_bound(text: str, known: Container[str]) -> tuple[str, str | None]:
     """The field that is meant, and the bound that is asked of it: ``metadata.year.gte``.
 
-    >>> find_bound("metadata.price.gte", {"metadata.price"}), find_bound("metadata.price.gte",
-    {'metadata."price.gte"'}) (('metadata.price', 'gte'), ('metadata."price.gte"', None))
+    >>> find_bound("metadata.price.gte", {"metadata.price"})
+    ('metadata.price', 'gte')
+    >>> find_bound("metadata.price.gte", {'metadata."price.gte"'})
+    ('metadata."price.gte"', None)
     """
     whole = find_field(text, known)
     name, _, bound = text.rpartition(".")

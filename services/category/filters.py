@@ -21,11 +21,11 @@ from pydantic import (
 )
 
 from vitrine.services.category.field_names import BOUNDS, find_bound, find_field, find_member, readings
-from vitrine.services.category.payload import field_path, path_keys
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest, UnknownField
 from vitrine.services.validation import first_mistake, mistakes
 from vitrine.services.values.dates import read_date, shown
+from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.values.kinds import HELD, cast, number
 from vitrine.services.values.words import composed
 

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from vitrine.services.category.manifest import CLUSTERS, DUPLICATES, ENCODERS, MAPS, NAME, TAGGERS
+from vitrine.services.category.manifest import NAME
 from vitrine.services.object_store.base import ObjectStore, list_keys
+from vitrine.services.object_store.keys import CLUSTERS, DUPLICATES, ENCODERS, MAPS, TAGGERS
 
 PLACES = (TAGGERS, CLUSTERS, DUPLICATES, MAPS, ENCODERS)
 """Where there are objects of a category beside its pictures."""

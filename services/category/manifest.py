@@ -16,19 +16,8 @@ import orjson
 from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
 from vitrine.services.errors import BadRequest, UnknownVector, remedy
 from vitrine.services.object_store.damage import readable
+from vitrine.services.object_store.keys import MANIFESTS
 
-MANIFESTS = "_categories/"
-TAGGERS = "_taggers/"
-"""``_taggers/<category>/``: what services/artifacts/taggers.py keeps."""
-ENCODERS = "_encoders/"
-"""``_encoders/<category>/<name>/``: encoders of a category that came in a folder
-(services/encoders/families/stored.py)."""
-CLUSTERS = "_clusters/"
-"""``_clusters/<category>/``: what services/artifacts/clusters.py keeps."""
-DUPLICATES = "_duplicates/"
-"""``_duplicates/<category>/``: what services/artifacts/duplicates.py keeps."""
-MAPS = "_maps/"
-"""``_maps/<category>/``: what services/artifacts/maps.py keeps."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a category can be called."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest
+from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.values.kinds import cast, is_missing, joined, value_kind
 from vitrine.services.values.words import composed
 
@@ -31,13 +31,12 @@ STANDARD_INDEXES: Mapping[str, IndexKind] = {
     "created_at": "datetime",
     "indexed_at": "datetime",
 }
+QUALITY = "quality"
+"""The payload field, and the tagger whose head fills it instead of a score."""
 MAX_METADATA_INDEXES = 64
 """Columns past this stay readable but unindexed: every index costs memory and time on each write."""
 MAX_TAG_LENGTH = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
-_QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_STEP = re.compile(rf'(?:{_QUOTED}|([^."]+))(\.|$)')
 
 
 def clean_name(name: str) -> str:
@@ -49,38 +48,6 @@ def clean_name(name: str) -> str:
             f"{name[:40]!r} cannot name a field: use 1 to {MAX_TAG_LENGTH} characters.", name=name
         )
     return name
-
-
-def field_path(*keys: str) -> str:
-    """The path to a nested field, as it is printed; a key with other than letters, digits, ``_`` and ``-`` is
-    quoted.
-
-    >>> field_path("scores", "t-shirt"), field_path("scores", "St. Moritz"), field_path("scores", '5" disk')
-    ('scores.t-shirt', 'scores."St. Moritz"', 'scores."5\\\\" disk"')
-    """
-    return ".".join(key if _PLAIN.fullmatch(key) else f'"{_escaped(key)}"' for key in keys)
-
-
-@lru_cache(maxsize=1024)
-def path_keys(path: str) -> tuple[str, ...]:
-    """The keys of a path that ``field_path`` wrote; a text that is none is taken as one key.
-
-    >>> path_keys('scores."St. Moritz"'), path_keys('"open')
-    (('scores', 'St. Moritz'), ('"open',))
-    """
-    keys, at, more = [], 0, True
-    while more and (step := _STEP.match(path, at)):
-        keys.append(step[2] if step[1] is None else re.sub(r"\\(.)", r"\1", step[1]))
-        at, more = step.end(), bool(step[3])
-    return tuple(keys) if at == len(path) and not more else (path,)
-
-
-def value_at(payload: Mapping[str, Any], path: str) -> Any:
-    """The value of a field path such as ``quality`` or ``scores."red mug"``; None where it is missing."""
-    value: Any = payload
-    for key in path_keys(path):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 def unindexed_notes(metadata: Mapping[str, Any], indexes: Mapping[str, IndexKind]) -> list[str]:
@@ -186,7 +153,3 @@ def _fitted(name: str, value: Any, kind: IndexKind, *, widen: bool) -> tuple[Any
 
 def _tidy(name: str) -> str:
     return composed(_CONTROL.sub(" ", name)).strip()
-
-
-def _escaped(key: str) -> str:
-    return key.replace("\\", "\\\\").replace('"', '\\"')

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.families.bundle import whole_folder
@@ -22,12 +21,11 @@ from vitrine.services.encoders.families.stored import (
     stored_model,
     stored_prefix,
 )
+from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
 from vitrine.services.encoders.resolve import folder_revision, named_folder, relevant_files
 from vitrine.services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound
-
-if TYPE_CHECKING:
-    from vitrine.services.runtime import Runtime
+from vitrine.services.object_store.base import ObjectStore
 
 MB = 1_000_000
 Tell = Callable[[str], object]
@@ -38,7 +36,12 @@ Reference = EncoderReference | EncoderSpec | str
 
 @contextmanager
 def bound(
-    runtime: Runtime, category: str, references: Iterable[Reference], *, tell: Tell | None = None
+    encoders: EncoderPool,
+    objects: ObjectStore,
+    category: str,
+    references: Iterable[Reference],
+    *,
+    tell: Tell | None = None,
 ) -> Iterator[list[EncoderSpec]]:
     """What to write into a category's manifest of the encoders that are referred to. Write it inside the
     ``with``.
@@ -50,7 +53,7 @@ def bound(
     copied: list[str] = []
     made = False
     try:
-        specs = [_spec(runtime, category, reference, copied, tell) for reference in references]
+        specs = [_spec(encoders, objects, category, reference, copied, tell) for reference in references]
         made = True
         yield specs
     except BaseException as error:  # Ctrl-C as well
@@ -58,24 +61,29 @@ def bound(
         # kept
         if not made or isinstance(error, _REFUSALS):
             for model in copied:
-                delete_stored(runtime.objects, model)
+                delete_stored(objects, model)
         raise
 
 
 def _spec(
-    runtime: Runtime, category: str, reference: Reference, copied: list[str], tell: Tell | None
+    encoders: EncoderPool,
+    objects: ObjectStore,
+    category: str,
+    reference: Reference,
+    copied: list[str],
+    tell: Tell | None,
 ) -> EncoderSpec:
     if isinstance(reference, EncoderSpec):
-        runtime.encoders.for_category(reference)
+        encoders.for_category(reference)
         return reference
     wanted = parse_reference(reference) if isinstance(reference, str) else reference
-    encoder, folder = runtime.encoders.get(reference), named_folder(wanted.model, runtime.settings.models)
+    encoder, folder = encoders.get(reference), named_folder(wanted.model, encoders.models)
     if folder is None or encoder.spec.model != wanted.model:  # one that was registered has no folder
         return encoder.spec
-    with whole_folder(folder, runtime.settings.models) as whole:
+    with whole_folder(folder, encoders.models) as whole:
         revision = folder_revision(whole)
         model = stored_model(stored_prefix(category, encoder.spec.name), revision)
-        if not is_stored(runtime.objects, model):
+        if not is_stored(objects, model):
             copied.append(model)
             if tell:
                 size = sum(file.stat().st_size for file in relevant_files(whole))
@@ -83,7 +91,7 @@ def _spec(
                     f"Copying {folder} ({size / MB:,.1f} MB) into the object store, from where every "
                     "server loads it."
                 )
-        save_stored(runtime.objects, whole, stored_prefix(category, encoder.spec.name))
+        save_stored(objects, whole, stored_prefix(category, encoder.spec.name))
     if revision == encoder.spec.revision:
-        runtime.encoders.also(EncoderReference(encoder.spec.name, model, revision), encoder)
+        encoders.also(EncoderReference(encoder.spec.name, model, revision), encoder)
     return replace(encoder.spec, model=model, revision=revision)

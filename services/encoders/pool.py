@@ -36,6 +36,8 @@ class EncoderPool:
         self, settings: Settings, loader: Loader | None = None, objects: ObjectStore | None = None
     ) -> None:
         self._settings = settings
+        self.models = settings.models
+        """The folder in which encoders are found by name."""
         self._objects = objects
         self._loader = loader or self._load_folder
         self._lock = threading.Lock()  # held for moments: guards the fields below

@@ -6,6 +6,18 @@ import mimetypes
 
 from vitrine.services.errors import BadRequest
 
+MANIFESTS = "_categories/"
+"""``_categories/<category>.json``: the manifest of a category."""
+TAGGERS = "_taggers/"
+"""``_taggers/<category>/``: the heads of taggers, and which of them are in service."""
+ENCODERS = "_encoders/"
+"""``_encoders/<category>/<name>/``: encoders of a category that came in a folder."""
+CLUSTERS = "_clusters/"
+"""``_clusters/<category>/``: cluster runs."""
+DUPLICATES = "_duplicates/"
+"""``_duplicates/<category>/``: groups of near-duplicates."""
+MAPS = "_maps/"
+"""``_maps/<category>/``: maps."""
 RESERVED = ".tmp"
 """First part of keys that no caller may use: half-written files and probes live there."""
 MAX_KEY_BYTES = 1024

@@ -14,7 +14,8 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.vector_store.base import MAX_LIMIT
 
 if TYPE_CHECKING:
-    from vitrine.services.runtime import Runtime
+    from vitrine.services.artifacts.clusters import ClusterStore
+    from vitrine.services.search.searcher import Searcher
 
 MAX_FIELDS = 10
 VALUES = 10
@@ -42,7 +43,8 @@ class NodeDetail:
 
 
 def children(
-    runtime: Runtime,
+    searcher: Searcher,
+    clusters: ClusterStore,
     category: str,
     run: str,
     node: str,
@@ -59,29 +61,27 @@ def children(
     fields = tuple(dict.fromkeys(group_by))
     if len(fields) > MAX_FIELDS:
         raise BadRequest(f"{len(fields)} fields are too many to group by at once: name up to {MAX_FIELDS}.")
-    runtime.catalog.get(category)
-    found = runtime.clusters.get(category, run)
+    searcher.catalog.get(category)
+    found = clusters.get(category, run)
     chosen = found.node(node)
     chosen, *below = _with_images_there(
-        runtime, category, [chosen, *(found.nodes[id] for id in chosen.children)]
+        searcher, category, [chosen, *(found.nodes[id] for id in chosen.children)]
     )
-    counts = _counts(runtime, category, run, [chosen, *below])
+    counts = _counts(searcher, category, found, [chosen, *below])
 
     def view(one: Node) -> NodeView:
         inside = Conditions(clusters={run: one.id})
-        groupings = {
-            name: tuple(runtime.searcher.facets(category, name, inside, limit=values)) for name in fields
-        }
+        groupings = {name: tuple(searcher.facets(category, name, inside, limit=values)) for name in fields}
         return NodeView(one, counts[one.id], groupings)
 
     above = tuple(found.nodes[id] for id in chosen.path[:-1])
     return NodeDetail(found, view(chosen), above, tuple(view(one) for one in below))
 
 
-def _with_images_there(runtime: Runtime, category: str, nodes: Sequence[Node]) -> list[Node]:
+def _with_images_there(searcher: Searcher, category: str, nodes: Sequence[Node]) -> list[Node]:
     """The nodes without the images that were deleted since: one look at the store for all of them."""
     asked = list(dict.fromkeys(id for node in nodes for id in node.representatives))
-    hits = runtime.vectors.retrieve(category, asked, with_payload=False)
+    hits = searcher.vectors.retrieve(category, asked, with_payload=False)
     there = {hit.id for hit in hits if hit is not None}
     left = [tuple(id for id in node.representatives if id in there) for node in nodes]
     return [
@@ -90,15 +90,15 @@ def _with_images_there(runtime: Runtime, category: str, nodes: Sequence[Node]) -
     ]
 
 
-def _counts(runtime: Runtime, category: str, run: str, nodes: Sequence[Node]) -> dict[str, int]:
+def _counts(searcher: Searcher, category: str, found: ClusterRun, nodes: Sequence[Node]) -> dict[str, int]:
     """Images of each node, the first being the parent of the others."""
-    key = runtime.clusters.get(category, run).payload_field
-    inside = Conditions(clusters={run: nodes[0].id})
+    inside = Conditions(clusters={found.run: nodes[0].id})
     told = {
-        facet.value: facet.count for facet in runtime.searcher.facets(category, key, inside, limit=MAX_LIMIT)
+        facet.value: facet.count
+        for facet in searcher.facets(category, found.payload_field, inside, limit=MAX_LIMIT)
     }
     if len(told) == MAX_LIMIT:  # a child may have been left out for more frequent descendants of others
         return {
-            node.id: runtime.searcher.count(category, Conditions(clusters={run: node.id})) for node in nodes
+            node.id: searcher.count(category, Conditions(clusters={found.run: node.id})) for node in nodes
         }
     return {node.id: told.get(node.id, 0) for node in nodes}

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vitrine.services.artifacts.taggers import QUALITY
-from vitrine.services.category.payload import field_path
+from vitrine.services.category.payload import QUALITY
+from vitrine.services.domain import Payload
+from vitrine.services.values.field_paths import field_path
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
@@ -51,6 +52,29 @@ def unsettled_sources(unsettled: Mapping[str, str]) -> dict[str, Source]:
         score_field(tag): Source(source_field(tag), who, people=tag == QUALITY)
         for tag, who in unsettled.items()
     }
+
+
+def explained(payload: Mapping[str, Any], unsettled: Mapping[str, str]) -> Payload:
+    """A payload without the scores that another tagger than the one in service may have left behind.
+
+    ``unsettled``: of TaggerStore. The head ``quality`` fills the field of that name.
+
+    >>> payload = {"scores": {"red": 0.9, "old": 0.1}, "scored_by": {"red": "b@2", "old": "a@1"}}
+    >>> explained(payload, {"old": "a@2"})["scores"]
+    {'red': 0.9}
+    """
+    if not unsettled:
+        return dict(payload)
+    by = payload.get("scored_by", {})
+    clean = dict(payload)
+    clean["scores"] = {
+        tag: score
+        for tag, score in payload.get("scores", {}).items()
+        if tag not in unsettled or by.get(tag) == unsettled[tag]
+    }
+    if QUALITY in unsettled and by.get(QUALITY, unsettled[QUALITY]) != unsettled[QUALITY]:
+        clean.pop(QUALITY, None)
+    return clean
 
 
 def index_sources(catalog: Catalog, category: str, tags: Iterable[str]) -> Category:

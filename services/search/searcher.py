@@ -18,7 +18,6 @@ from vitrine.services.artifacts.taggers import TaggerStore
 from vitrine.services.category.catalog import Catalog, Category
 from vitrine.services.category.field_names import find_field
 from vitrine.services.category.filters import Conditions
-from vitrine.services.category.payload import value_at
 from vitrine.services.domain import (
     Embedding,
     Embeddings,
@@ -46,6 +45,7 @@ from vitrine.services.search.score_validity import (
     score_field,
     unsettled_sources,
 )
+from vitrine.services.values.field_paths import value_at
 from vitrine.services.values.kinds import HELD
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 from vitrine.services.vector_store.fields import COUNTABLE, filter_fields
@@ -122,8 +122,8 @@ class Searcher:
         limits: ImageLimits,
         budget: DecodeBudget,
     ) -> None:
-        self._catalog = catalog
-        self._vectors = vectors
+        self.catalog = catalog
+        self.vectors = vectors
         self._encoders = encoders
         self._taggers = taggers
         self._clusters = clusters
@@ -134,14 +134,14 @@ class Searcher:
 
     def by_image(self, category: str, data: bytes, options: SearchOptions) -> SearchResult:
         """Most similar to a picture given as the bytes of an image file. ``ImageRefused`` if it is none."""
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         started = time.perf_counter()
         vector = self._encode_image(cat.encoder(options.using), data)
         return self._near(cat, vector, options, (), _ms(started))
 
     def by_text(self, category: str, text: str, options: SearchOptions) -> SearchResult:
         """Most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         spec = _text_encoder(cat) if options.using is None else cat.encoder(options.using)
         options = replace(options, using=spec.name)
         if not text.strip():
@@ -165,7 +165,7 @@ class Searcher:
     def by_id(self, category: str, id: str, options: SearchOptions) -> SearchResult:
         """Most similar to an image of the category, which is itself left out. Needs no encoder.
         ``NotFound``."""
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         vector = self._stored(cat, [id], cat.encoder(options.using).name)[0]
         return self._near(cat, vector, options, (id,), 0.0)
 
@@ -174,7 +174,7 @@ class Searcher:
     ) -> SearchResult:
         """Most similar to a vector of the encoder's dimension, normalised here. ``BadVector`` if zero or not
         finite."""
-        return self._near(self._catalog.get(category), unit(vector), options, (), 0.0)
+        return self._near(self.catalog.get(category), unit(vector), options, (), 0.0)
 
     def by_examples(
         self,
@@ -191,7 +191,7 @@ class Searcher:
         """
         if not positive:
             raise BadRequest("Give at least one positive example.")
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         spec = cat.encoder(options.using)
         started = time.perf_counter()
         wanted, unwanted = self._examples(cat, spec, positive), self._examples(cat, spec, negative)
@@ -206,7 +206,7 @@ class Searcher:
 
         A hit's ``similarity`` is its fusion score; ``diversity`` and ``min_similarity`` are refused.
         """
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         names = [cat.encoder(name).name for name in using]
         vectors = {name: self._stored(cat, [id], name)[0] for name in names}
         if len(vectors) < 2:
@@ -230,12 +230,12 @@ class Searcher:
     ) -> Page:
         """A page of the images that meet the conditions, by id or ordered by an indexed number or date.
         ``fields``: no others."""
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         _check_limit(limit, 0)
         if order_by is not None:
             order_by = replace(order_by, field=find_field(order_by.field, cat.indexes))
             _indexed(cat, order_by.field, ("integer", "float", "datetime"), "ordered by")
-        return self._vectors.scroll(
+        return self.vectors.scroll(
             cat.name,
             filter=self._filter(cat, conditions, *([order_by.field] if order_by else [])),
             order_by=order_by,
@@ -247,25 +247,25 @@ class Searcher:
 
     def random(self, category: str, conditions: Conditions, *, limit: int = 50) -> list[Hit]:
         """A random sample of the images that meet the conditions."""
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         _check_limit(limit, 0)
-        return self._vectors.query(
+        return self.vectors.query(
             cat.name, Query(Random(), filter=self._filter(cat, conditions), limit=limit)
         )
 
     def image(self, category: str, id: str, *, with_vectors: bool = False) -> Hit:
         """One image. ``NotFound``."""
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         names = tuple(spec.name for spec in cat.encoders) if with_vectors else ()
-        hit = self._vectors.retrieve(cat.name, [_checked(id)], with_vectors=names)[0]
+        hit = self.vectors.retrieve(cat.name, [_checked(id)], with_vectors=names)[0]
         if hit is None:
             raise _no_image(category, id)
         return hit
 
     def count(self, category: str, conditions: Conditions | None = None) -> int:
         """Exact number of images that meet the conditions."""
-        cat = self._catalog.get(category)
-        return self._vectors.count(cat.name, self._filter(cat, conditions) if conditions else None)
+        cat = self.catalog.get(category)
+        return self.vectors.count(cat.name, self._filter(cat, conditions) if conditions else None)
 
     def facets(self, category: str, field: str, conditions: Conditions, *, limit: int = 100) -> list[Facet]:
         """Most frequent values of a keyword, integer or bool field among the images that meet the conditions.
@@ -273,7 +273,7 @@ class Searcher:
         Of ``cluster.<run>`` (or ``cluster:<run>``) these are the ids of its nodes, each with the images below
         it.
         """
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         _check_limit(limit, 0)
         if field.startswith(CLUSTER_FIELD):
             field = self._clusters.get(category, field[len(CLUSTER_FIELD[0]) :]).payload_field
@@ -281,7 +281,7 @@ class Searcher:
         if cat.indexes.get(field) not in COUNTABLE:
             runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self._clusters.in_service(category))
             raise _unfit(cat, field, COUNTABLE, "counted by value", runs)
-        return self._vectors.facet(cat.name, field, filter=self._filter(cat, conditions), limit=limit)
+        return self.vectors.facet(cat.name, field, filter=self._filter(cat, conditions), limit=limit)
 
     def histogram(
         self,
@@ -295,7 +295,7 @@ class Searcher:
     ) -> list[Bin]:
         """Images by value of a number, in ``bins`` equal bins from ``lower`` to ``upper`` (0..1 for scores
         and quality, else the least and greatest value found)."""
-        cat = self._catalog.get(category)
+        cat = self.catalog.get(category)
         if not 1 <= bins <= MAX_BINS:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
         field = find_field(field, cat.indexes)
@@ -329,7 +329,7 @@ class Searcher:
         asked = {tag: who for tag, who in unsettled.items() if score_field(tag) in scores}
         if not asked:
             return chosen
-        index_sources(self._catalog, cat.name, asked)
+        index_sources(self.catalog, cat.name, asked)
         return narrowed(chosen, unsettled_sources(asked), *fields)
 
     def _bins(
@@ -344,14 +344,14 @@ class Searcher:
                 key=field, range=models.Range(gte=low, lte=high if last else None, lt=None if last else high)
             )
             both = models.Filter(must=[span, chosen] if isinstance(chosen, models.Filter) else [span])
-            found.append(Bin(low, high, self._vectors.count(cat.name, both)))
+            found.append(Bin(low, high, self.vectors.count(cat.name, both)))
         return found
 
     def _extreme(
         self, cat: Category, field: str, conditions: Conditions, *, descending: bool
     ) -> float | None:
         query = Query(OrderBy(field, descending), filter=self._filter(cat, conditions, field), limit=1)
-        hits = self._vectors.query(cat.name, query)
+        hits = self.vectors.query(cat.name, query)
         values = [_number(hits[0].payload, field, descending)] if hits else []
         return values[0] if values else None
 
@@ -367,7 +367,7 @@ class Searcher:
         return np.stack(rows) if rows else np.empty((0, spec.dim), np.float32)
 
     def _stored(self, cat: Category, ids: Sequence[str], using: str) -> list[Embedding]:
-        hits = self._vectors.retrieve(
+        hits = self.vectors.retrieve(
             cat.name, [_checked(id) for id in ids], with_payload=False, with_vectors=(using,)
         )
         for id, hit in zip(ids, hits, strict=True):
@@ -414,12 +414,12 @@ class Searcher:
         )
         started = time.perf_counter()
         similar: dict[str, int] = {}
-        read = partial(self._vectors.query, cat.name)
+        read = partial(self.vectors.query, cat.name)
         if options.diversity is not None:
-            read = partial(diversified, self._vectors, cat.name, diversity=options.diversity)
+            read = partial(diversified, self.vectors, cat.name, diversity=options.diversity)
         if options.collapse:
             key = self._duplicates.collapsing_key(cat.name)
-            hits, similar = collapsed(self._vectors, cat.name, query, key, read)
+            hits, similar = collapsed(self.vectors, cat.name, query, key, read)
         else:
             hits = read(query)
         return SearchResult(tuple(hits), spec, encode_ms, _ms(started), similar)

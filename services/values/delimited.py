@@ -129,8 +129,8 @@ def find_any(names: Sequence[str], columns: Collection[str]) -> str | None:
 def with_point(text: str) -> str:
     """A number of a program that writes a decimal comma, with a point instead; other text as it is.
 
-    >>> with_point("12,5"), with_point("1.234,50"), with_point("1.234"), with_point("1,2,3"),
-    with_point("0.5") ('12.5', '1234.50', '1234', '1,2,3', '0.5')
+    >>> [with_point(text) for text in ("12,5", "1.234,50", "1.234", "1,2,3", "0.5")]
+    ['12.5', '1234.50', '1234', '1,2,3', '0.5']
     """
     if _DECIMAL.fullmatch(text) or _GROUPED.fullmatch(text):
         return text.replace(".", "").replace(",", ".")
@@ -141,8 +141,8 @@ def comma_says(text: str) -> Literal["comma", "point", "either", "nothing"]:
     """What a cell says of how its table writes numbers; 1,234 and 1.234 may be fractions, or whole with
     separated thousands.
 
-    >>> comma_says("12,5"), comma_says("1.234,50"), comma_says("12.5"), comma_says("1,234"),
-    comma_says("1.234"), comma_says("12") ('comma', 'comma', 'point', 'either', 'either', 'nothing')
+    >>> [comma_says(text) for text in ("12,5", "1.234,50", "12.5", "1,234", "1.234", "12")]
+    ['comma', 'comma', 'point', 'either', 'either', 'nothing']
     """
     if _EITHER.fullmatch(text):
         return "either"

@@ -66,8 +66,8 @@ def value_kind(value: object) -> IndexKind | None:
     """The narrowest kind that holds a value; of a list, the one that holds all of it. None for what says
     nothing, and objects.
 
-    >>> value_kind(Cell("1.50")), value_kind("1.50"), value_kind([1, 2.5]), value_kind([1, "a"]),
-    value_kind(Cell("n/a")) ('float', 'keyword', 'float', 'keyword', None)
+    >>> [value_kind(value) for value in (Cell("1.50"), "1.50", [1, 2.5], [1, "a"], Cell("n/a"))]
+    ['float', 'keyword', 'float', 'keyword', None]
     """
     if isinstance(value, Cell):
         return _cell_kind(value)
@@ -102,8 +102,10 @@ def cast(column: str, value: Any, kind: IndexKind) -> Any:
     """The value as a column of that kind holds it; None if it says that there is none. ``BadRequest`` if it
     is of another kind.
 
-    >>> cast("size", 38, "keyword"), cast("price", "12.50", "float"), cast("price", "NA", "float"), cast("on",
-    2022, "datetime") ('38', 12.5, None, '2022-01-01T00:00:00+00:00')
+    >>> cast("size", 38, "keyword"), cast("price", "12.50", "float"), cast("price", "NA", "float")
+    ('38', 12.5, None)
+    >>> cast("on", 2022, "datetime")
+    '2022-01-01T00:00:00+00:00'
     """
     if isinstance(value, list | tuple):
         return _cast_list(column, value, kind)

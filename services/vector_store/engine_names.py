@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vitrine.services.category.payload import field_path, path_keys
 from vitrine.services.domain import OrderBy, Payload
+from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.vector_store.fields import filter_fields
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def own_key(key: str) -> str:
 
 
 def engine_path(path: str) -> str:
-    """A field path (see ``vitrine.services.category.payload.field_path``) as the engine takes it, ``[]`` of
+    """A field path (see ``vitrine.services.values.field_paths.field_path``) as the engine takes it, ``[]`` of
     nested conditions included.
 
     >>> engine_path('scores."5\\\\" disk"'), engine_path('scores."St. Moritz"')

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from vitrine.services.category.payload import field_path
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.field_paths import field_path
 
 PATH = "/v1/categories/colours"
 NAMES = ["St. Moritz", "f/2.8", '"q"', "a\\b", "x=y", "tag.any", "EXIF:ISO", "größe", "100%", "a&b+c"]

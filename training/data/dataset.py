@@ -19,13 +19,13 @@ from typing import Literal
 
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.field_names import find_field
-from vitrine.services.category.payload import value_at
 from vitrine.services.domain import Embedding, Hit
 from vitrine.services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError, because
 from vitrine.services.images.open import ImageLimits, content_hash, open_image
 from vitrine.services.images.walking import Found, walk
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.values.delimited import named_rows
+from vitrine.services.values.field_paths import value_at
 from vitrine.services.values.words import composed, spellings
 from vitrine.services.vector_store.base import VectorStore
 

@@ -107,9 +107,11 @@ def ranking_metrics(right: NDArray[np.bool_], relevant: NDArray[np.int64]) -> di
     the mean over ranks 1 to R of the precision at that rank where the neighbour is right, else 0. With R = 3,
     ranks 1 and 3 right:
 
-    >>> found = ranking_metrics(np.array([[True, False, True, False]]), np.array([3])) >>>
-    round(float(found["r_precision"][0]), 4), round(float(found["map_at_r"][0]), 4)  # 2/3; (1/1 + 2/3) / 3
-    (0.6667, 0.5556)
+    >>> found = ranking_metrics(np.array([[True, False, True, False]]), np.array([3]))
+    >>> round(float(found["r_precision"][0]), 4)  # 2/3
+    0.6667
+    >>> round(float(found["map_at_r"][0]), 4)  # (1/1 + 2/3) / 3
+    0.5556
     """
     ranks = np.arange(1, right.shape[1] + 1)
     within = right & (ranks <= relevant[:, None])

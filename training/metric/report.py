@@ -15,7 +15,7 @@ from vitrine.services.files import make_folder
 from vitrine.services.images.contact_sheet import png_bytes
 from vitrine.training.data.dataset import LabelledImage, SplitName, Unusable, class_names, fingerprint
 from vitrine.training.data.splits import Groups, Split, straddling
-from vitrine.training.metric.evaluate import Comparison
+from vitrine.training.metric.evaluate import LABELS, Comparison
 from vitrine.training.metric.worst_queries import Retrieval, worst_sheet
 from vitrine.training.plots import draw_curves
 
@@ -109,7 +109,7 @@ def write_report(folder: Path, report: TrainingReport, worst: Sequence[Retrieval
     make_folder(folder)
     for picture in ("curves.png", "worst.png"):  # of a run before this one
         (folder / picture).unlink(missing_ok=True)
-    curves = draw_curves(report.history, folder / "curves.png", best=report.best)
+    curves = draw_curves(report.history, folder / "curves.png", best=report.best, labels=LABELS)
     if worst:
         (folder / "worst.png").write_bytes(png_bytes(worst_sheet(worst)))
     tree = orjson.dumps(report.tree(), default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)

@@ -157,9 +157,11 @@ def resized(preprocessing: Preprocessing, size: InputSize) -> Preprocessing:
     """The preprocessing for another input size: one number keeps the share of the picture that is cut off,
     two keep it whole.
 
-    >>> old = Preprocessing(256, (224, 224), (0.5,) * 3, (0.5,) * 3) >>> resized(old, (112,)).resize,
-    resized(old, (112,)).crop, resized(old, (224, 160)).resize, resized(old, (224, 160)).crop (128, (112,
-    112), (224, 160), None)
+    >>> old = Preprocessing(256, (224, 224), (0.5,) * 3, (0.5,) * 3)
+    >>> resized(old, (112,)).resize, resized(old, (112,)).crop
+    (128, (112, 112))
+    >>> resized(old, (224, 160)).resize, resized(old, (224, 160)).crop
+    ((224, 160), None)
     """
     if not size:
         return preprocessing

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.field_names import find_field
-from vitrine.services.category.payload import clean_name, clean_tags, value_at
+from vitrine.services.category.payload import clean_name, clean_tags
 from vitrine.services.category.read_all import scan
 from vitrine.services.domain import Embeddings, EncoderSpec, Payload
 from vitrine.services.errors import BadRequest, NotFound, TooFewExamples, VitrineError
 from vitrine.services.values.delimited import Cells, open_text, readable
+from vitrine.services.values.field_paths import value_at
 from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import VectorStore
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.services.artifacts.taggers import QUALITY, TagHead
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.category.payload import QUALITY
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest, BadSource, TooFewExamples
 from vitrine.services.taggers.logistic import fit_logistic, platt

@@ -16,10 +16,10 @@ import numpy as np
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand, agreement, normalised_mutual_information
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun, leaf_of, path_of
 from vitrine.services.category.field_names import find_field
-from vitrine.services.category.payload import value_at
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.field_paths import value_at
 
 PAGE = 5_000
 Told = Callable[[int, int], None]

@@ -10,8 +10,8 @@ import numpy as np
 
 from vitrine.indexer.job.payload_writer import PAGE, PayloadWriter, erase_field
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun, membership, path_field
-from vitrine.services.category.payload import field_path
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.field_paths import field_path
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter

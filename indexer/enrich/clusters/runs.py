@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -335,9 +336,7 @@ class _Job:
 
     def _remove_leftovers(self) -> None:
         for key in self.runtime.clusters.leftovers(self.category.name, self.report.run):
-            self.stages.apart(
-                lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stages.stop)
-            )  # type: ignore[misc]
+            self.stages.apart(partial(erase, self.runtime, self.category.name, key, stop=self.stages.stop))
             self.stages.check()
 
 

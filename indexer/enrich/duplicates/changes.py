@@ -16,8 +16,8 @@ from vitrine.indexer.enrich.duplicates.pair_cache import Judge
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.store import replace_group
 from vitrine.services.artifacts.duplicates import COPIES, RULE, DuplicateGroup, DuplicateRun, Member
-from vitrine.services.artifacts.taggers import QUALITY
 from vitrine.services.category.editor import ImageChanges
+from vitrine.services.category.payload import QUALITY
 from vitrine.services.domain import Hit
 from vitrine.services.errors import BadRequest
 from vitrine.services.images.hashes import parse_hashes
@@ -170,8 +170,9 @@ def said_of(kept: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Ima
     contrary of it; class, caption, quality and columns of metadata where it has none, of the first that has
     one. None: nothing.
 
-    >>> said_of({"tags": ["red"]}, [{"tags": ["mug", "red"], "caption": "A mug"}, {"caption":
-    "Mug"}]).add_tags ('mug',)
+    >>> others = [{"tags": ["mug", "red"], "caption": "A mug"}, {"caption": "Mug"}]
+    >>> said_of({"tags": ["red"]}, others).add_tags
+    ('mug',)
     """
     tags, rejected = kept.get("tags", []), kept.get("rejected_tags", [])
     more = [

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from vitrine.indexer.job.payload_writer import PayloadWriter, erase_field
 from vitrine.services.artifacts.maps import axis_field, on_map
-from vitrine.services.category.payload import field_path
 from vitrine.services.domain import Payload
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.field_paths import field_path
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

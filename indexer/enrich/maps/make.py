@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -249,9 +250,7 @@ class _Job:
 
     def _remove_leftovers(self) -> None:
         for key in self.runtime.maps.leftovers(self.category.name, self.report.map):
-            self.stages.apart(
-                lambda key=key: erase(self.runtime, self.category.name, key, stop=self.stages.stop)
-            )  # type: ignore[misc]
+            self.stages.apart(partial(erase, self.runtime, self.category.name, key, stop=self.stages.stop))
             self.stages.check()
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vitrine.indexer.export.common import explained
 from vitrine.services.artifacts.clusters import ROOT
 from vitrine.services.category.field_names import find_field
 from vitrine.services.category.filters import Conditions
-from vitrine.services.category.payload import field_path, path_keys, value_at
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest, UnknownField
 from vitrine.services.runtime import Runtime
+from vitrine.services.search.score_validity import explained
 from vitrine.services.search.searcher import CLUSTER_FIELD
+from vitrine.services.values.field_paths import field_path, path_keys, value_at
 
 CLUSTER = CLUSTER_FIELD
 Value = str | int | float | bool | None

@@ -18,9 +18,10 @@ from vitrine.indexer.sources.records import ImageRecord
 from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
 from vitrine.indexer.sources.tables import Row, Table
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import field_path, joined_kinds
+from vitrine.services.category.payload import joined_kinds
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused
+from vitrine.services.values.field_paths import field_path
 
 JoinOn = Literal["name", "stem", "key", "hash", "id"]
 _TOLD_EVERY = 1_000

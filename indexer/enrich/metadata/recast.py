@@ -12,10 +12,10 @@ from vitrine.indexer.job.payload_writer import PAGE, PayloadWriter
 from vitrine.indexer.job.stages import apart
 from vitrine.indexer.sources.rows import Columns
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import field_path
 from vitrine.services.domain import Hit, IndexKind, Payload
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.kinds import HELD, Cell, cast, joined, value_kind
 
 _METADATA = "metadata"

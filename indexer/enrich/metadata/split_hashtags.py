@@ -15,10 +15,11 @@ from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.stages import Watch, apart
 from vitrine.indexer.sources.hashtags import FIELD, hashtags_of
 from vitrine.services.category.field_names import find_member
-from vitrine.services.category.payload import clean_name, field_path, path_keys
+from vitrine.services.category.payload import clean_name
 from vitrine.services.domain import Hit, Payload
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.values.kinds import HELD
 
 _METADATA = "metadata"

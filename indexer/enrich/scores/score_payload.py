@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitrine.services.artifacts.taggers import QUALITY, TagHead
+from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.category.payload import QUALITY
 from vitrine.services.domain import Payload
 
 FIELDS = ("scores", "scored_by", QUALITY, "tags", "machine_tags", "rejected_tags")
@@ -66,6 +67,7 @@ def rescored(
 
     A quality that people set is kept. A tag that people gave or rejected is not proposed.
 
+    >>> import numpy as np
     >>> head = TagHead("cat", "lr", "clip", "r1", np.ones(2), 0.0, trained_at="now")
     >>> rescored({"scores": {"dog": 0.1}, "scored_by": {"dog": "manifest"}}, [(head, 0.75)]).set
     {'scores': {'dog': 0.1, 'cat': 0.75}, 'scored_by': {'dog': 'manifest', 'cat': 'lr@now'}}

@@ -17,9 +17,9 @@ from typing import Any
 
 from vitrine.indexer.export.names import safe_name
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
-from vitrine.services.category.payload import value_at
 from vitrine.services.errors import BadRequest
 from vitrine.services.files import make_folder, unwritable
+from vitrine.services.values.field_paths import value_at
 
 MARKER = ".vitrine-run.json"
 _LONGEST_NAME = 60

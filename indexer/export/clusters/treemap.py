@@ -68,8 +68,8 @@ def squarify(areas: Sequence[float], rect: Rect) -> list[Rect]:
     Rows are laid along the shorter side, the largest areas first, and take another rectangle as long as the
     worst aspect ratio of the row does not grow by it. What has no area gets none.
 
-    >>> squarify([6, 3, 3], Rect(0, 0, 4, 3)) [Rect(x=0, y=0, width=2.0, height=3.0), Rect(x=2.0, y=0,
-    width=2.0, height=1.5), Rect(x=2.0, y=1.5, width=2.0, height=1.5)]
+    >>> [(r.x, r.y, r.width, r.height) for r in squarify([6, 3, 3], Rect(0.0, 0.0, 4.0, 3.0))]
+    [(0.0, 0.0, 2.0, 3.0), (2.0, 0.0, 2.0, 1.5), (2.0, 1.5, 2.0, 1.5)]
     """
     found = [Rect(rect.x, rect.y, 0.0, 0.0)] * len(areas)
     total = float(sum(areas))

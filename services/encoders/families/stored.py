@@ -18,12 +18,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from vitrine.services.category.manifest import ENCODERS
 from vitrine.services.encoders.reference import STORED
 from vitrine.services.encoders.resolve import LOCAL_REVISION, folder_revision, relevant_files
 from vitrine.services.errors import BadRequest, ModelUnavailable
 from vitrine.services.object_store.base import ObjectStore
-from vitrine.services.object_store.keys import check_key
+from vitrine.services.object_store.keys import ENCODERS, check_key
 
 __all__ = [
     "STORED",

@@ -13,9 +13,9 @@ from PIL import Image
 
 from tests.indexer.pictures import CATEGORY, make_runtime, payloads, picture
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.job.patience import Patience
 from vitrine.indexer.job.progress import Counts
 from vitrine.indexer.job.report import IndexReport, ItemOutcome
+from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Refusal
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.filters import parse_conditions

@@ -15,9 +15,9 @@ from tests.indexer.enrich.scores.heads import fill, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.job import payload_writer
 from vitrine.indexer.job.payload_writer import PayloadWriter, erase_field
-from vitrine.services.category.payload import field_path
 from vitrine.services.errors import NotFound
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.field_paths import field_path
 
 IMAGES = 12
 

@@ -17,9 +17,9 @@ from vitrine.services.artifacts.clusters import (
     path_of,
 )
 from vitrine.services.category.filters import Conditions, conditions_from_pairs
-from vitrine.services.category.manifest import CLUSTERS
 from vitrine.services.domain import Embeddings, Point
 from vitrine.services.errors import BadRequest, NotFound, UnknownField
+from vitrine.services.object_store.keys import CLUSTERS
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.cluster_nodes import children
@@ -170,6 +170,10 @@ def test_paths_and_the_payload() -> None:
     assert membership(("root",)) == {"id": "root", "path": ["root"]}
 
 
+def look(runtime, node, group_by=()):
+    return children(runtime.searcher, runtime.clusters, CATEGORY, "look", node, group_by)
+
+
 def fill(runtime: Runtime) -> ClusterRun:
     """Twelve images, of which 6, 4 and 2 are in the leaves, under a key in service; and half of them under
     another."""
@@ -216,21 +220,28 @@ def test_conditions_name_the_run_and_reach_the_key_in_service(runtime: Runtime) 
 def test_children_with_their_counts_as_they_are_now_and_groupings(runtime: Runtime) -> None:
     fill(runtime)
     runtime.vectors.delete(CATEGORY, [id_of(0)])
-    found = children(runtime, CATEGORY, "look", "root-0", ("metadata.season",))
+    found = look(runtime, "root-0", ("metadata.season",))
     assert (found.view.count, [view.count for view in found.children]) == (9, [5, 4])
     assert [node.id for node in found.above] == ["root"]
     season = [
         {facet.value: facet.count for facet in view.groupings["metadata.season"]} for view in found.children
     ]
     assert season == [{"winter": 4, "summer": 1}, {"winter": 2, "summer": 2}]
-    leaf = children(runtime, CATEGORY, "look", "root-1")
+    leaf = look(runtime, "root-1")
     assert leaf.children == () and leaf.view.count == 2 and leaf.view.groupings == {}
     with pytest.raises(UnknownField):
-        children(runtime, CATEGORY, "look", "root", ("caption",))
+        look(runtime, "root", ("caption",))
     with pytest.raises(NotFound, match="begin at root"):
-        children(runtime, CATEGORY, "look", "root-5")
+        look(runtime, "root-5")
     with pytest.raises(BadRequest, match="too many"):
-        children(runtime, CATEGORY, "look", "root", [f"metadata.m{n}" for n in range(11)])
+        children(
+            runtime.searcher,
+            runtime.clusters,
+            CATEGORY,
+            "look",
+            "root",
+            [f"metadata.m{n}" for n in range(11)],
+        )
 
 
 def test_counts_are_right_where_descendants_are_more_than_one_answer_holds(
@@ -238,7 +249,7 @@ def test_counts_are_right_where_descendants_are_more_than_one_answer_holds(
 ) -> None:
     fill(runtime)
     monkeypatch.setattr("vitrine.services.search.cluster_nodes.MAX_LIMIT", 2)
-    assert [view.count for view in children(runtime, CATEGORY, "look", "root").children] == [10, 2]
+    assert [view.count for view in look(runtime, "root").children] == [10, 2]
 
 
 def test_a_changed_run_is_another_object(objects: LocalObjectStore) -> None:

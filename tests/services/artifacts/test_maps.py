@@ -8,8 +8,8 @@ from tests.indexer.enrich.scores.heads import fill, id_of
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.services.artifacts.maps import CategoryMap, MapStore
 from vitrine.services.category.filters import Conditions, conditions_from_pairs, parse_conditions
-from vitrine.services.category.manifest import MAPS
 from vitrine.services.errors import BadRequest, NotFound, UnknownField
+from vitrine.services.object_store.keys import MAPS
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime
 

@@ -9,9 +9,9 @@ import pytest
 
 from vitrine.services.category.field_names import find_bound, find_field, find_order
 from vitrine.services.category.filters import NumberRange, conditions_from_pairs, parse_conditions
-from vitrine.services.category.payload import field_path
 from vitrine.services.domain import IndexKind, OrderBy
 from vitrine.services.errors import UnknownField
+from vitrine.services.values.field_paths import field_path
 
 NAMES = [
     "St. Moritz",

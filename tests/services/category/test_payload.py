@@ -2,17 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from vitrine.services.category.payload import (
-    clean_name,
-    clean_tags,
-    field_path,
-    index_kinds,
-    path_keys,
-    settled,
-    unite_tags,
-    value_at,
-)
+from vitrine.services.category.payload import clean_name, clean_tags, index_kinds, settled, unite_tags
 from vitrine.services.errors import BadRequest
+from vitrine.services.values.field_paths import field_path, path_keys, value_at
 from vitrine.services.values.kinds import value_kind
 from vitrine.services.values.words import composed
 

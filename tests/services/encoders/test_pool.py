@@ -195,10 +195,12 @@ def test_a_closed_pool_refuses(pool):
 
 def test_importing_costs_no_torch():
     code = (
-        "import sys, vitrine.services.images.open\nfrom vitrine.services.encoders import batching, load, pool\n"
-        "from vitrine.services.encoders import precision, preprocess, reference, resolve\n"
+        "import sys, vitrine.services.images.open\n"
+        "from vitrine.services.encoders import batching, load, pool, precision, preprocess\n"
+        "from vitrine.services.encoders import reference, resolve\n"
         "import vitrine.services.encoders.families.fake\n"
-        "print([name for name in ('torch', 'transformers', 'scipy', 'huggingface_hub') if name in sys.modules])"
+        "heavy = ('torch', 'transformers', 'scipy', 'huggingface_hub')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

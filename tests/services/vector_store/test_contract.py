@@ -18,7 +18,6 @@ from qdrant_client import models
 from tests.services.vector_store import random_data
 from tests.services.vector_store.conftest import PREFIX, Pair, make_edge
 from tests.services.vector_store.random_data import DIMS, unit
-from vitrine.services.category.payload import field_path
 from vitrine.services.domain import (
     CollectionSchema,
     Facet,
@@ -42,6 +41,7 @@ from vitrine.services.errors import (
     UnknownField,
     UnknownVector,
 )
+from vitrine.services.values.field_paths import field_path
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
 
 # the server's in-process stand-in has no indexes, and says so

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.clusters.pixels.grouping import Leaders
-from vitrine.services.category.manifest import CLUSTERS
 from vitrine.services.errors import NotFound
 from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.keys import CLUSTERS
 
 _FORMAT = 2
 _ARRAYS = ("leaders", "began", "readable", "signatures", "similar", "seen", "kept", "known", "known_similar")

@@ -23,10 +23,10 @@ from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.artifacts.clusters import ClusterStore, path_of
 from vitrine.services.category.filters import Conditions
-from vitrine.services.category.manifest import CLUSTERS
 from vitrine.services.domain import Point
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, NotFound, UnknownVector
+from vitrine.services.object_store.keys import CLUSTERS
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.settings import Settings
 

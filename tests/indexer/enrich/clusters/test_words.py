@@ -15,10 +15,10 @@ from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
 from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.enrich.clusters.words import best_words, name_by_words
 from vitrine.services.artifacts.clusters import ClusterStore, Node
-from vitrine.services.category.manifest import CLUSTERS
 from vitrine.services.domain import Embeddings, Point
 from vitrine.services.encoders.families.fake import COLOURS, ColourEncoder
 from vitrine.services.errors import BadRequest, NotFound, UnknownVector
+from vitrine.services.object_store.keys import CLUSTERS
 from vitrine.services.runtime import Runtime
 
 WORDS = ["red", "blue", "green", "something", "anything at all", "grey red green blue"]

@@ -18,10 +18,10 @@ from vitrine.indexer.enrich.maps.coordinates import CoordinateWriter, Places
 from vitrine.indexer.enrich.maps.layout import MapOptions
 from vitrine.indexer.enrich.maps.make import count_missing, delete_map, make_map, place_missing
 from vitrine.services.category.filters import Conditions, conditions_from_pairs
-from vitrine.services.category.manifest import MAPS
 from vitrine.services.domain import Point
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, NotFound, UnknownVector
+from vitrine.services.object_store.keys import MAPS
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.settings import Settings
 

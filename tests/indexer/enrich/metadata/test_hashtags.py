@@ -64,7 +64,7 @@ def check_groupings(runtime: Runtime) -> None:
     ]
     assert runtime.searcher.count(CATEGORY, Conditions(metadata={"hashtags": "beach"})) == 2
     cluster(runtime, CATEGORY, "look", fit_tree(TreeOptions(3, 4, 1)))
-    found = children(runtime, CATEGORY, "look", "root", ["metadata.hashtags"])
+    found = children(runtime.searcher, runtime.clusters, CATEGORY, "look", "root", ["metadata.hashtags"])
     told = [facet for child in found.children for facet in child.groupings["metadata.hashtags"]]
     assert sum(facet.count for facet in told if facet.value == "beach") == 2
     assert found.view.groupings["metadata.hashtags"][0].value == "beach"
