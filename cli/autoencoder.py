@@ -124,7 +124,7 @@ def embed(
     """Embed pictures into a file, without a category."""
     import numpy as np
 
-    from vitrine.services.encoders.load import load_encoder
+    from vitrine.services.encoders.load import EncoderLoader
     from vitrine.services.encoders.reference import EncoderReference, name_of
     from vitrine.services.errors import ImageRefused
     from vitrine.services.images.open import ImageLimits, open_image
@@ -132,8 +132,8 @@ def embed(
     if to.suffix != ".npz":
         raise BadRequest(f"{to} should end in .npz.")
     settings = read_settings(ctx)
-    loaded = load_encoder(
-        EncoderReference(name_of(str(encoder)), str(encoder)), device=settings.device, offline=True
+    loaded = EncoderLoader(device=settings.device, offline=True).load(
+        EncoderReference(name_of(str(encoder)), str(encoder))
     )
     names: list[str] = []
     rows: list[Any] = []
@@ -165,7 +165,9 @@ def _channels(text: str) -> tuple[int, ...]:
 
 
 def _perceptual(reference: str | None, settings: Settings) -> Any:
-    from vitrine.services.encoders.load import load_encoder
+    from dataclasses import replace
+
+    from vitrine.services.encoders.load import EncoderLoader
     from vitrine.services.encoders.reference import parse_reference
     from vitrine.services.encoders.torch_encoder import TorchEncoder
 
@@ -173,13 +175,7 @@ def _perceptual(reference: str | None, settings: Settings) -> Any:
         raise BadRequest(
             "The perceptual loss compares features of an encoder: name it by --features, such as clip."
         )
-    loaded = load_encoder(
-        parse_reference(reference),
-        models_folder=settings.models,
-        precision="float32",
-        device=settings.device,
-        offline=settings.offline,
-    )
+    loaded = replace(EncoderLoader.of(settings), precision="float32").load(parse_reference(reference))
     if not isinstance(loaded, TorchEncoder):
         raise BadRequest(
             f"{reference!r} has no network to compare features of: name another encoder, such as clip."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from vitrine.cli.context import given_flags, read_settings
-from vitrine.cli.encoder import find_weights
+from vitrine.cli.encoder import find_model
 from vitrine.cli.options import JsonOption
 from vitrine.cli.output import print_json, print_pairs, print_table
 from vitrine.services.errors import StoreLocked, VitrineError
@@ -229,18 +229,19 @@ def _check_categories(settings: Settings) -> Iterator[Check]:
 
 
 def _check_default_encoder(settings: Settings) -> Check:
-    from vitrine.services.encoders.reference import COLOUR_MODEL, parse_reference
+    from vitrine.services.encoders.reference import parse_reference
 
     name = "default encoder"
     try:
         reference = parse_reference(settings.encoder)
     except VitrineError as error:
         return Check(name, "failed", f"VITRINE_ENCODER: {error.message}")
-    if reference.model == COLOUR_MODEL:
-        return Check(name, "ok", f"{reference.name} is built in")
-    path, revision = find_weights(reference, settings)
-    if path is not None:
-        return Check(name, "ok", f"{reference.name}: {reference.model} at {(revision or '')[:19]} in {path}")
+    found = find_model(reference, settings)
+    if found is not None:
+        if found.path is None:
+            return Check(name, "ok", f"{reference.name} is built in")
+        at = f"{found.revision[:19]} in {found.path}"
+        return Check(name, "ok", f"{reference.name}: {reference.model} at {at}")
     source = (
         "VITRINE_OFFLINE forbids asking a hub"
         if settings.offline
@@ -274,12 +275,12 @@ def _check_precision(settings: Settings) -> Check:
 
 def _models(settings: Settings) -> dict[str, str]:
     """Where each preset's weights lie, and the folders in the models folder."""
-    from vitrine.services.encoders.reference import COLOUR_MODEL, PRESETS
+    from vitrine.services.encoders.reference import PRESETS
 
     found = {}
     for name, reference in PRESETS.items():
-        path = find_weights(reference, settings)[0] if reference.model != COLOUR_MODEL else "built in"
-        found[name] = str(path or "not on this machine")
+        model = find_model(reference, settings)
+        found[name] = str(model.path or "built in") if model else "not on this machine"
     folders = sorted(settings.models.glob("*/config.json")) if settings.models.is_dir() else []
     return found | {folder.parent.name: str(folder.parent) for folder in folders}
 

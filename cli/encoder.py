@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vitrine.services.domain import Embeddings
     from vitrine.services.encoders.base import Encoder
     from vitrine.services.encoders.reference import EncoderReference
+    from vitrine.services.encoders.resolve import ResolvedModel
     from vitrine.services.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List encoders and check that one works on this machine.")
@@ -144,49 +145,46 @@ def _print_checks(checks: Any) -> None:
     print_table(("check", "cosine", "at least", "passed"), rows, right=("cosine", "at least"))
 
 
-def find_weights(reference: EncoderReference, settings: Settings) -> tuple[Path | None, str | None]:
-    """Folder and revision of an encoder's weights on this machine, without asking a hub; (None, None) where
-    there are none."""
-    from vitrine.services.encoders.resolve import resolve_model
+def find_model(reference: EncoderReference, settings: Settings) -> ResolvedModel | None:
+    """Return where an encoder lies on this machine and its revision, without asking a hub; None where it is
+    not here."""
+    from dataclasses import replace
+
+    from vitrine.services.encoders.load import EncoderLoader
 
     try:
-        found = resolve_model(reference, models_folder=settings.models, offline=True)
+        return replace(EncoderLoader.of(settings), offline=True).find(reference)
     except ModelUnavailable:
-        return None, None
-    return found.path, found.revision
+        return None
 
 
 def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | None]:
-    from vitrine.services.encoders.reference import COLOUR_MODEL, STORED
+    from vitrine.services.encoders.reference import STORED
 
     row = {"name": reference.name, "model": reference.model, "revision": reference.revision}
-    if reference.model == COLOUR_MODEL:
-        return {**row, "weights": "built in"}
     if reference.model.startswith(STORED):
         return {**row, "weights": "in the object store"}
-    path, revision = find_weights(reference, settings)
-    if path is None:
+    found = find_model(reference, settings)
+    if found is None:
         return {**row, "weights": "not on this machine"}
-    differs = reference.revision is not None and revision != reference.revision
+    if found.path is None:
+        return {**row, "weights": "built in"}
+    differs = reference.revision is not None and found.revision != reference.revision
     return {
         **row,
-        "revision": reference.revision or revision,
-        "weights": f"{path}{' (another revision)' if differs else ''}",
+        "revision": reference.revision or found.revision,
+        "weights": f"{found.path}{' (another revision)' if differs else ''}",
     }
 
 
 def _load(
     reference: EncoderReference, settings: Settings, precision: Literal["auto", "float32", "bfloat16"]
 ) -> Encoder:
-    from vitrine.services.encoders.load import load_encoder
+    from dataclasses import replace
 
-    return load_encoder(
-        reference,
-        models_folder=settings.models,
-        precision=precision,
-        device=settings.device,
-        offline=settings.offline,
-    )
+    from vitrine.services.encoders.load import EncoderLoader
+
+    return replace(EncoderLoader.of(settings), precision=precision).load(reference)
 
 
 def _pictures(image: Path | None, settings: Settings) -> list[Image]:

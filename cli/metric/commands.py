@@ -409,20 +409,14 @@ def _compared(
 ) -> tuple[dict[str, Embed], list[str]]:
     """The encoder, its trunk as it was before training, and CLIP; and notes on what is not there."""
     from vitrine.services.encoders.families.metric import read_config
-    from vitrine.services.encoders.load import load_encoder
+    from vitrine.services.encoders.load import EncoderLoader
     from vitrine.services.encoders.reference import EncoderReference, parse_reference
     from vitrine.training.metric.promotion import CANDIDATE, TRUNK, embedder_of
     from vitrine.training.metric.trunk import Trunk
     from vitrine.training.metric.views import PixelReader, TrunkEmbeddings
 
     config, cache = read_config(folder), settings.data / "cache" / "embeddings"
-    served: Any = load_encoder(
-        EncoderReference(config.name, str(folder)),
-        models_folder=settings.models,
-        precision=settings.precision,
-        device=settings.device,
-        offline=settings.offline,
-    )
+    served: Any = EncoderLoader.of(settings).load(EncoderReference(config.name, str(folder)))
     named = {CANDIDATE: embedder_of(served, PixelReader(config.preprocessing), progress.tell, "embedding")}
     notes = []
     for name, reference in {

@@ -90,7 +90,9 @@ def _named(trained: TrainedMetric, folder: Path, cache: Path | None, tell: Tell)
             TRUNK: embeddings.rows,
         }
     reference = EncoderReference(trained.config.name, str(folder))
-    served = load_metric_encoder(reference, ResolvedModel(folder, "unsaved"), device=trunk.device)
+    served = load_metric_encoder(
+        reference, ResolvedModel(folder, "unsaved"), replace(trunk.loader, precision="auto")
+    )
     return {CANDIDATE: embedder_of(served, reader, tell, "judging"), TRUNK: embeddings.rows}
 
 
