@@ -20,8 +20,8 @@ from vitrine.api.openapi import body_of
 from vitrine.api.responses import as_json, image_urls
 from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
 from vitrine.services.category.field_names import find_member
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import Conditions, NumberRange
-from vitrine.services.category.payload import QUALITY
 from vitrine.services.domain import Hit, OrderBy
 from vitrine.services.errors import BadRequest, NotFound, UnknownField
 from vitrine.services.runtime import Runtime

@@ -11,7 +11,8 @@ import numpy as np
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import QUALITY, clean_name, clean_tags, unite_tags
+from vitrine.services.category.fields import QUALITY
+from vitrine.services.category.payload import clean_name, clean_tags, unite_tags
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused, VitrineError
 from vitrine.services.images.open import object_key

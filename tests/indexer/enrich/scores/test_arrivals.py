@@ -13,7 +13,7 @@ from vitrine.indexer.enrich.scores.scoring import score_images
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.report import IndexReport
 from vitrine.indexer.sources.records import ImageRecord
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.runtime import Runtime
 
