@@ -68,9 +68,9 @@ def make(
     Queries see the map only once all of it is stored; Ctrl-C ends it and leaves what was. Filter with --where
     map.NAME.x.gte=0.5.
     """
-    from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.maps.layout import MapOptions
     from vitrine.indexer.enrich.maps.make import make_map, place_missing
+    from vitrine.indexer.job.search_index import build_search_index
 
     stop = threading.Event()
     options = MapOptions(method, neighbours, min_dist, metric, seed)  # type: ignore[arg-type]  # check() refuses what is none
@@ -82,7 +82,7 @@ def make(
                 runtime, category, name or method, options, using=using, watch=show_progress, stop=stop
             )
         if report.written and not report.interrupted:
-            build_search_index(runtime, category)
+            build_search_index(runtime, category, note)
     finish(report, as_json=as_json)
 
 
