@@ -43,7 +43,8 @@ ModelParameter = Annotated[str, Query(min_length=1, max_length=300, description=
 Bound = Annotated[float | None, Query(ge=0, le=1)]
 TopParameter = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 MODEL_TYPES = {
-    "logistic-regression": "ovr-logistic-regression",
+    "logistic-regression": "torch-logistic-regression",
+    "sklearn-logistic-regression": "ovr-logistic-regression",
     "converted-logistic-regression": "ovr-logistic-regression",
     "converted-linear-svm": "ovr-svm",
 }

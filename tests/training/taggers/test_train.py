@@ -97,7 +97,7 @@ def test_parts_have_their_share_of_every_tag_and_tear_no_group_apart() -> None:
     assert (stratified_parts(targets, groups, [0.1, 0.3, 0.3, 0.3], 8) != part).any()
 
 
-@pytest.mark.parametrize("kind", ["torch-logistic-regression", "logistic-regression", "linear-svm"])
+@pytest.mark.parametrize("kind", ["logistic-regression", "sklearn-logistic-regression", "linear-svm"])
 def test_every_kind_learns_and_gives_probabilities(kind: str) -> None:
     pytest.importorskip("sklearn")
     training = train_taggers(examples(), TrainOptions(kind=kind, grid=(1.0, 10.0)))
