@@ -4,8 +4,7 @@ command line and HTTP."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from vitrine.services.errors import BadRequest
 
@@ -14,13 +13,13 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _HELP = "help"
+_MODELS: dict[type, type[BaseModel]] = {}
 
 
 def option(default: _T, help: str, **limits: Any) -> _T:
     """Return a dataclass field with this default and help. ``limits`` are pydantic's: ge, gt, le, lt,
     min_length ..."""
-    made: Any = field(default=default, metadata={_HELP: help, **limits})
-    return made
+    return cast(_T, field(default=default, metadata={_HELP: help, **limits}))
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Options:
 
         from vitrine.services.validation import first_mistake, mistakes
 
-        model = _model(type(self))
+        model = _model_of(type(self))
         try:
             checked = model.model_validate({name: getattr(self, name) for name in model.model_fields})
         except ValidationError as error:
@@ -51,7 +50,7 @@ class Options:
         from pydantic_core import core_schema
 
         return core_schema.no_info_after_validator_function(
-            lambda body: cls(**dict(body)), handler(_model(cls))
+            lambda body: cls(**dict(body)), handler(_model_of(cls))
         )
 
 
@@ -81,9 +80,10 @@ def options_of(cls: type[Options]) -> tuple[Option, ...]:
     )
 
 
-@cache
-def _model(cls: Any) -> type[BaseModel]:
-    """Return the pydantic model with the same fields."""
+def _model_of(cls: type[Options]) -> type[BaseModel]:
+    """Return the pydantic model with the same fields, made once."""
+    if cls in _MODELS:
+        return _MODELS[cls]
     from pydantic import ConfigDict, Field, create_model
 
     members: dict[str, Any] = {
@@ -91,4 +91,5 @@ def _model(cls: Any) -> type[BaseModel]:
         for one in options_of(cls)
     }
     config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    return create_model(cls.__name__, __config__=config, __doc__=cls.__doc__, **members)
+    _MODELS[cls] = create_model(cls.__name__, __config__=config, __doc__=cls.__doc__, **members)
+    return _MODELS[cls]

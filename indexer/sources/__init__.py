@@ -83,8 +83,8 @@ class LabelledSource(Source):
     def _label(self, record: ImageRecord) -> ImageRecord:
         folders = record.filename.split("/")[:-1] if record.folders is None else record.folders
         tags = [*record.tags, *folders[: self._options.tags_from_folders]]
-        innermost = folders[-1] if folders and self._options.class_from == "folder" else None
-        return replace(record, tags=tuple(tags), class_=record.class_ or innermost)
+        of_folder = {"class": folders[-1]} if folders and self._options.class_from == "folder" else {}
+        return replace(record, tags=tuple(tags), fields={**of_folder, **record.fields})
 
 
 class SingleSource(Source):

@@ -39,8 +39,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
             f"{n}.png",
             lambda n=n: picture(n),  # type: ignore[misc]
             tags=("picture", "rare" if n == 7 else ("even", "odd")[n % 2]),
-            class_=f"class {n % 3}",
-            quality=n / IMAGES,
+            fields={"class": f"class {n % 3}", "quality": n / IMAGES},
             scores={"red mug": 1 - n / IMAGES, '"St. $x_$"': 0.5},
             metadata={"EXIF:ISO": n, "year": 1990 + n, "born": f"20{n + 10}-01-01", "shelf": n % 4}
             | ({"season": "winter"} if n % 5 else {}),
