@@ -4,7 +4,7 @@ command line and HTTP."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 from vitrine.services.errors import BadRequest
 
@@ -19,7 +19,7 @@ _MODELS: dict[type, type[BaseModel]] = {}
 def option(default: _T, help: str, **limits: Any) -> _T:
     """Return a dataclass field with this default and help. ``limits`` are pydantic's: ge, gt, le, lt,
     min_length ..."""
-    return cast(_T, field(default=default, metadata={_HELP: help, **limits}))
+    return field(default=default, metadata={_HELP: help, **limits})
 
 
 @dataclass(frozen=True)
