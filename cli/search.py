@@ -29,7 +29,7 @@ from vitrine.cli.options import (
     to_order,
 )
 from vitrine.cli.output import note, print_json, print_table
-from vitrine.cli.sheets import check_sheet_path, hit_captions, picture_of, query_tile, save_sheet
+from vitrine.indexer.export.sheets import check_sheet_path, hit_captions, picture_of, query_tile, save_sheet
 
 if TYPE_CHECKING:
     from vitrine.services.category.filters import Conditions

@@ -18,7 +18,7 @@ from vitrine.cli.demo.learning import LOOK, learn, learned_json, print_learned
 from vitrine.cli.demo.structure import find_structure, print_structure, structure_json
 from vitrine.cli.options import JsonOption
 from vitrine.cli.output import note, print_json, print_table
-from vitrine.cli.sheets import hit_captions, query_tile, save_sheet
+from vitrine.indexer.export.sheets import hit_captions, query_tile, save_sheet
 from vitrine.services.errors import EncoderMismatch
 
 if TYPE_CHECKING:

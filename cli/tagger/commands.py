@@ -44,9 +44,9 @@ def train(
         str,
         typer.Option(
             "--kind",
-            help="torch-logistic-regression (fastest), or scikit-learn's logistic-regression or linear-svm.",
+            help="logistic-regression (fastest), or scikit-learn's: sklearn-logistic-regression, linear-svm.",
         ),
-    ] = "torch-logistic-regression",
+    ] = "logistic-regression",
     test_fraction: Annotated[
         float, typer.Option("--test-fraction", help="Share of the images that is held out to measure.")
     ] = 0.1,

@@ -153,7 +153,7 @@ def convert(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A pickle of a linear scikit-learn classifier, or an npz of its arrays."
+            metavar="FILE", help="The npz of a linear classifier that the script in docs/training.md writes."
         ),
     ],
     category: CategoryOption,
@@ -185,16 +185,15 @@ def convert(
     save: Annotated[bool, typer.Option("--save", help="Put the taggers into service.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make taggers of an older system's classifier. Nothing in the file is run: only numbers and names are
-    read from it.
+    """Make taggers from an older system's classifier.
 
-    Of two classes one has the tag, in some systems class 0. Where names do not tell, the images that carry
-    the tag do: they must score above the others. Vitrine's embeddings have unit length, and must be those
-    that the classifier was trained on.
+    A script in docs/training.md writes the npz from a pickle of scikit-learn. Of two classes one has the tag,
+    in some systems class 0. Where their names do not say which, the images that carry the tag decide: they
+    must score above the others. The category's vector must be the one that the classifier was trained on.
     """
     from vitrine.services.taggers.saving import save_heads
     from vitrine.training.taggers.old_direction import convert_model, read_tagged
-    from vitrine.training.taggers.old_pickles import read_model
+    from vitrine.training.taggers.old_models import read_model
 
     data = _read_model_file(file)
     model = read_model(data, file.name)
@@ -322,7 +321,7 @@ def _example(one: dict[str, Any]) -> str:
 
 
 def _read_model_file(path: Path) -> bytes:
-    from vitrine.training.taggers.pickle_machine import MAX_BYTES
+    from vitrine.training.taggers.old_models import MAX_BYTES
 
     try:
         with path.open("rb") as file:

@@ -84,8 +84,8 @@ class LabelledSource(Source):
         folders = record.filename.split("/")[:-1] if record.folders is None else record.folders
         tags = [*record.tags, *folders[: self._options.tags_from_folders]]
         tags = unite_tags(tags, self._tags) if self._tags else tags
-        innermost = folders[-1] if folders and self._options.class_from == "folder" else None
-        return replace(record, tags=tuple(tags), class_=record.class_ or innermost)
+        of_folder = {"class": folders[-1]} if folders and self._options.class_from == "folder" else {}
+        return replace(record, tags=tuple(tags), fields={**of_folder, **record.fields})
 
 
 class SingleSource(Source):

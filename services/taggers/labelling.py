@@ -18,7 +18,8 @@ import numpy as np
 
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.editor import ImageChanges
-from vitrine.services.category.payload import QUALITY, clean_name
+from vitrine.services.category.fields import QUALITY
+from vitrine.services.category.payload import clean_name
 from vitrine.services.category.read_all import BATCH, scan
 from vitrine.services.domain import Embeddings, EncoderSpec, Hit, Near, Query
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
