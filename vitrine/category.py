@@ -368,6 +368,7 @@ class Category(Work):
         class_: str | None = None,
         caption: str | None = None,
         quality: float | None = None,
+        fields: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Hits:
         """Change images, all in the same way; what is not given stays. Returns them as they are now.
@@ -392,7 +393,8 @@ class Category(Work):
         }
         texts = {"class": class_, "caption": caption}
         tree |= {name: text or None for name, text in texts.items() if text is not None}
-        tree |= {} if quality is None else {"quality": quality}
+        tree |= {"quality": quality} if quality is not None else {}
+        tree |= fields or {}
         changed = runtime.editor.change(self.name, ids_of(ids), validated(ImageChanges, tree, "change"))
         for line in unindexed_notes(metadata or {}, self.fields):
             self.library.note(line)

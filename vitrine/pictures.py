@@ -32,14 +32,16 @@ _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 @dataclass(frozen=True)
 class NewImage:
-    """A picture to be added, with what is known of it. ``filename`` is what it is called, if it is no
-    file."""
+    """A picture to be added, with what is known of it.
+
+    ``filename``: what it is called, where it is not a file. ``fields``: class, caption and quality, by name.
+    ``metadata``: anything else, by column.
+    """
 
     picture: Picture
     filename: str = ""
     tags: Sequence[str] = ()
-    class_: str | None = None
-    caption: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -92,8 +94,7 @@ class GivenPictures(Source):
                 new.filename or (shown_path(Path(path).name) if path else f"picture-{number}"),
                 self._reader(picture, path),
                 tags=tuple(new.tags),
-                class_=new.class_,
-                caption=new.caption,
+                fields=new.fields,
                 metadata=new.metadata,
                 created_at=modified(path) if path else None,
             )

@@ -52,7 +52,9 @@ def test_pictures_come_in_every_form(empty: vitrine.Category, tmp_path: Path) ->
 
 
 def test_one_picture_may_come_with_what_is_known_of_it(empty: vitrine.Category) -> None:
-    new = vitrine.NewImage(card(RED), "mug.png", ["red"], "mug", "A red mug", {"year": 1999})
+    new = vitrine.NewImage(
+        card(RED), "mug.png", ["red"], {"class": "mug", "caption": "A red mug"}, {"year": 1999}
+    )
     assert empty.add(new).added == 1
     (hit,) = empty.images()
     assert (hit.filename, hit.tags, hit.class_, hit.caption) == ("mug.png", ["red"], "mug", "A red mug")
