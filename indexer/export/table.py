@@ -37,7 +37,7 @@ FIRST = ("id", "filename", "class", "tags", "scores", "quality")
 _HIDDEN = frozenset(field.family or field.name for field in FIELDS if not field.export)
 """Where the server keeps the file is its own business, and so are the keys of runs and maps."""
 _OPEN = (*(field.family for field in FIELDS if field.family and field.export), "cluster", "map")
-_FRACTIONS = tuple(f"{field.family}." if field.family else field.name for field in FIELDS if field.unit)
+_FRACTIONS = frozenset(field.family or field.name for field in FIELDS if field.holds == "float")
 Row = dict[str, Any]
 Rows = Iterator[list[Row]]
 
@@ -287,7 +287,7 @@ def _kind(name: str, column: _Column) -> str:
     """bool, integer, float, text, texts (a list) or json (anything else, as text)."""
     if column.lists:
         return "texts" if column.kinds <= {str} else "json"
-    if name.startswith(_FRACTIONS):
+    if name.partition(".")[0] in _FRACTIONS:
         return "float"
     if column.kinds == {bool}:
         return "bool"
