@@ -240,7 +240,9 @@ def test_examples_of_a_category_are_read_from_its_stored_embeddings(tmp_path: Pa
     for n in range(12):
         tags = ("third",) if n % 3 == 0 else ()
         class_ = "odd" if n % 2 else "even"
-        records.append(ImageRecord("test", f"{n}.png", partial(picture, n), class_=class_, tags=tags))
+        records.append(
+            ImageRecord("test", f"{n}.png", partial(picture, n), fields={"class": class_}, tags=tags)
+        )
     index_images(records, runtime, CATEGORY)
     category = runtime.catalog.get(CATEGORY)
     found = read_examples(runtime.vectors, category)
