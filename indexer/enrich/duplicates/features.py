@@ -17,7 +17,7 @@ def orb_features(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
     """The ``count`` strongest: x and y in pixels (k, 2), angles in degrees, clockwise (k,), descriptors (k,
     32)."""
-    detector = cv2.ORB_create(
+    detector = cv2.ORB.create(
         count, scaleFactor=1.2, nlevels=8, edgeThreshold=_EDGE, patchSize=_PATCH, fastThreshold=10
     )
     # OpenCV raises on pictures of which nothing is left in its smallest sizes
