@@ -12,8 +12,8 @@ from tests.indexer.enrich.scores.heads import fill
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
 from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
-from vitrine.indexer.enrich.maps.layout import MapOptions
 from vitrine.indexer.enrich.maps.make import make_map
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.enrich.maps.palette import COLOURS, NOTHING, OTHER, TOP, colouring
 from vitrine.indexer.enrich.maps.plot import Drawing, draw_map
 from vitrine.indexer.enrich.maps.points import read_points
