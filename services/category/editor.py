@@ -28,8 +28,6 @@ from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import VectorStore, check_ids
 
 _CHUNK = 500
-
-
 _TYPES: Mapping[str, Any] = {
     "keyword": Annotated[str, AfterValidator(composed)],
     "datetime": Annotated[str, BeforeValidator(to_utc)],
@@ -37,26 +35,19 @@ _TYPES: Mapping[str, Any] = {
     "float": float,
     "bool": bool,
 }
-_Said: Any = create_model(
-    "_Said",
-    __config__=ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False),
-    **{
-        field.attribute: (
-            _TYPES[field.holds] | None,
-            Field(
-                None,
-                alias=field.name,
-                description=field.help,
-                ge=0 if field.unit else None,
-                le=1 if field.unit else None,
-            ),
-        )
-        for field in SAID.values()
-    },
-)
+_UNIT = Annotated[float, Field(ge=0, le=1)]
+_DEFINITIONS: dict[str, Any] = {
+    field.attribute: (
+        (_UNIT if field.unit else _TYPES[field.holds]) | None,
+        Field(None, alias=field.name, description=field.help),
+    )
+    for field in SAID.values()
+}
+_CONFIG = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+_OfTable: Any = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
 
 
-class ImageChanges(_Said):  # type: ignore[misc]  # its single values come from the table of fields
+class ImageChanges(_OfTable):
     """Changes to one image; what is absent stays. ``null`` for class, caption or quality removes it.
 
     ``tags`` replaces all tags; ``add_tags`` and ``remove_tags`` change some. ``rejected_tags`` replaces what

@@ -102,20 +102,18 @@ _FILTERED = {
 }
 """The fields that take one condition, by what it is called in Python: the table of fields says which."""
 _TAKES: Mapping[str, Any] = {"keyword": tuple[str, ...], "datetime": DateRange | None}
-_Plain: Any = create_model(
-    "_Plain",
-    __config__=ConfigDict(extra="forbid", frozen=True, populate_by_name=True),
-    **{
-        name: (
-            _TAKES.get(field.holds, NumberRange | None),
-            Field(() if field.holds == "keyword" else None, alias=name.rstrip("_"), description=field.help),
-        )
-        for name, field in _FILTERED.items()
-    },
-)
+_DEFINITIONS: dict[str, Any] = {
+    name: (
+        _TAKES.get(field.holds, NumberRange | None),
+        Field(() if field.holds == "keyword" else None, alias=name.rstrip("_"), description=field.help),
+    )
+    for name, field in _FILTERED.items()
+}
+_CONFIG = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+_OfTable: Any = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
 
 
-class Conditions(_Plain):  # type: ignore[misc]  # its fields come from the table
+class Conditions(_OfTable):
     """Conditions on images; those given must all hold.
 
     ``tags_*`` are what people said. ``machine_tags_any`` is what taggers propose and ``rejected_tags_any``
@@ -165,10 +163,8 @@ class Conditions(_Plain):  # type: ignore[misc]  # its fields come from the tabl
         for tag, span in self.scores.items():
             must.append(_number_range(find_member("scores", tag, indexes), span))
         for name, box in self.maps.items():
-            spans = {"x": box.x, "y": box.y}
-            must += [
-                _number_range(field_path("maps", name, axis), spans[axis]) for axis in spans if spans[axis]
-            ]
+            spans = (("x", box.x), ("y", box.y))
+            must += [_number_range(field_path("maps", name, axis), span) for axis, span in spans if span]
         must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
         must += [
             _typed(find_member("metadata", name, indexes), value, indexes)
