@@ -12,7 +12,7 @@ import typer
 from vitrine.cli.context import read_settings, stores
 from vitrine.cli.options import JsonOption, read_picture
 from vitrine.cli.output import note, print_json, print_pairs, print_table
-from vitrine.services.errors import ModelUnavailable, StoreLocked, UnsoundEncoder
+from vitrine.services.errors import StoreLocked, UnsoundEncoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from vitrine.services.domain import Embeddings
     from vitrine.services.encoders.base import Encoder
     from vitrine.services.encoders.reference import EncoderReference
-    from vitrine.services.encoders.resolve import ResolvedModel
     from vitrine.services.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List encoders and check that one works on this machine.")
@@ -145,20 +144,8 @@ def _print_checks(checks: Any) -> None:
     print_table(("check", "cosine", "at least", "passed"), rows, right=("cosine", "at least"))
 
 
-def find_model(reference: EncoderReference, settings: Settings) -> ResolvedModel | None:
-    """Return where an encoder lies on this machine and its revision, without asking a hub; None where it is
-    not here."""
-    from dataclasses import replace
-
-    from vitrine.services.encoders.load import EncoderLoader
-
-    try:
-        return replace(EncoderLoader.of(settings), offline=True).find(reference)
-    except ModelUnavailable:
-        return None
-
-
 def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | None]:
+    from vitrine.services.doctor import find_model
     from vitrine.services.encoders.reference import STORED
 
     row = {"name": reference.name, "model": reference.model, "revision": reference.revision}
