@@ -20,7 +20,7 @@ from vitrine.indexer.enrich.maps.coordinates import CoordinateWriter, erase, lac
 from vitrine.indexer.enrich.maps.layout import NEAREST, Layout, MapOptions, among, lay_out
 from vitrine.indexer.job.payload_writer import PAGE
 from vitrine.indexer.job.stages import Stages, Told, Watch
-from vitrine.services.artifacts.maps import CategoryMap, check_map_name
+from vitrine.services.artifacts.maps import CategoryMap
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import EncoderSpec, Hit, Near, Query
 from vitrine.services.errors import BadRequest, NotFound
@@ -92,7 +92,7 @@ def make_map(
     ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (name, options, too few images, UMAP not
     installed).
     """
-    check_map_name(name)
+    runtime.maps.check_name(name)
     options.check()
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)

@@ -135,11 +135,12 @@ def test_names_that_cannot_be(objects: LocalObjectStore, name: str) -> None:
 def test_deleting_a_run_and_a_category_leaves_no_files(runtime: Runtime) -> None:
     for name in ("look", "mood"):
         runtime.clusters.put_in_service(CATEGORY, runtime.clusters.save(CATEGORY, make_run(name)).key)
-    runtime.clusters.delete(CATEGORY, "look")
+    runtime.clusters.withdraw(CATEGORY, "look")
+    runtime.clusters.remove(CATEGORY, "look-1")
     assert [run.run for run in runtime.clusters.in_service(CATEGORY)] == ["mood"]
     assert not any("look" in stat.key for stat in runtime.objects.list(CLUSTERS))
     with pytest.raises(NotFound):
-        runtime.clusters.delete(CATEGORY, "look")
+        runtime.clusters.withdraw(CATEGORY, "look")
     runtime.catalog.delete(CATEGORY)
     assert list(runtime.objects.list(CLUSTERS)) == []
 

@@ -18,6 +18,7 @@ from vitrine.services.runtime import Runtime
 pytest.importorskip("cv2")
 WRITES = (
     ("objects", "put"),
+    ("objects", "replace"),
     ("objects", "delete"),
     ("vectors", "set_payload"),
     ("vectors", "delete_payload"),
