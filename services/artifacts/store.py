@@ -168,20 +168,12 @@ class ArtifactStore(ABC, Generic[T]):
                     return saved
                 taken.add(key)
 
-    def put_in_service(self, category: str, key: str) -> str | None:
-        """Let what was saved under ``key`` answer for its name from now on, in one write; return the key that
-        it replaces, if any. ``NotFound``."""
-        name, made = name_of(key), self.read(category, key)
+    def put_in_service(self, category: str, key: str) -> None:
+        """Let what was saved under ``key`` answer for its name from now on, in one write. ``NotFound``."""
+        made = self.read(category, key)
         entry = Entry(key, new_revision(), self._note(made))
-        former: list[str | None] = []
-
-        def switch(present: Entries) -> Entries:
-            former.append(present[name].key if name in present else None)
-            return {**present, name: entry}
-
-        self.change(category, switch)
+        self.change(category, lambda present: {**present, name_of(key): entry})
         self._hold(category, entry, made)
-        return None if former[-1] == key else former[-1]
 
     def update(self, category: str, key: str, change: Callable[[T], T]) -> T:
         """Change what is in service under ``key``, all but its arrays, in one write; return it as it is then.

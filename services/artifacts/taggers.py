@@ -102,7 +102,8 @@ class HeadSet:
         return scores
 
 
-Heads = tuple[TagHead, ...]
+Heads = dict[str, TagHead]
+"""The heads of one training run, by tag."""
 
 
 class _TrainingRuns(ArtifactStore[Heads]):
@@ -114,18 +115,19 @@ class _TrainingRuns(ArtifactStore[Heads]):
         return _RUN
 
     def _keyed(self, made: Heads, key: str) -> Heads:
-        moment = now()
-        return tuple(replace(head, trained_at=moment, number=number_of(key)) for head in made)
+        moment, number = now(), number_of(key)
+        return {tag: replace(head, trained_at=moment, number=number) for tag, head in made.items()}
 
     def _encode(self, made: Heads) -> tuple[dict[str, Any], Arrays]:
-        trees = [{name: value for name, value in vars(head).items() if name != _WEIGHT} for head in made]
-        weights = {f"{_WEIGHT}.{row}": head.weight.astype(np.float32) for row, head in enumerate(made)}
+        trees, weights = [], {}
+        for row, head in enumerate(made.values()):
+            trees.append({name: value for name, value in vars(head).items() if name != _WEIGHT})
+            weights[f"{_WEIGHT}.{row}"] = head.weight.astype(np.float32)
         return {"heads": trees}, weights
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> Heads:
-        return tuple(
-            TagHead(weight=arrays[f"{_WEIGHT}.{row}"], **head) for row, head in enumerate(tree["heads"])
-        )
+        heads = enumerate(tree["heads"])
+        return {head["tag"]: TagHead(weight=arrays[f"{_WEIGHT}.{row}"], **head) for row, head in heads}
 
 
 class TaggerStore:
@@ -138,29 +140,29 @@ class TaggerStore:
         self._runs = _TrainingRuns(objects, known)
         self._former: dict[tuple[str, str], Heads] = {}
 
-    def in_service(self, category: str) -> Heads:
+    def in_service(self, category: str) -> tuple[TagHead, ...]:
         """Return the heads in service, by tag."""
-        return tuple(self.get(category, tag) for tag in sorted(self._runs.entries(category)))
+        return tuple(self._there(category, sorted(self._runs.entries(category))))
 
     def get(self, category: str, tag: str) -> TagHead:
         """Return the head of a tag. ``NotFound`` if the category has no tagger of it."""
         tag = composed(tag.strip())
-        heads = {head.tag: head for head in self._runs.get(category, tag)}
-        return heads[tag]
+        return self._runs.get(category, tag)[tag]
 
     def unsettled(self, category: str) -> dict[str, str]:
         """Return the signature by tag, of the tags whose stored scores may still be another tagger's: queries
         leave those out."""
         entries = self._runs.entries(category)
-        return {tag: self.get(category, tag).signature for tag, entry in entries.items() if not entry.note}
+        tags = [tag for tag, entry in entries.items() if not entry.note]
+        return {head.tag: head.signature for head in self._there(category, tags)}
 
     def history(self, category: str, tag: str) -> list[TagHead]:
         """Return all heads of a tag that were ever saved, latest first."""
-        found: list[TagHead] = []
+        found = []
         for key in self._runs.keys(category, _RUN):
             with suppress(NotFound):  # it was killed while it was saved
-                found += self._read(category, key)
-        return sorted((head for head in found if head.tag == tag), key=lambda head: -head.number)
+                found += [head for head in self._read(category, key).values() if head.tag == tag]
+        return sorted(found, key=lambda head: -head.number)
 
     def save(self, category: str, heads: Iterable[TagHead], *, scored: Iterable[str] = ()) -> list[TagHead]:
         """Put heads into service; the tags among ``scored`` may have scores by others in the payload.
@@ -168,25 +170,26 @@ class TaggerStore:
         Returns them as saved: ``trained_at`` is now, and ``number`` higher than that of every head before.
         ``BadRequest`` for a tag that cannot be a field's name.
         """
-        given, stale = tuple(replace(head, tag=clean_name(head.tag)) for head in heads), set(scored)
-        if len({head.tag for head in given}) < len(given):
+        named, stale = [replace(head, tag=clean_name(head.tag)) for head in heads], set(scored)
+        given = {head.tag: head for head in named}
+        if len(given) < len(named):
             raise BadRequest("A tag is there twice: one tagger each.")
         if not given:
             return []
-        saved = self._runs.save(category, given)
-        key, revision = f"{_RUN}-{saved[0].number}", new_revision()
+        saved = list(self._runs.save(category, given).values())
+        key, revision = _key(saved[0]), new_revision()
 
         def put_in_service(present: Entries) -> Entries:
-            settled = {head.tag: head.tag not in present and head.tag not in stale for head in saved}
+            settled = {tag: tag not in present and tag not in stale for tag in given}
             return {**present, **{tag: Entry(key, revision, note) for tag, note in settled.items()}}
 
         self._runs.change(category, put_in_service)
-        return list(saved)
+        return saved
 
     def settle(self, category: str, heads: Iterable[TagHead]) -> None:
         """Note that no image has a score of these tags by others than these heads. Heads replaced meanwhile
         are passed over."""
-        done = {head.tag: f"{_RUN}-{head.number}" for head in heads}
+        done = {head.tag: _key(head) for head in heads}
 
         def settle(present: Entries) -> Entries:
             return {
@@ -205,8 +208,21 @@ class TaggerStore:
         self._runs.forget(category)
         self._former = {held: heads for held, heads in self._former.items() if held[0] != category}
 
+    def _there(self, category: str, tags: Iterable[str]) -> list[TagHead]:
+        """Return the heads of these tags, but for those that were withdrawn this moment."""
+        found = []
+        for tag in tags:
+            with suppress(NotFound):
+                found.append(self.get(category, tag))
+        return found
+
     def _read(self, category: str, key: str) -> Heads:
         """Return the heads of one training run; they never change, so they are read once."""
         if (category, key) not in self._former:
             self._former[category, key] = self._runs.read(category, key)
         return self._former[category, key]
+
+
+def _key(head: TagHead) -> str:
+    """Return the key that a saved head lies under."""
+    return f"{_RUN}-{head.number}"
