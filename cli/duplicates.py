@@ -10,7 +10,7 @@ import typer
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption, LimitOption, YesOption
 from vitrine.cli.output import confirmed, note, print_json, print_table
-from vitrine.cli.sheets import check_sheet_path, hit_captions, save_sheet
+from vitrine.indexer.export.sheets import check_sheet_path, hit_captions, save_sheet
 from vitrine.services.files import unwritable
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """A node and its children: images, name, radius."""
-    from vitrine.cli.sheets import check_sheet_path
+    from vitrine.indexer.export.sheets import check_sheet_path
     from vitrine.services.search.cluster_nodes import children
 
     if sheet is not None:
@@ -159,7 +159,7 @@ def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) 
     """A row of representatives for each child, the largest if there are many, or for a leaf itself."""
     from PIL import Image
 
-    from vitrine.cli.sheets import TILE_SIZE, picture_of
+    from vitrine.indexer.export.sheets import TILE_SIZE, picture_of
     from vitrine.services.images.contact_sheet import Tile, contact_sheet
 
     largest = sorted(found.children, key=lambda view: -view.count)[:_ON_A_SHEET]

@@ -113,9 +113,9 @@ def threshold(
     Until there are three of either kind the command says what is missing, and fails only if --precision or
     --plot asks for more.
     """
-    from vitrine.cli.sheets import check_sheet_path
     from vitrine.indexer.enrich.clusters.threshold.pair_sample import SampleOptions
     from vitrine.indexer.enrich.clusters.threshold.threshold import Counts, propose
+    from vitrine.indexer.export.sheets import check_sheet_path
 
     options = SampleOptions(measure, using, pairs or PAIRS, images, neighbours, low, seed=seed)
     options.check()

@@ -243,7 +243,7 @@ class _Judged:
     def draw(self, path: Path) -> None:
         """Some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some that
         were not planted."""
-        from vitrine.cli.sheets import TILE_SIZE, picture_of
+        from vitrine.indexer.export.sheets import TILE_SIZE, picture_of
         from vitrine.services.images.contact_sheet import Tile, contact_sheet
 
         tiles = []

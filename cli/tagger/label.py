@@ -14,7 +14,7 @@ import typer
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
 from vitrine.cli.output import note, print_json, print_table
-from vitrine.cli.sheets import check_sheet_path, save_sheet
+from vitrine.indexer.export.sheets import check_sheet_path, save_sheet
 from vitrine.services.errors import BadRequest, TooFewExamples
 
 if TYPE_CHECKING:

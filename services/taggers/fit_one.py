@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LEAST = 2
 """Accepted and rejected images, of each, that a head takes."""
-KIND = "torch-logistic-regression"
+KIND = "logistic-regression"
 _FOLDS, _FEW_FOLDS, _MANY = 5, 3, 1_000
 """From a thousand judged images on three folds tell as much as five (0.933 by both at 10,000) and take a
 third less time."""

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 
 from vitrine.indexer.enrich.maps.coordinates import CoordinateWriter, erase, lacking, placed
-from vitrine.indexer.enrich.maps.layout import NEAREST, Layout, MapOptions, among, lay_out
+from vitrine.indexer.enrich.maps.layout import NEAREST, Layout, among, lay_out
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.job.payload_writer import PAGE
 from vitrine.indexer.job.stages import Stages, Told, Watch
 from vitrine.services.artifacts.maps import CategoryMap
@@ -93,7 +94,6 @@ def make_map(
     installed).
     """
     runtime.maps.check_name(name)
-    options.check()
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     report = MapReport(category, name, spec.name, options.method)

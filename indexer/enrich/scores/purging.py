@@ -10,7 +10,8 @@ from typing import Any
 from vitrine.indexer.enrich.scores.score_payload import Change, rescored
 from vitrine.indexer.enrich.scores.score_writer import ScoreWriter
 from vitrine.indexer.job.progress import Progress
-from vitrine.services.category.payload import QUALITY, clean_tags
+from vitrine.services.category.fields import QUALITY
+from vitrine.services.category.payload import clean_tags
 from vitrine.services.domain import Hit
 from vitrine.services.runtime import Runtime
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vitrine.services.artifacts.taggers import TagHead
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Payload
 
 FIELDS = ("scores", "scored_by", QUALITY, "tags", "machine_tags", "rejected_tags")

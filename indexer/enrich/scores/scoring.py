@@ -25,7 +25,7 @@ from vitrine.indexer.enrich.scores.score_writer import BATCH, ScoreWriter
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Hit, IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime

@@ -15,8 +15,8 @@ from tests.indexer.killed import program
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.enrich.maps import make
 from vitrine.indexer.enrich.maps.coordinates import CoordinateWriter, Places
-from vitrine.indexer.enrich.maps.layout import MapOptions
 from vitrine.indexer.enrich.maps.make import count_missing, delete_map, make_map, place_missing
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.services.category.filters import Conditions, conditions_from_pairs
 from vitrine.services.domain import Point
 from vitrine.services.encoders.families.fake import ColourEncoder
@@ -187,7 +187,7 @@ from pathlib import Path
 from vitrine.indexer.job import payload_writer
 payload_writer.PAGE = 20
 from vitrine.indexer.enrich.maps import make
-from vitrine.indexer.enrich.maps.layout import MapOptions
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
 

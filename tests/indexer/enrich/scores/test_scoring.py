@@ -19,7 +19,7 @@ from tests.indexer.enrich.scores.heads import (
 )
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.enrich.scores.scoring import ScoreReport, drop_scores, purge_stale, score_images
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch
 from vitrine.services.runtime import Runtime

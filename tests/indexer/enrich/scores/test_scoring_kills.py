@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.indexer.enrich.scores.heads import assert_explained, fill, head, stored
 from tests.indexer.pictures import CATEGORY
 from vitrine.indexer.enrich.scores.scoring import score_images
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import parse_conditions
-from vitrine.services.category.payload import QUALITY
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.settings import Settings
