@@ -28,8 +28,8 @@ def evaluate(code: str, namespace: dict[str, Any]) -> tuple[str, object]:
 
 
 def run_page(text: str, namespace: dict[str, Any]) -> int:
-    """Run every block of Python and return how many there are. A block of text after one is what it gives, with
-    `...` for anything."""
+    """Run every block of Python and return how many there are. A block of text after one is what it gives,
+    with `...` for anything."""
     count, given = 0, ""
     for match in BLOCK.finditer(text):
         language, code = match.groups()
