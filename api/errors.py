@@ -48,6 +48,7 @@ STATUS: Mapping[str, int] = {
     "unsupported_query": 422,
     "missing_credentials": 503,
     "model_unavailable": 503,
+    "other_format": 503,
     "storage_full": 503,
     "store_damaged": 503,
     "unavailable": 503,
@@ -60,6 +61,7 @@ STATUS: Mapping[str, int] = {
 OPERATORS: Mapping[str, str] = {
     "missing_credentials": "A store is not set up completely.",
     "model_unavailable": "The weights of the encoder are not available to the server.",
+    "other_format": "A store was filled by another version of Vitrine.",
     "storage_full": "Too little disk space is free on the server to write safely.",
     "store_damaged": "A store holds less than it should.",
     "store_locked": "The data directory belongs to another process.",
@@ -147,12 +149,13 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def _rebuilding(error: VitrineError) -> str:
-    """For a damaged category what its clients can do; their sentence names no folder."""
+    """Return what clients can do about a damaged category; the sentence names no folder."""
     name = error.details.get("category") or error.details.get("collection")
     if not isinstance(error, StoreDamaged) or not name:
         return ""
+    what = "is damaged" if error.code == "store_damaged" else "was written by another version of Vitrine"
     return (
-        f"Category {name!r} is damaged. DELETE /v1/categories/{name}?confirm={name} keeps its "
+        f"Category {name!r} {what}. DELETE /v1/categories/{name}?confirm={name} keeps its "
         "pictures, and an operator can put them into a new category of that name (`vitrine index add "
         f"objects:{name}/images/`). The log of the server says more under the request_id."
     )

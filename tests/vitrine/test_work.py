@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 import vitrine
-from tests.indexer.enrich.vectors.trained import load_trained, trained_folder
+from tests.indexer.enrich.vectors.trained import TrainedFamily, trained_folder
 from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.enrich.maps.options import MapOptions
 
@@ -77,7 +78,9 @@ def test_copies_are_found(empty: vitrine.Category) -> None:
 def test_an_encoder_is_promoted_and_taken_back(
     many: vitrine.Category, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(many.library.runtime.encoders, "_loader", load_trained)
+    encoders = many.library.runtime.encoders
+    families = (TrainedFamily(), *encoders.loader.families)
+    monkeypatch.setattr(encoders, "loader", replace(encoders.loader, families=families))
     report = many.promote(trained_folder(tmp_path / "look"), "look")
     assert report.switched and many.encoders[0].startswith("look")
     assert many.vectors(many.images(limit=2).ids, using="look").shape[0] == 2
