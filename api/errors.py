@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
 import orjson
@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
-from vitrine.api.methods import allowed_methods
 from vitrine.services.errors import BadRequest, ImageRefused, StoreDamaged, VitrineError
 from vitrine.services.validation import first_mistake, mistakes
 
@@ -144,8 +144,23 @@ _ROUTER_SENTENCES = {
 
 async def _handle(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
-        error.headers = {"Allow": ", ".join(allowed_methods(request.app.routes, request.scope))}
+        error.headers = {"Allow": ", ".join(_allowed_methods(request))}
     return problem(error, request.scope.get("vitrine_request_id", ""))
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return the methods that the address of the request takes. A router that refuses one names those of its
+    first route alone."""
+    scope = request.scope
+    address = {name: scope[name] for name in ("type", "path", "headers")} | {
+        "root_path": scope.get("root_path", "")
+    }
+    taken = {
+        str(method)
+        for method in HTTPMethod
+        if any(route.matches({**address, "method": method})[0] is Match.FULL for route in request.app.routes)
+    }
+    return sorted(taken | ({"HEAD"} if "GET" in taken else set()))
 
 
 def _rebuilding(error: VitrineError) -> str:
