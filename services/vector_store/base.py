@@ -37,9 +37,8 @@ MAX_LIMIT = 10_000
 class VectorStore(Protocol):
     """Collections of points, on any engine. Thread-safe. Writes are durable when they return.
 
-    Ids are lower-case UUID strings. A collection may be called by its name or by an alias (see ``publish``).
-    Raises, everywhere: ``NotFound`` (no such collection), ``Unavailable``, ``StoreLocked``, ``StoreDamaged``,
-    ``StorageFull``.
+    Ids are lower-case UUID strings. Raises, everywhere: ``NotFound`` (no such collection), ``Unavailable``,
+    ``StoreLocked``, ``StoreDamaged``, ``StorageFull``.
     """
 
     def ensure(self, schema: CollectionSchema) -> None:
@@ -52,7 +51,7 @@ class VectorStore(Protocol):
         ...
 
     def collections(self) -> list[str]:
-        """Names of all collections, sorted, without aliases."""
+        """Names of all collections, sorted."""
         ...
 
     def info(self, collection: str) -> CollectionInfo: ...
@@ -156,11 +155,6 @@ class VectorStore(Protocol):
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         """Index what is not indexed yet; queries and writes go on meanwhile. ``wait=False`` returns at
         once."""
-        ...
-
-    def publish(self, alias: str, collection: str) -> None:
-        """Make ``alias`` mean ``collection`` from now on, in one step: a rebuilt collection swaps in without
-        downtime."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The stages of one search for near-duplicates: read, propose, glance, judge, group."""
+"""One search for near-duplicates, stage by stage: read, propose, prefilter, compare, group."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Stages:
     """Images that people chose to keep."""
 
     def run(self) -> list[Group]:
-        """The groups; none where ``stop`` was set."""
+        """Return the groups; none if ``stop`` was set."""
         with self._stage("read"):
             images, payloads = read_images(self.runtime, self.category, self.using)
         self.report.images = len(images)
@@ -110,7 +110,7 @@ class Stages:
         return {(min(pair), max(pair)) for pair in known}
 
     def _glanced(self, pool: ThreadPoolExecutor, pictures: Pictures, pairs: list[Pair]) -> dict[Pair, str]:
-        """The pairs that are worth a closer look, in their order, and how the second may lie in the first."""
+        """Return the pairs that are worth a closer look, in their order, and how the second may be turned."""
         rows = np.array(pairs, np.int64).reshape(-1, 2)
         with self._stage("glance", len(np.unique(rows)) + len(rows)):
             flips, stopped = self.search.reach.flips, self.stop.is_set
@@ -148,8 +148,8 @@ class Stages:
         return [] if self.stop.is_set() else groups
 
     def _same(self, pool: ThreadPoolExecutor, judge: Judge, pairs: list[Pair]) -> list[Pair]:
-        """The pairs that are copies, in their order; looked at in one in which those of a picture are near
-        each other."""
+        """Return the pairs that are copies, in their order; compared in an order in which the pairs of a
+        picture are close together."""
         ordered = [pairs[number] for number in nearby(pairs)]
         parts = [ordered[start : start + _TOGETHER] for start in range(0, len(ordered), _TOGETHER)]
 
@@ -178,7 +178,7 @@ class Stages:
 
     @contextmanager
     def _stage(self, name: str, total: int | None = None) -> Iterator[None]:
-        """Times a stage and shows how far it is, of ``total`` images or pairs."""
+        """Time a stage and show how far it is, of ``total`` images or pairs."""
         started, self.report.done = time.perf_counter(), 0
         if self.progress and total is not None:
             self.progress.start(total)
@@ -191,8 +191,8 @@ class Stages:
 
 
 def read_images(runtime: Runtime, category: str, using: str) -> tuple[Images, list[Payload]]:
-    """Every image of a category with its hash, its embedding and the payload fields that are needed. Images
-    without a perceptual hash have one that tells nothing."""
+    """Read every image of a category with its hash, its embedding and the payload fields that are needed. An
+    image without a perceptual hash gets one that matches nothing."""
     dim, count = runtime.catalog.get(category).encoder(using).dim, runtime.vectors.count(category)
     dtype = np.float32 if count <= IN_MEMORY else np.float16
     ids: list[str] = []

@@ -55,12 +55,11 @@ _MESSAGE_BYTES: Final = 250_000
 
 @dataclass(frozen=True)
 class _Catalogue:
-    """What the engine has, as of its start ``starts``: schemas, aliases, and what is wrong with collections
-    without a schema."""
+    """What the engine has, as of its start ``starts``: schemas, and what is wrong with collections without
+    one."""
 
     starts: int
     schemas: dict[str, CollectionSchema]
-    aliases: dict[str, str]
     damaged: dict[str, dict[str, Any]]
 
 
@@ -134,20 +133,15 @@ class EdgeVectorStore:
         name = self._schema(collection).name
         self._extend(CollectionSchema(name, (), {field: kind}), create=False, change=True)
 
-    def publish(self, alias: str, collection: str) -> None:
-        folder_name(alias)
-        self._change({"op": "publish", "collection": self._schema(collection).name, "alias": alias})
-
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
 
     def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
-        known = self._read_catalogue()
-        name = known.aliases.get(wanted.name, wanted.name)
-        present = known.schemas.get(name)
+        name = wanted.name
+        present = self._read_catalogue().schemas.get(name)
         if present is not None and _covers(present, wanted):
             return
-        plain = schema_plain(CollectionSchema(name, wanted.vectors, wanted.indexes))
+        plain = schema_plain(wanted)
         self._change(
             {"op": "extend", "collection": name, "schema": plain, "create": create, "change": change}
         )
@@ -162,12 +156,11 @@ class EdgeVectorStore:
 
     def _schema(self, collection: str) -> CollectionSchema:
         known = self._read_catalogue()
-        name = known.aliases.get(collection, collection)
-        if name in known.damaged:
-            raise from_plain(known.damaged[name])
-        if name not in known.schemas:
+        if collection in known.damaged:
+            raise from_plain(known.damaged[collection])
+        if collection not in known.schemas:
             raise NotFound(f"There is no collection {collection!r}.", collection=collection)
-        return known.schemas[name]
+        return known.schemas[collection]
 
     def _read_catalogue(self) -> _Catalogue:
         """Nobody else can change what it says, so it is asked for once; again after a new start or a
@@ -178,7 +171,7 @@ class EdgeVectorStore:
             answer, _ = self._client.call({"op": "catalogue"})
             schemas = [schema_from_plain(plain) for plain in answer["schemas"]]
             by_name = {schema.name: schema for schema in schemas}
-            known = _Catalogue(self._client.starts, by_name, answer["aliases"], answer["damaged"])
+            known = _Catalogue(self._client.starts, by_name, answer["damaged"])
             with self._mutex:
                 if changes == self._changes:
                     self._catalogue = known

@@ -88,8 +88,8 @@ _KINDS: dict[models.PayloadSchemaType, IndexKind] = {
 class ServerVectorStore:
     """A ``VectorStore`` over a ``QdrantClient``.
 
-    Collections and aliases are the server's own, by the same names. The ``float16`` vectors come back rounded
-    to about 3 digits.
+    Collections are the server's own, by the same names. The ``float16`` vectors come back rounded to about
+    3 digits.
     """
 
     def __init__(
@@ -210,21 +210,6 @@ class ServerVectorStore:
             )
             # Recorded in the collection's metadata too: the client's in-process mode has no index to tell of.
             self._client.update_collection(name, metadata={_INDEX_KEY + path: kind})
-        self._schemas.clear()
-
-    def publish(self, alias: str, collection: str) -> None:
-        name = self._fresh_schema(collection).name
-        if alias in self.collections():
-            raise AlreadyExists(
-                f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias
-            )
-        create = models.CreateAliasOperation(
-            create_alias=models.CreateAlias(collection_name=name, alias_name=alias)
-        )
-        remove = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
-        with mapped_errors(self._server, collection):
-            # One request: the server applies both in one step.
-            self._client.update_collection_aliases([remove, create] if alias in self._aliases() else [create])
         self._schemas.clear()
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
@@ -488,14 +473,10 @@ class ServerVectorStore:
         if peers is not None and len(peers) < self._replicas:
             raise BadRequest(too_few_nodes(self._replicas, len(peers)))
 
-    def _aliases(self) -> dict[str, str]:
-        return {alias.alias_name: alias.collection_name for alias in self._client.get_aliases().aliases}
-
     def _fresh_schema(self, collection: str) -> CollectionSchema:
-        """The schema as the server has it now, under the collection's own name."""
+        """The schema as the server has it now."""
         with mapped_errors(self._server, collection):
-            name = self._aliases().get(collection, collection)
-            config = self._client.get_collection(name)
+            config = self._client.get_collection(collection)
         vectors = config.config.params.vectors
         named = vectors if isinstance(vectors, dict) else {}
         indexes: dict[str, IndexKind] = {
@@ -509,7 +490,7 @@ class ServerVectorStore:
             if info.data_type in _KINDS
         }
         specs = tuple(VectorSpec(key, params.size) for key, params in named.items())
-        schema = CollectionSchema(name, specs, indexes)
+        schema = CollectionSchema(collection, specs, indexes)
         self._schemas[collection] = (time.monotonic(), schema)
         return schema
 

@@ -185,7 +185,10 @@ def test_pixels_prepared_elsewhere_give_the_same(tiny_model, photos):
     np.testing.assert_array_equal(encoder.encode_pixels(prepared), encoder.encode_images(photos))
 
 
-@pytest.mark.skipif(not MOBILENET.is_dir(), reason=f"{MOBILENET} is not there: put google/mobilenet_v2_1.0_224 below the folder VITRINE_MODELS")
+@pytest.mark.skipif(
+    not MOBILENET.is_dir(),
+    reason=f"{MOBILENET} is not there",
+)
 def test_the_real_mobilenet_gives_its_frozen_numbers():
     reference = parse_reference("mobilenet-v2-1.0-224")
     encoder = load_encoder(
