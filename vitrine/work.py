@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from vitrine.indexer.job.progress import Progress
     from vitrine.library import Library
     from vitrine.services.runtime import Runtime
-    from vitrine.training.taggers.train import Training, TrainOptions
+    from vitrine.training.taggers.options import TrainOptions
+    from vitrine.training.taggers.run import TaggerRun
 
 
 class _Report(Protocol):
@@ -72,37 +73,20 @@ class Work:
         *,
         using: str | None = None,
         field: str = "tags",
-        negatives: str = "",
-        background: int | None = None,
-        min_examples: int = 5,
-    ) -> Training:
+        report: str | os.PathLike[str] | None = None,
+    ) -> TaggerRun:
         """Train a tagger for each tag on the stored vectors, measure it on images that it has not seen, and
         put it into service.
 
-        ``tags``: only these; None: all that ``min_examples`` images have. ``field``: where the tags are:
-        tags, class or metadata.COLUMN. ``negatives``: the counterexamples: rejected (by people),
-        tag:OTHER,..., or a CSV of id,tag; "": all others. ``background``: so many random images without the
-        tag as well. Raises ``TooFewExamples``, ``UnknownVector``.
+        ``tags``: only these; None: all with enough images. ``field``: where the tags are: tags, class or
+        metadata.COLUMN. ``report``: the folder of the report; None: below the data folder. Raises
+        ``TooFewExamples``, ``UnknownVector``.
         """
-        from vitrine.services.taggers.saving import save_heads
-        from vitrine.training.taggers.examples import read_examples, read_negatives
-        from vitrine.training.taggers.train import train_taggers
+        from vitrine.training.taggers.run import run_taggers
 
-        runtime = self._runtime
-        about = runtime.catalog.get(self.name)
-        examples = read_examples(
-            runtime.vectors,
-            about,
-            using,
-            tags=None if tags is None else words(tags),
-            field=field,
-            negatives=read_negatives(negatives, background),
-            least=min_examples,
-            seed=options.seed if options else 0,
-        )
-        training = train_taggers(examples, options, named=tags is not None)
-        save_heads(runtime, about, training.heads)
-        return training
+        chosen = None if tags is None else words(tags)
+        folder = None if report is None else Path(report)
+        return run_taggers(self._runtime, self.name, chosen, options, using=using, field=field, folder=folder)
 
     def promote(
         self,
