@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from vitrine.indexer.job.progress import Progress
     from vitrine.library import Library
     from vitrine.services.runtime import Runtime
+    from vitrine.training.data.options import SplitOptions
+    from vitrine.training.metric.options import MetricOptions
+    from vitrine.training.metric.run import SavedRun
     from vitrine.training.taggers.options import TrainOptions
     from vitrine.training.taggers.run import TaggerRun
 
@@ -73,20 +76,60 @@ class Work:
         *,
         using: str | None = None,
         field: str = "tags",
-        report: str | os.PathLike[str] | None = None,
+        to: str | os.PathLike[str] | None = None,
     ) -> TaggerRun:
         """Train a tagger for each tag on the stored vectors, measure it on images that it has not seen, and
         put it into service.
 
         ``tags``: only these; None: all with enough images. ``field``: where the tags are: tags, class or
-        metadata.COLUMN. ``report``: the folder of the report; None: below the data folder. Raises
+        metadata.COLUMN. ``to``: the folder of the report; None: below the data folder. Raises
         ``TooFewExamples``, ``UnknownVector``.
         """
         from vitrine.training.taggers.run import run_taggers
 
         chosen = None if tags is None else words(tags)
-        folder = None if report is None else Path(report)
+        folder = None if to is None else Path(to)
         return run_taggers(self._runtime, self.name, chosen, options, using=using, field=field, folder=folder)
+
+    def train_metric(
+        self,
+        name: str,
+        options: MetricOptions | None = None,
+        *,
+        split: SplitOptions | None = None,
+        label: str = "class",
+        using: str | None = None,
+        trunk: str | None = None,
+        to: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        mlflow: str | None = None,
+    ) -> SavedRun:
+        """Train an encoder so that images of a class come to lie together, and judge it on images that it has
+        not seen. ``promote`` puts it into service.
+
+        ``label``: the field of the class. ``using``: the vector whose encoder is the trunk; None: the
+        category's first. ``trunk``: another encoder as the trunk. ``to``: the encoder's folder; None: below
+        the data folder. ``resume``: go on with an interrupted run of this name. Raises ``TooFewExamples``,
+        ``BadRequest``, ``ModelUnavailable``.
+        """
+        from vitrine.training.data.collect import collect, list_category
+        from vitrine.training.metric.options import MetricOptions
+        from vitrine.training.metric.run import run_metric
+
+        runtime, note = self._runtime, self.library.note
+        images, spec = list_category(runtime, self.name, label, using)
+        return run_metric(
+            name,
+            collect(images, spec, threads=runtime.settings.threads or 2, note=note),
+            options or MetricOptions(),
+            runtime.settings,
+            split=split,
+            trunk=trunk,
+            folder=None if to is None else Path(to),
+            resume=resume,
+            mlflow=mlflow,
+            note=note,
+        )
 
     def promote(
         self,
