@@ -193,18 +193,15 @@ def _reads(ctx: typer.Context, stack: ExitStack, category: str | None, data: Pat
     if data is not None:
         return [record.read for record in _source(data, None)]
     from functools import partial
+    from itertools import chain
+
+    from vitrine.services.category.read_all import pages
 
     runtime = stack.enter_context(stores(ctx))
     assert category is not None
     runtime.catalog.get(category)
-    reads: Reads = []
-    cursor: str | None = None
-    while True:
-        page = runtime.vectors.scroll(category, limit=2_000, cursor=cursor, with_payload=("object_key",))
-        reads += [partial(runtime.objects.get, hit.payload["object_key"]) for hit in page.hits]
-        cursor = page.cursor
-        if cursor is None:
-            return reads
+    hits = chain.from_iterable(pages(runtime.vectors, category, fields=("object_key",)))
+    return [partial(runtime.objects.get, hit.payload["object_key"]) for hit in hits]
 
 
 def _source(data: Path, objects: None) -> Sequence[Any]:

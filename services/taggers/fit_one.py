@@ -67,7 +67,7 @@ def read_examples(
     ids: list[str] = []
     rows = [np.empty((0, spec.dim), np.float32)]
     if most:
-        for batch in scan(vectors, collection, spec.name, filter=chosen, batch=min(BATCH, most)):
+        for batch in read_all(vectors, collection, spec.name, filter=chosen, batch=min(BATCH, most)):
             ids += batch.ids
             rows.append(batch.embeddings)
             if len(ids) >= most:

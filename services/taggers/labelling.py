@@ -241,7 +241,8 @@ def _to_judge(
     """Unjudged images: all of a small category; of a large one a sample, and the highest scored."""
     spec = encoder_of(cat, head)
     seen = 0
-    for batch in scan(runtime.vectors, cat.name, spec.name, filter=unjudged, batch=min(BATCH, MAX_SCANNED)):
+    for batch in read_all(runtime.vectors, cat.name, spec.name, filter=unjudged, batch=min(BATCH,
+    MAX_SCANNED)):
         yield batch.ids, batch.embeddings
         seen += len(batch.ids)
         if seen >= MAX_SCANNED:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from vitrine.indexer.enrich.duplicates.detector import Stages, read_images
+from vitrine.indexer.enrich.duplicates.detector import Detection, read_images
 from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
 from vitrine.indexer.enrich.duplicates.store import commit
+from vitrine.indexer.job.job import Job
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.duplicates import RULE, DuplicateGroup, DuplicateRun, Member, Pair, ordered
 from vitrine.services.errors import BadRequest
@@ -38,41 +39,40 @@ def find_duplicates(
     (category), ``UnknownVector``, ``BadRequest`` (options out of range, or the extra ``clustering`` is not
     installed).
     """
-    search, stop = search or Search(), stop or threading.Event()
+    search = search or Search()
     _check(search)
     using = runtime.catalog.get(category).encoder(search.using).name
     before = runtime.duplicates.current(category)
     chosen = {group.keep for group in before.groups if group.chosen} if before else set[str]()
-    work = Stages(
-        runtime, category, search, using, DuplicateReport(category, dry_run=dry_run), stop, progress, chosen
-    )
-    try:
-        groups = work.run()
-    except KeyboardInterrupt:
-        stop.set()
-        groups = []
-    report = work.report
-    report.interrupted = stop.is_set()
-    if progress:
-        progress.finish(report)
+    report = DuplicateReport(category, dry_run=dry_run)
+    job = Job(runtime, category, report, progress, stop)
+    with job.running():
+        groups = Detection(job, search, using, report, chosen).run()
+        job.check()
     if report.interrupted:
         return report
-    run = _named(work, groups)
+    started, run = time.perf_counter(), _named(runtime, report, search, using, groups, chosen)
     report.groups = run.groups
     report.duplicates = sum(len(group.others) for group in run.groups)
     report.kinds = Counter(member.kind for group in run.groups for member in group.members[1:])
     if not dry_run:
-        started = time.perf_counter()
         commit(runtime, category, run)
-        report.seconds["write"] = time.perf_counter() - started
+        report.stages["write"] = time.perf_counter() - started
     return report
 
 
-def _named(work: Stages, groups: list[tuple[Member, ...]]) -> DuplicateRun:
-    """The run, the largest groups first."""
-    search, key = work.search, work.runtime.duplicates.next_key(work.category)
+def _named(
+    runtime: Runtime,
+    report: DuplicateReport,
+    search: Search,
+    using: str,
+    groups: list[tuple[Member, ...]],
+    chosen: Collection[str],
+) -> DuplicateRun:
+    """Return the run, the largest groups first."""
+    key = runtime.duplicates.next_key(report.category)
     named = tuple(
-        DuplicateGroup(f"{key}-{number}", members, chosen=members[0].id in work.chosen)
+        DuplicateGroup(f"{key}-{number}", members, chosen=members[0].id in chosen)
         for number, members in enumerate(
             sorted(groups, key=lambda members: (-len(members), members[0].id)), 1
         )
@@ -84,7 +84,7 @@ def _named(work: Stages, groups: list[tuple[Member, ...]]) -> DuplicateRun:
         "look": search.look,
     }
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return DuplicateRun(key, now, work.using, work.report.images, named, parameters, RULE)
+    return DuplicateRun(key, now, using, report.images, named, parameters, RULE)
 
 
 def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:
