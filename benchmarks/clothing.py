@@ -68,7 +68,10 @@ def photos(folder: Path, most: int) -> list[Photo]:
 def records(found: Iterable[Photo]) -> Iterator[ImageRecord]:
     for photo in found:
         yield ImageRecord(
-            "clothing", f"{photo.garment}/{photo.path.name}", photo.path.read_bytes, class_=photo.garment
+            "clothing",
+            f"{photo.garment}/{photo.path.name}",
+            photo.path.read_bytes,
+            fields={"class": photo.garment},
         )
 
 

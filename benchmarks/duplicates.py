@@ -217,8 +217,7 @@ def catalogue(given: argparse.Namespace) -> dict[str, Any]:
 
 def _settings(data: Path) -> Settings:
     encoder = f"mobilenet={MODEL}"
-    return Settings(_env_file=None, data=data, encoder=encoder, offline=True, min_free_mb=0, threads=2)  #
-    type: ignore[call-arg,unused-ignore]
+    return Settings(_env_file=None, data=data, encoder=encoder, offline=True, min_free_mb=0, threads=2)  # type: ignore[call-arg,unused-ignore]
 
 
 def synthetic(count: int, dim: int = 512) -> dict[str, Any]:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 CategoryOption = Annotated[str, typer.Option("--category", "-c", metavar="NAME", help="The category.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+UsingOption = Annotated[
+    str | None,
+    typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]"),
+]
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
-from vitrine.indexer.enrich.maps.layout import MapOptions, lay_out
+from vitrine.indexer.enrich.maps.layout import lay_out
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.enrich.maps.plot import check_plot_path
 from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.stored_images import FIELDS, embed_stored
@@ -184,8 +185,7 @@ def time_tasks(
 
 def indexer_tasks(map_method: str = "umap") -> dict[str, Task]:
     """The tasks of this layer; a tagger's training is that of another."""
-    options = MapOptions(map_method)  # type: ignore[arg-type]  # check() refuses what is none
-    options.check()
+    options = MapOptions(map_method)  # type: ignore[arg-type]  # refused if there is no such method
     return {
         "embedding": _embed,
         "clustering": _cluster,

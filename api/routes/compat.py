@@ -20,8 +20,8 @@ from vitrine.api.openapi import body_of
 from vitrine.api.responses import as_json, image_urls
 from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
 from vitrine.services.category.field_names import find_member
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import Conditions, NumberRange
-from vitrine.services.category.payload import QUALITY
 from vitrine.services.domain import Hit, OrderBy
 from vitrine.services.errors import BadRequest, NotFound, UnknownField
 from vitrine.services.runtime import Runtime
@@ -43,7 +43,8 @@ ModelParameter = Annotated[str, Query(min_length=1, max_length=300, description=
 Bound = Annotated[float | None, Query(ge=0, le=1)]
 TopParameter = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 MODEL_TYPES = {
-    "logistic-regression": "ovr-logistic-regression",
+    "logistic-regression": "torch-logistic-regression",
+    "sklearn-logistic-regression": "ovr-logistic-regression",
     "converted-logistic-regression": "ovr-logistic-regression",
     "converted-linear-svm": "ovr-svm",
 }

@@ -19,6 +19,7 @@ from vitrine.api.routes.search import Listing, listing_response
 from vitrine.api.schemas.common import ChangedOut, ImageOut, SearchOut, UploadOut
 from vitrine.indexer.ingest.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
 from vitrine.services.category.editor import ImageChanges
+from vitrine.services.category.fields import SAID
 from vitrine.services.category.filters import Conditions
 from vitrine.services.category.payload import unindexed_notes
 from vitrine.services.domain import Hit, IndexKind, OrderBy
@@ -30,7 +31,7 @@ from vitrine.services.vector_store.base import MAX_LIMIT
 router = APIRouter(prefix="/v1/categories/{category}/images", tags=["images"])
 _read, _write = Depends(require("read")), Depends(require("write"))
 _FILE_FIELDS = ("file", "files")
-_TEXT_FIELDS = ("tags", "class", "caption", "metadata", "columns", "near_duplicates")
+_TEXT_FIELDS = ("tags", *SAID, "metadata", "columns", "near_duplicates")
 _CACHE = "private, max-age=31536000, immutable"
 _PICTURES = frozenset(
     {"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp"}
@@ -55,8 +56,10 @@ _UPLOAD = {
                             "items": {"type": "string"},
                             "description": "Once for each tag, or a JSON list.",
                         },
-                        "class": {"type": "string"},
-                        "caption": {"type": "string"},
+                        **{
+                            name: {"type": "string", "description": field.help}
+                            for name, field in SAID.items()
+                        },
                         "metadata": {
                             "type": "string",
                             "description": "A JSON object: columns and their values.",
@@ -263,9 +266,9 @@ def _uploads(form: SentForm) -> list[Upload]:
         raise BadRequest(
             "The form has no file: send the pictures in the field 'files', each with its filename."
         )
-    tags, class_, caption = _tags(form.fields.get("tags", ())), _one(form, "class"), _one(form, "caption")
-    metadata = _metadata(_one(form, "metadata"))
-    return [Upload(file.filename, file.data, tags, class_, caption, metadata) for file in form.files]
+    tags, metadata = _tags(form.fields.get("tags", ())), _metadata(_one(form, "metadata"))
+    fields = {name: _one(form, name) for name in SAID}
+    return [Upload(file.filename, file.data, tags, fields, metadata) for file in form.files]
 
 
 def _kinds(form: SentForm, metadata: Mapping[str, Any]) -> dict[str, IndexKind]:

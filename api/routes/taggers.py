@@ -16,8 +16,8 @@ from vitrine.api.responses import as_json
 from vitrine.api.schemas.taggers import PictureBody, ScoresOut, TaggerDetailOut, TaggersOut
 from vitrine.services.artifacts.taggers import DIGITS, TagHead
 from vitrine.services.category.catalog import Category
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import Conditions, NumberRange
-from vitrine.services.category.payload import QUALITY
 from vitrine.services.errors import TaggerMismatch
 from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.classify import TagScore, classify, fitting

@@ -10,7 +10,7 @@ import typer
 from vitrine.cli.cluster.name import has_word_names, names_gone
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
-from vitrine.cli.output import finish, show_progress
+from vitrine.cli.output import finish, note, show_progress
 
 _CHEAP = "Cost"
 _PROPOSED = "Only pairs that are proposed (--propose embedding or hash)"
@@ -111,8 +111,8 @@ def pixels(
     centres and radii of the embeddings, not by their pixels; run again to have them compared. Killed, ended
     by Ctrl-C or out of time, nothing is visible, and the same command goes on from the last checkpoint.
     """
-    from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
+    from vitrine.indexer.job.search_index import build_search_index
 
     options = PixelOptions(
         measure,
@@ -131,10 +131,10 @@ def pixels(
     with stores(ctx) as runtime:
         named = has_word_names(runtime, category, name)
         report = cluster_pixels(
-            runtime, category, name, options, using=using, restart=restart, watch=show_progress
+            runtime, category, name, options, using=using, restart=restart, progress=show_progress()
         )
         if report.cluster.in_service and not report.cluster.interrupted:
-            build_search_index(runtime, category)
+            build_search_index(runtime, category, note)
             if named:
                 report.cluster.notes.append(names_gone(name))
     finish(report, as_json=as_json)

@@ -105,8 +105,8 @@ def run(
     Queries see the new run only once all of it is stored. Ctrl-C ends it and leaves what was; run again to
     begin anew. New images get their node as they are indexed. Filter with --where cluster.NAME=root-14.
     """
-    from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.clusters.runs import Again, cluster
+    from vitrine.indexer.job.search_index import build_search_index
 
     stop = threading.Event()
     lists = {
@@ -145,11 +145,11 @@ def run(
             fit,
             using=using,
             again=again if stability else None,
-            watch=show_progress,
+            progress=show_progress(),
             stop=stop,
         )
         if report.in_service and not report.interrupted:
-            build_search_index(runtime, category)
+            build_search_index(runtime, category, note)
             if words is not None:
                 report.notes.append(_named(runtime, category, name, words, prompt, as_json))
             elif named:

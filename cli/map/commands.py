@@ -2,94 +2,62 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vitrine.cli.context import stores
-from vitrine.cli.options import CategoryOption, JsonOption, WhereOption, YesOption, to_conditions
+from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, WhereOption, YesOption, to_conditions
 from vitrine.cli.output import confirmed, finish, note, print_json, print_table, show_progress
-
-if TYPE_CHECKING:
-    pass
+from vitrine.cli.with_options import with_options
+from vitrine.indexer.enrich.maps.options import MapOptions
 
 app = typer.Typer(
     name="map", no_args_is_help=True, help="Lay the images of a category out on a plane, and draw it."
 )
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The map.")]
-_UMAP = "Options of UMAP"
+MapArgument = Annotated[str, typer.Argument(metavar="MAP", help="The map.")]
 
 
 @app.command()
+@with_options
 def make(
     ctx: typer.Context,
     category: CategoryOption,
+    options: MapOptions,
     name: Annotated[
         str | None,
-        typer.Option(
-            "--name", metavar="NAME", help="The map's name; one of that name is replaced. [default: METHOD]"
-        ),
+        typer.Argument(metavar="[MAP]", help="Its name; a map of that name is replaced. [default: METHOD]"),
     ] = None,
-    method: Annotated[
-        str, typer.Option("--method", metavar="METHOD", help="umap, or pca, the quick one.")
-    ] = "umap",
-    using: Annotated[
-        str | None,
-        typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]"),
-    ] = None,
+    using: UsingOption = None,
     missing: Annotated[
-        bool,
-        typer.Option(
-            "--missing", help="Leave the map; only put images that came later where their nearest are."
-        ),
+        bool, typer.Option("--missing", help="Keep the map, and only place images that came later.")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn at random.")] = 0,
-    neighbours: Annotated[
-        int,
-        typer.Option(
-            "--neighbours", min=2, max=200, help="Images that hold one in its place.", rich_help_panel=_UMAP
-        ),
-    ] = 15,
-    min_dist: Annotated[
-        float,
-        typer.Option(
-            "--min-dist", min=0, max=1, help="Distance of images side by side.", rich_help_panel=_UMAP
-        ),
-    ] = 0.1,
-    metric: Annotated[
-        str, typer.Option("--metric", help="cosine or euclidean.", metavar="WORD", rich_help_panel=_UMAP)
-    ] = "cosine",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a map of all images, and write to each where it is: maps.NAME.x and .y, in 0..1.
+    """Make a map of all images, and write to each where it is: maps.MAP.x and .y, in 0..1.
 
-    Queries see the map only once all of it is stored; Ctrl-C ends it and leaves what was. Filter with --where
-    map.NAME.x.gte=0.5.
+    Queries see the map once all of it is stored; Ctrl-C ends the work and leaves the former map. Filter with
+    --where map.MAP.x.gte=0.5.
     """
-    from vitrine.cli.index import build_search_index
-    from vitrine.indexer.enrich.maps.layout import MapOptions
     from vitrine.indexer.enrich.maps.make import make_map, place_missing
+    from vitrine.indexer.job.search_index import build_search_index
 
-    stop = threading.Event()
-    options = MapOptions(method, neighbours, min_dist, metric, seed)  # type: ignore[arg-type]  # check() refuses what is none
+    called = name or options.method
     with stores(ctx) as runtime:
         if missing:
-            report = place_missing(runtime, category, name or method, watch=show_progress, stop=stop)
+            report = place_missing(runtime, category, called, progress=show_progress())
         else:
-            report = make_map(
-                runtime, category, name or method, options, using=using, watch=show_progress, stop=stop
-            )
+            report = make_map(runtime, category, called, options, using=using, progress=show_progress())
         if report.written and not report.interrupted:
-            build_search_index(runtime, category)
+            build_search_index(runtime, category, note)
     finish(report, as_json=as_json)
 
 
 @app.command()
 def plot(
     ctx: typer.Context,
-    name: NameArgument,
+    name: MapArgument,
     category: CategoryOption,
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The picture: .png or .svg.")],
     by: Annotated[
@@ -109,7 +77,7 @@ def plot(
     where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a map. With --where the images that meet it are drawn before the others, which are faint."""
+    """Draw a map. With --where, images that do not match are drawn faint, behind the others."""
     from vitrine.indexer.enrich.maps.plot import check_plot_path, draw_map
 
     check_plot_path(to)
@@ -174,7 +142,7 @@ def list_maps(ctx: typer.Context, category: CategoryOption, as_json: JsonOption 
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: NameArgument,
+    name: MapArgument,
     category: CategoryOption,
     yes: YesOption = False,
     as_json: JsonOption = False,

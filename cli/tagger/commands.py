@@ -12,7 +12,7 @@ from vitrine.cli.metric.progress import Progress
 from vitrine.cli.options import CategoryOption, JsonOption, YesOption
 from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
 from vitrine.cli.tagger.label import label
-from vitrine.cli.tagger.more import UsingOption, convert, quality, save_heads, zero_shot
+from vitrine.cli.tagger.more import UsingOption, convert, quality, zero_shot
 from vitrine.cli.tagger.score import purge_stale, score
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def train(
         str,
         typer.Option(
             "--kind",
-            help="torch-logistic-regression (fastest), or scikit-learn's logistic-regression or linear-svm.",
+            help="logistic-regression (fastest), or scikit-learn's: sklearn-logistic-regression, linear-svm.",
         ),
-    ] = "torch-logistic-regression",
+    ] = "logistic-regression",
     test_fraction: Annotated[
         float, typer.Option("--test-fraction", help="Share of the images that is held out to measure.")
     ] = 0.1,
@@ -105,6 +105,7 @@ def train(
 ) -> None:
     """Train a tagger for each tag, say how good they are on images that they have not seen, and put them into
     service."""
+    from vitrine.services.taggers.saving import save_heads
     from vitrine.training.taggers.examples import read_examples, read_negatives
     from vitrine.training.taggers.report import COLUMNS, summary_rows, to_json, write_report
     from vitrine.training.taggers.train import GRID, TrainOptions, train_taggers

@@ -3,7 +3,7 @@ systems' files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,17 +26,6 @@ UsingOption = Annotated[
     str | None,
     typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's own]"),
 ]
-
-
-def save_heads(runtime: Runtime, category: Category, heads: Sequence[TagHead]) -> list[TagHead]:
-    """Put heads into service. Tags that images have scores of already are noted: a manifest, or a former
-    tagger, gave them."""
-    scored = [
-        head.tag
-        for head in heads
-        if head.payload_field in category.indexes and head.payload_field.startswith("scores.")
-    ]
-    return runtime.taggers.save(category.name, heads, scored=scored)
 
 
 def quality(
@@ -64,6 +53,8 @@ def quality(
             "Say where the ratings are (--ratings metadata.COLUMN) or where the preferences are "
             "(--pairs FILE.csv)."
         )
+    from vitrine.services.taggers.saving import save_heads
+
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
         if ratings is not None:
@@ -98,6 +89,7 @@ def zero_shot(
 ) -> None:
     """Score every image for a list of words with the category's text encoder: no examples are needed."""
     from vitrine.indexer.job.progress import make_progress
+    from vitrine.services.taggers.saving import save_heads
     from vitrine.training.taggers.zero_shot import (
         TEMPLATES,
         WordTally,
@@ -120,9 +112,9 @@ def zero_shot(
         images = sample_embeddings(runtime.vectors, category, spec.name)
         heads = word_heads(encoder, listed, prompts, using=spec.name, revision=spec.revision, images=images)
         tally = WordTally(listed)
-        progress = make_progress(quiet=as_json, title="scoring")
+        progress = make_progress(quiet=as_json)
         if progress:
-            progress.start(runtime.vectors.count(category))
+            progress.start("scoring", runtime.vectors.count(category))
         batches = _tallied(score_words(runtime.vectors, category, heads), tally, progress)
         if to is not None:
             write_scores(batches, listed, to)
@@ -161,7 +153,7 @@ def convert(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A pickle of a linear scikit-learn classifier, or an npz of its arrays."
+            metavar="FILE", help="The npz of a linear classifier that the script in docs/training.md writes."
         ),
     ],
     category: CategoryOption,
@@ -193,15 +185,15 @@ def convert(
     save: Annotated[bool, typer.Option("--save", help="Put the taggers into service.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make taggers of an older system's classifier. Nothing in the file is run: only numbers and names are
-    read from it.
+    """Make taggers from an older system's classifier.
 
-    Of two classes one has the tag, in some systems class 0. Where names do not tell, the images that carry
-    the tag do: they must score above the others. Vitrine's embeddings have unit length, and must be those
-    that the classifier was trained on.
+    A script in docs/training.md writes the npz from a pickle of scikit-learn. Of two classes one has the tag,
+    in some systems class 0. Where their names do not say which, the images that carry the tag decide: they
+    must score above the others. The category's vector must be the one that the classifier was trained on.
     """
+    from vitrine.services.taggers.saving import save_heads
     from vitrine.training.taggers.old_direction import convert_model, read_tagged
-    from vitrine.training.taggers.old_pickles import read_model
+    from vitrine.training.taggers.old_models import read_model
 
     data = _read_model_file(file)
     model = read_model(data, file.name)
@@ -329,7 +321,7 @@ def _example(one: dict[str, Any]) -> str:
 
 
 def _read_model_file(path: Path) -> bytes:
-    from vitrine.training.taggers.pickle_machine import MAX_BYTES
+    from vitrine.training.taggers.old_models import MAX_BYTES
 
     try:
         with path.open("rb") as file:

@@ -166,8 +166,9 @@ class VectorDump(Source):
             record.filename,
             lambda: read_file(path, limit),
             tags=tags,
-            class_=str(entry["class"]) if isinstance(entry.get("class"), str | int) else None,
-            caption=entry["caption"] if isinstance(entry.get("caption"), str) else None,
+            fields={
+                name: entry[name] for name in ("class", "caption") if isinstance(entry.get(name), str | int)
+            },
             created_at=modified(path),
             vectors=vectors,
         )

@@ -21,13 +21,15 @@ SOURCE = "upload"
 
 @dataclass(frozen=True)
 class Upload:
-    """One file as a user sent it, and what the user says of it. ``filename`` is shown, never opened."""
+    """One file as a user sent it, and what the user says of it. ``filename`` is shown, never opened.
+
+    ``fields``: single values such as class and caption, as ``ImageRecord`` has them.
+    """
 
     filename: str
     data: bytes
     tags: Sequence[str] = ()
-    class_: str | None = None
-    caption: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -74,7 +76,6 @@ def _record(upload: Upload) -> ImageRecord:
         shown_name(upload.filename),
         lambda: upload.data,
         tags=tuple(upload.tags),
-        class_=upload.class_,
-        caption=upload.caption,
+        fields=upload.fields,
         metadata=upload.metadata,
     )

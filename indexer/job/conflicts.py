@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vitrine.services.category.fields import FIELDS, SAID
 from vitrine.services.domain import Payload
 
 FILENAME = "filename"
-_VALUES = ("class", "caption", "quality")
-_COLUMNS = ("scores", "metadata")
+_FAMILIES = tuple(field.family for field in FIELDS if field.merge == "key")
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def conflicts(filename: str, said: Payload, stored: Mapping[str, Any]) -> tuple[
     ["filename 'b.png', kept 'a.png'", "class 'dog', kept 'cat'"]
     """
     pairs = [(FILENAME, stored.get(FILENAME), filename)]
-    pairs += [(field, stored.get(field), said[field]) for field in _VALUES if field in said]
-    for group in _COLUMNS:
+    pairs += [(field, stored.get(field), said[field]) for field in SAID if field in said]
+    for group in _FAMILIES:
         pairs += [
             (f"{group}.{name}", stored.get(group, {}).get(name), value)
             for name, value in said.get(group, {}).items()

@@ -11,12 +11,11 @@ import numpy as np
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import QUALITY, clean_name, clean_tags, unite_tags
+from vitrine.services.category.fields import QUALITY, SAID, read_unit, read_value
+from vitrine.services.category.payload import clean_name, clean_tags, unite_tags
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused, VitrineError
 from vitrine.services.images.open import object_key
-from vitrine.services.values.kinds import MAX_TEXT
-from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import check_vectors
 
 SCORED_BY = "manifest"
@@ -116,26 +115,11 @@ def _without(values: Mapping[str, Any], *keys: str) -> Payload:
 
 def _said(record: ImageRecord) -> Payload:
     said: Payload = {"tags": clean_tags(record.tags)}
-    for field, text in (("class", record.class_), ("caption", record.caption)):
-        if text and text.strip():
-            said[field] = _text(field, text.strip())
-    if record.quality is not None:
-        said["quality"] = _unit("quality", record.quality)
+    for name, field in SAID.items():
+        value = record.fields.get(name)
+        if value is not None and (value := read_value(field, value)) is not None:
+            said[name] = value
     if record.scores:
-        said["scores"] = {
-            clean_name(tag): _unit(f"scores.{tag}", score) for tag, score in record.scores.items()
-        }
-        said["scored_by"] = dict.fromkeys(said["scores"], SCORED_BY)
+        scores = {clean_name(tag): read_unit(f"scores.{tag}", score) for tag, score in record.scores.items()}
+        said |= {"scores": scores, "scored_by": dict.fromkeys(scores, SCORED_BY)}
     return said
-
-
-def _unit(name: str, value: float) -> float:
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} is a number in 0..1, not {value}")
-    return float(value)
-
-
-def _text(name: str, value: str) -> str:
-    if len(value) > MAX_TEXT:
-        raise ValueError(f"{name} has more than {MAX_TEXT} characters")
-    return composed(value)

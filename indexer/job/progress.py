@@ -78,6 +78,8 @@ class StageByStage:
             self._progress.start(stage, total)
         self._tally = Tally(done)
         self._progress.update(self._tally)
+        if done >= total:
+            self.close()
 
     def close(self) -> None:
         if self._progress is not None and self._stage is not None:

@@ -23,6 +23,7 @@ from vitrine.indexer.sources.objects import SCHEME, ObjectsSource
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.indexer.sources.tables import is_table
+from vitrine.services.category.payload import clean_tags, unite_tags
 from vitrine.services.errors import BadSource, because
 from vitrine.services.files import expanded
 from vitrine.services.object_store.base import ObjectStore
@@ -54,19 +55,18 @@ def open_source(
         source = JoinedSource(source, options, patience)
     if options.hashtags and field_path("metadata", HASHTAGS) not in source.indexes:
         raise BadSource(f"{location} has no table, so no column {options.hashtags[0]!r} to find hashtags in.")
-    return (
-        LabelledSource(source, options)
-        if options.tags_from_folders or options.class_from == "folder"
-        else source
-    )
+    labelled = options.tags or options.tags_from_folders or options.class_from == "folder"
+    return LabelledSource(source, options) if labelled else source
 
 
 class LabelledSource(Source):
-    """A source whose folders' names become tags and class; see ``SourceOptions``."""
+    """A source whose images get tags, and the names of its folders as tags and class; see
+    ``SourceOptions``."""
 
     def __init__(self, source: Source, options: SourceOptions) -> None:
         self._source = source
         self._options = options
+        self._tags = clean_tags(options.tags)
         self.name, self.indexes = source.name, source.indexes
 
     def __iter__(self) -> Iterator[ImageRecord]:
@@ -83,8 +83,9 @@ class LabelledSource(Source):
     def _label(self, record: ImageRecord) -> ImageRecord:
         folders = record.filename.split("/")[:-1] if record.folders is None else record.folders
         tags = [*record.tags, *folders[: self._options.tags_from_folders]]
-        innermost = folders[-1] if folders and self._options.class_from == "folder" else None
-        return replace(record, tags=tuple(tags), class_=record.class_ or innermost)
+        tags = unite_tags(tags, self._tags) if self._tags else tags
+        of_folder = {"class": folders[-1]} if folders and self._options.class_from == "folder" else {}
+        return replace(record, tags=tuple(tags), fields={**of_folder, **record.fields})
 
 
 class SingleSource(Source):

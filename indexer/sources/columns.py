@@ -9,12 +9,13 @@ from typing import Any
 
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.field_names import find_member
+from vitrine.services.category.fields import PLAIN
 from vitrine.services.category.payload import clean_name, settled
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.values.field_paths import field_path, path_keys
 
-_WORDS = ("class", "tags", "caption")
+_WORDS = tuple(field.name for field in PLAIN if field.from_tables and field.holds == "keyword")
 """Columns that are no metadata; their words are taken as written if a user says so."""
 
 

@@ -142,7 +142,7 @@ def described(record: ImageRecord, row: Row, columns: Columns, table: Table) -> 
     try:
         if row.fault:
             raise ValueError(row.fault)
-        return columns.read(row.values).of(record)
+        return columns.read(row.values, record)
     except (ValueError, ArithmeticError, TypeError, LookupError) as error:
         return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {because(error)}.")
     except BadRequest as error:

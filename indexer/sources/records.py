@@ -33,9 +33,10 @@ class ImageRecord:
 
     ``source`` names where it came from (a folder's or file's own name, never a path on the server);
     ``filename`` is its relative POSIX path or member name, shown and never opened. ``read`` gives the bytes;
-    it may raise ``OSError`` or ``ImageRefused`` and may run on another thread. ``scores`` and ``quality`` are
-    in 0..1, ``created_at`` is RFC 3339 in UTC. ``vectors`` are adopted as they are (unit length), by named
-    vector. ``folders``: those that tags and class may come from, where they are not simply the folders of
+    it may raise ``OSError`` or ``ImageRefused`` and may run on another thread. ``fields``: class, caption,
+    quality and what else is in ``vitrine.services.category.fields.SAID``, by name. ``scores`` are in 0..1,
+    ``created_at`` is RFC 3339 in UTC. ``vectors`` are adopted as they are (unit length), by named vector.
+    ``folders``: those that tags and class may come from, where they are not simply the folders of
     ``filename``. ``refusal``: the source knows already that the image cannot be indexed.
     """
 
@@ -43,9 +44,7 @@ class ImageRecord:
     filename: str
     read: Callable[[], bytes] = no_bytes
     tags: tuple[str, ...] = ()
-    class_: str | None = None
-    caption: str | None = None
-    quality: float | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     created_at: str | None = None

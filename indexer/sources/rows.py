@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,70 +14,27 @@ from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
 from vitrine.indexer.sources.hashtags import hashtags_of
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.indexer.sources.tables import Row, Table
+from vitrine.services.category.fields import PLAIN, SAID, read_unit, read_value
 from vitrine.services.category.payload import clean_name, clean_tags
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest, BadSource
-from vitrine.services.values.dates import to_utc
 from vitrine.services.values.delimited import find_any, find_column
 from vitrine.services.values.field_paths import field_path, path_keys
-from vitrine.services.values.kinds import is_missing, number
+from vitrine.services.values.kinds import is_missing
 
 PATH_COLUMNS = ("path", "file", "file_name", "filename", "image", "key")
 HASH_COLUMNS = ("sha256", "hash")
 _FILE_COLUMNS = ("file_name", "filename", "file", "path")
-_OWN = ("tags", "class", "caption", "quality", "created_at", "scores")
-"""Columns that say of an image what they are called."""
-_KINDS: Mapping[str, tuple[IndexKind, ...]] = {
-    "quality": ("integer", "float"),
-    "created_at": ("integer", "datetime"),
-}
+_OWN = {field.name: field for field in PLAIN if field.from_tables}
+"""Columns that say of an image what they are called, and ``scores``, an object of them."""
+_AS_WRITTEN = tuple(name for name, field in _OWN.items() if field.holds in ("keyword", "datetime"))
 _SCORE = re.compile(r"scores?\.(.+)", re.IGNORECASE)
 _METADATA = re.compile(r"metadata\.(.+)", re.IGNORECASE)
 _COMPUTED = re.compile(r"(clusters?|maps?|scored_by)\..+|similarity")
 _EXPORT = frozenset({"id", "sha256", "indexed_at"})
 """Columns by which a table is known as one that `vitrine export table` wrote."""
-_KNOWN = frozenset(
-    {
-        *_EXPORT,
-        "filename",
-        "phash",
-        "source",
-        "media_type",
-        "width",
-        "height",
-        "bytes",
-        "duplicate_group",
-        "machine_tags",
-        "rejected_tags",
-    }
-)
+_KNOWN = frozenset({"id", *(field.name for field in PLAIN if field.export and not field.from_tables)})
 """What such a table says of an image and no table can set; in any other these are columns like all."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """What one row says of its image."""
-
-    tags: tuple[str, ...] = ()
-    class_: str | None = None
-    caption: str | None = None
-    quality: float | None = None
-    created_at: str | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    def of(self, record: ImageRecord) -> ImageRecord:
-        """The record with what is said here; tags are united, and what is not said stays."""
-        return replace(
-            record,
-            tags=tuple(dict.fromkeys([*record.tags, *self.tags])),
-            class_=self.class_ or record.class_,
-            caption=self.caption or record.caption,
-            quality=record.quality if self.quality is None else self.quality,
-            created_at=self.created_at or record.created_at,
-            scores={**record.scores, **self.scores},
-            metadata={**record.metadata, **self.metadata},
-        )
 
 
 @dataclass(frozen=True)
@@ -106,9 +62,7 @@ class Columns:
     @property
     def text(self) -> frozenset[str]:
         """Columns whose words are taken as written: a class 2 beside a class 1.5 is not 2.0."""
-        return frozenset(
-            (self.key, *(self.own.get(name, name) for name in ("class", "tags", "caption", "created_at")))
-        )
+        return frozenset((self.key, *(self.own.get(name, name) for name in _AS_WRITTEN)))
 
     @classmethod
     def of(cls, table: Table, options: SourceOptions, *, keys: tuple[str, ...] = PATH_COLUMNS) -> Columns:
@@ -118,7 +72,7 @@ class Columns:
         others = [column for column in table.columns if column != key]
         own = {
             name: column
-            for name in _OWN
+            for name in (*_OWN, "scores")
             if (column := find_column(name, others)) and _fits(table, name, column)
         }
         if class_from := options.class_from and find_column(options.class_from, table.columns):
@@ -152,35 +106,34 @@ class Columns:
         """The table's rows, as ``read`` takes them."""
         return table.rows(self.text, self.written, self.commas - self.text)
 
-    def read(self, values: Mapping[str, Any]) -> Said:
-        """What a row says. ``ValueError`` or ``BadRequest`` with a sentence if a value is out of its
-        range."""
-        scores = {
-            tag: _unit(column, values[column]) for column, tag in self.scores.items() if column in values
-        }
+    def read(self, values: Mapping[str, Any], record: ImageRecord) -> ImageRecord:
+        """The record with what a row says: tags are united, and what is not said stays. ``ValueError`` or
+        ``BadRequest`` with a sentence if a value is out of its range."""
         said = {name: values[column] for name, column in self.own.items() if column in values}
-        nested = said.get("scores", {})
+        fields = {name: read_value(_OWN[name], said[name]) for name in SAID if name in said}
+        created = read_value(_OWN["created_at"], said["created_at"]) if "created_at" in said else None
+        return replace(
+            record,
+            tags=tuple(dict.fromkeys([*record.tags, *clean_tags(split_tags(said.get("tags", ())))])),
+            fields={**record.fields, **{name: value for name, value in fields.items() if value is not None}},
+            created_at=created or record.created_at,
+            scores={**record.scores, **self._scores(values, said.get("scores", {}))},
+            metadata={**record.metadata, **self._metadata(values)},
+        )
+
+    def _scores(self, values: Mapping[str, Any], nested: Any) -> dict[str, float]:
+        """By tag: the columns ``scores.<tag>``, and the members of an object ``scores``."""
         if not isinstance(nested, dict):
             raise ValueError("scores is an object of numbers by tag")
-        scores |= {
-            clean_name(tag): _unit(f"scores.{tag}", value)
-            for tag, value in nested.items()
-            if not is_missing(value)
-        }
-        metadata = {
-            name: _stored(values[column]) for column, name in self.metadata.items() if column in values
-        }
-        if found := hashtags_of(values.get(column) for column in self.hashtags):
-            metadata[HASHTAGS] = found
-        return Said(
-            tags=tuple(clean_tags(split_tags(said.get("tags", ())))),
-            class_=_text(said.get("class")),
-            caption=_text(said.get("caption")),
-            quality=_unit("quality", said["quality"]) if "quality" in said else None,
-            created_at=_created(said["created_at"]) if "created_at" in said else None,
-            scores=scores,
-            metadata={name: value for name, value in metadata.items() if value is not None},
-        )
+        scores = {tag: read_unit(name, values[name]) for name, tag in self.scores.items() if name in values}
+        members = {tag: value for tag, value in nested.items() if not is_missing(value)}
+        return scores | {clean_name(tag): read_unit(f"scores.{tag}", members[tag]) for tag in members}
+
+    def _metadata(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        found = {name: _stored(values[column]) for column, name in self.metadata.items() if column in values}
+        if hashtags := hashtags_of(values.get(column) for column in self.hashtags):
+            found[HASHTAGS] = hashtags
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def name_columns(on: str) -> tuple[str, ...]:
@@ -206,13 +159,6 @@ def split_tags(value: Any) -> list[str]:
     if any(isinstance(item, dict | list) for item in items):
         raise ValueError("tags is a list of words")
     return [str(item) for item in items if item is not None]
-
-
-def _created(value: Any) -> str:
-    try:
-        return to_utc(value)
-    except ValueError as error:
-        raise ValueError(f"created_at {error}") from None
 
 
 def _asked(column: str, metadata: Mapping[str, str], kinds: Mapping[str, IndexKind]) -> IndexKind | None:
@@ -243,7 +189,8 @@ def _member(name: str) -> str:
 
 def _fits(table: Table, name: str, column: str) -> bool:
     """Whether a column of another case can be what it is called: a column ``Quality`` may hold words."""
-    return column == name or name not in _KINDS or table.kinds[column] in _KINDS[name]
+    held = _OWN[name].holds if name in _OWN else "keyword"
+    return column == name or held == "keyword" or table.kinds[column] in ("integer", held)
 
 
 def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
@@ -273,23 +220,6 @@ def _name(table: Table, column: str) -> str:
         return clean_name(column)
     except BadRequest as error:
         raise BadSource(f"{table.path.name}: {error.message}", column=column) from error
-
-
-def _unit(column: str, value: Any) -> float:
-    """A number in 0..1."""
-    try:
-        found = float(number(value))
-    except ValueError:
-        found = math.nan
-    if not 0.0 <= found <= 1.0:
-        raise ValueError(f"{column} is a number in 0..1, not {str(value)[:40]!r}")
-    return found
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, dict | list):
-        raise ValueError("class and caption are text")
-    return None if value is None else str(value)
 
 
 def _stored(value: Any) -> Any:

@@ -21,7 +21,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from vitrine.services.category.payload import QUALITY, clean_name
+from vitrine.services.category.fields import QUALITY
+from vitrine.services.category.payload import clean_name
 from vitrine.services.domain import Embedding, Embeddings
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch
 from vitrine.services.object_store.base import ObjectStore

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 
+from vitrine.services.category.fields import STANDARD_INDEXES
 from vitrine.services.category.leftovers import PLACES, Remains, left_of, remove_objects, unfinished
 from vitrine.services.category.manifest import (
     NAME,
@@ -26,7 +27,7 @@ from vitrine.services.category.manifest import (
     spec_from_json,
     spec_to_json,
 )
-from vitrine.services.category.payload import MAX_METADATA_INDEXES, STANDARD_INDEXES
+from vitrine.services.category.payload import MAX_METADATA_INDEXES
 from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, VectorSpec
 from vitrine.services.encoders.base import check_encoder
 from vitrine.services.encoders.reference import STORED

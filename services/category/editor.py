@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitrine.services.category.catalog import Catalog
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.payload import (
-    QUALITY,
     clean_name,
     clean_tags,
     index_kinds,

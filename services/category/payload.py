@@ -1,8 +1,7 @@
-"""The payload of a point: which fields there are, and which of them are indexed with what kind.
+"""Tags, names and metadata as a payload holds them, and the indexes that its values ask for.
 
-Standard fields are indexed from the start. ``machine_tags``, ``rejected_tags``, ``scores.*``,
-``clusters.*.path`` and scalar ``metadata.*`` are indexed when they first appear, since an unindexed field can
-be neither filtered, nor faceted, nor ordered by.
+An unindexed field can be neither filtered, nor faceted, nor ordered by; ``vitrine.services.category.fields``
+says which fields are indexed from the start, and which with their first value.
 """
 
 from __future__ import annotations
@@ -12,30 +11,17 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from vitrine.services.category.fields import PLAIN
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest
 from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.values.kinds import cast, is_missing, joined, value_kind
 from vitrine.services.values.words import composed
 
-STANDARD_INDEXES: Mapping[str, IndexKind] = {
-    "tags": "keyword",
-    "class": "keyword",
-    "filename": "keyword",
-    "media_type": "keyword",
-    "duplicate_group": "keyword",
-    "quality": "float",
-    "width": "integer",
-    "height": "integer",
-    "bytes": "integer",
-    "created_at": "datetime",
-    "indexed_at": "datetime",
-}
-QUALITY = "quality"
-"""The payload field, and the tagger whose head fills it instead of a score."""
 MAX_METADATA_INDEXES = 64
 """Columns past this stay readable but unindexed: every index costs memory and time on each write."""
 MAX_TAG_LENGTH = 200
+_SEEN = tuple(field for field in PLAIN if field.index == "seen")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -87,15 +73,13 @@ def unite_tags(old: Iterable[str], new: Iterable[str]) -> list[str]:
 
 
 def index_kinds(payload: Payload) -> dict[str, IndexKind]:
-    """Indexes that the non-standard fields of one payload ask for, but for metadata, whose kinds ``settled``
-    tells.
+    """The indexes that are made with the first value, by field path. Those of metadata are found by
+    ``settled``.
 
     >>> index_kinds({"scores": {"cat": 0.9}, "clusters": {"colours": {"path": ["root"]}}})
     {'scores.cat': 'float', 'clusters.colours.path': 'keyword'}
     """
-    kinds: dict[str, IndexKind] = {
-        field: "keyword" for field in ("machine_tags", "rejected_tags") if payload.get(field)
-    }
+    kinds: dict[str, IndexKind] = {field.name: field.holds for field in _SEEN if payload.get(field.name)}
     kinds |= {field_path("scores", tag): "float" for tag in payload.get("scores", ())}
     kinds |= {field_path("clusters", run, "path"): "keyword" for run in payload.get("clusters", ())}
     return kinds

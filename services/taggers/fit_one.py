@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.artifacts.taggers import TagHead
-from vitrine.services.category.read_all import BATCH, scan
+from vitrine.services.category.read_all import BATCH, read_all
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import TooFewExamples
 from vitrine.services.taggers.logistic import balanced_weights, fit_logistic, platt
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LEAST = 2
 """Accepted and rejected images, of each, that a head takes."""
-KIND = "torch-logistic-regression"
+KIND = "logistic-regression"
 _FOLDS, _FEW_FOLDS, _MANY = 5, 3, 1_000
 """From a thousand judged images on three folds tell as much as five (0.933 by both at 10,000) and take a
 third less time."""

@@ -18,13 +18,15 @@ import numpy as np
 
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.editor import ImageChanges
-from vitrine.services.category.payload import QUALITY, clean_name
-from vitrine.services.category.read_all import BATCH, scan
+from vitrine.services.category.fields import QUALITY
+from vitrine.services.category.payload import clean_name
+from vitrine.services.category.read_all import BATCH, read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Hit, Near, Query
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
 from vitrine.services.search.searcher import unit
 from vitrine.services.taggers.classify import encoder_of
 from vitrine.services.taggers.fit_one import Examples, Refit, background_size, fit_head, read_examples
+from vitrine.services.taggers.saving import save_heads
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -145,8 +147,7 @@ def refit(runtime: Runtime, category: str, tag: str, *, using: str | None = None
     ready = time.perf_counter()
     head = fit_head(tag, spec, accepted, rejected, background)
     fitted = time.perf_counter()
-    scored = [tag] if head.payload_field in runtime.catalog.get(category).indexes else []
-    saved = runtime.taggers.save(category, [head], scored=scored)[0]
+    (saved,) = save_heads(runtime, runtime.catalog.get(category), [head])
     return Refit(saved, round(ready - started, 3), round(fitted - ready, 3))
 
 
@@ -241,8 +242,9 @@ def _to_judge(
     """Unjudged images: all of a small category; of a large one a sample, and the highest scored."""
     spec = encoder_of(cat, head)
     seen = 0
-    for batch in read_all(runtime.vectors, cat.name, spec.name, filter=unjudged, batch=min(BATCH,
-    MAX_SCANNED)):
+    for batch in read_all(
+        runtime.vectors, cat.name, spec.name, filter=unjudged, batch=min(BATCH, MAX_SCANNED)
+    ):
         yield batch.ids, batch.embeddings
         seen += len(batch.ids)
         if seen >= MAX_SCANNED:

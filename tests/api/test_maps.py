@@ -7,8 +7,8 @@ from pydantic import TypeAdapter
 from tests.api.helpers import picture, upload
 from vitrine.api.schemas import maps as map_schemas
 from vitrine.api.schemas.maps import MapPointsOut, MapsOut
-from vitrine.indexer.enrich.maps.layout import MapOptions
 from vitrine.indexer.enrich.maps.make import make_map
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.services.runtime import Runtime
 
 MAPS = "/v1/categories/colours/maps"

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from tests.api.helpers import COLOURS, picture
 from vitrine.api.schemas.taggers import ScoresOut, TaggerDetailOut, TaggersOut
 from vitrine.services.artifacts.taggers import TagHead
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Embedding, EncoderSpec, Preprocessing
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.runtime import Runtime

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
+from vitrine.services.taggers.fit_one import KIND
 from vitrine.services.taggers.logistic import TOLERANCE, fit_logistic
 
 Floats = NDArray[np.float32]
@@ -17,14 +18,14 @@ Bools = NDArray[np.bool_]
 Start = tuple[Floats, Floats] | None
 Fitter = Callable[[Embeddings, Bools, Floats, Floats, Start, int, bool], tuple[Floats, Floats]]
 
-DEFAULT = "torch-logistic-regression"
+DEFAULT = KIND
 _ITERATIONS = 2_000
 _ROUGH = 1e-3
 """To rank the values of C, an optimum this near is enough."""
 
 
 def get_fitter(kind: str) -> Fitter:
-    """``BadRequest`` for a kind that there is not."""
+    """Return the function that fits taggers of this kind. ``BadRequest`` for an unknown kind."""
     if kind not in FITTERS:
         raise BadRequest(f"There is no kind of tagger {kind!r}: use {', '.join(FITTERS)}.", kind=kind)
     return FITTERS[kind]
@@ -33,8 +34,7 @@ def get_fitter(kind: str) -> Fitter:
 def fit_all_at_once(
     x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int, rough: bool
 ) -> tuple[Floats, Floats]:
-    """services/taggers/logistic.py, the fast one. The kind keeps the name that taggers of older systems had;
-    the solution is the same."""
+    """Fit all tags together by services/taggers/logistic.py: the same solution as scikit-learn's, faster."""
     return fit_logistic(
         x, targets, weights, c, start=start, repeats=repeats, tolerance=_ROUGH if rough else TOLERANCE
     )
@@ -43,7 +43,7 @@ def fit_all_at_once(
 def fit_sklearn_logistic(
     x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int, rough: bool
 ) -> tuple[Floats, Floats]:
-    """scikit-learn's LogisticRegression, tag by tag."""
+    """Fit scikit-learn's LogisticRegression, tag by tag."""
     from sklearn.linear_model import LogisticRegression
 
     return _each(lambda value: LogisticRegression(C=value, max_iter=_ITERATIONS), x, targets, weights, c)
@@ -52,12 +52,11 @@ def fit_sklearn_logistic(
 def fit_linear_svm(
     x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int, rough: bool
 ) -> tuple[Floats, Floats]:
-    """scikit-learn's LinearSVC (squared hinge), tag by tag; its margins are calibrated as all others are, out
-    of fold."""
+    """Fit scikit-learn's LinearSVC (squared hinge), tag by tag. Its margins are calibrated out of fold, as
+    those of the other kinds are."""
     from sklearn.svm import LinearSVC
 
-    # the primal problem where there are more examples than dimensions: the dual one then takes many times as
-    # long
+    # where there are more examples than dimensions, the dual problem takes many times as long
     dual = len(x) <= x.shape[1]
     # liblinear penalises the intercept: scaled up, it is hardly felt
     return _each(
@@ -73,7 +72,7 @@ def fit_linear_svm(
 
 FITTERS: dict[str, Fitter] = {
     DEFAULT: fit_all_at_once,
-    "logistic-regression": fit_sklearn_logistic,
+    "sklearn-logistic-regression": fit_sklearn_logistic,
     "linear-svm": fit_linear_svm,
 }
 

@@ -22,7 +22,7 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.taggers.ranking_metrics import roc_auc
 from vitrine.services.vector_store.base import VectorStore
 from vitrine.training.taggers.examples import read_columns
-from vitrine.training.taggers.old_pickles import REST, OldHead, OldModel, choose_heads, to_tag_head
+from vitrine.training.taggers.old_models import REST, OldHead, OldModel, choose_heads, to_tag_head
 
 CLEAR = 0.7
 """Area under the ROC curve from which the images with a tag lie clearly on one side; 1 minus it on the

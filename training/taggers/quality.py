@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.artifacts.taggers import TagHead
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest, BadSource, TooFewExamples
 from vitrine.services.taggers.logistic import fit_logistic, platt

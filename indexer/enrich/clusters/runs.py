@@ -290,11 +290,11 @@ class _Clustering:
         trees = [Leaves.of(fitted.tree)]
         with self.job.stage("other seeds", total * len(again.seeds)) as advance:
             for number, seed in enumerate(again.seeds):
-                before = number * total
-                tree = again.fit(seed)(
-                    images, lambda done, of, before=before: advance(before + done, of)
-                ).tree  # type: ignore[misc]
-                trees.append(Leaves.of(tree))
+
+                def one_of(done: int, of: int, before: int = number * total) -> None:
+                    advance(before + done, of)
+
+                trees.append(Leaves.of(again.fit(seed)(images, one_of).tree))
         stability = seed_agreement(trees, [fitted.seed, *again.seeds])
         return replace(fitted, metrics={**fitted.metrics, "stability": stability})
 

@@ -17,7 +17,7 @@ from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.store import replace_group
 from vitrine.services.artifacts.duplicates import COPIES, RULE, DuplicateGroup, DuplicateRun, Member
 from vitrine.services.category.editor import ImageChanges
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Hit
 from vitrine.services.errors import BadRequest
 from vitrine.services.images.hashes import parse_hashes

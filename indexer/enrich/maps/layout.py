@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vitrine.indexer.enrich.clusters.flat.reduce import Covariance, principal_axes
 from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
 from vitrine.indexer.enrich.maps.coordinates import Places
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.job.job import Advance
 from vitrine.indexer.job.optional import load
 from vitrine.services.category.catalog import Category
@@ -21,11 +22,6 @@ from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest
 from vitrine.services.vector_store.base import VectorStore
 
-Method = Literal["umap", "pca"]
-METHODS: tuple[Method, ...] = get_args(Method)
-METRICS = ("cosine", "euclidean")
-SAMPLE = 20_000
-"""Images that UMAP is fitted on at most; the others are put among them."""
 BEFORE_UMAP = 50
 """Dimensions left by PCA before UMAP. Of 3,068 photos of 1,280 dimensions it kept as many neighbours in half
 the time."""
@@ -35,41 +31,6 @@ photos that were left out it kept 29 % of their neighbours and 68 % of the class
 65 %; UMAP's own transform 28 % and 70 %."""
 _JUDGED, _JUDGED_NEAREST = 2_000, 15
 _BLOCK = 1_000
-
-
-@dataclass(frozen=True)
-class MapOptions:
-    """How a map is made. Of UMAP (McInnes et al., 2018): ``neighbours`` that hold an image in its place,
-    ``min_dist`` between images side by side, ``metric`` cosine (about the mean) or euclidean."""
-
-    method: Method = "umap"
-    neighbours: int = 15
-    min_dist: float = 0.1
-    metric: str = "cosine"
-    seed: int = 0
-    sample: int = SAMPLE
-
-    def check(self) -> None:
-        """``BadRequest`` for what cannot be."""
-        if self.method not in METHODS:
-            raise BadRequest(
-                f"{self.method!r} is no way to make a map: choose {' or '.join(METHODS)}.", method=self.method
-            )
-        if self.metric not in METRICS:
-            raise BadRequest(
-                f"{self.metric!r} is no metric: choose {' or '.join(METRICS)}.", metric=self.metric
-            )
-        if not 2 <= self.neighbours <= 200 or not 0 <= self.min_dist <= 1 or self.sample < 10:
-            raise BadRequest(
-                "A map needs 2 to 200 neighbours, a least distance in 0..1 and a sample of 10 images or more."
-            )
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Those that its method uses."""
-        if self.method == "pca":
-            return {}
-        return {name: getattr(self, name) for name in ("neighbours", "min_dist", "metric", "sample")}
 
 
 @dataclass(frozen=True, eq=False)

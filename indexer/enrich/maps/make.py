@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from vitrine.indexer.enrich.maps.coordinates import MAPS, lacking, placed, points
-from vitrine.indexer.enrich.maps.layout import NEAREST, Layout, MapOptions, among, lay_out
+from vitrine.indexer.enrich.maps.layout import NEAREST, Layout, among, lay_out
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.payload_writer import PAGE, Change, PayloadWriter, revise
 from vitrine.indexer.job.progress import Progress
@@ -72,7 +73,6 @@ def make_map(
     installed).
     """
     check_map_name(name)
-    options.check()
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     report = MapReport(category, name, spec.name, options.method)

@@ -18,7 +18,7 @@ from vitrine.indexer.sources.records import ImageRecord
 from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
 from vitrine.indexer.sources.tables import Row, Table
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import joined_kinds
+from vitrine.services.category.payload import index_kinds, joined_kinds
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused
 from vitrine.services.values.field_paths import field_path
@@ -117,10 +117,7 @@ class Rows:
             except (BadRequest, ImageRefused) as error:
                 self._fault(row, error.message)
             else:
-                self._fields = joined_kinds([self._fields, kinds])
-                self._fields |= dict.fromkeys(
-                    (field_path("scores", tag) for tag in said.get("scores", ())), "float"
-                )
+                self._fields = joined_kinds([self._fields, kinds, index_kinds(said)])
                 yield key, row.number, orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
     def _checked(self, row: Row) -> tuple[str, Payload, dict[str, IndexKind]]:
@@ -130,8 +127,8 @@ class Rows:
         name = row.values.get(self._columns.key)
         if name is None or isinstance(name, dict | list | bytes):
             raise ValueError(f"column {self._columns.key!r} names no image")
-        said = self._columns.read(row.values)
-        payload, kinds = check_record(said.of(ImageRecord("", str(name))), self._category, self._kinds)
+        said = self._columns.read(row.values, ImageRecord("", str(name)))
+        payload, kinds = check_record(said, self._category, self._kinds)
         if said.created_at:
             payload["created_at"] = said.created_at
         return join_value(str(name), self._on), payload, kinds

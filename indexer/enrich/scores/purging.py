@@ -10,7 +10,8 @@ from vitrine.indexer.enrich.scores.score_payload import FIELDS, rescored
 from vitrine.indexer.job.job import Job, Report
 from vitrine.indexer.job.payload_writer import Change
 from vitrine.indexer.job.progress import Progress
-from vitrine.services.category.payload import QUALITY, clean_tags
+from vitrine.services.category.fields import QUALITY
+from vitrine.services.category.payload import clean_tags
 from vitrine.services.domain import Hit
 from vitrine.services.runtime import Runtime
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from vitrine.indexer.job.payload_writer import Change
 from vitrine.services.artifacts.taggers import TagHead
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Payload
 
 FIELDS = ("scores", "scored_by", QUALITY, "tags", "machine_tags", "rejected_tags")

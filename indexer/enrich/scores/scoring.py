@@ -24,7 +24,7 @@ from vitrine.indexer.job.payload_writer import PAGE, Change
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Hit, IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime

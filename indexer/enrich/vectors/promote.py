@@ -40,7 +40,7 @@ class PromoteReport(Report):
 
     ``reused``: the category had a vector of this revision. ``fill`` names the images that go without a
     vector. ``default_only``: the name's vector stays; what changed is whether queries without ``using`` go to
-    it.
+    it. ``comparison``: how it did against the encoder in service, where they were compared.
     """
 
     category: str
@@ -51,6 +51,7 @@ class PromoteReport(Report):
     switched: bool = False
     reused: bool = False
     default_only: bool = False
+    comparison: dict[str, Any] | None = None
 
     @property
     def status(self) -> Status:

@@ -12,7 +12,7 @@ from tests.cli.conftest import Run
 def make(vitrine: Run, pictures: Path) -> None:
     added = vitrine("index", "add", pictures, "-c", "shop", "--create", "--class-from", "folder", "--json")
     assert added.json["added"] == 12
-    made = vitrine("map", "make", "-c", "shop", "--method", "pca", "--name", "flat", "--json")
+    made = vitrine("map", "make", "-c", "shop", "flat", "--method", "pca", "--json")
     assert made.code == 0, made.err
     assert {
         key: made.json[key]
@@ -93,7 +93,7 @@ def test_new_pictures_are_missing_until_they_are_placed(vitrine: Run, pictures: 
     Image.new("RGB", (30, 30), (250, 200, 20)).save("new.png")
     vitrine("index", "add", "new.png", "-c", "shop")
     assert vitrine("map", "list", "-c", "shop", "--json").json[0]["missing"] == 1
-    assert vitrine("map", "make", "-c", "shop", "--name", "flat", "--missing", "--json").json["written"] == 1
+    assert vitrine("map", "make", "flat", "-c", "shop", "--missing", "--json").json["written"] == 1
     assert vitrine("map", "list", "-c", "shop", "--json").json[0]["missing"] == 0
 
 
@@ -101,8 +101,8 @@ def test_what_is_refused(vitrine: Run, pictures: Path) -> None:
     make(vitrine, pictures)
     for arguments in (
         ("make", "--method", "tsne"),
-        ("make", "--name", "a.b", "--method", "pca"),
-        ("make", "--missing", "--name", "none"),
+        ("make", "a.b", "--method", "pca"),
+        ("make", "none", "--missing"),
         ("plot", "none", "--to", "a.png"),
         ("plot", "flat", "--to", "a.txt"),
         ("delete", "none", "--yes"),

@@ -53,7 +53,10 @@ def id_of(seed: int) -> str:
 
 def test_payload_vector_and_object_of_an_image(runtime: Runtime) -> None:
     said = record(
-        1, tags=(" red ", "red", "mug"), class_="mug", caption="A mug", quality=0.5, scores={"mug": 0.9}
+        1,
+        tags=(" red ", "red", "mug"),
+        fields={"class": "mug", "caption": "A mug", "quality": 0.5},
+        scores={"mug": 0.9},
     )
     report, _ = index(
         runtime, [replace(said, metadata={"year": 1999}, created_at="2020-01-02T00:00:00+00:00")]
@@ -112,7 +115,7 @@ def test_every_image_keeps_its_own_vector_around_refused_ones(runtime: Runtime) 
     ("given", "reason"),
     [
         (broken("empty.png", b""), "empty_file"),
-        (replace(record(1), quality=float("nan")), "bad_row"),
+        (replace(record(1), fields={"quality": float("nan")}), "bad_row"),
         (replace(record(1), scores={"cat": 1.5}), "bad_row"),
         (replace(record(1), metadata={" ": 1}), "bad_row"),
         (replace(record(1), metadata={"x": float("inf")}), "bad_row"),
@@ -164,7 +167,10 @@ def test_what_users_set_is_kept_and_gaps_are_filled(runtime: Runtime) -> None:
     index(runtime, [record(1, tags=("a",), metadata={"year": 1})])
     runtime.editor.change(CATEGORY, [id_of(1)], ImageChanges.model_validate({"class": "mine", "tags": ["b"]}))
     again = record(
-        1, class_="theirs", caption="new", metadata={"year": 2, "place": "Oslo"}, scores={"x": 0.5}
+        1,
+        fields={"class": "theirs", "caption": "new"},
+        metadata={"year": 2, "place": "Oslo"},
+        scores={"x": 0.5},
     )
     report, _ = index(runtime, [again])
     payload = payloads(runtime)["1.png"]
@@ -283,8 +289,10 @@ def test_an_error_of_the_store_ends_the_run_and_counts_what_is_stored(
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_identical_bytes_that_disagree_are_named(runtime: Runtime, batch_size: int) -> None:
-    cat = record(1, class_="cat", scores={"x": 0.5}, quality=0.25)
-    dog = replace(cat, filename="copy.png", class_="dog", scores={"x": 0.5, "y": 1.0}, quality=0.75)
+    cat = record(1, fields={"class": "cat", "quality": 0.25}, scores={"x": 0.5})
+    dog = replace(
+        cat, filename="copy.png", fields={"class": "dog", "quality": 0.75}, scores={"x": 0.5, "y": 1.0}
+    )
     report, outcomes = index(runtime, [cat, record(2), dog, replace(cat, filename="third.png")], batch_size)
     assert [[str(conflict) for conflict in outcome.conflicts] for outcome in outcomes] == [
         [],
@@ -336,7 +344,7 @@ class Watching:
         self.done: list[int] = []
         self.said: list[str] = []
 
-    def start(self, total: int | None) -> None:
+    def start(self, stage: str, total: int | None) -> None:
         self.total = total
 
     def update(self, report: Counts) -> None:

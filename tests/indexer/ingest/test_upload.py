@@ -11,7 +11,13 @@ from vitrine.services.runtime import Runtime
 
 def test_outcomes_are_aligned_with_the_files(runtime: Runtime) -> None:
     uploads = [
-        Upload("../1.png", picture(1), tags=("new",), class_="mug", caption="A mug", metadata={"year": 1999}),
+        Upload(
+            "../1.png",
+            picture(1),
+            tags=("new",),
+            fields={"class": "mug", "caption": "A mug"},
+            metadata={"year": 1999},
+        ),
         Upload("words.jpg", b"words"),
         Upload("again.png", picture(1), tags=("new",)),
         Upload("2.png", picture(2), metadata={"": 1}),
@@ -33,9 +39,14 @@ def test_outcomes_are_aligned_with_the_files(runtime: Runtime) -> None:
 
 def test_what_disagrees_with_an_image_of_the_same_bytes_is_named(runtime: Runtime) -> None:
     first = Upload(
-        "1.png", picture(1), class_="mug", caption="A mug", metadata={"year": 1999, "place": "Oslo"}
+        "1.png",
+        picture(1),
+        fields={"class": "mug", "caption": "A mug"},
+        metadata={"year": 1999, "place": "Oslo"},
     )
-    again = Upload("2.png", picture(1), class_="cup", caption="A mug", metadata={"year": 2000, "price": 5})
+    again = Upload(
+        "2.png", picture(1), fields={"class": "cup", "caption": "A mug"}, metadata={"year": 2000, "price": 5}
+    )
     one, two = index_uploads(runtime, CATEGORY, [first, again])
     assert one.conflicts == ()
     assert [str(conflict) for conflict in two.conflicts] == [

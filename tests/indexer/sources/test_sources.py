@@ -123,11 +123,11 @@ def test_names_that_are_not_unicode_are_shown_readably(tmp_path: Path) -> None:
 def test_folder_names_become_tags_and_class(tmp_path: Path) -> None:
     folder = write(tmp_path / "set", {"shop/red/mugs/1.jpg": b"", "2.jpg": b""})
     found = {r.filename: r for r in records(folder, tags_from_folders=2, class_from="folder")}
-    assert (found["shop/red/mugs/1.jpg"].tags, found["shop/red/mugs/1.jpg"].class_) == (
+    assert (found["shop/red/mugs/1.jpg"].tags, found["shop/red/mugs/1.jpg"].fields) == (
         ("shop", "red"),
-        "mugs",
+        {"class": "mugs"},
     )
-    assert (found["2.jpg"].tags, found["2.jpg"].class_) == ((), None)
+    assert (found["2.jpg"].tags, found["2.jpg"].fields) == ((), {})
 
 
 def test_an_image_folder_takes_its_metadata_and_names_missing_pictures(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_an_image_folder_takes_its_metadata_and_names_missing_pictures(tmp_path:
     found = {record.filename: record for record in source}
     assert found["a.png"].metadata == {"title": "First"}
     assert found["sub/b.png"].tags == ("x",)
-    assert found["train/c.png"].caption == "Third"
+    assert found["train/c.png"].fields["caption"] == "Third"
     assert reasons(list(found.values())) == {"absent.png": "image_missing"}
     assert source.indexes == {"metadata.title": "keyword"}
 
@@ -288,7 +288,10 @@ def test_columns_say_what_they_are_called(tmp_path: Path) -> None:
         '3.png,"[""x, y"", ""z""]",,,,,,,\n'
     )
     first, second, third, fourth = records(manifest(tmp_path, text))
-    assert (first.tags, first.class_, first.caption, first.quality) == (("red", "a, b"), "pet", "A cat", 0.5)
+    assert (first.tags, first.fields) == (
+        ("red", "a, b"),
+        {"class": "pet", "caption": "A cat", "quality": 0.5},
+    )
     assert (first.scores, first.metadata) == ({"cat": 0.9}, {"year": 1999})
     assert first.created_at == "2020-01-02T00:00:00+00:00"
     assert (second.tags, second.scores, second.metadata) == (("red", "mug"), {"red mug": 1.0}, {})
@@ -428,10 +431,10 @@ def test_columns_are_known_in_any_case_and_the_one_written_exactly_goes_first(tm
     header = "File Name,TAGS,Class,Caption,Quality,Created At,Scores.Red,METADATA.Colour,Preis"
     path = manifest(tmp_path, f"{header}\n0.png,a|b,mug,A mug,0.5,2020-01-02,0.25,blue,5\n")
     (found,) = records(path)
-    assert (found.tags, found.class_, found.caption, found.quality) == (("a", "b"), "mug", "A mug", 0.5)
+    assert (found.tags, found.fields) == (("a", "b"), {"class": "mug", "caption": "A mug", "quality": 0.5})
     assert (found.created_at, found.scores) == ("2020-01-02T00:00:00+00:00", {"Red": 0.25})
     assert set(found.metadata) == {"Colour", "Preis"}
-    assert records(path, path_column="FILE_NAME", class_from="preis")[0].class_ == "5"
+    assert records(path, path_column="FILE_NAME", class_from="preis")[0].fields["class"] == "5"
     (both,) = records(manifest(tmp_path, "File,path,Tags,tags,Quality\nx,0.png,y,z,good\n"))
     assert (both.filename, both.tags, both.metadata) == (
         "0.png",
@@ -484,7 +487,7 @@ def test_other_columns_prove_the_decimal_comma_of_a_table_and_leave_what_is_uncl
 def test_scores_and_asked_columns_may_have_decimal_commas_too(tmp_path: Path) -> None:
     path = manifest(tmp_path, "path;quality;scores.red;n;class;w\n0.png;0,25;0,5;12,5;2,5;12,5\n1.png;;;;;\n")
     first, _ = records(path, kinds={"n": "float", "w": "keyword"})
-    assert (first.quality, first.scores, first.class_) == (0.25, {"red": 0.5}, "2,5")
+    assert (first.fields, first.scores) == ({"quality": 0.25, "class": "2,5"}, {"red": 0.5})
     assert first.metadata == {"n": 12.5, "w": "12,5"}
 
 
@@ -643,7 +646,7 @@ def test_columns_and_folders_can_be_named(tmp_path: Path) -> None:
     path = manifest(tmp_path / "pictures", "x,kind\n0.png,pet\n")
     moved = path.rename(tmp_path / "moved.csv")
     (found,) = records(moved, path_column="x", root=tmp_path / "pictures", class_from="kind")
-    assert (found.class_, found.read(), found.metadata) == ("pet", picture(0), {})
+    assert (found.fields, found.read(), found.metadata) == ({"class": "pet"}, picture(0), {})
     with pytest.raises(BadSource, match="no column 'y'"):
         records(moved, path_column="y")
 

@@ -403,7 +403,7 @@ def test_archives_are_no_labels_unless_asked(tmp_path: Path) -> None:
         "x.zip/3.png": ("x",),
     }
     assert tags(tmp_path / "set.zip") == {"photos.zip/red/2.png": ("red",), "photos.zip/3.png": ()}
-    classes = {r.filename: r.class_ for r in records(folder, class_from="folder")}
+    classes = {r.filename: r.fields.get("class") for r in records(folder, class_from="folder")}
     assert classes["x.zip/3.png"] is None and classes["x.zip/red/2.png"] == "red"
 
 
@@ -500,7 +500,7 @@ def test_folders_of_keys_count_from_the_prefix(tmp_path: Path) -> None:
     assert tags("shop/inbox/3.png") == [()]
     assert tags("") == [("shop",)] * 3
     (found,) = records("objects:shop/in/blue", bucket, class_from="folder")
-    assert found.class_ == "deep"
+    assert found.fields == {"class": "deep"}
 
 
 def test_what_vitrine_stores_is_not_read_with_the_pictures_of_a_bucket(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from vitrine.services.artifacts import taggers as tagging
 from vitrine.services.artifacts.taggers import HeadSet, TaggerStore, TagHead
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.errors import BadRequest, NotFound, StorageFull, TaggerMismatch
 from vitrine.services.object_store.local import LocalObjectStore
 

@@ -16,7 +16,7 @@ from tests.services.vector_store.oracle import OracleVectorStore
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
 from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.services.category.catalog import Catalog, spec_from_json, spec_to_json
-from vitrine.services.category.payload import STANDARD_INDEXES
+from vitrine.services.category.fields import STANDARD_INDEXES
 from vitrine.services.domain import CollectionSchema, EncoderSpec, Point, Preprocessing, VectorSpec
 from vitrine.services.encoders.base import check_encoder
 from vitrine.services.errors import (

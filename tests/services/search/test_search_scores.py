@@ -12,8 +12,8 @@ import pytest
 
 from tests.services.vector_store.oracle import OracleVectorStore
 from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import Conditions, parse_conditions
-from vitrine.services.category.payload import QUALITY
 from vitrine.services.domain import OrderBy, Point
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.encoders.pool import EncoderPool

@@ -82,7 +82,7 @@ def test_a_head_separates_what_its_examples_separate() -> None:
     head = fit_head(
         "t", SPEC, examples(cloud(40, 4, 1)), examples(cloud(60, -4, 2), 100), examples(cloud(80, -4, 3), 200)
     )
-    assert (head.using, head.encoder_revision, head.kind) == ("toy", "r1", "torch-logistic-regression")
+    assert (head.using, head.encoder_revision, head.kind) == ("toy", "r1", "logistic-regression")
     assert head.examples == {"positives": 40, "negatives": 60, "background": 80}
     assert head.metrics["average_precision"] > 0.98 and "5-fold" in head.metrics["protocol"]
     assert head.scores(cloud(50, 4, 8)).mean() > 0.9 > 0.1 > head.scores(cloud(50, -4, 9)).mean()

@@ -97,7 +97,7 @@ def test_parts_have_their_share_of_every_tag_and_tear_no_group_apart() -> None:
     assert (stratified_parts(targets, groups, [0.1, 0.3, 0.3, 0.3], 8) != part).any()
 
 
-@pytest.mark.parametrize("kind", ["torch-logistic-regression", "logistic-regression", "linear-svm"])
+@pytest.mark.parametrize("kind", ["logistic-regression", "sklearn-logistic-regression", "linear-svm"])
 def test_every_kind_learns_and_gives_probabilities(kind: str) -> None:
     pytest.importorskip("sklearn")
     training = train_taggers(examples(), TrainOptions(kind=kind, grid=(1.0, 10.0)))
@@ -240,7 +240,9 @@ def test_examples_of_a_category_are_read_from_its_stored_embeddings(tmp_path: Pa
     for n in range(12):
         tags = ("third",) if n % 3 == 0 else ()
         class_ = "odd" if n % 2 else "even"
-        records.append(ImageRecord("test", f"{n}.png", partial(picture, n), class_=class_, tags=tags))
+        records.append(
+            ImageRecord("test", f"{n}.png", partial(picture, n), fields={"class": class_}, tags=tags)
+        )
     index_images(records, runtime, CATEGORY)
     category = runtime.catalog.get(CATEGORY)
     found = read_examples(runtime.vectors, category)

@@ -17,7 +17,7 @@ from vitrine.services.runtime import Runtime
 def runtime(tmp_path: Path) -> Runtime:
     made = make_runtime(tmp_path)
     records = [
-        ImageRecord("test", f"{n}.png", lambda n=n: picture(n), class_="odd" if n % 2 else "even")  # type: ignore[misc]
+        ImageRecord("test", f"{n}.png", lambda n=n: picture(n), fields={"class": "odd" if n % 2 else "even"})  # type: ignore[misc]
         for n in range(20)
     ]
     assert index_images(records, made, CATEGORY).added == 20

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from tests.indexer.enrich.maps.plain_umap import plain_umap
 from tests.indexer.enrich.scores.heads import id_of, unit_rows
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.enrich.clusters.flat.reduce import Covariance
-from vitrine.indexer.enrich.maps import layout
 from vitrine.indexer.enrich.maps.coordinates import Places
-from vitrine.indexer.enrich.maps.layout import MapOptions, among, lay_out, neighbours_kept, unit_square
+from vitrine.indexer.enrich.maps.layout import among, lay_out, neighbours_kept, unit_square
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.services.domain import Embeddings, Point
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
@@ -131,13 +132,14 @@ def test_what_cannot_be_laid_out(tmp_path: Path) -> None:
     fill(runtime, unit_rows(2, DIM))
     with pytest.raises(BadRequest, match="2 images"):
         lay(runtime, MapOptions("pca"))
-    for wrong in (
-        MapOptions("tsne"),
-        MapOptions(neighbours=1),
-        MapOptions(min_dist=2),
-        MapOptions(metric="x"),
-        MapOptions(sample=1),
-    ):  # type: ignore[arg-type]
-        with pytest.raises(BadRequest):
-            wrong.check()
-    assert layout.MapOptions("pca").parameters == {}
+    wrong: list[dict[str, Any]] = [
+        {"method": "tsne"},
+        {"neighbours": 1},
+        {"min_dist": 2},
+        {"metric": "x"},
+        {"sample": 1},
+    ]
+    for given in wrong:
+        with pytest.raises(BadRequest, match=f"The option {next(iter(given))} must be"):
+            MapOptions(**given)
+    assert MapOptions("pca").parameters == {}

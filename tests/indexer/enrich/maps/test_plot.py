@@ -12,8 +12,8 @@ from tests.indexer.enrich.scores.heads import fill
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
 from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
-from vitrine.indexer.enrich.maps.layout import MapOptions
 from vitrine.indexer.enrich.maps.make import make_map
+from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.enrich.maps.palette import COLOURS, NOTHING, OTHER, TOP, colouring
 from vitrine.indexer.enrich.maps.plot import Drawing, draw_map
 from vitrine.indexer.enrich.maps.points import read_points
@@ -39,8 +39,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
             f"{n}.png",
             lambda n=n: picture(n),  # type: ignore[misc]
             tags=("picture", "rare" if n == 7 else ("even", "odd")[n % 2]),
-            class_=f"class {n % 3}",
-            quality=n / IMAGES,
+            fields={"class": f"class {n % 3}", "quality": n / IMAGES},
             scores={"red mug": 1 - n / IMAGES, '"St. $x_$"': 0.5},
             metadata={"EXIF:ISO": n, "year": 1990 + n, "born": f"20{n + 10}-01-01", "shelf": n % 4}
             | ({"season": "winter"} if n % 5 else {}),

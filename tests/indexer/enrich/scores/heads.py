@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.indexer.pictures import CATEGORY
 from vitrine.services.artifacts.taggers import TagHead
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Embedding, Embeddings, Point
 from vitrine.services.images.open import point_id
 from vitrine.services.runtime import Runtime

@@ -13,7 +13,7 @@ from vitrine.indexer.enrich.scores.scoring import score_images
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.report import IndexReport
 from vitrine.indexer.sources.records import ImageRecord
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.runtime import Runtime
 
@@ -30,7 +30,9 @@ def index(runtime: Runtime, *records: ImageRecord, overwrite: bool = False) -> I
 def test_new_images_get_the_scores_of_the_taggers_in_service(runtime: Runtime) -> None:
     saved = runtime.taggers.save(CATEGORY, [head(runtime, "cat", 1), head(runtime, QUALITY, 2)])
     report = index(
-        runtime, *(record(seed) for seed in range(9)), record(9, quality=0.9, scores={"cat": 0.1, "sun": 0.2})
+        runtime,
+        *(record(seed) for seed in range(9)),
+        record(9, fields={"quality": 0.9}, scores={"cat": 0.1, "sun": 0.2}),
     )
     assert report.added == 10 and not report.notes
     assert assert_explained(runtime, saved) == 10 + 9
@@ -67,7 +69,7 @@ def test_known_images_keep_their_scores_and_take_no_manifests_for_a_tag_with_a_t
     index(runtime, record(1, scores={"cat": 0.9}, tags=("mine",)), overwrite=True)
     after = stored(runtime)["1.png"][0]
     assert after == before | {"tags": ["mine"]}
-    index(runtime, record(2, quality=0.25))
+    index(runtime, record(2, fields={"quality": 0.25}))
     two = stored(runtime)["2.png"][0]
     assert two["quality"] == 0.25 and two["scored_by"].keys() == {"cat"}
     assert score_images(runtime, CATEGORY).written == 0

@@ -19,7 +19,7 @@ from tests.indexer.enrich.scores.heads import (
 )
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.enrich.scores.scoring import ScoreReport, drop_scores, purge_stale, score_images
-from vitrine.services.category.payload import QUALITY
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch
 from vitrine.services.runtime import Runtime
@@ -142,7 +142,7 @@ class Stopper:
     def __init__(self, pages: int) -> None:
         self.stop, self.pages, self.totals = threading.Event(), pages, list[int | None]()
 
-    def start(self, total: int | None) -> None:
+    def start(self, stage: str, total: int | None) -> None:
         self.totals.append(total)
 
     def update(self, report: object) -> None:

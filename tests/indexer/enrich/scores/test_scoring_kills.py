@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.indexer.enrich.scores.heads import assert_explained, fill, head, stored
 from tests.indexer.pictures import CATEGORY
 from vitrine.indexer.enrich.scores.scoring import score_images
+from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import parse_conditions
-from vitrine.services.category.payload import QUALITY
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.settings import Settings
@@ -31,9 +31,9 @@ from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
 
 class Teller:
-    def start(self, total): ...
+    def start(self, stage, total): ...
     def update(self, report):
-        print(report.written, flush=True)
+        print(report.done, flush=True)
     def finish(self, report): ...
 
 if __name__ == "__main__":
