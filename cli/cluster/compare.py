@@ -28,6 +28,7 @@ from vitrine.cli.context import stores
 from vitrine.cli.metric.progress import Progress
 from vitrine.cli.options import CategoryOption, JsonOption
 from vitrine.cli.output import note, print_json, print_table
+from vitrine.indexer.enrich.clusters.flat.methods import METHODS
 from vitrine.services.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def compare(
         typer.Option(
             "--method",
             metavar="METHOD",
-            help="kmeans, minibatch-kmeans, gaussian-mixture, agglomerative, dbscan, hdbscan; again: more. "
-            "[default: all]",
+            help=f"{', '.join(METHODS)}; again: more. [default: all]",
         ),
     ] = None,
     using: UsingOption = None,
@@ -268,7 +268,6 @@ def _tried(
 ) -> GridResult:
     """All grids as one. Without a choice of methods, those that cannot take so many images are noted and left
     out."""
-    from vitrine.indexer.enrich.clusters.flat.flat import METHODS, PARAMETERS
     from vitrine.indexer.enrich.clusters.flat.grid import fit_grid, together
 
     wanted: list[Any] = list(dict.fromkeys(methods)) if methods else list(METHODS)
@@ -280,7 +279,7 @@ def _tried(
     unused = [
         name
         for name, text in given.items()
-        if text is not None and not any(name in PARAMETERS[one] for one in wanted)
+        if text is not None and not any(name in METHODS[one].parameters for one in wanted)
     ]
     if unused:
         raise BadRequest(
@@ -308,10 +307,10 @@ def _tried(
 
 def _steady(reduced: Reduced, result: GridResult, runs: int, seed: int) -> dict[str, Any] | None:
     from vitrine.indexer.enrich.clusters.agreement import stability
-    from vitrine.indexer.enrich.clusters.flat.flat import SEEDED, fit
+    from vitrine.indexer.enrich.clusters.flat.flat import fit
 
     chosen = result.chosen
-    if chosen.method not in SEEDED:
+    if not METHODS[chosen.method].draws:
         return {"mean": 1.0, "least": 1.0, "runs": 1, "seeded": False}
     found = stability(
         lambda other: fit(reduced.x, chosen.method, chosen.parameters, reduced.geometry, seed=other),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from vitrine.indexer.enrich.clusters.flat.methods import get_method
 from vitrine.services.errors import BadRequest
-
-if TYPE_CHECKING:
-    from vitrine.indexer.enrich.clusters.flat.flat import Method
 
 _GRID = "Grid (lists: 10,20,50)"
 UsingOption = Annotated[
@@ -67,21 +65,19 @@ SampleOption = Annotated[
 ]
 
 
-def parse_grid(method: Method, given: dict[str, str | None]) -> dict[str, list[int | float | str]]:
+def parse_grid(method: str, given: dict[str, str | None]) -> dict[str, list[int | float | str]]:
     """The lists that are given and that ``method`` takes, by parameter. ``BadRequest`` for what is no list of
     its kind.
 
     Options that another method takes are left out: the commands run several methods with one set of options.
     """
-    from vitrine.indexer.enrich.clusters.flat.flat import PARAMETERS
-
     found: dict[str, list[int | float | str]] = {}
-    for name, kind in PARAMETERS[method].items():
+    for name, parameter in get_method(method).parameters.items():
         text = given.get(name)
         if text is None:
             continue
         try:
-            found[name] = [kind(part.strip()) for part in text.split(",")]
+            found[name] = [parameter.kind(part.strip()) for part in text.split(",")]
         except ValueError as error:
             option = name.replace("_", "-")
             raise BadRequest(

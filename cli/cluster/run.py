@@ -20,6 +20,7 @@ from vitrine.cli.cluster.name import (
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
 from vitrine.cli.output import finish, note, print_table, show_progress
+from vitrine.indexer.enrich.clusters.flat.methods import METHODS
 from vitrine.services.errors import BadRequest, VitrineError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from vitrine.services.runtime import Runtime
 
 TREE = "tree"
-FLAT = ("kmeans", "minibatch-kmeans", "gaussian-mixture", "agglomerative", "dbscan", "hdbscan")
 _TREE, _FLAT = "Options of the tree", "Options of flat methods (several values make a grid)"
 
 
@@ -47,7 +47,7 @@ def run(
         str, typer.Option("--run", "-r", metavar="NAME", help="The run's name; one of that name is replaced.")
     ],
     method: Annotated[
-        str, typer.Option("--method", metavar="METHOD", help=f"{TREE}, {', '.join(FLAT)}.")
+        str, typer.Option("--method", metavar="METHOD", help=f"{TREE}, {', '.join(METHODS)}.")
     ] = TREE,
     using: Annotated[
         str | None,
@@ -183,8 +183,8 @@ def _flat_fit(
 ) -> FlatFit:
     from vitrine.indexer.enrich.clusters.flat.flat_run import FlatFit
 
-    if method not in FLAT:
-        raise BadRequest(f"{method!r} is no method: choose {TREE}, {', '.join(FLAT)}.", method=method)
+    if method not in METHODS:
+        raise BadRequest(f"{method!r} is no method: choose {TREE}, {', '.join(METHODS)}.", method=method)
     return FlatFit(method, given, reduction, dim, seed, choose, stop)  # type: ignore[arg-type]  # reduce() refuses what is none
 
 

@@ -33,13 +33,15 @@ __all__ = ["Source", "SourceOptions", "open_source"]
 
 
 def open_source(
-    location: str | Path,
+    location: str | Path | Source,
     *,
     options: SourceOptions | None = None,
     objects: ObjectStore | None = None,
     patience: Patience | None = None,
 ) -> Source:
     """Open a folder, an archive, a manifest, a single image file, or ``objects:PREFIX`` of the object store.
+
+    A source that is open already gets the tags and the table that the options name.
 
     ``patience``: that of the run, which waits for the object store where the source itself needs it; else it
     does not wait.
@@ -50,7 +52,7 @@ def open_source(
     # the table that is joined is the one whose columns are named, not the source's own
     own = options if options.metadata is None else replace(options, hashtags=())
     patience = patience or Patience(0)
-    source = _open(str(location), own, objects, patience)
+    source = location if isinstance(location, Source) else _open(str(location), own, objects, patience)
     if options.metadata is not None:
         source = JoinedSource(source, options, patience)
     if options.hashtags and field_path("metadata", HASHTAGS) not in source.indexes:

@@ -25,7 +25,8 @@ from vitrine.services.encoders.load import load_encoder
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
 from vitrine.services.encoders.resolve import ResolvedModel, folder_revision
 from vitrine.services.errors import BadRequest, ModelUnavailable, TooFewExamples
-from vitrine.training.autoencoder import AutoencoderOptions, reconstruct, train_autoencoder
+from vitrine.training.autoencoder.options import AutoencoderOptions
+from vitrine.training.autoencoder.train import reconstruct, train_autoencoder
 
 TINY = AutoencoderOptions(
     size=16, dim=8, channels=(8, 16), epochs=12, batch_size=8, lr=5e-3, patience=12, validation=0.2

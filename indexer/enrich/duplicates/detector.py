@@ -27,6 +27,7 @@ from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.artifacts.duplicates import Member
+from vitrine.services.category.fields import SAID
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Payload
 from vitrine.services.images.hashes import parse_hashes
@@ -34,7 +35,7 @@ from vitrine.services.runtime import Runtime
 
 FIELDS = (
     "sha256", "phash", "object_key", "media_type", "width", "height", "bytes",
-    "created_at", "tags", "class", "caption", "metadata",
+    "created_at", "tags", "metadata", *SAID,
 )  # fmt: skip
 _TOGETHER = 32
 

@@ -27,6 +27,7 @@ from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.rows import Columns, column_named, split_tags
 from vitrine.indexer.sources.tables import Table, open_table
 from vitrine.services.category.catalog import Category
+from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Hit, IndexKind, Payload
 from vitrine.services.errors import BadSource
 from vitrine.services.runtime import Runtime
@@ -145,17 +146,11 @@ class _Annotating:
 
     def _match(self, rows: Rows, total: int, advance: Advance) -> None:
         """Once through the category, by what rows may name and nothing else of the payload."""
-        cursor, seen, on = None, 0, self.options.on
-        while True:
-            page = self.runtime.vectors.scroll(
-                self.category.name, limit=SCROLLED, cursor=cursor, with_payload=_IDENTITY[on] or False
-            )
-            rows.match((key, hit.id) for hit in page.hits if (key := _key(hit, on)))
-            seen += len(page.hits)
+        seen, on, vectors = 0, self.options.on, self.runtime.vectors
+        for page in pages(vectors, self.category.name, fields=_IDENTITY[on], size=SCROLLED):
+            rows.match((key, hit.id) for hit in page if (key := _key(hit, on)))
+            seen += len(page)
             advance(seen, total)
-            cursor = page.cursor
-            if cursor is None:
-                return
 
     def _write(self, rows: Rows, advance: Advance) -> None:
         writer = PayloadWriter(self.runtime, self.category.name)

@@ -3,8 +3,8 @@ network knows.
 
 A folder holds ``config.json`` ("vitrine": "autoencoder", the constructor's arguments) and
 ``autoencoder.safetensors``. Models of your own take the place of ConvolutionalAutoencoder by the protocol
-below: train them from Python (training/autoencoder.py), and register ``AutoencoderEncoder`` on them in the
-pool. A folder never names code that is imported.
+below: train them from Python (training/autoencoder/train.py), and register ``AutoencoderEncoder`` on them in
+the pool. A folder never names code that is imported.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources import open_source
 from vitrine.services.settings import Settings
 
-pytest.importorskip("cv2")
 NAME = "pixelled"
 
 

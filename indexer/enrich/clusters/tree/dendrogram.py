@@ -10,19 +10,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.clusters.flat.methods import DENDROGRAM_LIMIT as LIMIT
+from vitrine.indexer.enrich.clusters.flat.methods import LINKAGES, Linkage
 from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
 
-Linkage = Literal["average", "complete", "ward"]
-LINKAGES: tuple[Linkage, ...] = get_args(Linkage)
-LIMIT = 20_000
 _BLOCK, _TOLD_EVERY = 1_024, 512
 
 

@@ -30,7 +30,6 @@ from vitrine.services.artifacts.clusters import NOISE
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime
 
-pytest.importorskip("cv2")
 pytest.importorskip("datasketch")
 SMALL = (100, 75)
 

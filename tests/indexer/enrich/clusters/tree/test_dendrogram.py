@@ -11,8 +11,9 @@ import pytest
 
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
+from vitrine.indexer.enrich.clusters.flat.methods import LINKAGES, Linkage
 from vitrine.indexer.enrich.clusters.tree import dendrogram
-from vitrine.indexer.enrich.clusters.tree.dendrogram import LINKAGES, Linkage, Merges, merge
+from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges, merge
 from vitrine.indexer.export.clusters.dendrogram_export import write_json
 from vitrine.indexer.export.clusters.plots import draw_dendrogram
 from vitrine.services.errors import BadRequest
