@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -57,7 +58,17 @@ def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progr
     stream = stream or sys.stderr
     if quiet:
         return None
-    return BarProgress(stream) if stream.isatty() else LineProgress(stream)
+    drawn = stream.isatty() or (stream is sys.stderr and _in_notebook())
+    return BarProgress(stream) if drawn else LineProgress(stream)
+
+
+def _in_notebook() -> bool:
+    """Whether this is a notebook in which rich can draw a bar, for which it needs ipywidgets."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter and find_spec("ipywidgets") is not None
 
 
 class StageByStage:
