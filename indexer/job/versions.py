@@ -12,26 +12,17 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from vitrine.indexer.job.job import Advance, Job, Report
 from vitrine.indexer.job.payload_writer import Change, PayloadWriter, erase_field
+from vitrine.services.artifacts.store import ArtifactStore
 from vitrine.services.errors import NotFound
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.field_paths import field_path
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
-
-
-class Store(Protocol):
-    """Where it is kept what was made, by name and key."""
-
-    def leftovers(self, category: str, name: str, /) -> list[str]: ...
-
-    def withdraw(self, category: str, name: str, /) -> None: ...
-
-    def remove(self, category: str, key: str, /) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -56,7 +47,7 @@ class Kind:
     indexed field of a key, and ``having`` the images that have it."""
 
     group: str
-    store: Callable[[Runtime], Store]
+    store: Callable[[Runtime], ArtifactStore[Any]]
     index: Callable[[str], str]
     having: Callable[[str], Filter]
 

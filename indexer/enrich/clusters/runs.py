@@ -28,7 +28,6 @@ from vitrine.services.artifacts.clusters import (
     NOISE,
     ClusterRun,
     Node,
-    check_run_name,
     leaf_of,
     membership,
     path_of,
@@ -118,7 +117,7 @@ def cluster(
 
     ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (the run's name, or no images).
     """
-    check_run_name(run)
+    runtime.clusters.check_name(run)
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     report = ClusterReport(category, run, spec.name)

@@ -8,14 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from vitrine.indexer.enrich.duplicates.detector import Detection, read_images
 from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
 from vitrine.indexer.enrich.duplicates.store import commit
 from vitrine.indexer.job.job import Job
 from vitrine.indexer.job.progress import Progress
-from vitrine.services.artifacts.duplicates import RULE, DuplicateGroup, DuplicateRun, Member, Pair, ordered
+from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun, Member, Pair, ordered
 from vitrine.services.errors import BadRequest
 from vitrine.services.images.hashes import MAX_BAND
 from vitrine.services.runtime import Runtime
@@ -50,18 +49,20 @@ def find_duplicates(
         job.check()
     if report.interrupted:
         return report
-    started, run = time.perf_counter(), _named(runtime, report, search, using, groups, chosen)
+    run = _described(report, search, using, groups, chosen)
+    if dry_run:
+        run = run.numbered(runtime.duplicates.next_key(category))
+    else:
+        started = time.perf_counter()
+        run = commit(runtime, category, run)
+        report.stages["write"] = round(time.perf_counter() - started, 3)
     report.groups = run.groups
     report.duplicates = sum(len(group.others) for group in run.groups)
     report.kinds = Counter(member.kind for group in run.groups for member in group.members[1:])
-    if not dry_run:
-        commit(runtime, category, run)
-        report.stages["write"] = time.perf_counter() - started
     return report
 
 
-def _named(
-    runtime: Runtime,
+def _described(
     report: DuplicateReport,
     search: Search,
     using: str,
@@ -69,21 +70,15 @@ def _named(
     chosen: Collection[str],
 ) -> DuplicateRun:
     """Return the run, the largest groups first."""
-    key = runtime.duplicates.next_key(report.category)
-    named = tuple(
-        DuplicateGroup(f"{key}-{number}", members, chosen=members[0].id in chosen)
-        for number, members in enumerate(
-            sorted(groups, key=lambda members: (-len(members), members[0].id)), 1
-        )
-    )
+    ranked = sorted(groups, key=lambda members: (-len(members), members[0].id))
+    found = tuple(DuplicateGroup("", members, chosen=members[0].id in chosen) for members in ranked)
     parameters = {
         **asdict(search.reach),
         **asdict(search.thresholds),
         "policy": list(search.policy),
         "look": search.look,
     }
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return DuplicateRun(key, now, using, report.images, named, parameters, RULE)
+    return DuplicateRun(using, report.images, found, parameters)
 
 
 def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:

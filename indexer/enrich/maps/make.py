@@ -21,7 +21,7 @@ from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.payload_writer import PAGE, Change, PayloadWriter, revise
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.versions import VersionReport
-from vitrine.services.artifacts.maps import CategoryMap, check_map_name
+from vitrine.services.artifacts.maps import CategoryMap
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import EncoderSpec, Hit, Near, Payload, Query
 from vitrine.services.errors import BadRequest
@@ -72,7 +72,7 @@ def make_map(
     ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (name, options, too few images, UMAP not
     installed).
     """
-    check_map_name(name)
+    runtime.maps.check_name(name)
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     report = MapReport(category, name, spec.name, options.method)
