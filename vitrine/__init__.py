@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from vitrine.library import open as open
     from vitrine.pictures import NewImage as NewImage
     from vitrine.pictures import Picture as Picture
+    from vitrine.services.domain import EncoderSpec as EncoderSpec
+    from vitrine.services.domain import Preprocessing as Preprocessing
+    from vitrine.services.encoders.registry import EncoderFamily as EncoderFamily
+    from vitrine.services.encoders.registry import register_encoder as register_encoder
+    from vitrine.services.encoders.resolve import ResolvedModel as ResolvedModel
     from vitrine.services.errors import AlreadyExists as AlreadyExists
     from vitrine.services.errors import BadRequest as BadRequest
     from vitrine.services.errors import BadSource as BadSource
@@ -61,6 +66,9 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.training.data.options": "SplitOptions",
         "vitrine.training.metric.options": "MetricOptions",
         "vitrine.training.taggers.options": "TrainOptions",
+        "vitrine.services.domain": "EncoderSpec Preprocessing",
+        "vitrine.services.encoders.registry": "EncoderFamily register_encoder",
+        "vitrine.services.encoders.resolve": "ResolvedModel",
         "vitrine.services.errors": "AlreadyExists BadRequest BadSource BadVector Conflict EncoderMismatch "
         "ImageRefused ModelUnavailable NotFound StorageFull StoreDamaged StoreLocked TaggerMismatch "
         "TooFewExamples Unavailable UnknownField UnknownVector UnsupportedQuery VitrineError WorseEncoder",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from vitrine.conditions import Where, Words, to_conditions, words
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vitrine.indexer.enrich.scores.scoring import ScoreReport
     from vitrine.indexer.enrich.vectors.promote import PromoteReport
     from vitrine.indexer.export.common import ExportReport
+    from vitrine.indexer.job.job import Report
     from vitrine.indexer.job.progress import Progress
     from vitrine.library import Library
     from vitrine.services.runtime import Runtime
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
     from vitrine.training.taggers.run import TaggerRun
 
 
-class _Report(Protocol):
-    interrupted: bool
-
-    def summary(self) -> str: ...
-
-
-Report = TypeVar("Report", bound=_Report)
+AnyReport = TypeVar("AnyReport", bound="Report")
 
 
 class Work:
@@ -65,7 +60,7 @@ class Work:
             None if tags is None else words(tags),
             propose=propose,
             threshold=threshold,
-            progress=self._progress("scoring"),
+            progress=self._progress(),
         )
         return self._searchable(report, report.written)
 
@@ -157,7 +152,7 @@ class Work:
             name=name,
             default=not keep_default,
             force=force,
-            watch=self._progress,
+            progress=self._progress(),
             note=self.library.note,
         )
         finished(report.fill)
@@ -168,7 +163,7 @@ class Work:
         ``NotFound``."""
         from vitrine.indexer.enrich.vectors.promote import rollback
 
-        report = rollback(self._runtime, self.name, name, progress=self._progress("embedding"))
+        report = rollback(self._runtime, self.name, name, progress=self._progress())
         self._searchable(report.fill, report.switched)
         return report
 
@@ -184,7 +179,7 @@ class Work:
         from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 
         fit = fit_tree(options or TreeOptions())
-        report = cluster(self._runtime, self.name, run, fit, using=using, watch=self._progress)
+        report = cluster(self._runtime, self.name, run, fit, using=using, progress=self._progress())
         return self._searchable(report, report.in_service)
 
     def make_map(
@@ -207,9 +202,9 @@ class Work:
         options = options or MapOptions()
         runtime, name = self._runtime, name or options.method
         if missing:
-            report = place_missing(runtime, self.name, name, watch=self._progress)
+            report = place_missing(runtime, self.name, name, progress=self._progress())
         else:
-            report = make_map(runtime, self.name, name, options, using=using, watch=self._progress)
+            report = make_map(runtime, self.name, name, options, using=using, progress=self._progress())
         return self._searchable(report, report.written)
 
     def find_duplicates(self, search: Search | None = None, *, dry_run: bool = False) -> DuplicateReport:
@@ -220,9 +215,7 @@ class Work:
         """
         from vitrine.indexer.enrich.duplicates.find import find_duplicates
 
-        report = find_duplicates(
-            self._runtime, self.name, search, dry_run=dry_run, progress=self._progress("comparing")
-        )
+        report = find_duplicates(self._runtime, self.name, search, dry_run=dry_run, progress=self._progress())
         return finished(report)
 
     def export(
@@ -246,7 +239,7 @@ class Work:
         from vitrine.indexer.export.folders import export_folders, parse_by
         from vitrine.indexer.export.table import export_table
 
-        runtime, conditions, progress = self._runtime, to_conditions(where), self._progress("exporting")
+        runtime, conditions, progress = self._runtime, to_conditions(where), self._progress()
         if by is None:
             report = export_table(
                 runtime, self.name, Path(to), conditions=conditions, by_tag=by_tag, progress=progress
@@ -262,12 +255,12 @@ class Work:
     def _runtime(self) -> Runtime:
         return self.library.runtime
 
-    def _progress(self, title: str) -> Progress | None:
+    def _progress(self) -> Progress | None:
         from vitrine.indexer.job.progress import make_progress
 
-        return make_progress(title=title, quiet=not self.library.progress)
+        return make_progress(quiet=not self.library.progress)
 
-    def _searchable(self, report: Report, written: int) -> Report:
+    def _searchable(self, report: AnyReport, written: int) -> AnyReport:
         """Bring what was written under the search index."""
         from vitrine.indexer.job.search_index import build_search_index
 
@@ -276,12 +269,11 @@ class Work:
         return finished(report)
 
 
-def finished(report: Report) -> Report:
+def finished(report: AnyReport) -> AnyReport:
     """Return the report, or raise what ended the work early."""
-    error = getattr(report, "error", None)
-    if error is not None:
-        error.add_note(report.summary())
-        raise error
+    if report.error is not None:
+        report.error.add_note(report.summary())
+        raise report.error
     if report.interrupted:
         raise KeyboardInterrupt(report.summary())
     return report

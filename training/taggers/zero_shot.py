@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from vitrine.services.artifacts.taggers import HeadSet, TagHead
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.payload import clean_name
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.encoders.base import TextEncoder
 from vitrine.services.errors import BadRequest, TooFewExamples, UnsupportedQuery
@@ -245,7 +245,7 @@ def sample_embeddings(vectors: VectorStore, collection: str, using: str, most: i
     """(n, dim): the first ``most`` images by id, which is as good as at random: ids come from a hash of the
     content."""
     rows: list[Embeddings] = []
-    for batch in scan(vectors, collection, using):
+    for batch in read_all(vectors, collection, using):
         rows.append(batch.embeddings)
         if sum(map(len, rows)) >= most:
             break
@@ -255,7 +255,7 @@ def sample_embeddings(vectors: VectorStore, collection: str, using: str, most: i
 def score_words(vectors: VectorStore, collection: str, heads: Sequence[TagHead]) -> Iterator[WordScores]:
     """Scores of every image, batch by batch."""
     alike = HeadSet(heads)
-    for batch in scan(vectors, collection, alike.using):
+    for batch in read_all(vectors, collection, alike.using):
         yield WordScores(batch.ids, alike.scores(batch.embeddings))
 
 
