@@ -19,6 +19,7 @@ from typing import Literal
 
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.field_names import find_field
+from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Embedding, Hit
 from vitrine.services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError, because
 from vitrine.services.images.open import ImageLimits, content_hash, open_image
@@ -184,10 +185,18 @@ def read_category(
             split=SPLITS.get(_text(value_at(hit.payload, split)).lower()),
             embedding=hit.vectors.get(name) if name else None,
         )
-        for hit in _hits(vectors, category, fields, (name,) if name else ())
+        for hit in read_hits(vectors, category, fields, (name,) if name else ())
         if (class_ := _text(value_at(hit.payload, label)))
     ]
     return _check_classes(images, f"category {category!r} (field {label})")
+
+
+def read_hits(
+    vectors: VectorStore, category: str, fields: tuple[str, ...], names: tuple[str, ...] = ()
+) -> Iterator[Hit]:
+    """Yield every image of a category, with these payload fields and named vectors."""
+    for page in pages(vectors, category, fields=fields, using=names, size=_PAGE):
+        yield from page
 
 
 def identify(
@@ -281,18 +290,6 @@ def _split(text: str, where: str) -> SplitName | None:
     if text and text.lower() not in SPLITS:
         raise BadSource(f"{where}: {text!r} is no split: write train, validation or test.")
     return SPLITS.get(text.lower())
-
-
-def _hits(
-    vectors: VectorStore, category: str, fields: tuple[str, ...], names: tuple[str, ...]
-) -> Iterator[Hit]:
-    cursor: str | None = None
-    while True:
-        page = vectors.scroll(category, limit=_PAGE, cursor=cursor, with_payload=fields, with_vectors=names)
-        yield from page.hits
-        cursor = page.cursor
-        if cursor is None:
-            return
 
 
 def _text(value: object) -> str:

@@ -29,18 +29,12 @@ from vitrine.services.domain import (
 from vitrine.services.errors import BadRequest, BadVector, NotFound
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
 from vitrine.services.vector_store.checks import check_limit
+from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.edge.client import EngineClient
 from vitrine.services.vector_store.edge.errors import from_plain, not_found
 from vitrine.services.vector_store.edge.files import MEGABYTE, folder_name, schema_from_plain, schema_plain
 from vitrine.services.vector_store.edge.lock import DataLock
-from vitrine.services.vector_store.edge.query import (
-    decode_cursor,
-    encode_cursor,
-    filter_plain,
-    query_plain,
-    selection,
-    unpack,
-)
+from vitrine.services.vector_store.edge.query import filter_plain, query_plain, selection, unpack
 from vitrine.services.vector_store.engine_names import engine_keys, engine_path, engine_payload
 from vitrine.services.vector_store.fields import check_facet, check_order
 
@@ -137,14 +131,11 @@ class EdgeVectorStore:
         self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
 
     def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
-        name = wanted.name
-        present = self._read_catalogue().schemas.get(name)
+        present = self._read_catalogue().schemas.get(wanted.name)
         if present is not None and _covers(present, wanted):
             return
-        plain = schema_plain(wanted)
-        self._change(
-            {"op": "extend", "collection": name, "schema": plain, "create": create, "change": change}
-        )
+        header = {"op": "extend", "collection": wanted.name, "schema": schema_plain(wanted)}
+        self._change({**header, "create": create, "change": change})
 
     def _change(self, header: dict[str, Any]) -> None:
         try:

@@ -37,6 +37,7 @@ from vitrine.services.errors import (
 )
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
 from vitrine.services.vector_store.checks import check_limit, check_names, check_query
+from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.engine_names import (
     engine_filter,
     engine_keys,
@@ -52,13 +53,7 @@ from vitrine.services.vector_store.server.check import misfit, peers_of, too_few
 from vitrine.services.vector_store.server.client import TIMEOUT_SECONDS, AnyNode, nodes
 from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.listing import Listing
-from vitrine.services.vector_store.server.query import (
-    decode_cursor,
-    encode_cursor,
-    floats,
-    hit,
-    with_exclusions,
-)
+from vitrine.services.vector_store.server.query import floats, hit, with_exclusions
 from vitrine.services.vector_store.server.search import Searches
 
 BATCH_POINTS = 500
@@ -88,8 +83,8 @@ _KINDS: dict[models.PayloadSchemaType, IndexKind] = {
 class ServerVectorStore:
     """A ``VectorStore`` over a ``QdrantClient``.
 
-    Collections are the server's own, by the same names. The ``float16`` vectors come back rounded to about
-    3 digits.
+    Collections are the server's own, by the same names. The ``float16`` vectors come back rounded
+    to about 3 digits.
     """
 
     def __init__(
@@ -474,7 +469,7 @@ class ServerVectorStore:
             raise BadRequest(too_few_nodes(self._replicas, len(peers)))
 
     def _fresh_schema(self, collection: str) -> CollectionSchema:
-        """The schema as the server has it now."""
+        """The schema as the server has it now, under the collection's own name."""
         with mapped_errors(self._server, collection):
             config = self._client.get_collection(collection)
         vectors = config.config.params.vectors

@@ -107,8 +107,8 @@ class OracleVectorStore:
 
     @_locked
     def drop(self, collection: str) -> None:
-        self._open(collection)
-        del self._collections[collection]
+        name = self._open(collection).schema.name
+        del self._collections[name]
 
     @_locked
     def collections(self) -> list[str]:
