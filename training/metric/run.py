@@ -17,7 +17,7 @@ from vitrine.services.encoders.families.metric_config import (
     write_config,
 )
 from vitrine.services.encoders.families.metric_folders import new_folder
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.errors import AlreadyExists, BadRequest, ModelUnavailable
@@ -188,13 +188,7 @@ def evaluate(
     tell = tell or Watch().tell
     held = held_out(data.images, recalled(data.images, read_split(folder)))
     config, cache = read_config(folder), settings.data / "cache" / "embeddings"
-    served: Any = load_encoder(
-        EncoderReference(config.name, str(folder)),
-        models_folder=settings.models,
-        precision=settings.precision,
-        device=settings.device,
-        offline=settings.offline,
-    )
+    served: Any = EncoderLoader.of(settings).load(EncoderReference(config.name, str(folder)))
     named = {CANDIDATE: embedder_of(served, PixelReader(config.preprocessing), tell, "embedding")}
     notes = []
     own = EncoderReference("trunk", config.trunk.model, config.trunk.revision)
@@ -301,7 +295,9 @@ def _named(trained: TrainedMetric, folder: Path, cache: Path | None, tell: Tell)
             TRUNK: embeddings.rows,
         }
     reference = EncoderReference(trained.config.name, str(folder))
-    served = load_metric_encoder(reference, ResolvedModel(folder, "unsaved"), device=trunk.device)
+    served = load_metric_encoder(
+        reference, ResolvedModel(folder, "unsaved"), replace(trunk.loader, precision="auto")
+    )
     return {CANDIDATE: embedder_of(served, reader, tell, "judging"), TRUNK: embeddings.rows}
 
 
