@@ -52,7 +52,9 @@ if TYPE_CHECKING:
     from vitrine.services.errors import UnsupportedQuery as UnsupportedQuery
     from vitrine.services.errors import VitrineError as VitrineError
     from vitrine.services.errors import WorseEncoder as WorseEncoder
-    from vitrine.training.taggers.train import TrainOptions as TrainOptions
+    from vitrine.training.data.options import SplitOptions as SplitOptions
+    from vitrine.training.metric.options import MetricOptions as MetricOptions
+    from vitrine.training.taggers.options import TrainOptions as TrainOptions
 else:  # a type checker that saw __getattr__ would accept any name
     _HOMES = {
         "vitrine.library": "Library open",
@@ -61,7 +63,9 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.pictures": "NewImage Picture",
         "vitrine.indexer.enrich.clusters.tree.tree": "TreeOptions",
         "vitrine.indexer.enrich.maps.options": "MapOptions",
-        "vitrine.training.taggers.train": "TrainOptions",
+        "vitrine.training.data.options": "SplitOptions",
+        "vitrine.training.metric.options": "MetricOptions",
+        "vitrine.training.taggers.options": "TrainOptions",
         "vitrine.services.domain": "EncoderSpec Preprocessing",
         "vitrine.services.encoders.registry": "EncoderFamily register_encoder",
         "vitrine.services.encoders.resolve": "ResolvedModel",
