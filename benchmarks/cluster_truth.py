@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from benchmarks.clothing import DATASET, photos
 from benchmarks.taggers import EMOJI, embed
 from vitrine.indexer.enrich.clusters.agreement import agreement, purity, stability
-from vitrine.indexer.enrich.clusters.flat.flat import METHODS, SEEDED, Method, Value, fit
+from vitrine.indexer.enrich.clusters.flat.flat import SEEDED, Value, fit
 from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
-from vitrine.indexer.enrich.clusters.flat.reduce import REDUCTIONS, Reduced, Reduction, reduce
-from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
+from vitrine.indexer.enrich.clusters.flat.reduce import Reduced, reduce
+from vitrine.indexer.enrich.clusters.options import METHODS, Method, Reduction, TreeOptions
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, build_tree
 from vitrine.services.domain import Embeddings
 
 GRIDS: dict[Method, dict[str, Sequence[Value]]] = {
@@ -160,8 +161,8 @@ def main() -> None:
     parser.add_argument(
         "--reduce",
         nargs="*",
-        default=list(REDUCTIONS),
-        choices=REDUCTIONS,
+        default=list(get_args(Reduction)),
+        choices=get_args(Reduction),
         help="before flat clusterings [all]",
     )
     parser.add_argument("--json", type=Path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
@@ -84,6 +84,19 @@ def show_progress(stage: str) -> Progress | None:
     from vitrine.indexer.job.progress import make_progress
 
     return make_progress(title=stage)
+
+
+@contextmanager
+def telling(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function to call with what is done, and how much of how much: a bar on a terminal, a line every
+    ten seconds elsewhere, nothing if ``quiet``."""
+    from vitrine.cli.metric.progress import Progress
+
+    progress = Progress()
+    try:
+        yield (lambda what, done, total: None) if quiet else progress.tell
+    finally:
+        progress.close()
 
 
 def note(text: str) -> None:

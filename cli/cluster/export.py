@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vitrine.cli.cluster.show import NameArgument
+from vitrine.cli.cluster.show import RunArgument
 from vitrine.cli.context import stores
 from vitrine.cli.options import (
     AnyTagOption,
@@ -78,7 +78,7 @@ class _Asked:
 
 def export(
     ctx: typer.Context,
-    name: NameArgument,
+    name: RunArgument,
     category: CategoryOption,
     to: Annotated[
         str,

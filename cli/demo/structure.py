@@ -113,8 +113,9 @@ def structure_json(tree: FoundTree | None, duplicates: FoundDuplicates | None) -
 
 def _find_tree(runtime: Runtime, category: str, using: str, folder: Path) -> FoundTree:
     """Cluster unless the run there is of these very images on this very vector, and draw it."""
+    from vitrine.indexer.enrich.clusters.options import TreeOptions
     from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-    from vitrine.indexer.enrich.clusters.tree.tree import LEAF_SIZE, TreeOptions
+    from vitrine.indexer.enrich.clusters.tree.tree import LEAF_SIZE
     from vitrine.indexer.export.clusters.treemap_files import write_treemap
     from vitrine.services.search.cluster_nodes import children
 

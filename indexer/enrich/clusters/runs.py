@@ -19,9 +19,10 @@ from vitrine.indexer.enrich.clusters.arrivals import fits
 from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
 from vitrine.indexer.enrich.clusters.members import MemberWriter, erase
 from vitrine.indexer.enrich.clusters.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints
 from vitrine.indexer.enrich.clusters.report import ClusterReport
-from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, build_tree
 from vitrine.indexer.job.payload_writer import PAGE
 from vitrine.indexer.job.stages import Stages, Told, Watch
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun, Node, check_run_name, leaf_of, path_of
@@ -83,7 +84,6 @@ def fit_tree(options: TreeOptions) -> Fit:
         parameters = {name: value for name, value in asdict(options).items() if name != "seed"}
         return Fitted("tree", build_tree(images.x, options, progress=told), parameters, seed=options.seed)
 
-    options.check()
     return fit
 
 

@@ -11,25 +11,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
+from vitrine.indexer.enrich.clusters.options import METHODS, Covariance, Linkage, Method
 from vitrine.indexer.enrich.clusters.tree.dendrogram import LIMIT as DENDROGRAM_LIMIT
-from vitrine.indexer.enrich.clusters.tree.dendrogram import LINKAGES, Linkage, Merges, merge
+from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges, merge
 from vitrine.indexer.enrich.clusters.tree.kmeans import ITERATIONS, KMeans, Labels, kmeans
 from vitrine.indexer.job.optional import load
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
 
 NOISE = -1
-Method = Literal["kmeans", "minibatch-kmeans", "gaussian-mixture", "agglomerative", "dbscan", "hdbscan"]
 Value = int | float | str
-METHODS: tuple[Method, ...] = get_args(Method)
 SEEDED: tuple[Method, ...] = ("kmeans", "minibatch-kmeans", "gaussian-mixture")
 """The others draw nothing: another seed gives the same labels."""
-COVARIANCES = ("diag", "spherical", "tied", "full")
 PARAMETERS: Mapping[Method, Mapping[str, type]] = {
     "kmeans": {"clusters": int, "max_iter": int},
     "minibatch-kmeans": {"clusters": int, "max_iter": int},
@@ -137,7 +135,7 @@ def checked(method: Method, parameters: Mapping[str, Value]) -> dict[str, Any]:
             raise BadRequest(f"{name} is a number, not {value!r}.", parameter=name) from error
         if types[name] is not str and not 0 < found[name] < float("inf"):
             raise BadRequest(f"{name} is greater than 0, not {value!r}.", parameter=name)
-    for name, choices in (("linkage", LINKAGES), ("covariance", COVARIANCES)):
+    for name, choices in (("linkage", get_args(Linkage)), ("covariance", get_args(Covariance))):
         if found.get(name, choices[0]) not in choices:
             raise BadRequest(f"{name} is one of {', '.join(choices)}, not {found[name]!r}.", parameter=name)
     return found

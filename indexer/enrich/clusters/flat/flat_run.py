@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vitrine.indexer.enrich.clusters.flat.flat import SEEDED, Method, Value, fit
+from vitrine.indexer.enrich.clusters.flat.flat import SEEDED, Value, fit
 from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
-from vitrine.indexer.enrich.clusters.flat.reduce import Reduction, reduce
+from vitrine.indexer.enrich.clusters.flat.reduce import reduce
+from vitrine.indexer.enrich.clusters.options import Method, Reduction
 from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
 from vitrine.indexer.enrich.clusters.tree.tree import flat_tree
 

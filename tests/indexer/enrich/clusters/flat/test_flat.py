@@ -6,16 +6,8 @@ import pytest
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
 from vitrine.indexer.enrich.clusters.flat import flat
-from vitrine.indexer.enrich.clusters.flat.flat import (
-    METHODS,
-    NOISE,
-    Fitter,
-    Method,
-    Value,
-    by_size,
-    fit,
-    neighbour_distances,
-)
+from vitrine.indexer.enrich.clusters.flat.flat import NOISE, Fitter, Value, by_size, fit, neighbour_distances
+from vitrine.indexer.enrich.clusters.options import METHODS, Method
 from vitrine.services.errors import BadRequest
 
 GOOD: dict[Method, dict[str, Value]] = {
