@@ -14,7 +14,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/vitrine
 ENV PATH=/opt/vitrine/bin:$PATH
 WORKDIR /src
-COPY requirements.lock pyproject.toml README.md ./
+COPY requirements.lock pyproject.toml README.md LICENSE ./
 RUN torch="$(grep -i '^torch==' requirements.lock)" \
     && index="${TORCH_INDEX_URL:+--index-url $TORCH_INDEX_URL}" \
     && pip install $index --dry-run --ignore-installed --quiet --report /tmp/torch.json "$torch" \

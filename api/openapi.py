@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from vitrine.api.schemas.common import CategoryChanges, CategoryNew, Problem, SearchBody
 from vitrine.api.schemas.taggers import LabelsBody, PictureBody, TrainBody
 from vitrine.services.category.editor import ImageChanges
+from vitrine.services.category.filters import FILTER_WORDS
 
 _TAKEN: tuple[type[BaseModel], ...] = (
     CategoryNew,
@@ -41,11 +42,9 @@ FILTERS = {
     "in": "query",
     "style": "form",
     "explode": True,
-    "description": "Conditions as `key=value`: `tag` (all of them), `tag.any`, `tag.none`, `machine_tag`, "
-    "`rejected_tag`, `class`, `filename`, `media_type`, `duplicate_group`, `id`, `score.<tag>.gte`, "
-    "`quality.lte`, `width.gte`, `created_at.gte`, `cluster.<run>`, `map.<name>.x.gte`, "
-    "`metadata.<column>`, `metadata.<column>.gte`. Bounds are gte, lte, gt and lt. Repeated keys "
-    "collect.",
+    "description": "Conditions as `key=value`: "
+    + ", ".join(f"`{word}`" for word in FILTER_WORDS)
+    + ". `tag` repeated: all of them. Bounds are gte, lte, gt and lt. Repeated keys collect.",
     "schema": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
     "example": {"tag": ["shoes"], "quality.gte": ["0.5"]},
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,6 @@ from vitrine.services.errors import lost_with_points
 
 if TYPE_CHECKING:
     from vitrine.services.category.catalog import Category
-    from vitrine.services.domain import EncoderSpec
     from vitrine.services.runtime import Runtime
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, show and delete categories: image collections.")
@@ -41,7 +39,7 @@ def create(
 ) -> None:
     """Create an empty category, bound to the revision of its encoders."""
     with stores(ctx, make_data=True) as runtime:
-        category = create_category(runtime, name, encoder or [runtime.settings.encoder], description)
+        category = runtime.create_category(name, encoder or (), description, note=note)
         tree = category_json(runtime, category)
     if as_json:
         print_json(tree)
@@ -157,12 +155,8 @@ def add_encoder(
 
     A folder is copied into the object store, so that every server can load it, wherever it was started.
     """
-    from vitrine.services.encoders.binding import bound
-
     with stores(ctx) as runtime:
-        runtime.catalog.get(name)  # before a model is loaded for it
-        with bound(runtime.encoders, runtime.objects, name, [reference], tell=note) as (spec,):
-            category = runtime.catalog.add_encoder(name, spec)
+        category = runtime.add_encoder(name, reference, note=note)
         tree = category_json(runtime, category)
     if as_json:
         print_json(tree)
@@ -226,9 +220,9 @@ def fill(
 ) -> None:
     """Embed the images that lack an encoder's vector, from the stored pictures. Exit 3: some pictures cannot
     be read."""
-    from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.vectors.reembed import fill_vector
     from vitrine.indexer.job.progress import make_progress
+    from vitrine.indexer.job.search_index import build_search_index
     from vitrine.indexer.sources.records import ADOPTED
 
     with stores(ctx) as runtime:
@@ -243,7 +237,7 @@ def fill(
             if not reports[-1].complete:
                 break
         if reports and reports[-1].complete:
-            build_search_index(runtime, name)
+            build_search_index(runtime, name, note)
     if as_json:
         print_json({"category": name, "vectors": [report.to_json() for report in reports]})
     else:
@@ -265,22 +259,6 @@ def _count(runtime: Runtime, name: str) -> int:
         return runtime.vectors.count(name)
     except (NotFound, StoreDamaged):
         return len(list_keys(runtime.objects, f"{name}/images/"))
-
-
-def create_category(
-    runtime: Runtime,
-    name: str,
-    references: Sequence[str],
-    description: str = "",
-    *,
-    more: Sequence[EncoderSpec] = (),
-) -> Category:
-    """A new category with these encoders, or the default one. ``more``: vectors that are brought along."""
-    from vitrine.services.encoders.binding import bound
-
-    runtime.catalog.make_room(name)  # before a model is loaded for it
-    with bound(runtime.encoders, runtime.objects, name, references, tell=note) as specs:
-        return runtime.catalog.create(name, [*specs, *more], description=description)
 
 
 def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vitrine.services.errors import BadRequest
-
 if TYPE_CHECKING:
     from vitrine.services.runtime import Runtime
     from vitrine.services.settings import Settings
@@ -27,18 +25,9 @@ class GlobalFlags:
 def read_settings(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> Settings:
     """The settings, with ``--data`` and the command's own flags (None: not given) before environment and
     ``.env``."""
-    from pydantic import ValidationError
+    from vitrine.services.settings import read_settings as read
 
-    from vitrine.services.settings import Settings
-    from vitrine.services.validation import first_mistake, mistakes
-
-    given = given_flags(ctx, flags)
-    try:
-        return Settings(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise BadRequest(
-            f"The setting {first_mistake(error)}.", setting=mistakes(error)[0]["field"]
-        ) from None
+    return read(given_flags(ctx, flags))
 
 
 def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> dict[str, object]:

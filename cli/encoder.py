@@ -12,7 +12,7 @@ import typer
 from vitrine.cli.context import read_settings, stores
 from vitrine.cli.options import JsonOption, read_picture
 from vitrine.cli.output import note, print_json, print_pairs, print_table
-from vitrine.services.errors import ModelUnavailable, StoreLocked, UnsoundEncoder
+from vitrine.services.errors import StoreLocked, UnsoundEncoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -144,19 +144,8 @@ def _print_checks(checks: Any) -> None:
     print_table(("check", "cosine", "at least", "passed"), rows, right=("cosine", "at least"))
 
 
-def find_weights(reference: EncoderReference, settings: Settings) -> tuple[Path | None, str | None]:
-    """Folder and revision of an encoder's weights on this machine, without asking a hub; (None, None) where
-    there are none."""
-    from vitrine.services.encoders.resolve import resolve_model
-
-    try:
-        found = resolve_model(reference, models_folder=settings.models, offline=True)
-    except ModelUnavailable:
-        return None, None
-    return found.path, found.revision
-
-
 def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | None]:
+    from vitrine.services.doctor import find_weights
     from vitrine.services.encoders.reference import COLOUR_MODEL, STORED
 
     row = {"name": reference.name, "model": reference.model, "revision": reference.revision}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vitrine.cli.category import create_category
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
 from vitrine.cli.output import debugging, finish, note, show_progress
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from vitrine.indexer.sources.records import Source
     from vitrine.services.domain import EncoderSpec, IndexKind
     from vitrine.services.runtime import Runtime
-
-WORTH_INDEXING = 20_000
-"""Vectors outside of the search index that cost a query a millisecond or two: fewer can wait."""
 
 app = typer.Typer(
     no_args_is_help=True, help="Index images: from folders, archives and manifests, or from an older system."
@@ -128,6 +123,7 @@ def add(
     kinds = column_kinds(column or ())
     with stores(ctx, make_data=create) as runtime:
         options = SourceOptions(
+            tags=tuple(_split(tags)),
             tags_from_folders=tags_from_folders,
             class_from=class_from,
             archives_as_folders=archives_as_folders,
@@ -142,13 +138,12 @@ def add(
         )
         patience = Patience(runtime.settings.outage_seconds)
         records = open_source(source, options=options, objects=runtime.objects, patience=patience)
-        _ensure_category(runtime, category, create, encoder or [])
-        report = run_index(
+        _ensure_category(runtime, category, create, encoder or ())
+        report = _add(
             runtime,
             category,
             records,
             batch_size=batch_size,
-            tags=_split(tags),
             refused=refused,
             near_duplicates=near_duplicates,
             kinds=kinds,
@@ -203,24 +198,19 @@ def import_(
     _check_usage(create, encoder)
     if not file.exists():
         raise BadSource(f"There is no file {file}.")
-    clusters = None if file.suffix.lower() == ".csv" else clusters_of(json_files(file))
+    table = file.suffix.lower() == ".csv"
+    clusters = None if table else clusters_of(json_files(file))
+    beside = images or (file if file.is_dir() else file.parent)
     with stores(ctx, make_data=create) as runtime:
-        if file.suffix.lower() == ".csv":
-            table = open_class_table(file, root=images, max_bytes=runtime.limits.max_bytes)
-            _ensure_category(runtime, category, create, encoder or [])
-            report = run_index(runtime, category, table, batch_size=batch_size, refused=refused)
+        source: Source
+        if table:
+            source = open_class_table(file, root=images, max_bytes=runtime.limits.max_bytes)
         elif clusters is not None:
-            source = ClusteredPictures(
-                file.name, clusters, NamedPictures(images or _folder_of(file)), runtime.limits.max_bytes
-            )
-            _ensure_category(runtime, category, create, encoder or [])
-            report = run_index(runtime, category, source, batch_size=batch_size, refused=refused)
-            if report.error is None and not report.interrupted:
-                report.notes += _cluster_imported(runtime, category, run, source)
+            source = ClusteredPictures(file.name, clusters, NamedPictures(beside), runtime.limits.max_bytes)
+        elif images is None:
+            raise typer.BadParameter("--images must name the folder where the pictures lie.")
         else:
-            if images is None:
-                raise typer.BadParameter("--images must name the folder where the pictures lie.")
-            dump = VectorDump(
+            source = VectorDump(
                 file,
                 images,
                 vector_name=vector_name,
@@ -230,100 +220,66 @@ def import_(
                 budget=runtime.budget,
                 progress=_identifying(),
             )
-            if dump.has_vectors:
-                _ensure_adopting(runtime, category, dump.spec, create, encoder or [])
-            else:
-                _ensure_category(runtime, category, create, encoder or [])
-            report = run_index(runtime, category, dump, batch_size=batch_size, refused=refused)
+        adopted = source.spec if isinstance(source, VectorDump) and source.has_vectors else None
+        _ensure_category(runtime, category, create, encoder or (), adopted)
+        report = _add(runtime, category, source, batch_size=batch_size, refused=refused)
+        if isinstance(source, ClusteredPictures) and report.error is None and not report.interrupted:
+            report.notes += _cluster_imported(runtime, category, run, source)
     finish(report, as_json=as_json)
 
 
-def run_index(
+def _add(
     runtime: Runtime,
     category: str,
     source: Source,
     *,
-    batch_size: int | None = None,
-    tags: Sequence[str] = (),
-    refused: Path | None = None,
+    batch_size: int | None,
+    refused: Path | None,
     near_duplicates: NearDuplicates = "ignore",
     kinds: Mapping[str, IndexKind] | None = None,
     patience: Patience | None = None,
 ) -> IndexReport:
-    """Index a source with progress on stderr. Ctrl-C ends it after the batch that is being written, with a
-    report."""
-    from vitrine.cli.tagger.common import TaggedSource
-    from vitrine.indexer.ingest.pipeline import BATCH_SIZE, index_images
+    """Index a source with progress on stderr."""
+    from vitrine.indexer.ingest.add import add_images
+    from vitrine.indexer.ingest.pipeline import BATCH_SIZE
     from vitrine.indexer.job.progress import make_progress
-    from vitrine.indexer.job.report import RefusedFile
 
-    with ExitStack() as stack:
-        on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
-        report = index_images(
-            TaggedSource(source, tags) if tags else source,
-            runtime,
-            category,
-            batch_size=batch_size or BATCH_SIZE,
-            near_duplicates=near_duplicates,
-            progress=make_progress(),
-            on_outcome=on_outcome,
-            kinds=kinds,
-            patience=patience,
-        )
+    report = add_images(
+        runtime,
+        category,
+        source,
+        batch_size=batch_size or BATCH_SIZE,
+        near_duplicates=near_duplicates,
+        kinds=kinds,
+        patience=patience,
+        refused=refused,
+        progress=make_progress(),
+        note=note,
+    )
     if report.error is not None and report.error.__cause__ is not None and debugging():
         raise report.error
-    if report.error is None and not report.interrupted:
-        build_search_index(runtime, category)
     return report
 
 
-def build_search_index(runtime: Runtime, category: str) -> None:
-    """Bring what was added under the search index, which the embedded engine would otherwise leave off when
-    the command ends."""
-    info = runtime.vectors.info(category)
-    waiting = info.points * len(info.schema.vectors) - info.indexed
-    if waiting > WORTH_INDEXING:
-        note(f"Building the search index over {waiting} new vectors; Ctrl-C leaves that for later.")
-        try:
-            runtime.vectors.optimize(category)
-        except KeyboardInterrupt:
-            note(
-                "The images are indexed and can be searched; the next `vitrine index add` goes on "
-                "with the search index."
-            )
-
-
-def _ensure_category(runtime: Runtime, name: str, create: bool, encoders: list[str]) -> None:
+def _ensure_category(
+    runtime: Runtime, name: str, create: bool, encoders: Sequence[str], adopted: EncoderSpec | None = None
+) -> None:
+    """Make the category with these encoders if it is missing and ``create``. ``adopted``: a named vector that
+    is brought along."""
     try:
         runtime.catalog.get(name)
     except NotFound:
         if not create:
             raise NotFound(
-                f"There is no category {name!r}: add --create, with --encoder if it shall not be "
+                f"There is no category {name!r}: add --create, with --encoder to choose another than "
                 f"{runtime.settings.encoder!r}.",
                 category=name,
             ) from None
-        made = create_category(runtime, name, encoders or [runtime.settings.encoder])
+        made = runtime.create_category(name, encoders, adopted=[adopted] if adopted else [], note=note)
         note(f"Created category {name!r} with {', '.join(spec.name for spec in made.encoders)}.")
-
-
-def _ensure_adopting(
-    runtime: Runtime, name: str, spec: EncoderSpec, create: bool, encoders: list[str]
-) -> None:
-    """The category with the named vector that is taken over; encoders that can encode come first and answer
-    by default."""
-    names = [category.name for category in runtime.catalog.list()]
-    if name in names:
-        runtime.catalog.add_encoder(name, spec)
-    elif not create:
-        raise NotFound(f"There is no category {name!r}: add --create.", category=name)
     else:
-        made = create_category(runtime, name, encoders, more=[spec])
-        note(f"Created category {name!r} with {', '.join(its.name for its in made.encoders)}.")
-
-
-def _folder_of(file: Path) -> Path:
-    return file if file.is_dir() else file.parent
+        if adopted:
+            runtime.catalog.add_encoder(name, adopted)
 
 
 def _cluster_imported(runtime: Runtime, category: str, run: str, source: ClusteredPictures) -> list[str]:

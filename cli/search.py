@@ -29,7 +29,13 @@ from vitrine.cli.options import (
     to_order,
 )
 from vitrine.cli.output import note, print_json, print_table
-from vitrine.indexer.export.sheets import check_sheet_path, hit_captions, picture_of, query_tile, save_sheet
+from vitrine.indexer.export.sheets import (
+    check_sheet_path,
+    example_tiles,
+    hit_captions,
+    query_tile,
+    save_sheet,
+)
 
 if TYPE_CHECKING:
     from vitrine.services.category.filters import Conditions
@@ -326,9 +332,7 @@ def _ask(
             if fused
             else searcher.by_id(category, question.id, options)
         )
-        return result, _example_tiles(
-            runtime, category, [question.id], [question.id], "query"
-        ) if draw else []
+        return result, example_tiles(runtime, category, [question.id]) if draw else []
     likes, unlikes = (
         [to_example(text) for text in question.like],
         [to_example(text) for text in question.unlike],
@@ -336,24 +340,10 @@ def _ask(
     result = searcher.by_examples(category, likes, unlikes, options)
     tiles = []
     if draw:
-        tiles = _example_tiles(runtime, category, question.like, likes, "like")
-        tiles += _example_tiles(runtime, category, question.unlike, unlikes, "unlike")
+        tiles = example_tiles(runtime, category, likes, [Path(text).name for text in question.like], "like")
+        names = [Path(text).name for text in question.unlike]
+        tiles += example_tiles(runtime, category, unlikes, names, "unlike")
     return result, tiles
-
-
-def _example_tiles(
-    runtime: Runtime, category: str, names: Sequence[str], examples: Sequence[str | bytes], role: str
-) -> list[Tile]:
-    tiles = []
-    for name, example in zip(names, examples, strict=True):
-        if isinstance(example, bytes):
-            tiles.append(query_tile(example, Path(name).name, role))
-        else:
-            hit = runtime.searcher.image(category, example)
-            tiles.append(
-                query_tile(picture_of(runtime, hit), str(hit.payload.get("filename", example)), role)
-            )
-    return tiles
 
 
 def _result_json(category: str, kind: str, result: SearchResult, collapse: bool = False) -> dict[str, Any]:

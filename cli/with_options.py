@@ -52,12 +52,12 @@ def _parameter(option: Option, heading: str | None = None) -> Parameter:
     inner = next((one for one in get_args(kind) if one is not NoneType), kind)
     if kind is bool and default:
         flag = f"{flag}/--no{flag[1:]}"
-    elif get_origin(kind) is Literal or get_origin(inner) is Literal:
-        choices = get_args(inner) or get_args(kind)
-        kind, metavar = str if default is not None else str | None, "|".join(map(str, choices))
     elif get_origin(kind) is tuple:
         metavar = None if inner is str else "A,B,..."
         kind, default = list[str], list(map(str, default))
+    elif Literal in (get_origin(kind), get_origin(inner)):
+        choices = get_args(inner) or get_args(kind)
+        kind, metavar = str if default is not None else str | None, "|".join(map(str, choices))
     least, most = option.limits.get("ge"), option.limits.get("le")
     shown = typer.Option(
         flag, help=option.help, min=least, max=most, metavar=metavar, rich_help_panel=heading

@@ -4,7 +4,7 @@ else."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -12,8 +12,10 @@ from vitrine.services.artifacts.clusters import ClusterStore
 from vitrine.services.artifacts.duplicates import DuplicateStore
 from vitrine.services.artifacts.maps import MapStore
 from vitrine.services.artifacts.taggers import TaggerStore
-from vitrine.services.category.catalog import Catalog
+from vitrine.services.category.catalog import Catalog, Category
 from vitrine.services.category.editor import Editor
+from vitrine.services.domain import EncoderSpec
+from vitrine.services.encoders.binding import Reference, Tell, bound
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import MissingCredentials, NotFound, Unavailable
 from vitrine.services.files import make_folder, reason
@@ -45,6 +47,35 @@ class Runtime:
     budget: DecodeBudget
     searcher: Searcher
     editor: Editor
+
+    def create_category(
+        self,
+        name: str,
+        encoders: Sequence[Reference] = (),
+        description: str = "",
+        *,
+        adopted: Sequence[EncoderSpec] = (),
+        note: Tell | None = None,
+    ) -> Category:
+        """Make an empty category, bound to the revisions of its encoders (none given: ``VITRINE_ENCODER``).
+
+        ``adopted``: named vectors that come from elsewhere. ``note`` is given a line about a folder that is
+        copied into the object store. ``AlreadyExists``, ``BadRequest``, ``ModelUnavailable``.
+        """
+        self.catalog.make_room(name)  # before a model is loaded for it
+        wanted = list(encoders) or ([] if adopted else [self.settings.encoder])
+        with bound(self.encoders, self.objects, name, wanted, tell=note) as specs:
+            return self.catalog.create(name, [*specs, *adopted], description=description)
+
+    def add_encoder(self, category: str, encoder: Reference, *, note: Tell | None = None) -> Category:
+        """Bind one more encoder to a category; the images that are there have no vectors of it yet.
+
+        ``NotFound`` (category), ``EncoderMismatch`` where another revision has its name,
+        ``ModelUnavailable``.
+        """
+        self.catalog.get(category)  # before a model is loaded for it
+        with bound(self.encoders, self.objects, category, [encoder], tell=note) as (spec,):
+            return self.catalog.add_encoder(category, spec)
 
 
 @contextmanager

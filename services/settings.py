@@ -3,10 +3,11 @@ default."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -16,7 +17,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from vitrine.services.errors import BadRequest
 from vitrine.services.files import expanded
+from vitrine.services.validation import first_mistake, mistakes
 
 OLDER_NAMES = {
     "QDRANT_URL": "QDRANT_HOST",
@@ -143,3 +146,14 @@ class Settings(BaseSettings):
         older = OlderNames(_env_file=file)
         ours = InitSettingsSource(settings_cls, init_kwargs=dict(older.as_ours()))
         return init_settings, env_settings, dotenv_settings, file_secret_settings, ours
+
+
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """Return the settings: those ``given`` by field name (None: not given), then environment, ``.env`` and
+    defaults. ``BadRequest`` names the first that is wrong."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise BadRequest(
+            f"The setting {first_mistake(error)}.", setting=mistakes(error)[0]["field"]
+        ) from None

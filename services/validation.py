@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from vitrine.services.errors import BadRequest
+
+Model = TypeVar("Model", bound=BaseModel)
 _TYPES = {
     "bool": "true or false",
     "int": "a whole number",
@@ -47,6 +50,14 @@ _PLAIN_ALTERNATIVES = ("bool", "int", "float", "str", "none", "datetime", "date"
 _ALTERNATIVE = re.compile(r"[\w-]+\[.*\]|[A-Z][a-z]+[A-Z]\w*")
 """Parts of a location that name one of the types a value may have: they are not in what the user wrote."""
 _MEANT = "must be "
+
+
+def validated(model: type[Model], tree: object, what: str) -> Model:
+    """Return the model of a JSON tree. ``BadRequest`` names the first field of the ``what`` that is wrong."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise BadRequest(f"The {what} {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
 
 
 def mistakes(error: ValidationError | Sequence[Any]) -> list[dict[str, str]]:

@@ -1,1 +1,71 @@
-"""Vitrine: image search around Qdrant. This package is the way in for Python programs and notebooks."""
+"""Vitrine for Python: index collections of images and search them.
+
+    import vitrine
+
+    with vitrine.open("vitrine-data") as v:
+        shop = v.create("shop", encoder="clip")
+        shop.add("photos/", tags_from_folders=2)
+        hits = shop.search(text="a red mug", limit=20)
+
+docs/python.md shows what there is. Every name is loaded when it is first used, so that `import vitrine` is
+quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__: str
+
+if TYPE_CHECKING:
+    from vitrine.category import Category as Category
+    from vitrine.hits import Hit as Hit
+    from vitrine.hits import Hits as Hits
+    from vitrine.library import Library as Library
+    from vitrine.library import open as open
+    from vitrine.pictures import NewImage as NewImage
+    from vitrine.pictures import Picture as Picture
+    from vitrine.services.errors import AlreadyExists as AlreadyExists
+    from vitrine.services.errors import BadRequest as BadRequest
+    from vitrine.services.errors import BadSource as BadSource
+    from vitrine.services.errors import BadVector as BadVector
+    from vitrine.services.errors import Conflict as Conflict
+    from vitrine.services.errors import EncoderMismatch as EncoderMismatch
+    from vitrine.services.errors import ImageRefused as ImageRefused
+    from vitrine.services.errors import ModelUnavailable as ModelUnavailable
+    from vitrine.services.errors import NotFound as NotFound
+    from vitrine.services.errors import StorageFull as StorageFull
+    from vitrine.services.errors import StoreDamaged as StoreDamaged
+    from vitrine.services.errors import StoreLocked as StoreLocked
+    from vitrine.services.errors import TaggerMismatch as TaggerMismatch
+    from vitrine.services.errors import TooFewExamples as TooFewExamples
+    from vitrine.services.errors import Unavailable as Unavailable
+    from vitrine.services.errors import UnknownField as UnknownField
+    from vitrine.services.errors import UnknownVector as UnknownVector
+    from vitrine.services.errors import UnsupportedQuery as UnsupportedQuery
+    from vitrine.services.errors import VitrineError as VitrineError
+    from vitrine.services.errors import WorseEncoder as WorseEncoder
+else:  # a type checker that saw __getattr__ would accept any name
+    _HOMES = {
+        "vitrine.library": "Library open",
+        "vitrine.category": "Category",
+        "vitrine.hits": "Hit Hits",
+        "vitrine.pictures": "NewImage Picture",
+        "vitrine.services.errors": "AlreadyExists BadRequest BadSource BadVector Conflict EncoderMismatch "
+        "ImageRefused ModelUnavailable NotFound StorageFull StoreDamaged StoreLocked TaggerMismatch "
+        "TooFewExamples Unavailable UnknownField UnknownVector UnsupportedQuery VitrineError WorseEncoder",
+    }
+    _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
+    __all__ = ["__version__", *_NAMES]
+
+    def __getattr__(name):
+        from importlib import import_module, metadata
+
+        if name == "__version__":
+            return metadata.version("vitrine")
+        if name not in _NAMES:
+            raise AttributeError(f"module 'vitrine' has no attribute {name!r}")
+        return getattr(import_module(_NAMES[name]), name)
+
+    def __dir__():
+        return [*globals(), *__all__]

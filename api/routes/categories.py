@@ -18,7 +18,6 @@ from vitrine.api.responses import as_json, encoder_json
 from vitrine.api.schemas.common import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut, ImagesKept
 from vitrine.services.category.catalog import Category, Remains
 from vitrine.services.domain import EncoderSpec
-from vitrine.services.encoders.binding import bound
 from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference
 from vitrine.services.errors import BadRequest, Unavailable
 from vitrine.services.runtime import Runtime
@@ -59,8 +58,7 @@ def create_category(
     known = [_known(runtime, name) for name in body.encoders or [runtime.settings.encoder]]
     if len({one.name for one in known}) < len(known):
         raise BadRequest("Two of the encoders have the same name: name each once.")
-    with bound(runtime.encoders, runtime.objects, body.name, known) as specs:
-        category = runtime.catalog.create(body.name, specs, description=body.description)
+    category = runtime.create_category(body.name, known, body.description)
     return as_json(category_json(runtime, category), 201, {"Location": f"/v1/categories/{category.name}"})
 
 
@@ -89,10 +87,7 @@ def change_category(
     """
     found = runtime.catalog.get(category)
     if body.add_encoder is not None:
-        with bound(runtime.encoders, runtime.objects, category, [_known(runtime, body.add_encoder)]) as (
-            spec,
-        ):
-            found = runtime.catalog.add_encoder(category, spec)
+        found = runtime.add_encoder(category, _known(runtime, body.add_encoder))
     if body.default is not None:
         found = runtime.catalog.set_default(category, body.default)
     if body.description is not None:

@@ -355,10 +355,10 @@ class ChangedOut(ImageOut):
 
 class NearDuplicateOut(BaseModel):
     """The image that a file is a copy (identical, resized) or a version (edited) of. ``similarity``:
-    structural in -1..1; of embeddings if ``kind`` is unseen."""
+    structural, in -1..1."""
 
     id: str
-    kind: Literal["identical", "resized", "edited", "unseen"]
+    kind: Literal["identical", "resized", "edited"]
     similarity: float
     urls: Urls
 

@@ -13,7 +13,16 @@ from vitrine.cli.cluster.show import RunArgument, list_runs, show
 from vitrine.cli.cluster.threshold import threshold
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, YesOption
-from vitrine.cli.output import confirmed, finish, note, print_json, print_pairs, print_table, show_progress, telling
+from vitrine.cli.output import (
+    confirmed,
+    finish,
+    note,
+    print_json,
+    print_pairs,
+    print_table,
+    show_progress,
+    telling,
+)
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.enrich.clusters.options import ClusterOptions, PixelOptions
 from vitrine.services.errors import BadRequest
@@ -27,11 +36,12 @@ NewRunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's name; a run of that name is replaced.")
 ]
 PromptOption = Annotated[
-    str, typer.Option("--prompt", metavar="TEXT", help="The text that is read for a word, with {} in its place.")
+    str,
+    typer.Option("--prompt", metavar="TEXT", help="What is read for a word, with {} in its place."),
 ]
 _WORDS = (
-    "A file of words, one a line: nodes that no tags name get the word that fits. Needs an encoder of the CLIP "
-    "family."
+    "A file of words, one a line: nodes that no tags name get the word that fits. Needs an encoder of the "
+    "CLIP family."
 )
 _SHOWN = 40
 
@@ -256,8 +266,8 @@ def agree(
         note(f"{figures['noise']} images are left out: they are noise in one of the two.")
     at = "at the leaves" if level is None else f"at level {level}"
     note(
-        f"{figures['images']} images in clusters of both, {figures['nodes']} and {figures['other_nodes']} nodes "
-        f"{at}: ARI {figures['ari']:.3f}, NMI {figures['nmi']:.3f}."
+        f"{figures['images']} images in clusters of both, {figures['nodes']} and {figures['other_nodes']} "
+        f"nodes {at}: ARI {figures['ari']:.3f}, NMI {figures['nmi']:.3f}."
     )
 
 

@@ -52,8 +52,7 @@ def compare(
     rows, best = found.grid["rows"], found.grid["best"]
     more = ("nmi", "ari", "purity") if against else ()
     lines = [
-        [*line, *(row[name] for name in more)]
-        for line, row in zip(grid_table(found.grid), rows, strict=True)
+        [*line, *(row[name] for name in more)] for line, row in zip(grid_table(found.grid), rows, strict=True)
     ]
     print_table((*COLUMNS, *more), lines, right=("#", *COLUMNS[4:11], *more))
     if best is None:

@@ -57,7 +57,8 @@ def threshold(
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw precision and recall (.png, .svg, .pdf).")
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw precision and recall (.png, .svg, .pdf)."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -195,7 +196,8 @@ def _print(about: dict[str, Any], proposal: Proposal, commands: list[str]) -> No
     chosen, spans = proposal.chosen, proposal.intervals
     columns = ("threshold", "precision", "recall", "f1")
     shown = {
-        name: f"{getattr(chosen, name):.4f}  ({spans[name][0]:.4f} to {spans[name][1]:.4f})" for name in columns
+        name: f"{getattr(chosen, name):.4f}  ({spans[name][0]:.4f} to {spans[name][1]:.4f})"
+        for name in columns
     }
     answers = f"{proposal.accepted} accepted, {proposal.rejected} rejected, of {about['pairs']} pairs"
     print_pairs({**shown, "answers": answers, "population": about["population"]})

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitrine.cli.category import create_category
 from vitrine.cli.context import stores
 from vitrine.cli.demo.learning import LOOK, learn, learned_json, print_learned
 from vitrine.cli.demo.structure import find_structure, print_structure, structure_json
-from vitrine.cli.index import run_index
 from vitrine.cli.options import JsonOption
 from vitrine.cli.output import note, print_json, print_table
 from vitrine.indexer.export.sheets import hit_captions, query_tile, save_sheet
@@ -114,11 +112,8 @@ def demo(
 def _ensure_category(runtime: Runtime, encoder: str) -> str:
     """The category with this encoder; the name of its vector."""
     if CATEGORY not in [category.name for category in runtime.catalog.list()]:
-        return (
-            create_category(runtime, CATEGORY, [encoder], "Drawn pictures of everyday things.")
-            .encoders[0]
-            .name
-        )
+        made = runtime.create_category(CATEGORY, [encoder], "Drawn pictures of everyday things.", note=note)
+        return made.encoders[0].name
     spec = runtime.encoders.get(encoder).spec
     try:
         runtime.catalog.add_encoder(CATEGORY, spec)
@@ -132,9 +127,12 @@ def _ensure_category(runtime: Runtime, encoder: str) -> str:
 
 
 def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
+    from vitrine.indexer.ingest.add import add_images
+    from vitrine.indexer.job.progress import make_progress
     from vitrine.indexer.sources import open_source
 
-    report = run_index(runtime, CATEGORY, open_source(drawn.manifest))
+    source = open_source(drawn.manifest)
+    report = add_images(runtime, CATEGORY, source, progress=make_progress(), note=note)
     if report.added or report.updated:
         note(
             f"Indexed {report.added + report.updated} pictures in {report.seconds:.1f} s: "

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vitrine.cli.metric.folders import new_folder
 from vitrine.cli.metric.progress import Progress
 from vitrine.cli.output import note, print_table
 
@@ -60,9 +59,9 @@ def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, 
 def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncoder:
     """Train an embedder on the classes, behind the stored embeddings, and promote it; nothing if that is done
     already."""
-    from vitrine.cli.metric.folders import trained
     from vitrine.indexer.enrich.vectors.promote import promote
     from vitrine.indexer.job.progress import make_progress
+    from vitrine.services.encoders.families.metric_folders import trained
 
     spec = runtime.catalog.get(category).encoder(using)
     former = [(folder, config) for folder, config in trained(runtime.settings.data) if config.name == LOOK]
@@ -80,9 +79,9 @@ def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncode
 
 def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTaggers:
     """Train a tagger for each tag unless there are some, and score every picture that is not scored yet."""
-    from vitrine.cli.tagger.more import save_heads
     from vitrine.indexer.enrich.scores.scoring import score_images
     from vitrine.indexer.job.progress import make_progress
+    from vitrine.services.taggers.saving import save_heads
     from vitrine.training.taggers.examples import read_examples
     from vitrine.training.taggers.report import write_report
     from vitrine.training.taggers.train import train_taggers
@@ -151,6 +150,7 @@ def _print_taggers(learned: LearnedTaggers) -> None:
 
 
 def _train(runtime: Runtime, category: str, spec: EncoderSpec) -> SavedRun:
+    from vitrine.services.encoders.families.metric_folders import new_folder
     from vitrine.services.encoders.reference import EncoderReference
     from vitrine.training.data.dataset import identify, read_category
     from vitrine.training.data.duplicates import duplicate_groups

@@ -10,7 +10,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
-from vitrine.cli.output import finish, show_progress
+from vitrine.cli.output import finish, note, show_progress
 from vitrine.services.errors import BadSource
 from vitrine.services.values.kinds import column_kinds
 
@@ -71,9 +71,9 @@ def annotate(
     only fill gaps. A row whose name several images have is refused. The same table again changes nothing.
     Exit 3: some rows were refused, or none met.
     """
-    from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions
     from vitrine.indexer.enrich.metadata.annotate import annotate as join
+    from vitrine.indexer.job.search_index import build_search_index
 
     if not table.is_file():
         raise BadSource(f"There is no file {table}.")
@@ -90,7 +90,7 @@ def annotate(
     with stores(ctx) as runtime:
         report = join(runtime, category, table, options, watch=show_progress)
         if report.updated and not (report.interrupted or dry_run):
-            build_search_index(runtime, category)
+            build_search_index(runtime, category, note)
     finish(report, as_json=as_json)
 
 
@@ -112,11 +112,11 @@ def hashtags(
     An image that has the text gets the hashtags of it and no others. Afterwards: `images facets
     metadata.hashtags`, `--where metadata.hashtags=beach`, `cluster show RUN --by metadata.hashtags`.
     """
-    from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.metadata.split_hashtags import split_hashtags
+    from vitrine.indexer.job.search_index import build_search_index
 
     with stores(ctx) as runtime:
         report = split_hashtags(runtime, category, sources, to, watch=show_progress)
         if report.updated and not report.interrupted:
-            build_search_index(runtime, category)
+            build_search_index(runtime, category, note)
     finish(report, as_json=as_json)

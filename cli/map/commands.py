@@ -40,8 +40,8 @@ def make(
     Queries see the map once all of it is stored; Ctrl-C ends the work and leaves the former map. Filter with
     --where map.MAP.x.gte=0.5.
     """
-    from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.maps.make import make_map, place_missing
+    from vitrine.indexer.job.search_index import build_search_index
 
     called = name or options.method
     with stores(ctx) as runtime:
@@ -50,7 +50,7 @@ def make(
         else:
             report = make_map(runtime, category, called, options, using=using, watch=show_progress)
         if report.written and not report.interrupted:
-            build_search_index(runtime, category)
+            build_search_index(runtime, category, note)
     finish(report, as_json=as_json)
 
 

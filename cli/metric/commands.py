@@ -166,8 +166,8 @@ def train(
     Writes one folder, with a report of what it finds on images it never saw. It works wherever an encoder is
     named; `vitrine metric promote` puts it into a category.
     """
-    from vitrine.cli.metric.folders import new_folder
     from vitrine.cli.metric.progress import Progress
+    from vitrine.services.encoders.families.metric_folders import new_folder
     from vitrine.training.metric.options import MetricOptions
 
     if not _NAME.fullmatch(name):
@@ -250,9 +250,9 @@ def evaluate(
 
     On other data all images that were not trained on are sought among each other.
     """
-    from vitrine.cli.metric.folders import find_folder
     from vitrine.cli.metric.progress import Progress
-    from vitrine.services.encoders.families.metric import read_split
+    from vitrine.services.encoders.families.metric_config import read_split
+    from vitrine.services.encoders.families.metric_folders import find_folder
     from vitrine.training.metric.promotion import held_out, judge, recalled
 
     settings = read_settings(ctx)
@@ -278,7 +278,7 @@ def evaluate(
 @app.command("list")
 def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the encoders that were trained below the data folder."""
-    from vitrine.cli.metric.folders import trained
+    from vitrine.services.encoders.families.metric_folders import trained
 
     rows = [
         {
@@ -408,7 +408,7 @@ def _compared(
     folder: Path, clip: str, settings: Settings, progress: Progress
 ) -> tuple[dict[str, Embed], list[str]]:
     """The encoder, its trunk as it was before training, and CLIP; and notes on what is not there."""
-    from vitrine.services.encoders.families.metric import read_config
+    from vitrine.services.encoders.families.metric_config import read_config
     from vitrine.services.encoders.load import load_encoder
     from vitrine.services.encoders.reference import EncoderReference, parse_reference
     from vitrine.training.metric.promotion import CANDIDATE, TRUNK, embedder_of

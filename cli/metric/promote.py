@@ -3,24 +3,13 @@ cli/metric/commands.py."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vitrine.cli.context import stores
-from vitrine.cli.index import build_search_index
-from vitrine.cli.metric.compare import compare
-from vitrine.cli.metric.folders import find_folder
 from vitrine.cli.options import CategoryOption, JsonOption
-from vitrine.cli.output import note, print_json
-from vitrine.services.errors import WorseEncoder
-
-if TYPE_CHECKING:
-    from vitrine.cli.metric.compare import Comparison
-    from vitrine.indexer.enrich.vectors.promote import PromoteReport
-    from vitrine.services.encoders.batching import BatchedEncoder
-    from vitrine.services.runtime import Runtime
+from vitrine.cli.output import finish, note, show_progress
 
 AliasOption = Annotated[
     str | None,
@@ -54,30 +43,21 @@ def promote(
     interrupted, nothing is switched, and the same command goes on. The former stays for `vitrine metric
     rollback`.
     """
-    from vitrine.indexer.enrich.vectors.promote import promote as put_into_service
-    from vitrine.indexer.job.progress import make_progress
+    from vitrine.indexer.enrich.vectors.compare import promote_if_better
+    from vitrine.services.encoders.families.metric_folders import find_folder
 
     with stores(ctx) as runtime:
-        folder = find_folder(runtime.settings.data, encoder)
-        alias = name or alias_of(folder)
-        compared: list[Comparison] = []
-
-        def check(candidate: BatchedEncoder) -> None:
-            found = _compare(runtime, category, alias, candidate, folder)
-            compared.extend([found] if found else [])
-
-        report = put_into_service(
+        report = promote_if_better(
             runtime,
             category,
-            folder,
-            name=alias,
+            find_folder(runtime.settings.data, encoder),
+            name=name,
             default=not keep_default,
-            check=None if force else check,
-            progress=make_progress(title="embedding"),
+            force=force,
+            watch=show_progress,
+            note=note,
         )
-        if report.switched:
-            build_search_index(runtime, category)
-    _finish(report, compared[0] if compared else None, as_json=as_json)
+    finish(report, as_json=as_json)
 
 
 def rollback(
@@ -92,46 +72,10 @@ def rollback(
     After the first promotion there is none before: queries without --using go to what was the default then.
     """
     from vitrine.indexer.enrich.vectors.promote import rollback as take_back
-    from vitrine.indexer.job.progress import make_progress
+    from vitrine.indexer.job.search_index import build_search_index
 
     with stores(ctx) as runtime:
-        report = take_back(runtime, category, name, progress=make_progress(title="embedding"))
+        report = take_back(runtime, category, name, progress=show_progress("embedding"))
         if report.switched:
-            build_search_index(runtime, category)
-    _finish(report, None, as_json=as_json)
-
-
-def alias_of(folder: Path) -> str:
-    """What an encoder is called where ``--name`` says nothing: as it was trained, or as its folder."""
-    from vitrine.services.encoders.families.metric_config import KIND, folder_kind, read_config
-    from vitrine.services.encoders.reference import name_of
-
-    return name_of(read_config(folder).name if folder_kind(folder) == KIND else str(folder))
-
-
-def _compare(
-    runtime: Runtime, category: str, alias: str, candidate: BatchedEncoder, folder: Path
-) -> Comparison | None:
-    """``WorseEncoder`` where the candidate finds less."""
-    found = compare(runtime, runtime.catalog.get(category), alias, candidate, folder)
-    if found is None:
-        note("It is not compared: it is in service already, or its folder says nothing of held-out images.")
-    elif found.worse:
-        raise WorseEncoder(
-            f"It finds less than what is in service, on {found.measured_on}: {found.candidate}, "
-            f"against {found.incumbent} of {found.incumbent.encoder}. Nothing was switched; train on, "
-            "or promote it anyway with --force.",
-            **found.to_json(),
-        )
-    else:
-        note(f"On {found.measured_on}: {found.candidate}; {found.incumbent.encoder} has {found.incumbent}.")
-    return found
-
-
-def _finish(report: PromoteReport, compared: Comparison | None, *, as_json: bool) -> None:
-    if as_json:
-        print_json(report.to_json() | {"comparison": compared.to_json() if compared else None})
-    else:
-        typer.echo(report.summary())
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
+            build_search_index(runtime, category, note)
+    finish(report, as_json=as_json)

@@ -12,7 +12,7 @@ from vitrine.cli.metric.progress import Progress
 from vitrine.cli.options import CategoryOption, JsonOption, YesOption
 from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
 from vitrine.cli.tagger.label import label
-from vitrine.cli.tagger.more import UsingOption, convert, quality, save_heads, zero_shot
+from vitrine.cli.tagger.more import UsingOption, convert, quality, zero_shot
 from vitrine.cli.tagger.score import purge_stale, score
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def train(
 ) -> None:
     """Train a tagger for each tag, say how good they are on images that they have not seen, and put them into
     service."""
+    from vitrine.services.taggers.saving import save_heads
     from vitrine.training.taggers.examples import read_examples, read_negatives
     from vitrine.training.taggers.report import COLUMNS, summary_rows, to_json, write_report
     from vitrine.training.taggers.train import GRID, TrainOptions, train_taggers

@@ -3,7 +3,7 @@ systems' files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,17 +26,6 @@ UsingOption = Annotated[
     str | None,
     typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's own]"),
 ]
-
-
-def save_heads(runtime: Runtime, category: Category, heads: Sequence[TagHead]) -> list[TagHead]:
-    """Put heads into service. Tags that images have scores of already are noted: a manifest, or a former
-    tagger, gave them."""
-    scored = [
-        head.tag
-        for head in heads
-        if head.payload_field in category.indexes and head.payload_field.startswith("scores.")
-    ]
-    return runtime.taggers.save(category.name, heads, scored=scored)
 
 
 def quality(
@@ -64,6 +53,8 @@ def quality(
             "Say where the ratings are (--ratings metadata.COLUMN) or where the preferences are "
             "(--pairs FILE.csv)."
         )
+    from vitrine.services.taggers.saving import save_heads
+
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
         if ratings is not None:
@@ -98,6 +89,7 @@ def zero_shot(
 ) -> None:
     """Score every image for a list of words with the category's text encoder: no examples are needed."""
     from vitrine.indexer.job.progress import make_progress
+    from vitrine.services.taggers.saving import save_heads
     from vitrine.training.taggers.zero_shot import (
         TEMPLATES,
         WordTally,
@@ -199,6 +191,7 @@ def convert(
     in some systems class 0. Where their names do not say which, the images that carry the tag decide: they
     must score above the others. The category's vector must be the one that the classifier was trained on.
     """
+    from vitrine.services.taggers.saving import save_heads
     from vitrine.training.taggers.old_direction import convert_model, read_tagged
     from vitrine.training.taggers.old_models import read_model
 

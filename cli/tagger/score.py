@@ -8,7 +8,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
-from vitrine.cli.output import finish, print_json
+from vitrine.cli.output import finish, note, print_json
 
 ScoredTagsOption = Annotated[
     list[str] | None,
@@ -35,9 +35,9 @@ def score(
     Ctrl-C ends it after the images under way, and the next run goes on. New images are scored as they are
     indexed.
     """
-    from vitrine.cli.index import build_search_index
     from vitrine.indexer.enrich.scores.scoring import score_images
     from vitrine.indexer.job.progress import make_progress
+    from vitrine.indexer.job.search_index import build_search_index
 
     with stores(ctx) as runtime:
         report = score_images(
@@ -49,7 +49,7 @@ def score(
             progress=make_progress(title="scoring"),
         )
         if report.written and not report.interrupted:
-            build_search_index(runtime, category)
+            build_search_index(runtime, category, note)
     finish(report, as_json=as_json)
 
 

@@ -54,13 +54,35 @@ def query_tile(picture: bytes | None, name: str, role: str = "query") -> Tile:
     return Tile(picture, (role, name), highlighted=True)
 
 
-def picture_of(runtime: Runtime, hit: Hit) -> bytes | None:
-    """A small version of the hit's picture; None where its object is gone or does not decode."""
+def example_tiles(
+    runtime: Runtime,
+    category: str,
+    examples: Sequence[str | bytes],
+    names: Sequence[str] = (),
+    role: str = "query",
+) -> list[Tile]:
+    """Return a tile for each example: an id of the category, or the bytes of an image file, called by its
+    name."""
+    tiles = []
+    for number, example in enumerate(examples):
+        if isinstance(example, bytes):
+            tiles.append(query_tile(example, names[number] if names else "picture", role))
+        else:
+            hit = runtime.searcher.image(category, example)
+            tiles.append(
+                query_tile(picture_of(runtime, hit), str(hit.payload.get("filename", example)), role)
+            )
+    return tiles
+
+
+def picture_of(runtime: Runtime, hit: Hit, width: int = 2 * TILE_SIZE) -> bytes | None:
+    """Return a version of the hit's picture that is at most ``width`` pixels wide, as JPEG; None where its
+    object is gone or does not decode."""
     from vitrine.services.errors import ImageRefused
     from vitrine.services.images.open import thumbnail
 
     try:
         data = runtime.objects.get(hit.payload["object_key"])
-        return thumbnail(data, 2 * TILE_SIZE, limits=runtime.limits, budget=runtime.budget)[0]
+        return thumbnail(data, width, limits=runtime.limits, budget=runtime.budget)[0]
     except (NotFound, ImageRefused, KeyError):
         return None

@@ -19,25 +19,13 @@ from typing import Any
 
 import orjson
 
+from vitrine.services.category.fields import PLAIN
 from vitrine.services.errors import BadRequest
 
 ENDINGS = (".sqlite", ".sqlite3", ".db")
-COLUMNS: Mapping[str, str] = {
-    "id": "TEXT PRIMARY KEY",
-    "filename": "TEXT",
-    "class": "TEXT",
-    "caption": "TEXT",
-    "quality": "REAL",
-    "sha256": "TEXT",
-    "phash": "TEXT",
-    "media_type": "TEXT",
-    "width": "INTEGER",
-    "height": "INTEGER",
-    "bytes": "INTEGER",
-    "source": "TEXT",
-    "created_at": "TEXT",
-    "indexed_at": "TEXT",
-    "duplicate_group": "TEXT",
+_TYPES = {"float": "REAL", "integer": "INTEGER", "bool": "INTEGER"}
+COLUMNS: Mapping[str, str] = {"id": "TEXT PRIMARY KEY"} | {
+    field.name: _TYPES.get(field.holds, "TEXT") for field in PLAIN if field.export and not field.many
 }
 """Those of ``images``, besides ``rest``."""
 _APART = frozenset({"tags", "scores", "scored_by", "metadata", "cluster", "map"})

@@ -19,6 +19,7 @@ from vitrine.indexer.export.common import ExportReport, pages
 from vitrine.indexer.export.sqlite import ENDINGS, write_sqlite
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.maps import AXES
+from vitrine.services.category.fields import FIELDS
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest, Unavailable, VitrineError
@@ -33,9 +34,10 @@ ROW_GROUP = 5_000
 SEPARATOR = "|"
 """Between the values of a list in one CSV cell; `vitrine index add` reads it so too."""
 FIRST = ("id", "filename", "class", "tags", "scores", "quality")
-_HIDDEN = frozenset({"object_key", "clusters", "maps"})
+_HIDDEN = frozenset(field.family or field.name for field in FIELDS if not field.export)
 """Where the server keeps the file is its own business, and so are the keys of runs and maps."""
-_OPEN = ("scores", "scored_by", "metadata", "cluster", "map")
+_OPEN = (*(field.family for field in FIELDS if field.family and field.export), "cluster", "map")
+_FRACTIONS = frozenset(field.family or field.name for field in FIELDS if field.holds == "float")
 Row = dict[str, Any]
 Rows = Iterator[list[Row]]
 
@@ -285,7 +287,7 @@ def _kind(name: str, column: _Column) -> str:
     """bool, integer, float, text, texts (a list) or json (anything else, as text)."""
     if column.lists:
         return "texts" if column.kinds <= {str} else "json"
-    if name.startswith("scores.") or name == "quality":
+    if name.partition(".")[0] in _FRACTIONS:
         return "float"
     if column.kinds == {bool}:
         return "bool"

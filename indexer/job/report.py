@@ -32,9 +32,8 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """The image that another is a copy or a version of. ``kind``: identical pixels, resized, edited (a
-    version), or unseen where pictures could not be compared; ``similarity``: structural in -1..1, of
-    embeddings if unseen."""
+    """The image that another is a copy or a version of. ``kind``: identical pixels, resized, or edited (a
+    version); ``similarity``: structural, in -1..1."""
 
     id: str
     kind: str

@@ -23,6 +23,7 @@ from vitrine.indexer.sources.objects import SCHEME, ObjectsSource
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.indexer.sources.tables import is_table
+from vitrine.services.category.payload import clean_tags, unite_tags
 from vitrine.services.errors import BadSource, because
 from vitrine.services.files import expanded
 from vitrine.services.object_store.base import ObjectStore
@@ -32,13 +33,15 @@ __all__ = ["Source", "SourceOptions", "open_source"]
 
 
 def open_source(
-    location: str | Path,
+    location: str | Path | Source,
     *,
     options: SourceOptions | None = None,
     objects: ObjectStore | None = None,
     patience: Patience | None = None,
 ) -> Source:
     """Open a folder, an archive, a manifest, a single image file, or ``objects:PREFIX`` of the object store.
+
+    A source that is open already gets the tags and the table that the options name.
 
     ``patience``: that of the run, which waits for the object store where the source itself needs it; else it
     does not wait.
@@ -49,24 +52,23 @@ def open_source(
     # the table that is joined is the one whose columns are named, not the source's own
     own = options if options.metadata is None else replace(options, hashtags=())
     patience = patience or Patience(0)
-    source = _open(str(location), own, objects, patience)
+    source = location if isinstance(location, Source) else _open(str(location), own, objects, patience)
     if options.metadata is not None:
         source = JoinedSource(source, options, patience)
     if options.hashtags and field_path("metadata", HASHTAGS) not in source.indexes:
         raise BadSource(f"{location} has no table, so no column {options.hashtags[0]!r} to find hashtags in.")
-    return (
-        LabelledSource(source, options)
-        if options.tags_from_folders or options.class_from == "folder"
-        else source
-    )
+    labelled = options.tags or options.tags_from_folders or options.class_from == "folder"
+    return LabelledSource(source, options) if labelled else source
 
 
 class LabelledSource(Source):
-    """A source whose folders' names become tags and class; see ``SourceOptions``."""
+    """A source whose images get tags, and the names of its folders as tags and class; see
+    ``SourceOptions``."""
 
     def __init__(self, source: Source, options: SourceOptions) -> None:
         self._source = source
         self._options = options
+        self._tags = clean_tags(options.tags)
         self.name, self.indexes = source.name, source.indexes
 
     def __iter__(self) -> Iterator[ImageRecord]:
@@ -83,6 +85,7 @@ class LabelledSource(Source):
     def _label(self, record: ImageRecord) -> ImageRecord:
         folders = record.filename.split("/")[:-1] if record.folders is None else record.folders
         tags = [*record.tags, *folders[: self._options.tags_from_folders]]
+        tags = unite_tags(tags, self._tags) if self._tags else tags
         of_folder = {"class": folders[-1]} if folders and self._options.class_from == "folder" else {}
         return replace(record, tags=tuple(tags), fields={**of_folder, **record.fields})
 

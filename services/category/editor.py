@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, create_model
 
 from vitrine.services.category.catalog import Catalog
-from vitrine.services.category.fields import QUALITY
+from vitrine.services.category.fields import QUALITY, SAID
 from vitrine.services.category.payload import (
     clean_name,
     clean_tags,
@@ -22,14 +22,32 @@ from vitrine.services.category.payload import (
 from vitrine.services.domain import Hit, IndexKind, Payload
 from vitrine.services.errors import BadRequest, BadVector, NotFound
 from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.values.dates import to_utc
 from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import VectorStore, check_ids
 
 _CHUNK = 500
+_TYPES: Mapping[str, Any] = {
+    "keyword": Annotated[str, AfterValidator(composed)],
+    "datetime": Annotated[str, BeforeValidator(to_utc)],
+    "integer": int,
+    "float": float,
+    "bool": bool,
+}
+_UNIT = Annotated[float, Field(ge=0, le=1)]
+_DEFINITIONS: dict[str, Any] = {
+    field.attribute: (
+        (_UNIT if field.unit else _TYPES[field.holds]) | None,
+        Field(None, alias=field.name, description=field.help),
+    )
+    for field in SAID.values()
+}
+_CONFIG = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+_OfTable: Any = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
 
 
-class ImageChanges(BaseModel):
+class ImageChanges(_OfTable):
     """Changes to one image; what is absent stays. ``null`` for class, caption or quality removes it.
 
     ``tags`` replaces all tags; ``add_tags`` and ``remove_tags`` change some. ``rejected_tags`` replaces what
@@ -38,17 +56,12 @@ class ImageChanges(BaseModel):
     each value as its column holds it; null removes.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
-
     tags: tuple[str, ...] | None = None
     add_tags: tuple[str, ...] = ()
     remove_tags: tuple[str, ...] = ()
     rejected_tags: tuple[str, ...] | None = None
     reject_tags: tuple[str, ...] = ()
-    class_: str | None = Field(None, alias="class")
-    caption: str | None = None
-    quality: float | None = Field(None, ge=0, le=1)
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = Field({})
 
 
 class Editor:
@@ -133,14 +146,10 @@ def _settled(
 def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
     """The fields that get a new value."""
     new = _changed_tags(payload, changes)
-    for field, value in (
-        ("class", changes.class_),
-        ("caption", changes.caption),
-        ("quality", changes.quality),
-    ):
-        if value is not None:
-            new[field] = composed(value) if isinstance(value, str) else value
-    if changes.quality is not None and QUALITY in payload.get("scored_by", {}):
+    for name, field in SAID.items():
+        if (value := getattr(changes, field.attribute)) is not None:
+            new[name] = value
+    if QUALITY in new and QUALITY in payload.get("scored_by", {}):
         # in the same write: from now on it is a person's, and no tagger's to overwrite
         new["scored_by"] = {tag: who for tag, who in payload["scored_by"].items() if tag != QUALITY}
     columns = {column: value for column, value in changes.metadata.items() if value is not None}
@@ -170,18 +179,8 @@ def _changed_tags(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
 
 def _removed(changes: ImageChanges) -> tuple[str, ...]:
     """Field paths that go."""
-    gone = [field for field in ("class", "caption", "quality") if _removes(changes, field)]
-    gone += [field_path("scored_by", QUALITY)] if "quality" in gone else []
-    return (
-        *gone,
-        *(
-            field_path("metadata", clean_name(column))
-            for column, value in changes.metadata.items()
-            if value is None
-        ),
-    )
-
-
-def _removes(changes: ImageChanges, field: str) -> bool:
-    name = "class_" if field == "class" else field
-    return name in changes.model_fields_set and getattr(changes, name) is None
+    given = [field for field in SAID.values() if field.attribute in changes.model_fields_set]
+    gone = [field.name for field in given if getattr(changes, field.attribute) is None]
+    gone += [field_path("scored_by", QUALITY)] if QUALITY in gone else []
+    columns = [column for column, value in changes.metadata.items() if value is None]
+    return (*gone, *(field_path("metadata", clean_name(column)) for column in columns))

@@ -16,11 +16,13 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
 
 from vitrine.services.category.field_names import BOUNDS, find_bound, find_field, find_member, readings
+from vitrine.services.category.fields import PLAIN
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest, UnknownField
 from vitrine.services.validation import first_mistake, mistakes
@@ -95,7 +97,23 @@ class MapBox(BaseModel):
         return self
 
 
-class Conditions(BaseModel):
+_FILTERED = {
+    f"{field.name}_any" if field.many else field.attribute: field for field in PLAIN if field.index != "never"
+}
+"""The fields that take one condition, by what it is called in Python: the table of fields says which."""
+_TAKES: Mapping[str, Any] = {"keyword": tuple[str, ...], "datetime": DateRange | None}
+_DEFINITIONS: dict[str, Any] = {
+    name: (
+        _TAKES.get(field.holds, NumberRange | None),
+        Field(() if field.holds == "keyword" else None, alias=name.rstrip("_"), description=field.help),
+    )
+    for name, field in _FILTERED.items()
+}
+_CONFIG = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+_OfTable: Any = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
+
+
+class Conditions(_OfTable):
     """Conditions on images; those given must all hold.
 
     ``tags_*`` are what people said. ``machine_tags_any`` is what taggers propose and ``rejected_tags_any``
@@ -107,27 +125,12 @@ class Conditions(BaseModel):
     ``where`` is a filter in Qdrant's own JSON.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
     tags_all: tuple[str, ...] = ()
-    tags_any: tuple[str, ...] = ()
     tags_none: tuple[str, ...] = ()
-    machine_tags_any: tuple[str, ...] = ()
-    rejected_tags_any: tuple[str, ...] = ()
-    class_: tuple[str, ...] = Field((), alias="class")
-    scores: dict[str, NumberRange] = {}
-    quality: NumberRange | None = None
-    clusters: dict[str, str] = {}
-    maps: dict[str, MapBox] = {}
-    duplicate_group: tuple[str, ...] = ()
-    filename: tuple[str, ...] = ()
-    media_type: tuple[str, ...] = ()
-    width: NumberRange | None = None
-    height: NumberRange | None = None
-    bytes: NumberRange | None = None
-    created_at: DateRange | None = None
-    indexed_at: DateRange | None = None
-    metadata: dict[str, Bounds | Scalar | list[Scalar]] = {}
+    scores: dict[str, NumberRange] = Field({})
+    clusters: dict[str, str] = Field({})
+    maps: dict[str, MapBox] = Field({})
+    metadata: dict[str, Bounds | Scalar | list[Scalar]] = Field({})
     ids: tuple[str, ...] = ()
     where: dict[str, Any] | None = None
 
@@ -154,13 +157,14 @@ class Conditions(BaseModel):
         from qdrant_client import models
 
         must: list[Condition] = [_match("tags", [tag]) for tag in self.tags_all]
-        must += [_match(name, values) for name, values in self._keywords() if values]
-        must += [
-            _number_range(name, span, indexes.get(name, "float"))
-            for name, span in self._numbers(indexes)
-            if span
-        ]
-        must += [_date_range(name, span) for name, span in self._dates() if span]
+        for attribute, field in _FILTERED.items():
+            if asked := getattr(self, attribute):
+                must.append(_condition(field.name, asked, field.holds))
+        for tag, span in self.scores.items():
+            must.append(_number_range(find_member("scores", tag, indexes), span))
+        for name, box in self.maps.items():
+            spans = (("x", box.x), ("y", box.y))
+            must += [_number_range(field_path("maps", name, axis), span) for axis, span in spans if span]
         must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
         must += [
             _typed(find_member("metadata", name, indexes), value, indexes)
@@ -172,28 +176,6 @@ class Conditions(BaseModel):
             must.append(_raw(self.where, indexes))
         must_not: list[Condition] = [_match("tags", list(self.tags_none))] if self.tags_none else []
         return models.Filter(must=must or None, must_not=must_not or None) if must or must_not else None
-
-    def _keywords(self) -> Iterable[tuple[str, tuple[str, ...]]]:
-        yield "tags", self.tags_any
-        yield "machine_tags", self.machine_tags_any
-        yield "rejected_tags", self.rejected_tags_any
-        yield "class", self.class_
-        yield "duplicate_group", self.duplicate_group
-        yield "filename", self.filename
-        yield "media_type", self.media_type
-
-    def _numbers(self, indexes: Mapping[str, IndexKind]) -> Iterable[tuple[str, NumberRange | None]]:
-        yield from ((find_member("scores", tag, indexes), span) for tag, span in self.scores.items())
-        yield from ((field_path("maps", name, "x"), box.x) for name, box in self.maps.items())
-        yield from ((field_path("maps", name, "y"), box.y) for name, box in self.maps.items())
-        yield "quality", self.quality
-        yield "width", self.width
-        yield "height", self.height
-        yield "bytes", self.bytes
-
-    def _dates(self) -> Iterable[tuple[str, DateRange | None]]:
-        yield "created_at", self.created_at
-        yield "indexed_at", self.indexed_at
 
 
 class _Asked(Conditions):
@@ -232,29 +214,12 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
     """Conditions from ``key=value`` pairs, as in a query string or ``--where``. ``joined``: each was one text
     and cut at its first ``=``, so that the name of a column may go on in the value.
 
-    Keys: ``tag`` (all), ``tag.any``, ``tag.none``, ``machine_tag`` (any), ``rejected_tag`` (any), ``class``,
-    ``filename``, ``media_type``, ``duplicate_group``, ``id``, ``score.<tag>.gte``, ``quality.lte``,
-    ``width``, ``created_at.gte``, ``cluster.<run>``, ``map.<name>.x.gte``, ``metadata.<column>`` and
-    ``metadata.<column>.gte``; bounds are gte, lte, gt, lt. Repeated keys collect. ``BadRequest`` for any
+    The keys are ``FILTER_WORDS``; bounds are gte, lte, gt, lt. Repeated keys collect. ``BadRequest`` for any
     other key or value.
 
     >>> conditions_from_pairs([("score.cat.gte", "0.5"), ("tag", "indoor")]).scores["cat"].gte
     0.5
     """
-    lists = {
-        "tag": "tags_all",
-        "tag.all": "tags_all",
-        "tag.any": "tags_any",
-        "tag.none": "tags_none",
-        "class": "class",
-        "machine_tag": "machine_tags_any",
-        "rejected_tag": "rejected_tags_any",
-        "filename": "filename",
-        "media_type": "media_type",
-        "duplicate_group": "duplicate_group",
-        "id": "ids",
-    }
-    spans = ("quality", "width", "height", "bytes", "created_at", "indexed_at")
     tree: dict[str, Any] = {}
     columns: list[tuple[str, str]] = []
     for key, value in pairs:
@@ -264,11 +229,11 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
             )
         head, _, rest = key.partition(".")
         name, _, bound = rest.rpartition(".")
-        if key in lists:
-            tree.setdefault(lists[key], []).append(value)
-        elif head in spans and rest in BOUNDS:
+        if key in _LISTS:
+            tree.setdefault(_LISTS[key], []).append(value)
+        elif head in _SPANS and rest in BOUNDS:
             _put_bound(tree, head, rest, value)
-        elif key in spans:  # that very value; of dates the whole day, month or year
+        elif key in _SPANS:  # that very value; of dates the whole day, month or year
             _put_bound(tree, key, "gte", value)
             _put_bound(tree, key, "lte", value)
         elif head in ("score", "scores") and name and bound in BOUNDS:
@@ -282,8 +247,7 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
             columns.append((key, value))
         else:
             raise BadRequest(
-                f"{key!r} is no filter, or is given twice: use tag, tag.any, class, score.<tag>.gte, "
-                "quality.lte, metadata.<column>, cluster.<run>, map.<name>.x.gte ...",
+                f"{key!r} is no filter, or is given twice: use {', '.join(FILTER_WORDS)}.",
                 field=key,
             )
     plain = parse_conditions(tree)
@@ -300,6 +264,22 @@ def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
         ) from None
 
 
+_SPANS = tuple(field.name for field in _FILTERED.values() if field.holds != "keyword")
+_WORDS = {field.word: name for name, field in _FILTERED.items() if field.holds == "keyword"}
+_LISTS = _WORDS | {
+    "tag": "tags_all",
+    "tag.all": "tags_all",
+    "tag.any": "tags_any",
+    "tag.none": "tags_none",
+    "id": "ids",
+}
+"""The keys whose values are collected, and the conditions that they stand for."""
+FILTER_WORDS = (
+    *(word for word in _LISTS if word != "tag.all"),
+    *(f"{name}.gte" for name in _SPANS),
+    *("score.<tag>.gte", "cluster.<run>", "map.<name>.x.gte", "metadata.<column>", "metadata.<column>.gte"),
+)
+"""What can be asked for in a query string."""
 _SCORES = ("score.", "scores.")
 _EXACT_INTEGERS = 2**53
 _Range = TypeVar("_Range", bound=Bounds)
@@ -327,6 +307,12 @@ def _match(field: str, values: Iterable[str]) -> Condition:
     values = [composed(value) for value in values]
     match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=values)
     return models.FieldCondition(key=field, match=match)
+
+
+def _condition(field: str, asked: Any, kind: IndexKind) -> Condition:
+    if kind == "keyword":
+        return _match(field, asked)
+    return _date_range(field, asked) if kind == "datetime" else _number_range(field, asked, kind)
 
 
 def _number_range(field: str, span: NumberRange, kind: IndexKind = "float") -> Condition:

@@ -58,6 +58,7 @@ CLUSTER_FIELD = ("cluster.", "cluster:")
 """Before the name of a run, where a field is asked for."""
 _KEYED = ("clusters.", "maps.")
 NO_CONDITIONS = Conditions()
+_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -261,6 +262,15 @@ class Searcher:
         if hit is None:
             raise _no_image(category, id)
         return hit
+
+    def embeddings(self, category: str, ids: Sequence[str], using: str | None = None) -> Embeddings:
+        """Return the stored vectors of images, (n, dim), in the order of ``ids``. ``NotFound`` for an image
+        that is not there or lacks the vector."""
+        cat = self.catalog.get(category)
+        spec = cat.encoder(using)
+        chunks = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
+        rows = [row for chunk in chunks for row in self._stored(cat, chunk, spec.name)]
+        return np.stack(rows) if rows else np.empty((0, spec.dim), np.float32)
 
     def count(self, category: str, conditions: Conditions | None = None) -> int:
         """Exact number of images that meet the conditions."""

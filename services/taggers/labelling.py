@@ -26,6 +26,7 @@ from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch, TooFew
 from vitrine.services.search.searcher import unit
 from vitrine.services.taggers.classify import encoder_of
 from vitrine.services.taggers.fit_one import Examples, Refit, background_size, fit_head, read_examples
+from vitrine.services.taggers.saving import save_heads
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -146,8 +147,7 @@ def refit(runtime: Runtime, category: str, tag: str, *, using: str | None = None
     ready = time.perf_counter()
     head = fit_head(tag, spec, accepted, rejected, background)
     fitted = time.perf_counter()
-    scored = [tag] if head.payload_field in runtime.catalog.get(category).indexes else []
-    saved = runtime.taggers.save(category, [head], scored=scored)[0]
+    (saved,) = save_heads(runtime, runtime.catalog.get(category), [head])
     return Refit(saved, round(ready - started, 3), round(fitted - ready, 3))
 
 

@@ -18,7 +18,6 @@ from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.services.artifacts.duplicates import FIELD
 from vitrine.services.runtime import Runtime
 
-pytest.importorskip("cv2")
 IMAGES, SEARCH = "/v1/categories/shop/images", "/v1/categories/shop/search"
 
 

@@ -10,8 +10,6 @@ from PIL import Image
 from tests.cli.conftest import Run
 from tests.indexer.enrich.duplicates.scenes import scene
 
-pytest.importorskip("cv2")
-
 
 @pytest.fixture
 def shop(vitrine: Run, tmp_path: Path) -> Run:

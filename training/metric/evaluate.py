@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vitrine.services.domain import Embeddings
-from vitrine.training.metric.metrics import (
+from vitrine.services.encoders.retrieval_metrics import (
     Classes,
     Interval,
     RetrievalMetrics,
@@ -27,8 +27,8 @@ LABELS: Mapping[str, str] = {
     "r_precision": "R-precision",
     "map_at_r": "MAP@R",
 }
-"""What people call the metrics of vitrine.training.metric.metrics.METRICS; precision at 1 and recall@1 are
-the same."""
+"""What people call the metrics of vitrine.services.encoders.retrieval_metrics.METRICS; precision at 1 and
+recall@1 are the same."""
 
 
 @dataclass(frozen=True)

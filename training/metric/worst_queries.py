@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from vitrine.services.domain import Embeddings
+from vitrine.services.encoders.retrieval_metrics import nearest
 from vitrine.services.errors import VitrineError
 from vitrine.services.images.contact_sheet import Tile, contact_sheet
 from vitrine.training.data.dataset import LabelledImage
-from vitrine.training.metric.metrics import nearest
 
 _DEPTH = 10
 

@@ -131,7 +131,7 @@ def make_dendrogram(
         labels = merges.into(options.clusters)
     elif options.distance is not None:
         labels = merges.at(options.distance)
-    return Dendrogram(stored.using, stored.total, stored.ids, names, merges, labels)
+    return Dendrogram(stored.using, stored.total, list(stored.ids), names, merges, labels)
 
 
 def _read(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from vitrine.indexer.job.report import NearDuplicate, NearDuplicates
 from vitrine.services.artifacts.duplicates import COPIES, ordered
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import Embedding, Hit, Near, Query
-from vitrine.services.images.hashes import parse_hashes, telling
 from vitrine.services.runtime import Runtime
 from vitrine.services.vector_store.similarity import at_least
 
@@ -32,8 +30,6 @@ NEIGHBOURS = 8
 """So many of the nearest are looked at."""
 _SIMILARITY = 0.8
 _FIELDS = ("object_key", "sha256", "phash", "width", "height")
-_BITS, _CERTAIN = 4, 0.9
-"""Without OpenCV: hashes no further apart and embeddings no less similar."""
 _NOTHING_STORED = Images((), np.empty(0, np.uint64), np.empty((0, 0), np.float32))
 
 
@@ -43,7 +39,6 @@ class _Known:
 
     id: str
     place: int
-    phash: str
     pixels: int
     similarity: float
 
@@ -57,7 +52,6 @@ class Arrivals:
         self._category = category
         self._what = what
         self._using = category.encoder().name
-        self._look = find_spec("cv2") is not None
 
     def compare(self, items: Sequence[Item]) -> None:
         """Note on new items which image they are a near-duplicate of, and drop copies if they are not wanted.
@@ -95,7 +89,7 @@ class Arrivals:
                 if item.near and item.near.id == one.id and item.near.kind in COPIES
             )
             if not item.dropped:
-                kept.append((_Known(item.id, place, _phash(item), _pixels(item), 1.0), vector))
+                kept.append((_Known(item.id, place, _pixels(item), 1.0), vector))
         for item in items:
             if item.id in firsts:
                 item.near, item.dropped = firsts[item.id].near, firsts[item.id].dropped
@@ -131,8 +125,6 @@ class Arrivals:
     ) -> NearDuplicate | None:
         """The nearest that it is a copy of, of as many pixels if there is one; or else the nearest that it is
         a version of."""
-        if not self._look:
-            return self._by_numbers(pictures, item, place, near)
         mine = pictures.sketch(place, flips=False) if near else None
         smaller: NearDuplicate | None = None
         version: NearDuplicate | None = None
@@ -151,23 +143,10 @@ class Arrivals:
                 version = NearDuplicate(one.id, verdict.kind, round(verdict.similarity, 4))
         return smaller or version
 
-    def _by_numbers(
-        self, pictures: Pictures, item: Item, place: int, near: Sequence[_Known]
-    ) -> NearDuplicate | None:
-        """Without OpenCV nothing but identical pixels is sure to be a copy."""
-        for one in near:
-            if one.similarity >= _CERTAIN and _hashes_agree(one.phash, _phash(item)):
-                whole, mine = pictures.whole(one.place), pictures.whole(place)
-                same = whole is not None and mine is not None and whole.same_pixels(mine)
-                return NearDuplicate(
-                    one.id, "identical" if same else "unseen", 1.0 if same else round(one.similarity, 4)
-                )
-        return None
-
 
 def _stored(hit: Hit, place: int) -> _Known:
     pixels = int(hit.payload.get("width") or 0) * int(hit.payload.get("height") or 0)
-    return _Known(hit.id, place, str(hit.payload.get("phash") or "0"), pixels, hit.similarity or 0.0)
+    return _Known(hit.id, place, pixels, hit.similarity or 0.0)
 
 
 def _unit(vector: Embedding) -> Embedding:
@@ -176,14 +155,5 @@ def _unit(vector: Embedding) -> Embedding:
     return unit
 
 
-def _phash(item: Item) -> str:
-    return item.facts.phash if item.facts is not None else "0"
-
-
 def _pixels(item: Item) -> int:
     return item.facts.width * item.facts.height if item.facts is not None else 0
-
-
-def _hashes_agree(one: str, other: str) -> bool:
-    hashes = parse_hashes([one, other])
-    return bool(telling(hashes).all()) and int(hashes[0] ^ hashes[1]).bit_count() <= _BITS

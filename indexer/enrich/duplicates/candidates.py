@@ -156,46 +156,46 @@ def _turned_pairs(hashes: Hashes, first: NDArray[np.int64], turned: Hashes, band
 def near_in_memory(
     embeddings: Embeddings, reach: Reach, *, told: Told | None = None, stopped: Stopped | None = None
 ) -> NDArray[np.int64]:
-    """Pairs (m, 2) at or above ``reach.similarity``: of each image the nearest ``neighbours`` of those after
-    it.
+    """Return the pairs (m, 2) at or above ``reach.similarity``: for each image the nearest ``neighbours`` of
+    those after it.
 
-    Products of blocks, half of the square: n * n * dim multiplications. Memory: 1,024 rows of n numbers.
+    Products of blocks, half of the square: n * n * dim multiplications, as fast as the processor allows. They
+    only preselect: what counts is computed in float32, so every processor gives the same pairs. Memory: 1,024
+    rows of n numbers.
     """
     product, slack = fast_products(embeddings)
+    images = Images((), np.empty(0, np.uint64), embeddings)
     least = reach.similarity - RESOLUTION
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(embeddings), _BLOCK):
         if stopped is not None and stopped():
             break
         near = product(start, min(start + _BLOCK, len(embeddings)))
-        found.append(_nearest(near, start, least - slack, reach.neighbours))
+        pairs = _likely(near, least - slack, reach.neighbours, 2 * slack) + start
+        similar = images.similarity(pairs[:, 0], pairs[:, 1])
+        pairs, similar = pairs[similar >= least], similar[similar >= least]
+        order = np.lexsort((pairs[:, 1], -similar, pairs[:, 0]))
+        pairs = pairs[order]
+        rank = np.arange(len(pairs)) - np.searchsorted(pairs[:, 0], pairs[:, 0])
+        found.append(pairs[rank < reach.neighbours])
         if told is not None:
             told(min(start + _BLOCK, len(embeddings)))
-    pairs = np.concatenate(found)
-    if not slack:
-        return pairs
-    exact = Images((), np.empty(0, np.uint64), embeddings).similarity(pairs[:, 0], pairs[:, 1])
-    return pairs[exact >= least]
+    return np.concatenate(found)
 
 
-def _nearest(near: NDArray[np.float32], start: int, least: float, neighbours: int) -> NDArray[np.int64]:
-    """Pairs of rows of a block, which begins at ``start``, with rows after them; ``near[i, j]`` is of start +
-    i and start + j."""
+def _likely(near: NDArray[np.float32], least: float, neighbours: int, slack: float) -> NDArray[np.int64]:
+    """(m, 2) positions in a block whose columns begin with its own rows: of each row the columns after it
+    that are near, and that may be among its nearest ``neighbours`` where values are off by ``slack``."""
     rows, columns = np.nonzero(near >= least)
     after = columns > rows
     rows, columns = rows[after], columns[after]
     counts = np.bincount(rows, minlength=len(near))
-    if counts.max(initial=0) > neighbours:
-        ends = np.cumsum(counts)
-        chosen = []
-        for row in np.flatnonzero(counts).tolist():
-            others = columns[ends[row] - counts[row] : ends[row]]
-            if len(others) > neighbours:
-                others = others[np.argpartition(-near[row, others], neighbours - 1)[:neighbours]]
-            chosen.append(np.stack([np.full(len(others), row), others], 1))
-        pairs = np.concatenate(chosen)
-        return pairs + start
-    return np.stack([rows, columns], 1) + start
+    ends, kept = np.cumsum(counts), np.ones(len(rows), bool)
+    for row in np.flatnonzero(counts > neighbours).tolist():
+        own = slice(ends[row] - counts[row], ends[row])
+        values = near[row, columns[own]]
+        kept[own] = values >= np.partition(values, -neighbours)[-neighbours] - slack - RESOLUTION
+    return np.stack([rows[kept], columns[kept]], 1)
 
 
 def near_by_engine(

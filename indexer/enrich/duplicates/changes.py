@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.store import replace_group
 from vitrine.services.artifacts.duplicates import COPIES, RULE, DuplicateGroup, DuplicateRun, Member
 from vitrine.services.category.editor import ImageChanges
-from vitrine.services.category.fields import QUALITY
+from vitrine.services.category.fields import QUALITY, SAID
 from vitrine.services.domain import Hit
 from vitrine.services.errors import BadRequest
 from vitrine.services.images.hashes import parse_hashes
@@ -175,35 +175,28 @@ def said_of(kept: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Ima
     ('mug',)
     """
     tags, rejected = kept.get("tags", []), kept.get("rejected_tags", [])
-    more = [
-        tag for other in others for tag in other.get("tags", ()) if tag not in rejected and tag not in tags
-    ]
-    no_more = [
-        tag
-        for other in others
-        for tag in other.get("rejected_tags", ())
-        if tag not in {*tags, *more, *rejected}
-    ]
+    more = _united(others, "tags", {*tags, *rejected})
     said: dict[str, Any] = {
-        "add_tags": tuple(dict.fromkeys(more)),
-        "reject_tags": tuple(dict.fromkeys(no_more)),
+        "add_tags": more,
+        "reject_tags": _united(others, "rejected_tags", {*tags, *more, *rejected}),
     }
-    for field in ("class", "caption"):
-        said[field] = None if kept.get(field) is not None else _first(other.get(field) for other in others)
-    if not _by_people(kept):
-        said["quality"] = _first(other["quality"] for other in others if _by_people(other))
+    for field in SAID:
+        first = next((other[field] for other in others if _by_people(other, field)), None)
+        said[field] = None if _by_people(kept, field) else first
     columns = {name: value for other in reversed(others) for name, value in other.get("metadata", {}).items()}
-    said["metadata"] = {
-        name: value for name, value in columns.items() if name not in kept.get("metadata", {})
-    }
+    former = kept.get("metadata", {})
+    said["metadata"] = {name: value for name, value in columns.items() if name not in former}
     given = {name: value for name, value in said.items() if value not in (None, (), {})}
     return ImageChanges(**given) if given else None
 
 
-def _by_people(payload: Mapping[str, Any]) -> bool:
-    """Whether its quality is there and no tagger's."""
-    return payload.get(QUALITY) is not None and QUALITY not in payload.get("scored_by", {})
+def _united(others: Sequence[Mapping[str, Any]], field: str, known: Collection[str]) -> tuple[str, ...]:
+    """The values of a list that images have, without those that are known, each once."""
+    values = (value for other in others for value in other.get(field, ()))
+    return tuple(dict.fromkeys(value for value in values if value not in known))
 
 
-def _first(values: Iterable[Any]) -> Any:
-    return next((value for value in values if value is not None), None)
+def _by_people(payload: Mapping[str, Any], field: str) -> bool:
+    """Whether the image has a value in the field, and not one that a tagger gave."""
+    by_tagger = field == QUALITY and QUALITY in payload.get("scored_by", {})
+    return payload.get(field) is not None and not by_tagger

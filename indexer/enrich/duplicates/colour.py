@@ -6,10 +6,9 @@ brighter or darker has the same. A picture without colours may be a copy of a co
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from vitrine.indexer.job.optional import load
 
 Chroma = NDArray[np.float32]
 """(..., 2), each in -1/3..2/3; 0 is grey."""
@@ -23,7 +22,6 @@ _GROUND, _GROUND_LEVELS = 0.03, 20.0
 def chroma(rgb: NDArray[np.uint8], side: int) -> Chroma:
     """(side, side, 2) of a picture (height, width, 3), a little blurred, since lossy formats store colours
     coarsely."""
-    cv2 = load("cv2", "opencv-python-headless")
     small = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     small = cv2.GaussianBlur(small, (5, 5), 1.0)
     total = small.sum(axis=-1, keepdims=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,6 @@ from vitrine.indexer.enrich.duplicates.colour import differ
 from vitrine.indexer.enrich.duplicates.features import matched
 from vitrine.indexer.enrich.duplicates.prepared_picture import COLOURED, COMPARED, Seen
 from vitrine.indexer.enrich.duplicates.structure import FLAT, Grey, local, similarity
-from vitrine.indexer.job.optional import load
 
 Kind = Literal["identical", "resized", "edited", "look-alike"]
 """The same pixels; saved again or resized, and nothing else; cropped, edited or another version of it, such
@@ -81,7 +81,7 @@ class Verdict:
 
 def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Verdict:
     """The verdict on two pictures as they lie: edited or look-alike, since a small change is not seen at this
-    size. ``BadRequest`` where OpenCV is not installed."""
+    size."""
     given = thresholds or Thresholds()
     if (
         one.size == other.size
@@ -120,7 +120,6 @@ def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bo
     """The verdict, and whether another way to lay them would find nothing else: many features that do not fit
     together, or that do, and show something quite different. That saves three milliseconds with most pictures
     that only look alike."""
-    cv2 = load("cv2", "opencv-python-headless")
     nothing = Verdict("look-alike", -1.0), False
     (points, descriptors), (others, their_descriptors) = one.features, other.features
     if min(len(points), len(others)) < 12:
@@ -150,7 +149,6 @@ def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
     nothing = Verdict("look-alike", -1.0)
     if min(one.square.std(), other.square.std()) < FLAT:
         return nothing
-    cv2 = load("cv2", "opencv-python-headless")
     half = (COMPARED // 2, COMPARED // 2)
     first, second = (cv2.resize(seen.square, half, interpolation=cv2.INTER_AREA) for seen in (one, other))
     rough = _correlated(first, second, np.eye(2, 3, dtype=np.float32), 30)
@@ -180,7 +178,6 @@ def _correlated(
 ) -> NDArray[np.float32] | None:
     """The affine map (2, 3) from the first to the second under which they correlate most; None: it does not
     converge."""
-    cv2 = load("cv2", "opencv-python-headless")
     steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, rounds, 1e-4)
     try:
         found: NDArray[np.float32] = cv2.findTransformECC(
@@ -193,7 +190,6 @@ def _correlated(
 
 def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[float, float]:
     """``similarity`` of both as far as the map shows both."""
-    cv2 = load("cv2", "opencv-python-headless")
     inverse, size = cv2.WARP_INVERSE_MAP, one.shape[::-1]
     warped = cv2.warpAffine(other, matrix, size, flags=cv2.INTER_LINEAR | inverse)
     shown = (
@@ -208,7 +204,6 @@ def _laid(
 ) -> tuple[float, float]:
     """``similarity`` of the part that both show, with the square of ``other`` mapped onto that of ``one``; -1
     if that is too small, or its colours differ by more than ``colours``."""
-    cv2 = load("cv2", "opencv-python-headless")
     size = (COMPARED, COMPARED)
     shown = cv2.warpPerspective(np.full(size, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
     area = abs(float(np.linalg.det(matrix[:2, :2]))) * COMPARED**2  # of the whole other picture, as it lies
@@ -228,7 +223,6 @@ def _coloured_alike(one: Seen, other: Seen, most: float, matrix: NDArray[Any] | 
     size, shown = (COLOURED, COLOURED), np.ones((COLOURED, COLOURED), bool)
     colours, others = other.colours, other.stands_out
     if matrix is not None:
-        cv2 = load("cv2", "opencv-python-headless")
         moved = _SHRUNK @ matrix @ np.linalg.inv(_SHRUNK)
         colours = cv2.warpPerspective(colours, moved, size, flags=cv2.INTER_LINEAR)
         others = cv2.warpPerspective(others.view(np.uint8), moved, size, flags=cv2.INTER_NEAREST) > 0

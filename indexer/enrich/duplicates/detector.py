@@ -29,13 +29,14 @@ from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.artifacts.duplicates import Member
+from vitrine.services.category.fields import SAID
 from vitrine.services.domain import Payload
 from vitrine.services.images.hashes import parse_hashes
 from vitrine.services.runtime import Runtime
 
 FIELDS = (
     "sha256", "phash", "object_key", "media_type", "width", "height", "bytes",
-    "created_at", "tags", "class", "caption", "metadata",
+    "created_at", "tags", "metadata", *SAID,
 )  # fmt: skip
 _PAGE = 2_000
 _TOGETHER = 32

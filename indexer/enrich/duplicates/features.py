@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.duplicates.structure import Grey
-from vitrine.indexer.job.optional import load
 
 _EDGE, _PATCH = 15, 31
 """Pixels from the edge without features, and what is looked at round each: a smaller picture has none."""
@@ -16,9 +16,8 @@ def orb_features(
     grey: Grey, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
     """The ``count`` strongest: x and y in pixels (k, 2), angles in degrees, clockwise (k,), descriptors (k,
-    32). ``BadRequest`` where OpenCV is not installed."""
-    cv2 = load("cv2", "opencv-python-headless")
-    detector = cv2.ORB_create(
+    32)."""
+    detector = cv2.ORB.create(
         count, scaleFactor=1.2, nlevels=8, edgeThreshold=_EDGE, patchSize=_PATCH, fastThreshold=10
     )
     # OpenCV raises on pictures of which nothing is left in its smallest sizes
@@ -48,6 +47,5 @@ def nearest_rows(
     """Bits to the nearest in ``other``, and its row."""
     if not len(one):
         return np.empty(0, np.int32), np.empty(0, np.int64)
-    cv2 = load("cv2", "opencv-python-headless")
     apart, nearest = cv2.batchDistance(one, other, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=1)
     return apart[:, 0], nearest[:, 0].astype(np.int64)

@@ -35,8 +35,7 @@ def find_duplicates(
     replaced.
 
     Interrupted or killed, the groups before stay in service, and the next run makes up for it. ``NotFound``
-    (category), ``UnknownVector``, ``BadRequest`` (options out of range, or the extra ``clustering`` is not
-    installed).
+    (category), ``UnknownVector``, ``BadRequest`` (options out of range).
     """
     search, stop = search or Search(), stop or threading.Event()
     _check(search)

@@ -3,11 +3,11 @@ scene from two files of one exposure, where nothing else differs."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.duplicates.whole import Plane
-from vitrine.indexer.job.optional import load
 
 _TILE, _TILES = 16, 512
 _FINE = 1.5
@@ -29,7 +29,6 @@ def same_exposure(made: Plane, given: Plane) -> bool:
 
 def grain_correlation(made: Plane, given: Plane) -> float | None:
     """None where one of them has no grain."""
-    cv2 = load("cv2", "opencv-python-headless")
     grains, structure = [], []
     for tiles in zip(_tiles(made), _tiles(given), strict=True):
         smooth = [cv2.GaussianBlur(tile, (0, 0), _FINE) for tile in tiles]

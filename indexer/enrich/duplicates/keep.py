@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from vitrine.services.category.fields import QUALITY, SAID
 from vitrine.services.errors import BadRequest
 
 Criterion = Literal["colour", "resolution", "format", "bytes", "metadata"]
@@ -49,12 +50,8 @@ def _worth(payload: Mapping[str, Any], criterion: Criterion) -> float:
     if criterion == "format":
         kind = payload.get("media_type")
         return 2.0 if kind in _LOSSLESS else 0.0 if kind in _FEW_COLOURS else 1.0
-    people = [payload.get(field) for field in ("class", "caption")]
-    return (
-        len(payload.get("tags", ()))
-        + len(payload.get("metadata", {}))
-        + sum(value is not None for value in people)
-    )
+    values = sum(payload.get(field) is not None for field in SAID if field != QUALITY)  # a tagger may give it
+    return len(payload.get("tags", ())) + len(payload.get("metadata", {})) + values
 
 
 def _age(payload: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,7 +18,6 @@ from PIL import Image
 from vitrine.indexer.enrich.duplicates.colour import chroma, is_grey
 from vitrine.indexer.enrich.duplicates.features import matched, nearest_rows, orb_features
 from vitrine.indexer.enrich.duplicates.prepared_picture import shrunk
-from vitrine.indexer.job.optional import load
 
 SIDE = 192
 """Longest side in pixels at which features are looked for."""
@@ -51,7 +51,7 @@ class Sketch:
 
 
 def sketch(image: Image.Image, *, flips: bool = False) -> Sketch:
-    """Of an upright RGB picture. ``BadRequest`` where OpenCV is not installed."""
+    """Of an upright RGB picture."""
     rgb = np.asarray(shrunk(image, SIDE))
     return _of(rgb, _of(np.ascontiguousarray(np.fliplr(rgb)), None) if flips else None)
 
@@ -140,7 +140,6 @@ def _agreeing(one: Sketch, other: Sketch, quarters: tuple[int, ...]) -> list[int
 
 def _fit(points: NDArray[np.float16], others: NDArray[np.float16]) -> int:
     """How many of the second an affine map takes to the first."""
-    cv2 = load("cv2", "opencv-python-headless")
     cv2.setRNGSeed(4)  # RANSAC draws from it: the same pair has the same answer
     _, kept = cv2.estimateAffine2D(
         others.astype(np.float32), points.astype(np.float32), method=cv2.RANSAC,

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, likely_turns
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
-from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.workers import in_order
 
 BLOCK = 65_536
@@ -30,7 +30,6 @@ Turns = list[str | None]
 def comparing(threads: int) -> Iterator[ThreadPoolExecutor]:
     """Threads for comparing pictures, 0: as many as there are cores; OpenCV itself uses none besides them
     meanwhile."""
-    cv2 = load("cv2", "opencv-python-headless")
     before = cv2.getNumThreads()
     pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "duplicates")
     cv2.setNumThreads(1)
@@ -52,7 +51,7 @@ def glance(
 ) -> Turns:
     """Of pairs of positions, (m, 2), one < other. ``told`` hears how many more pictures were read or pairs
     looked at; ``stopped``: what is not
-    looked at by then counts as different. ``BadRequest`` where OpenCV is not installed."""
+    looked at by then counts as different."""
     places, rank = np.unique(pairs, return_inverse=True)
     tiles = rank.reshape(-1, 2) // BLOCK
     turns: Turns = [None] * len(pairs)

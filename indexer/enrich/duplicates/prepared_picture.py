@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -13,7 +14,6 @@ from PIL import Image
 from vitrine.indexer.enrich.duplicates.colour import Chroma, chroma, is_grey, stands_out
 from vitrine.indexer.enrich.duplicates.features import orb_features
 from vitrine.indexer.enrich.duplicates.structure import Grey, Local, local
-from vitrine.indexer.job.optional import load
 
 SIDE = 256
 """Longest side in pixels at which pictures are compared."""
@@ -47,7 +47,6 @@ class Seen:
     def square(self) -> Grey:
         """``COMPARED`` x ``COMPARED``, whatever its shape was."""
         if self._square is None:
-            cv2 = load("cv2", "opencv-python-headless")
             self._square = cv2.resize(self.grey, (COMPARED, COMPARED), interpolation=cv2.INTER_AREA)
         return self._square
 
@@ -62,7 +61,6 @@ class Seen:
     def stands_out(self) -> NDArray[np.bool_]:
         """(COLOURED, COLOURED): where it is no plain ground."""
         if self._stands_out is None:
-            cv2 = load("cv2", "opencv-python-headless")
             small = cv2.resize(self.square, (COLOURED, COLOURED), interpolation=cv2.INTER_AREA)
             self._stands_out = stands_out(self.colours, small)
         return self._stands_out
@@ -77,8 +75,7 @@ class Seen:
 
 
 def see(image: Image.Image, size: tuple[int, int]) -> Seen:
-    """Prepare an upright RGB picture whose original is ``size`` large. ``BadRequest`` where OpenCV is not
-    installed."""
+    """Prepare an upright RGB picture whose original is ``size`` large."""
     small = shrunk(image, SIDE)
     return Seen(np.asarray(small.convert("L")), chroma(np.asarray(small), COLOURED), size)
 
@@ -107,7 +104,6 @@ def turned(seen: Seen, turn: str) -> Seen:
 
 def best_turn(one: Seen, other: Seen) -> str:
     """The way to lay ``other`` so that it correlates best with ``one``, both shrunk to 24 x 24 pixels."""
-    cv2 = load("cv2", "opencv-python-headless")
     target, small = (
         cv2.resize(seen.grey, (_TURNED_AT, _TURNED_AT), interpolation=cv2.INTER_AREA).astype(np.float32)
         for seen in (one, other)

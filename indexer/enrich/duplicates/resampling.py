@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.duplicates.whole import Plane
-from vitrine.indexer.job.optional import load
 
 Weights = NDArray[np.float64]
 """One for each filter of the basis."""
@@ -61,7 +61,6 @@ def _products(made: Plane, given: Plane) -> Iterator[tuple[NDArray[Any], NDArray
 
 def _with_edges(plane: Plane) -> list[tuple[int, int]]:
     """Top left corners of the tiles with most edges; a small picture is one tile."""
-    cv2 = load("cv2", "opencv-python-headless")
     height, width = plane.shape
     down, across = max(1, height // _TILE), max(1, width // _TILE)
     edges = cv2.absdiff(plane[1:, 1:], plane[:-1, :-1]) if min(plane.shape) > 1 else plane
@@ -76,7 +75,6 @@ def _cut(plane: Plane, place: tuple[int, int]) -> Plane:
 
 def _filtered(plane: Plane, place: tuple[int, int]) -> NDArray[np.float32]:
     """(pixels of the tile, kernels of the basis)."""
-    cv2 = load("cv2", "opencv-python-headless")
     tile = _cut(plane, place)
     return np.stack([cv2.filter2D(tile, cv2.CV_32F, kernel).ravel() for kernel in _BASIS], axis=1)
 

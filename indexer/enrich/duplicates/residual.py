@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +21,6 @@ from vitrine.indexer.enrich.duplicates.grain import same_exposure
 from vitrine.indexer.enrich.duplicates.prepared_picture import Seen
 from vitrine.indexer.enrich.duplicates.resampling import Fit, fitted
 from vitrine.indexer.enrich.duplicates.whole import NO_COLOUR, Plane, Planes, Whole, planes
-from vitrine.indexer.job.optional import load
 
 SURE = 0.5
 """Below it two pictures are one, saved again or resized. Of 24,156 look-alikes of benchmarks/look_alikes.py
@@ -72,8 +72,7 @@ def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
     are. 0 only if all that the files hold is the same. Once below ``enough``, no closer fit is looked for.
 
     Infinite where no residual can tell: of other shapes, where one lacks the colours or the transparency of
-    the other, pages too small to be read, more in a file than 8 bits and one picture. ``BadRequest`` where
-    OpenCV is not installed.
+    the other, pages too small to be read, more in a file than 8 bits and one picture.
     """
     if one.same_pixels(other):
         return 0.0
@@ -98,7 +97,6 @@ def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
 def _spot_stands_out(small: Whole, large: Whole) -> bool:
     """Whether some spot differs by far more than nearly all of the rest: formats and resamplers err all over
     a picture."""
-    cv2 = load("cv2", "opencv-python-headless")
     apart = cv2.absdiff(small.rgb, next(_resized(large.rgb, small.size))).max(axis=2).astype(np.float32)
     blurred = _blurred(apart, _SPOT_BLUR)
     return bool(blurred.max() > _SPOT_TIMES * (np.quantile(blurred, _SPOT_REST) + _SPOT_LEVELS))
@@ -107,7 +105,6 @@ def _spot_stands_out(small: Whole, large: Whole) -> bool:
 def may_be_one(one: Seen, other: Seen) -> bool:
     """Whether two pictures that show the same are worth a look at full resolution: at a small size already
     most versions of one form differ by more than any copy."""
-    cv2 = load("cv2", "opencv-python-headless")
     first, second = sorted((one.grey, other.grey), key=lambda grey: grey.size)
     second = cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_AREA)
     apart = np.abs(_blurred(cv2.subtract(first, second, dtype=cv2.CV_32F), _BLURS[0]))
@@ -129,7 +126,6 @@ def _comparable(small: Whole, large: Whole) -> bool:
 
 def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
     """``pixels`` at the smaller ``size``, by one resampler after the other."""
-    cv2 = load("cv2", "opencv-python-headless")
     if pixels.shape[1::-1] == size:
         yield pixels
         return
@@ -212,7 +208,6 @@ def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def _band_difference(made: Plane, given: Plane, fit: Fit | None, held: _Held) -> float:
-    cv2 = load("cv2", "opencv-python-headless")
     residual = cv2.subtract(made, given, dtype=cv2.CV_32F)
     if fit is not None:
         residual = made - np.clip(given + cv2.filter2D(given, cv2.CV_32F, fit.kernel), 0, 255)
@@ -236,7 +231,6 @@ def _usual(residual: Residual, contrast: Plane) -> float:
 
 
 def _colour_difference(made: Planes, given: Planes) -> float:
-    cv2 = load("cv2", "opencv-python-headless")
     half = max(1, made.shape[1] // 2), max(1, made.shape[0] // 2)
     tints = (np.ascontiguousarray(each[..., 1:]) for each in (made, given))
     first, second = (cv2.resize(each, half, interpolation=cv2.INTER_AREA) for each in tints)
@@ -250,14 +244,12 @@ def _colour_difference(made: Planes, given: Planes) -> float:
 
 def _contrast(plane: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Brightest less darkest within a square round each pixel."""
-    cv2 = load("cv2", "opencv-python-headless")
     square = np.ones((side, side), np.uint8)
     found: NDArray[np.uint8] = cv2.subtract(cv2.dilate(plane, square), cv2.erode(plane, square))
     return found
 
 
 def _blurred(residual: Residual, sigma: float) -> Residual:
-    cv2 = load("cv2", "opencv-python-headless")
     side = 2 * math.ceil(3 * sigma) + 1
     found: Residual = cv2.GaussianBlur(residual, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
     return found

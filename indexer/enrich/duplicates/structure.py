@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from vitrine.indexer.job.optional import load
 
 Grey = NDArray[np.uint8]
 """(height, width) grey levels."""
@@ -15,7 +14,9 @@ Plane = NDArray[np.float32]
 """(height, width) numbers."""
 FLAT = 4.0
 """Standard deviation in grey levels below which a picture shows nothing that could be compared."""
-_WEIGH = 1.5
+WINDOW = 11
+"""Pixels across the Gaussian window, with sigma 1.5."""
+_SIGMA = 1.5
 _LOW, _HIGH = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
@@ -30,7 +31,7 @@ class Local:
 
 
 def local(grey: Grey | Plane) -> Local:
-    """What is compared of a picture; ``BadRequest`` where OpenCV is not installed."""
+    """What is compared of a picture."""
     values = grey.astype(np.float32)
     mean = _blurred(values)
     return Local(values, mean, np.maximum(_blurred(values * values) - mean * mean, 0))
@@ -48,21 +49,18 @@ def similarity(one: Local, other: Local, shown: NDArray[np.bool_] | None = None)
     if len(first) < 400 or min(first.std(), second.std()) < FLAT:
         return -1.0, -1.0
     gain = float(first.std() / second.std())
-    similar = _ssim(one, other, gain, float(first.mean() - gain * second.mean()))
+    similar = ssim(one, other, gain, float(first.mean() - gain * second.mean()))
     weights = np.sqrt(np.where(where, np.maximum(one.variance, gain * gain * other.variance), 0))
     return float(similar[where].mean()), float((similar * weights).sum() / max(float(weights.sum()), 1e-6))
 
 
-def ssim_map(one: Plane, other: Plane) -> Plane:
-    """Structural similarity at each pixel, of grey levels in 0..255:
-    ``skimage.metrics.structural_similarity`` with Gaussian weights of sigma 1.5 and population covariance,
-    ten times as fast by OpenCV's filters."""
-    return _ssim(local(one), local(other), 1.0, 0.0)
+def ssim(one: Local, other: Local, gain: float = 1.0, offset: float = 0.0) -> Plane:
+    """Return the structural similarity of ``one`` and ``gain * other + offset`` at each pixel, -1..1.
 
-
-def _ssim(one: Local, other: Local, gain: float, offset: float) -> Plane:
-    """Of ``one`` and ``gain * other + offset``. Means and variances of that follow from those of ``other``:
-    only the product of both is filtered anew."""
+    It is ``skimage.metrics.structural_similarity`` with Gaussian weights of sigma 1.5 and population
+    covariance; OpenCV's filters are ten times as fast. Means and variances of the second follow from those of
+    ``other``: only the product of both is filtered anew.
+    """
     common = gain * (_blurred(one.values * other.values) - one.mean * other.mean)
     mean = gain * other.mean + offset
     spread = one.variance + gain * gain * other.variance
@@ -72,6 +70,5 @@ def _ssim(one: Local, other: Local, gain: float, offset: float) -> Plane:
 
 
 def _blurred(values: Plane) -> Plane:
-    cv2 = load("cv2", "opencv-python-headless")
-    blurred: Plane = cv2.GaussianBlur(values, (11, 11), _WEIGH, borderType=cv2.BORDER_REFLECT)
+    blurred: Plane = cv2.GaussianBlur(values, (WINDOW, WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT)
     return blurred

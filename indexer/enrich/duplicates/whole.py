@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.job.optional import load
 from vitrine.services.images.open import WholePicture
 
 Planes = NDArray[np.uint8]
@@ -47,7 +47,6 @@ class Whole:
     @cached_property
     def is_grey(self) -> bool:
         """Whether it has no colours at all, a small spot of colour being one."""
-        cv2 = load("cv2", "opencv-python-headless")
         tints = cv2.blur(self.planes, (3, 3))[..., 1:]
         return bool(tints.min() >= NO_COLOUR - _TINT and tints.max() <= NO_COLOUR + _TINT)
 
@@ -74,6 +73,5 @@ class Whole:
 
 def planes(rgb: NDArray[np.uint8]) -> Planes:
     """The planes of (height, width, 3) red, green and blue."""
-    cv2 = load("cv2", "opencv-python-headless")
     found: Planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
     return found

@@ -7,35 +7,20 @@ from dataclasses import dataclass
 
 from vitrine.services.artifacts.clusters import ROOT
 from vitrine.services.category.field_names import find_field
+from vitrine.services.category.fields import FIELDS, PLAIN
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest, UnknownField
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.score_validity import explained
+from vitrine.services.search.score_validity import explained, is_score
 from vitrine.services.search.searcher import CLUSTER_FIELD
 from vitrine.services.values.field_paths import field_path, path_keys, value_at
 
 CLUSTER = CLUSTER_FIELD
 Value = str | int | float | bool | None
-_NESTED = ("metadata", "scores")
-_FIELDS = (
-    "class",
-    "tags",
-    "machine_tags",
-    "rejected_tags",
-    "quality",
-    "filename",
-    "source",
-    "caption",
-    "media_type",
-    "width",
-    "height",
-    "bytes",
-    "created_at",
-    "indexed_at",
-    "duplicate_group",
-)
-_LISTS = ("tags", "machine_tags", "rejected_tags", "metadata.")
+_NESTED = tuple(field.family for field in FIELDS if field.family and field.from_tables)
+_FIELDS = tuple(field.name for field in PLAIN if field.colour)
+_LISTS = (*(field.name for field in PLAIN if field.many), "metadata.")
 """What may have several values."""
 _COMMON = 0.9
 """A tag on so many images says nothing of where they are."""
@@ -69,7 +54,7 @@ def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) ->
     if field not in _FIELDS and not (head in _NESTED and len(names) == 1):
         known = ", ".join([*_FIELDS, *(f"{name}.NAME" for name in _NESTED), f"{CLUSTER[0]}RUN"])
         raise UnknownField(f"{by!r} is no field to colour a map by. These are: {known}.", field=by)
-    unsettled = runtime.taggers.unsettled(category) if head in ("scores", "quality") else {}
+    unsettled = runtime.taggers.unsettled(category) if is_score(field) else {}
     ranks = _ranks(runtime, category, field)
 
     def read(payload: Payload) -> Value:

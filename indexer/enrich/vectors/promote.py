@@ -39,7 +39,7 @@ class PromoteReport:
 
     ``reused``: the category had a vector of this revision. ``fill`` names the images that go without a
     vector. ``default_only``: the name's vector stays; what changed is whether queries without ``using`` go to
-    it.
+    it. ``comparison``: how it did against the encoder in service, where they were compared.
     """
 
     category: str
@@ -50,6 +50,7 @@ class PromoteReport:
     switched: bool = False
     reused: bool = False
     default_only: bool = False
+    comparison: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -60,7 +61,8 @@ class PromoteReport:
     def to_json(self) -> dict[str, Any]:
         """A JSON object of all of it."""
         names = ("category", "alias", "using", "former", "switched", "reused", "default_only", "notes")
-        return {name: getattr(self, name) for name in names} | {"fill": self.fill.to_json()}
+        tree = {name: getattr(self, name) for name in names}
+        return tree | {"fill": self.fill.to_json(), "comparison": self.comparison}
 
     def summary(self) -> str:
         """A few lines for people."""

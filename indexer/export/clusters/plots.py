@@ -36,9 +36,9 @@ def draw_grid(grid: Mapping[str, Any], path: Path) -> Path:
         for method, colour in zip(methods, _COLOURS, strict=False):
             of_it = [row for row in scored if row["method"] == method]
             noisy = [row for row in of_it if row["remark"]]
-            for some, style in ((of_it, {"label": method}), (noisy, {"mfc": "white", "linestyle": "none"})):
+            for some, line, fill, label in ((of_it, "o-", colour, method), (noisy, "o", "white", None)):
                 numbers, values = [row["number"] for row in some], [row[name] for row in some]
-                axes.plot(numbers, values, "o-", color=colour, markersize=4, **style)
+                axes.plot(numbers, values, line, color=colour, mfc=fill, markersize=4, label=label)
         best = [row[name] for row in scored if row["number"] == grid["best"]]
         axes.plot([grid["best"]] * len(best), best, "o", markersize=12, markerfacecolor="none", color=_LINE)
         any_noisy = any(row["remark"] for row in scored)

@@ -33,6 +33,7 @@ from vitrine.services.encoders.families.metric_config import (
     TrunkReference,
     folder_kind,
     read_config,
+    read_split,
     write_config,
 )
 from vitrine.services.encoders.preprocess import Pixels
@@ -151,18 +152,6 @@ def load_metric_encoder(
         reference.name, reference.model, found.revision, config.dim, ("image",), config.preprocessing
     )
     return MetricEncoder(spec, trunk, embedder, config)
-
-
-def read_split(folder: Path) -> dict[str, Any]:
-    """``{"protocol": "by-image" | "by-class" | "given", "train": [sha256 ...], "validation": [...], "test":
-    [...], "classes": {sha256: class}}``. ``ModelUnavailable`` where the folder has none."""
-    try:
-        tree: dict[str, Any] = json.loads((folder / SPLIT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelUnavailable(
-            f"{folder} does not say which images were held out ({SPLIT}): train it again."
-        ) from error
-    return tree
 
 
 def _save_trunk(folder: Path, model: Any, processor: Mapping[str, Any]) -> None:

@@ -106,3 +106,15 @@ def _preprocessing(tree: Mapping[str, Any]) -> Preprocessing:
         tuple(tree["std"]),
         tree["interpolation"],
     )
+
+
+def read_split(folder: Path) -> dict[str, Any]:
+    """``{"protocol": "by-image" | "by-class" | "given", "train": [sha256 ...], "validation": [...], "test":
+    [...], "classes": {sha256: class}}``. ``ModelUnavailable`` where the folder has none."""
+    try:
+        tree: dict[str, Any] = json.loads((folder / SPLIT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            f"{folder} does not say which images were held out ({SPLIT}): train it again."
+        ) from error
+    return tree

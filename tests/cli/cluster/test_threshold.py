@@ -168,7 +168,7 @@ def test_fewer_pairs_than_the_file_holds_are_told_of(data: Path) -> None:
         ("--plot", "a.txt"),
         ("--measure", "cosine"),
         ("--using", "nothing"),
-        ("--from", "1"),
+        ("--low", "1"),
     ],
 )
 def test_what_is_refused(data: Path, more: tuple[str, ...]) -> None:

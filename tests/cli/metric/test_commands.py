@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from tests.cli.conftest import COLOURS, Answer, Run, environment
 from vitrine.cli.main import VitrineGroup
 from vitrine.cli.metric import commands as metric
-from vitrine.cli.metric.folders import find_folder, new_folder
 from vitrine.cli.metric.progress import Progress
-from vitrine.services.encoders.families.metric import read_config, read_split
+from vitrine.services.encoders.families.metric_config import read_config, read_split
+from vitrine.services.encoders.families.metric_folders import find_folder, new_folder
 from vitrine.services.encoders.load import load_encoder
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.errors import BadRequest

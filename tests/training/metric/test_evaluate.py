@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vitrine.services.domain import Embeddings
+from vitrine.services.encoders.retrieval_metrics import METRICS, bootstrap_difference, retrieval_metrics
 from vitrine.training.metric.evaluate import LABELS, compare
-from vitrine.training.metric.metrics import METRICS, bootstrap_difference, retrieval_metrics
 
 CLASSES = ["a"] * 20 + ["b"] * 20
 

@@ -14,7 +14,7 @@ import transformers as t
 from PIL import Image
 
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import read_config, read_split
+from vitrine.services.encoders.families.metric_config import read_config, read_split
 from vitrine.services.encoders.load import load_encoder
 from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
 from vitrine.services.errors import BadRequest, TooFewExamples

@@ -16,14 +16,17 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitrine.indexer.enrich.duplicates.features import matched, orb_features
+from vitrine.indexer.enrich.duplicates.prepared_picture import shrunk
+from vitrine.indexer.enrich.duplicates.structure import WINDOW, Grey, Local, local, ssim
 from vitrine.indexer.job.optional import load
 from vitrine.services.errors import BadRequest
 
-Grey = NDArray[np.uint8]
 HASHES = ("ahash", "phash", "dhash", "whash", "colorhash")
 MEASURES: tuple[str, ...] = ("ssim", "minhash", *HASHES, "orb", "template")
 DEFAULT_THRESHOLDS: Mapping[str, float] = {
@@ -57,10 +60,6 @@ FEATURES = 200
 """ORB features of a picture at most."""
 _GOOD_BITS = 48
 """Bits of 256 in which the descriptors of a good match may differ."""
-_EDGE = 15
-"""Pixels at each border where no ORB feature can lie."""
-_WINDOW = 11
-"""Pixels across the Gaussian window of SSIM, with sigma 1.5."""
 _MARGIN = 0.1
 """Share of each side that is cut off for a template."""
 _ALL = 1 << 24
@@ -147,35 +146,21 @@ class _Sized:
 
 
 class Levels:
-    """A grey picture, and the local means that each of its comparisons would work out again."""
+    """A grey picture, and the local means and variances that each of its comparisons needs."""
 
     def __init__(self, grey: Grey) -> None:
         self.grey = grey
 
     @cached_property
-    def values(self) -> NDArray[np.float32]:
-        return self.grey.astype(np.float32)
-
-    @cached_property
-    def mean(self) -> NDArray[np.float32]:
-        return _blurred(self.values)
-
-    @cached_property
-    def spread(self) -> NDArray[np.float32]:
-        """Variance round each pixel."""
-        return _blurred(self.values * self.values) - self.mean * self.mean
+    def local(self) -> Local:
+        return local(self.grey)
 
 
 class Structure(_Sized):
-    """Mean SSIM of the pictures stretched to one square: what ``skimage.metrics.structural_similarity`` gives
-    with Gaussian weights of sigma 1.5 and population covariance, by OpenCV's filters. Negative values, of
-    pictures that are each other's opposite, count as 0."""
+    """Mean SSIM of the pictures stretched to one square. Negative values, of pictures that are each other's
+    opposite, count as 0."""
 
     name = "ssim"
-
-    def __init__(self, scale: int) -> None:
-        super().__init__(scale)
-        load("cv2", "opencv-python-headless")
 
     def prepare(self, image: Image.Image) -> Levels:
         return Levels(_square(image, self.scale))
@@ -186,13 +171,8 @@ class Structure(_Sized):
     def similarity(self, one: Levels, other: Levels) -> float:
         if np.array_equal(one.grey, other.grey):
             return 1.0
-        low, high = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-        product = one.mean * other.mean
-        common = _blurred(one.values * other.values) - product
-        above = (2 * product + low) * (2 * common + high)
-        below = (one.mean * one.mean + other.mean * other.mean + low) * (one.spread + other.spread + high)
-        edge = _WINDOW // 2  # where the window reaches over the border nothing is known
-        return _bounded(float((above / below)[edge:-edge, edge:-edge].mean()))
+        edge = WINDOW // 2  # where the window reaches over the border nothing is known
+        return _bounded(float(ssim(one.local, other.local)[edge:-edge, edge:-edge].mean()))
 
 
 # Sets of small patterns
@@ -256,7 +236,7 @@ class Hash(_Sized):
     def prepare(self, image: Image.Image) -> int:
         import imagehash
 
-        seen = image if self.scale == WHOLE else _shrunk(image, self.scale)
+        seen = image if self.scale == WHOLE else shrunk(image, self.scale)
         made = {
             "ahash": imagehash.average_hash, "phash": imagehash.phash, "dhash": imagehash.dhash,
             "colorhash": imagehash.colorhash, "whash": imagehash.whash,
@@ -282,39 +262,17 @@ class Features(_Sized):
 
     name = "orb"
 
-    def __init__(self, scale: int) -> None:
-        super().__init__(scale)
-        self._cv2 = load("cv2", "opencv-python-headless")
-
     def prepare(self, image: Image.Image) -> tuple[NDArray[np.uint8], Grey]:
-        grey = np.asarray(_shrunk(image, self.scale).convert("L"))
-        descriptors = None
-        if min(grey.shape) > 2 * _EDGE:  # OpenCV fails at pictures that its pyramid shrinks to nothing
-            detector = self._cv2.ORB_create(FEATURES, edgeThreshold=_EDGE, fastThreshold=10)
-            descriptors = detector.detectAndCompute(grey, None)[1]
-        found = np.empty((0, 32), np.uint8) if descriptors is None else np.ascontiguousarray(descriptors)
-        return found, _square(image, 16)
+        grey = np.asarray(shrunk(image, self.scale).convert("L"))
+        return orb_features(grey, FEATURES)[2], _square(image, 16)
 
     def similarity(self, one: tuple[NDArray[np.uint8], Grey], other: tuple[NDArray[np.uint8], Grey]) -> float:
         if np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1]):
             return 1.0
         if not len(one[0]) or not len(other[0]):
             return 0.0
-        return _bounded(
-            2 * _mutual(one[0].view(np.uint64), other[0].view(np.uint64)) / (len(one[0]) + len(other[0]))
-        )
-
-
-def _mutual(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> int:
-    """How many descriptors (k, 4) are each other's nearest, and near: what ``cv2.BFMatcher`` finds with
-    ``crossCheck``, in less than half of its time, most of which goes into threads and into an object for each
-    match."""
-    apart = np.zeros((len(one), len(other)), np.uint16)
-    for word in range(one.shape[1]):
-        apart += np.bitwise_count(one[:, word, None] ^ other[None, :, word])
-    nearest, back = apart.argmin(axis=1), apart.argmin(axis=0)
-    rows = np.arange(len(one))
-    return int(((back[nearest] == rows) & (apart[rows, nearest] <= _GOOD_BITS)).sum())
+        common = len(matched(one[0], other[0], _GOOD_BITS)[0])
+        return 2 * common / (len(one[0]) + len(other[0]))
 
 
 class Template(_Sized):
@@ -323,10 +281,6 @@ class Template(_Sized):
     alone."""
 
     name = "template"
-
-    def __init__(self, scale: int) -> None:
-        super().__init__(scale)
-        self._cv2 = load("cv2", "opencv-python-headless")
 
     def prepare(self, image: Image.Image) -> Grey:
         return _square(image, self.scale)
@@ -341,7 +295,7 @@ class Template(_Sized):
         middle = np.ascontiguousarray(one[margin:-margin, margin:-margin])
         if middle.min() == middle.max():
             return 0.0
-        found = self._cv2.matchTemplate(other, middle, self._cv2.TM_CCOEFF_NORMED)
+        found = cv2.matchTemplate(other, middle, cv2.TM_CCOEFF_NORMED)
         return _bounded(float(np.nan_to_num(found[np.abs(found) < 1.001], nan=0.0).max(initial=0.0)))
 
 
@@ -349,27 +303,10 @@ class Template(_Sized):
 # ----------------------------------------------------------------------------------------------------
 
 
-def _shrunk(image: Image.Image, scale: int) -> Image.Image:
-    """At most ``scale`` pixels along the longest side; never enlarged."""
-    factor = scale / max(image.size)
-    if factor >= 1:
-        return image
-    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-    return image.resize(size, Image.Resampling.BOX if factor < 0.5 else Image.Resampling.BILINEAR)
-
-
 def _square(image: Image.Image, side: int) -> Grey:
     """Grey levels (side, side) of the picture, stretched."""
     resampling = Image.Resampling.BOX if min(image.size) > 2 * side else Image.Resampling.BILINEAR
     return np.asarray(image.convert("L").resize((side, side), resampling))
-
-
-def _blurred(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    cv2 = load("cv2", "opencv-python-headless")
-    found: NDArray[np.float32] = cv2.GaussianBlur(
-        values, (_WINDOW, _WINDOW), 1.5, borderType=cv2.BORDER_REFLECT
-    )
-    return found
 
 
 def _bounded(similarity: float) -> float:

@@ -1,5 +1,5 @@
-"""Pairs for a person to judge: drawn into a file of answers, shown on a contact sheet; and what a threshold is
-good for."""
+"""Pairs for a person to judge: drawn into a file of answers and shown on a contact sheet; commands that take
+the threshold."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ def pairs_to_judge(
     note: Callable[[str], None] = lambda text: None,
     told: Told = lambda done, of: None,
 ) -> Answers:
-    """Return the pairs of the file ``path``, with new ones where ``options`` ask for more or others; the file is
-    made or brought up to date. Answers stay. ``NotFound``, ``UnknownVector``, ``BadRequest``."""
+    """Return the pairs of the file ``path``, with new ones where ``options`` ask for more or others.
+
+    The file is made or brought up to date; answers stay. ``NotFound``, ``UnknownVector``, ``BadRequest``."""
     found = runtime.catalog.get(category)
     kept = Answers.read(path) if path.exists() else None
     if kept is not None:
         kept.check(category, options.measure, options.using and found.encoder(options.using).name)
         if options.pairs is not None and options.pairs < len(kept.pairs):
-            note(f"{path} holds {len(kept.pairs)} pairs, more than --pairs {options.pairs}: all of them stay.")
+            note(
+                f"{path} holds {len(kept.pairs)} pairs, more than --pairs {options.pairs}: all of them stay."
+            )
         if len(kept.pairs) >= (options.pairs or 0) and options.low in (None, kept.low):
             return kept
         low = kept.low if options.low is None else options.low
@@ -76,7 +79,9 @@ def write_pair_sheet(runtime: Runtime, kept: Answers, path: Path) -> None:
         for pair in pairs
     ]
     columns = 5 if len(tiles) <= 60 else 10
-    write_sheet(path, tiles, columns=columns, tile_size=TILE_SIZE, title=f"{kept.category}: pairs by {kept.by}")
+    write_sheet(
+        path, tiles, columns=columns, tile_size=TILE_SIZE, title=f"{kept.category}: pairs by {kept.by}"
+    )
 
 
 def uses(kept: Answers, value: float) -> list[str]:

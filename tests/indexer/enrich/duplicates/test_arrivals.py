@@ -11,7 +11,6 @@ from PIL import Image
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.enrich.duplicates.test_find import file_of
 from tests.indexer.pictures import CATEGORY, make_runtime, payloads, write
-from vitrine.indexer.enrich.duplicates import arrivals
 from vitrine.indexer.enrich.duplicates.changes import dismiss
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.ingest.pipeline import index_images
@@ -52,7 +51,6 @@ def copies() -> dict[str, bytes]:
 
 
 def test_copies_are_told(runtime: Runtime, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     ids = {name: outcome.id for name, outcome in add(runtime, tmp_path / "first", {})[1].items()}
     report, told = add(runtime, tmp_path / "more", copies(), "tell")
     assert (report.added, report.known, report.near, report.duplicate, report.exit_code) == (5, 1, 4, 0, 0)
@@ -70,7 +68,6 @@ def test_copies_are_told(runtime: Runtime, tmp_path: Path) -> None:
 
 
 def test_copies_are_not_indexed(runtime: Runtime, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     before = payloads(runtime)
     objects = {stat.key for stat in runtime.objects.list(f"{CATEGORY}/")}
     report, told = add(runtime, tmp_path / "more", copies(), "skip")
@@ -87,7 +84,6 @@ def test_copies_are_not_indexed(runtime: Runtime, tmp_path: Path) -> None:
 
 
 def test_a_larger_copy_is_no_copy_to_leave_out(runtime: Runtime, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     small = file_of(scene(8).resize((100, 75), Image.Resampling.LANCZOS))
     report, told = add(
         runtime, tmp_path / "more", {"1-small.png": small, "2-whole.png": file_of(scene(8))}, "skip"
@@ -101,7 +97,6 @@ def test_a_larger_copy_is_no_copy_to_leave_out(runtime: Runtime, tmp_path: Path)
 
 
 def test_the_same_bytes_in_later_batches_share_the_outcome(runtime: Runtime, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     copy = file_of(scene(0), "JPEG", 50)
     source = open_source(str(write(tmp_path / "many", {f"{n}.jpg": copy for n in range(7)})))
     report = index_images(source, runtime, CATEGORY, near_duplicates="skip", batch_size=2)
@@ -109,22 +104,8 @@ def test_the_same_bytes_in_later_batches_share_the_outcome(runtime: Runtime, tmp
 
 
 def test_what_people_dismissed_is_no_copy(runtime: Runtime, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     copy = {"copy.jpg": file_of(scene(0), "JPEG", 50)}
     told = add(runtime, tmp_path / "more", copy)[1]["copy.jpg"]
     dismiss(runtime, CATEGORY, find_duplicates(runtime, CATEGORY).groups[0].id)
     runtime.editor.delete(CATEGORY, [str(told.id)])
     assert add(runtime, tmp_path / "more", copy, "skip")[0].added == 1
-
-
-def test_without_opencv_copies_are_told_and_only_identical_pixels_left_out(
-    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(arrivals, "find_spec", lambda name: None)
-    report, told = add(runtime, tmp_path / "more", copies(), "skip")
-    left_out = {name for name, outcome in told.items() if outcome.outcome == "duplicate"}
-    assert left_out == {"d-pixels.bmp"} and report.added == 4
-    kinds = {name: outcome.near.kind for name, outcome in told.items() if outcome.near}
-    assert (
-        kinds["d-pixels.bmp"] == "identical" and kinds["c-jpeg.jpg"] == "unseen" and "e-new.png" not in kinds
-    )

@@ -157,18 +157,20 @@ def test_pairs_of_a_place_come_near_each_other() -> None:
     assert max(gaps) <= 3
 
 
-def test_products_in_bfloat16_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("neighbours", [3, 300])
+@pytest.mark.parametrize("amx", [False, True])
+def test_every_processor_finds_the_same(monkeypatch: pytest.MonkeyPatch, neighbours: int, amx: bool) -> None:
     random = np.random.default_rng(5)
     rows = random.standard_normal((300, 32), dtype=np.float32)
-    rows[:100] = rows[100:200] + 0.5 * random.standard_normal((100, 32), dtype=np.float32)
+    rows[:200] = rows[100] + 0.5 * random.standard_normal((200, 32), dtype=np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    exact = near_in_memory(rows, Reach(similarity=0.7, neighbours=300))
+    reach = Reach(similarity=0.7, neighbours=neighbours)
+    exact = near_in_memory(rows, reach)
     monkeypatch.setattr(products, "_WORTH", 0)
-    for seconds in ([0.0, 1.0], [1.0, 0.0]):  # bfloat16 is the faster one, or not
-        left = list(seconds)
-        monkeypatch.setattr(products, "_seconds", lambda work, left=left: left.pop(0))
-        found = near_in_memory(rows, Reach(similarity=0.7, neighbours=300))
-        assert {*map(tuple, found.tolist())} == {*map(tuple, exact.tolist())} and len(found) > 50
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": amx})
+    assert products.fast_products(rows)[1] == (products.SLACK if amx else 0)
+    found = near_in_memory(rows, reach)
+    assert np.array_equal(found, exact) and len(found) > 400
 
 
 def test_hashes_far_apart_are_not_looked_at_unless_embeddings_are_very_near() -> None:

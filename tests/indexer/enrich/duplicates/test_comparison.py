@@ -11,9 +11,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from tests.indexer.enrich.duplicates.scenes import scene
 from vitrine.indexer.enrich.duplicates.comparison import compare
 from vitrine.indexer.enrich.duplicates.prepared_picture import TURNS, best_turn, see, turned
-from vitrine.indexer.enrich.duplicates.structure import ssim_map
-
-pytest.importorskip("cv2")
+from vitrine.indexer.enrich.duplicates.structure import local, ssim
 
 
 def looked_at(image: Image.Image) -> object:
@@ -63,7 +61,7 @@ def test_similarity_is_that_of_scikit_image() -> None:
     other = one + random.normal(0, 30, one.shape).astype(np.float32)
     options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     expected = structural_similarity(one, other, full=True, **options)[1]
-    assert np.abs(ssim_map(one, other) - expected)[6:-6, 6:-6].max() < 1e-3
+    assert np.abs(ssim(local(one), local(other)) - expected)[6:-6, 6:-6].max() < 1e-3
 
 
 def test_the_same_thing_in_another_colour_is_another_thing() -> None:

@@ -25,7 +25,6 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions
 
-pytest.importorskip("cv2")
 FORMS = {f"form-{number}.png": file_of(page(9, f"No {number}")) for number in (4711, 4712, 9083)}
 COPY = {"copy-of-9083.png": file_of(page(9, "No 9083").resize((150, 195), Image.Resampling.BICUBIC))}
 

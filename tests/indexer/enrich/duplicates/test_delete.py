@@ -18,7 +18,6 @@ from vitrine.services.artifacts.duplicates import DuplicateGroup, Member
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.runtime import Runtime
 
-pytest.importorskip("cv2")
 TAGS = {
     "0.png": {"mug"},
     "0.jpg": {"red", "sale"},

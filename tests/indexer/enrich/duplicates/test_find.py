@@ -23,8 +23,6 @@ from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions
 
-pytest.importorskip("cv2")
-
 
 def file_of(image: Image.Image, format: str = "PNG", quality: int = 90) -> bytes:
     buffer = io.BytesIO()

@@ -15,7 +15,6 @@ from vitrine.indexer.sources import open_source
 from vitrine.services.artifacts.duplicates import FIELD, group_of
 from vitrine.services.runtime import Runtime
 
-pytest.importorskip("cv2")
 WRITES = (
     ("objects", "put"),
     ("objects", "delete"),

@@ -14,7 +14,6 @@ from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, likely_turn,
 from vitrine.indexer.enrich.duplicates.prefilter import comparing, glance
 from vitrine.indexer.enrich.duplicates.prepared_picture import _TURNED, TURNS, see, turned
 
-pytest.importorskip("cv2")
 SIZE = (400, 300)
 
 

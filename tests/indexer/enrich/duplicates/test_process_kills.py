@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY
@@ -24,7 +23,6 @@ from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.search.searcher import SearchOptions
 from vitrine.services.settings import Settings
 
-pytest.importorskip("cv2")
 SCENES = 12
 KILLS = 6
 CHILD = """

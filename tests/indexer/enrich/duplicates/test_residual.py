@@ -16,7 +16,6 @@ from vitrine.indexer.enrich.duplicates.residual import SURE, difference
 from vitrine.indexer.enrich.duplicates.whole import Whole
 from vitrine.services.images.open import ImageLimits, whole_picture
 
-pytest.importorskip("cv2")
 Save = Callable[[Image.Image], bytes]
 
 

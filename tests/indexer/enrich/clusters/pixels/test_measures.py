@@ -22,7 +22,6 @@ from vitrine.indexer.enrich.clusters.pixels.measures import (
 from vitrine.services.errors import BadRequest
 from vitrine.services.images.open import ImageLimits, open_image
 
-pytest.importorskip("cv2")
 pytest.importorskip("datasketch")
 PLAIN = Image.new("RGB", (120, 90), (200, 200, 200))
 
@@ -139,7 +138,8 @@ def test_hashes_are_those_of_imagehash(name: str) -> None:
 
 
 def test_good_matches_are_those_of_opencv() -> None:
-    cv2 = pytest.importorskip("cv2")
+    import cv2
+
     chosen = measure("orb")
     values = [chosen.prepare(image) for image in (scene(0), re_encoded(scene(0)), scene(1))]
     for one in values:

@@ -32,7 +32,6 @@ from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.images.hashes import MAX_BAND
 from vitrine.services.runtime import Runtime
 
-pytest.importorskip("cv2")
 pytest.importorskip("datasketch")
 SMALL = (100, 75)
 

@@ -209,7 +209,7 @@ def test_too_few_answers_say_what_to_do() -> None:
     with pytest.raises(TooFewExamples, match=r"2 pairs were accepted.*higher similarity") as caught:
         propose(made(1, 1, 0, 0, 0))
     assert caught.value.code == "too_few_examples" and caught.value.details == {"accepted": 2, "rejected": 3}
-    with pytest.raises(TooFewExamples, match="lower --from"):
+    with pytest.raises(TooFewExamples, match="lower --low"):
         propose(made(1, 1, 1, 0))
     with pytest.raises(TooFewExamples):
         propose(made())

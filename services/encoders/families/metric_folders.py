@@ -11,12 +11,9 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from vitrine.services.encoders.families.metric_config import KIND, MetricConfig, folder_kind, read_config
 from vitrine.services.errors import BadRequest, ModelUnavailable
-
-if TYPE_CHECKING:
-    from vitrine.services.encoders.families.metric_config import MetricConfig
 
 FOLDER = "encoders"
 _VERSION = re.compile(r"v([0-9]+)-")
@@ -30,8 +27,6 @@ def new_folder(data: Path, name: str) -> Path:
 
 def trained(data: Path) -> Iterator[tuple[Path, MetricConfig]]:
     """All encoders below the data folder, by name, the latest version of each first."""
-    from vitrine.services.encoders.families.metric_config import KIND, folder_kind, read_config
-
     folders = [path.parent for path in (data / FOLDER).glob("*/*/config.json")]
     folders += [path.parent for path in (data / FOLDER).glob("*/config.json")]
     for folder in sorted(sorted(folders, key=_order, reverse=True), key=lambda path: path.parent):

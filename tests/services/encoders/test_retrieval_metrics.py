@@ -5,9 +5,9 @@ import doctest
 import numpy as np
 import pytest
 
-import vitrine.training.metric.metrics
+import vitrine.services.encoders.retrieval_metrics
 from vitrine.services.domain import Embeddings
-from vitrine.training.metric.metrics import (
+from vitrine.services.encoders.retrieval_metrics import (
     METRICS,
     Values,
     bootstrap_difference,
@@ -54,7 +54,7 @@ def slow_metrics(
 
 
 def test_examples_of_the_docstrings_hold() -> None:
-    assert doctest.testmod(vitrine.training.metric.metrics).failed == 0
+    assert doctest.testmod(vitrine.services.encoders.retrieval_metrics).failed == 0
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -64,7 +64,7 @@ def test_every_metric_is_that_of_a_slow_loop(
     seed: int, with_gallery: bool, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        vitrine.training.metric.metrics, "BLOCK_BYTES", block
+        vitrine.services.encoders.retrieval_metrics, "BLOCK_BYTES", block
     )  # small: several blocks of queries
     random = np.random.default_rng(seed)
     queries = random_unit(31, 6, seed)
@@ -196,7 +196,7 @@ def test_values_that_do_not_count_change_no_interval() -> None:
 def test_resampling_in_pieces_is_resampling_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).random(50)
     whole = bootstrap_interval(values)
-    monkeypatch.setattr(vitrine.training.metric.metrics, "BLOCK_BYTES", 50 * 16 * 64)
+    monkeypatch.setattr(vitrine.services.encoders.retrieval_metrics, "BLOCK_BYTES", 50 * 16 * 64)
     assert bootstrap_interval(values) == whole
 
 

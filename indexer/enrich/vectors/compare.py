@@ -1,32 +1,45 @@
-"""Whether an encoder that is to be promoted finds more than the one in service, on images that it was not
-trained on."""
+"""Promote a trained encoder only if it finds at least as much as the one in service, on images that it was
+not trained on."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vitrine.services.errors import ModelUnavailable
+import numpy as np
 
-if TYPE_CHECKING:
-    from vitrine.services.category.catalog import Category
-    from vitrine.services.domain import Embedding, EncoderSpec, Hit
-    from vitrine.services.encoders.batching import BatchedEncoder
-    from vitrine.services.runtime import Runtime
+from vitrine.indexer.enrich.vectors.promote import PromoteReport, promote
+from vitrine.indexer.job.progress import Progress, Tally
+from vitrine.indexer.job.search_index import build_search_index
+from vitrine.indexer.job.stored_images import FIELDS, embed_stored
+from vitrine.services.category.catalog import Category
+from vitrine.services.domain import Embedding, Embeddings, EncoderSpec, Hit
+from vitrine.services.encoders.batching import BatchedEncoder
+from vitrine.services.encoders.families.metric_config import KIND, folder_kind, read_config, read_split
+from vitrine.services.encoders.reference import name_of
+from vitrine.services.encoders.retrieval_metrics import retrieval_metrics
+from vitrine.services.errors import ModelUnavailable, WorseEncoder
+from vitrine.services.images.open import point_id
+from vitrine.services.runtime import Runtime
+
+Watch = Callable[[str], Progress | None]
+"""Makes the progress of a stage, from its name."""
 
 LEAST = 20
 """With fewer held-out images in the category the figures of the training run decide."""
 MOST_QUERIES, MOST_OTHERS = 2_000, 10_000
 """Of larger splits a random part is compared: the candidate has to embed every one of them first."""
 _CHUNK = 500
+_NOT_COMPARED = "It is not compared: it is in service already, or its folder says nothing of held-out images."
 
 
 @dataclass(frozen=True)
 class Figures:
-    """How well one encoder retrieves: recall@1 and MAP@R in 0..1; MAP@R None where it was not recorded."""
+    """How well one encoder finds images of the same class: recall@1 and MAP@R in 0..1 (None: not
+    recorded)."""
 
     encoder: str
     recall_at_1: float
@@ -40,7 +53,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both figures, and in words what they were measured on."""
+    """The figures of both encoders, and in words what they were measured on."""
 
     candidate: Figures
     incumbent: Figures
@@ -56,17 +69,74 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of it."""
-        return {
-            "candidate": vars(self.candidate),
-            "incumbent": vars(self.incumbent),
-            "measured_on": self.measured_on,
-        }
+        return asdict(self)
+
+
+def promote_if_better(
+    runtime: Runtime,
+    category: str,
+    folder: Path,
+    *,
+    name: str | None = None,
+    default: bool = True,
+    force: bool = False,
+    watch: Watch = lambda stage: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> PromoteReport:
+    """Compare a trained encoder with the one in service, then `promote` it and build its search index.
+
+    ``name``: what queries call it (None: as it was trained). ``force``: do not compare. ``watch`` makes the
+    progress of the stages ``comparing`` and ``embedding``. ``WorseEncoder`` where it finds less: then nothing
+    of it stays. Else as `promote`.
+    """
+    name = name or trained_name(folder)
+    compared: list[Comparison] = []
+
+    def check(candidate: BatchedEncoder) -> None:
+        found = compare(runtime, runtime.catalog.get(category), name, candidate, folder, watch)
+        if found is None:
+            note(_NOT_COMPARED)
+            return
+        if found.worse:
+            raise WorseEncoder(
+                f"It finds less than what is in service, on {found.measured_on}: {found.candidate}, "
+                f"against {found.incumbent} of {found.incumbent.encoder}. Nothing was switched; train on, "
+                "or promote it anyway with --force.",
+                **found.to_json(),
+            )
+        compared.append(found)
+        better = f"{found.candidate}; {found.incumbent.encoder} has {found.incumbent}"
+        note(f"On {found.measured_on}: {better}.")
+
+    report = promote(
+        runtime,
+        category,
+        folder,
+        name=name,
+        default=default,
+        check=None if force else check,
+        progress=watch("embedding"),
+    )
+    report.comparison = compared[0].to_json() if compared else None
+    if report.switched:
+        build_search_index(runtime, category, note)
+    return report
+
+
+def trained_name(folder: Path) -> str:
+    """Return what an encoder was called when it was trained, else its folder's name."""
+    return name_of(read_config(folder).name if folder_kind(folder) == KIND else str(folder))
 
 
 def compare(
-    runtime: Runtime, category: Category, alias: str, encoder: BatchedEncoder, folder: Path
+    runtime: Runtime,
+    category: Category,
+    alias: str,
+    encoder: BatchedEncoder,
+    folder: Path,
+    watch: Watch = lambda stage: None,
 ) -> Comparison | None:
-    """Candidate against what answers ``alias`` now (the category's default before it was ever promoted).
+    """Compare a candidate with what answers ``alias`` now (before its first promotion: the default).
 
     Queries are the held-out images of the folder's split that the category holds. They are sought among the
     training images that it holds, or among each other where the split is by class. The candidate embeds those
@@ -85,7 +155,9 @@ def compare(
         return _recorded(folder, encoder.spec.name)
     by_class = split.get("protocol") == "by-class"
     others = [] if by_class else _held(runtime, category, incumbent, split, list(split.get("train") or ()))
-    return _measured(runtime, incumbent, encoder, _some(held_out, MOST_QUERIES), _some(others, MOST_OTHERS))
+    queries, gallery = _some(held_out, MOST_QUERIES), _some(others, MOST_OTHERS)
+    rows = _embedded(runtime, encoder, [*queries, *gallery], watch("comparing"))
+    return _measured(incumbent, encoder.spec.name, queries, gallery, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +168,6 @@ class _Image:
 
 
 def _read_split(folder: Path) -> Mapping[str, Any]:
-    from vitrine.services.encoders.families.metric import read_split
-
     try:
         return read_split(folder)
     except ModelUnavailable:
@@ -111,10 +181,7 @@ def _held(
     split: Mapping[str, Any],
     hashes: Sequence[str],
 ) -> list[_Image]:
-    """Those images of a split that the category holds, with the incumbent's vector."""
-    from vitrine.indexer.job.stored_images import FIELDS
-    from vitrine.services.images.open import point_id
-
+    """Return the images of a split that the category holds, with the vector in service."""
     classes, images = split.get("classes", {}), []
     for start in range(0, len(hashes), _CHUNK):
         part = [name for name in hashes[start : start + _CHUNK] if name in classes]
@@ -135,36 +202,30 @@ def _some(images: list[_Image], most: int) -> list[_Image]:
 
 
 def _measured(
-    runtime: Runtime,
     incumbent: EncoderSpec,
-    encoder: BatchedEncoder,
+    candidate: str,
     held_out: list[_Image],
     others: list[_Image],
+    rows: Mapping[str, Embedding],
 ) -> Comparison | None:
-    rows = _embedded(runtime, encoder, [*held_out, *others])
+    """Compare on the images that the candidate could embed: ``rows`` by image id."""
     queries = [image for image in held_out if image.hit.id in rows]
     gallery = [image for image in others if image.hit.id in rows]
     if len(queries) < 2:
         return None
-    figures = [
-        _figures(name, queries, gallery, vectors)
-        for name, vectors in (
-            (encoder.spec.name, rows),
-            (incumbent.name, {image.hit.id: image.stored for image in [*queries, *gallery]}),
-        )
-    ]
+    stored = {image.hit.id: image.stored for image in [*queries, *gallery]}
     among = f"among {len(gallery)} training images" if gallery else "among each other"
-    return Comparison(figures[0], figures[1], f"{len(queries)} held-out images of the category, {among}")
+    return Comparison(
+        _figures(candidate, queries, gallery, rows),
+        _figures(incumbent.name, queries, gallery, stored),
+        f"{len(queries)} held-out images of the category, {among}",
+    )
 
 
 def _figures(
     name: str, queries: list[_Image], gallery: list[_Image], rows: Mapping[str, Embedding]
 ) -> Figures:
-    import numpy as np
-
-    from vitrine.training.metric.metrics import retrieval_metrics
-
-    def stacked(images: list[_Image]) -> Any:
+    def stacked(images: list[_Image]) -> Embeddings:
         return np.stack([rows[image.hit.id] for image in images])
 
     found = retrieval_metrics(
@@ -177,27 +238,19 @@ def _figures(
     return Figures(name, round(found.precision_at_1, 6), round(found.map_at_r, 6))
 
 
-@dataclass
-class _Counted:
-    """What the progress of a comparison shows."""
-
-    done: int = 0
-    refused: int = 0
-
-
-def _embedded(runtime: Runtime, encoder: BatchedEncoder, images: Sequence[_Image]) -> dict[str, Embedding]:
-    """The candidate's embeddings by image id; pictures that cannot be read are left out."""
-    from vitrine.indexer.job.progress import make_progress
-    from vitrine.indexer.job.stored_images import embed_stored
-
+def _embedded(
+    runtime: Runtime, encoder: BatchedEncoder, images: Sequence[_Image], progress: Progress | None
+) -> dict[str, Embedding]:
+    """Return the candidate's embeddings by image id; pictures that cannot be read are left out."""
     rows: dict[str, Embedding] = {}
-    progress, counted = make_progress(title="comparing"), _Counted()
+    counted = Tally()
     if progress:
         progress.start(len(images))
     for made in embed_stored(runtime, encoder, [image.hit for image in images]):
-        counted.done += made.row is not None
-        counted.refused += made.row is None
-        if made.row is not None:
+        if made.row is None:
+            counted.refused += 1
+        else:
+            counted.done += 1
             rows[made.id] = made.row
         if progress:
             progress.update(counted)
@@ -207,9 +260,7 @@ def _embedded(runtime: Runtime, encoder: BatchedEncoder, images: Sequence[_Image
 
 
 def _recorded(folder: Path, name: str) -> Comparison | None:
-    """The figures of the training run's test images."""
-    from vitrine.services.encoders.families.metric_config import read_config
-
+    """Compare the figures that the training run recorded on its test images."""
     try:
         metrics = read_config(folder).metrics
     except ModelUnavailable:

@@ -1,0 +1,72 @@
+"""`vitrine.open`, and what it gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import vitrine
+
+
+def test_categories_are_found_by_name(library: vitrine.Library, shop: vitrine.Category) -> None:
+    assert "shop" in library and "shoes" not in library and "?" not in library
+    assert library["shop"].name == "shop" and [category.name for category in library.categories()] == ["shop"]
+    assert list(library) == ["shop"] and shop.description == "Coloured cards" and shop.encoders == ["colour"]
+    assert "shop" in repr(library) and repr(shop) == "<vitrine.Category shop: 12 images, encoders colour>"
+
+
+def test_a_category_is_created_and_deleted(library: vitrine.Library) -> None:
+    assert library.create("made", encoder=["colour"]).encoders == ["colour"]
+    with pytest.raises(vitrine.AlreadyExists):
+        library.create("made")
+    library.delete("made")
+    with pytest.raises(vitrine.NotFound, match="made"):
+        library["made"]
+
+
+def test_a_library_is_open_once_and_not_after_it_is_closed(tmp_path: Path) -> None:
+    library = vitrine.open(tmp_path / "data", encoder="colour")
+    with pytest.raises(vitrine.StoreLocked, match=r"vitrine\.open"):
+        vitrine.open(tmp_path / "data")
+    library.close()
+    library.close()
+    with pytest.raises(vitrine.BadRequest, match="closed"):
+        library.categories()
+    assert repr(library) == "<vitrine.Library, closed>"
+    with vitrine.open(tmp_path / "data") as again:
+        assert again.categories() == []
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    with pytest.raises(vitrine.BadRequest, match="threads must be at least 0"):
+        vitrine.open(tmp_path, threads=-1)
+
+
+def test_the_environment_says_what_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITRINE_DATA", str(tmp_path / "named"))
+    monkeypatch.setenv("VITRINE_ENCODER", "vit")
+    with vitrine.open(encoder="colour") as library:
+        assert library.settings.data == tmp_path / "named" and library.settings.encoder == "colour"
+
+
+def test_every_name_is_there_and_no_other() -> None:
+    for name in vitrine.__all__:
+        assert getattr(vitrine, name) is not None, name
+    assert issubclass(vitrine.NotFound, vitrine.VitrineError) and "open" in dir(vitrine)
+    with pytest.raises(AttributeError, match="opne"):
+        _ = vitrine.opne  # type: ignore[attr-defined]
+
+
+def test_importing_it_is_quick() -> None:
+    """The best of five, less what Python itself takes; a busy machine is slow, never quick."""
+
+    def seconds(code: str) -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - started
+
+    assert min(seconds("import vitrine") - seconds("pass") for _ in range(5)) < 0.15
