@@ -26,14 +26,15 @@ from numpy.typing import NDArray
 from benchmarks.clothing import DATASET, photos
 from benchmarks.taggers import EMOJI, embed
 from vitrine.indexer.enrich.clusters.agreement import agreement, purity, stability
-from vitrine.indexer.enrich.clusters.flat.flat import SEEDED, Value, fit
-from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
+from vitrine.indexer.enrich.clusters.flat.flat import fit
+from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid, in_words
+from vitrine.indexer.enrich.clusters.flat.methods import METHODS, Value
 from vitrine.indexer.enrich.clusters.flat.reduce import Reduced, reduce
-from vitrine.indexer.enrich.clusters.options import METHODS, Method, Reduction, TreeOptions
+from vitrine.indexer.enrich.clusters.options import Reduction, TreeOptions
 from vitrine.indexer.enrich.clusters.tree.tree import Tree, build_tree
 from vitrine.services.domain import Embeddings
 
-GRIDS: dict[Method, dict[str, Sequence[Value]]] = {
+GRIDS: dict[str, dict[str, Sequence[Value]]] = {
     "kmeans": {"clusters": (5, 10, 20, 40)},
     "minibatch-kmeans": {"clusters": (5, 10, 20, 40)},
     "gaussian-mixture": {"clusters": (5, 10, 20, 40), "covariance": ("diag", "spherical")},
@@ -70,7 +71,7 @@ def flat(reduced: Reduced, how: Reduction, classes: Sequence[str]) -> Iterator[d
             yield {
                 "reduce": how,
                 "method": method,
-                "point": f"{point}: {row.words}",
+                "point": f"{point}: {in_words(row.parameters)}",
                 "chosen": point == "chosen",
                 "parameters": dict(row.parameters),
                 **figures(labels, classes, row.scores.noise),
@@ -123,8 +124,8 @@ def _by_truth(result: GridResult, classes: Sequence[str]) -> int:
     return max(range(len(result.rows)), key=lambda at: agreement(result.labels_of[at], classes).nmi)
 
 
-def _stability(reduced: Reduced, method: Method, parameters: Any, labels: NDArray[np.int32]) -> float | None:
-    if method not in SEEDED:
+def _stability(reduced: Reduced, method: str, parameters: Any, labels: NDArray[np.int32]) -> float | None:
+    if not METHODS[method].draws:
         return None
     return stability(
         lambda seed: fit(reduced.x, method, parameters, reduced.geometry, seed=seed), SEEDS, labels

@@ -145,37 +145,33 @@ def _print_checks(checks: Any) -> None:
 
 
 def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | None]:
-    from vitrine.services.doctor import find_weights
-    from vitrine.services.encoders.reference import COLOUR_MODEL, STORED
+    from vitrine.services.doctor import find_model
+    from vitrine.services.encoders.reference import STORED
 
     row = {"name": reference.name, "model": reference.model, "revision": reference.revision}
-    if reference.model == COLOUR_MODEL:
-        return {**row, "weights": "built in"}
     if reference.model.startswith(STORED):
         return {**row, "weights": "in the object store"}
-    path, revision = find_weights(reference, settings)
-    if path is None:
+    found = find_model(reference, settings)
+    if found is None:
         return {**row, "weights": "not on this machine"}
-    differs = reference.revision is not None and revision != reference.revision
+    if found.path is None:
+        return {**row, "weights": "built in"}
+    differs = reference.revision is not None and found.revision != reference.revision
     return {
         **row,
-        "revision": reference.revision or revision,
-        "weights": f"{path}{' (another revision)' if differs else ''}",
+        "revision": reference.revision or found.revision,
+        "weights": f"{found.path}{' (another revision)' if differs else ''}",
     }
 
 
 def _load(
     reference: EncoderReference, settings: Settings, precision: Literal["auto", "float32", "bfloat16"]
 ) -> Encoder:
-    from vitrine.services.encoders.load import load_encoder
+    from dataclasses import replace
 
-    return load_encoder(
-        reference,
-        models_folder=settings.models,
-        precision=precision,
-        device=settings.device,
-        offline=settings.offline,
-    )
+    from vitrine.services.encoders.load import EncoderLoader
+
+    return replace(EncoderLoader.of(settings), precision=precision).load(reference)
 
 
 def _pictures(image: Path | None, settings: Settings) -> list[Image]:

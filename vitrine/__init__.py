@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from vitrine.category import Category as Category
     from vitrine.hits import Hit as Hit
     from vitrine.hits import Hits as Hits
+    from vitrine.indexer.enrich.clusters.options import ClusterOptions as ClusterOptions
+    from vitrine.indexer.enrich.maps.options import MapOptions as MapOptions
     from vitrine.library import Library as Library
     from vitrine.library import open as open
     from vitrine.pictures import NewImage as NewImage
@@ -45,12 +47,16 @@ if TYPE_CHECKING:
     from vitrine.services.errors import UnsupportedQuery as UnsupportedQuery
     from vitrine.services.errors import VitrineError as VitrineError
     from vitrine.services.errors import WorseEncoder as WorseEncoder
+    from vitrine.training.taggers.train import TrainOptions as TrainOptions
 else:  # a type checker that saw __getattr__ would accept any name
     _HOMES = {
         "vitrine.library": "Library open",
         "vitrine.category": "Category",
         "vitrine.hits": "Hit Hits",
         "vitrine.pictures": "NewImage Picture",
+        "vitrine.indexer.enrich.clusters.options": "ClusterOptions",
+        "vitrine.indexer.enrich.maps.options": "MapOptions",
+        "vitrine.training.taggers.train": "TrainOptions",
         "vitrine.services.errors": "AlreadyExists BadRequest BadSource BadVector Conflict EncoderMismatch "
         "ImageRefused ModelUnavailable NotFound StorageFull StoreDamaged StoreLocked TaggerMismatch "
         "TooFewExamples Unavailable UnknownField UnknownVector UnsupportedQuery VitrineError WorseEncoder",

@@ -156,11 +156,16 @@ def tag(
         list[str] | None,
         typer.Option("--metadata", metavar="COLUMN=VALUE", help="Set a column; 'COLUMN=' removes it."),
     ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option("--field", metavar="FIELD=VALUE", help="Set another field; 'FIELD=' removes it."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change tags, class, caption, quality or metadata of images; nothing is changed if one of them does not
-    exist."""
-    from vitrine.services.category.editor import ImageChanges
+    """Change tags, class, caption, quality, metadata or other fields of images. Nothing is changed if one of
+    the images does not exist."""
+    from vitrine.services.category.editor import parse_changes
+    from vitrine.services.category.fields import SAID
     from vitrine.services.category.payload import unindexed_notes
 
     changes: dict[str, Any] = {"add_tags": tuple(add or ()), "remove_tags": tuple(remove or ())}
@@ -169,17 +174,19 @@ def tag(
         name: value or None for name, value in (("class", class_), ("caption", caption)) if value is not None
     }
     changes |= {"quality": quality} if quality is not None else {}
-    columns = [_column(text) for text in metadata or ()]
+    changes |= {name: value or None for name, value in (_pair(text, "--field") for text in field or ())}
+    columns = [_pair(text, "--metadata") for text in metadata or ()]
     changes |= {"metadata": dict(columns)} if columns else {}
-    if not any(changes.values()) and not changes.keys() & {"class", "caption", "quality"}:
+    if not any(changes.values()) and not changes.keys() & SAID.keys():
         raise typer.BadParameter(
-            "nothing to change: give --add, --remove, --set, --class, --caption, --quality or --metadata."
+            "nothing to change: give --add, --remove, --set, --class, --caption, --quality, --metadata or "
+            "--field."
         )
     with stores(ctx) as runtime:
         if columns:
             known = runtime.catalog.get(category).indexes
             changes["metadata"] = dict(_known_column(name, value, known) for name, value in columns)
-        hits = runtime.editor.change(category, ids, ImageChanges.model_validate(changes))
+        hits = runtime.editor.change(category, ids, parse_changes(changes))
         notes = unindexed_notes(changes.get("metadata", {}), runtime.catalog.get(category).indexes)
     if as_json:
         print_json({"category": category, "hits": [hit_json(hit) for hit in hits], "notes": notes})
@@ -264,10 +271,10 @@ def _count(number: int) -> str:
     return "1 image" if number == 1 else f"{number} images"
 
 
-def _column(text: str) -> tuple[str, str]:
+def _pair(text: str, option: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise typer.BadParameter(f"--metadata takes COLUMN=VALUE, not {text!r}.")
+        raise typer.BadParameter(f"{option} takes NAME=VALUE, not {text!r}.")
     return name, value
 
 

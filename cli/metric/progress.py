@@ -1,4 +1,4 @@
-"""How ``vitrine metric`` shows where it is: a bar for what takes long, a line an epoch."""
+"""The progress of training on stderr: a bar for what takes long, a line for each epoch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Progress:
         self._what, self._told = "", time.monotonic()
 
     def tell(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` images or steps of one kind of work."""
+        """Show that ``done`` of ``total`` images or steps of one kind of work are done."""
         if self._stream.isatty():
             self._draw(what, done, total)
         elif time.monotonic() - self._told >= LINE_SECONDS:
@@ -35,16 +35,19 @@ class Progress:
             note(f"{what}: {done} of {total} ({done / max(total, 1):.0%})")
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """A line: its losses and figures are what one wants to see."""
+        """Print the losses and figures of an epoch."""
         parts = [f"epoch {int(row['epoch'])} of {self._epochs}: loss {row['loss']:.4f}"]
         if "recall_at_1" in row:
             parts.append(f"validation recall@1 {row['recall_at_1']:.3f}, MAP@R {row['map_at_r']:.3f}")
         parts.append(f"{row['seconds']:.1f} s")
-        line = ", ".join(parts)
-        self._bar.console.print(line, highlight=False) if self._bar is not None else note(line)
+        self.note(", ".join(parts))
+
+    def note(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        self._bar.console.print(text, highlight=False) if self._bar is not None else note(text)
 
     def close(self) -> None:
-        """Done, or interrupted."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

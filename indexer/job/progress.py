@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -56,7 +57,17 @@ def make_progress(
     stream = stream or sys.stderr
     if quiet:
         return None
-    return BarProgress(stream, title, unit) if stream.isatty() else LineProgress(stream, title, unit)
+    drawn = stream.isatty() or (stream is sys.stderr and _in_notebook())
+    return BarProgress(stream, title, unit) if drawn else LineProgress(stream, title, unit)
+
+
+def _in_notebook() -> bool:
+    """Whether this is a notebook in which rich can draw a bar, for which it needs ipywidgets."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter and find_spec("ipywidgets") is not None
 
 
 class LineProgress:

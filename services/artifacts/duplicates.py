@@ -1,10 +1,8 @@
-"""Groups of near-duplicates, and where those of a category are kept.
+"""Groups of near-duplicates of a category, and the pairs that people said are no duplicates
+(``_duplicates/<category>/dismissed.json``).
 
-    _duplicates/<category>/current.json     which run is in service; written last
-    _duplicates/<category>/<key>.json       the groups of one run
-    _duplicates/<category>/dismissed.json   pairs that people said are no duplicates
-
-A group's id begins with the key of its run: what a payload says of another run's groups counts for nothing.
+A group's id begins with the number of its run: what a payload says of groups of another run counts for
+nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +13,11 @@ from typing import Any
 
 import orjson
 
+from vitrine.services.artifacts.store import FORMAT, Arrays, ArtifactStore, Entry, now, number_of
 from vitrine.services.errors import NotFound
-from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.damage import readable
 from vitrine.services.object_store.edits import edit
 from vitrine.services.object_store.keys import DUPLICATES
-from vitrine.services.object_store.known import Known
 
 FIELD = "duplicate_group"
 """The payload field: a group's id; while a run replaces another, a list of both ids."""
@@ -28,11 +25,8 @@ COPIES = ("identical", "resized")
 """Verdicts on an image that is another one saved again: nothing is lost where that one is kept."""
 RULE = 2
 """How copies were judged: raised whenever the verdicts of before are no longer to be acted upon."""
-_CURRENT, _DISMISSED = "current", "dismissed"
-_ADVICE = (
-    "Restore it from a backup, or remove the objects below `_duplicates/` of that category and find its "
-    "duplicates again."
-)
+GROUPS = "groups"
+"""The name of what is found: each category has one."""
 
 Pair = tuple[str, str]
 """Two image ids, the lesser first."""
@@ -107,13 +101,20 @@ class DuplicateRun:
     """What one search for duplicates found. ``using``: the named vector; ``parameters`` are those it ran
     with. ``rule``: the ``RULE`` it judged by."""
 
-    key: str
-    created_at: str
     using: str
     images: int
     groups: tuple[DuplicateGroup, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    rule: int = 1
+    rule: int = RULE
+    key: str = ""
+    created_at: str = ""
+
+    def numbered(self, key: str) -> DuplicateRun:
+        """Return the run under another key, its groups called by it in their order."""
+        groups = tuple(
+            replace(group, id=f"{number_of(key)}-{number}") for number, group in enumerate(self.groups, 1)
+        )
+        return replace(self, key=key, groups=groups)
 
     def group(self, id: str) -> DuplicateGroup:
         """``NotFound``."""
@@ -135,110 +136,87 @@ class DuplicateRun:
         )
 
 
-class DuplicateStore:
-    """The near-duplicates of all categories. Thread-safe; processes that share the object store see each
-    other's changes."""
+class DuplicateStore(ArtifactStore[DuplicateRun]):
+    """The near-duplicates of all categories: one run each, and the pairs that people dismissed."""
 
-    def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
-        self._objects = objects
-        self._known = known or Known(objects)
+    prefix, noun, detail, remake = DUPLICATES, "search for duplicates", "run", "find its duplicates again"
 
-    def current_key(self, category: str) -> str | None:
-        """The key of the run in service; None before the first."""
-        current = self._current(category)
-        return None if current is None else str(current["key"])
+    def _name(self, made: DuplicateRun) -> str:
+        return GROUPS
 
-    def collapsing_key(self, category: str) -> str | None:
-        """The same, unless its groups were found by an earlier rule, which held other pictures to be
-        copies."""
-        current = self._current(category)
-        return None if current is None or current.get("rule") != RULE else str(current["key"])
+    def _keyed(self, made: DuplicateRun, key: str) -> DuplicateRun:
+        return replace(made.numbered(key), created_at=now())
 
-    def _current(self, category: str) -> Mapping[str, Any] | None:
-        def parse(data: bytes) -> Mapping[str, Any]:
-            with readable(category, _key(category, _CURRENT), _ADVICE):
-                current = orjson.loads(data)
-                return {"key": current["key"], "rule": current.get("rule")}
+    def _encode(self, made: DuplicateRun) -> tuple[dict[str, Any], Arrays]:
+        return asdict(made), {}
 
-        return self._known.read(_key(category, _CURRENT), parse)
+    def _decode(self, tree: dict[str, Any], arrays: Arrays) -> DuplicateRun:
+        groups = []
+        for group in tree.pop("groups"):
+            members = tuple(Member(**member) for member in group["members"])
+            groups.append(DuplicateGroup(group["id"], members, group["chosen"]))
+        return DuplicateRun(groups=tuple(groups), **tree)
 
-    def current(self, category: str) -> DuplicateRun | None:
-        """The run in service."""
-        key = self.current_key(category)
-        tree = None if key is None else self._read(category, key)
-        if key is None or tree is None:
-            return None
-        with readable(category, _key(category, key), _ADVICE):
-            return _from_json(tree)
+    def _note(self, made: DuplicateRun) -> int:
+        return made.rule
 
-    def get(self, category: str) -> DuplicateRun:
-        """The run in service. ``NotFound`` before the first."""
-        run = self.current(category)
-        if run is None:
-            raise NotFound(
-                f"Nobody has looked for duplicates in category {category!r} yet: find them first.",
-                category=category,
-            )
-        return run
+    def _free_key(self, name: str, taken: set[str]) -> str:
+        """Return a key that no run had before: people may still hold ids of its groups."""
+        return f"{name}-{max((number_of(key) for key in taken if key), default=0) + 1}"
+
+    def _unknown(self, category: str, name: str, entries: Mapping[str, Entry]) -> NotFound:
+        return NotFound(
+            f"Nobody has looked for duplicates in category {category!r} yet: find them first.",
+            category=category,
+        )
 
     def next_key(self, category: str) -> str:
-        """A key that no run had, not even one that never came into service."""
-        known = [int(name) for name in self._names(category) if name.isdigit()]
-        return str(max(known, default=0) + 1)
+        """Return the key that the next run will have."""
+        return self._free_key(GROUPS, self._taken(category, GROUPS))
 
-    def save(self, category: str, run: DuplicateRun) -> None:
-        """Write, or replace, the file of a run. It does not come into service by that."""
-        self._write(category, run.key, asdict(run))
+    def current(self, category: str) -> DuplicateRun | None:
+        """Return the run in service; None before the first."""
+        return self.get(category) if self.entries(category) else None
 
-    def put_in_service(self, category: str, key: str) -> None:
-        """From now on the groups are those of the run ``key``."""
-        self._write(category, _CURRENT, {"key": key, "rule": RULE})
-        self._known.forget(_key(category, _CURRENT))
+    def get(self, category: str, name: str = GROUPS) -> DuplicateRun:
+        """Return the run in service. ``NotFound`` before the first."""
+        return super().get(category, name)
 
-    def forget_others(self, category: str, key: str) -> None:
-        """Remove the files of all runs but ``key``."""
-        for name in self._names(category):
-            if name.isdigit() and name != key:
-                self._objects.delete(_key(category, name))
+    def current_key(self, category: str) -> str | None:
+        """Return the key of the run in service; None before the first."""
+        entry = self.entries(category).get(GROUPS)
+        return None if entry is None else entry.key
+
+    def collapsing_key(self, category: str) -> str | None:
+        """Return the same, unless its groups were found by an earlier rule, which held other pictures to be
+        copies."""
+        entry = self.entries(category).get(GROUPS)
+        return None if entry is None or entry.note != RULE else entry.key
 
     def dismissed(self, category: str) -> set[Pair]:
-        """Pairs that are no duplicates, whatever they look like."""
-        try:
-            return _pairs(category, self._objects.get(_key(category, _DISMISSED)))
-        except NotFound:
-            return set()
+        """Return the pairs that are no duplicates, whatever they look like."""
+        key = self._dismissed_key(category)
+        return self._known.read(key, lambda data: self._pairs(category, data)) or set()
 
     def dismiss(self, category: str, pairs: Iterable[Pair]) -> int:
-        """Remember pairs, in any order, as no duplicates; how many are remembered now."""
-        new = {ordered(*pair) for pair in pairs}
+        """Remember pairs, in any order, as no duplicates; return how many are remembered now."""
+        new, key = {ordered(*pair) for pair in pairs}, self._dismissed_key(category)
 
         def added(data: bytes | None) -> bytes:
-            known = set() if data is None else _pairs(category, data)
-            return orjson.dumps({"format": 1, "pairs": sorted(known | new)})
+            known = set() if data is None else self._pairs(category, data)
+            return orjson.dumps({"format": FORMAT, "pairs": sorted(known | new)})
 
-        return len(_pairs(category, edit(self._objects, _key(category, _DISMISSED), added)))
+        self._known.put(key, edit(self._objects, key, added))
+        return len(self.dismissed(category))
 
-    def forget(self, category: str) -> None:
-        """Remember nothing of a category that was deleted."""
-        self._known.forget(_key(category, _CURRENT))
+    def _dismissed_key(self, category: str) -> str:
+        return f"{DUPLICATES}{category}/dismissed.json"
 
-    def _names(self, category: str) -> list[str]:
-        prefix = _key(category, "")
-        return [stat.key[len(prefix) :].removesuffix(".json") for stat in self._objects.list(prefix)]
-
-    def _read(self, category: str, name: str) -> dict[str, Any] | None:
-        try:
-            data = self._objects.get(_key(category, name))
-        except NotFound:
-            return None
-        with readable(category, _key(category, name), _ADVICE):
-            tree: dict[str, Any] = orjson.loads(data)
-        return tree
-
-    def _write(self, category: str, name: str, tree: Mapping[str, Any]) -> None:
-        self._objects.put(
-            _key(category, name), orjson.dumps({"format": 1, **tree}), media_type="application/json"
-        )
+    def _pairs(self, category: str, data: bytes) -> set[Pair]:
+        key = self._dismissed_key(category)
+        tree = self._tree(category, key, data)
+        with readable(category, key, self._advice):
+            return {(one, other) for one, other in tree["pairs"]}
 
 
 def ordered(one: str, other: str) -> Pair:
@@ -249,29 +227,11 @@ def ordered(one: str, other: str) -> Pair:
 def group_of(value: object, key: str | None) -> str | None:
     """The group that the payload field ``duplicate_group`` names in the run ``key``; None: in none.
 
-    >>> group_of(["1-7", "2-3"], "2"), group_of("1-7", "2"), group_of("1-7", None)
+    >>> group_of(["1-7", "2-3"], "groups-2"), group_of("1-7", "groups-2"), group_of("1-7", None)
     ('2-3', None, None)
     """
+    if key is None:
+        return None
     values: Sequence[object] = value if isinstance(value, list) else [value]
-    mine = (
-        each for each in values if isinstance(each, str) and key is not None and each.startswith(f"{key}-")
-    )
-    return next(mine, None)
-
-
-def _pairs(category: str, data: bytes) -> set[Pair]:
-    with readable(category, _key(category, _DISMISSED), _ADVICE):
-        return {(one, other) for one, other in orjson.loads(data)["pairs"]}
-
-
-def _from_json(tree: dict[str, Any]) -> DuplicateRun:
-    rest = {name: value for name, value in tree.items() if name not in ("format", "groups")}
-    groups = tuple(
-        DuplicateGroup(group["id"], tuple(Member(**member) for member in group["members"]), group["chosen"])
-        for group in tree["groups"]
-    )
-    return DuplicateRun(groups=groups, **rest)
-
-
-def _key(category: str, name: str) -> str:
-    return f"{DUPLICATES}{category}/{name}.json" if name else f"{DUPLICATES}{category}/"
+    start = f"{number_of(key)}-"
+    return next((each for each in values if isinstance(each, str) and each.startswith(start)), None)

@@ -1,29 +1,337 @@
-"""Keys of what is replaced as a whole: ``look`` answers from ``look-1`` while ``look-2`` is written, and the
-other way round."""
+"""The store of what is made for a category as a whole and put in service as a whole.
+
+    _<kind>/<category>/current.json                       the keys in service, by name
+    _<kind>/<category>/<key>/manifest.json                what was made; written last
+    _<kind>/<category>/<key>/<random>.safetensors         its arrays, where it has any
+
+``look`` is answered from the key ``look-1`` while ``look-2`` is written, and the other way round. Killed at
+any moment, a writer leaves the former or the new one in service, and keys that ``leftovers`` finds.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import secrets
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, TypeVar
 
-from vitrine.services.errors import BadRequest
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from vitrine.services.errors import BadRequest, Conflict, NotFound, StoreDamaged
 from vitrine.services.object_store.base import ObjectStore, list_keys
+from vitrine.services.object_store.damage import check_format, readable
+from vitrine.services.object_store.edits import edit
+from vitrine.services.object_store.known import Known
 
+FORMAT = 2
+"""Of pointers and manifests: raised whenever they hold something else."""
+_MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
+T = TypeVar("T")
+Arrays = Mapping[str, NDArray[Any]]
 
-def check_key_name(name: str, of: str, field: str) -> None:
-    """``BadRequest`` unless ``name`` can name what is called ``of``, such as "a map"; ``field`` names it in
-    the error."""
-    if not _NAME.fullmatch(name):
-        raise BadRequest(
-            f"{name!r} cannot name {of}: use 1 to 63 letters, digits, - and _, no - or _ first.",
-            **{field: name},
+
+@dataclass(frozen=True)
+class Entry:
+    """What answers for a name: its key, and a ``revision`` that changes whenever the files under the key do.
+
+    ``note``: what queries need to know of it without reading it; plain JSON.
+    """
+
+    key: str
+    revision: str
+    note: Any = None
+
+
+Entries = dict[str, Entry]
+
+
+class ArtifactStore(ABC, Generic[T]):
+    """What was made of one kind, for all categories. A subclass says how ``T`` becomes JSON and arrays.
+
+    Thread-safe. Processes that share the object store see each other's changes after a second. What queries
+    ask for is read once, and is answered from memory while the object store is away.
+    """
+
+    prefix: ClassVar[str]
+    """Where the objects lie: ``_<kind>/``."""
+    noun: ClassVar[str]
+    """What messages call it, such as "cluster run"."""
+    detail: ClassVar[str]
+    """What details of errors call its name."""
+    remake: ClassVar[str]
+    """How people get another one, such as "run the clustering again"."""
+
+    def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
+        self._objects = objects
+        self._known = known or Known(objects)
+        self._lock = threading.RLock()
+        self._held: dict[tuple[str, str], tuple[str, T]] = {}
+
+    @abstractmethod
+    def _name(self, made: T) -> str:
+        """Return the name that it answers for."""
+
+    @abstractmethod
+    def _keyed(self, made: T, key: str) -> T:
+        """Return it as it is to be saved under ``key``."""
+
+    @abstractmethod
+    def _encode(self, made: T) -> tuple[dict[str, Any], Arrays]:
+        """Return its JSON and its arrays."""
+
+    @abstractmethod
+    def _decode(self, tree: dict[str, Any], arrays: Arrays) -> T:
+        """Undo ``_encode``. Whatever is wrong may raise ``LookupError``, ``TypeError`` or ``ValueError``."""
+
+    def _note(self, made: T) -> Any:
+        """Return the ``note`` of its entry."""
+        return None
+
+    def _free_key(self, name: str, taken: set[str]) -> str:
+        return free_key(name, taken)
+
+    def check_name(self, name: str) -> None:
+        """Raise ``BadRequest`` unless something of this kind can have this name."""
+        if not _NAME.fullmatch(name):
+            raise BadRequest(
+                f"{name!r} cannot name a {self.noun}: use 1 to 63 letters, digits, - and _, no - or _ first.",
+                **{self.detail: name},
+            )
+
+    def entries(self, category: str) -> Mapping[str, Entry]:
+        """Return what is in service, by name."""
+        found = self._known.read(self._pointer(category), lambda data: self._entries(category, data))
+        return found or {}
+
+    def in_service(self, category: str) -> list[T]:
+        """Return all that answers queries, by name."""
+        found = []
+        for name in sorted(self.entries(category)):
+            with suppress(NotFound):  # withdrawn meanwhile
+                found.append(self.get(category, name))
+        return found
+
+    def get(self, category: str, name: str) -> T:
+        """Return what answers for a name. ``NotFound``, ``StoreDamaged``."""
+        entry = self._entry(category, name)
+        held = self._held.get((category, entry.key))
+        if held is not None and held[0] == entry.revision:
+            return held[1]
+        try:
+            made = self.read(category, entry.key)
+        except (NotFound, StoreDamaged) as error:
+            self._known.forget(self._pointer(category))
+            if self._entry(category, name) != entry:
+                return self.get(category, name)  # another process has replaced it
+            raise StoreDamaged(error.message, category=category) from error
+        self._hold(category, entry, made)
+        return made
+
+    def key_of(self, category: str, name: str) -> str:
+        """Return the key in service of a name. ``NotFound``."""
+        return self._entry(category, name).key
+
+    def read(self, category: str, key: str) -> T:
+        """Return what was saved under a key, in service or not. ``NotFound``, ``StoreDamaged``."""
+        path = self._path(category, key)
+        try:
+            data = self._objects.get(path)
+        except NotFound as error:
+            raise NotFound(
+                f"The object {path!r} of category {category!r} is missing. {self._advice}", category=category
+            ) from error
+        return self._read(category, key, data)[0]
+
+    def save(self, category: str, made: T) -> T:
+        """Store it under a key of its own, and return it as saved; no query sees it yet. ``BadRequest`` for
+        a name that cannot be."""
+        name = self._name(made)
+        self.check_name(name)
+        with self._lock:
+            taken = self._taken(category, name)
+            while True:
+                key = self._free_key(name, taken)
+                saved = self._keyed(made, key)
+                tree, arrays = self._encode(saved)
+                with suppress(Conflict):  # of another process that took the key at the same moment
+                    stored = self._put_arrays(category, key, arrays)
+                    self._objects.replace(self._path(category, key), _manifest(tree, stored), None)
+                    return saved
+                taken.add(key)
+
+    def put_in_service(self, category: str, key: str) -> None:
+        """Let what was saved under ``key`` answer for its name from now on, in one write. ``NotFound``."""
+        made = self.read(category, key)
+        entry = Entry(key, new_revision(), self._note(made))
+        self.change(category, lambda present: {**present, name_of(key): entry})
+        self._hold(category, entry, made)
+
+    def update(self, category: str, key: str, change: Callable[[T], T]) -> T:
+        """Change what is in service under ``key``, all but its arrays, in one write; return it as it is then.
+
+        ``change`` may run several times. ``NotFound`` if it was replaced meanwhile.
+        """
+        name, latest = name_of(key), list[T]()
+
+        def changed(data: bytes | None) -> bytes:
+            if data is None or self._key_now(category, name) != key:
+                raise NotFound(
+                    f"The {self.noun} {name!r} was replaced meanwhile: look what is there now and try again.",
+                    category=category,
+                    key=key,
+                )
+            made, arrays = self._read(category, key, data)
+            latest.append(change(made))
+            return _manifest(self._encode(latest[-1])[0], arrays)
+
+        with self._lock:
+            edit(self._objects, self._path(category, key), changed)
+            self.change(category, lambda present: _revised(present, name, key))
+            self._held.pop((category, key), None)
+            return latest[-1]
+
+    def withdraw(self, category: str, name: str) -> None:
+        """Let nothing answer for the name any more; its files stay until ``remove``. ``NotFound``."""
+
+        def without(present: Entries) -> Entries:
+            if name not in present:
+                raise self._unknown(category, name, present)
+            return {other: entry for other, entry in present.items() if other != name}
+
+        self.change(category, without)
+
+    def keys(self, category: str, name: str) -> set[str]:
+        """Return the keys of a name that have objects."""
+        folder = f"{self.prefix}{category}/"
+        found = {key[len(folder) :].partition("/")[0] for key in list_keys(self._objects, f"{folder}{name}-")}
+        return {key for key in found if name_of(key) == name}
+
+    def leftovers(self, category: str, name: str) -> list[str]:
+        """Return the keys of a name that are stored but not in service: of what was replaced, withdrawn or
+        killed."""
+        return sorted(self.keys(category, name) - {self._key_now(category, name)})
+
+    def remove(self, category: str, key: str) -> None:
+        """Remove the files of a key that is not in service, the manifest first."""
+        path = self._path(category, key)
+        for object_key in [path, *list_keys(self._objects, path.removesuffix(_MANIFEST))]:
+            self._objects.delete(object_key)
+        self._held.pop((category, key), None)
+
+    def forget(self, category: str) -> None:
+        """Remember nothing of a category that was deleted."""
+        self._known.forget_all(f"{self.prefix}{category}/")
+        for held in [held for held in list(self._held) if held[0] == category]:
+            self._held.pop(held, None)
+
+    def change(self, category: str, change: Callable[[Entries], Entries]) -> None:
+        """Write what ``change`` makes of the entries; it may run several times."""
+
+        def changed(data: bytes | None) -> bytes:
+            entries = change({} if data is None else self._entries(category, data))
+            in_service = {name: asdict(entries[name]) for name in sorted(entries)}
+            return orjson.dumps({"format": FORMAT, "in_service": in_service})
+
+        with self._lock:
+            pointer = self._pointer(category)
+            self._known.put(pointer, edit(self._objects, pointer, changed))
+
+    def _entry(self, category: str, name: str) -> Entry:
+        entries = self.entries(category)
+        if name not in entries:
+            raise self._unknown(category, name, entries)
+        return entries[name]
+
+    def _unknown(self, category: str, name: str, entries: Mapping[str, Entry]) -> NotFound:
+        there = ", ".join(sorted(entries)) or "none"
+        return NotFound(
+            f"Category {category!r} has no {self.noun} {name!r}; it has: {there}.",
+            category=category,
+            **{self.detail: name},
         )
+
+    def _hold(self, category: str, entry: Entry, made: T) -> None:
+        serving = {one.key for one in self.entries(category).values()}
+        for held in [held for held in list(self._held) if held[0] == category and held[1] not in serving]:
+            self._held.pop(held, None)
+        self._held[category, entry.key] = entry.revision, made
+
+    def _taken(self, category: str, name: str) -> set[str]:
+        return self.keys(category, name) | {self._key_now(category, name)}
+
+    def _key_now(self, category: str, name: str) -> str:
+        """Return the key in service as the object store has it now; "" if there is none."""
+        try:
+            entries = self._entries(category, self._objects.get(self._pointer(category)))
+        except NotFound:
+            return ""
+        return entries[name].key if name in entries else ""
+
+    def _entries(self, category: str, data: bytes) -> Entries:
+        tree = self._tree(category, self._pointer(category), data)
+        with readable(category, self._pointer(category), self._advice):
+            return {name: Entry(**entry) for name, entry in tree["in_service"].items()}
+
+    def _read(self, category: str, key: str, data: bytes) -> tuple[T, str | None]:
+        """Return what a manifest says, and what its arrays' file is called."""
+        path = self._path(category, key)
+        tree = self._tree(category, path, data)
+        with readable(category, path, self._advice):
+            stored: str | None = tree.pop("arrays")
+            return self._decode(tree, self._get_arrays(category, key, stored)), stored
+
+    def _get_arrays(self, category: str, key: str, stored: str | None) -> Arrays:
+        if stored is None:
+            return {}
+        from safetensors.numpy import load
+
+        arrays: Arrays = load(self._objects.get(self._path(category, key, stored)))
+        return arrays
+
+    def _put_arrays(self, category: str, key: str, arrays: Arrays) -> str | None:
+        if not arrays:
+            return None
+        from safetensors.numpy import save
+
+        stored = f"{new_revision()}.safetensors"
+        data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        self._objects.put(self._path(category, key, stored), data)
+        return stored
+
+    def _tree(self, category: str, key: str, data: bytes) -> dict[str, Any]:
+        """Return the JSON object that is stored under a key, without its format. ``StoreDamaged``."""
+        with readable(category, key, self._advice):
+            tree: dict[str, Any] = orjson.loads(data)
+            found = tree.pop("format")
+        advice = f"Remove the objects below `{self.prefix}{category}/` and {self.remake}."
+        check_format(found, FORMAT, f"The object {key!r} of category {category!r}", advice, category)
+        return tree
+
+    @property
+    def _advice(self) -> str:
+        return (
+            f"Restore it from a backup, or remove the objects below `{self.prefix}` of that category and "
+            f"{self.remake}."
+        )
+
+    def _pointer(self, category: str) -> str:
+        return f"{self.prefix}{category}/current.json"
+
+    def _path(self, category: str, key: str, file: str = _MANIFEST) -> str:
+        return f"{self.prefix}{category}/{key}/{file}"
 
 
 def name_of(key: str) -> str:
-    """The name that a key belongs to.
+    """Return the name that a key belongs to.
 
     >>> name_of("look-2"), name_of("look-2-1")
     ('look', 'look-2')
@@ -31,17 +339,41 @@ def name_of(key: str) -> str:
     return key.rpartition("-")[0]
 
 
-def stored_keys(objects: ObjectStore, folder: str, name: str) -> set[str]:
-    """The keys of a name that have an object in ``folder`` (``.../``), called by the key and an ending."""
-    keys = {key[len(folder) :].partition(".")[0] for key in list_keys(objects, f"{folder}{name}-")}
-    return {key for key in keys if name_of(key) == name}
+def number_of(key: str) -> int:
+    """Return the number of a key.
+
+    >>> number_of("look-2")
+    2
+    """
+    return int(key.rpartition("-")[2])
 
 
-def free_key(name: str, taken: Collection[str]) -> str:
-    """The key of the lowest number that is not ``taken``: an index of the payload stays for good, and so
-    there are two of each name at most.
+def free_key(name: str, taken: set[str]) -> str:
+    """Return the key of the lowest number that is not ``taken``: an index of the payload stays for good, and
+    so there are two of each name at most.
 
     >>> free_key("look", {"look-1"}), free_key("look", {"look-2"})
     ('look-2', 'look-1')
     """
     return next(key for number in range(1, len(taken) + 2) if (key := f"{name}-{number}") not in taken)
+
+
+def _revised(present: Entries, name: str, key: str) -> Entries:
+    """Return the entries with another revision of a key, if it is in service still."""
+    if name not in present or present[name].key != key:
+        return present
+    return {**present, name: replace(present[name], revision=new_revision())}
+
+
+def _manifest(tree: Mapping[str, Any], arrays: str | None) -> bytes:
+    return orjson.dumps({"format": FORMAT, "arrays": arrays, **tree}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def now() -> str:
+    """Return the time, RFC 3339 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def new_revision() -> str:
+    """Return what no entry had before."""
+    return secrets.token_hex(8)

@@ -26,3 +26,16 @@ def readable(category: str, key: str, advice: str) -> Iterator[None]:
         raise StoreDamaged(
             f"The object {key!r} of category {category!r} is damaged. {advice}", category=category
         ) from error
+
+
+def check_format(found: object, expected: int, what: str, advice: str, category: str | None = None) -> None:
+    """Raise ``StoreDamaged`` unless ``what`` was written in the format that this version of Vitrine reads.
+
+    ``advice`` says how to go on.
+    """
+    if found != expected:
+        raise StoreDamaged(
+            f"{what} was written by another version of Vitrine, in format {found}; this one reads format "
+            f"{expected}. {advice}",
+            **({} if category is None else {"category": category}),
+        )

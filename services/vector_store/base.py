@@ -37,7 +37,7 @@ MAX_LIMIT = 10_000
 class VectorStore(Protocol):
     """Collections of points, on any engine. Thread-safe. Writes are durable when they return.
 
-    Ids are lower-case UUID strings. A collection may be called by its name or by an alias (see ``publish``).
+    Ids are lower-case UUID strings.
     Raises, everywhere: ``NotFound`` (no such collection), ``Unavailable``, ``StoreLocked``, ``StoreDamaged``,
     ``StorageFull``.
     """
@@ -52,7 +52,7 @@ class VectorStore(Protocol):
         ...
 
     def collections(self) -> list[str]:
-        """Names of all collections, sorted, without aliases."""
+        """Names of all collections, sorted."""
         ...
 
     def info(self, collection: str) -> CollectionInfo: ...
@@ -158,11 +158,6 @@ class VectorStore(Protocol):
         once."""
         ...
 
-    def publish(self, alias: str, collection: str) -> None:
-        """Make ``alias`` mean ``collection`` from now on, in one step: a rebuilt collection swaps in without
-        downtime."""
-        ...
-
     def close(self) -> None:
         """Release files, locks, processes and connections. Again: nothing."""
         ...
@@ -178,7 +173,7 @@ def check_points(schema: CollectionSchema, points: Sequence[Point]) -> None:
     check_ids([point.id for point in points])
     for name in dict.fromkeys(name for point in points for name in point.vectors):
         owners = [point for point in points if name in point.vectors]
-        shape = (_dim(schema, name),)
+        shape = (dim_of(schema, name),)
         wrong = next((p for p in owners if np.shape(p.vectors[name]) != shape), None)
         if wrong is not None:
             raise BadVector(
@@ -200,7 +195,7 @@ def check_ids(ids: Sequence[str]) -> None:
 
 def check_vectors(schema: CollectionSchema, using: str, vectors: Embeddings, ids: Sequence[str] = ()) -> None:
     """Raise unless ``vectors`` is (n, dim) of the named vector, finite, and of unit length within 1e-3."""
-    dim = _dim(schema, using)
+    dim = dim_of(schema, using)
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise BadVector(f"Vector {using!r} takes {dim} components, got shape {vectors.shape}.", using=using)
     if ids and len(ids) != len(vectors):
@@ -219,7 +214,8 @@ def check_vectors(schema: CollectionSchema, using: str, vectors: Embeddings, ids
         )
 
 
-def _dim(schema: CollectionSchema, using: str) -> int:
+def dim_of(schema: CollectionSchema, using: str) -> int:
+    """Return the dimension of a named vector. ``UnknownVector`` if the collection does not have it."""
     dim = schema.dim(using)
     if dim is None:
         known = ", ".join(vector.name for vector in schema.vectors) or "none"

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Near, OrderBy, Query, Random, Recommend
-from vitrine.services.errors import BadRequest, BadVector, UnknownVector
-from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_vectors
+from vitrine.services.errors import BadRequest, BadVector
+from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_vectors, dim_of
 from vitrine.services.vector_store.fields import check_filter, check_order
 
 _SHORTEST: Final = 1e-6
@@ -48,11 +48,7 @@ def check_limit(limit: int, offset: int = 0) -> None:
 def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
     """``UnknownVector`` for a named vector that the collection does not have."""
     for name in names:
-        if schema.dim(name) is None:
-            known = ", ".join(vector.name for vector in schema.vectors) or "none"
-            raise UnknownVector(
-                f"Collection {schema.name!r} has no vector named {name!r}; it has: {known}.", using=name
-            )
+        dim_of(schema, name)
 
 
 def recommended(schema: CollectionSchema, using: str, ask: Recommend) -> Embedding:

@@ -36,8 +36,13 @@ def shown(similarity: float) -> float:
 
 
 def engine_threshold(least: float | None) -> float | None:
-    """What an engine is to keep, so that nothing is missing that is ``at_least`` so similar."""
-    return None if least is None else min(least - RESOLUTION, _CLOSE)
+    """What an engine is to keep, so that nothing is missing that is ``at_least`` so similar.
+
+    Engines keep what is strictly above their threshold, in float32; we promise at or above.
+    """
+    if least is None:
+        return None
+    return float(np.nextafter(np.float32(min(least - RESOLUTION, _CLOSE)), np.float32(-np.inf)))
 
 
 def step(computed: float) -> float:

@@ -13,7 +13,7 @@ def test_a_trained_autoencoder_is_an_encoder_like_any_other(
     vitrine: Run, pictures: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "shapes"
-    trained = vitrine("autoencoder", "train", folder, "--data", pictures, *SMALL, "--json")
+    trained = vitrine("autoencoder", "train", folder, "--from", pictures, *SMALL, "--json")
     assert trained.code == 0, trained.err
     assert trained.json["images"] == 12 and len(trained.json["history"]) == 2
     assert (folder / "reconstructions.png").stat().st_size > 0
@@ -24,7 +24,7 @@ def test_a_trained_autoencoder_is_an_encoder_like_any_other(
     assert again.json["images"] == 12
 
     embedded = vitrine(
-        "autoencoder", "embed", folder, "--data", pictures, "--to", tmp_path / "rows.npz", "--json"
+        "autoencoder", "embed", folder, "--from", pictures, "--to", tmp_path / "rows.npz", "--json"
     )
     assert embedded.json["images"] == 12, embedded.err
     with np.load(tmp_path / "rows.npz") as arrays:
@@ -35,9 +35,9 @@ def test_a_trained_autoencoder_is_an_encoder_like_any_other(
 
 def test_what_cannot_be_trained_says_what_to_do(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
     neither = vitrine("autoencoder", "train", tmp_path / "x")
-    assert neither.code == 1 and "--category NAME or --data FOLDER" in neither.err
-    words = vitrine("autoencoder", "train", tmp_path / "x", "--data", pictures, "--channels", "8;16")
-    assert words.code == 1 and "whole numbers with commas" in words.err
-    features = vitrine("autoencoder", "train", tmp_path / "x", "--data", pictures, "--loss", "perceptual")
+    assert neither.code == 1 and "--category NAME or --from SOURCE" in neither.err
+    words = vitrine("autoencoder", "train", tmp_path / "x", "--from", pictures, "--channels", "8;16")
+    assert words.code == 1 and "must be a whole number" in words.err
+    features = vitrine("autoencoder", "train", tmp_path / "x", "--from", pictures, "--loss", "perceptual")
     assert features.code == 1 and "--features" in features.err
     assert not (tmp_path / "x").exists()

@@ -27,10 +27,10 @@ READING: dict[str, tuple[str, ...]] = {
     "search --like": ("search", *SHOP, "--like", "{}"),
     "tagger convert FILE": ("tagger", "convert", "{}", *SHOP),
     "tagger zero-shot --words": ("tagger", "zero-shot", *SHOP, "--words", "{}"),
-    "metric train --data": ("metric", "train", "--name", "m", "--data", "{}"),
+    "metric train --from": ("metric", "train", "m", "--from", "{}"),
     "metric promote ENCODER": ("metric", "promote", "{}", *SHOP),
     "metric eval ENCODER": ("metric", "eval", "{}", *SHOP),
-    "autoencoder train --data": ("autoencoder", "train", "out", "--data", "{}"),
+    "autoencoder train --from": ("autoencoder", "train", "out", "--from", "{}"),
     "encoder check REF": ("encoder", "check", "x={}"),
     "category create --encoder": ("category", "create", "new", "--encoder", "x={}"),
 }

@@ -295,7 +295,7 @@ def test_columns_without_an_index_are_named(runtime: Runtime, tmp_path: Path) ->
     report = index(runtime, tmp_path, [row], "c69:float")
     left = [f"metadata.c{n:02}" for n in range(63, 69)]
     assert sorted(report.unindexed) == left == report.to_json()["unindexed"]
-    assert "6 columns are kept but found by no filter" in report.summary() and "c63, c64" in report.summary()
+    assert "6 columns are kept, but no filter" in report.summary() and "c63, c64" in report.summary()
     assert found(runtime, ("metadata.c69", "69")) == {"1.png"}
 
 

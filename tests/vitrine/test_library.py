@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import time
@@ -59,6 +60,15 @@ def test_every_name_is_there_and_no_other() -> None:
     assert issubclass(vitrine.NotFound, vitrine.VitrineError) and "open" in dir(vitrine)
     with pytest.raises(AttributeError, match="opne"):
         _ = vitrine.opne  # type: ignore[attr-defined]
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    assert vitrine.__file__
+    tree = ast.parse(Path(vitrine.__file__).read_text())
+    (seen,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = [node for node in seen.body if isinstance(node, ast.ImportFrom)]
+    names = {alias.asname: node.module for node in imports for alias in node.names}
+    assert names == vitrine._NAMES  # type: ignore[attr-defined]
 
 
 def test_importing_it_is_quick() -> None:

@@ -184,10 +184,23 @@ def read_category(
             split=SPLITS.get(_text(value_at(hit.payload, split)).lower()),
             embedding=hit.vectors.get(name) if name else None,
         )
-        for hit in _hits(vectors, category, fields, (name,) if name else ())
+        for hit in read_hits(vectors, category, fields, (name,) if name else ())
         if (class_ := _text(value_at(hit.payload, label)))
     ]
     return _check_classes(images, f"category {category!r} (field {label})")
+
+
+def read_hits(
+    vectors: VectorStore, category: str, fields: tuple[str, ...], names: tuple[str, ...] = ()
+) -> Iterator[Hit]:
+    """Yield every image of a category, with these payload fields and named vectors."""
+    cursor: str | None = None
+    while True:
+        page = vectors.scroll(category, limit=_PAGE, cursor=cursor, with_payload=fields, with_vectors=names)
+        yield from page.hits
+        cursor = page.cursor
+        if cursor is None:
+            return
 
 
 def identify(
@@ -281,18 +294,6 @@ def _split(text: str, where: str) -> SplitName | None:
     if text and text.lower() not in SPLITS:
         raise BadSource(f"{where}: {text!r} is no split: write train, validation or test.")
     return SPLITS.get(text.lower())
-
-
-def _hits(
-    vectors: VectorStore, category: str, fields: tuple[str, ...], names: tuple[str, ...]
-) -> Iterator[Hit]:
-    cursor: str | None = None
-    while True:
-        page = vectors.scroll(category, limit=_PAGE, cursor=cursor, with_payload=fields, with_vectors=names)
-        yield from page.hits
-        cursor = page.cursor
-        if cursor is None:
-            return
 
 
 def _text(value: object) -> str:

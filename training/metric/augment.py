@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
 from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.preprocess import Pixels
+from vitrine.training.metric.options import Augmentation
 
 _TRIES = 10
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far views stray.
-
-    ``smallest_area``: share of the picture that a crop keeps at least. ``aspect``: a crop is wider or higher
-    than what an encoder reads by up to this factor. ``flip``: how often left and right are swapped.
-    ``colour``: brightness, contrast and saturation change by up to this share.
-    """
-
-    smallest_area: float = 0.35
-    aspect: float = 4 / 3
-    flip: float = 0.5
-    colour: float = 0.2
 
 
 def augment(

@@ -141,7 +141,9 @@ def frozen_learner(
     images: Sequence[LabelledImage], trunk: Trunk, options: MetricOptions, embeddings: TrunkEmbeddings
 ) -> Learner:
     """On a trunk's embeddings of the images and, where asked, of views of them."""
-    kept = torch.from_numpy(np.stack([embeddings.rows(images, view) for view in range(options.views + 1)]))
+    kept = torch.from_numpy(
+        np.stack([embeddings.rows(images, view) for view in range((options.views or 0) + 1)])
+    )
     embedder = _embedder(int(kept.shape[-1]), trunk, options)
     return Learner(embedder, KeptViews(kept, options.seed, trunk.device))
 
@@ -153,13 +155,12 @@ def trunk_learner(
     trained."""
     encoder = trunk.for_training()
     split = SplitTrunk(encoder, options.blocks if options.mode == "last-blocks" else 0)
-    source: Source = FreshViews(images, reader, split, options.seed, options.views > 0)
+    views = options.views or 0
+    source: Source = FreshViews(images, reader, split, options.seed, views > 0)
     if options.mode == "last-blocks":
         one = split.front(_batch(list(reader.read(images[:1])), reader, encoder.device))
-        if (options.views + 1) * len(images) * one[0].numel() * 2 <= options.memory_mb << 20:
-            source = KeptViews(
-                _keep(images, options.views, reader, split, one, tell), options.seed, trunk.device
-            )
+        if (views + 1) * len(images) * one[0].numel() * 2 <= options.memory_mb << 20:
+            source = KeptViews(_keep(images, views, reader, split, one, tell), options.seed, trunk.device)
     learner = Learner(
         _embedder(encoder.spec.dim, trunk, options),
         source,

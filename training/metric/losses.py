@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitrine.services.errors import BadRequest
+from vitrine.training.metric.options import loss_name
 
 _PROXY_RATE = 10.0
 """Proxies learn this many times faster than the embedder: each sees a class's share of every batch (Kim et
@@ -79,28 +79,6 @@ def _makers() -> dict[str, _Maker]:
     }
 
 
-LOSSES = (
-    "CircleLoss",
-    "MultiSimilarity",
-    "Triplet",
-    "Contrastive",
-    "ProxyAnchor",
-    "ArcFace",
-    "NTXent",
-    "SupCon",
-)
-"""The names that ``make_loss`` takes."""
-
-
-def loss_name(name: str) -> str:
-    """The name as in LOSSES; case, ``-``, ``_`` and a ``Loss`` at the end do not matter. ``BadRequest`` for
-    another."""
-    for known in LOSSES:
-        if _plain(known) == _plain(name):
-            return known
-    raise BadRequest(f"There is no loss {name!r}: choose one of {', '.join(LOSSES)}.", loss=name)
-
-
 def make_loss(name: str, classes: int, dim: int) -> MetricLoss:
     """A loss for embeddings of ``dim`` components in ``classes`` classes. Proxies are drawn from torch's
     generator.
@@ -152,7 +130,3 @@ def _library_random(seed: tuple[int, ...]) -> Iterator[None]:
         yield
     finally:
         common_functions.NUMPY_RANDOM = before
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace("-", "").replace("_", "").replace(" ", "").removesuffix("loss")

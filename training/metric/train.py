@@ -19,8 +19,8 @@ from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.metric import MetricEncoder, save_metric_encoder
 from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference
-from vitrine.services.encoders.load import choose_model_precision
 from vitrine.services.encoders.retrieval_metrics import retrieval_metrics
+from vitrine.services.encoders.torch_encoder import choose_model_precision
 from vitrine.services.errors import BadRequest, TooFewExamples
 from vitrine.training.data.dataset import LabelledImage, fingerprint
 from vitrine.training.data.splits import Split

@@ -24,7 +24,8 @@ from vitrine.services.encoders.preprocess import Pixels, fit
 from vitrine.services.errors import VitrineError
 from vitrine.services.images.open import ImageLimits, open_image
 from vitrine.training.data.dataset import LabelledImage
-from vitrine.training.metric.augment import Augmentation, augment
+from vitrine.training.metric.augment import augment
+from vitrine.training.metric.options import Augmentation
 from vitrine.training.metric.trunk import Trunk
 
 Tell = Callable[[str, int, int], None]

@@ -1,8 +1,6 @@
-"""How far two groupings of the same images agree, and how far a clustering agrees with itself under other
-seeds.
+"""How far two groupings of the same images agree, and a clustering with itself under other seeds.
 
-Labels are integers or strings; noise (-1) counts as one more group. All three figures come from the
-contingency table, at the cost of a sort of the labels.
+Labels are integers or strings; noise (-1) counts as one more group.
 """
 
 from __future__ import annotations
@@ -15,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.job.optional import load
+
 Groups = Sequence[str] | Sequence[int] | NDArray[Any]
 """(n,): which group each image is in."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of clusters with classes: ``nmi`` and ``purity`` in 0..1, ``ari`` at most 1, 0 by chance."""
+    """How far clusters agree with classes: ``nmi`` and ``purity`` in 0..1, ``ari`` at most 1, 0 by chance."""
 
     nmi: float
     ari: float
@@ -30,7 +30,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Stability:
-    """Adjusted Rand index between every two runs: 1 where the seed does not matter. ``runs`` counts them."""
+    """The adjusted Rand index between every two of ``runs`` clusterings: 1 where the seed does not matter."""
 
     mean: float
     least: float
@@ -38,7 +38,7 @@ class Stability:
 
 
 def agreement(clusters: Groups, classes: Groups) -> Agreement:
-    """All three figures of ``clusters`` (n,) against the true ``classes`` (n,)."""
+    """Compare ``clusters`` (n,) with the true ``classes`` (n,)."""
     return Agreement(
         normalised_mutual_information(clusters, classes),
         adjusted_rand(clusters, classes),
@@ -47,12 +47,12 @@ def agreement(clusters: Groups, classes: Groups) -> Agreement:
 
 
 def adjusted_rand(first: Groups, second: Groups) -> float:
-    """Share of pairs on which both agree, corrected for chance: 1 for equal groupings, about 0 for unrelated
+    """Return the adjusted Rand index (Hubert and Arabie, 1985): 1 for equal groupings, about 0 for unrelated
     ones, at least -0.5.
 
-    With index = sum over cells of C(n_ij, 2), rows and columns likewise: (index - expected) / (mean(rows,
-    columns) - expected), where expected = rows * columns / C(n, 2) (Hubert and Arabie, "Comparing
-    partitions", 1985).
+    Written out, since every clustering is compared with the one before, also where scikit-learn is not
+    installed: (index - expected) / (mean of rows and columns - expected) over the pairs C(n, 2) of the cells,
+    rows and columns of the contingency table, where expected = rows * columns / pairs.
 
     >>> adjusted_rand([0, 0, 1, 1], ["b", "b", "a", "a"])
     1.0
@@ -68,25 +68,21 @@ def adjusted_rand(first: Groups, second: Groups) -> float:
 
 
 def normalised_mutual_information(first: Groups, second: Groups) -> float:
-    """Mutual information over the mean of both entropies, 0..1 (Strehl and Ghosh, 2002, with the arithmetic
-    mean).
+    """Return the mutual information over the mean of both entropies, 0..1 (Strehl and Ghosh, 2002).
 
-    1 where both are one single group.
+    1 where both are one single group. ``BadRequest`` where scikit-learn is not installed.
 
     >>> round(normalised_mutual_information([0, 0, 1, 1], [0, 1, 0, 1]), 6)
     0.0
     """
-    cells, rows, columns = _table(first, second)
-    of_rows, of_columns = _entropy(rows), _entropy(columns)
-    if not of_rows and not of_columns:
-        return 1.0
-    shared = of_rows + of_columns - _entropy(cells)
-    return float(min(1.0, max(0.0, 2 * shared / (of_rows + of_columns))))
+    metrics = load("sklearn.metrics", "scikit-learn")
+    return float(metrics.normalized_mutual_info_score(first, second))
 
 
 def purity(clusters: Groups, classes: Groups) -> float:
-    """Share of images that are of the most frequent class of their cluster, 0..1; rises with the number of
-    clusters.
+    """Return the share of images that are of the most frequent class of their cluster, 0..1.
+
+    It rises with the number of clusters.
 
     >>> purity([0, 0, 0, 1], ["hat", "hat", "shoe", "shoe"])
     0.75
@@ -100,10 +96,9 @@ def purity(clusters: Groups, classes: Groups) -> float:
 
 
 def stability(run: Callable[[int], Groups], seeds: Sequence[int], first: Groups | None = None) -> Stability:
-    """Cluster again with each of ``seeds`` and compare every two; ``first``: labels that are there already.
+    """Cluster again with each of ``seeds`` and compare every two; ``first``: labels that are known already.
 
-    A clustering that does not draw (agglomerative, DBSCAN, HDBSCAN) is 1 by construction. ``ValueError`` for
-    fewer than two runs.
+    A method that draws nothing at random has 1. ``ValueError`` for fewer than two runs.
 
     >>> stability(lambda seed: [0, 0, 1, 1] if seed else [0, 0, 0, 1], [0, 1])
     Stability(mean=0.0, least=0.0, runs=2)
@@ -132,8 +127,3 @@ def _table(first: Groups, second: Groups) -> tuple[NDArray[np.int64], NDArray[np
 def _pairs(counts: NDArray[np.int64]) -> float:
     wide = counts.astype(np.float64)
     return float((wide * (wide - 1) / 2).sum())
-
-
-def _entropy(counts: NDArray[np.int64]) -> float:
-    shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum()) + 0.0 if len(counts) > 1 else 0.0

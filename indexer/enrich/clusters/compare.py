@@ -10,16 +10,11 @@ from typing import Any
 import numpy as np
 
 from vitrine.indexer.enrich.clusters.agreement import agreement, stability
-from vitrine.indexer.enrich.clusters.flat.flat import PARAMETERS, SEEDED, fit
+from vitrine.indexer.enrich.clusters.flat.flat import fit
 from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid, together
+from vitrine.indexer.enrich.clusters.flat.methods import METHODS
 from vitrine.indexer.enrich.clusters.flat.reduce import Reduced, reduce
-from vitrine.indexer.enrich.clusters.options import (
-    METHODS,
-    CompareOptions,
-    DendrogramOptions,
-    Method,
-    SpaceOptions,
-)
+from vitrine.indexer.enrich.clusters.options import CompareOptions, DendrogramOptions, SpaceOptions
 from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
 from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges, merge
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
@@ -157,13 +152,13 @@ def _read(
 
 def _try_methods(reduced: Reduced, options: CompareOptions, tell: Tell) -> tuple[GridResult, list[str]]:
     """All grids as one, and notes of what was left out."""
-    methods: tuple[Method, ...] = options.method or METHODS
+    methods = options.method or tuple(METHODS)
     for name in options.grid:
-        if not any(name in PARAMETERS[method] for method in methods):
+        if not any(name in METHODS[method].parameters for method in methods):
             raise BadRequest(f"{name} means nothing to {', '.join(methods)}.", parameter=name)
     results, notes = [], []
     for method in dict.fromkeys(methods):
-        grid = {name: values for name, values in options.grid.items() if name in PARAMETERS[method]}
+        grid = {name: values for name, values in options.grid.items() if name in METHODS[method].parameters}
         try:
             found = fit_grid(
                 reduced.x,
@@ -183,7 +178,7 @@ def _try_methods(reduced: Reduced, options: CompareOptions, tell: Tell) -> tuple
 
 def _steadiness(reduced: Reduced, result: GridResult, options: CompareOptions) -> dict[str, Any]:
     chosen = result.chosen
-    if chosen.method not in SEEDED:
+    if not METHODS[chosen.method].draws:
         return {"mean": 1.0, "least": 1.0, "runs": 1, "seeded": False}
     found = stability(
         lambda seed: fit(reduced.x, chosen.method, chosen.parameters, reduced.geometry, seed=seed),

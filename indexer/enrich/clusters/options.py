@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from vitrine.indexer.enrich.clusters.flat.methods import METHODS, Linkage, get_method
 from vitrine.services.errors import BadRequest
 from vitrine.services.options import Options, option
 
-Method = Literal["kmeans", "minibatch-kmeans", "gaussian-mixture", "agglomerative", "dbscan", "hdbscan"]
-RunMethod = Literal[
-    "tree", "kmeans", "minibatch-kmeans", "gaussian-mixture", "agglomerative", "dbscan", "hdbscan"
-]
-METHODS: tuple[Method, ...] = get_args(Method)
-Linkage = Literal["average", "complete", "ward"]
 Covariance = Literal["diag", "spherical", "tied", "full"]
 Reduction = Literal["none", "pca", "umap"]
 PixelMeasure = Literal["ssim", "minhash", "ahash", "phash", "dhash", "whash", "colorhash", "orb", "template"]
@@ -56,7 +51,10 @@ class SpaceOptions(Options):
 
 @dataclass(frozen=True)
 class GridOptions(SpaceOptions):
-    """Values to try for each parameter of the flat methods; none: a grid that suits the images."""
+    """Values to try for each parameter of the flat methods, as ``METHODS`` names them.
+
+    Without values a grid that suits the images is tried.
+    """
 
     clusters: tuple[int, ...] = option((), "Numbers of clusters; several values make a grid.")
     max_iter: tuple[int, ...] = option((), "k-means, Gaussian mixture: most iterations.")
@@ -79,12 +77,14 @@ class GridOptions(SpaceOptions):
 class ClusterOptions(TreeOptions, GridOptions):
     """How a run is made: a tree by k-means, or the best of a grid of one flat method."""
 
-    method: RunMethod = option("tree", f"tree, or flat: {', '.join(METHODS)}.")
+    method: str = option("tree", f"tree, or flat: {', '.join(METHODS)}.")
     choose: int | None = option(None, "Flat: take this fit of the table instead of the best.", ge=1)
     stability: int = option(0, "Fit again with this many other seeds and tell how far they agree.", ge=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.method != "tree":
+            get_method(self.method)
         flat = [*self.grid, *(["reduce"] if self.reduce != "none" else [])]
         if self.method == "tree" and flat:
             raise BadRequest(
@@ -97,9 +97,14 @@ class ClusterOptions(TreeOptions, GridOptions):
 class CompareOptions(GridOptions):
     """Which methods are tried, on which images."""
 
-    method: tuple[Method, ...] = option((), f"Only these methods: {', '.join(METHODS)}. [default: all]")
+    method: tuple[str, ...] = option((), f"Only this: {', '.join(METHODS)}; again: more. [default: all]")
     sample: int | None = option(None, "Only this many images, drawn at random.", ge=2)
     stability: int = option(0, "Fit the best again with this many other seeds.", ge=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.method:
+            get_method(name)
 
 
 @dataclass(frozen=True)

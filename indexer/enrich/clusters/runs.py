@@ -25,7 +25,7 @@ from vitrine.indexer.enrich.clusters.report import ClusterReport
 from vitrine.indexer.enrich.clusters.tree.tree import Tree, build_tree
 from vitrine.indexer.job.payload_writer import PAGE
 from vitrine.indexer.job.stages import Stages, Told, Watch
-from vitrine.services.artifacts.clusters import NOISE, ClusterRun, Node, check_run_name, leaf_of, path_of
+from vitrine.services.artifacts.clusters import NOISE, ClusterRun, Node, leaf_of, path_of
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import scan
 from vitrine.services.domain import Embeddings, EncoderSpec
@@ -110,7 +110,7 @@ def cluster(
 
     ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (the run's name, or no images).
     """
-    check_run_name(run)
+    runtime.clusters.check_name(run)
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     report = ClusterReport(category, run, spec.name)

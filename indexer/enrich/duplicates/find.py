@@ -8,13 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from vitrine.indexer.enrich.duplicates.detector import Stages, read_images
 from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
 from vitrine.indexer.enrich.duplicates.store import commit
 from vitrine.indexer.job.progress import Progress
-from vitrine.services.artifacts.duplicates import RULE, DuplicateGroup, DuplicateRun, Member, Pair, ordered
+from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun, Member, Pair, ordered
 from vitrine.services.errors import BadRequest
 from vitrine.services.images.hashes import MAX_BAND
 from vitrine.services.runtime import Runtime
@@ -56,34 +55,31 @@ def find_duplicates(
         progress.finish(report)
     if report.interrupted:
         return report
-    run = _named(work, groups)
+    run = _described(work, groups)
+    if dry_run:
+        run = run.numbered(runtime.duplicates.next_key(category))
+    else:
+        started = time.perf_counter()
+        run = commit(runtime, category, run)
+        report.seconds["write"] = time.perf_counter() - started
     report.groups = run.groups
     report.duplicates = sum(len(group.others) for group in run.groups)
     report.kinds = Counter(member.kind for group in run.groups for member in group.members[1:])
-    if not dry_run:
-        started = time.perf_counter()
-        commit(runtime, category, run)
-        report.seconds["write"] = time.perf_counter() - started
     return report
 
 
-def _named(work: Stages, groups: list[tuple[Member, ...]]) -> DuplicateRun:
+def _described(work: Stages, groups: list[tuple[Member, ...]]) -> DuplicateRun:
     """The run, the largest groups first."""
-    search, key = work.search, work.runtime.duplicates.next_key(work.category)
-    named = tuple(
-        DuplicateGroup(f"{key}-{number}", members, chosen=members[0].id in work.chosen)
-        for number, members in enumerate(
-            sorted(groups, key=lambda members: (-len(members), members[0].id)), 1
-        )
-    )
+    search = work.search
+    ranked = sorted(groups, key=lambda members: (-len(members), members[0].id))
+    found = tuple(DuplicateGroup("", members, chosen=members[0].id in work.chosen) for members in ranked)
     parameters = {
         **asdict(search.reach),
         **asdict(search.thresholds),
         "policy": list(search.policy),
         "look": search.look,
     }
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return DuplicateRun(key, now, work.using, work.report.images, named, parameters, RULE)
+    return DuplicateRun(work.using, work.report.images, found, parameters)
 
 
 def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:

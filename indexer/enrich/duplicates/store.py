@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, DuplicateRun
+from vitrine.services.artifacts.duplicates import FIELD, GROUPS, DuplicateGroup, DuplicateRun
 from vitrine.services.domain import Hit
 from vitrine.services.errors import NotFound
 from vitrine.services.runtime import Runtime
@@ -19,14 +19,16 @@ from vitrine.services.runtime import Runtime
 _BATCH = 500
 
 
-def commit(runtime: Runtime, category: str, run: DuplicateRun) -> None:
-    """Put a run in service in place of the one before."""
+def commit(runtime: Runtime, category: str, run: DuplicateRun) -> DuplicateRun:
+    """Put a run in service in place of the one before, and return it as it was saved."""
     store = runtime.duplicates
-    store.save(category, run)
+    run = store.save(category, run)
     mark(runtime, category, run)
     store.put_in_service(category, run.key)
     sweep(runtime, category, run)
-    store.forget_others(category, run.key)
+    for key in store.leftovers(category, GROUPS):
+        store.remove(category, key)
+    return run
 
 
 def mark(runtime: Runtime, category: str, run: DuplicateRun) -> None:
@@ -64,8 +66,11 @@ def sweep(runtime: Runtime, category: str, run: DuplicateRun) -> int:
 def replace_group(runtime: Runtime, category: str, run: DuplicateRun, group: DuplicateGroup) -> DuplicateRun:
     """Change one group of the run in service; with fewer than two members it goes. The run as it is now."""
     before = run.group(group.id)
-    changed = run.with_group(group) if len(group.members) > 1 else run.without({group.id})
-    runtime.duplicates.save(category, changed)
+
+    def change(present: DuplicateRun) -> DuplicateRun:
+        return present.with_group(group) if len(group.members) > 1 else present.without({group.id})
+
+    changed = runtime.duplicates.update(category, run.key, change)
     groups = _pictures(changed)
     with runtime.catalog.writing(category):
         hits = runtime.vectors.retrieve(category, before.ids, with_payload=(FIELD,))

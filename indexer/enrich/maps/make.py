@@ -21,7 +21,7 @@ from vitrine.indexer.enrich.maps.layout import NEAREST, Layout, among, lay_out
 from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.job.payload_writer import PAGE
 from vitrine.indexer.job.stages import Stages, Told, Watch
-from vitrine.services.artifacts.maps import CategoryMap, check_map_name
+from vitrine.services.artifacts.maps import CategoryMap
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import EncoderSpec, Hit, Near, Query
 from vitrine.services.errors import BadRequest, NotFound
@@ -93,7 +93,7 @@ def make_map(
     ``NotFound`` (category), ``UnknownVector``, ``BadRequest`` (name, options, too few images, UMAP not
     installed).
     """
-    check_map_name(name)
+    runtime.maps.check_name(name)
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     report = MapReport(category, name, spec.name, options.method)

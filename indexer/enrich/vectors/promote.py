@@ -109,7 +109,7 @@ def promote(
     """
     cat = runtime.catalog.get(category)
     check_alias(cat, name)
-    with whole_folder(folder, runtime.settings.models) as whole:
+    with whole_folder(folder, runtime.encoders.loader) as whole:
         revision = folder_revision(whole)
         known = next((spec for spec in versions(cat, name) if spec.revision == revision), None)
         if known is None:

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from vitrine.services.domain import CollectionSchema
-from vitrine.services.errors import AlreadyExists, BadRequest, BadVector, NotFound, VitrineError
+from vitrine.services.errors import BadRequest, BadVector, NotFound, VitrineError
 from vitrine.services.vector_store.edge import read as edge_read
 from vitrine.services.vector_store.edge.collection import Collection, Write, engine_errors
 from vitrine.services.vector_store.edge.errors import from_engine, to_plain
 from vitrine.services.vector_store.edge.files import (
     CollectionFiles,
-    read_json,
     read_schemas,
     schema_from_plain,
     schema_plain,
-    write_json,
 )
 from vitrine.services.vector_store.edge.job import IndexingRun, remove_behind
 from vitrine.services.vector_store.edge.wire import Arrays, Header
@@ -77,7 +75,6 @@ class Engine:
         self._lock_fd = lock_fd
         self._auto_optimize = auto_optimize
         self._schemas, self._damaged = read_schemas(data)
-        self._aliases: dict[str, str] = read_json(data / "aliases.json") or {}
         self._open: OrderedDict[str, Collection] = OrderedDict()
         self._writes: dict[str, deque[_Task]] = {}
         self._batches: deque[_Task] = deque()
@@ -227,21 +224,7 @@ class Engine:
         remove_behind(CollectionFiles(self._data, name).discard())
         self._schemas.pop(name, None)
         self._damaged.pop(name, None)
-        if name in self._aliases.values():
-            self._write_aliases({alias: target for alias, target in self._aliases.items() if target != name})
         yield
-
-    def _publish(self, alias: str, name: str) -> None:
-        if alias in self._schemas:
-            raise AlreadyExists(
-                f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias
-            )
-        self._check_known(name)
-        self._write_aliases({**self._aliases, alias: name})
-
-    def _write_aliases(self, aliases: dict[str, str]) -> None:
-        write_json(self._data / "aliases.json", aliases)
-        self._aliases = aliases
 
     def _write(self, name: str, op: str, header: Header, arrays: Arrays) -> Write:
         collection = self._collection(name)
@@ -283,10 +266,7 @@ class Engine:
         if op == "catalogue":
             damaged = {name: to_plain(error) for name, error in self._damaged.items()}
             schemas = [schema_plain(schema) for schema in self._schemas.values()]
-            return {"schemas": schemas, "aliases": self._aliases, "damaged": damaged}, []
-        if op == "publish":
-            self._publish(header["alias"], name)
-            return {}, []
+            return {"schemas": schemas, "damaged": damaged}, []
         collection = self._collection(name)
         if op == "query":
             found = [

@@ -2,7 +2,6 @@
 
 ```
 <data>/lock                                    who owns the folder
-<data>/aliases.json                            {alias: collection}
 <data>/trash/                                  dropped folders on their way out
 <data>/collections/<name>/collection.json      the schema; without it a creation did not finish
 <data>/collections/<name>/points.json          points acknowledged at least

@@ -3,18 +3,13 @@ caller's process."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query
-from vitrine.services.errors import BadRequest, BadVector
-from vitrine.services.vector_store.base import check_ids
 from vitrine.services.vector_store.checks import check_names, check_query
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_plain, engine_selection, own_payload
@@ -92,26 +87,3 @@ def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
         ]
         for answer, of_answer in zip(header["answers"], vectors, strict=True)
     ]
-
-
-def encode_cursor(order_by: OrderBy | None, position: Any) -> str:
-    """An opaque text that ``decode_cursor`` reads."""
-    listing = None if order_by is None else [order_by.field, order_by.descending]
-    return base64.urlsafe_b64encode(orjson.dumps([listing, position])).decode()
-
-
-def decode_cursor(order_by: OrderBy | None, cursor: str) -> Any:
-    """The position: an id, or [value, id]. ``BadRequest`` if it is none of this listing."""
-    try:
-        listing, position = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-        value, id = (0, position) if order_by is None else position
-        if listing != (None if order_by is None else [order_by.field, order_by.descending]):
-            raise ValueError("it belongs to a listing in another order")
-        if type(value) not in (int, float):
-            raise ValueError("it holds no position")
-        check_ids([id])
-    except (ValueError, TypeError, binascii.Error, BadVector) as error:
-        raise BadRequest(
-            f"This cursor is not one of this listing: {error}. Start again without a cursor."
-        ) from error
-    return position

@@ -73,16 +73,12 @@ class _Search:
         return [(point.id.int, point.score) for point in self._points(depth, False, False)]
 
     def _points(self, depth: int, with_payload: Any, with_vector: Any) -> list[Any]:
-        least = self.asked.threshold
         request = edge.QueryRequest(
             query=self._query,
             limit=depth,
             offset=0,
             filter=self._filter,
-            # the engine keeps what is strictly above its threshold, in float32; we promise at or above
-            score_threshold=None
-            if least is None
-            else float(np.nextafter(np.float32(least), np.float32(-np.inf))),
+            score_threshold=self.asked.threshold,
             with_payload=with_payload,
             with_vector=with_vector,
             params=edge.SearchParams(exact=True) if self.asked.exact else edge.SearchParams(hnsw_ef=BREADTH),

@@ -29,18 +29,12 @@ from vitrine.services.domain import (
 from vitrine.services.errors import BadRequest, BadVector, NotFound
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
 from vitrine.services.vector_store.checks import check_limit
+from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.edge.client import EngineClient
 from vitrine.services.vector_store.edge.errors import from_plain, not_found
 from vitrine.services.vector_store.edge.files import MEGABYTE, folder_name, schema_from_plain, schema_plain
 from vitrine.services.vector_store.edge.lock import DataLock
-from vitrine.services.vector_store.edge.query import (
-    decode_cursor,
-    encode_cursor,
-    filter_plain,
-    query_plain,
-    selection,
-    unpack,
-)
+from vitrine.services.vector_store.edge.query import filter_plain, query_plain, selection, unpack
 from vitrine.services.vector_store.engine_names import engine_keys, engine_path, engine_payload
 from vitrine.services.vector_store.fields import check_facet, check_order
 
@@ -55,12 +49,11 @@ _MESSAGE_BYTES: Final = 250_000
 
 @dataclass(frozen=True)
 class _Catalogue:
-    """What the engine has, as of its start ``starts``: schemas, aliases, and what is wrong with collections
-    without a schema."""
+    """What the engine has, as of its start ``starts``: schemas, and what is wrong with collections without
+    one."""
 
     starts: int
     schemas: dict[str, CollectionSchema]
-    aliases: dict[str, str]
     damaged: dict[str, dict[str, Any]]
 
 
@@ -134,23 +127,15 @@ class EdgeVectorStore:
         name = self._schema(collection).name
         self._extend(CollectionSchema(name, (), {field: kind}), create=False, change=True)
 
-    def publish(self, alias: str, collection: str) -> None:
-        folder_name(alias)
-        self._change({"op": "publish", "collection": self._schema(collection).name, "alias": alias})
-
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
 
     def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
-        known = self._read_catalogue()
-        name = known.aliases.get(wanted.name, wanted.name)
-        present = known.schemas.get(name)
+        present = self._read_catalogue().schemas.get(wanted.name)
         if present is not None and _covers(present, wanted):
             return
-        plain = schema_plain(CollectionSchema(name, wanted.vectors, wanted.indexes))
-        self._change(
-            {"op": "extend", "collection": name, "schema": plain, "create": create, "change": change}
-        )
+        header = {"op": "extend", "collection": wanted.name, "schema": schema_plain(wanted)}
+        self._change({**header, "create": create, "change": change})
 
     def _change(self, header: dict[str, Any]) -> None:
         try:
@@ -162,12 +147,11 @@ class EdgeVectorStore:
 
     def _schema(self, collection: str) -> CollectionSchema:
         known = self._read_catalogue()
-        name = known.aliases.get(collection, collection)
-        if name in known.damaged:
-            raise from_plain(known.damaged[name])
-        if name not in known.schemas:
+        if collection in known.damaged:
+            raise from_plain(known.damaged[collection])
+        if collection not in known.schemas:
             raise NotFound(f"There is no collection {collection!r}.", collection=collection)
-        return known.schemas[name]
+        return known.schemas[collection]
 
     def _read_catalogue(self) -> _Catalogue:
         """Nobody else can change what it says, so it is asked for once; again after a new start or a
@@ -178,7 +162,7 @@ class EdgeVectorStore:
             answer, _ = self._client.call({"op": "catalogue"})
             schemas = [schema_from_plain(plain) for plain in answer["schemas"]]
             by_name = {schema.name: schema for schema in schemas}
-            known = _Catalogue(self._client.starts, by_name, answer["aliases"], answer["damaged"])
+            known = _Catalogue(self._client.starts, by_name, answer["damaged"])
             with self._mutex:
                 if changes == self._changes:
                     self._catalogue = known

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import math
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 from qdrant_client import models
 
 from vitrine.services.domain import Embedding, Hit, IndexKind, Near, OrderBy, Query
-from vitrine.services.errors import BadRequest, BadVector
-from vitrine.services.vector_store.base import check_ids
 from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 from vitrine.services.vector_store.ranked import BREADTH
 from vitrine.services.vector_store.similarity import engine_threshold
@@ -47,17 +41,11 @@ def request(query: Query, limit: int) -> models.QueryRequest:
         params=(models.SearchParams(exact=True) if query.exact else models.SearchParams(hnsw_ef=BREADTH))
         if near
         else None,
-        score_threshold=_threshold(query),
+        score_threshold=engine_threshold(query.min_similarity),
         limit=limit,
         with_payload=engine_selection(query.with_payload),
         with_vector=list(query.with_vectors) or False,
     )
-
-
-def _threshold(query: Query) -> float | None:
-    """The server keeps what is strictly above, in float32; we promise at or above."""
-    least = engine_threshold(query.min_similarity)
-    return None if least is None else float(np.nextafter(np.float32(least), np.float32(-np.inf)))
 
 
 def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:
@@ -138,32 +126,3 @@ def _before(order: OrderBy, value: OrderValue) -> int:
 
 def _moment(microseconds: OrderValue) -> datetime:
     return _EPOCH + timedelta(microseconds=int(microseconds))
-
-
-# Cursors
-# ------------------------------------------------------------------------------------------------------------
-
-
-def encode_cursor(order: OrderBy | None, position: Position | str) -> str:
-    state = [None, position] if order is None else [[order.field, order.descending], list(position)]
-    return base64.urlsafe_b64encode(json.dumps(state, separators=(",", ":")).encode()).decode().rstrip("=")
-
-
-def decode_cursor(order: OrderBy | None, cursor: str) -> Any:
-    """The position of ``encode_cursor`` (an id, or a ``Position``). ``BadRequest`` if it is not one of this
-    listing."""
-    try:
-        listing, position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        id = position if order is None else position[1]
-        if listing != (None if order is None else [order.field, order.descending]):
-            raise ValueError("it belongs to a listing in another order")
-        check_ids([id])
-        return (
-            position
-            if order is None
-            else (float(position[0]) if isinstance(position[0], float) else int(position[0]), id)
-        )
-    except (ValueError, TypeError, LookupError, binascii.Error, BadVector) as error:
-        raise BadRequest(
-            f"{cursor[:80]!r} is not the cursor of this listing: start again without one."
-        ) from error

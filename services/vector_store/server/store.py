@@ -37,6 +37,7 @@ from vitrine.services.errors import (
 )
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
 from vitrine.services.vector_store.checks import check_limit, check_names, check_query
+from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.engine_names import (
     engine_filter,
     engine_keys,
@@ -52,13 +53,7 @@ from vitrine.services.vector_store.server.check import misfit, peers_of, too_few
 from vitrine.services.vector_store.server.client import TIMEOUT_SECONDS, AnyNode, nodes
 from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.listing import Listing
-from vitrine.services.vector_store.server.query import (
-    decode_cursor,
-    encode_cursor,
-    floats,
-    hit,
-    with_exclusions,
-)
+from vitrine.services.vector_store.server.query import floats, hit, with_exclusions
 from vitrine.services.vector_store.server.search import Searches
 
 BATCH_POINTS = 500
@@ -88,7 +83,7 @@ _KINDS: dict[models.PayloadSchemaType, IndexKind] = {
 class ServerVectorStore:
     """A ``VectorStore`` over a ``QdrantClient``.
 
-    Collections and aliases are the server's own, by the same names. The ``float16`` vectors come back rounded
+    Collections are the server's own, by the same names. The ``float16`` vectors come back rounded
     to about 3 digits.
     """
 
@@ -210,21 +205,6 @@ class ServerVectorStore:
             )
             # Recorded in the collection's metadata too: the client's in-process mode has no index to tell of.
             self._client.update_collection(name, metadata={_INDEX_KEY + path: kind})
-        self._schemas.clear()
-
-    def publish(self, alias: str, collection: str) -> None:
-        name = self._fresh_schema(collection).name
-        if alias in self.collections():
-            raise AlreadyExists(
-                f"{alias!r} is a collection itself: drop it, or publish under another name.", alias=alias
-            )
-        create = models.CreateAliasOperation(
-            create_alias=models.CreateAlias(collection_name=name, alias_name=alias)
-        )
-        remove = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
-        with mapped_errors(self._server, collection):
-            # One request: the server applies both in one step.
-            self._client.update_collection_aliases([remove, create] if alias in self._aliases() else [create])
         self._schemas.clear()
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
@@ -488,14 +468,10 @@ class ServerVectorStore:
         if peers is not None and len(peers) < self._replicas:
             raise BadRequest(too_few_nodes(self._replicas, len(peers)))
 
-    def _aliases(self) -> dict[str, str]:
-        return {alias.alias_name: alias.collection_name for alias in self._client.get_aliases().aliases}
-
     def _fresh_schema(self, collection: str) -> CollectionSchema:
         """The schema as the server has it now, under the collection's own name."""
         with mapped_errors(self._server, collection):
-            name = self._aliases().get(collection, collection)
-            config = self._client.get_collection(name)
+            config = self._client.get_collection(collection)
         vectors = config.config.params.vectors
         named = vectors if isinstance(vectors, dict) else {}
         indexes: dict[str, IndexKind] = {
@@ -509,7 +485,7 @@ class ServerVectorStore:
             if info.data_type in _KINDS
         }
         specs = tuple(VectorSpec(key, params.size) for key, params in named.items())
-        schema = CollectionSchema(name, specs, indexes)
+        schema = CollectionSchema(collection, specs, indexes)
         self._schemas[collection] = (time.monotonic(), schema)
         return schema
 

@@ -19,7 +19,7 @@ from vitrine.cli.metric import commands as metric
 from vitrine.cli.metric.progress import Progress
 from vitrine.services.encoders.families.metric_config import read_config, read_split
 from vitrine.services.encoders.families.metric_folders import find_folder, new_folder
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.errors import BadRequest
 
@@ -75,7 +75,7 @@ def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_training_on_a_folder_leaves_an_encoder_with_its_report(vm, shop, tmp_path):
-    answer = vm("train", "--data", shop, "--name", "look", *FAST, "--json")
+    answer = vm("train", "--from", shop, "look", *FAST, "--json")
     assert answer.code == 0, answer.err
     folder, tree = Path(answer.json["folder"]), answer.json
     assert folder.parent == tmp_path / "data" / "encoders" / "look"
@@ -87,19 +87,19 @@ def test_training_on_a_folder_leaves_an_encoder_with_its_report(vm, shop, tmp_pa
     assert sum(tree["images"].values()) == len(COLOURS) * EACH
     assert len(tree["history"]) == tree["epochs"] <= 4
     assert read_split(folder)["protocol"] == "by-image"
-    assert load_encoder(EncoderReference("look", str(folder))).spec.dim == 8
+    assert EncoderLoader().load(EncoderReference("look", str(folder))).spec.dim == 8
     assert "epoch 1 of 4: loss" in answer.err
     assert list((tmp_path / "data" / "runs" / "look").rglob("events.out.tfevents.*"))
     assert not (tmp_path / "data" / "cache" / "metric" / "look").exists()
 
 
 def test_what_was_trained_is_listed_and_judged_again(vm, shop, tmp_path):
-    first = vm("train", "--data", shop, "--name", "look", *FAST, "--json").json
+    first = vm("train", "--from", shop, "look", *FAST, "--json").json
     listed = vm("list", "--json").json["encoders"]
     assert [row["folder"] for row in listed] == [first["folder"]]
     assert (listed[0]["name"], listed[0]["dim"], listed[0]["classes"]) == ("look", 8, 3)
     assert "look\tfrozen\tvitrine/colour" in vm("list").out
-    answer = vm("eval", "look", "--data", shop, "--json").json
+    answer = vm("eval", "look", "--from", shop, "--json").json
     assert answer["notes"] == [
         "openai/clip-vit-base-patch32 is not on this machine: clip is left out of the comparison."
     ]
@@ -109,14 +109,14 @@ def test_what_was_trained_is_listed_and_judged_again(vm, shop, tmp_path):
         recall = row["metrics"]["precision_at_1"]
         assert recall["value"] == pytest.approx(first["metrics"][name]["precision_at_1"], abs=1e-4)
         assert recall["low"] <= recall["value"] <= recall["high"]
-    third = vm("eval", first["folder"], "--data", shop, "--clip", "other=vitrine/colour", "--json").json
+    third = vm("eval", first["folder"], "--from", shop, "--against", "other=vitrine/colour", "--json").json
     assert [row["name"] for row in third["comparison"]["rows"]] == ["candidate", "trunk", "clip"]
-    table = vm("eval", "look", "--data", shop)
+    table = vm("eval", "look", "--from", shop)
     assert "recall@1" in table.out and "is left out" in table.err
 
 
 def test_other_images_are_sought_among_each_other(vm, shop, tmp_path):
-    vm("train", "--data", shop, "--name", "look", *FAST)
+    vm("train", "--from", shop, "look", *FAST)
     random = np.random.default_rng(9)
     for name, colour in COLOURS.items():
         (tmp_path / "new" / name).mkdir(parents=True)
@@ -125,7 +125,7 @@ def test_other_images_are_sought_among_each_other(vm, shop, tmp_path):
                 np.uint8
             )
             Image.fromarray(pixels).save(tmp_path / "new" / name / f"{number}.png")
-    answer = vm("eval", "look", "--data", tmp_path / "new", "--json").json
+    answer = vm("eval", "look", "--from", tmp_path / "new", "--json").json
     assert answer["comparison"]["queries"] == 9
     assert answer["comparison"]["gallery"] is None
 
@@ -138,11 +138,10 @@ def test_a_csv_names_files_classes_and_parts(vm, shop, tmp_path):
         "train",
         "--meta",
         tmp_path / "meta.csv",
-        "--data",
+        "--from",
         shop,
         "--label",
         "kind",
-        "--name",
         "look",
         *FAST,
         "--json",
@@ -164,9 +163,8 @@ def test_unseen_classes_are_judged_among_themselves(vm, shop, tmp_path):
             Image.fromarray(pixels.astype(np.uint8)).resize((40, 40)).save(extra / colour / f"{place}.png")
     answer = vm(
         "train",
-        "--data",
+        "--from",
         extra,
-        "--name",
         "look",
         "--split",
         "class",
@@ -193,16 +191,16 @@ def test_a_category_is_learnt_from_its_stored_embeddings(
         return Answer(result.exit_code, result.stdout, result.stderr)
 
     monkeypatch.setattr("vitrine.training.metric.views.PixelReader.read", unreadable)
-    answer = run("train", "-c", "shop", "--name", "stored", *FAST[2:], "--json")
+    answer = run("train", "-c", "shop", "stored", *FAST[2:], "--json")
     assert answer.code == 0, answer.err
     assert answer.json["trunk"]["model"] == "vitrine/colour"
     assert answer.json["metrics"]["trunk"]["precision_at_1"] >= 0
     assert sum(answer.json["images"].values()) == 12
-    assert run("train", "-c", "nothing", "--name", "stored", *FAST).code == 1
+    assert run("train", "-c", "nothing", "stored", *FAST).code == 1
 
 
 def test_an_interrupted_run_is_resumed(vm, shop, monkeypatch):
-    whole = vm("train", "--data", shop, "--name", "other", *FAST, "--json").json
+    whole = vm("train", "--from", shop, "other", *FAST, "--json").json
 
     def interrupt(self: Progress, row: dict[str, float]) -> None:
         if row["epoch"] == 2:
@@ -210,11 +208,11 @@ def test_an_interrupted_run_is_resumed(vm, shop, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "epoch", interrupt)
-        answer = vm("train", "--data", shop, "--name", "look", *FAST)
+        answer = vm("train", "--from", shop, "look", *FAST)
     assert answer.code == 130
     assert "--resume" in answer.err
     assert vm("list", "--json").json["encoders"][0]["name"] == "other"
-    resumed = vm("train", "--data", shop, "--name", "look", *FAST, "--resume", "--json").json
+    resumed = vm("train", "--from", shop, "look", *FAST, "--resume", "--json").json
     assert resumed["metrics"] == whole["metrics"]
     assert [row["loss"] for row in resumed["history"]] == [row["loss"] for row in whole["history"]]
 
@@ -223,9 +221,8 @@ def test_an_interrupted_run_is_resumed(vm, shop, monkeypatch):
     ("arguments", "words"),
     [
         (("--loss", "softmax"), "choose one of CircleLoss"),
-        (("--embedder-layers", "big"), "takes whole numbers"),
-        (("--name", "Not A Name"), "is not an encoder name"),
-        (("--input-size", "big"), "--input-size takes N"),
+        (("--embedder-layers", "big"), "must be a whole number"),
+        (("--input-size", "big"), "must be a whole number"),
         (("--input-size", "64"), "no input size"),
         (("--val-classes", "red"), "go with --split class"),
         (("--mode", "whole"), "cannot be trained on"),
@@ -235,29 +232,34 @@ def test_an_interrupted_run_is_resumed(vm, shop, monkeypatch):
     ],
 )
 def test_wrong_wishes_are_told(arguments, words, vm, shop, tmp_path):
-    answer = vm("train", "--data", shop, "--name", "look", *FAST, *arguments)
+    answer = vm("train", "--from", shop, "look", *FAST, *arguments)
     assert answer.code == 1
     assert words in answer.err
     assert not (tmp_path / "data" / "encoders").exists()
 
 
+def test_an_encoder_has_a_plain_name(vm, shop):
+    answer = vm("train", "Not A Name", "--from", shop, *FAST)
+    assert answer.code == 1 and "is not an encoder name" in answer.err
+
+
 def test_mlflow_is_asked_for_or_left_alone(vm, shop, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    answer = vm("train", "--data", shop, "--name", "look", *FAST, "--mlflow", "file:./runs")
+    answer = vm("train", "--from", shop, "look", *FAST, "--mlflow", "file:./runs")
     assert answer.code == 1
     assert "MLflow is not installed" in answer.err
 
 
 def test_one_source_must_be_named(vm, shop):
-    for arguments in ((), ("--data", shop, "--category", "shop")):
-        assert "Say what to learn from" in vm("train", "--name", "look", *arguments).err
-    assert "There is no trained encoder" in vm("eval", "look", "--data", shop).err
+    for arguments in ((), ("--from", shop, "--category", "shop")):
+        assert "Say what to learn from" in vm("train", "look", *arguments).err
+    assert "There is no trained encoder" in vm("eval", "look", "--from", shop).err
 
 
 def test_an_output_folder_is_never_overwritten(vm, shop, tmp_path):
-    assert vm("train", "--data", shop, "--name", "look", *FAST, "--output", tmp_path / "out").code == 0
+    assert vm("train", "--from", shop, "look", *FAST, "--to", tmp_path / "out").code == 0
     before = (tmp_path / "out" / "config.json").read_bytes()
-    again = vm("train", "--data", shop, "--name", "look", *FAST, "--output", tmp_path / "out", "--json")
+    again = vm("train", "--from", shop, "look", *FAST, "--to", tmp_path / "out", "--json")
     assert again.json["error"]["code"] == "already_exists"
     assert (tmp_path / "out" / "config.json").read_bytes() == before
 

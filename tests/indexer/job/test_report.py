@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -178,6 +181,16 @@ def test_progress_fits_its_stream(capsys: pytest.CaptureFixture[str]) -> None:
     bar.finish(IndexReport("c"))
     assert "images/s" in terminal.getvalue() and "?" not in terminal.getvalue().replace("[?", "")
     assert capsys.readouterr().out == ""
+
+
+def test_a_notebook_has_a_bar_where_it_can_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    for name in ("ipykernel", "ipywidgets"):
+        assert isinstance(make_progress(), LineProgress)
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, module)
+    assert isinstance(make_progress(), BarProgress)
 
 
 def test_stage_times_add_up() -> None:

@@ -10,10 +10,9 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pytest
 
-from vitrine.services.artifacts import taggers as tagging
+from vitrine.services.artifacts import store
 from vitrine.services.artifacts.taggers import HeadSet, TaggerStore, TagHead
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.errors import BadRequest, NotFound, StorageFull, TaggerMismatch
@@ -85,7 +84,7 @@ def test_the_order_of_heads_outlives_a_clock_that_is_set_back(
     objects: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (first,) = TaggerStore(objects).save("pets", [head()])
-    monkeypatch.setattr(tagging, "datetime", SetBack)
+    monkeypatch.setattr(store, "datetime", SetBack)
     (second,) = TaggerStore(objects).save("pets", [head()])
     TaggerStore(objects).delete("pets", "cat")
     (third,) = TaggerStore(objects).save("pets", [head()])
@@ -93,23 +92,6 @@ def test_the_order_of_heads_outlives_a_clock_that_is_set_back(
     assert (first.number, second.number, third.number) == (1, 2, 3)
     assert len({one.signature for one in (first, second, third)}) == 3
     assert [one.number for one in TaggerStore(objects).history("pets", "cat")] == [3, 2, 1]
-
-
-def test_heads_saved_before_they_were_numbered_are_the_oldest(objects: LocalObjectStore) -> None:
-    store = TaggerStore(objects)
-    (first,) = store.save("pets", [head()])
-    for stat in list(objects.list("_taggers/pets/")):  # as they were written then
-        if stat.key.endswith(".json"):
-            tree = orjson.loads(objects.get(stat.key))
-            tree.pop("runs", None)
-            for one in tree.get("heads", ()):
-                one.pop("number")
-            objects.put(stat.key, orjson.dumps(tree))
-    (old,) = TaggerStore(objects).in_service("pets")
-    assert old.signature == f"logistic-regression@{first.trained_at}"
-    (new,) = TaggerStore(objects).save("pets", [head()])
-    assert [one.number for one in TaggerStore(objects).history("pets", "cat")] == [1, 0]
-    assert new.signature != old.signature
 
 
 def test_a_tag_is_unsettled_from_its_second_head_until_it_is_settled(objects: LocalObjectStore) -> None:

@@ -34,9 +34,9 @@ READS: dict[str, tuple[str, Callable[[LocalObjectStore, str], object]]] = {
 }
 DAMAGE = {
     "empty": b"",
-    "cut off": b'{"format": 1, "taggers": {"x',
+    "cut off": b'{"format": 2, "in_service": {"x',
     "another shape": b"[1]",
-    "fields missing": b'{"format": 1}',
+    "fields missing": b'{"format": 2}',
 }
 
 
@@ -61,11 +61,20 @@ def test_a_damaged_pointer_is_named(
     read(objects, "ab")
 
 
+@pytest.mark.parametrize(("key", "read"), READS.values(), ids=READS)
+def test_what_another_version_wrote_is_refused_with_what_to_do(
+    objects: LocalObjectStore, key: str, read: Callable[[LocalObjectStore, str], object]
+) -> None:
+    objects.put(key, b'{"format": 1, "taggers": {}}')
+    with pytest.raises(StoreDamaged, match=r"format 1; this one reads format 2\. Remove the objects"):
+        read(objects, "a")
+
+
 @pytest.mark.parametrize("ending", [".json", ".safetensors"])
 @pytest.mark.parametrize("damage", [b"", b"{", None], ids=["empty", "cut off", "gone"])
 def test_damaged_heads_are_named(objects: LocalObjectStore, ending: str, damage: bytes | None) -> None:
     TaggerStore(objects).save("a", [head("red")])
-    (key,) = [stat.key for stat in objects.list("_taggers/a/0") if stat.key.endswith(ending)]
+    (key,) = [stat.key for stat in objects.list("_taggers/a/heads-1/") if stat.key.endswith(ending)]
     objects.delete(key) if damage is None else objects.put(key, damage)
     with pytest.raises(StoreDamaged, match="category 'a'"):
         TaggerStore(objects).in_service("a")
@@ -74,6 +83,6 @@ def test_damaged_heads_are_named(objects: LocalObjectStore, ending: str, damage:
 def test_a_damaged_map_is_named(objects: LocalObjectStore) -> None:
     store = MapStore(objects)
     store.put_in_service("a", store.save("a", CategoryMap("look", "pca", "clip", "abc", 3)).key)
-    objects.put("_maps/a/look-1.json", b'{"format": 1}')
-    with pytest.raises(StoreDamaged, match=r"_maps/a/look-1\.json"):
+    objects.put("_maps/a/look-1/manifest.json", b'{"format": 2}')
+    with pytest.raises(StoreDamaged, match=r"_maps/a/look-1/manifest\.json"):
         MapStore(objects).get("a", "look")

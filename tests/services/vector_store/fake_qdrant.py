@@ -35,8 +35,6 @@ def rest_server(
             return {"title": "qdrant - vector search engine", "version": version}
         if path == "/collections":
             return {"collections": [{"name": name} for name in points]}
-        if path == "/aliases":
-            return {"aliases": []}
         if path == "/cluster":
             return _cluster(peers)
         name = path.removeprefix("/collections/").removesuffix("/points/count")

@@ -48,7 +48,7 @@ from vitrine.services.domain import (
     Recommend,
     VectorSpec,
 )
-from vitrine.services.errors import AlreadyExists, BadRequest, BadVector, NotFound, UnknownVector
+from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownVector
 from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_points, check_vectors
 from vitrine.services.vector_store.fields import check_facet, check_filter, check_order
 
@@ -82,7 +82,6 @@ class OracleVectorStore:
 
     def __init__(self, *, seed: int = 0) -> None:
         self._collections: dict[str, _Collection] = {}
-        self._aliases: dict[str, str] = {}
         self._random = random.Random(seed)
         self._lock = threading.RLock()
         self.closed = False
@@ -92,7 +91,7 @@ class OracleVectorStore:
 
     @_locked
     def ensure(self, schema: CollectionSchema) -> None:
-        name = self._aliases.get(schema.name, schema.name)
+        name = schema.name
         existing = self._collections.get(name)
         if existing is None:
             existing = _Collection(CollectionSchema(name, (), {}))
@@ -110,7 +109,6 @@ class OracleVectorStore:
     def drop(self, collection: str) -> None:
         name = self._open(collection).schema.name
         del self._collections[name]
-        self._aliases = {alias: target for alias, target in self._aliases.items() if target != name}
 
     @_locked
     def collections(self) -> list[str]:
@@ -144,13 +142,6 @@ class OracleVectorStore:
     @_locked
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._open(collection)
-
-    @_locked
-    def publish(self, alias: str, collection: str) -> None:
-        name = self._open(collection).schema.name
-        if alias in self._collections:
-            raise AlreadyExists(f"{alias!r} is a collection.", alias=alias)
-        self._aliases[alias] = name
 
     def close(self) -> None:
         self.closed = True
@@ -311,10 +302,9 @@ class OracleVectorStore:
         )
 
     def _open(self, collection: str) -> _Collection:
-        name = self._aliases.get(collection, collection)
-        if name not in self._collections:
+        if collection not in self._collections:
             raise NotFound(f"There is no collection {collection!r}.", collection=collection)
-        return self._collections[name]
+        return self._collections[collection]
 
 
 # Ranking

@@ -34,7 +34,6 @@ from vitrine.services.domain import (
     VectorSpec,
 )
 from vitrine.services.errors import (
-    AlreadyExists,
     BadRequest,
     BadVector,
     NotFound,
@@ -215,62 +214,6 @@ def test_drop(store: VectorStore, fresh: Name) -> None:
     assert store.count(gone) == 0
 
 
-def test_an_alias_means_its_collection_everywhere(store: VectorStore, fresh: Name) -> None:
-    name, alias = fresh("one"), fresh("alias")
-    ids = put_axes(store, name)
-    store.publish(alias, name)
-    assert alias not in store.collections()
-    assert store.info(alias).schema.name == name
-    store.upsert(alias, [Point(uid(9), {"clip": axis(4, 0)}, {"class": "odd", "n": 9})])
-    store.set_payload(alias, {uid(9): {"n": 10}})
-    store.update_vectors(alias, [uid(9)], "clip", axis(4, 1, 2)[None])
-    store.add_index(alias, "late", "keyword")
-    store.ensure(CollectionSchema(alias, (VectorSpec("vit", 3),)))
-    assert {v.name for v in store.info(name).schema.vectors} == {"clip", "vit"}
-    assert store.count(alias) == store.count(name) == 5
-    assert payload_of(store, alias, uid(9)) == {"class": "odd", "n": 10}
-    assert scrolled(store, alias) == [*ids, uid(9)]
-    assert store.facet(alias, "class") == [Facet("odd", 3), Facet("even", 2)]
-    assert ids_of(store.query(alias, Query(Near(axis(4, 1)), using="clip", limit=2))) == [ids[0], uid(9)]
-    store.delete(alias, [uid(9)])
-    store.optimize(alias)
-    assert store.count(name) == 4
-
-
-def test_publish_swaps_in_one_step(store: VectorStore, fresh: Name) -> None:
-    old, new, alias = fresh("old"), fresh("new"), fresh("alias")
-    put_axes(store, old, 2)
-    put_axes(store, new, 3)
-    store.publish(alias, old)
-    assert store.count(alias) == 2
-    store.publish(alias, new)
-    store.publish(alias, new)
-    assert store.count(alias) == 3
-    second = fresh("second")
-    store.publish(second, alias)
-    assert store.info(second).schema.name == new
-    store.drop(old)
-    assert store.count(alias) == 3
-    store.drop(alias)
-    assert new not in store.collections()
-    for gone in (alias, second, new):
-        with pytest.raises(NotFound):
-            store.count(gone)
-
-
-def test_publish_refuses_names_that_are_taken_and_collections_that_are_not_there(
-    store: VectorStore, fresh: Name
-) -> None:
-    one, two = fresh("one"), fresh("two")
-    put_axes(store, one, 1)
-    put_axes(store, two, 2)
-    with pytest.raises(AlreadyExists):
-        store.publish(one, two)
-    with pytest.raises(NotFound):
-        store.publish(fresh("alias"), fresh("missing"))
-    assert (store.count(one), store.count(two)) == (1, 2)
-
-
 VECTOR = axis(4, 0)
 CALLS: dict[str, Callable[[VectorStore, str], object]] = {
     "drop": lambda s, c: s.drop(c),
@@ -291,7 +234,6 @@ CALLS: dict[str, Callable[[VectorStore, str], object]] = {
     "facet": lambda s, c: s.facet(c, "class"),
     "count": lambda s, c: s.count(c),
     "optimize": lambda s, c: s.optimize(c),
-    "publish": lambda s, c: s.publish("x" + c, c),
 }
 
 
@@ -1399,7 +1341,7 @@ def test_optimize_changes_no_answer(store: VectorStore, fresh: Name) -> None:
 
 def test_what_was_acknowledged_is_there_after_opening_again(tmp_path: Path) -> None:
     def everything(store: VectorStore) -> object:
-        hits = store.retrieve("alias", ids, with_vectors=("clip", "late"))
+        hits = store.retrieve("c", ids, with_vectors=("clip", "late"))
         assert all(hits)
         described = [
             (hit.id, hit.payload, {n: v.tolist() for n, v in hit.vectors.items()}) for hit in hits if hit
@@ -1408,7 +1350,7 @@ def test_what_was_acknowledged_is_there_after_opening_again(tmp_path: Path) -> N
             described,
             store.collections(),
             store.info("c").schema,
-            store.facet("alias", "class"),
+            store.facet("c", "class"),
             store.count("c"),
         )
 
@@ -1420,7 +1362,6 @@ def test_what_was_acknowledged_is_there_after_opening_again(tmp_path: Path) -> N
     first.set_payload("c", {ids[0]: {"cat": 0.5}}, key="scores")
     first.delete_payload("c", ids[1:2], ["class"])
     first.delete("c", ids[30:])
-    first.publish("alias", "c")
     ids = ids[:30]
     before = everything(first)
     first.close()
@@ -1428,7 +1369,7 @@ def test_what_was_acknowledged_is_there_after_opening_again(tmp_path: Path) -> N
     second = make_edge(tmp_path / "data")
     try:
         assert everything(second) == before
-        second.upsert("alias", [Point(uid(1000), {"clip": axis(4, 0)}, {})])
+        second.upsert("c", [Point(uid(1000), {"clip": axis(4, 0)}, {})])
         assert second.count("c") == 31
     finally:
         second.close()

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from vitrine.services.domain import Preprocessing
-from vitrine.training.metric.augment import Augmentation, augment, crop_box, output_size
+from vitrine.training.metric.augment import augment, crop_box, output_size
+from vitrine.training.metric.options import Augmentation
 
 SQUARE = Preprocessing(40, (32, 32), (0.5,) * 3, (0.5,) * 3, "bilinear")
 HOW = Augmentation()

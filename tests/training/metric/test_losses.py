@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from vitrine.services.errors import BadRequest
-from vitrine.training.metric.losses import LOSSES, batch_shape, batches, loss_name, make_loss
+from vitrine.training.metric.losses import batch_shape, batches, make_loss
+from vitrine.training.metric.options import LOSSES, loss_name
 
 CLASSES, DIM = 3, 6
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vitrine.indexer.enrich.clusters.flat.flat import SEEDED, Value, fit
+from vitrine.indexer.enrich.clusters.flat.flat import fit
 from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
+from vitrine.indexer.enrich.clusters.flat.methods import Value, get_method
 from vitrine.indexer.enrich.clusters.flat.reduce import reduce
-from vitrine.indexer.enrich.clusters.options import Method, Reduction
+from vitrine.indexer.enrich.clusters.options import Reduction
 from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
 from vitrine.indexer.enrich.clusters.tree.tree import flat_tree
 
@@ -23,7 +24,7 @@ class FlatFit:
     computed. ``reduction``: PCA or UMAP before, to ``dim`` dimensions.
     """
 
-    method: Method
+    method: str
     parameters: Mapping[str, Sequence[Value]] = field(default_factory=dict)
     reduction: Reduction = "none"
     dim: int | None = None
@@ -70,7 +71,7 @@ class FlatFit:
     @property
     def draws(self) -> bool:
         """Whether another seed may give another clustering."""
-        return self.method in SEEDED or self.reduction == "umap"
+        return get_method(self.method).draws or self.reduction == "umap"
 
     def reseeded(self, seed: int) -> Fit:
         """The fit that was chosen, under another seed and without being judged. ``ValueError`` before the

@@ -12,20 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.flat.flat import PARAMETERS, Fitter, Value, checked, neighbour_distances
+from vitrine.indexer.enrich.clusters.flat.flat import Fitter, checked
 from vitrine.indexer.enrich.clusters.flat.indices import MUCH_NOISE, Scores, best_of, judge, mean_ranks
+from vitrine.indexer.enrich.clusters.flat.methods import Value, get_method
 from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
-from vitrine.indexer.enrich.clusters.options import Method
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
 
 MOST_FITS = 500
-CLUSTERS = (10, 20, 50)
-LINKAGES_TRIED = ("average", "ward")
-MIN_SAMPLES = (5, 10)
-MIN_CLUSTER_SIZES = (5, 15, 30)
-_EPS_SHARES = (0.1, 0.25, 0.5, 0.75)
 COLUMNS = (
     "#",
     "best",
@@ -47,7 +42,7 @@ class Row:
     """One fit. ``rank``: its mean rank among all fits of the grid, 1 the best (``mean_ranks``). ``remark``
     says why it could not be chosen."""
 
-    method: Method
+    method: str
     parameters: Mapping[str, Value]
     scores: Scores
     seconds: float
@@ -131,7 +126,7 @@ class GridResult:
 
 def fit_grid(
     x: Embeddings,
-    method: Method,
+    method: str,
     parameters: Mapping[str, Sequence[Value]] | None = None,
     *,
     geometry: Geometry = "cosine",
@@ -217,7 +212,7 @@ def together(results: Sequence[GridResult]) -> GridResult:
     return ranked(rows, labels, interrupted=any(result.interrupted for result in results))
 
 
-def combinations(method: Method, parameters: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:
+def combinations(method: str, parameters: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:
     """Every point of the grid once, in the method's own order of parameters. ``BadRequest`` for what cannot
     be."""
     empty = [name for name, values in parameters.items() if not len(values)]
@@ -228,7 +223,7 @@ def combinations(method: Method, parameters: Mapping[str, Sequence[Value]]) -> l
             fits=fits,
         )
     checked(method, {name: values[0] for name, values in parameters.items()})
-    names = [name for name in PARAMETERS[method] if name in parameters]
+    names = [name for name in get_method(method).parameters if name in parameters]
     found = [
         checked(method, dict(zip(names, values, strict=True)))
         for values in product(*(parameters[name] for name in names))
@@ -238,32 +233,18 @@ def combinations(method: Method, parameters: Mapping[str, Sequence[Value]]) -> l
 
 def default_grid(
     x: Embeddings,
-    method: Method,
+    method: str,
     given: Mapping[str, Sequence[Value]],
     geometry: Geometry = "cosine",
     *,
     seed: int = 0,
 ) -> dict[str, Sequence[Value]]:
-    """What is tried where nothing is ``given``: 10, 20 and 50 clusters, two linkages; for DBSCAN those eps
-    within which a tenth to three quarters of the images have ``min_samples`` neighbours; three cluster sizes
-    for HDBSCAN."""
-    takes = PARAMETERS[method]
+    """Return what is tried of each parameter that is not ``given``, by the table of methods."""
+    fitter = Fitter(x, method, geometry, seed)
     found: dict[str, Sequence[Value]] = {}
-    if "clusters" in takes and "clusters" not in given:
-        found["clusters"] = [k for k in CLUSTERS if k <= len(x) // 2] or [2]
-    if method == "agglomerative" and "linkage" not in given:
-        found["linkage"] = LINKAGES_TRIED
-    if method == "hdbscan" and "min_cluster_size" not in given:
-        found["min_cluster_size"] = MIN_CLUSTER_SIZES
-    if method == "dbscan":
-        samples = given.get("min_samples") or [k for k in MIN_SAMPLES if k <= len(x)] or [2]
-        if "min_samples" not in given:
-            found["min_samples"] = samples
-        if "eps" not in given:
-            curve = neighbour_distances(x, int(samples[0]), geometry, seed=seed)
-            found["eps"] = sorted(
-                {max(1e-6, round(float(np.quantile(curve, share)), 4)) for share in _EPS_SHARES}
-            )
+    for name, parameter in get_method(method).parameters.items():
+        if parameter.tried and name not in given:
+            found[name] = parameter.tried(fitter, {**given, **found})
     return found
 
 

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
+from vitrine.indexer.job.optional import load
 from vitrine.services.domain import Embeddings
 
 SAMPLE = 5_000
 """Images that the silhouette looks at: its cost grows with the square."""
 MOST_NOISE = 0.5
-_BLOCK = 1_024
+_MEGABYTES = 64
+"""For the distances of the silhouette, which are computed in blocks of rows."""
 MUCH_NOISE = 0.1
 """A share of noise that a person should hear of."""
 _UP = {"silhouette": True, "calinski_harabasz": True, "davies_bouldin": False}
@@ -73,49 +75,32 @@ def judge(
     """Judge ``labels`` (n,), -1 for noise, of the rows of ``x`` (n, dim).
 
     The silhouette is that of a seeded sample among itself, by 1 - cosine similarity or Euclidean distance;
-    the other two are Euclidean, on all rows.
+    the other two are Euclidean, on all rows. ``BadRequest`` where scikit-learn is not installed.
     """
+    metrics = load("sklearn.metrics", "scikit-learn")
     kept = labels >= 0
     noise = 1 - float(kept.mean()) if len(labels) else 0.0
     if not kept.all():
         x, labels = x[kept], labels[kept]
-    names, groups = np.unique(labels, return_inverse=True)
-    k = len(names)
+    k = len(np.unique(labels))
     if k < 2 or k >= len(labels):
         return Scores(None, None, None, k, noise)
-    calinski, davies = _by_centres(x, groups, k)
-    return Scores(_sampled_silhouette(x, groups, geometry, seed, sample), calinski, davies, k, noise)
+    davies = float(metrics.davies_bouldin_score(x, labels))
+    # where every image lies on its centre scikit-learn says 1, the worst, for what is as good as can be
+    calinski = float(metrics.calinski_harabasz_score(x, labels)) if davies else math.inf
+    if len(x) > sample:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(x), sample, replace=False))
+        x, labels = x[chosen], labels[chosen]
+    return Scores(silhouette(x, labels, geometry), calinski, davies, k, noise)
 
 
-def silhouette(x: Embeddings, groups: NDArray[np.int64], geometry: Geometry = "cosine") -> float:
-    """Mean of (b - a) / max(a, b): ``a`` the mean distance to the others of its group, ``b`` that to the
-    nearest other group (Rousseeuw, 1987). A row alone in its group counts 0. Groups (n,) are 0..k-1, two or
-    more; in blocks of bounded memory."""
-    counts = np.bincount(groups)
-    one_hot = np.zeros((len(x), len(counts)), np.float32)
-    one_hot[np.arange(len(x)), groups] = 1
-    lengths = np.einsum("ij,ij->i", x, x)
-    total = 0.0
-    for start in range(0, len(x), _BLOCK):
-        part, own = x[start : start + _BLOCK], groups[start : start + _BLOCK]
-        at = np.arange(len(part))
-        away = part @ x.T
-        if geometry == "cosine":
-            away = np.maximum(1 - away, 0)
-        else:
-            away = np.sqrt(np.maximum(lengths[start : start + _BLOCK, None] + lengths - 2 * away, 0))
-        away[at, start + at] = 0
-        sums = away @ one_hot
-        inside = sums[at, own] / np.maximum(counts[own] - 1, 1)
-        means = np.divide(sums, counts, out=np.full_like(sums, np.inf), where=counts > 0)
-        means[at, own] = np.inf
-        outside = means.min(axis=1)
-        larger = np.maximum(inside, outside)
-        values = np.divide(
-            outside - inside, larger, out=np.zeros_like(larger), where=(larger > 0) & (counts[own] > 1)
-        )
-        total += float(values.sum(dtype=np.float64))
-    return total / len(x)
+def silhouette(x: Embeddings, labels: Labels, geometry: Geometry = "cosine") -> float | None:
+    """Return the mean silhouette (Rousseeuw, 1987), -1..1, of all rows; None where there are fewer than two
+    clusters, or one row a cluster."""
+    if not 1 < len(np.unique(labels)) < len(labels):
+        return None
+    with load("sklearn", "scikit-learn").config_context(working_memory=_MEGABYTES):
+        return float(load("sklearn.metrics", "scikit-learn").silhouette_score(x, labels, metric=geometry))
 
 
 def mean_ranks(scores: Sequence[Scores]) -> list[float]:
@@ -152,43 +137,3 @@ def _ranks(tiers: NDArray[np.int64], values: Sequence[float | None], up: bool) -
     for place, key in enumerate(ordered, 1):
         places.setdefault(key, []).append(place)
     return np.array([sum(places[key]) / len(places[key]) for key in keys])
-
-
-def _sampled_silhouette(
-    x: Embeddings, groups: NDArray[np.int64], geometry: Geometry, seed: int, sample: int
-) -> float | None:
-    if len(x) > sample:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(x), sample, replace=False))
-        x, groups = x[chosen], np.unique(groups[chosen], return_inverse=True)[1].astype(np.int64)
-    return silhouette(x, groups, geometry) if groups.max(initial=0) > 0 else None
-
-
-def _by_centres(x: Embeddings, groups: NDArray[np.int64], k: int) -> tuple[float, float]:
-    """Calinski and Harabasz (1974): (between / (k - 1)) / (within / (n - k)); Davies and Bouldin (1979): the
-    mean over clusters of the largest (spread_i + spread_j) / |centre_i - centre_j|, a spread being the mean
-    distance to the centre."""
-    counts = np.bincount(groups, minlength=k)
-    centres = np.zeros((k, x.shape[1]))
-    order = np.argsort(groups, kind="stable")
-    for group, rows in enumerate(np.split(order, np.cumsum(counts)[:-1])):
-        centres[group] = x[rows].mean(axis=0, dtype=np.float64)
-    spreads, within = np.zeros(k), 0.0
-    for start in range(0, len(x), _BLOCK):
-        own = groups[start : start + _BLOCK]
-        squares = np.square(x[start : start + _BLOCK] - centres[own]).sum(axis=1)
-        within += float(squares.sum())
-        spreads += np.bincount(own, np.sqrt(squares), k)
-    spreads /= counts
-    between = float((counts * np.square(centres - x.mean(axis=0, dtype=np.float64)).sum(axis=1)).sum())
-    calinski = between * (len(x) - k) / (within * (k - 1)) if within > 0 else math.inf
-    return calinski, _davies_bouldin(centres, spreads)
-
-
-def _davies_bouldin(centres: NDArray[np.float64], spreads: NDArray[np.float64]) -> float:
-    worst = np.zeros(len(centres))
-    for at, centre in enumerate(centres):
-        apart = np.sqrt(np.square(centres - centre).sum(axis=1))
-        ratios = np.divide(spreads + spreads[at], apart, out=np.full(len(centres), np.inf), where=apart > 0)
-        ratios[at] = 0
-        worst[at] = ratios.max()
-    return float(worst.mean())

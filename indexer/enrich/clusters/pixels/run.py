@@ -39,7 +39,7 @@ from vitrine.indexer.enrich.clusters.tree.tree import Tree, flat_tree
 from vitrine.indexer.enrich.duplicates.candidates import Reach, hash_pairs, near_in_memory
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.stages import Told, Watch
-from vitrine.services.artifacts.clusters import NOISE, ClusterRun, check_run_name
+from vitrine.services.artifacts.clusters import NOISE, ClusterRun
 from vitrine.services.errors import BadRequest
 from vitrine.services.images.hashes import parse_hashes
 from vitrine.services.runtime import Runtime
@@ -72,7 +72,7 @@ def cluster_pixels(
     no images).
     """
     started = clock()
-    check_run_name(run)
+    runtime.clusters.check_name(run)
     options = _resolved(options)
     stop = stop or threading.Event()
     former = _former(runtime, category, run, options) if options.stage == "merge" else None

@@ -10,18 +10,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.clusters.flat.methods import DENDROGRAM_LIMIT as LIMIT
+from vitrine.indexer.enrich.clusters.flat.methods import LINKAGES, Linkage
 from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
-from vitrine.indexer.enrich.clusters.options import Linkage
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
 
-LIMIT = 20_000
 _BLOCK, _TOLD_EVERY = 1_024, 512
 
 
@@ -86,10 +85,8 @@ def merge(
     - 1)``. ``BadRequest`` for more than LIMIT images, fewer than two, or an unknown linkage;
     ``InterruptedError`` after ``stop``.
     """
-    if linkage not in get_args(Linkage):
-        raise BadRequest(
-            f"{linkage!r} is no linkage: choose one of {', '.join(get_args(Linkage))}.", linkage=linkage
-        )
+    if linkage not in LINKAGES:
+        raise BadRequest(f"{linkage!r} is no linkage: choose one of {', '.join(LINKAGES)}.", linkage=linkage)
     if len(x) > LIMIT:
         raise BadRequest(
             f"{len(x):,} images are too many for agglomerative clustering: their distances would take "

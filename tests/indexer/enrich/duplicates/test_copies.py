@@ -151,9 +151,10 @@ def test_groups_of_an_earlier_rule_are_neither_deleted_nor_collapsed(
 ) -> None:
     add(runtime, tmp_path / "photos", {"a.png": file_of(scene(1)), "a.jpg": file_of(scene(1), "JPEG", 80)})
     find_duplicates(runtime, CATEGORY)
-    for name in ("current", "1"):
+    for name, field in (("current", "note"), ("groups-1/manifest", "rule")):
         path = tmp_path / "data" / "objects" / "_duplicates" / CATEGORY / f"{name}.json"
-        path.write_bytes(path.read_bytes().replace(b',"rule":2', b""))
+        path.write_text(path.read_text().replace(f'"{field}":2', f'"{field}":1'))
+    runtime.duplicates.forget(CATEGORY)
     with pytest.raises(BadRequest, match="find duplicates again"):
         deletable(runtime, CATEGORY)
     options = SearchOptions(limit=9, collapse=True)

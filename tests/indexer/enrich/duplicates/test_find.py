@@ -116,9 +116,8 @@ def test_what_a_person_chose_to_keep_is_kept_again_and_the_rest_deleted(runtime:
 def test_a_run_that_was_killed_half_way_is_never_seen_and_the_next_one_removes_it(runtime: Runtime) -> None:
     report = find_duplicates(runtime, CATEGORY)
     ids = [hit.id for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits]
-    group = DuplicateGroup("2-1", tuple(Member(id, "edited", 0.9) for id in ids))
-    half = DuplicateRun("2", "", "colour", len(ids), (group,))
-    runtime.duplicates.save(CATEGORY, half)
+    group = DuplicateGroup("", tuple(Member(id, "edited", 0.9) for id in ids))
+    half = runtime.duplicates.save(CATEGORY, DuplicateRun("colour", len(ids), (group,)))
     mark(runtime, CATEGORY, half)  # and here it is killed
     options = SearchOptions(limit=8, collapse=True)
     assert runtime.duplicates.get(CATEGORY).groups == report.groups

@@ -17,6 +17,7 @@ from vitrine.services.runtime import Runtime
 
 WRITES = (
     ("objects", "put"),
+    ("objects", "replace"),
     ("objects", "delete"),
     ("vectors", "set_payload"),
     ("vectors", "delete_payload"),

@@ -297,7 +297,7 @@ def test_columns_past_the_cap_are_stored_and_told(runtime: Runtime, tmp_path: Pa
         runtime, CATEGORY, table(tmp_path, f"file,{','.join(names)}\nshoe.png,{','.join(names)}\n")
     )
     assert len(payload(runtime, 3)["metadata"]) == 70
-    assert len(report.unindexed) == 6 and "6 columns are kept but found by no filter" in report.summary()
+    assert len(report.unindexed) == 6 and "6 columns are kept, but no filter" in report.summary()
     assert report.to_json()["unindexed"] == sorted(report.unindexed)
 
 

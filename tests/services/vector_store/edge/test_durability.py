@@ -153,20 +153,19 @@ def test_reading_call_under_which_the_engine_dies_is_asked_again(tmp_path: Path)
     store.close()
 
 
-def test_reopening_keeps_schema_points_and_aliases(tmp_path: Path) -> None:
+def test_reopening_keeps_schema_and_points(tmp_path: Path) -> None:
     store = EdgeVectorStore(tmp_path)
     store.ensure(SCHEMA)
     store.upsert("cats", points(0, 100))
     store.add_vector("cats", VectorSpec("vit", 4))
     store.add_index("cats", "scores.cat", "float")
     store.update_vectors("cats", [point_id(3)], "vit", np.eye(4, dtype=np.float32)[:1])
-    store.publish("animals", "cats")
     before = store.info("cats")
     store.close()
     store = EdgeVectorStore(tmp_path)
-    assert store.info("animals") == before
+    assert store.info("cats") == before
     assert store.info("cats").schema.indexes == {"tags": "keyword", "n": "integer", "scores.cat": "float"}
-    assert store.query("animals", Query(Near(np.eye(4, dtype=np.float32)[0]), "vit"))[0].id == point_id(3)
+    assert store.query("cats", Query(Near(np.eye(4, dtype=np.float32)[0]), "vit"))[0].id == point_id(3)
     store.close()
 
 
@@ -233,7 +232,6 @@ def test_a_collection_without_a_schema_is_damage_and_harms_no_other(
         lambda: store.add_index("cats", "n", "integer"),
         lambda: store.upsert("cats", points(0, 1)),
         lambda: store.delete("cats", [id]),
-        lambda: store.publish("animals", "cats"),
         lambda: store.optimize("cats"),
     )
     for call in calls:

@@ -308,16 +308,3 @@ def test_facets_of_equal_count_are_sorted_whatever_the_server_does(recorder: Rec
     recorder.client.facet = lambda *args, **kwargs: models.FacetResponse(hits=hits)  # type: ignore[method-assign]
     found = recorded_store(recorder).facet("c", "class")
     assert [(facet.value, facet.count) for facet in found] == [("c", 2), ("a", 1), ("b", 1)]
-
-
-def test_an_alias_is_moved_in_one_request(recorder: Recorder) -> None:
-    store = recorded_store(recorder)
-    store.ensure(CollectionSchema("d", ()))
-    store.publish("alias", "c")
-    store.publish("alias", "d")
-    first, second = (args[0] for args, _ in recorder.named("update_collection_aliases"))
-    assert [type(operation).__name__ for operation in first] == ["CreateAliasOperation"]
-    assert [type(operation).__name__ for operation in second] == [
-        "DeleteAliasOperation",
-        "CreateAliasOperation",
-    ]

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
-from vitrine.indexer.enrich.clusters.flat import flat
-from vitrine.indexer.enrich.clusters.flat.flat import NOISE, Fitter, Value, by_size, fit, neighbour_distances
-from vitrine.indexer.enrich.clusters.options import METHODS, Method
+from vitrine.indexer.enrich.clusters.flat import methods
+from vitrine.indexer.enrich.clusters.flat.flat import NOISE, Fitter, by_size, fit, neighbour_distances
+from vitrine.indexer.enrich.clusters.flat.methods import METHODS, Value
 from vitrine.services.errors import BadRequest
 
-GOOD: dict[Method, dict[str, Value]] = {
+GOOD: dict[str, dict[str, Value]] = {
     "kmeans": {"clusters": 3},
     "minibatch-kmeans": {"clusters": 3, "max_iter": 20},
     "gaussian-mixture": {"clusters": 3, "covariance": "spherical"},
@@ -21,7 +23,7 @@ GOOD: dict[Method, dict[str, Value]] = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_finds_what_is_plain_and_numbers_by_size(method: Method) -> None:
+def test_every_method_finds_what_is_plain_and_numbers_by_size(method: str) -> None:
     pytest.importorskip("sklearn")
     x, truth = blobs()
     labels = fit(x, method, GOOD[method], seed=1)
@@ -29,6 +31,11 @@ def test_every_method_finds_what_is_plain_and_numbers_by_size(method: Method) ->
     kept = labels != NOISE
     assert np.array_equal(labels[kept], truth[kept])  # 40, 30, 20
     assert np.array_equal(labels, fit(x, method, GOOD[method], seed=1))
+
+
+def test_every_method_is_documented() -> None:
+    page = (Path(__file__).parents[5] / "docs" / "structure.md").read_text()
+    assert f"`--method {' | '.join(METHODS)}`" in " ".join(page.split())
 
 
 def test_dbscan_goes_by_cosine_distance() -> None:
@@ -45,7 +52,7 @@ def test_noise_is_minus_one() -> None:
     pytest.importorskip("sklearn")
     x, truth = blobs((30, 30, 1), dim=40)
     for method in ("dbscan", "hdbscan"):
-        labels = fit(x, method, GOOD[method])  # type: ignore[arg-type, index]
+        labels = fit(x, method, GOOD[method])
         assert labels[truth == 2].tolist() == [NOISE] and set(labels.tolist()) == {0, 1, NOISE}
 
 
@@ -74,7 +81,7 @@ def test_neighbour_distances_are_those_to_the_kth() -> None:
         ("spectral", {}, "no method"),
     ],
 )
-def test_what_cannot_be_fit_is_refused(method: Method, parameters: dict[str, Value], why: str) -> None:
+def test_what_cannot_be_fit_is_refused(method: str, parameters: dict[str, Value], why: str) -> None:
     with pytest.raises(BadRequest, match=why):
         fit(blobs()[0], method, parameters)
 
@@ -82,7 +89,7 @@ def test_what_cannot_be_fit_is_refused(method: Method, parameters: dict[str, Val
 def test_what_is_missing_is_refused() -> None:
     for method, name in (("kmeans", "clusters"), ("agglomerative", "clusters"), ("dbscan", "eps")):
         with pytest.raises(BadRequest, match=f"needs {name}"):
-            fit(blobs()[0], method, {})  # type: ignore[arg-type]
+            fit(blobs()[0], method, {})
 
 
 def test_methods_that_hold_all_distances_have_a_limit() -> None:
@@ -96,7 +103,7 @@ def test_methods_that_hold_all_distances_have_a_limit() -> None:
 
 
 def test_an_eps_that_makes_everything_neighbours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flat, "NEIGHBOURS", 1_000)
+    monkeypatch.setattr(methods, "NEIGHBOURS", 1_000)
     with pytest.raises(BadRequest, match="smaller eps"):
         fit(blobs()[0], "dbscan", {"eps": 1.9})
 

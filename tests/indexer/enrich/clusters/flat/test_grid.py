@@ -11,7 +11,7 @@ from tests.indexer.enrich.clusters.blobs import blobs, scattered
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
 from vitrine.indexer.enrich.clusters.flat import grid
 from vitrine.indexer.enrich.clusters.flat.grid import COLUMNS, combinations, fit_grid, grid_table, together
-from vitrine.indexer.enrich.clusters.options import METHODS, Method
+from vitrine.indexer.enrich.clusters.flat.methods import METHODS
 from vitrine.indexer.export.clusters.plots import draw_grid
 from vitrine.services.errors import BadRequest
 
@@ -28,7 +28,7 @@ def test_the_best_of_the_grid_is_chosen_without_the_truth() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_has_a_grid_of_its_own(method: Method) -> None:
+def test_every_method_has_a_grid_of_its_own(method: str) -> None:
     pytest.importorskip("sklearn")
     x, _ = blobs((60, 50, 40))
     found = fit_grid(x, method)

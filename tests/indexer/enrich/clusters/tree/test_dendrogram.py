@@ -4,14 +4,14 @@ import io
 import json
 import threading
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
-from vitrine.indexer.enrich.clusters.options import Linkage
+from vitrine.indexer.enrich.clusters.flat.methods import LINKAGES, Linkage
 from vitrine.indexer.enrich.clusters.tree import dendrogram
 from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges, merge
 from vitrine.indexer.export.clusters.dendrogram_export import write_json
@@ -20,7 +20,7 @@ from vitrine.services.errors import BadRequest
 
 
 @pytest.mark.parametrize("geometry", ["cosine", "euclidean"])
-@pytest.mark.parametrize("linkage", get_args(Linkage))
+@pytest.mark.parametrize("linkage", LINKAGES)
 def test_merges_equal_those_of_scipy(linkage: Linkage, geometry: str) -> None:
     hierarchy = pytest.importorskip("scipy.cluster.hierarchy")
     x = scattered(150)
@@ -38,7 +38,7 @@ def test_merges_equal_those_of_scipy(linkage: Linkage, geometry: str) -> None:
 
 def test_copies_merge_at_no_distance_and_every_image_is_merged_once() -> None:
     x = np.repeat(scattered(6), 5, axis=0)
-    for linkage in get_args(Linkage):
+    for linkage in LINKAGES:
         found = merge(x, linkage)
         assert found.distances[:24] == pytest.approx(np.zeros(24), abs=1e-3)
         assert sorted(found.children.ravel().tolist()) == list(range(58))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,35 +27,13 @@ from vitrine.services.encoders.preprocess import fit
 from vitrine.services.encoders.torch_encoder import TorchEncoder
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound, TooFewExamples
 from vitrine.services.images.open import ImageLimits, open_image
+from vitrine.training.autoencoder.options import AutoencoderOptions, Loss
 
-Loss = Literal["mse", "mae", "perceptual"]
 Pixels = NDArray[np.uint8]
 LEAST = 10
 _PERCEPTUAL_PIXELS = 0.2
 """Share of the mean absolute error beside the perceptual loss: features alone leave colours and places
 open."""
-
-
-@dataclass(frozen=True)
-class AutoencoderOptions:
-    """``size``: side of the squares in pixels. ``dim``: length of the code. ``validation``: share held out
-    for early stopping, which waits ``patience`` epochs. ``seconds``: no new epoch begins after this long (0:
-    no limit)."""
-
-    size: int = 64
-    dim: int = 128
-    channels: tuple[int, ...] = (32, 64, 128, 256)
-    loss: Loss = "mse"
-    epochs: int = 50
-    batch_size: int = 64
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    validation: float = 0.1
-    patience: int = 8
-    seed: int = 0
-    flip: bool = True
-    seconds: float = 0.0
-    device: str = "auto"
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Autoencoders: encoders that are trained from pictures alone."""
