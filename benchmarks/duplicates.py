@@ -33,7 +33,7 @@ from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
 from vitrine.indexer.sources import SourceOptions, open_source
 from vitrine.services.artifacts.duplicates import COPIES
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.images.hashes import close_pairs
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.settings import Settings
@@ -197,7 +197,7 @@ def catalogue(given: argparse.Namespace) -> dict[str, Any]:
         spent = time.process_time() - started
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         names: dict[str, str] = {}
-        for batch in scan(
+        for batch in read_all(
             runtime.vectors, CATEGORY, runtime.catalog.get(CATEGORY).encoder().name, fields=("filename",)
         ):
             names |= {

@@ -63,7 +63,7 @@ def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
             (folder / path.name).write_bytes(path.read_bytes())
         options = SourceOptions(max_bytes=runtime.limits.max_bytes)
         source = open_source(str(folder), options=options, objects=runtime.objects)
-        index_images(source, runtime, category, progress=make_progress(title=category))
+        index_images(source, runtime, category, progress=make_progress())
 
 
 def choose(folder: Path, runtime: Runtime) -> dict[str, Any]:

@@ -29,7 +29,8 @@ from vitrine.services.settings import Settings
 from vitrine.services.taggers.logistic import balanced_weights, fit_logistic
 from vitrine.services.taggers.ranking_metrics import average_precision
 from vitrine.training.taggers.examples import make_examples
-from vitrine.training.taggers.train import GRID, Training, TrainOptions, train_taggers
+from vitrine.training.taggers.options import GRID, TrainOptions
+from vitrine.training.taggers.train import Training, train_taggers
 
 EMOJI = SHARED / "datasets" / "emoji"
 FLOOR = 0.88

@@ -231,9 +231,7 @@ def fill(
         specs = dict.fromkeys(category.encoder(vector).name for vector in wanted)
         reports = []
         for vector in specs:
-            reports.append(
-                fill_vector(runtime, name, vector, progress=make_progress(title=f"embedding {vector}"))
-            )
+            reports.append(fill_vector(runtime, name, vector, progress=make_progress()))
             if not reports[-1].complete:
                 break
         if reports and reports[-1].complete:

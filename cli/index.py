@@ -288,7 +288,7 @@ def _cluster_imported(runtime: Runtime, category: str, run: str, source: Cluster
 
     if not source.found:
         return ["No picture of the tree is in the category, so it has no cluster run of it."]
-    found = cluster(runtime, category, run, source.fit, watch=show_progress)
+    found = cluster(runtime, category, run, source.fit, progress=show_progress())
     return [f"Its clusters are the run {run}: vitrine cluster show {run} -c {category}", found.summary()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +84,7 @@ def run(
             using=using,
             words=_read_words(words) if words else (),
             prompt=prompt,
-            watch=show_progress,
+            progress=show_progress(),
         )
         if report.in_service and not report.interrupted:
             build_search_index(runtime, category, note)
@@ -134,7 +135,7 @@ def pixels(
     with stores(ctx) as runtime:
         named = has_word_names(runtime, category, name)
         report = cluster_pixels(
-            runtime, category, name, options, using=using, restart=restart, watch=show_progress
+            runtime, category, name, options, using=using, restart=restart, progress=show_progress()
         )
         if report.cluster.in_service and not report.cluster.interrupted:
             build_search_index(runtime, category, note)
@@ -180,7 +181,7 @@ def name_nodes(
             _read_words(words),
             prompt,
             using=using,
-            told=lambda done, total: tell("naming", done, total),
+            told=partial(tell, "naming"),
         )
         found = runtime.clusters.get(category, run)
     if as_json:
@@ -237,7 +238,7 @@ def agree(
             run,
             str(other or against),
             level=level,
-            told=lambda done, total: tell("reading", done, total),
+            told=partial(tell, "reading"),
         )
     figures = found.to_json()
     matches = figures.pop("matches", None)
@@ -289,7 +290,7 @@ def assign(
     from vitrine.indexer.enrich.clusters.runs import assign_missing
 
     with stores(ctx) as runtime:
-        reports = assign_missing(runtime, category, runs or None, watch=show_progress)
+        reports = assign_missing(runtime, category, runs or None, progress=show_progress())
     if as_json:
         print_json([report.to_json() for report in reports])
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,8 +85,9 @@ def threshold(
         check_ending(plot, "a plot", PLOTS)
     with stores(ctx) as runtime:
         with telling() as tell:
-            told = lambda done, total: tell("drawing pairs", done, total)  # noqa: E731
-            kept = pairs_to_judge(runtime, category, answers, options, note=note, told=told)
+            kept = pairs_to_judge(
+                runtime, category, answers, options, note=note, told=partial(tell, "drawing pairs")
+            )
         if to is not None:
             write_pair_sheet(runtime, kept, to)
             note(f"Written: {to}")

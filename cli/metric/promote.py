@@ -54,7 +54,7 @@ def promote(
             name=name,
             default=not keep_default,
             force=force,
-            watch=show_progress,
+            progress=show_progress(),
             note=note,
         )
     finish(report, as_json=as_json)
@@ -75,7 +75,7 @@ def rollback(
     from vitrine.indexer.job.search_index import build_search_index
 
     with stores(ctx) as runtime:
-        report = take_back(runtime, category, name, progress=show_progress("embedding"))
+        report = take_back(runtime, category, name, progress=show_progress())
         if report.switched:
             build_search_index(runtime, category, note)
     finish(report, as_json=as_json)

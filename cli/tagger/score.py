@@ -46,7 +46,7 @@ def score(
             tag,
             propose=propose,
             threshold=threshold,
-            progress=make_progress(title="scoring"),
+            progress=make_progress(),
         )
         if report.written and not report.interrupted:
             build_search_index(runtime, category, note)
@@ -62,7 +62,7 @@ def purge_stale(
     from vitrine.indexer.job.progress import make_progress
 
     with stores(ctx) as runtime:
-        changed = purge(runtime, category, tag, progress=make_progress(title="purging"))
+        changed = purge(runtime, category, tag, progress=make_progress())
     if as_json:
         print_json({"category": category, "tags": tag, "changed": changed})
     else:

@@ -19,6 +19,7 @@ from typing import Literal
 
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.field_names import find_field
+from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Embedding, Hit
 from vitrine.services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError, because
 from vitrine.services.images.open import ImageLimits, content_hash, open_image
@@ -194,13 +195,8 @@ def read_hits(
     vectors: VectorStore, category: str, fields: tuple[str, ...], names: tuple[str, ...] = ()
 ) -> Iterator[Hit]:
     """Yield every image of a category, with these payload fields and named vectors."""
-    cursor: str | None = None
-    while True:
-        page = vectors.scroll(category, limit=_PAGE, cursor=cursor, with_payload=fields, with_vectors=names)
-        yield from page.hits
-        cursor = page.cursor
-        if cursor is None:
-            return
+    for page in pages(vectors, category, fields=fields, using=names, size=_PAGE):
+        yield from page
 
 
 def identify(

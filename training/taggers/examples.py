@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.field_names import find_field
 from vitrine.services.category.payload import clean_name, clean_tags
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Payload
 from vitrine.services.errors import BadRequest, NotFound, TooFewExamples, VitrineError
 from vitrine.services.values.delimited import Cells, open_text, readable
@@ -128,7 +128,7 @@ def read_examples(
     names: dict[str, str] = {}
     by_name = negatives is not None and bool(negatives.pairs)
     fields = tuple(dict.fromkeys((field, "rejected_tags", "phash", *(("filename",) if by_name else ()))))
-    for batch in scan(vectors, category.name, spec.name, fields=fields):
+    for batch in read_all(vectors, category.name, spec.name, fields=fields):
         kept = min(
             len(batch.ids), len(x) - len(ids)
         )  # what is added meanwhile does not fit: it is for the next training
@@ -165,7 +165,7 @@ def read_columns(
     rows = [np.empty((0, spec.dim), np.float32)]
     values: list[tuple[Any, ...]] = []
     fields = tuple(find_field(path, category.indexes) for path in paths)
-    for batch in scan(vectors, category.name, spec.name, fields=fields):
+    for batch in read_all(vectors, category.name, spec.name, fields=fields):
         ids += batch.ids
         rows.append(batch.embeddings)
         values += [tuple(value_at(payload, path) for path in fields) for payload in batch.payloads]

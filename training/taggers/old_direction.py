@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,20 @@ from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.ranking_metrics import roc_auc
+from vitrine.services.taggers.saving import save_heads
 from vitrine.services.vector_store.base import VectorStore
 from vitrine.training.taggers.examples import read_columns
-from vitrine.training.taggers.old_models import REST, OldHead, OldModel, choose_heads, to_tag_head
+from vitrine.training.taggers.old_models import (
+    MAX_BYTES,
+    REST,
+    OldHead,
+    OldModel,
+    choose_heads,
+    read_model,
+    to_tag_head,
+)
 
 CLEAR = 0.7
 """Area under the ROC curve from which the images with a tag lie clearly on one side; 1 minus it on the
@@ -79,6 +90,43 @@ class Converted:
             "negatives": settled.negatives,
             "note": "; ".join(self.notes),
         }
+
+
+def convert_file(
+    runtime: Runtime,
+    category: str,
+    file: Path,
+    *,
+    tag: str | None = None,
+    class_: str | None = None,
+    length: float | None = None,
+    using: str | None = None,
+    unchecked: bool = False,
+    keep: bool = False,
+) -> list[Converted]:
+    """Make taggers from an npz of an older system's classifier; see `convert_model`.
+
+    ``keep``: put them into service. ``BadRequest`` also for a file that cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadRequest(f"{file} cannot be read: {error.strerror}.") from error
+    found = runtime.catalog.get(category)
+    converted = convert_model(
+        read_model(data, file.name),
+        found.encoder(using),
+        lambda: read_tagged(runtime.vectors, found, using),
+        data,
+        tag=tag,
+        class_=class_,
+        length=length,
+        unchecked=unchecked,
+    )
+    if keep:
+        save_heads(runtime, found, [one.tagger for one in converted])
+    return converted
 
 
 def read_tagged(vectors: VectorStore, category: Category, using: str | None) -> TaggedVectors:

@@ -12,26 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.domain import Embeddings
-from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.errors import TooFewExamples
 from vitrine.services.taggers.logistic import balanced_weights, platt
 from vitrine.services.taggers.ranking_metrics import average_precision
 from vitrine.training.taggers.examples import TagExamples
-from vitrine.training.taggers.fitters import DEFAULT, Fitter, get_fitter
+from vitrine.training.taggers.fitters import Fitter, get_fitter
 from vitrine.training.taggers.metrics import TagMetrics, best_threshold, tag_metrics
+from vitrine.training.taggers.options import TrainOptions
 from vitrine.training.taggers.splits import stratified_parts
 
 Floats = NDArray[np.float32]
 Tell = Callable[[str, int, int], None]
 """Is told what is being done, how much of it is done, and of how much."""
 
-GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 HELD_OUT = 0
 """The number of the held-out part."""
 _SEARCH_ROWS, _SEARCH_POSITIVES = 20_000, 200
@@ -39,28 +39,6 @@ _SEARCH_ROWS, _SEARCH_POSITIVES = 20_000, 200
 run."""
 _FEW_ROWS = 5_000
 _ROWS = 8_192
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How to train. ``folds`` 0: five, or three of many images. ``precision``: the threshold aims at it, else
-    at the best F1.
-
-    ``protocol`` auto measures on the held-out part the tags that have ``least_held_out`` examples of each
-    side there, and across all parts the others. ``holdout_only`` keeps the held-out part out of the final
-    heads too.
-    """
-
-    kind: str = DEFAULT
-    test_fraction: float = 0.1
-    folds: int = 0
-    protocol: Literal["auto", "held-out", "cross-validation"] = "auto"
-    precision: float | None = None
-    grid: tuple[float, ...] = GRID
-    balanced: bool = True
-    holdout_only: bool = False
-    least_held_out: int = 10
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +97,6 @@ def train_taggers(
     ``TooFewExamples``.
     """
     options = options or TrainOptions()
-    _check(options)
     say = tell or (lambda what, done, total: None)
     part = deal_parts(examples, options)
     examples, held = _measurable(examples, part, options, named)
@@ -142,17 +119,6 @@ def deal_parts(examples: TagExamples, options: TrainOptions) -> NDArray[np.int64
     folds = options.folds or (5 if len(examples.ids) <= _FEW_ROWS else 3)
     shares = [options.test_fraction, *[(1 - options.test_fraction) / folds] * folds]
     return stratified_parts(examples.targets & examples.known, examples.groups, shares, options.seed)
-
-
-def _check(options: TrainOptions) -> None:
-    if not 0 < options.test_fraction <= 0.5:
-        raise BadRequest("--test-fraction must be above 0 and at most 0.5: 0.1 is usual.")
-    if options.folds == 1 or options.folds < 0:
-        raise BadRequest("Cross-validation takes at least 2 folds.")
-    if options.precision is not None and not 0 < options.precision <= 1:
-        raise BadRequest("--precision is a share above 0 and at most 1, such as 0.9.")
-    if not options.grid or min(options.grid) <= 0:
-        raise BadRequest("The values of C must be positive.")
 
 
 def _measurable(

@@ -11,7 +11,7 @@ from vitrine.indexer.enrich.clusters.options import ClusterOptions, TreeOptions
 from vitrine.indexer.enrich.clusters.report import ClusterReport
 from vitrine.indexer.enrich.clusters.runs import Again, Fit, cluster, fit_tree
 from vitrine.indexer.enrich.clusters.words import PROMPT, WORDS, check_words, name_by_words
-from vitrine.indexer.job.stages import Watch
+from vitrine.indexer.job.progress import Progress
 from vitrine.services.errors import VitrineError
 from vitrine.services.runtime import Runtime
 
@@ -25,7 +25,7 @@ def make_run(
     using: str | None = None,
     words: Sequence[str] = (),
     prompt: str = PROMPT,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> ClusterReport:
     """Cluster all images by the method of ``options`` and put the run in service, see `runs.cluster`.
@@ -46,7 +46,7 @@ def make_run(
         fit,
         using=using,
         again=again if options.stability else None,
-        watch=watch,
+        progress=progress,
         stop=stop,
     )
     if isinstance(fit, FlatFit) and fit.result is not None:

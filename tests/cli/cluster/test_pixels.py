@@ -103,7 +103,7 @@ def test_a_time_budget_ends_it_with_its_own_code(data: Path) -> None:
 def test_errors_say_what_to_do(data: Path) -> None:
     for arguments, words in (
         (("--measure", "magic"), "must be 'ssim', 'minhash'"),
-        (("--stage", "half"), "stage is one of batch, merge, all"),
+        (("--stage", "half"), "stage must be 'batch', 'merge' or 'all'"),
         (("--stage", "merge"), "no cluster run"),
         (("--propose", "hash", "--stage", "batch"), "leave --stage out"),
         (("--scale", "3"), "16..1024"),

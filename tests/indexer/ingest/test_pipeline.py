@@ -344,7 +344,7 @@ class Watching:
         self.done: list[int] = []
         self.said: list[str] = []
 
-    def start(self, total: int | None) -> None:
+    def start(self, stage: str, total: int | None) -> None:
         self.total = total
 
     def update(self, report: Counts) -> None:

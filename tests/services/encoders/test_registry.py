@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.vitrine.pages import run_page
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.encoders import registry
 from vitrine.services.encoders.load import EncoderLoader
@@ -15,6 +18,8 @@ from vitrine.services.encoders.registry import EncoderFamily, all_families, regi
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.errors import ModelUnavailable, UnsoundEncoder
 from vitrine.services.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class ThumbnailEncoder:
@@ -56,6 +61,14 @@ def test_a_family_of_25_lines_serves_its_model_by_name(registered, tmp_path):
     assert pool.for_category(encoder.spec) is pool.get("mine/thumbnail") is encoder
     assert pool.get("colour").spec.model == "vitrine/colour"
     pool.close()
+
+
+def test_the_page_on_encoders(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "_REGISTERED", [])
+    monkeypatch.chdir(tmp_path)
+    assert run_page((ROOT / "docs" / "encoders.md").read_text(), {}) == 2
+    (family,) = registry._REGISTERED
+    assert type(family).__name__ == "ThumbnailFamily"
 
 
 def test_without_it_the_name_is_unknown_and_the_newest_family_is_asked_first(registered, monkeypatch):

@@ -27,7 +27,7 @@ from vitrine.indexer.enrich.clusters.pixels.measures import measure as pixel_mea
 from vitrine.indexer.enrich.clusters.pixels.measures import prepared as prepared_by
 from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
 from vitrine.indexer.job.workers import in_order
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, Near, Query
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound
 from vitrine.services.images.open import open_image
@@ -97,7 +97,7 @@ def _by_embedding(runtime: Runtime, category: str, options: PairOptions, told: T
     numbers = {id: number for number, id in enumerate(drawn.ids)}
     done = 0
     told(0, drawn.total)
-    for batch in scan(runtime.vectors, category, drawn.using):
+    for batch in read_all(runtime.vectors, category, drawn.using):
         similar = np.minimum(drawn.x @ batch.embeddings.T, 1.0)
         own = np.array([numbers.get(id, -1) for id in batch.ids])
         # of two drawn images the pair is met twice: it counts once, and never an image with itself

@@ -240,8 +240,9 @@ def test_what_is_interrupted_is_completed_by_the_same_call(
         return write(self, *given)
 
     class Interrupting:
-        def start(self, total: int | None) -> None:
-            raise KeyboardInterrupt
+        def start(self, stage: str, total: int | None) -> None:
+            if stage == "writing":
+                raise KeyboardInterrupt
 
         def update(self, report: object) -> None: ...
 
@@ -252,9 +253,7 @@ def test_what_is_interrupted_is_completed_by_the_same_call(
             patched.setattr(PayloadWriter, "write", stopping)
             report = annotate(runtime, CATEGORY, path, stop=stop)
         else:
-            report = annotate(
-                runtime, CATEGORY, path, watch=lambda stage: Interrupting() if stage == "writing" else None
-            )
+            report = annotate(runtime, CATEGORY, path, progress=Interrupting())
     assert (report.status, report.exit_code, report.updated) == (
         "interrupted",
         130,

@@ -76,7 +76,7 @@ def test_queries_are_answered_by_the_former_until_nothing_is_lacking(
     answers: list[str] = []
 
     class Asking:
-        def start(self, total: int | None) -> None:
+        def start(self, stage: str, total: int | None) -> None:
             assert total == IMAGES
             self.ask()
 
@@ -278,7 +278,7 @@ def test_images_that_come_in_while_it_is_filled_are_embedded_before_the_switch(
     coming = [101, 102]
 
     class Adding:
-        def start(self, total: int | None) -> None: ...
+        def start(self, stage: str, total: int | None) -> None: ...
 
         def update(self, report: object) -> None:
             if coming:

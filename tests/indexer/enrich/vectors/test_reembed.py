@@ -48,7 +48,7 @@ class Watching:
         self.seen: list[int] = []
         self.finished = False
 
-    def start(self, total: int | None) -> None:
+    def start(self, stage: str, total: int | None) -> None:
         self.total = total
 
     def update(self, report: FillReport) -> None:  # type: ignore[override]

@@ -259,11 +259,13 @@ def test_being_stopped_leaves_a_checkpoint_and_what_was(shop: Runtime) -> None:
     before = shop.clusters.get(CATEGORY, "px").created_at
 
     class Stopping:
-        def start(self, total: int | None) -> None: ...
+        def start(self, stage: str, total: int | None) -> None:
+            self.stage = stage
+
         def finish(self, report: Any) -> None: ...
 
         def update(self, report: Any) -> None:
-            if report.done >= 16:
+            if self.stage == "grouping" and report.done >= 16:
                 stop.set()
 
     report = cluster_pixels(
@@ -271,7 +273,7 @@ def test_being_stopped_leaves_a_checkpoint_and_what_was(shop: Runtime) -> None:
         CATEGORY,
         "px",
         options,
-        watch=lambda stage: Stopping() if stage == "grouping" else None,
+        progress=Stopping(),
         stop=stop,
     )
     assert report.exit_code == 130 and "Interrupted" in report.summary()
