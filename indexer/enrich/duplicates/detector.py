@@ -108,7 +108,7 @@ class Detection:
         return {(min(pair), max(pair)) for pair in known}
 
     def _glanced(self, pool: ThreadPoolExecutor, pictures: Pictures, pairs: list[Pair]) -> dict[Pair, str]:
-        """The pairs that are worth a closer look, in their order, and how the second may lie in the first."""
+        """Return the pairs that are worth a closer look, in their order, and how the second may be turned."""
         rows = np.array(pairs, np.int64).reshape(-1, 2)
         total = len(np.unique(rows)) + len(rows)
         with self.job.stage("glance", total) as advance:
@@ -149,8 +149,8 @@ class Detection:
     def _same(
         self, pool: ThreadPoolExecutor, judge: Judge, pairs: list[Pair], told: Callable[[int], None]
     ) -> list[Pair]:
-        """The pairs that are copies, in their order; looked at in one in which those of a picture are near
-        each other."""
+        """Return the pairs that are copies, in their order; compared in an order in which the pairs of a
+        picture are close together."""
         ordered = [pairs[number] for number in nearby(pairs)]
         parts = [ordered[start : start + _TOGETHER] for start in range(0, len(ordered), _TOGETHER)]
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from tests.indexer.enrich.duplicates.scenes import scene
-from tests.indexer.pictures import CATEGORY, make_runtime, write
+from tests.indexer.pictures import CATEGORY, file_of, make_runtime, write
 from vitrine.indexer.enrich.clusters.pixels import checkpoint
 from vitrine.indexer.enrich.clusters.pixels.batches import Grouping
 from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints, State
@@ -32,12 +32,6 @@ from vitrine.services.runtime import Runtime
 
 pytest.importorskip("datasketch")
 SMALL = (100, 75)
-
-
-def file_of(image: Image.Image, format: str = "PNG", quality: int = 90) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, quality=quality)
-    return buffer.getvalue()
 
 
 def filled(folder: Path, scenes: int, copied: int) -> Runtime:
