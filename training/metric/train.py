@@ -141,7 +141,7 @@ class _Run:
         classes = sorted({images[position].class_ for position in split.train})
         if len(classes) < 2:
             raise TooFewExamples(
-                "Metric learning needs at least two classes in the training part: add classes, or split by image."
+                "The training part has one class, at least two are needed: add classes, or split by image."
             )
         every = classes + sorted({image.class_ for image in used} - set(classes))
         labels = np.array([every.index(image.class_) for image in used], np.int64)
