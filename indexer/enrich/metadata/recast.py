@@ -44,8 +44,8 @@ class Recast:
         for column, misfits in self.misfits.items():
             id, value = misfits.first
             notes.append(
-                f"Column {column!r} of {counted(misfits.count, 'image')} has another value, such as {value!r} "
-                f"(image {id}), which no filter finds: correct it with `images tag ID --metadata "
+                f"Column {column!r} of {counted(misfits.count, 'image')} has another value, such as "
+                f"{value!r} (image {id}), which no filter finds: correct it with `images tag ID --metadata "
                 f"{column}=VALUE`, or name another kind."
             )
         return notes
