@@ -232,7 +232,7 @@ def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
     given = {name: _as_held(former.get(name), value) for name, value in said.get("metadata", {}).items()}
     if (metadata := {**former, **given}) != former:
         new["metadata"] = metadata
-    scored_by: Payload = new.get("scored_by", old.get("scored_by", {}))
+    scored_by: Payload = (old | new).get("scored_by") or {}
     scores = said.get("scores", {})
     scores = {tag: scores[tag] for tag in scores if scored_by.get(tag, SCORED_BY) == SCORED_BY}
     if any(old.get("scores", {}).get(tag) != score for tag, score in scores.items()):
