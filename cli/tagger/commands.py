@@ -105,7 +105,7 @@ def list_(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = Fa
 
 @app.command()
 def show(ctx: typer.Context, category: CategoryOption, tag: TagArgument, as_json: JsonOption = False) -> None:
-    """Show what is known of a tagger: its metrics, and how the scores of both sides lie."""
+    """Show a tagger: its metrics, and how the scores of both sides are distributed."""
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
         head = runtime.taggers.get(category, tag)
@@ -131,8 +131,8 @@ def evaluate(
     field: FieldOption = "tags",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a tagger on the tags that the category has now. Where it has learnt from these very images,
-    this flatters it."""
+    """Measure a tagger on the tags that the category has now. This flatters a tagger that was trained on
+    these images."""
     from dataclasses import asdict
 
     from vitrine.training.taggers.examples import read_examples
@@ -158,7 +158,7 @@ def evaluate(
 
 @app.command()
 def delete(ctx: typer.Context, category: CategoryOption, tag: TagArgument, yes: YesOption = False) -> None:
-    """Delete a tagger and the scores that it gave. What people said stays."""
+    """Delete a tagger and the scores that it gave. The tags that people gave stay."""
     from vitrine.indexer.enrich.scores.purging import drop_scores
 
     with stores(ctx) as runtime:
@@ -179,8 +179,8 @@ app.command("convert")(convert)
 
 
 def _summary(head: TagHead, category: Category, unsettled: dict[str, str]) -> dict[str, Any]:
-    """One line of the list. ``stale``: there may be scores by an older tagger, or the encoder is another by
-    now."""
+    """Return one line of the list. ``stale``: there may be scores by an older tagger, or its encoder has
+    changed."""
     from vitrine.services.errors import UnknownVector
 
     try:

@@ -1,9 +1,9 @@
-"""Find out which class of an older system's classifier has the tag, and whether it was trained on vectors
-like the category's.
+"""Find out which side of an older system's classifier has the tag, and whether it fits the category's
+vectors.
 
-A two-class model scores its second class. Some systems train the images of a tag as class 0, so all scores
-would be inverted; nothing in such a model says which. The images that carry the tag do: their scores must lie
-above those of the others.
+A two-class model scores its second class. Some systems train the images of a tag as class 0, so that its
+scores would all be inverted; nothing in such a model says which. The images that carry the tag do: their
+scores must lie above those of the others.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class TaggedVectors:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """A head that scores the tag. ``auc``: of the images that carry it against the others; None if there are
-    too few of either."""
+    """A head that scores the tag. ``auc``: how well it ranks the images that carry the tag; None where too
+    few do, or do not."""
 
     head: OldHead
     auc: float | None
@@ -70,14 +70,14 @@ class Settled:
 
 @dataclass(frozen=True, eq=False)
 class Converted:
-    """A tagger made from an older system's classifier: its class, how it was checked, and notes."""
+    """A tagger made from an older system's classifier, how it was checked, and notes for people."""
 
     tagger: TagHead
     settled: Settled
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON object."""
+        """Return a JSON object of all of it."""
         settled = self.settled
         return {
             "tag": self.tagger.tag,
@@ -147,11 +147,11 @@ def convert_model(
     length: float | None = None,
     unchecked: bool = False,
 ) -> list[Converted]:
-    """Return taggers on the named vector of ``spec``, each checked on the images that ``read`` gives.
-    ``data``: the file.
+    """Make taggers on the named vector of ``spec``, each checked on the images that ``read`` returns.
+    ``data``: the bytes of the file.
 
-    ``length`` is that of the vectors that the model was trained on (None: 1, with a note if the images
-    suggest another). ``BadRequest`` as of ``choose_heads`` and ``settle``; ``TaggerMismatch``.
+    ``length`` is that of the vectors that the model was trained on (None: 1, with a note where the images
+    speak for another). ``BadRequest`` as of ``choose_heads`` and ``settle``; ``TaggerMismatch``.
     """
     chosen = choose_heads(model.heads, tag or model.tag or None, class_)
     for name, head in chosen:
@@ -204,11 +204,11 @@ def settle(
     known: str = "",
     unchecked: bool = False,
 ) -> Settled:
-    """Return the head of the class that has the tag, checked on the images that carry it.
+    """Return the head of the side that has the tag, checked on the images that carry it.
 
-    ``said``: the class that the caller names; ``known``: the class that has the tag in the system that wrote
-    the file. With neither, and class names that do not decide, the images decide. ``BadRequest`` if nothing
-    does, or if the images clearly contradict; ``unchecked`` skips the check.
+    ``said``: the class that whoever converts names; ``known``: the one that has the tag in the system that
+    wrote the file. With neither, and class names that do not tell, the images decide. ``BadRequest`` where
+    nothing does, or where the images say clearly otherwise; ``unchecked`` leaves the check out.
     """
     sure = said is not None or not head.opposite
     if not sure:
@@ -243,10 +243,10 @@ def settle(
 
 
 def other_length(head: OldHead, has: NDArray[np.bool_], x: Embeddings) -> float | None:
-    """Return the length that vectors need for the head's boundary to separate the images with the tag from
-    the others.
+    """Return the length that vectors need for the head's boundary to part the images with the tag from the
+    others.
 
-    None if it separates them at length 1 about as well as anywhere, or if there are too few images.
+    None where it parts them at length 1 about as well as anywhere, or where there are too few to tell.
     """
     plain = _products(head, x)
     if _judged(has, plain) is None:
@@ -259,7 +259,7 @@ def other_length(head: OldHead, has: NDArray[np.bool_], x: Embeddings) -> float 
 
 
 def _by_name(head: OldHead, tag: str) -> str:
-    """Return the class that has the tag by the names of the classes; "" if they do not say."""
+    """Return the class that has the tag, judged by the classes' names; "" where they do not say."""
     pair = (head.opposite, head.class_)
     for one, other in (pair, pair[::-1]):
         if one == tag or (other.lower() in REST and one.lower() not in REST):
@@ -281,14 +281,14 @@ def _confirm(head: OldHead, tag: str, auc: float, positives: int, negatives: int
         )
     raise BadRequest(
         f"The images that carry {tag!r} do not score above the others ({counted}): the classifier was "
-        "trained on other vectors, or tells another tag. Name the vector with --using, or the "
+        "trained on other vectors, or for another tag. Name the vector with --using, or the "
         "category's tag with --tag; --unchecked converts it anyway.",
         roc_auc=round(auc, 4),
     )
 
 
 def _judged(has: NDArray[np.bool_], margins: NDArray[np.float64]) -> float | None:
-    """Return the area under the ROC curve; None if it is not clear and there are too few images for it to
+    """Return the area under the ROC curve; None where it is not clear and there are too few images for it to
     be."""
     positives, negatives = int(has.sum()), int((~has).sum())
     if not positives or not negatives:
@@ -303,7 +303,8 @@ def _is_clear(auc: float, positives: int, negatives: int) -> bool:
 
 
 def _spread(positives: int, negatives: int) -> float:
-    """Return the standard deviation of the area under the curve of random scores (Mann and Whitney, 1947)."""
+    """Return the standard deviation of the area under the curve for scores by chance (Mann and Whitney,
+    1947)."""
     return float(np.sqrt((positives + negatives + 1) / (12 * positives * negatives)))
 
 
@@ -316,10 +317,10 @@ def _products(head: OldHead, x: Embeddings) -> NDArray[np.float64]:
 
 
 def _signs(head: OldHead, products: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return margins, above 0 for the tag. ``products``: of vectors and the weight."""
+    """Return margins, above 0 for the tag, from the products of vectors and weight."""
     return np.asarray(head.slope * (products + head.bias) + head.offset)
 
 
 def _balanced(has: NDArray[np.bool_], margins: NDArray[np.float64]) -> float:
-    """Return the mean of the shares of images with and without the tag that lie on their side."""
+    """Return the mean share of images with and without the tag that lie on their side."""
     return float(((margins[has] > 0).mean() + (margins[~has] <= 0).mean()) / 2)

@@ -1,4 +1,4 @@
-"""A head for how good a picture is, 0..1, from people's ratings or from which of two pictures they prefer.
+"""Train a head for how good a picture is, 0..1, from ratings or from which of two pictures people prefer.
 
 What is reported is out of sample: an image is scored by a head that has not seen it, with a C and a
 calibration that were chosen on the other images.
@@ -86,8 +86,8 @@ def quality_from_ratings(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TagHead:
-    """From ratings (n,) in ``low``..``high`` of embeddings (n, dim): logistic regression on the share of the
-    range that each is.
+    """Train from ratings (n,) in ``low``..``high`` of embeddings (n, dim), by logistic regression on each
+    rating's share of the range.
 
     Each image counts as good to that share and as bad to the rest, which keeps the output in 0..1 and the fit
     convex (a fractional logit; Papke and Wooldridge, 1996). C by out-of-fold Spearman correlation; the
@@ -147,8 +147,8 @@ def quality_from_preferences(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TagHead:
-    """From pairs (better, worse) of rows of ``x`` (n, dim): logistic regression on the differences (Bradley
-    and Terry, 1952).
+    """Train from pairs (better, worse) of rows of ``x`` (n, dim), by logistic regression on the differences
+    (Bradley and Terry, 1952).
 
     Pairs tell differences alone, so the scale is set by the images, all n: a score is about the share of them
     that are worse (the normal distribution function of the margin, nearly), which spreads them over 0..1
@@ -199,8 +199,8 @@ def quality_from_preferences(
 def read_preferences(
     path: Path, ids: Sequence[str], names: Mapping[str, str]
 ) -> tuple[list[tuple[int, int]], int]:
-    """Rows (better, worse) of a CSV with these two columns, by id or file name (``names``: id by name); how
-    many were unknown.
+    """Read a CSV with the columns better and worse: rows (better, worse) by id or file name (``names``: id by
+    name), and how many pairs were unknown.
 
     ``BadRequest`` for a file that is no such CSV.
     """
@@ -281,8 +281,8 @@ def spearman(left: Values, right: Values) -> float:
 
 
 def _fit_shares(x: Embeddings, shares: Values, fold: Numbers) -> tuple[Values, list[tuple[Floats, float]]]:
-    """For each C the margins (c, n) by heads that have not seen their image's fold, and the head on all; all
-    fit at once."""
+    """Return for each C the margins (c, n) by heads that have not seen their image's fold, and the head on
+    all images."""
     used = fold[:, None] != np.arange(_FOLDS + 1)
     both = np.concatenate([x, x])
     targets = np.repeat([True, False], len(x))[:, None].repeat(_FOLDS + 1, axis=1)
@@ -299,7 +299,8 @@ def _fit_shares(x: Embeddings, shares: Values, fold: Numbers) -> tuple[Values, l
 
 
 def _fit_differences(differences: Embeddings, used: Flags, model: Numbers) -> tuple[Values, list[Floats]]:
-    """For each C the margins (c, pairs), each by its ``model``, and the weight that was fit on all pairs."""
+    """Return for each C the margins (c, pairs), each by its ``model``, and the weight that was fit on all
+    pairs."""
     columns = np.flatnonzero(used.any(axis=0))
     place = np.searchsorted(columns, model)
     place[~np.isin(model, columns)] = 0  # not measured
@@ -318,8 +319,8 @@ def _fit_differences(differences: Embeddings, used: Flags, model: Numbers) -> tu
 
 
 def _deal(names: Numbers, shares: Values, folds: int, seed: int) -> Numbers:
-    """(n,) a fold for each image, the same for those of one name; every fold has its part of low and high
-    shares."""
+    """Return (n,) a fold for each image, the same for those of one name; every fold has its part of low and
+    high shares."""
     generator = np.random.default_rng(seed)
     count = int(names.max()) + 1
     means = np.bincount(names, shares, count) / np.bincount(names, minlength=count)
@@ -336,12 +337,13 @@ def _numbered(names: Sequence[str]) -> Numbers:
 
 
 def _best_rank(margins: Values, shares: Values) -> int:
-    """The C whose margins (c, n) rank best; of equal ones the smallest."""
+    """Return the C whose margins (c, n) rank best; of equal ones the smallest."""
     return int(np.argmax([round(spearman(row, shares), 4) for row in margins]))
 
 
 def _least(losses: Values) -> int:
-    """The C of least mean loss, from (c, pairs); the middle one where there is no pair to choose by."""
+    """Return the C of least mean loss, from (c, pairs); the middle one where there is no pair to choose
+    by."""
     return int(np.argmin(losses.mean(axis=1))) if losses.shape[1] else len(GRID) // 2
 
 
@@ -356,7 +358,7 @@ def _ranks(values: Values) -> Values:
 
 
 def _histogram(scores: Values) -> list[int]:
-    """Ten bins over 0..1."""
+    """Count scores in ten bins over 0..1."""
     counts: list[int] = np.histogram(scores, 10, (0.0, 1.0))[0].tolist()
     return counts
 

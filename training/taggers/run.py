@@ -27,11 +27,11 @@ class TaggerRun:
 
     @property
     def mean_average_precision(self) -> float:
-        """Over the tags, each counting the same."""
+        """Return the mean over the tags, each counting the same."""
         return self.training.mean_average_precision
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object of all of it."""
         tree = to_json(self.training, self.title)
         return {**tree, "report": str(self.folder), "trained_at": self.heads[0].trained_at}
 

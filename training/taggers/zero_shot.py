@@ -1,4 +1,4 @@
-"""Taggers without examples: the text encoder of a CLIP-family model turns a list of words into heads.
+"""Make taggers without examples: the text encoder of a CLIP-family model turns a list of words into heads.
 
 A head scores each word by itself, so an image may show several or none. Cosines of texts and images sit in a
 narrow band that no word leaves, so what they mean has to be found out: CLIP's own answer is a softmax over a
@@ -63,8 +63,7 @@ class WordScores:
 
 
 class WordTally:
-    """What is known of the scores so far: of each word how many images reach the threshold, and the best
-    ``most`` of them."""
+    """The scores so far: how many images reach the threshold for each word, and its best ``most`` images."""
 
     def __init__(self, words: Sequence[str], threshold: float = 0.5, most: int = 3) -> None:
         self.words = tuple(words)
@@ -83,14 +82,14 @@ class WordTally:
             del known[self._most :]
 
     def best(self, word: int) -> list[tuple[str, float]]:
-        """Ids and scores of the best images of word number ``word``, highest first, whether or not they reach
-        the threshold."""
+        """Return ids and scores of the best images of word number ``word``, highest first, whether or not
+        they reach the threshold."""
         return [(id, score) for score, id in self._best[word]]
 
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """What a list of words says of a category. ``words``: of each how many images reach 0.5, and the best.
+    """How a category scores for a list of words. ``words``: for each how many images reach 0.5, and the best.
 
     ``to``: the table that has all scores; ``heads``: the taggers that are in service now.
     """
@@ -103,7 +102,7 @@ class ZeroShot:
     heads: list[TagHead]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object of all of it."""
         return {
             "category": self.category,
             "using": self.using,
@@ -157,7 +156,7 @@ def score_by_words(
 
 
 def read_words(path: Path) -> list[str]:
-    """One word or phrase a line; empty lines and those that begin with # are passed over. ``BadRequest``."""
+    """Read one word or phrase a line, without empty lines and those that begin with #. ``BadRequest``."""
     words = list(
         dict.fromkeys(line.strip() for line in _lines(path) if line.strip() and not line.startswith("#"))
     )
@@ -167,7 +166,7 @@ def read_words(path: Path) -> list[str]:
 
 
 def read_templates(path: Path) -> tuple[str, ...]:
-    """One prompt a line, with ``{}`` where the word goes. ``BadRequest``."""
+    """Read one prompt a line, with ``{}`` where the word goes. ``BadRequest``."""
     templates = tuple(line.strip() for line in _lines(path) if line.strip())
     wrong = [template for template in templates if template.count("{}") != 1]
     if wrong or not templates:
@@ -181,7 +180,7 @@ def read_templates(path: Path) -> tuple[str, ...]:
 def embed_words(
     encoder: TextEncoder, words: Sequence[str], templates: Sequence[str] = TEMPLATES
 ) -> Embeddings:
-    """(words, dim): of each word the mean of its prompts' embeddings, of unit length."""
+    """Return (words, dim): for each word the mean of its prompts' embeddings, of unit length."""
     prompts = [template.replace("{}", word) for word in words for template in templates]
     return _unit(encoder.encode_texts(prompts).reshape(len(words), len(templates), -1).mean(axis=1))
 
@@ -196,8 +195,8 @@ def word_heads(
     images: Embeddings,
     sharpness: float = SHARPNESS,
 ) -> list[TagHead]:
-    """Heads of kind zero-shot on the named vector ``using``, fit to a sample ``images`` (n, dim) of the
-    category's embeddings.
+    """Return heads of kind zero-shot on the named vector ``using``, fit to a sample ``images`` (n, dim) of
+    the category's embeddings.
 
     All words share scale and offset, so the word of the highest score is that of the highest cosine.
     ``TooFewExamples`` with under 20 images, or where nothing in them answers to the words.
@@ -242,8 +241,8 @@ def word_heads(
 
 
 def sample_embeddings(vectors: VectorStore, collection: str, using: str, most: int = _SAMPLE) -> Embeddings:
-    """(n, dim): the first ``most`` images by id, which is as good as at random: ids come from a hash of the
-    content."""
+    """Return (n, dim): the first ``most`` images by id, which is a random sample since ids come from a hash
+    of the content."""
     rows: list[Embeddings] = []
     for batch in read_all(vectors, collection, using):
         rows.append(batch.embeddings)
@@ -253,15 +252,15 @@ def sample_embeddings(vectors: VectorStore, collection: str, using: str, most: i
 
 
 def score_words(vectors: VectorStore, collection: str, heads: Sequence[TagHead]) -> Iterator[WordScores]:
-    """Scores of every image, batch by batch."""
+    """Yield the scores of every image, batch by batch."""
     alike = HeadSet(heads)
     for batch in read_all(vectors, collection, alike.using):
         yield WordScores(batch.ids, alike.scores(batch.embeddings))
 
 
 def write_scores(batches: Iterator[WordScores], words: Sequence[str], path: Path) -> int:
-    """A row for each image with ``id`` and ``scores.<word>``, as .csv, .parquet or .json; how many. Memory is
-    that of one batch.
+    """Write a row for each image with ``id`` and ``scores.<word>``, as .csv, .parquet or .json, and return
+    how many. Memory is that of one batch.
 
     An existing file is replaced at the end, in one step. ``BadRequest`` for another ending, or where nothing
     can be written.
@@ -281,13 +280,14 @@ def write_scores(batches: Iterator[WordScores], words: Sequence[str], path: Path
 
 
 def check_table(path: Path) -> None:
-    """``BadRequest`` unless the name ends in a format that scores are written in."""
+    """Raise ``BadRequest`` unless the name ends in a format that scores are written in."""
     if path.suffix.lower() not in _WRITERS:
         raise BadRequest(f"{path.name!r} has no known format: let its name end in {', '.join(_WRITERS)}.")
 
 
 def _fit(cosines: Numbers, sharpness: float) -> tuple[float, float, float]:
-    """(scale, contrast, offset) for cosines (n, words + 1), the last those of anything at all."""
+    """Return (scale, contrast, offset) for cosines (n, words + 1), of which the last are the cosines to
+    anything at all."""
     powers = np.exp(sharpness * (cosines - cosines.max(axis=1, keepdims=True)))
     shares = (powers / powers.sum(axis=1, keepdims=True))[:, :-1].ravel()
     own = cosines[:, :-1].ravel()
