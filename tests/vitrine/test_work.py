@@ -12,7 +12,7 @@ from PIL import Image
 
 import vitrine
 from tests.indexer.enrich.vectors.trained import load_trained, trained_folder
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.indexer.enrich.clusters.options import ClusterOptions
 from vitrine.indexer.enrich.maps.options import MapOptions
 
 
@@ -45,7 +45,7 @@ def test_taggers_are_trained_and_their_scores_written(many: vitrine.Category) ->
 
 
 def test_images_are_clustered(many: vitrine.Category) -> None:
-    report = many.cluster("kinds", TreeOptions(branching=2, leaf_size=40, depth=1))
+    report = many.cluster("kinds", ClusterOptions(branching=2, leaf_size=40, depth=1))
     assert report.in_service
     nodes = many.facets("cluster.kinds")
     assert nodes["root"] == 60

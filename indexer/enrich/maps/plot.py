@@ -20,12 +20,11 @@ from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.maps import CategoryMap
 from vitrine.services.category.filters import Conditions
 from vitrine.services.errors import BadRequest, UnknownField
-from vitrine.services.files import make_folder, unwritable
+from vitrine.services.files import PLOTS, check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.words import as_label
 
-FORMATS = (".png", ".svg")
 MAX_THUMBNAILS = 500
 _PIXELS = 160
 _WIDTH, _DPI = 10.5, 150
@@ -117,18 +116,14 @@ def draw_map(
             _write_legend(figure, axes, places, colours, by, named=not thumbnails)
         else:
             _write_scale(figure, axes, dots, colours, by)
-    try:
-        make_folder(path.parent)
+    with writing(path):
         figure.savefig(path, dpi=_DPI)
-    except OSError as error:
-        raise unwritable(path, error) from error
     return Drawing(path, len(ids), len(others), colours, drawn, thumbnails, tried - drawn)
 
 
 def check_plot_path(path: Path) -> None:
     """Raise ``BadRequest`` unless the file's ending names a format that maps are drawn in."""
-    if path.suffix.lower() not in FORMATS:
-        raise BadRequest(f"{path} cannot be a plot: let its name end in {' or '.join(FORMATS)}.")
+    check_ending(path, "a plot", PLOTS)
 
 
 def _gather(

@@ -28,7 +28,7 @@ from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun
 from vitrine.services.category.filters import Conditions
 from vitrine.services.errors import BadRequest
-from vitrine.services.files import make_folder, unwritable
+from vitrine.services.files import check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
 
@@ -81,8 +81,7 @@ def write_treemap(
     or no images.
     """
     ending, (width, height) = path.suffix.lower(), size
-    if ending not in ENDINGS:
-        raise BadRequest(f"{path} cannot be a treemap: let its name end in {' or '.join(ENDINGS)}.")
+    check_ending(path, "a treemap", ENDINGS)
     if not (LEAST_SIDE <= width <= MOST_SIDE and LEAST_SIDE <= height <= MOST_SIDE) or levels < 1:
         raise BadRequest(
             f"A treemap takes {LEAST_SIDE} to {MOST_SIDE} pixels each way and at least one level."
@@ -111,11 +110,8 @@ def write_treemap(
         )
     )
     data = svg(drawing, pictures).encode() if ending == ".svg" else png(drawing, pictures)
-    try:
-        make_folder(path.parent)
+    with writing(path):
         path.write_bytes(data)
-    except OSError as error:
-        raise unwritable(path, error) from error
     drawn = len(wanted) - pictures.missing
     return TreemapReport(
         category, run.run, str(path), width, height, counts[ROOT], len(boxes), drawn, pictures.missing

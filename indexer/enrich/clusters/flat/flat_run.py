@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from vitrine.indexer.enrich.clusters.flat.flat import fit
 from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
 from vitrine.indexer.enrich.clusters.flat.methods import Value, get_method
-from vitrine.indexer.enrich.clusters.flat.reduce import Reduction, reduce
+from vitrine.indexer.enrich.clusters.flat.reduce import reduce
+from vitrine.indexer.enrich.clusters.options import Reduction
 from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
 from vitrine.indexer.enrich.clusters.tree.tree import flat_tree
 

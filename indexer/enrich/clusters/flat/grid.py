@@ -53,12 +53,6 @@ class Row:
     def remark(self) -> str:
         return self.error or self.scores.remark
 
-    @property
-    def words(self) -> str:
-        """The parameters in one line, such as ``clusters=20 linkage=ward``."""
-        return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-                        for name, value in self.parameters.items())  # fmt: skip
-
 
 @dataclass(frozen=True, eq=False)
 class GridResult:
@@ -103,26 +97,6 @@ class GridResult:
                 number=number,
             )
         return replace(self, best=number - 1, chosen_by="hand")
-
-    def table(self) -> list[list[object]]:
-        """Return a line of COLUMNS for each row."""
-        return [
-            [
-                at + 1,
-                "*" if at == self.best else "",
-                row.method,
-                row.words,
-                row.scores.clusters,
-                f"{row.scores.noise:.1%}",
-                row.scores.silhouette,
-                row.scores.calinski_harabasz,
-                row.scores.davies_bouldin,
-                round(row.rank, 2),
-                f"{row.seconds:.2f}",
-                row.remark,
-            ]
-            for at, row in enumerate(self.rows)
-        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object, without the labels."""
@@ -199,6 +173,39 @@ def ranked(rows: Sequence[Row], labels: Sequence[Labels], *, interrupted: bool =
     ranks = mean_ranks(scores)
     told = tuple(replace(row, rank=rank) for row, rank in zip(rows, ranks, strict=True))
     return GridResult(told, tuple(labels), best_of(scores), interrupted)
+
+
+def grid_table(grid: Mapping[str, Any]) -> list[list[object]]:
+    """Return a line of COLUMNS for each row of ``GridResult.to_json``."""
+    return [
+        [
+            row["number"],
+            "*" if row["number"] == grid["best"] else "",
+            row["method"],
+            in_words(row["parameters"]),
+            row["clusters"],
+            f"{row['noise']:.1%}",
+            row["silhouette"],
+            row["calinski_harabasz"],
+            row["davies_bouldin"],
+            round(row["rank"], 2),
+            f"{row['seconds']:.2f}",
+            row["remark"],
+        ]
+        for row in grid["rows"]
+    ]
+
+
+def in_words(parameters: Mapping[str, Value]) -> str:
+    """Return the parameters in one line.
+
+    >>> in_words({"clusters": 20, "eps": 0.123456})
+    'clusters=20 eps=0.1235'
+    """
+    parts = {
+        name: f"{value:.4g}" if isinstance(value, float) else value for name, value in parameters.items()
+    }
+    return " ".join(f"{name}={value}" for name, value in parts.items())
 
 
 def together(results: Sequence[GridResult]) -> GridResult:

@@ -7,13 +7,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from vitrine.indexer.enrich.clusters.options import Reduction
 from vitrine.indexer.job.optional import load
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
 
 Geometry = Literal["cosine", "euclidean"]
-Reduction = Literal["none", "pca", "umap"]
-REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 PCA_DIM, UMAP_DIM = 64, 8
 UMAP_NEIGHBOURS = 30
 _CHUNK = 8_192
@@ -49,8 +48,10 @@ def reduce(x: Embeddings, how: Reduction = "none", dim: int | None = None, *, se
     """
     if how == "none":
         return Reduced(x, "cosine")
-    if how not in REDUCTIONS:
-        raise BadRequest(f"{how!r} is no reduction: choose one of {', '.join(REDUCTIONS)}.", reduce=how)
+    if how not in get_args(Reduction):
+        raise BadRequest(
+            f"{how!r} is no reduction: choose one of {', '.join(get_args(Reduction))}.", reduce=how
+        )
     dim = min(dim or (PCA_DIM if how == "pca" else UMAP_DIM), x.shape[1], len(x) - 1)
     if dim < 1:
         raise BadRequest("A reduction needs two images or more, and one dimension or more.", dim=dim)

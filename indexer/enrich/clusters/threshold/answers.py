@@ -121,6 +121,11 @@ class Answers:
         for number in wanted:
             by_number[number].accepted = accepted
 
+    @property
+    def by(self) -> str:
+        """What the similarity is of, for people: "embedding of clip", or a measure of the pixels."""
+        return f"{self.measure} of {self.using}" if self.measure == "embedding" else self.measure
+
     def by_similarity(self) -> list[AskedPair]:
         """Return the pairs, most similar first."""
         return sorted(self.pairs, key=lambda pair: (-pair.similarity, pair.number))

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.clusters.pixels.measures import MEASURES as PIXEL_MEASURES
+from vitrine.indexer.enrich.clusters.options import PairOptions
 from vitrine.indexer.enrich.clusters.pixels.measures import measure as pixel_measure
 from vitrine.indexer.enrich.clusters.pixels.pictures import Pictures, read_sources
 from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
@@ -32,14 +32,6 @@ from vitrine.services.domain import Embeddings, Near, Query
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 
-EMBEDDING = "embedding"
-MEASURES = (EMBEDDING, *PIXEL_MEASURES)
-DRAWN = {EMBEDDING: 2_000}
-DRAWN_FOR_PIXELS = 300
-"""Images drawn at random, by measure."""
-NEIGHBOURS = 10
-BINS = 12
-MAX_PAIRS = 2_000
 _TAIL = 0.99
 """Without a lower end, the range begins where one in a hundred random pairs is: less similar pairs are hardly
 worth asking about."""
@@ -47,42 +39,6 @@ _AT_ONCE = 64
 
 Told = Callable[[int, int], None]
 Pair = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """How many pairs to draw, and from where.
-
-    ``pairs`` to judge. ``images`` drawn at random to find them (None: 2,000 by embedding, 300 by pixels).
-    ``low``: the lower end of the range. ``neighbours``: by a measure of the pixels, how many of its nearest
-    by embedding an image is compared with.
-    """
-
-    measure: str = EMBEDDING
-    using: str | None = None
-    pairs: int = 60
-    images: int | None = None
-    neighbours: int = NEIGHBOURS
-    low: float | None = None
-    bins: int = BINS
-    seed: int = 0
-
-    def check(self) -> None:
-        """Raise ``BadRequest`` for options out of range."""
-        if self.measure not in MEASURES:
-            raise BadRequest(
-                f"{self.measure!r} is no measure: choose {', '.join(MEASURES)}.", measure=self.measure
-            )
-        if not 10 <= self.pairs <= MAX_PAIRS or not 2 <= self.bins <= 100 or self.neighbours < 1:
-            raise BadRequest(f"Ask for 10 to {MAX_PAIRS} pairs, 2 to 100 bins and one neighbour or more.")
-        if self.low is not None and not -1 <= self.low < 1:
-            raise BadRequest(f"The lower end of the range must be in -1..1, not {self.low}.", low=self.low)
-        if self.images is not None and self.images < 2:
-            raise BadRequest(f"Draw two images or more, not {self.images}.")
-
-    @property
-    def drawn(self) -> int:
-        return self.images or DRAWN.get(self.measure, DRAWN_FOR_PIXELS)
 
 
 @dataclass(frozen=True)
@@ -116,28 +72,27 @@ class PairSample:
 
 
 def sample_pairs(
-    runtime: Runtime, category: str, options: SampleOptions, told: Told = lambda done, of: None
+    runtime: Runtime, category: str, options: PairOptions, told: Told = lambda done, of: None
 ) -> PairSample:
     """Draw pairs, in turns one from each bin that has any; more ``pairs`` give the same ones and others.
 
     ``NotFound``, ``UnknownVector``, ``BadRequest`` (options; fewer than two images; a package that is not
     installed).
     """
-    options.check()
-    return (_by_embedding if options.measure == EMBEDDING else _by_pixels)(runtime, category, options, told)
+    return (_by_embedding if options.measure == "embedding" else _by_pixels)(runtime, category, options, told)
 
 
 # By embedding
 # ------------------------------------------------------------------------------------------------------------
 
 
-def _by_embedding(runtime: Runtime, category: str, options: SampleOptions, told: Told) -> PairSample:
+def _by_embedding(runtime: Runtime, category: str, options: PairOptions, told: Told) -> PairSample:
     """Draw pairs in one pass over the vectors. Memory: those of the drawn images, and their products with one
     batch."""
     drawn = _draw(runtime, category, options)
     low = _tail(drawn.x) if options.low is None else options.low
     edges = np.linspace(low, 1.0, options.bins + 1)
-    kept = _Kept(options.bins, options.pairs, options.seed)
+    kept = _Kept(options.bins, options.wanted, options.seed)
     numbers = {id: number for number, id in enumerate(drawn.ids)}
     done = 0
     told(0, drawn.total)
@@ -169,10 +124,10 @@ def _by_embedding(runtime: Runtime, category: str, options: SampleOptions, told:
         f"pairs of {n:,} images of {category!r} with a cosine similarity of {low:.4f} or more by "
         f"{drawn.using}; seen: {part}"
     )
-    return kept.sample(drawn.using, edges, population, options.pairs)
+    return kept.sample(drawn.using, edges, population, options.wanted)
 
 
-def _draw(runtime: Runtime, category: str, options: SampleOptions) -> StoredVectors:
+def _draw(runtime: Runtime, category: str, options: PairOptions) -> StoredVectors:
     cat = runtime.catalog.get(category)
     drawn = read_vectors(runtime.vectors, cat, options.using, most=options.drawn, seed=options.seed)
     if len(drawn.ids) < 2:
@@ -247,7 +202,7 @@ class _Kept:
 # -----------------------------------------------------------------------------------------------
 
 
-def _by_pixels(runtime: Runtime, category: str, options: SampleOptions, told: Told) -> PairSample:
+def _by_pixels(runtime: Runtime, category: str, options: PairOptions, told: Told) -> PairSample:
     """Measure every proposed pair. Memory: what the measure keeps of each picture in them."""
     drawn = _draw(runtime, category, options)
     shuffled = np.random.default_rng((options.seed, 2)).permutation(len(drawn.ids)).tolist()
@@ -259,21 +214,21 @@ def _by_pixels(runtime: Runtime, category: str, options: SampleOptions, told: To
     similar = _measured(runtime, category, options.measure, pairs, told)
     known = [(pair, value) for pair, value in zip(pairs, similar, strict=True) if value is not None]
     values = np.array([value for _, value in known], float)
-    # the lower half are the pairs at random
+    # the lower half is of what is beside an image by chance
     middle = round(float(np.floor(float(np.median(values)) * 100) / 100), 2) if len(values) else 0.0
     low = min(middle, 0.95) if options.low is None else options.low
     inside = [(pair, value) for pair, value in known if value >= low]
     edges = np.linspace(low, 1.0, options.bins + 1)
-    kept = _Kept(options.bins, options.pairs, options.seed)
+    kept = _Kept(options.bins, options.wanted, options.seed)
     found = np.array([value for _, value in inside], float)
     kept.offer(found, _bin_of(found, edges), lambda at: inside[at][0])
     nearest = f"each with its {options.neighbours} nearest by {drawn.using} and another at random"
     population = (
-        f"{len(inside):,} pairs of {category!r} with a similarity by {options.measure} of {low:.4f} or "
+        f"{len(inside):,} pairs of {category!r} that are alike by {options.measure} to {low:.4f} or "
         f"more, among those proposed: {len(drawn.ids):,} of {drawn.total:,} images drawn at random, "
         f"{nearest}"
     )
-    return kept.sample(drawn.using, edges, population, options.pairs)
+    return kept.sample(drawn.using, edges, population, options.wanted)
 
 
 def _neighbours(runtime: Runtime, category: str, drawn: StoredVectors, most: int) -> Iterator[Pair]:

@@ -103,7 +103,7 @@ class Counts:
                 "those of higher similarity first; if there are no such, draw more with a larger --pairs "
                 "or more --images"
             )
-        return "those of lower similarity first; if all were to be accepted, draw others with a lower --from"
+        return "those of lower similarity first; if all were to be accepted, draw others with a lower --low"
 
 
 def propose(judged: Judged, *, precision: float | None = None, seed: int = 0) -> Proposal:

@@ -13,15 +13,15 @@ from PIL import Image, ImageOps
 from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, Proposal
 from vitrine.indexer.job.optional import load
 from vitrine.services.errors import ImageRefused
+from vitrine.services.files import writing
 from vitrine.services.images.open import ImageLimits, thumbnail
 
-FORMATS = (".png", ".svg")
 _BLUE, _ORANGE, _GREY, _GRID = "#2563eb", "#d97706", "#475569", "#e4e4e7"
 _GAP = 6
 
 
 def draw_threshold(proposal: Proposal, judged: Judged, path: Path, *, title: str) -> Path:
-    """Draw a picture (PNG or SVG, by the name) of the curves, the answers and the proposal with its interval.
+    """Draw the curves, the answers and the proposal with its interval (PNG, SVG or PDF, by the ending).
 
     Answers are ticks: accepted ones above the curves, rejected ones below.
     """
@@ -73,7 +73,8 @@ def draw_threshold(proposal: Proposal, judged: Judged, path: Path, *, title: str
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9, loc="upper center", ncols=4, bbox_to_anchor=(0.5, -0.12))
-    figure.savefig(path, dpi=130)
+    with writing(path):
+        figure.savefig(path, dpi=130)
     return path
 
 

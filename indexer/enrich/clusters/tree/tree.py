@@ -13,16 +13,13 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels, kmeans
 from vitrine.services.artifacts.clusters import NOISE, ROOT, assign_leaves
 from vitrine.services.domain import Embedding, Embeddings
 from vitrine.services.errors import BadRequest
 from vitrine.services.threads import one_blas_thread
 
-BRANCHING = 16
-MAX_BRANCHING = 256
-LEAF_SIZE = 50
-MAX_DEPTH = 8
 REPRESENTATIVES = 6
 _POOL = 2_000
 """Rows that representatives are chosen among: enough for variety, and few to copy."""
@@ -51,33 +48,6 @@ class TreeNode:
     medoid: int
     representatives: tuple[int, ...]
     children: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class TreeOptions:
-    """When nodes are split: one of at most ``leaf_size`` images, or at ``depth`` (the root has 0), is a leaf.
-
-    Others have as many children as leaves of that size would hold them, at least 2 and at most ``branching``.
-    """
-
-    branching: int = BRANCHING
-    leaf_size: int = LEAF_SIZE
-    depth: int = MAX_DEPTH
-    seed: int = 0
-
-    def check(self) -> None:
-        """Raise ``BadRequest`` for options out of range."""
-        if not 2 <= self.branching <= MAX_BRANCHING or self.leaf_size < 1 or not 1 <= self.depth <= 32:
-            raise BadRequest(
-                f"A tree needs a branching of 2 to {MAX_BRANCHING}, a leaf size of 1 or more and a "
-                "depth of 1 to 32."
-            )
-
-    def children(self, count: int, depth: int) -> int:
-        """Return how many children a node of this many images gets."""
-        if count <= self.leaf_size or depth >= self.depth:
-            return 0
-        return max(2, min(self.branching, ceil(count / self.leaf_size)))
 
 
 @dataclass(frozen=True)
@@ -110,7 +80,6 @@ def build_tree(
     sample is copied; at the end, also after an error, they are as they were. ``progress(done, n)``: rows that
     have reached their leaf. ``BadRequest`` for no rows or options out of range.
     """
-    options.check()
     if not len(x):
         raise BadRequest("There are no vectors to cluster: index images first.")
     builder = _Builder(x, options, progress)
