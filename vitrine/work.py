@@ -17,7 +17,8 @@ from vitrine.conditions import Where, Words, to_conditions, words
 if TYPE_CHECKING:
     from vitrine.indexer.enrich.clusters.options import ClusterOptions
     from vitrine.indexer.enrich.clusters.report import ClusterReport
-    from vitrine.indexer.enrich.duplicates.search import DuplicateReport
+    from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
+    from vitrine.indexer.enrich.duplicates.report import DuplicateReport
     from vitrine.indexer.enrich.maps.make import MapReport
     from vitrine.indexer.enrich.maps.options import MapOptions
     from vitrine.indexer.enrich.scores.scoring import ScoreReport
@@ -224,34 +225,18 @@ class Work:
         return self._searchable(report, report.written)
 
     def find_duplicates(
-        self,
-        *,
-        using: str | None = None,
-        band: int = 8,
-        similarity: float = 0.8,
-        neighbours: int = 16,
-        flips: bool = False,
-        look: bool = True,
-        prefer: Words = (),
-        dry_run: bool = False,
+        self, options: DuplicateOptions | None = None, *, dry_run: bool = False
     ) -> DuplicateReport:
         """Find copies of the same picture and put their groups in service, in place of those found before.
 
-        Pairs are looked at whose perceptual hashes differ in at most ``band`` of 64 bits, or which are among
-        the ``neighbours`` nearest by ``using`` with at least this ``similarity``. ``flips``: mirrored and
-        turned copies as well. ``look``: judge by the pictures instead of by stored numbers alone. ``prefer``:
-        keep by resolution, format, bytes or metadata. ``dry_run``: write nothing; the report has the groups.
-        Search with ``collapse`` for one hit of each group. Raises ``BadRequest`` (options, or the extra
-        clustering is not installed).
+        ``dry_run``: write nothing; the report has the groups. Search with ``collapse`` for one hit of each
+        group. Raises ``BadRequest`` (the extra clustering is not installed).
         """
-        from vitrine.indexer.enrich.duplicates.candidates import Reach
         from vitrine.indexer.enrich.duplicates.find import find_duplicates
-        from vitrine.indexer.enrich.duplicates.keep import check_policy
-        from vitrine.indexer.enrich.duplicates.search import Search
 
-        reach, policy = Reach(band, similarity, neighbours, flips), check_policy(words(prefer))
-        search = Search(using, reach, policy=policy, look=look)
-        report = find_duplicates(self._runtime, self.name, search, dry_run=dry_run, progress=self._progress())
+        report = find_duplicates(
+            self._runtime, self.name, options, dry_run=dry_run, progress=self._progress()
+        )
         return finished(report)
 
     def export(

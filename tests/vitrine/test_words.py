@@ -61,7 +61,7 @@ def test_methods_have_the_options_of_the_commands() -> None:
     same(shop.make_map, maps.make, options=[vitrine.MapOptions])
     drawn = dict.fromkeys(("words", "prompt", "to"), "")
     same(shop.cluster, clusters.run, {"name": "run", **drawn}, [vitrine.ClusterOptions])
-    same(shop.find_duplicates, duplicates.find)
+    same(shop.find_duplicates, duplicates.find, options=[vitrine.DuplicateOptions])
     elsewhere = dict.fromkeys(("folder", "meta"), "")
     same(shop.train_metric, metric.train, elsewhere, [vitrine.MetricOptions, vitrine.SplitOptions])
     same(shop.promote, metric.promote)
