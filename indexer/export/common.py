@@ -11,6 +11,7 @@ from vitrine.indexer.job.job import Report
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.words import counted
 
 PAGE = 500
 """Images that are read at a time."""
@@ -24,6 +25,7 @@ class ExportReport(Report):
     ``images``: exported ones; ``files``: written ones; ``there``: files that were there with the same
     content; ``without``: images that lack the value they are sorted by. ``folders``: images by folder.
     ``failed``: (id, reason) of images whose picture is missing or damaged, or whose names other files have.
+    ``moved``: images that were removed from the category once they were in the folder.
     """
 
     category: str
@@ -34,6 +36,7 @@ class ExportReport(Report):
     without: int = 0
     folders: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    moved: int = 0
 
     @property
     def done(self) -> int:
@@ -65,6 +68,8 @@ class ExportReport(Report):
             lines += [f"  {id}: {reason}" for id, reason in self.failed[:_SHOWN]]
             more = len(self.failed) - _SHOWN
             lines += [f"  ... and {more} more (--json lists all)"] if more > 0 else []
+        if self.moved:
+            lines.append(f"{counted(self.moved, 'image')} left Vitrine.")
         if self.error:
             lines.append(f"Ended early ({self.error.code}): {self.error.message}")
         elif self.interrupted:
