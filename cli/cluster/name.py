@@ -9,9 +9,8 @@ import typer
 
 from vitrine.cli.cluster.show import NameArgument
 from vitrine.cli.context import stores
-from vitrine.cli.metric.progress import Progress
 from vitrine.cli.options import CategoryOption, JsonOption
-from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.output import note, print_json, print_table, show_progress
 
 if TYPE_CHECKING:
     from vitrine.indexer.enrich.clusters.words import NamingReport
@@ -64,12 +63,8 @@ def name_nodes(
     from vitrine.indexer.enrich.clusters.words import name_by_words
     from vitrine.training.taggers.zero_shot import read_words
 
-    progress = Progress()
-    try:
-        told = None if quiet else lambda done, total: progress.tell("naming", done, total)
-        return name_by_words(runtime, category, run, read_words(words), prompt, using=using, told=told)
-    finally:
-        progress.close()
+    progress = None if quiet else show_progress()
+    return name_by_words(runtime, category, run, read_words(words), prompt, using=using, progress=progress)
 
 
 def has_word_names(runtime: Runtime, category: str, run: str) -> bool:

@@ -1,4 +1,4 @@
-"""The stages of one search for near-duplicates: read, propose, glance, judge, group."""
+"""The stages of one search for near-duplicates: read, propose candidates, sort out, compare, group."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ class Detection:
         return {(min(pair), max(pair)) for pair in known}
 
     def _glanced(self, pool: ThreadPoolExecutor, pictures: Pictures, pairs: list[Pair]) -> dict[Pair, str]:
-        """The pairs that are worth a closer look, in their order, and how the second may lie in the first."""
+        """Return the pairs that are worth a closer look, in their order, and how the second may be turned
+        against the first."""
         rows = np.array(pairs, np.int64).reshape(-1, 2)
         total = len(np.unique(rows)) + len(rows)
         with self.job.stage("glance", total) as advance:
@@ -149,8 +150,8 @@ class Detection:
     def _same(
         self, pool: ThreadPoolExecutor, judge: Judge, pairs: list[Pair], told: Callable[[int], None]
     ) -> list[Pair]:
-        """The pairs that are copies, in their order; looked at in one in which those of a picture are near
-        each other."""
+        """Return the pairs that are copies, in their order. They are compared in an order in which the pairs
+        of a picture are near each other."""
         ordered = [pairs[number] for number in nearby(pairs)]
         parts = [ordered[start : start + _TOGETHER] for start in range(0, len(ordered), _TOGETHER)]
 
@@ -171,7 +172,7 @@ class Detection:
 
 
 def _adding(advance: Advance, total: int) -> Callable[[int], None]:
-    """Return what is called with how many more are done."""
+    """Return a function to call with how many more are done."""
     done = 0
 
     def add(count: int) -> None:
@@ -183,8 +184,8 @@ def _adding(advance: Advance, total: int) -> Callable[[int], None]:
 
 
 def read_images(runtime: Runtime, category: str, using: str) -> tuple[Images, list[Payload]]:
-    """Every image of a category with its hash, its embedding and the payload fields that are needed. Images
-    without a perceptual hash have one that tells nothing."""
+    """Read every image of a category with its hash, its embedding and the payload fields that are needed.
+    Images without a perceptual hash have one that tells nothing."""
     dim, count = runtime.catalog.get(category).encoder(using).dim, runtime.vectors.count(category)
     dtype = np.float32 if count <= IN_MEMORY else np.float16
     ids: list[str] = []

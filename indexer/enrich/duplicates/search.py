@@ -1,4 +1,4 @@
-"""What a search for near-duplicates is asked for, and what it tells."""
+"""The options of a search for near-duplicates, and its report."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vitrine.services.artifacts.duplicates import DuplicateGroup
 
 @dataclass(frozen=True)
 class Search:
-    """How to look for duplicates. ``look``: judge by the pictures; otherwise by hashes and embeddings alone,
-    much nearer ones."""
+    """How to look for duplicates. ``look``: compare the pictures; without it only hashes and embeddings
+    count, which must then be much nearer."""
 
     using: str | None = None
     reach: Reach = field(default_factory=Reach)
@@ -27,14 +27,14 @@ class Search:
 
 @dataclass
 class DuplicateReport(Report):
-    """What a search did. Images with the same bytes are one image from the start, so none of those is among
+    """What a search found. Files with the same bytes are one image from the start, so none of those is among
     them.
 
-    ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were worth more than a
-    glance; ``judged``: pairs that were looked at closely, also within groups. ``duplicates``: images in
-    groups beside the one of each that is kept. ``kinds`` counts them by verdict. ``unreadable``: pictures
-    that could not be compared; ``failed``: pairs that could not. ``seconds`` by stage. ``groups`` are there
-    after a dry run as well.
+    ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were left after
+    a quick look; ``judged``: pairs that were looked at closely, also within groups. ``duplicates``: images in
+    groups, without the one of each that is kept. ``kinds`` counts them by kind of copy. ``unreadable``:
+    pictures that could not be compared; ``failed``: pairs that could not. ``groups`` are there after a dry
+    run as well.
     """
 
     category: str

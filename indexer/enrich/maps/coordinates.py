@@ -1,4 +1,4 @@
-"""Where each image is on a map, on the images' payload."""
+"""Write to an image's payload where it is on a map."""
 
 from __future__ import annotations
 

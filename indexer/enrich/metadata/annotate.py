@@ -1,4 +1,4 @@
-"""Metadata that comes later: a table joined to the images of a category by their names, hashes or ids.
+"""Join a table to the images of a category by their names, hashes or ids, and write what it says.
 
 The order: read the table into an on-disk index, go once through the category to see which rows meet which
 images, make the payload indexes, write page by page. A row is applied only where it is clear which image it
@@ -110,7 +110,7 @@ class _Annotating:
         return self.job.runtime
 
     def run(self, path: Path, max_rows: int | None) -> None:
-        """All stages; ``InterruptedError`` where ``stop`` came in between."""
+        """Go through all stages. Raises ``InterruptedError`` where the job is stopped in between."""
         with self.job.stage("looking at the table"):
             table, columns = _opened(path, self.options, max_rows)
         if columns.computed:
@@ -145,7 +145,7 @@ class _Annotating:
             self.job.apart(lambda: self._write(rows, advance))
 
     def _match(self, rows: Rows, total: int, advance: Advance) -> None:
-        """Once through the category, by what rows may name and nothing else of the payload."""
+        """Note which images the rows name. Only what rows may name is read of the payload."""
         seen, on, vectors = 0, self.options.on, self.runtime.vectors
         for page in pages(vectors, self.category.name, fields=_IDENTITY[on], size=SCROLLED):
             rows.match((key, hit.id) for hit in page if (key := _key(hit, on)))
@@ -163,7 +163,7 @@ class _Annotating:
             writer.flush()
 
     def _write_page(self, writer: PayloadWriter, page: Mapping[str, Payload]) -> None:
-        """Read, merged and written back while nobody else of this process writes."""
+        """Read, merge and write back one page, while nobody else of this process writes."""
         name = self.category.name
         with self.runtime.catalog.writing(name):
             tagged = {head.tag for head in self.runtime.taggers.in_service(name)}
@@ -189,8 +189,8 @@ class _Annotating:
         self.report.unindexed.update(field for field in rows.indexes if field not in indexes)
 
     def _recast(self, kinds: ColumnKinds, columns: Columns) -> None:
-        """Have what images hold in columns follow the kinds that were asked for; with ``overwrite``, those of
-        the table too, where a column of words holds nothing else any more."""
+        """Cast what images hold in columns to the kinds that were asked for; with ``overwrite``, also in
+        columns of the table that held words and hold nothing else any more."""
         asked = kinds.to_recast(self.runtime.catalog.get(self.category.name))
         tighter = narrower(self.category, columns, asked) if self.options.overwrite else []
         if asked:
@@ -199,7 +199,7 @@ class _Annotating:
             self.report.notes += tighten(self.job, tighter)
 
     def _why_nothing(self, rows: Rows) -> str:
-        """Both sides by example: most mismatches are seen at once."""
+        """Explain why no row was applied, with an example of both sides: most mismatches are seen at once."""
         if self.report.ambiguous or not self.report.unmatched:
             return "No row was applied."
         page = self.runtime.vectors.scroll(
@@ -217,7 +217,7 @@ class _Annotating:
 
 
 def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
-    """The fields to set on an image so that it says what its row does; see ``annotate``.
+    """Return the fields to set on an image so that it says what its row does; see ``annotate``.
 
     >>> changes({"tags": ["red"], "class": "mug", "metadata": {"shop": "A", "year": 1999}},
     ...         {"tags": ["new"], "class": "cup", "metadata": {"year": 2001}})
@@ -254,7 +254,7 @@ def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
 
 
 def _is_at(old: Any, moment: str) -> bool:
-    """Whether a date that is held is that moment."""
+    """Return whether a stored date is that moment."""
     try:
         return isinstance(old, str) and to_utc(old) == moment
     except ValueError:
@@ -262,7 +262,8 @@ def _is_at(old: Any, moment: str) -> bool:
 
 
 def _as_held(old: Any, said: Any) -> Any:
-    """What a cell says for an image that holds a list under its name: a list, as an exported table writes it.
+    """Return what a cell says for an image that holds a list in the column: a list, as an exported table
+    writes it.
 
     >>> _as_held([1, 2], "1|2"), _as_held(["a"], "a|b"), _as_held("a", "a|b")
     ([1, 2], ['a', 'b'], 'a|b')
@@ -303,7 +304,7 @@ def _opened(path: Path, options: AnnotateOptions, max_rows: int | None) -> tuple
 
 
 def _key(hit: Hit, on: JoinOn) -> str:
-    """What a row that means this image says; "" where the image lacks it."""
+    """Return what a row that means this image says; "" where the image lacks it."""
     if on == "id":
         return hit.id
     value = hit.payload.get("sha256" if on == "hash" else "filename")

@@ -1,4 +1,4 @@
-"""What became of the rows of a table that was joined to a category."""
+"""The report of ``annotate``: how many rows of a table met an image, and why others did not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from vitrine.indexer.job.job import Report
 from vitrine.services.category.payload import unindexed_note
 
 SHOWN = 10
-"""Names and rows told of each kind."""
+"""How many names and rows are listed of each kind."""
 
 
 @dataclass
 class AnnotateReport(Report):
-    """A run's end. ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` + ``malformed``.
+    """What became of the rows: ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` +
+    ``malformed``.
 
     ``ambiguous``: rows whose name several images have. ``conflicting``: rows of a name that others say
     something else of. ``images``: that the matched rows mean; of these ``updated``, ``unchanged`` (they say
@@ -47,7 +48,7 @@ class AnnotateReport(Report):
 
     @property
     def partial(self) -> bool:
-        """Whether some rows were refused, or none met an image."""
+        """Return whether some rows were refused, or none met an image."""
         return bool(self.ambiguous or self.conflicting or self.malformed or not self.images)
 
     def to_json(self) -> dict[str, Any]:
@@ -68,24 +69,24 @@ class AnnotateReport(Report):
             f"{self.table}: {self.matched} of {self.rows} rows met {_images(self.images)} (by "
             f"{self.on}, column {self.column})"
         ]
-        told = [
+        counts = [
             f"{self.updated} {done}",
             f"{self.unchanged} said so already",
             f"{self.gone} deleted meanwhile",
         ]
-        lines += ["  " + ", ".join([told[0], *(text for text in told[1:] if not text.startswith("0 "))])]
-        lines += _told(self.unmatched, "name no image of the category", self.unmatched_first)
-        lines += _told(
+        lines += ["  " + ", ".join([counts[0], *(text for text in counts[1:] if not text.startswith("0 "))])]
+        lines += _counted(self.unmatched, "name no image of the category", self.unmatched_first)
+        lines += _counted(
             self.ambiguous,
             "name several images, so they were not applied (--all-of-a-name)",
             self.ambiguous_first,
         )
-        lines += _told(
+        lines += _counted(
             self.conflicting,
             "say different things of one image, so they were not applied",
             self.conflicting_first,
         )
-        lines += _told(
+        lines += _counted(
             self.malformed,
             "are malformed",
             [f"row {row}: {reason}" for row, reason in self.malformed_first],
@@ -96,7 +97,7 @@ class AnnotateReport(Report):
         return "\n".join([*lines, *self.notes, *([unindexed_note(self.unindexed)] if self.unindexed else [])])
 
 
-def _told(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:
+def _counted(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:
     shown = mark.join(first[:5]) + (" ..." if count > 5 else "")
     return [f"  {count} rows {what}: {shown}"] if count else []
 

@@ -1,5 +1,5 @@
-"""The rows of a table that is joined to a category: what each says, and which images it meets, in a temporary
-file on disk."""
+"""Keep the rows of a table that is joined to a category, and the images that each meets, in a temporary file
+on disk."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class Rows:
 
     @property
     def indexes(self) -> dict[str, IndexKind]:
-        """The payload indexes that the rows ask for, hashtags first: a category has room for so many
+        """Return the payload indexes that the rows ask for, hashtags first: a category has room for so many
         columns."""
         first = field_path("metadata", HASHTAGS)
         return dict(sorted(self._fields.items(), key=lambda item: item[0] != first))
 
-    def read(self, table: Table, told: Callable[[int, int], None]) -> None:
-        """Take all rows in; what is malformed is kept by number."""
-        self._rows.executemany(_INSERT, self._said(table, told))
+    def read(self, table: Table, advance: Callable[[int, int], None]) -> None:
+        """Read all rows; the numbers of malformed ones are kept."""
+        self._rows.executemany(_INSERT, self._said(table, advance))
 
     def match(self, images: Iterable[tuple[str, str]]) -> None:
         """Note the images, as (key, id), that a row names."""
@@ -87,7 +87,7 @@ class Rows:
         report.images = self._number("SELECT count(*) FROM matches JOIN rows USING (key) WHERE applied")
 
     def pages(self, size: int) -> Iterator[dict[str, Payload]]:
-        """What is said of the images that a row is applied to, by id, in order of id."""
+        """Yield what is said about the images that a row is applied to, by id, in order of id."""
         cursor = self._rows.execute(
             "SELECT id, said FROM matches JOIN rows USING (key) WHERE applied ORDER BY id"
         )
@@ -98,7 +98,7 @@ class Rows:
         self._rows.close()
 
     def _counted(self, condition: str) -> tuple[int, list[str]]:
-        """How many rows there are of a kind, and the first few names, in order of the table."""
+        """Return how many rows there are of a kind, and the first few names, in order of the table."""
         rows = self._number(f"SELECT coalesce(sum(times), 0) FROM rows WHERE {condition}")
         first = self._rows.execute(f"SELECT key FROM rows WHERE {condition} ORDER BY number LIMIT {SHOWN}")
         return rows, [key for (key,) in first]
@@ -106,10 +106,10 @@ class Rows:
     def _number(self, query: str) -> int:
         return int(self._rows.execute(query).fetchone()[0])
 
-    def _said(self, table: Table, told: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
+    def _said(self, table: Table, advance: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
         for count, row in enumerate(self._columns.rows(table), 1):
             if count % _TOLD_EVERY == 0:
-                told(count, table.count)
+                advance(count, table.count)
             try:
                 key, said, kinds = self._checked(row)
             except ValueError as error:
@@ -121,7 +121,7 @@ class Rows:
                 yield key, row.number, orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
     def _checked(self, row: Row) -> tuple[str, Payload, dict[str, IndexKind]]:
-        """What a row names, what it says as payload fields, and the kinds of its metadata columns."""
+        """Return what a row names, what it says as payload fields, and the kinds of its metadata columns."""
         if row.fault:
             raise ValueError(row.fault)
         name = row.values.get(self._columns.key)
@@ -140,12 +140,12 @@ class Rows:
 
 
 def join_value(name: str, on: JoinOn) -> str:
-    """What an image's name, hash or id, or a cell, is compared by."""
+    """Return what an image's name, hash or id, or a cell, is compared by."""
     return name.strip().lower() if on == "id" else join_key(name, on)
 
 
 def key_columns(on: JoinOn) -> tuple[str, ...]:
-    """Columns that may name the image, the likeliest first."""
+    """Return the columns that may name the image, the likeliest first."""
     if on == "id":
         return ("id", "image_id")
     return HASH_COLUMNS if on == "hash" else name_columns(on)

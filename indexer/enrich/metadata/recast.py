@@ -1,5 +1,4 @@
-"""Metadata columns of another kind than before: their index, and what the images of a category hold in
-them."""
+"""Change the kind of metadata columns: their index, and what the images of a category hold in them."""
 
 from __future__ import annotations
 
@@ -30,29 +29,28 @@ class Misfits:
 
 @dataclass
 class Recast:
-    """What became of the values. ``kinds`` by column; ``converted``: images whose values changed."""
+    """What became of the values. ``kinds`` by column; ``converted``: how many images changed."""
 
     kinds: Mapping[str, IndexKind]
     converted: int = 0
     misfits: dict[str, Misfits] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
-        """Sentences for a report."""
+        """Return sentences for a report."""
         held = ", ".join(f"column {column!r} holds {HELD[kind]}" for column, kind in self.kinds.items())
-        told = [f"{held[0].upper()}{held[1:]}; values of {_images(self.converted)} were converted."]
+        notes = [f"{held[0].upper()}{held[1:]}; values of {_images(self.converted)} were converted."]
         for column, misfits in self.misfits.items():
             id, value = misfits.first
-            told.append(
+            notes.append(
                 f"In column {column!r} something else is kept of {_images(misfits.count)}, such as "
                 f"{value!r} (image {id}), and is not found: correct it with `images tag ID --metadata "
                 f"{column}=VALUE`, or name another kind."
             )
-        return told
+        return notes
 
 
 def recast(job: Job, kinds: Mapping[str, IndexKind]) -> Recast:
-    """Have columns (by name) that are indexed hold another kind: the index first, then the values, page by
-    page.
+    """Change the kind of columns (by name) that are indexed: the index first, then the values, page by page.
 
     What the kind cannot hold stays as it is and is counted. Raises ``InterruptedError`` where the job is
     stopped; the same call again completes it.
@@ -75,8 +73,8 @@ def recast(job: Job, kinds: Mapping[str, IndexKind]) -> Recast:
 
 
 def tighten(job: Job, columns: Collection[str]) -> list[str]:
-    """``recast`` columns of words in which all images hold numbers, dates or truths; sentences for a
-    report."""
+    """Change the kind of columns of words in which all images hold numbers, dates or truths, and return
+    sentences for a report."""
     kinds: dict[str, IndexKind] = {}
     words: dict[str, tuple[str, str]] = {}
 
@@ -93,18 +91,18 @@ def tighten(job: Job, columns: Collection[str]) -> list[str]:
 
     job.revise(STAGE, look, fields=(_METADATA,))
     fitting = {column: kind for column, kind in kinds.items() if kind != "keyword"}
-    told = recast(job, fitting).notes() if fitting else []
+    notes = recast(job, fitting).notes() if fitting else []
     for column, (id, word) in words.items():
-        told.append(
+        notes.append(
             f"Column {column!r} stays one of words, as some images hold others in it, such as {word!r} "
             f"(image {id}); --column {column}:KIND (float, datetime ...) changes it all the same."
         )
-    return told
+    return notes
 
 
 def narrower(category: Category, columns: Columns, but: Collection[str]) -> list[str]:
-    """The columns of a table, by name, that hold a narrower kind than words, which the category has them
-    hold."""
+    """Return the columns of a table, by name, that hold a narrower kind than words where the category has
+    words."""
     kinds = {
         name: columns.indexes[field_path(_METADATA, name)]
         for name in columns.metadata.values()
@@ -122,7 +120,7 @@ def _images(count: int) -> str:
 
 
 def _kind_as_cell(value: Any) -> IndexKind | None:
-    """The kind of a value of a column of words, as a table's cell would have it."""
+    """Return the kind that a value of a column of words would have in a cell of a table."""
     if isinstance(value, list):
         return joined(_kind_as_cell(item) for item in value)
     return value_kind(Cell(value) if isinstance(value, str) else value)

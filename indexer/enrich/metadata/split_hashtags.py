@@ -1,4 +1,4 @@
-"""The hashtags of texts that are stored already, as a metadata column of their own."""
+"""Write the hashtags of stored texts to a metadata column."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _METADATA = "metadata"
 
 @dataclass
 class HashtagReport(Report):
-    """The hashtags that were found: ``images`` were looked at, ``with_text`` have the text, ``with_hashtags``
-    a hashtag in it, ``updated`` others than before.
+    """What was found: ``images`` were looked at, ``with_text`` have the text, ``with_hashtags`` a hashtag in
+    it, ``updated`` got others than before.
 
     ``hashtags``: the most frequent ones and how many images have each; ``different``: how many there are.
     """
@@ -129,7 +129,7 @@ def split_hashtags(
 
 
 def _column(name: str, known: Container[str]) -> str | None:
-    """The metadata column of a field; None for the caption. ``BadRequest`` for any other."""
+    """Return the metadata column of a field; None for the caption. Raises ``BadRequest`` for any other."""
     if name == "caption":
         return None
     first, _, column = name.partition(".")
