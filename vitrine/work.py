@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from vitrine.conditions import Where, Words, to_conditions, words
 
 if TYPE_CHECKING:
+    from vitrine.indexer.enrich.clusters.options import ClusterOptions
     from vitrine.indexer.enrich.clusters.report import ClusterReport
-    from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
     from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
     from vitrine.indexer.enrich.maps.make import MapReport
     from vitrine.indexer.enrich.maps.options import MapOptions
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from vitrine.indexer.job.progress import Progress
     from vitrine.library import Library
     from vitrine.services.runtime import Runtime
-    from vitrine.training.taggers.train import Training, TrainOptions
+    from vitrine.training.data.options import SplitOptions
+    from vitrine.training.metric.options import MetricOptions
+    from vitrine.training.metric.run import SavedRun
+    from vitrine.training.taggers.options import TrainOptions
+    from vitrine.training.taggers.run import TaggerRun
 
 
 AnyReport = TypeVar("AnyReport", bound="Report")
@@ -67,37 +71,60 @@ class Work:
         *,
         using: str | None = None,
         field: str = "tags",
-        negatives: str = "",
-        background: int | None = None,
-        min_examples: int = 5,
-    ) -> Training:
+        to: str | os.PathLike[str] | None = None,
+    ) -> TaggerRun:
         """Train a tagger for each tag on the stored vectors, measure it on images that it has not seen, and
         put it into service.
 
-        ``tags``: only these; None: all that ``min_examples`` images have. ``field``: where the tags are:
-        tags, class or metadata.COLUMN. ``negatives``: the counterexamples: rejected (by people),
-        tag:OTHER,..., or a CSV of id,tag; "": all others. ``background``: so many random images without the
-        tag as well. Raises ``TooFewExamples``, ``UnknownVector``.
+        ``tags``: only these; None: all with enough images. ``field``: where the tags are: tags, class or
+        metadata.COLUMN. ``to``: the folder of the report; None: below the data folder. Raises
+        ``TooFewExamples``, ``UnknownVector``.
         """
-        from vitrine.services.taggers.saving import save_heads
-        from vitrine.training.taggers.examples import read_examples, read_negatives
-        from vitrine.training.taggers.train import train_taggers
+        from vitrine.training.taggers.run import run_taggers
 
-        runtime = self._runtime
-        about = runtime.catalog.get(self.name)
-        examples = read_examples(
-            runtime.vectors,
-            about,
-            using,
-            tags=None if tags is None else words(tags),
-            field=field,
-            negatives=read_negatives(negatives, background),
-            least=min_examples,
-            seed=options.seed if options else 0,
+        chosen = None if tags is None else words(tags)
+        folder = None if to is None else Path(to)
+        return run_taggers(self._runtime, self.name, chosen, options, using=using, field=field, folder=folder)
+
+    def train_metric(
+        self,
+        name: str,
+        options: MetricOptions | None = None,
+        *,
+        split: SplitOptions | None = None,
+        label: str = "class",
+        using: str | None = None,
+        trunk: str | None = None,
+        to: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        mlflow: str | None = None,
+    ) -> SavedRun:
+        """Train an encoder so that images of a class come to lie together, and judge it on images that it has
+        not seen. ``promote`` puts it into service.
+
+        ``label``: the field of the class. ``using``: the vector whose encoder is the trunk; None: the
+        category's first. ``trunk``: another encoder as the trunk. ``to``: the encoder's folder; None: below
+        the data folder. ``resume``: go on with an interrupted run of this name. Raises ``TooFewExamples``,
+        ``BadRequest``, ``ModelUnavailable``.
+        """
+        from vitrine.training.data.collect import collect, list_category
+        from vitrine.training.metric.options import MetricOptions
+        from vitrine.training.metric.run import run_metric
+
+        runtime, note = self._runtime, self.library.note
+        images, spec = list_category(runtime, self.name, label, using)
+        return run_metric(
+            name,
+            collect(images, spec, threads=runtime.settings.threads or 2, note=note),
+            options or MetricOptions(),
+            runtime.settings,
+            split=split,
+            trunk=trunk,
+            folder=None if to is None else Path(to),
+            resume=resume,
+            mlflow=mlflow,
+            note=note,
         )
-        training = train_taggers(examples, options, named=tags is not None)
-        save_heads(runtime, about, training.heads)
-        return training
 
     def promote(
         self,
@@ -141,18 +168,19 @@ class Work:
         return report
 
     def cluster(
-        self, run: str, options: TreeOptions | None = None, *, using: str | None = None
+        self, run: str, options: ClusterOptions | None = None, *, using: str | None = None
     ) -> ClusterReport:
-        """Put all images into a tree of clusters, called ``run``; a run of that name is replaced.
+        """Put all images into clusters, or a tree of them, called ``run``; a run of that name is replaced.
 
         Each image gets its node: filter with ``where={"cluster.RUN": "root-3"}``, count with
         ``facets("cluster.RUN")``. New images get theirs as they are indexed.
         """
-        from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-        from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+        from vitrine.indexer.enrich.clusters.make import make_run
+        from vitrine.indexer.enrich.clusters.options import ClusterOptions
 
-        fit = fit_tree(options or TreeOptions())
-        report = cluster(self._runtime, self.name, run, fit, using=using, progress=self._progress())
+        report = make_run(
+            self._runtime, self.name, run, options or ClusterOptions(), using=using, progress=self._progress()
+        )
         return self._searchable(report, report.in_service)
 
     def make_map(

@@ -1,5 +1,4 @@
-"""``vitrine metric promote`` and ``rollback``: trained encoders in and out of service. Registered by
-cli/metric/commands.py."""
+"""``vitrine metric promote`` and ``rollback``: put trained encoders in and out of service."""
 
 from __future__ import annotations
 
@@ -66,10 +65,9 @@ def rollback(
     category: CategoryOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer from the encoder that was in service before; again: back. What was added since is embedded
-    first.
+    """Answer from the encoder that was in service before; again: back. Images added since are embedded first.
 
-    After the first promotion there is none before: queries without --using go to what was the default then.
+    After the first promotion there is no former encoder: queries without --using go to the former default.
     """
     from vitrine.indexer.enrich.vectors.promote import rollback as take_back
     from vitrine.indexer.job.search_index import build_search_index

@@ -1,4 +1,5 @@
-"""``vitrine tagger score`` and ``purge-stale``: what the taggers of a category say of all its images."""
+"""``vitrine tagger score`` and ``purge-stale``: write the taggers' scores to all images, and remove old
+ones."""
 
 from __future__ import annotations
 
@@ -56,8 +57,8 @@ def score(
 def purge_stale(
     ctx: typer.Context, category: CategoryOption, tag: ScoredTagsOption = None, as_json: JsonOption = False
 ) -> None:
-    """Remove the scores and proposals that are not by the taggers in service; scores of manifests stay where
-    no tagger is."""
+    """Remove the scores and proposals that are not by the taggers in service. Scores from manifests stay
+    where there is no tagger."""
     from vitrine.indexer.enrich.scores.scoring import purge_stale as purge
     from vitrine.indexer.job.progress import make_progress
 

@@ -1,4 +1,4 @@
-"""The report of ``annotate``: how many rows of a table met an image, and why others did not."""
+"""The report of `annotate`: how many rows named an image, and why others did not."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Any
 
 from vitrine.indexer.job.job import Report
 from vitrine.services.category.payload import unindexed_note
+from vitrine.services.values.words import counted
 
+_NOT = ", so they were not applied"
 SHOWN = 10
-"""How many names and rows are listed of each kind."""
+"""Names and rows that are shown of each kind."""
 
 
 @dataclass
 class AnnotateReport(Report):
-    """What became of the rows: ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` +
+    """How a table was joined. ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` +
     ``malformed``.
 
-    ``ambiguous``: rows whose name several images have. ``conflicting``: rows of a name that others say
-    something else of. ``images``: that the matched rows mean; of these ``updated``, ``unchanged`` (they say
-    so already) and ``gone`` (deleted meanwhile). ``malformed_first``: (row number, reason), the number as an
-    editor shows it.
+    ``ambiguous``: rows whose name several images have. ``conflicting``: rows of which another of the same
+    name says something else. ``images``: those that the matched rows name; of these some are ``updated``,
+    ``unchanged`` (they had all of it) or ``gone`` (deleted meanwhile). ``malformed_first``: (row number,
+    reason), the number as an editor shows it.
     """
 
     category: str
@@ -48,7 +50,7 @@ class AnnotateReport(Report):
 
     @property
     def partial(self) -> bool:
-        """Return whether some rows were refused, or none met an image."""
+        """Whether some rows were refused, or none met an image."""
         return bool(self.ambiguous or self.conflicting or self.malformed or not self.images)
 
     def to_json(self) -> dict[str, Any]:
@@ -64,43 +66,24 @@ class AnnotateReport(Report):
         }
 
     def summary(self) -> str:
-        done = "would be updated" if self.dry_run else "updated"
+        what = [f"{self.updated} " + ("would be updated" if self.dry_run else "updated")]
+        what += [f"{self.unchanged} said so already"] if self.unchanged else []
+        what += [f"{self.gone} deleted meanwhile"] if self.gone else []
+        malformed = [f"row {row}: {reason}" for row, reason in self.malformed_first]
         lines = [
-            f"{self.table}: {self.matched} of {self.rows} rows met {_images(self.images)} (by "
-            f"{self.on}, column {self.column})"
+            f"{self.table}: {self.matched} of {self.rows} rows met {counted(self.images, 'image')} (by "
+            f"{self.on}, column {self.column})",
+            f"  {', '.join(what)}",
+            *_shown(self.unmatched, "name no image of the category", self.unmatched_first),
+            *_shown(self.ambiguous, f"name several images{_NOT} (--all-of-a-name)", self.ambiguous_first),
+            *_shown(self.conflicting, f"say different things of one image{_NOT}", self.conflicting_first),
+            *_shown(self.malformed, "are malformed", malformed, "; "),
         ]
-        counts = [
-            f"{self.updated} {done}",
-            f"{self.unchanged} said so already",
-            f"{self.gone} deleted meanwhile",
-        ]
-        lines += ["  " + ", ".join([counts[0], *(text for text in counts[1:] if not text.startswith("0 "))])]
-        lines += _counted(self.unmatched, "name no image of the category", self.unmatched_first)
-        lines += _counted(
-            self.ambiguous,
-            "name several images, so they were not applied (--all-of-a-name)",
-            self.ambiguous_first,
-        )
-        lines += _counted(
-            self.conflicting,
-            "say different things of one image, so they were not applied",
-            self.conflicting_first,
-        )
-        lines += _counted(
-            self.malformed,
-            "are malformed",
-            [f"row {row}: {reason}" for row, reason in self.malformed_first],
-            "; ",
-        )
         if self.interrupted:
             lines += ["Interrupted. What is written counts; run again to complete it."]
         return "\n".join([*lines, *self.notes, *([unindexed_note(self.unindexed)] if self.unindexed else [])])
 
 
-def _counted(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:
+def _shown(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:
     shown = mark.join(first[:5]) + (" ..." if count > 5 else "")
     return [f"  {count} rows {what}: {shown}"] if count else []
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"

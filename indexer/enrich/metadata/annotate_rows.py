@@ -1,5 +1,5 @@
-"""Keep the rows of a table that is joined to a category, and the images that each meets, in a temporary file
-on disk."""
+"""The rows of a table that is joined to a category, in a temporary file on disk: what each says, and which
+images it names."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _INSERT = """INSERT INTO rows VALUES (?, ?, ?, 1, 0, 0, 0)
 
 
 class Rows:
-    """Rows by what they name. ``read`` the table, ``match`` the images, ``judge``, then go through ``pages``.
-    ``close`` removes the file."""
+    """Rows by what they name: ``read`` the table, ``match`` the images, ``judge`` the rows, then go through
+    ``pages``. ``close`` removes the file."""
 
     def __init__(self, columns: Columns, kinds: ColumnKinds, on: JoinOn, category: Category) -> None:
         self._columns = columns
@@ -55,24 +55,24 @@ class Rows:
 
     @property
     def indexes(self) -> dict[str, IndexKind]:
-        """Return the payload indexes that the rows ask for, hashtags first: a category has room for so many
+        """The payload indexes that the rows ask for; hashtags first, since a category indexes only so many
         columns."""
         first = field_path("metadata", HASHTAGS)
         return dict(sorted(self._fields.items(), key=lambda item: item[0] != first))
 
-    def read(self, table: Table, advance: Callable[[int, int], None]) -> None:
-        """Read all rows; the numbers of malformed ones are kept."""
-        self._rows.executemany(_INSERT, self._said(table, advance))
+    def read(self, table: Table, told: Callable[[int, int], None]) -> None:
+        """Read all rows; of malformed ones the number and the reason are kept."""
+        self._rows.executemany(_INSERT, self._said(table, told))
 
     def match(self, images: Iterable[tuple[str, str]]) -> None:
-        """Note the images, as (key, id), that a row names."""
+        """Keep those of the images, given as (key, id), that a row names."""
         self._rows.executemany(
             "INSERT OR IGNORE INTO matches SELECT ?2, key FROM rows WHERE key = ?1", images
         )
 
     def judge(self, report: AnnotateReport, *, all_of_a_name: bool) -> None:
-        """Decide which rows are applied, and count all: a row is malformed, unmatched, conflicting, ambiguous
-        or matched."""
+        """Decide which rows are applied, and count them in the report: each is malformed, unmatched,
+        conflicting, ambiguous or matched."""
         self._rows.execute("CREATE INDEX by_key ON matches (key)")
         self._rows.execute(
             "UPDATE rows SET images = (SELECT count(*) FROM matches WHERE matches.key = rows.key)"
@@ -87,7 +87,7 @@ class Rows:
         report.images = self._number("SELECT count(*) FROM matches JOIN rows USING (key) WHERE applied")
 
     def pages(self, size: int) -> Iterator[dict[str, Payload]]:
-        """Yield what is said about the images that a row is applied to, by id, in order of id."""
+        """Yield what the rows say of the images that they are applied to, by id and in order of id."""
         cursor = self._rows.execute(
             "SELECT id, said FROM matches JOIN rows USING (key) WHERE applied ORDER BY id"
         )
@@ -98,7 +98,7 @@ class Rows:
         self._rows.close()
 
     def _counted(self, condition: str) -> tuple[int, list[str]]:
-        """Return how many rows there are of a kind, and the first few names, in order of the table."""
+        """Return the number of rows that meet an SQL condition, and their first few names in order."""
         rows = self._number(f"SELECT coalesce(sum(times), 0) FROM rows WHERE {condition}")
         first = self._rows.execute(f"SELECT key FROM rows WHERE {condition} ORDER BY number LIMIT {SHOWN}")
         return rows, [key for (key,) in first]
@@ -106,10 +106,10 @@ class Rows:
     def _number(self, query: str) -> int:
         return int(self._rows.execute(query).fetchone()[0])
 
-    def _said(self, table: Table, advance: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
+    def _said(self, table: Table, told: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
         for count, row in enumerate(self._columns.rows(table), 1):
             if count % _TOLD_EVERY == 0:
-                advance(count, table.count)
+                told(count, table.count)
             try:
                 key, said, kinds = self._checked(row)
             except ValueError as error:
@@ -140,7 +140,7 @@ class Rows:
 
 
 def join_value(name: str, on: JoinOn) -> str:
-    """Return what an image's name, hash or id, or a cell, is compared by."""
+    """Return the form in which the name, hash or id of an image is compared with a cell."""
     return name.strip().lower() if on == "id" else join_key(name, on)
 
 
