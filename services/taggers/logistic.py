@@ -125,7 +125,7 @@ def platt(
     point = np.array([0.0, np.log((positive + 1) / (negative + 1))])
     value = _cross_entropy(point @ features, targets, weights)
     for _ in range(100):
-        probability = _sigmoid(point @ features)
+        probability = sigmoid(point @ features)
         gradient = features @ (weights * (probability - targets))
         if np.abs(gradient).max() < 1e-8 * len(values):
             break
@@ -227,7 +227,7 @@ def _newton_step(
     problem: _Problem, point: Floats, margins: Floats, preconditioner: _Preconditioner
 ) -> tuple[Floats, Floats, NDArray[np.float64]]:
     """Direction (t, d + 1), what it changes of the margins (t, n), and the squared Newton decrement (t,)."""
-    curvature = _sigmoid(margins)
+    curvature = sigmoid(margins)
     residual = curvature - problem.targets
     residual *= problem.weights
     curvature *= 1.0 - curvature
@@ -377,7 +377,8 @@ def _dot(left: Floats, right: Floats) -> NDArray[np.float64]:
     return np.asarray(np.einsum("td,td->t", left, right, dtype=np.float64))
 
 
-def _sigmoid(margins: NDArray[np.floating]) -> NDArray[np.floating]:
+def sigmoid(margins: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the logistic function, without overflow."""
     values: NDArray[np.floating] = np.tanh(0.5 * margins)
     values += 1.0
     values *= 0.5
