@@ -14,21 +14,14 @@ _GRID, _FAINT = "#e4e4e7", "#a1a1aa"
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table whose columns but the first are set flush right."""
+    """Return a table in Markdown; all columns but the first are set flush right."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join(
-        "| " + " | ".join(one_line(cell).replace("|", r"\|") for cell in line) + " |" for line in lines
-    )
+    cells = [[one_line(value).replace("|", r"\|") for value in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def one_line(value: object) -> str:
-    """Return a value on one line: floats with three decimals, lists as words with spaces between.
-
-    >>> one_line(0.12345), one_line(30.0), one_line((512, 128))
-    ('0.123', '30', '512 128')
-    """
-    if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"
+    """Return a value on one line; lists as words with spaces between."""
     text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return " ".join(text.split())
 

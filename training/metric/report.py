@@ -138,10 +138,7 @@ def markdown(report: TrainingReport, pictures: Mapping[str, str]) -> str:
         "## Parameters",
         markdown_table(
             ["parameter", "value"],
-            [
-                [name, str(value) if isinstance(value, float) else value]
-                for name, value in report.parameters.items()
-            ],
+            list(report.parameters.items()),
         ),
         *(["## Notes", "\n".join(f"- {line}" for line in report.notes)] if report.notes else []),
     ]

@@ -148,7 +148,7 @@ def quality_from_preferences(
     metrics = {
         "pair_accuracy": round(accuracy, 4),
         "pairs_measured": len(own),
-        "histogram": _histogram(sigmoid(slope * (places - places.mean()))),
+        "histogram": _histogram(np.asarray(sigmoid(slope * (places - places.mean())), np.float64)),
         "protocol": f"pairs of two new images, {_PAIR_FOLDS} folds of images, C chosen within",
         "c": GRID[best],
     }

@@ -86,7 +86,7 @@ def to_markdown(training: Training, title: str, pictures: dict[str, str], *, ove
     ]
     if overview:
         lines += ["![average precision of every tag](overview.png)", ""]
-    lines.append(markdown_table(COLUMNS, summary_rows(training.reports)))
+    lines.append(markdown_table(COLUMNS, _figures(summary_rows(training.reports))))
     if training.skipped:
         lines += ["", "## Skipped", "", *(f"- {tag}: {reason}" for tag, reason in training.skipped.items())]
     for report in training.reports:
@@ -203,7 +203,7 @@ def _details(one: TagMetrics) -> list[str]:
     cells = (one.true_positives, one.false_positives, one.false_negatives, one.true_negatives)
     sides = [("with the tag", cells[0], cells[2]), ("without", cells[1], cells[3])]
     lines = [
-        markdown_table(("", "tag given", "not given"), sides),
+        markdown_table(("", "tag given", "not given"), _figures(sides)),
         "",
         "```",
         "scores with the tag",
@@ -214,4 +214,16 @@ def _details(one: TagMetrics) -> list[str]:
         "",
     ]
     rows = [(f"{c.low:.1f}", c.count, c.mean_score, c.positive_share) for c in one.calibration if c.count]
-    return [*lines, markdown_table(("from score", "images", "mean score", "share with the tag"), rows)]
+    return [
+        *lines,
+        markdown_table(("from score", "images", "mean score", "share with the tag"), _figures(rows)),
+    ]
+
+
+def _figures(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """Write floats with three decimals, counts without."""
+    return [[_figure(value) if isinstance(value, float) else value for value in row] for row in rows]
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"
