@@ -1,4 +1,4 @@
-"""A method with every combination of its parameters: each fit is judged, the best is chosen, all are told."""
+"""Fit a method with every combination of its parameters, score each fit and choose the best."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One fit. ``rank``: its mean rank among all fits of the grid, 1 the best (``mean_ranks``). ``remark``
-    says why it could not be chosen."""
+    """One fit. ``rank``: its mean rank among all fits of the grid, 1 is best (``mean_ranks``). ``remark``:
+    why it could not be chosen."""
 
     method: str
     parameters: Mapping[str, Value]
@@ -56,8 +56,11 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class GridResult:
-    """``rows`` in the order of the grid, ``labels_of`` (n,) of each; ``best``: the position of the chosen
-    row, None where no fit could be judged. ``interrupted``: ``stop`` came before the last fit."""
+    """All fits of a grid.
+
+    ``rows`` in the order of the grid, ``labels_of`` (n,) of each; ``best``: the position of the chosen row,
+    None if no fit could be scored. ``interrupted``: ``stop`` was set before the last fit.
+    """
 
     rows: tuple[Row, ...]
     labels_of: tuple[Labels, ...]
@@ -67,17 +70,17 @@ class GridResult:
 
     @property
     def chosen(self) -> Row:
-        """``BadRequest`` where no fit could be judged."""
+        """The chosen row. ``BadRequest`` if no fit could be scored."""
         return self.rows[self._position]
 
     @property
     def labels(self) -> Labels:
-        """(n,) of the chosen fit, -1 for noise. ``BadRequest`` where no fit could be judged."""
+        """The labels (n,) of the chosen fit, -1 for noise. ``BadRequest`` if no fit could be scored."""
         return self.labels_of[self._position]
 
     @property
     def notes(self) -> list[str]:
-        """What a person should hear of the chosen fit."""
+        """Warnings about the chosen fit, for people."""
         if self.best is None or self.chosen.scores.noise <= MUCH_NOISE:
             return []
         lost = f"The chosen fit leaves {self.chosen.scores.noise:.0%} of the images as noise, in no cluster"
@@ -86,8 +89,8 @@ class GridResult:
         ]
 
     def choose(self, number: int) -> GridResult:
-        """The same with row ``number`` (from 1, as the table counts) chosen by hand. ``BadRequest`` if there
-        is none."""
+        """Return the result with row ``number`` (from 1, as in the table) chosen by hand. ``BadRequest`` if
+        there is none."""
         if not 1 <= number <= len(self.rows) or self.rows[number - 1].error:
             raise BadRequest(
                 f"There is no fit {number} to choose: the table counts from 1 to {len(self.rows)}.",
@@ -96,7 +99,7 @@ class GridResult:
         return replace(self, best=number - 1, chosen_by="hand")
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of it, without the labels."""
+        """Return a JSON object, without the labels."""
         rows = [
             {
                 "number": at + 1,
@@ -135,12 +138,12 @@ def fit_grid(
     stop: threading.Event | None = None,
 ) -> GridResult:
     """Fit ``method`` to the rows of ``x`` (n, dim), of unit length where the geometry is cosine, with every
-    combination.
+    combination of parameters.
 
-    What ``parameters`` leaves out is tried with ``default_grid``. ``progress(done, fits)``. ``stop`` ends it
-    after the fit under way. A combination that cannot be fit (DBSCAN with too wide an eps) is told in its
+    For what ``parameters`` leaves out ``default_grid`` is tried. ``progress(done, fits)``. ``stop`` ends the
+    grid after the current fit. A combination that cannot be fit (DBSCAN with too large an eps) says so in its
     row. ``BadRequest`` for what the method does not take, more than MOST_FITS combinations, or more images
-    than it can take; ``InterruptedError`` when stopped before any fit.
+    than it can take; ``InterruptedError`` if stopped before any fit.
     """
     fitter = Fitter(x, method, geometry, seed, stop)
     points = combinations(
@@ -165,7 +168,7 @@ def fit_grid(
 
 
 def ranked(rows: Sequence[Row], labels: Sequence[Labels], *, interrupted: bool = False) -> GridResult:
-    """The rows with their mean ranks, the best chosen: of one grid, or of several methods' together."""
+    """Rank the rows, of one grid or of several methods, and choose the best."""
     scores = [row.scores for row in rows]
     ranks = mean_ranks(scores)
     told = tuple(replace(row, rank=rank) for row, rank in zip(rows, ranks, strict=True))
@@ -206,15 +209,15 @@ def in_words(parameters: Mapping[str, Value]) -> str:
 
 
 def together(results: Sequence[GridResult]) -> GridResult:
-    """Several grids over the same rows as one, ranked against each other."""
+    """Put several grids over the same rows into one, ranked against each other."""
     rows = [row for result in results for row in result.rows]
     labels = [found for result in results for found in result.labels_of]
     return ranked(rows, labels, interrupted=any(result.interrupted for result in results))
 
 
 def combinations(method: str, parameters: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:
-    """Every point of the grid once, in the method's own order of parameters. ``BadRequest`` for what cannot
-    be."""
+    """Return every point of the grid once, in the method's own order of parameters. ``BadRequest`` for
+    impossible ones."""
     empty = [name for name, values in parameters.items() if not len(values)]
     fits = prod(len(values) for values in parameters.values())
     if empty or fits > MOST_FITS:

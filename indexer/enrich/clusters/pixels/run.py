@@ -3,8 +3,8 @@
 Groups become the nodes of a tree of one level; an image that is alone, or cannot be read, is in
 ``root-noise``. A group's representative is its node's medoid. Images that come in later are not compared by
 their pixels: as after a density-based method, they get the node whose centre, of the embeddings, is nearest,
-if they are no farther from it than its images, and noise otherwise; run again, or ``--stage merge``, to have
-them compared.
+if they are no farther from it than its images, and noise otherwise. Run it again, or ``--stage merge``, to
+have them compared.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
 from vitrine.indexer.enrich.clusters.report import ClusterReport
 from vitrine.indexer.enrich.clusters.runs import Fitted, Images, cluster
 from vitrine.indexer.enrich.clusters.tree.tree import Tree, flat_tree
-from vitrine.indexer.enrich.duplicates.candidates import Reach, hash_pairs, near_in_memory
+from vitrine.indexer.enrich.duplicates.candidates import hash_pairs, near_in_memory
+from vitrine.indexer.enrich.duplicates.options import Reach
 from vitrine.indexer.job.job import Advance
 from vitrine.indexer.job.progress import Progress, StageByStage
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun
@@ -103,8 +104,8 @@ def _resolved(options: PixelOptions) -> PixelOptions:
 
 @dataclass(eq=False)
 class PixelFit:
-    """A ``Fit`` by pixels, with checkpoints. ``former``: the run whose groups are merged. ``report`` says how
-    it went.
+    """A ``Fit`` by pixels, with checkpoints. ``former``: the run whose groups are merged. ``report``: how it
+    went.
 
     ``deadline``: when to stop, on ``clock``.
     """
@@ -121,7 +122,7 @@ class PixelFit:
     report: PixelReport = field(default_factory=lambda: PixelReport(ClusterReport("", "", "")))
 
     def __call__(self, images: Images, advance: Advance) -> Fitted:
-        """``InterruptedError`` where it was stopped or ran out of time."""
+        """Group the images. ``InterruptedError`` if it was stopped or ran out of time."""
         options = self.options
         chosen = measure(options.measure, scale=options.scale)
         sources = read_sources(self.runtime, self.category, images.ids)
@@ -175,7 +176,7 @@ class PixelFit:
             grouping.run(merging=options.stage != "batch")
 
     def _proposed(self, images: Images, sources: list[Source]) -> NDArray[np.int64] | None:
-        """Pairs of rows (m, 2), in order; None: whoever is in one batch is compared."""
+        """Return pairs of rows (m, 2), in order; None to compare all images of each batch."""
         options, stopped = self.options, self.stop.is_set
         if options.propose == "none":
             return None
@@ -193,7 +194,7 @@ class PixelFit:
         return self.options.parameters | former | proposed
 
     def _state(self, mark: str, images: Images) -> State:
-        """That of the checkpoint, or a new one."""
+        """Return the state of the checkpoint, or a new one."""
         known = self.checkpoints.load(mark)
         if known is not None:
             self.report.resumed = True
@@ -222,8 +223,8 @@ class PixelFit:
 
 
 def former_leaders(runtime: Runtime, category: str, run: ClusterRun, ids: list[str]) -> Leaders:
-    """The groups of a run by pixels as leaders; an image whose representative is gone, or that is in no
-    group, is alone."""
+    """Return the groups of a run by pixels as leaders; an image whose representative is gone, or that is in
+    no group, is alone."""
     rows = {id: row for row, id in enumerate(ids)}
     leaders = np.arange(len(ids), dtype=np.int32)
     for start in range(0, len(ids), 500):
@@ -255,14 +256,14 @@ def _at(scale: int | None) -> str:
 
 
 def _labels(state: State) -> NDArray[np.int32]:
-    """Numbers of the groups of two and more; -1 for who is alone."""
+    """Number the groups of two and more images; -1 for images that are alone."""
     _, group, sizes = np.unique(state.leaders, return_inverse=True, return_counts=True)
     numbers = np.cumsum(sizes > 1) - 1
     return np.where(sizes[group] > 1, numbers[group], -1).astype(np.int32)
 
 
 def _with_representatives(tree: Tree, leaders: Leaders, labels: NDArray[np.int32]) -> Tree:
-    """Each group shows its representative first, and calls it its medoid."""
+    """Make the representative of each group its medoid, shown first."""
     nodes = dict(tree.nodes)
     for leader in np.unique(leaders[labels >= 0]).tolist():
         node = tree.leaf(leader)

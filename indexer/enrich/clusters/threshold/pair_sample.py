@@ -1,10 +1,10 @@
-"""Pairs of images across the range of a similarity, for people to judge: drawn bin by bin, never from all
+"""Draw pairs of images across the range of a similarity, for people to judge: bin by bin, never from all
 pairs.
 
-By embedding, the population is every pair of the category's images whose similarity is in the range. It is
-seen through the pairs of some images that are drawn at random with all others: each pair of the category has
-the same chance to be among these. By a measure of the pixels the population is what was proposed: each of the
-drawn images with its nearest by embedding, and with another one at random.
+By embedding, the population is every pair of the category's images whose similarity is in the range. Of it
+the pairs of some random images with all others are examined: each pair of the category has the same chance to
+be among these. By a measure of the pixels the population is what was proposed: each of the drawn images with
+its nearest by embedding, and with another one at random.
 
 A pair that is drawn from a bin stands for (pairs of the population in the bin) / (pairs drawn from it).
 """
@@ -33,8 +33,8 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 
 _TAIL = 0.99
-"""Without a lower end, the range begins where one in a hundred random pairs is: what is less alike is hardly
-asked about."""
+"""Without a lower end, the range begins where one in a hundred random pairs is: less similar pairs are hardly
+worth asking about."""
 _AT_ONCE = 64
 
 Told = Callable[[int, int], None]
@@ -43,8 +43,8 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Bin:
-    """Pairs of the population with ``low <= similarity < high`` (of the last bin: <=), as counted in the
-    drawn part of it."""
+    """Pairs of the population with ``low <= similarity < high`` (of the last bin: <=), as counted in the part
+    that was examined."""
 
     low: float
     high: float
@@ -74,8 +74,7 @@ class PairSample:
 def sample_pairs(
     runtime: Runtime, category: str, options: PairOptions, told: Told = lambda done, of: None
 ) -> PairSample:
-    """Draw pairs, as many from each bin as there are, in turns; with more ``pairs`` come the same ones and
-    others.
+    """Draw pairs, in turns one from each bin that has any; more ``pairs`` give the same ones and others.
 
     ``NotFound``, ``UnknownVector``, ``BadRequest`` (options; fewer than two images; a package that is not
     installed).
@@ -88,7 +87,8 @@ def sample_pairs(
 
 
 def _by_embedding(runtime: Runtime, category: str, options: PairOptions, told: Told) -> PairSample:
-    """One pass over the vectors. Memory: those of the drawn images, and their products with one batch."""
+    """Draw pairs in one pass over the vectors. Memory: those of the drawn images, and their products with one
+    batch."""
     drawn = _draw(runtime, category, options)
     low = _tail(drawn.x) if options.low is None else options.low
     edges = np.linspace(low, 1.0, options.bins + 1)
@@ -138,7 +138,7 @@ def _draw(runtime: Runtime, category: str, options: PairOptions) -> StoredVector
 
 
 def _tail(x: Embeddings) -> float:
-    """The similarity that one in a hundred random pairs has, rounded down."""
+    """Return the similarity that one in a hundred random pairs exceeds, rounded down."""
     some = x[:1_000]
     products = (some @ some.T)[np.triu_indices(len(some), 1)]
     return round(float(min(np.floor(float(np.quantile(products, _TAIL)) * 100) / 100, 0.95)), 2)
@@ -149,8 +149,7 @@ def _bin_of(similar: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int
 
 
 class _Kept:
-    """Of each bin the pairs with the least random keys: a sample of all that were offered, which grows as
-    more are kept."""
+    """Keeps the pairs of each bin with the lowest random keys: a random sample of all that were offered."""
 
     def __init__(self, bins: int, most: int, seed: int) -> None:
         self.counts = np.zeros(bins, np.int64)
@@ -204,7 +203,7 @@ class _Kept:
 
 
 def _by_pixels(runtime: Runtime, category: str, options: PairOptions, told: Told) -> PairSample:
-    """Every proposed pair is measured. Memory: what the measure keeps of each picture in them."""
+    """Measure every proposed pair. Memory: what the measure keeps of each picture in them."""
     drawn = _draw(runtime, category, options)
     shuffled = np.random.default_rng((options.seed, 2)).permutation(len(drawn.ids)).tolist()
     at_random = [(drawn.ids[one], drawn.ids[other]) for one, other in pairwise([*shuffled, shuffled[0]])]
@@ -246,7 +245,7 @@ def _neighbours(runtime: Runtime, category: str, drawn: StoredVectors, most: int
 def _measured(
     runtime: Runtime, category: str, name: str, pairs: Sequence[Pair], told: Told
 ) -> list[float | None]:
-    """The similarity of each pair; None where a picture is gone or does not decode."""
+    """Return the similarity of each pair; None where a picture is gone or does not decode."""
     measure = pixel_measure(name)
     ids = list(dict.fromkeys(id for pair in pairs for id in pair))
     pictures = Pictures(runtime, read_sources(runtime, category, ids), measure, threading.Event())
@@ -266,7 +265,7 @@ def _measured(
 
 
 def object_keys(runtime: Runtime, category: str, ids: Sequence[str], field: str = "object_key") -> list[str]:
-    """A payload field of images, aligned with ``ids``; "" where it is missing."""
+    """Return a payload field of images, aligned with ``ids``; "" where it is missing."""
     found: list[str] = []
     for start in range(0, len(ids), 500):
         hits = runtime.vectors.retrieve(category, ids[start : start + 500], with_payload=(field,))

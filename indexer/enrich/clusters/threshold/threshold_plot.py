@@ -1,4 +1,4 @@
-"""Precision and recall over the threshold, and pairs side by side. matplotlib is loaded when a plot is
+"""Draw precision and recall over the threshold, and pairs side by side. matplotlib is loaded when a plot is
 drawn."""
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ _GAP = 6
 
 
 def draw_threshold(proposal: Proposal, judged: Judged, path: Path, *, title: str) -> Path:
-    """Draw curves over the threshold (PNG, SVG, PDF, by the ending), the answers as ticks (accepted above,
-    rejected below), and the proposal with the interval it may lie in."""
+    """Draw the curves, the answers and the proposal with its interval (PNG, SVG or PDF, by the ending).
+
+    Answers are ticks: accepted ones above the curves, rejected ones below.
+    """
     figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     rows = sorted(proposal.rows, key=lambda row: row.threshold)
@@ -81,8 +83,11 @@ def _ticks(axes: Any, values: Sequence[float], height: float, colour: str) -> No
 
 
 def side_by_side(one: bytes | None, other: bytes | None, size: int) -> Image.Image | None:
-    """Two pictures in a square of ``size`` pixels, beside or above each other, whichever shows more of them;
-    one that does not decode is left empty. None if neither does."""
+    """Put two pictures into a square of ``size`` pixels, next to or above each other, whichever shows more of
+    them.
+
+    One that does not decode is left empty. None if neither does.
+    """
     pictures = [_open(data, size) for data in (one, other)]
     if pictures == [None, None]:
         return None
