@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.duplicates import CLOTHING, MODEL, Pairs, edit_of, half_of, judge
+from benchmarks.datasets import dataset, mobilenet
+from benchmarks.duplicates import Pairs, edit_of, half_of, judge
 from benchmarks.photo_edits import EDITS, make_edited
+from vitrine.indexer.enrich.clusters.options import PixelOptions
 from vitrine.indexer.enrich.clusters.pixels.measures import (
     DEFAULT_THRESHOLDS,
     MEASURES,
@@ -27,7 +29,7 @@ from vitrine.indexer.enrich.clusters.pixels.measures import (
     measure,
 )
 from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
-from vitrine.indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
+from vitrine.indexer.enrich.clusters.pixels.run import cluster_pixels
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
 from vitrine.indexer.sources import SourceOptions, open_source
@@ -45,7 +47,7 @@ def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
     """Three categories, once: each half, and a smaller part of the test half."""
     if any(category.name == "small" for category in runtime.catalog.list()):
         return
-    photos = random.Random(5).sample(sorted(CLOTHING.rglob("*.jpg")), given.photos)
+    photos = random.Random(5).sample(sorted((dataset("clothing") / "train").rglob("*.jpg")), given.photos)
     make_edited(photos, given.edited, given.folder / "photos")
     names = sorted((given.folder / "photos").iterdir())
     test = [path for path in names if half_of(path.name) == "test"]
@@ -62,7 +64,7 @@ def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
             (folder / path.name).write_bytes(path.read_bytes())
         options = SourceOptions(max_bytes=runtime.limits.max_bytes)
         source = open_source(str(folder), options=options, objects=runtime.objects)
-        index_images(source, runtime, category, progress=make_progress(title=category))
+        index_images(source, runtime, category, progress=make_progress())
 
 
 def choose(folder: Path, runtime: Runtime) -> dict[str, Any]:
@@ -205,7 +207,7 @@ def main() -> None:
     settings = Settings(
         _env_file=None,
         data=given.folder / "data",
-        encoder=f"mobilenet={MODEL}",
+        encoder=f"mobilenet={mobilenet()}",
         offline=True,
         min_free_mb=0,
         threads=2,

@@ -66,8 +66,8 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load an encoder, prove that its vectors are right, and time it on a small batch. Exit 1 where they are
-    not."""
+    """Load an encoder, prove that its vectors are right, and time it on a small batch. Exit 1: they are not
+    right."""
     from dataclasses import asdict
 
     import numpy as np
@@ -175,7 +175,7 @@ def _load(
 
 
 def _pictures(image: Path | None, settings: Settings) -> list[Image]:
-    """The picture first, if there is one, then drawn ones."""
+    """Return the picture first, if there is one, then drawn ones."""
     from vitrine.data.pictures import draw_pictures
     from vitrine.services.images.open import ImageLimits, open_image
 
@@ -186,7 +186,7 @@ def _pictures(image: Path | None, settings: Settings) -> list[Image]:
 
 
 def _timed(encoder: Encoder, pictures: list[Image]) -> tuple[Embeddings, float]:
-    """Embeddings and images a second, after a first batch that warms up."""
+    """Return embeddings and images a second, after a first batch that warms up."""
     encoder.encode_images(pictures)
     started = time.perf_counter()
     rows = encoder.encode_images(pictures)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
 if TYPE_CHECKING:
-    from vitrine.indexer.job.progress import Progress
+    from vitrine.indexer.job.progress import Progress, StageByStage
 
 
 def print_json(value: Any) -> None:
@@ -79,11 +79,20 @@ def debugging() -> bool:
     return os.environ.get("VITRINE_DEBUG", "") not in ("", "0")
 
 
-def show_progress(stage: str) -> Progress | None:
-    """How far a stage of a job is: a bar on a terminal, lines elsewhere."""
+def show_progress() -> Progress | None:
+    """Return what shows how far a job is: a bar on a terminal, lines elsewhere."""
     from vitrine.indexer.job.progress import make_progress
 
-    return make_progress(title=stage)
+    return make_progress()
+
+
+@contextmanager
+def telling(quiet: bool = False) -> Iterator[StageByStage]:
+    """Give what shows how far work is: it is called with the stage, and how much of how much is done."""
+    from vitrine.indexer.job.progress import StageByStage, make_progress
+
+    with closing(StageByStage(make_progress(quiet=quiet))) as shown:
+        yield shown
 
 
 def note(text: str) -> None:

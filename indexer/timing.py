@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
+from vitrine.indexer.enrich.clusters.options import TreeOptions
+from vitrine.indexer.enrich.clusters.tree.tree import build_tree
 from vitrine.indexer.enrich.maps.layout import lay_out
 from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.enrich.maps.plot import check_plot_path
 from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.stored_images import FIELDS, embed_stored
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Payload, Point
 from vitrine.services.errors import BadRequest, VitrineError
 from vitrine.services.files import make_folder, unwritable
@@ -273,7 +274,7 @@ def _read(runtime: Runtime, category: str, using: str) -> tuple[list[str], Embed
     ids: list[str] = []
     rows: list[Embeddings] = []
     payloads: list[Payload] = []
-    for batch in scan(runtime.vectors, category, using, fields=_KEPT):
+    for batch in read_all(runtime.vectors, category, using, fields=_KEPT):
         ids += batch.ids
         rows.append(batch.embeddings)
         payloads += batch.payloads

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from vitrine.category import Category as Category
     from vitrine.hits import Hit as Hit
     from vitrine.hits import Hits as Hits
-    from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions as TreeOptions
+    from vitrine.indexer.enrich.clusters.options import ClusterOptions as ClusterOptions
+    from vitrine.indexer.enrich.duplicates.options import DuplicateOptions as DuplicateOptions
     from vitrine.indexer.enrich.maps.options import MapOptions as MapOptions
     from vitrine.library import Library as Library
     from vitrine.library import open as open
@@ -52,16 +53,21 @@ if TYPE_CHECKING:
     from vitrine.services.errors import UnsupportedQuery as UnsupportedQuery
     from vitrine.services.errors import VitrineError as VitrineError
     from vitrine.services.errors import WorseEncoder as WorseEncoder
-    from vitrine.training.taggers.train import TrainOptions as TrainOptions
+    from vitrine.training.data.options import SplitOptions as SplitOptions
+    from vitrine.training.metric.options import MetricOptions as MetricOptions
+    from vitrine.training.taggers.options import TrainOptions as TrainOptions
 else:  # a type checker that saw __getattr__ would accept any name
     _HOMES = {
         "vitrine.library": "Library open",
         "vitrine.category": "Category",
         "vitrine.hits": "Hit Hits",
         "vitrine.pictures": "NewImage Picture",
-        "vitrine.indexer.enrich.clusters.tree.tree": "TreeOptions",
+        "vitrine.indexer.enrich.clusters.options": "ClusterOptions",
+        "vitrine.indexer.enrich.duplicates.options": "DuplicateOptions",
         "vitrine.indexer.enrich.maps.options": "MapOptions",
-        "vitrine.training.taggers.train": "TrainOptions",
+        "vitrine.training.data.options": "SplitOptions",
+        "vitrine.training.metric.options": "MetricOptions",
+        "vitrine.training.taggers.options": "TrainOptions",
         "vitrine.services.domain": "EncoderSpec Preprocessing",
         "vitrine.services.encoders.registry": "EncoderFamily register_encoder",
         "vitrine.services.encoders.resolve": "ResolvedModel",

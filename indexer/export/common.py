@@ -1,31 +1,31 @@
-"""What exports share: the images page by page, scores that are explained, and the report."""
+"""What exports share: the report, and the images page by page."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from vitrine.indexer.job.job import Report
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit
-from vitrine.services.errors import VitrineError
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.words import counted
 
 PAGE = 500
-"""Images read at a time; memory is that of one page."""
+"""Images that are read at a time."""
 _SHOWN = 10
 
 
 @dataclass
-class ExportReport:
-    """The end of an export, complete or not.
+class ExportReport(Report):
+    """What an export did, complete or not.
 
-    ``images``: those that were exported; ``files``: files written; ``there``: files that were there already,
-    the same; ``without``: images that lack the value they are sorted by. ``folders``: images by folder name.
-    ``failed``: (id, reason) of the images whose picture is missing or damaged, or whose names are taken by
-    other files.
+    ``images``: exported ones; ``files``: written ones; ``there``: files that were there with the same
+    content; ``without``: images that lack the value they are sorted by. ``folders``: images by folder.
+    ``failed``: (id, reason) of images whose picture is missing or damaged, or whose names other files have.
+    ``moved``: images that were removed from the category once they were in the folder.
     """
 
     category: str
@@ -36,39 +36,26 @@ class ExportReport:
     without: int = 0
     folders: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-    interrupted: bool = False
-    error: VitrineError | None = None
-    started: float = field(default_factory=time.perf_counter, repr=False)
+    moved: int = 0
 
     @property
     def done(self) -> int:
-        """Images whose outcome is known."""
+        """Images that were looked at."""
         return self.images + self.without + len(self.failed)
 
     @property
     def refused(self) -> int:
         return len(self.failed)
 
-    @property
-    def exit_code(self) -> int:
-        """0 all exported, 3 some pictures could not be, 1 failed, 130 interrupted."""
-        if self.error:
-            return 1
-        return 130 if self.interrupted else 3 if self.failed else 0
-
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
-        plain = ("category", "target", "images", "files", "there", "without", "interrupted")
-        return {name: getattr(self, name) for name in plain} | {
+        return super().to_json() | {
             "folders": dict(sorted(self.folders.items())),
             "failed": [{"id": id, "reason": reason} for id, reason in self.failed],
-            "seconds": round(self.seconds, 3),
-            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+            "interrupted": self.interrupted,
+            "error": self.error_json(),
         }
 
     def summary(self) -> str:
-        """A few lines for people."""
         files = (
             f", {self.files} files written, {self.there} there already" if self.files or self.there else ""
         )
@@ -79,24 +66,19 @@ class ExportReport:
         if self.failed:
             lines.append(f"{len(self.failed)} could not be exported:")
             lines += [f"  {id}: {reason}" for id, reason in self.failed[:_SHOWN]]
-            lines += (
-                [f"  ... and {len(self.failed) - _SHOWN} more (--json lists all)"]
-                if len(self.failed) > _SHOWN
-                else []
-            )
+            more = len(self.failed) - _SHOWN
+            lines += [f"  ... and {more} more (--json lists all)"] if more > 0 else []
+        if self.moved:
+            lines.append(f"{counted(self.moved, 'image')} left Vitrine.")
         if self.error:
             lines.append(f"Ended early ({self.error.code}): {self.error.message}")
         elif self.interrupted:
             lines.append("Interrupted: run it again to go on.")
         return "\n".join(lines)
 
-    def finish(self) -> None:
-        """Note the time."""
-        self.seconds = time.perf_counter() - self.started
-
 
 def pages(runtime: Runtime, category: str, conditions: Conditions) -> Iterator[tuple[Hit, ...]]:
-    """All images that meet the conditions, in order of id, with their payloads."""
+    """Yield all images that meet the conditions, in order of id, with their payloads."""
     cursor: str | None = None
     while True:
         page = runtime.searcher.listing(category, conditions, limit=PAGE, cursor=cursor)

@@ -1,4 +1,4 @@
-"""Indexing: images of any source into a category, as one visible loop.
+"""Index images of any source into a category, as one visible loop.
 
 Identity is content: the point id derives from the SHA-256 of the bytes. The order of writing is object,
 point, acknowledgement: a kill at any moment leaves at most objects without points, and the next run of the
@@ -11,24 +11,34 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.arrivals import NewImageAssigner
-from vitrine.indexer.enrich.duplicates.arrivals import Arrivals
+from vitrine.indexer.enrich.arrivals import on_arrival
 from vitrine.indexer.enrich.metadata.recast import recast
-from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
 from vitrine.indexer.job.encoding import encoded
 from vitrine.indexer.job.items import Item
+from vitrine.indexer.job.job import Job
+from vitrine.indexer.job.on_arrival import OnArrival
 from vitrine.indexer.job.payloads import FileFacts, check_record
 from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
-from vitrine.indexer.job.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_batches, in_order
+from vitrine.indexer.job.workers import (
+    MAX_BATCH_BYTES,
+    SLICE_SECONDS,
+    WRITE_SECONDS,
+    Pace,
+    gathered,
+    in_batches,
+    in_order,
+    open_pool,
+)
 from vitrine.indexer.sources.columns import ColumnKinds, kinds_of
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
@@ -37,7 +47,6 @@ from vitrine.services.category.payload import index_kinds, joined_kinds
 from vitrine.services.domain import IndexKind, Payload, Point
 from vitrine.services.encoders.batching import BatchedEncoder
 from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
-from vitrine.services.files import any_error
 from vitrine.services.images.open import content_hash, open_image, point_id
 from vitrine.services.runtime import Runtime
 
@@ -46,8 +55,6 @@ FIRST_SLICE, SLICE = 4, 32
 """Images looked up and encoded at a time: what a model takes at once."""
 BATCH_SIZE = 128
 """Images written at a time, so that one flush serves many."""
-MAX_BATCH_BYTES = 64_000_000
-"""A batch of large files ends early: some six are under way at a time, each holding its files' bytes."""
 _READERS, _PUTTERS = 4, 8
 _READ_AHEAD = 16
 
@@ -67,7 +74,7 @@ def index_images(
     patience: Patience | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> IndexReport:
-    """Index images into a category; outcomes come in the order of the records, each once what it says is
+    """Index images into a category. Outcomes come in the order of the records, each once what it says is
     durable.
 
     The same bytes again cost a read and a look-up: tags are united, what users set is kept (unless
@@ -91,110 +98,60 @@ def index_images(
     counts what was done; where the source fails, what it gave before is indexed. ``on_outcome`` and
     ``progress`` are called on another thread.
     """
-    cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
+    cat, report = runtime.catalog.get(category), IndexReport(category)
+    job = Job(runtime, category, report, progress, stop)
     columns = ColumnKinds.of(cat, records.indexes if isinstance(records, Source) else kinds_of(kinds), kinds)
     encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
+    arrivals = on_arrival(runtime, cat, near_duplicates)
     # whoever watches sees the first images soon; an upload is answered as a whole
     pace = Pace(slice_size, SLICE_SECONDS, first=FIRST_SLICE if progress else slice_size)
-    with ExitStack() as threads:
-        pool = _Pools.open(threads, runtime.settings.threads)
-        stop = stop or threading.Event()
-        scorer, assigner = NewImageScorer(runtime.taggers, cat), NewImageAssigner(runtime.clusters, cat)
-        arrivals = Arrivals(runtime, cat, near_duplicates) if near_duplicates != "ignore" else None
-        patience = patience or Patience(runtime.settings.outage_seconds)
-        run = _Run(
-            runtime,
-            cat,
-            records,
-            columns,
-            report,
-            overwrite,
-            stop,
-            on_outcome,
-            progress,
-            encoders,
-            scorer,
-            assigner,
-            arrivals,
-            pool.putters,
-            patience,
-            pace,
-            clock,
-        )
-        patience.begin(run.ending, progress.say if progress else None)
+    patience = patience or Patience(runtime.settings.outage_seconds)
+    threads = ExitStack()
+    # those that wait (disk, network, engine) are apart from those that compute; they close in the reverse
+    # order, the writer first
+    readers, putters = open_pool(threads, "readers", _READERS), open_pool(threads, "putters", _PUTTERS)
+    decoders = open_pool(threads, "decoders", runtime.settings.threads or os.cpu_count() or 1)
+    finder, encoder, writer = (open_pool(threads, name, 1) for name in ("finder", "encoder", "writer"))
+    run = _Run(
+        job, cat, records, columns, report, overwrite, on_outcome, encoders, arrivals, putters, patience,
+        pace, clock,
+    )  # fmt: skip
+    patience.begin(run.ending, progress.say if progress else None)
+    with job.running(keep_errors=True), threads:
         try:
             run.recast()
             if progress:
-                progress.start(records.total if isinstance(records, Source) else None)
-            read = in_order(pool.readers, run.read, run.taken(), _READ_AHEAD)
+                progress.start("indexing", records.total if isinstance(records, Source) else None)
+            read = in_order(readers, run.read, run.taken(), _READ_AHEAD)
             found = in_batches(read, slice_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
-            looked_up = in_order(pool.finder, run.look_up, found, 2)
-            decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
+            looked_up = in_order(finder, run.look_up, found, 2)
+            decoded = in_order(decoders, run.decode, chain.from_iterable(looked_up), slice_size)
             slices = in_batches(decoded, pace, MAX_BATCH_BYTES, SLICE_SECONDS, clock)
-            embedded = in_order(pool.encoder, run.encode, slices, 2)
+            embedded = in_order(encoder, run.encode, slices, 2)
             batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
-            for _ in in_order(pool.writer, run.write, batches, 2):
-                report.seconds = time.perf_counter() - started
-        except (KeyboardInterrupt, InterruptedError):
-            report.interrupted = True
-        except Exception as error:
-            report.error = any_error(error)
+            for _ in in_order(writer, run.write, batches, 2):
+                pass
         finally:
             run.halted.set()
     run.finish()
-    report.seconds = time.perf_counter() - started
     if progress:
         progress.finish(report)
     return report
 
 
-@dataclass(frozen=True)
-class _Pools:
-    """The threads of a run. Those that wait (disk, network, engine) are apart from those that compute."""
-
-    readers: Executor
-    finder: Executor
-    decoders: Executor
-    encoder: Executor
-    putters: Executor
-    writer: Executor
-
-    @classmethod
-    def open(cls, stack: ExitStack, threads: int) -> _Pools:
-        """They close in the reverse order, the writer first: what it has begun it finishes, the rest is
-        dropped."""
-        sizes = {
-            "readers": _READERS,
-            "finder": 1,
-            "decoders": threads or os.cpu_count() or 1,
-            "encoder": 1,
-            "putters": _PUTTERS,
-        }
-        pools = {
-            name: ThreadPoolExecutor(size, f"index-{name}") for name, size in (sizes | {"writer": 1}).items()
-        }
-        for pool in pools.values():
-            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        return cls(**pools)
-
-
 @dataclass(eq=False)
 class _Run:
-    """The five calls that an image passes through, and what they share."""
+    """The five calls that every image passes through, and what they share."""
 
-    runtime: Runtime
+    job: Job
     category: Category
     records: Iterable[ImageRecord]
     columns: ColumnKinds
     report: IndexReport
     overwrite: bool
-    stop: threading.Event
     on_outcome: Callable[[ItemOutcome], None] | None
-    progress: Progress | None
     encoders: dict[str, BatchedEncoder]
-    scorer: NewImageScorer
-    assigner: NewImageAssigner
-    arrivals: Arrivals | None
+    arrivals: list[OnArrival]
     putters: Executor
     patience: Patience
     pace: Pace
@@ -205,16 +162,20 @@ class _Run:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def runtime(self) -> Runtime:
+        return self.job.runtime
+
+    @property
     def target(self) -> int:
-        """Longest side in pixels that any of the encoders looks at."""
+        """Return the longest side in pixels that any of the encoders looks at."""
         return max((encoder.spec.preprocessing.target for encoder in self.encoders.values()), default=1)
 
     def taken(self) -> Iterator[ImageRecord]:
-        """The source's records, to its end, to ``stop`` or to an error of it, which then ends the run in
-        order."""
+        """Yield the records of the source, to its end, to ``stop``, or to an error of the source, which then
+        ends the run in order."""
         try:
             for record in self.records:
-                if self.stop.is_set():
+                if self.job.stop.is_set():
                     self.report.interrupted = True
                     return
                 yield record
@@ -226,16 +187,16 @@ class _Run:
             self.report.error.__cause__ = error
 
     def recast(self) -> None:
-        """Give columns that are there the kind that was asked for."""
+        """Give columns that are there already the kind that was asked for."""
         kinds = self.columns.to_recast(self.category)
         if kinds:
-            self.notes += recast(self.runtime, self.category.name, kinds, stop=self.stop).notes()
+            self.notes += recast(self.job, kinds).notes()
 
     # The five calls
     # ------------------------------------------------------------------------------------------------------
 
     def read(self, record: ImageRecord) -> Item:
-        """The file's bytes and identity."""
+        """Read the bytes of a file and compute its identity."""
         item = Item(record, refusal=record.refusal)
         if item.refusal:
             return item
@@ -258,7 +219,7 @@ class _Run:
         return item
 
     def look_up(self, batch: list[Item]) -> list[Item]:
-        """Which images are there already, and which named vectors each lacks."""
+        """Find out which images are stored already, and which named vectors each of them lacks."""
         going = [item for item in batch if item.going]
         names = tuple(spec.name for spec in self.category.encoders)
         with self.clock.measure("look up"):
@@ -284,17 +245,17 @@ class _Run:
         return batch
 
     def decode(self, item: Item) -> Item:
-        """Pixels ready for each encoder that is to see them, and the facts of the file; nothing for an image
-        that is complete."""
+        """Decode the pixels for each encoder that is to see them, and note the facts of the file; do nothing
+        for an image that is complete."""
         if item.going and item.twin is None and (item.needs or not item.known) and not self.ending():
             with self.clock.measure("decode"):
                 self._decode(item)
         return item
 
     def encode(self, batch: list[Item]) -> list[Item]:
-        """The vectors that are lacking."""
+        """Compute the vectors that are lacking."""
         if self.ending():
-            self.report.interrupted |= self.stop.is_set()
+            self.report.interrupted |= self.job.stop.is_set()
             for item in batch:
                 item.skipped = True
             return batch
@@ -306,7 +267,7 @@ class _Run:
         return batch
 
     def write(self, batch: list[Item]) -> None:
-        """Objects, then points, then the outcomes."""
+        """Write the objects, then the points, then count the outcomes."""
         if self.halted.is_set():
             return
         with self.runtime.catalog.writing(
@@ -319,8 +280,8 @@ class _Run:
                 del self.under_way[item.id]
             if not item.skipped:
                 self._count(item, outcomes.get(id(item), "known"))
-        if self.progress:
-            self.progress.update(self.report)
+        if self.job.progress:
+            self.job.progress.update(self.report)
 
     # How
     # --------------------------------------------------------------------------------------------------------
@@ -360,20 +321,20 @@ class _Run:
                 item.vectors[name] = row
 
     def _write(self, items: list[Item]) -> dict[int, Outcome]:
-        """Write a batch and tell what became of each item, by its ``id()``."""
+        """Write a batch and return the outcome of each item, by its ``id()``."""
         stored = self._stored(items)
         made = {item.id for item in items if item.facts and not item.known}
         self._complete([item for item in items if item.id not in stored and item.id not in made])
-        if (arrivals := self.arrivals) is not None:
-            with self.clock.measure("compare"):
-                new = [item for item in items if item.going and item.id not in stored]
-                self.patience.call(lambda: arrivals.compare(new))
-        self.patience.call(self.scorer.refresh)
-        self.patience.call(self.assigner.refresh)
-        plan = BatchPlan(self.category.name, stored, self.overwrite, self.scorer.tags)
+        for item in items:
+            item.known = item.id in stored
+        with self.clock.measure("compare"):
+            for arrival in self.arrivals:
+                going = [item for item in items if item.going]
+                self.patience.call(partial(arrival.prepare, going))
+        plan = BatchPlan(self.category.name, stored, self.overwrite)
         outcomes: dict[int, Outcome] = {id(item): plan.add(item) for item in items if item.going}
-        self.scorer.score(plan)
-        self.assigner.assign(plan)
+        for arrival in self.arrivals:
+            arrival.apply(plan)
         with self.clock.measure("put"):
             restored = self.putters.map(
                 lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts()
@@ -386,8 +347,8 @@ class _Run:
         return outcomes
 
     def _index_columns(self, items: list[Item]) -> None:
-        """Index the metadata columns, before there are values in them. One that another writer has made
-        meanwhile decides."""
+        """Index the metadata columns before there are values in them. If another writer has indexed one
+        meanwhile, that one's kind counts."""
         found = joined_kinds(item.kinds for item in items)
         asked = dict(
             sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed)
@@ -408,8 +369,8 @@ class _Run:
         return {hit.id: hit.payload for hit in hits if hit is not None}
 
     def _complete(self, items: list[Item]) -> None:
-        """Images that were there when they were looked up and have been deleted since: made now, like any new
-        one."""
+        """Decode and encode images that were stored when they were looked up and have been deleted since,
+        like any new one."""
         for item in items:
             item.needs = tuple(name for name in self.encoders if name not in item.record.vectors)
             item.vectors = dict(item.record.vectors)
@@ -418,7 +379,8 @@ class _Run:
             self._encode(name, encoder, [item for item in items if name in item.prepared])
 
     def _put(self, item: Item, payload: Payload, there: bool) -> bool:
-        """Store the file; of an image that is there already only if it was lost, and then True."""
+        """Store the file. Of an image that is stored already do so only if its file was lost, and return True
+        then."""
         objects, key = self.runtime.objects, payload["object_key"]
         if there and self.patience.call(lambda: objects.stat(key)) is not None:
             return False
@@ -439,8 +401,7 @@ class _Run:
             vectors.set_payload(name, plan.changes)
 
     def _follows_twin(self, item: Item) -> bool:
-        """Whether an image shares the end of the one with the same bytes before it, because that one was
-        refused or skipped."""
+        """Return whether an image is refused or skipped because the one with the same bytes before it was."""
         if item.twin and not item.twin.going:
             item.refusal, item.skipped = item.twin.refusal, item.twin.skipped
             item.near, item.dropped = item.twin.near, item.twin.dropped
@@ -449,31 +410,26 @@ class _Run:
     def _count(self, item: Item, outcome: Outcome) -> None:
         name = item.record.filename
         if item.refusal:
-            told = ItemOutcome(name, "refused", reason=item.refusal.reason, message=item.refusal.message)
+            found = ItemOutcome(name, "refused", reason=item.refusal.reason, message=item.refusal.message)
         elif item.dropped:
-            told = ItemOutcome(name, "duplicate", near=item.near)
+            found = ItemOutcome(name, "duplicate", near=item.near)
         else:
             near = item.near if outcome == "added" else None
-            told = ItemOutcome(name, outcome, item.id, near=near, conflicts=item.conflicts)
-        self.report.count(told)
+            found = ItemOutcome(name, outcome, item.id, near=near, conflicts=item.conflicts)
+        self.report.count(found)
         if self.on_outcome:
-            self.on_outcome(told)
+            self.on_outcome(found)
 
     def ending(self) -> bool:
-        """Whether nothing more is to be begun."""
-        return self.stop.is_set() or self.halted.is_set()
+        """Return whether nothing more is to be begun."""
+        return self.job.stop.is_set() or self.halted.is_set()
 
     def finish(self) -> None:
-        """Count the category, and gather what the report tells besides outcomes."""
+        """Count the images of the category, and gather what the report says besides outcomes."""
         self.report.stages = self.clock.seconds
         said = self.records.notes() if isinstance(self.records, Source) else []
-        self.report.notes = [
-            *said,
-            *self.notes,
-            *self.scorer.notes,
-            *self.assigner.notes,
-            *self.patience.notes(),
-        ]
+        found = (note for arrival in self.arrivals for note in arrival.notes)
+        self.report.notes = [*said, *self.notes, *found, *self.patience.notes()]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)
@@ -482,7 +438,7 @@ class _Run:
 
 
 def _encoders(runtime: Runtime, category: Category) -> dict[str, BatchedEncoder]:
-    """The encoders that can be loaded, checked against the manifest, by named vector."""
+    """Return the encoders that can be loaded, by named vector, checked against the manifest."""
     return {
         spec.name: runtime.encoders.for_category(spec)
         for spec in category.active_encoders

@@ -37,7 +37,7 @@ class SavedAutoencoder:
     trained: TrainedAutoencoder
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object of all of it."""
         trained = self.trained
         return {
             "folder": str(self.folder),

@@ -1,5 +1,4 @@
-"""What a training run leaves for people and programs: report.json, report.md, curves.png and worst.png in one
-folder."""
+"""Write the report of a training run: report.json, report.md, curves.png and worst.png in one folder."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from vitrine.training.data.dataset import LabelledImage, SplitName, Unusable, cl
 from vitrine.training.data.splits import Groups, Split, straddling
 from vitrine.training.metric.evaluate import LABELS, Comparison
 from vitrine.training.metric.worst_queries import Retrieval, worst_sheet
-from vitrine.training.plots import draw_curves
+from vitrine.training.reports import draw_curves, markdown_table, one_line
 
 PARTS: tuple[SplitName, ...] = ("train", "validation", "test")
 _SHOWN = 20
@@ -26,9 +25,9 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What was learnt from. ``counts`` by class and part; ``contradictions``: near-duplicates that have
-    different classes, as lists of ``key (class)``; ``straddling``: groups of near-duplicates that are in more
-    than one part."""
+    """What was trained on. ``counts`` by class and part; ``contradictions``: near-duplicates that have
+    different classes, as lists of ``key (class)``; ``straddling``: groups of near-duplicates in more than one
+    part."""
 
     fingerprint: str
     protocol: str
@@ -41,14 +40,14 @@ class DataSummary:
     contradictions: tuple[tuple[str, ...], ...] = ()
 
     def tree(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return it as JSON values."""
         return {**vars(self), "unusable": [vars(picture) for picture in self.unusable]}
 
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """Everything about one run. ``history``: one mapping an epoch, with ``epoch`` and whatever was followed;
-    ``best``: the epoch that was kept. ``judged_on``: the part that ``comparison`` is about."""
+    """Everything about one run. ``history``: a mapping for each epoch, with ``epoch`` and its figures;
+    ``best``: the epoch that was kept; ``judged_on``: the part that ``comparison`` is about."""
 
     name: str
     parameters: Mapping[str, object]
@@ -60,7 +59,7 @@ class TrainingReport:
     notes: Sequence[str] = field(default_factory=tuple)
 
     def tree(self) -> dict[str, Any]:
-        """What report.json holds."""
+        """Return the content of report.json."""
         return {
             "format": 1,
             "name": self.name,
@@ -80,7 +79,7 @@ def summarise(
     groups: Groups | None = None,
     unusable: Sequence[Unusable] = (),
 ) -> DataSummary:
-    """The data of a split: identified images, and their near-duplicates if they were looked for."""
+    """Summarise the data of a split: identified images, and their near-duplicates if they were looked for."""
     counts: dict[str, dict[str, int]] = {name: dict.fromkeys(PARTS, 0) for name in class_names(images)}
     for part in PARTS:
         for position in split.part(part):
@@ -104,8 +103,8 @@ def summarise(
 
 
 def write_report(folder: Path, report: TrainingReport, worst: Sequence[Retrieval] = ()) -> Path:
-    """Write the report's files into ``folder``, which is made if need be; the path of report.md. Pictures
-    need matplotlib."""
+    """Write the report's files into ``folder``, and return the path of report.md. Pictures need
+    matplotlib."""
     make_folder(folder)
     for picture in ("curves.png", "worst.png"):  # of a run before this one
         (folder / picture).unlink(missing_ok=True)
@@ -122,12 +121,12 @@ def write_report(folder: Path, report: TrainingReport, worst: Sequence[Retrieval
 
 
 def markdown(report: TrainingReport, pictures: Mapping[str, str]) -> str:
-    """The report as Markdown; ``pictures`` by title, relative to it."""
+    """Return the report as Markdown; ``pictures`` are by title, relative to it."""
     compared = report.comparison
     sections = [
         f"# {report.name}",
         f"## Retrieval, judged on {report.judged_on}",
-        _table(*compared.table()),
+        markdown_table(*compared.table()),
         "\n".join([compared.asked(), *(f"- {line}" for line in compared.gains())]).replace(
             ".\n- ", ".\n\n- ", 1
         ),
@@ -137,7 +136,10 @@ def markdown(report: TrainingReport, pictures: Mapping[str, str]) -> str:
         "## Data",
         _data(report.data),
         "## Parameters",
-        _table(["parameter", "value"], [[name, _words(value)] for name, value in report.parameters.items()]),
+        markdown_table(
+            ["parameter", "value"],
+            list(report.parameters.items()),
+        ),
         *(["## Notes", "\n".join(f"- {line}" for line in report.notes)] if report.notes else []),
     ]
     return "\n\n".join(sections) + "\n"
@@ -148,7 +150,7 @@ def _by_class(compared: Comparison) -> str:
         [name, str(count), *(f"{row.recall_at_1[name]:.3f}" for row in compared.rows)]
         for name, count in compared.queries.items()
     ]
-    return _table(["class", "queries", *(row.name for row in compared.rows)], rows)
+    return markdown_table(["class", "queries", *(row.name for row in compared.rows)], rows)
 
 
 def _data(data: DataSummary) -> str:
@@ -168,27 +170,14 @@ def _data(data: DataSummary) -> str:
             more = f"\n  - and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
             lines.append(
                 f"- {title}: {len(listed)}"
-                + "".join(f"\n  - {_words(text)}" for text in listed[:_SHOWN])
+                + "".join(f"\n  - {one_line(text)}" for text in listed[:_SHOWN])
                 + more
             )
-    return _table(["class", *PARTS], [*rows, total]) + "\n\n" + "\n".join(lines)
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join(
-        "| " + " | ".join(_words(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
-
-
-def _words(value: object) -> str:
-    """A value on one line; lists as words with spaces between."""
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return " ".join(text.split())
+    return markdown_table(["class", *PARTS], [*rows, total]) + "\n\n" + "\n".join(lines)
 
 
 def _together(groups: Groups) -> list[list[int]]:
-    """Positions of the groups of more than one image."""
+    """Return the positions of each group of more than one image."""
     found: defaultdict[int, list[int]] = defaultdict(list)
     for position, group in enumerate(groups.tolist()):
         found[group].append(position)

@@ -69,11 +69,11 @@ class SavedRun:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch that was kept."""
+        """Return the epoch that was kept."""
         return int(self.config.training["best_epoch"])
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object of all of it."""
         config = self.config
         return {
             "folder": str(self.folder),
@@ -101,7 +101,7 @@ class Evaluation:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object of all of it."""
         return {
             "folder": str(self.folder),
             "part": self.part,
@@ -218,7 +218,7 @@ def judge_and_save(
     tell: Tell = lambda what, done, total: None,
     notes: Sequence[str] = (),
 ) -> SavedRun:
-    """Judge what was trained, as it will be served, beside its untrained trunk; write the folder ``output``
+    """Judge what was trained, as it will be served, next to its untrained trunk; write the folder ``output``
     with the report.
 
     The folder appears complete or not at all. ``AlreadyExists`` where it is there.

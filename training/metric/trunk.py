@@ -1,4 +1,4 @@
-"""The trunk of a training run: found at once, loaded when something must be embedded by it."""
+"""The trunk of a training run: found at once, loaded when something must be embedded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ whole picture."""
 
 
 class Trunk:
-    """Where the weights lie, which revision they are, and how images are fitted to them.
+    """An encoder to train on: where its weights lie, which revision they are, and how images are fitted to
+    it.
 
     Raises ModelUnavailable, and BadRequest where ``input_size`` cannot be had.
     """
@@ -58,21 +59,21 @@ class Trunk:
 
     @property
     def key(self) -> str:
-        """What decides the embeddings besides the image."""
+        """Return what decides the embeddings besides the image."""
         precision = choose_precision(self.wanted, self.device)
         return (
             f"{self.revision} {self.wanted} {precision} {self.device.partition(':')[0]} {self.preprocessing}"
         )
 
     def encoder(self) -> StagedEncoder:
-        """The trunk as it is served; loaded the first time."""
+        """Return the trunk as it is served; loaded the first time."""
         if self._encoder is None:
             self._encoder = self._load(self.loader)
         return self._encoder
 
     def for_training(self) -> Any:
-        """A TorchEncoder in float32 whose ``model`` may be trained on. BadRequest for a trunk that has
-        none."""
+        """Return a TorchEncoder in float32 whose ``model`` may be trained. ``BadRequest`` for a trunk without
+        one."""
         if not self._trainable:
             raise BadRequest(
                 f"The trunk {self.reference.model} cannot be trained on: use --mode frozen, or a model "
@@ -89,7 +90,7 @@ class Trunk:
         return encoder
 
     def processor(self) -> dict[str, Any]:
-        """preprocessor_config.json for the trunk with these weights and this preprocessing."""
+        """Return preprocessor_config.json for the trunk with these weights and this preprocessing."""
         import json
 
         path = self._found.folder / "preprocessor_config.json"
@@ -124,8 +125,8 @@ class Trunk:
 
 
 def resized(preprocessing: Preprocessing, size: InputSize) -> Preprocessing:
-    """The preprocessing for another input size: one number keeps the share of the picture that is cut off,
-    two keep it whole.
+    """Return the preprocessing for another input size: one number crops the same share of the picture, two
+    take the whole picture.
 
     >>> old = Preprocessing(256, (224, 224), (0.5,) * 3, (0.5,) * 3)
     >>> resized(old, (112,)).resize, resized(old, (112,)).crop

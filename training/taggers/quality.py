@@ -1,4 +1,4 @@
-"""A head for how good a picture is, 0..1, from people's ratings or from which of two pictures they prefer.
+"""Train a head for how good a picture is, 0..1, from ratings or from which of two pictures people prefer.
 
 What is reported is out of sample: an image is scored by a head that has not seen it, with a C and a
 calibration that were chosen on the other images.
@@ -7,9 +7,8 @@ calibration that were chosen on the other images.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations_with_replacement
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,8 @@ from numpy.typing import NDArray
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Embeddings, EncoderSpec
-from vitrine.services.errors import BadRequest, BadSource, TooFewExamples
-from vitrine.services.taggers.logistic import fit_logistic, platt
-from vitrine.services.values.delimited import named_rows
-from vitrine.services.values.words import composed
+from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.taggers.logistic import fit_logistic, platt, sigmoid
 
 Floats = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -50,8 +47,8 @@ def quality_from_ratings(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TagHead:
-    """From ratings (n,) in ``low``..``high`` of embeddings (n, dim): logistic regression on the share of the
-    range that each is.
+    """Train from ratings (n,) in ``low``..``high`` of embeddings (n, dim), by logistic regression on each
+    rating's share of the range.
 
     Each image counts as good to that share and as bad to the rest, which keeps the output in 0..1 and the fit
     convex (a fractional logit; Papke and Wooldridge, 1996). C by out-of-fold Spearman correlation; the
@@ -79,7 +76,7 @@ def quality_from_ratings(
         others = fold != one
         own = margins[_best_rank(margins[:, others], shares[others])]
         slope, offset = _soft_platt(own[others], shares[others])
-        scores[~others] = _sigmoid(slope * own[~others] + offset)
+        scores[~others] = sigmoid(slope * own[~others] + offset)
     best = _best_rank(margins, shares)
     slope, offset = _soft_platt(margins[best], shares)
     found = spearman(scores, shares)
@@ -111,8 +108,8 @@ def quality_from_preferences(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TagHead:
-    """From pairs (better, worse) of rows of ``x`` (n, dim): logistic regression on the differences (Bradley
-    and Terry, 1952).
+    """Train from pairs (better, worse) of rows of ``x`` (n, dim), by logistic regression on the differences
+    (Bradley and Terry, 1952).
 
     Pairs tell differences alone, so the scale is set by the images, all n: a score is about the share of them
     that are worse (the normal distribution function of the margin, nearly), which spreads them over 0..1
@@ -151,38 +148,13 @@ def quality_from_preferences(
     metrics = {
         "pair_accuracy": round(accuracy, 4),
         "pairs_measured": len(own),
-        "histogram": _histogram(_sigmoid(slope * (places - places.mean()))),
+        "histogram": _histogram(np.asarray(sigmoid(slope * (places - places.mean())), np.float64)),
         "protocol": f"pairs of two new images, {_PAIR_FOLDS} folds of images, C chosen within",
         "c": GRID[best],
     }
     compared = [ids[row] for row in rows.ravel().tolist()]  # in order: who won is part of what was learnt
     examples = {"pairs": len(rows), "images": len(set(compared))}
     return _head(spec, weight, -float(places.mean()), slope, 0.0, compared, "preferences", examples, metrics)
-
-
-def read_preferences(
-    path: Path, ids: Sequence[str], names: Mapping[str, str]
-) -> tuple[list[tuple[int, int]], int]:
-    """Rows (better, worse) of a CSV with these two columns, by id or file name (``names``: id by name); how
-    many were unknown.
-
-    ``BadRequest`` for a file that is no such CSV.
-    """
-    row = {one: number for number, one in enumerate(ids)}
-    row |= {name: row[one] for name, one in names.items() if one in row and name not in row}
-    try:
-        said = [
-            (composed(cells["better"]), composed(cells["worse"]))
-            for _, cells in named_rows(path, ("better", "worse"))
-        ]
-    except BadSource as error:
-        raise BadRequest(error.message, **error.details) from error
-    known = [
-        (row[better], row[worse])
-        for better, worse in said
-        if better in row and worse in row and row[better] != row[worse]
-    ]
-    return known, len(said) - len(known)
 
 
 def spearman(left: Values, right: Values) -> float:
@@ -198,8 +170,8 @@ def spearman(left: Values, right: Values) -> float:
 
 
 def _fit_shares(x: Embeddings, shares: Values, fold: Numbers) -> tuple[Values, list[tuple[Floats, float]]]:
-    """For each C the margins (c, n) by heads that have not seen their image's fold, and the head on all; all
-    fit at once."""
+    """Return for each C the margins (c, n) by heads that have not seen their image's fold, and the head on
+    all images."""
     used = fold[:, None] != np.arange(_FOLDS + 1)
     both = np.concatenate([x, x])
     targets = np.repeat([True, False], len(x))[:, None].repeat(_FOLDS + 1, axis=1)
@@ -216,7 +188,8 @@ def _fit_shares(x: Embeddings, shares: Values, fold: Numbers) -> tuple[Values, l
 
 
 def _fit_differences(differences: Embeddings, used: Flags, model: Numbers) -> tuple[Values, list[Floats]]:
-    """For each C the margins (c, pairs), each by its ``model``, and the weight that was fit on all pairs."""
+    """Return for each C the margins (c, pairs), each by its ``model``, and the weight that was fit on all
+    pairs."""
     columns = np.flatnonzero(used.any(axis=0))
     place = np.searchsorted(columns, model)
     place[~np.isin(model, columns)] = 0  # not measured
@@ -235,8 +208,8 @@ def _fit_differences(differences: Embeddings, used: Flags, model: Numbers) -> tu
 
 
 def _deal(names: Numbers, shares: Values, folds: int, seed: int) -> Numbers:
-    """(n,) a fold for each image, the same for those of one name; every fold has its part of low and high
-    shares."""
+    """Return (n,) a fold for each image, the same for those of one name; every fold has its part of low and
+    high shares."""
     generator = np.random.default_rng(seed)
     count = int(names.max()) + 1
     means = np.bincount(names, shares, count) / np.bincount(names, minlength=count)
@@ -253,12 +226,13 @@ def _numbered(names: Sequence[str]) -> Numbers:
 
 
 def _best_rank(margins: Values, shares: Values) -> int:
-    """The C whose margins (c, n) rank best; of equal ones the smallest."""
+    """Return the C whose margins (c, n) rank best; of equal ones the smallest."""
     return int(np.argmax([round(spearman(row, shares), 4) for row in margins]))
 
 
 def _least(losses: Values) -> int:
-    """The C of least mean loss, from (c, pairs); the middle one where there is no pair to choose by."""
+    """Return the C of least mean loss, from (c, pairs); the middle one where there is no pair to choose
+    by."""
     return int(np.argmin(losses.mean(axis=1))) if losses.shape[1] else len(GRID) // 2
 
 
@@ -273,7 +247,7 @@ def _ranks(values: Values) -> Values:
 
 
 def _histogram(scores: Values) -> list[int]:
-    """Ten bins over 0..1."""
+    """Count scores in ten bins over 0..1."""
     counts: list[int] = np.histogram(scores, 10, (0.0, 1.0))[0].tolist()
     return counts
 
@@ -303,7 +277,3 @@ def _head(
         examples=examples,
         metrics=metrics,
     )
-
-
-def _sigmoid(values: Values) -> Values:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)))

@@ -1,4 +1,5 @@
-"""The report of a training of taggers: report.json for programs, report.md to read, pictures to look at."""
+"""Write the report of a training of taggers: report.json for programs, report.md to read, pictures to look
+at."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import orjson
 
 from vitrine.services.files import make_folder
 from vitrine.services.values.words import as_label
+from vitrine.training.reports import markdown_table
 from vitrine.training.taggers.metrics import TagMetrics
 from vitrine.training.taggers.train import TagReport, Training
 
@@ -34,8 +36,8 @@ COLUMNS = (
 
 
 def write_report(folder: Path, training: Training, *, title: str, plots: bool | None = None) -> Path:
-    """report.json, report.md, overview.png and, with ``plots`` (None: where tags are few), ``<tag>.png``; the
-    folder.
+    """Write report.json, report.md, overview.png and, with ``plots`` (None: where tags are few),
+    ``<tag>.png`` into ``folder``.
 
     The overview shows every tag's average precision. matplotlib is loaded here, and never a window system.
     """
@@ -56,7 +58,7 @@ def write_report(folder: Path, training: Training, *, title: str, plots: bool | 
 
 
 def to_json(training: Training, title: str) -> dict[str, Any]:
-    """Everything, by tag, as JSON; a figure that cannot be had is null."""
+    """Return everything, by tag, as JSON; a figure that is not known is null."""
     return {
         "title": title,
         "mean_average_precision": training.mean_average_precision,
@@ -67,12 +69,12 @@ def to_json(training: Training, title: str) -> dict[str, Any]:
 
 
 def summary_rows(reports: Sequence[TagReport]) -> list[tuple[object, ...]]:
-    """One row a tag, of ``COLUMNS``."""
+    """Return one row for each tag, with the values of ``COLUMNS``."""
     return [_row(report) for report in reports]
 
 
 def to_markdown(training: Training, title: str, pictures: dict[str, str], *, overview: bool) -> str:
-    """The report to read: the table of all tags, then each tag's histograms and calibration."""
+    """Return the table of all tags, then each tag's histograms and calibration."""
     lines = [
         f"# {title}",
         "",
@@ -84,7 +86,7 @@ def to_markdown(training: Training, title: str, pictures: dict[str, str], *, ove
     ]
     if overview:
         lines += ["![average precision of every tag](overview.png)", ""]
-    lines += _table(COLUMNS, [_row(report) for report in training.reports])
+    lines.append(markdown_table(COLUMNS, _figures(summary_rows(training.reports))))
     if training.skipped:
         lines += ["", "## Skipped", "", *(f"- {tag}: {reason}" for tag, reason in training.skipped.items())]
     for report in training.reports:
@@ -102,7 +104,7 @@ def to_markdown(training: Training, title: str, pictures: dict[str, str], *, ove
 
 
 def draw_overview(reports: Sequence[TagReport], path: Path) -> None:
-    """A bar for each tag's average precision, best first."""
+    """Draw a bar for each tag's average precision, best first."""
     from matplotlib.figure import Figure
 
     ranked = sorted(reports, key=lambda report: report.metrics.average_precision)
@@ -123,7 +125,7 @@ def draw_overview(reports: Sequence[TagReport], path: Path) -> None:
 
 
 def draw_tag(report: TagReport, path: Path) -> None:
-    """Histograms of the scores of both sides with the threshold, and the calibration curve."""
+    """Draw histograms of the scores of both sides with the threshold, and the calibration curve."""
     from matplotlib.figure import Figure
 
     metrics = report.metrics
@@ -168,7 +170,7 @@ def draw_tag(report: TagReport, path: Path) -> None:
 
 
 def bars(counts: Sequence[int], width: int = 30) -> list[str]:
-    """A histogram over 0..1 as lines of text.
+    """Return a histogram over 0..1 as lines of text.
 
     >>> bars([3, 0, 1], width=6)
     ['0.0  3 ######', '0.3  0 ', '0.7  1 ##']
@@ -199,11 +201,9 @@ def _row(report: TagReport) -> tuple[object, ...]:
 
 def _details(one: TagMetrics) -> list[str]:
     cells = (one.true_positives, one.false_positives, one.false_negatives, one.true_negatives)
-    lines = _table(
-        ("", "tag given", "not given"),
-        [("with the tag", cells[0], cells[2]), ("without", cells[1], cells[3])],
-    )
-    lines += [
+    sides = [("with the tag", cells[0], cells[2]), ("without", cells[1], cells[3])]
+    lines = [
+        markdown_table(("", "tag given", "not given"), _figures(sides)),
         "",
         "```",
         "scores with the tag",
@@ -214,15 +214,16 @@ def _details(one: TagMetrics) -> list[str]:
         "",
     ]
     rows = [(f"{c.low:.1f}", c.count, c.mean_score, c.positive_share) for c in one.calibration if c.count]
-    return lines + _table(("from score", "images", "mean score", "share with the tag"), rows)
+    return [
+        *lines,
+        markdown_table(("from score", "images", "mean score", "share with the tag"), _figures(rows)),
+    ]
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    return lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+def _figures(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """Write floats with three decimals, counts without."""
+    return [[_figure(value) if isinstance(value, float) else value for value in row] for row in rows]
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"
-    return str(value).replace("|", r"\|")
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"

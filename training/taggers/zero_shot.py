@@ -1,4 +1,4 @@
-"""Taggers without examples: the text encoder of a CLIP-family model turns a list of words into heads.
+"""Make taggers without examples: the text encoder of a CLIP-family model turns a list of words into heads.
 
 A head scores each word by itself, so an image may show several or none. Cosines of texts and images sit in a
 narrow band that no word leaves, so what they mean has to be found out: CLIP's own answer is a softmax over a
@@ -14,25 +14,20 @@ as every image must be one of them: 0.67 against 0.99.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import os
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.services.artifacts.taggers import HeadSet, TagHead
+from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.payload import clean_name
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings
 from vitrine.services.encoders.base import TextEncoder
 from vitrine.services.errors import BadRequest, TooFewExamples
-from vitrine.services.files import make_folder, unreadable, unwritable
+from vitrine.services.files import unreadable
 from vitrine.services.taggers.logistic import fit_logistic
 from vitrine.services.vector_store.base import VectorStore
 
@@ -50,50 +45,8 @@ Floats = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class WordScores:
-    """Scores (n, words) in 0..1 of some images."""
-
-    ids: tuple[str, ...]
-    scores: Floats
-
-
-class WordTally:
-    """What is known of the scores so far: of each word how many images reach the threshold, and the best
-    ``most`` of them."""
-
-    def __init__(self, words: Sequence[str], threshold: float = 0.5, most: int = 3) -> None:
-        self.words = tuple(words)
-        self.images = 0
-        self.counts = np.zeros(len(words), np.int64)
-        self._best: list[list[tuple[float, str]]] = [[] for _ in words]
-        self._threshold, self._most = threshold, most
-
-    @property
-    def done(self) -> int:
-        return self.images
-
-    @property
-    def refused(self) -> int:
-        return 0
-
-    def add(self, batch: WordScores) -> None:
-        self.images += len(batch.ids)
-        self.counts += (batch.scores >= self._threshold).sum(axis=0)
-        for known, column in zip(self._best, batch.scores.T, strict=True):
-            rows = np.argpartition(-column, min(self._most, len(column)) - 1)[: self._most]
-            known += [(float(column[row]), batch.ids[row]) for row in rows]
-            known.sort(key=lambda pair: (-pair[0], pair[1]))
-            del known[self._most :]
-
-    def best(self, word: int) -> list[tuple[str, float]]:
-        """Ids and scores of the best images of word number ``word``, highest first, whether or not they reach
-        the threshold."""
-        return [(id, score) for score, id in self._best[word]]
-
-
 def read_words(path: Path) -> list[str]:
-    """One word or phrase a line; empty lines and those that begin with # are passed over. ``BadRequest``."""
+    """Read one word or phrase a line, without empty lines and those that begin with #. ``BadRequest``."""
     words = list(
         dict.fromkeys(line.strip() for line in _lines(path) if line.strip() and not line.startswith("#"))
     )
@@ -103,7 +56,7 @@ def read_words(path: Path) -> list[str]:
 
 
 def read_templates(path: Path) -> tuple[str, ...]:
-    """One prompt a line, with ``{}`` where the word goes. ``BadRequest``."""
+    """Read one prompt a line, with ``{}`` where the word goes. ``BadRequest``."""
     templates = tuple(line.strip() for line in _lines(path) if line.strip())
     wrong = [template for template in templates if template.count("{}") != 1]
     if wrong or not templates:
@@ -117,7 +70,7 @@ def read_templates(path: Path) -> tuple[str, ...]:
 def embed_words(
     encoder: TextEncoder, words: Sequence[str], templates: Sequence[str] = TEMPLATES
 ) -> Embeddings:
-    """(words, dim): of each word the mean of its prompts' embeddings, of unit length."""
+    """Return (words, dim): for each word the mean of its prompts' embeddings, of unit length."""
     prompts = [template.replace("{}", word) for word in words for template in templates]
     return _unit(encoder.encode_texts(prompts).reshape(len(words), len(templates), -1).mean(axis=1))
 
@@ -132,8 +85,8 @@ def word_heads(
     images: Embeddings,
     sharpness: float = SHARPNESS,
 ) -> list[TagHead]:
-    """Heads of kind zero-shot on the named vector ``using``, fit to a sample ``images`` (n, dim) of the
-    category's embeddings.
+    """Return heads of kind zero-shot on the named vector ``using``, fit to a sample ``images`` (n, dim) of
+    the category's embeddings.
 
     All words share scale and offset, so the word of the highest score is that of the highest cosine.
     ``TooFewExamples`` with under 20 images, or where nothing in them answers to the words.
@@ -178,52 +131,19 @@ def word_heads(
 
 
 def sample_embeddings(vectors: VectorStore, collection: str, using: str, most: int = _SAMPLE) -> Embeddings:
-    """(n, dim): the first ``most`` images by id, which is as good as at random: ids come from a hash of the
-    content."""
+    """Return (n, dim): the first ``most`` images by id, which is a random sample since ids come from a hash
+    of the content."""
     rows: list[Embeddings] = []
-    for batch in scan(vectors, collection, using):
+    for batch in read_all(vectors, collection, using):
         rows.append(batch.embeddings)
         if sum(map(len, rows)) >= most:
             break
     return np.concatenate(rows)[:most] if rows else np.empty((0, 0), np.float32)
 
 
-def score_words(vectors: VectorStore, collection: str, heads: Sequence[TagHead]) -> Iterator[WordScores]:
-    """Scores of every image, batch by batch."""
-    alike = HeadSet(heads)
-    for batch in scan(vectors, collection, alike.using):
-        yield WordScores(batch.ids, alike.scores(batch.embeddings))
-
-
-def write_scores(batches: Iterator[WordScores], words: Sequence[str], path: Path) -> int:
-    """A row for each image with ``id`` and ``scores.<word>``, as .csv, .parquet or .json; how many. Memory is
-    that of one batch.
-
-    An existing file is replaced at the end, in one step. ``BadRequest`` for another ending, or where nothing
-    can be written.
-    """
-    check_table(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        make_folder(path.parent)
-        count = _WRITERS[path.suffix.lower()](batches, words, temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    return count
-
-
-def check_table(path: Path) -> None:
-    """``BadRequest`` unless the name ends in a format that scores are written in."""
-    if path.suffix.lower() not in _WRITERS:
-        raise BadRequest(f"{path.name!r} has no known format: let its name end in {', '.join(_WRITERS)}.")
-
-
 def _fit(cosines: Numbers, sharpness: float) -> tuple[float, float, float]:
-    """(scale, contrast, offset) for cosines (n, words + 1), the last those of anything at all."""
+    """Return (scale, contrast, offset) for cosines (n, words + 1), of which the last are the cosines to
+    anything at all."""
     powers = np.exp(sharpness * (cosines - cosines.max(axis=1, keepdims=True)))
     shares = (powers / powers.sum(axis=1, keepdims=True))[:, :-1].ravel()
     own = cosines[:, :-1].ravel()
@@ -237,55 +157,6 @@ def _fit(cosines: Numbers, sharpness: float) -> tuple[float, float, float]:
     found, biases = fit_logistic(np.concatenate([x, x]), labels, weights, _C)
     slopes = found[0] / spread
     return float(slopes[0]), float(slopes[1]), float(biases[0] - slopes @ centre)
-
-
-def _write_csv(batches: Iterator[WordScores], words: Sequence[str], path: Path) -> int:
-    count = 0
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", *(f"scores.{word}" for word in words)])
-        for batch in batches:
-            writer.writerows(
-                [one, *(f"{score:.5f}" for score in row)]
-                for one, row in zip(batch.ids, batch.scores, strict=True)
-            )
-            count += len(batch.ids)
-    return count
-
-
-def _write_json(batches: Iterator[WordScores], words: Sequence[str], path: Path) -> int:
-    import orjson
-
-    count = 0
-    with path.open("wb") as file:
-        file.write(b"[")
-        for batch in batches:
-            for one, row in zip(batch.ids, batch.scores.tolist(), strict=True):
-                scores = {word: round(score, 5) for word, score in zip(words, row, strict=True)}
-                file.write((b",\n" if count else b"\n") + orjson.dumps({"id": one, "scores": scores}))
-                count += 1
-        file.write(b"\n]\n")
-    return count
-
-
-def _write_parquet(batches: Iterator[WordScores], words: Sequence[str], path: Path) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([("id", pa.string()), *((f"scores.{word}", pa.float32()) for word in words)])
-    count = 0
-    with pq.ParquetWriter(path, schema) as writer:
-        for batch in batches:
-            columns = [
-                pa.array(batch.ids, pa.string()),
-                *(pa.array(column, pa.float32()) for column in batch.scores.T),
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-            count += len(batch.ids)
-    return count
-
-
-_WRITERS = {".csv": _write_csv, ".parquet": _write_parquet, ".json": _write_json}
 
 
 def _unit(rows: Floats) -> Embeddings:

@@ -1,13 +1,13 @@
-"""Near-duplicates among images as they arrive: each new one against those that are there, and those that come
-with it.
+"""Find near-duplicates among images as they arrive: each new one against those that are stored, and those
+that come with it.
 
-One query asks for the nearest by embedding; the verdict is that of ``find_duplicates``, on the pictures.
+One query asks for the nearest by embedding; then the pictures are compared as in ``find_duplicates``.
 Groups are not touched: they change when duplicates are looked for the next time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +16,10 @@ import numpy as np
 from vitrine.indexer.enrich.duplicates.candidates import Images
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
 from vitrine.indexer.enrich.duplicates.orb_prefilter import likely_turn
-from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.job.items import Item
+from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.report import NearDuplicate, NearDuplicates
 from vitrine.services.artifacts.duplicates import COPIES, ordered
 from vitrine.services.category.catalog import Category
@@ -35,7 +36,7 @@ _NOTHING_STORED = Images((), np.empty(0, np.uint64), np.empty((0, 0), np.float32
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """An image that a new one may be a copy of. ``place``: of its picture."""
+    """An image that a new one may be a copy of. ``place``: the place of its picture."""
 
     id: str
     place: int
@@ -43,17 +44,25 @@ class _Known:
     similarity: float
 
 
-class Arrivals:
-    """Compares new images of a category. For one thread, while the category is being written."""
+class NewImageComparer:
+    """Compares new images of a category with those that are there, and with each other; an ``OnArrival``."""
 
     def __init__(self, runtime: Runtime, category: Category, what: NearDuplicates) -> None:
-        """``what``: tell or skip."""
+        """Compare with what to do about copies: tell or skip."""
+        self.notes: list[str] = []
         self._runtime = runtime
         self._category = category
         self._what = what
         self._using = category.encoder().name
 
-    def compare(self, items: Sequence[Item]) -> None:
+    @property
+    def using(self) -> Collection[str]:
+        return (self._using,)
+
+    def apply(self, plan: BatchPlan) -> None:
+        """Do nothing: groups change when duplicates are looked for the next time."""
+
+    def prepare(self, items: Sequence[Item]) -> None:
         """Note on new items which image they are a near-duplicate of, and drop copies if they are not wanted.
         Another version of an image, such as a form filled otherwise, is never dropped, nor a copy that has
         more pixels than what is there.
@@ -61,6 +70,7 @@ class Arrivals:
         Nothing is a near-duplicate of an item that is dropped. Items without the category's default vector
         are not compared, nor pairs that people dismissed.
         """
+        items = [item for item in items if not item.known]
         firsts = {
             item.id: item
             for item in reversed(items)
@@ -73,16 +83,16 @@ class Arrivals:
         payloads, known = self._neighbours(new)
         given = {len(payloads) + number: item.data for number, item in enumerate(new)}
         pictures = Pictures(self._runtime, payloads, given=given)
-        judge = Judge(_NOTHING_STORED, pictures, Thresholds())
+        cache = PairCache(_NOTHING_STORED, pictures, Thresholds())
         kept: list[tuple[_Known, Embedding]] = []
         for number, item in enumerate(new):
             vector = _unit(item.vectors[self._using])
-            beside = [replace(one, similarity=float(vector @ row)) for one, row in kept]
-            near = [one for one in (*known[item.id], *beside) if at_least(one.similarity, _SIMILARITY)]
+            among = [replace(one, similarity=float(vector @ row)) for one, row in kept]
+            near = [one for one in (*known[item.id], *among) if at_least(one.similarity, _SIMILARITY)]
             near = [one for one in near if ordered(one.id, item.id) not in dismissed]
             near.sort(key=lambda one: -one.similarity)
             place = len(payloads) + number
-            item.near = self._nearest(pictures, judge, item, place, near[:NEIGHBOURS])
+            item.near = self._nearest(pictures, cache, item, place, near[:NEIGHBOURS])
             item.dropped = self._what == "skip" and any(
                 one.pixels >= _pixels(item)
                 for one in near
@@ -95,7 +105,7 @@ class Arrivals:
                 item.near, item.dropped = firsts[item.id].near, firsts[item.id].dropped
 
     def _neighbours(self, items: Sequence[Item]) -> tuple[list[dict[str, Any]], dict[str, list[_Known]]]:
-        """Payloads of stored images, and by item the nearest of them."""
+        """Return the payloads of stored images, and by item the nearest of them."""
         queries = [
             Query(
                 Near(_unit(item.vectors[self._using])),
@@ -121,10 +131,10 @@ class Arrivals:
         return payloads, known
 
     def _nearest(
-        self, pictures: Pictures, judge: Judge, item: Item, place: int, near: Sequence[_Known]
+        self, pictures: Pictures, cache: PairCache, item: Item, place: int, near: Sequence[_Known]
     ) -> NearDuplicate | None:
-        """The nearest that it is a copy of, of as many pixels if there is one; or else the nearest that it is
-        a version of."""
+        """Return the nearest image that this is a copy of, of as many pixels if there is one; else the
+        nearest that it is a version of."""
         mine = pictures.sketch(place, flips=False) if near else None
         smaller: NearDuplicate | None = None
         version: NearDuplicate | None = None
@@ -132,13 +142,13 @@ class Arrivals:
             theirs = pictures.sketch(one.place, flips=False)
             if mine is None or theirs is None or likely_turn(theirs, mine) is None:
                 continue
-            if copy := judge.copy(one.place, place):
+            if copy := cache.copy(one.place, place):
                 found = NearDuplicate(one.id, copy.kind, round(copy.similarity, 4))
                 if one.pixels >= _pixels(item):
                     return found
                 smaller = smaller or found
                 continue
-            verdict = judge.verdict(one.place, place)
+            verdict = cache.compare(one.place, place)
             if version is None and verdict.same:
                 version = NearDuplicate(one.id, verdict.kind, round(verdict.similarity, 4))
         return smaller or version

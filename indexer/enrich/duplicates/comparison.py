@@ -1,9 +1,8 @@
-"""Two pictures side by side, small: do they show the same?
+"""Compare two small pictures: do they show the same?
 
-They are laid on each other first. If a plain resize does it, structural similarity (SSIM; Wang et al., 2004)
-tells a copy from another picture. Otherwise ORB features (Rublee et al., 2011) and a homography by RANSAC or,
-failing that, an affine map that maximises correlation (ECC; Evangelidis and Psarakis, 2008) say how one lies
-in the other; then the part that both show is compared alike.
+If a plain resize aligns them, structural similarity (SSIM; Wang et al., 2004) decides. Otherwise ORB features
+(Rublee et al., 2011) and a homography by RANSAC align them or, failing that, an affine map that maximises
+correlation (ECC; Evangelidis and Psarakis, 2008); then the part that both show is compared in the same way.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.duplicates.colour import differ
 from vitrine.indexer.enrich.duplicates.features import matched
-from vitrine.indexer.enrich.duplicates.prepared_picture import COLOURED, COMPARED, Seen
+from vitrine.indexer.enrich.duplicates.prepared_picture import COLOURED, COMPARED, PreparedPicture
 from vitrine.indexer.enrich.duplicates.structure import FLAT, Grey, local, similarity
 
 Kind = Literal["identical", "resized", "edited", "look-alike"]
@@ -36,20 +35,20 @@ _SHRUNK = np.array([[_SHRINK, 0, (_SHRINK - 1) / 2], [0, _SHRINK, (_SHRINK - 1) 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Chosen on the train half of benchmarks/duplicates.py, and on look-alikes among 66,000 drawings. All
-    structural similarities are in -1..1.
+    """Thresholds chosen on the train half of benchmarks/duplicates.py, and on look-alikes among 66,000
+    drawings.
 
-    ``edited``: from here on a picture that fits as it is shows the same. ``correlated`` and ``registered``:
-    the same for one that fits only after it was laid on the other, by correlation or by its features.
-    Maximising correlation makes other pictures alike too (of 150 pairs of look-alikes up to 0.80), whereas
-    features hardly ever fit by chance. ``inliers``: share of matched features that the homography explains:
-    of copies 99 in 100 are above 0.7, of photographs that only look alike none above 0.45. ``colours``: how
-    far chromaticities may differ, but for 5 in 100 of the area: of copies 99 in 100 are below 0.08; drawings
-    of one shape in two colours are mostly above 0.15. ``overlap``: share of the smaller picture that both
-    show. ``radius``: least similarity of two pictures of a group that are no copies themselves. ``shapes``
-    and ``shapes_correlated``: least similarity where the pictures show something, for a picture that fits as
-    it is and for one laid by correlation: on a plain ground, a flower and a kite are alike nearly everywhere
-    else.
+    All structural similarities are in -1..1. ``edited``: least similarity of a picture that fits as it is.
+    ``correlated`` and ``registered``: the same for one that fits only after alignment, by correlation or by
+    features. Maximising correlation makes other pictures similar too (of 150 pairs of look-alikes up to
+    0.80), whereas features hardly ever fit by chance. ``inliers``: share of matched features that the
+    homography explains: 99 of 100 copies are above 0.7, no photographs that only look alike are above 0.45.
+    ``colours``: how far chromaticities may differ in 95 of 100 of the area: 99 of 100 copies are below 0.08;
+    drawings of one shape in two colours are mostly above 0.15. ``overlap``: share of the smaller picture that
+    both show. ``radius``: least similarity of two pictures of a group that are not copies of each other.
+    ``shapes`` and ``shapes_correlated``: least similarity where the pictures are not plain, for a picture
+    that fits as it is and for one aligned by correlation: on a plain background, a flower and a kite are
+    similar nearly everywhere else.
     """
 
     edited: float = 0.82
@@ -64,9 +63,9 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What was seen. ``similarity`` is the structural one of what both show; ``turn`` says how the second was
-    laid."""
+class Comparison:
+    """The result of a comparison. ``similarity``: structural, of what both show; ``turn``: how the second was
+    turned."""
 
     kind: Kind
     similarity: float
@@ -79,33 +78,33 @@ class Verdict:
         return self.kind != "look-alike"
 
 
-def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Verdict:
-    """The verdict on two pictures as they lie: edited or look-alike, since a small change is not seen at this
-    size."""
+def compare(one: PreparedPicture, other: PreparedPicture, thresholds: Thresholds | None = None) -> Comparison:
+    """Return whether two pictures as they lie are edited versions or look-alikes; a small change is not
+    visible at this size."""
     given = thresholds or Thresholds()
     if (
         one.size == other.size
         and np.array_equal(one.grey, other.grey)
         and np.array_equal(one.colours, other.colours)
     ):
-        return Verdict("edited", 1.0)
+        return Comparison("edited", 1.0)
     straight = -1.0
     if _alike_in_aspect(one, other):
         straight, shapes = similarity(one.local, other.local)
         if min(straight, shapes) >= given.radius and not _coloured_alike(one, other, given.colours):
             straight = -1.0
         elif straight >= given.edited and shapes >= given.shapes:
-            return Verdict("edited", straight)
+            return Comparison("edited", straight)
         straight = min(straight, shapes)
     by_features, sure = _by_features(one, other, given)
     if by_features.similarity >= given.registered:
         return by_features
     if sure:
-        return Verdict("look-alike", max(straight, by_features.similarity), inliers=by_features.inliers)
+        return Comparison("look-alike", max(straight, by_features.similarity), inliers=by_features.inliers)
     laid = _by_correlation(one, other, given)
     if laid.similarity >= given.correlated:
         return laid
-    return Verdict(
+    return Comparison(
         "look-alike",
         max(straight, laid.similarity, by_features.similarity, -1.0),
         inliers=by_features.inliers,
@@ -116,11 +115,13 @@ def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Ver
 # ------------------------------------------------------------------------------------------------------
 
 
-def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bool]:
-    """The verdict, and whether another way to lay them would find nothing else: many features that do not fit
-    together, or that do, and show something quite different. That saves three milliseconds with most pictures
-    that only look alike."""
-    nothing = Verdict("look-alike", -1.0), False
+def _by_features(one: PreparedPicture, other: PreparedPicture, given: Thresholds) -> tuple[Comparison, bool]:
+    """Align by features and compare; the flag says that no other alignment would find more.
+
+    That is so with many features that do not fit together, or that do and show something quite different. It
+    saves three milliseconds with most pictures that only look alike.
+    """
+    nothing = Comparison("look-alike", -1.0), False
     (points, descriptors), (others, their_descriptors) = one.features, other.features
     if min(len(points), len(others)) < 12:
         return nothing
@@ -137,16 +138,16 @@ def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bo
     squared = _squared(one) @ matrix @ np.linalg.inv(_squared(other))
     found = _laid(one, other, squared, given, given.colours)[0]
     if found >= _DIFFERENT:
-        return Verdict("edited", found, inliers=inliers), False
+        return Comparison("edited", found, inliers=inliers), False
     # no copy, or one whose colours are off: it may still be one of a third
     shared = _laid(one, other, squared, given, _LENIENT * given.colours)[0] >= _DIFFERENT
-    return Verdict("look-alike", -1.0, inliers=inliers if shared else 0.0), True
+    return Comparison("look-alike", -1.0, inliers=inliers if shared else 0.0), True
 
 
-def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
-    """At half of the size first: most that only look alike do not get further, and what does is nearly
-    there."""
-    nothing = Verdict("look-alike", -1.0)
+def _by_correlation(one: PreparedPicture, other: PreparedPicture, given: Thresholds) -> Comparison:
+    """Align by correlation, first at half of the size: most look-alikes end there, and the others are nearly
+    aligned."""
+    nothing = Comparison("look-alike", -1.0)
     if min(one.square.std(), other.square.std()) < FLAT:
         return nothing
     half = (COMPARED // 2, COMPARED // 2)
@@ -170,14 +171,14 @@ def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
     if not _plausible(inverse):
         return nothing
     found, shapes = _laid(one, other, inverse, given, given.colours)
-    return Verdict("edited", found if shapes >= given.shapes_correlated else min(found, shapes))
+    return Comparison("edited", found if shapes >= given.shapes_correlated else min(found, shapes))
 
 
 def _correlated(
     one: Grey, other: Grey, start: NDArray[np.float32], rounds: int
 ) -> NDArray[np.float32] | None:
-    """The affine map (2, 3) from the first to the second under which they correlate most; None: it does not
-    converge."""
+    """Return the affine map (2, 3) from the first to the second under which they correlate most; None if it
+    does not converge."""
     steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, rounds, 1e-4)
     try:
         found: NDArray[np.float32] = cv2.findTransformECC(
@@ -189,7 +190,7 @@ def _correlated(
 
 
 def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[float, float]:
-    """``similarity`` of both as far as the map shows both."""
+    """Return ``similarity`` of both where the map shows both."""
     inverse, size = cv2.WARP_INVERSE_MAP, one.shape[::-1]
     warped = cv2.warpAffine(other, matrix, size, flags=cv2.INTER_LINEAR | inverse)
     shown = (
@@ -200,10 +201,10 @@ def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[f
 
 
 def _laid(
-    one: Seen, other: Seen, matrix: NDArray[Any], given: Thresholds, colours: float
+    one: PreparedPicture, other: PreparedPicture, matrix: NDArray[Any], given: Thresholds, colours: float
 ) -> tuple[float, float]:
-    """``similarity`` of the part that both show, with the square of ``other`` mapped onto that of ``one``; -1
-    if that is too small, or its colours differ by more than ``colours``."""
+    """Return ``similarity`` of the part that both show, with the square of ``other`` mapped onto that of
+    ``one``; -1 if that part is too small, or its colours differ by more than ``colours``."""
     size = (COMPARED, COMPARED)
     shown = cv2.warpPerspective(np.full(size, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
     area = abs(float(np.linalg.det(matrix[:2, :2]))) * COMPARED**2  # of the whole other picture, as it lies
@@ -215,8 +216,10 @@ def _laid(
     return similarity(one.local, local(warped), shown)
 
 
-def _coloured_alike(one: Seen, other: Seen, most: float, matrix: NDArray[Any] | None = None) -> bool:
-    """Whether the colours are the same where both are shown and at least one is no plain ground, or one
+def _coloured_alike(
+    one: PreparedPicture, other: PreparedPicture, most: float, matrix: NDArray[Any] | None = None
+) -> bool:
+    """Return whether the colours agree where both are shown and at least one is not background, or one
     picture has no colours; ``matrix`` as in ``_laid``."""
     if one.is_grey or other.is_grey:
         return True
@@ -233,15 +236,16 @@ def _coloured_alike(one: Seen, other: Seen, most: float, matrix: NDArray[Any] | 
     return not differ(one.colours[where], colours[where], most)
 
 
-def _squared(seen: Seen) -> NDArray[np.float64]:
-    """The map from a picture's pixels to those of its square."""
+def _squared(seen: PreparedPicture) -> NDArray[np.float64]:
+    """Return the map from a picture's pixels to those of its square."""
     height, width = seen.grey.shape
     across, down = COMPARED / width, COMPARED / height
     return np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
 
 
 def _plausible(matrix: NDArray[Any]) -> bool:
-    """A crop or a resize: hardly any perspective, neither mirrored nor squeezed, within a factor of three."""
+    """Return whether a map is a crop or a resize: hardly any perspective, neither mirrored nor squeezed,
+    within a factor of three."""
     linear = matrix[:2, :2] / matrix[2, 2]
     scales = np.linalg.svd(linear, compute_uv=False)
     perspective = np.abs(matrix[2, :2] / matrix[2, 2]).max()
@@ -254,7 +258,7 @@ def _plausible(matrix: NDArray[Any]) -> bool:
     )
 
 
-def _alike_in_aspect(one: Seen, other: Seen) -> bool:
-    """The same shape, within the rounding of small pictures."""
+def _alike_in_aspect(one: PreparedPicture, other: PreparedPicture) -> bool:
+    """Return whether both have the same aspect ratio, within the rounding of small pictures."""
     first, second = one.size[0] / one.size[1], other.size[0] / other.size[1]
     return abs(first / second - 1) <= _ASPECT + 1 / min(*one.size, *other.size)

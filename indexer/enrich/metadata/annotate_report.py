@@ -1,25 +1,29 @@
-"""What became of the rows of a table that was joined to a category."""
+"""The report of `annotate`: how many rows named an image, and why others did not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from vitrine.indexer.job.job import Report
 from vitrine.services.category.payload import unindexed_note
+from vitrine.services.values.words import counted
 
+_NOT = ", so they were not applied"
 SHOWN = 10
-"""Names and rows told of each kind."""
+"""Names and rows that are shown of each kind."""
 
 
 @dataclass
-class AnnotateReport:
-    """A run's end. ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` + ``malformed``.
+class AnnotateReport(Report):
+    """How a table was joined. ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` +
+    ``malformed``.
 
-    ``ambiguous``: rows whose name several images have. ``conflicting``: rows of a name that others say
-    something else of. ``images``: that the matched rows mean; of these ``updated``, ``unchanged`` (they say
-    so already) and ``gone`` (deleted meanwhile). ``malformed_first``: (row number, reason), the number as an
-    editor shows it.
+    ``ambiguous``: rows whose name several images have. ``conflicting``: rows of which another of the same
+    name says something else. ``images``: those that the matched rows name; of these some are ``updated``,
+    ``unchanged`` (they had all of it) or ``gone`` (deleted meanwhile). ``malformed_first``: (row number,
+    reason), the number as an editor shows it.
     """
 
     category: str
@@ -41,75 +45,45 @@ class AnnotateReport:
     ambiguous_first: list[str] = field(default_factory=list)
     conflicting_first: list[str] = field(default_factory=list)
     malformed_first: list[tuple[int, str]] = field(default_factory=list)
-    interrupted: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
     unindexed: set[str] = field(default_factory=set)
     """Fields of columns that no filter finds."""
 
     @property
-    def status(self) -> Literal["complete", "refused", "interrupted"]:
-        if self.interrupted:
-            return "interrupted"
-        return (
-            "refused"
-            if self.ambiguous or self.conflicting or self.malformed or not self.images
-            else "complete"
-        )
-
-    @property
-    def exit_code(self) -> int:
-        """0 complete, 3 some rows were refused or none met an image, 130 interrupted."""
-        return {"complete": 0, "refused": 3, "interrupted": 130}[self.status]
+    def partial(self) -> bool:
+        """Whether some rows were refused, or none met an image."""
+        return bool(self.ambiguous or self.conflicting or self.malformed or not self.images)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
-        tree = {name: value for name, value in vars(self).items() if not name.endswith("_first")}
+        tree = {name: value for name, value in super().to_json().items() if not name.endswith("_first")}
         for name in ("unmatched", "ambiguous", "conflicting"):
             tree[name] = {"rows": tree[name], "first": getattr(self, f"{name}_first")}
         first = [{"row": row, "reason": reason} for row, reason in self.malformed_first]
-        tree["unindexed"] = sorted(self.unindexed)
-        return {"status": self.status, **tree, "malformed": {"rows": self.malformed, "first": first}}
+        return tree | {
+            "malformed": {"rows": self.malformed, "first": first},
+            "unindexed": sorted(self.unindexed),
+            "interrupted": self.interrupted,
+            "seconds": self.stages,
+        }
 
     def summary(self) -> str:
-        """A few lines for people."""
-        done = "would be updated" if self.dry_run else "updated"
+        what = [f"{self.updated} " + ("would be updated" if self.dry_run else "updated")]
+        what += [f"{self.unchanged} said so already"] if self.unchanged else []
+        what += [f"{self.gone} deleted meanwhile"] if self.gone else []
+        malformed = [f"row {row}: {reason}" for row, reason in self.malformed_first]
         lines = [
-            f"{self.table}: {self.matched} of {self.rows} rows met {_images(self.images)} (by "
-            f"{self.on}, column {self.column})"
+            f"{self.table}: {self.matched} of {self.rows} rows met {counted(self.images, 'image')} (by "
+            f"{self.on}, column {self.column})",
+            f"  {', '.join(what)}",
+            *_shown(self.unmatched, "name no image of the category", self.unmatched_first),
+            *_shown(self.ambiguous, f"name several images{_NOT} (--all-of-a-name)", self.ambiguous_first),
+            *_shown(self.conflicting, f"say different things of one image{_NOT}", self.conflicting_first),
+            *_shown(self.malformed, "are malformed", malformed, "; "),
         ]
-        told = [
-            f"{self.updated} {done}",
-            f"{self.unchanged} said so already",
-            f"{self.gone} deleted meanwhile",
-        ]
-        lines += ["  " + ", ".join([told[0], *(text for text in told[1:] if not text.startswith("0 "))])]
-        lines += _told(self.unmatched, "name no image of the category", self.unmatched_first)
-        lines += _told(
-            self.ambiguous,
-            "name several images, so they were not applied (--all-of-a-name)",
-            self.ambiguous_first,
-        )
-        lines += _told(
-            self.conflicting,
-            "say different things of one image, so they were not applied",
-            self.conflicting_first,
-        )
-        lines += _told(
-            self.malformed,
-            "are malformed",
-            [f"row {row}: {reason}" for row, reason in self.malformed_first],
-            "; ",
-        )
         if self.interrupted:
             lines += ["Interrupted. What is written counts; run again to complete it."]
         return "\n".join([*lines, *self.notes, *([unindexed_note(self.unindexed)] if self.unindexed else [])])
 
 
-def _told(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:
+def _shown(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:
     shown = mark.join(first[:5]) + (" ..." if count > 5 else "")
     return [f"  {count} rows {what}: {shown}"] if count else []
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"

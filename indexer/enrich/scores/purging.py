@@ -1,14 +1,14 @@
-"""Taking scores away: those of former taggers, and those of one that is to be deleted."""
+"""Remove scores: those of former taggers, and those of a tagger that is to be deleted."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from vitrine.indexer.enrich.scores.score_payload import Change, rescored
-from vitrine.indexer.enrich.scores.score_writer import ScoreWriter
+from vitrine.indexer.enrich.scores.score_payload import FIELDS, rescored
+from vitrine.indexer.job.job import Job, Report
+from vitrine.indexer.job.payload_writer import Change
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.payload import clean_tags
@@ -17,15 +17,6 @@ from vitrine.services.runtime import Runtime
 
 Stale = Callable[[Mapping[str, Any], str], bool]
 """Whether the score, or proposal, that a payload has of a tag is to go."""
-
-
-@dataclass
-class PurgeCounts:
-    """Images looked at, and changed."""
-
-    done: int = 0
-    changed: int = 0
-    refused: int = 0
 
 
 def purge_stale(
@@ -80,7 +71,7 @@ def drop_scores(runtime: Runtime, category: str, tag: str, *, progress: Progress
 
 
 def by_tagger(who: str) -> bool:
-    """Whether ``scored_by`` names a tagger, rather than a manifest."""
+    """Return whether ``scored_by`` names a tagger, rather than a manifest."""
     return "@" in who
 
 
@@ -93,33 +84,26 @@ def _purge(
     stop: threading.Event | None,
 ) -> int:
     runtime.catalog.get(category)
-    writer, counts = ScoreWriter(runtime, category), PurgeCounts()
-    cursor: str | None = None
+    changed, job = 0, Job(runtime, category, Report(), progress, stop)
 
-    def changes(hits: tuple[Hit, ...]) -> dict[str, Change]:
+    def changes(hits: Sequence[Hit]) -> dict[str, Change]:
         refresh()
         lost = {hit.id: [tag for tag in _scored(hit.payload) if stale(hit.payload, tag)] for hit in hits}
         return {hit.id: rescored(hit.payload, (), lost[hit.id]) for hit in hits}
 
-    if progress:
-        progress.start(runtime.vectors.count(category))
-    try:
-        while not (stop and stop.is_set()):
-            images, written, cursor = writer.revise(cursor, changes)
-            counts.done, counts.changed = counts.done + images, counts.changed + written
-            if progress:
-                progress.update(counts)
-            if cursor is None:
-                break
-        writer.flush()
-    finally:
-        if progress:
-            progress.finish(counts)
-    return counts.changed
+    def count(read: int, written: int) -> None:
+        nonlocal changed
+        changed += written
+
+    with job.running():
+        job.revise("purging", changes, fields=FIELDS, wrote=count)
+    if job.report.interrupted and stop is None:
+        raise KeyboardInterrupt
+    return changed
 
 
 def _scored(payload: Mapping[str, Any]) -> list[str]:
-    """The tags that something is said of by a score or a proposal; quality where a tagger gave it."""
+    """Return the tags that have a score or a proposal; quality only where a tagger gave it."""
     scored_by = payload.get("scored_by", {})
     tags = dict.fromkeys([*payload.get("scores", {}), *scored_by, *payload.get("machine_tags", ())])
     return [tag for tag in tags if tag != QUALITY or tag in scored_by]

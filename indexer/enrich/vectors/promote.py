@@ -1,5 +1,4 @@
-"""Putting a trained encoder into service: its files stored, every image embedded, and then one write that
-switches.
+"""Put a trained encoder into service: store its files, embed every image, and then switch in one write.
 
 Queries by the alias are answered from the former vector until then, and the former vector stays for
 ``rollback``. A kill at any moment leaves the alias as it was; the same call again goes on where it ended.
@@ -10,11 +9,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitrine.indexer.enrich.vectors.reembed import FillReport, VectorFiller
+from vitrine.indexer.job.job import Report, Status
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import EncoderSpec
@@ -33,7 +33,7 @@ _ROUNDS = 20
 
 
 @dataclass
-class PromoteReport:
+class PromoteReport(Report):
     """What a promotion or rollback did. ``alias`` is answered by ``using`` if ``switched``, else still by
     ``former``.
 
@@ -51,21 +51,16 @@ class PromoteReport:
     reused: bool = False
     default_only: bool = False
     comparison: dict[str, Any] | None = None
-    notes: list[str] = field(default_factory=list)
 
     @property
-    def exit_code(self) -> int:
-        """As the fill's; 1 if nothing was switched."""
-        return self.fill.exit_code or (0 if self.switched else 1)
+    def status(self) -> Status:
+        """Return the status of the fill; failed if nothing was switched."""
+        return "failed" if self.fill.status == "complete" and not self.switched else self.fill.status
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
-        names = ("category", "alias", "using", "former", "switched", "reused", "default_only", "notes")
-        tree = {name: getattr(self, name) for name in names}
-        return tree | {"fill": self.fill.to_json(), "comparison": self.comparison}
+        return super().to_json() | {"fill": self.fill.to_json(), "seconds": round(self.fill.seconds, 3)}
 
     def summary(self) -> str:
-        """A few lines for people."""
         back = f"vitrine metric rollback {self.alias} -c {self.category}"
         if self.default_only:
             asked = f"Queries of {self.category!r} without --using"
@@ -153,8 +148,8 @@ def rollback(
 
 
 def _change_default(runtime: Runtime, category: Category, name: str) -> PromoteReport:
-    """Back to what was the default before ``name``, or, if that is so already, to ``name``. Both have all
-    images."""
+    """Go back to what was the default before ``name``, or, if that is the default already, to ``name``. Both
+    have all images."""
     default = category.replaced.get(name) if category.default == name else name
     using = runtime.catalog.set_default(category.name, default).encoder().name
     fill = FillReport(category.name, using)
@@ -164,7 +159,7 @@ def _change_default(runtime: Runtime, category: Category, name: str) -> PromoteR
 
 
 def check_alias(category: Category, name: str) -> None:
-    """``BadRequest`` unless trained encoders can be served under this name."""
+    """Raise ``BadRequest`` unless trained encoders can be served under this name."""
     if not _ALIAS.fullmatch(name):
         raise BadRequest(
             f"{name!r} cannot name an encoder: use 1 to 56 of a-z, 0-9, - and _, beginning with a "
@@ -178,7 +173,7 @@ def check_alias(category: Category, name: str) -> None:
 
 
 def versions(category: Category, name: str) -> list[EncoderSpec]:
-    """The encoders that were added as ``<name>-<n>``, latest first."""
+    """Return the encoders that were added as ``<name>-<n>``, latest first."""
     numbered = [(_number(spec.name, name), spec) for spec in category.encoders]
     return [spec for number, spec in sorted(numbered, key=lambda pair: -pair[0]) if number]
 
@@ -206,7 +201,7 @@ def _add(
 
 
 def _number(vector: str, name: str) -> int:
-    """2 for look-2; 0 for a vector that is no version of ``name``."""
+    """Return 2 for look-2; 0 for a vector that is no version of ``name``."""
     found = re.fullmatch(rf"{re.escape(name)}-([1-9][0-9]*)", vector)
     return int(found[1]) if found else 0
 
@@ -249,7 +244,8 @@ def _complete(
 
 
 def _check_some(runtime: Runtime, report: PromoteReport) -> None:
-    """A store without its pictures must not leave the alias with an empty vector."""
+    """Raise ``NotFound`` if no picture could be read: a store without its pictures must not leave the alias
+    with an empty vector."""
     images = runtime.vectors.count(report.category)
     if images and len(report.fill.failed) >= images:
         raise NotFound(
@@ -261,7 +257,7 @@ def _check_some(runtime: Runtime, report: PromoteReport) -> None:
 
 
 def _tagger_notes(runtime: Runtime, report: PromoteReport) -> list[str]:
-    """Taggers on a vector that is out of service now score no new images."""
+    """Return notes on taggers whose vector is out of service now: they score no new images."""
     category = runtime.catalog.get(report.category)
     active = {spec.name for spec in category.active_encoders}
     tags = [head.tag for head in runtime.taggers.in_service(category.name) if head.using not in active]

@@ -1,4 +1,4 @@
-"""How a clustering by pixels goes, and how it ended."""
+"""The progress and the report of a clustering by pixels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitrine.indexer.enrich.clusters.report import ClusterReport
-from vitrine.indexer.job.progress import Progress, Tally
-from vitrine.indexer.job.stages import Watch
 
 OUT_OF_TIME = 4
 """Exit code of a run whose time budget ended it."""
@@ -15,11 +13,11 @@ OUT_OF_TIME = 4
 
 @dataclass
 class PixelReport:
-    """``cluster``: the report of the run. ``out_of_time``: the budget ended it, and nothing is visible of it
+    """``cluster``: the report of the run. ``out_of_time``: the time budget ended it, and nothing is visible
     yet.
 
-    ``groups`` of two and more images, ``grouped`` images in these. ``resumed``: it went on from a checkpoint.
-    ``stage`` and ``done`` say how far it came.
+    ``groups`` of two and more images, ``grouped`` images in these. ``resumed``: it continued from a
+    checkpoint. ``stage`` and ``done``: how far it came.
     """
 
     cluster: ClusterReport
@@ -63,31 +61,3 @@ class PixelReport:
         return "\n".join(
             [f"{self.cluster.run}: {self.cluster.images} images: {found}", f"  {looked}", *self.cluster.notes]
         )
-
-
-class Bars:
-    """One progress after the other, as the stages come."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self._stage = ""
-        self._shown: Progress | None = None
-        self._counts = Tally()
-
-    def __enter__(self) -> Bars:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown is not None:
-            self._shown.finish(self._counts)
-        self._shown = None
-
-    def told(self, stage: str, done: int, total: int) -> None:
-        if stage != self._stage:
-            self.__exit__()
-            self._stage, self._shown = stage, self._watch(stage)
-            if self._shown is not None:
-                self._shown.start(total)
-        self._counts = Tally(done)
-        if self._shown is not None:
-            self._shown.update(self._counts)

@@ -4,6 +4,7 @@ checkout."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from vitrine.services.encoders.reference import EncoderReference, parse_referenc
 from vitrine.services.errors import ModelUnavailable
 
 REPOSITORY = Path(__file__).parents[4]
-MOBILENET = REPOSITORY.parent / "shared" / "models" / "mobilenet-v2-1.0-224"
+MOBILENET = Path(os.environ.get("VITRINE_MODELS", "models")) / "mobilenet-v2-1.0-224"
 DEMO = REPOSITORY / "data" / "demo-clip"
 DUALS = ["clip", "siglip"]
 VISION = {"vit": 32, "dinov2": 32, "convnext": 32, "mobilenet": 320, "clip_vision": 32}
@@ -184,7 +185,10 @@ def test_pixels_prepared_elsewhere_give_the_same(tiny_model, photos):
     np.testing.assert_array_equal(encoder.encode_pixels(prepared), encoder.encode_images(photos))
 
 
-@pytest.mark.skipif(not MOBILENET.is_dir(), reason="the real MobileNetV2 is not beside this checkout")
+@pytest.mark.skipif(
+    not MOBILENET.is_dir(),
+    reason=f"{MOBILENET} is not there",
+)
 def test_the_real_mobilenet_gives_its_frozen_numbers():
     reference = parse_reference("mobilenet-v2-1.0-224")
     encoder = EncoderLoader(models=MOBILENET.parent, precision="float32", device="cpu", offline=True).load(

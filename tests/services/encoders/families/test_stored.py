@@ -24,11 +24,6 @@ PREFIX = stored_prefix("pets", "look")
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> LocalObjectStore:
-    return LocalObjectStore(tmp_path / "objects", min_free_mb=0)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = trained_folder(tmp_path / "look")
     (made / "trunk").mkdir()

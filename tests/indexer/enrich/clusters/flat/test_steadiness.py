@@ -16,8 +16,9 @@ from vitrine.indexer.enrich.clusters.agree import agree, agree_with_field
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
 from vitrine.indexer.enrich.clusters.flat.flat_run import FlatFit
 from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import Again, cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions
+from vitrine.indexer.enrich.clusters.tree.tree import Tree
 from vitrine.services.artifacts.clusters import path_of
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime
@@ -114,7 +115,7 @@ def test_other_seeds_are_judged_level_by_level(runtime: Runtime) -> None:
 
     report = cluster(runtime, CATEGORY, "look", kept(0), again=Again(kept, [1, 2]))
     found = report.metrics["stability"]
-    assert found["seeds"] == [0, 1, 2] and len(seen) == 3 and "other seeds" in report.seconds
+    assert found["seeds"] == [0, 1, 2] and len(seen) == 3 and "other seeds" in report.stages
     leaves = [[tree.leaf_ids[leaf] for leaf in tree.leaves] for tree in seen]
     for level in (None, *range(1, len(found["levels"]) + 1)):
         labels = [

@@ -1,9 +1,9 @@
-"""Curves of a training run as a picture. matplotlib is loaded when something is drawn, and never a window
+"""Draw the curves of a training run. matplotlib is loaded when something is drawn, without a window
 system."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,19 @@ _COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#475569")
 _GRID, _FAINT = "#e4e4e7", "#a1a1aa"
 
 
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown; all columns but the first are set flush right."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    cells = [[one_line(value).replace("|", r"\|") for value in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def one_line(value: object) -> str:
+    """Return a value on one line; lists as words with spaces between."""
+    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return " ".join(text.split())
+
+
 def draw_curves(
     history: Sequence[Mapping[str, float]],
     path: Path,
@@ -20,7 +33,7 @@ def draw_curves(
     best: float | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> Path | None:
-    """A PNG of everything that ``history`` follows over its ``epoch`` (else its position, from 1): losses,
+    """Draw a PNG of everything in ``history`` over its ``epoch`` (else its position, from 1): losses,
     metrics, rates.
 
     A series may begin late or have gaps. ``best``: the epoch that was kept, marked by a line. ``labels``:
@@ -48,7 +61,7 @@ def draw_curves(
 
 
 def _panels(history: Sequence[Mapping[str, float]]) -> dict[str, list[str]]:
-    """Names of the series by the title of their panel."""
+    """Return the names of the series by the title of their panel."""
     names = dict.fromkeys(name for entry in history for name in entry if name != "epoch")
     panels: dict[str, list[str]] = {"loss": [], "retrieval": [], "learning rate": []}
     for name in names:
