@@ -16,7 +16,8 @@ from vitrine.conditions import Where, Words, to_conditions, words
 if TYPE_CHECKING:
     from vitrine.indexer.enrich.clusters.options import ClusterOptions
     from vitrine.indexer.enrich.clusters.report import ClusterReport
-    from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
+    from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
+    from vitrine.indexer.enrich.duplicates.report import DuplicateReport
     from vitrine.indexer.enrich.maps.make import MapReport
     from vitrine.indexer.enrich.maps.options import MapOptions
     from vitrine.indexer.enrich.scores.scoring import ScoreReport
@@ -208,7 +209,9 @@ class Work:
             report = make_map(runtime, self.name, name, options, using=using, progress=self._progress())
         return self._searchable(report, report.written)
 
-    def find_duplicates(self, search: Search | None = None, *, dry_run: bool = False) -> DuplicateReport:
+    def find_duplicates(
+        self, options: DuplicateOptions | None = None, *, dry_run: bool = False
+    ) -> DuplicateReport:
         """Find copies of the same picture and put their groups in service, in place of those found before.
 
         ``dry_run``: write nothing; the report has the groups. Search with ``collapse`` for one hit of each
@@ -216,7 +219,9 @@ class Work:
         """
         from vitrine.indexer.enrich.duplicates.find import find_duplicates
 
-        report = find_duplicates(self._runtime, self.name, search, dry_run=dry_run, progress=self._progress())
+        report = find_duplicates(
+            self._runtime, self.name, options, dry_run=dry_run, progress=self._progress()
+        )
         return finished(report)
 
     def export(

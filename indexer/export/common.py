@@ -24,7 +24,7 @@ class ExportReport(Report):
     ``images``: those that were exported; ``files``: files written; ``there``: files that were there already,
     the same; ``without``: images that lack the value they are sorted by. ``folders``: images by folder name.
     ``failed``: (id, reason) of the images whose picture is missing or damaged, or whose names are taken by
-    other files.
+    other files. ``moved``: images that left the category for the folder.
     """
 
     category: str
@@ -35,6 +35,7 @@ class ExportReport(Report):
     without: int = 0
     folders: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    moved: int = 0
 
     @property
     def done(self) -> int:
@@ -69,6 +70,8 @@ class ExportReport(Report):
                 if len(self.failed) > _SHOWN
                 else []
             )
+        if self.moved:
+            lines.append(f"{self.moved} image{'s' if self.moved > 1 else ''} left Vitrine.")
         if self.error:
             lines.append(f"Ended early ({self.error.code}): {self.error.message}")
         elif self.interrupted:

@@ -1,4 +1,4 @@
-"""What a search for near-duplicates is asked for, and what it tells."""
+"""The report of a search for near-duplicates."""
 
 from __future__ import annotations
 
@@ -6,23 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitrine.indexer.enrich.duplicates.candidates import Reach
-from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-from vitrine.indexer.enrich.duplicates.keep import POLICY, Criterion
 from vitrine.indexer.job.job import Report
 from vitrine.services.artifacts.duplicates import DuplicateGroup
-
-
-@dataclass(frozen=True)
-class Search:
-    """How to look for duplicates. ``look``: judge by the pictures; otherwise by hashes and embeddings alone,
-    much nearer ones."""
-
-    using: str | None = None
-    reach: Reach = field(default_factory=Reach)
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    policy: tuple[Criterion, ...] = POLICY
-    look: bool = True
 
 
 @dataclass
