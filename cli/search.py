@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vitrine.services.search.searcher import SearchOptions, SearchResult
 
 EXAMPLES = (
-    "Examples: vitrine search -c shop --text 'a red striped mug' --sheet mugs.png;  "
+    "Examples: vitrine search -c shop --text 'a red striped mug' --to mugs.png;  "
     "vitrine search -c shop --image mug.jpg --tag sale;  "
     "vitrine search -c shop --score striped=0.5..1 --order-by scores.striped:desc"
 )
@@ -164,7 +164,7 @@ def search(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            "--sheet", metavar="FILE.png", help="Draw the hits as a contact sheet.", rich_help_panel=_SHAPE
+            "--to", metavar="FILE.png", help="Draw the hits as a contact sheet.", rich_help_panel=_SHAPE
         ),
     ] = None,
     as_json: JsonOption = False,

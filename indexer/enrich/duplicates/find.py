@@ -1,4 +1,4 @@
-"""The search for near-duplicates of a category: candidates by hash and embedding, verdicts on the pictures,
+"""Find near-duplicates in a category: candidates by hash and embedding, comparisons of the pictures,
 groups."""
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def _described(
 
 
 def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:
-    """All pairs of a group, or those between ``ids`` and the rest of it. ``BadRequest`` for an image that is
-    not in it."""
+    """Return all pairs of a group, or those between ``ids`` and the rest of it. Raises ``BadRequest`` for an
+    image that is not in it."""
     for id in ids:
         if id not in group.ids:
             raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)

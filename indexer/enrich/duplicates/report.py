@@ -12,14 +12,14 @@ from vitrine.services.artifacts.duplicates import DuplicateGroup
 
 @dataclass
 class DuplicateReport(Report):
-    """What a search did. Images with the same bytes are one image from the start, so none of those is among
+    """What a search found. Files with the same bytes are one image from the start, so none of those is among
     them.
 
-    ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were worth more than a
-    glance; ``judged``: pairs that were looked at closely, also within groups. ``duplicates``: images in
-    groups beside the one of each that is kept. ``kinds`` counts them by verdict. ``unreadable``: pictures
-    that could not be compared; ``failed``: pairs that could not. ``seconds`` by stage. ``groups`` are there
-    after a dry run as well.
+    ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were left after
+    a quick look; ``judged``: pairs that were looked at closely, also within groups. ``duplicates``: images in
+    groups, without the one of each that is kept. ``kinds`` counts them by kind of copy. ``unreadable``:
+    pictures that could not be compared; ``failed``: pairs that could not. ``groups`` are there after a dry
+    run as well.
     """
 
     category: str
