@@ -83,15 +83,15 @@ def write_sheet(
 
 
 def png_bytes(sheet: Image.Image) -> bytes:
-    """The sheet as a PNG file."""
+    """Return the sheet as a PNG file."""
     buffer = BytesIO()
     sheet.save(buffer, "PNG", optimize=False)
     return buffer.getvalue()
 
 
 def one_line(text: str) -> str:
-    """``text`` with spaces for line breaks and whatever else cannot be drawn: tags and file names may hold
-    anything.
+    """Return ``text`` with spaces for line breaks and whatever else cannot be drawn: tags and file names may
+    hold anything.
 
     >>> one_line("red\\nmug")
     'red mug'
@@ -100,7 +100,7 @@ def one_line(text: str) -> str:
 
 
 def fit_text(text: str, font: _Font, width: float) -> str:
-    """``text`` on one line, cut with an ellipsis so that it is at most ``width`` pixels wide."""
+    """Return ``text`` on one line, cut with an ellipsis so that it is at most ``width`` pixels wide."""
     text = one_line(text)
     if font.getlength(text) <= width:
         return text

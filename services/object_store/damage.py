@@ -12,7 +12,7 @@ from vitrine.services.errors import NotFound, OtherFormat, StoreDamaged
 
 @contextmanager
 def readable(category: str, key: str, advice: str) -> Iterator[None]:
-    """Within it an object that does not hold what its writer wrote raises ``StoreDamaged``, with ``advice``.
+    """Raise ``StoreDamaged``, with ``advice``, for an object that does not hold what its writer wrote.
 
     ``NotFound`` too: it is for objects that another object names.
     """

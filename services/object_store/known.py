@@ -65,8 +65,8 @@ class Known:
         return self._away_since
 
     def read(self, key: str, parse: Callable[[bytes], T]) -> T | None:
-        """What ``parse`` makes of an object; None if there is none. Of an object that was never read the
-        store must answer."""
+        """Return what ``parse`` makes of an object; None if there is none. Of an object that was never read
+        the store must answer."""
         entry = self._entry(key)
         if entry.data is None:
             return None
@@ -76,7 +76,7 @@ class Known:
         return value
 
     def keys(self, prefix: str) -> list[str]:
-        """The keys below a ``prefix`` that ends in ``/``."""
+        """Return the keys below a ``prefix`` that ends in ``/``."""
         return self.read(prefix, lambda data: data.decode().splitlines()) or []
 
     def put(self, key: str, data: bytes) -> None:
@@ -115,7 +115,8 @@ class Known:
         return self._entries.get(key, entry)
 
     def _start_reading(self, key: str) -> _Reading | None:
-        """The reading of a key that is under way, or begins now; None if it is not worth waiting for one."""
+        """Return the reading of a key that is under way, or begins now; None if it is not worth waiting for
+        one."""
         now = time.monotonic()
         with self._lock:
             if self._closed or (self._away_since and now - self._failed < FRESH_SECONDS):
