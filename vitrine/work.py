@@ -8,6 +8,7 @@ stops it after the images under way and raises ``KeyboardInterrupt``: run it aga
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -81,11 +82,21 @@ class Work:
         metadata.COLUMN. ``to``: the folder of the report; None: below the data folder. Raises
         ``TooFewExamples``, ``UnknownVector``.
         """
+        from vitrine.indexer.job.progress import StageByStage
         from vitrine.training.taggers.run import run_taggers
 
         chosen = None if tags is None else words(tags)
-        folder = None if to is None else Path(to)
-        return run_taggers(self._runtime, self.name, chosen, options, using=using, field=field, folder=folder)
+        with closing(StageByStage(self._progress())) as tell:
+            return run_taggers(
+                self._runtime,
+                self.name,
+                chosen,
+                options,
+                using=using,
+                field=field,
+                folder=None if to is None else Path(to),
+                tell=tell,
+            )
 
     def train_metric(
         self,
@@ -108,24 +119,28 @@ class Work:
         the data folder. ``resume``: go on with an interrupted run of this name. Raises ``TooFewExamples``,
         ``BadRequest``, ``ModelUnavailable``.
         """
+        from vitrine.indexer.job.progress import StageByStage
         from vitrine.training.data.collect import collect, list_category
         from vitrine.training.metric.options import MetricOptions
         from vitrine.training.metric.run import run_metric
+        from vitrine.training.metric.train import Watch
 
         runtime, note = self._runtime, self.library.note
         images, spec = list_category(runtime, self.name, label, using)
-        return run_metric(
-            name,
-            collect(images, spec, threads=runtime.settings.threads or 2, note=note),
-            options or MetricOptions(),
-            runtime.settings,
-            split=split,
-            trunk=trunk,
-            folder=None if to is None else Path(to),
-            resume=resume,
-            mlflow=mlflow,
-            note=note,
-        )
+        with closing(StageByStage(self._progress())) as tell:
+            return run_metric(
+                name,
+                collect(images, spec, threads=runtime.settings.threads or 2, tell=tell, note=note),
+                options or MetricOptions(),
+                runtime.settings,
+                split=split,
+                trunk=trunk,
+                folder=None if to is None else Path(to),
+                resume=resume,
+                mlflow=mlflow,
+                watch=Watch(tell),
+                note=note,
+            )
 
     def promote(
         self,
