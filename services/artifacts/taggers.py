@@ -76,7 +76,7 @@ class TagHead:
     @property
     def payload_field(self) -> str:
         """The payload field that the head fills."""
-        return QUALITY if self.tag == QUALITY else field_path("scores", self.tag)
+        return score_field(self.tag)
 
     def scores(self, embeddings: Embeddings) -> NDArray[np.float32]:
         """(n,) in 0..1 for embeddings (n, dim)."""
@@ -222,6 +222,11 @@ class TaggerStore:
         if (category, key) not in self._former:
             self._former[category, key] = self._runs.read(category, key)
         return self._former[category, key]
+
+
+def score_field(tag: str) -> str:
+    """Return the payload field that the tagger of ``tag`` fills."""
+    return QUALITY if tag == QUALITY else field_path("scores", tag)
 
 
 def _key(head: TagHead) -> str:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vitrine.services.artifacts.taggers import score_field
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Payload
 from vitrine.services.values.field_paths import field_path
+from vitrine.services.vector_store.fields import clause_list
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
@@ -34,11 +36,6 @@ class Source:
 def is_score(field: str) -> bool:
     """Whether a tagger may fill the payload field."""
     return field == QUALITY or field.startswith("scores.")
-
-
-def score_field(tag: str) -> str:
-    """The payload field that the tagger of ``tag`` fills."""
-    return QUALITY if tag == QUALITY else field_path("scores", tag)
 
 
 def source_field(tag: str) -> str:
@@ -113,12 +110,7 @@ def _narrowed_filter(filter: Filter, sources: Mapping[str, Source]) -> Filter:
 
 
 def _clause(clause: Any, sources: Mapping[str, Source]) -> list[Condition] | None:
-    if clause is None:
-        return None
-    return [
-        _condition(condition, sources)
-        for condition in (clause if isinstance(clause, list | tuple) else [clause])
-    ]
+    return None if clause is None else [_condition(each, sources) for each in clause_list(clause)]
 
 
 def _condition(condition: Any, sources: Mapping[str, Source]) -> Condition:

@@ -14,7 +14,7 @@ import numpy as np
 from vitrine.services.artifacts.clusters import ClusterStore
 from vitrine.services.artifacts.duplicates import DuplicateStore
 from vitrine.services.artifacts.maps import MapStore
-from vitrine.services.artifacts.taggers import TaggerStore
+from vitrine.services.artifacts.taggers import TaggerStore, score_field
 from vitrine.services.category.catalog import Catalog, Category
 from vitrine.services.category.field_names import find_field
 from vitrine.services.category.filters import Conditions
@@ -42,7 +42,6 @@ from vitrine.services.search.score_validity import (
     index_sources,
     is_score,
     narrowed,
-    score_field,
     unsettled_sources,
 )
 from vitrine.services.values.field_paths import value_at
@@ -104,6 +103,7 @@ class Bin:
     count: int
 
 
+@dataclass(frozen=True, eq=False)
 class Searcher:
     """Searches categories. Thread-safe.
 
@@ -111,44 +111,32 @@ class Searcher:
     (options out of range).
     """
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        vectors: VectorStore,
-        encoders: EncoderPool,
-        taggers: TaggerStore,
-        clusters: ClusterStore,
-        duplicates: DuplicateStore,
-        maps: MapStore,
-        limits: ImageLimits,
-        budget: DecodeBudget,
-    ) -> None:
-        self.catalog = catalog
-        self.vectors = vectors
-        self._encoders = encoders
-        self._taggers = taggers
-        self._clusters = clusters
-        self._duplicates = duplicates
-        self._maps = maps
-        self._limits = limits
-        self._budget = budget
+    catalog: Catalog
+    vectors: VectorStore
+    encoders: EncoderPool
+    taggers: TaggerStore
+    clusters: ClusterStore
+    duplicates: DuplicateStore
+    maps: MapStore
+    limits: ImageLimits
+    budget: DecodeBudget
 
     def by_image(self, category: str, data: bytes, options: SearchOptions) -> SearchResult:
         """Most similar to a picture given as the bytes of an image file. ``ImageRefused`` if it is none."""
         cat = self.catalog.get(category)
         started = time.perf_counter()
-        vector = self._encode_image(cat.encoder(options.using), data)
-        return self._near(cat, vector, options, (), _ms(started))
+        spec = cat.encoder(options.using)
+        vector = self._encode_image(spec, data)
+        return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
 
     def by_text(self, category: str, text: str, options: SearchOptions) -> SearchResult:
         """Most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
         cat = self.catalog.get(category)
         spec = _text_encoder(cat) if options.using is None else cat.encoder(options.using)
-        options = replace(options, using=spec.name)
         if not text.strip():
             raise BadRequest("The text is empty: describe what to look for.")
         started = time.perf_counter()
-        encoder = self._encoders.for_category(spec) if "text" in spec.modalities else None
+        encoder = self.encoders.for_category(spec) if "text" in spec.modalities else None
         if not isinstance(encoder, TextEncoder):
             able = ", ".join(other.name for other in cat.encoders if "text" in other.modalities)
             raise UnsupportedQuery(
@@ -161,21 +149,23 @@ class Searcher:
                 using=spec.name,
             )
         vector = encoder.encode_texts([text])[0]
-        return self._near(cat, vector, options, (), _ms(started))
+        return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
 
     def by_id(self, category: str, id: str, options: SearchOptions) -> SearchResult:
         """Most similar to an image of the category, which is itself left out. Needs no encoder.
         ``NotFound``."""
         cat = self.catalog.get(category)
-        vector = self._stored(cat, [id], cat.encoder(options.using).name)[0]
-        return self._near(cat, vector, options, (id,), 0.0)
+        spec = cat.encoder(options.using)
+        vector = self._stored(cat, [id], spec.name)[0]
+        return self._ask(cat, spec, Near(vector), options, (id,))
 
     def by_vector(
         self, category: str, vector: Sequence[float] | Embedding, options: SearchOptions
     ) -> SearchResult:
         """Most similar to a vector of the encoder's dimension, normalised here. ``BadVector`` if zero or not
         finite."""
-        return self._near(self.catalog.get(category), unit(vector), options, (), 0.0)
+        cat = self.catalog.get(category)
+        return self._ask(cat, cat.encoder(options.using), Near(unit(vector)), options)
 
     def by_examples(
         self,
@@ -216,7 +206,7 @@ class Searcher:
             raise BadRequest(
                 "Fused hits have ranks instead of similarities: leave out diversity and min_similarity."
             )
-        return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,), 0.0)
+        return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,))
 
     def listing(
         self,
@@ -286,10 +276,10 @@ class Searcher:
         cat = self.catalog.get(category)
         _check_limit(limit, 0)
         if field.startswith(CLUSTER_FIELD):
-            field = self._clusters.get(category, field[len(CLUSTER_FIELD[0]) :]).payload_field
+            field = self.clusters.get(category, field[len(CLUSTER_FIELD[0]) :]).payload_field
         field = find_field(field, cat.indexes)
         if cat.indexes.get(field) not in COUNTABLE:
-            runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self._clusters.in_service(category))
+            runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self.clusters.in_service(category))
             raise _unfit(cat, field, COUNTABLE, "counted by value", runs)
         return self.vectors.facet(cat.name, field, filter=self._filter(cat, conditions), limit=limit)
 
@@ -332,10 +322,10 @@ class Searcher:
         """The conditions as a filter; scores in them, and in the ``fields`` that are ordered by or counted,
         are the tagger's in service, never a former one's. Queries without scores, and those on settled tags,
         pay nothing for it. Cluster runs and maps are those in service too."""
-        resolved = self._maps.resolve(cat.name, self._clusters.resolve(cat.name, conditions))
+        resolved = self.maps.resolve(cat.name, self.clusters.resolve(cat.name, conditions))
         chosen = resolved.to_filter(cat.indexes)
         scores = {field for field in (*filter_fields(chosen), *fields) if is_score(field)}
-        unsettled = self._taggers.unsettled(cat.name) if scores else {}
+        unsettled = self.taggers.unsettled(cat.name) if scores else {}
         asked = {tag: who for tag, who in unsettled.items() if score_field(tag) in scores}
         if not asked:
             return chosen
@@ -366,8 +356,8 @@ class Searcher:
         return values[0] if values else None
 
     def _encode_image(self, spec: EncoderSpec, data: bytes) -> Embedding:
-        opened = open_image(data, target=spec.preprocessing.target, limits=self._limits, budget=self._budget)
-        vector: Embedding = self._encoders.for_category(spec).encode_images([opened.image])[0]
+        opened = open_image(data, target=spec.preprocessing.target, limits=self.limits, budget=self.budget)
+        vector: Embedding = self.encoders.for_category(spec).encode_images([opened.image])[0]
         return vector
 
     def _examples(self, cat: Category, spec: EncoderSpec, examples: Sequence[str | bytes]) -> Embeddings:
@@ -389,24 +379,14 @@ class Searcher:
                 )
         return [hit.vectors[using] for hit in hits if hit is not None]
 
-    def _near(
-        self,
-        cat: Category,
-        vector: Embedding,
-        options: SearchOptions,
-        exclude: tuple[str, ...],
-        encode_ms: float,
-    ) -> SearchResult:
-        return self._ask(cat, cat.encoder(options.using), Near(vector), options, exclude, encode_ms)
-
     def _ask(
         self,
         cat: Category,
         spec: EncoderSpec,
         ask: Near | Recommend | Fuse,
         options: SearchOptions,
-        exclude: tuple[str, ...],
-        encode_ms: float,
+        exclude: tuple[str, ...] = (),
+        encode_ms: float = 0.0,
     ) -> SearchResult:
         _check_limit(options.limit, options.offset)
         if options.diversity is not None and not 0 <= options.diversity <= 1:
@@ -428,7 +408,7 @@ class Searcher:
         if options.diversity is not None:
             read = partial(diversified, self.vectors, cat.name, diversity=options.diversity)
         if options.collapse:
-            key = self._duplicates.collapsing_key(cat.name)
+            key = self.duplicates.collapsing_key(cat.name)
             hits, similar = collapsed(self.vectors, cat.name, query, key, read)
         else:
             hits = read(query)

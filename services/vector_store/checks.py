@@ -51,6 +51,26 @@ def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
         dim_of(schema, name)
 
 
+def check_extension(present: CollectionSchema, wanted: CollectionSchema) -> None:
+    """Raise ``BadVector`` if a named vector is there with another dimension, ``BadRequest`` if a field is
+    indexed by another kind."""
+    for vector in wanted.vectors:
+        dim = present.dim(vector.name)
+        if dim not in (None, vector.dim):
+            raise BadVector(
+                f"Vector {vector.name!r} of collection {present.name!r} has {dim} components, not "
+                f"{vector.dim}: give the other encoder another name.",
+                using=vector.name,
+            )
+    for field, kind in wanted.indexes.items():
+        existing = present.indexes.get(field, kind)
+        if existing != kind:
+            raise BadRequest(
+                f"Field {field!r} of collection {present.name!r} is indexed as {existing}, not {kind}.",
+                field=field,
+            )
+
+
 def recommended(schema: CollectionSchema, using: str, ask: Recommend) -> Embedding:
     """Where a recommendation looks: 2 mean(positive) - mean(negative), or mean(positive) without negatives;
     of unit length.

@@ -7,12 +7,13 @@ import contextlib
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from vitrine.services.domain import CollectionSchema
-from vitrine.services.errors import BadRequest, BadVector, NotFound, VitrineError
+from vitrine.services.errors import BadRequest, NotFound, VitrineError
+from vitrine.services.vector_store.checks import check_extension
 from vitrine.services.vector_store.edge import read as edge_read
 from vitrine.services.vector_store.edge.collection import Collection, Write, engine_errors
 from vitrine.services.vector_store.edge.errors import from_engine, to_plain
@@ -211,7 +212,10 @@ class Engine:
             self._schemas[name] = wanted
             return
         collection = self._collection(name)
-        merged = _merge(collection.schema, wanted, change)
+        present = collection.schema
+        check_extension(present, replace(wanted, indexes={}) if change else wanted)
+        new = tuple(vector for vector in wanted.vectors if present.dim(vector.name) is None)
+        merged = CollectionSchema(name, present.vectors + new, {**present.indexes, **wanted.indexes})
         if merged != collection.schema:
             yield from collection.extend(merged)
             self._schemas[name] = merged
@@ -378,25 +382,3 @@ def _queries(header: Header, arrays: Arrays) -> Iterator[tuple[dict[str, Any], A
     for query in header["queries"]:
         yield query, arrays[at : at + query["vectors"]]
         at += query["vectors"]
-
-
-def _merge(present: CollectionSchema, wanted: CollectionSchema, change: bool) -> CollectionSchema:
-    """Both together. ``BadVector`` if a dimension differs, ``BadRequest`` if an index kind does, unless it is
-    to ``change``."""
-    for vector in wanted.vectors:
-        dim = present.dim(vector.name)
-        if dim not in (None, vector.dim):
-            raise BadVector(
-                f"Vector {vector.name!r} of collection {present.name!r} has {dim} components, not "
-                f"{vector.dim}: give the other encoder another name.",
-                using=vector.name,
-            )
-    for path, kind in wanted.indexes.items():
-        if not change and present.indexes.get(path, kind) != kind:
-            raise BadRequest(
-                f"Field {path!r} of collection {present.name!r} is indexed as {present.indexes[path]}, "
-                f"not {kind}.",
-                field=path,
-            )
-    new = tuple(vector for vector in wanted.vectors if present.dim(vector.name) is None)
-    return CollectionSchema(present.name, present.vectors + new, {**present.indexes, **wanted.indexes})

@@ -36,7 +36,7 @@ from vitrine.services.errors import (
     UnknownVector,
 )
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
-from vitrine.services.vector_store.checks import check_limit, check_names, check_query
+from vitrine.services.vector_store.checks import check_extension, check_limit, check_names, check_query
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.engine_names import (
     engine_filter,
@@ -132,10 +132,7 @@ class ServerVectorStore:
             existing = self._fresh_schema(schema.name)
         except NotFound:
             existing = self._create(schema)
-        for vector in schema.vectors:
-            _check_dim(existing, vector)
-        for field, kind in schema.indexes.items():
-            _check_kind(existing, field, kind)
+        check_extension(existing, schema)
         for vector in schema.vectors:
             self.add_vector(schema.name, vector)
         for field, kind in schema.indexes.items():
@@ -165,7 +162,7 @@ class ServerVectorStore:
 
     def add_vector(self, collection: str, vector: VectorSpec) -> None:
         schema = self._fresh_schema(collection)
-        _check_dim(schema, vector)
+        check_extension(schema, CollectionSchema(collection, (vector,)))
         if schema.dim(vector.name) is not None:
             return
         config = models.DenseVectorConfig(
@@ -183,7 +180,7 @@ class ServerVectorStore:
 
     def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
         schema = self._fresh_schema(collection)
-        _check_kind(schema, field, kind)
+        check_extension(schema, CollectionSchema(collection, (), {field: kind}))
         if field in schema.indexes:
             return
         self._create_index(schema.name, field, kind)
@@ -521,24 +518,6 @@ class ServerVectorStore:
 
 def _hnsw(vector: VectorSpec) -> models.HnswConfigDiff:
     return models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024)
-
-
-def _check_dim(schema: CollectionSchema, vector: VectorSpec) -> None:
-    dim = schema.dim(vector.name)
-    if dim not in (None, vector.dim):
-        raise BadVector(
-            f"Vector {vector.name!r} of collection {schema.name!r} has {dim} components, not {vector.dim}.",
-            using=vector.name,
-        )
-
-
-def _check_kind(schema: CollectionSchema, field: str, kind: IndexKind) -> None:
-    existing = schema.indexes.get(field, kind)
-    if existing != kind:
-        raise BadRequest(
-            f"Field {field!r} of collection {schema.name!r} is indexed as {existing}, not {kind}.",
-            field=field,
-        )
 
 
 def _batches(points: Sequence[Point]) -> Iterator[list[Point]]:
