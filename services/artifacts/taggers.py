@@ -44,7 +44,7 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class TagHead:
-    """A trained tagger: linear on the named vector ``using``, whose encoder has ``encoder_revision``.
+    """A trained tagger: a linear head on the named vector ``using``, whose encoder has ``encoder_revision``.
 
     ``kind`` says how it was trained, such as logistic-regression. ``threshold`` in 0..1: from this score on
     the tag is proposed. ``number`` counts the training runs of its category, from 1 (0: not saved): it
@@ -79,12 +79,13 @@ class TagHead:
         return score_field(self.tag)
 
     def scores(self, embeddings: Embeddings) -> NDArray[np.float32]:
-        """(n,) in 0..1 for embeddings (n, dim)."""
+        """Return the scores (n,) in 0..1 for embeddings (n, dim)."""
         return HeadSet([self]).scores(embeddings)[:, 0]
 
 
 class HeadSet:
-    """Heads on one named vector, scored by one matrix product. ``TaggerMismatch`` if they are on several."""
+    """Heads on one named vector, which one matrix product scores. ``TaggerMismatch`` if they are on
+    several."""
 
     def __init__(self, heads: Sequence[TagHead]) -> None:
         if len({(head.using, head.encoder_revision) for head in heads}) != 1:
@@ -97,7 +98,7 @@ class HeadSet:
         self._bias = np.array([head.slope * head.bias + head.offset for head in heads], np.float32)
 
     def scores(self, embeddings: Embeddings) -> Scores:
-        """(n, heads) for embeddings (n, dim)."""
+        """Return the scores (n, heads) in 0..1 for embeddings (n, dim)."""
         margins = embeddings @ self._weight + self._bias
         scores: Scores = 0.5 * (1.0 + np.tanh(0.5 * margins))  # the logistic function, without overflow
         return scores
@@ -201,7 +202,7 @@ class TaggerStore:
         self._runs.change(category, settle)
 
     def delete(self, category: str, tag: str) -> None:
-        """Take a tagger out of service. ``NotFound``. Its scores are the caller's to purge, before."""
+        """Take a tagger out of service. ``NotFound``. The caller removes its scores first."""
         self._runs.withdraw(category, composed(tag.strip()))
 
     def forget(self, category: str) -> None:

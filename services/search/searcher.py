@@ -1,4 +1,5 @@
-"""The Searcher: every way to ask a category, each three hops from its shell to the engine."""
+"""Search in a category: by image, text, id, vector, examples or several vectors, and lists, counts and
+facets."""
 
 from __future__ import annotations
 
@@ -122,7 +123,8 @@ class Searcher:
     budget: DecodeBudget
 
     def by_image(self, category: str, data: bytes, options: SearchOptions) -> SearchResult:
-        """Most similar to a picture given as the bytes of an image file. ``ImageRefused`` if it is none."""
+        """Return the images most similar to a picture, given as the bytes of an image file. ``ImageRefused``
+        if it cannot be read as one."""
         cat = self.catalog.get(category)
         started = time.perf_counter()
         spec = cat.encoder(options.using)
@@ -130,7 +132,7 @@ class Searcher:
         return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
 
     def by_text(self, category: str, text: str, options: SearchOptions) -> SearchResult:
-        """Most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
+        """Return the images most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
         cat = self.catalog.get(category)
         spec = _text_encoder(cat) if options.using is None else cat.encoder(options.using)
         if not text.strip():
@@ -152,7 +154,7 @@ class Searcher:
         return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
 
     def by_id(self, category: str, id: str, options: SearchOptions) -> SearchResult:
-        """Most similar to an image of the category, which is itself left out. Needs no encoder.
+        """Return the images most similar to an image of the category, without that image. Needs no encoder.
         ``NotFound``."""
         cat = self.catalog.get(category)
         spec = cat.encoder(options.using)
@@ -162,8 +164,8 @@ class Searcher:
     def by_vector(
         self, category: str, vector: Sequence[float] | Embedding, options: SearchOptions
     ) -> SearchResult:
-        """Most similar to a vector of the encoder's dimension, normalised here. ``BadVector`` if zero or not
-        finite."""
+        """Return the images most similar to a vector of the encoder's dimension, which is normalised here.
+        ``BadVector`` if it is zero or not finite."""
         cat = self.catalog.get(category)
         return self._ask(cat, cat.encoder(options.using), Near(unit(vector)), options)
 
@@ -174,8 +176,8 @@ class Searcher:
         negative: Sequence[str | bytes],
         options: SearchOptions,
     ) -> SearchResult:
-        """Like the positive and unlike the negative examples, each an id of the category or the bytes of an
-        image file.
+        """Return the images like the positive and unlike the negative examples; each is an id of the category
+        or the bytes of an image file.
 
         Looks near 2 mean(positive) - mean(negative), Qdrant's AVERAGE_VECTOR. Examples of the category are
         left out.
@@ -192,8 +194,8 @@ class Searcher:
         return self._ask(cat, spec, ask, options, ids, encode_ms)
 
     def by_fusion(self, category: str, id: str, using: Sequence[str], options: SearchOptions) -> SearchResult:
-        """Like an image of the category by several named vectors at once, by reciprocal rank fusion.
-        ``NotFound``.
+        """Return the images like an image of the category by several named vectors at once, by reciprocal
+        rank fusion. ``NotFound``.
 
         A hit's ``similarity`` is its fusion score; ``diversity`` and ``min_similarity`` are refused.
         """
@@ -219,8 +221,8 @@ class Searcher:
         with_vectors: bool = False,
         fields: tuple[str, ...] | None = None,
     ) -> Page:
-        """A page of the images that meet the conditions, by id or ordered by an indexed number or date.
-        ``fields``: no others."""
+        """Return a page of the images that meet the conditions, in order of id or of an indexed number or
+        date. ``fields``: return only these of the payload."""
         cat = self.catalog.get(category)
         _check_limit(limit, 0)
         if order_by is not None:
@@ -237,7 +239,7 @@ class Searcher:
         )
 
     def random(self, category: str, conditions: Conditions, *, limit: int = 50) -> list[Hit]:
-        """A random sample of the images that meet the conditions."""
+        """Return a random sample of the images that meet the conditions."""
         cat = self.catalog.get(category)
         _check_limit(limit, 0)
         return self.vectors.query(
@@ -245,7 +247,7 @@ class Searcher:
         )
 
     def image(self, category: str, id: str, *, with_vectors: bool = False) -> Hit:
-        """One image. ``NotFound``."""
+        """Return one image. ``NotFound``."""
         cat = self.catalog.get(category)
         names = tuple(spec.name for spec in cat.encoders) if with_vectors else ()
         hit = self.vectors.retrieve(cat.name, [_checked(id)], with_vectors=names)[0]
@@ -263,12 +265,13 @@ class Searcher:
         return np.stack(rows) if rows else np.empty((0, spec.dim), np.float32)
 
     def count(self, category: str, conditions: Conditions | None = None) -> int:
-        """Exact number of images that meet the conditions."""
+        """Return the exact number of images that meet the conditions."""
         cat = self.catalog.get(category)
         return self.vectors.count(cat.name, self._filter(cat, conditions) if conditions else None)
 
     def facets(self, category: str, field: str, conditions: Conditions, *, limit: int = 100) -> list[Facet]:
-        """Most frequent values of a keyword, integer or bool field among the images that meet the conditions.
+        """Return the most frequent values of a keyword, integer or bool field among the images that meet the
+        conditions.
 
         Of ``cluster.<run>`` (or ``cluster:<run>``) these are the ids of its nodes, each with the images below
         it.
@@ -293,8 +296,8 @@ class Searcher:
         lower: float | None = None,
         upper: float | None = None,
     ) -> list[Bin]:
-        """Images by value of a number, in ``bins`` equal bins from ``lower`` to ``upper`` (0..1 for scores
-        and quality, else the least and greatest value found)."""
+        """Return the numbers of images by value of a number, in ``bins`` equal bins from ``lower`` to
+        ``upper`` (0..1 for scores and quality, else the least and greatest value found)."""
         cat = self.catalog.get(category)
         if not 1 <= bins <= MAX_BINS:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
@@ -319,9 +322,9 @@ class Searcher:
         )
 
     def _filter(self, cat: Category, conditions: Conditions, *fields: str) -> Filter | None:
-        """The conditions as a filter; scores in them, and in the ``fields`` that are ordered by or counted,
-        are the tagger's in service, never a former one's. Queries without scores, and those on settled tags,
-        pay nothing for it. Cluster runs and maps are those in service too."""
+        """Return the conditions as a filter. Cluster runs and maps in them are those in service; scores in
+        them, and in the ``fields`` that are ordered by or counted, count only if the tagger in service gave
+        them. Queries without scores, and those on settled tags, pay nothing for it."""
         resolved = self.maps.resolve(cat.name, self.clusters.resolve(cat.name, conditions))
         chosen = resolved.to_filter(cat.indexes)
         scores = {field for field in (*filter_fields(chosen), *fields) if is_score(field)}
@@ -416,7 +419,8 @@ class Searcher:
 
 
 def unit(vector: Sequence[float] | Embedding) -> Embedding:
-    """The vector divided by its L2 norm, float32. ``BadVector`` if it is not flat, not finite, or zero."""
+    """Return the vector divided by its L2 norm, float32. ``BadVector`` if it is not flat, not finite, or
+    zero."""
     wide = np.asarray(vector, dtype=np.float64)
     largest = np.abs(wide).max() if wide.ndim == 1 and wide.size else 0.0
     if not np.isfinite(largest) or largest == 0:
@@ -443,8 +447,8 @@ def _indexed(cat: Category, field: str, kinds: tuple[str, ...], use: str) -> Non
 def _unfit(
     cat: Category, field: str, kinds: tuple[str, ...], use: str, others: Iterable[str] = ()
 ) -> UnknownField:
-    """The error that names the fields that can be used so: those of these kinds and the ``others``. Fields of
-    runs and maps are left out: their keys are nobody's business, and stay indexed when they are replaced."""
+    """Return the error that names the fields that can be used so: those of these kinds, and the ``others``.
+    Fields of runs and maps are left out: their keys are internal, and stay indexed when they are replaced."""
     fitting = (name for name, its in cat.indexes.items() if its in kinds and not name.startswith(_KEYED))
     kind = cat.indexes.get(field)
     what = "has no index" if kind is None else f"holds {HELD[kind]}"
@@ -471,8 +475,8 @@ def _no_image(category: str, id: str) -> NotFound:
 
 
 def _text_encoder(cat: Category) -> EncoderSpec:
-    """The default, or else the first that reads text: an encoder of images alone, once promoted, must not end
-    text search."""
+    """Return the default encoder, or else the first that reads text: promoting an encoder of images alone
+    must not end text search."""
     default = cat.encoder()
     return next((spec for spec in (default, *cat.encoders) if "text" in spec.modalities), default)
 

@@ -1,4 +1,4 @@
-"""Points in order of a field, page after page. Runs in the engine process."""
+"""Read points in order of a field, page after page. Runs in the engine process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST = 1 << 20
 class Listing:
     """The points of ``shard`` that match ``filter``, by value of ``field`` and by id among equal values.
 
-    The engine orders by value alone and tells no next page. A page may cut a run of equal values anywhere;
+    The engine orders by value alone and gives no next page. A page may cut a run of equal values anywhere;
     such a run is therefore read by id, and a position stays two values long however long the run is.
 
     The engine also lists a point once for each of its values. Its first one counts here: points that have a
@@ -44,7 +44,7 @@ class Listing:
     descending: bool
 
     def after(self, position: Position | None, limit: int) -> list[Position]:
-        """Up to ``limit`` points after ``position``; fewer only at the end."""
+        """Return up to ``limit`` points after ``position``; fewer only at the end."""
         found: list[Position] = []
         if position is not None:
             found += self._ties(position[0], position[1], limit)
@@ -63,7 +63,7 @@ class Listing:
         return sorted(batch, key=lambda item: (-item[0] if self.descending else item[0], item[1]))
 
     def _beyond(self, value: Value | None, limit: int) -> list[Position]:
-        """Points whose first value is past ``value``, in order of value only."""
+        """Return points whose first value is past ``value``, in order of value only."""
         filter = self.filter if value is None else self._without_earlier(value, including=True)
         start = None if value is None else self._next(value)
         order = edge.OrderBy(
@@ -88,7 +88,7 @@ class Listing:
             asked *= 2
 
     def _having(self, filter: Any) -> int:
-        """Points of ``filter`` that have a value."""
+        """Return how many points of ``filter`` have a value."""
         if self.kind == "datetime":
             span = edge.RangeDateTime(gte=_EPOCH.replace(year=1).isoformat())
         else:
@@ -100,7 +100,7 @@ class Listing:
         return start is None or (value < start if self.descending else value > start)
 
     def _ties(self, value: Value, after: str | None, limit: int) -> list[Position]:
-        """Points with exactly ``value``, by id, past the id ``after``."""
+        """Return points with exactly ``value``, by id, past the id ``after``."""
         number = -1 if after is None else uuid.UUID(after).int
         if limit < 1 or number == _LAST_ID:
             return []
@@ -115,8 +115,8 @@ class Listing:
         return [(value, str(record.id)) for record in records]
 
     def _next(self, value: Value) -> Value:
-        """Where the engine shall start: nothing past ``value`` may lie before it. It rounds what we give to a
-        float64."""
+        """Return the value at which the engine starts: nothing past ``value`` may lie before it. The engine
+        rounds it to a float64."""
         if self.kind == "float":
             return math.nextafter(value, -math.inf if self.descending else math.inf)
         if abs(value) >= _EXACT_INTEGERS:
@@ -124,14 +124,15 @@ class Listing:
         return value - 1 if self.descending else value + 1
 
     def _not_past(self, value: Value) -> float:
-        """The value for the engine, which takes a float64: where that cannot hold it, one before it."""
+        """Return the value for the engine, which takes a float64: where that cannot hold it, one before
+        it."""
         if self.kind == "integer" and abs(value) >= _EXACT_INTEGERS:
             return math.nextafter(value, math.inf if self.descending else -math.inf)
         return float(value)
 
     def _without_earlier(self, value: Value, *, including: bool) -> Any:
-        """The listing's filter without the points that have a value before ``value``, or also those that have
-        it itself."""
+        """Return the listing's filter without the points that have a value before ``value``, or also those
+        that have it itself."""
         bound = ("gt" if self.descending else "lt") + ("e" if including else "")
         if self.kind == "datetime":
             moment = (_EPOCH + timedelta(microseconds=int(value))).isoformat()

@@ -1,4 +1,4 @@
-"""Questions to one shard: plain requests in, plain answers out. Runs in the engine process."""
+"""Answer questions to one shard, from plain requests to plain answers. Runs in the engine process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Found:
 
 
 def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -> list[Found]:
-    """Hits of one query. ``arrays`` are its vectors, each (dim,)."""
+    """Return the hits of one query. ``arrays`` are its vectors, each (dim,)."""
     if plain["ask"] == "order":
         return _ordered(shard, schema, plain)
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
@@ -69,7 +69,8 @@ class _Search:
         return _with_scores(self._shard, deep(self.asked, self.nearest), self._plain)
 
     def nearest(self, depth: int) -> list[tuple[int, float]]:
-        """The ids as numbers: they are many, and few of them will be told."""
+        """Return the nearest points and their scores, ids as numbers: there are many, and few of them are
+        shown."""
         return [(point.id.int, point.score) for point in self._points(depth, False, False)]
 
     def _points(self, depth: int, with_payload: Any, with_vector: Any) -> list[Any]:
@@ -108,7 +109,7 @@ def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:
 
 
 def retrieve(shard: Any, plain: Plain) -> list[Found]:
-    """The points of ``plain["ids"]`` that exist, in that order."""
+    """Return the points of ``plain["ids"]`` that exist, in that order."""
     return _fetch(shard, plain["ids"], plain)
 
 
@@ -119,7 +120,7 @@ def _fetch(shard: Any, ids: list[str], plain: Plain) -> list[Found]:
 
 
 def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Found], Any]:
-    """One page, and the position after it: an id, or [value, id]; None at the end."""
+    """Return one page, and the position after it: an id, or [value, id]; None at the end."""
     position, limit = plain["position"], plain["limit"]
     filter = to_edge(plain["filter"])
     if plain["field"] is None:
@@ -143,7 +144,7 @@ def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Fou
 
 
 def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
-    """(value, count), most frequent first and in order of value where equal; exact.
+    """Return (value, count), most frequent first and in order of value where equal; exact.
 
     ``points`` is how many there are. The engine's quick way counts within each segment and adds up, a hundred
     times faster than its exact one; it errs only where a point is in two segments, and then the engine counts
@@ -158,13 +159,13 @@ def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
 
 
 def count(shard: Any, filter: Plain | None) -> int:
-    """Exact number of matching points."""
+    """Return the exact number of matching points."""
     return int(shard.count(edge.CountRequest(exact=True, filter=to_edge(filter))))
 
 
 def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Header, Arrays]:
-    """Answers as one message: hits as [id, score, payload], and for each vector name the hits that have it,
-    as one matrix."""
+    """Return answers as one message: hits as [id, score, payload], and for each vector name the hits that
+    have it, as one matrix."""
     header: Header = {"answers": [], "blocks": []}
     arrays: Arrays = []
     for index, (found, names) in enumerate(zip(answers, with_vectors, strict=True)):

@@ -62,8 +62,8 @@ class EdgeVectorStore:
     it.
 
     Nothing is loaded before it is asked for. Writes are refused (``StorageFull``) below ``min_free_mb`` of
-    free disk. ``holder`` adds to what the lock tells of us. ``auto_optimize`` indexes by itself once enough
-    is unindexed for queries to notice.
+    free disk. ``holder`` adds to what the lock's file says about us. ``auto_optimize`` indexes by itself once
+    enough is unindexed for queries to notice.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class EdgeVectorStore:
         self._catalogue: _Catalogue | None = None
 
     def serving_at(self, url: str) -> None:
-        """Tell whoever finds the folder locked where to reach us."""
+        """Write into the lock's file where we can be reached, for whoever finds the folder locked."""
         self._lock.describe(url)
 
     @property
@@ -154,8 +154,8 @@ class EdgeVectorStore:
         return known.schemas[collection]
 
     def _read_catalogue(self) -> _Catalogue:
-        """Nobody else can change what it says, so it is asked for once; again after a new start or a
-        change."""
+        """Return what the engine has. Nobody else can change it, so it is read once; again after a new start
+        or a change."""
         with self._mutex:
             known, changes = self._catalogue, self._changes
         if known is None or known.starts != self._client.starts:
@@ -250,7 +250,7 @@ class EdgeVectorStore:
             self._client.call({"op": "delete", "collection": schema.name, "ids": part})
 
     def _check_known(self, schema: CollectionSchema, ids: Sequence[str]) -> None:
-        """``NotFound`` before the first of several messages is applied; a single message checks for
+        """Raise ``NotFound`` before the first of several messages is applied; a single message checks for
         itself."""
         missing: list[str] = []
         for start in range(0, len(ids), _MESSAGE_POINTS):
@@ -305,7 +305,7 @@ class EdgeVectorStore:
         with_payload: bool | tuple[str, ...] = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
-        """In order of id; or of a field, and of id among equal values."""
+        """Return a page in order of id; or of a field, and of id among equal values."""
         schema = self._schema(collection)
         check_limit(limit)
         if order_by is not None:
@@ -346,13 +346,14 @@ class EdgeVectorStore:
 
 
 def _covers(present: CollectionSchema, wanted: CollectionSchema) -> bool:
-    """Whether all that is wanted is there already."""
+    """Return whether all that is wanted is there already."""
     vectors = all(present.dim(vector.name) == vector.dim for vector in wanted.vectors)
     return vectors and all(present.indexes.get(field) == kind for field, kind in wanted.indexes.items())
 
 
 def _payload_messages(updates: Mapping[str, Payload]) -> Iterator[list[tuple[orjson.Fragment, list[str]]]]:
-    """[payload, ids that get it], as many as fit in one message. Each payload is written as JSON once."""
+    """Yield groups of [payload, ids that get it], as many as fit in one message. Each payload is written as
+    JSON once."""
     groups: dict[bytes, list[str]] = {}
     points = size = 0
     for id, payload in updates.items():

@@ -1,4 +1,4 @@
-"""Reading all matching points of a server collection page by page, in order of id or of a field."""
+"""Read all matching points of a server collection page by page, in order of id or of a field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST = 1 << 20
 
 @dataclass(frozen=True)
 class Listing:
-    """The points of ``collection`` that match ``filter``, with what shall be returned of each."""
+    """The points of ``collection`` that match ``filter``, with what is returned of each."""
 
     client: QdrantClient
     collection: str
@@ -27,7 +27,7 @@ class Listing:
     def by_id(
         self, start: str | None, limit: int, also: models.Condition | None = None
     ) -> tuple[list[models.Record], str | None]:
-        """Up to ``limit`` points from id ``start`` on, and the id that the next page starts with."""
+        """Return up to ``limit`` points from id ``start`` on, and the id that the next page starts with."""
         records, following = self.client.scroll(
             self.collection,
             scroll_filter=self._filter(also),
@@ -39,7 +39,7 @@ class Listing:
         return records, None if following is None else str(following)
 
     def by_value(self, order: OrderBy, kind: IndexKind, after: Position | None, limit: int) -> list[Found]:
-        """Up to ``limit`` points after the position, by value and, among equal values, by id.
+        """Return up to ``limit`` points after the position, by value and, among equal values, by id.
 
         The server orders by value alone and gives no cursor. So points of equal value, which a page may cut
         anywhere, are listed by id instead: positions stay two values long, however many points share one.
@@ -102,7 +102,7 @@ class Listing:
             asked *= 2
 
     def _having(self, order: OrderBy, kind: IndexKind, filter: models.Filter | None) -> int:
-        """Points of ``filter`` that have a value."""
+        """Return how many points of ``filter`` have a value."""
         both = models.Filter(must=[any_value(order.field, kind), *([filter] if filter else [])])
         return self.client.count(self.collection, both, exact=True).count
 

@@ -1,4 +1,4 @@
-"""Our queries in the words of qdrant-client. No I/O."""
+"""Our queries as requests of qdrant-client. No I/O."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Position = tuple[OrderValue, str]
 
 
 def request(query: Query, limit: int) -> models.QueryRequest:
-    """The server's request for the first hits of Near and Random; ``vitrine.services.vector_store.ranked``
-    cuts pages itself."""
+    """Return the server's request for the first hits of Near and Random;
+    ``vitrine.services.vector_store.ranked`` cuts pages itself."""
     near = query.ask if isinstance(query.ask, Near) else None
     return models.QueryRequest(
         query=models.NearestQuery(nearest=floats(near.vector))
@@ -49,7 +49,7 @@ def request(query: Query, limit: int) -> models.QueryRequest:
 
 
 def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:
-    """The filter with the engine's paths, and without the points ``ids``."""
+    """Return the filter with the engine's paths, and without the points ``ids``."""
     filter = engine_filter(filter)
     if not ids:
         return filter
@@ -78,8 +78,8 @@ def hit(record: models.ScoredPoint | models.Record, similarity: float | None = N
 
 
 def equals(field: str, kind: IndexKind, value: OrderValue) -> models.FieldCondition:
-    """The points with exactly this order value. Ranges are float64 to the server and would confuse large
-    integers."""
+    """Return the condition for points with exactly this order value. Ranges are float64 to the server and
+    would confuse large integers."""
     if kind == "integer":
         return models.FieldCondition(key=field, match=models.MatchValue(value=int(value)))
     if kind == "datetime":
@@ -89,15 +89,15 @@ def equals(field: str, kind: IndexKind, value: OrderValue) -> models.FieldCondit
 
 
 def any_value(field: str, kind: IndexKind) -> models.FieldCondition:
-    """The points that have a value to order by."""
+    """Return the condition for points that have a value to order by."""
     if kind == "datetime":
         return models.FieldCondition(key=field, range=models.DatetimeRange(gte=_EPOCH.replace(year=1)))
     return models.FieldCondition(key=field, range=models.Range(gte=-sys.float_info.max))
 
 
 def earlier(order: OrderBy, kind: IndexKind, value: OrderValue, *, including: bool) -> models.FieldCondition:
-    """The points that have a value before this one in the order, or this one itself. Of integers that no
-    float64 holds some that are close to it are left out."""
+    """Return the condition for points that have a value before this one in the order, or this one itself. Of
+    integers that no float64 holds some that are close to it are left out."""
     bound = ("gt" if order.descending else "lt") + ("e" if including else "")
     if kind == "datetime":
         return models.FieldCondition(key=order.field, range=models.DatetimeRange(**{bound: _moment(value)}))
@@ -107,7 +107,7 @@ def earlier(order: OrderBy, kind: IndexKind, value: OrderValue, *, including: bo
 
 
 def past(order: OrderBy, kind: IndexKind, value: OrderValue) -> models.StartFrom:
-    """Where the listing starts again: the closest value past this one, as the server takes it back.
+    """Return where the listing starts again: the closest value past this one, as the server takes it back.
 
     The server starts at a float64. Where an integer is none, it could be rounded past values that were not
     listed yet; so from 2**53 on the start lies before the value, and what has been listed has to be dropped.

@@ -115,9 +115,9 @@ class ServerVectorStore:
         replicas: int = 1,
         timeout: int = TIMEOUT_SECONDS,
     ) -> Self:
-        """A store on the server or the cluster at ``urls``, of which any may answer; nothing goes over the
-        network until the first call. ``BadRequest``: one is no URL. ``grpc_port``: see
-        ``server_client.nodes``."""
+        """Return a store on the server or the cluster at ``urls``, of which any may answer; nothing goes over
+        the network until the first call. ``BadRequest`` if one is not a URL. ``grpc_port``: see
+        ``server.client.nodes``."""
         found = nodes(urls, grpc_port=grpc_port, prefer_grpc=prefer_grpc)
         clients = [node.client(api_key=api_key, timeout=timeout) for node in found]
         names = [node.name for node in found]
@@ -205,7 +205,8 @@ class ServerVectorStore:
         self._schemas.clear()
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
-        """Segments below the indexing threshold stay as they are: they are searched exactly."""
+        """Index what is not indexed yet. Segments below the indexing threshold stay as they are: they are
+        searched exactly."""
         name = self._fresh_schema(collection).name
         with mapped_errors(self._server, collection):
             # Giving the optimizer's settings again wakes it, also after a restart, when it waits for the next
@@ -252,7 +253,7 @@ class ServerVectorStore:
     def set_payload(
         self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
     ) -> None:
-        """Waited for whether ``durable`` or not: the server has a log of its own."""
+        """Merge payloads, waited for whether ``durable`` or not: the server has a log of its own."""
         check_ids(list(updates))
         self._check_exist(collection, list(updates))
         names = engine_payload if key is None else engine_keys
@@ -353,7 +354,7 @@ class ServerVectorStore:
         with_payload: bool | tuple[str, ...] = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
-        """In order of id; or of a field, and of id among equal values."""
+        """Return a page in order of id; or of a field, and of id among equal values."""
         check_limit(limit)
 
         def check(schema: CollectionSchema) -> None:
@@ -455,7 +456,7 @@ class ServerVectorStore:
         return self._fresh_schema(schema.name)
 
     def _check_server(self) -> None:
-        """``BadRequest`` if the copies that are asked for cannot be placed: the server would make fewer
+        """Raise ``BadRequest`` if the copies that are asked for cannot be placed: the server would make fewer
         without a word."""
         theirs = version_of(self._client)
         wrong = theirs and misfit(version("qdrant-client"), theirs)
@@ -466,7 +467,7 @@ class ServerVectorStore:
             raise BadRequest(too_few_nodes(self._replicas, len(peers)))
 
     def _fresh_schema(self, collection: str) -> CollectionSchema:
-        """The schema as the server has it now, under the collection's own name."""
+        """Return the schema as the server has it now."""
         with mapped_errors(self._server, collection):
             config = self._client.get_collection(collection)
         vectors = config.config.params.vectors
@@ -493,8 +494,8 @@ class ServerVectorStore:
         return schema
 
     def _checked(self, collection: str, check: Callable[[CollectionSchema], None]) -> CollectionSchema:
-        """The schema, after ``check``. Another process may have added what a remembered one lacks, so it is
-        read again first."""
+        """Return the schema, after ``check``. Another process may have added what a remembered one lacks, so
+        it is read again first."""
         schema = self._schema(collection)
         try:
             check(schema)
@@ -521,7 +522,8 @@ def _hnsw(vector: VectorSpec) -> models.HnswConfigDiff:
 
 
 def _batches(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """Cut so that a request stays within what the server takes, whichever protocol carries it."""
+    """Yield the points in batches, each within what the server takes in one request, whichever protocol
+    carries it."""
     batch: list[Point] = []
     size = 0
     for point in points:
