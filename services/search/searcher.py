@@ -58,7 +58,6 @@ CLUSTER_FIELD = ("cluster.", "cluster:")
 """Before the name of a run, where a field is asked for."""
 _KEYED = ("clusters.", "maps.")
 NO_CONDITIONS = Conditions()
-_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -260,8 +259,7 @@ class Searcher:
         that is not there or lacks the vector."""
         cat = self.catalog.get(category)
         spec = cat.encoder(using)
-        chunks = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
-        rows = [row for chunk in chunks for row in self._stored(cat, chunk, spec.name)]
+        rows = self._stored(cat, ids, spec.name)
         return np.stack(rows) if rows else np.empty((0, spec.dim), np.float32)
 
     def count(self, category: str, conditions: Conditions | None = None) -> int:
