@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.datasets import dataset, mobilenet
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.domain import Hit
@@ -28,9 +29,6 @@ from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.search.searcher import SearchOptions
 from vitrine.services.settings import Settings
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-DATASET = SHARED / "datasets" / "clothing"
-MODEL = SHARED / "models" / "mobilenet-v2-1.0-224"
 CATEGORY, FIRST = "clothing", 10
 
 
@@ -183,12 +181,9 @@ def main() -> None:
     parser.add_argument(
         "--dataset",
         type=Path,
-        default=DATASET,
-        help="folder with train/<class> and test/<class> (default: %(default)s)",
+        help="folder with train/<class> and test/<class> (default: clothing)",
     )
-    parser.add_argument(
-        "--model", type=Path, default=MODEL, help="folder of the encoder (default: %(default)s)"
-    )
+    parser.add_argument("--model", type=Path, help="folder of the encoder (default: MobileNetV2)")
     parser.add_argument(
         "--most", type=int, default=0, help="photos of each class, for a short trial (default: all)"
     )
@@ -196,6 +191,8 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) of a few queries here")
     parser.add_argument("--rows", type=int, default=6, help="queries on the sheet")
     given = parser.parse_args()
+    given.dataset = given.dataset or dataset("clothing")
+    given.model = given.model or mobilenet()
     with tempfile.TemporaryDirectory() as folder:
         result = run(given, Path(folder))
     show(result)

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clothing import DATASET, photos
-from benchmarks.taggers import EMOJI, embed
+from benchmarks.clothing import photos
+from benchmarks.datasets import dataset
+from benchmarks.taggers import embed
 from vitrine.indexer.enrich.clusters.agreement import agreement, purity, stability
 from vitrine.indexer.enrich.clusters.flat.flat import fit
 from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
@@ -133,15 +134,16 @@ def _stability(reduced: Reduced, method: str, parameters: Any, labels: NDArray[n
 
 def _sets(cache: Path, wanted: Sequence[str]) -> Iterator[tuple[str, Embeddings, list[str]]]:
     if "clothing" in wanted:
-        found = photos(DATASET / "train", 0)
+        found = photos(dataset("clothing") / "train", 0)
         yield (
             "clothing",
             embed([photo.path for photo in found], cache, "train"),
             [photo.garment for photo in found],
         )
     if "emoji" in wanted:
-        rows = [json.loads(line) for line in (EMOJI / "metadata.jsonl").read_text().splitlines()]
-        x = embed([EMOJI / row["file_name"] for row in rows], cache, "emoji")
+        folder = dataset("emoji")
+        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+        x = embed([folder / row["file_name"] for row in rows], cache, "emoji")
         grouped = [at for at, row in enumerate(rows) if row["category"]]
         yield "emoji", x[grouped], [rows[at]["category"] for at in grouped]
 

@@ -25,6 +25,7 @@ from zlib import crc32
 
 import numpy as np
 
+from benchmarks.datasets import dataset, mobilenet
 from benchmarks.photo_edits import EDITS, LAID, make_edited
 from vitrine.data.catalogue import draw_catalogue
 from vitrine.indexer.enrich.duplicates.candidates import Images, Reach, candidates, near_in_memory
@@ -33,15 +34,11 @@ from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
 from vitrine.indexer.sources import SourceOptions, open_source
 from vitrine.services.artifacts.duplicates import COPIES
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.images.hashes import close_pairs
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.settings import Settings
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-CLOTHING = SHARED / "datasets" / "clothing" / "train"
-UKBENCH = SHARED / "datasets" / "near-duplicates"
-MODEL = SHARED / "models" / "mobilenet-v2-1.0-224"
 CATEGORY = "bench"
 PHASH_BITS = 10
 """imagededup's default for its PHash method: 64-bit phash, Hamming distance at most 10. Its rule, on
@@ -120,9 +117,9 @@ def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
     if any(category.name == CATEGORY for category in runtime.catalog.list()):
         return
     runtime.catalog.create(CATEGORY, [runtime.encoders.get(runtime.settings.encoder).spec])
-    photos = random.Random(4).sample(sorted(CLOTHING.rglob("*.jpg")), given.photos)
+    photos = random.Random(4).sample(sorted((dataset("clothing") / "train").rglob("*.jpg")), given.photos)
     make_edited(photos, given.edited, given.folder / "photos")
-    for folder in (given.folder / "photos", UKBENCH):
+    for folder in (given.folder / "photos", dataset("near-duplicates")):
         options = SourceOptions(max_bytes=runtime.limits.max_bytes)
         index_images(
             open_source(str(folder), options=options, objects=runtime.objects),
@@ -197,7 +194,7 @@ def catalogue(given: argparse.Namespace) -> dict[str, Any]:
         spent = time.process_time() - started
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         names: dict[str, str] = {}
-        for batch in scan(
+        for batch in read_all(
             runtime.vectors, CATEGORY, runtime.catalog.get(CATEGORY).encoder().name, fields=("filename",)
         ):
             names |= {
@@ -216,7 +213,7 @@ def catalogue(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(data: Path) -> Settings:
-    encoder = f"mobilenet={MODEL}"
+    encoder = f"mobilenet={mobilenet()}"
     return Settings(_env_file=None, data=data, encoder=encoder, offline=True, min_free_mb=0, threads=2)  # type: ignore[call-arg,unused-ignore]
 
 

@@ -98,7 +98,7 @@ def image_figures(seconds: float) -> list[Figure]:
 def encoder_figures(folder: Path, seconds: float) -> list[Figure]:
     """The encoder alone, in both precisions: batches from fitted pixels, one image, one text."""
     from vitrine.services.encoders.base import TextEncoder
-    from vitrine.services.encoders.load import load_encoder
+    from vitrine.services.encoders.load import EncoderLoader
     from vitrine.services.encoders.reference import EncoderReference
     from vitrine.services.encoders.torch_encoder import TorchEncoder
 
@@ -106,7 +106,9 @@ def encoder_figures(folder: Path, seconds: float) -> list[Figure]:
     random = np.random.default_rng(3)
     images = [Image.fromarray(random.integers(0, 256, (375, 500, 3), np.uint8)) for _ in range(BATCH)]
     for precision in ("float32", "bfloat16"):
-        encoder: Any = load_encoder(EncoderReference("clip", str(folder)), precision=precision, offline=True)
+        encoder: Any = EncoderLoader(precision=precision, offline=True).load(
+            EncoderReference("clip", str(folder))
+        )
         assert isinstance(encoder, TorchEncoder)
         pixels = [encoder.prepare(image) for image in images]
         label = f"{precision} on {encoder.device}"

@@ -137,7 +137,7 @@ def index(data: str, pictures: str, encoder: str) -> None:
 class _Teller:
     """Progress for the watching process."""
 
-    def start(self, total: int | None) -> None: ...
+    def start(self, stage: str, total: int | None) -> None: ...
 
     def update(self, report: IndexReport) -> None:
         print(report.done, flush=True)

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.datasets import dataset, mobilenet
 from vitrine.services.encoders.families.metric_config import Mode
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.training.data.dataset import LabelledImage, class_names, identify, read_folder
@@ -36,9 +37,6 @@ from vitrine.training.metric.run import judge_and_save
 from vitrine.training.metric.train import TrainedMetric, Watch, train_metric
 from vitrine.training.metric.trunk import Trunk
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-DATASET = SHARED / "datasets" / "clothing"
-MODEL = SHARED / "models" / "mobilenet-v2-1.0-224"
 UNSEEN = {
     ("hat", "longsleeve", "shoes"): ("dress", "shorts"),
     ("dress", "pants", "t-shirt"): ("shoes", "shirt"),
@@ -202,12 +200,9 @@ def main() -> None:
     parser.add_argument(
         "--dataset",
         type=Path,
-        default=DATASET,
-        help="folder with train, validation and test (default: %(default)s)",
+        help="folder with train, validation and test (default: clothing)",
     )
-    parser.add_argument(
-        "--model", type=Path, default=MODEL, help="folder of the trunk (default: %(default)s)"
-    )
+    parser.add_argument("--model", type=Path, help="folder of the trunk (default: MobileNetV2)")
     parser.add_argument(
         "--modes", nargs="*", choices=("frozen", "last-blocks"), default=["frozen", "last-blocks"]
     )
@@ -225,6 +220,8 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
+    given.dataset = given.dataset or dataset("clothing")
+    given.model = given.model or mobilenet()
     with tempfile.TemporaryDirectory() as temporary:
         result = run(given, given.folder or Path(temporary))
     if given.json:

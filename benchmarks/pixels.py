@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.duplicates import CLOTHING, MODEL, Pairs, edit_of, half_of, judge
+from benchmarks.datasets import dataset, mobilenet
+from benchmarks.duplicates import Pairs, edit_of, half_of, judge
 from benchmarks.photo_edits import EDITS, make_edited
 from vitrine.indexer.enrich.clusters.pixels.measures import (
     DEFAULT_THRESHOLDS,
@@ -45,7 +46,7 @@ def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
     """Three categories, once: each half, and a smaller part of the test half."""
     if any(category.name == "small" for category in runtime.catalog.list()):
         return
-    photos = random.Random(5).sample(sorted(CLOTHING.rglob("*.jpg")), given.photos)
+    photos = random.Random(5).sample(sorted((dataset("clothing") / "train").rglob("*.jpg")), given.photos)
     make_edited(photos, given.edited, given.folder / "photos")
     names = sorted((given.folder / "photos").iterdir())
     test = [path for path in names if half_of(path.name) == "test"]
@@ -62,7 +63,7 @@ def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
             (folder / path.name).write_bytes(path.read_bytes())
         options = SourceOptions(max_bytes=runtime.limits.max_bytes)
         source = open_source(str(folder), options=options, objects=runtime.objects)
-        index_images(source, runtime, category, progress=make_progress(title=category))
+        index_images(source, runtime, category, progress=make_progress())
 
 
 def choose(folder: Path, runtime: Runtime) -> dict[str, Any]:
@@ -205,7 +206,7 @@ def main() -> None:
     settings = Settings(
         _env_file=None,
         data=given.folder / "data",
-        encoder=f"mobilenet={MODEL}",
+        encoder=f"mobilenet={mobilenet()}",
         offline=True,
         min_free_mb=0,
         threads=2,

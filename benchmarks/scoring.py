@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from vitrine.indexer.enrich.scores import score_writer
 from vitrine.indexer.enrich.scores.head_sets import by_vector, rounded_scores
 from vitrine.indexer.enrich.scores.score_payload import rescored
 from vitrine.indexer.enrich.scores.scoring import score_images
+from vitrine.indexer.job import payload_writer
 from vitrine.indexer.job.progress import make_progress
 from vitrine.services.artifacts.taggers import HeadSet, TagHead
 from vitrine.services.domain import Embeddings, Near, Payload, Point, Query
@@ -54,10 +54,10 @@ def main() -> None:
     parser.add_argument("--tags", type=int, default=50)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument(
-        "--batch", type=int, default=score_writer.BATCH, help="images read and written at a time"
+        "--batch", type=int, default=payload_writer.PAGE, help="images read and written at a time"
     )
     parser.add_argument(
-        "--flush-every", type=int, default=score_writer.FLUSH_EVERY, help="images between two flushes"
+        "--flush-every", type=int, default=payload_writer.FLUSH_EVERY, help="images between two flushes"
     )
     parser.add_argument(
         "--compare", type=int, metavar="IMAGES", help="only compare ways to write to so many of the images"
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder for the data (default: a temporary one)")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     args = parser.parse_args()
-    score_writer.FLUSH_EVERY = args.flush_every
+    payload_writer.FLUSH_EVERY = args.flush_every
     with tempfile.TemporaryDirectory(prefix="vitrine-scoring-", dir=args.work) as work:
         figures = compare(args, Path(work)) if args.compare else run(args, Path(work))
     if args.json:
@@ -108,7 +108,7 @@ def scored(runtime: Runtime, args: argparse.Namespace, work: Path) -> Figures:
     runtime.catalog.ensure_indexes(CATEGORY, kinds)  # type: ignore[arg-type]
     indexing = time.perf_counter() - started
     with watched(runtime, args.dim) as seen, timed_flushes(runtime) as flushes:
-        report = score_images(runtime, CATEGORY, batch=args.batch, progress=make_progress(title="scoring"))
+        report = score_images(runtime, CATEGORY, batch=args.batch, progress=make_progress())
     figures: Figures = {
         "images/s": round(report.rate),
         "seconds": round(report.seconds, 1),

@@ -22,16 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from benchmarks.clothing import DATASET, MODEL, SHARED, photos
+from benchmarks.clothing import photos
+from benchmarks.datasets import dataset, mobilenet
 from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.settings import Settings
 from vitrine.services.taggers.logistic import balanced_weights, fit_logistic
 from vitrine.services.taggers.ranking_metrics import average_precision
 from vitrine.training.taggers.examples import make_examples
-from vitrine.training.taggers.train import GRID, Training, TrainOptions, train_taggers
+from vitrine.training.taggers.options import GRID, TrainOptions
+from vitrine.training.taggers.train import Training, train_taggers
 
-EMOJI = SHARED / "datasets" / "emoji"
 FLOOR = 0.88
 _BATCH = 64
 
@@ -43,7 +44,7 @@ def embed(files: Sequence[Path], cache: Path, name: str, *, mirrored: bool = Fal
         found: Embeddings = np.load(path)
         return found
     pool = EncoderPool(Settings(data=cache / "data", offline=True, _env_file=None))  # type: ignore[call-arg,unused-ignore]
-    encoder = pool.get(f"mobilenet={MODEL}")
+    encoder = pool.get(f"mobilenet={mobilenet()}")
     rows = []
     for first in range(0, len(files), _BATCH):
         pictures = [_open(file) for file in files[first : first + _BATCH]]
@@ -58,7 +59,7 @@ def embed(files: Sequence[Path], cache: Path, name: str, *, mirrored: bool = Fal
 
 def clothing(cache: Path) -> dict[str, Any]:
     """Mean average precision on the test folder, with the settings that validation chose."""
-    found = {part: photos(DATASET / part, 0) for part in ("train", "validation", "test")}
+    found = {part: photos(dataset("clothing") / part, 0) for part in ("train", "validation", "test")}
     tags = sorted({photo.garment for photo in found["train"]})
     x = {part: embed([photo.path for photo in some], cache, part) for part, some in found.items()}
     mirrored = {
@@ -100,8 +101,9 @@ def clothing(cache: Path) -> dict[str, Any]:
 
 def emoji(cache: Path) -> dict[str, Any]:
     """Macro average precision over keywords of ten or more drawings, out of fold."""
-    rows = [json.loads(line) for line in (EMOJI / "metadata.jsonl").read_text().splitlines()]
-    x = embed([EMOJI / row["file_name"] for row in rows], cache, "emoji")
+    folder = dataset("emoji")
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+    x = embed([folder / row["file_name"] for row in rows], cache, "emoji")
     examples = make_examples(
         _spec(x.shape[1]), [row["file_name"] for row in rows], x, [row["keywords"] for row in rows], least=10
     )
@@ -169,7 +171,7 @@ def _each_ap(targets: NDArray[np.bool_], margins: Embeddings) -> list[float]:
 
 def _spec(dim: int) -> EncoderSpec:
     return EncoderSpec(
-        "mobilenet", str(MODEL), "", dim, ("image",), Preprocessing(1, None, (0, 0, 0), (1, 1, 1))
+        "mobilenet", "mobilenet", "", dim, ("image",), Preprocessing(1, None, (0, 0, 0), (1, 1, 1))
     )
 
 

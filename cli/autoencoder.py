@@ -85,7 +85,7 @@ def embed(
     """Embed pictures into a file, without a category."""
     import numpy as np
 
-    from vitrine.services.encoders.load import load_encoder
+    from vitrine.services.encoders.load import EncoderLoader
     from vitrine.services.encoders.reference import EncoderReference, name_of
     from vitrine.services.errors import ImageRefused
     from vitrine.services.images.open import ImageLimits, open_image
@@ -94,7 +94,7 @@ def embed(
         raise BadRequest(f"{to} should end in .npz.")
     settings = read_settings(ctx)
     reference = EncoderReference(name_of(str(encoder)), str(encoder))
-    loaded = load_encoder(reference, device=settings.device, offline=True)
+    loaded = EncoderLoader(device=settings.device, offline=True).load(reference)
     target, limits = loaded.spec.preprocessing.target, ImageLimits.of(settings)
     names: list[str] = []
     rows: list[Any] = []

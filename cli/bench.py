@@ -1,4 +1,4 @@
-"""``vitrine bench``: how long things take here."""
+"""``vitrine bench``: measure how long things take on this machine."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def timing(
     """Time embedding, clustering, map, tagger and search on samples of a category, and fit how they grow with
     the size.
 
-    The exponent is that of the size: 1 grows with it, 2 with its square. The category is only read. Search is
-    the median of a query for the ten nearest.
+    An exponent of 1 means that the time grows with the size, 2 with its square. The category is only read.
+    Search is the median time of a query for the ten nearest.
     """
     from vitrine.indexer.enrich.maps.plot import check_plot_path
     from vitrine.indexer.timing import TASKS, draw_timing, indexer_tasks, time_tasks
@@ -92,7 +92,7 @@ def timing(
 
 
 def _train(sample: Sample) -> None:
-    """Taggers of all tags, or of the classes where nobody tagged."""
+    """Train taggers of all tags, or of the classes where nobody tagged."""
     from vitrine.services.category.filters import Conditions
     from vitrine.training.taggers.examples import read_examples
     from vitrine.training.taggers.train import train_taggers
@@ -102,7 +102,7 @@ def _train(sample: Sample) -> None:
 
 
 def _numbers(text: str) -> list[int]:
-    """``1000,3000`` as numbers. ``BadRequest`` for anything else."""
+    """Return ``1000,3000`` as numbers. ``BadRequest`` for anything else."""
     words = [word.strip().replace("_", "") for word in text.split(",") if word.strip()]
     if not words or not all(word.isascii() and word.isdigit() for word in words):
         raise BadRequest(

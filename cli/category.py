@@ -231,9 +231,7 @@ def fill(
         specs = dict.fromkeys(category.encoder(vector).name for vector in wanted)
         reports = []
         for vector in specs:
-            reports.append(
-                fill_vector(runtime, name, vector, progress=make_progress(title=f"embedding {vector}"))
-            )
+            reports.append(fill_vector(runtime, name, vector, progress=make_progress()))
             if not reports[-1].complete:
                 break
         if reports and reports[-1].complete:
@@ -251,7 +249,7 @@ def fill(
 
 
 def _count(runtime: Runtime, name: str) -> int:
-    """Images of a category; of one that cannot be counted, the pictures in the object store."""
+    """Count the images of a category; if it is damaged, the pictures in the object store."""
     from vitrine.services.errors import NotFound, StoreDamaged
     from vitrine.services.object_store.base import list_keys
 
@@ -262,7 +260,7 @@ def _count(runtime: Runtime, name: str) -> int:
 
 
 def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
-    """A category as ``--json`` prints it, with the present counts."""
+    """Return a category as ``--json`` prints it, with the present counts."""
     from vitrine.services.category.catalog import spec_to_json
 
     info = runtime.vectors.info(category.name)

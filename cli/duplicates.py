@@ -70,9 +70,7 @@ def find(
         using, Reach(band, similarity, neighbours, flips), policy=check_policy(prefer or []), look=look
     )
     with stores(ctx) as runtime:
-        report = find_duplicates(
-            runtime, category, search, dry_run=dry_run, progress=make_progress(title="comparing")
-        )
+        report = find_duplicates(runtime, category, search, dry_run=dry_run, progress=make_progress())
         names = _names(runtime, category, report.groups) if dry_run and not as_json else {}
     if as_json:
         print_json(

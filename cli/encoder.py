@@ -66,8 +66,8 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load an encoder, prove that its vectors are right, and time it on a small batch. Exit 1 where they are
-    not."""
+    """Load an encoder, prove that its vectors are right, and time it on a small batch. Exit 1: they are not
+    right."""
     from dataclasses import asdict
 
     import numpy as np
@@ -145,41 +145,37 @@ def _print_checks(checks: Any) -> None:
 
 
 def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | None]:
-    from vitrine.services.doctor import find_weights
-    from vitrine.services.encoders.reference import COLOUR_MODEL, STORED
+    from vitrine.services.doctor import find_model
+    from vitrine.services.encoders.reference import STORED
 
     row = {"name": reference.name, "model": reference.model, "revision": reference.revision}
-    if reference.model == COLOUR_MODEL:
-        return {**row, "weights": "built in"}
     if reference.model.startswith(STORED):
         return {**row, "weights": "in the object store"}
-    path, revision = find_weights(reference, settings)
-    if path is None:
+    found = find_model(reference, settings)
+    if found is None:
         return {**row, "weights": "not on this machine"}
-    differs = reference.revision is not None and revision != reference.revision
+    if found.path is None:
+        return {**row, "weights": "built in"}
+    differs = reference.revision is not None and found.revision != reference.revision
     return {
         **row,
-        "revision": reference.revision or revision,
-        "weights": f"{path}{' (another revision)' if differs else ''}",
+        "revision": reference.revision or found.revision,
+        "weights": f"{found.path}{' (another revision)' if differs else ''}",
     }
 
 
 def _load(
     reference: EncoderReference, settings: Settings, precision: Literal["auto", "float32", "bfloat16"]
 ) -> Encoder:
-    from vitrine.services.encoders.load import load_encoder
+    from dataclasses import replace
 
-    return load_encoder(
-        reference,
-        models_folder=settings.models,
-        precision=precision,
-        device=settings.device,
-        offline=settings.offline,
-    )
+    from vitrine.services.encoders.load import EncoderLoader
+
+    return replace(EncoderLoader.of(settings), precision=precision).load(reference)
 
 
 def _pictures(image: Path | None, settings: Settings) -> list[Image]:
-    """The picture first, if there is one, then drawn ones."""
+    """Return the picture first, if there is one, then drawn ones."""
     from vitrine.data.pictures import draw_pictures
     from vitrine.services.images.open import ImageLimits, open_image
 
@@ -190,7 +186,7 @@ def _pictures(image: Path | None, settings: Settings) -> list[Image]:
 
 
 def _timed(encoder: Encoder, pictures: list[Image]) -> tuple[Embeddings, float]:
-    """Embeddings and images a second, after a first batch that warms up."""
+    """Return embeddings and images a second, after a first batch that warms up."""
     encoder.encode_images(pictures)
     started = time.perf_counter()
     rows = encoder.encode_images(pictures)

@@ -83,7 +83,7 @@ def folders(
             parse_by(runtime, category, by, bins),
             conditions=conditions,
             mode=mode,
-            progress=make_progress(title="exporting"),
+            progress=make_progress(),
         )
     _finish(report, as_json=as_json)
 
@@ -127,7 +127,7 @@ def table(
             to,
             conditions=conditions,
             by_tag=by_tag,
-            progress=make_progress(title="exporting"),
+            progress=make_progress(),
         )
     _finish(report, as_json=as_json)
 

@@ -114,8 +114,8 @@ def add(
     batch_size: BatchSizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Index images into a category; those it holds already cost nothing and only get what is new. Exit 3:
-    some were refused."""
+    """Index images into a category. Images that it holds already only get what is new. Exit 3: some were
+    refused."""
     from vitrine.indexer.sources import SourceOptions, open_source
     from vitrine.indexer.sources.patience import Patience
 
@@ -171,7 +171,7 @@ def import_(
         ),
     ] = None,
     vector_name: Annotated[
-        str, typer.Option("--vector-name", help="JSON: what its vectors shall be called here.")
+        str, typer.Option("--vector-name", help="JSON: the name of its vectors here.")
     ] = "adopted",
     vector_model: Annotated[
         str, typer.Option("--vector-model", help="JSON: the model that made them, as a note.")
@@ -200,13 +200,13 @@ def import_(
         raise BadSource(f"There is no file {file}.")
     table = file.suffix.lower() == ".csv"
     clusters = None if table else clusters_of(json_files(file))
-    beside = images or (file if file.is_dir() else file.parent)
+    around = images or (file if file.is_dir() else file.parent)
     with stores(ctx, make_data=create) as runtime:
         source: Source
         if table:
             source = open_class_table(file, root=images, max_bytes=runtime.limits.max_bytes)
         elif clusters is not None:
-            source = ClusteredPictures(file.name, clusters, NamedPictures(beside), runtime.limits.max_bytes)
+            source = ClusteredPictures(file.name, clusters, NamedPictures(around), runtime.limits.max_bytes)
         elif images is None:
             raise typer.BadParameter("--images must name the folder where the pictures lie.")
         else:
@@ -283,12 +283,12 @@ def _ensure_category(
 
 
 def _cluster_imported(runtime: Runtime, category: str, run: str, source: ClusteredPictures) -> list[str]:
-    """Write the clusters that came with the pictures; what is to be said of it."""
+    """Write the clusters that came with the pictures, and return notes about them."""
     from vitrine.indexer.enrich.clusters.runs import cluster
 
     if not source.found:
-        return ["No picture of the tree is in the category, so it has no cluster run of it."]
-    found = cluster(runtime, category, run, source.fit, watch=show_progress)
+        return ["No picture of the tree is in the category, so there is no cluster run."]
+    found = cluster(runtime, category, run, source.fit, progress=show_progress())
     return [f"Its clusters are the run {run}: vitrine cluster show {run} -c {category}", found.summary()]
 
 
@@ -298,7 +298,8 @@ def _check_usage(create: bool, encoder: list[str] | None) -> None:
 
 
 def _identifying() -> Callable[[int, int], None]:
-    """Tells how many pictures are identified, at every tenth: large folders take minutes."""
+    """Return a function that notes at every tenth how many pictures are identified: large folders take
+    minutes."""
 
     def tell(done: int, total: int) -> None:
         if done % max(1, total // 10) == 0:
@@ -308,5 +309,5 @@ def _identifying() -> Callable[[int, int], None]:
 
 
 def _split(tags: list[str] | None) -> list[str]:
-    """``--tags red,mug --tags sale`` as a list."""
+    """Return ``--tags red,mug --tags sale`` as a list."""
     return [tag for text in tags or () for tag in text.split(",") if tag.strip()]

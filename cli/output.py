@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
@@ -79,11 +80,20 @@ def debugging() -> bool:
     return os.environ.get("VITRINE_DEBUG", "") not in ("", "0")
 
 
-def show_progress(stage: str) -> Progress | None:
-    """How far a stage of a job is: a bar on a terminal, lines elsewhere."""
+def show_progress() -> Progress | None:
+    """Return what shows how far a job is: a bar on a terminal, lines elsewhere."""
     from vitrine.indexer.job.progress import make_progress
 
-    return make_progress(title=stage)
+    return make_progress()
+
+
+@contextmanager
+def telling(stage: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far one stage is: what is given is called with how many of how many are done."""
+    from vitrine.indexer.job.progress import StageByStage, make_progress
+
+    with closing(StageByStage(make_progress())) as shown:
+        yield partial(shown, stage)
 
 
 def note(text: str) -> None:

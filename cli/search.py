@@ -1,4 +1,4 @@
-"""``vitrine search``."""
+"""``vitrine search``: search a category, or list it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _SHAPE = "Results"
 
 @dataclass(frozen=True)
 class Question:
-    """What is searched with: at most one kind; none of them means a listing."""
+    """The query: at most one kind; none of them means a listing."""
 
     text: str | None
     image: Path | None
@@ -66,7 +66,7 @@ class Question:
 
     @property
     def kind(self) -> str:
-        """text, image, id, vector, examples or listing. Wrong usage if it is more than one."""
+        """Return text, image, id, vector, examples or listing. Wrong usage if it is more than one."""
         named = {
             "text": self.text,
             "image": self.image,
@@ -224,8 +224,8 @@ def search(
 def print_hits(
     hits: Sequence[Hit], measure: str | None = None, similar: Mapping[str, int] | None = None
 ) -> None:
-    """A line for each hit, with the value of the field ``measure`` or its similarity, where something was
-    compared; and how many near-duplicates were left out, by ``similar``."""
+    """Print a line for each hit, with the value of the field ``measure`` or else its similarity, and how many
+    near-duplicates were left out, by ``similar``."""
     from vitrine.services.values.field_paths import value_at
 
     compared = [measure or "similarity"] if measure or any(hit.similarity is not None for hit in hits) else []
@@ -248,7 +248,7 @@ def print_hits(
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
-    """A hit as ``--json`` prints it."""
+    """Return a hit as ``--json`` prints it."""
     return {"id": hit.id, "similarity": hit.similarity, "payload": hit.payload}
 
 
@@ -316,7 +316,7 @@ def _ask(
     *,
     draw: bool,
 ) -> tuple[SearchResult, list[Tile]]:
-    """The answer, and the pictures that were searched with where a sheet shall show them."""
+    """Return the answer, and the pictures of the query where a sheet is to show them."""
     searcher = runtime.searcher
     if question.text is not None:
         return searcher.by_text(category, question.text, options), []

@@ -23,7 +23,7 @@ from vitrine.indexer.enrich.maps.plot import check_plot_path
 from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.stored_images import FIELDS, embed_stored
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Payload, Point
 from vitrine.services.errors import BadRequest, VitrineError
 from vitrine.services.files import make_folder, unwritable
@@ -273,7 +273,7 @@ def _read(runtime: Runtime, category: str, using: str) -> tuple[list[str], Embed
     ids: list[str] = []
     rows: list[Embeddings] = []
     payloads: list[Payload] = []
-    for batch in scan(runtime.vectors, category, using, fields=_KEPT):
+    for batch in read_all(runtime.vectors, category, using, fields=_KEPT):
         ids += batch.ids
         rows.append(batch.embeddings)
         payloads += batch.payloads

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +13,10 @@ from pydantic import SecretStr
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 from vitrine.services.category.catalog import Catalog
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.precision import choose_device, choose_precision, cpu_flags
-from vitrine.services.encoders.reference import COLOUR_MODEL, PRESETS, EncoderReference, parse_reference
-from vitrine.services.encoders.resolve import resolve_model
+from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference
+from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.errors import ModelUnavailable, StoreLocked, VitrineError
 from vitrine.services.runtime import check_data_folder, has_data, open_objects, open_vectors
 from vitrine.services.settings import OLDER_NAMES, OlderNames, Settings
@@ -117,14 +118,13 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     yield _check_precision(settings)
 
 
-def find_weights(reference: EncoderReference, settings: Settings) -> tuple[Path | None, str | None]:
-    """Folder and revision of an encoder's weights on this machine, without asking a hub; (None, None) where
-    there are none."""
+def find_model(reference: EncoderReference, settings: Settings) -> ResolvedModel | None:
+    """Return where an encoder lies on this machine and its revision, without asking a hub; None where it is
+    not here."""
     try:
-        found = resolve_model(reference, models_folder=settings.models, offline=True)
+        return replace(EncoderLoader.of(settings), offline=True).find(reference)
     except ModelUnavailable:
-        return None, None
-    return found.path, found.revision
+        return None
 
 
 def _check_space(settings: Settings) -> Check:
@@ -231,11 +231,12 @@ def _check_default_encoder(settings: Settings) -> Check:
         reference = parse_reference(settings.encoder)
     except VitrineError as error:
         return Check(name, "failed", f"VITRINE_ENCODER: {error.message}")
-    if reference.model == COLOUR_MODEL:
-        return Check(name, "ok", f"{reference.name} is built in")
-    path, revision = find_weights(reference, settings)
-    if path is not None:
-        return Check(name, "ok", f"{reference.name}: {reference.model} at {(revision or '')[:19]} in {path}")
+    found = find_model(reference, settings)
+    if found is not None:
+        if found.path is None:
+            return Check(name, "ok", f"{reference.name} is built in")
+        at = f"{found.revision[:19]} in {found.path}"
+        return Check(name, "ok", f"{reference.name}: {reference.model} at {at}")
     source = (
         "VITRINE_OFFLINE forbids asking a hub"
         if settings.offline
@@ -269,8 +270,8 @@ def find_models(settings: Settings) -> dict[str, str]:
     """Where each preset's weights lie, and the folders in the models folder."""
     found = {}
     for name, reference in PRESETS.items():
-        path = find_weights(reference, settings)[0] if reference.model != COLOUR_MODEL else "built in"
-        found[name] = str(path or "not on this machine")
+        model = find_model(reference, settings)
+        found[name] = str(model.path or "built in") if model else "not on this machine"
     folders = sorted(settings.models.glob("*/config.json")) if settings.models.is_dir() else []
     return found | {folder.parent.name: str(folder.parent) for folder in folders}
 

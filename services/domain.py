@@ -1,8 +1,8 @@
-"""The small frozen types that every part speaks in.
+"""The small frozen types that all parts use.
 
-A category is a user's image collection; one Qdrant collection stands behind it, one image is one point. A
-filter is ``qdrant_client.models.Filter``: Qdrant's own words, taken by the server as they are and translated
-once for the embedded engine. Similarities are cosine similarities in -1..1, higher is closer.
+A category is an image collection of the user: a Qdrant collection with one point an image. A filter is
+``qdrant_client.models.Filter``, which a server takes as it is and which is translated once for the embedded
+engine. Similarities are cosine similarities in -1..1, higher is closer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IndexKind = Literal["keyword", "integer", "float", "bool", "datetime"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels reach an encoder; part of its identity.
+    """How an image is prepared for an encoder; part of the encoder's identity.
 
     ``resize``: shortest edge in pixels, or (height, width) when the aspect is not kept. ``crop``: centre crop
     (height, width), or None. Pixels in 0..1 are normalised as (x - mean) / std per RGB channel.
@@ -44,14 +44,14 @@ class Preprocessing:
 
     @property
     def target(self) -> int:
-        """Longest side of the pixels that are looked at: decoders need not deliver much more."""
+        """The longest side in pixels that the encoder looks at: decoders need not deliver much more."""
         sizes = self.resize if isinstance(self.resize, tuple) else (self.resize,)
         return max(*sizes, *(self.crop or (0,)), 1)
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """The frozen identity of an encoder. Two encoders with equal ``fingerprint`` give the same embeddings.
+    """The identity of an encoder. Two encoders with equal ``fingerprint`` give the same embeddings.
 
     ``name`` is also the named vector it fills and the ``using`` of a query. ``model`` is a hub name or a
     folder. ``revision`` is the hub commit, or ``sha256:...`` over a local folder.
@@ -66,8 +66,8 @@ class EncoderSpec:
 
     @property
     def fingerprint(self) -> tuple[object, ...]:
-        """What must not change once a category is filled. The model's path may: its content is the
-        revision."""
+        """What must not change once a category has images. The path of the model may, since its revision is
+        a hash of its content."""
         return (self.revision, self.dim, self.modalities, self.preprocessing)
 
 
@@ -81,20 +81,21 @@ class VectorSpec:
 
 @dataclass(frozen=True)
 class CollectionSchema:
-    """What a collection holds: its named vectors, and its payload indexes by field path."""
+    """The named vectors of a collection, and its payload indexes by field path."""
 
     name: str
     vectors: tuple[VectorSpec, ...]
     indexes: Mapping[str, IndexKind] = field(default_factory=dict)
 
     def dim(self, using: str) -> int | None:
-        """Dimension of the named vector, or None if there is no such."""
+        """Return the dimension of the named vector; None if there is none of this name."""
         return next((v.dim for v in self.vectors if v.name == using), None)
 
 
 @dataclass(frozen=True)
 class CollectionInfo:
-    """A collection as it is. ``indexed`` counts vectors under HNSW; the rest are searched exactly."""
+    """The present state of a collection. ``indexed``: vectors in the HNSW graph; the others are searched
+    exactly."""
 
     schema: CollectionSchema
     points: int
@@ -104,7 +105,7 @@ class CollectionInfo:
 
 @dataclass(frozen=True)
 class Point:
-    """One image: a UUID string, its vectors by name (some may be missing), its payload."""
+    """One image: its id (a UUID), its vectors by name (some may be missing), and its payload."""
 
     id: str
     vectors: Mapping[str, Embedding]
@@ -113,8 +114,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer. ``similarity`` is None where nothing was compared (listing, order, random); under Fuse it
-    is the RRF score."""
+    """One image of an answer. ``similarity`` is None where nothing was compared (listing, order, random); for
+    ``Fuse`` it is the RRF score."""
 
     id: str
     similarity: float | None = None
@@ -124,13 +125,13 @@ class Hit:
 
 @dataclass(frozen=True)
 class Facet:
-    """A value of a keyword, integer or bool field and how many points carry it."""
+    """A value of a keyword, integer or bool field, and how many points have it."""
 
     value: str | int | bool
     count: int
 
 
-# What is asked
+# Queries
 # -----------------------------------------------------------------------------------------------------------
 
 
@@ -152,8 +153,8 @@ class Recommend:
 
 @dataclass(frozen=True)
 class OrderBy:
-    """By an indexed number or datetime, and by id where it is equal. Points without the field are left out;
-    one with several values stands at the least of them, or at the greatest when ``descending``."""
+    """Ordered by an indexed number or datetime, then by id. Points without the field are left out; a point
+    with several values stands at the least of them, or at the greatest when ``descending``."""
 
     field: str
     descending: bool = False
@@ -166,8 +167,8 @@ class Random:
 
 @dataclass(frozen=True)
 class Fuse:
-    """Reciprocal rank fusion of several named vectors: score = sum of 1 / (k + rank), rank from 0 (Cormack et
-    al., 2009)."""
+    """Reciprocal rank fusion of several named vectors: score = sum of 1 / (k + rank), with ranks from 0
+    (Cormack et al., 2009)."""
 
     vectors: Mapping[str, Embedding]
     k: int = 60
@@ -175,12 +176,12 @@ class Fuse:
 
 @dataclass(frozen=True)
 class Query:
-    """One question to a collection.
+    """One query to a collection.
 
     ``using`` names the vector for Near and Recommend. ``min_similarity`` keeps hits at or above it, as far as
-    similarities are known (``vitrine.services.vector_store.similarity``). ``exclude`` leaves these ids out
-    (the query image itself). ``with_payload`` may list the field paths to return. ``offset`` and ``limit``
-    cut a slice of one answer, in which each point stands once.
+    similarities are known (``vitrine.services.vector_store.similarity``). ``exclude``: ids that are left out,
+    such as the query image. ``with_payload`` may list the field paths to return. ``offset`` and ``limit`` cut
+    a slice of the answer, in which each point occurs once.
     """
 
     ask: Near | Recommend | OrderBy | Random | Fuse

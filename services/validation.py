@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, conditions and request bodies, in words that people know."""
+"""The errors that pydantic finds in settings, conditions and request bodies, in plain words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TYPES = {
     "finite": "a finite number",
     "none": "null",
 }
-"""What a value should be, by how the name of pydantic's error type begins."""
+"""What a value must be, by the beginning of the name of pydantic's error."""
 _LIMITS = {
     "greater_than_equal": "must be at least {ge}",
     "greater_than": "must be more than {gt}",
@@ -48,7 +48,7 @@ _LIMITS = {
 }
 _PLAIN_ALTERNATIVES = ("bool", "int", "float", "str", "none", "datetime", "date")
 _ALTERNATIVE = re.compile(r"[\w-]+\[.*\]|[A-Z][a-z]+[A-Z]\w*")
-"""Parts of a location that name one of the types a value may have: they are not in what the user wrote."""
+"""Parts of an error's location that name one of the types a value may have, which users do not write."""
 _MEANT = "must be "
 
 
@@ -61,8 +61,8 @@ def validated(model: type[Model], tree: object, what: str) -> Model:
 
 
 def mistakes(error: ValidationError | Sequence[Any]) -> list[dict[str, str]]:
-    """Each field that is wrong, once: ``field`` (dotted, "" for the whole) and ``message``, such as "must be
-    a whole number"."""
+    """Return each wrong field once: ``field`` (dotted; "" is the whole) and ``message``, such as "must be a
+    whole number"."""
     items = (
         error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else error
     )
@@ -77,7 +77,7 @@ def mistakes(error: ValidationError | Sequence[Any]) -> list[dict[str, str]]:
 
 
 def first_mistake(error: ValidationError | Sequence[Any]) -> str:
-    """The first of ``mistakes`` as half a sentence: "limit must be a whole number"."""
+    """Return the first of ``mistakes`` as half a sentence: "limit must be a whole number"."""
     first = mistakes(error)[0]
     if first["message"].startswith((_MEANT.split()[0], "is ")):
         return f"{first['field'] or 'it'} {first['message']}"
@@ -96,13 +96,12 @@ def _words(item: Mapping[str, Any]) -> str:
         return _LIMITS[kind].format_map(item.get("ctx", {}))
     if kind == "int_from_float" or kind.split("_")[0] in _TYPES:
         return _MEANT + _TYPES[kind.split("_")[0]]
-    # a check that we wrote ourselves has words of its own
+    # our own validators say it in words already
     return str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ").rstrip(".")
 
 
 def _joined(messages: Sequence[str]) -> str:
-    """One message for a value that could have been of several types."""
-    wanted = list(
-        dict.fromkeys(message.removeprefix(_MEANT) for message in messages if message.startswith(_MEANT))
-    )
-    return _MEANT + " or ".join(wanted) if len(wanted) == len(set(messages)) else messages[0]
+    """Return one message about a value that could have been of several types."""
+    if not all(message.startswith(_MEANT) for message in messages):
+        return messages[0]
+    return _MEANT + " or ".join(dict.fromkeys(message.removeprefix(_MEANT) for message in messages))

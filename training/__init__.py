@@ -1,4 +1,4 @@
-"""Trains metric-learned encoders, autoencoders and taggers. It imports services."""
+"""Train metric-learned encoders, autoencoders and taggers."""
 
 if __name__ != "vitrine.training":
     raise ImportError(

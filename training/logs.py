@@ -1,4 +1,4 @@
-"""Where the figures of a run go while it runs: TensorBoard, and MLflow when it is asked for."""
+"""Log the figures of a run while it runs: to TensorBoard, and to MLflow where asked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPRITE_EDGE = 32
 
 
 class RunLog(Protocol):
-    """One destination. Numbers come by name; those of an epoch with its number."""
+    """Where figures are logged. Numbers come by name, an epoch's with its number."""
 
     def epoch(self, row: Mapping[str, float]) -> None: ...
 
@@ -36,7 +36,7 @@ class RunLog(Protocol):
 
 
 class TensorBoardLog:
-    """Scalars, and the embeddings with their classes and small pictures in the projector."""
+    """Log scalars, and for the projector the embeddings with their classes and small pictures."""
 
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -73,7 +73,7 @@ class TensorBoardLog:
 
 
 class MlflowLog:
-    """A run of MLflow: parameters, metrics by epoch, and the report's files.
+    """Log a run to MLflow: parameters, metrics by epoch, and the files of the report.
 
     ``uri``: a server, a database such as sqlite:///mlflow.db, or ``default`` for MLflow's own choice. Names
     are those that MLflow takes: ``recall@1`` is ``recall_at_1``. What MLflow cannot do is ``BadRequest`` at
@@ -129,7 +129,7 @@ class MlflowLog:
 
     @contextmanager
     def _said(self) -> Iterator[None]:
-        """A failure of MLflow as an error of ours."""
+        """Turn a failure of MLflow into ``Unavailable``."""
         try:
             yield
         except self._failures as error:
@@ -143,8 +143,8 @@ class MlflowLog:
 def open_logs(
     folder: Path | None, mlflow: str | None, name: str, parameters: Mapping[str, Any]
 ) -> Iterator[list[RunLog]]:
-    """TensorBoard files in ``folder`` (None, or TensorBoard not installed: none), and an MLflow run at the
-    URI ``mlflow``."""
+    """Open TensorBoard files in ``folder`` (None, or TensorBoard not installed: none), and an MLflow run at
+    the URI ``mlflow``."""
     logs: list[RunLog] = []
     try:
         if mlflow is not None:
@@ -172,7 +172,7 @@ def _numbers(row: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _mlflow_name(name: str) -> str:
-    """A name that MLflow takes.
+    """Return a name that MLflow accepts.
 
     >>> _mlflow_name("test.candidate.recall@1"), _mlflow_name("MAP@R (10 %)")
     ('test.candidate.recall_at_1', 'MAP_at_R _10 __')
@@ -181,7 +181,7 @@ def _mlflow_name(name: str) -> str:
 
 
 def _first_sentence(error: Exception) -> str:
-    """The first sentence of an error's message, on one line."""
+    """Return the first sentence of an error's message, on one line."""
     text = " ".join(str(error).split()) or "it gives no reason"
     text = re.sub(r"\(Caused by .*", "", text)
     return text.split(". ")[0].strip().rstrip(".")[:240] + "."

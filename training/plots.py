@@ -1,4 +1,4 @@
-"""Curves of a training run as a picture. matplotlib is loaded when something is drawn, and never a window
+"""Draw the curves of a training run. matplotlib is loaded when something is drawn, without a window
 system."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def draw_curves(
     best: float | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> Path | None:
-    """A PNG of everything that ``history`` follows over its ``epoch`` (else its position, from 1): losses,
+    """Draw a PNG of everything in ``history`` over its ``epoch`` (else its position, from 1): losses,
     metrics, rates.
 
     A series may begin late or have gaps. ``best``: the epoch that was kept, marked by a line. ``labels``:
@@ -48,7 +48,7 @@ def draw_curves(
 
 
 def _panels(history: Sequence[Mapping[str, float]]) -> dict[str, list[str]]:
-    """Names of the series by the title of their panel."""
+    """Return the names of the series by the title of their panel."""
     names = dict.fromkeys(name for entry in history for name in entry if name != "epoch")
     panels: dict[str, list[str]] = {"loss": [], "retrieval": [], "learning rate": []}
     for name in names:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from vitrine.library import open as open
     from vitrine.pictures import NewImage as NewImage
     from vitrine.pictures import Picture as Picture
+    from vitrine.services.domain import EncoderSpec as EncoderSpec
+    from vitrine.services.domain import Preprocessing as Preprocessing
+    from vitrine.services.encoders.registry import EncoderFamily as EncoderFamily
+    from vitrine.services.encoders.registry import register_encoder as register_encoder
+    from vitrine.services.encoders.resolve import ResolvedModel as ResolvedModel
     from vitrine.services.errors import AlreadyExists as AlreadyExists
     from vitrine.services.errors import BadRequest as BadRequest
     from vitrine.services.errors import BadSource as BadSource
@@ -47,7 +52,9 @@ if TYPE_CHECKING:
     from vitrine.services.errors import UnsupportedQuery as UnsupportedQuery
     from vitrine.services.errors import VitrineError as VitrineError
     from vitrine.services.errors import WorseEncoder as WorseEncoder
-    from vitrine.training.taggers.train import TrainOptions as TrainOptions
+    from vitrine.training.data.options import SplitOptions as SplitOptions
+    from vitrine.training.metric.options import MetricOptions as MetricOptions
+    from vitrine.training.taggers.options import TrainOptions as TrainOptions
 else:  # a type checker that saw __getattr__ would accept any name
     _HOMES = {
         "vitrine.library": "Library open",
@@ -56,7 +63,12 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.pictures": "NewImage Picture",
         "vitrine.indexer.enrich.clusters.tree.tree": "TreeOptions",
         "vitrine.indexer.enrich.maps.options": "MapOptions",
-        "vitrine.training.taggers.train": "TrainOptions",
+        "vitrine.training.data.options": "SplitOptions",
+        "vitrine.training.metric.options": "MetricOptions",
+        "vitrine.training.taggers.options": "TrainOptions",
+        "vitrine.services.domain": "EncoderSpec Preprocessing",
+        "vitrine.services.encoders.registry": "EncoderFamily register_encoder",
+        "vitrine.services.encoders.resolve": "ResolvedModel",
         "vitrine.services.errors": "AlreadyExists BadRequest BadSource BadVector Conflict EncoderMismatch "
         "ImageRefused ModelUnavailable NotFound StorageFull StoreDamaged StoreLocked TaggerMismatch "
         "TooFewExamples Unavailable UnknownField UnknownVector UnsupportedQuery VitrineError WorseEncoder",

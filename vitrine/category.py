@@ -131,7 +131,7 @@ class Category(Work):
             kinds=columns,
             patience=patience,
             refused=None if refused is None else Path(refused),
-            progress=self._progress("indexing"),
+            progress=self._progress(),
             note=self.library.note,
         )
         return finished(report)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from vitrine.conditions import Where, Words, to_conditions, words
 
@@ -22,19 +22,18 @@ if TYPE_CHECKING:
     from vitrine.indexer.enrich.scores.scoring import ScoreReport
     from vitrine.indexer.enrich.vectors.promote import PromoteReport
     from vitrine.indexer.export.common import ExportReport
+    from vitrine.indexer.job.job import Report
     from vitrine.indexer.job.progress import Progress
     from vitrine.library import Library
     from vitrine.services.runtime import Runtime
-    from vitrine.training.taggers.train import Training, TrainOptions
+    from vitrine.training.data.options import SplitOptions
+    from vitrine.training.metric.options import MetricOptions
+    from vitrine.training.metric.run import SavedRun
+    from vitrine.training.taggers.options import TrainOptions
+    from vitrine.training.taggers.run import TaggerRun
 
 
-class _Report(Protocol):
-    interrupted: bool
-
-    def summary(self) -> str: ...
-
-
-Report = TypeVar("Report", bound=_Report)
+AnyReport = TypeVar("AnyReport", bound="Report")
 
 
 class Work:
@@ -61,7 +60,7 @@ class Work:
             None if tags is None else words(tags),
             propose=propose,
             threshold=threshold,
-            progress=self._progress("scoring"),
+            progress=self._progress(),
         )
         return self._searchable(report, report.written)
 
@@ -72,37 +71,60 @@ class Work:
         *,
         using: str | None = None,
         field: str = "tags",
-        negatives: str = "",
-        background: int | None = None,
-        min_examples: int = 5,
-    ) -> Training:
+        to: str | os.PathLike[str] | None = None,
+    ) -> TaggerRun:
         """Train a tagger for each tag on the stored vectors, measure it on images that it has not seen, and
         put it into service.
 
-        ``tags``: only these; None: all that ``min_examples`` images have. ``field``: where the tags are:
-        tags, class or metadata.COLUMN. ``negatives``: the counterexamples: rejected (by people),
-        tag:OTHER,..., or a CSV of id,tag; "": all others. ``background``: so many random images without the
-        tag as well. Raises ``TooFewExamples``, ``UnknownVector``.
+        ``tags``: only these; None: all with enough images. ``field``: where the tags are: tags, class or
+        metadata.COLUMN. ``to``: the folder of the report; None: below the data folder. Raises
+        ``TooFewExamples``, ``UnknownVector``.
         """
-        from vitrine.services.taggers.saving import save_heads
-        from vitrine.training.taggers.examples import read_examples, read_negatives
-        from vitrine.training.taggers.train import train_taggers
+        from vitrine.training.taggers.run import run_taggers
 
-        runtime = self._runtime
-        about = runtime.catalog.get(self.name)
-        examples = read_examples(
-            runtime.vectors,
-            about,
-            using,
-            tags=None if tags is None else words(tags),
-            field=field,
-            negatives=read_negatives(negatives, background),
-            least=min_examples,
-            seed=options.seed if options else 0,
+        chosen = None if tags is None else words(tags)
+        folder = None if to is None else Path(to)
+        return run_taggers(self._runtime, self.name, chosen, options, using=using, field=field, folder=folder)
+
+    def train_metric(
+        self,
+        name: str,
+        options: MetricOptions | None = None,
+        *,
+        split: SplitOptions | None = None,
+        label: str = "class",
+        using: str | None = None,
+        trunk: str | None = None,
+        to: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        mlflow: str | None = None,
+    ) -> SavedRun:
+        """Train an encoder so that images of a class come to lie together, and judge it on images that it has
+        not seen. ``promote`` puts it into service.
+
+        ``label``: the field of the class. ``using``: the vector whose encoder is the trunk; None: the
+        category's first. ``trunk``: another encoder as the trunk. ``to``: the encoder's folder; None: below
+        the data folder. ``resume``: go on with an interrupted run of this name. Raises ``TooFewExamples``,
+        ``BadRequest``, ``ModelUnavailable``.
+        """
+        from vitrine.training.data.collect import collect, list_category
+        from vitrine.training.metric.options import MetricOptions
+        from vitrine.training.metric.run import run_metric
+
+        runtime, note = self._runtime, self.library.note
+        images, spec = list_category(runtime, self.name, label, using)
+        return run_metric(
+            name,
+            collect(images, spec, threads=runtime.settings.threads or 2, note=note),
+            options or MetricOptions(),
+            runtime.settings,
+            split=split,
+            trunk=trunk,
+            folder=None if to is None else Path(to),
+            resume=resume,
+            mlflow=mlflow,
+            note=note,
         )
-        training = train_taggers(examples, options, named=tags is not None)
-        save_heads(runtime, about, training.heads)
-        return training
 
     def promote(
         self,
@@ -130,7 +152,7 @@ class Work:
             name=name,
             default=not keep_default,
             force=force,
-            watch=self._progress,
+            progress=self._progress(),
             note=self.library.note,
         )
         finished(report.fill)
@@ -141,7 +163,7 @@ class Work:
         ``NotFound``."""
         from vitrine.indexer.enrich.vectors.promote import rollback
 
-        report = rollback(self._runtime, self.name, name, progress=self._progress("embedding"))
+        report = rollback(self._runtime, self.name, name, progress=self._progress())
         self._searchable(report.fill, report.switched)
         return report
 
@@ -157,7 +179,7 @@ class Work:
         from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 
         fit = fit_tree(options or TreeOptions())
-        report = cluster(self._runtime, self.name, run, fit, using=using, watch=self._progress)
+        report = cluster(self._runtime, self.name, run, fit, using=using, progress=self._progress())
         return self._searchable(report, report.in_service)
 
     def make_map(
@@ -180,9 +202,9 @@ class Work:
         options = options or MapOptions()
         runtime, name = self._runtime, name or options.method
         if missing:
-            report = place_missing(runtime, self.name, name, watch=self._progress)
+            report = place_missing(runtime, self.name, name, progress=self._progress())
         else:
-            report = make_map(runtime, self.name, name, options, using=using, watch=self._progress)
+            report = make_map(runtime, self.name, name, options, using=using, progress=self._progress())
         return self._searchable(report, report.written)
 
     def find_duplicates(self, search: Search | None = None, *, dry_run: bool = False) -> DuplicateReport:
@@ -193,9 +215,7 @@ class Work:
         """
         from vitrine.indexer.enrich.duplicates.find import find_duplicates
 
-        report = find_duplicates(
-            self._runtime, self.name, search, dry_run=dry_run, progress=self._progress("comparing")
-        )
+        report = find_duplicates(self._runtime, self.name, search, dry_run=dry_run, progress=self._progress())
         return finished(report)
 
     def export(
@@ -219,7 +239,7 @@ class Work:
         from vitrine.indexer.export.folders import export_folders, parse_by
         from vitrine.indexer.export.table import export_table
 
-        runtime, conditions, progress = self._runtime, to_conditions(where), self._progress("exporting")
+        runtime, conditions, progress = self._runtime, to_conditions(where), self._progress()
         if by is None:
             report = export_table(
                 runtime, self.name, Path(to), conditions=conditions, by_tag=by_tag, progress=progress
@@ -235,12 +255,12 @@ class Work:
     def _runtime(self) -> Runtime:
         return self.library.runtime
 
-    def _progress(self, title: str) -> Progress | None:
+    def _progress(self) -> Progress | None:
         from vitrine.indexer.job.progress import make_progress
 
-        return make_progress(title=title, quiet=not self.library.progress)
+        return make_progress(quiet=not self.library.progress)
 
-    def _searchable(self, report: Report, written: int) -> Report:
+    def _searchable(self, report: AnyReport, written: int) -> AnyReport:
         """Bring what was written under the search index."""
         from vitrine.indexer.job.search_index import build_search_index
 
@@ -249,12 +269,11 @@ class Work:
         return finished(report)
 
 
-def finished(report: Report) -> Report:
+def finished(report: AnyReport) -> AnyReport:
     """Return the report, or raise what ended the work early."""
-    error = getattr(report, "error", None)
-    if error is not None:
-        error.add_note(report.summary())
-        raise error
+    if report.error is not None:
+        report.error.add_note(report.summary())
+        raise report.error
     if report.interrupted:
         raise KeyboardInterrupt(report.summary())
     return report

@@ -48,7 +48,7 @@ def assign(
     from vitrine.indexer.enrich.clusters.runs import assign_missing
 
     with stores(ctx) as runtime:
-        reports = assign_missing(runtime, category, name, watch=show_progress)
+        reports = assign_missing(runtime, category, name, progress=show_progress())
     if as_json:
         print_json([report.to_json() for report in reports])
     else:

@@ -28,7 +28,7 @@ from vitrine.cli.options import (
     YesOption,
     to_conditions,
 )
-from vitrine.cli.output import confirmed, note, print_json
+from vitrine.cli.output import confirmed, note, print_json, telling
 from vitrine.services.errors import BadRequest
 from vitrine.services.files import make_folder, unwritable
 
@@ -233,7 +233,7 @@ def _export_folders(
     claim.put(target)
     report = export_folders(
         runtime, category, target, by, conditions=asked.conditions, mode=asked.mode or "copy", placed=mover,
-        progress=make_progress(title="moving" if asked.move else "exporting"),
+        progress=make_progress(),
     )  # fmt: skip
     if mover is not None:  # also where Ctrl-C came before the last page was counted
         runtime.catalog.set_images(category, runtime.searcher.count(category))
@@ -286,7 +286,7 @@ def _export_treemap(
 ) -> tuple[dict[str, Any], Callable[[], None]]:
     from vitrine.indexer.export.clusters.treemap_files import LEVELS, write_treemap
 
-    with _Telling("drawing") as told:
+    with telling("drawing") as told:
         report = write_treemap(
             runtime,
             category,
@@ -307,7 +307,7 @@ def _export_sheets(
     from vitrine.indexer.export.clusters.node_sheets import PER_NODE, write_sheets
     from vitrine.indexer.export.clusters.treemap_files import LEVELS
 
-    with _Telling("drawing") as told:
+    with telling("drawing") as told:
         report = write_sheets(
             runtime,
             category,
@@ -338,33 +338,6 @@ def _size(text: str | None) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal()) or len(text) > 20:
         raise BadRequest(f"--size takes WIDTHxHEIGHT in pixels, such as 1600x1000, not {text!r}.")
     return int(width), int(height)
-
-
-class _Telling:
-    """Pictures drawn, as a bar or lines; what it gives is told how many of how many."""
-
-    def __init__(self, title: str) -> None:
-        from vitrine.indexer.job.progress import make_progress
-
-        self._progress = make_progress(title=title)
-        self._started = False
-        self.done = self.refused = 0
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        return self._tell
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress and self._started:
-            self._progress.finish(self)
-
-    def _tell(self, done: int, of: int) -> None:
-        if self._progress is None:
-            return
-        if not self._started:
-            self._started = True
-            self._progress.start(of)
-        self.done = done
-        self._progress.update(self)
 
 
 def _as_tree(run: ClusterRun, counts: Mapping[str, int], id: str = "root") -> dict[str, Any]:

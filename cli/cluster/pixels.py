@@ -131,7 +131,7 @@ def pixels(
     with stores(ctx) as runtime:
         named = has_word_names(runtime, category, name)
         report = cluster_pixels(
-            runtime, category, name, options, using=using, restart=restart, watch=show_progress
+            runtime, category, name, options, using=using, restart=restart, progress=show_progress()
         )
         if report.cluster.in_service and not report.cluster.interrupted:
             build_search_index(runtime, category, note)

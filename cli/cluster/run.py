@@ -145,7 +145,7 @@ def run(
             fit,
             using=using,
             again=again if stability else None,
-            watch=show_progress,
+            progress=show_progress(),
             stop=stop,
         )
         if report.in_service and not report.interrupted:

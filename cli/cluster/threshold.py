@@ -12,7 +12,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
-from vitrine.cli.output import note, print_json, print_pairs, print_table
+from vitrine.cli.output import note, print_json, print_pairs, print_table, telling
 from vitrine.services.errors import BadRequest
 from vitrine.services.files import make_folder, unwritable
 
@@ -246,7 +246,8 @@ def _pairs(
             return kept
         low = kept.low if options.low is None else options.low
         options = replace(options, pairs=wanted or len(kept.pairs), low=low, seed=kept.seed)
-    sample = sample_pairs(runtime, category, options, _progress())
+    with telling("drawing pairs") as told:
+        sample = sample_pairs(runtime, category, options, told)
     if not sample.pairs:
         raise BadRequest(
             f"No pair of {category!r} is as alike as that: give a lower --from, or more --images."
@@ -365,25 +366,3 @@ def _print(told: dict[str, Any], proposal: Proposal, commands: list[str]) -> Non
     )
     for line in proposal.notes:
         note(line)
-
-
-def _progress() -> Callable[[int, int], None]:
-    """Told how many of how many images were looked at."""
-    from vitrine.indexer.job.progress import Tally, make_progress
-
-    progress = make_progress(title="drawing pairs")
-    counts, started = Tally(), False
-
-    def told(done: int, of: int) -> None:
-        nonlocal started
-        if progress is None:
-            return
-        if not started:
-            progress.start(of)
-            started = True
-        counts.done = done
-        progress.update(counts)
-        if done >= of:
-            progress.finish(counts)
-
-    return told

@@ -73,7 +73,7 @@ def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncode
     else:
         saved = _train(runtime, category, spec)
         folder, metrics = saved.folder, saved.metrics
-    promote(runtime, category, folder, name=LOOK, default=False, progress=make_progress(title="embedding"))
+    promote(runtime, category, folder, name=LOOK, default=False, progress=make_progress())
     return LearnedEncoder(folder, {name: dict(figures) for name, figures in metrics.items()}, fitting is None)
 
 
@@ -98,7 +98,7 @@ def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTagger
             training,
             title="Taggers of the demo",
         )
-    score_images(runtime, category, progress=make_progress(title="scoring"))
+    score_images(runtime, category, progress=make_progress())
     heads = runtime.taggers.in_service(category)
     return LearnedTaggers(
         {head.tag: float(head.metrics.get("average_precision", 0.0)) for head in heads}, not there

@@ -171,7 +171,7 @@ def _find_duplicates(
     vector = runtime.catalog.get(category).encoder(using).name
     fresh = run is None or (run.using, run.images) != (vector, runtime.searcher.count(category))
     if run is None or fresh:
-        report = find_duplicates(runtime, category, Search(using), progress=make_progress(title="comparing"))
+        report = find_duplicates(runtime, category, Search(using), progress=make_progress())
         if report.exit_code:
             raise typer.Exit(report.exit_code)
         note(report.summary())

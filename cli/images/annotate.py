@@ -88,7 +88,7 @@ def annotate(
         column_kinds(kinds or ()),
     )
     with stores(ctx) as runtime:
-        report = join(runtime, category, table, options, watch=show_progress)
+        report = join(runtime, category, table, options, progress=show_progress())
         if report.updated and not (report.interrupted or dry_run):
             build_search_index(runtime, category, note)
     finish(report, as_json=as_json)
@@ -116,7 +116,7 @@ def hashtags(
     from vitrine.indexer.job.search_index import build_search_index
 
     with stores(ctx) as runtime:
-        report = split_hashtags(runtime, category, sources, to, watch=show_progress)
+        report = split_hashtags(runtime, category, sources, to, progress=show_progress())
         if report.updated and not report.interrupted:
             build_search_index(runtime, category, note)
     finish(report, as_json=as_json)

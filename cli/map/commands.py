@@ -46,9 +46,9 @@ def make(
     called = name or options.method
     with stores(ctx) as runtime:
         if missing:
-            report = place_missing(runtime, category, called, watch=show_progress)
+            report = place_missing(runtime, category, called, progress=show_progress())
         else:
-            report = make_map(runtime, category, called, options, using=using, watch=show_progress)
+            report = make_map(runtime, category, called, options, using=using, progress=show_progress())
         if report.written and not report.interrupted:
             build_search_index(runtime, category, note)
     finish(report, as_json=as_json)

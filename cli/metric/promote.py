@@ -1,5 +1,4 @@
-"""``vitrine metric promote`` and ``rollback``: trained encoders in and out of service. Registered by
-cli/metric/commands.py."""
+"""``vitrine metric promote`` and ``rollback``: put trained encoders in and out of service."""
 
 from __future__ import annotations
 
@@ -54,7 +53,7 @@ def promote(
             name=name,
             default=not keep_default,
             force=force,
-            watch=show_progress,
+            progress=show_progress(),
             note=note,
         )
     finish(report, as_json=as_json)
@@ -66,16 +65,15 @@ def rollback(
     category: CategoryOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer from the encoder that was in service before; again: back. What was added since is embedded
-    first.
+    """Answer from the encoder that was in service before; again: back. Images added since are embedded first.
 
-    After the first promotion there is none before: queries without --using go to what was the default then.
+    After the first promotion there is no former encoder: queries without --using go to the former default.
     """
     from vitrine.indexer.enrich.vectors.promote import rollback as take_back
     from vitrine.indexer.job.search_index import build_search_index
 
     with stores(ctx) as runtime:
-        report = take_back(runtime, category, name, progress=show_progress("embedding"))
+        report = take_back(runtime, category, name, progress=show_progress())
         if report.switched:
             build_search_index(runtime, category, note)
     finish(report, as_json=as_json)

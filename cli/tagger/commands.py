@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,11 +10,13 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.metric.progress import Progress
-from vitrine.cli.options import CategoryOption, JsonOption, YesOption
+from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, YesOption
 from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
 from vitrine.cli.tagger.label import label
-from vitrine.cli.tagger.more import UsingOption, convert, quality, zero_shot
+from vitrine.cli.tagger.more import convert, quality, zero_shot
 from vitrine.cli.tagger.score import purge_stale, score
+from vitrine.cli.with_options import with_options
+from vitrine.training.taggers.options import TrainOptions
 
 if TYPE_CHECKING:
     from vitrine.services.artifacts.taggers import TagHead
@@ -31,70 +34,23 @@ FieldOption = Annotated[
 
 
 @app.command()
+@with_options
 def train(
     ctx: typer.Context,
     category: CategoryOption,
+    options: TrainOptions,
     tag: Annotated[
         list[str] | None,
         typer.Option("--tag", metavar="TAG", help="Only this tag; again: more. [default: all]"),
     ] = None,
     using: UsingOption = None,
     field: FieldOption = "tags",
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--kind",
-            help="logistic-regression (fastest), or scikit-learn's: sklearn-logistic-regression, linear-svm.",
-        ),
-    ] = "logistic-regression",
-    test_fraction: Annotated[
-        float, typer.Option("--test-fraction", help="Share of the images that is held out to measure.")
-    ] = 0.1,
-    min_examples: Annotated[
-        int, typer.Option("--min-examples", min=2, help="Tags with fewer images are skipped.")
-    ] = 5,
-    negatives: Annotated[
-        str,
-        typer.Option(
-            "--negatives",
-            metavar="WHAT",
-            help="Counterexamples: rejected (by people), tag:OTHER,..., or a CSV of id,tag. [default: all "
-            "others]",
-        ),
-    ] = "",
-    background: Annotated[
-        int | None,
-        typer.Option(
-            "--background", min=1, metavar="N", help="Add N random images without the tag as counterexamples."
-        ),
-    ] = None,
-    precision: Annotated[
-        float | None,
-        typer.Option("--precision", help="Choose the threshold for this precision. [default: the best F1]"),
-    ] = None,
-    cv: Annotated[
-        int,
-        typer.Option(
-            "--cv", min=0, help="Cross-validate in so many parts. [default: only tags with few images]"
-        ),
-    ] = 0,
-    c: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--C", metavar="C", help="Inverse regularisation to try; again: more. [default: 0.1 to 100]"
-        ),
-    ] = None,
-    balanced: Annotated[
-        bool, typer.Option("--balanced/--unbalanced", help="Give both sides of a tag the same weight.")
-    ] = True,
-    holdout_only: Annotated[
-        bool, typer.Option("--holdout-only", help="Keep what is held out out of the final taggers too.")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
-    report: Annotated[
+    to: Annotated[
         Path | None,
         typer.Option(
-            "--report", metavar="FOLDER", help="Where it goes. [default: DATA/reports/taggers/CATEGORY/TIME]"
+            "--to",
+            metavar="FOLDER",
+            help="Where the report goes. [default: DATA/reports/taggers/CATEGORY/TIME]",
         ),
     ] = None,
     plots: Annotated[
@@ -103,63 +59,26 @@ def train(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a tagger for each tag, say how good they are on images that they have not seen, and put them into
-    service."""
-    from vitrine.services.taggers.saving import save_heads
-    from vitrine.training.taggers.examples import read_examples, read_negatives
-    from vitrine.training.taggers.report import COLUMNS, summary_rows, to_json, write_report
-    from vitrine.training.taggers.train import GRID, TrainOptions, train_taggers
+    """Train a tagger for each tag, measure it on images that it has not seen, and put it into service."""
+    from vitrine.training.taggers.report import COLUMNS, summary_rows
+    from vitrine.training.taggers.run import run_taggers
 
-    options = TrainOptions(
-        kind=kind,
-        test_fraction=1 / cv if cv > 1 else test_fraction,
-        folds=max(cv - 1, 2) if cv else 0,  # the part that would be held out is a fold as well
-        protocol="cross-validation" if cv else "auto",
-        precision=precision,
-        grid=tuple(c) if c else GRID,
-        balanced=balanced,
-        holdout_only=holdout_only,
-        seed=seed,
-    )
-    progress = Progress()
-    with stores(ctx) as runtime:
-        found = runtime.catalog.get(category)
-        examples = read_examples(
-            runtime.vectors,
-            found,
-            using,
-            tags=tag,
-            field=field,
-            negatives=read_negatives(negatives, background),
-            least=min_examples,
-            seed=seed,
+    with closing(Progress()) as progress, stores(ctx) as runtime:
+        tell = None if as_json else progress.tell
+        done = run_taggers(
+            runtime, category, tag, options, using=using, field=field, folder=to, plots=plots, tell=tell
         )
-        try:
-            training = train_taggers(
-                examples, options, named=tag is not None, tell=None if as_json else progress.tell
-            )
-        finally:
-            progress.close()
-        saved = save_heads(runtime, found, training.heads)
-        moment = saved[0].trained_at.replace(":", "").replace("+0000", "Z")
-        folder = (
-            report or runtime.settings.data / "reports" / "taggers" / category / f"{moment}-{saved[0].number}"
-        )
-    title = f"Taggers of {category} on {examples.encoder.name}"
-    write_report(folder, training, title=title, plots=plots)
     if as_json:
-        print_json({**to_json(training, title), "report": str(folder), "trained_at": saved[0].trained_at})
+        print_json(done.to_json())
         return
-    print_table(COLUMNS, summary_rows(training.reports), right=COLUMNS[1:])
-    if training.skipped:
-        some = "; ".join(f"{name}: {reason}" for name, reason in list(training.skipped.items())[:3])
-        note(
-            f"{len(training.skipped)} tags were skipped "
-            f"({some}{'; ...' if len(training.skipped) > 3 else ''})."
-        )
+    print_table(COLUMNS, summary_rows(done.training.reports), right=COLUMNS[1:])
+    skipped = [f"{name}: {reason}" for name, reason in done.training.skipped.items()]
+    if skipped:
+        some = "; ".join([*skipped[:3], *(["..."] if len(skipped) > 3 else [])])
+        note(f"{len(skipped)} tags were skipped ({some}).")
     note(
-        f"{len(saved)} taggers in service, mean average precision "
-        f"{training.mean_average_precision:.3f}. Report: {folder}"
+        f"{len(done.heads)} taggers in service, mean average precision {done.mean_average_precision:.3f}. "
+        f"Report: {done.folder}"
     )
     note(f"Write their scores: vitrine tagger score -c {category}")
 
@@ -186,7 +105,7 @@ def list_(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = Fa
 
 @app.command()
 def show(ctx: typer.Context, category: CategoryOption, tag: TagArgument, as_json: JsonOption = False) -> None:
-    """Show what is known of a tagger: its metrics, and how the scores of both sides lie."""
+    """Show a tagger: its metrics, and how the scores of both sides are distributed."""
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
         head = runtime.taggers.get(category, tag)
@@ -212,8 +131,8 @@ def evaluate(
     field: FieldOption = "tags",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a tagger on the tags that the category has now. Where it has learnt from these very images,
-    this flatters it."""
+    """Measure a tagger on the tags that the category has now. This flatters a tagger that was trained on
+    these images."""
     from dataclasses import asdict
 
     from vitrine.training.taggers.examples import read_examples
@@ -239,7 +158,7 @@ def evaluate(
 
 @app.command()
 def delete(ctx: typer.Context, category: CategoryOption, tag: TagArgument, yes: YesOption = False) -> None:
-    """Delete a tagger and the scores that it gave. What people said stays."""
+    """Delete a tagger and the scores that it gave. The tags that people gave stay."""
     from vitrine.indexer.enrich.scores.purging import drop_scores
 
     with stores(ctx) as runtime:
@@ -260,8 +179,8 @@ app.command("convert")(convert)
 
 
 def _summary(head: TagHead, category: Category, unsettled: dict[str, str]) -> dict[str, Any]:
-    """One line of the list. ``stale``: there may be scores by an older tagger, or the encoder is another by
-    now."""
+    """Return one line of the list. ``stale``: there may be scores by an older tagger, or its encoder has
+    changed."""
     from vitrine.services.errors import UnknownVector
 
     try:

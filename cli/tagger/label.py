@@ -53,9 +53,9 @@ def label(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the most uncertain images and ask which have the tag; train; again, until you stop. With --accept,
-    --reject, --train or --json nothing is asked: they are carried out, and the next uncertain images are
-    listed."""
+    """Show the images that the tagger is least sure of and ask which have the tag; train; again, until you
+    stop. With --accept, --reject, --train or --json nothing is asked: they are carried out, and the next
+    uncertain images are listed."""
     if sheet is not None:
         check_sheet_path(sheet)
     asking = sys.stdin.isatty() and not (accept or reject or train or as_json)
@@ -75,8 +75,8 @@ def label(
 def rounds(
     runtime: Runtime, category: str, tag: str, limit: int, sheet: Path, ask: Ask, using: str | None = None
 ) -> None:
-    """Round after round: a numbered contact sheet, the person's judgement, a new tagger; until nothing is
-    answered."""
+    """Run round after round until nothing is answered: a numbered contact sheet, the person's judgement, a
+    new tagger."""
     from vitrine.services.taggers.labelling import record, uncertain
 
     undecided: list[str] = []
@@ -101,7 +101,8 @@ def rounds(
 
 
 def parse_numbers(text: str, count: int) -> set[int]:
-    """``1 3 5-8``, with commas or spaces; ``all`` and ``none``. ``BadRequest`` for what is none of 1..count.
+    """Return the numbers in ``1 3 5-8``, with commas or spaces; also ``all`` and ``none``. ``BadRequest`` for
+    numbers outside of 1..count.
 
     >>> sorted(parse_numbers("1, 3 5-7", 8))
     [1, 3, 5, 6, 7]
@@ -114,15 +115,14 @@ def parse_numbers(text: str, count: int) -> set[int]:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last <= count:
             raise BadRequest(
-                f"{part!r} is none of the tiles: write numbers of 1..{count} such as 1 3 5-8, 'all' or "
-                "'none'."
+                f"{part!r} is not a tile: write numbers of 1..{count} such as 1 3 5-8, 'all' or 'none'."
             )
         chosen |= set(range(first, last + 1))
     return chosen
 
 
 def _which(ask: Ask, tag: str, count: int) -> set[int] | None:
-    """The tiles that have the tag; None to stop. A slip of the fingers is asked again."""
+    """Return the tiles that have the tag; None to stop. A mistyped answer is asked again."""
     while True:
         answer = ask(f"Which are {tag!r}? (1 3 5-8, all, none; Enter stops) ")
         if not answer or answer.lower() in ("q", "quit"):

@@ -1,4 +1,5 @@
-"""``vitrine tagger score`` and ``purge-stale``: what the taggers of a category say of all its images."""
+"""``vitrine tagger score`` and ``purge-stale``: write the taggers' scores to all images, and remove old
+ones."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def score(
             tag,
             propose=propose,
             threshold=threshold,
-            progress=make_progress(title="scoring"),
+            progress=make_progress(),
         )
         if report.written and not report.interrupted:
             build_search_index(runtime, category, note)
@@ -56,13 +57,13 @@ def score(
 def purge_stale(
     ctx: typer.Context, category: CategoryOption, tag: ScoredTagsOption = None, as_json: JsonOption = False
 ) -> None:
-    """Remove the scores and proposals that are not by the taggers in service; scores of manifests stay where
-    no tagger is."""
+    """Remove the scores and proposals that are not by the taggers in service. Scores from manifests stay
+    where there is no tagger."""
     from vitrine.indexer.enrich.scores.scoring import purge_stale as purge
     from vitrine.indexer.job.progress import make_progress
 
     with stores(ctx) as runtime:
-        changed = purge(runtime, category, tag, progress=make_progress(title="purging"))
+        changed = purge(runtime, category, tag, progress=make_progress())
     if as_json:
         print_json({"category": category, "tags": tag, "changed": changed})
     else:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from vitrine.indexer.job.job import Report
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit
-from vitrine.services.errors import VitrineError
 from vitrine.services.runtime import Runtime
 
 PAGE = 500
@@ -19,7 +18,7 @@ _SHOWN = 10
 
 
 @dataclass
-class ExportReport:
+class ExportReport(Report):
     """The end of an export, complete or not.
 
     ``images``: those that were exported; ``files``: files written; ``there``: files that were there already,
@@ -36,10 +35,6 @@ class ExportReport:
     without: int = 0
     folders: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-    interrupted: bool = False
-    error: VitrineError | None = None
-    started: float = field(default_factory=time.perf_counter, repr=False)
 
     @property
     def done(self) -> int:
@@ -50,25 +45,15 @@ class ExportReport:
     def refused(self) -> int:
         return len(self.failed)
 
-    @property
-    def exit_code(self) -> int:
-        """0 all exported, 3 some pictures could not be, 1 failed, 130 interrupted."""
-        if self.error:
-            return 1
-        return 130 if self.interrupted else 3 if self.failed else 0
-
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
-        plain = ("category", "target", "images", "files", "there", "without", "interrupted")
-        return {name: getattr(self, name) for name in plain} | {
+        return super().to_json() | {
             "folders": dict(sorted(self.folders.items())),
             "failed": [{"id": id, "reason": reason} for id, reason in self.failed],
-            "seconds": round(self.seconds, 3),
-            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+            "interrupted": self.interrupted,
+            "error": self.error_json(),
         }
 
     def summary(self) -> str:
-        """A few lines for people."""
         files = (
             f", {self.files} files written, {self.there} there already" if self.files or self.there else ""
         )
@@ -89,10 +74,6 @@ class ExportReport:
         elif self.interrupted:
             lines.append("Interrupted: run it again to go on.")
         return "\n".join(lines)
-
-    def finish(self) -> None:
-        """Note the time."""
-        self.seconds = time.perf_counter() - self.started
 
 
 def pages(runtime: Runtime, category: str, conditions: Conditions) -> Iterator[tuple[Hit, ...]]:

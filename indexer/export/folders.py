@@ -15,13 +15,14 @@ from typing import Any, Literal, Protocol
 
 from vitrine.indexer.export.common import ExportReport, pages
 from vitrine.indexer.export.names import bin_name, file_names, safe_name
+from vitrine.indexer.job.job import Job
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.field_names import find_field, find_member
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit, OrderBy, Payload
-from vitrine.services.errors import BadRequest, NotFound, UnknownField, VitrineError
+from vitrine.services.errors import BadRequest, NotFound, UnknownField
 from vitrine.services.files import make_folder, unwritable
 from vitrine.services.images.open import content_hash
 from vitrine.services.object_store.local import LocalObjectStore
@@ -124,31 +125,16 @@ def export_folders(
     """
     report = ExportReport(category, str(target))
     work = _Folders(runtime, target, by, mode, runtime.taggers.unsettled(category))
-    try:
-        if progress:
-            progress.start(runtime.searcher.count(category, conditions))
-        with ThreadPoolExecutor(_READERS, "export-readers") as readers:
+    job = Job(runtime, category, report, progress, stop)
+    with job.running(keep_errors=True), ThreadPoolExecutor(_READERS, "export-readers") as readers:
+        total = runtime.searcher.count(category, conditions)
+        with job.stage("exporting", total) as advance:
             for page in pages(runtime, category, conditions):
-                done = [
-                    image
-                    for image in in_order(readers, work.read, page, _READ_AHEAD)
-                    if work.place(image, report)
-                ]
+                images = in_order(readers, work.read, page, _READ_AHEAD)
+                done = [image for image in images if work.place(image, report)]
                 if placed is not None:
                     _take_back(report, placed([image.placed for image in done]))
-                report.finish()
-                if progress:
-                    progress.update(report)
-                if stop is not None and stop.is_set():
-                    report.interrupted = True
-                    break
-    except KeyboardInterrupt:
-        report.interrupted = True
-    except VitrineError as error:
-        report.error = error
-    report.finish()
-    if progress:
-        progress.finish(report)
+                advance(report.done, total)
     return report
 
 

@@ -17,12 +17,13 @@ import orjson
 
 from vitrine.indexer.export.common import ExportReport, pages
 from vitrine.indexer.export.sqlite import ENDINGS, write_sqlite
+from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.maps import AXES
 from vitrine.services.category.fields import FIELDS
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Payload
-from vitrine.services.errors import BadRequest, Unavailable, VitrineError
+from vitrine.services.errors import BadRequest, Unavailable
 from vitrine.services.files import make_folder, unwritable
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.score_validity import explained
@@ -79,29 +80,23 @@ def export_table(
         {run.run: run.payload_field for run in runtime.clusters.in_service(category)},
         {made.name: made.payload_field for made in runtime.maps.in_service(category)},
     )
-    reader = _Reader(runtime, category, conditions, report, places, progress, stop or threading.Event())
+    job = Job(runtime, category, report, progress, stop)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        if progress:
-            progress.start(total)
-        make_folder(path.parent)
-        writers[path.suffix.lower()](temporary, reader.rows)
-        if not report.interrupted:
+    with job.running(keep_errors=True), job.stage("exporting", total) as advance:
+        try:
+            make_folder(path.parent)
+            reader = _Reader(job, report, conditions, places, advance, total)
+            writers[path.suffix.lower()](temporary, reader.rows)
             os.replace(temporary, path)
-    except KeyboardInterrupt:
-        report.interrupted = True
-    except VitrineError as error:
-        report.error = error
-    except (ValueError, TypeError):  # a column holds other values than when its kind was found
-        report.error = Unavailable("Images were changed while they were exported: run it again.")
-    except OSError as error:
-        report.error = unwritable(path, error)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    report.finish()
-    if progress:
-        progress.finish(report)
+        except (ValueError, TypeError) as error:  # a column holds other values than when its kind was found
+            raise Unavailable("Images were changed while they were exported: run it again.") from error
+        except InterruptedError:  # an OSError, but not of the file
+            raise
+        except OSError as error:
+            raise unwritable(path, error) from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
     return report
 
 
@@ -123,27 +118,23 @@ class _Places:
 
 @dataclass
 class _Reader:
-    runtime: Runtime
-    category: str
-    conditions: Conditions
+    job: Job
     report: ExportReport
+    conditions: Conditions
     places: _Places
-    progress: Progress | None
-    stop: threading.Event
+    advance: Advance
+    total: int
 
     def rows(self, counting: bool = True) -> Rows:
-        """The rows, a page at a time; with ``counting`` they are told as exported."""
-        unsettled = self.runtime.taggers.unsettled(self.category)
-        for page in pages(self.runtime, self.category, self.conditions):
-            if self.stop.is_set():
-                self.report.interrupted = True
-                return
+        """The rows, a page at a time; with ``counting`` they count as exported."""
+        runtime, category = self.job.runtime, self.job.category
+        unsettled = runtime.taggers.unsettled(category)
+        for page in pages(runtime, category, self.conditions):
+            self.job.check()
             yield [_row(hit.id, explained(hit.payload, unsettled), self.places) for hit in page]
             if counting:
                 self.report.images += len(page)
-                self.report.finish()
-                if self.progress:
-                    self.progress.update(self.report)
+                self.advance(self.report.images, self.total)
 
 
 def _row(id: str, payload: Payload, places: _Places) -> Row:

@@ -18,7 +18,7 @@ from typing import Any
 
 from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
 from vitrine.indexer.enrich.clusters.tree.tree import given_tree
-from vitrine.indexer.job.stages import Told
+from vitrine.indexer.job.job import Advance
 from vitrine.indexer.sources.base import has_image_extension, modified, read_file, shown_name
 from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.records import ImageRecord, Source
@@ -221,7 +221,7 @@ class ClusteredPictures(Source):
     def fit(self) -> Fit:
         """The clusters as a ``Fit``; images of the category that are in none are noise."""
 
-        def fit(images: Images, told: Told) -> Fitted:
+        def fit(images: Images, told: Advance) -> Fitted:
             ways = [self._ways.get(id) for id in images.ids]
             tree, found = given_tree(images.x, ways)
             told(len(images.ids), len(images.ids))

@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.arrivals import NewImageAssigner
-from vitrine.indexer.enrich.duplicates.arrivals import Arrivals
+from vitrine.indexer.enrich.arrivals import on_arrival
 from vitrine.indexer.enrich.metadata.recast import recast
-from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
 from vitrine.indexer.job.encoding import encoded
 from vitrine.indexer.job.items import Item
+from vitrine.indexer.job.job import Job
+from vitrine.indexer.job.on_arrival import OnArrival
 from vitrine.indexer.job.payloads import FileFacts, check_record
 from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.progress import Progress
@@ -37,7 +38,6 @@ from vitrine.services.category.payload import index_kinds, joined_kinds
 from vitrine.services.domain import IndexKind, Payload, Point
 from vitrine.services.encoders.batching import BatchedEncoder
 from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
-from vitrine.services.files import any_error
 from vitrine.services.images.open import content_hash, open_image, point_id
 from vitrine.services.runtime import Runtime
 
@@ -91,41 +91,26 @@ def index_images(
     counts what was done; where the source fails, what it gave before is indexed. ``on_outcome`` and
     ``progress`` are called on another thread.
     """
-    cat, report, started = runtime.catalog.get(category), IndexReport(category), time.perf_counter()
+    cat, report = runtime.catalog.get(category), IndexReport(category)
+    job = Job(runtime, category, report, progress, stop)
     columns = ColumnKinds.of(cat, records.indexes if isinstance(records, Source) else kinds_of(kinds), kinds)
     encoders, slice_size = _encoders(runtime, cat), min(SLICE, batch_size)
+    arrivals = on_arrival(runtime, cat, near_duplicates)
     # whoever watches sees the first images soon; an upload is answered as a whole
     pace = Pace(slice_size, SLICE_SECONDS, first=FIRST_SLICE if progress else slice_size)
-    with ExitStack() as threads:
-        pool = _Pools.open(threads, runtime.settings.threads)
-        stop = stop or threading.Event()
-        scorer, assigner = NewImageScorer(runtime.taggers, cat), NewImageAssigner(runtime.clusters, cat)
-        arrivals = Arrivals(runtime, cat, near_duplicates) if near_duplicates != "ignore" else None
-        patience = patience or Patience(runtime.settings.outage_seconds)
-        run = _Run(
-            runtime,
-            cat,
-            records,
-            columns,
-            report,
-            overwrite,
-            stop,
-            on_outcome,
-            progress,
-            encoders,
-            scorer,
-            assigner,
-            arrivals,
-            pool.putters,
-            patience,
-            pace,
-            clock,
-        )
-        patience.begin(run.ending, progress.say if progress else None)
+    patience = patience or Patience(runtime.settings.outage_seconds)
+    threads = ExitStack()
+    pool = _Pools.open(threads, runtime.settings.threads)
+    run = _Run(
+        job, cat, records, columns, report, overwrite, on_outcome, encoders, arrivals, pool.putters, patience,
+        pace, clock,
+    )  # fmt: skip
+    patience.begin(run.ending, progress.say if progress else None)
+    with job.running(keep_errors=True), threads:
         try:
             run.recast()
             if progress:
-                progress.start(records.total if isinstance(records, Source) else None)
+                progress.start("indexing", records.total if isinstance(records, Source) else None)
             read = in_order(pool.readers, run.read, run.taken(), _READ_AHEAD)
             found = in_batches(read, slice_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             looked_up = in_order(pool.finder, run.look_up, found, 2)
@@ -134,15 +119,10 @@ def index_images(
             embedded = in_order(pool.encoder, run.encode, slices, 2)
             batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             for _ in in_order(pool.writer, run.write, batches, 2):
-                report.seconds = time.perf_counter() - started
-        except (KeyboardInterrupt, InterruptedError):
-            report.interrupted = True
-        except Exception as error:
-            report.error = any_error(error)
+                pass
         finally:
             run.halted.set()
     run.finish()
-    report.seconds = time.perf_counter() - started
     if progress:
         progress.finish(report)
     return report
@@ -182,19 +162,15 @@ class _Pools:
 class _Run:
     """The five calls that an image passes through, and what they share."""
 
-    runtime: Runtime
+    job: Job
     category: Category
     records: Iterable[ImageRecord]
     columns: ColumnKinds
     report: IndexReport
     overwrite: bool
-    stop: threading.Event
     on_outcome: Callable[[ItemOutcome], None] | None
-    progress: Progress | None
     encoders: dict[str, BatchedEncoder]
-    scorer: NewImageScorer
-    assigner: NewImageAssigner
-    arrivals: Arrivals | None
+    arrivals: list[OnArrival]
     putters: Executor
     patience: Patience
     pace: Pace
@@ -203,6 +179,10 @@ class _Run:
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
     under_way: dict[str, Item] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.job.runtime
 
     @property
     def target(self) -> int:
@@ -214,7 +194,7 @@ class _Run:
         order."""
         try:
             for record in self.records:
-                if self.stop.is_set():
+                if self.job.stop.is_set():
                     self.report.interrupted = True
                     return
                 yield record
@@ -229,7 +209,7 @@ class _Run:
         """Give columns that are there the kind that was asked for."""
         kinds = self.columns.to_recast(self.category)
         if kinds:
-            self.notes += recast(self.runtime, self.category.name, kinds, stop=self.stop).notes()
+            self.notes += recast(self.job, kinds).notes()
 
     # The five calls
     # ------------------------------------------------------------------------------------------------------
@@ -294,7 +274,7 @@ class _Run:
     def encode(self, batch: list[Item]) -> list[Item]:
         """The vectors that are lacking."""
         if self.ending():
-            self.report.interrupted |= self.stop.is_set()
+            self.report.interrupted |= self.job.stop.is_set()
             for item in batch:
                 item.skipped = True
             return batch
@@ -319,8 +299,8 @@ class _Run:
                 del self.under_way[item.id]
             if not item.skipped:
                 self._count(item, outcomes.get(id(item), "known"))
-        if self.progress:
-            self.progress.update(self.report)
+        if self.job.progress:
+            self.job.progress.update(self.report)
 
     # How
     # --------------------------------------------------------------------------------------------------------
@@ -364,16 +344,16 @@ class _Run:
         stored = self._stored(items)
         made = {item.id for item in items if item.facts and not item.known}
         self._complete([item for item in items if item.id not in stored and item.id not in made])
-        if (arrivals := self.arrivals) is not None:
-            with self.clock.measure("compare"):
-                new = [item for item in items if item.going and item.id not in stored]
-                self.patience.call(lambda: arrivals.compare(new))
-        self.patience.call(self.scorer.refresh)
-        self.patience.call(self.assigner.refresh)
-        plan = BatchPlan(self.category.name, stored, self.overwrite, self.scorer.tags)
+        for item in items:
+            item.known = item.id in stored
+        with self.clock.measure("compare"):
+            for arrival in self.arrivals:
+                going = [item for item in items if item.going]
+                self.patience.call(partial(arrival.prepare, going))
+        plan = BatchPlan(self.category.name, stored, self.overwrite)
         outcomes: dict[int, Outcome] = {id(item): plan.add(item) for item in items if item.going}
-        self.scorer.score(plan)
-        self.assigner.assign(plan)
+        for arrival in self.arrivals:
+            arrival.apply(plan)
         with self.clock.measure("put"):
             restored = self.putters.map(
                 lambda item: self._put(item, plan.payloads[item.id], item.id in stored), plan.firsts()
@@ -461,19 +441,14 @@ class _Run:
 
     def ending(self) -> bool:
         """Whether nothing more is to be begun."""
-        return self.stop.is_set() or self.halted.is_set()
+        return self.job.stop.is_set() or self.halted.is_set()
 
     def finish(self) -> None:
         """Count the category, and gather what the report tells besides outcomes."""
         self.report.stages = self.clock.seconds
         said = self.records.notes() if isinstance(self.records, Source) else []
-        self.report.notes = [
-            *said,
-            *self.notes,
-            *self.scorer.notes,
-            *self.assigner.notes,
-            *self.patience.notes(),
-        ]
+        found = (note for arrival in self.arrivals for note in arrival.notes)
+        self.report.notes = [*said, *self.notes, *found, *self.patience.notes()]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import UTC, datetime
 
 from vitrine.indexer.job.conflicts import conflicts
 from vitrine.indexer.job.items import Item
-from vitrine.indexer.job.payloads import additions, new_payload, without_scores
+from vitrine.indexer.job.payloads import additions, new_payload
 from vitrine.indexer.job.report import Outcome
 from vitrine.services.domain import Embedding, Payload
 
@@ -15,28 +14,20 @@ from vitrine.services.domain import Embedding, Payload
 class BatchPlan:
     """What a batch changes: whole new points, and for those that are there new fields and vectors."""
 
-    def __init__(
-        self,
-        category: str,
-        stored: dict[str, Payload],
-        overwrite: bool,
-        tagged: Collection[str] = frozenset(),
-    ) -> None:
-        """``tagged``: the tags that have a tagger, whose scores come from nowhere else."""
+    def __init__(self, category: str, stored: dict[str, Payload], overwrite: bool = False) -> None:
         self.payloads = dict(stored)
         self.points: list[str] = []
         self.vectors: dict[str, dict[str, Embedding]] = {}
         self.changes: dict[str, Payload] = {}
         self._category = category
         self._overwrite = overwrite
-        self._tagged = tagged
         self._firsts: dict[str, Item] = {}
         self._now = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def add(self, item: Item) -> Outcome:
         """Take one image in; the second of the same bytes finds the first, and notes where they disagree."""
         self._firsts.setdefault(item.id, item)
-        old, said = self.payloads.get(item.id), without_scores(item.said, self._tagged)
+        old, said = self.payloads.get(item.id), item.said
         if old is None and item.facts is not None:
             self.payloads[item.id] = new_payload(self._category, item.record, said, item.facts, self._now)
             self.points.append(item.id)

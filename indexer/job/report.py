@@ -16,15 +16,14 @@ from typing import Any, Literal
 import orjson
 
 from vitrine.indexer.job.conflicts import FILENAME, Conflict
+from vitrine.indexer.job.job import Report
 from vitrine.services.category.payload import unindexed_note
-from vitrine.services.errors import VitrineError
 from vitrine.services.files import unwritable
 
 Outcome = Literal["added", "known", "updated", "duplicate", "refused"]
 NearDuplicates = Literal["ignore", "tell", "skip"]
 """What to do about near-duplicates: nothing is looked up; they are indexed, and their outcome says so; they
 are not indexed."""
-Status = Literal["complete", "refused", "interrupted", "failed"]
 MAX_REFUSALS = 10_000
 """So many refusals are kept in memory; ``RefusedFile`` keeps all."""
 _SHOWN = 10
@@ -58,7 +57,7 @@ class ItemOutcome:
 
 
 @dataclass
-class IndexReport:
+class IndexReport(Report):
     """The end of a run, complete or not: only what is durable is counted as added, known or updated.
 
     ``duplicate``: near-duplicates that were not indexed; ``near``: those that were. ``copies``: the first
@@ -85,13 +84,8 @@ class IndexReport:
     conflicts: list[tuple[str, Conflict]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     refusals: list[tuple[str, str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     unindexed: set[str] = field(default_factory=set)
     images: int | None = None
-    seconds: float = 0.0
-    stages: dict[str, float] = field(default_factory=dict)
-    interrupted: bool = False
-    error: VitrineError | None = None
 
     @property
     def done(self) -> int:
@@ -102,19 +96,6 @@ class IndexReport:
     def rate(self) -> float:
         """Images a second."""
         return self.done / self.seconds if self.seconds else 0.0
-
-    @property
-    def status(self) -> Status:
-        if self.error:
-            return "failed"
-        if self.interrupted:
-            return "interrupted"
-        return "refused" if self.refused else "complete"
-
-    @property
-    def exit_code(self) -> int:
-        """0 all indexed, 3 some refused, 1 failed, 130 interrupted."""
-        return {"complete": 0, "refused": 3, "failed": 1, "interrupted": 130}[self.status]
 
     def count(self, outcome: ItemOutcome) -> None:
         setattr(self, outcome.outcome, getattr(self, outcome.outcome) + 1)
@@ -136,34 +117,23 @@ class IndexReport:
             self.conflicts += [(outcome.filename, conflict) for conflict in outcome.conflicts]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
-        return {
-            "category": self.category,
-            "status": self.status,
-            "added": self.added,
-            "known": self.known,
-            "updated": self.updated,
-            "duplicate": self.duplicate,
-            "refused": self.refused,
-            "near_duplicates": [{"filename": name, "of": id} for name, id in self.copies],
-            "conflicting": self.conflicting,
-            "other_names": self.other_names,
+        tree = super().to_json()
+        copies = tree.pop("copies")
+        del tree["near"]
+        return tree | {
+            "near_duplicates": [{"filename": name, "of": id} for name, id in copies],
             "conflicts": [{"filename": name, **conflict.to_json()} for name, conflict in self.conflicts],
             "reasons": dict(self.reasons),
             "refusals": [
                 {"filename": name, "reason": why, "message": text} for name, why, text in self.refusals
             ],
-            "images": self.images,
-            "seconds": round(self.seconds, 3),
             "images_per_second": round(self.rate, 1),
             "stages": {stage: round(seconds, 3) for stage, seconds in self.stages.items()},
-            "notes": self.notes,
             "unindexed": sorted(self.unindexed),
-            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+            "error": self.error_json(),
         }
 
     def summary(self) -> str:
-        """A few lines for people."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:

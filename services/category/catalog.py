@@ -1,9 +1,9 @@
-"""Categories: made, found, changed and deleted. Each has a manifest in the object store and a collection in
+"""Creates, finds, changes and deletes categories. Each has a manifest in the object store and a collection in
 the vector store.
 
-A manifest is there before anything else of its category and goes after everything else. It is in service once
-the collection is made and until the deletion begins: what an interruption leaves has a manifest that names
-it.
+A manifest is written before anything else of its category and deleted after everything else. It is in service
+from when the collection is made until the deletion begins, so that what an interruption leaves has a manifest
+that names it.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ __all__ = ["Catalog", "Category", "Remains", "check_name", "spec_from_json", "sp
 class Catalog:
     """Creates, finds, changes and deletes categories. Thread-safe.
 
-    Processes that share the stores see each other's changes, and a change is made again on what another
-    process has written meanwhile: none is lost. What was read is answered on while the object store is away.
+    Processes that share the stores see each other's changes. A change is made again on what another process
+    has written meanwhile, so that none is lost. While the object store is away, what was read before is used.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class Catalog:
         known: Known | None = None,
         on_deletion: Sequence[Callable[[str], object]] = (),
     ) -> None:
-        """``on_deletion`` is told the name of a category that is gone: whoever remembers something of it
-        forgets it."""
+        """``on_deletion`` is called with the name of each category that was deleted, so that what is
+        remembered of it is forgotten."""
         self._objects = objects
         self._known = known or Known(objects)
         self._on_deletion = on_deletion
@@ -75,16 +75,16 @@ class Catalog:
         self._writers: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 
     def writing(self, name: str) -> AbstractContextManager[object]:
-        """Held while images of a category are read, changed and written back: one writer of this process at a
-        time."""
+        """Return a lock to hold while images of a category are read, changed and written back: this process
+        has one writer at a time."""
         with self._lock:
             return self._writers[name]
 
     def create(self, name: str, encoders: Iterable[EncoderSpec], *, description: str = "") -> Category:
         """Make an empty category. ``BadRequest`` for a bad name or no encoder, ``AlreadyExists``.
 
-        Until its collection is made it stands there as one that is being deleted: interrupted, ``create`` or
-        ``delete`` with its name clears it away.
+        Until its collection is made its manifest says that it is being deleted: where this is interrupted,
+        ``create`` or ``delete`` with its name clears it away.
         """
         specs = tuple(encoders)
         if not specs:
@@ -110,8 +110,8 @@ class Catalog:
             return self._rewrite(name, lambda present: self._finished(made, present))
 
     def make_room(self, name: str) -> None:
-        """Clear away what an interrupted creation or deletion has left of a category to be made: do so before
-        something is stored for it. ``BadRequest`` for a bad name, ``AlreadyExists``."""
+        """Clear away what an interrupted creation or deletion has left under this name, before anything is
+        stored for a new category. ``BadRequest`` for a bad name, ``AlreadyExists``."""
         check_name(name)
         with self._lock:
             old = self._read(name)
@@ -122,8 +122,8 @@ class Catalog:
             self._check_no_collection(name)
 
     def get(self, name: str) -> Category:
-        """``NotFound`` if there is no such category, ``StoreDamaged`` if it cannot be read or has lost its
-        collection."""
+        """Return a category. ``NotFound`` if there is none of this name, ``StoreDamaged`` if it cannot be
+        read or has lost its collection."""
         category = self._remembered(name) if NAME.fullmatch(name) else None
         if category is None:
             self._known.forget(manifest_key(name))
@@ -141,7 +141,7 @@ class Catalog:
         return category
 
     def remains(self) -> list[Remains]:
-        """Damaged categories, interrupted deletions, and what no category describes, by name."""
+        """Return damaged categories, interrupted deletions, and what no category describes, by name."""
         found: dict[str, Remains] = {}
         collections, known = self._vectors.collections(), _names(list_keys(self._objects, MANIFESTS))
         for name in known:
@@ -167,7 +167,7 @@ class Catalog:
         return [found[name] for name in sorted(found)]
 
     def list(self) -> list[Category]:
-        """All categories that can be read, by name; ``remains`` has the others."""
+        """Return all categories that can be read, by name; ``remains`` has the others."""
         found = []
         for name in _names(self._known.keys(MANIFESTS)):
             with suppress(StoreDamaged):
@@ -183,8 +183,8 @@ class Catalog:
     def add_encoder(self, name: str, spec: EncoderSpec) -> Category:
         """Add a named vector, also to a filled category; its points lack it until they are re-embedded.
 
-        Again with the same encoder: only where its weights lie is noted anew. ``EncoderMismatch`` if the name
-        is taken by another revision.
+        Where the category has this encoder already, only the place of its weights is updated.
+        ``EncoderMismatch`` if the name is taken by another revision.
         """
 
         def add(category: Category) -> Category:
@@ -201,8 +201,8 @@ class Catalog:
         return self._change(name, add)
 
     def promote(self, name: str, alias: str, using: str, *, default: bool = True) -> Category:
-        """Answer queries for ``alias`` from the named vector ``using`` from now on, in one write; the former
-        is kept behind it.
+        """Answer queries for ``alias`` from the named vector ``using`` from now on, in one write. The former
+        one stays in the list behind it.
 
         ``default``: queries without ``using`` go to ``alias`` too. ``UnknownVector`` if the category lacks
         ``using``, ``BadRequest`` if ``alias`` is a named vector itself.
@@ -226,9 +226,7 @@ class Catalog:
 
     def set_default(self, name: str, using: str | None) -> Category:
         """Answer queries without ``using`` from this named vector or promoted name (None: the first encoder).
-
-        ``UnknownVector`` if the category has none of that name.
-        """
+        ``UnknownVector`` if the category has none of this name."""
 
         def choose(category: Category) -> Category:
             category.encoder(using)
@@ -237,11 +235,10 @@ class Catalog:
         return self._change(name, choose)
 
     def ensure_indexes(self, name: str, kinds: Mapping[str, IndexKind], *, change: bool = False) -> Category:
-        """Index these fields where they are not indexed yet; columns past the cap get no index.
+        """Index these fields where they have no index yet; columns past ``MAX_METADATA_INDEXES`` get none.
 
-        A field keeps its kind, but one of whole numbers becomes one of numbers where these are asked for.
-        With ``change`` every field gets the kind that is asked for; the caller sees to the values that are
-        there.
+        A field keeps its kind, but whole numbers become numbers where those are asked for. With ``change``
+        every field gets the kind that is asked for; the caller converts the values that are there.
         """
         category = self.get(name)
         if not _lacking(category.indexes, kinds, change):
@@ -252,8 +249,8 @@ class Catalog:
             for field, kind in _lacking(indexes, kinds, change).items():
                 columns = sum(known.startswith("metadata.") for known in indexes)
                 if field in indexes:
-                    # the engine first: were this cut short, the next value of the kind would find the
-                    # manifest still lacking
+                    # the engine first: after an interruption the manifest still lacks the kind, and the next
+                    # value of it completes the change
                     self._vectors.change_index(name, field, kind)
                 elif field.startswith("metadata.") and columns >= MAX_METADATA_INDEXES:
                     continue
@@ -267,17 +264,16 @@ class Catalog:
         return self._change(name, index)
 
     def set_images(self, name: str, images: int) -> Category:
-        """Note how many images the category holds."""
+        """Store how many images the category holds."""
         return self._change(name, lambda category: replace(category, images=images))
 
     def delete(self, name: str, *, keep_images: bool | None = None) -> bool:
         """Delete every point, then every object, then the manifest; also what an interrupted deletion or
-        creation has left, and what no category describes. Interrupted, the category is gone already and
-        ``delete`` or ``create`` completes the work.
+        creation has left, and what no category describes. Return whether the pictures were kept.
 
+        Where this is interrupted the category is gone, and ``delete`` or ``create`` completes the work.
         ``keep_images``: the pictures stay in the object store, with the taggers and encoders that were made
-        from them, to be indexed again; None: those of a damaged category do. Whether they were kept.
-        ``NotFound``.
+        from them, to be indexed again; None: only those of a damaged category do. ``NotFound``.
         """
         with self.writing(name), self._lock:
             kept = self.keeps_images(name)
@@ -287,8 +283,8 @@ class Catalog:
             return keep
 
     def keeps_images(self, name: str) -> bool:
-        """Whether ``delete`` leaves the pictures where they are if nobody says otherwise. ``NotFound``:
-        nothing has that name."""
+        """Return whether ``delete`` keeps the pictures where ``keep_images`` is None. ``NotFound``: nothing
+        has this name."""
         try:
             category = self._read(name) if NAME.fullmatch(name) else None
         except StoreDamaged:
@@ -319,8 +315,8 @@ class Catalog:
             forget(name)
 
     def _stored_encoders_of_others(self, name: str) -> tuple[str, ...]:
-        """Where encoders lie that other categories use; all of them, while another category cannot be
-        read."""
+        """Return the key prefixes of encoders that other categories use; of all encoders, while another
+        category cannot be read."""
         try:
             found = [
                 self._read(other) for other in _names(list_keys(self._objects, MANIFESTS)) if other != name
@@ -331,21 +327,21 @@ class Catalog:
         return tuple(model.removeprefix(STORED) + "/" for model in models if model.startswith(STORED))
 
     def _left_of(self, name: str, collections: Collection[str]) -> str:
-        """What there is of a name that has no manifest, as a sentence; empty: nothing that is ours."""
+        """Return a sentence about what there is of a name without a manifest; "" for nothing of Vitrine's."""
         with_collection = name in collections and self._is_ours(name)
         return left_of(self._objects, name, with_collection, self._stored_encoders_of_others(name))
 
     def _is_ours(self, collection: str) -> bool:
-        """Whether Vitrine made a collection: a server may hold those of other programs, which are not for us
-        to remove."""
+        """Return whether Vitrine made a collection: a server may hold those of other programs, which must
+        stay."""
         try:
             return STANDARD_INDEXES.keys() <= self._vectors.info(collection).schema.indexes.keys()
         except StoreDamaged:
             return True
 
     def _check_no_collection(self, name: str) -> None:
-        """A collection that no manifest describes is not taken over, and goes only if it is ours and
-        empty."""
+        """Refuse a name whose collection no manifest describes, or drop that collection if it is Vitrine's
+        and empty."""
         if name not in self._vectors.collections():
             return
         if not self._is_ours(name):
@@ -406,7 +402,7 @@ class Catalog:
         return self._known.read(manifest_key(name), lambda data: read_manifest(name, data))
 
     def _read(self, name: str) -> Category | None:
-        """As the store has it now. ``StoreDamaged``."""
+        """Return the category as the store has it now, or None. ``StoreDamaged``."""
         try:
             return read_manifest(name, self._objects.get(manifest_key(name)))
         except NotFound:
@@ -424,7 +420,7 @@ def _names(keys: Iterable[str]) -> list[str]:
 def _lacking(
     indexes: Mapping[str, IndexKind], kinds: Mapping[str, IndexKind], change: bool
 ) -> dict[str, IndexKind]:
-    """The fields whose index is missing or is to become another."""
+    """Return the fields whose index is missing or must become another."""
     return {
         field: kind
         for field, kind in kinds.items()
@@ -434,7 +430,7 @@ def _lacking(
 
 
 def _tombstone(name: str, present: bytes | None, *, keep_images: bool) -> Category:
-    """The manifest that says that all else goes: of what it was a deletion needs nothing."""
+    """Return the manifest of a category that is being deleted, also where the present one cannot be read."""
     moment = now()
     try:
         category = (

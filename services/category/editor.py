@@ -1,5 +1,4 @@
-"""Changes that people make to images that are there: tags, class, caption, quality, metadata; and
-deletion."""
+"""Changes of images that are indexed, and their deletion."""
 
 from __future__ import annotations
 
@@ -49,12 +48,12 @@ _OfTable: Any = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
 
 
 class ImageChanges(_OfTable):
-    """Changes to one image; what is absent stays. ``null`` for class, caption or quality removes it.
+    """Changes to one image; what is absent stays, and ``null`` removes a value.
 
     ``tags`` replaces all tags; ``add_tags`` and ``remove_tags`` change some. ``rejected_tags`` replaces what
     people said the image is *not*; ``reject_tags`` adds to it. A tag that is given is no longer rejected; one
-    that is rejected is neither a tag nor proposed by a machine any more. ``metadata`` is merged by column,
-    each value as its column holds it; null removes.
+    that is rejected is no longer a tag, nor proposed by a tagger. ``metadata`` is merged by column, and each
+    value is converted to the kind of its column.
     """
 
     tags: tuple[str, ...] | None = None
@@ -66,7 +65,7 @@ class ImageChanges(_OfTable):
 
 
 def parse_changes(tree: Mapping[str, Any]) -> ImageChanges:
-    """Changes from their JSON; ``BadRequest`` naming the first field that is wrong."""
+    """Return the changes of a JSON object. ``BadRequest`` names the first field that is wrong."""
     try:
         changes: ImageChanges = ImageChanges.model_validate(tree)
     except ValidationError as error:
@@ -75,7 +74,7 @@ def parse_changes(tree: Mapping[str, Any]) -> ImageChanges:
 
 
 class Editor:
-    """Edits and deletes images of categories. Thread-safe within one process."""
+    """Changes and deletes images of categories. Thread-safe within one process."""
 
     def __init__(self, catalog: Catalog, vectors: VectorStore, objects: ObjectStore) -> None:
         self._catalog = catalog
@@ -83,13 +82,13 @@ class Editor:
         self._objects = objects
 
     def change(self, category: str, ids: Sequence[str], changes: ImageChanges) -> list[Hit]:
-        """Apply the same changes to every image; the images as they are now. ``NotFound`` before anything is
-        changed."""
+        """Apply the same changes to every image, and return the images as they are now. ``NotFound`` before
+        anything is changed."""
         return self.change_each(category, dict.fromkeys(ids, changes))
 
     def change_each(self, category: str, changes: Mapping[str, ImageChanges]) -> list[Hit]:
-        """Apply to each image its own changes, by id; the images as they are now. ``NotFound`` before
-        anything is changed."""
+        """Apply to each image its own changes, by id, and return the images as they are now. ``NotFound``
+        before anything is changed."""
         with self._catalog.writing(category):  # reading tags and writing them back is one step
             before = self._existing(category, list(changes))
             changes, kinds = _settled(changes, self._catalog.get(category).indexes)
@@ -100,10 +99,9 @@ class Editor:
             return self._existing(category, list(changes))
 
     def delete(self, category: str, ids: Sequence[str]) -> int:
-        """Delete images: points first, then their objects, so that no point is ever without its picture.
-        Unknown ids: nothing.
+        """Delete images, and return how many there were; unknown ids are passed over.
 
-        Returns how many images there were.
+        Points go first, then their objects, so that no point is ever without its picture.
         """
         with self._catalog.writing(category):
             found = [hit for hit in self._retrieve(category, ids) if hit is not None]
@@ -113,7 +111,7 @@ class Editor:
         return len(found)
 
     def _remove(self, category: str, changes: Mapping[str, ImageChanges]) -> None:
-        """Remove the fields that are set to null, from all images that lose the same ones at a time."""
+        """Remove the fields that are set to null; images that lose the same fields go in one call."""
         alike: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
         for id, change in changes.items():
             alike[_removed(change)].append(id)
@@ -141,8 +139,8 @@ class Editor:
 def _settled(
     changes: Mapping[str, ImageChanges], indexes: Mapping[str, IndexKind]
 ) -> tuple[dict[str, ImageChanges], dict[str, IndexKind]]:
-    """The changes with metadata as its columns hold it, and the kinds of these columns. A value that means
-    none removes it."""
+    """Return the changes with metadata as its columns hold it, and the kinds of these columns. A mark of a
+    missing value removes the value."""
     held, found = dict(indexes), dict[str, IndexKind]()
     done: dict[str, ImageChanges] = {}
     for id, change in changes.items():
@@ -154,13 +152,13 @@ def _settled(
 
 
 def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
-    """The fields that get a new value."""
+    """Return the fields that get a new value."""
     new = _changed_tags(payload, changes)
     for name, field in SAID.items():
         if (value := getattr(changes, field.attribute)) is not None:
             new[name] = value
     if QUALITY in new and QUALITY in payload.get("scored_by", {}):
-        # in the same write: from now on it is a person's, and no tagger's to overwrite
+        # in the same write: it is a person's from now on, which no tagger overwrites
         new["scored_by"] = {tag: who for tag, who in payload["scored_by"].items() if tag != QUALITY}
     columns = {column: value for column, value in changes.metadata.items() if value is not None}
     if columns:
@@ -169,7 +167,7 @@ def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
 
 
 def _changed_tags(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
-    """Of tags, rejected tags and proposed tags those lists that change."""
+    """Return those of the lists of tags, rejected tags and proposed tags that change."""
     dropped = set(clean_tags(changes.remove_tags))
     given = [tag for tag in clean_tags([*(changes.tags or ()), *changes.add_tags]) if tag not in dropped]
     refused = clean_tags([*(changes.rejected_tags or ()), *changes.reject_tags])
@@ -188,7 +186,7 @@ def _changed_tags(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
 
 
 def _removed(changes: ImageChanges) -> tuple[str, ...]:
-    """Field paths that go."""
+    """Return the paths of the fields that are removed."""
     given = [field for field in SAID.values() if field.attribute in changes.model_fields_set]
     gone = [field.name for field in given if getattr(changes, field.attribute) is None]
     gone += [field_path("scored_by", QUALITY)] if QUALITY in gone else []

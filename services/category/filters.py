@@ -1,6 +1,6 @@
-"""What a user may ask of the payload, in words; and its translation to Qdrant's filter.
+"""Conditions on images, and their translation to Qdrant's filter.
 
-One class serves the JSON body of the API, its query string and the CLI. All conditions must hold together.
+One class serves the JSON body of the API, its query string and the command line.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _Last = Annotated[
 
 
 class Bounds(BaseModel):
-    """``gte <= value <= lte``, ``gt < value < lt``; at least one bound. What they are compared with says what
-    they may be."""
+    """Bounds of a range, at least one: ``gte <= value <= lte``, ``gt < value < lt``. The kind of the field
+    decides whether they are numbers or dates."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     gte: int | float | str | datetime | None = None
@@ -71,10 +71,10 @@ class NumberRange(Bounds):
 
 
 class DateRange(Bounds):
-    """Bounds that are dates or times; without a zone they are UTC.
+    """Bounds that are dates or times, in UTC where they name no zone.
 
-    A date is all of its day, month or year: ``lte`` 2024 includes its last moment, and ``gt`` 2024 begins
-    after it.
+    A date stands for its whole day, month or year: ``lte`` 2024 includes its last moment, and ``gt`` 2024
+    begins after it.
     """
 
     gte: _First | None = None
@@ -84,7 +84,7 @@ class DateRange(Bounds):
 
 
 class MapBox(BaseModel):
-    """A part of a map: ranges of its coordinates, which are in 0..1."""
+    """A rectangle of a map: ranges of its coordinates, which are in 0..1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     x: NumberRange | None = None
@@ -100,7 +100,7 @@ class MapBox(BaseModel):
 _FILTERED = {
     f"{field.name}_any" if field.many else field.attribute: field for field in PLAIN if field.index != "never"
 }
-"""The fields that take one condition, by what it is called in Python: the table of fields says which."""
+"""The single fields that can be asked for, by the name of the condition in Python."""
 _TAKES: Mapping[str, Any] = {"keyword": tuple[str, ...], "datetime": DateRange | None}
 _DEFINITIONS: dict[str, Any] = {
     name: (
@@ -114,15 +114,15 @@ _OfTable: Any = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
 
 
 class Conditions(_OfTable):
-    """Conditions on images; those given must all hold.
+    """Conditions on images; all that are given must hold.
 
-    ``tags_*`` are what people said. ``machine_tags_any`` is what taggers propose and ``rejected_tags_any``
-    what people said an image is not; both are known from the first proposal or rejection of the category on.
+    Single fields of words take a list, of which an image has any; those of numbers and dates take a range.
+    ``tags_*`` are what people said, ``machine_tags_any`` what taggers propose, and ``rejected_tags_any`` what
+    people said an image is not; the last two can be asked for once an image of the category has one.
 
-    ``scores`` ranges over what taggers say, by tag, in 0..1. ``clusters`` asks for a node path by run:
-    ``{"run": "root-14"}``. ``maps`` asks for a box of a map: ``{"umap": {"x": {"gte": 0.2, "lte": 0.4}, "y":
-    {"gte": 0.5}}}``. ``metadata`` takes a value, a list of values (any of them) or a range, by column.
-    ``where`` is a filter in Qdrant's own JSON.
+    ``scores``: a range in 0..1 by tag. ``clusters``: a node by run, ``{"run": "root-14"}``. ``maps``: a
+    rectangle by map, ``{"umap": {"x": {"gte": 0.2, "lte": 0.4}, "y": {"gte": 0.5}}}``. ``metadata``: a value,
+    a list of values (any of them) or a range by column. ``where``: a filter in Qdrant's own JSON.
     """
 
     tags_all: tuple[str, ...] = ()
@@ -137,22 +137,21 @@ class Conditions(_OfTable):
     @field_validator("metadata", mode="before")
     @classmethod
     def _shapes(cls, columns: Any) -> Any:
-        """One sentence about what is wrong, instead of one for each shape that a value does not have."""
+        """Refuse a value by one sentence, instead of one for each type that it does not have."""
         for column, value in columns.items() if isinstance(columns, dict) else ():
+            items = value if isinstance(value, list) else [value]
             if isinstance(value, dict):
                 _as(Bounds, value, column)
-            elif not all(
-                isinstance(item, bool | int | float | str)
-                for item in (value if isinstance(value, list) else [value])
-            ):
+            elif not all(isinstance(item, Scalar) for item in items):
                 raise ValueError(f"{column} takes a value, a list of values or bounds")
         return columns
 
     def to_filter(self, indexes: Mapping[str, IndexKind]) -> Filter | None:
-        """Qdrant's filter, or None without conditions. ``indexes`` says of which kind a metadata column is.
+        """Return Qdrant's filter, or None where there are no conditions. ``indexes``: the kinds of the
+        category's fields.
 
-        Raises ``UnknownField`` for a metadata column without an index, ``BadRequest`` for a value that does
-        not fit its kind.
+        ``UnknownField`` for a metadata column without an index, ``BadRequest`` for a value that is not of its
+        kind.
         """
         from qdrant_client import models
 
@@ -166,10 +165,8 @@ class Conditions(_OfTable):
             spans = (("x", box.x), ("y", box.y))
             must += [_number_range(field_path("maps", name, axis), span) for axis, span in spans if span]
         must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
-        must += [
-            _typed(find_member("metadata", name, indexes), value, indexes)
-            for name, value in self.metadata.items()
-        ]
+        for column, value in self.metadata.items():
+            must.append(_typed(find_member("metadata", column, indexes), value, indexes))
         if self.ids:
             must.append(models.HasIdCondition(has_id=list(self.ids)))
         if self.where is not None:
@@ -179,8 +176,8 @@ class Conditions(_OfTable):
 
 
 class _Asked(Conditions):
-    """Conditions with pairs on metadata columns, which are read once it is known what columns there are: in
-    ``metadata.price.gte`` the column may be ``price`` or ``price.gte``. ``joined``: see
+    """Conditions with ``pairs`` on metadata columns that are read when the columns of the category are known:
+    in ``metadata.price.gte`` the column may be ``price`` or ``price.gte``. ``joined``: see
     ``conditions_from_pairs``."""
 
     pairs: tuple[tuple[str, str], ...] = ()
@@ -194,14 +191,13 @@ class _Asked(Conditions):
                 _put_value(tree, field, value)
             else:
                 _put_bound(tree, field, bound, value)
-        columns = parse_conditions(
-            {"metadata": {path_keys(field)[-1]: value for field, value in tree.items()}}
-        )
+        metadata = {path_keys(field)[-1]: value for field, value in tree.items()}
+        columns = parse_conditions({"metadata": metadata})
         return Conditions.to_filter(self.model_copy(update={"metadata": columns.metadata}), indexes)
 
     def _read(self, key: str, value: str, indexes: Mapping[str, IndexKind]) -> tuple[str, str | None, str]:
-        """Field, bound and value, by the reading whose column is known; with ``joined`` by the one of the
-        longest name."""
+        """Return field, bound and value, read so that the category has the column; with ``joined`` the column
+        of the longest name."""
         ways = list(readings(key, value))
         for way, text in reversed(ways) if self.joined else ways:
             field, bound = find_bound(way, indexes)
@@ -211,11 +207,11 @@ class _Asked(Conditions):
 
 
 def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = False) -> Conditions:
-    """Conditions from ``key=value`` pairs, as in a query string or ``--where``. ``joined``: each was one text
-    and cut at its first ``=``, so that the name of a column may go on in the value.
+    """Return the conditions that ``key=value`` pairs of a query string or ``--where`` mean.
 
-    The keys are ``FILTER_WORDS``; bounds are gte, lte, gt, lt. Repeated keys collect. ``BadRequest`` for any
-    other key or value.
+    The keys are ``FILTER_WORDS``; bounds are gte, lte, gt, lt. Repeated keys collect. ``joined``: each pair
+    was one text, cut at its first ``=``, so that the name of a column may go on in the value. ``BadRequest``
+    for any other key or value.
 
     >>> conditions_from_pairs([("score.cat.gte", "0.5"), ("tag", "indoor")]).scores["cat"].gte
     0.5
@@ -247,7 +243,7 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
             columns.append((key, value))
         else:
             raise BadRequest(
-                f"{key!r} is no filter, or is given twice: use {', '.join(FILTER_WORDS)}.",
+                f"{key!r} is not a filter, or is given twice. Filters are: {', '.join(FILTER_WORDS)}.",
                 field=key,
             )
     plain = parse_conditions(tree)
@@ -255,7 +251,7 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
 
 
 def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
-    """Conditions from their JSON; ``BadRequest`` naming the first field that is wrong."""
+    """Return the conditions of a JSON object. ``BadRequest`` names the first field that is wrong."""
     try:
         return Conditions.model_validate(tree)
     except ValidationError as error:
@@ -273,13 +269,13 @@ _LISTS = _WORDS | {
     "tag.none": "tags_none",
     "id": "ids",
 }
-"""The keys whose values are collected, and the conditions that they stand for."""
+"""Keys of query strings whose values are collected, and their conditions."""
 FILTER_WORDS = (
     *(word for word in _LISTS if word != "tag.all"),
     *(f"{name}.gte" for name in _SPANS),
     *("score.<tag>.gte", "cluster.<run>", "map.<name>.x.gte", "metadata.<column>", "metadata.<column>.gte"),
 )
-"""What can be asked for in a query string."""
+"""The keys of query strings; every ``gte`` may also be lte, gt or lt."""
 _SCORES = ("score.", "scores.")
 _EXACT_INTEGERS = 2**53
 _Range = TypeVar("_Range", bound=Bounds)
@@ -289,7 +285,7 @@ def _put_bound(tree: dict[str, Any], name: str, bound: str, value: str) -> None:
     span = tree.setdefault(name, {})
     if not isinstance(span, dict) or bound in span:
         raise BadRequest(
-            f"{name!r} has values already, or {bound!r} twice: ask for values or for one range.", field=name
+            f"{name!r} has a value already, or {bound!r} twice: give values or one range.", field=name
         )
     span[bound] = value
 
@@ -297,7 +293,7 @@ def _put_bound(tree: dict[str, Any], name: str, bound: str, value: str) -> None:
 def _put_value(tree: dict[str, Any], name: str, value: str) -> None:
     values = tree.setdefault(name, [])
     if isinstance(values, dict):
-        raise BadRequest(f"{name!r} has bounds already: ask for values or for a range.", field=name)
+        raise BadRequest(f"{name!r} has bounds already: give values or one range.", field=name)
     values.append(value)
 
 
@@ -316,15 +312,14 @@ def _condition(field: str, asked: Any, kind: IndexKind) -> Condition:
 
 
 def _number_range(field: str, span: NumberRange, kind: IndexKind = "float") -> Condition:
-    """Of whole numbers, those within the bounds: engines may cut a fraction off a bound."""
+    """Return a range; its bounds are whole where the field holds whole numbers, since an engine may cut a
+    fraction off a bound."""
     from qdrant_client import models
 
     bounds = {name: bound for name in BOUNDS if (bound := getattr(span, name)) is not None}
     if kind == "integer":
-        bounds = {
-            name: math.ceil(bound) if name in ("gte", "lt") else math.floor(bound)
-            for name, bound in bounds.items()
-        }
+        rounded = {"gte": math.ceil, "lt": math.ceil, "lte": math.floor, "gt": math.floor}
+        bounds = {name: rounded[name](bound) for name, bound in bounds.items()}
     return models.FieldCondition(key=field, range=models.Range(**bounds))
 
 
@@ -337,22 +332,21 @@ def _date_range(field: str, span: DateRange) -> Condition:
 
 
 def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condition:
-    """A metadata condition; a query string's words become what the column's index holds."""
+    """Return the condition on a metadata column; words of a query string become values of its kind."""
     from qdrant_client import models
 
     kind = indexes.get(field)
     if kind is None:
         known = ", ".join(sorted(f for f in indexes if f.startswith("metadata."))) or "none"
         raise UnknownField(
-            f"{field!r} is not indexed, so it cannot be filtered. Indexed columns: {known}.", field=field
+            f"{field!r} has no index, so it cannot be filtered. Indexed columns: {known}.", field=field
         )
     if isinstance(value, Bounds):
         return _within(field, value.model_dump(exclude_none=True), kind)
     values = value if isinstance(value, list) else [value]
     if kind == "keyword":
         return _match(field, [_cast(field, item, kind) for item in values])
-    # the engine matches numbers and dates by range; whole numbers too, as their column may be becoming one of
-    # fractions
+    # numbers and dates are matched by range; whole numbers too, whose column may just become one of fractions
     equal = [_equal(field, item, kind) for item in values]
     return equal[0] if len(equal) == 1 else models.Filter(should=equal)
 
@@ -363,7 +357,7 @@ def _within(field: str, bounds: dict[str, Any], kind: IndexKind) -> Condition:
     if kind in ("integer", "float"):
         return _number_range(field, _as(NumberRange, bounds, field), kind)
     raise BadRequest(
-        f"{field!r} holds {HELD[kind]}, which have no range: ask for a value, or have it hold numbers "
+        f"{field!r} holds {HELD[kind]}, which have no range: ask for a value, or make it a column of numbers "
         "or dates by `images annotate --column NAME:float` (or NAME:date).",
         field=field,
         kind=kind,
@@ -382,7 +376,7 @@ def _equal(field: str, value: object, kind: IndexKind) -> Condition:
 
 
 def _cast(field: str, value: object, kind: IndexKind) -> Any:
-    """One value as the column holds it; ``BadRequest`` if it holds none such."""
+    """Return one value as the column holds it; ``BadRequest`` if it is not of its kind."""
     if kind != "keyword" and isinstance(value, str):
         value = value.strip()
     try:
@@ -411,7 +405,8 @@ def _raw(where: dict[str, Any], indexes: Mapping[str, IndexKind]) -> Filter:
 
 
 def _read_raw(tree: Any, indexes: Mapping[str, IndexKind]) -> Any:
-    """A filter in Qdrant's JSON whose fields, words and ranges of dates are read as in all conditions."""
+    """Return a filter in Qdrant's JSON with its fields, words and ranges of dates read as in all
+    conditions."""
     if isinstance(tree, list):
         return [_read_raw(item, indexes) for item in tree]
     if not isinstance(tree, dict):

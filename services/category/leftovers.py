@@ -1,5 +1,5 @@
-"""What a name has in the stores beside a category in service: what is damaged, half deleted, or described by
-no category."""
+"""What there is in the stores besides categories in service: damaged and half deleted ones, and what no
+category describes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from vitrine.services.object_store.base import ObjectStore, list_keys
 from vitrine.services.object_store.keys import CLUSTERS, DUPLICATES, ENCODERS, MAPS, TAGGERS
 
 PLACES = (TAGGERS, CLUSTERS, DUPLICATES, MAPS, ENCODERS)
-"""Where there are objects of a category beside its pictures."""
+"""Where a category has objects besides its pictures."""
 _FROM_POINTS = (CLUSTERS, DUPLICATES, MAPS)
-"""Those that say nothing without what the points say of them. Taggers and encoders fit pictures that are
-indexed again."""
+"""Those that are of no use without the points. Taggers and encoders can be used when the pictures are indexed
+again."""
 _IMAGE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
 
 
 @dataclass(frozen=True)
 class Remains:
-    """What a name has in the stores that is no category in service.
+    """What the stores have under the name of no category in service.
 
     ``damaged``: a category that cannot be read. ``deleting``: a deletion or creation that was interrupted.
     ``leftover``: pictures, or a collection, that no category describes. ``message`` says what to do.
@@ -33,14 +33,13 @@ class Remains:
 
 
 def unfinished(name: str) -> str:
-    """What to do about a manifest that is not in service."""
+    """Return what to do about a manifest that is not in service."""
     return f"Its creation or deletion did not end: `vitrine category delete {name}` completes it."
 
 
 def left_of(objects: ObjectStore, name: str, with_collection: bool, others: tuple[str, ...]) -> str:
-    """What there is of a name that has no manifest, as a sentence; empty: nothing that is ours.
-
-    What lies below ``others`` serves another category.
+    """Return a sentence about what the stores have of a name without a manifest; "" where none of it is
+    Vitrine's. ``others``: key prefixes that serve other categories.
     """
     if not NAME.fullmatch(name):
         return ""
@@ -55,20 +54,16 @@ def left_of(objects: ObjectStore, name: str, with_collection: bool, others: tupl
         return ""
     again = (
         f"`vitrine index add objects:{images} -c {name} --create` takes the pictures into a new category, "
-        if first
-        else ""
     )
     return (
-        f"No category describes it, but there are: {', '.join(left)}. {again}`vitrine category delete "
-        f"{name}` removes it all."
+        f"No category describes it, but there are: {', '.join(left)}. {again * bool(first)}`vitrine category "
+        f"delete {name}` removes it all."
     )
 
 
 def remove_objects(objects: ObjectStore, name: str, *, keep_images: bool, others: tuple[str, ...]) -> None:
-    """Delete the objects that Vitrine made for a category, all but its manifest. People's own, below its
-    name, stay.
-
-    What lies below ``others`` serves another category as well.
+    """Delete the objects that Vitrine made for a category, all but its manifest. Other objects below its name
+    stay. ``others``: key prefixes that serve other categories.
     """
     prefixes = [f"{place}{name}/" for place in (_FROM_POINTS if keep_images else PLACES)]
     for prefix in prefixes if keep_images else [f"{name}/images/", *prefixes]:

@@ -1,6 +1,6 @@
-"""What is kept of a category: its manifest, one JSON object in the object store.
+"""The manifest of a category: one JSON object in the object store.
 
-A manifest binds a category to the revisions and preprocessing of its encoders.
+It binds the category to the revisions and preprocessing of its encoders.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 @dataclass(frozen=True)
 class Category:
-    """One image collection of the user, as its manifest has it. The first encoder is what queries use by
-    default."""
+    """One image collection of the user, as its manifest describes it. Queries use the first encoder unless
+    they name another."""
 
     name: str
     description: str
@@ -34,22 +34,21 @@ class Category:
     created_at: str
     updated_at: str
     images: int = 0
-    """As counted at the end of the last indexing run; ``VectorStore.count`` knows the present."""
+    """As counted at the end of the last indexing run; ``VectorStore.count`` counts the present ones."""
     deleting: bool = False
-    """It is not in service: its deletion has begun, or its creation has not ended."""
+    """Not in service: its deletion has begun, or its creation has not ended."""
     keep_images: bool = False
     """While ``deleting``: the pictures stay in the object store."""
     promoted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Named vectors by the name they are asked by: the one in service first, then those it replaced, latest
+    """Named vectors by the name that queries use: the one in service first, then those it replaced, latest
     first."""
     default: str | None = None
-    """What queries without ``using`` compare: a named vector or a name of ``promoted``; None: the first
-    encoder."""
+    """The named vector, or name of ``promoted``, of queries without ``using``; None: the first encoder."""
     replaced: Mapping[str, str | None] = field(default_factory=dict)
-    """By name of ``promoted`` that became the default: what ``default`` was before."""
+    """For each name of ``promoted`` that became the default: what ``default`` was before."""
 
     def encoder(self, using: str | None = None) -> EncoderSpec:
-        """The encoder behind ``using``, a named vector or a promoted name (None: the default);
+        """Return the encoder of ``using``, a named vector or a promoted name (None: the default).
         ``UnknownVector``."""
         if using is None:
             using = self.default or self.encoders[0].name
@@ -64,7 +63,7 @@ class Category:
 
     @property
     def active_encoders(self) -> tuple[EncoderSpec, ...]:
-        """The encoders that new images are embedded by: all but those that a promotion replaced."""
+        """The encoders of new images: all but those that a promotion replaced."""
         retired = {name for versions in self.promoted.values() for name in versions[1:]}
         return tuple(spec for spec in self.encoders if spec.name not in retired)
 
@@ -75,22 +74,22 @@ class Category:
 
 
 def check_name(name: str) -> None:
-    """Raise ``BadRequest`` unless ``name`` can be a category's."""
+    """Raise ``BadRequest`` unless ``name`` can be the name of a category."""
     if not NAME.fullmatch(name):
         raise BadRequest(
-            f"{name!r} cannot be a category: use 1 to 63 of a-z, 0-9, - and _, beginning with a letter "
-            "or digit.",
+            f"{name!r} cannot name a category: use 1 to 63 of a-z, 0-9, - and _, beginning with a letter or "
+            "digit.",
             name=name,
         )
 
 
 def spec_to_json(spec: EncoderSpec) -> dict[str, Any]:
-    """JSON object of an encoder's spec; ``spec_from_json`` reads it back equal."""
+    """Return an encoder's spec as a JSON object; ``spec_from_json`` reads it back."""
     return asdict(spec)
 
 
 def spec_from_json(tree: Mapping[str, Any]) -> EncoderSpec:
-    """An encoder's spec from ``spec_to_json``'s object, after a trip through JSON too."""
+    """Return the encoder's spec of such a JSON object."""
     pixels = dict(tree["preprocessing"])
     for name in ("resize", "crop", "mean", "std"):
         pixels[name] = tuple(pixels[name]) if isinstance(pixels[name], list) else pixels[name]
@@ -99,13 +98,14 @@ def spec_from_json(tree: Mapping[str, Any]) -> EncoderSpec:
 
 
 def manifest_json(category: Category) -> bytes:
-    """The bytes of a manifest; ``read_manifest`` reads them back equal."""
+    """Return a manifest as bytes; ``read_manifest`` reads them back."""
     tree = asdict(category)
     return orjson.dumps({"format": 1, **tree}, option=orjson.OPT_INDENT_2)
 
 
 def read_manifest(name: str, data: bytes) -> Category:
-    """The category of a manifest. ``StoreDamaged`` if it is none, or another category's."""
+    """Return the category that a manifest describes. ``StoreDamaged`` if it is not a manifest, or another
+    category's."""
     with readable(name, manifest_key(name), remedy(name)):
         tree = orjson.loads(data)
         if tree.pop("format") != 1:
@@ -119,10 +119,10 @@ def read_manifest(name: str, data: bytes) -> Category:
 
 
 def manifest_key(name: str) -> str:
-    """Where the manifest of a category lies."""
+    """Return the key of a category's manifest in the object store."""
     return f"{MANIFESTS}{name}.json"
 
 
 def now() -> str:
-    """RFC 3339, in UTC."""
+    """Return the present time in UTC, as RFC 3339."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

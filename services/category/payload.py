@@ -26,38 +26,37 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def clean_name(name: str) -> str:
-    """A tag's or column's name as a payload key, on one line; ``BadRequest`` if it is empty or over 200
-    characters."""
+    """Return the name of a tag or column as a payload key, on one line. ``BadRequest`` if it is empty or over
+    200 characters."""
     name = _tidy(name)
     if not 1 <= len(name) <= MAX_TAG_LENGTH:
         raise BadRequest(
-            f"{name[:40]!r} cannot name a field: use 1 to {MAX_TAG_LENGTH} characters.", name=name
+            f"{name[:40]!r} cannot name a field: names have 1 to {MAX_TAG_LENGTH} characters.", name=name
         )
     return name
 
 
 def unindexed_notes(metadata: Mapping[str, Any], indexes: Mapping[str, IndexKind]) -> list[str]:
-    """Whether some columns of metadata that was just written are without an index: a sentence about them, or
-    none."""
+    """Return a sentence about those columns of ``metadata`` that have no index; an empty list where all
+    do."""
     columns = [clean_name(column) for column, value in metadata.items() if not is_missing(value)]
     fields = {field for column in columns if (field := field_path("metadata", column)) not in indexes}
     return [unindexed_note(fields)] if fields else []
 
 
 def unindexed_note(fields: Collection[str]) -> str:
-    """A sentence about metadata columns that the category has no room to index."""
-    shown = ", ".join(sorted(path_keys(field)[-1] for field in fields)[:20]) + (
-        ", ..." if len(fields) > 20 else ""
-    )
+    """Return a sentence about metadata columns for which the category has no more indexes."""
+    names = sorted(path_keys(field)[-1] for field in fields)
+    shown = ", ".join(names[:20] + ["..."] * (len(names) > 20))
     return (
-        f"{len(fields)} columns are kept but found by no filter, order or facet, as a category indexes "
+        f"{len(names)} columns are kept, but no filter, order or facet finds them, since a category indexes "
         f"{MAX_METADATA_INDEXES}: {shown}."
     )
 
 
 def clean_tags(tags: Iterable[str]) -> list[str]:
-    """Trimmed, each on one line, without empty ones and doubles, in the order given. ``BadRequest`` over 200
-    characters."""
+    """Return the tags trimmed, each on one line and once, without empty ones, in the order given.
+    ``BadRequest`` for one of over 200 characters."""
     cleaned = list(dict.fromkeys(tidy for tag in tags if (tidy := _tidy(tag))))
     for tag in cleaned:
         if len(tag) > MAX_TAG_LENGTH:
@@ -68,13 +67,13 @@ def clean_tags(tags: Iterable[str]) -> list[str]:
 
 
 def unite_tags(old: Iterable[str], new: Iterable[str]) -> list[str]:
-    """Old tags first, then the new ones that were not there."""
+    """Return the old tags, then the new ones that are not among them."""
     return list(dict.fromkeys([*old, *new]))
 
 
 def index_kinds(payload: Payload) -> dict[str, IndexKind]:
-    """The indexes that are made with the first value, by field path. Those of metadata are found by
-    ``settled``.
+    """Return the indexes that are made with the first value, by field path. ``settled`` finds those of
+    metadata.
 
     >>> index_kinds({"scores": {"cat": 0.9}, "clusters": {"colours": {"path": ["root"]}}})
     {'scores.cat': 'float', 'clusters.colours.path': 'keyword'}
@@ -86,8 +85,7 @@ def index_kinds(payload: Payload) -> dict[str, IndexKind]:
 
 
 def joined_kinds(several: Iterable[Mapping[str, IndexKind]]) -> dict[str, IndexKind]:
-    """Kinds by field of several tables together: of a field that has different ones, the narrowest that holds
-    all.
+    """Return the kinds by field of several tables together: the narrowest that holds all values of a field.
 
     >>> joined_kinds([{"metadata.n": "integer"}, {"metadata.n": "float", "metadata.w": "bool"}])
     {'metadata.n': 'float', 'metadata.w': 'bool'}
@@ -102,12 +100,12 @@ def joined_kinds(several: Iterable[Mapping[str, IndexKind]]) -> dict[str, IndexK
 def settled(
     metadata: Mapping[str, Any], kinds: Mapping[str, IndexKind], *, fixed: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, IndexKind]]:
-    """Metadata as its columns hold it, and the kind of each of these columns by field path.
+    """Return metadata as its columns hold it, and the kind of each of these columns by field path.
 
-    ``kinds`` of fields that are known; a column that is not has the kind of its value. One of whole numbers
-    becomes one of numbers for a fraction, unless it is ``fixed``. What says that there is no value is left
-    out, but a word such as ``NA`` stays one in a column of words. ``BadRequest`` for a value that its column
-    does not hold.
+    ``kinds``: of the fields that are known; a new column has the kind of its value. A column of whole numbers
+    becomes one of numbers for a fraction, unless it is ``fixed``. Marks of a missing value are left out, but
+    a word such as ``NA`` stays in a column of words. ``BadRequest`` for a value that is not of the column's
+    kind.
 
     >>> settled({"price": 12.5, "size": 38}, {"metadata.price": "integer", "metadata.size": "keyword"})
     ({'price': 12.5, 'size': '38'}, {'metadata.price': 'float', 'metadata.size': 'keyword'})

@@ -1,4 +1,4 @@
-"""All images of a category, batch by batch, with the vectors and the fields that a job needs."""
+"""All images of a category, page by page: the one loop that reads a category to its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitrine.services.domain import Embeddings, Payload
+from vitrine.services.domain import Embeddings, Hit, Payload
 from vitrine.services.vector_store.base import VectorStore
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ BATCH = 2_000
 
 
 @dataclass(frozen=True)
-class ScanBatch:
+class ImageBatch:
     """Some images: ``ids``, ``embeddings`` (n, dim) and ``payloads`` in the same order."""
 
     ids: tuple[str, ...]
@@ -26,7 +26,7 @@ class ScanBatch:
     payloads: tuple[Payload, ...]
 
 
-def scan(
+def read_all(
     vectors: VectorStore,
     collection: str,
     using: str,
@@ -34,27 +34,42 @@ def scan(
     filter: Filter | None = None,
     fields: tuple[str, ...] = (),
     batch: int = BATCH,
-) -> Iterator[ScanBatch]:
-    """Every image that has the named vector ``using``, in order of id, with the payload ``fields`` that are
-    asked for.
+) -> Iterator[ImageBatch]:
+    """Read every image that has the named vector ``using``, in order of id, with the payload ``fields`` asked
+    for.
 
     Images that are added meanwhile may be seen or not; those that stay are seen once. Memory is that of one
     batch.
     """
+    for page in pages(vectors, collection, filter=filter, fields=fields, using=(using,), size=batch):
+        hits = [hit for hit in page if using in hit.vectors]
+        if hits:
+            rows = np.stack([hit.vectors[using] for hit in hits])
+            yield ImageBatch(tuple(hit.id for hit in hits), rows, tuple(hit.payload for hit in hits))
+
+
+def pages(
+    vectors: VectorStore,
+    collection: str,
+    *,
+    filter: Filter | None = None,
+    fields: tuple[str, ...] = (),
+    using: tuple[str, ...] = (),
+    size: int = BATCH,
+) -> Iterator[tuple[Hit, ...]]:
+    """Read every image that ``filter`` finds, in order of id, with the payload ``fields`` and the named
+    vectors ``using``; pages of at most ``size`` images, the last one may be empty."""
     cursor: str | None = None
     while True:
         page = vectors.scroll(
             collection,
             filter=filter,
-            limit=batch,
+            limit=size,
             cursor=cursor,
             with_payload=fields or False,
-            with_vectors=(using,),
+            with_vectors=using,
         )
-        hits = [hit for hit in page.hits if using in hit.vectors]
-        if hits:
-            rows = np.stack([hit.vectors[using] for hit in hits])
-            yield ScanBatch(tuple(hit.id for hit in hits), rows, tuple(hit.payload for hit in hits))
+        yield page.hits
         cursor = page.cursor
         if cursor is None:
             return

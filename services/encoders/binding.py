@@ -23,7 +23,7 @@ from vitrine.services.encoders.families.stored import (
 )
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
-from vitrine.services.encoders.resolve import folder_revision, named_folder, relevant_files
+from vitrine.services.encoders.resolve import folder_revision, relevant_files
 from vitrine.services.errors import AlreadyExists, BadRequest, EncoderMismatch, NotFound
 from vitrine.services.object_store.base import ObjectStore
 
@@ -77,10 +77,10 @@ def _spec(
         encoders.for_category(reference)
         return reference
     wanted = parse_reference(reference) if isinstance(reference, str) else reference
-    encoder, folder = encoders.get(reference), named_folder(wanted.model, encoders.models)
+    encoder, folder = encoders.get(reference), encoders.loader.named_folder(wanted.model)
     if folder is None or encoder.spec.model != wanted.model:  # one that was registered has no folder
         return encoder.spec
-    with whole_folder(folder, encoders.models) as whole:
+    with whole_folder(folder, encoders.loader) as whole:
         revision = folder_revision(whole)
         model = stored_model(stored_prefix(category, encoder.spec.name), revision)
         if not is_stored(objects, model):

@@ -1,307 +1,150 @@
-"""From a reference to a loaded encoder."""
+"""Find and load encoders, and prove each that is loaded."""
 
 from __future__ import annotations
 
+import json
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
-import numpy as np
-
-from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.base import Encoder
-from vitrine.services.encoders.families.metric_config import folder_kind
-from vitrine.services.encoders.fuse import fuse_quick_gelu
-from vitrine.services.encoders.precision import Precision, choose_device, choose_precision
-from vitrine.services.encoders.pretrained import check_folder, load_model, load_tokenizer, refusal
+from vitrine.services.encoders.precision import Precision, WantedPrecision
+from vitrine.services.encoders.pretrained import refusal
 from vitrine.services.encoders.proof import Proof, encode_inputs, prove
-from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
-from vitrine.services.encoders.resolve import ResolvedModel, resolve_model
+from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.registry import EncoderFamily, all_families
+from vitrine.services.encoders.resolve import ResolvedModel, has_weights, resolve_model
 from vitrine.services.errors import ModelUnavailable, VitrineError
 
 if TYPE_CHECKING:
-    import torch
+    from vitrine.services.settings import Settings
 
-    from vitrine.services.encoders.torch_encoder import TransformersEncoder
-
-WantedPrecision = Literal["auto", "float32", "bfloat16"]
 _log = logging.getLogger("vitrine.encoders")
-_LOGGING = threading.Lock()
-_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 
 
-def load_encoder(
-    reference: EncoderReference,
-    *,
-    models_folder: Path = Path("models"),
-    precision: WantedPrecision = "auto",
-    device: str = "auto",
-    offline: bool = False,
-    folders: bool = True,
-) -> Encoder:
-    """Find and load an encoder; what its config says decides whether it takes texts too.
+@runtime_checkable
+class Roundable(Encoder, Protocol):
+    """An encoder that a family loads in float32 and whose weights can be rounded to a smaller format."""
 
-    ``folders=False`` ignores local folders and loads the very commit of the reference. Only safetensors
-    weights are read, and no code that comes with a model is run. Raises ModelUnavailable.
+    def precision_for(self, wanted: WantedPrecision) -> Precision: ...
+
+    def round_to(self, precision: Precision) -> None: ...
+
+
+@dataclass(frozen=True)
+class EncoderLoader:
+    """Finds and loads encoders of the given families.
+
+    ``models`` is the folder in which models are found by name; ``offline`` forbids downloads. The last three
+    are for a trunk, and act on models of transformers: ``preprocessing`` replaces what the folder asks for;
+    ``images_only`` leaves out the texts' side of a dual model, whose weights may then be missing;
+    ``fuse=False`` keeps the layers as they were trained, for training on.
     """
-    if reference.model == COLOUR_MODEL:
-        from vitrine.services.encoders.families.fake import ColourEncoder
 
-        return ColourEncoder(reference.name)
-    found = resolve_model(reference, models_folder=models_folder, offline=offline, folders=folders)
-    return load_folder(
-        reference, found, precision=precision, device=device, models_folder=models_folder, offline=offline
-    )
+    families: tuple[EncoderFamily, ...] = field(default_factory=all_families)
+    models: Path = Path("models")
+    offline: bool = False
+    precision: WantedPrecision = "auto"
+    device: str = "auto"
+    preprocessing: Preprocessing | None = None
+    images_only: bool = False
+    fuse: bool = True
 
+    @classmethod
+    def of(cls, settings: Settings, families: tuple[EncoderFamily, ...] | None = None) -> Self:
+        """Return the loader that the settings describe; ``families`` replaces those of ``all_families``."""
+        families = all_families() if families is None else families
+        return cls(families, settings.models, settings.offline, settings.precision, settings.device)
 
-def load_folder(
-    reference: EncoderReference,
-    found: ResolvedModel,
-    *,
-    precision: WantedPrecision = "auto",
-    device: str = "auto",
-    models_folder: Path = Path("models"),
-    offline: bool = True,
-    preprocessing: Preprocessing | None = None,
-    images_only: bool = False,
-    fuse: bool = True,
-) -> Encoder:
-    """Load the encoder that lies in a folder, and prove it: see services/encoders/proof.py.
+    def find(self, reference: EncoderReference, *, folders: bool = True) -> ResolvedModel:
+        """Return where a model lies and its revision. ``folders=False``: only exactly that commit of the hub.
 
-    An encoder that is not close to itself in float32 runs in float32. Raises ModelUnavailable where the
-    folder is incomplete or damaged, UnsoundEncoder where its vectors are wrong.
-
-    ``models_folder`` and ``offline`` say where the trunk of a metric-learned encoder is looked for, if the
-    folder refers to one. ``preprocessing`` replaces what the folder asks for. ``images_only`` leaves out the
-    texts' side of a dual model, whose weights may then be missing. ``fuse=False`` keeps the layers as they
-    were trained, for training on.
-    """
-    device = choose_device(device)
-
-    def load(precision: WantedPrecision) -> tuple[Encoder, Proof]:
-        kind = folder_kind(found.path)
-        if kind is None:
-            return _load_transformers(reference, found, precision, device, preprocessing, images_only, fuse)
-        with _refusing(found.path):
-            encoder = _load_own(kind, reference, found, precision, device, models_folder, offline)
-        return encoder, prove(encoder)
-
-    encoder, proof = load(precision)
-    if not proof.sound and getattr(encoder, "precision", None) == "bfloat16":
-        rounded = proof
-        encoder, proof = load("float32")
-        if proof.sound:
-            _log.warning("%s runs in float32, for in bfloat16 it is not sound. %s.", found.path, rounded)
-    proof.require(found.path)
-    return encoder
-
-
-def _load_own(
-    kind: str,
-    reference: EncoderReference,
-    found: ResolvedModel,
-    precision: WantedPrecision,
-    device: str,
-    models_folder: Path,
-    offline: bool,
-) -> Encoder:
-    """An encoder of one of our kinds."""
-    if kind == "autoencoder":
-        from vitrine.services.encoders.families.autoencoder import load_autoencoder
-
-        return load_autoencoder(reference, found, device=device)
-    if kind == "metric-encoder":
-        from vitrine.services.encoders.families.metric import load_metric_encoder
-
-        return load_metric_encoder(
-            reference, found, precision=precision, device=device, models_folder=models_folder, offline=offline
+        Raises ModelUnavailable, which says where to put the weights.
+        """
+        return self._brought(reference) or resolve_model(
+            reference, models_folder=self.models, offline=self.offline, folders=folders
         )
-    raise ModelUnavailable(f"{found.path} holds a {kind}, a kind of encoder that this version does not know.")
 
+    def named_folder(self, model: str) -> Path | None:
+        """Return the folder that ``model`` names by its path, None if other machines know the model by that
+        name.
 
-def _load_transformers(
-    reference: EncoderReference,
-    found: ResolvedModel,
-    precision: WantedPrecision,
-    device: str,
-    preprocessing: Preprocessing | None,
-    images_only: bool,
-    fuse: bool,
-) -> tuple[Encoder, Proof]:
-    """An encoder on a model of transformers, and its proof: in bfloat16 it is compared with what it was
-    before rounding."""
-    check_folder(found.path)
-    with _refusing(found.path):
-        encoder = _in_float32(reference, found, device, preprocessing, images_only, fuse)
-    wanted = choose_model_precision(precision, device, encoder.model)
-    if wanted == "float32":
-        if precision == "bfloat16":
-            _log.warning("%s runs in float32: in bfloat16 its vectors would be others.", found.path)
-        return encoder, prove(encoder)
-    exact = encode_inputs(encoder)
-    encoder.round_to(wanted)
-    return encoder, prove(encoder, exact)
+        Those are models that a family finds, models of the hub, and folders in the models folder if that is
+        set by a path that means the same everywhere on this machine.
+        """
+        folder = Path(model).expanduser()
+        if not has_weights(folder) or self._brought(EncoderReference("", model)):
+            return None
+        if self.models.is_absolute() and folder.resolve().parent == self.models.resolve():
+            return None
+        return folder
 
+    def load(self, reference: EncoderReference, found: ResolvedModel | None = None) -> Encoder:
+        """Load an encoder and prove it: see services/encoders/proof.py. ``found`` is where it lies, if known.
 
-@contextmanager
-def _refusing(folder: Path) -> Iterator[None]:
-    """Loading runs through four libraries that each raise their own errors."""
-    try:
-        yield
-    except VitrineError:
-        raise
-    except Exception as error:
-        raise ModelUnavailable(refusal(folder, error, "does not load as an encoder")) from error
+        An encoder whose vectors in bfloat16 are not close to those in float32 runs in float32. Only
+        safetensors weights are read, and no code that comes with a model is run. Raises ModelUnavailable
+        where it is not on this machine, incomplete or damaged, UnsoundEncoder where its vectors are wrong.
+        """
+        found = found or self.find(reference)
+        encoder, proof = self._load(reference, found)
+        if not proof.sound and getattr(encoder, "precision", None) == "bfloat16":
+            rounded = proof
+            encoder, proof = replace(self, precision="float32")._load(reference, found)
+            if proof.sound:
+                _log.warning(
+                    "%s runs in float32, because in bfloat16 it is not sound. %s.",
+                    found.path or reference.model,
+                    rounded,
+                )
+        proof.require(found.path or reference.model)
+        return encoder
 
-
-def _in_float32(
-    reference: EncoderReference,
-    found: ResolvedModel,
-    device: str,
-    preprocessing: Preprocessing | None,
-    images_only: bool,
-    fuse: bool,
-) -> TransformersEncoder:
-    import torch
-
-    from vitrine.services.encoders.preprocess import read_preprocessing
-    from vitrine.services.encoders.torch_encoder import is_convolutional
-
-    preprocessing = preprocessing or read_preprocessing(found.path)
-    with quiet():
-        model, missing = load_model(found.path)
-    if fuse:
-        fuse_quick_gelu(model)
-    model = model.to(device).eval()
-    if is_convolutional(model):  # MobileNetV2 on a CPU: twice as fast
-        model = model.to(memory_format=torch.channels_last)
-    make = _vision
-    if hasattr(model, "get_image_features") and hasattr(model, "get_text_features"):
-        make = _image_side if images_only else _clip
-    return make(reference, found, model, missing, preprocessing, device)
-
-
-def _clip(
-    reference: EncoderReference,
-    found: ResolvedModel,
-    model: Any,
-    missing: set[str],
-    preprocessing: Preprocessing,
-    device: str,
-) -> TransformersEncoder:
-    from vitrine.services.encoders.families.clip import ClipEncoder
-
-    _refuse_missing(found.path, missing)
-    if not any(file for pattern in _VOCABULARIES for file in found.path.glob(pattern)):
+    def family(self, reference: EncoderReference, found: ResolvedModel) -> EncoderFamily:
+        """Return the family that loads a model. Raises ModelUnavailable where there is none."""
+        if found.path is None:
+            return next(family for family in self.families if family.find(reference))
+        config = read_json(found.path / "config.json")
+        for family in self.families:
+            if family.takes(config):
+                return family
+        kind = config.get("vitrine")
         raise ModelUnavailable(
-            f"{found.path} has no tokenizer files: texts would be read with an empty vocabulary."
-        )
-    tokenizer = load_tokenizer(found.path)
-    dim = _dual_dim(model, _probe(preprocessing, device))
-    spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image", "text"), preprocessing)
-    return ClipEncoder(spec, model, tokenizer, device=device)
-
-
-def _image_side(
-    reference: EncoderReference,
-    found: ResolvedModel,
-    model: Any,
-    missing: set[str],
-    preprocessing: Preprocessing,
-    device: str,
-) -> TransformersEncoder:
-    from vitrine.services.encoders.families.clip import DualImageEncoder
-
-    texts = [name for name in ("text_model", "text_projection") if getattr(model, name, None) is not None]
-    _refuse_missing(found.path, {name for name in missing if not name.startswith(tuple(texts))})
-    for name in texts:
-        setattr(model, name, None)
-    dim = _dual_dim(model, _probe(preprocessing, device))
-    spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image",), preprocessing)
-    return DualImageEncoder(spec, model, device=device)
-
-
-def _vision(
-    reference: EncoderReference,
-    found: ResolvedModel,
-    model: Any,
-    missing: set[str],
-    preprocessing: Preprocessing,
-    device: str,
-) -> TransformersEncoder:
-    from vitrine.services.encoders.families.vit import VisionEncoder, choose_pooling, pooled
-
-    _refuse_missing(found.path, {name for name in missing if "pooler" not in name})
-    output = _forward(model, _probe(preprocessing, device))
-    pooling = choose_pooling(model, output, missing)
-    dim = int(pooled(output, pooling).shape[-1])
-    spec = EncoderSpec(reference.name, reference.model, found.revision, dim, ("image",), preprocessing)
-    return VisionEncoder(spec, model, pooling, device=device)
-
-
-def choose_model_precision(wanted: WantedPrecision, device: str, model: Any) -> Precision:
-    """As ``choose_precision``, but GroupViT stays in float32, and ``auto`` leaves networks with batch
-    normalisation there too.
-
-    Rounding their folded statistics costs MobileNetV2 0.003 of cosine; a transformer's layer norms cost less
-    than 0.0001. GroupViT puts each patch into one group, and rounding puts some into another: 0.006.
-    """
-    import torch
-
-    if model.config.model_type == "groupvit":
-        return "float32"
-    if wanted == "auto" and any(isinstance(part, torch.nn.BatchNorm2d) for part in model.modules()):
-        return "float32"
-    return choose_precision(wanted, device)
-
-
-def _refuse_missing(folder: Path, missing: set[str]) -> None:
-    if missing:
-        names = ", ".join(sorted(missing)[:3])
-        raise ModelUnavailable(
-            f"{folder} lacks {len(missing)} of its weights ({names}, ...): its embeddings would be random."
+            f"{found.path} holds a {kind}, a kind of encoder that this version does not know."
         )
 
+    def _brought(self, reference: EncoderReference) -> ResolvedModel | None:
+        """Return the model that one of the families finds itself."""
+        return next((found for family in self.families if (found := family.find(reference))), None)
 
-def _dual_dim(model: Any, probe: torch.Tensor) -> int:
-    output = _forward(model.get_image_features, probe)
-    return int(getattr(output, "pooler_output", output).shape[-1])
-
-
-def _probe(preprocessing: Preprocessing, device: str) -> torch.Tensor:
-    """One black image as a batch: it shows the dimension, and that the size fits the model."""
-    import torch
-    from PIL import Image
-
-    from vitrine.services.encoders.preprocess import fit, normalise
-
-    pixels = fit(Image.fromarray(np.zeros((8, 8, 3), np.uint8)), preprocessing)
-    return normalise([pixels], preprocessing, device=device, dtype=torch.float32)
-
-
-def _forward(function: Any, batch: torch.Tensor) -> Any:
-    import torch
-
-    with torch.inference_mode():
-        return function(pixel_values=batch)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """transformers reports on unused classifier weights and draws progress bars; what matters of it is raised
-    as an error."""
-    from transformers.utils import logging
-
-    with _LOGGING:
-        before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+    def _load(self, reference: EncoderReference, found: ResolvedModel) -> tuple[Encoder, Proof]:
+        family = self.family(reference, found)
         try:
-            yield
-        finally:
-            logging.set_verbosity(before)
-            if bars:
-                logging.enable_progress_bar()
+            encoder = family.load(reference, found, self)
+        except VitrineError:
+            raise
+        except Exception as error:  # four libraries, each with errors of its own
+            where = found.path or Path(reference.model)
+            raise ModelUnavailable(refusal(where, error, "does not load as an encoder")) from error
+        if not isinstance(encoder, Roundable):
+            return encoder, prove(encoder)
+        precision = encoder.precision_for(self.precision)
+        if precision == "float32":
+            if self.precision == "bfloat16":
+                _log.warning("%s runs in float32: in bfloat16 its vectors would be others.", found.path)
+            return encoder, prove(encoder)
+        exact = encode_inputs(encoder)
+        encoder.round_to(precision)
+        return encoder, prove(encoder, exact)
+
+
+def read_json(file: Path) -> Mapping[str, Any]:
+    """Return the JSON object in a file, empty where there is none that can be read."""
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return tree if isinstance(tree, dict) else {}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.base import Encoder, check_encoder
 from vitrine.services.encoders.batching import BatchedEncoder
-from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference, parse_reference
-from vitrine.services.encoders.resolve import LOCAL_REVISION, ResolvedModel, folder_revision, resolve_model
+from vitrine.services.encoders.load import EncoderLoader
+from vitrine.services.encoders.reference import EncoderReference, parse_reference
+from vitrine.services.encoders.registry import EncoderFamily, all_families
+from vitrine.services.encoders.resolve import LOCAL_REVISION, ResolvedModel, folder_revision
 from vitrine.services.errors import ModelUnavailable, Unavailable, UnsupportedQuery
 
 if TYPE_CHECKING:
@@ -20,26 +21,27 @@ if TYPE_CHECKING:
     from vitrine.services.object_store.base import ObjectStore
     from vitrine.services.settings import Settings
 
-Loader = Callable[[EncoderReference, ResolvedModel], Encoder]
-"""Loads the encoder that lies in a folder."""
-
 
 class EncoderPool:
     """Loads each encoder once, however many threads ask, and hands out its BatchedEncoder. Thread-safe.
 
-    One model is loaded at a time; those in memory are handed out meanwhile. ``loader`` replaces the loading,
-    for folders that hold an encoder of another kind. ``objects`` is where ``store:`` models lie; they are
-    kept in ``cache/encoders`` of the data.
+    One model is loaded at a time; those in memory are handed out meanwhile. ``families`` replaces the
+    registered and the built-in ones. ``objects`` is where ``store:`` models lie; their files are kept in
+    ``cache/encoders`` of the data.
     """
 
     def __init__(
-        self, settings: Settings, loader: Loader | None = None, objects: ObjectStore | None = None
+        self,
+        settings: Settings,
+        families: tuple[EncoderFamily, ...] | None = None,
+        objects: ObjectStore | None = None,
     ) -> None:
-        self._settings = settings
-        self.models = settings.models
-        """The folder in which encoders are found by name."""
-        self._objects = objects
-        self._loader = loader or self._load_folder
+        families = all_families() if families is None else families
+        if objects is not None:
+            from vitrine.services.encoders.families.stored import StoredFamily
+
+            families = (StoredFamily(objects, settings.data / "cache" / "encoders"), *families)
+        self.loader = EncoderLoader.of(settings, families)
         self._lock = threading.Lock()  # held for moments: guards the fields below
         self._loading = threading.Lock()  # held while a model is found and loaded
         self._registered: dict[str, BatchedEncoder] = {}
@@ -98,7 +100,7 @@ class EncoderPool:
         ``ModelUnavailable``."""
         with self._loading:
             found = ResolvedModel(folder, reference.revision or folder_revision(folder))
-            encoder = self._known(reference) or BatchedEncoder(self._loader(reference, found))
+            encoder = self._known(reference) or BatchedEncoder(self.loader.load(reference, found))
             self.also(reference, encoder)
         return encoder
 
@@ -149,22 +151,8 @@ class EncoderPool:
 
     def _load(self, reference: EncoderReference, folders: bool) -> BatchedEncoder:
         """Load, unless the same weights are in memory under another reference, such as without a revision."""
-        if reference.model == COLOUR_MODEL:
-            from vitrine.services.encoders.families.fake import ColourEncoder
-
-            colours = ColourEncoder(reference.name)
-            return self._same(reference, colours.spec.revision) or BatchedEncoder(colours)
-        settings, fetch = self._settings, self._fetch if self._objects else None
-        found = resolve_model(
-            reference, models_folder=settings.models, offline=settings.offline, folders=folders, fetch=fetch
-        )
-        return self._same(reference, found.revision) or BatchedEncoder(self._loader(reference, found))
-
-    def _fetch(self, model: str) -> Path:
-        from vitrine.services.encoders.families.stored import fetch_stored
-
-        assert self._objects is not None  # _load asks only then
-        return fetch_stored(self._objects, model, self._settings.data / "cache" / "encoders")
+        found = self.loader.find(reference, folders=folders)
+        return self._same(reference, found.revision) or BatchedEncoder(self.loader.load(reference, found))
 
     def _same(self, reference: EncoderReference, revision: str) -> BatchedEncoder | None:
         wanted = (reference.name, reference.model, revision)
@@ -173,19 +161,6 @@ class EncoderPool:
             return next(
                 (encoder for encoder, spec in specs if (spec.name, spec.model, spec.revision) == wanted), None
             )
-
-    def _load_folder(self, reference: EncoderReference, found: ResolvedModel) -> Encoder:
-        from vitrine.services.encoders.load import load_folder
-
-        settings = self._settings
-        return load_folder(
-            reference,
-            found,
-            precision=settings.precision,
-            device=settings.device,
-            models_folder=settings.models,
-            offline=settings.offline,
-        )
 
     def _in_memory(self) -> list[BatchedEncoder]:
         return list(dict.fromkeys([*self._registered.values(), *self._asked.values()]))

@@ -1,4 +1,4 @@
-"""Which number format and device an encoder runs in."""
+"""Choose the number format and the device that an encoder runs in."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 Precision = Literal["float32", "bfloat16"]
+WantedPrecision = Literal["auto", "float32", "bfloat16"]
 
 _CPUINFO = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
-def choose_precision(
-    wanted: Literal["auto", "float32", "bfloat16"], device: str, *, cpuinfo: Path = _CPUINFO
-) -> Precision:
-    """``auto`` is bfloat16 where the hardware multiplies it (AMX, AVX512-BF16, CUDA), else float32, which is
-    faster there.
+def choose_precision(wanted: WantedPrecision, device: str, *, cpuinfo: Path = _CPUINFO) -> Precision:
+    """Return the number format to use: ``auto`` is bfloat16 where the hardware multiplies it (AMX,
+    AVX512-BF16, CUDA), else float32, which is faster there.
 
     ``device`` is cpu or cuda[:N]. bfloat16 moves a transformer's embedding by less than 1e-4 in cosine
     (a small convolutional network's by up to 4e-3) and runs four times as fast.
@@ -30,7 +29,7 @@ def choose_precision(
 
 
 def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
-    """The first CPU's feature flags as Linux lists them; empty elsewhere."""
+    """Return the first CPU's feature flags as Linux lists them; empty on other systems."""
     try:
         with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
@@ -43,7 +42,7 @@ def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
 
 
 def choose_device(wanted: str) -> str:
-    """``auto`` is cuda where a GPU answers, else cpu."""
+    """Return the device to use: ``auto`` is cuda where a GPU answers, else cpu."""
     if wanted != "auto":
         return wanted
     import torch

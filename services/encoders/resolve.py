@@ -1,8 +1,7 @@
-"""Where the weights of an encoder lie, and which revision they are.
+"""Find the weights of an encoder, and which revision they are.
 
-Looked into in this order: the folder itself, the models folder, the hub's cache on this machine, the hub; an
-encoder that was promoted lies in the object store alone. Whatever is found is a folder in the end, so that
-loading never asks the network.
+The places are searched in this order: the folder itself, the models folder, the hub's cache on this machine,
+the hub. The result is always a folder, so loading never asks the network.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vitrine.services.encoders.pretrained import check_folder
-from vitrine.services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, STORED, EncoderReference
+from vitrine.services.encoders.reference import STORED, EncoderReference
 from vitrine.services.errors import ModelUnavailable
 
 LOCAL_REVISION = "sha256:"
@@ -25,7 +24,6 @@ _HUB_TIMEOUT_S = 5.0
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _CONFIGS = (
     "config.json",
-    "encoder.json",
     "preprocessor_config.json",
     "processor_config.json",
     "tokenizer.json",
@@ -41,59 +39,53 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.model")
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A folder on this machine, and the revision of what it holds."""
+    """A model on this machine: its folder, None if it needs none, and the revision of its contents."""
 
-    path: Path
+    path: Path | None
     revision: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a model that has one."""
+        assert self.path is not None
+        return self.path
 
 
 def resolve_model(
-    reference: EncoderReference,
-    *,
-    models_folder: Path,
-    offline: bool,
-    folders: bool = True,
-    fetch: Callable[[str], Path] | None = None,
+    reference: EncoderReference, *, models_folder: Path, offline: bool, folders: bool = True
 ) -> ResolvedModel:
     """Find the weights of ``reference``; downloads them unless ``offline``.
 
-    ``folders=False`` skips local folders and looks for the very commit. ``fetch`` brings the folder of a
-    ``store:`` model. Raises ModelUnavailable, which names the folder to fill.
+    ``folders=False`` skips local folders and looks for exactly that commit. Raises ModelUnavailable, which
+    names the folder to fill.
     """
     if reference.model.startswith(STORED):
-        if fetch is None:
-            raise ModelUnavailable(
-                f"The encoder {reference.model} lies in the object store, which is not open here."
-            )
-        folder = fetch(reference.model)
-        return ResolvedModel(folder, folder_revision(folder))
-    if folders:
-        for folder in _candidates(reference.model, models_folder):
-            if _has_weights(folder):
-                return ResolvedModel(folder, folder_revision(folder))
-    wanted = reference.revision or ""
-    if (
-        _HUB_NAME.fullmatch(reference.model)
-        and reference.model != DEMO_MODEL
-        and not wanted.startswith(LOCAL_REVISION)
-    ):
+        raise ModelUnavailable(
+            f"The encoder {reference.model} lies in the object store, which is not open here."
+        )
+    candidates = list(_candidates(reference.model, models_folder)) if folders else []
+    for folder in candidates:
+        if has_weights(folder):
+            return resolve_folder(folder)
+    of_a_folder = (reference.revision or "").startswith(LOCAL_REVISION)
+    if _HUB_NAME.fullmatch(reference.model) and not of_a_folder:
         found = _from_cache(reference) or (None if offline else _from_hub(reference, models_folder))
         if found is not None:
             return found
-    if folders and (
-        lame := next(
-            (folder for folder in _candidates(reference.model, models_folder) if folder.is_dir()), None
-        )
-    ):
-        raise ModelUnavailable(_incomplete(lame))
-    raise ModelUnavailable(
-        _missing(reference, models_folder, "offline mode is on" if offline else "no such hub model")
-    )
+    if incomplete := next((folder for folder in candidates if folder.is_dir()), None):
+        raise ModelUnavailable(_incomplete(incomplete))
+    why = "offline mode is on" if offline else "no such hub model"
+    raise ModelUnavailable(_missing(reference, models_folder, why))
+
+
+def resolve_folder(folder: Path) -> ResolvedModel:
+    """Return the model of a folder that holds an encoder, with the digest of its contents as revision."""
+    return ResolvedModel(folder, folder_revision(folder))
 
 
 def folder_revision(folder: Path) -> str:
-    """``sha256:`` and a digest over the files that make the encoder: names and contents of its configs,
-    weights and tokenizer."""
+    """Return ``sha256:`` and a digest over the names and contents of the encoder's configs, weights and
+    tokenizer files."""
     digest = hashlib.sha256()
     for file in sorted(relevant_files(folder), key=lambda path: path.relative_to(folder).as_posix()):
         status = file.stat()
@@ -104,37 +96,20 @@ def folder_revision(folder: Path) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _file_digest(file: Path, size: int, modified_ns: int) -> str:
-    """Digest of one file; size and time are part of the key, so that a changed file is read again."""
+    """Return the digest of one file; size and time are part of the key, so a changed file is read again."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def relevant_files(folder: Path) -> Iterator[Path]:
-    """The files that make an encoder: configs, weights and tokenizer, at any depth, hidden ones left out."""
+    """Yield the config, weight and tokenizer files of an encoder, at any depth, without hidden ones."""
     for pattern in (*_CONFIGS, *_WEIGHTS):
         for file in folder.rglob(pattern):
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
                 yield file
 
 
-def named_folder(model: str, models_folder: Path) -> Path | None:
-    """The folder of this machine that a reference names by its path; None for all that other machines know by
-    the same name.
-
-    Those are built-in, stored and hub models, and folders in the models folder if it is set by a path that
-    means the same everywhere on this machine.
-    """
-    folder = Path(model).expanduser()
-    if model in (COLOUR_MODEL, DEMO_MODEL) or model.startswith(STORED) or not _has_weights(folder):
-        return None
-    if models_folder.is_absolute() and folder.resolve().parent == models_folder.resolve():
-        return None
-    return folder
-
-
 def _candidates(model: str, models_folder: Path) -> Iterator[Path]:
-    if model == DEMO_MODEL:
-        yield Path(__file__).resolve().parents[2] / "data" / "demo-clip"
     yield Path(model).expanduser()
     if not Path(model).is_absolute():
         yield models_folder / _last_part(model)
@@ -145,16 +120,13 @@ def _last_part(model: str) -> str:
     return model.rstrip("/").rpartition("/")[2]
 
 
-def _has_weights(folder: Path) -> bool:
-    return (
-        folder.is_dir()
-        and any((folder / name).is_file() for name in ("config.json", "encoder.json"))
-        and any(folder.rglob("*.safetensors"))
-    )
+def has_weights(folder: Path) -> bool:
+    """Return whether the folder has a config.json and safetensors weights."""
+    return (folder / "config.json").is_file() and any(folder.rglob("*.safetensors"))
 
 
 def _incomplete(folder: Path) -> str:
-    """A sentence on a folder that is named and holds no encoder."""
+    """Return a sentence that says why a folder is not an encoder."""
     try:
         check_folder(folder)
     except ModelUnavailable as error:
@@ -171,7 +143,7 @@ def _from_cache(reference: EncoderReference) -> ResolvedModel | None:
     except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError):
         return None
     # a snapshot may hold some files only; its folder is called by the commit
-    return ResolvedModel(path, path.name) if _has_weights(path) else None
+    return ResolvedModel(path, path.name) if has_weights(path) else None
 
 
 def _from_hub(reference: EncoderReference, models_folder: Path) -> ResolvedModel:
@@ -183,13 +155,11 @@ def _from_hub(reference: EncoderReference, models_folder: Path) -> ResolvedModel
         path = Path(
             snapshot_download(reference.model, revision=commit, allow_patterns=[*_CONFIGS, *_WEIGHTS])
         )
-    except (
-        Exception
-    ) as error:  # the hub client raises a dozen kinds: of HTTP, of the network, of the file system
+    except Exception as error:  # the hub client raises a dozen kinds: HTTP, network, file system
         raise ModelUnavailable(
             _missing(reference, models_folder, f"the hub says: {_first_line(error)}")
         ) from error
-    if not _has_weights(path):
+    if not has_weights(path):
         raise ModelUnavailable(
             f"{reference.model} at {path.name} has no safetensors weights; pickled weights are not loaded."
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.artifacts.taggers import TagHead
-from vitrine.services.category.read_all import BATCH, scan
+from vitrine.services.category.read_all import BATCH, read_all
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import TooFewExamples
 from vitrine.services.taggers.logistic import balanced_weights, fit_logistic, platt
@@ -68,7 +68,7 @@ def read_examples(
     ids: list[str] = []
     rows = [np.empty((0, spec.dim), np.float32)]
     if most:
-        for batch in scan(vectors, collection, spec.name, filter=chosen, batch=min(BATCH, most)):
+        for batch in read_all(vectors, collection, spec.name, filter=chosen, batch=min(BATCH, most)):
             ids += batch.ids
             rows.append(batch.embeddings)
             if len(ids) >= most:

@@ -20,7 +20,7 @@ from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.payload import clean_name
-from vitrine.services.category.read_all import BATCH, scan
+from vitrine.services.category.read_all import BATCH, read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Hit, Near, Query
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
 from vitrine.services.search.searcher import unit
@@ -243,7 +243,9 @@ def _to_judge(
     scored."""
     spec = encoder_of(cat, head)
     seen = 0
-    for batch in scan(runtime.vectors, cat.name, spec.name, filter=unjudged, batch=min(BATCH, MAX_SCANNED)):
+    for batch in read_all(
+        runtime.vectors, cat.name, spec.name, filter=unjudged, batch=min(BATCH, MAX_SCANNED)
+    ):
         yield batch.ids, batch.embeddings
         seen += len(batch.ids)
         if seen >= MAX_SCANNED:

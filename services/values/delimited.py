@@ -1,5 +1,4 @@
-"""Tables of text with separators, whatever program wrote them: their encoding, their separator, their header,
-their numbers."""
+"""Tables of text with separators, by whatever program: their encoding, separator, header and numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from vitrine.services.values.words import composed
 
 SEPARATORS = ",;\t|"
 _NONE = "\x1f"
-"""What separates the cells of a table with one column: nothing that is ever written."""
+"""The separator of a table with one column: a character that no table contains."""
 _HEAD = 64_000
 _MAX_CELL = 10_000_000
 _DECIMAL = re.compile(r"[-+]?([0-9]*|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+([eE][-+]?[0-9]+)?")
@@ -27,8 +26,8 @@ _POINT = re.compile(r"[-+]?[0-9]*\.[0-9]+([eE][-+]?[0-9]+)?")
 
 
 def open_text(path: Path, *, errors: str = "strict") -> IO[str]:
-    """Text in UTF-8, or in UTF-16 by its mark or by the zero bytes of its first letter. Reading may raise
-    ``UnicodeDecodeError``."""
+    """Open a text in UTF-8, or in UTF-16 as its mark or the zero byte of its first letter shows. Reading may
+    raise ``UnicodeDecodeError``."""
     with open(path, "rb") as file:
         start = file.read(2)
     if start in (b"\xff\xfe", b"\xfe\xff"):
@@ -41,8 +40,8 @@ def open_text(path: Path, *, errors: str = "strict") -> IO[str]:
 
 
 class Cells:
-    """The rows of an open table. ``header``: its names, composed and trimmed; some may be empty. ``number``:
-    of the last line read, from 1."""
+    """The rows of an open table. ``header``: the names of its columns, trimmed; some may be empty.
+    ``number``: of the last line that was read, from 1."""
 
     def __init__(self, file: IO[str]) -> None:
         csv.field_size_limit(_MAX_CELL)
@@ -51,14 +50,12 @@ class Cells:
         self.separator = _separator(head)
         self._reader = csv.reader(file, delimiter=self.separator)
         first = next(self._reader, [])
-        if (
-            first and first[0].lower().startswith("sep=") and not any(first[1:])
-        ):  # for Excel, which names the separator so
+        if first and first[0].lower().startswith("sep=") and not any(first[1:]):  # Excel names it so
             first = next(self._reader, [])
         self.header = [composed(name.strip()) for name in first]
 
     def __iter__(self) -> Iterator[list[str]]:
-        """Trimmed cells of each row that is not blank; empty ones past the header are left out."""
+        """Yield the trimmed cells of each row that is not blank, without empty ones past the header."""
         for cells in self._reader:
             while len(cells) > len(self.header) and not cells[-1].strip():
                 cells.pop()
@@ -73,9 +70,9 @@ class Cells:
 def named_rows(
     path: Path, needed: Sequence[str], more: Sequence[str] = ()
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """The number of each row, and its cells in the ``needed`` columns and in those of ``more`` that there
-    are, in whatever case they are written; missing cells are empty. ``BadSource`` for a column that is not
-    there, and for what is no such table."""
+    """Yield the number of each row, and its cells in the ``needed`` columns and in those of ``more`` that the
+    table has, in whatever case their names are written; missing cells are "". ``BadSource`` for a needed
+    column that the table lacks, and for a file that is not a table."""
     with readable(path), open_text(path) as file:
         rows = Cells(file)
         for name in needed:
@@ -90,12 +87,12 @@ def named_rows(
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn what reading such a table raises into ``BadSource``."""
+    """Raise ``BadSource`` for what reading such a table raises."""
     try:
         yield
     except UnicodeError as error:
         raise BadSource(
-            f"{path.name} is not text in UTF-8 (nor UTF-16), but in an older encoding such as Latin-1: "
+            f"{path.name} is neither in UTF-8 nor in UTF-16, but in an older encoding such as Latin-1: "
             "save it as UTF-8 (in Excel: CSV UTF-8)."
         ) from error
     except csv.Error as error:
@@ -105,29 +102,27 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def find_column(name: str, columns: Collection[str]) -> str | None:
-    """The column of that name: as it is written, or else in any case, with or without spaces, hyphens and
-    underscores.
+    """Return the column of this name: as it is written, else in any case, with or without spaces, hyphens and
+    underscores. None: there is none.
 
     >>> find_column("file_name", ["ID", "File Name"]), find_column("tags", ["Tags", "tags"])
     ('File Name', 'tags')
     """
     name = composed(name.strip())
-    return (
-        name
-        if name in columns
-        else next((column for column in columns if _bare(column) == _bare(name)), None)
-    )
+    if name in columns:
+        return name
+    return next((column for column in columns if _bare(column) == _bare(name)), None)
 
 
 def find_any(names: Sequence[str], columns: Collection[str]) -> str | None:
-    """The column of the first of these names that there is; one that is written exactly so goes before all
-    others."""
+    """Return the column of the first of these names that the table has; one that is written exactly so goes
+    first."""
     exact = next((name for name in names if name in columns), None)
     return exact or next((found for name in names if (found := find_column(name, columns))), None)
 
 
 def with_point(text: str) -> str:
-    """A number of a program that writes a decimal comma, with a point instead; other text as it is.
+    """Return a number with a decimal comma with a point instead; other text as it is.
 
     >>> [with_point(text) for text in ("12,5", "1.234,50", "1.234", "1,2,3", "0.5")]
     ['12.5', '1234.50', '1234', '1,2,3', '0.5']
@@ -138,8 +133,7 @@ def with_point(text: str) -> str:
 
 
 def comma_says(text: str) -> Literal["comma", "point", "either", "nothing"]:
-    """What a cell says of how its table writes numbers; 1,234 and 1.234 may be fractions, or whole with
-    separated thousands.
+    """Return how a cell shows that its table writes numbers; 1,234 and 1.234 may be fractions or thousands.
 
     >>> [comma_says(text) for text in ("12,5", "1.234,50", "12.5", "1,234", "1.234", "12")]
     ['comma', 'comma', 'point', 'either', 'either', 'nothing']
@@ -152,8 +146,8 @@ def comma_says(text: str) -> Literal["comma", "point", "either", "nothing"]:
 
 
 def _separator(head: str) -> str:
-    """The most frequent mark outside of quotes in the header, which may go over several lines; or the one
-    that is named."""
+    """Return the separator: the one that the table names, else the most frequent mark outside of quotes in
+    its header, which may have several lines."""
     named = re.match(r'"?sep=(.)"?\r?\n', head, re.IGNORECASE)
     if named:
         return named[1]

@@ -13,7 +13,7 @@ _STEP = re.compile(rf'(?:{_QUOTED}|([^."]+))(\.|$)')
 
 
 def field_path(*keys: str) -> str:
-    """The path to a nested field, as it is printed; a key with other than letters, digits, ``_`` and ``-`` is
+    """Return the path to a nested field. A key with other characters than letters, digits, ``_`` and ``-`` is
     quoted.
 
     >>> field_path("scores", "t-shirt"), field_path("scores", "St. Moritz"), field_path("scores", '5" disk')
@@ -24,7 +24,7 @@ def field_path(*keys: str) -> str:
 
 @lru_cache(maxsize=1024)
 def path_keys(path: str) -> tuple[str, ...]:
-    """The keys of a path that ``field_path`` wrote; a text that is none is taken as one key.
+    """Return the keys of a path that ``field_path`` wrote; any other text is one key.
 
     >>> path_keys('scores."St. Moritz"'), path_keys('"open')
     (('scores', 'St. Moritz'), ('"open',))
@@ -37,7 +37,7 @@ def path_keys(path: str) -> tuple[str, ...]:
 
 
 def value_at(payload: Mapping[str, Any], path: str) -> Any:
-    """The value of a field path such as ``quality`` or ``scores."red mug"``; None where it is missing."""
+    """Return the value at a path such as ``quality`` or ``scores."red mug"``; None where it is missing."""
     value: Any = payload
     for key in path_keys(path):
         value = value.get(key) if isinstance(value, Mapping) else None

@@ -1,9 +1,9 @@
-"""The kinds that metadata columns have, and how a value becomes one of its column's kind.
+"""The kinds of metadata columns, and how a value becomes one of its column's kind.
 
-A column holds words, whole numbers, numbers, truths or dates, and is indexed so. A value that the index does
-not hold would be in no filter, order or facet; so each value is either cast to its column's kind here, or
-refused with a sentence. The one exception is a column of whole numbers that meets a fraction: it becomes one
-of numbers (``joined``).
+A column holds words, whole numbers, numbers, truths or dates, and has an index of that kind. No filter, order
+or facet would find another value, so each value is either cast to its column's kind here or refused with a
+sentence. The one exception is a column of whole numbers that gets a fraction: it becomes one of numbers
+(``joined``).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:  # the domain's types bring numpy, for which a command line's 
 
 MAX_TEXT: Final = 10_000
 MISSING: Final = frozenset({"", "-", "--", "n/a", "#n/a", "na", "<na>", "nan", "nat", "null"})
-"""Marks of a missing value, in any case; ``None`` is one in this spelling only, as "none" may be an
+"""Marks of a missing value, in any case. ``None`` is one in this spelling only, since "none" may be an
 answer."""
 KINDS: Final[dict[str, IndexKind]] = {
     "keyword": "keyword", "word": "keyword", "words": "keyword", "text": "keyword", "string": "keyword",
     "integer": "integer", "int": "integer", "float": "float", "number": "float",
     "bool": "bool", "boolean": "bool", "datetime": "datetime", "date": "datetime",
 }  # fmt: skip
-"""What a kind may be called, and what it is."""
+"""The names of kinds that people may use."""
 HELD: Final[dict[IndexKind, str]] = {
     "keyword": "words",
     "integer": "whole numbers",
@@ -41,7 +41,7 @@ HELD: Final[dict[IndexKind, str]] = {
     "bool": "true or false",
     "datetime": "dates",
 }
-"""What a column of a kind holds, in words."""
+"""What a column of a kind holds, for messages."""
 _TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER: Final = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -51,20 +51,21 @@ _EXACT: Final = 2**53
 
 
 class Cell(str):
-    """Text of a table's cell or of a command line, which may stand for a number or a truth; text from JSON is
+    """Text of a table's cell or of a command line, which may mean a number or a truth; text in JSON stays
     text."""
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value says that there is none: null, NaN, an empty list, or a mark such as ``n/a``."""
+    """Return whether a value means that there is none: null, NaN, an empty list, or a mark such as
+    ``n/a``."""
     if isinstance(value, str):
         return value.strip().lower() in MISSING or value.strip() == "None"
     return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
 
 
 def value_kind(value: object) -> IndexKind | None:
-    """The narrowest kind that holds a value; of a list, the one that holds all of it. None for what says
-    nothing, and objects.
+    """Return the narrowest kind that holds a value, or all values of a list. None for a missing value and for
+    an object.
 
     >>> [value_kind(value) for value in (Cell("1.50"), "1.50", [1, 2.5], [1, "a"], Cell("n/a"))]
     ['float', 'keyword', 'float', 'keyword', None]
@@ -87,7 +88,7 @@ def value_kind(value: object) -> IndexKind | None:
 
 
 def joined(kinds: Iterable[IndexKind | None]) -> IndexKind | None:
-    """The narrowest kind that holds all of these.
+    """Return the narrowest kind that holds the values of all these kinds.
 
     >>> joined(["integer", "float", None]), joined(["integer", "keyword"]), joined([])
     ('float', 'keyword', None)
@@ -99,8 +100,8 @@ def joined(kinds: Iterable[IndexKind | None]) -> IndexKind | None:
 
 
 def cast(column: str, value: Any, kind: IndexKind) -> Any:
-    """The value as a column of that kind holds it; None if it says that there is none. ``BadRequest`` if it
-    is of another kind.
+    """Return the value as a column of that kind holds it; None for a missing value. ``BadRequest`` if it is
+    of another kind.
 
     >>> cast("size", 38, "keyword"), cast("price", "12.50", "float"), cast("price", "NA", "float")
     ('38', 12.5, None)
@@ -124,38 +125,38 @@ def cast(column: str, value: Any, kind: IndexKind) -> Any:
 
 
 def number(value: object) -> int | float:
-    """A finite number, a whole one of at most 64 bits, also from its text. ``ValueError`` with a sentence
-    without its end."""
+    """Return a finite number, also from its text; whole ones have at most 64 bits. ``ValueError`` with a
+    sentence without its full stop."""
     found = value
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         found = int(value) if _INTEGER.fullmatch(value.strip()) else float(value)
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise ValueError(f"{shown(value)} is not a number")
     if not (-_INT64 <= found < _INT64 if isinstance(found, int) else math.isfinite(found)):
-        raise ValueError(f"{shown(value)} is beyond the numbers that can be held")
+        raise ValueError(f"{shown(value)} is beyond the numbers that can be stored")
     return found
 
 
 def check_kind(text: str) -> IndexKind:
-    """The kind that a user names; ``BadRequest`` if there is no such."""
+    """Return the kind that a user names. ``BadRequest`` for another word."""
     kind = KINDS.get(text.strip().lower())
     if kind is None:
         raise BadRequest(
-            f"{text!r} is no kind of a column: use keyword, integer, float, bool or datetime.", kind=text
+            f"{text!r} is not a kind of column: use keyword, integer, float, bool or datetime.", kind=text
         )
     return kind
 
 
 def column_kinds(texts: Iterable[str]) -> dict[str, IndexKind]:
-    """``price:float`` and the like as kinds by column; the last colon divides. ``BadRequest`` if it is none,
-    or given twice."""
+    """Return the kinds by column of texts such as ``price:float``, divided at their last colon.
+    ``BadRequest`` for another text, and for a column that is given twice."""
     kinds: dict[str, IndexKind] = {}
     for text in texts:
         column, _, kind = composed(text).rpartition(":")
         if not column.strip() or column.strip() in kinds:
             raise BadRequest(
-                f"{text!r} is no column and its kind, or one given twice: write COLUMN:KIND, such as "
-                "price:float."
+                f"{text!r} does not name a column and its kind, or names a column again: write "
+                "COLUMN:KIND, such as price:float."
             )
         kinds[column.strip()] = check_kind(kind)
     return kinds
@@ -163,7 +164,8 @@ def column_kinds(texts: Iterable[str]) -> dict[str, IndexKind]:
 
 @lru_cache(maxsize=16_384)
 def _cell_kind(text: str) -> IndexKind | None:
-    """Numbers with leading zeros are codes, so words; so are whole numbers too long to be held."""
+    """Return the kind of a cell. Numbers with leading zeros are codes, so words; so are whole numbers of over
+    64 bits."""
     if _INTEGER.fullmatch(text):
         return "integer"
     if _NUMBER.fullmatch(text):
@@ -174,14 +176,12 @@ def _cell_kind(text: str) -> IndexKind | None:
     if word in ("true", "false"):
         return "bool"
     if word.lstrip("+-") in ("inf", "infinity"):
-        return (
-            "float"  # no number that can be held: refused by name, instead of making the column one of words
-        )
+        return "float"  # it is refused by name then, instead of making the column one of words
     return "datetime" if looks_like_date(text) else "keyword"
 
 
 def _several(text: str) -> list[Any]:
-    """The values of a list in one cell, as an exported table has them; none if it is a single value."""
+    """Return the values of a list in one cell, as an exported table has them; [] for a single value."""
     if text.startswith("["):
         with suppress(orjson.JSONDecodeError):
             found: list[Any] = orjson.loads(text)
@@ -209,7 +209,7 @@ def _word(column: str, value: Any) -> str | None:
             f"Column {column!r} takes text, numbers, true or false, or a list of them.", field=column
         )
     if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
-        value = int(value)  # 3 of a column that held fractions too is the word that a table has
+        value = int(value)  # 3.0 becomes the word "3", as the table has it
     text = composed(str(value))
     if len(text) > MAX_TEXT:
         raise BadRequest(

@@ -1,4 +1,4 @@
-"""The one form in which words are stored and compared."""
+"""The Unicode form in which words are stored and compared."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import unicodedata
 
 
 def composed(text: str) -> str:
-    """The text in Unicode's composed form (NFC), so that what looks the same is the same. Bytes that are no
-    text: ``?``.
+    """Return the text in Unicode's composed form (NFC), so that words that look the same are equal. Bytes
+    that are not text become ``?``.
 
     >>> composed("Zu\u0308rich") == "Z\u00fcrich"
     True
@@ -16,21 +16,18 @@ def composed(text: str) -> str:
 
 
 def as_label(text: str) -> str:
-    """The text as a label of a plot, whose dollar signs do not begin a formula."""
+    """Return the text as a label of a plot, where a dollar sign would begin a formula."""
     return text.replace("$", r"\$")
 
 
 def spellings(path: str) -> list[str]:
-    """How a path of another system may be written here: as it is, with slashes for backslashes, composed and
-    decomposed.
+    """Return how a path of another system may be written here: as it is, with slashes for backslashes,
+    composed and decomposed.
 
     >>> spellings("img\\\\0.jpg")
     ['img\\\\0.jpg', 'img/0.jpg']
     """
-    slashed = dict.fromkeys((path, path.replace("\\", "/")))
-    forms = [
-        text if form is None else unicodedata.normalize(form, text)
-        for text in slashed
-        for form in (None, "NFC", "NFD")
-    ]
+    forms: list[str] = []
+    for text in (path, path.replace("\\", "/")):
+        forms += [text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)]
     return list(dict.fromkeys(forms))

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.api.helpers import upload
 from tests.indexer.enrich.duplicates.pages import page
 from tests.indexer.enrich.duplicates.scenes import scene
-from tests.indexer.enrich.duplicates.test_find import file_of
+from tests.indexer.pictures import file_of
 from vitrine.api.schemas.common import SearchOut, UploadOut
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.services.artifacts.duplicates import FIELD

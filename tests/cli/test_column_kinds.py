@@ -73,14 +73,14 @@ def test_edits_are_cast_or_refused(vitrine: Run, pictures: Path, table: Path) ->
     refused = vitrine("images", "tag", id, "-c", "mine", "--metadata", "taken=last week")
     assert refused.code == 1 and "Column 'taken' holds dates: 'last week' is not a date" in refused.err
     wide = [word for n in range(70) for word in ("--metadata", f"c{n}={n}")]
-    assert "found by no filter" in vitrine("images", "tag", id, "-c", "mine", *wide).err
+    assert "no filter, order or facet finds them" in vitrine("images", "tag", id, "-c", "mine", *wide).err
 
 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
         ("price", "price:float"),
-        ("price:money", "no kind of a column"),
+        ("price:money", "is not a kind of column"),
         ("prize:float", "no metadata column 'prize'"),
     ],
 )

@@ -28,7 +28,7 @@ def serve(work):
 
 class Teller:
     """A sign of life for every step."""
-    def start(self, total): print("stage", flush=True)
+    def start(self, stage, total): print("stage", flush=True)
     def update(self, report): print(report.done, flush=True)
     def finish(self, report): ...
 

@@ -16,6 +16,8 @@ from vitrine.indexer.enrich.metadata import recast as module
 from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions, annotate
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.ingest.upload import Upload, index_uploads
+from vitrine.indexer.job import payload_writer
+from vitrine.indexer.job.job import Job, Report
 from vitrine.indexer.job.payload_writer import PayloadWriter
 from vitrine.indexer.job.report import IndexReport
 from vitrine.indexer.sources import SourceOptions, open_source
@@ -295,7 +297,7 @@ def test_columns_without_an_index_are_named(runtime: Runtime, tmp_path: Path) ->
     report = index(runtime, tmp_path, [row], "c69:float")
     left = [f"metadata.c{n:02}" for n in range(63, 69)]
     assert sorted(report.unindexed) == left == report.to_json()["unindexed"]
-    assert "6 columns are kept but found by no filter" in report.summary() and "c63, c64" in report.summary()
+    assert "6 columns are kept, but no filter" in report.summary() and "c63, c64" in report.summary()
     assert found(runtime, ("metadata.c69", "69")) == {"1.png"}
 
 
@@ -328,7 +330,7 @@ def test_dates_of_tables_are_read_like_all_dates(runtime: Runtime, tmp_path: Pat
 def test_a_change_of_kind_that_was_interrupted_is_completed_by_the_same_call(
     real: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAGE", 2)
+    monkeypatch.setattr(payload_writer, "PAGE", 2)
     index(real, tmp_path, [{"file": f"{n}.png", "price": str(n)} for n in range(6)], "price:keyword")
     stop, write = threading.Event(), PayloadWriter.write
 
@@ -338,7 +340,7 @@ def test_a_change_of_kind_that_was_interrupted_is_completed_by_the_same_call(
 
     with monkeypatch.context() as patched, pytest.raises(InterruptedError):
         patched.setattr(PayloadWriter, "write", stopping)
-        module.recast(real, CATEGORY, {"price": "float"}, stop=stop)
+        module.recast(Job(real, CATEGORY, Report(), stop=stop), {"price": "float"})
     assert len(found(real, ("metadata.price.gte", "0"))) == 2
-    done = module.recast(real, CATEGORY, {"price": "float"}, stop=threading.Event())
+    done = module.recast(Job(real, CATEGORY, Report()), {"price": "float"})
     assert done.converted == 4 and len(found(real, ("metadata.price.gte", "0"))) == 6

@@ -21,7 +21,7 @@ from vitrine.services.encoders.families.autoencoder import (
     save_autoencoder,
 )
 from vitrine.services.encoders.families.clip import DualImageEncoder
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
 from vitrine.services.encoders.resolve import ResolvedModel, folder_revision
 from vitrine.services.errors import BadRequest, ModelUnavailable, TooFewExamples
@@ -91,7 +91,7 @@ def save(folder: Path, model: Any, name: str = "convolutional") -> ResolvedModel
 def test_what_was_trained_is_what_is_served(tmp_path: Path) -> None:
     trained = train_autoencoder(pictures(), TINY)
     save(tmp_path / "tiny", trained.model)
-    served = load_encoder(EncoderReference("tiny", str(tmp_path / "tiny")), device="cpu", offline=True)
+    served = EncoderLoader(device="cpu", offline=True).load(EncoderReference("tiny", str(tmp_path / "tiny")))
     assert served.spec.dim == 8 and served.spec.modalities == ("image",)
     images = [Image.open(io.BytesIO(read())).convert("RGB") for read in itertools.islice(pictures(), 10)]
     batch = (
@@ -152,7 +152,7 @@ def test_half_a_folder_and_foreign_weights_do_not_load(tmp_path: Path) -> None:
 
 
 def test_the_perceptual_loss_teaches_the_autoencoder_and_leaves_the_encoder_as_it_is() -> None:
-    encoder = load_encoder(parse_reference("demo"), precision="float32", device="cpu", offline=True)
+    encoder = EncoderLoader(precision="float32", device="cpu", offline=True).load(parse_reference("demo"))
     assert isinstance(encoder, DualImageEncoder)
     before = {name: tensor.clone() for name, tensor in encoder.model.state_dict().items()}
     options = AutoencoderOptions(

@@ -1,4 +1,4 @@
-"""The pages that show Python: docs/python.md and the README's section, run on the demo's catalogue."""
+"""The pages that show Python, run on the demo's catalogue: docs/python.md, the README and the notebook."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import vitrine
+from tests.vitrine.notebook import NOTEBOOK, pictures, run_notebook, stored_outputs, texts
 from tests.vitrine.pages import run_page
 from vitrine.data.catalogue import draw_catalogue
 
@@ -40,3 +41,14 @@ def test_the_section_of_the_readme() -> None:
         if "toys" not in v:  # this test alone
             v.create("toys", encoder="demo").add("demo-output/catalogue/manifest.csv")
     assert run_page(section[: section.index("\n### ", 1)], {}) == 1
+
+
+def test_the_notebook_shows_what_its_cells_give(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, stored = run_notebook(), stored_outputs()
+    for number, (given, shown) in enumerate(zip(found, stored, strict=True), 1):
+        assert texts(given) == texts(shown), (
+            f"cell {number}: write it anew by `python -m tests.vitrine.notebook`"
+        )
+        assert pictures(given) == pictures(shown), f"cell {number}"
+    assert sum(map(pictures, stored)) >= 20 and NOTEBOOK.stat().st_size < 500_000

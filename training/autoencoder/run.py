@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from vitrine.services.encoders.families.autoencoder import AutoencoderConfig, save_autoencoder
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import parse_reference
 from vitrine.services.encoders.torch_encoder import TorchEncoder
 from vitrine.services.errors import BadRequest
@@ -37,7 +37,7 @@ class SavedAutoencoder:
     trained: TrainedAutoencoder
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object of all of it."""
         trained = self.trained
         return {
             "folder": str(self.folder),
@@ -100,13 +100,7 @@ def _perceptual(reference: str | None, settings: Settings) -> TorchEncoder:
         raise BadRequest(
             "The perceptual loss compares features of an encoder: name it by --features, such as clip."
         )
-    loaded = load_encoder(
-        parse_reference(reference),
-        models_folder=settings.models,
-        precision="float32",
-        device=settings.device,
-        offline=settings.offline,
-    )
+    loaded = replace(EncoderLoader.of(settings), precision="float32").load(parse_reference(reference))
     if not isinstance(loaded, TorchEncoder):
         raise BadRequest(
             f"{reference!r} has no network to compare features of: name another encoder, such as clip."

@@ -1,4 +1,4 @@
-"""Training of autoencoders: pictures in, pictures out, and the code between them is the embedding."""
+"""Train autoencoders: networks that reproduce pictures through a short code, which is the embedding."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from vitrine.training.autoencoder.options import AutoencoderOptions, Loss
 Pixels = NDArray[np.uint8]
 LEAST = 10
 _PERCEPTUAL_PIXELS = 0.2
-"""Share of the mean absolute error beside the perceptual loss: features alone leave colours and places
+"""Share of the mean absolute error next to the perceptual loss: features alone leave colours and places
 open."""
 
 
 @dataclass
 class TrainedAutoencoder:
-    """The model at its best epoch; ``history`` has epoch, loss, validation_loss and seconds; ``held_out`` are
-    its pictures."""
+    """The model at its best epoch. ``history`` has epoch, loss, validation_loss and seconds; ``held_out``
+    some of the pictures that it has not seen."""
 
     model: Autoencoder
     history: list[dict[str, float]] = field(default_factory=list)
@@ -50,7 +50,7 @@ class TrainedAutoencoder:
 
     @property
     def best_loss(self) -> float:
-        """Validation loss at the best epoch."""
+        """Return the validation loss of the best epoch."""
         return min((row["validation_loss"] for row in self.history), default=math.nan)
 
 
@@ -62,11 +62,11 @@ def train_autoencoder(
     perceptual: TorchEncoder | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> TrainedAutoencoder:
-    """Train on images given by functions that read their bytes; those that do not decode are left out and
-    counted.
+    """Train on pictures, given by functions that read their bytes. Pictures that do not decode are left out
+    and counted.
 
     ``model``: your own (see services/encoders/families/autoencoder.py), for pictures of ``options.size``.
-    ``perceptual``: the encoder in float32 whose features the loss of that name compares. ``on_epoch`` is told
+    ``perceptual``: the encoder in float32 whose features the loss of that name compares. ``on_epoch`` gets
     each row of the history; Ctrl-C ends the training with the best epoch so far. Raises ``TooFewExamples``
     under ten images, ``BadRequest``.
     """
@@ -100,7 +100,7 @@ def train_autoencoder(
 
 
 def reconstruct(model: Autoencoder, pixels: Pixels) -> Pixels:
-    """What the model makes of pictures (n, size, size, 3) uint8; same shape."""
+    """Return the model's reconstructions of pictures (n, size, size, 3) uint8, in the same shape."""
     network: Any = model
     device = next(network.parameters()).device
     with torch.inference_mode():
@@ -183,7 +183,7 @@ def _validate(
 def _loss(
     name: Loss, perceptual: TorchEncoder | None
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """A function of what was made and what was given, both (n, 3, size, size) in 0..1."""
+    """Return a function of reconstructions and originals, both (n, 3, size, size) in 0..1."""
     if name == "mse":
         return functional.mse_loss
     if name == "mae":
@@ -201,7 +201,7 @@ def _loss(
 
 
 def _features(encoder: TorchEncoder) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The encoder's features of pictures in 0..1, differentiable; resized as its crop wants them."""
+    """Return a differentiable function from pictures in 0..1 to the encoder's features."""
     if isinstance(encoder, VisionEncoder | DualImageEncoder):
         encoder.model.requires_grad_(False)  # gradients go through the encoder, not into it
     preprocessing = encoder.spec.preprocessing
@@ -224,7 +224,7 @@ def _features(encoder: TorchEncoder) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _load(reads: Sequence[Callable[[], bytes]], size: int, scratch: Any) -> Pixels:
-    """All pictures that decode, as one array on the disk."""
+    """Read all pictures that decode into one array on the disk."""
     preprocessing, limits = preprocessing_of(size), ImageLimits()
 
     def read(function: Callable[[], bytes]) -> Pixels | None:
@@ -255,7 +255,7 @@ def _batch(pixels: Pixels, device: Any) -> torch.Tensor:
 
 
 def _flipped(pixels: Pixels, generator: np.random.Generator, wanted: bool) -> Pixels:
-    """Every second picture mirrored, by chance."""
+    """Mirror about half of the pictures, at random."""
     if wanted:
         mirrored = generator.random(len(pixels)) < 0.5
         pixels = np.where(mirrored[:, None, None, None], pixels[:, :, ::-1], pixels)

@@ -1,5 +1,4 @@
-"""Labelled images to learn from: a folder of class folders, a CSV that names files and classes, or a
-category.
+"""Read labelled images from a folder of class folders, from a CSV of files and classes, or from a category.
 
 The bytes are read when they are asked for. ``identify`` adds what a split needs: the content hash and the
 perceptual hash.
@@ -19,6 +18,7 @@ from typing import Literal
 
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.field_names import find_field
+from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Embedding, Hit
 from vitrine.services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError, because
 from vitrine.services.images.open import ImageLimits, content_hash, open_image
@@ -31,7 +31,7 @@ from vitrine.services.vector_store.base import VectorStore
 
 SplitName = Literal["train", "validation", "test"]
 Progress = Callable[[int, int], None]
-"""Is told how many images are done, and of how many."""
+"""Gets how many images are done, and of how many."""
 
 READABLE = "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm"
 """Extensions of the formats in services/images/formats.py; other files of a class folder are passed over."""
@@ -74,7 +74,7 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A picture that cannot be learnt from: one of vitrine.services.errors.REFUSALS, and a sentence."""
+    """A picture that cannot be trained on: a reason of vitrine.services.errors.REFUSALS, and a sentence."""
 
     key: str
     reason: str
@@ -82,8 +82,8 @@ class Unusable:
 
 
 def read_folder(folder: Path) -> list[LabelledImage]:
-    """``<class>/**/*.jpg``, or ``<split>/<class>/**/*.jpg`` where every folder at the top is called like a
-    part of a data set.
+    """Read ``<class>/**/*.jpg``, or ``<split>/<class>/**/*.jpg`` where all folders at the top are named like
+    parts of a data set.
 
     In order of path; hidden files and files without the extension of a picture are passed over; links are
     followed, to each folder once. ``BadSource`` without a folder or without class folders; ``TooFewExamples``
@@ -115,8 +115,8 @@ def read_folder(folder: Path) -> list[LabelledImage]:
 
 
 def read_csv(meta: Path, folder: Path | None = None, *, label: str = "class") -> list[LabelledImage]:
-    """A CSV with the columns ``file``, ``label`` (that of the class) and, where it is there, ``split``;
-    others are passed over.
+    """Read a CSV with the columns ``file``, ``label`` (the class's) and, where it is there, ``split``; others
+    are ignored.
 
     Files are named relative to ``folder``, else to the CSV's own folder. Rows without a class are left out;
     of rows that repeat file and class the first counts. ``BadSource`` names a missing column, and the row of
@@ -162,7 +162,7 @@ def read_category(
     split: str = "metadata.split",
     using: str | None = None,
 ) -> list[LabelledImage]:
-    """Images of a category that have a class, in order of id.
+    """Read the images of a category that have a class, in order of id.
 
     ``label``: the payload field with the class, such as ``class`` or ``metadata.brand``; a text, number or
     truth value, or a list of one. ``split``: the field that says train, validation or test; anything else
@@ -194,13 +194,8 @@ def read_hits(
     vectors: VectorStore, category: str, fields: tuple[str, ...], names: tuple[str, ...] = ()
 ) -> Iterator[Hit]:
     """Yield every image of a category, with these payload fields and named vectors."""
-    cursor: str | None = None
-    while True:
-        page = vectors.scroll(category, limit=_PAGE, cursor=cursor, with_payload=fields, with_vectors=names)
-        yield from page.hits
-        cursor = page.cursor
-        if cursor is None:
-            return
+    for page in pages(vectors, category, fields=fields, using=names, size=_PAGE):
+        yield from page
 
 
 def identify(
@@ -210,8 +205,8 @@ def identify(
     limits: ImageLimits | None = None,
     threads: int = 2,
 ) -> tuple[list[LabelledImage], list[Unusable]]:
-    """The images with content hash and perceptual hash, in the same order, and those that cannot be read or
-    decoded.
+    """Return the images with their content hash and perceptual hash, in order, and those that cannot be read
+    or decoded.
 
     What has both already, as an image of a category has, is not read.
     """
@@ -231,7 +226,7 @@ def identify(
 
 
 def fingerprint(images: Sequence[LabelledImage]) -> str:
-    """``sha256:...`` over content hash and class of every image, whatever their order and names.
+    """Return ``sha256:...`` over the content hash and class of every image, whatever their order and names.
 
     ``ValueError`` before ``identify``.
     """
@@ -242,7 +237,7 @@ def fingerprint(images: Sequence[LabelledImage]) -> str:
 
 
 def class_names(images: Sequence[LabelledImage]) -> list[str]:
-    """The classes there are, sorted."""
+    """Return the classes of the images, sorted."""
     return sorted({image.class_ for image in images})
 
 
@@ -269,7 +264,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Found]:
-    """Pictures below a class folder, at any depth, and what cannot be read there."""
+    """Return the pictures below a class folder at any depth, with those that cannot be read."""
     found = (found for found in walk(str(folder), _is_picture) if not found.again)
     return sorted(
         (found for found in found if found.fault or _is_picture(found.path)),
@@ -297,7 +292,7 @@ def _split(text: str, where: str) -> SplitName | None:
 
 
 def _text(value: object) -> str:
-    """One value as a class's name; "" for none, several, and objects."""
+    """Return one value as a class name; "" for no value, several, and objects."""
     if isinstance(value, list):
         return _text(value[0]) if len(value) == 1 else ""
     return str(value).strip() if isinstance(value, str | int | float) else ""

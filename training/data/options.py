@@ -10,7 +10,7 @@ from vitrine.services.options import Options, option
 
 @dataclass(frozen=True)
 class SplitOptions(Options):
-    """Which images are learnt from, which choose between epochs, and which judge at the end."""
+    """Which images train, which choose between epochs (validation), and which test at the end."""
 
     split: Literal["auto", "image", "class", "given"] = option(
         "auto",

@@ -1,4 +1,4 @@
-"""Which images are learnt from, which choose between models, and which judge at the end.
+"""Divide labelled images into training, validation and test.
 
 A split depends on the images and the seed alone: everything is ordered by a hash of seed and content, never
 by a random stream, so it is the same on every machine, and a new image moves few others.
@@ -35,13 +35,13 @@ Fractions = tuple[float, float, float]
 DEFAULT_FRACTIONS: Fractions = (0.8, 0.1, 0.1)
 """Of the images of a class: train, validation, test."""
 CLASS_FRACTIONS: Fractions = (0.6, 0.1, 0.3)
-"""Of the classes: of ten, three are asked for and seven learnt from, a tenth of whose images validates."""
+"""Of the classes: of ten, three test and seven train, a tenth of whose images validates."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Positions in the list of images; every part ascends. ``left_out``: in no part, since a near-duplicate
-    is in another."""
+    """The parts, as ascending positions in the list of images. ``left_out``: images in no part, since a
+    near-duplicate is in another."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -50,7 +50,7 @@ class Split:
     left_out: tuple[int, ...] = ()
 
     def part(self, name: SplitName) -> tuple[int, ...]:
-        """The positions of one part."""
+        """Return the positions of one part."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
 
@@ -60,8 +60,8 @@ def split_by_image(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> Split:
-    """Stratified: about ``fractions`` of every class go to train, validation and test. ``groups`` (n,) are
-    never divided.
+    """Give about ``fractions`` of every class to train, validation and test. ``groups`` (n,) are never
+    divided.
 
     A class has at least one group in train, one in test if it has 3, one in validation if it has 4 (unless
     their fraction is 0); a group belongs to the class that most of its images have. ``BadRequest`` for bad
@@ -90,7 +90,7 @@ def split_by_class(
     validation: Collection[str] = (),
     test: Collection[str] = (),
 ) -> Split:
-    """Class-disjoint: whole classes go to train or test, so that the test asks for classes never seen.
+    """Give whole classes to train or test, so that the test asks for classes never seen.
 
     Named classes go where they are named. If ``test`` is not named, it is the classes not named when
     ``train`` is, else its fraction of the number of classes (at least two, in an order that the seed
@@ -117,7 +117,7 @@ def split_given(
     groups: Groups | None = None,
     fractions: Fractions = DEFAULT_FRACTIONS,
 ) -> Split:
-    """As the data says. If it has no validation (or no test) part, that is taken from train, stratified.
+    """Divide as the data says. A validation or test part that it lacks is taken from train, stratified.
 
     With ``groups``, images whose near-duplicate is in a part that judges later are left out (of train first);
     without, all stay where the data puts them. ``BadRequest`` if images say nothing, ``TooFewExamples``
@@ -140,7 +140,7 @@ def split_given(
 
 
 def straddling(split: Split, groups: Groups) -> int:
-    """How many groups have images in more than one part.
+    """Count the groups that have images in more than one part.
 
     >>> straddling(Split((0, 1), (), (2,), "given"), np.array([7, 8, 8]))
     1
@@ -159,7 +159,7 @@ def _held_out(
     seed: int,
     groups: Groups,
 ) -> dict[int, str]:
-    """Which of ``positions`` go to validation and test; the rest stays in train."""
+    """Choose which of ``positions`` go to validation and test; the rest stays in train."""
     by_class: defaultdict[str, list[list[int]]] = defaultdict(list)
     for members in _members(positions, groups):
         classes = Counter(images[position].class_ for position in members)
@@ -181,8 +181,8 @@ def _held_out(
 def _take(
     ordered: list[list[int]], wanted: int, spare: int, *, at_least_one: bool
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Groups in order that fit into ``wanted`` images, at most ``spare`` of them, and the rest; if none fits
-    and one must be, the smallest."""
+    """Take groups in order while they fit into ``wanted`` images, at most ``spare`` groups; return these and
+    the rest. If none fits and one is needed, the smallest is taken."""
     taken: list[list[int]] = []
     rest: list[list[int]] = []
     for members in ordered:
@@ -209,7 +209,7 @@ def _take_from_train(
 def _classes(
     classes: list[str], fractions: Fractions, seed: int, named: Mapping[SplitName, Collection[str]]
 ) -> dict[str, SplitName]:
-    """The part of every class."""
+    """Return the part of every class."""
     part_of: dict[str, SplitName] = {}
     for part, names in named.items():
         for name in names:
@@ -242,7 +242,7 @@ def _check_part(part_of: Mapping[str, SplitName], part: str) -> None:
 
 
 def _undivided(parts: list[str], groups: Groups) -> list[str]:
-    """Of a group over several parts, only the images in the part that judges last stay."""
+    """Keep of a group over several parts only the images in the part that judges last."""
     rank = {"train": 0, "validation": 1, "test": 2}
     kept = list(parts)
     for members in _members(range(len(parts)), groups):

@@ -1,4 +1,5 @@
-"""Views of a picture for training: a random crop, a flip, slightly other colours. PIL and numpy alone."""
+"""Make random views of a picture for training: a crop, a flip, slightly other colours. Needs only PIL and
+numpy."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ _TRIES = 10
 def augment(
     image: Image.Image, preprocessing: Preprocessing, random: np.random.Generator, how: Augmentation
 ) -> Pixels:
-    """A random view of an RGB image in the size that an encoder reads: (height, width, 3) uint8."""
+    """Return a random view of an RGB image in the encoder's input size: (height, width, 3) uint8."""
     height, width = output_size(preprocessing)
     box = crop_box(image.size, width / height, random, how)
     view = image.resize((width, height), Image.Resampling[preprocessing.interpolation.upper()], box=box)
@@ -29,7 +30,7 @@ def augment(
 
 
 def output_size(preprocessing: Preprocessing) -> tuple[int, int]:
-    """(height, width) in pixels of fitted images."""
+    """Return (height, width) in pixels of an encoder's input."""
     edge = preprocessing.resize
     return preprocessing.crop or (edge if isinstance(edge, tuple) else (edge, edge))
 
@@ -37,9 +38,9 @@ def output_size(preprocessing: Preprocessing) -> tuple[int, int]:
 def crop_box(
     size: tuple[int, int], aspect: float, random: np.random.Generator, how: Augmentation
 ) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) in pixels of a crop inside a picture of ``size`` (width, height), whose
-    width by height is ``aspect`` up to a factor of ``how.aspect`` (Szegedy et al., 2015). A picture too long
-    for any gets its middle."""
+    """Return (left, top, right, bottom) in pixels of a random crop inside a picture of ``size`` (width,
+    height). Its width by height is ``aspect`` up to a factor of ``how.aspect`` (Szegedy et al., 2015); a
+    picture too long for any crop gives its middle."""
     width, height = size
     for _ in range(_TRIES):
         area = width * height * random.uniform(how.smallest_area, 1.0)

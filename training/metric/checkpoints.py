@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: safetensors and JSON, replaced in one step. No pickle.
+"""Save and load checkpoints of a training run: safetensors and JSON, replaced in one step.
 
     <folder>/state.safetensors   weights, the optimizer's tensors, and the rest as JSON in the header
     <folder>/best.safetensors    the weights of the best epoch so far
@@ -50,8 +50,8 @@ def save_state(
 def load_state(
     folder: Path, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Weights and tree as saved; the optimizer gets its state. ``BadRequest`` where there is none, or it does
-    not fit."""
+    """Return weights and tree as they were saved, and give the optimizer its state. ``BadRequest`` where
+    there is no checkpoint or it does not fit."""
     tensors, tree = _load(folder / STATE)
     saved = tree.pop("optimizer")
     state: dict[int, dict[str, Any]] = {int(place): dict(values) for place, values in saved["plain"].items()}
@@ -73,12 +73,12 @@ def load_state(
 
 
 def read_tree(folder: Path) -> dict[str, Any] | None:
-    """What a checkpoint says besides tensors; None where there is none."""
+    """Return the tree of a checkpoint without its tensors; None where there is no checkpoint."""
     return _load(folder / STATE)[1] if (folder / STATE).is_file() else None
 
 
 def load_best(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of the best epoch."""
+    """Return the weights of the best epoch."""
     return _load(folder / BEST)[0]
 
 

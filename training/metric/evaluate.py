@@ -1,5 +1,5 @@
-"""Encoders side by side on the same queries: what each retrieves, how sure that is, and what the first gains
-on others."""
+"""Compare encoders on the same queries: what each finds, how sure that is, and what the first gains on the
+others."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ recall@1 are the same."""
 
 @dataclass(frozen=True)
 class Row:
-    """One encoder. ``metrics`` and ``gain`` by the names in LABELS; ``gain`` is the first row's value minus
-    this one's, None for the first row itself. ``recall_at_1`` by class of the query."""
+    """One encoder. ``metrics`` and ``gain`` are by the names in LABELS; ``gain`` is the first row's value
+    minus this one's, None in the first row. ``recall_at_1`` is by class of the query."""
 
     name: str
     metrics: Mapping[str, Interval]
@@ -45,8 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Encoders on one split. ``gallery`` counts the images that were searched among; None: the other
-    queries."""
+    """Encoders on one split. ``gallery``: how many images were searched; None: the other queries were."""
 
     rows: tuple[Row, ...]
     queries: Mapping[str, int]
@@ -55,7 +54,7 @@ class Comparison:
     confidence: float
 
     def tree(self) -> dict[str, Any]:
-        """As JSON values; an interval is {"value", "low", "high"}."""
+        """Return it as JSON values; an interval is {"value", "low", "high"}."""
         return {
             "queries": sum(self.queries.values()),
             "queries_by_class": dict(self.queries),
@@ -74,7 +73,7 @@ class Comparison:
         }
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Headings, and cells such as ``0.863 [0.827, 0.898]``."""
+        """Return headings, and cells such as ``0.863 [0.827, 0.898]``."""
         with_nmi = any(row.nmi is not None for row in self.rows)
         headings = ["encoder", *LABELS.values(), *(["NMI"] if with_nmi else [])]
         cells = [[row.name, *(shown(row.metrics[name]) for name in LABELS)] for row in self.rows]
@@ -83,14 +82,14 @@ class Comparison:
         return headings, cells
 
     def text(self) -> str:
-        """The table in columns, what was asked, and a line about the gain on each other encoder."""
+        """Return the table in columns, what was searched, and a line about the gain on each other encoder."""
         headings, cells = self.table()
         widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
         lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in (headings, *cells)]
         return "\n".join([*lines, "", self.asked(), *self.gains()])
 
     def asked(self) -> str:
-        """What was searched among what."""
+        """Return a sentence about how many queries were searched in what."""
         searched = "the other queries" if self.gallery is None else f"{self.gallery} images"
         return (
             f"{sum(self.queries.values())} queries of {len(self.queries)} classes among {searched}; in "
@@ -98,7 +97,7 @@ class Comparison:
         )
 
     def gains(self) -> list[str]:
-        """One sentence for each encoder but the first."""
+        """Return one sentence for each encoder but the first."""
         return [_gain(self.rows[0], row) for row in self.rows[1:]]
 
 
@@ -111,9 +110,9 @@ def compare(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Comparison:
-    """Evaluate encoders by name, the one in question first: each with its embeddings of the same queries (n,
-    dim) and of the same gallery (m, dim). Dimensions may differ. Without galleries every query is sought
-    among the others.
+    """Evaluate encoders by name, the one in question first, each with its embeddings of the same queries (n,
+    dim) and of the same gallery (m, dim). Dimensions may differ. Without galleries every query is searched in
+    the others.
 
     ``ValueError`` where nothing is to be compared, or the numbers of embeddings and classes differ.
     """
@@ -133,7 +132,7 @@ def compare(
 
 
 def shown(interval: Interval) -> str:
-    """``0.863 [0.827, 0.898]``, or - where nothing counts."""
+    """Format an interval as ``0.863 [0.827, 0.898]``, or as - where nothing counts."""
     if np.isnan(interval.value):
         return "-"
     return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
@@ -169,7 +168,7 @@ def _row(
 
 
 def _gain(first: Row, row: Row) -> str:
-    """Whether the difference at recall@1 and MAP@R is more than chance."""
+    """Return a sentence on the differences at recall@1 and MAP@R, and whether they may be chance."""
     parts = []
     for name in ("precision_at_1", "map_at_r"):
         gain = (row.gain or {})[name]

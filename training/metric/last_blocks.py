@@ -1,4 +1,4 @@
-"""A trunk cut in two: blocks that stay as they are, and the last ones, which are trained.
+"""Cut a trunk in two: blocks that stay as they are, and the last ones, which are trained.
 
 Nothing is known of single models. The blocks are the outermost list of equal modules; the cut is made by
 hooks on the first trained block, so the model's own forward decides what comes after it (norms, pooling,
@@ -29,7 +29,8 @@ class _Reached(Exception):
 
 
 class SplitTrunk:
-    """``tail(front(batch))`` is ``encoder.features(batch)``; only what the tail uses is trained.
+    """A trunk in two parts: ``tail(front(batch))`` is ``encoder.features(batch)``, and only the tail is
+    trained.
 
     ``encoder``: a TorchEncoder in float32 on a model of transformers. ``blocks`` (at least 1): how many of
     the last blocks are trained, with all that comes after them; 0 trains the whole. ``BadRequest`` for more
@@ -59,8 +60,8 @@ class SplitTrunk:
             parameter.requires_grad_(True)
 
     def front(self, batch: torch.Tensor) -> torch.Tensor:
-        """What the first trained block gets, without gradients, from a normalised batch (n, 3, height,
-        width)."""
+        """Return the input of the first trained block, without gradients, for a normalised batch (n, 3,
+        height, width)."""
         if not self._blocks:
             return batch
 
@@ -78,7 +79,7 @@ class SplitTrunk:
         raise AssertionError("the model did not run its last blocks")
 
     def tail(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Features (n, dim) of any norm, with gradients, from what ``front`` gave.
+        """Return features (n, dim) of any norm, with gradients, from the output of ``front``.
 
         The model runs on one black picture through its first layers; the first trained block then gets
         ``hidden`` instead.
@@ -107,7 +108,7 @@ class SplitTrunk:
             setattr(self._parent, self._name, self._every)
 
     def _find_trained(self) -> dict[str, nn.Parameter]:
-        """Parameters by name that get a gradient through the tail."""
+        """Return the parameters by name that get a gradient through the tail."""
         height, width = output_size(self._encoder.spec.preprocessing)
         picture = torch.zeros(1, 3, height, width, device=self._dummy.device)
         named = dict(self.model.named_parameters())
@@ -122,8 +123,8 @@ class SplitTrunk:
 
 
 def find_blocks(model: nn.Module) -> tuple[nn.Module, str, nn.ModuleList]:
-    """The outermost list of at least two equal modules on the images' side: its parent, its name there, the
-    list. BadRequest."""
+    """Find the outermost list of at least two equal modules on the images' side: its parent, its name there,
+    the list. ``BadRequest`` if there is none."""
     side: nn.Module = getattr(model, "vision_model", model)
     waiting: list[nn.Module] = [side]
     while waiting:

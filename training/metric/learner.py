@@ -1,5 +1,5 @@
-"""The three ways to train: on a trunk's embeddings, on its last blocks, on the whole trunk. One surface for
-the loop."""
+"""The three ways to train, behind one interface: on a trunk's embeddings, on its last blocks, on the whole
+trunk."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _SLICE, _FIT = 32, 1_024
 
 
 class Source(Protocol):
-    """Inputs of what is trained, for images by their positions."""
+    """The training inputs of images, by their positions."""
 
     def random(self, positions: Positions, epoch: int, step: int) -> torch.Tensor:
-        """A random view of each; the same epoch and step give the same views."""
+        """Return a random view of each; the same epoch and step give the same views."""
 
     def plain(self, positions: Positions) -> torch.Tensor:
-        """Each as it is served."""
+        """Return each image as it is served."""
 
 
 class KeptViews:
-    """Views that are in memory: ``views`` (views, n, ...), the first of them plain."""
+    """Views that are kept in memory: ``views`` (views, n, ...), the first of them plain."""
 
     def __init__(self, views: torch.Tensor, seed: int, device: str) -> None:
         self._views, self._seed, self._device = views, seed, device
@@ -53,7 +53,7 @@ class KeptViews:
 
 
 class FreshViews:
-    """Views that are made when asked for; ``front`` is what of the trunk is not trained."""
+    """Views that are made when asked for; ``split`` runs the part of the trunk that is not trained."""
 
     def __init__(
         self, images: Sequence[LabelledImage], reader: PixelReader, split: SplitTrunk, seed: int, vary: bool
@@ -73,8 +73,8 @@ class FreshViews:
 
 
 class Learner:
-    """The embedder, and the part of the trunk before it that is trained: ``stage`` makes features of the
-    source's inputs."""
+    """The embedder and the trained part of the trunk before it: ``stage`` makes features from the source's
+    inputs."""
 
     def __init__(
         self,
@@ -92,12 +92,12 @@ class Learner:
         self._autocast = autocast
 
     def embed(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(n, dim) of unit length, with gradients."""
+        """Return embeddings (n, dim) of unit length, with gradients."""
         embedded: torch.Tensor = self.embedder(self._features(inputs))
         return embedded
 
     def embed_plain(self, positions: Positions) -> Embeddings:
-        """(n, dim) float32 of the images as they are served."""
+        """Return embeddings (n, dim) float32 of the images as they are served."""
         self.embedder.eval()
         with torch.no_grad():
             parts = [self.embed(self.source.plain(part)).cpu() for part in _slices(positions)]
@@ -105,7 +105,7 @@ class Learner:
         return rows
 
     def fit_input(self, positions: Positions, seed: int) -> None:
-        """Let the embedder see how the features are spread, on some of these images."""
+        """Fit the embedder's input normalisation to the features of some of these images."""
         some = np.random.default_rng(seed).permutation(positions)[:_FIT]
         with torch.no_grad():
             self.embedder.fit_input(
@@ -113,12 +113,12 @@ class Learner:
             )
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """All that training changes, by name."""
+        """Return everything that training changes, by name."""
         own = {f"embedder.{name}": value for name, value in self.embedder.state_dict().items()}
         return own | {f"trunk.{name}": value.detach() for name, value in self.trained.items()}
 
     def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
-        """Take over what ``weights`` gave."""
+        """Load what ``weights`` returned."""
         prefix = "embedder."
         self.embedder.load_state_dict(
             {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
@@ -128,7 +128,7 @@ class Learner:
                 value.copy_(weights[f"trunk.{name}"])
 
     def _features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(n, trunk's dim) of unit length: what a frozen trunk's embeddings are."""
+        """Return features (n, trunk's dim) of unit length, as a frozen trunk's embeddings are."""
         lower: AbstractContextManager[Any] = nullcontext()
         if self._autocast:
             lower = torch.autocast(inputs.device.type, torch.bfloat16)
@@ -140,7 +140,7 @@ class Learner:
 def frozen_learner(
     images: Sequence[LabelledImage], trunk: Trunk, options: MetricOptions, embeddings: TrunkEmbeddings
 ) -> Learner:
-    """On a trunk's embeddings of the images and, where asked, of views of them."""
+    """Return a learner on the trunk's embeddings of the images and, where asked, of views of them."""
     kept = torch.from_numpy(
         np.stack([embeddings.rows(images, view) for view in range((options.views or 0) + 1)])
     )
@@ -151,8 +151,8 @@ def frozen_learner(
 def trunk_learner(
     images: Sequence[LabelledImage], trunk: Trunk, options: MetricOptions, reader: PixelReader, tell: Tell
 ) -> tuple[Learner, Any]:
-    """On pixels, or on what the frozen first blocks make of them; and the TorchEncoder whose model is
-    trained."""
+    """Return a learner on pixels, or on the output of the frozen first blocks, and the TorchEncoder whose
+    model is trained."""
     encoder = trunk.for_training()
     split = SplitTrunk(encoder, options.blocks if options.mode == "last-blocks" else 0)
     views = options.views or 0
@@ -179,8 +179,8 @@ def _keep(
     one: torch.Tensor,
     tell: Tell,
 ) -> torch.Tensor:
-    """What the first blocks make of every view, (views + 1, n, ...) as float16: it costs a thousandth and
-    half the memory."""
+    """Run every view through the first blocks, (views + 1, n, ...) as float16: it rounds to a thousandth and
+    takes half the memory."""
     kept = torch.empty((views + 1, len(images), *one.shape[1:]), dtype=torch.float16)
     for view in range(views + 1):
         at = 0

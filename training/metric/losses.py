@@ -1,4 +1,4 @@
-"""Losses of metric learning by name, each with the miner that fits it, from pytorch-metric-learning."""
+"""The losses of metric learning by name, each with the miner that fits it, from pytorch-metric-learning."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ al., 2020)."""
 
 @dataclass(frozen=True)
 class MetricLoss:
-    """``loss(embeddings, labels)`` is a scalar; embeddings (n, dim) of unit length, labels (n,) in 0..classes
-    - 1."""
+    """A loss with its miner: ``loss(embeddings, labels)`` is a scalar; embeddings (n, dim) of unit length,
+    labels (n,) in 0..classes - 1."""
 
     name: str
     criterion: Any
@@ -34,11 +34,11 @@ class MetricLoss:
         return value
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        """The loss's own weights (one proxy a class); none for losses of pairs and triplets."""
+        """Return the loss's own weights (one proxy a class); none for losses of pairs and triplets."""
         return list(self.criterion.parameters())
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """What an optimizer takes to train the loss's own weights, where the embedder learns at rate
+        """Return the optimizer's groups for the loss's own weights, where the embedder learns at rate
         ``lr``."""
         own = self.parameters()
         return [{"params": own, "lr": _PROXY_RATE * lr, "weight_decay": 0.0}] if own else []
@@ -48,7 +48,7 @@ _Maker = Callable[[int, int], tuple[Any, Any]]
 
 
 def _makers() -> dict[str, _Maker]:
-    """By name: from the number of classes and of dimensions to the loss and its miner (or None).
+    """Return by name functions from the number of classes and dimensions to a loss and its miner (or None).
 
     Values are those of the papers, or of a search on photos of clothes where the papers leave them open.
     """
@@ -80,8 +80,8 @@ def _makers() -> dict[str, _Maker]:
 
 
 def make_loss(name: str, classes: int, dim: int) -> MetricLoss:
-    """A loss for embeddings of ``dim`` components in ``classes`` classes. Proxies are drawn from torch's
-    generator.
+    """Return a loss for embeddings of ``dim`` components in ``classes`` classes. Proxies are drawn from
+    torch's generator.
 
     ``BadRequest`` for an unknown name, ``ImportError`` where pytorch-metric-learning is not installed.
     """
@@ -92,8 +92,8 @@ def make_loss(name: str, classes: int, dim: int) -> MetricLoss:
 def batches(
     labels: NDArray[np.int64], batch_size: int, samples_per_class: int, seed: tuple[int, ...]
 ) -> Iterator[NDArray[np.int64]]:
-    """One epoch of positions by MPerClassSampler: every batch has ``samples_per_class`` images of each of its
-    classes.
+    """Yield one epoch of batches of positions by MPerClassSampler: ``samples_per_class`` images of each class
+    in a batch.
 
     An epoch has as many images as there are labels, rounded up to whole batches; small classes come up more
     often than their share. ``batch_size`` is rounded to what the classes can fill. The same ``seed`` gives
@@ -112,14 +112,14 @@ def batches(
 
 
 def batch_shape(classes: int, batch_size: int, samples_per_class: int) -> int:
-    """The batch size nearest to the wished one: a multiple of ``samples_per_class``, two classes at least and
-    all at most."""
+    """Return the batch size nearest to the wished one: a multiple of ``samples_per_class``, of two classes at
+    least and all at most."""
     return samples_per_class * min(max(round(batch_size / samples_per_class), min(2, classes)), classes)
 
 
 @contextmanager
 def _library_random(seed: tuple[int, ...]) -> Iterator[None]:
-    """The library draws from numpy's global stream; for a moment it gets a stream of its own."""
+    """Give the library a random stream of its own, since it draws from numpy's global one."""
     from pytorch_metric_learning.utils import common_functions
 
     before = common_functions.NUMPY_RANDOM

@@ -1,4 +1,4 @@
-"""Metric-learned encoders on the images that were held out, beside the untrained trunk and others."""
+"""Judge metric-learned encoders on held-out images, next to their untrained trunk and other encoders."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _AHEAD = 64
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is searched with, and among what: ``gallery`` None means among the other queries. ``part`` names
-    the queries' part."""
+    """The queries, and the ``gallery`` that they are searched in; None: the other queries. ``part`` names the
+    queries' part."""
 
     queries: tuple[LabelledImage, ...]
     gallery: tuple[LabelledImage, ...] | None
@@ -36,7 +36,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Judged:
-    """The comparison, and the embeddings of the first encoder: of the queries, and of the gallery."""
+    """The comparison, and the first encoder's embeddings of the queries and of the gallery."""
 
     comparison: Comparison
     queries: Embeddings
@@ -44,14 +44,15 @@ class Judged:
 
 
 def held_out(images: Sequence[LabelledImage], split: Split) -> HeldOut:
-    """Test images search among the training images; those of a class-disjoint split among each other.
+    """Choose queries and gallery: test images are searched in the training images, those of a class-disjoint
+    split in each other.
 
     Without a test part the validation part stands in for it. ``TooFewExamples`` without either.
     """
     part: SplitName = "test" if split.test else "validation"
     queries = tuple(images[position] for position in split.part(part))
     if not queries:
-        raise TooFewExamples("No image was held out: nothing can be judged. Split with a test part.")
+        raise TooFewExamples("No image was held out, so nothing can be measured: split with a test part.")
     train = tuple(images[position] for position in split.train)
     seen = {image.class_ for image in train}
     among_train = split.protocol != "by-class" or {image.class_ for image in queries} <= seen
@@ -59,7 +60,7 @@ def held_out(images: Sequence[LabelledImage], split: Split) -> HeldOut:
 
 
 def recalled(images: Sequence[LabelledImage], tree: Mapping[str, Any]) -> Split:
-    """The split of a folder's split.json, found again among identified images by their content.
+    """Find the split of a folder's split.json again among identified images, by their content.
 
     Where none of its test images is there, all images that were not trained on are the test, to be sought
     among each other.
@@ -88,7 +89,7 @@ def judge(named: Mapping[str, Embed], held: HeldOut, *, nmi: bool = True, seed: 
 
 
 def metrics_tree(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """By encoder: the values without their intervals, for config.json and logs."""
+    """Return the values by encoder without their intervals, for config.json and logs."""
     return {
         row.name: {
             **{
@@ -103,7 +104,7 @@ def metrics_tree(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 
 def embedder_of(encoder: StagedEncoder, reader: PixelReader, tell: Tell, what: str) -> Embed:
-    """Embeds images by an encoder from their pixels."""
+    """Return a function that embeds images from their pixels."""
     fitted = replace(reader, preprocessing=encoder.spec.preprocessing)
 
     def embed(images: Sequence[LabelledImage]) -> Embeddings:

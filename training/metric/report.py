@@ -1,5 +1,4 @@
-"""What a training run leaves for people and programs: report.json, report.md, curves.png and worst.png in one
-folder."""
+"""Write the report of a training run: report.json, report.md, curves.png and worst.png in one folder."""
 
 from __future__ import annotations
 
@@ -26,9 +25,9 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What was learnt from. ``counts`` by class and part; ``contradictions``: near-duplicates that have
-    different classes, as lists of ``key (class)``; ``straddling``: groups of near-duplicates that are in more
-    than one part."""
+    """What was trained on. ``counts`` by class and part; ``contradictions``: near-duplicates that have
+    different classes, as lists of ``key (class)``; ``straddling``: groups of near-duplicates in more than one
+    part."""
 
     fingerprint: str
     protocol: str
@@ -41,14 +40,14 @@ class DataSummary:
     contradictions: tuple[tuple[str, ...], ...] = ()
 
     def tree(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return it as JSON values."""
         return {**vars(self), "unusable": [vars(picture) for picture in self.unusable]}
 
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """Everything about one run. ``history``: one mapping an epoch, with ``epoch`` and whatever was followed;
-    ``best``: the epoch that was kept. ``judged_on``: the part that ``comparison`` is about."""
+    """Everything about one run. ``history``: a mapping for each epoch, with ``epoch`` and its figures;
+    ``best``: the epoch that was kept; ``judged_on``: the part that ``comparison`` is about."""
 
     name: str
     parameters: Mapping[str, object]
@@ -60,7 +59,7 @@ class TrainingReport:
     notes: Sequence[str] = field(default_factory=tuple)
 
     def tree(self) -> dict[str, Any]:
-        """What report.json holds."""
+        """Return the content of report.json."""
         return {
             "format": 1,
             "name": self.name,
@@ -80,7 +79,7 @@ def summarise(
     groups: Groups | None = None,
     unusable: Sequence[Unusable] = (),
 ) -> DataSummary:
-    """The data of a split: identified images, and their near-duplicates if they were looked for."""
+    """Summarise the data of a split: identified images, and their near-duplicates if they were looked for."""
     counts: dict[str, dict[str, int]] = {name: dict.fromkeys(PARTS, 0) for name in class_names(images)}
     for part in PARTS:
         for position in split.part(part):
@@ -104,8 +103,8 @@ def summarise(
 
 
 def write_report(folder: Path, report: TrainingReport, worst: Sequence[Retrieval] = ()) -> Path:
-    """Write the report's files into ``folder``, which is made if need be; the path of report.md. Pictures
-    need matplotlib."""
+    """Write the report's files into ``folder``, and return the path of report.md. Pictures need
+    matplotlib."""
     make_folder(folder)
     for picture in ("curves.png", "worst.png"):  # of a run before this one
         (folder / picture).unlink(missing_ok=True)
@@ -122,7 +121,7 @@ def write_report(folder: Path, report: TrainingReport, worst: Sequence[Retrieval
 
 
 def markdown(report: TrainingReport, pictures: Mapping[str, str]) -> str:
-    """The report as Markdown; ``pictures`` by title, relative to it."""
+    """Return the report as Markdown; ``pictures`` are by title, relative to it."""
     compared = report.comparison
     sections = [
         f"# {report.name}",
@@ -182,13 +181,13 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _words(value: object) -> str:
-    """A value on one line; lists as words with spaces between."""
+    """Return a value on one line; lists as words with spaces between."""
     text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return " ".join(text.split())
 
 
 def _together(groups: Groups) -> list[list[int]]:
-    """Positions of the groups of more than one image."""
+    """Return the positions of each group of more than one image."""
     found: defaultdict[int, list[int]] = defaultdict(list)
     for position, group in enumerate(groups.tolist()):
         found[group].append(position)

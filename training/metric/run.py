@@ -17,7 +17,7 @@ from vitrine.services.encoders.families.metric_config import (
     write_config,
 )
 from vitrine.services.encoders.families.metric_folders import new_folder
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.errors import AlreadyExists, BadRequest, ModelUnavailable
@@ -69,11 +69,11 @@ class SavedRun:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch that was kept."""
+        """Return the epoch that was kept."""
         return int(self.config.training["best_epoch"])
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object of all of it."""
         config = self.config
         return {
             "folder": str(self.folder),
@@ -101,7 +101,7 @@ class Evaluation:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object of all of it."""
         return {
             "folder": str(self.folder),
             "part": self.part,
@@ -188,13 +188,7 @@ def evaluate(
     tell = tell or Watch().tell
     held = held_out(data.images, recalled(data.images, read_split(folder)))
     config, cache = read_config(folder), settings.data / "cache" / "embeddings"
-    served: Any = load_encoder(
-        EncoderReference(config.name, str(folder)),
-        models_folder=settings.models,
-        precision=settings.precision,
-        device=settings.device,
-        offline=settings.offline,
-    )
+    served: Any = EncoderLoader.of(settings).load(EncoderReference(config.name, str(folder)))
     named = {CANDIDATE: embedder_of(served, PixelReader(config.preprocessing), tell, "embedding")}
     notes = []
     own = EncoderReference("trunk", config.trunk.model, config.trunk.revision)
@@ -224,7 +218,7 @@ def judge_and_save(
     tell: Tell = lambda what, done, total: None,
     notes: Sequence[str] = (),
 ) -> SavedRun:
-    """Judge what was trained, as it will be served, beside its untrained trunk; write the folder ``output``
+    """Judge what was trained, as it will be served, next to its untrained trunk; write the folder ``output``
     with the report.
 
     The folder appears complete or not at all. ``AlreadyExists`` where it is there.
@@ -301,7 +295,9 @@ def _named(trained: TrainedMetric, folder: Path, cache: Path | None, tell: Tell)
             TRUNK: embeddings.rows,
         }
     reference = EncoderReference(trained.config.name, str(folder))
-    served = load_metric_encoder(reference, ResolvedModel(folder, "unsaved"), device=trunk.device)
+    served = load_metric_encoder(
+        reference, ResolvedModel(folder, "unsaved"), replace(trunk.loader, precision="auto")
+    )
     return {CANDIDATE: embedder_of(served, reader, tell, "judging"), TRUNK: embeddings.rows}
 
 

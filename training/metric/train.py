@@ -1,5 +1,4 @@
-"""Metric learning: an embedder, and where asked the trunk before it, so that images of a class come to lie
-together."""
+"""Train an embedder, and where asked the trunk before it, so that images of a class come to lie together."""
 
 from __future__ import annotations
 
@@ -19,8 +18,8 @@ from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.metric import MetricEncoder, save_metric_encoder
 from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference
-from vitrine.services.encoders.load import choose_model_precision
 from vitrine.services.encoders.retrieval_metrics import retrieval_metrics
+from vitrine.services.encoders.torch_encoder import choose_model_precision
 from vitrine.services.errors import BadRequest, TooFewExamples
 from vitrine.training.data.dataset import LabelledImage, fingerprint
 from vitrine.training.data.splits import Split
@@ -37,8 +36,8 @@ _FALLEN = 0.01
 
 @dataclass(frozen=True)
 class Watch:
-    """Who follows a run. ``tell`` hears of slow steps, ``on_epoch`` of each epoch: epoch, loss, lr, seconds,
-    recall_at_1, ..."""
+    """Functions that follow a run: ``tell`` gets the progress of slow steps, ``on_epoch`` the figures of each
+    epoch."""
 
     tell: Tell = lambda what, done, total: None
     on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None
@@ -60,7 +59,7 @@ class TrainedMetric:
 
     @property
     def encoder(self) -> MetricEncoder:
-        """What was trained, as it stands in memory; loads a frozen trunk."""
+        """Return the trained encoder as it stands in memory; loads a frozen trunk."""
         staged = self.trunk.encoder() if self.model is None else self.training_encoder
         config = self.config if self.model is None else replace(self.config, precision="float32")
         name, dim = self.config.name, self.config.dim
@@ -142,7 +141,7 @@ class _Run:
         classes = sorted({images[position].class_ for position in split.train})
         if len(classes) < 2:
             raise TooFewExamples(
-                "Metric learning tells classes apart: at least two are needed in the training part."
+                "The training part has one class, at least two are needed: add classes, or split by image."
             )
         every = classes + sorted({image.class_ for image in used} - set(classes))
         labels = np.array([every.index(image.class_) for image in used], np.int64)
@@ -178,7 +177,7 @@ class _Run:
         )
 
     def train(self, checkpoints: Path | None, before: dict[str, Any] | None) -> tuple[History, int]:
-        """All epochs; the learner has the best one's weights in the end."""
+        """Train all epochs; in the end the learner has the best one's weights."""
         history: History = []
         best_epoch, first = 0, 1
         best = self._copy()
@@ -205,7 +204,7 @@ class _Run:
     def trained(
         self, name: str, images: Sequence[LabelledImage], split: Split, history: History, best_epoch: int
     ) -> TrainedMetric:
-        """The result, with everything that the folder will say."""
+        """Return the result, with everything that the folder will say."""
         options = self.options
         config = MetricConfig(
             name=name,
@@ -337,8 +336,8 @@ class _Run:
 
 
 def learning_rate_share(done: float, warm_up: float) -> float:
-    """Share of the full rate after the share ``done`` of a run: up in a line, then down half a cosine
-    (Loshchilov, 2017).
+    """Return the share of the full rate after the share ``done`` of a run: up in a line, then down half a
+    cosine (Loshchilov, 2017).
 
     >>> learning_rate_share(0.05, 0.1), learning_rate_share(0.1, 0.1), round(learning_rate_share(1.0, 0.1), 2)
     (0.5, 1.0, 0.01)
@@ -350,7 +349,7 @@ def learning_rate_share(done: float, warm_up: float) -> float:
 
 
 def split_tree(images: Sequence[LabelledImage], split: Split) -> dict[str, Any]:
-    """What ``split.json`` says: see vitrine.services.encoders.families.metric.read_split."""
+    """Return the content of ``split.json``; see ``read_split``."""
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     tree: dict[str, Any] = {"protocol": split.protocol}
     tree |= {part: [images[position].sha256 for position in positions] for part, positions in parts.items()}
@@ -359,7 +358,7 @@ def split_tree(images: Sequence[LabelledImage], split: Split) -> dict[str, Any]:
 
 
 def _groups(learner: Learner, loss: MetricLoss, options: MetricOptions) -> list[dict[str, Any]]:
-    """Weights decay, biases and norms do not."""
+    """Return the optimizer's groups: weights decay, biases and norms do not."""
     groups: list[dict[str, Any]] = []
     for parameters, rate in (
         (list(learner.embedder.parameters()), options.lr),
@@ -375,7 +374,7 @@ def _groups(learner: Learner, loss: MetricLoss, options: MetricOptions) -> list[
 
 
 def _quality(row: Mapping[str, float]) -> tuple[float, float, float]:
-    """Larger is better; without validation images the later epoch is."""
+    """Return what epochs are ranked by, larger is better; without validation images the later epoch is."""
     return (
         row.get("recall_at_1", 0.0),
         row.get("map_at_r", 0.0),
@@ -388,7 +387,7 @@ def _served_precision(trunk: Trunk, encoder: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON gives it back."""
+    """Return a value as JSON gives it back."""
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, tuple | list) else value

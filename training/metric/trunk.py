@@ -1,27 +1,27 @@
-"""The trunk of a training run: found at once, loaded when something must be embedded by it."""
+"""The trunk of a training run: found at once, loaded when something must be embedded."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.batching import StagedEncoder
-from vitrine.services.encoders.families.metric_config import folder_kind
-from vitrine.services.encoders.precision import choose_device, choose_precision
-from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
-from vitrine.services.encoders.resolve import ResolvedModel, resolve_model
+from vitrine.services.encoders.families.built_in import TransformersFamily
+from vitrine.services.encoders.load import EncoderLoader
+from vitrine.services.encoders.precision import WantedPrecision, choose_device, choose_precision
+from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.errors import BadRequest, ModelUnavailable
 
-WantedPrecision = Literal["auto", "float32", "bfloat16"]
 InputSize = tuple[int, ...]
 """() as the trunk asks for; (edge,) that square, cut from the picture as the trunk does; (height, width) the
 whole picture."""
 
 
 class Trunk:
-    """Where the weights lie, which revision they are, and how images are fitted to them.
+    """An encoder to train on: where its weights lie, which revision they are, and how images are fitted to
+    it.
 
     Raises ModelUnavailable, and BadRequest where ``input_size`` cannot be had.
     """
@@ -39,46 +39,47 @@ class Trunk:
         self.reference = reference
         self.device = choose_device(device)
         self.wanted: WantedPrecision = precision
+        self.loader = EncoderLoader(
+            models=models_folder, offline=offline, precision=precision, device=self.device, images_only=True
+        )
         self._resized = bool(input_size)
-        self._models_folder, self._offline = models_folder, offline
         self._encoder: StagedEncoder | None = None
-        self._found: ResolvedModel | None = None
-        if reference.model == COLOUR_MODEL:
-            self._encoder = self._colours()
-            preprocessing, self.revision = self._encoder.spec.preprocessing, self._encoder.spec.revision
-            if input_size:
-                raise BadRequest("The encoder of colours has no input size: leave --input-size out.")
-        else:
+        self._found = self.loader.find(reference)
+        self.revision = self._found.revision
+        self._trainable = isinstance(self.loader.family(reference, self._found), TransformersFamily)
+        if self._trainable:
             from vitrine.services.encoders.preprocess import read_preprocessing
 
-            self._found = resolve_model(reference, models_folder=models_folder, offline=offline)
-            self.revision = self._found.revision
-            preprocessing = self._encoder_preprocessing() or read_preprocessing(self._found.path)
+            preprocessing = read_preprocessing(self._found.folder)
+        else:
+            if input_size:
+                raise BadRequest(f"{reference.model} has no input size to choose: leave --input-size out.")
+            preprocessing = self.encoder().spec.preprocessing
         self.preprocessing = resized(preprocessing, input_size)
 
     @property
     def key(self) -> str:
-        """What decides the embeddings besides the image."""
+        """Return what decides the embeddings besides the image."""
         precision = choose_precision(self.wanted, self.device)
         return (
             f"{self.revision} {self.wanted} {precision} {self.device.partition(':')[0]} {self.preprocessing}"
         )
 
     def encoder(self) -> StagedEncoder:
-        """The trunk as it is served; loaded the first time."""
+        """Return the trunk as it is served; loaded the first time."""
         if self._encoder is None:
-            self._encoder = self._load(self.wanted, fuse=True)
+            self._encoder = self._load(self.loader)
         return self._encoder
 
     def for_training(self) -> Any:
-        """A TorchEncoder in float32 whose ``model`` may be trained on. BadRequest for a trunk that has
-        none."""
-        if self._found is None or folder_kind(self._found.path):
+        """Return a TorchEncoder in float32 whose ``model`` may be trained. ``BadRequest`` for a trunk without
+        one."""
+        if not self._trainable:
             raise BadRequest(
                 f"The trunk {self.reference.model} cannot be trained on: use --mode frozen, or a model "
                 "of transformers."
             )
-        encoder: Any = self._load("float32", fuse=False)
+        encoder: Any = self._load(replace(self.loader, precision="float32", fuse=False))
         if (
             getattr(encoder, "pooling", "pooler") != "pooler"
             and getattr(encoder.model, "pooler", None) is not None
@@ -89,11 +90,10 @@ class Trunk:
         return encoder
 
     def processor(self) -> dict[str, Any]:
-        """preprocessor_config.json for the trunk with these weights and this preprocessing."""
+        """Return preprocessor_config.json for the trunk with these weights and this preprocessing."""
         import json
 
-        assert self._found is not None
-        path = self._found.path / "preprocessor_config.json"
+        path = self._found.folder / "preprocessor_config.json"
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if self._resized:
             resize, crop = self.preprocessing.resize, self.preprocessing.crop
@@ -107,23 +107,11 @@ class Trunk:
                 tree["crop_size"] = {"height": crop[0], "width": crop[1]}
         return tree
 
-    def _load(self, precision: WantedPrecision, *, fuse: bool) -> StagedEncoder:
-        from vitrine.services.encoders.load import load_folder
-
-        assert self._found is not None
-        own_kind = folder_kind(self._found.path) is not None
+    def _load(self, loader: EncoderLoader) -> StagedEncoder:
+        if self._trainable:
+            loader = replace(loader, preprocessing=self.preprocessing)
         try:
-            encoder = load_folder(
-                self.reference,
-                self._found,
-                precision=precision,
-                device=self.device,
-                models_folder=self._models_folder,
-                offline=self._offline,
-                preprocessing=None if own_kind else self.preprocessing,
-                images_only=True,
-                fuse=fuse,
-            )
+            encoder = loader.load(self.reference, self._found)
         except ModelUnavailable as error:
             if not self._resized:
                 raise
@@ -135,27 +123,10 @@ class Trunk:
         assert isinstance(encoder, StagedEncoder)
         return encoder
 
-    def _encoder_preprocessing(self) -> Preprocessing | None:
-        """That of a trunk which Vitrine trained itself; None for models of transformers."""
-        assert self._found is not None
-        if folder_kind(self._found.path) is None:
-            return None
-        if self._resized:
-            raise BadRequest(
-                f"{self.reference.model} was trained for its own input size: leave --input-size out."
-            )
-        self._encoder = self._load(self.wanted, fuse=True)
-        return self._encoder.spec.preprocessing
-
-    def _colours(self) -> StagedEncoder:
-        from vitrine.services.encoders.families.fake import ColourEncoder
-
-        return ColourEncoder(self.reference.name)
-
 
 def resized(preprocessing: Preprocessing, size: InputSize) -> Preprocessing:
-    """The preprocessing for another input size: one number keeps the share of the picture that is cut off,
-    two keep it whole.
+    """Return the preprocessing for another input size: one number crops the same share of the picture, two
+    take the whole picture.
 
     >>> old = Preprocessing(256, (224, 224), (0.5,) * 3, (0.5,) * 3)
     >>> resized(old, (112,)).resize, resized(old, (112,)).crop

@@ -1,5 +1,4 @@
-"""What a trunk sees: pixels of images and of random views of them, and their embeddings, kept in files by
-content.
+"""Read the pixels of images and of random views of them, and embed them by a frozen trunk.
 
 With the embeddings in the cache a run needs neither the pictures nor the trunk.
 """
@@ -29,13 +28,13 @@ from vitrine.training.metric.options import Augmentation
 from vitrine.training.metric.trunk import Trunk
 
 Tell = Callable[[str, int, int], None]
-"""Is told what is being done, how many images are done, and of how many."""
+"""Gets what is being done, how many images are done, and of how many."""
 _AHEAD = 64
 
 
 @dataclass(frozen=True)
 class PixelReader:
-    """Decodes images and fits them to a trunk on ``threads`` threads.
+    """Decode images and fit them to a trunk on ``threads`` threads.
 
     ``view`` 0 is the image as it is served; the others are random, decided by the view's number and the
     image's content alone.
@@ -47,7 +46,7 @@ class PixelReader:
     limits: ImageLimits = field(default_factory=ImageLimits)
 
     def read(self, images: Sequence[LabelledImage], view: int = 0) -> Iterator[Pixels]:
-        """(height, width, 3) uint8 of each image, in order. Raises what its ``read`` raises, and
+        """Yield (height, width, 3) uint8 of each image, in order. Raises what its ``read`` raises, and
         ``ImageRefused``."""
         with ThreadPoolExecutor(self.threads, "views") as pool:
             ahead = deque(pool.submit(self._one, image, view) for image in images[:_AHEAD])
@@ -68,8 +67,7 @@ class PixelReader:
 
 
 class TrunkEmbeddings:
-    """Embeddings by a frozen trunk, from ``folder`` where they lie there already; without a folder nothing is
-    kept."""
+    """Embed images by a frozen trunk, and keep the embeddings in ``folder`` (None: do not keep them)."""
 
     def __init__(
         self, trunk: Trunk, reader: PixelReader, folder: Path | None = None, tell: Tell | None = None
@@ -82,8 +80,8 @@ class TrunkEmbeddings:
         """The trunk's precision, once something was embedded or found."""
 
     def rows(self, images: Sequence[LabelledImage], view: int = 0) -> Embeddings:
-        """(n, dim) float32, L2-normalised, of view ``view`` of each image; where all carry a stored
-        embedding, that is view 0."""
+        """Return embeddings (n, dim) float32, L2-normalised, of view ``view`` of each image; where all images
+        carry a stored embedding, that is view 0."""
         stored = [image.embedding for image in images if image.embedding is not None]
         if not view and images and len(stored) == len(images):
             return np.stack(stored).astype(np.float32)
@@ -143,7 +141,8 @@ class TrunkEmbeddings:
 
 
 def small_pictures(images: Sequence[LabelledImage], edge: int = 64) -> list[Image.Image]:
-    """Each image within ``edge`` x ``edge`` pixels, in order; grey where it cannot be read any more."""
+    """Return each image within ``edge`` x ``edge`` pixels, in order; grey where it cannot be read any
+    more."""
     limits, pictures = ImageLimits(), []
     for image in images:
         try:

@@ -1,4 +1,4 @@
-"""The retrievals that went most wrong, for a person to look at."""
+"""Find the searches that went most wrong, for a person to look at."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _DEPTH = 10
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """A query, and those of its nearest that are of another class, nearest first, with cosine similarities.
-    ``right`` counts the images of its class among its ``depth`` nearest."""
+    """A query, and those of its nearest images that have another class, nearest first, with cosine
+    similarities. ``right`` counts the images of its class among its ``depth`` nearest."""
 
     query: LabelledImage
     wrong: tuple[tuple[LabelledImage, float], ...]
@@ -37,8 +37,8 @@ def worst_retrievals(
     count: int = 8,
     hits: int = 5,
 ) -> list[Retrieval]:
-    """The ``count`` queries with the fewest of their class among the ten nearest, at most ``hits`` wrong ones
-    of each.
+    """Return the ``count`` queries with the fewest images of their class among the ten nearest, with at most
+    ``hits`` wrong ones of each.
 
     Of equally bad ones those come first whose nearest wrong image is most similar: the surest errors. Queries
     whose ten nearest are all right are left out. Without a gallery the others among the queries are it.
@@ -64,7 +64,8 @@ def worst_retrievals(
 
 
 def worst_sheet(retrievals: Sequence[Retrieval], *, tile_size: int = 160) -> Image.Image:
-    """One line a query: the query framed, then its nearest wrong images with class and similarity."""
+    """Draw one line for each query: the query framed, then its nearest wrong images with class and
+    similarity."""
     columns = 1 + max((len(retrieval.wrong) for retrieval in retrievals), default=0)
     tiles: list[Tile] = []
     for retrieval in retrievals:

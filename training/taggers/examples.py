@@ -1,5 +1,5 @@
-"""What taggers learn from: one matrix of stored embeddings, and which image has, or lacks, which tag. No
-pixels are read."""
+"""Read the examples that taggers are trained on: stored embeddings, and which image has, or lacks, which tag.
+No pixels are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.field_names import find_field
 from vitrine.services.category.payload import clean_name, clean_tags
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Payload
 from vitrine.services.errors import BadRequest, NotFound, TooFewExamples, VitrineError
 from vitrine.services.values.delimited import Cells, open_text, readable
@@ -31,7 +31,7 @@ MIN_EXAMPLES = 2
 
 @dataclass(frozen=True)
 class Negatives:
-    """Which images are examples of what a tag is *not*. Images that people rejected a tag for always are.
+    """Which images are counterexamples of a tag. Images that people rejected a tag for always are.
 
     ``explicit``: only those that are named as such (rejected, ``pairs`` of (id or file name, tag), or
     carrying one of ``tags``); otherwise every image without the tag: one versus the rest. ``background`` adds
@@ -46,8 +46,8 @@ class Negatives:
 
 @dataclass(frozen=True, eq=False)
 class TagExamples:
-    """n images and t tags: ``x`` (n, dim), ``targets`` (n, t), ``known`` (n, t): what is an example of a tag
-    at all.
+    """n images and t tags: ``x`` (n, dim), ``targets`` (n, t), ``known`` (n, t): whether an image is an
+    example of a tag at all.
 
     ``groups`` (n,): pictures of one perceptual hash share one, and are never on both sides of a split.
     ``prevalence`` (t,): the share of images with the tag, where the rest was at least sampled; NaN where only
@@ -66,20 +66,20 @@ class TagExamples:
     """Why tags were left out, by tag."""
 
     def weights_of(self, tag: int) -> NDArray[np.float64]:
-        """(n,): how many images of the category an example of tag number ``tag`` stands for; 0 for what is
-        none."""
+        """Return (n,): how many images of the category an example of tag number ``tag`` stands for; 0 for
+        images that are no example."""
         positives, negatives = self.counts(tag)
         share = float(self.prevalence[tag])
         scale = 1.0 if np.isnan(share) else positives * (1 - share) / (share * max(negatives, 1))
         return np.asarray(np.where(self.known[:, tag], np.where(self.targets[:, tag], 1.0, scale), 0.0))
 
     def counts(self, tag: int) -> tuple[int, int]:
-        """Positives and negatives of tag number ``tag``."""
+        """Count the positives and negatives of tag number ``tag``."""
         known = self.known[:, tag]
         return int((self.targets[:, tag] & known).sum()), int((~self.targets[:, tag] & known).sum())
 
     def fingerprint(self, tag: int) -> str:
-        """A digest of which images are positive and negative."""
+        """Return a digest of which images are positive and negative."""
         positive = self.targets[:, tag]
         digest = hashlib.sha256(f"{self.encoder.name} {self.encoder.revision}".encode())
         for side in (positive & self.known[:, tag], ~positive & self.known[:, tag]):
@@ -87,7 +87,7 @@ class TagExamples:
         return f"sha256:{digest.hexdigest()}"
 
     def only(self, chosen: Sequence[int], skipped: Mapping[str, str] | None = None) -> TagExamples:
-        """Of some tags."""
+        """Return the examples of some tags only."""
         columns = np.asarray(chosen, np.intp)
         return replace(
             self,
@@ -110,10 +110,10 @@ def read_examples(
     least: int = MIN_EXAMPLES,
     seed: int = 0,
 ) -> TagExamples:
-    """All images of a category that have the named vector, with their tags (or the values of ``class`` or
-    ``metadata.x``).
+    """Read all images of a category that have the named vector, with their tags (or the values of ``class``
+    or ``metadata.x``).
 
-    ``tags`` None: all that at least ``least`` images have; others are skipped and say why. Memory is that of
+    ``tags`` None: all that at least ``least`` images have; others are skipped and say why. Memory is
     one float32 matrix and two flags for each image and tag. ``TooFewExamples``, ``UnknownVector``,
     ``BadRequest``.
     """
@@ -128,7 +128,7 @@ def read_examples(
     names: dict[str, str] = {}
     by_name = negatives is not None and bool(negatives.pairs)
     fields = tuple(dict.fromkeys((field, "rejected_tags", "phash", *(("filename",) if by_name else ()))))
-    for batch in scan(vectors, category.name, spec.name, fields=fields):
+    for batch in read_all(vectors, category.name, spec.name, fields=fields):
         kept = min(
             len(batch.ids), len(x) - len(ids)
         )  # what is added meanwhile does not fit: it is for the next training
@@ -158,14 +158,14 @@ def read_examples(
 def read_columns(
     vectors: VectorStore, category: Category, using: str | None, paths: Sequence[str]
 ) -> tuple[list[str], Embeddings, list[tuple[Any, ...]]]:
-    """Ids, embeddings (n, dim) and, by image, the payload's values at paths such as metadata.rating (None
-    where absent)."""
+    """Return ids, embeddings (n, dim) and, by image, the payload's values at paths such as metadata.rating
+    (None where absent)."""
     spec = category.encoder(using)
     ids: list[str] = []
     rows = [np.empty((0, spec.dim), np.float32)]
     values: list[tuple[Any, ...]] = []
     fields = tuple(find_field(path, category.indexes) for path in paths)
-    for batch in scan(vectors, category.name, spec.name, fields=fields):
+    for batch in read_all(vectors, category.name, spec.name, fields=fields):
         ids += batch.ids
         rows.append(batch.embeddings)
         values += [tuple(value_at(payload, path) for path in fields) for payload in batch.payloads]
@@ -186,7 +186,7 @@ def make_examples(
     least: int = MIN_EXAMPLES,
     seed: int = 0,
 ) -> TagExamples:
-    """Examples from embeddings (n, dim) and, by row, the tags that people gave and rejected. See
+    """Make examples from embeddings (n, dim) and, by row, the tags that people gave and rejected. See
     ``read_examples``."""
     counts = Counter(tag for some in said for tag in set(some))
     wanted, skipped = _choose(counts, tags, least)
@@ -205,7 +205,7 @@ def make_examples(
 
 
 def read_negatives(text: str, background: int | None) -> Negatives:
-    """What ``--negatives`` says: nothing (the rest), ``rejected``, a CSV of ``id or file name,tag``, or
+    """Read the option ``--negatives``: nothing (the rest), ``rejected``, a CSV of ``id or file name,tag``, or
     ``tag:other,...``."""
     if not text:
         return Negatives(background=background)
@@ -217,13 +217,15 @@ def read_negatives(text: str, background: int | None) -> Negatives:
     path = Path(text)
     if not path.is_file():
         raise BadRequest(
-            f"--negatives takes {REJECTED}, tag:NAME,... or a CSV file with id,tag; {text!r} is none of them."
+            f"--negatives takes {REJECTED}, tag:NAME,... or a CSV file with id,tag, not {text!r}."
         )
     with readable(path), open_text(path) as file:
         cells = Cells(file)
         rows = [cells.header, *cells]
     if any(len(row) < 2 for row in rows):
-        raise BadRequest(f"{path} needs two columns: an image's id or file name, and the tag it has not.")
+        raise BadRequest(
+            f"{path} needs two columns: an image's id or file name, and the tag that it does not have."
+        )
     return Negatives(
         explicit=True,
         pairs=frozenset((composed(row[0].strip()), composed(row[1].strip())) for row in rows),
@@ -232,7 +234,7 @@ def read_negatives(text: str, background: int | None) -> Negatives:
 
 
 def too_few(tag: str, positives: int, negatives: int, least: int) -> TooFewExamples:
-    """The error of a tag that cannot be learnt, or judged, from so few images."""
+    """Return the error of a tag that cannot be trained or measured with so few images."""
     what = (
         "tag more images with it"
         if positives < least
@@ -276,8 +278,8 @@ def _choose(
 
 
 def _with_negatives(found: TagExamples, *, named: bool, least: int) -> TagExamples:
-    """Without the tags that lack examples of a side; ``TooFewExamples`` if one was asked for, or none is
-    left."""
+    """Leave out the tags that lack examples of a side. ``TooFewExamples`` if one of them was asked for, or no
+    tag is left."""
     kept, skipped = [], {}
     for number, tag in enumerate(found.tags):
         positives, negatives = found.counts(number)
@@ -319,7 +321,7 @@ def _named(
     names: Mapping[str, str],
     column: Mapping[str, int],
 ) -> Bools:
-    """(n, t): the negatives that a list, or other tags, name."""
+    """Return (n, t): the negatives that a list, or other tags, name."""
     flags = np.zeros((len(ids), len(column)), bool)
     if rules.tags:
         others = set(rules.tags)
@@ -335,7 +337,7 @@ def _named(
 def _known(
     targets: Bools, explicit: Bools, rules: Negatives, generator: np.random.Generator
 ) -> tuple[Bools, NDArray[np.float64]]:
-    """What is an example of which tag, and how frequent each tag is in the category."""
+    """Return which images are examples of which tag, and how frequent each tag is in the category."""
     share = targets.mean(axis=0) if len(targets) else np.zeros(targets.shape[1])
     if not rules.explicit and rules.background is None:
         return np.ones_like(targets), share

@@ -1,5 +1,4 @@
-"""How good the scores of one tag are. Pure functions of labels and scores; ``weights`` count an example more
-than once.
+"""Measure how good the scores of one tag are. ``weights`` count an example more than once.
 
 >>> labels, scores = np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1])
 >>> round(average_precision(labels, scores), 4), roc_auc(labels, scores)
@@ -66,7 +65,7 @@ def tag_metrics(
     *,
     shown: float | None = None,
 ) -> TagMetrics:
-    """Everything of ``TagMetrics`` from labels (n,), scores (n,) in 0..1 and one threshold, or one of each
+    """Compute all of ``TagMetrics`` from labels (n,), scores (n,) in 0..1 and one threshold, or one for each
     example.
 
     ``shown`` is the threshold that is reported where each example has its own.
@@ -107,9 +106,10 @@ def tag_metrics(
 def best_threshold(
     labels: Bools, scores: Numbers, weights: Numbers | None = None, *, precision: float | None = None
 ) -> float:
-    """The threshold of best F1; with ``precision``, the lowest that reaches it (best F1 where none does).
+    """Return the threshold of the best F1; with ``precision``, the lowest that reaches it (best F1 where none
+    does).
 
-    It lies halfway between two scores, so that it does not hang on the last digit of one.
+    It lies halfway between two scores, so that it does not depend on the last digit of one.
     """
     values = np.unique(scores)[::-1]
     hits, falses = cumulated(labels, scores, weights)
@@ -126,7 +126,7 @@ def best_threshold(
 def calibration_curve(
     labels: Bools, scores: Numbers, weights: Numbers | None = None
 ) -> tuple[CalibrationBin, ...]:
-    """Ten bins of equal width over 0..1."""
+    """Return ten bins of equal width over 0..1."""
     counts = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
     bins = _bins(scores)
     total = np.bincount(bins, counts, BINS)
@@ -142,7 +142,7 @@ def calibration_curve(
 
 
 def calibration_error(curve: tuple[CalibrationBin, ...]) -> float:
-    """Expected calibration error of a curve, in 0..1."""
+    """Return the expected calibration error of a curve, in 0..1."""
     total = sum(one.count for one in curve)
     gaps = (
         one.count * abs(one.mean_score - one.positive_share)

@@ -1,5 +1,5 @@
-"""Which side of an older system's classifier has the tag, and whether it was trained on vectors such as the
-category's.
+"""Find out which side of an older system's classifier has the tag, and whether it fits the category's
+vectors.
 
 A two-class model scores its second class. Some systems train the images of a tag as class 0, so that its
 scores would all be inverted; nothing in such a model says which. The images that carry the tag do: their
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,20 @@ from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest
+from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.ranking_metrics import roc_auc
+from vitrine.services.taggers.saving import save_heads
 from vitrine.services.vector_store.base import VectorStore
 from vitrine.training.taggers.examples import read_columns
-from vitrine.training.taggers.old_models import REST, OldHead, OldModel, choose_heads, to_tag_head
+from vitrine.training.taggers.old_models import (
+    MAX_BYTES,
+    REST,
+    OldHead,
+    OldModel,
+    choose_heads,
+    read_model,
+    to_tag_head,
+)
 
 CLEAR = 0.7
 """Area under the ROC curve from which the images with a tag lie clearly on one side; 1 minus it on the
@@ -48,8 +59,8 @@ class TaggedVectors:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """A head that scores the tag. ``auc``: of the images that carry it against the others; None where too few
-    do, or do not."""
+    """A head that scores the tag. ``auc``: how well it ranks the images that carry the tag; None where too
+    few do, or do not."""
 
     head: OldHead
     auc: float | None
@@ -59,15 +70,14 @@ class Settled:
 
 @dataclass(frozen=True, eq=False)
 class Converted:
-    """A tagger made of an older system's classifier: from which class, how it was checked, and what is to be
-    known of it."""
+    """A tagger made from an older system's classifier, how it was checked, and notes for people."""
 
     tagger: TagHead
     settled: Settled
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of it."""
+        """Return a JSON object of all of it."""
         settled = self.settled
         return {
             "tag": self.tagger.tag,
@@ -81,8 +91,45 @@ class Converted:
         }
 
 
+def convert_file(
+    runtime: Runtime,
+    category: str,
+    file: Path,
+    *,
+    tag: str | None = None,
+    class_: str | None = None,
+    length: float | None = None,
+    using: str | None = None,
+    unchecked: bool = False,
+    keep: bool = False,
+) -> list[Converted]:
+    """Make taggers from an npz of an older system's classifier; see `convert_model`.
+
+    ``keep``: put them into service. ``BadRequest`` also for a file that cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadRequest(f"{file} cannot be read: {error.strerror}.") from error
+    found = runtime.catalog.get(category)
+    converted = convert_model(
+        read_model(data, file.name),
+        found.encoder(using),
+        lambda: read_tagged(runtime.vectors, found, using),
+        data,
+        tag=tag,
+        class_=class_,
+        length=length,
+        unchecked=unchecked,
+    )
+    if keep:
+        save_heads(runtime, found, [one.tagger for one in converted])
+    return converted
+
+
 def read_tagged(vectors: VectorStore, category: Category, using: str | None) -> TaggedVectors:
-    """All images of the category that have the named vector."""
+    """Read all images of the category that have the named vector."""
     _, x, values = read_columns(vectors, category, using, ("tags", "class"))
     return TaggedVectors(
         x, [frozenset([*(tags or ()), *([class_] if class_ else ())]) for tags, class_ in values]
@@ -100,8 +147,8 @@ def convert_model(
     length: float | None = None,
     unchecked: bool = False,
 ) -> list[Converted]:
-    """Taggers on the named vector of ``spec``, each checked on the images that ``read`` gives. ``data``: the
-    file.
+    """Make taggers on the named vector of ``spec``, each checked on the images that ``read`` returns.
+    ``data``: the bytes of the file.
 
     ``length`` is that of the vectors that the model was trained on (None: 1, with a note where the images
     speak for another). ``BadRequest`` as of ``choose_heads`` and ``settle``; ``TaggerMismatch``.
@@ -157,7 +204,7 @@ def settle(
     known: str = "",
     unchecked: bool = False,
 ) -> Settled:
-    """The head of the side that has the tag, checked on the images that carry it.
+    """Return the head of the side that has the tag, checked on the images that carry it.
 
     ``said``: the class that whoever converts names; ``known``: the one that has the tag in the system that
     wrote the file. With neither, and class names that do not tell, the images decide. ``BadRequest`` where
@@ -196,7 +243,8 @@ def settle(
 
 
 def other_length(head: OldHead, has: NDArray[np.bool_], x: Embeddings) -> float | None:
-    """The length that vectors need for the head's boundary to part the images with the tag from the others.
+    """Return the length that vectors need for the head's boundary to part the images with the tag from the
+    others.
 
     None where it parts them at length 1 about as well as anywhere, or where there are too few to tell.
     """
@@ -211,7 +259,7 @@ def other_length(head: OldHead, has: NDArray[np.bool_], x: Embeddings) -> float 
 
 
 def _by_name(head: OldHead, tag: str) -> str:
-    """The class that has the tag by what the classes are called; "" where that does not tell."""
+    """Return the class that has the tag, judged by the classes' names; "" where they do not say."""
     pair = (head.opposite, head.class_)
     for one, other in (pair, pair[::-1]):
         if one == tag or (other.lower() in REST and one.lower() not in REST):
@@ -220,7 +268,7 @@ def _by_name(head: OldHead, tag: str) -> str:
 
 
 def _confirm(head: OldHead, tag: str, auc: float, positives: int, negatives: int) -> None:
-    """``BadRequest`` unless the images with the tag score clearly above the others."""
+    """Raise ``BadRequest`` unless the images with the tag score clearly above the others."""
     if auc > 0.5 and _is_clear(auc, positives, negatives):
         return
     counted = f"ROC AUC {auc:.2f} on {positives} images with the tag and {negatives} without"
@@ -233,14 +281,15 @@ def _confirm(head: OldHead, tag: str, auc: float, positives: int, negatives: int
         )
     raise BadRequest(
         f"The images that carry {tag!r} do not score above the others ({counted}): the classifier was "
-        "trained on other vectors, or tells another tag. Name the vector with --using, or the "
+        "trained on other vectors, or for another tag. Name the vector with --using, or the "
         "category's tag with --tag; --unchecked converts it anyway.",
         roc_auc=round(auc, 4),
     )
 
 
 def _judged(has: NDArray[np.bool_], margins: NDArray[np.float64]) -> float | None:
-    """The area under the ROC curve; None where it is not clear and there are too few images for it to be."""
+    """Return the area under the ROC curve; None where it is not clear and there are too few images for it to
+    be."""
     positives, negatives = int(has.sum()), int((~has).sum())
     if not positives or not negatives:
         return None
@@ -254,7 +303,8 @@ def _is_clear(auc: float, positives: int, negatives: int) -> bool:
 
 
 def _spread(positives: int, negatives: int) -> float:
-    """Standard deviation of the area under the curve where scores say nothing (Mann and Whitney, 1947)."""
+    """Return the standard deviation of the area under the curve for scores by chance (Mann and Whitney,
+    1947)."""
     return float(np.sqrt((positives + negatives + 1) / (12 * positives * negatives)))
 
 
@@ -267,10 +317,10 @@ def _products(head: OldHead, x: Embeddings) -> NDArray[np.float64]:
 
 
 def _signs(head: OldHead, products: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Above 0: the tag. ``products``: of vectors and the weight."""
+    """Return margins, above 0 for the tag, from the products of vectors and weight."""
     return np.asarray(head.slope * (products + head.bias) + head.offset)
 
 
 def _balanced(has: NDArray[np.bool_], margins: NDArray[np.float64]) -> float:
-    """Mean of the shares of images with and without the tag that lie on their side."""
+    """Return the mean share of images with and without the tag that lie on their side."""
     return float(((margins[has] > 0).mean() + (margins[~has] <= 0).mean()) / 2)

@@ -1,4 +1,4 @@
-"""A head for how good a picture is, 0..1, from people's ratings or from which of two pictures they prefer.
+"""Train a head for how good a picture is, 0..1, from ratings or from which of two pictures people prefer.
 
 What is reported is out of sample: an image is scored by a head that has not seen it, with a C and a
 calibration that were chosen on the other images.
@@ -7,7 +7,8 @@ calibration that were chosen on the other images.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.category.catalog import Category
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest, BadSource, TooFewExamples
+from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.logistic import fit_logistic, platt
+from vitrine.services.taggers.saving import save_heads
 from vitrine.services.values.delimited import named_rows
 from vitrine.services.values.words import composed
+from vitrine.training.taggers.examples import read_columns
 
 Floats = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -39,6 +44,37 @@ _NORMAL = 1.702
 """``sigmoid(1.702 z)`` is within 0.01 of the normal distribution function of z (Haley, 1952)."""
 
 
+def train_quality(
+    runtime: Runtime,
+    category: str,
+    *,
+    ratings: str | None = None,
+    low: float = 1.0,
+    high: float = 10.0,
+    pairs: Path | None = None,
+    using: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> TagHead:
+    """Train the tagger that fills ``quality``, and put it into service.
+
+    From ``ratings``, a payload field such as metadata.rating with numbers in ``low``..``high``, or from
+    ``pairs``, a CSV with the columns better and worse (ids or file names). ``note`` is given what is left
+    out. ``BadRequest`` unless one of both is named, ``TooFewExamples``, ``UnknownVector``.
+    """
+    found = runtime.catalog.get(category)
+    if ratings is not None and pairs is None:
+        head = _rated(runtime, found, using, ratings, low, high, note)
+    elif pairs is not None and ratings is None:
+        head = _preferred(runtime, found, using, pairs, note)
+    else:
+        raise BadRequest(
+            "Say where the ratings are (--ratings metadata.COLUMN) or where the preferences are "
+            "(--pairs FILE.csv)."
+        )
+    (saved,) = save_heads(runtime, found, [head])
+    return saved
+
+
 def quality_from_ratings(
     spec: EncoderSpec,
     ids: Sequence[str],
@@ -50,8 +86,8 @@ def quality_from_ratings(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TagHead:
-    """From ratings (n,) in ``low``..``high`` of embeddings (n, dim): logistic regression on the share of the
-    range that each is.
+    """Train from ratings (n,) in ``low``..``high`` of embeddings (n, dim), by logistic regression on each
+    rating's share of the range.
 
     Each image counts as good to that share and as bad to the rest, which keeps the output in 0..1 and the fit
     convex (a fractional logit; Papke and Wooldridge, 1996). C by out-of-fold Spearman correlation; the
@@ -111,8 +147,8 @@ def quality_from_preferences(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TagHead:
-    """From pairs (better, worse) of rows of ``x`` (n, dim): logistic regression on the differences (Bradley
-    and Terry, 1952).
+    """Train from pairs (better, worse) of rows of ``x`` (n, dim), by logistic regression on the differences
+    (Bradley and Terry, 1952).
 
     Pairs tell differences alone, so the scale is set by the images, all n: a score is about the share of them
     that are worse (the normal distribution function of the margin, nearly), which spreads them over 0..1
@@ -163,8 +199,8 @@ def quality_from_preferences(
 def read_preferences(
     path: Path, ids: Sequence[str], names: Mapping[str, str]
 ) -> tuple[list[tuple[int, int]], int]:
-    """Rows (better, worse) of a CSV with these two columns, by id or file name (``names``: id by name); how
-    many were unknown.
+    """Read a CSV with the columns better and worse: rows (better, worse) by id or file name (``names``: id by
+    name), and how many pairs were unknown.
 
     ``BadRequest`` for a file that is no such CSV.
     """
@@ -185,6 +221,53 @@ def read_preferences(
     return known, len(said) - len(known)
 
 
+def _rated(
+    runtime: Runtime,
+    category: Category,
+    using: str | None,
+    field: str,
+    low: float,
+    high: float,
+    note: Callable[[str], None],
+) -> TagHead:
+    ids, x, values = read_columns(runtime.vectors, category, using, (field, "phash"))
+    rows = [
+        row
+        for row, (rating, _) in enumerate(values)
+        if isinstance(rating, int | float) and not isinstance(rating, bool)
+    ]
+    if len(rows) < len(ids):
+        note(f"{len(ids) - len(rows)} of {len(ids)} images have no number in {field}.")
+    note(f"Fitting to {len(rows)} ratings; ten thousand take a quarter of a minute.")
+    return quality_from_ratings(
+        category.encoder(using),
+        [ids[row] for row in rows],
+        x[np.array(rows, np.intp)],
+        np.array([values[row][0] for row in rows], np.float64),
+        low=low,
+        high=high,
+        groups=[str(values[row][1] or ids[row]) for row in rows],
+    )
+
+
+def _preferred(
+    runtime: Runtime, category: Category, using: str | None, pairs: Path, note: Callable[[str], None]
+) -> TagHead:
+    ids, x, values = read_columns(runtime.vectors, category, using, ("filename", "phash"))
+    often = Counter(str(name) for name, _ in values)
+    named = zip(ids, values, strict=True)
+    names = {str(name): one for one, (name, _) in named if name and often[str(name)] == 1}
+    rows, unknown = read_preferences(pairs, ids, names)
+    if unknown:
+        note(
+            f"{unknown} pairs name images that are not there, a file name that several have, or the "
+            "same image twice."
+        )
+    groups = [str(phash or one) for one, (_, phash) in zip(ids, values, strict=True)]
+    note(f"Fitting to {len(rows)} pairs; five thousand take a quarter of a minute.")
+    return quality_from_preferences(category.encoder(using), ids, x, rows, groups=groups)
+
+
 def spearman(left: Values, right: Values) -> float:
     """Correlation of the ranks, equal values sharing theirs; 0 where one side is constant.
 
@@ -198,8 +281,8 @@ def spearman(left: Values, right: Values) -> float:
 
 
 def _fit_shares(x: Embeddings, shares: Values, fold: Numbers) -> tuple[Values, list[tuple[Floats, float]]]:
-    """For each C the margins (c, n) by heads that have not seen their image's fold, and the head on all; all
-    fit at once."""
+    """Return for each C the margins (c, n) by heads that have not seen their image's fold, and the head on
+    all images."""
     used = fold[:, None] != np.arange(_FOLDS + 1)
     both = np.concatenate([x, x])
     targets = np.repeat([True, False], len(x))[:, None].repeat(_FOLDS + 1, axis=1)
@@ -216,7 +299,8 @@ def _fit_shares(x: Embeddings, shares: Values, fold: Numbers) -> tuple[Values, l
 
 
 def _fit_differences(differences: Embeddings, used: Flags, model: Numbers) -> tuple[Values, list[Floats]]:
-    """For each C the margins (c, pairs), each by its ``model``, and the weight that was fit on all pairs."""
+    """Return for each C the margins (c, pairs), each by its ``model``, and the weight that was fit on all
+    pairs."""
     columns = np.flatnonzero(used.any(axis=0))
     place = np.searchsorted(columns, model)
     place[~np.isin(model, columns)] = 0  # not measured
@@ -235,8 +319,8 @@ def _fit_differences(differences: Embeddings, used: Flags, model: Numbers) -> tu
 
 
 def _deal(names: Numbers, shares: Values, folds: int, seed: int) -> Numbers:
-    """(n,) a fold for each image, the same for those of one name; every fold has its part of low and high
-    shares."""
+    """Return (n,) a fold for each image, the same for those of one name; every fold has its part of low and
+    high shares."""
     generator = np.random.default_rng(seed)
     count = int(names.max()) + 1
     means = np.bincount(names, shares, count) / np.bincount(names, minlength=count)
@@ -253,12 +337,13 @@ def _numbered(names: Sequence[str]) -> Numbers:
 
 
 def _best_rank(margins: Values, shares: Values) -> int:
-    """The C whose margins (c, n) rank best; of equal ones the smallest."""
+    """Return the C whose margins (c, n) rank best; of equal ones the smallest."""
     return int(np.argmax([round(spearman(row, shares), 4) for row in margins]))
 
 
 def _least(losses: Values) -> int:
-    """The C of least mean loss, from (c, pairs); the middle one where there is no pair to choose by."""
+    """Return the C of least mean loss, from (c, pairs); the middle one where there is no pair to choose
+    by."""
     return int(np.argmin(losses.mean(axis=1))) if losses.shape[1] else len(GRID) // 2
 
 
@@ -273,7 +358,7 @@ def _ranks(values: Values) -> Values:
 
 
 def _histogram(scores: Values) -> list[int]:
-    """Ten bins over 0..1."""
+    """Count scores in ten bins over 0..1."""
     counts: list[int] = np.histogram(scores, 10, (0.0, 1.0))[0].tolist()
     return counts
 

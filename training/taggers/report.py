@@ -1,4 +1,5 @@
-"""The report of a training of taggers: report.json for programs, report.md to read, pictures to look at."""
+"""Write the report of a training of taggers: report.json for programs, report.md to read, pictures to look
+at."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ COLUMNS = (
 
 
 def write_report(folder: Path, training: Training, *, title: str, plots: bool | None = None) -> Path:
-    """report.json, report.md, overview.png and, with ``plots`` (None: where tags are few), ``<tag>.png``; the
-    folder.
+    """Write report.json, report.md, overview.png and, with ``plots`` (None: where tags are few),
+    ``<tag>.png`` into ``folder``.
 
     The overview shows every tag's average precision. matplotlib is loaded here, and never a window system.
     """
@@ -56,7 +57,7 @@ def write_report(folder: Path, training: Training, *, title: str, plots: bool | 
 
 
 def to_json(training: Training, title: str) -> dict[str, Any]:
-    """Everything, by tag, as JSON; a figure that cannot be had is null."""
+    """Return everything, by tag, as JSON; a figure that is not known is null."""
     return {
         "title": title,
         "mean_average_precision": training.mean_average_precision,
@@ -67,12 +68,12 @@ def to_json(training: Training, title: str) -> dict[str, Any]:
 
 
 def summary_rows(reports: Sequence[TagReport]) -> list[tuple[object, ...]]:
-    """One row a tag, of ``COLUMNS``."""
+    """Return one row for each tag, with the values of ``COLUMNS``."""
     return [_row(report) for report in reports]
 
 
 def to_markdown(training: Training, title: str, pictures: dict[str, str], *, overview: bool) -> str:
-    """The report to read: the table of all tags, then each tag's histograms and calibration."""
+    """Return the table of all tags, then each tag's histograms and calibration."""
     lines = [
         f"# {title}",
         "",
@@ -102,7 +103,7 @@ def to_markdown(training: Training, title: str, pictures: dict[str, str], *, ove
 
 
 def draw_overview(reports: Sequence[TagReport], path: Path) -> None:
-    """A bar for each tag's average precision, best first."""
+    """Draw a bar for each tag's average precision, best first."""
     from matplotlib.figure import Figure
 
     ranked = sorted(reports, key=lambda report: report.metrics.average_precision)
@@ -123,7 +124,7 @@ def draw_overview(reports: Sequence[TagReport], path: Path) -> None:
 
 
 def draw_tag(report: TagReport, path: Path) -> None:
-    """Histograms of the scores of both sides with the threshold, and the calibration curve."""
+    """Draw histograms of the scores of both sides with the threshold, and the calibration curve."""
     from matplotlib.figure import Figure
 
     metrics = report.metrics
@@ -168,7 +169,7 @@ def draw_tag(report: TagReport, path: Path) -> None:
 
 
 def bars(counts: Sequence[int], width: int = 30) -> list[str]:
-    """A histogram over 0..1 as lines of text.
+    """Return a histogram over 0..1 as lines of text.
 
     >>> bars([3, 0, 1], width=6)
     ['0.0  3 ######', '0.3  0 ', '0.7  1 ##']

@@ -1,5 +1,5 @@
-"""Parts of a multi-label set in which every tag has its share, by iterative stratification (Sechidis et al.,
-2011).
+"""Divide a multi-label set so that every part has its share of each tag (iterative stratification; Sechidis
+et al., 2011).
 
 One split serves all tags: an image is held out for all of them or for none, which keeps the summary over tags
 honest and lets all of them be fit at once. The rarest tags are dealt out first, since they have the least
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 def stratified_parts(
     targets: NDArray[np.bool_], groups: NDArray[np.integer], shares: Sequence[float], seed: int
 ) -> NDArray[np.int64]:
-    """(n,) the part of each example, 0 to len(shares) - 1, from targets (n, t) and groups (n,), which are
-    never torn apart.
+    """Return (n,) the part of each example, 0 to len(shares) - 1, from targets (n, t) and groups (n,), which
+    are never divided.
 
     Parts have about their share of all examples and of each tag's positives; a tag with as many positives (in
     groups of their own) as there are parts has some in each. The same seed gives the same parts.
@@ -42,7 +42,7 @@ def stratified_parts(
 
 
 class _Deal:
-    """Who has how much of what, while groups are dealt out."""
+    """What each part still lacks while groups are dealt out."""
 
     def __init__(
         self, shares: NDArray[np.float64], generator: np.random.Generator, sizes: NDArray[np.float64]
@@ -57,7 +57,8 @@ class _Deal:
         self._wanted = [(self._shares * count).tolist() for count in counts]
 
     def give(self, group: int, tag: int | None, held: Sequence[int]) -> None:
-        """To the part that lacks most of this tag, then to the one with most room; ties by lot."""
+        """Give a group to the part that lacks most of this tag, then to the one with most room; ties by
+        lot."""
         if self.part[group] >= 0:
             return
         parts = range(len(self._room))

@@ -1,4 +1,4 @@
-"""Taggers of many tags at once: a fair measure first, then heads that have learnt from everything.
+"""Train taggers of many tags at once: first measured fairly, then fit on all images.
 
 The images are dealt into a held-out part and k training parts, every tag in each
 (training/taggers/splits.py). The margin of every image comes from a head that has not seen it. C is chosen by
@@ -12,26 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.domain import Embeddings
-from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.errors import TooFewExamples
 from vitrine.services.taggers.logistic import balanced_weights, platt
 from vitrine.services.taggers.ranking_metrics import average_precision
 from vitrine.training.taggers.examples import TagExamples
-from vitrine.training.taggers.fitters import DEFAULT, Fitter, get_fitter
+from vitrine.training.taggers.fitters import Fitter, get_fitter
 from vitrine.training.taggers.metrics import TagMetrics, best_threshold, tag_metrics
+from vitrine.training.taggers.options import TrainOptions
 from vitrine.training.taggers.splits import stratified_parts
 
 Floats = NDArray[np.float32]
 Tell = Callable[[str, int, int], None]
-"""Is told what is being done, how much of it is done, and of how much."""
+"""Gets what is being done, how much of it is done, and of how much."""
 
-GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 HELD_OUT = 0
 """The number of the held-out part."""
 _SEARCH_ROWS, _SEARCH_POSITIVES = 20_000, 200
@@ -42,30 +42,8 @@ _ROWS = 8_192
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """How to train. ``folds`` 0: five, or three of many images. ``precision``: the threshold aims at it, else
-    at the best F1.
-
-    ``protocol`` auto measures on the held-out part the tags that have ``least_held_out`` examples of each
-    side there, and across all parts the others. ``holdout_only`` keeps the held-out part out of the final
-    heads too.
-    """
-
-    kind: str = DEFAULT
-    test_fraction: float = 0.1
-    folds: int = 0
-    protocol: Literal["auto", "held-out", "cross-validation"] = "auto"
-    precision: float | None = None
-    grid: tuple[float, ...] = GRID
-    balanced: bool = True
-    holdout_only: bool = False
-    least_held_out: int = 10
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class TagReport:
-    """One trained tag: its head, what it is worth out of sample, and how that was measured."""
+    """One trained tag: its head, its metrics out of sample, and how they were measured."""
 
     head: TagHead
     metrics: TagMetrics
@@ -88,7 +66,7 @@ class TagReport:
 
 @dataclass(frozen=True)
 class Training:
-    """What a training made: ``reports`` by tag, and why tags were ``skipped``."""
+    """The result of a training: ``reports`` by tag, and why tags were ``skipped``."""
 
     reports: tuple[TagReport, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
@@ -101,7 +79,7 @@ class Training:
 
     @property
     def mean_average_precision(self) -> float:
-        """Over the tags, each counting the same; NaN without any."""
+        """Return the mean over the tags, each counting the same; NaN without any."""
         values = [report.metrics.average_precision for report in self.reports]
         return float(np.mean(values)) if values else float("nan")
 
@@ -113,13 +91,12 @@ def train_taggers(
     named: bool = False,
     tell: Tell | None = None,
 ) -> Training:
-    """Heads and reports of all tags. Deterministic for a seed.
+    """Train and measure heads for all tags. Deterministic for a seed.
 
     Tags that lack examples on a side of the split are skipped and say why; with ``named`` they are an error:
     ``TooFewExamples``.
     """
     options = options or TrainOptions()
-    _check(options)
     say = tell or (lambda what, done, total: None)
     part = deal_parts(examples, options)
     examples, held = _measurable(examples, part, options, named)
@@ -138,27 +115,16 @@ def train_taggers(
 
 
 def deal_parts(examples: TagExamples, options: TrainOptions) -> NDArray[np.int64]:
-    """(n,) the part of each image: 0 is held out, the others train."""
+    """Return (n,) the part of each image: 0 is held out, the others train."""
     folds = options.folds or (5 if len(examples.ids) <= _FEW_ROWS else 3)
     shares = [options.test_fraction, *[(1 - options.test_fraction) / folds] * folds]
     return stratified_parts(examples.targets & examples.known, examples.groups, shares, options.seed)
 
 
-def _check(options: TrainOptions) -> None:
-    if not 0 < options.test_fraction <= 0.5:
-        raise BadRequest("--test-fraction must be above 0 and at most 0.5: 0.1 is usual.")
-    if options.folds == 1 or options.folds < 0:
-        raise BadRequest("Cross-validation takes at least 2 folds.")
-    if options.precision is not None and not 0 < options.precision <= 1:
-        raise BadRequest("--precision is a share above 0 and at most 1, such as 0.9.")
-    if not options.grid or min(options.grid) <= 0:
-        raise BadRequest("The values of C must be positive.")
-
-
 def _measurable(
     examples: TagExamples, part: NDArray[np.int64], options: TrainOptions, named: bool
 ) -> tuple[TagExamples, NDArray[np.bool_]]:
-    """The tags that can be measured, and which of them on the held-out part (t,)."""
+    """Choose the tags that can be measured, and which of them on the held-out part (t,)."""
     kept, held, skipped = [], [], {}
     for tag, name in enumerate(examples.tags):
         known, labels = examples.known[:, tag], examples.targets[:, tag]
@@ -214,7 +180,7 @@ class _Run:
         return int(self.part.max()) + 1
 
     def choose_c(self) -> Floats:
-        """(parts + 1, t): the C of the heads that leave each part out, chosen on the others, and last that of
+        """Return C (parts + 1, t) for the heads that leave each part out, chosen on the others, and last for
         the final head."""
         tags, grid = len(self.examples.tags), sorted(self.options.grid)
         if len(grid) == 1:
@@ -246,8 +212,8 @@ class _Run:
         return np.stack([*chosen, _best(found, grid)]).astype(np.float32)
 
     def fit(self, c: Floats) -> tuple[Floats, Floats]:
-        """Weights (parts + 1, t, dim) and biases (parts + 1, t): the heads that leave each part out, and the
-        final ones."""
+        """Return weights (parts + 1, t, dim) and biases (parts + 1, t) of the heads that leave each part out,
+        and of the final ones."""
         examples = self.examples
         self.tell("training", 0, 2)
         weights, biases = self._fit_parts(
@@ -268,7 +234,7 @@ class _Run:
         return np.concatenate([weights, final[0]]), np.concatenate([biases, final[1]])
 
     def margins(self, weights: Floats, biases: Floats) -> Floats:
-        """(t, n): of each image by the heads that have not seen its part."""
+        """Return the margins (t, n) of each image by the heads that have not seen its part."""
         margins = np.empty((len(self.examples.tags), len(self.part)), np.float32)
         for one in range(self.parts):
             inside = np.flatnonzero(self.part == one)
@@ -325,8 +291,8 @@ class _Run:
         *,
         rough: bool = False,
     ) -> tuple[Floats, Floats]:
-        """Weights (len(leave_out), t, dim) and biases of heads that leave a part out (-1: none), all fit at
-        once."""
+        """Return weights (len(leave_out), t, dim) and biases of heads that leave a part out (-1: none), all
+        fit at once."""
         columns = []
         for one in leave_out:
             hidden = self.held if one >= 0 or self.options.holdout_only else np.zeros_like(self.held)
@@ -341,7 +307,7 @@ class _Run:
         return found.reshape(len(columns), -1, x.shape[1]), biases.reshape(len(columns), -1)
 
     def _search_rows(self) -> NDArray[np.intp] | None:
-        """Some rows, with enough positives of each tag; None: all."""
+        """Choose rows to search C on, with enough positives of each tag; None: all."""
         total = len(self.part)
         if total <= _SEARCH_ROWS:
             return None
@@ -364,7 +330,7 @@ class _Margins:
     precision: float | None
 
     def calibrate(self, rows: NDArray[np.bool_]) -> tuple[float, float, float]:
-        """Slope, offset and threshold from some rows."""
+        """Return slope, offset and threshold from some rows."""
         labels, weights = self.labels[rows], self.weights[rows]
         slope, offset = platt(self.margins[rows], labels, weights)
         if (
@@ -381,7 +347,7 @@ class _Margins:
         return tag_metrics(self.labels[measured_on], scores, threshold, self.weights[measured_on])
 
     def judge_across(self, part: NDArray[np.int64]) -> TagMetrics:
-        """Each part with the calibration and the threshold of the others."""
+        """Measure each part with the calibration and the threshold of the others."""
         scores, thresholds = np.empty(len(part)), np.empty(len(part))
         for one in np.unique(part):
             inside = part == one
@@ -396,15 +362,14 @@ class _Margins:
 def _with_both_sides(
     used: NDArray[np.bool_], targets: NDArray[np.bool_], known: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Where leaving a part out leaves one side alone, nothing is left out: those margins are few, and the
-    part has no other."""
+    """Leave nothing out of tags where leaving a part out would leave only one side: those margins are few."""
     alone = ~((used & targets).any(axis=0) & (used & ~targets).any(axis=0))
     return np.where(alone, known, used) if alone.any() else used
 
 
 def _best(found: NDArray[np.float64], grid: Sequence[float]) -> NDArray[np.float64]:
-    """(t,): the C of best mean over the parts (grid, parts, t); the smaller of equals, 1 where nothing could
-    be measured."""
+    """Return (t,) the C of the best mean over the parts of (grid, parts, t); the smaller of equals, 1 where
+    nothing could be measured."""
     measured = ~np.isnan(found)
     means = np.where(measured, found, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)
     best = np.asarray(grid)[np.round(means, 4).argmax(axis=0)]

@@ -1,4 +1,4 @@
-"""Taggers without examples: the text encoder of a CLIP-family model turns a list of words into heads.
+"""Make taggers without examples: the text encoder of a CLIP-family model turns a list of words into heads.
 
 A head scores each word by itself, so an image may show several or none. Cosines of texts and images sit in a
 narrow band that no word leaves, so what they mean has to be found out: CLIP's own answer is a softmax over a
@@ -18,22 +18,26 @@ import csv
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.artifacts.taggers import HeadSet, TagHead
+from vitrine.services.category.catalog import Category
 from vitrine.services.category.payload import clean_name
-from vitrine.services.category.read_all import scan
-from vitrine.services.domain import Embeddings
+from vitrine.services.category.read_all import read_all
+from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.encoders.base import TextEncoder
-from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.errors import BadRequest, TooFewExamples, UnsupportedQuery
 from vitrine.services.files import make_folder, unreadable, unwritable
+from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.logistic import fit_logistic
+from vitrine.services.taggers.saving import save_heads
 from vitrine.services.vector_store.base import VectorStore
 
 KIND = "zero-shot"
@@ -59,8 +63,7 @@ class WordScores:
 
 
 class WordTally:
-    """What is known of the scores so far: of each word how many images reach the threshold, and the best
-    ``most`` of them."""
+    """The scores so far: how many images reach the threshold for each word, and its best ``most`` images."""
 
     def __init__(self, words: Sequence[str], threshold: float = 0.5, most: int = 3) -> None:
         self.words = tuple(words)
@@ -68,14 +71,6 @@ class WordTally:
         self.counts = np.zeros(len(words), np.int64)
         self._best: list[list[tuple[float, str]]] = [[] for _ in words]
         self._threshold, self._most = threshold, most
-
-    @property
-    def done(self) -> int:
-        return self.images
-
-    @property
-    def refused(self) -> int:
-        return 0
 
     def add(self, batch: WordScores) -> None:
         self.images += len(batch.ids)
@@ -87,13 +82,81 @@ class WordTally:
             del known[self._most :]
 
     def best(self, word: int) -> list[tuple[str, float]]:
-        """Ids and scores of the best images of word number ``word``, highest first, whether or not they reach
-        the threshold."""
+        """Return ids and scores of the best images of word number ``word``, highest first, whether or not
+        they reach the threshold."""
         return [(id, score) for score, id in self._best[word]]
 
 
+@dataclass(frozen=True)
+class ZeroShot:
+    """How a category scores for a list of words. ``words``: for each how many images reach 0.5, and the best.
+
+    ``to``: the table that has all scores; ``heads``: the taggers that are in service now.
+    """
+
+    category: str
+    using: str
+    images: int
+    words: list[dict[str, Any]]
+    to: Path | None
+    heads: list[TagHead]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object of all of it."""
+        return {
+            "category": self.category,
+            "using": self.using,
+            "images": self.images,
+            "words": self.words,
+            "to": str(self.to) if self.to else None,
+            "trained_at": self.heads[0].trained_at if self.heads else None,
+        }
+
+
+def score_by_words(
+    runtime: Runtime,
+    category: str,
+    words: Sequence[str],
+    templates: Sequence[str] = TEMPLATES,
+    *,
+    using: str | None = None,
+    to: Path | None = None,
+    keep: bool = False,
+    tell: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> ZeroShot:
+    """Score every image of a category for each word by its text encoder.
+
+    ``using`` None: the default encoder, or else the first that reads text. ``to``: a table that gets all
+    scores, see `write_scores`. ``keep``: put the words into service as taggers. ``UnsupportedQuery`` where no
+    encoder reads text, ``TooFewExamples``, ``BadRequest``.
+    """
+    if to is not None:
+        check_table(to)
+    found = runtime.catalog.get(category)
+    spec = _text_spec(found, using)
+    encoder = runtime.encoders.for_category(spec)
+    images = sample_embeddings(runtime.vectors, category, spec.name)
+    heads = word_heads(encoder, words, templates, using=spec.name, revision=spec.revision, images=images)
+    tally, total = WordTally(words), runtime.vectors.count(category)
+
+    def tallied() -> Iterator[WordScores]:
+        for batch in score_words(runtime.vectors, category, heads):
+            tally.add(batch)
+            tell("scoring", tally.images, total)
+            yield batch
+
+    if to is not None:
+        write_scores(tallied(), words, to)
+    else:
+        for _ in tallied():
+            pass
+    rows = _best_images(runtime, category, tally)
+    saved = save_heads(runtime, found, heads) if keep else []
+    return ZeroShot(category, spec.name, tally.images, rows, to, saved)
+
+
 def read_words(path: Path) -> list[str]:
-    """One word or phrase a line; empty lines and those that begin with # are passed over. ``BadRequest``."""
+    """Read one word or phrase a line, without empty lines and those that begin with #. ``BadRequest``."""
     words = list(
         dict.fromkeys(line.strip() for line in _lines(path) if line.strip() and not line.startswith("#"))
     )
@@ -103,7 +166,7 @@ def read_words(path: Path) -> list[str]:
 
 
 def read_templates(path: Path) -> tuple[str, ...]:
-    """One prompt a line, with ``{}`` where the word goes. ``BadRequest``."""
+    """Read one prompt a line, with ``{}`` where the word goes. ``BadRequest``."""
     templates = tuple(line.strip() for line in _lines(path) if line.strip())
     wrong = [template for template in templates if template.count("{}") != 1]
     if wrong or not templates:
@@ -117,7 +180,7 @@ def read_templates(path: Path) -> tuple[str, ...]:
 def embed_words(
     encoder: TextEncoder, words: Sequence[str], templates: Sequence[str] = TEMPLATES
 ) -> Embeddings:
-    """(words, dim): of each word the mean of its prompts' embeddings, of unit length."""
+    """Return (words, dim): for each word the mean of its prompts' embeddings, of unit length."""
     prompts = [template.replace("{}", word) for word in words for template in templates]
     return _unit(encoder.encode_texts(prompts).reshape(len(words), len(templates), -1).mean(axis=1))
 
@@ -132,8 +195,8 @@ def word_heads(
     images: Embeddings,
     sharpness: float = SHARPNESS,
 ) -> list[TagHead]:
-    """Heads of kind zero-shot on the named vector ``using``, fit to a sample ``images`` (n, dim) of the
-    category's embeddings.
+    """Return heads of kind zero-shot on the named vector ``using``, fit to a sample ``images`` (n, dim) of
+    the category's embeddings.
 
     All words share scale and offset, so the word of the highest score is that of the highest cosine.
     ``TooFewExamples`` with under 20 images, or where nothing in them answers to the words.
@@ -178,10 +241,10 @@ def word_heads(
 
 
 def sample_embeddings(vectors: VectorStore, collection: str, using: str, most: int = _SAMPLE) -> Embeddings:
-    """(n, dim): the first ``most`` images by id, which is as good as at random: ids come from a hash of the
-    content."""
+    """Return (n, dim): the first ``most`` images by id, which is a random sample since ids come from a hash
+    of the content."""
     rows: list[Embeddings] = []
-    for batch in scan(vectors, collection, using):
+    for batch in read_all(vectors, collection, using):
         rows.append(batch.embeddings)
         if sum(map(len, rows)) >= most:
             break
@@ -189,15 +252,15 @@ def sample_embeddings(vectors: VectorStore, collection: str, using: str, most: i
 
 
 def score_words(vectors: VectorStore, collection: str, heads: Sequence[TagHead]) -> Iterator[WordScores]:
-    """Scores of every image, batch by batch."""
+    """Yield the scores of every image, batch by batch."""
     alike = HeadSet(heads)
-    for batch in scan(vectors, collection, alike.using):
+    for batch in read_all(vectors, collection, alike.using):
         yield WordScores(batch.ids, alike.scores(batch.embeddings))
 
 
 def write_scores(batches: Iterator[WordScores], words: Sequence[str], path: Path) -> int:
-    """A row for each image with ``id`` and ``scores.<word>``, as .csv, .parquet or .json; how many. Memory is
-    that of one batch.
+    """Write a row for each image with ``id`` and ``scores.<word>``, as .csv, .parquet or .json, and return
+    how many. Memory is that of one batch.
 
     An existing file is replaced at the end, in one step. ``BadRequest`` for another ending, or where nothing
     can be written.
@@ -217,13 +280,14 @@ def write_scores(batches: Iterator[WordScores], words: Sequence[str], path: Path
 
 
 def check_table(path: Path) -> None:
-    """``BadRequest`` unless the name ends in a format that scores are written in."""
+    """Raise ``BadRequest`` unless the name ends in a format that scores are written in."""
     if path.suffix.lower() not in _WRITERS:
         raise BadRequest(f"{path.name!r} has no known format: let its name end in {', '.join(_WRITERS)}.")
 
 
 def _fit(cosines: Numbers, sharpness: float) -> tuple[float, float, float]:
-    """(scale, contrast, offset) for cosines (n, words + 1), the last those of anything at all."""
+    """Return (scale, contrast, offset) for cosines (n, words + 1), of which the last are the cosines to
+    anything at all."""
     powers = np.exp(sharpness * (cosines - cosines.max(axis=1, keepdims=True)))
     shares = (powers / powers.sum(axis=1, keepdims=True))[:, :-1].ravel()
     own = cosines[:, :-1].ravel()
@@ -237,6 +301,37 @@ def _fit(cosines: Numbers, sharpness: float) -> tuple[float, float, float]:
     found, biases = fit_logistic(np.concatenate([x, x]), labels, weights, _C)
     slopes = found[0] / spread
     return float(slopes[0]), float(slopes[1]), float(biases[0] - slopes @ centre)
+
+
+def _text_spec(category: Category, using: str | None) -> EncoderSpec:
+    """Return the encoder of ``using``, or else the first that reads text."""
+    spec = category.encoder(using)
+    able = [other for other in category.encoders if "text" in other.modalities]
+    if "text" in spec.modalities:
+        return spec
+    if using is None and able:
+        return able[0]
+    raise UnsupportedQuery(
+        f"The encoder {spec.name!r} reads no text: "
+        + (f"say --using {able[0].name}." if able else "add one of the CLIP family to the category."),
+        using=spec.name,
+    )
+
+
+def _best_images(runtime: Runtime, category: str, tally: WordTally) -> list[dict[str, Any]]:
+    """Return for each word how many images reach the threshold, and the best with their file names."""
+    best = [tally.best(number) for number in range(len(tally.words))]
+    ids = list(dict.fromkeys(id for some in best for id, _ in some))
+    hits = runtime.vectors.retrieve(category, ids, with_payload=("filename",), with_vectors=())
+    names = {hit.id: hit.payload.get("filename") for hit in hits if hit is not None}
+    return [
+        {
+            "word": word,
+            "images": int(count),
+            "best": [{"id": id, "filename": names.get(id), "score": round(score, 5)} for id, score in some],
+        }
+        for word, count, some in zip(tally.words, tally.counts, best, strict=True)
+    ]
 
 
 def _write_csv(batches: Iterator[WordScores], words: Sequence[str], path: Path) -> int:

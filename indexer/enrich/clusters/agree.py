@@ -16,6 +16,7 @@ import numpy as np
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand, agreement, normalised_mutual_information
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun, leaf_of, path_of
 from vitrine.services.category.field_names import find_field
+from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
@@ -198,16 +199,13 @@ def _at(leaf: str, level: int | None) -> str:
 
 
 def _pages(runtime: Runtime, category: str, fields: Sequence[str], told: Told | None) -> Iterator[Payload]:
-    total, done, cursor = runtime.vectors.count(category), 0, None
-    while True:
-        page = runtime.vectors.scroll(category, limit=PAGE, cursor=cursor, with_payload=tuple(fields))
-        for hit in page.hits:
+    total, done = runtime.vectors.count(category), 0
+    for page in pages(runtime.vectors, category, fields=tuple(fields), size=PAGE):
+        for hit in page:
             yield hit.payload
-        done, cursor = done + len(page.hits), page.cursor
+        done += len(page)
         if told:
             told(done, total)
-        if cursor is None:
-            return
 
 
 def _matches(run: ClusterRun, other: ClusterRun, ones: _Numbers, others: _Numbers) -> list[Match]:

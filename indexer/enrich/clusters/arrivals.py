@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 
+from vitrine.indexer.job.items import Item
 from vitrine.indexer.job.plan import BatchPlan
-from vitrine.services.artifacts.clusters import ClusterRun, ClusterStore, membership
+from vitrine.services.artifacts.clusters import ClusterRun, membership
 from vitrine.services.category.catalog import Category
 from vitrine.services.errors import UnknownVector
+from vitrine.services.runtime import Runtime
 
 
 class NewImageAssigner:
-    """The cluster runs in service, for new images and for those that got a vector they lacked. ``notes``: for
-    the user."""
+    """The cluster runs in service, for new images and for those that got a vector they lacked; an
+    ``OnArrival``."""
 
-    def __init__(self, clusters: ClusterStore, category: Category) -> None:
+    def __init__(self, runtime: Runtime, category: Category) -> None:
         self.notes: list[str] = []
-        self._clusters = clusters
+        self._clusters = runtime.clusters
         self._category = category
         self._known: list[ClusterRun] = []
         self._runs: list[ClusterRun] = []
 
-    def refresh(self) -> None:
-        """See which runs are in service; while the category is being written, so that no former one writes
-        after a new one."""
+    @property
+    def using(self) -> Collection[str]:
+        return {run.using for run in self._runs}
+
+    def prepare(self, items: Sequence[Item]) -> None:
+        """See which runs are in service."""
         runs = self._clusters.in_service(self._category.name)
         if [(run.key, run.created_at) for run in runs] == [(run.key, run.created_at) for run in self._known]:
             return
@@ -33,13 +40,13 @@ class NewImageAssigner:
             if fits(self._category, run) and run.using in active:
                 self._runs.append(run)
                 continue
-            told = (
+            note = (
                 f"New images have no vector {run.using!r} as the cluster run {run.run!r} was made on, "
                 "so they are in none of its clusters: run the clustering again."
             )
-            self.notes += [told] if told not in self.notes else []
+            self.notes += [note] if note not in self.notes else []
 
-    def assign(self, plan: BatchPlan) -> None:
+    def apply(self, plan: BatchPlan) -> None:
         """Add the nodes of the images to what the plan writes."""
         for run in self._runs:
             ids = [id for id, vectors in plan.vectors.items() if run.using in vectors]

@@ -8,26 +8,33 @@ that the next one of that name removes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from vitrine.indexer.enrich.clusters.arrivals import fits
 from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
-from vitrine.indexer.enrich.clusters.members import MemberWriter, erase
+from vitrine.indexer.enrich.clusters.members import CLUSTERS, assign_lacking
 from vitrine.indexer.enrich.clusters.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
 from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints
 from vitrine.indexer.enrich.clusters.report import ClusterReport
 from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
+from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.payload_writer import PAGE
-from vitrine.indexer.job.stages import Stages, Told, Watch
-from vitrine.services.artifacts.clusters import NOISE, ClusterRun, Node, leaf_of, path_of
+from vitrine.indexer.job.progress import Progress
+from vitrine.services.artifacts.clusters import (
+    NOISE,
+    ClusterRun,
+    Node,
+    leaf_of,
+    membership,
+    path_of,
+)
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.read_all import scan
-from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.category.read_all import read_all
+from vitrine.services.domain import Embeddings, EncoderSpec, Payload
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime
 
@@ -63,7 +70,7 @@ class Images:
     former: list[str] = field(default_factory=list)
 
 
-Fit = Callable[[Images, Told], Fitted]
+Fit = Callable[[Images, Advance], Fitted]
 """Clusters images, telling how many of how many are done; rows of the tree are those of ``x``."""
 
 
@@ -79,9 +86,9 @@ class Again:
 def fit_tree(options: TreeOptions) -> Fit:
     """Hierarchical k-means as a ``Fit``."""
 
-    def fit(images: Images, told: Told) -> Fitted:
+    def fit(images: Images, advance: Advance) -> Fitted:
         parameters = {name: value for name, value in asdict(options).items() if name != "seed"}
-        return Fitted("tree", build_tree(images.x, options, progress=told), parameters, seed=options.seed)
+        return Fitted("tree", build_tree(images.x, options, progress=advance), parameters, seed=options.seed)
 
     options.check()
     return fit
@@ -95,7 +102,7 @@ def cluster(
     *,
     using: str | None = None,
     again: Again | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> ClusterReport:
     """Cluster all images that have the named vector ``using`` (None: the category's default) and write it
@@ -114,11 +121,9 @@ def cluster(
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
     report = ClusterReport(category, run, spec.name)
-    job = _Job(runtime, cat, spec, report, Stages(report.seconds, watch, stop or threading.Event()))
-    try:
-        job.run(fit, again)
-    except (KeyboardInterrupt, InterruptedError):
-        report.interrupted = True
+    job = Job(runtime, category, report, progress, stop)
+    with job.running():
+        _Clustering(job, cat, spec, report).run(fit, again)
     return report
 
 
@@ -127,7 +132,7 @@ def assign_missing(
     category: str,
     runs: Sequence[str] | None = None,
     *,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> list[ClusterReport]:
     """Give the images that have none their nodes in these runs (None: all in service). A report for each.
@@ -154,11 +159,10 @@ def assign_missing(
                 raise BadRequest(message, run=run.run)
             report.notes.append(message)
             continue
-        job = _Job(runtime, cat, spec, report, Stages(report.seconds, watch, stop or threading.Event()))
-        try:
-            job.complete(run)
-        except (KeyboardInterrupt, InterruptedError):
-            report.interrupted = True
+        job = Job(runtime, category, report, progress, stop)
+        with job.running(), job.stage("writing") as advance:
+            job.apart(lambda: _complete(job, report, run, advance))  # noqa: B023  # it ends with this turn
+        if report.interrupted:
             break
     return reports
 
@@ -169,16 +173,15 @@ def delete_run(runtime: Runtime, category: str, run: str, *, stop: threading.Eve
 
     ``NotFound`` if there is nothing of that name.
     """
-    runtime.catalog.get(category)
     checkpoints = Checkpoints(runtime.objects, category, run)
-    try:
-        runtime.clusters.withdraw(category, run)
-    except NotFound:
-        if not runtime.clusters.leftovers(category, run) and not checkpoints.exists:
-            raise
+    begun = checkpoints.exists
     checkpoints.remove()
-    for key in runtime.clusters.leftovers(category, run):
-        erase(runtime, category, key, stop=stop)
+    try:
+        CLUSTERS.delete(runtime, category, run, stop=stop)
+    except NotFound:
+        runtime.catalog.get(category)
+        if not begun:
+            raise
 
 
 def read_images(
@@ -199,7 +202,7 @@ def read_images(
     vocabulary = Vocabulary()
     leaves: list[str] = []
     fields = FIELDS if former is None else (*FIELDS, former.payload_field)
-    for batch in scan(runtime.vectors, category, spec.name, fields=fields):
+    for batch in read_all(runtime.vectors, category, spec.name, fields=fields):
         room = min(total - len(ids), len(batch.ids))
         x[len(ids) : len(ids) + room] = batch.embeddings[:room]
         ids += batch.ids[:room]
@@ -249,95 +252,76 @@ def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fit
 
 
 @dataclass(eq=False)
-class _Job:
+class _Clustering:
     """One run of one category."""
 
-    runtime: Runtime
+    job: Job
     category: Category
     spec: EncoderSpec
     report: ClusterReport
-    stages: Stages
 
     def run(self, fit: Fit, again: Again | None = None) -> None:
-        """All stages; ``InterruptedError`` where ``stop`` came in between."""
-        self._remove_leftovers()
-        former = self._former()
-        with self.stages.stage("reading"):
-            images = read_images(self.runtime, self.category.name, self.spec, former)
-        with self.stages.stage("clustering", len(images.ids)) as told:
-            fitted = fit(images, told)
+        """All stages; ``InterruptedError`` where the job is stopped in between."""
+        job, report, runtime, name = self.job, self.report, self.job.runtime, self.category.name
+        CLUSTERS.remove_leftovers(job, report.run)
+        former = next((run for run in runtime.clusters.in_service(name) if run.run == report.run), None)
+        with job.stage("reading"):
+            images = read_images(runtime, name, self.spec, former)
+        with job.stage("clustering", len(images.ids)) as advance:
+            fitted = fit(images, advance)
         if former is not None and (agreed := former_agreement(images.former, fitted.tree)):
-            fitted = replace(
-                fitted,
-                metrics={**fitted.metrics, "former": {"key": former.key, "seed": former.seed, **agreed}},
-            )
+            found = {"key": former.key, "seed": former.seed, **agreed}
+            fitted = replace(fitted, metrics={**fitted.metrics, "former": found})
         if again is not None:
             fitted = self._tried_again(images, fitted, again)
-        run = to_run(self.report, self.spec, images, fitted)
-        run = self.runtime.clusters.save(self.category.name, run)
-        _described(self.report, run)
-        self.runtime.catalog.ensure_indexes(self.category.name, {run.payload_field: "keyword"})
-        writer = MemberWriter(self.runtime, self.category.name, run)
-        with self.stages.stage("writing", len(images.ids)) as told:
-            self.stages.apart(lambda: self._write(writer, images.ids, fitted.tree, told))
-            self.stages.apart(lambda: self._switch(writer, run))
-        self._remove_leftovers()
-
-    def _former(self) -> ClusterRun | None:
-        """The run in service that this one is to replace."""
-        runs = self.runtime.clusters.in_service(self.category.name)
-        return next((run for run in runs if run.run == self.report.run), None)
+        run = runtime.clusters.save(name, to_run(report, self.spec, images, fitted))
+        _described(report, run)
+        runtime.catalog.ensure_indexes(name, {run.payload_field: "keyword"})
+        with job.stage("writing", len(images.ids)) as advance:
+            pages = _pages(images.ids, fitted.tree)
+            job.apart(lambda: CLUSTERS.write(job, report, run.key, pages, advance))
+            job.apart(lambda: self._switch(run))
+        CLUSTERS.remove_leftovers(job, report.run)
 
     def _tried_again(self, images: Images, fitted: Fitted, again: Again) -> Fitted:
-        """With what the same clustering gives under other seeds, each of which is judged and let go."""
+        """With what the same clustering gives under other seeds, each of which is compared and let go."""
         total = len(images.ids)
         trees = [Leaves.of(fitted.tree)]
-        with self.stages.stage("other seeds", total * len(again.seeds)) as told:
+        with self.job.stage("other seeds", total * len(again.seeds)) as advance:
             for number, seed in enumerate(again.seeds):
-                before = number * total
-                tree = again.fit(seed)(images, lambda done, of, before=before: told(before + done, of)).tree  # type: ignore[misc]
-                trees.append(Leaves.of(tree))
-        return replace(
-            fitted,
-            metrics={**fitted.metrics, "stability": seed_agreement(trees, [fitted.seed, *again.seeds])},
-        )
 
-    def complete(self, run: ClusterRun) -> None:
-        """Only what lacks a node."""
-        writer = MemberWriter(self.runtime, self.category.name, run)
-        with self.stages.stage("writing") as told:
-            self.stages.apart(lambda: self._complete(writer, told))
+                def one_of(done: int, of: int, before: int = number * total) -> None:
+                    advance(before + done, of)
 
-    def _write(self, writer: MemberWriter, ids: list[str], tree: Tree, told: Told) -> None:
-        order = np.argsort(tree.leaves, kind="stable").tolist()  # what is alike is written in one operation
-        paths = [path_of(id) for id in tree.leaf_ids]
-        for start in range(0, len(order), PAGE):
-            self.stages.check()
-            page = {ids[row]: paths[tree.leaves[row]] for row in order[start : start + PAGE]}
-            self.report.written += writer.write(page)
-            told(self.report.written, len(ids))
-        writer.flush()
+                trees.append(Leaves.of(again.fit(seed)(images, one_of).tree))
+        stability = seed_agreement(trees, [fitted.seed, *again.seeds])
+        return replace(fitted, metrics={**fitted.metrics, "stability": stability})
 
-    def _complete(self, writer: MemberWriter, told: Told) -> None:
-        while written := writer.complete():
-            self.stages.check()
-            self.report.written += written
-            told(self.report.written, self.report.written)
-        writer.flush()
-
-    def _switch(self, writer: MemberWriter, run: ClusterRun) -> None:
+    def _switch(self, run: ClusterRun) -> None:
         """Nobody indexes between the last look for images without a node and the switch: whoever comes after
         finds it made."""
-        self._complete(writer, lambda done, total: None)
-        with self.runtime.catalog.writing(self.category.name):
-            self._complete(writer, lambda done, total: None)
-            self.runtime.clusters.put_in_service(self.category.name, run.key)
+        _complete(self.job, self.report, run)
+        with self.job.runtime.catalog.writing(self.category.name):
+            _complete(self.job, self.report, run)
+            self.job.runtime.clusters.put_in_service(self.category.name, run.key)
         self.report.in_service = True
 
-    def _remove_leftovers(self) -> None:
-        for key in self.runtime.clusters.leftovers(self.category.name, self.report.run):
-            self.stages.apart(partial(erase, self.runtime, self.category.name, key, stop=self.stages.stop))
-            self.stages.check()
+
+def _pages(ids: list[str], tree: Tree) -> Iterator[dict[str, Payload]]:
+    """The images and what is stored of each, those of a leaf together: what is alike is written in one
+    operation."""
+    order = np.argsort(tree.leaves, kind="stable").tolist()
+    said = [membership(path_of(id)) for id in tree.leaf_ids]
+    for start in range(0, len(order), PAGE):
+        yield {ids[row]: said[tree.leaves[row]] for row in order[start : start + PAGE]}
+
+
+def _complete(job: Job, report: ClusterReport, run: ClusterRun, advance: Advance | None = None) -> None:
+    """Write the nodes of the images that lack one."""
+    for written in assign_lacking(job, run):
+        report.written += written
+        if advance:
+            advance(report.written, report.written)
 
 
 def _described(report: ClusterReport, run: ClusterRun) -> ClusterReport:

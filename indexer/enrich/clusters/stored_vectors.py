@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitrine.services.category.field_names import find_field
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, Payload
 from vitrine.services.errors import BadRequest
 from vitrine.services.vector_store.base import VectorStore
@@ -53,7 +53,7 @@ def read_vectors(
     fields = tuple(find_field(field, category.indexes) for field in fields)
     count = vectors.count(category.name, filter)
     kept = _Kept(most, np.random.default_rng(seed))
-    for batch in scan(vectors, category.name, name, filter=filter, fields=fields):
+    for batch in read_all(vectors, category.name, name, filter=filter, fields=fields):
         for id, row, payload in zip(batch.ids, batch.embeddings, batch.payloads, strict=True):
             kept.offer(id, row, payload)
         if progress:

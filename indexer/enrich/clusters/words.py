@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.job.stages import Told
+from vitrine.indexer.job.job import Advance
 from vitrine.services.artifacts.clusters import NOISE, ROOT, ClusterRun, Node, leaf_of, path_of
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
@@ -114,7 +114,7 @@ def name_by_words(
     prompt: str = PROMPT,
     *,
     using: str | None = None,
-    told: Told | None = None,
+    told: Advance | None = None,
 ) -> NamingReport:
     """Name the nodes of a run in service that no tags name, by the words that fit them best; the run is
     rewritten in one step.
@@ -189,7 +189,7 @@ def _means(
     row_of = {id: row for row, id in enumerate(run.nodes)}
     sums, counts = np.zeros((len(row_of), spec.dim)), np.zeros(len(row_of), np.int64)
     seen = 0
-    for batch in scan(runtime.vectors, category, spec.name, fields=(run.payload_field,)):
+    for batch in read_all(runtime.vectors, category, spec.name, fields=(run.payload_field,)):
         rows = np.array([row_of.get(leaf_of(payload, run.key), -1) for payload in batch.payloads])
         inside = rows >= 0
         np.add.at(sums, rows[inside], batch.embeddings[inside])

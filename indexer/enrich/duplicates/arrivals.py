@@ -7,7 +7,7 @@ Groups are not touched: they change when duplicates are looked for the next time
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from vitrine.indexer.enrich.duplicates.orb_prefilter import likely_turn
 from vitrine.indexer.enrich.duplicates.pair_cache import Judge
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.job.items import Item
+from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.report import NearDuplicate, NearDuplicates
 from vitrine.services.artifacts.duplicates import COPIES, ordered
 from vitrine.services.category.catalog import Category
@@ -43,17 +44,25 @@ class _Known:
     similarity: float
 
 
-class Arrivals:
-    """Compares new images of a category. For one thread, while the category is being written."""
+class NewImageComparer:
+    """Compares new images of a category with those that are there, and with each other; an ``OnArrival``."""
 
     def __init__(self, runtime: Runtime, category: Category, what: NearDuplicates) -> None:
         """``what``: tell or skip."""
+        self.notes: list[str] = []
         self._runtime = runtime
         self._category = category
         self._what = what
         self._using = category.encoder().name
 
-    def compare(self, items: Sequence[Item]) -> None:
+    @property
+    def using(self) -> Collection[str]:
+        return (self._using,)
+
+    def apply(self, plan: BatchPlan) -> None:
+        """Groups are not touched."""
+
+    def prepare(self, items: Sequence[Item]) -> None:
         """Note on new items which image they are a near-duplicate of, and drop copies if they are not wanted.
         Another version of an image, such as a form filled otherwise, is never dropped, nor a copy that has
         more pixels than what is there.
@@ -61,6 +70,7 @@ class Arrivals:
         Nothing is a near-duplicate of an item that is dropped. Items without the category's default vector
         are not compared, nor pairs that people dismissed.
         """
+        items = [item for item in items if not item.known]
         firsts = {
             item.id: item
             for item in reversed(items)

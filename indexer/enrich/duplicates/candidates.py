@@ -1,5 +1,5 @@
-"""Which pairs of images are worth a look: those near by perceptual hash, and those near by embedding. Never
-all pairs."""
+"""Propose pairs of images that may be near-duplicates: those near by perceptual hash, and those near by
+embedding. Never all pairs."""
 
 from __future__ import annotations
 
@@ -33,9 +33,12 @@ Stopped = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Reach:
-    """How far to look. ``band``: bits in which perceptual hashes may differ (0..15). ``similarity``: least
-    cosine similarity of embeddings. ``neighbours``: so many of each image's nearest at most. ``flips``:
-    mirrored and turned pictures as well."""
+    """How far to look for candidates.
+
+    ``band``: bits in which perceptual hashes may differ (0..15). ``similarity``: least cosine similarity of
+    embeddings. ``neighbours``: the most neighbours of each image. ``flips``: also look for mirrored and
+    turned pictures.
+    """
 
     band: int = 8
     similarity: float = 0.8
@@ -55,7 +58,7 @@ class Images:
         return len(self.ids)
 
     def similarity(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Cosine similarity of the pairs, 0 where an image has no embedding."""
+        """Return the cosine similarity of the pairs, 0 where an image has no embedding."""
         rows = [
             np.einsum(
                 "ij,ij->i",
@@ -70,8 +73,8 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Pairs of positions, one < other, and what proposed them: ``bits`` apart (64: not by hash) and cosine
-    ``similarity``."""
+    """Pairs of positions, one < other, and why they were proposed: ``bits`` apart (64: not by hash) and
+    cosine ``similarity``."""
 
     one: NDArray[np.int64]
     other: NDArray[np.int64]
@@ -83,7 +86,7 @@ class Candidates:
 
 
 def candidates(images: Images, neighbours: NDArray[np.int64], reach: Reach) -> Candidates:
-    """Pairs near by hash, and the pairs ``neighbours`` (m, 2), each once, most similar first."""
+    """Return the pairs near by hash and the pairs ``neighbours`` (m, 2), each once, most similar first."""
     by_hash = hash_pairs(images.hashes, reach)
     if not reach.flips:
         neighbours = _not_unlike(images, neighbours)
@@ -99,7 +102,8 @@ def candidates(images: Images, neighbours: NDArray[np.int64], reach: Reach) -> C
 
 
 def _not_unlike(images: Images, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Without those whose hashes say that they are different pictures, unless embeddings are very near."""
+    """Drop the pairs whose hashes say that they are different pictures, unless their embeddings are very
+    near."""
     one, other = pairs[:, 0], pairs[:, 1]
     apart = np.bitwise_count(images.hashes[one] ^ images.hashes[other]) > _UNLIKE
     apart &= telling(images.hashes)[one] & telling(images.hashes)[other]
@@ -109,12 +113,11 @@ def _not_unlike(images: Images, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def hash_pairs(hashes: Hashes, reach: Reach) -> NDArray[np.int64]:
-    """(m, 3): bits apart, one, other; closest first. Many images of equal hash are paired with the next few,
-    not each with each.
+    """Return (m, 3): bits apart, one, other; closest first.
 
-    With ``flips`` the hashes of the other seven ways a picture can lie are worked out from its own: mirroring
-    changes the sign of every other column of a discrete cosine transform, and with it the bit, since the
-    median is near zero.
+    Many images of the same hash are paired with the next few, not each with each. With ``flips`` the hashes
+    of the other seven ways a picture can lie are computed from its own: mirroring changes the sign of every
+    other column of a discrete cosine transform, and with it the bit, since the median is near zero.
     """
     tells = np.flatnonzero(telling(hashes))
     distinct, position = np.unique(hashes[tells], return_inverse=True)
@@ -136,7 +139,7 @@ def hash_pairs(hashes: Hashes, reach: Reach) -> NDArray[np.int64]:
 
 
 def turned_hashes(hashes: Hashes) -> list[Hashes]:
-    """The hashes of the same pictures mirrored and turned, seven ways, within a few bits."""
+    """Return the hashes of the same pictures mirrored and turned, seven ways, within a few bits."""
     bits = np.unpackbits(hashes[:, None].astype(">u8").view(np.uint8), axis=1).reshape(-1, 8, 8).astype(bool)
     columns, rows = np.arange(8)[None, :] % 2 == 1, np.arange(8)[:, None] % 2 == 1
     flat = np.zeros((8, 8), bool)
@@ -184,8 +187,9 @@ def near_in_memory(
 
 
 def _likely(near: NDArray[np.float32], least: float, neighbours: int, slack: float) -> NDArray[np.int64]:
-    """(m, 2) positions in a block whose columns begin with its own rows: of each row the columns after it
-    that are near, and that may be among its nearest ``neighbours`` where values are off by ``slack``."""
+    """Return (m, 2) positions in a block whose columns begin with its own rows: for each row the columns
+    after it that are near, and that may be among its nearest ``neighbours`` where values are off by
+    ``slack``."""
     rows, columns = np.nonzero(near >= least)
     after = columns > rows
     rows, columns = rows[after], columns[after]
@@ -208,7 +212,7 @@ def near_by_engine(
     told: Told | None = None,
     stopped: Stopped | None = None,
 ) -> NDArray[np.int64]:
-    """The same by queries to the engine, for categories whose products would take hours."""
+    """Return the same pairs by queries to the engine, for categories whose products would take hours."""
     places = {id: place for place, id in enumerate(images.ids)}
     found: list[tuple[int, int]] = []
     for start in range(0, len(images), _ENGINE_BATCH):

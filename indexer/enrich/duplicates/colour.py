@@ -1,7 +1,7 @@
-"""Colours of two pictures: the same thing in another colour is another thing.
+"""Compare the colours of two pictures: the same thing in another colour is another thing.
 
-Compared is chromaticity: red and green against grey of the same brightness, as shares of it. A copy that is
-brighter or darker has the same. A picture without colours may be a copy of a coloured one.
+Chromaticity is compared: red and green against grey of the same brightness, as shares of it. A brighter or
+darker copy has the same chromaticity. A picture without colours may be a copy of a coloured one.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _GROUND, _GROUND_LEVELS = 0.03, 20.0
 
 
 def chroma(rgb: NDArray[np.uint8], side: int) -> Chroma:
-    """(side, side, 2) of a picture (height, width, 3), a little blurred, since lossy formats store colours
-    coarsely."""
+    """Return the chromaticity (side, side, 2) of a picture (height, width, 3), slightly blurred, since lossy
+    formats store colours coarsely."""
     small = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     small = cv2.GaussianBlur(small, (5, 5), 1.0)
     total = small.sum(axis=-1, keepdims=True)
@@ -30,8 +30,7 @@ def chroma(rgb: NDArray[np.uint8], side: int) -> Chroma:
 
 
 def stands_out(colours: Chroma, grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a picture (side, side) is neither of the colour nor of the brightness that it has most: not the
-    plain ground."""
+    """Return where a picture (side, side) differs from its background, in colour or in brightness."""
     ground = np.median(colours.reshape(-1, 2), axis=0)
     apart = np.abs(colours - ground).sum(axis=-1) > _GROUND
     darker: NDArray[np.bool_] = apart | (np.abs(grey.astype(np.float32) - np.median(grey)) > _GROUND_LEVELS)
@@ -39,13 +38,13 @@ def stands_out(colours: Chroma, grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def is_grey(colours: Chroma) -> bool:
-    """Whether there are no colours but for a few specks."""
+    """Return whether there are no colours except for a few specks."""
     return not _more(np.abs(colours).sum(axis=-1), _GREY, _SPECKS)
 
 
 def differ(one: Chroma, other: Chroma, most: float) -> bool:
-    """Whether colours at the same places differ by more than that, but for 5 in 100 of them: a line of text,
-    a stain."""
+    """Return whether colours at the same places differ by more than ``most`` in over 5 of 100 of them: less
+    is a line of text or a stain."""
     return _more(np.abs(one - other).sum(axis=-1), most, _OUTLIERS)
 
 

@@ -1,9 +1,8 @@
-"""Two pictures side by side, small: do they show the same?
+"""Compare two small pictures: do they show the same?
 
-They are laid on each other first. If a plain resize does it, structural similarity (SSIM; Wang et al., 2004)
-tells a copy from another picture. Otherwise ORB features (Rublee et al., 2011) and a homography by RANSAC or,
-failing that, an affine map that maximises correlation (ECC; Evangelidis and Psarakis, 2008) say how one lies
-in the other; then the part that both show is compared alike.
+If a plain resize aligns them, structural similarity (SSIM; Wang et al., 2004) decides. Otherwise ORB features
+(Rublee et al., 2011) and a homography by RANSAC align them or, failing that, an affine map that maximises
+correlation (ECC; Evangelidis and Psarakis, 2008); then the part that both show is compared in the same way.
 """
 
 from __future__ import annotations
@@ -36,20 +35,20 @@ _SHRUNK = np.array([[_SHRINK, 0, (_SHRINK - 1) / 2], [0, _SHRINK, (_SHRINK - 1) 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Chosen on the train half of benchmarks/duplicates.py, and on look-alikes among 66,000 drawings. All
-    structural similarities are in -1..1.
+    """Thresholds chosen on the train half of benchmarks/duplicates.py, and on look-alikes among 66,000
+    drawings.
 
-    ``edited``: from here on a picture that fits as it is shows the same. ``correlated`` and ``registered``:
-    the same for one that fits only after it was laid on the other, by correlation or by its features.
-    Maximising correlation makes other pictures alike too (of 150 pairs of look-alikes up to 0.80), whereas
-    features hardly ever fit by chance. ``inliers``: share of matched features that the homography explains:
-    of copies 99 in 100 are above 0.7, of photographs that only look alike none above 0.45. ``colours``: how
-    far chromaticities may differ, but for 5 in 100 of the area: of copies 99 in 100 are below 0.08; drawings
-    of one shape in two colours are mostly above 0.15. ``overlap``: share of the smaller picture that both
-    show. ``radius``: least similarity of two pictures of a group that are no copies themselves. ``shapes``
-    and ``shapes_correlated``: least similarity where the pictures show something, for a picture that fits as
-    it is and for one laid by correlation: on a plain ground, a flower and a kite are alike nearly everywhere
-    else.
+    All structural similarities are in -1..1. ``edited``: least similarity of a picture that fits as it is.
+    ``correlated`` and ``registered``: the same for one that fits only after alignment, by correlation or by
+    features. Maximising correlation makes other pictures similar too (of 150 pairs of look-alikes up to
+    0.80), whereas features hardly ever fit by chance. ``inliers``: share of matched features that the
+    homography explains: 99 of 100 copies are above 0.7, no photographs that only look alike are above 0.45.
+    ``colours``: how far chromaticities may differ in 95 of 100 of the area: 99 of 100 copies are below 0.08;
+    drawings of one shape in two colours are mostly above 0.15. ``overlap``: share of the smaller picture that
+    both show. ``radius``: least similarity of two pictures of a group that are not copies of each other.
+    ``shapes`` and ``shapes_correlated``: least similarity where the pictures are not plain, for a picture
+    that fits as it is and for one aligned by correlation: on a plain background, a flower and a kite are
+    similar nearly everywhere else.
     """
 
     edited: float = 0.82
@@ -65,8 +64,8 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was seen. ``similarity`` is the structural one of what both show; ``turn`` says how the second was
-    laid."""
+    """The result of a comparison. ``similarity``: structural, of what both show; ``turn``: how the second was
+    turned."""
 
     kind: Kind
     similarity: float
@@ -80,8 +79,8 @@ class Verdict:
 
 
 def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Verdict:
-    """The verdict on two pictures as they lie: edited or look-alike, since a small change is not seen at this
-    size."""
+    """Return whether two pictures as they lie are edited versions or look-alikes; a small change is not
+    visible at this size."""
     given = thresholds or Thresholds()
     if (
         one.size == other.size
@@ -117,9 +116,11 @@ def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Ver
 
 
 def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bool]:
-    """The verdict, and whether another way to lay them would find nothing else: many features that do not fit
-    together, or that do, and show something quite different. That saves three milliseconds with most pictures
-    that only look alike."""
+    """Align by features and compare; the flag says that no other alignment would find more.
+
+    That is so with many features that do not fit together, or that do and show something quite different. It
+    saves three milliseconds with most pictures that only look alike.
+    """
     nothing = Verdict("look-alike", -1.0), False
     (points, descriptors), (others, their_descriptors) = one.features, other.features
     if min(len(points), len(others)) < 12:
@@ -144,8 +145,8 @@ def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bo
 
 
 def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
-    """At half of the size first: most that only look alike do not get further, and what does is nearly
-    there."""
+    """Align by correlation, first at half of the size: most look-alikes end there, and the others are nearly
+    aligned."""
     nothing = Verdict("look-alike", -1.0)
     if min(one.square.std(), other.square.std()) < FLAT:
         return nothing
@@ -176,8 +177,8 @@ def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
 def _correlated(
     one: Grey, other: Grey, start: NDArray[np.float32], rounds: int
 ) -> NDArray[np.float32] | None:
-    """The affine map (2, 3) from the first to the second under which they correlate most; None: it does not
-    converge."""
+    """Return the affine map (2, 3) from the first to the second under which they correlate most; None if it
+    does not converge."""
     steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, rounds, 1e-4)
     try:
         found: NDArray[np.float32] = cv2.findTransformECC(
@@ -189,7 +190,7 @@ def _correlated(
 
 
 def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[float, float]:
-    """``similarity`` of both as far as the map shows both."""
+    """Return ``similarity`` of both where the map shows both."""
     inverse, size = cv2.WARP_INVERSE_MAP, one.shape[::-1]
     warped = cv2.warpAffine(other, matrix, size, flags=cv2.INTER_LINEAR | inverse)
     shown = (
@@ -202,8 +203,8 @@ def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[f
 def _laid(
     one: Seen, other: Seen, matrix: NDArray[Any], given: Thresholds, colours: float
 ) -> tuple[float, float]:
-    """``similarity`` of the part that both show, with the square of ``other`` mapped onto that of ``one``; -1
-    if that is too small, or its colours differ by more than ``colours``."""
+    """Return ``similarity`` of the part that both show, with the square of ``other`` mapped onto that of
+    ``one``; -1 if that part is too small, or its colours differ by more than ``colours``."""
     size = (COMPARED, COMPARED)
     shown = cv2.warpPerspective(np.full(size, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
     area = abs(float(np.linalg.det(matrix[:2, :2]))) * COMPARED**2  # of the whole other picture, as it lies
@@ -216,7 +217,7 @@ def _laid(
 
 
 def _coloured_alike(one: Seen, other: Seen, most: float, matrix: NDArray[Any] | None = None) -> bool:
-    """Whether the colours are the same where both are shown and at least one is no plain ground, or one
+    """Return whether the colours agree where both are shown and at least one is not background, or one
     picture has no colours; ``matrix`` as in ``_laid``."""
     if one.is_grey or other.is_grey:
         return True
@@ -234,14 +235,15 @@ def _coloured_alike(one: Seen, other: Seen, most: float, matrix: NDArray[Any] | 
 
 
 def _squared(seen: Seen) -> NDArray[np.float64]:
-    """The map from a picture's pixels to those of its square."""
+    """Return the map from a picture's pixels to those of its square."""
     height, width = seen.grey.shape
     across, down = COMPARED / width, COMPARED / height
     return np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
 
 
 def _plausible(matrix: NDArray[Any]) -> bool:
-    """A crop or a resize: hardly any perspective, neither mirrored nor squeezed, within a factor of three."""
+    """Return whether a map is a crop or a resize: hardly any perspective, neither mirrored nor squeezed,
+    within a factor of three."""
     linear = matrix[:2, :2] / matrix[2, 2]
     scales = np.linalg.svd(linear, compute_uv=False)
     perspective = np.abs(matrix[2, :2] / matrix[2, 2]).max()
@@ -255,6 +257,6 @@ def _plausible(matrix: NDArray[Any]) -> bool:
 
 
 def _alike_in_aspect(one: Seen, other: Seen) -> bool:
-    """The same shape, within the rounding of small pictures."""
+    """Return whether both have the same aspect ratio, within the rounding of small pictures."""
     first, second = one.size[0] / one.size[1], other.size[0] / other.size[1]
     return abs(first / second - 1) <= _ASPECT + 1 / min(*one.size, *other.size)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +24,11 @@ from vitrine.indexer.enrich.duplicates.pair_cache import Judge
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.prefilter import comparing, glance
 from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
-from vitrine.indexer.job.progress import Progress
+from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.artifacts.duplicates import Member
 from vitrine.services.category.fields import SAID
+from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Payload
 from vitrine.services.images.hashes import parse_hashes
 from vitrine.services.runtime import Runtime
@@ -38,7 +37,6 @@ FIELDS = (
     "sha256", "phash", "object_key", "media_type", "width", "height", "bytes",
     "created_at", "tags", "metadata", *SAID,
 )  # fmt: skip
-_PAGE = 2_000
 _TOGETHER = 32
 
 Group = tuple[Member, ...]
@@ -46,26 +44,24 @@ Group = tuple[Member, ...]
 
 
 @dataclass(eq=False)
-class Stages:
-    """One search, stage by stage; ``report`` says how far it is."""
+class Detection:
+    """One search, stage by stage; ``InterruptedError`` where the job is stopped. ``chosen``: images that
+    people chose to keep."""
 
-    runtime: Runtime
-    category: str
+    job: Job
     search: Search
     using: str
     report: DuplicateReport
-    stop: threading.Event
-    progress: Progress | None
     chosen: Collection[str] = ()
-    """Images that people chose to keep."""
 
     def run(self) -> list[Group]:
-        """The groups; none where ``stop`` was set."""
-        with self._stage("read"):
-            images, payloads = read_images(self.runtime, self.category, self.using)
+        """Return the groups."""
+        runtime = self.job.runtime
+        with self.job.stage("read"):
+            images, payloads = read_images(runtime, self.job.category, self.using)
         self.report.images = len(images)
-        with self._stage("candidates", len(images)):
-            found = candidates(images, self._near(images), self.search.reach)
+        with self.job.stage("candidates", len(images)) as advance:
+            found = candidates(images, self._near(images, advance), self.search.reach)
             dismissed = self._dismissed(images)
         self.report.candidates = len(found)
         # most similar first: a copy proposed by its hash alone comes after those proposed by their embeddings
@@ -77,8 +73,8 @@ class Stages:
         with ExitStack() as stack:
             pictures, turns = None, dict[Pair, str]()
             if self.search.look:
-                pool = stack.enter_context(comparing(self.runtime.settings.threads))
-                pictures = Pictures(self.runtime, payloads)
+                pool = stack.enter_context(comparing(runtime.settings.threads))
+                pictures = Pictures(runtime, payloads)
                 turns = self._glanced(pool, pictures, pairs)
                 pairs = list(turns)
             else:
@@ -93,28 +89,31 @@ class Stages:
             self.report.failed = len(judge.failed)
         return groups
 
-    def _near(self, images: Images) -> NDArray[np.int64]:
-        stopped, reach = self.stop.is_set, self.search.reach
+    def _near(self, images: Images, advance: Advance) -> NDArray[np.int64]:
+        stopped, reach = self.job.stop.is_set, self.search.reach
+
+        def told(done: int) -> None:
+            advance(done, len(images))
+
         if len(images) <= IN_MEMORY:
-            return near_in_memory(images.embeddings, reach, told=self._reached, stopped=stopped)
-        vectors = self.runtime.vectors
-        return near_by_engine(
-            vectors, self.category, self.using, images, reach, told=self._reached, stopped=stopped
-        )
+            return near_in_memory(images.embeddings, reach, told=told, stopped=stopped)
+        vectors, category = self.job.runtime.vectors, self.job.category
+        return near_by_engine(vectors, category, self.using, images, reach, told=told, stopped=stopped)
 
     def _dismissed(self, images: Images) -> set[Pair]:
-        pairs = self.runtime.duplicates.dismissed(self.category)
+        pairs = self.job.runtime.duplicates.dismissed(self.job.category)
         places = {id: place for place, id in enumerate(images.ids)} if pairs else {}
         known = {(places[one], places[other]) for one, other in pairs if one in places and other in places}
         self.report.dismissed = len(known)
         return {(min(pair), max(pair)) for pair in known}
 
     def _glanced(self, pool: ThreadPoolExecutor, pictures: Pictures, pairs: list[Pair]) -> dict[Pair, str]:
-        """The pairs that are worth a closer look, in their order, and how the second may lie in the first."""
+        """Return the pairs that are worth a closer look, in their order, and how the second may be turned."""
         rows = np.array(pairs, np.int64).reshape(-1, 2)
-        with self._stage("glance", len(np.unique(rows)) + len(rows)):
-            flips, stopped = self.search.reach.flips, self.stop.is_set
-            turns = glance(pool, pictures, rows, flips=flips, told=self._advanced, stopped=stopped)
+        total = len(np.unique(rows)) + len(rows)
+        with self.job.stage("glance", total) as advance:
+            flips, stopped = self.search.reach.flips, self.job.stop.is_set
+            turns = glance(pool, pictures, rows, flips=flips, told=_adding(advance, total), stopped=stopped)
         return {pair: turn for pair, turn in zip(pairs, turns, strict=True) if turn is not None}
 
     def _grouped(
@@ -126,13 +125,13 @@ class Stages:
         pairs: list[Pair],
         dismissed: set[Pair],
     ) -> list[Group]:
-        with self._stage("verdicts", len(pairs)):
-            same = self._same(pool, judge, pairs)
+        with self.job.stage("verdicts", len(pairs)) as advance:
+            same = self._same(pool, judge, pairs, _adding(advance, len(pairs)))
 
         def grouped(part: list[Pair]) -> list[Group]:
             linked = complete_link(
                 part,
-                lambda pair: not self.stop.is_set() and judge.verdict(*pair).same,
+                lambda pair: not self.job.stop.is_set() and judge.verdict(*pair).same,
                 lambda pair: judge.may_share(*pair),
                 lambda pair: judge.closeness(*pair),
                 dismissed,
@@ -141,25 +140,27 @@ class Stages:
 
         parts = [[same[number] for number in part] for part in components(len(images), same)]
         groups: list[Group] = []
-        with self._stage("groups", len(parts)):
-            for found in in_order(pool, grouped, parts, 16):
-                self._advanced(1)
+        with self.job.stage("groups", len(parts)) as advance:
+            for number, found in enumerate(in_order(pool, grouped, parts, 16), 1):
                 groups += found
-        return [] if self.stop.is_set() else groups
+                advance(number, len(parts))
+        return groups
 
-    def _same(self, pool: ThreadPoolExecutor, judge: Judge, pairs: list[Pair]) -> list[Pair]:
-        """The pairs that are copies, in their order; looked at in one in which those of a picture are near
-        each other."""
+    def _same(
+        self, pool: ThreadPoolExecutor, judge: Judge, pairs: list[Pair], told: Callable[[int], None]
+    ) -> list[Pair]:
+        """Return the pairs that are copies, in their order; compared in an order in which the pairs of a
+        picture are close together."""
         ordered = [pairs[number] for number in nearby(pairs)]
         parts = [ordered[start : start + _TOGETHER] for start in range(0, len(ordered), _TOGETHER)]
 
         def judged(part: list[Pair]) -> list[Pair]:
-            return [pair for pair in part if not self.stop.is_set() and judge.verdict(*pair).same]
+            return [pair for pair in part if not self.job.stop.is_set() and judge.verdict(*pair).same]
 
         copies: set[Pair] = set()
         for part, found in zip(parts, in_order(pool, judged, parts, 16), strict=True):
             copies.update(found)
-            self._advanced(len(part))
+            told(len(part))
         return [pair for pair in pairs if pair in copies]
 
     def _members(self, images: Images, payloads: Sequence[Payload], places: list[int], judge: Judge) -> Group:
@@ -168,26 +169,17 @@ class Stages:
         best = sorted(keep_first(known, self.search.policy), key=lambda id: id not in self.chosen)
         return arranged(images.ids, [by_id[id] for id in best], judge)
 
-    def _advanced(self, count: int) -> None:
-        self._reached(self.report.done + count)
 
-    def _reached(self, done: int) -> None:
-        self.report.done = done
-        if self.progress:
-            self.progress.update(self.report)
+def _adding(advance: Advance, total: int) -> Callable[[int], None]:
+    """Return what is called with how many more are done."""
+    done = 0
 
-    @contextmanager
-    def _stage(self, name: str, total: int | None = None) -> Iterator[None]:
-        """Times a stage and shows how far it is, of ``total`` images or pairs."""
-        started, self.report.done = time.perf_counter(), 0
-        if self.progress and total is not None:
-            self.progress.start(total)
-        try:
-            yield
-        finally:
-            self.report.seconds[name] = round(time.perf_counter() - started, 3)
-            if self.progress and total is not None:
-                self.progress.finish(self.report)
+    def add(count: int) -> None:
+        nonlocal done
+        done += count
+        advance(done, total)
+
+    return add
 
 
 def read_images(runtime: Runtime, category: str, using: str) -> tuple[Images, list[Payload]]:
@@ -198,20 +190,13 @@ def read_images(runtime: Runtime, category: str, using: str) -> tuple[Images, li
     ids: list[str] = []
     payloads: list[Payload] = []
     rows = [np.empty((0, dim), dtype)]
-    cursor: str | None = None
-    while True:
-        page = runtime.vectors.scroll(
-            category, limit=_PAGE, cursor=cursor, with_payload=FIELDS, with_vectors=(using,)
-        )
-        part = np.zeros((len(page.hits), dim), dtype)
-        for row, hit in enumerate(page.hits):
+    for page in pages(runtime.vectors, category, fields=FIELDS, using=(using,)):
+        part = np.zeros((len(page), dim), dtype)
+        for row, hit in enumerate(page):
             if using in hit.vectors:
                 part[row] = hit.vectors[using]
         rows.append(part)
-        ids += [hit.id for hit in page.hits]
-        payloads += [hit.payload for hit in page.hits]
-        cursor = page.cursor
-        if cursor is None:
-            break
+        ids += [hit.id for hit in page]
+        payloads += [hit.payload for hit in page]
     hashes = parse_hashes([str(payload.get("phash") or "0") for payload in payloads])
     return Images(tuple(ids), hashes, np.concatenate(rows)), payloads

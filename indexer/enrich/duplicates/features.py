@@ -1,4 +1,4 @@
-"""ORB features (Rublee et al., 2011): corners of a picture, and what it looks like round them."""
+"""ORB features (Rublee et al., 2011): corners of a picture, and what surrounds them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _EDGE, _PATCH = 15, 31
 def orb_features(
     grey: Grey, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
-    """The ``count`` strongest: x and y in pixels (k, 2), angles in degrees, clockwise (k,), descriptors (k,
-    32)."""
+    """Return the ``count`` strongest features: x and y in pixels (k, 2), angles in degrees, clockwise (k,),
+    descriptors (k, 32)."""
     detector = cv2.ORB.create(
         count, scaleFactor=1.2, nlevels=8, edgeThreshold=_EDGE, patchSize=_PATCH, fastThreshold=10
     )
@@ -31,8 +31,11 @@ def orb_features(
 def matched(
     one: NDArray[np.uint8], other: NDArray[np.uint8], most: int, least: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of descriptors that are each other's nearest, at most ``most`` bits apart; none, in half of the
-    time, where fewer than ``least`` of the one side are that near to any."""
+    """Return the rows of descriptors that are each other's nearest, at most ``most`` bits apart.
+
+    None are returned, in half of the time, where fewer than ``least`` of the first are that near to any of
+    the second.
+    """
     apart, nearest = nearest_rows(one, other)
     rows = np.flatnonzero(apart <= most)
     if len(rows) < max(least, 1):
@@ -44,7 +47,7 @@ def matched(
 def nearest_rows(
     one: NDArray[np.uint8], other: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Bits to the nearest in ``other``, and its row."""
+    """Return the bits to the nearest row of ``other``, and its number."""
     if not len(one):
         return np.empty(0, np.int32), np.empty(0, np.int64)
     apart, nearest = cv2.batchDistance(one, other, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=1)

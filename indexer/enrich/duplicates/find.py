@@ -6,12 +6,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from vitrine.indexer.enrich.duplicates.detector import Stages, read_images
+from vitrine.indexer.enrich.duplicates.detector import Detection, read_images
 from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
 from vitrine.indexer.enrich.duplicates.store import commit
+from vitrine.indexer.job.job import Job
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun, Member, Pair, ordered
 from vitrine.services.errors import BadRequest
@@ -36,50 +37,48 @@ def find_duplicates(
     Interrupted or killed, the groups before stay in service, and the next run makes up for it. ``NotFound``
     (category), ``UnknownVector``, ``BadRequest`` (options out of range).
     """
-    search, stop = search or Search(), stop or threading.Event()
+    search = search or Search()
     _check(search)
     using = runtime.catalog.get(category).encoder(search.using).name
     before = runtime.duplicates.current(category)
     chosen = {group.keep for group in before.groups if group.chosen} if before else set[str]()
-    work = Stages(
-        runtime, category, search, using, DuplicateReport(category, dry_run=dry_run), stop, progress, chosen
-    )
-    try:
-        groups = work.run()
-    except KeyboardInterrupt:
-        stop.set()
-        groups = []
-    report = work.report
-    report.interrupted = stop.is_set()
-    if progress:
-        progress.finish(report)
+    report = DuplicateReport(category, dry_run=dry_run)
+    job = Job(runtime, category, report, progress, stop)
+    with job.running():
+        groups = Detection(job, search, using, report, chosen).run()
+        job.check()
     if report.interrupted:
         return report
-    run = _described(work, groups)
+    run = _described(report, search, using, groups, chosen)
     if dry_run:
         run = run.numbered(runtime.duplicates.next_key(category))
     else:
         started = time.perf_counter()
         run = commit(runtime, category, run)
-        report.seconds["write"] = time.perf_counter() - started
+        report.stages["write"] = round(time.perf_counter() - started, 3)
     report.groups = run.groups
     report.duplicates = sum(len(group.others) for group in run.groups)
     report.kinds = Counter(member.kind for group in run.groups for member in group.members[1:])
     return report
 
 
-def _described(work: Stages, groups: list[tuple[Member, ...]]) -> DuplicateRun:
-    """The run, the largest groups first."""
-    search = work.search
+def _described(
+    report: DuplicateReport,
+    search: Search,
+    using: str,
+    groups: list[tuple[Member, ...]],
+    chosen: Collection[str],
+) -> DuplicateRun:
+    """Return the run, the largest groups first."""
     ranked = sorted(groups, key=lambda members: (-len(members), members[0].id))
-    found = tuple(DuplicateGroup("", members, chosen=members[0].id in work.chosen) for members in ranked)
+    found = tuple(DuplicateGroup("", members, chosen=members[0].id in chosen) for members in ranked)
     parameters = {
         **asdict(search.reach),
         **asdict(search.thresholds),
         "policy": list(search.policy),
         "look": search.look,
     }
-    return DuplicateRun(work.using, work.report.images, found, parameters)
+    return DuplicateRun(using, report.images, found, parameters)
 
 
 def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:

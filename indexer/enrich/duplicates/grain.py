@@ -1,5 +1,7 @@
-"""Grain: the noise that a camera or a scanner leaves, another one each time. It tells two exposures of one
-scene from two files of one exposure, where nothing else differs."""
+"""Compare grain: the noise that a camera or a scanner leaves, different in each exposure.
+
+It distinguishes two exposures of one scene from two files of one exposure, where nothing else differs.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,14 @@ _LEAST_ALIKE = 0.25
 
 
 def same_exposure(made: Plane, given: Plane) -> bool:
-    """Whether two pictures of one scene (height, width) have the same grain, or one of them has none that
-    could tell."""
+    """Return whether two pictures of one scene (height, width) have the same grain, or one of them has none
+    to compare."""
     alike = grain_correlation(made, given)
     return alike is None or alike >= _LEAST_ALIKE
 
 
 def grain_correlation(made: Plane, given: Plane) -> float | None:
-    """None where one of them has no grain."""
+    """Return the correlation of the grain of two pictures, -1..1; None if one of them has no grain."""
     grains, structure = [], []
     for tiles in zip(_tiles(made), _tiles(given), strict=True):
         smooth = [cv2.GaussianBlur(tile, (0, 0), _FINE) for tile in tiles]
@@ -45,7 +47,7 @@ def grain_correlation(made: Plane, given: Plane) -> float | None:
 
 
 def _tiles(plane: Plane) -> list[NDArray[np.float32]]:
-    """Tiles all over the picture; a small picture is one."""
+    """Cut tiles from all over the picture; a small picture is one tile."""
     height, width = plane.shape
     tops, lefts = range(0, max(1, height - _TILE + 1), _TILE), range(0, max(1, width - _TILE + 1), _TILE)
     places = [(top, left) for top in tops for left in lefts]

@@ -1,4 +1,4 @@
-"""Pairs to groups, complete-link: two groups become one only if the members of one are near those of the
+"""Group pairs by complete linkage: two groups become one only if the members of one are near those of the
 other.
 
 So a chain of look-alikes, each near the next, does not end in one group of pictures that have nothing in
@@ -28,12 +28,12 @@ def complete_link(
     closeness: Callable[[Pair], float],
     apart: Collection[Pair] = (),
 ) -> list[list[int]]:
-    """Groups of two and more positions, each ascending, in order of their first.
+    """Return groups of two and more positions, each ascending, in order of their first.
 
-    ``pairs``, nearest first, join where they are ``same``; a pair that is in one group already is not looked
-    at. Two groups meet if also all other pairs across ``may_share`` a group, and none is ``apart`` for good.
-    So of a group of up to 21 images every pair is the same or may share; of a larger one that is so of every
-    pair among the 400 least close of each two groups that met.
+    ``pairs``, nearest first, join where they are ``same``; a pair that is in one group already is skipped.
+    Two groups join if all other pairs across ``may_share`` a group too, and none is ``apart`` for good. So in
+    a group of up to 21 images every pair is the same or may share; in a larger one this holds for every pair
+    among the 400 least close of each two groups that joined.
     """
     group: dict[int, list[int]] = {}
     for one, other in pairs:
@@ -51,13 +51,16 @@ def complete_link(
 
 
 def _least_close(pairs: list[Pair], closeness: Callable[[Pair], float]) -> list[Pair]:
-    """Those first that decide most often: nearly all meetings that fail do so at the first."""
+    """Put first what decides most often: nearly all joins that fail do so at the first pair."""
     return heapq.nsmallest(CROSS_CHECKS, pairs, key=closeness) if len(pairs) > 1 else pairs
 
 
 def nearby(pairs: Sequence[Pair]) -> list[int]:
-    """Numbers of ``pairs`` in an order in which those of a place, and of places that hang together, are near
-    each other (reverse Cuthill-McKee): who goes through them in it has to hold few places at a time."""
+    """Order ``pairs`` so that those of connected positions are close together (reverse Cuthill-McKee), by
+    number.
+
+    Going through them in this order, few pictures have to be held at a time.
+    """
     if not pairs:
         return []
     from scipy.sparse import coo_array
@@ -75,18 +78,16 @@ def nearby(pairs: Sequence[Pair]) -> list[int]:
 
 
 def components(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
-    """Numbers of ``pairs`` that hang together through any number of others, in order of their first pair."""
-    leader = list(range(count))
+    """Return the numbers of ``pairs`` that hang together through others, in order of their first pair."""
+    if not pairs:
+        return []
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def top(place: int) -> int:
-        while leader[place] != place:
-            leader[place] = leader[leader[place]]
-            place = leader[place]
-        return place
-
-    for one, other in pairs:
-        leader[top(other)] = top(one)
+    one, other = np.array(pairs, np.int64).T
+    graph = coo_array((np.ones(len(pairs), bool), (one, other)), shape=(count, count))
+    labels = connected_components(graph, directed=False)[1][one]
     found: dict[int, list[int]] = {}
-    for number, (one, _) in enumerate(pairs):
-        found.setdefault(top(one), []).append(number)
+    for number, label in enumerate(labels.tolist()):
+        found.setdefault(label, []).append(number)
     return list(found.values())

@@ -1,4 +1,4 @@
-"""Which picture of a group to keep."""
+"""Decide which picture of a group to keep."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FEW_COLOURS = ("image/gif",)
 
 
 def check_policy(policy: Sequence[str]) -> tuple[Criterion, ...]:
-    """The criteria as given, each once. ``BadRequest`` for another word."""
+    """Return the criteria as given, each once. ``BadRequest`` for another word."""
     known = get_args(Criterion)
     for word in policy:
         if word not in known:
@@ -29,8 +29,8 @@ def check_policy(policy: Sequence[str]) -> tuple[Criterion, ...]:
 
 
 def keep_first(payloads: Mapping[str, Mapping[str, Any]], policy: Sequence[Criterion] = POLICY) -> list[str]:
-    """The ids, best first; ``grey`` in a payload: the picture has no colours. Alike ones the oldest first,
-    then by id.
+    """Sort the ids, best first; ``grey`` in a payload: the picture has no colours. Of equals the oldest is
+    first, then the lowest id.
 
     >>> keep_first({"a": {"width": 10, "height": 10}, "b": {"width": 40, "height": 30}})
     ['b', 'a']

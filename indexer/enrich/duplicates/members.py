@@ -1,4 +1,4 @@
-"""A group in the order in which its images are kept, and what each of them is to another."""
+"""The images of a group in the order in which they are kept, and what each is a copy or a version of."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from vitrine.services.artifacts.duplicates import Member
 
 
 def arranged(ids: Sequence[str], places: Sequence[int], judge: Judge) -> tuple[Member, ...]:
-    """The images at ``places``, the one to keep first: each is a copy of the first before it that is the same
-    picture, or else a version of the one to keep. So a copy of a version goes with that, and no picture is
-    lost by way of another."""
+    """Return the images at ``places``, the one to keep first.
+
+    Each is a copy of the first before it that is the same picture, or else a version of the one to keep. So a
+    copy of a version goes with that version, and no picture is lost by way of another.
+    """
     keep, *rest = places
     pictures = [keep]
     members = [Member(ids[keep], "keep", 1.0, grey=judge.is_grey(keep))]

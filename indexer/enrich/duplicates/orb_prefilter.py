@@ -1,8 +1,8 @@
-"""Whether two pictures are worth a closer look, by a few features of each: a tenth of a millisecond a pair.
+"""Rule out pairs of pictures by a few ORB features of each, in a tenth of a millisecond a pair.
 
-Copies show the same corners at nearly the same places; pictures that embeddings hold to be alike mostly do
-not. A feature counts if the most alike one of the other picture lies near the same place, points the same way
-and has the same colour round it, and one map takes those that count to each other.
+Copies show the same corners at nearly the same places; most pictures with similar embeddings do not. A
+feature counts if its best match lies near the same place, points the same way and has the same colour around
+it, and one map takes those that count to each other.
 """
 
 from __future__ import annotations
@@ -38,9 +38,12 @@ _BITS, _DEGREES, _AWAY, _COLOUR = 56, 15.0, 0.15, 0.08
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """Features of one picture: ``points`` (k, 2), x and y as shares of width and height; ``angles`` (k,) in
-    degrees, clockwise; ``colours`` (k, 2) chromaticity; ``descriptors`` (k, 32). ``grey``: it has no colours.
-    ``mirrored``: of its mirror image, where flips are looked for."""
+    """Features of one picture.
+
+    ``points`` (k, 2): x and y as shares of width and height; ``angles`` (k,) in degrees, clockwise;
+    ``colours`` (k, 2): chromaticity; ``descriptors`` (k, 32). ``grey``: it has no colours. ``mirrored``: the
+    features of its mirror image, if flips are looked for.
+    """
 
     points: NDArray[np.float16]
     angles: NDArray[np.float16]
@@ -51,14 +54,18 @@ class Sketch:
 
 
 def sketch(image: Image.Image, *, flips: bool = False) -> Sketch:
-    """Of an upright RGB picture."""
+    """Compute the features of an upright RGB picture."""
     rgb = np.asarray(shrunk(image, SIDE))
     return _of(rgb, _of(np.ascontiguousarray(np.fliplr(rgb)), None) if flips else None)
 
 
 def likely_turn(one: Sketch, other: Sketch) -> str | None:
-    """How ``other`` may lie in ``one``, of ``seen.TURNS``; None: it is another picture. "" as well where too
-    few features tell. Mirrored and turned ones are looked for if the sketches were made for it."""
+    """Return how ``other`` may be turned in ``one``, one of ``prepared_picture.TURNS``; None if it is another
+    picture.
+
+    "" also where there are too few features to decide. Mirrored and turned ones are looked for if the
+    sketches were made for it.
+    """
     if min(len(one.points), len(other.points)) < _TELLING:
         return ""
     if other.mirrored is None:
@@ -69,10 +76,9 @@ def likely_turn(one: Sketch, other: Sketch) -> str | None:
 
 
 def likely_turns(one: Sketch, others: Sequence[Sketch]) -> list[str | None]:
-    """``likely_turn`` of each of the others, several times as fast: most are ruled out in one go.
+    """Return ``likely_turn`` for each of the others, several times as fast: most are ruled out at once.
 
-    Features that are each other's most alike are among those whose most alike is looked for from one side
-    only.
+    Features that match in both directions are among those that match in one direction only.
     """
     if one.mirrored is not None or len(one.points) < _TELLING:
         return [likely_turn(one, other) for other in others]
@@ -112,8 +118,8 @@ def _of(rgb: NDArray[np.uint8], mirrored: Sketch | None) -> Sketch:
 
 
 def _agreeing(one: Sketch, other: Sketch, quarters: tuple[int, ...]) -> list[int]:
-    """How many features agree once ``other`` was turned to the left by so many quarters; 0 for fewer than
-    ``AGREEING``."""
+    """Count the features that agree once ``other`` is turned to the left by so many quarters; 0 for fewer
+    than ``AGREEING``."""
     if not len(one.points) or not len(other.points):
         return [0 for _ in quarters]
     mine, theirs = matched(one.descriptors, other.descriptors, _BITS, AGREEING)
@@ -139,7 +145,7 @@ def _agreeing(one: Sketch, other: Sketch, quarters: tuple[int, ...]) -> list[int
 
 
 def _fit(points: NDArray[np.float16], others: NDArray[np.float16]) -> int:
-    """How many of the second an affine map takes to the first."""
+    """Count the points of the second that an affine map takes to the first."""
     cv2.setRNGSeed(4)  # RANSAC draws from it: the same pair has the same answer
     _, kept = cv2.estimateAffine2D(
         others.astype(np.float32), points.astype(np.float32), method=cv2.RANSAC,

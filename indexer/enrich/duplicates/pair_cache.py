@@ -1,4 +1,5 @@
-"""Pictures of a category side by side: each is read once, within a bound, and each pair judged once."""
+"""Compare pairs of pictures of a category: each picture is read once, within a bound, and each pair compared
+once."""
 
 from __future__ import annotations
 
@@ -27,11 +28,12 @@ Pair = tuple[int, int]
 
 
 class Judge:
-    """Judges pairs of positions in ``images``; without ``pictures`` by hashes and embeddings alone. For many
-    threads: at worst two of them work out the same.
+    """Compares pairs of positions in ``images``; without ``pictures`` by hashes and embeddings alone.
+    Thread-safe.
 
-    ``turns``: how the second of a pair may lie in the first, where that is known; ``flips``: look for it
-    otherwise. ``failed``: pairs on which a library gave up; they count as different.
+    ``turns``: how the second of a pair may be turned, where that is known; ``flips``: look for it otherwise.
+    ``failed``: pairs on which a library failed; they count as different. At worst two threads compute the
+    same.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Judge:
         self._lock = threading.Lock()
 
     def verdict(self, one: int, other: int) -> Verdict:
-        """On two different images, in any order: whether they show the same, edited or not."""
+        """Compare two different images, in any order: do they show the same, edited or not?"""
         pair = (one, other) if one < other else (other, one)
         if pair not in self._verdicts:
             self._verdicts[pair] = (
@@ -64,7 +66,7 @@ class Judge:
         return self._verdicts[pair]
 
     def copy(self, one: int, other: int) -> Verdict | None:
-        """By a look at every pixel: identical or resized where the two are one picture, otherwise None."""
+        """Compare every pixel: identical or resized if the two are one picture, otherwise None."""
         if self._pictures is None:
             return None
         try:
@@ -76,7 +78,7 @@ class Judge:
             return None
 
     def is_grey(self, place: int) -> bool:
-        """Whether a picture has no colours; one that was not looked at has."""
+        """Whether a picture has no colours; False for one that was not looked at."""
         seen = self._picture(self._pictures, place) if self._pictures is not None else None
         return seen is not None and seen.is_grey
 
@@ -87,17 +89,20 @@ class Judge:
 
     @property
     def judged(self) -> int:
-        """How many pairs."""
+        """The number of pairs that were compared."""
         return len(self._verdicts)
 
     def may_share(self, one: int, other: int) -> bool:
-        """Whether two copies of a third may be in one group: they need not be as near each other as each is
-        to it, but alike, or show the same features: a blurred copy and a cropped one."""
+        """Return whether two copies of a third may be in one group.
+
+        They need not be as near each other as each is to the third, but similar, or show the same features: a
+        blurred copy and a cropped one.
+        """
         found, given = self.verdict(one, other), self._thresholds
         return found.same or found.similarity >= given.radius or found.inliers >= given.inliers
 
     def closeness(self, one: int, other: int) -> float:
-        """How alike they are by what is stored."""
+        """Return the cosine similarity of their stored embeddings."""
         return float(self._images.embeddings[one] @ self._images.embeddings[other])
 
     def _looked(self, pictures: Pictures, one: int, other: int) -> Verdict:

@@ -1,4 +1,4 @@
-"""Pictures of a category on their way from the object store to a comparison."""
+"""Read pictures of a category from the object store for a comparison."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Payloads = Sequence[Mapping[str, Any]]
 
 
 class Pictures:
-    """Reads pictures by their position in ``payloads``. For many threads. ``unreadable``: those that could
-    not be read."""
+    """Reads pictures by their position in ``payloads``. Thread-safe. ``unreadable``: those that could not be
+    read."""
 
     def __init__(
         self, runtime: Runtime, payloads: Payloads, *, given: Mapping[int, bytes] | None = None
@@ -37,15 +37,15 @@ class Pictures:
         self._given = given or {}
 
     def seen(self, place: int) -> Seen | None:
-        """Ready to be compared; None where it cannot be read."""
+        """Return the picture prepared for a comparison; None if it cannot be read."""
         return self._opened(place, SIDE, see)
 
     def sketch(self, place: int, *, flips: bool) -> Sketch | None:
-        """Ready to be compared at a glance; None where it cannot be read."""
+        """Return its features for the prefilter; None if it cannot be read."""
         return self._opened(place, SKETCHED, lambda image, size: sketch(image, flips=flips))
 
     def whole(self, place: int) -> Whole | None:
-        """At full resolution; None where it cannot be read, or has too many pixels to be held like that."""
+        """Return the picture at full resolution; None if it cannot be read, or has too many pixels."""
         payload = self._payloads[place] if place < len(self._payloads) else {}
         if payload.get("width", 0) * payload.get("height", 0) > MOST_PIXELS:
             return None

@@ -1,5 +1,4 @@
-"""Which of the proposed pairs are worth a closer look: every picture is read once, and each pair compared by
-a few features."""
+"""Rule out most of the proposed pairs by a few features: every picture is read once."""
 
 from __future__ import annotations
 
@@ -28,8 +27,7 @@ Turns = list[str | None]
 
 @contextmanager
 def comparing(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads for comparing pictures, 0: as many as there are cores; OpenCV itself uses none besides them
-    meanwhile."""
+    """Provide threads for comparing pictures (0: one a core), and keep OpenCV from using more of its own."""
     before = cv2.getNumThreads()
     pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "duplicates")
     cv2.setNumThreads(1)
@@ -49,9 +47,12 @@ def glance(
     told: Callable[[int], None] = lambda count: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Turns:
-    """Of pairs of positions, (m, 2), one < other. ``told`` hears how many more pictures were read or pairs
-    looked at; ``stopped``: what is not
-    looked at by then counts as different."""
+    """Return how the second of each pair of positions (m, 2), one < other, may be turned; None for another
+    picture.
+
+    ``told`` is called with the number of pictures read or pairs compared since the last call. After
+    ``stopped``, pairs that were not compared count as different.
+    """
     places, rank = np.unique(pairs, return_inverse=True)
     tiles = rank.reshape(-1, 2) // BLOCK
     turns: Turns = [None] * len(pairs)
@@ -97,7 +98,7 @@ def _sketched(
 
 
 def _turns(sketches: dict[int, Sketch | None], pairs: NDArray[np.int64], numbers: Sequence[int]) -> Turns:
-    """Of the pairs of these numbers, in which those of one picture follow each other."""
+    """Compare the pairs of these numbers, in which those of one picture follow each other."""
     found: Turns = []
     for one, those in groupby(pairs[numbers].tolist(), key=lambda pair: pair[0]):
         first, others = sketches.get(one), [sketches.get(other) for _, other in those]

@@ -1,5 +1,4 @@
-"""A picture made ready to be compared: small, with what comparisons need worked out once, when first asked
-for."""
+"""A small version of a picture, with what comparisons need, computed once when first asked for."""
 
 from __future__ import annotations
 
@@ -26,11 +25,11 @@ _TURNED_AT = 24
 
 
 class Seen:
-    """A picture ready to be compared.
+    """A picture prepared for comparisons.
 
-    ``grey`` is upright, its longest side at most ``SIDE``; ``colours`` (COLOURED, COLOURED, 2) its
-    chromaticity, nowhere any if it ``is_grey``; ``size`` (width, height) of the original. Threads that ask
-    for the same thing at once both work it out, alike: no lock holds up the others.
+    ``grey`` is upright, its longest side at most ``SIDE``; ``colours`` (COLOURED, COLOURED, 2) is its
+    chromaticity, zero everywhere if it ``is_grey``; ``size`` (width, height) is that of the original. Threads
+    that ask for the same thing at once all compute it: no lock delays the others.
     """
 
     def __init__(self, grey: Grey, colours: Chroma, size: tuple[int, int]) -> None:
@@ -45,21 +44,21 @@ class Seen:
 
     @property
     def square(self) -> Grey:
-        """``COMPARED`` x ``COMPARED``, whatever its shape was."""
+        """Return the grey picture stretched to ``COMPARED`` x ``COMPARED``."""
         if self._square is None:
             self._square = cv2.resize(self.grey, (COMPARED, COMPARED), interpolation=cv2.INTER_AREA)
         return self._square
 
     @property
     def local(self) -> Local:
-        """Of ``square``."""
+        """Return the local means and variances of ``square``."""
         if self._local is None:
             self._local = local(self.square)
         return self._local
 
     @property
     def stands_out(self) -> NDArray[np.bool_]:
-        """(COLOURED, COLOURED): where it is no plain ground."""
+        """Return where it is not background, (COLOURED, COLOURED)."""
         if self._stands_out is None:
             small = cv2.resize(self.square, (COLOURED, COLOURED), interpolation=cv2.INTER_AREA)
             self._stands_out = stands_out(self.colours, small)
@@ -67,7 +66,7 @@ class Seen:
 
     @property
     def features(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """x and y of its ORB features in ``grey``, (k, 2), and their descriptors, (k, 32)."""
+        """Return x and y of its ORB features in ``grey``, (k, 2), and their descriptors, (k, 32)."""
         if self._features is None:
             points, _, descriptors = orb_features(self.grey, _FEATURES)
             self._features = points, descriptors
@@ -81,7 +80,7 @@ def see(image: Image.Image, size: tuple[int, int]) -> Seen:
 
 
 def shrunk(image: Image.Image, side: int) -> Image.Image:
-    """The longest side at most ``side`` pixels; never enlarged."""
+    """Shrink the picture to at most ``side`` pixels along its longest side; never enlarge it."""
     scale = min(1.0, side / max(image.size))
     small = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return (
@@ -92,7 +91,7 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
 
 
 def turned(seen: Seen, turn: str) -> Seen:
-    """The picture laid another way, one of ``TURNS``."""
+    """Return the picture turned or mirrored, by one of ``TURNS``."""
     if not turn:
         return seen
     grey, colours = (
@@ -103,7 +102,7 @@ def turned(seen: Seen, turn: str) -> Seen:
 
 
 def best_turn(one: Seen, other: Seen) -> str:
-    """The way to lay ``other`` so that it correlates best with ``one``, both shrunk to 24 x 24 pixels."""
+    """Return the turn of ``other`` that correlates best with ``one``, both shrunk to 24 x 24 pixels."""
     target, small = (
         cv2.resize(seen.grey, (_TURNED_AT, _TURNED_AT), interpolation=cv2.INTER_AREA).astype(np.float32)
         for seen in (one, other)

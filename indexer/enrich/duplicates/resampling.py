@@ -1,4 +1,4 @@
-"""What another resampler, a slight blur or sharpening did to a whole picture: one small kernel, found by
+"""Estimate what another resampler, a slight blur or sharpening did to a whole picture: one small kernel, by
 least squares."""
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _SHIFTED = 0.4
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """``kernel``: what is to be added to a picture, filtered by it; (5, 5). ``left``: the mean square that it
-    leaves where there are edges."""
+    """``kernel`` (5, 5): what is added to a picture is the picture filtered by it. ``left``: the mean square
+    that remains where there are edges."""
 
     kernel: NDArray[np.float32]
     left: float
 
 
 def fitted(made: Plane, given: Plane) -> Fit | None:
-    """The kernel by which ``given`` becomes ``made``, both (height, width), fitted where there are most
-    edges. None where it would move the picture."""
+    """Return the kernel that turns ``given`` into ``made``, both (height, width), fitted where there are most
+    edges; None if it would move the picture."""
     squares, goals, totals = (
         np.array(each, np.float64) for each in zip(*_products(made, given), strict=True)
     )
@@ -50,8 +50,8 @@ def fitted(made: Plane, given: Plane) -> Fit | None:
 
 
 def _products(made: Plane, given: Plane) -> Iterator[tuple[NDArray[Any], NDArray[Any], float]]:
-    """By tile what least squares need: the filtered with each other (k, k), with what is wanted (k,), and
-    that squared."""
+    """Yield the normal equations of each tile: products of the filtered pixels (k, k), with the target (k,),
+    and the target squared."""
     for place in _with_edges(given):
         wanted = (_cut(made, place).astype(np.float32) - _cut(given, place)).ravel()
         seen = _filtered(given, place)
@@ -60,7 +60,7 @@ def _products(made: Plane, given: Plane) -> Iterator[tuple[NDArray[Any], NDArray
 
 
 def _with_edges(plane: Plane) -> list[tuple[int, int]]:
-    """Top left corners of the tiles with most edges; a small picture is one tile."""
+    """Return the top left corners of the tiles with most edges; a small picture is one tile."""
     height, width = plane.shape
     down, across = max(1, height // _TILE), max(1, width // _TILE)
     edges = cv2.absdiff(plane[1:, 1:], plane[:-1, :-1]) if min(plane.shape) > 1 else plane
@@ -74,20 +74,20 @@ def _cut(plane: Plane, place: tuple[int, int]) -> Plane:
 
 
 def _filtered(plane: Plane, place: tuple[int, int]) -> NDArray[np.float32]:
-    """(pixels of the tile, kernels of the basis)."""
+    """Return (pixels of the tile, kernels of the basis)."""
     tile = _cut(plane, place)
     return np.stack([cv2.filter2D(tile, cv2.CV_32F, kernel).ravel() for kernel in _BASIS], axis=1)
 
 
 def _weights(squares: NDArray[np.float64], goals: NDArray[np.float64]) -> Weights:
-    """Least squares, a little towards none: a flat picture has no answer."""
+    """Solve the least squares with a small ridge: a flat picture has no answer."""
     square = squares.sum(axis=0)
     ridge = 1e-3 * (len(squares) + np.trace(square)) / len(square)
     return np.linalg.solve(square + ridge * np.eye(len(square)), goals.sum(axis=0))
 
 
 def _basis() -> NDArray[np.float32]:
-    """Derivatives: first, second, the mixed second, fourth, the mixed fourth."""
+    """Return the derivatives: first, second, the mixed second, fourth, the mixed fourth."""
     none, once = np.array([0, 0, 1, 0, 0]), np.array([0, -0.5, 0, 0.5, 0])
     twice, fourth = np.array([0, 1, -2, 1, 0]), np.array([1, -4, 6, -4, 1])
     first, second = [(none, once), (once, none)], [(none, twice), (twice, none), (once, once)]

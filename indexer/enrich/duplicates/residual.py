@@ -1,10 +1,10 @@
-"""Whether one picture is another saved again or resized, and nothing else: what is left once the larger is
-brought to the size of the smaller.
+"""Decide whether one picture is another saved again or resized, and nothing else, by what differs once the
+larger is resized to the smaller.
 
-A mean over the picture does not feel a changed digit. So the largest residual counts, anywhere, at full
-resolution: less what lossy formats and resamplers leave beside edges, which grows with the contrast there.
-One small kernel takes out what another resampler, a slight blur or sharpening does, since it does it
-everywhere. Colour is compared apart, drawn pages are held harder.
+A mean over the picture does not notice a changed digit. So the largest residual counts, anywhere, at full
+resolution: less what lossy formats and resamplers leave at edges, which grows with the contrast there. One
+small kernel takes out what another resampler, a slight blur or sharpening does, since it does it everywhere.
+Colour is compared separately; drawn pages are held to stricter limits.
 """
 
 from __future__ import annotations
@@ -68,11 +68,12 @@ Residual = NDArray[np.float32]
 
 
 def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
-    """How far two upright pictures are from being one picture, saved again or resized: below ``SURE`` they
-    are. 0 only if all that the files hold is the same. Once below ``enough``, no closer fit is looked for.
+    """Return how far two upright pictures are from being one picture, saved again or resized: they are below
+    ``SURE``.
 
-    Infinite where no residual can tell: of other shapes, where one lacks the colours or the transparency of
-    the other, pages too small to be read, more in a file than 8 bits and one picture.
+    0 only if everything in the files is the same. Once below ``enough``, no closer fit is looked for.
+    Infinite where no residual can decide: different shapes, one lacks the colours or the transparency of the
+    other, pages too small to be read, a file with more than 8 bits or more than one picture.
     """
     if one.same_pixels(other):
         return 0.0
@@ -95,16 +96,18 @@ def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
 
 
 def _spot_stands_out(small: Whole, large: Whole) -> bool:
-    """Whether some spot differs by far more than nearly all of the rest: formats and resamplers err all over
-    a picture."""
+    """Return whether some spot differs by far more than nearly all of the rest: formats and resamplers err
+    all over a picture."""
     apart = cv2.absdiff(small.rgb, next(_resized(large.rgb, small.size))).max(axis=2).astype(np.float32)
     blurred = _blurred(apart, _SPOT_BLUR)
     return bool(blurred.max() > _SPOT_TIMES * (np.quantile(blurred, _SPOT_REST) + _SPOT_LEVELS))
 
 
 def may_be_one(one: Seen, other: Seen) -> bool:
-    """Whether two pictures that show the same are worth a look at full resolution: at a small size already
-    most versions of one form differ by more than any copy."""
+    """Return whether two pictures that show the same are worth comparing at full resolution.
+
+    Already at a small size most versions of one form differ by more than any copy.
+    """
     first, second = sorted((one.grey, other.grey), key=lambda grey: grey.size)
     second = cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_AREA)
     apart = np.abs(_blurred(cv2.subtract(first, second, dtype=cv2.CV_32F), _BLURS[0]))
@@ -125,7 +128,7 @@ def _comparable(small: Whole, large: Whole) -> bool:
 
 
 def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    """``pixels`` at the smaller ``size``, by one resampler after the other."""
+    """Resize ``pixels`` to the smaller ``size``, by one resampler after the other."""
     if pixels.shape[1::-1] == size:
         yield pixels
         return
@@ -142,16 +145,18 @@ def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[NDArr
 
 
 def _opaque(alpha: Plane) -> Planes:
-    """Opacity as the brightness of a picture without colours."""
+    """Return opacity as the brightness of a picture without colours."""
     return np.dstack([alpha, np.full_like(alpha, NO_COLOUR), np.full_like(alpha, NO_COLOUR)])
 
 
 @dataclass(frozen=True)
 class _Held:
-    """How hard a pair is held, for each blur: ``shares`` of the contrast are taken off at most, and of what
-    is left so many ``levels`` count as 1. ``best_only``: only the guess that fits best counts, not any that
-    fits well enough. ``quiet``: where the rest of the picture has hardly anything left, fewer levels
-    count."""
+    """The limits of a pair, for each blur: at most ``shares`` of the contrast are taken off, and so many
+    ``levels`` of what is left count as 1.
+
+    ``best_only``: only the guess that fits best counts, not any that fits well enough. ``quiet``: where the
+    rest of the picture has hardly any residual, fewer levels count.
+    """
 
     shares: tuple[float, ...]
     levels: tuple[float, ...]
@@ -169,7 +174,7 @@ class _Held:
         return cls(_SHARES, levels, True, False, enough)
 
     def least(self, guesses: Iterator[tuple[Planes, Planes]]) -> float:
-        """The difference of the guess that fits best, or of the first below ``enough``."""
+        """Return the difference of the guess that fits best, or of the first below ``enough``."""
         if self.best_only:
             fits = [(fitted(_grey(made), _grey(given)), made, given) for made, given in guesses]
             fit, made, given = min(fits, key=lambda each: math.inf if each[0] is None else each[0].left)
@@ -186,7 +191,7 @@ class _Held:
         return least
 
     def difference(self, made: Planes, given: Planes, fit: Fit | None) -> float:
-        """The largest of all bands; once one is above ``enough`` others may be larger still."""
+        """Return the largest difference of all bands, or the first above ``enough``."""
         found = 0.0
         for rows in _bands(made.shape):
             grey = _band_difference(_grey(made[rows]), _grey(given[rows]), fit, self)
@@ -223,7 +228,7 @@ def _band_difference(made: Plane, given: Plane, fit: Fit | None, held: _Held) ->
 
 
 def _usual(residual: Residual, contrast: Plane) -> float:
-    """The share of the contrast that all but a tenth of a picture's edges leave."""
+    """Return the share of the contrast that nine tenths of a picture's edges stay below."""
     step = _SAMPLED if residual.size > _MANY else 1
     sample, near = residual[::step, ::step], contrast[::step, ::step]
     where = near > _CONTRASTED
@@ -243,7 +248,7 @@ def _colour_difference(made: Planes, given: Planes) -> float:
 
 
 def _contrast(plane: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Brightest less darkest within a square round each pixel."""
+    """Return the brightest less the darkest level within a square around each pixel."""
     square = np.ones((side, side), np.uint8)
     found: NDArray[np.uint8] = cv2.subtract(cv2.dilate(plane, square), cv2.erode(plane, square))
     return found

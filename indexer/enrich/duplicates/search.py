@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from vitrine.indexer.enrich.duplicates.candidates import Reach
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
 from vitrine.indexer.enrich.duplicates.keep import POLICY, Criterion
+from vitrine.indexer.job.job import Report
 from vitrine.services.artifacts.duplicates import DuplicateGroup
 
 
@@ -25,7 +26,7 @@ class Search:
 
 
 @dataclass
-class DuplicateReport:
+class DuplicateReport(Report):
     """What a search did. Images with the same bytes are one image from the start, so none of those is among
     them.
 
@@ -47,24 +48,14 @@ class DuplicateReport:
     failed: int = 0
     dismissed: int = 0
     groups: tuple[DuplicateGroup, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
     dry_run: bool = False
-    interrupted: bool = False
-    done: int = 0
-
-    @property
-    def refused(self) -> int:
-        return self.unreadable
-
-    @property
-    def exit_code(self) -> int:
-        """0 complete, 130 interrupted."""
-        return 130 if self.interrupted else 0
 
     def to_json(self) -> dict[str, Any]:
-        tree = asdict(self) | {"groups": len(self.groups), "kinds": dict(self.kinds)}
-        tree["status"] = "interrupted" if tree.pop("interrupted") else "complete"
-        return {name: value for name, value in tree.items() if name != "done"}
+        return super().to_json() | {
+            "groups": len(self.groups),
+            "kinds": dict(self.kinds),
+            "seconds": self.stages,
+        }
 
     def summary(self) -> str:
         if self.interrupted:
@@ -74,7 +65,7 @@ class DuplicateReport:
             f" ({kinds})" if kinds else ""
         )
         pairs = f"{self.candidates} pairs looked at, {self.judged} of them closely,"
-        looked = f"{self.images} images, {pairs} in {sum(self.seconds.values()):.1f} s"
+        looked = f"{self.images} images, {pairs} in {sum(self.stages.values()):.1f} s"
         notes = [f"{self.unreadable} pictures could not be read"] if self.unreadable else []
         notes += [f"{self.failed} pairs could not be compared"] if self.failed else []
         notes += ["nothing was written (dry run)"] if self.dry_run else []

@@ -9,14 +9,13 @@ the next one removes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from vitrine.indexer.job.payload_writer import PAGE, Change, PayloadWriter, revise
 from vitrine.services.artifacts.duplicates import FIELD, GROUPS, DuplicateGroup, DuplicateRun
 from vitrine.services.domain import Hit
-from vitrine.services.errors import NotFound
 from vitrine.services.runtime import Runtime
-
-_BATCH = 500
 
 
 def commit(runtime: Runtime, category: str, run: DuplicateRun) -> DuplicateRun:
@@ -32,35 +31,24 @@ def commit(runtime: Runtime, category: str, run: DuplicateRun) -> DuplicateRun:
 
 
 def mark(runtime: Runtime, category: str, run: DuplicateRun) -> None:
-    """Add to the copies in a run what says so, beside what they have."""
+    """Add to the copies in a run what says so, next to what they have."""
     groups = _pictures(run)
-    ids = list(groups)
-    for start in range(0, len(ids), _BATCH):
+    ids, writer = list(groups), PayloadWriter(runtime, category)
+    for start in range(0, len(ids), PAGE):
         with runtime.catalog.writing(category):
-            hits = runtime.vectors.retrieve(category, ids[start : start + _BATCH], with_payload=(FIELD,))
-            _set(runtime, category, {hit.id: _beside(hit, groups[hit.id]) for hit in hits if hit is not None})
-    runtime.vectors.flush(category)
+            hits = _there(runtime, category, ids[start : start + PAGE])
+            writer.write({hit.id: Change({FIELD: _beside(hit, groups[hit.id])}) for hit in hits})
+    writer.flush()
 
 
 def sweep(runtime: Runtime, category: str, run: DuplicateRun) -> int:
-    """Leave on every image of the category its group of this run alone, or none; how many images changed."""
+    """Leave on every image of the category its group of this run alone, or none. Return how many images
+    changed."""
     from qdrant_client import models
 
     having = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=FIELD))])
-    groups = _pictures(run)
-    cursor: str | None = None
-    changed = 0
-    while True:
-        with runtime.catalog.writing(category):
-            page = runtime.vectors.scroll(
-                category, filter=having, limit=_BATCH, cursor=cursor, with_payload=(FIELD,)
-            )
-            changed += _settle(runtime, category, page.hits, groups)
-        cursor = page.cursor
-        if cursor is None:
-            break
-    runtime.vectors.flush(category)
-    return changed
+    change, writer = partial(_settled, _pictures(run)), PayloadWriter(runtime, category)
+    return sum(written for _, written in revise(writer, change, fields=(FIELD,), filter=having))
 
 
 def replace_group(runtime: Runtime, category: str, run: DuplicateRun, group: DuplicateGroup) -> DuplicateRun:
@@ -71,11 +59,10 @@ def replace_group(runtime: Runtime, category: str, run: DuplicateRun, group: Dup
         return present.with_group(group) if len(group.members) > 1 else present.without({group.id})
 
     changed = runtime.duplicates.update(category, run.key, change)
-    groups = _pictures(changed)
+    writer = PayloadWriter(runtime, category)
     with runtime.catalog.writing(category):
-        hits = runtime.vectors.retrieve(category, before.ids, with_payload=(FIELD,))
-        _settle(runtime, category, [hit for hit in hits if hit is not None], groups)
-    runtime.vectors.flush(category)
+        writer.write(_settled(_pictures(changed), _there(runtime, category, before.ids)))
+    writer.flush()
     return changed
 
 
@@ -84,11 +71,18 @@ def _pictures(run: DuplicateRun) -> dict[str, str]:
     return {id: picture for group in run.groups for id, picture in group.same_pictures().items()}
 
 
-def _settle(runtime: Runtime, category: str, hits: Sequence[Hit], groups: Mapping[str, str]) -> int:
-    wrong = [hit for hit in hits if hit.payload.get(FIELD) != groups.get(hit.id)]
-    _set(runtime, category, {hit.id: groups[hit.id] for hit in wrong if hit.id in groups})
-    _remove(runtime, category, [hit.id for hit in wrong if hit.id not in groups])
-    return len(wrong)
+def _there(runtime: Runtime, category: str, ids: Sequence[str]) -> list[Hit]:
+    hits = runtime.vectors.retrieve(category, ids, with_payload=(FIELD,))
+    return [hit for hit in hits if hit is not None]
+
+
+def _settled(groups: Mapping[str, str], hits: Sequence[Hit]) -> dict[str, Change]:
+    """What gives each image its group alone, or none."""
+    return {
+        hit.id: Change({FIELD: groups[hit.id]}) if hit.id in groups else Change(delete=(FIELD,))
+        for hit in hits
+        if hit.payload.get(FIELD) != groups.get(hit.id)
+    }
 
 
 def _beside(hit: Hit, group: str) -> Any:
@@ -97,33 +91,3 @@ def _beside(hit: Hit, group: str) -> Any:
         each for each in (old if isinstance(old, list) else [old]) if each is not None and each != group
     ]
     return [*others, group] if others else group
-
-
-def _set(runtime: Runtime, category: str, values: Mapping[str, Any]) -> None:
-    left = dict(values)
-    while left:
-        try:
-            runtime.vectors.set_payload(
-                category, {id: {FIELD: value} for id, value in left.items()}, durable=False
-            )
-            return
-        except NotFound as error:  # another process deleted some since they were read
-            left = _still_there(left, error)
-
-
-def _remove(runtime: Runtime, category: str, ids: Sequence[str]) -> None:
-    left = dict.fromkeys(ids)
-    while left:
-        try:
-            runtime.vectors.delete_payload(category, list(left), [FIELD])
-            return
-        except NotFound as error:
-            left = _still_there(left, error)
-
-
-def _still_there(values: dict[str, Any], error: NotFound) -> dict[str, Any]:
-    gone = error.details.get("ids")
-    kept = {id: value for id, value in values.items() if not isinstance(gone, list) or id not in gone}
-    if len(kept) == len(values):
-        raise error
-    return kept

@@ -22,7 +22,7 @@ _LOW, _HIGH = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 @dataclass(frozen=True, eq=False)
 class Local:
-    """A picture with the mean and the variance round each of its pixels, weighted by a Gaussian of sigma
+    """A picture with the mean and the variance around each of its pixels, weighted by a Gaussian of sigma
     1.5."""
 
     values: Plane
@@ -31,18 +31,19 @@ class Local:
 
 
 def local(grey: Grey | Plane) -> Local:
-    """What is compared of a picture."""
+    """Compute what ``ssim`` needs of a grey picture in 0..255."""
     values = grey.astype(np.float32)
     mean = _blurred(values)
     return Local(values, mean, np.maximum(_blurred(values * values) - mean * mean, 0))
 
 
 def similarity(one: Local, other: Local, shown: NDArray[np.bool_] | None = None) -> tuple[float, float]:
-    """Mean SSIM where both are shown, after both are brought to the same mean and contrast: brightness is an
-    edit, no difference.
+    """Return the mean SSIM where both are shown, and the mean weighted by the larger of both standard
+    deviations around each pixel.
 
-    And the mean weighted by the standard deviation round each pixel, in the picture where it is larger: what
-    is plain in both tells nothing. -1 if one of them is flat, or less than 400 pixels are shown.
+    Both are first brought to the same mean and contrast: a change of brightness is an edit, not a difference.
+    The weighted mean ignores what is plain in both. -1 if one of them is flat, or fewer than 400 pixels are
+    shown.
     """
     where = shown if shown is not None else np.ones(one.values.shape, bool)
     first, second = one.values[where], other.values[where]

@@ -23,7 +23,7 @@ _PAPER, _INKS = 0.60, 0.85
 
 
 class Whole:
-    """One picture ready to be compared. ``beyond`` as in ``WholePicture``."""
+    """One picture to be compared at full resolution. ``beyond`` as in ``WholePicture``."""
 
     def __init__(self, picture: WholePicture) -> None:
         self.rgb: NDArray[np.uint8] = np.asarray(picture.image)
@@ -41,25 +41,25 @@ class Whole:
 
     @cached_property
     def planes(self) -> Planes:
-        """Of the picture on white."""
+        """Return brightness and colour differences of the picture on white."""
         return planes(self.rgb)
 
     @cached_property
     def is_grey(self) -> bool:
-        """Whether it has no colours at all, a small spot of colour being one."""
+        """Whether it has no colours at all; a small spot of colour is one."""
         tints = cv2.blur(self.planes, (3, 3))[..., 1:]
         return bool(tints.min() >= NO_COLOUR - _TINT and tints.max() <= NO_COLOUR + _TINT)
 
     @cached_property
     def is_document(self) -> bool:
         """Whether it is drawn rather than photographed: a page, a form, a screenshot, an icon. A small change
-        in it is one."""
+        in it matters."""
         counts = np.bincount(self.planes[..., 0].ravel(), minlength=256) / self.pixels
         fine, coarse = counts.reshape(32, -1).sum(axis=1), counts.reshape(16, -1).sum(axis=1)
         return bool((fine[1:] + fine[:-1]).max() >= _PAPER or np.sort(coarse)[-3:].sum() >= _INKS)
 
     def same_pixels(self, other: Whole) -> bool:
-        """Whether each pixel is the same, and all else that the files hold."""
+        """Return whether every pixel is the same, and everything else in the files."""
         if (
             self.rgb.shape != other.rgb.shape
             or self.beyond != other.beyond
@@ -72,6 +72,6 @@ class Whole:
 
 
 def planes(rgb: NDArray[np.uint8]) -> Planes:
-    """The planes of (height, width, 3) red, green and blue."""
+    """Return the planes of (height, width, 3) red, green and blue."""
     found: Planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
     return found

@@ -14,10 +14,10 @@ from vitrine.indexer.enrich.clusters.flat.reduce import Covariance, principal_ax
 from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
 from vitrine.indexer.enrich.maps.coordinates import Places
 from vitrine.indexer.enrich.maps.options import MapOptions
+from vitrine.indexer.job.job import Advance
 from vitrine.indexer.job.optional import load
-from vitrine.indexer.job.stages import Told
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest
 from vitrine.services.vector_store.base import VectorStore
@@ -51,7 +51,7 @@ class _Placer(Protocol):
 
 
 def lay_out(
-    vectors: VectorStore, category: Category, spec: EncoderSpec, options: MapOptions, told: Told
+    vectors: VectorStore, category: Category, spec: EncoderSpec, options: MapOptions, told: Advance
 ) -> Layout:
     """All images that have the vector, in order of id. ``told(done, of)``: half of them when all were read.
 
@@ -113,13 +113,13 @@ class _Reader:
     vectors: VectorStore
     category: Category
     spec: EncoderSpec
-    told: Told
+    told: Advance
     total: int
 
     def batches(self, before: int) -> Iterator[tuple[list[str], Embeddings]]:
         """Ids and rows of all images; ``before``: how many were read in passes before this one."""
         done = before
-        for batch in scan(self.vectors, self.category.name, self.spec.name):
+        for batch in read_all(self.vectors, self.category.name, self.spec.name):
             yield list(batch.ids), batch.embeddings
             done += len(batch.ids)
             self.told(min(done // 2, self.total), self.total)

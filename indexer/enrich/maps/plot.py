@@ -3,16 +3,12 @@ something is drawn."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vitrine.indexer.enrich.maps.coordinates import Places
 from vitrine.indexer.enrich.maps.palette import COLOURS, NOTHING, SCALE, Colouring, Entry, colouring
@@ -20,13 +16,12 @@ from vitrine.indexer.enrich.maps.points import read_points
 from vitrine.indexer.enrich.maps.spread import spread
 from vitrine.indexer.enrich.maps.values import CLUSTER, Value, value_reader
 from vitrine.indexer.job.optional import load
-from vitrine.indexer.job.workers import in_order
+from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.maps import CategoryMap
 from vitrine.services.category.filters import Conditions
-from vitrine.services.errors import BadRequest, ImageRefused, NotFound, UnknownField
+from vitrine.services.errors import BadRequest, UnknownField
 from vitrine.services.files import make_folder, unwritable
 from vitrine.services.images.contact_sheet import one_line
-from vitrine.services.images.open import thumbnail
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.words import as_label
 
@@ -367,7 +362,10 @@ def _draw_thumbnails(
     """Pictures, each in a frame of its colour; how many could be read, of how many."""
     chosen, side = spread(places, most)
     drawn = 0
-    for position, picture in _pictures(runtime, category, ids, chosen.tolist()):
+    wanted = [Wanted(ids[position], _PIXELS, _PIXELS, whole=True) for position in chosen]
+    for position, picture in zip(chosen.tolist(), small_pictures(runtime, category, wanted), strict=True):
+        if picture is None:
+            continue
         x, y = places[position].tolist()
         across, high = (side * 0.92 * share / max(picture.size) for share in picture.size)
         box = (x - across / 2, x + across / 2, y - high / 2, y + high / 2)
@@ -392,33 +390,6 @@ def _colour_of(colours: Colouring, position: int) -> Any:
     return load("matplotlib", "matplotlib").colormaps[SCALE](
         float(np.clip((value - low) / ((high - low) or 1.0), 0, 1))
     )
-
-
-def _pictures(
-    runtime: Runtime, category: str, ids: Sequence[str], chosen: list[int]
-) -> Iterator[tuple[int, Image.Image]]:
-    """Small RGB pictures of these images; those whose file is gone or does not decode are left out."""
-    hits = runtime.vectors.retrieve(
-        category, [ids[position] for position in chosen], with_payload=("object_key",)
-    )
-
-    def load_one(at: int) -> Image.Image | None:
-        hit = hits[at]
-        try:
-            data = runtime.objects.get(hit.payload["object_key"]) if hit else b""
-            small = thumbnail(data, _PIXELS, limits=runtime.limits, budget=runtime.budget)[0]
-        except (NotFound, ImageRefused, KeyError):
-            return None
-        return Image.open(BytesIO(small)).convert("RGB")
-
-    threads = runtime.settings.threads or os.cpu_count() or 1
-    with ThreadPoolExecutor(threads, "thumbnails") as pool:
-        pictures = in_order(pool, load_one, range(len(chosen)), 4 * threads)
-        yield from (
-            (position, picture)
-            for position, picture in zip(chosen, pictures, strict=True)
-            if picture is not None
-        )
 
 
 def _short(text: str, most: int = 34) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,16 @@ from typing import Any
 from vitrine.indexer.enrich.metadata.annotate_report import AnnotateReport
 from vitrine.indexer.enrich.metadata.annotate_rows import JoinOn, Rows, join_value, key_columns
 from vitrine.indexer.enrich.metadata.recast import narrower, recast, tighten
-from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
-from vitrine.indexer.job.payload_writer import PAGE, PayloadWriter
+from vitrine.indexer.job.job import Advance, Job
+from vitrine.indexer.job.payload_writer import PAGE, Change, PayloadWriter
 from vitrine.indexer.job.payloads import SCORED_BY, additions, without_scores
-from vitrine.indexer.job.stages import Stages, Told, Watch
+from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.sources.base import SourceOptions
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.rows import Columns, column_named, split_tags
 from vitrine.indexer.sources.tables import Table, open_table
 from vitrine.services.category.catalog import Category
+from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Hit, IndexKind, Payload
 from vitrine.services.errors import BadSource
 from vitrine.services.runtime import Runtime
@@ -71,7 +72,7 @@ def annotate(
     options: AnnotateOptions | None = None,
     *,
     max_rows: int | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> AnnotateReport:
     """Put what a table says onto the images it names.
@@ -91,25 +92,26 @@ def annotate(
     options = options or AnnotateOptions()
     cat = runtime.catalog.get(category)
     report = AnnotateReport(category, table.name, options.on, dry_run=options.dry_run)
-    job = _Job(runtime, cat, options, report, Stages(report.seconds, watch, stop or threading.Event()))
-    try:
-        job.run(table, max_rows)
-    except (KeyboardInterrupt, InterruptedError):
-        report.interrupted = True
+    job = Job(runtime, category, report, progress, stop)
+    with job.running():
+        _Annotating(job, cat, options, report).run(table, max_rows)
     return report
 
 
 @dataclass(eq=False)
-class _Job:
-    runtime: Runtime
+class _Annotating:
+    job: Job
     category: Category
     options: AnnotateOptions
     report: AnnotateReport
-    stages: Stages
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.job.runtime
 
     def run(self, path: Path, max_rows: int | None) -> None:
         """All stages; ``InterruptedError`` where ``stop`` came in between."""
-        with self.stages.stage("looking at the table"):
+        with self.job.stage("looking at the table"):
             table, columns = _opened(path, self.options, max_rows)
         if columns.computed:
             shown = ", ".join(columns.computed[:8]) + (" ..." if len(columns.computed) > 8 else "")
@@ -123,11 +125,11 @@ class _Job:
             self._recast(kinds, columns)
 
     def _join(self, table: Table, rows: Rows, kinds: ColumnKinds) -> None:
-        with self.stages.stage("reading the table", table.count) as told:
-            rows.read(table, told)
+        with self.job.stage("reading the table", table.count) as advance:
+            rows.read(table, advance)
         total = self.runtime.vectors.count(self.category.name)
-        with self.stages.stage("matching", total) as told:
-            self._match(rows, total, told)
+        with self.job.stage("matching", total) as advance:
+            self._match(rows, total, advance)
         rows.judge(self.report, all_of_a_name=self.options.all_of_a_name)
         if not self.report.images:
             self.report.notes.append(self._why_nothing(rows))
@@ -139,49 +141,40 @@ class _Job:
             )
         if not self.options.dry_run:
             self._index(kinds, rows)
-        with self.stages.stage("writing", self.report.images) as told:
-            self.stages.apart(lambda: self._write(rows, told))
+        with self.job.stage("writing", self.report.images) as advance:
+            self.job.apart(lambda: self._write(rows, advance))
 
-    def _match(self, rows: Rows, total: int, told: Told) -> None:
+    def _match(self, rows: Rows, total: int, advance: Advance) -> None:
         """Once through the category, by what rows may name and nothing else of the payload."""
-        cursor, seen, on = None, 0, self.options.on
-        while True:
-            page = self.runtime.vectors.scroll(
-                self.category.name, limit=SCROLLED, cursor=cursor, with_payload=_IDENTITY[on] or False
-            )
-            rows.match((key, hit.id) for hit in page.hits if (key := _key(hit, on)))
-            seen += len(page.hits)
-            told(seen, total)
-            cursor = page.cursor
-            if cursor is None:
-                return
+        seen, on, vectors = 0, self.options.on, self.runtime.vectors
+        for page in pages(vectors, self.category.name, fields=_IDENTITY[on], size=SCROLLED):
+            rows.match((key, hit.id) for hit in page if (key := _key(hit, on)))
+            seen += len(page)
+            advance(seen, total)
 
-    def _write(self, rows: Rows, told: Told) -> None:
+    def _write(self, rows: Rows, advance: Advance) -> None:
         writer = PayloadWriter(self.runtime, self.category.name)
-        taggers = NewImageScorer(self.runtime.taggers, self.category)
         try:
             for page in rows.pages(PAGE):
-                self.stages.check()
-                self._write_page(writer, taggers, page)
-                told(self.report.updated + self.report.unchanged + self.report.gone, self.report.images)
+                self.job.check()
+                self._write_page(writer, page)
+                advance(self.report.updated + self.report.unchanged + self.report.gone, self.report.images)
         finally:
             writer.flush()
 
-    def _write_page(
-        self, writer: PayloadWriter, taggers: NewImageScorer, page: Mapping[str, Payload]
-    ) -> None:
+    def _write_page(self, writer: PayloadWriter, page: Mapping[str, Payload]) -> None:
         """Read, merged and written back while nobody else of this process writes."""
         name = self.category.name
         with self.runtime.catalog.writing(name):
-            taggers.refresh()
+            tagged = {head.tag for head in self.runtime.taggers.in_service(name)}
             hits = [hit for hit in self.runtime.vectors.retrieve(name, list(page)) if hit is not None]
             merged = {
                 hit.id: changes(
-                    hit.payload, without_scores(page[hit.id], taggers.tags), overwrite=self.options.overwrite
+                    hit.payload, without_scores(page[hit.id], tagged), overwrite=self.options.overwrite
                 )
                 for hit in hits
             }
-            updates = {id: change for id, change in merged.items() if change}
+            updates = {id: Change(change) for id, change in merged.items() if change}
             written = len(updates) if self.options.dry_run else writer.write(updates)
         self.report.updated += written
         self.report.unchanged += len(hits) - len(updates)
@@ -200,13 +193,10 @@ class _Job:
         the table too, where a column of words holds nothing else any more."""
         asked = kinds.to_recast(self.runtime.catalog.get(self.category.name))
         tighter = narrower(self.category, columns, asked) if self.options.overwrite else []
-        with self.stages.stage("casting columns") if asked or tighter else nullcontext():
-            if asked:
-                self.report.notes += recast(
-                    self.runtime, self.category.name, asked, stop=self.stages.stop
-                ).notes()
-            if tighter:
-                self.report.notes += tighten(self.runtime, self.category.name, tighter, stop=self.stages.stop)
+        if asked:
+            self.report.notes += recast(self.job, asked).notes()
+        if tighter:
+            self.report.notes += tighten(self.job, tighter)
 
     def _why_nothing(self, rows: Rows) -> str:
         """Both sides by example: most mismatches are seen at once."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from vitrine.indexer.job.job import Report
 from vitrine.services.category.payload import unindexed_note
 
 SHOWN = 10
@@ -13,7 +14,7 @@ SHOWN = 10
 
 
 @dataclass
-class AnnotateReport:
+class AnnotateReport(Report):
     """A run's end. ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` + ``malformed``.
 
     ``ambiguous``: rows whose name several images have. ``conflicting``: rows of a name that others say
@@ -41,38 +42,27 @@ class AnnotateReport:
     ambiguous_first: list[str] = field(default_factory=list)
     conflicting_first: list[str] = field(default_factory=list)
     malformed_first: list[tuple[int, str]] = field(default_factory=list)
-    interrupted: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
     unindexed: set[str] = field(default_factory=set)
     """Fields of columns that no filter finds."""
 
     @property
-    def status(self) -> Literal["complete", "refused", "interrupted"]:
-        if self.interrupted:
-            return "interrupted"
-        return (
-            "refused"
-            if self.ambiguous or self.conflicting or self.malformed or not self.images
-            else "complete"
-        )
-
-    @property
-    def exit_code(self) -> int:
-        """0 complete, 3 some rows were refused or none met an image, 130 interrupted."""
-        return {"complete": 0, "refused": 3, "interrupted": 130}[self.status]
+    def partial(self) -> bool:
+        """Whether some rows were refused, or none met an image."""
+        return bool(self.ambiguous or self.conflicting or self.malformed or not self.images)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
-        tree = {name: value for name, value in vars(self).items() if not name.endswith("_first")}
+        tree = {name: value for name, value in super().to_json().items() if not name.endswith("_first")}
         for name in ("unmatched", "ambiguous", "conflicting"):
             tree[name] = {"rows": tree[name], "first": getattr(self, f"{name}_first")}
         first = [{"row": row, "reason": reason} for row, reason in self.malformed_first]
-        tree["unindexed"] = sorted(self.unindexed)
-        return {"status": self.status, **tree, "malformed": {"rows": self.malformed, "first": first}}
+        return tree | {
+            "malformed": {"rows": self.malformed, "first": first},
+            "unindexed": sorted(self.unindexed),
+            "interrupted": self.interrupted,
+            "seconds": self.stages,
+        }
 
     def summary(self) -> str:
-        """A few lines for people."""
         done = "would be updated" if self.dry_run else "updated"
         lines = [
             f"{self.table}: {self.matched} of {self.rows} rows met {_images(self.images)} (by "

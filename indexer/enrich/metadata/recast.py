@@ -3,22 +3,21 @@ them."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitrine.indexer.job.payload_writer import PAGE, PayloadWriter
-from vitrine.indexer.job.stages import apart
+from vitrine.indexer.job.job import Job
+from vitrine.indexer.job.payload_writer import Change
 from vitrine.indexer.sources.rows import Columns
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import Hit, IndexKind, Payload
 from vitrine.services.errors import BadRequest
-from vitrine.services.runtime import Runtime
 from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.kinds import HELD, Cell, cast, joined, value_kind
 
 _METADATA = "metadata"
+STAGE = "casting columns"
 
 
 @dataclass
@@ -51,29 +50,37 @@ class Recast:
         return told
 
 
-def recast(
-    runtime: Runtime, category: str, kinds: Mapping[str, IndexKind], *, stop: threading.Event
-) -> Recast:
+def recast(job: Job, kinds: Mapping[str, IndexKind]) -> Recast:
     """Have columns (by name) that are indexed hold another kind: the index first, then the values, page by
     page.
 
-    What cannot be held stays as it is and is counted. Interrupted, the same call again completes it;
-    ``InterruptedError``.
+    What the kind cannot hold stays as it is and is counted. Raises ``InterruptedError`` where the job is
+    stopped; the same call again completes it.
     """
     done = Recast(kinds)
     fields = {field_path(_METADATA, column): kind for column, kind in kinds.items()}
-    runtime.catalog.ensure_indexes(category, fields, change=True)
-    apart(lambda: _rewrite(runtime, category, done, stop), stop)
+    job.runtime.catalog.ensure_indexes(job.category, fields, change=True)
+
+    def count(read: int, written: int) -> None:
+        done.converted += written
+
+    job.revise(
+        STAGE,
+        lambda hits: {hit.id: _cast(hit, done) for hit in hits},
+        fields=(_METADATA,),
+        key=_METADATA,
+        wrote=count,
+    )
     return done
 
 
-def tighten(runtime: Runtime, category: str, columns: Collection[str], *, stop: threading.Event) -> list[str]:
+def tighten(job: Job, columns: Collection[str]) -> list[str]:
     """``recast`` columns of words in which all images hold numbers, dates or truths; sentences for a
     report."""
     kinds: dict[str, IndexKind] = {}
     words: dict[str, tuple[str, str]] = {}
 
-    def look(hits: Sequence[Hit]) -> None:
+    def look(hits: Sequence[Hit]) -> dict[str, Change]:
         for hit in hits:
             metadata = hit.payload.get(_METADATA, {})
             for column in [column for column in columns if column in metadata]:
@@ -82,10 +89,11 @@ def tighten(runtime: Runtime, category: str, columns: Collection[str], *, stop: 
                     kinds[column] = kind
                 if kind == "keyword":
                     words.setdefault(column, (hit.id, str(metadata[column])[:40]))
+        return {}
 
-    apart(lambda: _pages(runtime, category, stop, look), stop)
+    job.revise(STAGE, look, fields=(_METADATA,))
     fitting = {column: kind for column, kind in kinds.items() if kind != "keyword"}
-    told = recast(runtime, category, fitting, stop=stop).notes() if fitting else []
+    told = recast(job, fitting).notes() if fitting else []
     for column, (id, word) in words.items():
         told.append(
             f"Column {column!r} stays one of words, as some images hold others in it, such as {word!r} "
@@ -109,38 +117,6 @@ def narrower(category: Category, columns: Columns, but: Collection[str]) -> list
     ]
 
 
-def _rewrite(runtime: Runtime, category: str, done: Recast, stop: threading.Event) -> None:
-    writer = PayloadWriter(runtime, category, key=_METADATA)
-
-    def write(hits: Sequence[Hit]) -> None:
-        updates: dict[str, Payload] = {}
-        remove: dict[str, tuple[str, ...]] = {}
-        for hit in hits:
-            _judge(hit, done, updates, remove)
-        done.converted += writer.write(updates, remove)
-
-    try:
-        _pages(runtime, category, stop, write)
-    finally:
-        writer.flush()
-
-
-def _pages(
-    runtime: Runtime, category: str, stop: threading.Event, look: Callable[[Sequence[Hit]], None]
-) -> None:
-    """Have all images looked at, a page at a time, while nobody else of this process writes."""
-    cursor: str | None = None
-    while True:
-        with runtime.catalog.writing(category):
-            page = runtime.vectors.scroll(category, limit=PAGE, cursor=cursor, with_payload=(_METADATA,))
-            look(page.hits)
-        cursor = page.cursor
-        if cursor is None:
-            return
-        if stop.is_set():
-            raise InterruptedError
-
-
 def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
@@ -152,8 +128,10 @@ def _kind_as_cell(value: Any) -> IndexKind | None:
     return value_kind(Cell(value) if isinstance(value, str) else value)
 
 
-def _judge(hit: Hit, done: Recast, updates: dict[str, Payload], remove: dict[str, tuple[str, ...]]) -> None:
+def _cast(hit: Hit, done: Recast) -> Change:
     metadata: Mapping[str, Any] = hit.payload.get(_METADATA, {})
+    updates: Payload = {}
+    remove: tuple[str, ...] = ()
     for column, kind in done.kinds.items():
         if column not in metadata:
             continue
@@ -165,6 +143,7 @@ def _judge(hit: Hit, done: Recast, updates: dict[str, Payload], remove: dict[str
             misfits.count += 1
             continue
         if new is None:
-            remove[hit.id] = (*remove.get(hit.id, ()), field_path(_METADATA, column))
+            remove = (*remove, field_path(_METADATA, column))
         elif new != old or type(new) is not type(old):
-            updates.setdefault(hit.id, {})[column] = new
+            updates[column] = new
+    return Change(updates, remove)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from dataclasses import field as made
 from typing import Any
 
-from vitrine.indexer.job.payload_writer import PAGE, PayloadWriter
+from vitrine.indexer.job.job import Job, Report
+from vitrine.indexer.job.payload_writer import Change
 from vitrine.indexer.job.progress import Progress
-from vitrine.indexer.job.stages import Watch, apart
 from vitrine.indexer.sources.hashtags import FIELD, hashtags_of
 from vitrine.services.category.field_names import find_member
 from vitrine.services.category.payload import clean_name
-from vitrine.services.domain import Hit, Payload
+from vitrine.services.domain import Hit
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.field_paths import field_path, path_keys
@@ -26,11 +25,11 @@ _METADATA = "metadata"
 
 
 @dataclass
-class HashtagReport:
-    """``images`` were looked at, ``with_text`` have the text, ``with_hashtags`` a hashtag in it, ``updated``
-    another than before.
+class HashtagReport(Report):
+    """The hashtags that were found: ``images`` were looked at, ``with_text`` have the text, ``with_hashtags``
+    a hashtag in it, ``updated`` others than before.
 
-    ``hashtags``: the most frequent ones and how many images have each.
+    ``hashtags``: the most frequent ones and how many images have each; ``different``: how many there are.
     """
 
     category: str
@@ -42,29 +41,12 @@ class HashtagReport:
     updated: int = 0
     hashtags: list[tuple[str, int]] = made(default_factory=list)
     different: int = 0
-    seconds: float = 0.0
-    interrupted: bool = False
-
-    @property
-    def done(self) -> int:
-        return self.images
-
-    @property
-    def refused(self) -> int:
-        return 0
-
-    @property
-    def exit_code(self) -> int:
-        """0 complete, 130 interrupted."""
-        return 130 if self.interrupted else 0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
         most = [{"value": word, "count": count} for word, count in self.hashtags]
-        return {"status": "interrupted" if self.interrupted else "complete", **vars(self), "hashtags": most}
+        return super().to_json() | {"hashtags": most, "interrupted": self.interrupted}
 
     def summary(self) -> str:
-        """A few lines for people."""
         text = " or ".join(self.sources)
         lines = [
             f"{self.with_hashtags} of {self.images} images have hashtags in {text}; {self.updated} "
@@ -86,7 +68,7 @@ def split_hashtags(
     sources: Sequence[str],
     to: str = f"{_METADATA}.{FIELD}",
     *,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> HashtagReport:
     """Write the hashtags in ``sources`` (``caption``, ``metadata.<column>``) of every image to the metadata
@@ -112,85 +94,38 @@ def split_hashtags(
         held = indexes.get(report.field)
         why = f"it holds {HELD[held]}" if held else "the category has all the columns it may index"
         raise BadRequest(f"{to!r} cannot be searched for words, as {why}: name another column.", field=to)
-    job = _Job(
-        runtime,
-        report,
-        columns,
-        target,
-        stop or threading.Event(),
-        watch(f"hashtags of {category}") if watch else None,
-    )
-    started = time.perf_counter()
-    try:
-        apart(job.run, job.stop)
-    except InterruptedError:
-        report.interrupted = True
-    finally:
-        report.seconds = round(time.perf_counter() - started, 3)
-        report.hashtags, report.different = job.counts.most_common(20), len(job.counts)
-        if job.progress:
-            job.progress.finish(report)
-    return report
+    job, counts = Job(runtime, category, report, progress, stop), Counter[str]()
 
-
-@dataclass(eq=False)
-class _Job:
-    runtime: Runtime
-    report: HashtagReport
-    columns: dict[str, str | None]
-    target: str
-    stop: threading.Event
-    progress: Progress | None
-    counts: Counter[str] = made(default_factory=Counter)
-
-    def run(self) -> None:
-        writer = PayloadWriter(self.runtime, self.report.category, key=_METADATA)
-        if self.progress:
-            self.progress.start(self.runtime.vectors.count(self.report.category))
-        cursor: str | None = None
-        try:
-            while True:
-                cursor = self._page(writer, cursor)
-                if self.progress:
-                    self.progress.update(self.report)
-                if cursor is None:
-                    return
-                if self.stop.is_set():
-                    raise InterruptedError
-        finally:
-            writer.flush()
-
-    def _page(self, writer: PayloadWriter, cursor: str | None) -> str | None:
-        """One page, read and written back while nobody else of this process writes; where the next begins."""
-        name = self.report.category
-        with self.runtime.catalog.writing(name):
-            page = self.runtime.vectors.scroll(
-                name, limit=PAGE, cursor=cursor, with_payload=("caption", _METADATA)
-            )
-            updates: dict[str, Payload] = {}
-            remove: dict[str, tuple[str, ...]] = {}
-            for hit in page.hits:
-                self._judge(hit, updates, remove)
-            self.report.updated += writer.write(updates, remove)
-        return page.cursor
-
-    def _judge(self, hit: Hit, updates: dict[str, Payload], remove: dict[str, tuple[str, ...]]) -> None:
+    def change(hit: Hit) -> Change:
         metadata = hit.payload.get(_METADATA, {})
         texts = [
             hit.payload.get("caption") if column is None else metadata.get(column)
-            for column in self.columns.values()
+            for column in columns.values()
         ]
-        self.report.images += 1
+        report.images += 1
         if all(text is None for text in texts):
-            return
-        found, held = hashtags_of(texts), metadata.get(self.target)
-        self.report.with_text += 1
-        self.report.with_hashtags += bool(found)
-        self.counts.update(found)
+            return Change()
+        found, held = hashtags_of(texts), metadata.get(target)
+        report.with_text += 1
+        report.with_hashtags += bool(found)
+        counts.update(found)
         if found and found != held:
-            updates[hit.id] = {self.target: found}
-        elif held is not None and not found:
-            remove[hit.id] = (self.report.field,)
+            return Change({target: found})
+        return Change(delete=(report.field,)) if held is not None and not found else Change()
+
+    def count(read: int, written: int) -> None:
+        report.updated += written
+
+    with job.running():
+        job.revise(
+            f"hashtags of {category}",
+            lambda hits: {hit.id: change(hit) for hit in hits},
+            fields=("caption", _METADATA),
+            key=_METADATA,
+            wrote=count,
+        )
+    report.hashtags, report.different = counts.most_common(20), len(counts)
+    return report
 
 
 def _column(name: str, known: Container[str]) -> str | None:

@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 
 from vitrine.indexer.enrich.scores.head_sets import by_vector, rounded_scores
 from vitrine.indexer.enrich.scores.score_payload import rescored
+from vitrine.indexer.job.items import Item
+from vitrine.indexer.job.payloads import without_scores
 from vitrine.indexer.job.plan import BatchPlan
-from vitrine.services.artifacts.taggers import HeadSet, TaggerStore, TagHead
+from vitrine.services.artifacts.taggers import HeadSet, TagHead
 from vitrine.services.category.catalog import Category
+from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.classify import fitting
 
 
 class NewImageScorer:
-    """The taggers in service, for new images and for those that got a vector they lacked.
+    """The taggers in service, for new images and for those that got a vector they lacked; an
+    ``OnArrival``."""
 
-    ``notes``: what a user should know afterwards. ``tags``: those that have a tagger, as of the last
-    ``refresh``; a manifest's scores of these are not taken in.
-    """
-
-    def __init__(self, taggers: TaggerStore, category: Category) -> None:
+    def __init__(self, runtime: Runtime, category: Category) -> None:
         self.notes: list[str] = []
-        self.tags: frozenset[str] = frozenset()
-        self._taggers = taggers
+        self._taggers = runtime.taggers
         self._category = category
         self._known: tuple[TagHead, ...] = ()
+        self._tags: frozenset[str] = frozenset()
         self._sets: dict[str, HeadSet] = {}
 
-    def refresh(self) -> None:
-        """See which taggers are in service; while the category is being written, so that no former one writes
-        after a new one."""
+    @property
+    def using(self) -> Collection[str]:
+        return self._sets.keys()
+
+    def prepare(self, items: Sequence[Item]) -> None:
+        """See which taggers are in service, and take a manifest's scores of their tags away: these come from
+        nowhere else."""
+        self._refresh()
+        for item in items:
+            item.said = without_scores(item.said, self._tags)
+
+    def apply(self, plan: BatchPlan) -> None:
+        """Add scores to what the plan writes."""
+        for using, heads in self._sets.items():
+            ids = [id for id, vectors in plan.vectors.items() if using in vectors]
+            if not ids:
+                continue
+            rows = rounded_scores(heads, np.stack([plan.vectors[id][using] for id in ids]))
+            for id, row in zip(ids, rows, strict=True):
+                plan.set(id, rescored(plan.payloads[id], list(zip(heads.heads, row, strict=True))).set)
+
+    def _refresh(self) -> None:
         heads = self._taggers.in_service(self._category.name)
         if [head.signature for head in heads] == [head.signature for head in self._known] and len(
             heads
-        ) == len(self.tags):
+        ) == len(self._tags):
             return
-        self._known, self.tags = heads, frozenset(head.tag for head in heads)
+        self._known, self._tags = heads, frozenset(head.tag for head in heads)
         usable, mismatches = fitting(self._category, heads)
         notes = [mismatch.message for mismatch in mismatches]
         active = {spec.name for spec in self._category.active_encoders}
@@ -48,13 +69,3 @@ class NewImageScorer:
             if using not in active
         ]
         self.notes += [note for note in notes if note not in self.notes]
-
-    def score(self, plan: BatchPlan) -> None:
-        """Add scores to what the plan writes."""
-        for using, heads in self._sets.items():
-            ids = [id for id, vectors in plan.vectors.items() if using in vectors]
-            if not ids:
-                continue
-            rows = rounded_scores(heads, np.stack([plan.vectors[id][using] for id in ids]))
-            for id, row in zip(ids, rows, strict=True):
-                plan.set(id, rescored(plan.payloads[id], list(zip(heads.heads, row, strict=True))).set)

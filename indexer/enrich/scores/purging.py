@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from vitrine.indexer.enrich.scores.score_payload import Change, rescored
-from vitrine.indexer.enrich.scores.score_writer import ScoreWriter
+from vitrine.indexer.enrich.scores.score_payload import FIELDS, rescored
+from vitrine.indexer.job.job import Job, Report
+from vitrine.indexer.job.payload_writer import Change
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.payload import clean_tags
@@ -17,15 +17,6 @@ from vitrine.services.runtime import Runtime
 
 Stale = Callable[[Mapping[str, Any], str], bool]
 """Whether the score, or proposal, that a payload has of a tag is to go."""
-
-
-@dataclass
-class PurgeCounts:
-    """Images looked at, and changed."""
-
-    done: int = 0
-    changed: int = 0
-    refused: int = 0
 
 
 def purge_stale(
@@ -93,29 +84,22 @@ def _purge(
     stop: threading.Event | None,
 ) -> int:
     runtime.catalog.get(category)
-    writer, counts = ScoreWriter(runtime, category), PurgeCounts()
-    cursor: str | None = None
+    changed, job = 0, Job(runtime, category, Report(), progress, stop)
 
-    def changes(hits: tuple[Hit, ...]) -> dict[str, Change]:
+    def changes(hits: Sequence[Hit]) -> dict[str, Change]:
         refresh()
         lost = {hit.id: [tag for tag in _scored(hit.payload) if stale(hit.payload, tag)] for hit in hits}
         return {hit.id: rescored(hit.payload, (), lost[hit.id]) for hit in hits}
 
-    if progress:
-        progress.start(runtime.vectors.count(category))
-    try:
-        while not (stop and stop.is_set()):
-            images, written, cursor = writer.revise(cursor, changes)
-            counts.done, counts.changed = counts.done + images, counts.changed + written
-            if progress:
-                progress.update(counts)
-            if cursor is None:
-                break
-        writer.flush()
-    finally:
-        if progress:
-            progress.finish(counts)
-    return counts.changed
+    def count(read: int, written: int) -> None:
+        nonlocal changed
+        changed += written
+
+    with job.running():
+        job.revise("purging", changes, fields=FIELDS, wrote=count)
+    if job.report.interrupted and stop is None:
+        raise KeyboardInterrupt
+    return changed
 
 
 def _scored(payload: Mapping[str, Any]) -> list[str]:

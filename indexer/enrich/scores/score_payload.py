@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from vitrine.indexer.job.payload_writer import Change
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Payload
@@ -31,17 +32,6 @@ class Proposals:
     def supports(self, head: TagHead, score: float) -> bool:
         """Whether the score is enough."""
         return score >= (head.threshold if self.threshold is None else self.threshold)
-
-
-@dataclass(frozen=True)
-class Change:
-    """Fields to set, in one step, after the fields of ``delete`` have gone, in one step."""
-
-    set: Payload = field(default_factory=dict)
-    delete: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.set or self.delete)
 
 
 def given_by(payload: Mapping[str, Any], tag: str) -> str | None:

@@ -9,19 +9,18 @@ goes on where it was.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
 from vitrine.indexer.enrich.scores.head_sets import by_vector, rounded_scores
 from vitrine.indexer.enrich.scores.purging import drop_scores, purge_stale
-from vitrine.indexer.enrich.scores.score_payload import Change, Proposals, rescored, stored_score
-from vitrine.indexer.enrich.scores.score_writer import BATCH, ScoreWriter
+from vitrine.indexer.enrich.scores.score_payload import FIELDS, Proposals, rescored, stored_score
+from vitrine.indexer.job.job import Job, Report
+from vitrine.indexer.job.payload_writer import PAGE, Change
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.catalog import Category
@@ -35,11 +34,11 @@ __all__ = ["NewImageScorer", "ScoreReport", "drop_scores", "purge_stale", "score
 
 
 @dataclass
-class ScoreReport:
-    """The end of a scoring run, complete or not.
+class ScoreReport(Report):
+    """What became of the images of a scoring run.
 
     ``images``: how many were looked at. ``written``: how many changed. ``skipped``: how many had these scores
-    already. ``without_vector``: how many lack the named vector of a tagger, which so has no score for them.
+    already. ``without_vector``: how many lack the named vector of a tagger, and so have no score by it.
     ``tags``: what was scored.
     """
 
@@ -49,49 +48,22 @@ class ScoreReport:
     written: int = 0
     skipped: int = 0
     without_vector: int = 0
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-    interrupted: bool = False
-
-    @property
-    def done(self) -> int:
-        return self.images
-
-    @property
-    def refused(self) -> int:
-        return 0
 
     @property
     def rate(self) -> float:
         """Images a second."""
         return self.images / self.seconds if self.seconds else 0.0
 
-    @property
-    def status(self) -> Literal["complete", "interrupted"]:
-        return "interrupted" if self.interrupted else "complete"
-
-    @property
-    def exit_code(self) -> int:
-        """0 complete, 130 interrupted."""
-        return 130 if self.interrupted else 0
+    def count(self, images: int, written: int) -> None:
+        """Count a page of images, of which so many changed."""
+        self.images += images
+        self.written += written
+        self.skipped += images - written
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
-        return {
-            "category": self.category,
-            "status": self.status,
-            "tags": list(self.tags),
-            "images": self.images,
-            "written": self.written,
-            "skipped": self.skipped,
-            "without_vector": self.without_vector,
-            "seconds": round(self.seconds, 3),
-            "images_per_second": round(self.rate, 1),
-            "notes": self.notes,
-        }
+        return super().to_json() | {"tags": list(self.tags), "images_per_second": round(self.rate, 1)}
 
     def summary(self) -> str:
-        """A few lines for people."""
         lines = [
             f"{self.category}: {self.images} images x {len(self.tags)} tags: {self.written} written, "
             f"{self.skipped} as they were in {self.seconds:.1f} s ({self.rate:.0f} images/s)"
@@ -115,7 +87,7 @@ def score_images(
     threshold: float | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
-    batch: int = BATCH,
+    batch: int = PAGE,
 ) -> ScoreReport:
     """Write the scores of these tags' taggers (None: of all in service) to every image that has their
     vectors.
@@ -132,7 +104,7 @@ def score_images(
     if threshold is not None and not 0 <= threshold <= 1:
         raise BadRequest(f"threshold must be in 0..1, not {threshold}.")
     cat = runtime.catalog.get(category)
-    report, started = ScoreReport(category), time.perf_counter()
+    report = ScoreReport(category)
     heads = _choose(runtime, cat, tags, report)
     report.tags = tuple(head.tag for head in heads)
     if not heads:
@@ -140,18 +112,13 @@ def score_images(
     proposals = Proposals(propose or threshold is not None, threshold)
     indexes: dict[str, IndexKind] = {head.payload_field: "float" for head in heads if head.tag != QUALITY}
     runtime.catalog.ensure_indexes(category, indexes | ({"machine_tags": "keyword"} if proposals.new else {}))
-    if progress:
-        progress.start(runtime.vectors.count(category))
-    scoring = _Scoring(runtime, cat, heads, proposals, report)
-    try:
-        _run(lambda cursor: scoring.page(cursor, batch), stop or threading.Event(), report, progress)
-        scoring.writer.flush()
-        if not report.interrupted:
-            runtime.taggers.settle(category, heads)  # last: what it says must be durable before
-    finally:
-        report.seconds = time.perf_counter() - started
-        if progress:
-            progress.finish(report)
+    job, scoring = (
+        Job(runtime, category, report, progress, stop),
+        _Scoring(runtime, cat, heads, proposals, report),
+    )
+    with job.running():
+        job.revise("scoring", scoring.changes, fields=FIELDS, page=batch, wrote=report.count)
+        runtime.taggers.settle(category, heads)  # last: what it says must be durable before
     return report
 
 
@@ -172,31 +139,6 @@ def _choose(
     return heads
 
 
-def _run(
-    page: Callable[[str | None], str | None],
-    stop: threading.Event,
-    report: ScoreReport,
-    progress: Progress | None,
-) -> None:
-    """Page after page, on another thread: so Ctrl-C, which reaches this one, waits for the page under way."""
-    cursor: str | None = None
-    started = time.perf_counter()
-    with ThreadPoolExecutor(1, "scoring") as pool:
-        try:
-            while True:
-                if stop.is_set():
-                    report.interrupted = True
-                    return
-                cursor = pool.submit(page, cursor).result()
-                report.seconds = time.perf_counter() - started
-                if progress:
-                    progress.update(report)
-                if cursor is None:
-                    return
-        except KeyboardInterrupt:
-            report.interrupted = True
-
-
 class _Scoring:
     """What happens to a page of images."""
 
@@ -208,22 +150,13 @@ class _Scoring:
         proposals: Proposals,
         report: ScoreReport,
     ) -> None:
-        self.writer = ScoreWriter(runtime, category.name)
         self._runtime = runtime
         self._category = category
         self._proposals = proposals
         self._report = report
         self._use(heads)
 
-    def page(self, cursor: str | None, batch: int) -> str | None:
-        """Read, score and write one page; where the next one begins."""
-        images, written, following = self.writer.revise(cursor, self._changes, batch)
-        self._report.images += images
-        self._report.written += written
-        self._report.skipped += images - written
-        return following
-
-    def _changes(self, hits: tuple[Hit, ...]) -> dict[str, Change]:
+    def changes(self, hits: Sequence[Hit]) -> dict[str, Change]:
         self._pass_over_replaced()
         heads = self._heads
         stored = {hit.id: [stored_score(hit.payload, head) for head in heads] for hit in hits}

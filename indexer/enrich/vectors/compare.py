@@ -25,9 +25,6 @@ from vitrine.services.errors import ModelUnavailable, WorseEncoder
 from vitrine.services.images.open import point_id
 from vitrine.services.runtime import Runtime
 
-Watch = Callable[[str], Progress | None]
-"""Makes the progress of a stage, from its name."""
-
 LEAST = 20
 """With fewer held-out images in the category the figures of the training run decide."""
 MOST_QUERIES, MOST_OTHERS = 2_000, 10_000
@@ -80,20 +77,19 @@ def promote_if_better(
     name: str | None = None,
     default: bool = True,
     force: bool = False,
-    watch: Watch = lambda stage: None,
+    progress: Progress | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> PromoteReport:
     """Compare a trained encoder with the one in service, then `promote` it and build its search index.
 
-    ``name``: what queries call it (None: as it was trained). ``force``: do not compare. ``watch`` makes the
-    progress of the stages ``comparing`` and ``embedding``. ``WorseEncoder`` where it finds less: then nothing
-    of it stays. Else as `promote`.
+    ``name``: what queries call it (None: as it was trained). ``force``: do not compare. ``WorseEncoder``
+    where it finds less: then nothing of it stays. Else as `promote`.
     """
     name = name or trained_name(folder)
     compared: list[Comparison] = []
 
     def check(candidate: BatchedEncoder) -> None:
-        found = compare(runtime, runtime.catalog.get(category), name, candidate, folder, watch)
+        found = compare(runtime, runtime.catalog.get(category), name, candidate, folder, progress)
         if found is None:
             note(_NOT_COMPARED)
             return
@@ -115,7 +111,7 @@ def promote_if_better(
         name=name,
         default=default,
         check=None if force else check,
-        progress=watch("embedding"),
+        progress=progress,
     )
     report.comparison = compared[0].to_json() if compared else None
     if report.switched:
@@ -134,7 +130,7 @@ def compare(
     alias: str,
     encoder: BatchedEncoder,
     folder: Path,
-    watch: Watch = lambda stage: None,
+    progress: Progress | None = None,
 ) -> Comparison | None:
     """Compare a candidate with what answers ``alias`` now (before its first promotion: the default).
 
@@ -156,7 +152,7 @@ def compare(
     by_class = split.get("protocol") == "by-class"
     others = [] if by_class else _held(runtime, category, incumbent, split, list(split.get("train") or ()))
     queries, gallery = _some(held_out, MOST_QUERIES), _some(others, MOST_OTHERS)
-    rows = _embedded(runtime, encoder, [*queries, *gallery], watch("comparing"))
+    rows = _embedded(runtime, encoder, [*queries, *gallery], progress)
     return _measured(incumbent, encoder.spec.name, queries, gallery, rows)
 
 
@@ -245,7 +241,7 @@ def _embedded(
     rows: dict[str, Embedding] = {}
     counted = Tally()
     if progress:
-        progress.start(len(images))
+        progress.start("comparing", len(images))
     for made in embed_stored(runtime, encoder, [image.hit for image in images]):
         if made.row is None:
             counted.refused += 1

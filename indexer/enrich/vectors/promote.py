@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitrine.indexer.enrich.vectors.reembed import FillReport, VectorFiller
+from vitrine.indexer.job.job import Report, Status
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import EncoderSpec
@@ -33,7 +34,7 @@ _ROUNDS = 20
 
 
 @dataclass
-class PromoteReport:
+class PromoteReport(Report):
     """What a promotion or rollback did. ``alias`` is answered by ``using`` if ``switched``, else still by
     ``former``.
 
@@ -51,21 +52,16 @@ class PromoteReport:
     reused: bool = False
     default_only: bool = False
     comparison: dict[str, Any] | None = None
-    notes: list[str] = field(default_factory=list)
 
     @property
-    def exit_code(self) -> int:
-        """As the fill's; 1 if nothing was switched."""
-        return self.fill.exit_code or (0 if self.switched else 1)
+    def status(self) -> Status:
+        """As the fill's; failed if nothing was switched."""
+        return "failed" if self.fill.status == "complete" and not self.switched else self.fill.status
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
-        names = ("category", "alias", "using", "former", "switched", "reused", "default_only", "notes")
-        tree = {name: getattr(self, name) for name in names}
-        return tree | {"fill": self.fill.to_json(), "comparison": self.comparison}
+        return super().to_json() | {"fill": self.fill.to_json(), "seconds": round(self.fill.seconds, 3)}
 
     def summary(self) -> str:
-        """A few lines for people."""
         back = f"vitrine metric rollback {self.alias} -c {self.category}"
         if self.default_only:
             asked = f"Queries of {self.category!r} without --using"
@@ -109,7 +105,7 @@ def promote(
     """
     cat = runtime.catalog.get(category)
     check_alias(cat, name)
-    with whole_folder(folder, runtime.settings.models) as whole:
+    with whole_folder(folder, runtime.encoders.loader) as whole:
         revision = folder_revision(whole)
         known = next((spec for spec in versions(cat, name) if spec.revision == revision), None)
         if known is None:

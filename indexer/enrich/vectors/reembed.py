@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.arrivals import NewImageAssigner
-from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
+from vitrine.indexer.enrich.arrivals import on_arrival
 from vitrine.indexer.enrich.scores.score_payload import FIELDS as SCORE_FIELDS
+from vitrine.indexer.job.job import Advance, Job, Report
+from vitrine.indexer.job.payload_writer import write_to_those_left
 from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.stored_images import FIELDS, MAX_BATCH_BYTES, StoredImage, embed_stored, open_pool
 from vitrine.indexer.job.workers import WRITE_SECONDS, in_batches, in_order
 from vitrine.services.category.payload import index_kinds
+from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Embedding, Hit
-from vitrine.services.errors import NotFound, VitrineError
-from vitrine.services.files import any_error
 from vitrine.services.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ _SHOWN = 10
 
 
 @dataclass
-class FillReport:
-    """The end of a fill, complete or not: ``filled`` counts what is durable.
+class FillReport(Report):
+    """What became of the images that lacked a vector: ``filled`` counts what is durable.
 
     ``failed``: (id, reason of ``REFUSALS``) of the images whose pictures are missing or damaged; they go
-    without the vector. ``deleted``: images that were deleted meanwhile. ``error``: what ended the fill.
+    without the vector. ``deleted``: images that were deleted meanwhile.
     """
 
     category: str
@@ -53,9 +53,6 @@ class FillReport:
     filled: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     deleted: int = 0
-    seconds: float = 0.0
-    interrupted: bool = False
-    error: VitrineError | None = None
 
     @property
     def done(self) -> int:
@@ -71,29 +68,15 @@ class FillReport:
         """Whether every image whose picture can be read has the vector."""
         return self.error is None and not self.interrupted
 
-    @property
-    def exit_code(self) -> int:
-        """0 all filled, 3 some pictures cannot be read, 1 failed, 130 interrupted."""
-        if self.complete:
-            return 3 if self.failed else 0
-        return 1 if self.error else 130
-
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
-        return {
-            "category": self.category,
-            "using": self.using,
-            "filled": self.filled,
+        return super().to_json() | {
             "failed": [{"id": id, "reason": reason} for id, reason in self.failed],
-            "deleted": self.deleted,
-            "seconds": round(self.seconds, 3),
             "images_per_second": round(self.done / self.seconds, 1) if self.seconds else 0.0,
             "interrupted": self.interrupted,
-            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+            "error": self.error_json(),
         }
 
     def summary(self) -> str:
-        """A few lines for people."""
         rate = f" ({self.done / self.seconds:.1f} images/s)" if self.filled and self.seconds else ""
         lines = [f"{self.using}: {self.filled} images embedded in {self.seconds:.1f} s{rate}"]
         if self.failed:
@@ -160,105 +143,79 @@ class VectorFiller:
         cat = runtime.catalog.get(category)
         spec = cat.encoder(using)
         self.report = FillReport(category, spec.name)
-        self._runtime = runtime
+        self._job = Job(runtime, category, self.report, progress, stop)
         self._encoder = runtime.encoders.for_category(spec)
-        self._progress = progress
-        self._stop = stop or threading.Event()
         self._unreadable: set[str] = set()
         # a vector that is filled to be rolled back to is not in service yet, but its taggers and clusters
         # take it all the same
-        every = replace(cat, promoted={})
-        self._scorer = NewImageScorer(runtime.taggers, every)
-        self._assigner = NewImageAssigner(runtime.clusters, every)
+        self._arrivals = on_arrival(runtime, replace(cat, promoted={}))
 
     def run(self) -> FillReport:
-        """Passes over what is lacking, until one finds nothing to do."""
-        report, started = self.report, time.perf_counter() - self.report.seconds
-        try:
-            if self._progress:
-                self._progress.start(self._runtime.vectors.count(report.category, lacks(report.using)))
-            for _ in range(MAX_PASSES):
-                before = report.done
-                self._pass(started)
-                if report.interrupted or report.done == before:
-                    break
-            report.interrupted |= self._stop.is_set()
+        """Fill what is lacking, pass after pass, until one finds nothing to do."""
+        report, job = self.report, self._job
+        vectors = job.runtime.vectors
+        with job.running(keep_errors=True):
+            with job.stage("embedding", vectors.count(report.category, lacks(report.using))) as advance:
+                for _ in range(MAX_PASSES):
+                    before = report.done
+                    self._pass(advance)
+                    if job.stop.is_set() or report.done == before:
+                        break
             if report.filled >= WORTH_INDEXING:
-                self._runtime.vectors.optimize(report.category, wait=False)
-        except KeyboardInterrupt:
-            report.interrupted = True
-        except Exception as error:
-            report.error = any_error(error)
-        if self._progress:
-            self._progress.finish(report)
-            self._progress = None  # what another run finds is few
+                vectors.optimize(report.category, wait=False)
+            job.check()
+        job.progress = None  # what another run finds is few
         return report
 
     def lacking(self) -> Iterator[Hit]:
         """The images without the vector whose pictures were not found unreadable."""
-        cursor: str | None = None
-        using = lacks(self.report.using)
-        while True:
-            page = self._runtime.vectors.scroll(
-                self.report.category, filter=using, limit=_PAGE, cursor=cursor, with_payload=FIELDS
-            )
-            yield from (hit for hit in page.hits if hit.id not in self._unreadable)
-            cursor = page.cursor
-            if cursor is None:
-                return
+        report, vectors = self.report, self._job.runtime.vectors
+        for page in pages(vectors, report.category, filter=lacks(report.using), fields=FIELDS, size=_PAGE):
+            yield from (hit for hit in page if hit.id not in self._unreadable)
 
-    def _pass(self, started: float) -> None:
-        halted = threading.Event()
+    def _pass(self, advance: Advance) -> None:
+        halted, stop = threading.Event(), self._job.stop
         with ExitStack() as stack:
             writer = open_pool(stack, "writer", 1)
-            hits = self._until_stopped(self.lacking())
+            hits = takewhile(lambda hit: not stop.is_set(), self.lacking())
             embedded = stack.enter_context(
-                closing(embed_stored(self._runtime, self._encoder, hits, self._stop, halted))
+                closing(embed_stored(self._job.runtime, self._encoder, hits, stop, halted))
             )
             batches = in_batches(embedded, BATCH_SIZE, MAX_BATCH_BYTES, WRITE_SECONDS)
             try:
-                for _ in in_order(writer, partial(self._write, halted), batches, 2):
-                    self.report.seconds = time.perf_counter() - started
+                for _ in in_order(writer, partial(self._write, halted, advance), batches, 2):
+                    pass
             finally:
                 halted.set()
-        self.report.seconds = time.perf_counter() - started
 
-    def _until_stopped(self, hits: Iterable[Hit]) -> Iterator[Hit]:
-        for hit in hits:
-            if self._stop.is_set():
-                self.report.interrupted = True
-                return
-            yield hit
-
-    def _write(self, halted: threading.Event, batch: list[StoredImage]) -> None:
+    def _write(self, halted: threading.Event, advance: Advance, batch: list[StoredImage]) -> None:
         if halted.is_set():
             return
+        report, runtime = self.report, self._job.runtime
         going = {item.id: item.row for item in batch if item.row is not None}
-        with self._runtime.catalog.writing(self.report.category):
+        with runtime.catalog.writing(report.category):
             self._describe(going)  # before the vector: an image that has the vector is not looked at again
-            written = self._update(going)
-        self.report.filled += written
-        self.report.deleted += len(going) - written
+            written = write_to_those_left(runtime.vectors, report.category, going, self._update)
+        report.filled += len(written)
+        report.deleted += len(going) - len(written)
         failed = [(item.id, item.reason) for item in batch if item.reason]
-        self.report.failed += failed
+        report.failed += failed
         self._unreadable |= {id for id, _ in failed}
-        if self._progress:
-            self._progress.update(self.report)
+        advance(report.done, report.done)
 
     def _describe(self, rows: dict[str, Embedding]) -> None:
-        """The taggers on this vector score it, and the cluster runs on it give it its nodes, as they do those
-        of new images."""
-        category, using, runtime = self.report.category, self.report.using, self._runtime
-        taggers, runs = runtime.taggers.in_service(category), runtime.clusters.in_service(category)
-        if not rows or using not in {head.using for head in taggers} | {run.using for run in runs}:
+        """Have the taggers on this vector score it, and the cluster runs on it give it its nodes, as they do
+        those of new images."""
+        category, using, runtime = self.report.category, self.report.using, self._job.runtime
+        for arrival in self._arrivals:
+            arrival.prepare(())
+        if not rows or not any(using in arrival.using for arrival in self._arrivals):
             return
         hits = runtime.vectors.retrieve(category, list(rows), with_payload=(*SCORE_FIELDS, "clusters"))
-        plan = BatchPlan(category, {hit.id: hit.payload for hit in hits if hit is not None}, False)
+        plan = BatchPlan(category, {hit.id: hit.payload for hit in hits if hit is not None})
         plan.vectors = {id: {using: rows[id]} for id in plan.payloads}
-        self._scorer.refresh()
-        self._scorer.score(plan)
-        self._assigner.refresh()
-        self._assigner.assign(plan)
+        for arrival in self._arrivals:
+            arrival.apply(plan)
         kinds = {
             field: kind for change in plan.changes.values() for field, kind in index_kinds(change).items()
         }
@@ -266,18 +223,7 @@ class VectorFiller:
         if plan.changes:
             runtime.vectors.set_payload(category, plan.changes)
 
-    def _update(self, rows: dict[str, Embedding]) -> int:
-        """Write what is still there; how many that were."""
-        while rows:
-            try:
-                self._runtime.vectors.update_vectors(
-                    self.report.category, list(rows), self.report.using, np.stack(list(rows.values()))
-                )
-                return len(rows)
-            except NotFound as error:  # deleted since they were listed; nothing was written
-                gone = error.details.get("ids")
-                left = {id: row for id, row in rows.items() if not isinstance(gone, list) or id not in gone}
-                if len(left) == len(rows):
-                    raise
-                rows = left
-        return 0
+    def _update(self, rows: dict[str, Embedding]) -> None:
+        self._job.runtime.vectors.update_vectors(
+            self.report.category, list(rows), self.report.using, np.stack(list(rows.values()))
+        )

@@ -14,9 +14,10 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageOps
 
 from vitrine.indexer.export.clusters.node_page import PageNode, begin, index_page
-from vitrine.indexer.export.clusters.node_pictures import Wanted, members, node_counts, small_pictures
+from vitrine.indexer.export.clusters.node_pictures import members, node_counts
 from vitrine.indexer.export.clusters.treemap_files import LEVELS, write_treemap
 from vitrine.indexer.export.clusters.treemap_marks import INK, fit, font
+from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
 from vitrine.services.category.filters import Conditions
 from vitrine.services.errors import BadRequest

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from vitrine.indexer.export.clusters.node_pictures import Wanted, members, node_counts, small_pictures
+from vitrine.indexer.export.clusters.node_pictures import members, node_counts
 from vitrine.indexer.export.clusters.treemap import Box, lay_out
 from vitrine.indexer.export.clusters.treemap_marks import (
     TITLE_HEIGHT,
@@ -24,6 +24,7 @@ from vitrine.indexer.export.clusters.treemap_marks import (
     draw,
     font,
 )
+from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun
 from vitrine.services.category.filters import Conditions
 from vitrine.services.errors import BadRequest

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.encoders.precision import choose_device
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.encoders.torch_encoder import CONVOLUTIONAL_SLICE, SLICE, TorchEncoder
@@ -156,15 +157,16 @@ def load_autoencoder(
     ModelUnavailable."""
     from safetensors.torch import load_file
 
-    config = read_config(found.path)
+    config = read_config(found.folder)
     if model is None and config.model != "convolutional":
         raise ModelUnavailable(
             f"{found.path} was trained with the custom model {config.model!r}: load it in Python, by "
-            "load_autoencoder(..., model=...), and register it in the encoder pool."
+            "load_autoencoder(..., model=...), and put it into the encoder pool."
         )
+    device = choose_device(device)
     made: Any = model(config.arguments) if model else ConvolutionalAutoencoder(**_tuples(config.arguments))
     try:
-        made.load_state_dict(load_file(found.path / WEIGHTS))
+        made.load_state_dict(load_file(found.folder / WEIGHTS))
     except (OSError, RuntimeError) as error:
         raise ModelUnavailable(f"The weights in {found.path} do not fit its config.json: {error}") from error
     preprocessing = preprocessing_of(config.size)

@@ -1,4 +1,4 @@
-"""A trained encoder made whole: with the trunk that it only refers to."""
+"""Make a trained encoder whole: with the trunk that it only refers to."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from vitrine.services.encoders.families.metric_config import (
     write_config,
 )
 from vitrine.services.encoders.families.stored import COMPANIONS
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference
-from vitrine.services.encoders.resolve import LOCAL_REVISION, relevant_files, resolve_model
+from vitrine.services.encoders.resolve import LOCAL_REVISION, relevant_files
 
 
 @contextmanager
-def whole_folder(folder: Path, models_folder: Path) -> Iterator[Path]:
-    """The encoder's folder, with a trunk that lies in another folder of this machine put into it, by links in
-    a temporary folder.
+def whole_folder(folder: Path, loader: EncoderLoader) -> Iterator[Path]:
+    """Give the encoder's folder; a trunk that lies in another folder of this machine is put into it, by links
+    in a temporary folder.
 
     A server that shares nothing but the object store has no such folder. Trunks of the hub stay references:
     each server finds the commit in its cache or on the hub. ``ModelUnavailable`` where the trunk is not here.
@@ -32,9 +33,7 @@ def whole_folder(folder: Path, models_folder: Path) -> Iterator[Path]:
     if config is None or config.trunk.stored or not config.trunk.revision.startswith(LOCAL_REVISION):
         yield folder
         return
-    trunk = resolve_model(
-        EncoderReference("trunk", config.trunk.model), models_folder=models_folder, offline=True
-    )
+    trunk = replace(loader, offline=True).find(EncoderReference("trunk", config.trunk.model))
     if trunk.revision != config.trunk.revision:
         yield folder  # loading it says which one is wanted and which one was found
         return
@@ -42,7 +41,7 @@ def whole_folder(folder: Path, models_folder: Path) -> Iterator[Path]:
         whole = Path(temporary) / folder.resolve().name
         companions = [file for pattern in COMPANIONS for file in folder.glob(pattern)]
         _link([*relevant_files(folder), *companions], folder, whole)
-        _link(relevant_files(trunk.path), trunk.path, whole / TRUNK)
+        _link(relevant_files(trunk.folder), trunk.folder, whole / TRUNK)
         (whole / "config.json").unlink()  # the link, so that the encoder's own file stays as it is
         write_config(whole, replace(config, trunk=replace(config.trunk, stored=True)))
         yield whole

@@ -38,6 +38,13 @@ _LEVELS = 3
 _GRID_WEIGHT = 0.5
 _BASE_DIM = _GRID * _GRID * 3 + _LEVELS**3
 _REVISION = "colour-1"
+_DIM = 64
+
+
+def colour_revision(wanted: str | None = None) -> str:
+    """Return the revision of the encoder; one that is wanted counts if it only names another dimension."""
+    known = wanted is not None and re.fullmatch(rf"{_REVISION}-[1-9][0-9]{{0,3}}", wanted)
+    return wanted if wanted and known else f"{_REVISION}-{_DIM}"
 
 
 class ColourEncoder:
@@ -48,7 +55,7 @@ class ColourEncoder:
     pictures; one without any gets a direction of its own, the same every time.
     """
 
-    def __init__(self, name: str = "colour", dim: int = 64) -> None:
+    def __init__(self, name: str = "colour", dim: int = _DIM) -> None:
         preprocessing = Preprocessing((_EDGE, _EDGE), None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "box")
         self._spec = EncoderSpec(
             name, COLOUR_MODEL, f"{_REVISION}-{dim}", dim, ("image", "text"), preprocessing

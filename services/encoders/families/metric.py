@@ -1,4 +1,4 @@
-"""A metric-learned encoder: a trunk, and an embedder trained on what the trunk sees. Made by
+"""A metric-learned encoder: a trunk, and an embedder trained on the trunk's embeddings, by
 training/metric/train.py.
 
     config.json             MetricConfig: arguments, preprocessing, classes, metrics, data fingerprint
@@ -15,13 +15,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
-from vitrine.services.encoders.base import Encoder
+from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.encoders.batching import StagedEncoder
 from vitrine.services.encoders.families.metric_config import (
     EMBEDDER,
@@ -38,12 +38,13 @@ from vitrine.services.encoders.families.metric_config import (
 )
 from vitrine.services.encoders.preprocess import Pixels
 from vitrine.services.encoders.reference import EncoderReference
-from vitrine.services.encoders.resolve import LOCAL_REVISION, ResolvedModel, folder_revision, resolve_model
+from vitrine.services.encoders.resolve import LOCAL_REVISION, ResolvedModel, resolve_folder
 from vitrine.services.errors import AlreadyExists, EncoderMismatch, ModelUnavailable
 from vitrine.services.files import make_folder
 
 if TYPE_CHECKING:
     from vitrine.services.encoders.families.embedder import Embedder
+    from vitrine.services.encoders.load import EncoderLoader
 
 __all__ = [
     "KIND",
@@ -124,26 +125,25 @@ def save_metric_encoder(
 
 
 def load_metric_encoder(
-    reference: EncoderReference,
-    found: ResolvedModel,
-    *,
-    precision: Literal["auto", "float32", "bfloat16"] = "auto",
-    device: str = "auto",
-    models_folder: Path = Path("models"),
-    offline: bool = True,
+    reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader
 ) -> MetricEncoder:
     """Load the encoder that lies in a folder; ``auto`` is the precision that it was trained with.
 
     A trunk that is referred to is found by its reference. ``ModelUnavailable`` where it is not on this
     machine or the folder is damaged, ``EncoderMismatch`` where only another revision of the trunk is.
     """
-    config = read_config(found.path)
-    wanted = config.precision if precision == "auto" else precision
-    if config.trunk.stored:
-        trunk = _load_stored_trunk(found.path / TRUNK, config.preprocessing, wanted, device)
-    else:
-        trunk = _load_trunk(config, wanted, device, models_folder, offline)
-    embedder = _load_embedder(found.path, config, str(getattr(trunk, "device", "cpu")))
+    config = read_config(found.folder)
+    trunk = _load_trunk(
+        config,
+        found.folder / TRUNK,
+        replace(
+            loader,
+            precision=config.precision if loader.precision == "auto" else loader.precision,
+            preprocessing=config.preprocessing,
+            images_only=True,
+        ),
+    )
+    embedder = _load_embedder(found.folder, config, str(getattr(trunk, "device", "cpu")))
     if trunk.spec.dim != config.embedder["input_dim"]:
         raise ModelUnavailable(
             f"The trunk of {found.path} gives {trunk.spec.dim} components, its embedder reads others."
@@ -155,7 +155,7 @@ def load_metric_encoder(
 
 
 def _save_trunk(folder: Path, model: Any, processor: Mapping[str, Any]) -> None:
-    from vitrine.services.encoders.load import quiet
+    from vitrine.services.encoders.families.transformers import quiet
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -165,66 +165,31 @@ def _save_trunk(folder: Path, model: Any, processor: Mapping[str, Any]) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
 
 
-def _load_stored_trunk(
-    folder: Path, preprocessing: Preprocessing, precision: Any, device: str
-) -> StagedEncoder:
-    from vitrine.services.encoders.load import load_folder
-
-    if not folder.is_dir():
-        raise ModelUnavailable(f"{folder.parent} lacks its trunk: copy the whole folder.")
-    found = ResolvedModel(folder, folder_revision(folder))
-    reference = EncoderReference("trunk", str(folder))
-    encoder = load_folder(
-        reference, found, precision=precision, device=device, preprocessing=preprocessing, images_only=True
-    )
-    return _staged(encoder)
-
-
-def _load_trunk(
-    config: MetricConfig, precision: Any, device: str, models_folder: Path, offline: bool
-) -> StagedEncoder:
-    """The very revision that was trained on: its folder, else the hub's commit."""
-    from vitrine.services.encoders.families.fake import ColourEncoder
-    from vitrine.services.encoders.load import load_folder
-    from vitrine.services.encoders.reference import COLOUR_MODEL
-
-    reference = EncoderReference("trunk", config.trunk.model, config.trunk.revision)
-    if reference.model == COLOUR_MODEL:
-        colours = ColourEncoder(reference.name, int(config.embedder["input_dim"]))
-        _check_revision(config, colours.spec.revision)
-        return colours
-    found = resolve_model(reference, models_folder=models_folder, offline=offline)
-    if found.revision != config.trunk.revision and not config.trunk.revision.startswith(LOCAL_REVISION):
-        found = resolve_model(reference, models_folder=models_folder, offline=offline, folders=False)
-    _check_revision(config, found.revision)
-    encoder = load_folder(
-        reference,
-        found,
-        precision=precision,
-        device=device,
-        models_folder=models_folder,
-        offline=offline,
-        preprocessing=config.preprocessing,
-        images_only=True,
-    )
-    return _staged(encoder)
-
-
-def _check_revision(config: MetricConfig, found: str) -> None:
-    if found != config.trunk.revision:
-        raise EncoderMismatch(
-            f"The encoder {config.name} was trained on {config.trunk.model} at revision "
-            f"{config.trunk.revision}, but revision {found} is what is found here. Bring the former "
-            "weights back, or train again.",
-            using=config.name,
-            expected=config.trunk.revision,
-            found=found,
-        )
-
-
-def _staged(encoder: Encoder) -> StagedEncoder:
-    assert isinstance(encoder, StagedEncoder)
-    return encoder
+def _load_trunk(config: MetricConfig, stored: Path, loader: EncoderLoader) -> StagedEncoder:
+    """Load the trunk from the ``stored`` folder if training changed it, else exactly the revision that was
+    trained on: its folder, or the hub's commit."""
+    if config.trunk.stored:
+        if not stored.is_dir():
+            raise ModelUnavailable(f"{stored.parent} lacks its trunk: copy the whole folder.")
+        reference, found = EncoderReference("trunk", str(stored)), resolve_folder(stored)
+    else:
+        wanted = config.trunk.revision
+        reference = EncoderReference("trunk", config.trunk.model, wanted)
+        found = loader.find(reference)
+        if found.revision != wanted and not wanted.startswith(LOCAL_REVISION):
+            found = loader.find(reference, folders=False)
+        if found.revision != wanted:
+            raise EncoderMismatch(
+                f"The encoder {config.name} was trained on {config.trunk.model} at revision {wanted}, but "
+                f"revision {found.revision} is what is found here. Bring the former weights back, or train "
+                "again.",
+                using=config.name,
+                expected=wanted,
+                found=found.revision,
+            )
+    trunk = loader.load(reference, found)
+    assert isinstance(trunk, StagedEncoder)
+    return trunk
 
 
 def _load_embedder(folder: Path, config: MetricConfig, device: str) -> Embedder:

@@ -18,22 +18,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from vitrine.services.encoders.reference import STORED
-from vitrine.services.encoders.resolve import LOCAL_REVISION, folder_revision, relevant_files
+from vitrine.services.encoders.reference import STORED, EncoderReference
+from vitrine.services.encoders.registry import EncoderFamily
+from vitrine.services.encoders.resolve import (
+    LOCAL_REVISION,
+    ResolvedModel,
+    folder_revision,
+    relevant_files,
+    resolve_folder,
+)
 from vitrine.services.errors import BadRequest, ModelUnavailable
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.keys import ENCODERS, check_key
 
-__all__ = [
-    "STORED",
-    "delete_stored",
-    "fetch_stored",
-    "is_stored",
-    "save_stored",
-    "storable_files",
-    "stored_model",
-    "stored_prefix",
-]
 LAST = "config.json"
 """Written after all other files: an encoder without it was never completely stored."""
 COMPANIONS = ("split.json", "report.*")
@@ -44,6 +41,19 @@ _TEMPORARY = ".tmp-"
 _MODEL = re.compile(
     rf"{STORED}({ENCODERS}[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*)/([0-9a-f]{{{_VERSION_DIGITS}}})"
 )
+
+
+class StoredFamily(EncoderFamily):
+    """Finds the encoders of an object store; ``cache`` is the folder that gets their files. What they are is
+    told by their config.json, as of any folder."""
+
+    def __init__(self, objects: ObjectStore, cache: Path) -> None:
+        self._objects, self._cache = objects, cache
+
+    def find(self, reference: EncoderReference) -> ResolvedModel | None:
+        if not reference.model.startswith(STORED):
+            return None
+        return resolve_folder(fetch_stored(self._objects, reference.model, self._cache))
 
 
 def stored_prefix(category: str, name: str) -> str:

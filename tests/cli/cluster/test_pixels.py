@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from typer.testing import CliRunner
 
 from tests.cli.conftest import Answer, Kept, environment
 from tests.indexer.enrich.duplicates.scenes import scene
-from tests.indexer.pictures import write
+from tests.indexer.pictures import file_of, write
 from vitrine.cli.cluster import commands as cluster
 from vitrine.cli.context import GlobalFlags
 from vitrine.cli.main import VitrineGroup
@@ -36,12 +35,6 @@ def run(data: Path, *arguments: object) -> Answer:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)
-
-
-def file_of(image: Image.Image, format: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format)
-    return buffer.getvalue()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from vitrine.cli.metric import commands as metric
 from vitrine.cli.metric.progress import Progress
 from vitrine.services.encoders.families.metric_config import read_config, read_split
 from vitrine.services.encoders.families.metric_folders import find_folder, new_folder
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.errors import BadRequest
 
@@ -87,7 +87,7 @@ def test_training_on_a_folder_leaves_an_encoder_with_its_report(vm, shop, tmp_pa
     assert sum(tree["images"].values()) == len(COLOURS) * EACH
     assert len(tree["history"]) == tree["epochs"] <= 4
     assert read_split(folder)["protocol"] == "by-image"
-    assert load_encoder(EncoderReference("look", str(folder))).spec.dim == 8
+    assert EncoderLoader().load(EncoderReference("look", str(folder))).spec.dim == 8
     assert "epoch 1 of 4: loss" in answer.err
     assert list((tmp_path / "data" / "runs" / "look").rglob("events.out.tfevents.*"))
     assert not (tmp_path / "data" / "cache" / "metric" / "look").exists()

@@ -30,7 +30,7 @@ def test_all_tags_are_trained_reported_listed_and_shown(shop: Run, tmp_path: Pat
         "shop",
         "--min-examples",
         3,
-        "--report",
+        "--to",
         tmp_path / "report",
         "--no-plots",
         "--json",

@@ -160,7 +160,7 @@ def test_rounds_go_on_until_nothing_is_answered(
     assert len(person.asked) == 4 and "1 3 5-8" in person.asked[1] and "[Y/n]" in person.asked[2]
     assert len(names(runtime, "rejected_tags")) == 3 and len(names(runtime, "tags")) == 2
     told = capsys.readouterr()
-    assert "is none of the tiles" in told.err and "Trained on 2 accepted, 3 rejected" in told.err
+    assert "is not a tile" in told.err and "Trained on 2 accepted, 3 rejected" in told.err
     assert runtime.taggers.get(CATEGORY, TAG).examples["negatives"] == 3
     assert sheet.is_file()
 

@@ -97,7 +97,7 @@ def test_quality_says_what_is_wrong(shop: Shop, tmp_path: Path) -> None:
 def test_words_are_scored_written_and_put_into_service(shop: Shop, tmp_path: Path) -> None:
     words, table = tmp_path / "words.txt", tmp_path / "scores.csv"
     words.write_text("\n".join(DRAWN))
-    tree = shop("zero-shot", "--words", words, "--to", table, "--write", "--json").json
+    tree = shop("zero-shot", "--words", words, "--to", table, "--keep", "--json").json
     assert (
         [row["word"] for row in tree["words"]] == list(DRAWN) and tree["images"] == 48 and tree["trained_at"]
     )
@@ -140,7 +140,7 @@ def test_an_old_classifier_becomes_taggers(shop: Shop, drawn: Path, tmp_path: Pa
     dump(sklearn.LogisticRegression(C=100).fit(x, red))
     seen = shop("convert", file, "--tag", "red")
     assert seen.code == 0 and "Nothing was kept" in seen.err, seen.err
-    (row,) = shop("convert", file, "--tag", "red", "--save", "--json").json
+    (row,) = shop("convert", file, "--tag", "red", "--keep", "--json").json
     assert (row["tag"], row["class"], row["kind"], row["using"]) == (
         "red",
         "True",

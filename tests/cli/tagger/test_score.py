@@ -103,9 +103,9 @@ def test_errors_say_what_to_do(data: Path) -> None:
 
 
 def test_an_interrupted_run_ends_with_130(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vitrine.indexer.enrich.scores.score_writer import ScoreWriter
+    from vitrine.indexer.job.payload_writer import PayloadWriter
 
-    monkeypatch.setattr(ScoreWriter, "revise", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(PayloadWriter, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     stopped = run(data, "score", "-c", NAME)
     assert stopped.code == 130 and "run again" in stopped.out
     monkeypatch.undo()

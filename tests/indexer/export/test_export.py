@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from tests.indexer.pictures import CATEGORY, id_of, make_runtime, picture
 from vitrine.indexer.export import common as export
 from vitrine.indexer.export import table as export_table
 from vitrine.indexer.export.folders import Mode, export_folders, parse_by
@@ -24,7 +24,7 @@ from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.filters import parse_conditions
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest, UnknownField
-from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.images.open import content_hash
 from vitrine.services.runtime import Runtime
 
 ALL = parse_conditions({})
@@ -69,10 +69,6 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
 
 def image(seed: int, name: str, **said: object) -> ImageRecord:
     return ImageRecord("test", name, lambda: picture(seed), **said)  # type: ignore[arg-type]
-
-
-def id_of(seed: int) -> str:
-    return point_id(content_hash(picture(seed)))
 
 
 def files(folder: Path) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.indexer.pictures import CATEGORY, make_runtime, payloads, picture
+from tests.indexer.pictures import CATEGORY, id_of, make_runtime, payloads, picture, record
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import Counts
 from vitrine.indexer.job.report import IndexReport, ItemOutcome
@@ -22,14 +22,9 @@ from vitrine.services.category.filters import parse_conditions
 from vitrine.services.domain import Embeddings
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import EncoderMismatch, NotFound, StorageFull, Unavailable
-from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.images.open import content_hash
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions
-
-
-def record(seed: int, **said: object) -> ImageRecord:
-    data = picture(seed)
-    return replace(ImageRecord("test", f"{seed}.png", lambda: data), **said)  # type: ignore[arg-type]
 
 
 def broken(name: str, data: bytes) -> ImageRecord:
@@ -45,10 +40,6 @@ def index(
         records, runtime, CATEGORY, batch_size=batch_size, on_outcome=outcomes.append, clock=at_rest
     )
     return report, outcomes
-
-
-def id_of(seed: int) -> str:
-    return point_id(content_hash(picture(seed)))
 
 
 def test_payload_vector_and_object_of_an_image(runtime: Runtime) -> None:
@@ -344,7 +335,7 @@ class Watching:
         self.done: list[int] = []
         self.said: list[str] = []
 
-    def start(self, total: int | None) -> None:
+    def start(self, stage: str, total: int | None) -> None:
         self.total = total
 
     def update(self, report: Counts) -> None:

@@ -14,7 +14,7 @@ from qdrant_client import models
 from tests.indexer.enrich.scores.heads import fill, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.job import payload_writer
-from vitrine.indexer.job.payload_writer import PayloadWriter, erase_field
+from vitrine.indexer.job.payload_writer import Change, PayloadWriter, erase_field
 from vitrine.services.errors import NotFound
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.field_paths import field_path
@@ -31,8 +31,13 @@ def runtime(tmp_path: Path) -> Runtime:
 
 def test_fields_are_set_and_removed_at_once(runtime: Runtime) -> None:
     writer = PayloadWriter(runtime, CATEGORY, key="metadata")
-    gone = {id_of(1): ("metadata.year",), id_of(2): ("metadata.shop", "class")}
-    assert writer.write({id_of(0): {"shop": "B"}, id_of(1): {"shop": "C"}}, gone) == 3
+    changes = {
+        id_of(0): Change({"shop": "B"}),
+        id_of(1): Change({"shop": "C"}, ("metadata.year",)),
+        id_of(2): Change(delete=("metadata.shop", "class")),
+        id_of(3): Change(),
+    }
+    assert writer.write(changes) == 3
     images = stored(runtime)
     assert images["0.png"][0]["metadata"] == {"shop": "B", "year": 0}
     assert images["1.png"][0]["metadata"] == {"shop": "C"}
@@ -54,14 +59,15 @@ def test_images_deleted_meanwhile_are_left_out(
 
     monkeypatch.setattr(runtime.vectors, "set_payload", complaining)
     writer = PayloadWriter(runtime, CATEGORY)
-    assert writer.write({id_of(n): {"class": "cup"} for n in range(5)}, {id_of(3): ("metadata",)}) == 3
+    changes = {id_of(n): Change({"class": "cup"}, ("metadata",) if n == 3 else ()) for n in range(5)}
+    assert writer.write(changes) == 3
     assert sum(payload.get("class") == "cup" for payload, _ in stored(runtime).values()) == 3
-    assert writer.write({id_of(0): {"class": "cup"}}) == 0
+    assert writer.write({id_of(0): Change({"class": "cup"})}) == 0
 
 
 def test_what_is_missing_but_an_image_is_told(runtime: Runtime) -> None:
     with pytest.raises(NotFound, match="collection"):
-        PayloadWriter(runtime, "nowhere").write({id_of(0): {"class": "cup"}})
+        PayloadWriter(runtime, "nowhere").write({id_of(0): Change({"class": "cup"})})
 
 
 def test_a_field_is_erased_page_by_page_and_again_goes_on(
@@ -77,7 +83,8 @@ def test_a_field_is_erased_page_by_page_and_again_goes_on(
         return write(self, *given)
 
     monkeypatch.setattr(PayloadWriter, "write", stopping)
-    assert not erase_field(runtime, CATEGORY, field_path("metadata", "year"), inside, stop=stop)
+    with pytest.raises(InterruptedError):
+        erase_field(runtime, CATEGORY, field_path("metadata", "year"), inside, stop=stop)
     assert sum("year" in payload["metadata"] for payload, _ in stored(runtime).values()) == IMAGES - 5
-    assert erase_field(runtime, CATEGORY, field_path("metadata", "year"), inside)
+    erase_field(runtime, CATEGORY, field_path("metadata", "year"), inside)
     assert all(payload["metadata"] == {"shop": "A"} for payload, _ in stored(runtime).values())

@@ -85,7 +85,7 @@ def test_refusals_in_memory_are_bounded_and_the_file_has_all(tmp_path: Path) -> 
 def test_lines_come_every_ten_seconds_and_every_tenth() -> None:
     now, stream = [0.0], io.StringIO()
     progress = LineProgress(stream, clock=lambda: now[0])
-    progress.start(1000)
+    progress.start("indexing", 1000)
     for seconds, done in ((1, 50), (2, 100), (3, 150), (12, 160), (13, 199)):
         now[0] = seconds
         progress.update(IndexReport("c", added=done))
@@ -98,18 +98,18 @@ def test_lines_come_every_ten_seconds_and_every_tenth() -> None:
 
 def test_quick_stages_print_next_to_nothing_and_what_was_done_before_is_no_speed() -> None:
     now, stream = [0.0], io.StringIO()
-    progress = LineProgress(stream, title="grouping", clock=lambda: now[0])
+    progress = LineProgress(stream, clock=lambda: now[0])
     for _ in range(5):  # stages of 1.9 s, a tenth each time
-        progress.start(20)
+        progress.start("grouping", 20)
         for done in range(1, 20):
             now[0] += 0.1
             progress.update(Tally(done))
     assert stream.getvalue() == ""
-    progress.start(1000)
+    progress.start("grouping", 1000)
     for tenths in range(1, 70):  # 900 were done in an earlier run
         now[0] += 0.1
         progress.update(Tally(900 + tenths))
-    progress.start(None)
+    progress.start("grouping", None)
     for done in (1, 2):
         now[0] += 11
         progress.update(Tally(done))
@@ -123,7 +123,7 @@ def test_quick_stages_print_next_to_nothing_and_what_was_done_before_is_no_speed
 def test_a_total_that_turns_out_too_small_grows() -> None:
     now, stream = [0.0], io.StringIO()
     progress = LineProgress(stream, clock=lambda: now[0])
-    progress.start(6)
+    progress.start("indexing", 6)
     for done in (3, 10):
         now[0] += 20
         progress.update(IndexReport("c", added=done))
@@ -174,7 +174,7 @@ def test_progress_fits_its_stream(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal()
     bar = make_progress(stream=terminal)
     assert isinstance(bar, BarProgress)
-    bar.start(None)
+    bar.start("indexing", None)
     bar.update(IndexReport("c", added=3, refused=1))
     bar.update(IndexReport("c", added=4, refused=1))
     bar.say("The store is away.")

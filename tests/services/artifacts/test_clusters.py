@@ -64,11 +64,6 @@ def make_run(name: str = "look", seed: int = 0, dim: int = 64, key: str = "") ->
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> LocalObjectStore:
-    return LocalObjectStore(tmp_path / "objects", min_free_mb=0)
-
-
-@pytest.fixture
 def runtime(tmp_path: Path) -> Runtime:
     return make_runtime(tmp_path)
 

@@ -19,11 +19,6 @@ def make_one(name: str = "flat") -> CategoryMap:
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> LocalObjectStore:
-    return LocalObjectStore(tmp_path / "objects", min_free_mb=0)
-
-
-@pytest.fixture
 def runtime(tmp_path: Path) -> Runtime:
     """Ten images on the map ``flat``: image n at x = n / 10, y = 1 - n / 10."""
     made = make_runtime(tmp_path)

@@ -4,7 +4,6 @@ encoders."""
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,11 +20,6 @@ CLIP = EncoderSpec("clip", "org/clip", "commit", 4, ("image", "text"), PIXELS)
 def look(number: int, category: str = "a") -> EncoderSpec:
     model = f"store:_encoders/{category}/look/{number:016x}"
     return EncoderSpec(f"look-{number}", model, f"sha256:{number}", 4, ("image",), PIXELS)
-
-
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjectStore:
-    return LocalObjectStore(tmp_path, min_free_mb=0)
 
 
 @pytest.fixture

@@ -29,11 +29,6 @@ def head(tag: str = "cat", *, using: str = "clip", dim: int = DIM, bias: float =
     )
 
 
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjectStore:
-    return LocalObjectStore(tmp_path, min_free_mb=0)
-
-
 def test_scores_follow_the_formula_also_far_out() -> None:
     heads = [head("cat"), head("dog", bias=-2.0), head("fish", bias=300.0)]
     x = RANDOM.normal(size=(20, DIM)).astype(np.float32)
@@ -153,7 +148,7 @@ def test_names_that_cannot_be_fields_and_doubles_are_refused(objects: LocalObjec
 def test_of_two_processes_that_save_at_the_same_moment_nothing_is_lost(
     objects: LocalObjectStore, tmp_path: Path
 ) -> None:
-    stores = [TaggerStore(objects), TaggerStore(LocalObjectStore(tmp_path, min_free_mb=0))]
+    stores = [TaggerStore(objects), TaggerStore(LocalObjectStore(tmp_path / "objects", min_free_mb=0))]
     one = head("tag")
 
     def save(number: int) -> None:

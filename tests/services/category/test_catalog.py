@@ -41,11 +41,6 @@ def vectors() -> OracleVectorStore:
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> LocalObjectStore:
-    return LocalObjectStore(tmp_path, min_free_mb=0)
-
-
-@pytest.fixture
 def catalog(objects: LocalObjectStore, vectors: OracleVectorStore) -> Catalog:
     return Catalog(objects, vectors)
 

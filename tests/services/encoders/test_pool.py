@@ -17,6 +17,7 @@ from vitrine.services.encoders.base import TextEncoder
 from vitrine.services.encoders.families.fake import COLOURS, ColourEncoder
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.registry import EncoderFamily
 from vitrine.services.errors import BadRequest, EncoderMismatch, ModelUnavailable, Unavailable
 from vitrine.services.settings import Settings
 
@@ -67,10 +68,15 @@ def test_other_words_have_a_direction_of_their_own():
 
 
 @pytest.fixture
-def pool(tmp_path):
-    made = EncoderPool(
-        Settings(_env_file=None, models=tmp_path / "models", offline=True, precision="float32", device="cpu")
+def settings(tmp_path):
+    return Settings(
+        _env_file=None, models=tmp_path / "models", offline=True, precision="float32", device="cpu"
     )
+
+
+@pytest.fixture
+def pool(settings):
+    made = EncoderPool(settings)
     yield made
     made.close()
 
@@ -93,10 +99,10 @@ def test_an_encoder_is_loaded_once_for_all_threads(pool, tiny_model):
     assert encoder.encode_texts(["a red cat"]).shape == (1, 24)
 
 
-def test_a_category_opened_first_shares_its_encoder_too(pool, tiny_model):
+def test_a_category_opened_first_shares_its_encoder_too(pool, settings, tiny_model):
     folder = str(tiny_model("vit"))
     spec = pool.get(f"tiny={folder}").spec
-    other = EncoderPool(pool._settings)
+    other = EncoderPool(settings)
     by_category = other.for_category(spec)
     assert other.get(f"tiny={folder}") is by_category
     other.close()
@@ -170,12 +176,19 @@ def test_what_cannot_be_loaded_is_tried_again(pool, tiny_model, tmp_path):
     assert pool.get("late=./no-such").spec.dim == 32
 
 
-def test_a_loader_of_another_kind_may_be_given(tiny_model):
-    def loader(reference, found):
+class OwnFamily(EncoderFamily):
+    """Loads every folder as an encoder of colours."""
+
+    def takes(self, config):
+        return True
+
+    def load(self, reference, found, loader):
         assert found.revision.startswith("sha256:")
         return ColourEncoder(reference.name, 8)
 
-    pool = EncoderPool(Settings(_env_file=None, offline=True), loader)
+
+def test_families_may_be_given(tiny_model):
+    pool = EncoderPool(Settings(_env_file=None, offline=True), (OwnFamily(),))
     assert pool.get(f"own={tiny_model('vit')}").spec.dim == 8
     pool.close()
 
@@ -197,7 +210,8 @@ def test_importing_costs_no_torch():
     code = (
         "import sys, vitrine.services.images.open\n"
         "from vitrine.services.encoders import batching, load, pool, precision, preprocess\n"
-        "from vitrine.services.encoders import reference, resolve\n"
+        "from vitrine.services.encoders import reference, registry, resolve\n"
+        "registry.all_families()\n"
         "import vitrine.services.encoders.families.fake\n"
         "heavy = ('torch', 'transformers', 'scipy', 'huggingface_hub')\n"
         "print([name for name in heavy if name in sys.modules])"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.preprocess import read_preprocessing
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.errors import ModelUnavailable
@@ -52,10 +52,10 @@ def test_a_folder_with_code_of_its_own_loads_without_it_or_is_refused(
     folder = boobytrapped(shutil.copytree(tiny_model("clip"), tmp_path / "trap"), files, known=known)
     reference = EncoderReference("trap", str(folder))
     if known or files == ("tokenizer_config.json",):  # a tokenizer is told from its tokenizer.json
-        assert load_encoder(reference, offline=True).spec.dim == 24
+        assert EncoderLoader(offline=True).load(reference).spec.dim == 24
     else:
         with pytest.raises(ModelUnavailable, match=r"brings code of its own \(own\.Own\)"):
-            load_encoder(reference, offline=True)
+            EncoderLoader(offline=True).load(reference)
     if known:
         assert read_preprocessing(folder).crop == (32, 32)
     assert not (folder / "ran").exists()
@@ -98,17 +98,17 @@ def test_pickled_weights_are_refused_by_a_sentence(name: str, tiny_model: TinyMo
     with pytest.raises(
         ModelUnavailable, match=f"has its weights in {name} alone.*convert them to model.safetensors"
     ):
-        load_encoder(EncoderReference("pickled", str(folder)), offline=True)
+        EncoderLoader(offline=True).load(EncoderReference("pickled", str(folder)))
 
 
 def test_a_folder_without_weights_or_config_says_which(tiny_model: TinyModel, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_model("vit"), tmp_path / "half")
     (folder / "config.json").unlink()
     with pytest.raises(ModelUnavailable, match=r"has no config\.json"):
-        load_encoder(EncoderReference("half", str(folder)), offline=True)
+        EncoderLoader(offline=True).load(EncoderReference("half", str(folder)))
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelUnavailable, match="has no weights"):
-        load_encoder(EncoderReference("half", str(folder)), offline=True)
+        EncoderLoader(offline=True).load(EncoderReference("half", str(folder)))
 
 
 def test_an_adapter_is_refused_until_it_is_merged(tiny_model: TinyModel, tmp_path: Path) -> None:
@@ -117,13 +117,13 @@ def test_an_adapter_is_refused_until_it_is_merged(tiny_model: TinyModel, tmp_pat
         json.dumps({"peft_type": "LORA", "base_model_name_or_path": "org/model"})
     )
     with pytest.raises(ModelUnavailable, match=r"LoRA adapter.*merge it"):
-        load_encoder(EncoderReference("adapted", str(folder)), offline=True)
+        EncoderLoader(offline=True).load(EncoderReference("adapted", str(folder)))
     alone = tmp_path / "alone"  # as PEFT saves it
     alone.mkdir()
     shutil.copy(folder / "adapter_config.json", alone)
     shutil.copy(folder / "model.safetensors", alone / "adapter_model.safetensors")
     with pytest.raises(ModelUnavailable, match=r"LoRA adapter.*merge it"):
-        load_encoder(EncoderReference("alone", str(alone)), offline=True)
+        EncoderLoader(offline=True).load(EncoderReference("alone", str(alone)))
 
 
 def loaders() -> Iterator[tuple[str, ast.Call]]:

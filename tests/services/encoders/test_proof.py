@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tests.services.encoders.model_folders import LONGEST, change, write_family
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.proof import CLOSE, Rows, encode_inputs, prove
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.errors import ModelUnavailable, UnsoundEncoder
@@ -39,8 +39,8 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 
 def load(folder: Path, precision: Any = "float32") -> Any:
-    return load_encoder(
-        EncoderReference("tiny", str(folder)), precision=precision, device="cpu", offline=True
+    return EncoderLoader(precision=precision, device="cpu", offline=True).load(
+        EncoderReference("tiny", str(folder))
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import threading
 import uuid
@@ -33,9 +34,11 @@ from vitrine.services.images.open import (
 
 LIMITS = ImageLimits()
 RED, GREEN, BLUE, WHITE = (220, 30, 40), (30, 200, 60), (30, 60, 210), (255, 255, 255)
-NEAR_DUPLICATES = Path(__file__).parents[4] / "shared" / "datasets" / "near-duplicates"
+NEAR_DUPLICATES = Path(os.environ.get("VITRINE_DATASETS", "datasets")) / "near-duplicates"
 needs_photos = pytest.mark.skipif(
-    not NEAR_DUPLICATES.is_dir(), reason="the real photos are not beside this checkout"
+    not NEAR_DUPLICATES.is_dir(),
+    reason=f"{NEAR_DUPLICATES} is not there: it is the folder tests/data of github.com/idealo/imagededup, "
+    "to be put below the folder that VITRINE_DATASETS names (docs/operations.md)",
 )
 
 

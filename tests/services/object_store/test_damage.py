@@ -4,7 +4,6 @@ category suffers."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,11 +37,6 @@ DAMAGE = {
     "another shape": b"[1]",
     "fields missing": b'{"format": 2}',
 }
-
-
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjectStore:
-    return LocalObjectStore(tmp_path, min_free_mb=0)
 
 
 def head(tag: str) -> TagHead:

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.indexer.pictures import CATEGORY, make_runtime, picture, write
+from tests.indexer.pictures import CATEGORY, picture, write
 from tests.training.labelled import several
 from vitrine.services.domain import Payload, Point
 from vitrine.services.errors import BadSource, NotFound, TooFewExamples, UnknownVector
@@ -174,13 +173,6 @@ def store(runtime: Runtime, seed: int, payload: Payload, *, embedded: bool = Tru
     whole = {"sha256": sha256, "phash": "00000000ffffffff", "object_key": key, **payload}
     runtime.vectors.upsert(CATEGORY, [Point(point_id(sha256), {"colour": vector} if embedded else {}, whole)])
     return point_id(sha256)
-
-
-@pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    made = make_runtime(tmp_path / "data")
-    yield made
-    made.encoders.close()
 
 
 def read(runtime: Runtime, **options: str) -> list[LabelledImage]:

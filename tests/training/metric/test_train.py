@@ -15,7 +15,7 @@ from PIL import Image
 
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.encoders.families.metric_config import read_config, read_split
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
 from vitrine.services.errors import BadRequest, TooFewExamples
 from vitrine.services.images.open import content_hash
@@ -116,12 +116,12 @@ def test_what_was_trained_is_what_is_served(kind, mode, tiny_trunk, tmp_path):
     options = replace(FAST, mode=mode, blocks=1, trunk_lr=1e-2, epochs=2)
     trained = train_metric(IMAGES, SPLIT, trunk_of(tiny_trunk(kind)), options, name="look")
     trained.save(tmp_path / "look", {"candidate": {"precision_at_1": 1.0}})
-    served = load_encoder(EncoderReference("look", str(tmp_path / "look")), device="cpu")
+    served = EncoderLoader(device="cpu").load(EncoderReference("look", str(tmp_path / "look")))
     assert served.precision == "float32"
     np.testing.assert_allclose(served.encode_images(OPENED), rows(trained), atol=1e-5)
     assert (tmp_path / "look" / "trunk").is_dir() == (mode != "frozen")
     plain = (
-        load_encoder(EncoderReference("t", str(tiny_trunk(kind))), precision="float32")
+        EncoderLoader(precision="float32").load(EncoderReference("t", str(tiny_trunk(kind))))
         if kind != "clip"
         else None
     )
@@ -281,7 +281,7 @@ def test_another_input_size_travels_with_the_encoder(tiny_trunk, tmp_path):
         IMAGES, SPLIT, trunk_of(tiny_trunk("mobilenet"), input_size=(64, 48)), FAST, name="look"
     )
     trained.save(tmp_path / "look")
-    served = load_encoder(EncoderReference("look", str(tmp_path / "look")), device="cpu")
+    served = EncoderLoader(device="cpu").load(EncoderReference("look", str(tmp_path / "look")))
     assert served.spec.preprocessing.resize == (64, 48)
     np.testing.assert_allclose(served.encode_images(OPENED), rows(trained), atol=1e-5)
     with pytest.raises(BadRequest, match="does not read images of this size"):
@@ -296,11 +296,11 @@ def test_a_stored_trunk_of_another_size_is_a_whole_model_folder(tiny_trunk, tmp_
         IMAGES, SPLIT, trunk_of(tiny_trunk("mobilenet"), input_size=(48,)), options, name="look"
     )
     trained.save(tmp_path / "look")
-    trunk = load_encoder(
-        EncoderReference("t", str(tmp_path / "look" / "trunk")), device="cpu", precision="float32"
+    trunk = EncoderLoader(device="cpu", precision="float32").load(
+        EncoderReference("t", str(tmp_path / "look" / "trunk"))
     )
     assert trunk.spec.preprocessing == trained.config.preprocessing
-    served = load_encoder(EncoderReference("look", str(tmp_path / "look")), device="cpu")
+    served = EncoderLoader(device="cpu").load(EncoderReference("look", str(tmp_path / "look")))
     np.testing.assert_allclose(served.trunk.encode_images(OPENED), trunk.encode_images(OPENED), atol=1e-6)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.training.taggers.test_train import examples
+from vitrine.training.taggers.options import TrainOptions
 from vitrine.training.taggers.report import bars, write_report
-from vitrine.training.taggers.train import Training, TrainOptions, train_taggers
+from vitrine.training.taggers.train import Training, train_taggers
 
 
 @pytest.fixture(scope="module")

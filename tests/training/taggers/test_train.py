@@ -23,8 +23,9 @@ from vitrine.training.taggers.examples import (
     read_negatives,
 )
 from vitrine.training.taggers.metrics import best_threshold, tag_metrics
+from vitrine.training.taggers.options import TrainOptions
 from vitrine.training.taggers.splits import stratified_parts
-from vitrine.training.taggers.train import TrainOptions, deal_parts, train_taggers
+from vitrine.training.taggers.train import deal_parts, train_taggers
 
 SPEC = EncoderSpec("clip", "m", "r1", 16, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitrine.indexer.enrich.clusters.report import ClusterReport
-from vitrine.indexer.job.progress import Progress, Tally
-from vitrine.indexer.job.stages import Watch
 
 OUT_OF_TIME = 4
 """Exit code of a run whose time budget ended it."""
@@ -63,31 +61,3 @@ class PixelReport:
         return "\n".join(
             [f"{self.cluster.run}: {self.cluster.images} images: {found}", f"  {looked}", *self.cluster.notes]
         )
-
-
-class Bars:
-    """One progress after the other, as the stages come."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self._stage = ""
-        self._shown: Progress | None = None
-        self._counts = Tally()
-
-    def __enter__(self) -> Bars:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown is not None:
-            self._shown.finish(self._counts)
-        self._shown = None
-
-    def told(self, stage: str, done: int, total: int) -> None:
-        if stage != self._stage:
-            self.__exit__()
-            self._stage, self._shown = stage, self._watch(stage)
-            if self._shown is not None:
-                self._shown.start(total)
-        self._counts = Tally(done)
-        if self._shown is not None:
-            self._shown.update(self._counts)

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Literal, get_args
@@ -31,13 +32,13 @@ from vitrine.indexer.enrich.clusters.pixels.pictures import (
     Source,
     read_sources,
 )
-from vitrine.indexer.enrich.clusters.pixels.report import Bars, PixelReport
+from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
 from vitrine.indexer.enrich.clusters.report import ClusterReport
 from vitrine.indexer.enrich.clusters.runs import Fitted, Images, cluster
 from vitrine.indexer.enrich.clusters.tree.tree import Tree, flat_tree
 from vitrine.indexer.enrich.duplicates.candidates import Reach, hash_pairs, near_in_memory
-from vitrine.indexer.job.progress import Progress
-from vitrine.indexer.job.stages import Told, Watch
+from vitrine.indexer.job.job import Advance
+from vitrine.indexer.job.progress import Progress, StageByStage
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun
 from vitrine.services.errors import BadRequest
 from vitrine.services.images.hashes import MAX_BAND, parse_hashes
@@ -122,7 +123,7 @@ def cluster_pixels(
     *,
     using: str | None = None,
     restart: bool = False,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     stop: threading.Event | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> PixelReport:
@@ -147,10 +148,8 @@ def cluster_pixels(
         runtime.catalog.get(category)
         checkpoints.remove()
     deadline = None if options.time_budget is None else started + options.time_budget
-    fit = PixelFit(
-        runtime, category, options, checkpoints, stop, former, watch or (lambda stage: None), deadline, clock
-    )
-    found = cluster(runtime, category, run, fit, using=using, watch=fit.watch_others, stop=stop)
+    fit = PixelFit(runtime, category, options, checkpoints, stop, former, progress, deadline, clock)
+    found = cluster(runtime, category, run, fit, using=using, progress=progress, stop=stop)
     if found.in_service:
         checkpoints.remove()
     fit.report.cluster = found
@@ -171,12 +170,12 @@ class PixelFit:
     checkpoints: Checkpoints
     stop: threading.Event
     former: ClusterRun | None
-    watch: Watch
+    progress: Progress | None = None
     deadline: float | None = None
     clock: Callable[[], float] = time.monotonic
     report: PixelReport = field(default_factory=lambda: PixelReport(ClusterReport("", "", "")))
 
-    def __call__(self, images: Images, told: Told) -> Fitted:
+    def __call__(self, images: Images, advance: Advance) -> Fitted:
         """``InterruptedError`` where it was stopped or ran out of time."""
         options = self.options
         chosen = measure(options.measure, scale=options.scale)
@@ -186,14 +185,9 @@ class PixelFit:
         state = self._state(mark, images)
         pictures = Pictures(self.runtime, sources, chosen, self.stop)
         try:
-            with Bars(self.watch) as bars:
+            with closing(StageByStage(self.progress)) as shown:
                 self._run(
-                    state,
-                    pictures,
-                    chosen,
-                    pairs,
-                    lambda state: self.checkpoints.save(state, mark),
-                    bars.told,
+                    state, pictures, chosen, pairs, lambda state: self.checkpoints.save(state, mark), shown
                 )
         except OutOfTime:
             self.report.out_of_time = True
@@ -204,10 +198,6 @@ class PixelFit:
         self.report.groups, self.report.grouped = int(labels.max(initial=-1)) + 1, int((labels >= 0).sum())
         tree = _with_representatives(flat_tree(images.x, labels), state.leaders, labels)
         return Fitted(METHOD + options.measure, tree, options.parameters, self._metrics(state))
-
-    def watch_others(self, stage: str) -> Progress | None:
-        """What shows the stages but the clustering, which shows its own."""
-        return None if stage == "clustering" else self.watch(stage)
 
     def _run(
         self,

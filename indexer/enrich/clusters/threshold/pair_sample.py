@@ -12,6 +12,7 @@ A pair that is drawn from a bin stands for (pairs of the population in the bin) 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,15 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.clusters.pixels.measures import MEASURES as PIXEL_MEASURES
-from vitrine.indexer.enrich.clusters.pixels.measures import decode_target
 from vitrine.indexer.enrich.clusters.pixels.measures import measure as pixel_measure
-from vitrine.indexer.enrich.clusters.pixels.measures import prepared as prepared_by
+from vitrine.indexer.enrich.clusters.pixels.pictures import Pictures, read_sources
 from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
 from vitrine.indexer.job.workers import in_order
-from vitrine.services.category.read_all import scan
+from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, Near, Query
-from vitrine.services.errors import BadRequest, ImageRefused, NotFound
-from vitrine.services.images.open import open_image
+from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 
 EMBEDDING = "embedding"
@@ -139,7 +138,7 @@ def _by_embedding(runtime: Runtime, category: str, options: SampleOptions, told:
     numbers = {id: number for number, id in enumerate(drawn.ids)}
     done = 0
     told(0, drawn.total)
-    for batch in scan(runtime.vectors, category, drawn.using):
+    for batch in read_all(runtime.vectors, category, drawn.using):
         similar = np.minimum(drawn.x @ batch.embeddings.T, 1.0)
         own = np.array([numbers.get(id, -1) for id in batch.ids])
         # of two drawn images the pair is met twice: it counts once, and never an image with itself
@@ -292,32 +291,20 @@ def _measured(
     """The similarity of each pair; None where a picture is gone or does not decode."""
     measure = pixel_measure(name)
     ids = list(dict.fromkeys(id for pair in pairs for id in pair))
-    keys = dict(zip(ids, object_keys(runtime, category, ids), strict=True))
-
-    def prepare(id: str) -> Any:
-        try:
-            data = runtime.objects.get(keys[id])
-            image = open_image(
-                data, target=decode_target(measure.scale), limits=runtime.limits, budget=runtime.budget
-            ).image
-        except (NotFound, ImageRefused, BadRequest):
-            return None
-        return prepared_by(measure, image)
-
+    pictures = Pictures(runtime, read_sources(runtime, category, ids), measure, threading.Event())
     threads = runtime.settings.threads or os.cpu_count() or 1
     prepared: dict[str, Any] = {}
     told(0, len(ids))
     with ThreadPoolExecutor(threads, "pixels") as pool:
-        for id, value in zip(ids, in_order(pool, prepare, ids, 4 * threads), strict=True):
+        for id, value in zip(ids, in_order(pool, pictures.value, range(len(ids)), 4 * threads), strict=True):
             prepared[id] = value
             told(len(prepared), len(ids))
-        seen = [prepared[one] is not None and prepared[other] is not None for one, other in pairs]
 
-        def compare(at: int) -> float | None:
-            one, other = pairs[at]
-            return float(measure.similarity(prepared[one], prepared[other])) if seen[at] else None
+        def compare(pair: Pair) -> float | None:
+            one, other = prepared[pair[0]], prepared[pair[1]]
+            return None if one is None or other is None else float(measure.similarity(one, other))
 
-        return list(in_order(pool, compare, range(len(pairs)), 16 * threads))
+        return list(in_order(pool, compare, pairs, 16 * threads))
 
 
 def object_keys(runtime: Runtime, category: str, ids: Sequence[str], field: str = "object_key") -> list[str]:

@@ -15,11 +15,11 @@ from tests.indexer.enrich.scores.heads import fill, id_of, stored, unit_rows
 from tests.indexer.killed import program
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
 from vitrine.indexer.enrich.clusters import runs
-from vitrine.indexer.enrich.clusters.members import MemberWriter
 from vitrine.indexer.enrich.clusters.naming import telling
 from vitrine.indexer.enrich.clusters.runs import assign_missing, cluster, delete_run, fit_tree
 from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.job.payload_writer import PayloadWriter
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.artifacts.clusters import ClusterStore, path_of
 from vitrine.services.category.filters import Conditions
@@ -116,19 +116,19 @@ def test_nothing_is_seen_of_a_run_that_was_stopped_and_the_next_completes(
     monkeypatch.setattr(runs, "PAGE", 20)
     cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
     before, stop = dict(runtime.clusters.get(CATEGORY, "look").nodes), threading.Event()
-    write = MemberWriter.write
+    write = PayloadWriter.write
 
-    def stopping(self: MemberWriter, paths: Any) -> int:
+    def stopping(self: PayloadWriter, *given: Any) -> int:
         stop.set()
-        return write(self, paths)
+        return write(self, *given)
 
-    monkeypatch.setattr(MemberWriter, "write", stopping)
+    monkeypatch.setattr(PayloadWriter, "write", stopping)
     report = cluster(runtime, CATEGORY, "look", fit_tree(TreeOptions(3, 10)), stop=stop)
     assert (report.status, report.written, report.in_service) == ("interrupted", 20, False)
     assert keys(runtime) == {"look-1": IMAGES, "look-2": 20}
     assert dict(runtime.clusters.get(CATEGORY, "look").nodes) == before
     assert runtime.searcher.count(CATEGORY, Conditions(clusters={"look": "root"})) == IMAGES
-    monkeypatch.setattr(MemberWriter, "write", write)
+    monkeypatch.setattr(PayloadWriter, "write", write)
     cluster(runtime, CATEGORY, "look", fit_tree(TreeOptions(3, 10)))
     check(runtime)
 
@@ -139,8 +139,9 @@ def test_ctrl_c_in_any_stage_leaves_what_was(runtime: Runtime, stage: str) -> No
     created = runtime.clusters.get(CATEGORY, "look").created_at
 
     class Interrupting:
-        def start(self, total: int | None) -> None:
-            raise KeyboardInterrupt
+        def start(self, name: str, total: int | None) -> None:
+            if name == stage:
+                raise KeyboardInterrupt
 
         def update(self, report: object) -> None: ...
 
@@ -151,7 +152,7 @@ def test_ctrl_c_in_any_stage_leaves_what_was(runtime: Runtime, stage: str) -> No
         CATEGORY,
         "look",
         fit_tree(OPTIONS),
-        watch=lambda name: Interrupting() if name == stage else None,
+        progress=Interrupting(),
     )
     assert report.interrupted and report.exit_code == 130
     assert runtime.clusters.get(CATEGORY, "look").created_at == created
@@ -168,8 +169,14 @@ def test_images_that_come_in_while_it_is_written_get_their_node(
         points = [Point(id_of(1_000 + n), {"colour": extra[n]}, {"filename": f"new{n}.png"}) for n in numbers]
         runtime.vectors.upsert(CATEGORY, points)
 
-    write = MemberWriter.write
-    monkeypatch.setattr(MemberWriter, "write", lambda self, paths: (add(range(40)), write(self, paths))[1])
+    write, coming = PayloadWriter.write, [range(40)]
+
+    def adding(self: PayloadWriter, *given: Any) -> int:
+        if coming:
+            add(coming.pop())
+        return write(self, *given)
+
+    monkeypatch.setattr(PayloadWriter, "write", adding)
     report = cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
     assert report.written == IMAGES + 40 and switch
     check(runtime)
@@ -309,7 +316,7 @@ def work(data, category, seed):
         runtime.vectors.count(category)  # the engine starts with the first question
         print(runtime.vectors.engine_pid, flush=True)
         fit = runs.fit_tree(TreeOptions(branching=4, leaf_size=10, seed=int(seed)))
-        report = runs.cluster(runtime, category, "look", fit, watch=lambda stage: Teller())
+        report = runs.cluster(runtime, category, "look", fit, progress=Teller())
         print("end", report.key, flush=True)
 
 serve(work)

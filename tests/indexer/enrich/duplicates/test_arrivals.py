@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.indexer.enrich.duplicates.scenes import scene
-from tests.indexer.enrich.duplicates.test_find import file_of
-from tests.indexer.pictures import CATEGORY, make_runtime, payloads, write
+from tests.indexer.pictures import CATEGORY, file_of, make_runtime, payloads, write
 from vitrine.indexer.enrich.duplicates.changes import dismiss
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.ingest.pipeline import index_images

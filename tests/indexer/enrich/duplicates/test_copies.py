@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ from PIL import Image
 
 from tests.indexer.enrich.duplicates.pages import page
 from tests.indexer.enrich.duplicates.scenes import scene
-from tests.indexer.enrich.duplicates.test_find import file_of
-from tests.indexer.pictures import CATEGORY, make_runtime, payloads, write
+from tests.indexer.pictures import CATEGORY, file_of, payloads, write
 from vitrine.indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep
 from vitrine.indexer.enrich.duplicates.find import Search, find_duplicates
 from vitrine.indexer.enrich.duplicates.keep import check_policy
@@ -27,13 +25,6 @@ from vitrine.services.search.searcher import SearchOptions
 
 FORMS = {f"form-{number}.png": file_of(page(9, f"No {number}")) for number in (4711, 4712, 9083)}
 COPY = {"copy-of-9083.png": file_of(page(9, "No 9083").resize((150, 195), Image.Resampling.BICUBIC))}
-
-
-@pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    made = make_runtime(tmp_path / "data")
-    yield made
-    made.encoders.close()
 
 
 def add(runtime: Runtime, folder: Path, files: dict[str, bytes]) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.indexer.enrich.duplicates.scenes import scene
-from tests.indexer.enrich.duplicates.test_find import file_of
 from tests.indexer.enrich.duplicates.test_kills import Killed, kill_at
-from tests.indexer.pictures import CATEGORY, make_runtime, payloads, write
+from tests.indexer.pictures import CATEGORY, file_of, make_runtime, payloads, write
 from vitrine.indexer.enrich.duplicates.changes import deletable, delete, said_of
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.ingest.pipeline import index_images

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from tests.indexer.enrich.duplicates.scenes import scene
-from tests.indexer.pictures import CATEGORY, make_runtime, payloads, write
+from tests.indexer.pictures import CATEGORY, file_of, make_runtime, payloads, write
 from vitrine.indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep
 from vitrine.indexer.enrich.duplicates.find import DuplicateReport, find_duplicates
 from vitrine.indexer.enrich.duplicates.store import mark
@@ -22,12 +21,6 @@ from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, Duplica
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions
-
-
-def file_of(image: Image.Image, format: str = "PNG", quality: int = 90) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, quality=quality)
-    return buffer.getvalue()
 
 
 def shop(runtime: Runtime, folder: Path) -> None:

@@ -28,7 +28,8 @@ KILLS = 6
 CHILD = """
 import sys
 from pathlib import Path
-from vitrine.indexer.enrich.duplicates import store
+from vitrine.indexer.job import payload_writer
+payload_writer.PAGE = 3  # many small writes
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
@@ -40,7 +41,6 @@ def told(write):
     return write_and_tell
 
 if __name__ == "__main__":
-    store._BATCH = 3  # many small writes
     with open_runtime(Settings(data=Path(sys.argv[1]), min_free_mb=0, threads=2, _env_file=None)) as runtime:
         runtime.vectors.count(sys.argv[2])
         print(runtime.vectors.engine_pid, flush=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from tests.indexer.enrich.scores.heads import fill, id_of, stored, unit_rows
 from tests.indexer.killed import program
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.enrich.maps import make
-from vitrine.indexer.enrich.maps.coordinates import CoordinateWriter, Places
 from vitrine.indexer.enrich.maps.make import count_missing, delete_map, make_map, place_missing
 from vitrine.indexer.enrich.maps.options import MapOptions
+from vitrine.indexer.job.payload_writer import Change, PayloadWriter
 from vitrine.services.category.filters import Conditions, conditions_from_pairs
 from vitrine.services.domain import Point
 from vitrine.services.encoders.families.fake import ColourEncoder
@@ -83,13 +84,13 @@ def test_the_next_map_replaces_it(runtime: Runtime) -> None:
 def test_nothing_is_seen_of_a_map_that_was_stopped(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make, "PAGE", 20)
     make_map(runtime, CATEGORY, "flat", PCA)
-    before, stop, write = runtime.maps.get(CATEGORY, "flat"), threading.Event(), CoordinateWriter.write
+    before, stop, write = runtime.maps.get(CATEGORY, "flat"), threading.Event(), PayloadWriter.write
 
-    def stopping(self: CoordinateWriter, ids: Sequence[str], places: Places) -> int:
+    def stopping(self: PayloadWriter, *given: Any) -> int:
         stop.set()
-        return write(self, ids, places)
+        return write(self, *given)
 
-    monkeypatch.setattr(CoordinateWriter, "write", stopping)
+    monkeypatch.setattr(PayloadWriter, "write", stopping)
     report = make_map(runtime, CATEGORY, "flat", PCA, stop=stop)
     assert (report.status, report.exit_code, report.written, report.in_service) == (
         "interrupted",
@@ -98,7 +99,7 @@ def test_nothing_is_seen_of_a_map_that_was_stopped(runtime: Runtime, monkeypatch
         False,
     )
     assert keys(runtime) == {"flat-1": IMAGES, "flat-2": 20} and runtime.maps.get(CATEGORY, "flat") == before
-    monkeypatch.setattr(CoordinateWriter, "write", write)
+    monkeypatch.setattr(PayloadWriter, "write", write)
     make_map(runtime, CATEGORY, "flat", PCA)
     check(runtime)
 
@@ -109,29 +110,28 @@ def test_ctrl_c_in_any_stage_leaves_what_was(runtime: Runtime, stage: str) -> No
     before = runtime.maps.get(CATEGORY, "flat")
 
     class Interrupting:
-        def start(self, total: int | None) -> None:
-            raise KeyboardInterrupt
+        def start(self, name: str, total: int | None) -> None:
+            if name == stage:
+                raise KeyboardInterrupt
 
         def update(self, report: object) -> None: ...
 
         def finish(self, report: object) -> None: ...
 
-    report = make_map(
-        runtime, CATEGORY, "flat", PCA, watch=lambda name: Interrupting() if name == stage else None
-    )
+    report = make_map(runtime, CATEGORY, "flat", PCA, progress=Interrupting())
     assert report.interrupted and runtime.maps.get(CATEGORY, "flat") == before
     make_map(runtime, CATEGORY, "flat", PCA)
     check(runtime)
 
 
 def test_images_deleted_meanwhile_are_left_out(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = CoordinateWriter.write
+    write = PayloadWriter.write
 
-    def deleting(self: CoordinateWriter, ids: Sequence[str], places: Places) -> int:
-        runtime.vectors.delete(CATEGORY, [ids[3]])
-        return write(self, ids, places)
+    def deleting(self: PayloadWriter, changes: Mapping[str, Change]) -> int:
+        runtime.vectors.delete(CATEGORY, [list(changes)[3]])
+        return write(self, changes)
 
-    monkeypatch.setattr(CoordinateWriter, "write", deleting)
+    monkeypatch.setattr(PayloadWriter, "write", deleting)
     report = make_map(runtime, CATEGORY, "flat", PCA)
     assert report.written == IMAGES - 1 and keys(runtime) == {"flat-1": IMAGES - 1}
 
@@ -188,6 +188,7 @@ from vitrine.indexer.job import payload_writer
 payload_writer.PAGE = 20
 from vitrine.indexer.enrich.maps import make
 from vitrine.indexer.enrich.maps.options import MapOptions
+from vitrine.indexer.job.payload_writer import Change, PayloadWriter
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
 
@@ -195,7 +196,7 @@ def work(data, category):
     with open_runtime(Settings(data=Path(data), min_free_mb=0, _env_file=None)) as runtime:
         runtime.vectors.count(category)  # the engine starts with the first question
         print(runtime.vectors.engine_pid, flush=True)
-        report = make.make_map(runtime, category, "flat", MapOptions("pca"), watch=lambda stage: Teller())
+        report = make.make_map(runtime, category, "flat", MapOptions("pca"), progress=Teller())
         print("end", report.key, flush=True)
 
 serve(work)

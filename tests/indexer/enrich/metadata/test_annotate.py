@@ -240,8 +240,9 @@ def test_what_is_interrupted_is_completed_by_the_same_call(
         return write(self, *given)
 
     class Interrupting:
-        def start(self, total: int | None) -> None:
-            raise KeyboardInterrupt
+        def start(self, stage: str, total: int | None) -> None:
+            if stage == "writing":
+                raise KeyboardInterrupt
 
         def update(self, report: object) -> None: ...
 
@@ -252,9 +253,7 @@ def test_what_is_interrupted_is_completed_by_the_same_call(
             patched.setattr(PayloadWriter, "write", stopping)
             report = annotate(runtime, CATEGORY, path, stop=stop)
         else:
-            report = annotate(
-                runtime, CATEGORY, path, watch=lambda stage: Interrupting() if stage == "writing" else None
-            )
+            report = annotate(runtime, CATEGORY, path, progress=Interrupting())
     assert (report.status, report.exit_code, report.updated) == (
         "interrupted",
         130,
@@ -297,7 +296,7 @@ def test_columns_past_the_cap_are_stored_and_told(runtime: Runtime, tmp_path: Pa
         runtime, CATEGORY, table(tmp_path, f"file,{','.join(names)}\nshoe.png,{','.join(names)}\n")
     )
     assert len(payload(runtime, 3)["metadata"]) == 70
-    assert len(report.unindexed) == 6 and "6 columns are kept but found by no filter" in report.summary()
+    assert len(report.unindexed) == 6 and "6 columns are kept, but no filter" in report.summary()
     assert report.to_json()["unindexed"] == sorted(report.unindexed)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.indexer.enrich.scores.heads import assert_explained, head, stored
-from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from tests.indexer.pictures import CATEGORY, make_runtime, record
 from vitrine.indexer.enrich.scores.scoring import score_images
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.report import IndexReport
@@ -16,11 +16,6 @@ from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.runtime import Runtime
-
-
-def record(seed: int, **said: object) -> ImageRecord:
-    data = picture(seed)
-    return replace(ImageRecord("test", f"{seed}.png", lambda: data), **said)  # type: ignore[arg-type]
 
 
 def index(runtime: Runtime, *records: ImageRecord, overwrite: bool = False) -> IndexReport:

@@ -142,7 +142,7 @@ class Stopper:
     def __init__(self, pages: int) -> None:
         self.stop, self.pages, self.totals = threading.Event(), pages, list[int | None]()
 
-    def start(self, total: int | None) -> None:
+    def start(self, stage: str, total: int | None) -> None:
         self.totals.append(total)
 
     def update(self, report: object) -> None:

@@ -31,9 +31,9 @@ from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
 
 class Teller:
-    def start(self, total): ...
+    def start(self, stage, total): ...
     def update(self, report):
-        print(report.written, flush=True)
+        print(report.done, flush=True)
     def finish(self, report): ...
 
 if __name__ == "__main__":

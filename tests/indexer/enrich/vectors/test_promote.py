@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from tests.indexer.enrich.vectors.trained import TrainedColours, expected_row, trained_folder, trained_runtime
-from tests.indexer.pictures import CATEGORY, picture
+from tests.indexer.pictures import CATEGORY, add_pictures, id_of, picture
 from vitrine.indexer.enrich.vectors.promote import PromoteReport, promote, rollback
 from vitrine.indexer.enrich.vectors.reembed import lacks
-from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.domain import Embedding, Point
 from vitrine.services.encoders.batching import BatchedEncoder
@@ -28,19 +26,10 @@ IMAGES = 12
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
     made = trained_runtime(tmp_path / "data")
-    add(made, range(IMAGES))
+    add_pictures(made, range(IMAGES))
     TrainedColours.encoded = 0
     yield made
     made.encoders.close()
-
-
-def add(runtime: Runtime, seeds: range) -> None:
-    records = [ImageRecord("test", f"{seed}.png", lambda seed=seed: picture(seed)) for seed in seeds]  # type: ignore[misc]
-    assert index_images(records, runtime, CATEGORY).error is None
-
-
-def id_of(seed: int) -> str:
-    return point_id(content_hash(picture(seed)))
 
 
 def lacking(runtime: Runtime, using: str) -> int:
@@ -76,7 +65,7 @@ def test_queries_are_answered_by_the_former_until_nothing_is_lacking(
     answers: list[str] = []
 
     class Asking:
-        def start(self, total: int | None) -> None:
+        def start(self, stage: str, total: int | None) -> None:
             assert total == IMAGES
             self.ask()
 
@@ -109,7 +98,7 @@ def test_an_interrupted_promotion_is_continued_by_the_same_call(runtime: Runtime
     report = promote(runtime, CATEGORY, folder, name="look", stop=stop)
     assert not report.switched and report.exit_code == 130 and "not in service yet" in report.summary()
     assert runtime.catalog.get(CATEGORY).promoted == {}
-    add(runtime, range(IMAGES, IMAGES + 2))  # get the vector as they come
+    add_pictures(runtime, range(IMAGES, IMAGES + 2))  # get the vector as they come
     assert lacking(runtime, "look-1") == IMAGES
     TrainedColours.encoded = 0
     again = promote(runtime, CATEGORY, folder, name="look")
@@ -156,13 +145,13 @@ def test_a_promotion_that_dies_at_any_step_is_completed_by_the_next(
 def test_rollback_goes_back_and_forth_over_complete_vectors(runtime: Runtime, tmp_path: Path) -> None:
     promote(runtime, CATEGORY, trained_folder(tmp_path / "one", 1), name="look")
     promote(runtime, CATEGORY, trained_folder(tmp_path / "two", 2), name="look")
-    add(runtime, range(IMAGES, IMAGES + 3))
+    add_pictures(runtime, range(IMAGES, IMAGES + 3))
     assert (lacking(runtime, "look-1"), lacking(runtime, "look-2")) == (3, 0)
     report = rollback(runtime, CATEGORY, "look")
     assert (report.using, report.former, report.fill.filled, report.switched) == ("look-1", "look-2", 3, True)
     assert lacking(runtime, "look-1") == 0
     assert runtime.catalog.get(CATEGORY).encoder("look").name == "look-1"
-    add(runtime, range(IMAGES + 3, IMAGES + 4))
+    add_pictures(runtime, range(IMAGES + 3, IMAGES + 4))
     back = rollback(runtime, CATEGORY, "look")
     assert (back.using, back.fill.filled) == ("look-2", 1)
     assert runtime.catalog.get(CATEGORY).promoted == {"look": ("look-2", "look-1")}
@@ -174,7 +163,7 @@ def test_a_rollback_that_dies_is_completed_by_the_next(
 ) -> None:
     promote(runtime, CATEGORY, trained_folder(tmp_path / "one", 1), name="look")
     promote(runtime, CATEGORY, trained_folder(tmp_path / "two", 2), name="look")
-    add(runtime, range(IMAGES, IMAGES + 3))
+    add_pictures(runtime, range(IMAGES, IMAGES + 3))
     part, method = moment.split(".")
 
     def die(*arguments: object, **options: object) -> None:
@@ -278,7 +267,7 @@ def test_images_that_come_in_while_it_is_filled_are_embedded_before_the_switch(
     coming = [101, 102]
 
     class Adding:
-        def start(self, total: int | None) -> None: ...
+        def start(self, stage: str, total: int | None) -> None: ...
 
         def update(self, report: object) -> None:
             if coming:

@@ -40,10 +40,10 @@ def tell(*words):
     print(*words, flush=True)
 
 class Telling:
-    def start(self, total):
+    def start(self, stage, total):
         tell("lacking", total)
     def update(self, report):
-        tell("filled", report.filled)
+        tell("filled", report.done)
     def finish(self, report):
         pass
 

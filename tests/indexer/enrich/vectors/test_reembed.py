@@ -7,22 +7,21 @@ import numpy as np
 import pytest
 
 from tests.indexer.enrich.vectors.trained import expected_row
-from tests.indexer.pictures import CATEGORY, picture
+from tests.indexer.pictures import CATEGORY, add_pictures, id_of, picture
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
 from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.enrich.vectors import reembed
 from vitrine.indexer.enrich.vectors.reembed import FillReport, fill_vector, lacks
 from vitrine.indexer.ingest.importers import adopted_spec
-from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job import stored_images
 from vitrine.indexer.job.stored_images import embed_stored
-from vitrine.indexer.sources.records import ADOPTED, ImageRecord
+from vitrine.indexer.sources.records import ADOPTED
 from vitrine.services.artifacts.clusters import membership
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.domain import Hit, Point
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import Unavailable, UnknownVector, UnsupportedQuery
-from vitrine.services.images.open import content_hash, point_id
+from vitrine.services.images.open import content_hash
 from vitrine.services.runtime import Runtime
 
 
@@ -48,7 +47,7 @@ class Watching:
         self.seen: list[int] = []
         self.finished = False
 
-    def start(self, total: int | None) -> None:
+    def start(self, stage: str, total: int | None) -> None:
         self.total = total
 
     def update(self, report: FillReport) -> None:  # type: ignore[override]
@@ -58,19 +57,10 @@ class Watching:
         self.finished = True
 
 
-def fill_category(runtime: Runtime, seeds: range) -> None:
-    records = [ImageRecord("test", f"{seed}.png", lambda seed=seed: picture(seed)) for seed in seeds]  # type: ignore[misc]
-    assert index_images(records, runtime, CATEGORY).error is None
-
-
-def id_of(seed: int) -> str:
-    return point_id(content_hash(picture(seed)))
-
-
 @pytest.fixture
 def second(runtime: Runtime) -> Iterator[Counting]:
     """Twenty images, and an encoder that was added afterwards."""
-    fill_category(runtime, range(20))
+    add_pictures(runtime, range(20))
     encoder = Counting()
     runtime.catalog.add_encoder(CATEGORY, runtime.encoders.register(encoder).spec)
     yield encoder
@@ -109,7 +99,7 @@ def test_every_image_gets_the_vector_of_its_own_picture_once(runtime: Runtime, s
 
 def test_only_what_is_lacking_is_encoded(runtime: Runtime, second: Counting) -> None:
     fill_vector(runtime, CATEGORY, "second")
-    fill_category(runtime, range(20, 25))  # these come with both vectors
+    add_pictures(runtime, range(20, 25))  # these come with both vectors
     runtime.vectors.delete(CATEGORY, [id_of(3)])
     second.encoded = 0
     assert fill_vector(runtime, CATEGORY, "second").filled == second.encoded == 0

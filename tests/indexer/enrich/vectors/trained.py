@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,10 +18,13 @@ from tests.indexer.pictures import CATEGORY
 from tests.services.vector_store.oracle import OracleVectorStore
 from vitrine.services.domain import Embeddings
 from vitrine.services.encoders.base import Encoder
+from vitrine.services.encoders.families.built_in import built_in_families
 from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.encoders.preprocess import Pixels
 from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.registry import EncoderFamily
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime, assemble
@@ -43,12 +49,19 @@ class TrainedColours(ColourEncoder):
         self._turn = turn.astype(np.float32)
 
     def encode_pixels(self, pixels: list[Pixels]) -> Embeddings:  # type: ignore[override]
-        TrainedColours.encoded += len(pixels)
+        if threading.current_thread().name.startswith("encoder-"):  # the pool's, not the proof's when loading
+            TrainedColours.encoded += len(pixels)
         return super().encode_pixels(pixels) @ self._turn
 
 
-def load_trained(reference: EncoderReference, found: ResolvedModel) -> Encoder:
-    return TrainedColours(reference, found)
+class TrainedFamily(EncoderFamily):
+    """Loads every folder as ``TrainedColours``."""
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        return True
+
+    def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
+        return TrainedColours(reference, found)
 
 
 def trained_folder(folder: Path, seed: int = 1) -> Path:
@@ -67,7 +80,7 @@ def trained_runtime(data: Path, vectors: VectorStore | None = None) -> Runtime:
     """A runtime that loads such folders, with the empty category of ``make_runtime`` if the store is new."""
     settings = Settings(data=data, min_free_mb=0, threads=2, offline=True, _env_file=None)  # type: ignore[call-arg,unused-ignore]
     objects = LocalObjectStore(data / "objects", min_free_mb=0)
-    pool = EncoderPool(settings, load_trained, objects)
+    pool = EncoderPool(settings, (TrainedFamily(), *built_in_families()), objects)
     runtime = assemble(settings, vectors or OracleVectorStore(), objects, pool)
     if CATEGORY not in [category.name for category in runtime.catalog.list()]:
         runtime.catalog.create(CATEGORY, [pool.register(ColourEncoder()).spec])

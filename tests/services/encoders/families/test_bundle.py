@@ -21,7 +21,7 @@ from vitrine.services.encoders.families.metric import (
     save_metric_encoder,
 )
 from vitrine.services.encoders.families.stored import save_stored, stored_prefix
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
 from vitrine.services.encoders.resolve import folder_revision
@@ -44,8 +44,8 @@ def trained(tiny_model: Callable[[str], Path], tmp_path: Path) -> Path:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "tiny-vit").symlink_to(tiny_model("vit"))
     reference = EncoderReference("trunk", "org/tiny-vit")
-    trunk = load_encoder(
-        reference, models_folder=tmp_path / "models", precision="float32", device="cpu", offline=True
+    trunk = EncoderLoader(models=tmp_path / "models", precision="float32", device="cpu", offline=True).load(
+        reference
     )
     torch.manual_seed(2)
     embedder = Embedder(trunk.spec.dim, (8,))
@@ -69,16 +69,16 @@ def test_the_trunk_travels_and_the_embeddings_stay(
     trained: Path, tmp_path: Path, photos: list[Image.Image]
 ) -> None:
     reference = EncoderReference("look", str(trained))
-    here = load_encoder(
-        reference, models_folder=tmp_path / "models", precision="float32", device="cpu", offline=True
+    here = EncoderLoader(models=tmp_path / "models", precision="float32", device="cpu", offline=True).load(
+        reference
     )
     objects = LocalObjectStore(tmp_path / "objects", min_free_mb=0)
     before = folder_revision(trained)
-    with whole_folder(trained, tmp_path / "models") as whole:
+    with whole_folder(trained, EncoderLoader(models=tmp_path / "models")) as whole:
         revision = folder_revision(whole)
         assert read_config(whole).trunk.stored
         model = save_stored(objects, whole, stored_prefix("pets", "look"))
-    with whole_folder(trained, tmp_path / "models") as again:
+    with whole_folder(trained, EncoderLoader(models=tmp_path / "models")) as again:
         assert folder_revision(again) == revision  # so that a killed promotion knows its vector again
     assert folder_revision(trained) == before and not read_config(trained).trunk.stored
     elsewhere = Settings(
@@ -105,10 +105,13 @@ def test_what_needs_no_trunk_stays_as_it_is(tmp_path: Path) -> None:
     )
     save_metric_encoder(tmp_path / "look", config, embedder)
     for folder in (tmp_path / "look", tmp_path):
-        with whole_folder(folder, tmp_path / "models") as whole:
+        with whole_folder(folder, EncoderLoader(models=tmp_path / "models")) as whole:
             assert whole == folder
 
 
 def test_a_trunk_that_is_gone_is_told(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match="tiny-vit"), whole_folder(trained, tmp_path / "none"):
+    with (
+        pytest.raises(ModelUnavailable, match="tiny-vit"),
+        whole_folder(trained, EncoderLoader(models=tmp_path / "none")),
+    ):
         pass

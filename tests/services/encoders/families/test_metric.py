@@ -23,7 +23,7 @@ from vitrine.services.encoders.families.metric import (
     read_split,
     save_metric_encoder,
 )
-from vitrine.services.encoders.load import load_encoder, load_folder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
 from vitrine.services.encoders.resolve import ResolvedModel, folder_revision
@@ -40,8 +40,8 @@ SPLIT = {
 
 
 def load(folder: Path, precision: str = "float32"):
-    return load_encoder(
-        EncoderReference("look", str(folder)), precision=precision, device="cpu", offline=True
+    return EncoderLoader(precision=precision, device="cpu", offline=True).load(
+        EncoderReference("look", str(folder))
     )
 
 
@@ -141,8 +141,8 @@ def test_the_trunk_is_also_found_in_the_models_folder_of_the_settings(tiny_model
 def test_a_stored_trunk_keeps_its_weights_and_pooling(kind, tiny_model, tmp_path, photos):
     folder = tiny_model(kind)
     found = ResolvedModel(folder, folder_revision(folder))
-    trunk = load_folder(
-        EncoderReference("t", str(folder)), found, precision="float32", images_only=True, fuse=False
+    trunk = EncoderLoader(precision="float32", images_only=True, fuse=False).load(
+        EncoderReference("t", str(folder)), found
     )
     assert trunk.spec.modalities == ("image",)
     made = embedder(trunk.spec.dim)

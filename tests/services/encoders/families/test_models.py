@@ -4,6 +4,7 @@ checkout."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,20 +17,20 @@ from safetensors.torch import load_file, save_file
 
 from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.base import TextEncoder
-from vitrine.services.encoders.load import load_encoder
+from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
 from vitrine.services.errors import ModelUnavailable
 
 REPOSITORY = Path(__file__).parents[4]
-MOBILENET = REPOSITORY.parent / "shared" / "models" / "mobilenet-v2-1.0-224"
+MOBILENET = Path(os.environ.get("VITRINE_MODELS", "models")) / "mobilenet-v2-1.0-224"
 DEMO = REPOSITORY / "data" / "demo-clip"
 DUALS = ["clip", "siglip"]
 VISION = {"vit": 32, "dinov2": 32, "convnext": 32, "mobilenet": 320, "clip_vision": 32}
 
 
 def load(folder: Path, precision: str = "float32"):
-    return load_encoder(
-        EncoderReference("tiny", str(folder)), precision=precision, device="cpu", offline=True
+    return EncoderLoader(precision=precision, device="cpu", offline=True).load(
+        EncoderReference("tiny", str(folder))
     )
 
 
@@ -184,11 +185,14 @@ def test_pixels_prepared_elsewhere_give_the_same(tiny_model, photos):
     np.testing.assert_array_equal(encoder.encode_pixels(prepared), encoder.encode_images(photos))
 
 
-@pytest.mark.skipif(not MOBILENET.is_dir(), reason="the real MobileNetV2 is not beside this checkout")
+@pytest.mark.skipif(
+    not MOBILENET.is_dir(),
+    reason=f"{MOBILENET} is not there",
+)
 def test_the_real_mobilenet_gives_its_frozen_numbers():
     reference = parse_reference("mobilenet-v2-1.0-224")
-    encoder = load_encoder(
-        reference, models_folder=MOBILENET.parent, precision="float32", device="cpu", offline=True
+    encoder = EncoderLoader(models=MOBILENET.parent, precision="float32", device="cpu", offline=True).load(
+        reference
     )
     ramp = np.linspace(0, 255, 300, dtype=np.uint8)
     green, blue = Image.new("L", (300, 200), 90), Image.new("L", (300, 200), 0)
@@ -206,7 +210,7 @@ def test_the_real_mobilenet_gives_its_frozen_numbers():
 
 
 def test_the_demo_model_finds_a_picture_by_its_words():
-    encoder = load_encoder(parse_reference("demo"), precision="float32", device="cpu", offline=True)
+    encoder = EncoderLoader(precision="float32", device="cpu", offline=True).load(parse_reference("demo"))
     assert isinstance(encoder, TextEncoder)
     assert encoder.spec.model == "vitrine/demo-clip"
     rows = encoder.encode_texts(["a red car", "a blue house", "a red car"])

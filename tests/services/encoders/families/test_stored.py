@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.indexer.enrich.vectors.trained import load_trained, trained_folder
+from tests.indexer.enrich.vectors.trained import TrainedFamily, trained_folder
 from vitrine.services.encoders.families.stored import delete_stored, fetch_stored, save_stored, stored_prefix
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.encoders.reference import STORED, EncoderReference, parse_reference
@@ -21,11 +21,6 @@ from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.settings import Settings
 
 PREFIX = stored_prefix("pets", "look")
-
-
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjectStore:
-    return LocalObjectStore(tmp_path / "objects", min_free_mb=0)
 
 
 @pytest.fixture
@@ -178,7 +173,7 @@ def test_a_pool_serves_stored_encoders_and_refuses_other_revisions(
 ) -> None:
     model = save_stored(objects, folder, PREFIX)
     settings = Settings(_env_file=None, data=tmp_path / "data", offline=True)  # type: ignore[call-arg,unused-ignore]
-    pool = EncoderPool(settings, load_trained, objects)
+    pool = EncoderPool(settings, (TrainedFamily(),), objects)
     spec = pool.get(EncoderReference("look-1", model)).spec
     assert (spec.name, spec.model, spec.revision) == ("look-1", model, folder_revision(folder))
     assert pool.for_category(spec) is pool.get(EncoderReference("look-1", model, spec.revision))
@@ -189,7 +184,7 @@ def test_a_pool_serves_stored_encoders_and_refuses_other_revisions(
     with pytest.raises(EncoderMismatch):
         pool.for_category(replace(spec, name="x", revision="sha256:" + "0" * 64))
     pool.close()
-    without = EncoderPool(settings, load_trained)
+    without = EncoderPool(settings, (TrainedFamily(),))
     with pytest.raises(ModelUnavailable, match="object store"):
         without.for_category(spec)
     without.close()

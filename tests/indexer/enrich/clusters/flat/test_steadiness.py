@@ -114,7 +114,7 @@ def test_other_seeds_are_judged_level_by_level(runtime: Runtime) -> None:
 
     report = cluster(runtime, CATEGORY, "look", kept(0), again=Again(kept, [1, 2]))
     found = report.metrics["stability"]
-    assert found["seeds"] == [0, 1, 2] and len(seen) == 3 and "other seeds" in report.seconds
+    assert found["seeds"] == [0, 1, 2] and len(seen) == 3 and "other seeds" in report.stages
     leaves = [[tree.leaf_ids[leaf] for leaf in tree.leaves] for tree in seen]
     for level in (None, *range(1, len(found["levels"]) + 1)):
         labels = [

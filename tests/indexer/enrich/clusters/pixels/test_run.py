@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from tests.indexer.enrich.duplicates.scenes import scene
-from tests.indexer.pictures import CATEGORY, make_runtime, write
+from tests.indexer.pictures import CATEGORY, file_of, make_runtime, write
 from vitrine.indexer.enrich.clusters.pixels import checkpoint
 from vitrine.indexer.enrich.clusters.pixels.batches import Grouping
 from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints, State
@@ -32,12 +32,6 @@ from vitrine.services.runtime import Runtime
 
 pytest.importorskip("datasketch")
 SMALL = (100, 75)
-
-
-def file_of(image: Image.Image, format: str = "PNG", quality: int = 90) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, quality=quality)
-    return buffer.getvalue()
 
 
 def filled(folder: Path, scenes: int, copied: int) -> Runtime:
@@ -257,11 +251,13 @@ def test_being_stopped_leaves_a_checkpoint_and_what_was(shop: Runtime) -> None:
     before = shop.clusters.get(CATEGORY, "px").created_at
 
     class Stopping:
-        def start(self, total: int | None) -> None: ...
+        def start(self, stage: str, total: int | None) -> None:
+            self.stage = stage
+
         def finish(self, report: Any) -> None: ...
 
         def update(self, report: Any) -> None:
-            if report.done >= 16:
+            if self.stage == "grouping" and report.done >= 16:
                 stop.set()
 
     report = cluster_pixels(
@@ -269,7 +265,7 @@ def test_being_stopped_leaves_a_checkpoint_and_what_was(shop: Runtime) -> None:
         CATEGORY,
         "px",
         options,
-        watch=lambda stage: Stopping() if stage == "grouping" else None,
+        progress=Stopping(),
         stop=stop,
     )
     assert report.exit_code == 130 and "Interrupted" in report.summary()

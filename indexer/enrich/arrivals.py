@@ -1,0 +1,21 @@
+"""Which enrichments act on new images."""
+
+from __future__ import annotations
+
+from vitrine.indexer.enrich.clusters.arrivals import NewImageAssigner
+from vitrine.indexer.enrich.duplicates.arrivals import NewImageComparer
+from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
+from vitrine.indexer.job.on_arrival import OnArrival
+from vitrine.indexer.job.report import NearDuplicates
+from vitrine.services.category.catalog import Category
+from vitrine.services.runtime import Runtime
+
+
+def on_arrival(
+    runtime: Runtime, category: Category, near_duplicates: NearDuplicates = "ignore"
+) -> list[OnArrival]:
+    """Return all of them, in the order in which they are asked."""
+    found: list[OnArrival] = []
+    if near_duplicates != "ignore":
+        found.append(NewImageComparer(runtime, category, near_duplicates))
+    return [*found, NewImageScorer(runtime, category), NewImageAssigner(runtime, category)]

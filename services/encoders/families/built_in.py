@@ -1,0 +1,79 @@
+"""The families of encoders that come with Vitrine. Each imports its libraries when it loads a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitrine.services.encoders.families.metric_config import KIND as METRIC
+from vitrine.services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, EncoderReference
+from vitrine.services.encoders.registry import EncoderFamily
+from vitrine.services.encoders.resolve import ResolvedModel, resolve_folder
+
+if TYPE_CHECKING:
+    from vitrine.services.encoders.base import Encoder
+    from vitrine.services.encoders.load import EncoderLoader
+
+
+def built_in_families() -> tuple[EncoderFamily, ...]:
+    """Return the families in the order in which they are asked."""
+    return ColourFamily(), MetricFamily(), AutoencoderFamily(), TransformersFamily()
+
+
+class ColourFamily(EncoderFamily):
+    """The encoder of colours alone, which needs no weights. Its revision names its dimension."""
+
+    def find(self, reference: EncoderReference) -> ResolvedModel | None:
+        from vitrine.services.encoders.families.fake import colour_revision
+
+        if reference.model != COLOUR_MODEL:
+            return None
+        return ResolvedModel(None, colour_revision(reference.revision))
+
+    def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
+        from vitrine.services.encoders.families.fake import ColourEncoder
+
+        return ColourEncoder(reference.name, int(found.revision.rpartition("-")[2]))
+
+
+class MetricFamily(EncoderFamily):
+    """A trunk and an embedder in one folder, made by `vitrine metric train`."""
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        return config.get("vitrine") == METRIC
+
+    def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
+        from vitrine.services.encoders.families.metric import load_metric_encoder
+
+        return load_metric_encoder(reference, found, loader)
+
+
+class AutoencoderFamily(EncoderFamily):
+    """The coding half of a convolutional autoencoder, made by `vitrine autoencoder train`."""
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        return config.get("vitrine") == "autoencoder"
+
+    def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
+        from vitrine.services.encoders.families.autoencoder import load_autoencoder
+
+        return load_autoencoder(reference, found, device=loader.device)
+
+
+class TransformersFamily(EncoderFamily):
+    """Any vision or image-and-text model of transformers: ViT, DINOv2, CLIP, SigLIP and their relatives,
+    among them the small CLIP model in data/demo-clip."""
+
+    def find(self, reference: EncoderReference) -> ResolvedModel | None:
+        if reference.model != DEMO_MODEL:
+            return None
+        return resolve_folder(Path(__file__).resolve().parents[3] / "data" / "demo-clip")
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        return not isinstance(config.get("vitrine"), str)
+
+    def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
+        from vitrine.services.encoders.families.transformers import load_transformers
+
+        return load_transformers(reference, found, loader)

@@ -1,0 +1,1 @@
+from tests.indexer.conftest import runtime as runtime
