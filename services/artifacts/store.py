@@ -221,6 +221,16 @@ class ArtifactStore(ABC, Generic[T]):
         found = {key[len(folder) :].partition("/")[0] for key in list_keys(self._objects, f"{folder}{name}-")}
         return {key for key in found if name_of(key) == name}
 
+    def written(self, category: str, name: str) -> dict[str, datetime]:
+        """Return the keys of a name that were saved completely, and when."""
+        folder = f"{self.prefix}{category}/"
+        found = {}
+        for stat in self._objects.list(f"{folder}{name}-"):
+            key, _, file = stat.key[len(folder) :].partition("/")
+            if file == _MANIFEST and name_of(key) == name:
+                found[key] = stat.modified
+        return found
+
     def leftovers(self, category: str, name: str) -> list[str]:
         """Return the keys of a name that are stored but not in service: of what was replaced, withdrawn or
         killed."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ class TaggerStore:
 
     def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._runs = _TrainingRuns(objects, known)
-        self._former: dict[tuple[str, str], Heads] = {}
+        self._former: dict[tuple[str, str], tuple[datetime, Heads]] = {}
 
     def in_service(self, category: str) -> tuple[TagHead, ...]:
         """Return the heads in service, by tag."""
@@ -161,9 +162,11 @@ class TaggerStore:
     def history(self, category: str, tag: str) -> list[TagHead]:
         """Return all heads of a tag that were ever saved, latest first."""
         found = []
-        for key in self._runs.keys(category, _RUN):
-            with suppress(NotFound):  # it was killed while it was saved
-                found += [head for head in self._read(category, key).values() if head.tag == tag]
+        for key, written in self._runs.written(category, _RUN).items():
+            held = self._former.get((category, key))
+            if held is None or held[0] != written:  # they never change, so they are read once
+                held = self._former[category, key] = written, self._runs.read(category, key)
+            found += [head for head in held[1].values() if head.tag == tag]
         return sorted(found, key=lambda head: -head.number)
 
     def save(self, category: str, heads: Iterable[TagHead], *, scored: Iterable[str] = ()) -> list[TagHead]:
@@ -217,12 +220,6 @@ class TaggerStore:
             with suppress(NotFound):
                 found.append(self.get(category, tag))
         return found
-
-    def _read(self, category: str, key: str) -> Heads:
-        """Return the heads of one training run; they never change, so they are read once."""
-        if (category, key) not in self._former:
-            self._former[category, key] = self._runs.read(category, key)
-        return self._former[category, key]
 
 
 def score_field(tag: str) -> str:
