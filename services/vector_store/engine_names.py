@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vitrine.services.domain import OrderBy, Payload
+from vitrine.services.domain import Payload
 from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.vector_store.fields import filter_fields
 
@@ -85,11 +84,6 @@ def engine_selection(with_payload: bool | Iterable[str]) -> bool | list[str]:
         if isinstance(with_payload, bool)
         else [engine_path(path) for path in with_payload] or False
     )
-
-
-def engine_order(order: OrderBy) -> OrderBy:
-    """Return the order with the engine's path."""
-    return replace(order, field=engine_path(order.field))
 
 
 def engine_filter(filter: Filter | None) -> Filter | None:

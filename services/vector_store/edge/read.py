@@ -101,11 +101,14 @@ def _with_scores(shard: Any, ranked: list[tuple[int, float]], plain: Plain) -> l
 
 def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
-    listing = Listing(
-        shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"]
-    )
-    positions = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
-    return _fetch(shard, [id for _, id in positions], plain)
+    listing = _listing(shard, schema, plain, filter)
+    found = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
+    return _fetch(shard, [id for _, id, _ in found], plain)
+
+
+def _listing(shard: Any, schema: CollectionSchema, plain: Plain, filter: Any) -> Listing:
+    field = plain["field"]
+    return Listing(engine_path(field), schema.indexes[field], plain["descending"], shard, filter)
 
 
 def retrieve(shard: Any, plain: Plain) -> list[Found]:
@@ -135,12 +138,10 @@ def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Fou
         )
         page = [Found(str(record.id), None, record.payload, record.vector or {}) for record in records]
         return page, None if following is None else str(following)
-    listing = Listing(
-        shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"]
-    )
-    positions = listing.after(None if position is None else (position[0], position[1]), limit + 1)
-    page = _fetch(shard, [id for _, id in positions[:limit]], plain)
-    return page, list(positions[limit - 1]) if len(positions) > limit else None
+    listing = _listing(shard, schema, plain, filter)
+    found = listing.after(None if position is None else (position[0], position[1]), limit + 1)
+    page = _fetch(shard, [id for _, id, _ in found[:limit]], plain)
+    return page, found[limit - 1][:2] if len(found) > limit else None
 
 
 def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:

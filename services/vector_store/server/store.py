@@ -41,7 +41,6 @@ from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.engine_names import (
     engine_filter,
     engine_keys,
-    engine_order,
     engine_path,
     engine_payload,
     engine_selection,
@@ -310,9 +309,7 @@ class ServerVectorStore:
         with mapped_errors(self._server, collection):
             found = iter(searches.answers([query for query in asked if not isinstance(query.ask, OrderBy)]))
         return [
-            self._ordered(collection, schema, query, query.ask)
-            if isinstance(query.ask, OrderBy)
-            else next(found)
+            self._ordered(schema, query, query.ask) if isinstance(query.ask, OrderBy) else next(found)
             for query in asked
         ]
 
@@ -364,29 +361,23 @@ class ServerVectorStore:
                 check_order(schema, order_by.field)
 
         schema = self._checked(collection, check)
-        listing = Listing(
-            self._client,
-            collection,
-            engine_filter(filter),
-            engine_selection(with_payload),
-            list(with_vectors) or False,
-        )
         position = None if cursor is None else decode_cursor(order_by, cursor)
         with mapped_errors(self._server, collection):
             if order_by is None:
-                records, following = listing.by_id(position, limit)
-                return Page(
-                    tuple(hit(r) for r in records),
-                    None if following is None else encode_cursor(None, following),
+                records, following = self._client.scroll(
+                    collection,
+                    scroll_filter=engine_filter(filter),
+                    limit=limit,
+                    offset=position,
+                    with_payload=engine_selection(with_payload),
+                    with_vectors=list(with_vectors) or False,
                 )
-            found = listing.by_value(
-                engine_order(order_by), schema.indexes[order_by.field], position, limit + 1
-            )
-        last = found[limit - 1] if len(found) > limit else None
-        return Page(
-            tuple(hit(record) for record, _ in found[:limit]),
-            None if last is None else encode_cursor(order_by, (last[1], str(last[0].id))),
-        )
+                cursor = None if following is None else encode_cursor(None, str(following))
+                return Page(tuple(hit(record) for record in records), cursor)
+            listing = self._listing(schema, order_by, engine_filter(filter), with_payload, with_vectors)
+            found = listing.after(position, limit + 1)
+        cursor = encode_cursor(order_by, found[limit - 1][:2]) if len(found) > limit else None
+        return Page(tuple(hit(record) for _, _, record in found[:limit]), cursor)
 
     def facet(
         self, collection: str, field: str, *, filter: models.Filter | None = None, limit: int = 100
@@ -410,19 +401,31 @@ class ServerVectorStore:
         with mapped_errors(self._server, collection):
             return self._client.count(collection, engine_filter(filter), exact=True).count
 
-    def _ordered(self, collection: str, schema: CollectionSchema, query: Query, order: OrderBy) -> list[Hit]:
-        listing = Listing(
+    def _ordered(self, schema: CollectionSchema, query: Query, order: OrderBy) -> list[Hit]:
+        filter = with_exclusions(query.filter, query.exclude)
+        listing = self._listing(schema, order, filter, query.with_payload, query.with_vectors)
+        with mapped_errors(self._server, schema.name):
+            found = listing.after(None, query.offset + query.limit)
+        return [hit(record) for _, _, record in found[query.offset :]]
+
+    def _listing(
+        self,
+        schema: CollectionSchema,
+        order: OrderBy,
+        filter: models.Filter | None,
+        with_payload: bool | tuple[str, ...],
+        with_vectors: tuple[str, ...],
+    ) -> Listing:
+        return Listing(
+            engine_path(order.field),
+            schema.indexes[order.field],
+            order.descending,
             self._client,
-            collection,
-            with_exclusions(query.filter, query.exclude),
-            engine_selection(query.with_payload),
-            list(query.with_vectors) or False,
+            schema.name,
+            filter,
+            engine_selection(with_payload),
+            list(with_vectors) or False,
         )
-        with mapped_errors(self._server, collection):
-            found = listing.by_value(
-                engine_order(order), schema.indexes[order.field], None, query.offset + query.limit
-            )
-        return [hit(record) for record, _ in found[query.offset :]]
 
     # Schema
     # --------------------------------------------------------------------------------------------------------
