@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,11 @@ from benchmarks.datasets import dataset
 from benchmarks.taggers import embed
 from vitrine.indexer.enrich.clusters.agreement import agreement, purity, stability
 from vitrine.indexer.enrich.clusters.flat.flat import fit
-from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
+from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid, in_words
 from vitrine.indexer.enrich.clusters.flat.methods import METHODS, Value
-from vitrine.indexer.enrich.clusters.flat.reduce import REDUCTIONS, Reduced, Reduction, reduce
-from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
+from vitrine.indexer.enrich.clusters.flat.reduce import Reduced, reduce
+from vitrine.indexer.enrich.clusters.options import Reduction, TreeOptions
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, build_tree
 from vitrine.services.domain import Embeddings
 
 GRIDS: dict[str, dict[str, Sequence[Value]]] = {
@@ -71,7 +72,7 @@ def flat(reduced: Reduced, how: Reduction, classes: Sequence[str]) -> Iterator[d
             yield {
                 "reduce": how,
                 "method": method,
-                "point": f"{point}: {row.words}",
+                "point": f"{point}: {in_words(row.parameters)}",
                 "chosen": point == "chosen",
                 "parameters": dict(row.parameters),
                 **figures(labels, classes, row.scores.noise),
@@ -163,8 +164,8 @@ def main() -> None:
     parser.add_argument(
         "--reduce",
         nargs="*",
-        default=list(REDUCTIONS),
-        choices=REDUCTIONS,
+        default=list(get_args(Reduction)),
+        choices=get_args(Reduction),
         help="before flat clusterings [all]",
     )
     parser.add_argument("--json", type=Path)

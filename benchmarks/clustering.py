@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels, kmeans
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
+from vitrine.indexer.enrich.clusters.tree.tree import build_tree
 from vitrine.services.domain import Embeddings
 
 Figures = dict[str, Any]

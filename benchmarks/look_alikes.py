@@ -265,7 +265,7 @@ def verdict(pair: Pair, *, glance: bool) -> str:
     from vitrine.indexer.enrich.duplicates.candidates import Images
     from vitrine.indexer.enrich.duplicates.comparison import Thresholds
     from vitrine.indexer.enrich.duplicates.orb_prefilter import likely_turn
-    from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+    from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
     from vitrine.indexer.enrich.duplicates.pictures import Pictures
     from vitrine.services.images.budget import ImageLimits
 
@@ -275,10 +275,12 @@ def verdict(pair: Pair, *, glance: bool) -> str:
         first, second = (pictures.sketch(place, flips=False) for place in (0, 1))
         if first is None or second is None or likely_turn(first, second) is None:
             return "not found"
-    judge = Judge(Images((), np.empty(0, np.uint64), np.empty((0, 0), np.float32)), pictures, Thresholds())
+    judge = PairCache(
+        Images((), np.empty(0, np.uint64), np.empty((0, 0), np.float32)), pictures, Thresholds()
+    )
     if copy := judge.copy(0, 1):
         return copy.kind
-    return judge.verdict(0, 1).kind if glance else "kept"
+    return judge.compare(0, 1).kind if glance else "kept"
 
 
 def wilson(part: int, whole: int) -> tuple[float, float]:

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.datasets import dataset, mobilenet
 from benchmarks.duplicates import Pairs, edit_of, half_of, judge
 from benchmarks.photo_edits import EDITS, make_edited
+from vitrine.indexer.enrich.clusters.options import PixelOptions
 from vitrine.indexer.enrich.clusters.pixels.measures import (
     DEFAULT_THRESHOLDS,
     MEASURES,
@@ -28,7 +29,7 @@ from vitrine.indexer.enrich.clusters.pixels.measures import (
     measure,
 )
 from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
-from vitrine.indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
+from vitrine.indexer.enrich.clusters.pixels.run import cluster_pixels
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
 from vitrine.indexer.sources import SourceOptions, open_source

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
 if TYPE_CHECKING:
-    from vitrine.indexer.job.progress import Progress
+    from vitrine.indexer.job.progress import Progress, StageByStage
 
 
 def print_json(value: Any) -> None:
@@ -88,12 +87,12 @@ def show_progress() -> Progress | None:
 
 
 @contextmanager
-def telling(stage: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far one stage is: what is given is called with how many of how many are done."""
+def telling(quiet: bool = False) -> Iterator[StageByStage]:
+    """Give what shows how far work is: it is called with the stage, and how much of how much is done."""
     from vitrine.indexer.job.progress import StageByStage, make_progress
 
-    with closing(StageByStage(make_progress())) as shown:
-        yield partial(shown, stage)
+    with closing(StageByStage(make_progress(quiet=quiet))) as shown:
+        yield shown
 
 
 def note(text: str) -> None:

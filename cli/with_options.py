@@ -45,20 +45,19 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 def _parameter(option: Option, heading: str | None = None) -> Parameter:
     """Return the parameter that makes typer offer this option.
 
-    Choices and lists of numbers are read as text, so that the dataclass refuses what is wrong in them.
+    Choices and lists are read as text, so that the dataclass refuses what is wrong in them.
     """
     flag = f"--{option.name.replace('_', '-')}"
     kind, default, metavar = option.kind, option.default, None
     inner = next((one for one in get_args(kind) if one is not NoneType), kind)
     if kind is bool and default:
         flag = f"{flag}/--no{flag[1:]}"
-    elif get_origin(kind) is Literal or get_origin(inner) is Literal:
+    elif get_origin(kind) is tuple:
+        metavar = None if inner is str else "A,B,..."
+        kind, default = list[str], list(map(str, default))
+    elif Literal in (get_origin(kind), get_origin(inner)):
         choices = get_args(inner) or get_args(kind)
         kind, metavar = str if default is not None else str | None, "|".join(map(str, choices))
-    elif kind == tuple[str, ...]:
-        kind, default = list[str], list(default)
-    elif get_origin(kind) is tuple:
-        kind, default, metavar = str, ",".join(map(str, default)), "A,B,..."
     least, most = option.limits.get("ge"), option.limits.get("le")
     shown = typer.Option(
         flag, help=option.help, min=least, max=most, metavar=metavar, rich_help_panel=heading
@@ -67,7 +66,7 @@ def _parameter(option: Option, heading: str | None = None) -> Parameter:
 
 
 def _read(option: Option, value: Any) -> Any:
-    """Return the parts of a list that was written with commas, any other value as it is."""
-    if get_origin(option.kind) is not tuple or not isinstance(value, str):
+    """Return the value; of a list of numbers or words that were written with commas, its parts."""
+    if get_origin(option.kind) is not tuple or option.kind == tuple[str, ...]:
         return value
-    return [part.strip() for part in value.split(",") if part.strip()]
+    return [part.strip() for text in value for part in text.split(",") if part.strip()]

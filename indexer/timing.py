@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions, build_tree
+from vitrine.indexer.enrich.clusters.options import TreeOptions
+from vitrine.indexer.enrich.clusters.tree.tree import build_tree
 from vitrine.indexer.enrich.maps.layout import lay_out
 from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.enrich.maps.plot import check_plot_path

@@ -5,10 +5,16 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from vitrine.services.errors import BadRequest, StorageFull, VitrineError, because
 
+SHEETS = (".png", ".jpg", ".jpeg", ".webp")
+"""Endings of contact sheets."""
+PLOTS = (".png", ".svg", ".pdf")
+"""Endings of what matplotlib draws."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -86,6 +92,23 @@ def make_folder(folder: Path) -> None:
             f"There is no folder {top}: check the path {folder}, or make {top} first.", folder=str(folder)
         )
     folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make the folder of the file that is written in this block, and raise what `unwritable` says where the
+    operating system refuses."""
+    try:
+        make_folder(path.parent)
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def check_ending(path: Path, what: str, endings: Sequence[str]) -> None:
+    """``BadRequest`` unless the file's name ends in one of ``endings``; ``what``: "a plot"."""
+    if path.suffix.lower() not in endings:
+        raise BadRequest(f"{path} cannot be {what}: let its name end in {' or '.join(endings)}.")
 
 
 def _short(path: Path | str) -> str:

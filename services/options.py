@@ -34,14 +34,15 @@ class Options:
     def __post_init__(self) -> None:
         from pydantic import ValidationError
 
-        from vitrine.services.validation import first_mistake, mistakes
+        from vitrine.services.validation import mistakes
 
         model = _model_of(type(self))
         try:
             checked = model.model_validate({name: getattr(self, name) for name in model.model_fields})
         except ValidationError as error:
-            name = mistakes(error)[0]["field"]
-            raise BadRequest(f"The option {first_mistake(error)}.", option=name) from None
+            first = mistakes(error)[0]
+            name = first["field"].split(".")[0]  # of a list: which of its values is no matter
+            raise BadRequest(f"The option {name} {first['message']}.", option=name) from None
         for name, value in checked:
             object.__setattr__(self, name, value)
 

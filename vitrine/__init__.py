@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vitrine.category import Category as Category
     from vitrine.hits import Hit as Hit
     from vitrine.hits import Hits as Hits
-    from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions as TreeOptions
+    from vitrine.indexer.enrich.clusters.options import ClusterOptions as ClusterOptions
     from vitrine.indexer.enrich.maps.options import MapOptions as MapOptions
     from vitrine.library import Library as Library
     from vitrine.library import open as open
@@ -61,7 +61,7 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.category": "Category",
         "vitrine.hits": "Hit Hits",
         "vitrine.pictures": "NewImage Picture",
-        "vitrine.indexer.enrich.clusters.tree.tree": "TreeOptions",
+        "vitrine.indexer.enrich.clusters.options": "ClusterOptions",
         "vitrine.indexer.enrich.maps.options": "MapOptions",
         "vitrine.training.data.options": "SplitOptions",
         "vitrine.training.metric.options": "MetricOptions",

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from vitrine.conditions import Where, Words, to_conditions, words
 
 if TYPE_CHECKING:
+    from vitrine.indexer.enrich.clusters.options import ClusterOptions
     from vitrine.indexer.enrich.clusters.report import ClusterReport
-    from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
     from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
     from vitrine.indexer.enrich.maps.make import MapReport
     from vitrine.indexer.enrich.maps.options import MapOptions
@@ -168,18 +168,19 @@ class Work:
         return report
 
     def cluster(
-        self, run: str, options: TreeOptions | None = None, *, using: str | None = None
+        self, run: str, options: ClusterOptions | None = None, *, using: str | None = None
     ) -> ClusterReport:
-        """Put all images into a tree of clusters, called ``run``; a run of that name is replaced.
+        """Put all images into clusters, or a tree of them, called ``run``; a run of that name is replaced.
 
         Each image gets its node: filter with ``where={"cluster.RUN": "root-3"}``, count with
         ``facets("cluster.RUN")``. New images get theirs as they are indexed.
         """
-        from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-        from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+        from vitrine.indexer.enrich.clusters.make import make_run
+        from vitrine.indexer.enrich.clusters.options import ClusterOptions
 
-        fit = fit_tree(options or TreeOptions())
-        report = cluster(self._runtime, self.name, run, fit, using=using, progress=self._progress())
+        report = make_run(
+            self._runtime, self.name, run, options or ClusterOptions(), using=using, progress=self._progress()
+        )
         return self._searchable(report, report.in_service)
 
     def make_map(

@@ -8,12 +8,13 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vitrine.cli.cluster.show import NameArgument
+from vitrine.cli.cluster.show import RunArgument
 from vitrine.cli.context import stores
 from vitrine.cli.options import (
     AnyTagOption,
@@ -78,7 +79,7 @@ class _Asked:
 
 def export(
     ctx: typer.Context,
-    name: NameArgument,
+    name: RunArgument,
     category: CategoryOption,
     to: Annotated[
         str,
@@ -286,7 +287,7 @@ def _export_treemap(
 ) -> tuple[dict[str, Any], Callable[[], None]]:
     from vitrine.indexer.export.clusters.treemap_files import LEVELS, write_treemap
 
-    with telling("drawing") as told:
+    with telling() as tell:
         report = write_treemap(
             runtime,
             category,
@@ -295,7 +296,7 @@ def _export_treemap(
             levels=asked.levels or LEVELS,
             size=_size(asked.size),
             conditions=asked.conditions,
-            tell=told,
+            tell=partial(tell, "drawing"),
         )
     words = f"{report.boxes} nodes of {report.images} images drawn with {report.pictures} pictures: {target}"
     return report.to_json(), lambda: note(words + _missing(report.missing))
@@ -307,7 +308,7 @@ def _export_sheets(
     from vitrine.indexer.export.clusters.node_sheets import PER_NODE, write_sheets
     from vitrine.indexer.export.clusters.treemap_files import LEVELS
 
-    with telling("drawing") as told:
+    with telling() as tell:
         report = write_sheets(
             runtime,
             category,
@@ -316,7 +317,7 @@ def _export_sheets(
             levels=asked.levels or LEVELS,
             per_node=asked.per_node or PER_NODE,
             conditions=asked.conditions,
-            tell=told,
+            tell=partial(tell, "drawing"),
         )
     words = (
         f"{len(report.sheets)} sheets of {report.nodes} nodes with {report.pictures} pictures. Begin at "

@@ -11,22 +11,18 @@ import typer
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
 from vitrine.cli.output import note, print_json, print_pairs, print_table
-from vitrine.services.errors import BadRequest
-from vitrine.services.files import make_folder, unwritable
+from vitrine.services.files import SHEETS, check_ending
 
 if TYPE_CHECKING:
     from vitrine.services.artifacts.clusters import ClusterRun, Node
-    from vitrine.services.runtime import Runtime
     from vitrine.services.search.cluster_nodes import NodeDetail, NodeView
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The run.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run.")]
 _SHOWN_VALUES = 5
-_ON_A_SHEET = 30
-"""Children on one sheet: more make a page that nobody can look at."""
 
 
 def list_runs(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = False) -> None:
-    """The runs of a category."""
+    """List the runs of a category."""
     with stores(ctx) as runtime:
         runtime.catalog.get(category)
         runs = [run_json(run) for run in runtime.clusters.in_service(category)]
@@ -34,7 +30,7 @@ def list_runs(ctx: typer.Context, category: CategoryOption, as_json: JsonOption 
         print_json(runs)
         return
     if not runs:
-        note(f"None yet: vitrine cluster run -c {category} --run look")
+        note(f"None yet: vitrine cluster run look -c {category}")
         return
     columns = ("run", "method", "using", "images", "nodes", "leaves", "depth", "created_at")
     print_table(columns, [[run[name] for name in columns] for run in runs], right=columns[3:7])
@@ -42,7 +38,7 @@ def list_runs(ctx: typer.Context, category: CategoryOption, as_json: JsonOption 
 
 def show(
     ctx: typer.Context,
-    name: NameArgument,
+    run: RunArgument,
     category: CategoryOption,
     node: Annotated[str, typer.Argument(metavar="[NODE]", help="The node, such as root-14.")] = "root",
     by: Annotated[
@@ -51,30 +47,36 @@ def show(
             "--by", metavar="FIELD", help="Count the values of this field in each child; again: more fields."
         ),
     ] = None,
-    sheet: Annotated[
+    to: Annotated[
         Path | None,
         typer.Option(
-            "--sheet", metavar="FILE", help="Write the representatives of each child as a contact sheet."
+            "--to", metavar="FILE", help="Write the representatives of each child as a contact sheet."
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A node and its children: images, name, radius."""
-    from vitrine.indexer.export.sheets import check_sheet_path
+    """Show a node and its children: images, name, radius."""
+    from vitrine.indexer.export.clusters.node_sheets import MOST_ROWS, write_node_sheet
     from vitrine.services.search.cluster_nodes import children
 
-    if sheet is not None:
-        check_sheet_path(sheet)
+    if to is not None:
+        check_ending(to, "a sheet", SHEETS)
     with stores(ctx) as runtime:
-        found = children(runtime.searcher, runtime.clusters, category, name, node, by or ())
-        if sheet is not None:
-            _save_sheet(runtime, category, found, sheet)
+        found = children(runtime.searcher, runtime.clusters, category, run, node, by or ())
+        if to is not None:
+            write_node_sheet(runtime, category, found, to)
     if as_json:
         print_json(_detail_json(found))
     else:
         _print(found, by or ())
-    if sheet is not None:
-        note(f"Contact sheet: {sheet}")
+    if to is not None:
+        note(f"Written: {to}")
+    if to is not None and len(found.children) > MOST_ROWS:
+        note(
+            f"On the sheet are the {MOST_ROWS} largest of {len(found.children)} children, "
+            f"{len(found.children) - MOST_ROWS} are left out. All of them: vitrine cluster export {run} "
+            f"-c {category} --to FOLDER --sheets"
+        )
 
 
 def run_json(run: ClusterRun) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def _node_json(node: Node) -> dict[str, Any]:
 
 def _print(found: NodeDetail, fields: Sequence[str]) -> None:
     node, run = found.view.node, found.run
-    told = {
+    about = {
         "run": f"{run.run} ({run.method} on {run.using})",
         "node": node.id,
         "name": node.name,
@@ -128,7 +130,7 @@ def _print(found: NodeDetail, fields: Sequence[str]) -> None:
     above = (
         {"above": " > ".join(f"{one.id} {one.name}".strip() for one in found.above)} if found.above else {}
     )
-    print_pairs({**told, "radius": node.radius, "medoid": node.medoid, **above})
+    print_pairs({**about, "radius": node.radius, "medoid": node.medoid, **above})
     if not found.children:
         note("A leaf: it has no children.")
         return
@@ -153,43 +155,3 @@ def _values(view: NodeView, fields: Sequence[str]) -> list[str]:
         ", ".join(f"{facet.value} {facet.count}" for facet in view.groupings[name][:_SHOWN_VALUES])
         for name in fields
     ]
-
-
-def _save_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) -> None:
-    """A row of representatives for each child, the largest if there are many, or for a leaf itself."""
-    from PIL import Image
-
-    from vitrine.indexer.export.sheets import TILE_SIZE, picture_of
-    from vitrine.services.images.contact_sheet import Tile, contact_sheet
-
-    largest = sorted(found.children, key=lambda view: -view.count)[:_ON_A_SHEET]
-    views = [view for view in found.children if view.node.id in {one.node.id for one in largest}] or [
-        found.view
-    ]
-    across = max(1, *(len(view.node.representatives) for view in views))
-    tiles, blank = list[Tile](), Image.new("RGB", (1, 1), "white")
-    for view in views:
-        hits = runtime.vectors.retrieve(category, list(view.node.representatives))
-        captions = [(f"{view.node.id}  {view.count} images", view.node.name)] + [("", "")] * across
-        row = [
-            Tile(picture_of(runtime, hit) if hit else None, words)
-            for hit, words in zip(hits, captions, strict=False)
-        ]
-        row = row or [Tile(None, captions[0])]
-        tiles += row + [Tile(blank, ("", ""))] * (across - len(row))
-    title = f"{category}: {found.run.run} {found.view.node.id}"
-    try:
-        page = contact_sheet(tiles, columns=across, tile_size=TILE_SIZE // 2, title=title)
-        make_folder(path.parent)
-        page.save(path)
-    except ValueError as error:
-        raise BadRequest(str(error)) from error
-    except OSError as error:
-        raise unwritable(path, error) from error
-    left = len(found.children) - len(views)
-    if left > 0:
-        note(
-            f"On the sheet are the {len(views)} largest of {len(found.children)} children, {left} are "
-            f"left out. All of them: vitrine cluster export {found.run.run} -c {category} --to FOLDER "
-            "--sheets"
-        )

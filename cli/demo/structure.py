@@ -113,15 +113,15 @@ def structure_json(tree: FoundTree | None, duplicates: FoundDuplicates | None) -
 
 def _find_tree(runtime: Runtime, category: str, using: str, folder: Path) -> FoundTree:
     """Cluster unless the run there is of these very images on this very vector, and draw it."""
+    from vitrine.indexer.enrich.clusters.options import TreeOptions
     from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-    from vitrine.indexer.enrich.clusters.tree.tree import LEAF_SIZE, TreeOptions
     from vitrine.indexer.export.clusters.treemap_files import write_treemap
     from vitrine.services.search.cluster_nodes import children
 
     fresh = not _is_clustered(runtime, category, using)
     if fresh:
         leaf_size = max(
-            5, min(LEAF_SIZE, runtime.searcher.count(category) // 24)
+            5, min(TreeOptions.leaf_size, runtime.searcher.count(category) // 24)
         )  # a small catalogue has two levels as well
         report = cluster(runtime, category, RUN, fit_tree(TreeOptions(leaf_size=leaf_size)), using=using)
         if report.exit_code:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitrine.services.errors import BadRequest, NotFound
-from vitrine.services.files import make_folder, unwritable
+from vitrine.services.errors import NotFound
+from vitrine.services.files import SHEETS, check_ending
 
 if TYPE_CHECKING:
     from vitrine.services.domain import Hit
     from vitrine.services.images.contact_sheet import Tile
     from vitrine.services.runtime import Runtime
 
-FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 TILE_SIZE = 220
 
 
@@ -36,25 +35,16 @@ def save_sheet(
 ) -> None:
     """Write the query pictures, highlighted, and then the hits. ``BadRequest`` for another file ending or too
     many hits."""
-    from vitrine.services.images.contact_sheet import Tile, contact_sheet
+    from vitrine.services.images.contact_sheet import Tile, write_sheet
 
     check_sheet_path(path)
     tiles = [*queries, *(Tile(picture_of(runtime, hit), captions(hit)) for hit in hits)]
-    columns = 5 if len(tiles) <= 30 else 10
-    try:
-        sheet = contact_sheet(tiles, columns=columns, tile_size=TILE_SIZE, title=title)
-        make_folder(path.parent)
-        sheet.save(path)
-    except ValueError as error:
-        raise BadRequest(str(error)) from error
-    except OSError as error:
-        raise unwritable(path, error) from error
+    write_sheet(path, tiles, columns=5 if len(tiles) <= 30 else 10, tile_size=TILE_SIZE, title=title)
 
 
 def check_sheet_path(path: Path) -> None:
     """``BadRequest`` unless the file's ending names a format that sheets are written in."""
-    if path.suffix.lower() not in FORMATS:
-        raise BadRequest(f"{path} cannot be a sheet: let its name end in {', '.join(FORMATS)}.")
+    check_ending(path, "a sheet", SHEETS)
 
 
 def query_tile(picture: bytes | None, name: str, role: str = "query") -> Tile:

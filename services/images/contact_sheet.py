@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from vitrine.services.errors import ImageRefused
+from vitrine.services.errors import BadRequest, ImageRefused
+from vitrine.services.files import SHEETS, check_ending, writing
 from vitrine.services.images.open import ImageLimits, thumbnail
 
 MAX_SIDE = 32_000
@@ -64,6 +66,20 @@ def contact_sheet(
     for number, tile in enumerate(tiles):
         _draw_tile(sheet, draw, tile, page, page.corner(number))
     return sheet
+
+
+def write_sheet(
+    path: Path, tiles: Sequence[Tile], *, columns: int = 5, tile_size: int = 220, title: str = ""
+) -> None:
+    """Write a contact sheet to a file, whose folder is made. ``BadRequest`` for an ending that is not one of
+    SHEETS, a page that would be too large, or a file that cannot be written."""
+    check_ending(path, "a sheet", SHEETS)
+    try:
+        sheet = contact_sheet(tiles, columns=columns, tile_size=tile_size, title=title)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+    with writing(path):
+        sheet.save(path)
 
 
 def png_bytes(sheet: Image.Image) -> bytes:

@@ -7,8 +7,8 @@ from pydantic import TypeAdapter
 from tests.api.helpers import picture, upload
 from vitrine.api.schemas import clusters as cluster_schemas
 from vitrine.api.schemas.clusters import ClusterDetailOut, ClusterRunsOut
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.services.runtime import Runtime
 
 CLUSTERS = "/v1/categories/colours/clusters"

@@ -39,8 +39,8 @@ WRITING: dict[str, tuple[str, ...]] = {
     "index add --refused": ("index", "add", "pictures", *SHOP, "--refused", "{}.jsonl"),
     "export table --to": ("export", "table", *SHOP, "--to", "{}.csv"),
     "export folders --to": ("export", "folders", *SHOP, "--by", "class", "--to", "{}"),
-    "cluster dendrogram --out": ("cluster", "dendrogram", *SHOP, "--out", "{}.json"),
-    "cluster dendrogram --plot": ("cluster", "dendrogram", *SHOP, "--plot", "{}.png"),
+    "cluster dendrogram --to": ("cluster", "dendrogram", *SHOP, "--to", "{}.json"),
+    "cluster dendrogram --to .png": ("cluster", "dendrogram", *SHOP, "--to", "{}.png"),
     "cluster threshold --answers": ("cluster", "threshold", *SHOP, "--answers", "{}.json"),
 }
 

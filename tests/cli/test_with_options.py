@@ -55,7 +55,7 @@ def test_every_kind_of_option_is_read() -> None:
 def test_the_help_tells_what_the_dataclass_says() -> None:
     code, text, _ = run("--help")
     assert code == 0
-    for part in ("Of the cake", "--layers", "1<=x<=9", "Layers of it.", "butter|milk", "--no-bake", "3,4"):
+    for part in ("Of the cake", "--layers", "1<=x<=9", "Layers of it.", "butter|milk", "--no-bake", "3, 4"):
         assert part in text
     assert "--no-icing" not in text and "--inner" not in text
 

@@ -1,5 +1,5 @@
-"""How linear heads are fit, by kind: from x (n, dim), targets and weights (n, t) and c (t,) to weights (t,
-dim), biases (t,)."""
+"""The kinds of linear heads and how each is fit: from x (n, dim), targets and weights (n, t) and c (t,) to
+weights (t, dim), biases (t,)."""
 
 from __future__ import annotations
 

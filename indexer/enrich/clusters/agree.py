@@ -1,4 +1,4 @@
-"""Two stored runs compared on the images that both have in a cluster, or a run with a payload field.
+"""Compare two stored runs on the images that both have in a cluster, or a run with a payload field.
 
 Images in noise are left out: they are in no cluster, and as one large cluster they would make two runs seem
 to agree.
@@ -28,10 +28,10 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Match:
-    """A node and the node of the other run that most of its images are in.
+    """A node and the node of the other run that holds most of its images.
 
-    ``shared``: images in both; ``share`` of the node's own; ``jaccard``: of those in either. ``parts``: over
-    how many nodes of the other its images are spread.
+    ``shared``: images in both; ``share``: of the node's images; ``jaccard``: shared images over those in
+    either. ``parts``: over how many nodes of the other run its images are spread.
     """
 
     node: str
@@ -47,8 +47,11 @@ class Match:
 
 @dataclass(frozen=True)
 class RunAgreement:
-    """``images``: that both have in a cluster; ``noise``: left out, as one of the two has them in none;
-    ``level``: None for the leaves. ``ari``: 0 by chance, 1 for equal ones; ``nmi`` in 0..1."""
+    """How far two runs agree.
+
+    ``images``: in a cluster of both; ``noise``: left out, since one of the runs has them in no cluster;
+    ``level``: None for the leaves. ``ari``: 0 by chance, 1 for equal runs; ``nmi`` in 0..1.
+    """
 
     run: str
     other: str
@@ -62,14 +65,17 @@ class RunAgreement:
     matches: list[Match] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class FieldAgreement:
-    """``images``: that are in a cluster of the run and have one value of the field; ``noise``: that have one,
-    but are in none. ``purity``: share that has its node's commonest value."""
+    """How far a run agrees with a payload field.
+
+    ``images``: in a cluster of the run, with one value of the field; ``noise``: with a value, but in no
+    cluster. ``purity``: share of images that have the most frequent value of their node.
+    """
 
     run: str
     field: str
@@ -83,7 +89,7 @@ class FieldAgreement:
     purity: float
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object."""
         return asdict(self)
 
 
@@ -99,8 +105,8 @@ def agree(
     """Compare two runs in service, at their leaves or at a ``level`` below the root (1: its children), as the
     images have it now.
 
-    Nodes are told in order of size. Memory: two numbers an image. ``NotFound``, ``BadRequest`` if no image is
-    in both.
+    Nodes are listed by size. Memory: two numbers an image. ``NotFound``, ``BadRequest`` if no image is in
+    both.
     """
     first, second = _runs(runtime, category, (run, other), level)
     ones, others, noise = _Numbers(), _Numbers(), 0
@@ -137,9 +143,9 @@ def agree_with_field(
     level: int | None = None,
     told: Told | None = None,
 ) -> FieldAgreement:
-    """Compare a run with the values of a payload field, over the images that have one of it (not a list).
+    """Compare a run with the values of a payload field, over the images that have one value (not a list).
 
-    ``NotFound``, ``BadRequest`` if none has.
+    ``NotFound``, ``BadRequest`` if no image has one.
     """
     (found,) = _runs(runtime, category, (run,), level)
     nodes, values, noise = _Numbers(), _Numbers(), 0
@@ -168,7 +174,7 @@ def agree_with_field(
 
 
 class _Numbers:
-    """Words as numbers, one an image."""
+    """Words as numbers, one for each image."""
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
@@ -183,7 +189,8 @@ class _Numbers:
 
 
 def _runs(runtime: Runtime, category: str, names: Sequence[str], level: int | None) -> list[ClusterRun]:
-    """The runs, of which one at least is so deep; a shallower one is compared by its leaves."""
+    """Return the runs; ``BadRequest`` unless one of them has this level. A shallower one is compared by its
+    leaves."""
     runtime.catalog.get(category)
     runs = [runtime.clusters.get(category, name) for name in names]
     deepest = max(run.depth for run in runs)
@@ -238,6 +245,6 @@ def _name(run: ClusterRun, id: str) -> str:
 
 
 def _value(payload: Payload, path: str) -> object:
-    """One value at a field path; None for none, a list or an object."""
+    """Return the value at a field path; None for a list, an object or no value."""
     value = value_at(payload, path)
     return None if isinstance(value, list | dict) else value

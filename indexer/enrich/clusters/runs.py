@@ -18,9 +18,10 @@ from vitrine.indexer.enrich.clusters.arrivals import fits
 from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
 from vitrine.indexer.enrich.clusters.members import CLUSTERS, assign_lacking
 from vitrine.indexer.enrich.clusters.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints
 from vitrine.indexer.enrich.clusters.report import ClusterReport
-from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, build_tree
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.payload_writer import PAGE
 from vitrine.indexer.job.progress import Progress
@@ -90,7 +91,6 @@ def fit_tree(options: TreeOptions) -> Fit:
         parameters = {name: value for name, value in asdict(options).items() if name != "seed"}
         return Fitted("tree", build_tree(images.x, options, progress=advance), parameters, seed=options.seed)
 
-    options.check()
     return fit
 
 

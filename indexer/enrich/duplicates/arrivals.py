@@ -16,7 +16,7 @@ import numpy as np
 from vitrine.indexer.enrich.duplicates.candidates import Images
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
 from vitrine.indexer.enrich.duplicates.orb_prefilter import likely_turn
-from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.job.items import Item
 from vitrine.indexer.job.plan import BatchPlan
@@ -83,7 +83,7 @@ class NewImageComparer:
         payloads, known = self._neighbours(new)
         given = {len(payloads) + number: item.data for number, item in enumerate(new)}
         pictures = Pictures(self._runtime, payloads, given=given)
-        judge = Judge(_NOTHING_STORED, pictures, Thresholds())
+        cache = PairCache(_NOTHING_STORED, pictures, Thresholds())
         kept: list[tuple[_Known, Embedding]] = []
         for number, item in enumerate(new):
             vector = _unit(item.vectors[self._using])
@@ -92,7 +92,7 @@ class NewImageComparer:
             near = [one for one in near if ordered(one.id, item.id) not in dismissed]
             near.sort(key=lambda one: -one.similarity)
             place = len(payloads) + number
-            item.near = self._nearest(pictures, judge, item, place, near[:NEIGHBOURS])
+            item.near = self._nearest(pictures, cache, item, place, near[:NEIGHBOURS])
             item.dropped = self._what == "skip" and any(
                 one.pixels >= _pixels(item)
                 for one in near
@@ -131,7 +131,7 @@ class NewImageComparer:
         return payloads, known
 
     def _nearest(
-        self, pictures: Pictures, judge: Judge, item: Item, place: int, near: Sequence[_Known]
+        self, pictures: Pictures, cache: PairCache, item: Item, place: int, near: Sequence[_Known]
     ) -> NearDuplicate | None:
         """The nearest that it is a copy of, of as many pixels if there is one; or else the nearest that it is
         a version of."""
@@ -142,13 +142,13 @@ class NewImageComparer:
             theirs = pictures.sketch(one.place, flips=False)
             if mine is None or theirs is None or likely_turn(theirs, mine) is None:
                 continue
-            if copy := judge.copy(one.place, place):
+            if copy := cache.copy(one.place, place):
                 found = NearDuplicate(one.id, copy.kind, round(copy.similarity, 4))
                 if one.pixels >= _pixels(item):
                     return found
                 smaller = smaller or found
                 continue
-            verdict = judge.verdict(one.place, place)
+            verdict = cache.compare(one.place, place)
             if version is None and verdict.same:
                 version = NearDuplicate(one.id, verdict.kind, round(verdict.similarity, 4))
         return smaller or version

@@ -12,7 +12,7 @@ from vitrine.indexer.enrich.duplicates.candidates import Images
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
 from vitrine.indexer.enrich.duplicates.find import pairs_of
 from vitrine.indexer.enrich.duplicates.members import arranged
-from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.store import replace_group
 from vitrine.services.artifacts.duplicates import COPIES, RULE, DuplicateGroup, DuplicateRun, Member
@@ -61,8 +61,8 @@ def _with_first(runtime: Runtime, category: str, group: DuplicateGroup, id: str)
     pictures = Pictures(runtime, [hit.payload for hit in hits]) if looked else None
     hashes = parse_hashes([str(hit.payload.get("phash") or "0") for hit in hits])
     images = Images(ids, hashes, np.zeros((len(ids), 1), np.float32))
-    judge = Judge(images, pictures, Thresholds(), flips=any(member.turn for member in group.members))
-    return arranged(ids, range(len(ids)), judge)
+    cache = PairCache(images, pictures, Thresholds(), flips=any(member.turn for member in group.members))
+    return arranged(ids, range(len(ids)), cache)
 
 
 def dismiss(runtime: Runtime, category: str, group: str, ids: Sequence[str] = ()) -> int:

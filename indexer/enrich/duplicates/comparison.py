@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.duplicates.colour import differ
 from vitrine.indexer.enrich.duplicates.features import matched
-from vitrine.indexer.enrich.duplicates.prepared_picture import COLOURED, COMPARED, Seen
+from vitrine.indexer.enrich.duplicates.prepared_picture import COLOURED, COMPARED, PreparedPicture
 from vitrine.indexer.enrich.duplicates.structure import FLAT, Grey, local, similarity
 
 Kind = Literal["identical", "resized", "edited", "look-alike"]
@@ -63,7 +63,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """The result of a comparison. ``similarity``: structural, of what both show; ``turn``: how the second was
     turned."""
 
@@ -78,7 +78,7 @@ class Verdict:
         return self.kind != "look-alike"
 
 
-def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Verdict:
+def compare(one: PreparedPicture, other: PreparedPicture, thresholds: Thresholds | None = None) -> Comparison:
     """Return whether two pictures as they lie are edited versions or look-alikes; a small change is not
     visible at this size."""
     given = thresholds or Thresholds()
@@ -87,24 +87,24 @@ def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Ver
         and np.array_equal(one.grey, other.grey)
         and np.array_equal(one.colours, other.colours)
     ):
-        return Verdict("edited", 1.0)
+        return Comparison("edited", 1.0)
     straight = -1.0
     if _alike_in_aspect(one, other):
         straight, shapes = similarity(one.local, other.local)
         if min(straight, shapes) >= given.radius and not _coloured_alike(one, other, given.colours):
             straight = -1.0
         elif straight >= given.edited and shapes >= given.shapes:
-            return Verdict("edited", straight)
+            return Comparison("edited", straight)
         straight = min(straight, shapes)
     by_features, sure = _by_features(one, other, given)
     if by_features.similarity >= given.registered:
         return by_features
     if sure:
-        return Verdict("look-alike", max(straight, by_features.similarity), inliers=by_features.inliers)
+        return Comparison("look-alike", max(straight, by_features.similarity), inliers=by_features.inliers)
     laid = _by_correlation(one, other, given)
     if laid.similarity >= given.correlated:
         return laid
-    return Verdict(
+    return Comparison(
         "look-alike",
         max(straight, laid.similarity, by_features.similarity, -1.0),
         inliers=by_features.inliers,
@@ -115,13 +115,13 @@ def compare(one: Seen, other: Seen, thresholds: Thresholds | None = None) -> Ver
 # ------------------------------------------------------------------------------------------------------
 
 
-def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bool]:
+def _by_features(one: PreparedPicture, other: PreparedPicture, given: Thresholds) -> tuple[Comparison, bool]:
     """Align by features and compare; the flag says that no other alignment would find more.
 
     That is so with many features that do not fit together, or that do and show something quite different. It
     saves three milliseconds with most pictures that only look alike.
     """
-    nothing = Verdict("look-alike", -1.0), False
+    nothing = Comparison("look-alike", -1.0), False
     (points, descriptors), (others, their_descriptors) = one.features, other.features
     if min(len(points), len(others)) < 12:
         return nothing
@@ -138,16 +138,16 @@ def _by_features(one: Seen, other: Seen, given: Thresholds) -> tuple[Verdict, bo
     squared = _squared(one) @ matrix @ np.linalg.inv(_squared(other))
     found = _laid(one, other, squared, given, given.colours)[0]
     if found >= _DIFFERENT:
-        return Verdict("edited", found, inliers=inliers), False
+        return Comparison("edited", found, inliers=inliers), False
     # no copy, or one whose colours are off: it may still be one of a third
     shared = _laid(one, other, squared, given, _LENIENT * given.colours)[0] >= _DIFFERENT
-    return Verdict("look-alike", -1.0, inliers=inliers if shared else 0.0), True
+    return Comparison("look-alike", -1.0, inliers=inliers if shared else 0.0), True
 
 
-def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
+def _by_correlation(one: PreparedPicture, other: PreparedPicture, given: Thresholds) -> Comparison:
     """Align by correlation, first at half of the size: most look-alikes end there, and the others are nearly
     aligned."""
-    nothing = Verdict("look-alike", -1.0)
+    nothing = Comparison("look-alike", -1.0)
     if min(one.square.std(), other.square.std()) < FLAT:
         return nothing
     half = (COMPARED // 2, COMPARED // 2)
@@ -171,7 +171,7 @@ def _by_correlation(one: Seen, other: Seen, given: Thresholds) -> Verdict:
     if not _plausible(inverse):
         return nothing
     found, shapes = _laid(one, other, inverse, given, given.colours)
-    return Verdict("edited", found if shapes >= given.shapes_correlated else min(found, shapes))
+    return Comparison("edited", found if shapes >= given.shapes_correlated else min(found, shapes))
 
 
 def _correlated(
@@ -201,7 +201,7 @@ def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[f
 
 
 def _laid(
-    one: Seen, other: Seen, matrix: NDArray[Any], given: Thresholds, colours: float
+    one: PreparedPicture, other: PreparedPicture, matrix: NDArray[Any], given: Thresholds, colours: float
 ) -> tuple[float, float]:
     """Return ``similarity`` of the part that both show, with the square of ``other`` mapped onto that of
     ``one``; -1 if that part is too small, or its colours differ by more than ``colours``."""
@@ -216,7 +216,9 @@ def _laid(
     return similarity(one.local, local(warped), shown)
 
 
-def _coloured_alike(one: Seen, other: Seen, most: float, matrix: NDArray[Any] | None = None) -> bool:
+def _coloured_alike(
+    one: PreparedPicture, other: PreparedPicture, most: float, matrix: NDArray[Any] | None = None
+) -> bool:
     """Return whether the colours agree where both are shown and at least one is not background, or one
     picture has no colours; ``matrix`` as in ``_laid``."""
     if one.is_grey or other.is_grey:
@@ -234,7 +236,7 @@ def _coloured_alike(one: Seen, other: Seen, most: float, matrix: NDArray[Any] | 
     return not differ(one.colours[where], colours[where], most)
 
 
-def _squared(seen: Seen) -> NDArray[np.float64]:
+def _squared(seen: PreparedPicture) -> NDArray[np.float64]:
     """Return the map from a picture's pixels to those of its square."""
     height, width = seen.grey.shape
     across, down = COMPARED / width, COMPARED / height
@@ -256,7 +258,7 @@ def _plausible(matrix: NDArray[Any]) -> bool:
     )
 
 
-def _alike_in_aspect(one: Seen, other: Seen) -> bool:
+def _alike_in_aspect(one: PreparedPicture, other: PreparedPicture) -> bool:
     """Return whether both have the same aspect ratio, within the rounding of small pictures."""
     first, second = one.size[0] / one.size[1], other.size[0] / other.size[1]
     return abs(first / second - 1) <= _ASPECT + 1 / min(*one.size, *other.size)

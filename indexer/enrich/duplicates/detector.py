@@ -1,4 +1,4 @@
-"""The stages of one search for near-duplicates: read, propose, glance, judge, group."""
+"""One search for near-duplicates, stage by stage: read, propose, prefilter, compare, group."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from vitrine.indexer.enrich.duplicates.candidates import (
 from vitrine.indexer.enrich.duplicates.groups import Pair, complete_link, components, nearby
 from vitrine.indexer.enrich.duplicates.keep import keep_first
 from vitrine.indexer.enrich.duplicates.members import arranged
-from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
-from vitrine.indexer.enrich.duplicates.prefilter import comparing, glance
+from vitrine.indexer.enrich.duplicates.prefilter import comparing, prefilter
 from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.workers import in_order
@@ -80,13 +80,13 @@ class Detection:
             else:
                 pool = stack.enter_context(ThreadPoolExecutor(1))
             self.report.compared = len(pairs)
-            judge = Judge(
+            cache = PairCache(
                 images, pictures, self.search.thresholds, turns=turns, flips=self.search.reach.flips
             )
-            groups = self._grouped(pool, images, payloads, judge, pairs, dismissed)
-            self.report.judged = judge.judged
+            groups = self._grouped(pool, images, payloads, cache, pairs, dismissed)
+            self.report.judged = cache.judged
             self.report.unreadable = len(pictures.unreadable) if pictures else 0
-            self.report.failed = len(judge.failed)
+            self.report.failed = len(cache.failed)
         return groups
 
     def _near(self, images: Images, advance: Advance) -> NDArray[np.int64]:
@@ -113,7 +113,9 @@ class Detection:
         total = len(np.unique(rows)) + len(rows)
         with self.job.stage("glance", total) as advance:
             flips, stopped = self.search.reach.flips, self.job.stop.is_set
-            turns = glance(pool, pictures, rows, flips=flips, told=_adding(advance, total), stopped=stopped)
+            turns = prefilter(
+                pool, pictures, rows, flips=flips, told=_adding(advance, total), stopped=stopped
+            )
         return {pair: turn for pair, turn in zip(pairs, turns, strict=True) if turn is not None}
 
     def _grouped(
@@ -121,22 +123,22 @@ class Detection:
         pool: ThreadPoolExecutor,
         images: Images,
         payloads: Sequence[Payload],
-        judge: Judge,
+        cache: PairCache,
         pairs: list[Pair],
         dismissed: set[Pair],
     ) -> list[Group]:
         with self.job.stage("verdicts", len(pairs)) as advance:
-            same = self._same(pool, judge, pairs, _adding(advance, len(pairs)))
+            same = self._same(pool, cache, pairs, _adding(advance, len(pairs)))
 
         def grouped(part: list[Pair]) -> list[Group]:
             linked = complete_link(
                 part,
-                lambda pair: not self.job.stop.is_set() and judge.verdict(*pair).same,
-                lambda pair: judge.may_share(*pair),
-                lambda pair: judge.closeness(*pair),
+                lambda pair: not self.job.stop.is_set() and cache.compare(*pair).same,
+                lambda pair: cache.may_share(*pair),
+                lambda pair: cache.closeness(*pair),
                 dismissed,
             )
-            return [self._members(images, payloads, places, judge) for places in linked]
+            return [self._members(images, payloads, places, cache) for places in linked]
 
         parts = [[same[number] for number in part] for part in components(len(images), same)]
         groups: list[Group] = []
@@ -147,7 +149,7 @@ class Detection:
         return groups
 
     def _same(
-        self, pool: ThreadPoolExecutor, judge: Judge, pairs: list[Pair], told: Callable[[int], None]
+        self, pool: ThreadPoolExecutor, cache: PairCache, pairs: list[Pair], told: Callable[[int], None]
     ) -> list[Pair]:
         """Return the pairs that are copies, in their order; compared in an order in which the pairs of a
         picture are close together."""
@@ -155,7 +157,7 @@ class Detection:
         parts = [ordered[start : start + _TOGETHER] for start in range(0, len(ordered), _TOGETHER)]
 
         def judged(part: list[Pair]) -> list[Pair]:
-            return [pair for pair in part if not self.job.stop.is_set() and judge.verdict(*pair).same]
+            return [pair for pair in part if not self.job.stop.is_set() and cache.compare(*pair).same]
 
         copies: set[Pair] = set()
         for part, found in zip(parts, in_order(pool, judged, parts, 16), strict=True):
@@ -163,11 +165,13 @@ class Detection:
             told(len(part))
         return [pair for pair in pairs if pair in copies]
 
-    def _members(self, images: Images, payloads: Sequence[Payload], places: list[int], judge: Judge) -> Group:
+    def _members(
+        self, images: Images, payloads: Sequence[Payload], places: list[int], cache: PairCache
+    ) -> Group:
         by_id = {images.ids[place]: place for place in places}
-        known = {id: payloads[place] | {"grey": judge.is_grey(place)} for id, place in by_id.items()}
+        known = {id: payloads[place] | {"grey": cache.is_grey(place)} for id, place in by_id.items()}
         best = sorted(keep_first(known, self.search.policy), key=lambda id: id not in self.chosen)
-        return arranged(images.ids, [by_id[id] for id in best], judge)
+        return arranged(images.ids, [by_id[id] for id in best], cache)
 
 
 def _adding(advance: Advance, total: int) -> Callable[[int], None]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vitrine.indexer.enrich.duplicates.pair_cache import Judge
+from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.services.artifacts.duplicates import Member
 
 
-def arranged(ids: Sequence[str], places: Sequence[int], judge: Judge) -> tuple[Member, ...]:
+def arranged(ids: Sequence[str], places: Sequence[int], cache: PairCache) -> tuple[Member, ...]:
     """Return the images at ``places``, the one to keep first.
 
     Each is a copy of the first before it that is the same picture, or else a version of the one to keep. So a
@@ -16,16 +16,16 @@ def arranged(ids: Sequence[str], places: Sequence[int], judge: Judge) -> tuple[M
     """
     keep, *rest = places
     pictures = [keep]
-    members = [Member(ids[keep], "keep", 1.0, grey=judge.is_grey(keep))]
+    members = [Member(ids[keep], "keep", 1.0, grey=cache.is_grey(keep))]
     for place in rest:
-        found = ((first, judge.copy(first, place)) for first in pictures)
+        found = ((first, cache.copy(first, place)) for first in pictures)
         first, verdict = next(((first, copy) for first, copy in found if copy is not None), (keep, None))
         if verdict is None:
             pictures.append(place)
-            verdict = judge.verdict(keep, place)
-        kind = verdict.kind if judge.looks else "unseen"
+            verdict = cache.compare(keep, place)
+        kind = verdict.kind if cache.looks else "unseen"
         of = "" if first == keep else ids[first]
         members.append(
-            Member(ids[place], kind, round(verdict.similarity, 4), verdict.turn, of, judge.is_grey(place))
+            Member(ids[place], kind, round(verdict.similarity, 4), verdict.turn, of, cache.is_grey(place))
         )
     return tuple(members)

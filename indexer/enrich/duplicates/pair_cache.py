@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from vitrine.indexer.enrich.duplicates.candidates import Images
-from vitrine.indexer.enrich.duplicates.comparison import Thresholds, Verdict, compare
+from vitrine.indexer.enrich.duplicates.comparison import Comparison, Thresholds, compare
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
-from vitrine.indexer.enrich.duplicates.prepared_picture import Seen, best_turn, turned
+from vitrine.indexer.enrich.duplicates.prepared_picture import PreparedPicture, best_turn, turned
 from vitrine.indexer.enrich.duplicates.residual import SURE, difference, may_be_one
 from vitrine.indexer.enrich.duplicates.whole import Whole
 from vitrine.services.errors import VitrineError
@@ -27,7 +27,7 @@ group."""
 Pair = tuple[int, int]
 
 
-class Judge:
+class PairCache:
     """Compares pairs of positions in ``images``; without ``pictures`` by hashes and embeddings alone.
     Thread-safe.
 
@@ -50,13 +50,13 @@ class Judge:
         self._thresholds = thresholds
         self._turns = turns or {}
         self._flips = flips
-        self._seen: OrderedDict[tuple[int, str], Seen | None] = OrderedDict()
+        self._seen: OrderedDict[tuple[int, str], PreparedPicture | None] = OrderedDict()
         self._whole: OrderedDict[int, Whole | None] = OrderedDict()
-        self._verdicts: dict[Pair, Verdict] = {}
+        self._verdicts: dict[Pair, Comparison] = {}
         self.failed: set[Pair] = set()
         self._lock = threading.Lock()
 
-    def verdict(self, one: int, other: int) -> Verdict:
+    def compare(self, one: int, other: int) -> Comparison:
         """Compare two different images, in any order: do they show the same, edited or not?"""
         pair = (one, other) if one < other else (other, one)
         if pair not in self._verdicts:
@@ -65,7 +65,7 @@ class Judge:
             )
         return self._verdicts[pair]
 
-    def copy(self, one: int, other: int) -> Verdict | None:
+    def copy(self, one: int, other: int) -> Comparison | None:
         """Compare every pixel: identical or resized if the two are one picture, otherwise None."""
         if self._pictures is None:
             return None
@@ -98,27 +98,27 @@ class Judge:
         They need not be as near each other as each is to the third, but similar, or show the same features: a
         blurred copy and a cropped one.
         """
-        found, given = self.verdict(one, other), self._thresholds
+        found, given = self.compare(one, other), self._thresholds
         return found.same or found.similarity >= given.radius or found.inliers >= given.inliers
 
     def closeness(self, one: int, other: int) -> float:
         """Return the cosine similarity of their stored embeddings."""
         return float(self._images.embeddings[one] @ self._images.embeddings[other])
 
-    def _looked(self, pictures: Pictures, one: int, other: int) -> Verdict:
+    def _looked(self, pictures: Pictures, one: int, other: int) -> Comparison:
         try:
             return self._compare(pictures, one, other)
         except VitrineError:
             raise
         except Exception:  # what a library raises on odd pictures must not end the comparison of all others
             self.failed.add((one, other))
-            return Verdict("look-alike", -1.0)
+            return Comparison("look-alike", -1.0)
 
-    def _copy(self, pictures: Pictures, one: int, other: int) -> Verdict | None:
+    def _copy(self, pictures: Pictures, one: int, other: int) -> Comparison | None:
         first, second = self._picture(pictures, one), self._picture(pictures, other)
         if first is None or second is None or not may_be_one(first, second):
             return None
-        found = self.verdict(one, other)
+        found = self.compare(one, other)
         if not found.same or found.turn:
             return None
         whole, copy = self._at_full_size(pictures, one), self._at_full_size(pictures, other)
@@ -127,7 +127,7 @@ class Judge:
         apart = difference(whole, copy)
         return replace(found, kind="resized" if apart else "identical") if apart < SURE else None
 
-    def _compare(self, pictures: Pictures, one: int, other: int) -> Verdict:
+    def _compare(self, pictures: Pictures, one: int, other: int) -> Comparison:
         known = self._turns.get((one, other), "")
         if known and (laid := self._laid(pictures, one, other, known)).same:
             return laid
@@ -138,10 +138,10 @@ class Judge:
             return laid if laid.same else found
         return found
 
-    def _laid(self, pictures: Pictures, one: int, other: int, turn: str) -> Verdict:
+    def _laid(self, pictures: Pictures, one: int, other: int, turn: str) -> Comparison:
         first, second = self._picture(pictures, one), self._picture(pictures, other, turn)
         if first is None or second is None:
-            return Verdict("look-alike", -1.0)
+            return Comparison("look-alike", -1.0)
         found = compare(first, second, self._thresholds)
         return replace(found, turn=turn) if turn and found.same else found
 
@@ -149,12 +149,12 @@ class Judge:
         first, second = self._picture(pictures, one), self._picture(pictures, other)
         return best_turn(first, second) if first is not None and second is not None else ""
 
-    def _by_numbers(self, one: int, other: int) -> Verdict:
+    def _by_numbers(self, one: int, other: int) -> Comparison:
         bits = int(self._images.hashes[one] ^ self._images.hashes[other]).bit_count()
         similarity = self.closeness(one, other)
         same = bits <= _NEAR_BITS or similarity >= _NEAR_SIMILARITY
         near = bits <= 2 * _NEAR_BITS or similarity >= 2 * _NEAR_SIMILARITY - 1
-        return Verdict(
+        return Comparison(
             "edited" if same else "look-alike", max(similarity, 1 - bits / 64) if same or near else -1.0
         )
 
@@ -172,7 +172,7 @@ class Judge:
                 held -= gone.pixels if gone is not None else 0
         return whole
 
-    def _picture(self, pictures: Pictures, place: int, turn: str = "") -> Seen | None:
+    def _picture(self, pictures: Pictures, place: int, turn: str = "") -> PreparedPicture | None:
         key = (place, turn)
         with self._lock:
             if key in self._seen:
@@ -182,7 +182,7 @@ class Judge:
             upright = self._picture(pictures, place)
             seen = upright and turned(upright, turn)
         else:
-            seen = pictures.seen(place)
+            seen = pictures.prepared(place)
         with self._lock:
             self._seen[key] = seen
             while len(self._seen) > KEPT:

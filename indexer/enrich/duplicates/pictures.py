@@ -10,7 +10,7 @@ from PIL import Image
 
 from vitrine.indexer.enrich.duplicates.orb_prefilter import SIDE as SKETCHED
 from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, sketch
-from vitrine.indexer.enrich.duplicates.prepared_picture import SIDE, Seen, see
+from vitrine.indexer.enrich.duplicates.prepared_picture import SIDE, PreparedPicture, prepare
 from vitrine.indexer.enrich.duplicates.whole import Whole
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound, VitrineError
 from vitrine.services.images.open import picture_of, whole_picture
@@ -36,9 +36,9 @@ class Pictures:
         self._payloads = payloads
         self._given = given or {}
 
-    def seen(self, place: int) -> Seen | None:
+    def prepared(self, place: int) -> PreparedPicture | None:
         """Return the picture prepared for a comparison; None if it cannot be read."""
-        return self._opened(place, SIDE, see)
+        return self._opened(place, SIDE, prepare)
 
     def sketch(self, place: int, *, flips: bool) -> Sketch | None:
         """Return its features for the prefilter; None if it cannot be read."""

@@ -38,7 +38,7 @@ def comparing(threads: int) -> Iterator[ThreadPoolExecutor]:
         cv2.setNumThreads(before)
 
 
-def glance(
+def prefilter(
     pool: ThreadPoolExecutor,
     pictures: Pictures,
     pairs: NDArray[np.int64],

@@ -24,7 +24,7 @@ _FEATURES = 300
 _TURNED_AT = 24
 
 
-class Seen:
+class PreparedPicture:
     """A picture prepared for comparisons.
 
     ``grey`` is upright, its longest side at most ``SIDE``; ``colours`` (COLOURED, COLOURED, 2) is its
@@ -73,10 +73,10 @@ class Seen:
         return self._features
 
 
-def see(image: Image.Image, size: tuple[int, int]) -> Seen:
+def prepare(image: Image.Image, size: tuple[int, int]) -> PreparedPicture:
     """Prepare an upright RGB picture whose original is ``size`` large."""
     small = shrunk(image, SIDE)
-    return Seen(np.asarray(small.convert("L")), chroma(np.asarray(small), COLOURED), size)
+    return PreparedPicture(np.asarray(small.convert("L")), chroma(np.asarray(small), COLOURED), size)
 
 
 def shrunk(image: Image.Image, side: int) -> Image.Image:
@@ -90,7 +90,7 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
     )
 
 
-def turned(seen: Seen, turn: str) -> Seen:
+def turned(seen: PreparedPicture, turn: str) -> PreparedPicture:
     """Return the picture turned or mirrored, by one of ``TURNS``."""
     if not turn:
         return seen
@@ -98,10 +98,12 @@ def turned(seen: Seen, turn: str) -> Seen:
         np.ascontiguousarray(_TURNED[turn](seen.grey)),
         np.ascontiguousarray(_TURNED[turn](seen.colours)),
     )
-    return Seen(grey, colours, seen.size if grey.shape == seen.grey.shape else (seen.size[1], seen.size[0]))
+    return PreparedPicture(
+        grey, colours, seen.size if grey.shape == seen.grey.shape else (seen.size[1], seen.size[0])
+    )
 
 
-def best_turn(one: Seen, other: Seen) -> str:
+def best_turn(one: PreparedPicture, other: PreparedPicture) -> str:
     """Return the turn of ``other`` that correlates best with ``one``, both shrunk to 24 x 24 pixels."""
     target, small = (
         cv2.resize(seen.grey, (_TURNED_AT, _TURNED_AT), interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.duplicates.grain import same_exposure
-from vitrine.indexer.enrich.duplicates.prepared_picture import Seen
+from vitrine.indexer.enrich.duplicates.prepared_picture import PreparedPicture
 from vitrine.indexer.enrich.duplicates.resampling import Fit, fitted
 from vitrine.indexer.enrich.duplicates.whole import NO_COLOUR, Plane, Planes, Whole, planes
 
@@ -103,7 +103,7 @@ def _spot_stands_out(small: Whole, large: Whole) -> bool:
     return bool(blurred.max() > _SPOT_TIMES * (np.quantile(blurred, _SPOT_REST) + _SPOT_LEVELS))
 
 
-def may_be_one(one: Seen, other: Seen) -> bool:
+def may_be_one(one: PreparedPicture, other: PreparedPicture) -> bool:
     """Return whether two pictures that show the same are worth comparing at full resolution.
 
     Already at a small size most versions of one form differ by more than any copy.

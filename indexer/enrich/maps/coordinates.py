@@ -1,4 +1,4 @@
-"""Where each image is on a map, on the images' payload."""
+"""Write where each image is on a map to the images' payload, and erase it again, under one key."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def points(ids: Sequence[str], places: Places) -> dict[str, Payload]:
 
 
 def lacking(key: str, using: str) -> Filter:
-    """Return the filter of the images that have the vector of a map but no place on it."""
+    """Return a filter for the images that have the vector of a map but no place on it."""
     from qdrant_client import models
 
     return models.Filter(must=[models.HasVectorCondition(has_vector=using)], must_not=[on_map(key)])
 
 
 def placed(key: str) -> Filter:
-    """Return the filter of the images that have a place on a map."""
+    """Return a filter for the images that have a place on a map."""
     from qdrant_client import models
 
     return models.Filter(must=[on_map(key)])

@@ -1,5 +1,5 @@
-"""Where images go on a plane, by their vectors: PCA or UMAP. Memory grows by an id and two numbers an image,
-not by vectors."""
+"""Place images on a plane by their vectors, with PCA or UMAP. Memory: an id and two numbers an image, not its
+vector."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BLOCK = 1_000
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """``places`` of ``ids``, scaled into the unit square; ``metrics``: what is known of how true it is."""
+    """``places`` of ``ids``, scaled into the unit square; ``metrics``: how faithful the map is."""
 
     ids: list[str]
     places: Places
@@ -43,7 +43,7 @@ class Layout:
 
 
 class _Placer(Protocol):
-    """What was learned of the vectors, and puts images by it, on any scale."""
+    """A layout that was fitted, and places images, on any scale."""
 
     metrics: dict[str, float]
 
@@ -53,9 +53,10 @@ class _Placer(Protocol):
 def lay_out(
     vectors: VectorStore, category: Category, spec: EncoderSpec, options: MapOptions, told: Advance
 ) -> Layout:
-    """All images that have the vector, in order of id. ``told(done, of)``: half of them when all were read.
+    """Place all images that have the vector, in order of id. ``told(done, of)``: half of them once all were
+    read.
 
-    ``BadRequest`` where there are fewer than three.
+    ``BadRequest`` if there are fewer than three.
     """
     total = vectors.count(category.name)
     reader = _Reader(vectors, category, spec, told, total)
@@ -77,7 +78,8 @@ def lay_out(
 
 
 def unit_square(places: Places) -> Places:
-    """Scaled so that the larger side fills 0..1, the smaller one centred: distances keep their proportion."""
+    """Scale so that the larger side fills 0..1, with the smaller one centred: distances keep their
+    proportions."""
     low, high = places.min(axis=0).astype(float), places.max(axis=0).astype(float)
     side = float((high - low).max()) or 1.0
     scaled = (places - (low + high) / 2) / side + 0.5
@@ -86,8 +88,8 @@ def unit_square(places: Places) -> Places:
 
 
 def neighbours_kept(rows: Embeddings, places: Places) -> float:
-    """Of each image's 15 nearest by cosine, the share that is among its 15 nearest on the map; the mean over
-    images."""
+    """Return the share of each image's 15 nearest by cosine that are among its 15 nearest on the map, as a
+    mean over images."""
     near = min(_JUDGED_NEAREST, len(rows) - 1)
     close = rows @ rows.T
     squares = (places.astype(float) ** 2).sum(axis=1)
@@ -117,7 +119,7 @@ class _Reader:
     total: int
 
     def batches(self, before: int) -> Iterator[tuple[list[str], Embeddings]]:
-        """Ids and rows of all images; ``before``: how many were read in passes before this one."""
+        """Yield ids and rows of all images; ``before``: how many were read in earlier passes."""
         done = before
         for batch in read_all(self.vectors, self.category.name, self.spec.name):
             yield list(batch.ids), batch.embeddings
@@ -149,7 +151,7 @@ class _Pca:
 
 
 class _Umap:
-    """UMAP of a sample after PCA; other images go where their nearest of the sample are."""
+    """UMAP of a sample after PCA; other images are placed where their nearest in the sample are."""
 
     def __init__(self, reader: _Reader, options: MapOptions) -> None:
         umap = load("umap", "umap-learn")
@@ -186,8 +188,8 @@ class _Umap:
         return found
 
     def _reduced(self, rows: Embeddings) -> Embeddings:
-        """About the mean in few dimensions; for cosine of unit length, where it orders pairs as the Euclidean
-        distance does."""
+        """Reduce about the mean; for cosine to unit length, which orders pairs as the Euclidean distance
+        does."""
         reduced: Embeddings = rows @ self._axes.T - self._axes @ self._mean
         if self._cosine:
             reduced /= np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -201,7 +203,9 @@ class _Umap:
 
 
 def among(places: NDArray[np.float32]) -> Places:
-    """Where an image goes by the places (n, k, 2) of its nearest: their median in x and in y. Where these are
-    in two parts of the map it goes to the larger, not into the void between."""
+    """Place images by the places (n, k, 2) of their nearest: the median in x and in y.
+
+    Where the nearest are in two parts of the map, the image goes to the larger part, not into the gap.
+    """
     middle: Places = np.median(places, axis=1).astype(np.float32)
     return middle

@@ -1,5 +1,5 @@
-"""A map as a picture: points coloured by a field, and small pictures among them. matplotlib is loaded when
-something is drawn."""
+"""Draw a map: points coloured by a field, and small pictures among them. matplotlib is loaded when something
+is drawn."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.maps import CategoryMap
 from vitrine.services.category.filters import Conditions
 from vitrine.services.errors import BadRequest, UnknownField
-from vitrine.services.files import make_folder, unwritable
+from vitrine.services.files import PLOTS, check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.words import as_label
 
-FORMATS = (".png", ".svg")
 MAX_THUMBNAILS = 500
 _PIXELS = 160
 _WIDTH, _DPI = 10.5, 150
@@ -42,10 +41,10 @@ _NAMED = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What a plot showed. ``others``: images that do not meet the conditions, drawn as faint points behind
-    those that do.
+    """What a plot shows. ``others``: images that do not meet the conditions, drawn as faint points behind the
+    rest.
 
-    ``unread``: pictures that were to be drawn, but are gone or damaged.
+    ``unread``: pictures that are gone or damaged, and so were not drawn.
     """
 
     path: Path
@@ -58,7 +57,7 @@ class Drawing:
 
     @property
     def shortfall(self) -> str:
-        """Why fewer pictures are drawn than were asked for; "" where all are."""
+        """Why fewer pictures are drawn than were asked for; "" if all are."""
         if self.thumbnails >= self.asked:
             return ""
         if self.asked > self.images:
@@ -83,8 +82,8 @@ def draw_map(
 ) -> Drawing:
     """Draw a map to a .png or .svg file, its points coloured ``by`` a field (see ``value_reader``).
 
-    ``thumbnails``: so many pictures at spread-out points, 500 at most. ``conditions``: only the images that
-    meet them, before the others in faint grey; ``where``: these conditions in words, for the title.
+    ``thumbnails``: the number of pictures at spread-out points, 500 at most. ``conditions``: only the images
+    that meet them, in front of the others in faint grey; ``where``: these conditions in words, for the title.
     ``NotFound`` (category, map), ``UnknownField``, ``BadRequest`` (file, number, nothing on the map,
     matplotlib not installed).
     """
@@ -117,18 +116,14 @@ def draw_map(
             _write_legend(figure, axes, places, colours, by, named=not thumbnails)
         else:
             _write_scale(figure, axes, dots, colours, by)
-    try:
-        make_folder(path.parent)
+    with writing(path):
         figure.savefig(path, dpi=_DPI)
-    except OSError as error:
-        raise unwritable(path, error) from error
     return Drawing(path, len(ids), len(others), colours, drawn, thumbnails, tried - drawn)
 
 
 def check_plot_path(path: Path) -> None:
-    """``BadRequest`` unless the file's ending names a format that maps are drawn in."""
-    if path.suffix.lower() not in FORMATS:
-        raise BadRequest(f"{path} cannot be a plot: let its name end in {' or '.join(FORMATS)}.")
+    """Raise ``BadRequest`` unless the file's ending names a format that maps are drawn in."""
+    check_ending(path, "a plot", PLOTS)
 
 
 def _gather(
@@ -148,7 +143,7 @@ def _gather(
 
 
 def _others(runtime: Runtime, category: str, shown: CategoryMap, ids: Sequence[str]) -> Places:
-    """Where the images are that are none of these."""
+    """Return where the other images are."""
     chosen = set(ids)
     everybody, places, _ = _gather(runtime, category, shown, None, Conditions())
     rest: Places = places[np.array([id not in chosen for id in everybody], bool)]
@@ -169,7 +164,7 @@ def _draw_context(axes: Any, others: Places) -> None:
 
 
 def _frame(axes: Any, places: Places, beyond: float = 0.0) -> tuple[float, float]:
-    """Cut the page to where there are points, and ``beyond``; how wide and high that is."""
+    """Cut the page to where there are points, and ``beyond``; return its width and height."""
     low, high = places.min(axis=0) - _MARGIN - beyond, places.max(axis=0) + _MARGIN + beyond
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
     across, up = (high - low).tolist()
@@ -186,7 +181,7 @@ def _figure(
     depth: int,
     where: str,
 ) -> tuple[Any, Any]:
-    """An empty page, cut to where there are points."""
+    """Return an empty page, cut to where there are points."""
     figure = load("matplotlib.figure", "matplotlib").Figure(layout="constrained")
     axes = figure.add_subplot()
     across, up = _frame(axes, np.concatenate([places, others]))
@@ -206,7 +201,7 @@ def _figure(
 
 
 def _beside(colours: Colouring, by: str | None) -> float:
-    """Inches for the legend or the colour bar."""
+    """Return the inches that the legend or the colour bar takes."""
     if by is None:
         return 0.0
     if colours.kind != "words":
@@ -219,8 +214,8 @@ def _line(entry: Entry) -> str:
 
 
 def _draw_points(axes: Any, places: Places, colours: Colouring, drawn_over: bool) -> Any:
-    """What was drawn. Those without a value lie below; the others in random order, lest the last class hides
-    the rest."""
+    """Draw the points. Those without a value lie below; the others are in random order, so that no class
+    hides another."""
     count = len(places)
     size = float(np.clip(30_000 / count, 2.0, 40.0))
     look = {
@@ -256,7 +251,7 @@ def _draw_points(axes: Any, places: Places, colours: Colouring, drawn_over: bool
 
 
 def _write_scale(figure: Any, axes: Any, dots: Any, colours: Colouring, by: str) -> None:
-    """The colour bar."""
+    """Draw the colour bar."""
     scale = load("matplotlib.cm", "matplotlib").ScalarMappable(norm=dots.norm, cmap=dots.cmap)
     below, above = np.nanmin(colours.scale) < dots.norm.vmin, np.nanmax(colours.scale) > dots.norm.vmax
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
@@ -278,7 +273,7 @@ def _write_scale(figure: Any, axes: Any, dots: Any, colours: Colouring, by: str)
 
 
 def _write_legend(figure: Any, axes: Any, places: Places, colours: Colouring, by: str, named: bool) -> None:
-    """What each colour means; and the names of the larger groups where these are."""
+    """Draw what each colour means, and on the map the names of the larger groups."""
     lines = load("matplotlib.lines", "matplotlib")
     handles = [
         lines.Line2D([], [], marker="o", linestyle="", markersize=8, markeredgewidth=0, color=entry.colour,
@@ -302,7 +297,7 @@ def _write_legend(figure: Any, axes: Any, places: Places, colours: Colouring, by
 
 
 def _make_room(figure: Any, legend: Any) -> None:
-    """Widen the page until the legend is on it: how wide letters are is known once they are set."""
+    """Widen the page until the legend is on it: the width of letters is known once they are set."""
     for _ in range(4):
         figure.draw_without_rendering()
         over = (legend.get_window_extent().x1 - figure.bbox.x1) / figure.dpi + _EDGE
@@ -312,7 +307,7 @@ def _make_room(figure: Any, legend: Any) -> None:
 
 
 def _write_names(axes: Any, places: Places, colours: Colouring) -> None:
-    """The name of each colour where its images lie densest, unless another name is there already."""
+    """Write the name of each colour where its images lie densest, unless another name is there already."""
     effects = load("matplotlib.patheffects", "matplotlib")
     halo = [effects.withStroke(linewidth=3, foreground="white", alpha=0.9)]
     taken: list[tuple[float, float]] = []
@@ -338,7 +333,7 @@ def _write_names(axes: Any, places: Places, colours: Colouring) -> None:
 
 
 def _densest(places: Places, bins: int = 12) -> tuple[float, float]:
-    """The image in the middle of those in and about the fullest cell of a grid."""
+    """Return the place of the image in the middle of those in and around the fullest cell of a grid."""
     counts, columns, rows = np.histogram2d(places[:, 0], places[:, 1], bins=bins, range=((0, 1), (0, 1)))
     padded = np.pad(counts, 1)
     smooth = sum(padded[c : c + bins, r : r + bins] for c in range(3) for r in range(3))
@@ -359,7 +354,7 @@ def _draw_thumbnails(
     colours: Colouring,
     most: int,
 ) -> tuple[int, int]:
-    """Pictures, each in a frame of its colour; how many could be read, of how many."""
+    """Draw pictures, each in a frame of its colour; return how many could be read, of how many."""
     chosen, side = spread(places, most)
     drawn = 0
     wanted = [Wanted(ids[position], _PIXELS, _PIXELS, whole=True) for position in chosen]
@@ -393,7 +388,7 @@ def _colour_of(colours: Colouring, position: int) -> Any:
 
 
 def _short(text: str, most: int = 34) -> str:
-    """On one line, and with dollar signs that do not begin a formula."""
+    """Shorten a text to one line in which dollar signs do not begin a formula."""
     line = one_line(text)
     cut = line if len(line) <= most else line[: most - 1] + "…"
     return as_label(cut)

@@ -1,4 +1,4 @@
-"""The points of a map, page by page: for a plot, and for pages that draw it themselves."""
+"""Read the points of a map page by page: for a plot, and for pages that draw it themselves."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NO_CONDITIONS = Conditions()
 
 @dataclass(frozen=True)
 class MapPoints:
-    """Aligned: ids, coordinates in 0..1, and values where some were asked for. ``cursor`` asks for the next
-    page."""
+    """Aligned lists: ids, coordinates in 0..1, and values if some were asked for. ``cursor`` asks for the
+    next page."""
 
     ids: list[str]
     x: list[float]
@@ -34,7 +34,7 @@ def read_points(
     limit: int = 2_000,
     cursor: str | None = None,
 ) -> MapPoints:
-    """A page of the images that are on a map and meet the conditions, in order of id. Errors as
+    """Return a page of the images that are on a map and meet the conditions, in order of id. Errors as of
     ``Searcher.listing``."""
     if shown.name not in conditions.maps:
         box = MapBox(x=NumberRange(gte=0.0))

@@ -1,4 +1,4 @@
-"""Which points of a map to show a picture of: spread out, so that no two pictures touch."""
+"""Choose the points of a map to show a picture of: spread out, so that no two pictures touch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _HALVINGS = 10
 
 
 def spread(places: Places, most: int, seed: int = 0) -> tuple[NDArray[np.int64], float]:
-    """Positions of at most ``most`` points, and the side of a square about each such that no two overlap.
+    """Return positions of at most ``most`` points, and the side of a square around each such that no two
+    overlap.
 
-    The narrower the squares, the more fit: they are as wide as lets all that are asked for in, but no
-    narrower than something could be seen in, so that there are fewer of them where many images lie at one
-    spot.
+    The narrower the squares, the more fit: they are as wide as possible with all that are asked for, but wide
+    enough to see something, so there are fewer of them where many images lie at one spot.
     """
     order = np.random.default_rng(seed).permutation(len(places))[:_LOOKED_AT]
     wanted = min(most, len(order))
@@ -38,7 +38,7 @@ def spread(places: Places, most: int, seed: int = 0) -> tuple[NDArray[np.int64],
 
 
 def _apart(places: Places, order: NDArray[np.int64], side: float, most: int) -> list[int]:
-    """The first points of ``order`` that are a side from all taken before, ``most`` of them at most."""
+    """Return the first points of ``order``, at most ``most``, that are a side away from all taken before."""
     taken: dict[tuple[int, int], list[tuple[float, float]]] = {}
     found: list[int] = []
     for position in order.tolist():

@@ -21,11 +21,14 @@ from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
 from vitrine.services.category.filters import Conditions
 from vitrine.services.errors import BadRequest
-from vitrine.services.files import make_folder, unwritable
+from vitrine.services.files import make_folder, unwritable, writing
 from vitrine.services.runtime import Runtime
+from vitrine.services.search.cluster_nodes import NodeDetail
 
 PER_NODE = 24
 MOST_PER_NODE = 500
+MOST_ROWS = 30
+"""Children on the sheet of one node: more make a page that nobody can look at."""
 _TILE, _GAP, _ACROSS, _MARGIN = 112, 8, 12, 28
 _HEADING, _TITLE, _BETWEEN = 34, 56, 18
 _MOST_HEIGHT = 20_000
@@ -131,6 +134,21 @@ def write_sheets(
     except OSError as error:
         raise unwritable(folder, error) from error
     return report
+
+
+def write_node_sheet(runtime: Runtime, category: str, found: NodeDetail, path: Path) -> None:
+    """Write one contact sheet: a row of representatives for each child of a node, the largest MOST_ROWS of
+    them; for a leaf its own. ``BadRequest`` if the file cannot be written."""
+    views = sorted(found.children, key=lambda view: -view.count)[:MOST_ROWS] or [found.view]
+    views.sort(key=lambda view: list(found.run.nodes).index(view.node.id))
+    rows = [_Row(view.node, view.count, view.node.representatives) for view in views]
+    node = found.view.node
+    sheet = _Sheet(node, found.view.count, "", f"{category}: {found.run.run} {node.id}", rows)
+    wanted = [Wanted(image, _TILE, _TILE, whole=True) for row in rows for image in row.images]
+    report = SheetsReport(category, found.run.run, str(path))
+    page = _draw(sheet, small_pictures(runtime, category, wanted), report, {})
+    with writing(path):
+        page.save(path)
 
 
 def _sheets(

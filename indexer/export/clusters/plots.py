@@ -3,17 +3,14 @@ system."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import isfinite
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vitrine.indexer.enrich.clusters.flat.grid import GridResult
 from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges
-from vitrine.indexer.export.clusters.dendrogram_export import drawing_order
+from vitrine.indexer.export.clusters.dendrogram_export import drawing_order, write_json
 from vitrine.indexer.job.optional import load
-from vitrine.services.errors import BadRequest
-from vitrine.services.files import make_folder, unwritable
+from vitrine.services.files import PLOTS, check_ending, writing
 from vitrine.services.values.words import as_label
 
 TOP = 30
@@ -27,46 +24,40 @@ _PANELS = {
 }
 
 
-def draw_grid(result: GridResult, path: Path) -> Path:
-    """A picture (PNG, SVG, by the name) of the three scores of every fit, by its number in the table; the
-    chosen is ringed."""
+def draw_grid(grid: Mapping[str, Any], path: Path) -> Path:
+    """Draw the three scores of every fit of a grid (`GridResult.to_json`), by its number in the table; the
+    chosen fit is ringed. PNG, SVG or PDF, by the ending."""
     figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(15, 4), layout="constrained")
-    methods = list(dict.fromkeys(row.method for row in result.rows))
-    any_noisy = any(row.scores.defined and row.remark for row in result.rows)
+    rows = grid["rows"]
+    methods = list(dict.fromkeys(row["method"] for row in rows))
     for number, (name, title) in enumerate(_PANELS.items(), 1):
         axes = figure.add_subplot(1, 3, number)
+        scored = [row for row in rows if row[name] is not None]
         for method, colour in zip(methods, _COLOURS, strict=False):
-            points = [
-                (at + 1, value)
-                for at, value in enumerate(_values(result, name))
-                if result.rows[at].method == method
-            ]
-            told = [(at, value) for at, value in points if value is not None]
-            axes.plot(
-                [at for at, _ in told],
-                [value for _, value in told],
-                "o-",
-                color=colour,
-                label=method,
-                markersize=4,
-            )
-            noisy = [(at, value) for at, value in told if result.rows[at - 1].remark]
-            axes.plot(
-                [at for at, _ in noisy],
-                [value for _, value in noisy],
-                "o",
-                color=colour,
-                mfc="white",
-                markersize=4,
-            )
-        if result.best is not None and (chosen := _values(result, name)[result.best]) is not None:
-            axes.plot([result.best + 1], [chosen], "o", markersize=12, markerfacecolor="none", color=_LINE)
+            of_it = [row for row in scored if row["method"] == method]
+            noisy = [row for row in of_it if row["remark"]]
+            for some, line, fill, label in ((of_it, "o-", colour, method), (noisy, "o", "white", None)):
+                numbers, values = [row["number"] for row in some], [row[name] for row in some]
+                axes.plot(numbers, values, line, color=colour, mfc=fill, markersize=4, label=label)
+        best = [row[name] for row in scored if row["number"] == grid["best"]]
+        axes.plot([grid["best"]] * len(best), best, "o", markersize=12, markerfacecolor="none", color=_LINE)
+        any_noisy = any(row["remark"] for row in scored)
         _style(axes, title, "fit (hollow: more than half is noise)" if any_noisy else "fit")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(color=_GRID)
     if len(methods) > 1:
         axes.legend(frameon=False, fontsize=8)
     return _saved(figure, path)
+
+
+def write_dendrogram(merges: Merges, path: Path, names: Sequence[str], top: int | None = None) -> None:
+    """Write a dendrogram as nested JSON, or draw its top, by the ending of ``path``. ``top``: only the merges
+    above so many clusters. ``BadRequest`` for another ending, or a file that cannot be written."""
+    if path.suffix.lower() != ".json":
+        draw_dendrogram(merges, path, names=names, top=top or TOP)
+        return
+    with writing(path), path.open("w", encoding="utf-8") as file:
+        write_json(merges, names, file, clusters=min(top, merges.images) if top else None)
 
 
 def draw_dendrogram(
@@ -98,20 +89,10 @@ def draw_dendrogram(
 
 
 def _saved(figure: Any, path: Path) -> Path:
-    formats = figure.canvas.get_supported_filetypes()
-    if path.suffix.lower().removeprefix(".") not in formats:
-        raise BadRequest(f"{path} cannot be a plot: let its name end in .png, .svg or .pdf.")
-    try:
-        make_folder(path.parent)
+    check_ending(path, "a plot", PLOTS)
+    with writing(path):
         figure.savefig(path, dpi=120)
-    except OSError as error:
-        raise unwritable(path, error) from error
     return path
-
-
-def _values(result: GridResult, name: str) -> list[float | None]:
-    found = [getattr(row.scores, name) for row in result.rows]
-    return [value if value is not None and isfinite(value) else None for value in found]
 
 
 def _style(axes: Any, title: str, below: str) -> None:

@@ -1,4 +1,4 @@
-"""A treemap of a cluster run: nested boxes, each as large as its node has images.
+"""Lay out a treemap of a cluster run: nested boxes, each as large as the number of images in its node.
 
 Squarified treemaps after M. Bruls, K. Huizing and J. J. van Wijk, "Squarified Treemaps", Data Visualization
 2000, pages 33-42.
@@ -19,7 +19,7 @@ GAP = 3.0
 
 @dataclass(frozen=True)
 class Rect:
-    """In pixels, y downwards."""
+    """A rectangle in pixels, y downwards."""
 
     x: float
     y: float
@@ -39,7 +39,7 @@ class Rect:
         return self.y + self.height
 
     def inset(self, margin: float, top: float = 0.0) -> Rect:
-        """Smaller by ``margin`` on every side and by ``top`` above; never negative."""
+        """Return a smaller one, by ``margin`` on every side and by ``top`` above; never negative."""
         width, height = max(0.0, self.width - 2 * margin), max(0.0, self.height - 2 * margin - top)
         return Rect(
             self.x + min(margin, self.width / 2), self.y + min(margin + top, self.height), width, height
@@ -48,9 +48,11 @@ class Rect:
 
 @dataclass(frozen=True)
 class Box:
-    """Where a node is drawn. ``branch``: which child of the root it belongs to, from 0 on. ``header``: pixels
-    above the boxes of its children for its name; None if it is drawn whole, without children. ``rect`` is
-    inside ``cell``, its share of the parent.
+    """Where a node is drawn.
+
+    ``branch``: which child of the root it belongs to, from 0 on. ``header``: pixels for its name above the
+    boxes of its children; None if it is drawn whole, without children. ``rect`` is inside ``cell``, its share
+    of the parent.
     """
 
     node: Node
@@ -100,8 +102,8 @@ def lay_out(
     levels: int = 2,
     top: float = 0.0,
 ) -> list[Box]:
-    """Boxes of the nodes down to ``levels`` below the root, parents before children; a node without images
-    has none.
+    """Return boxes of the nodes down to ``levels`` below the root, parents before children; none for a node
+    without images.
 
     ``counts``: images by node id. The cells of siblings are proportional to these within their parent. The
     root fills the picture below ``top`` pixels. A box that is too small for a name above its children has
@@ -144,7 +146,7 @@ def _put(
 
 
 def _header(node: Node, rect: Rect) -> float | None:
-    """0 for a box too low for a header; None for one that shows nothing of its children anyway."""
+    """Return 0 for a box too low for a header; None for one too small to show children."""
     if node.id == ROOT:
         return 0.0
     if min(rect.width, rect.height) < 12:
@@ -154,7 +156,7 @@ def _header(node: Node, rect: Rect) -> float | None:
 
 
 def _row_end(areas: Sequence[float], start: int, side: float) -> int:
-    """Where the row along ``side`` ends that begins with area ``start`` of ``areas`` (descending)."""
+    """Return where the row along ``side`` ends that begins with area ``start`` of ``areas`` (descending)."""
     end, total, first = start + 1, areas[start], areas[start]
     worst = _worst(first, first, first, side)
     while end < len(areas):
@@ -167,12 +169,12 @@ def _row_end(areas: Sequence[float], start: int, side: float) -> int:
 
 
 def _worst(greatest: float, least: float, total: float, side: float) -> float:
-    """The worst aspect ratio of a row of rectangles of areas between ``least`` and ``greatest``."""
+    """Return the worst aspect ratio of a row of rectangles of areas between ``least`` and ``greatest``."""
     return max(side * side * greatest / (total * total), total * total / (side * side * least))
 
 
 def _lay(areas: Sequence[float], free: Rect, *, last: bool) -> list[Rect]:
-    """One row along the shorter side of what is free; the ``last`` takes all that is left."""
+    """Lay one row along the shorter side of the free space; the ``last`` takes all that is left."""
     total, wide = sum(areas), free.width >= free.height
     side, depth = (free.height, free.width) if wide else (free.width, free.height)
     thick = depth if last else min(depth, total / side)
@@ -188,7 +190,7 @@ def _lay(areas: Sequence[float], free: Rect, *, last: bool) -> list[Rect]:
 
 
 def _rest(area: float, free: Rect) -> Rect:
-    """What is free after a row of so much area."""
+    """Return the free space after a row of this area."""
     if free.width >= free.height:
         thick = min(free.width, area / free.height)
         return Rect(free.x + thick, free.y, free.width - thick, free.height)

@@ -1,4 +1,4 @@
-"""A treemap of a cluster run as an SVG or PNG file, with pictures of every node in its box."""
+"""Write a treemap of a cluster run as an SVG or PNG file, with pictures of every node in its box."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun
 from vitrine.services.category.filters import Conditions
 from vitrine.services.errors import BadRequest
-from vitrine.services.files import make_folder, unwritable
+from vitrine.services.files import check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
 
@@ -45,7 +45,7 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class TreemapReport:
-    """``boxes``: nodes drawn. ``pictures``: images drawn in them; ``missing``: those whose file is gone or
+    """``boxes``: nodes drawn. ``pictures``: images drawn in them; ``missing``: images whose file is gone or
     does not decode."""
 
     category: str
@@ -73,16 +73,15 @@ def write_treemap(
     conditions: Conditions | None = None,
     tell: Told | None = None,
 ) -> TreemapReport:
-    """Draw the nodes down to ``levels`` below the root, each as large as it has images that meet the
-    conditions now.
+    """Draw the nodes down to ``levels`` below the root, each as large as the number of its images that meet
+    the conditions now.
 
     An SVG file holds everything it shows and needs nothing else. ``tell(done, of)`` counts pictures.
     ``BadRequest`` for another ending than .svg and .png, a size out of range, a file that cannot be written,
     or no images.
     """
     ending, (width, height) = path.suffix.lower(), size
-    if ending not in ENDINGS:
-        raise BadRequest(f"{path} cannot be a treemap: let its name end in {' or '.join(ENDINGS)}.")
+    check_ending(path, "a treemap", ENDINGS)
     if not (LEAST_SIDE <= width <= MOST_SIDE and LEAST_SIDE <= height <= MOST_SIDE) or levels < 1:
         raise BadRequest(
             f"A treemap takes {LEAST_SIDE} to {MOST_SIDE} pixels each way and at least one level."
@@ -111,11 +110,8 @@ def write_treemap(
         )
     )
     data = svg(drawing, pictures).encode() if ending == ".svg" else png(drawing, pictures)
-    try:
-        make_folder(path.parent)
+    with writing(path):
         path.write_bytes(data)
-    except OSError as error:
-        raise unwritable(path, error) from error
     drawn = len(wanted) - pictures.missing
     return TreemapReport(
         category, run.run, str(path), width, height, counts[ROOT], len(boxes), drawn, pictures.missing
@@ -123,8 +119,8 @@ def write_treemap(
 
 
 def svg(drawing: Drawing, pictures: Iterator[Image.Image | None]) -> str:
-    """The drawing as SVG 1.1, its ``pictures`` (in order) inside as JPEG; all text escaped, no scripts, no
-    links."""
+    """Return the drawing as SVG 1.1 with its ``pictures`` (in order) inside as JPEG; all text escaped, no
+    scripts, no links."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {drawing.width} {drawing.height}" '
         f'width="{drawing.width}" height="{drawing.height}" '
@@ -142,7 +138,7 @@ def svg(drawing: Drawing, pictures: Iterator[Image.Image | None]) -> str:
 
 
 def png(drawing: Drawing, pictures: Iterator[Image.Image | None]) -> bytes:
-    """The drawing as a PNG file."""
+    """Return the drawing as a PNG file."""
     page = Image.new("RGB", (drawing.width, drawing.height), "white")
     pen = ImageDraw.Draw(page)
     for mark in drawing.marks:
@@ -160,7 +156,7 @@ def png(drawing: Drawing, pictures: Iterator[Image.Image | None]) -> bytes:
 
 
 class _Counted:
-    """Passes pictures on and counts those that are missing."""
+    """Passes pictures on and counts the missing ones."""
 
     def __init__(self, pictures: Iterator[Image.Image | None]) -> None:
         self._pictures = pictures
@@ -185,7 +181,7 @@ def _svg_area(area: Area) -> str:
 
 
 def _svg_text(text: Text) -> str:
-    """Fonts differ: ``textLength`` holds the width that was measured."""
+    """Return a line of text; fonts differ, so ``textLength`` keeps the measured width."""
     length = min(text.width, font(text.size).getlength(text.text))
     return (
         f'<text x="{text.x:.1f}" y="{text.middle + 0.35 * text.size:.1f}" font-size="{text.size}" '
@@ -208,7 +204,7 @@ def _svg_picture(mark: Picture, picture: Image.Image) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped, and without the characters that XML cannot hold."""
+    """Escape the text, without the characters that XML cannot hold."""
     return escape(one_line(text))
 
 

@@ -1,4 +1,4 @@
-"""What is drawn of a treemap, once for every kind of file: areas, texts and pictures in pixels."""
+"""The marks of a treemap, the same for every kind of file: areas, texts and pictures in pixels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True)
 class Area:
-    """A filled rectangle; ``note`` is what a pointer over it is told."""
+    """A filled rectangle; ``note`` is shown when the pointer is over it."""
 
     rect: Rect
     fill: Colour
@@ -58,7 +58,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Drawing:
-    """All marks, in the order they are painted."""
+    """All marks, in the order in which they are painted."""
 
     width: int
     height: int
@@ -72,8 +72,8 @@ class Drawing:
 def draw(
     boxes: Sequence[Box], width: int, height: int, title: str, members: Callable[[Box, int], Sequence[str]]
 ) -> Drawing:
-    """The marks of a layout. ``members(box, most)`` gives the ids of at most so many images to show in a
-    box."""
+    """Return the marks of a layout. ``members(box, most)`` gives the ids of at most so many images to show in
+    a box."""
     drawing = Drawing(width, height)
     drawing.marks.append(Area(Rect(0, 0, width, height), PAPER))
     heading = fit(title, 18, width - 2 * _PAD - 4)
@@ -87,8 +87,8 @@ def draw(
 
 
 def colour_of(box: Box) -> Colour:
-    """Of the first-level node it belongs to; neighbours in number differ, and the tenth begins again,
-    lighter."""
+    """Return the colour of the first-level node that it belongs to; from the tenth on the colours begin
+    again, lighter."""
     if box.node.id == NOISE:
         return _GREY
     base = _PALETTE[box.branch % len(_PALETTE)]
@@ -96,13 +96,12 @@ def colour_of(box: Box) -> Colour:
 
 
 def fit(text: str, size: int, width: float) -> str:
-    """``text`` cut with an ellipsis to ``width`` pixels, measured with the font that PNG files are drawn
-    with."""
+    """Cut ``text`` with an ellipsis to ``width`` pixels, measured with the font of PNG files."""
     return fit_text(text, font(size), width) if width > 0 else ""
 
 
 def label(id: str, name: str, count: int, size: int, width: float) -> str:
-    """Id, name and count in one line; where it is narrow the name is cut first, then the id goes, then
+    """Return id, name and count in one line; where it is narrow the name is cut first, then the id goes, then
     everything."""
     face, number = font(size), f"{count:,}"
     name = one_line(name)
@@ -118,8 +117,8 @@ def label(id: str, name: str, count: int, size: int, width: float) -> str:
 
 
 def mosaic(rect: Rect, most: int) -> list[Rect]:
-    """Up to ``most`` tiles of one size in whole pixels, none more than 1.4 times as long as wide, that cover
-    most of ``rect``."""
+    """Return up to ``most`` tiles of one size in whole pixels that cover most of ``rect``, none longer than
+    1.4 times its width."""
     best: tuple[float, int, int, int, int] | None = None
     for across in range(1, most + 1):
         for down in range(1, most // across + 1):
@@ -166,7 +165,7 @@ def _draw_whole(drawing: Drawing, box: Box, members: Callable[[Box, int], Sequen
         else ""
     )
     body = rect.inset(1.0, strip.height if words else 0.0)
-    if words and body.height < _LEAST_TILE <= rect.height - 2:  # low: the pictures go beside the name
+    if words and body.height < _LEAST_TILE <= rect.height - 2:  # low: the pictures go next to the name
         taken = font(size).getlength(words) + 3 * _PAD
         strip = Rect(rect.x, rect.y, rect.width, rect.height)
         body = Rect(rect.x + taken, rect.y, max(0.0, rect.width - taken), rect.height).inset(1.0)
@@ -187,7 +186,7 @@ def _write(drawing: Drawing, words: str, strip: Rect, size: int, background: Col
 
 
 def ink_on(background: Colour) -> Colour:
-    """Black or white, whichever has more contrast by WCAG's relative luminance."""
+    """Return black or white, whichever has more contrast by WCAG's relative luminance."""
     red, green, blue = (
         (c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in background
     )
@@ -201,12 +200,12 @@ def _note(box: Box) -> str:
 
 
 def _tint(colour: Colour, share: float) -> Colour:
-    """Mixed with white."""
+    """Mix the colour with white."""
     red, green, blue = (round(255 - (255 - c) * share) for c in colour)
     return red, green, blue
 
 
 @cache
 def font(size: int) -> _Font:
-    """The font that everything is measured with, and that PNG files are drawn with."""
+    """Return the font that everything is measured with, and that PNG files are drawn with."""
     return ImageFont.load_default(size)

@@ -43,7 +43,7 @@ def test_runs_are_made_named_and_compared(grouped: Run, tmp_path: Path) -> None:
     words.write_text("red\nblue\ngreen\nsomething\n")
     tree = ("--branching", 3, "--leaf-size", 20, "--depth", 1)
     list_of = ("--words", words, "--prompt", "{}")
-    made = grouped("cluster", "run", "-c", NAME, "--run", "one", *tree, "--stability", 2, *list_of, "--json")
+    made = grouped("cluster", "run", "one", "-c", NAME, *tree, "--stability", 2, *list_of, "--json")
     assert made.code == 0, made.err
     assert made.json["metrics"]["stability"]["mean"] == 1.0 and made.json["metrics"]["stability"][
         "seeds"
@@ -54,7 +54,7 @@ def test_runs_are_made_named_and_compared(grouped: Run, tmp_path: Path) -> None:
         ("blue", "words"),
         ("green", "words"),
     }
-    again = grouped("cluster", "run", "-c", NAME, "--run", "one", *tree)
+    again = grouped("cluster", "run", "one", "-c", NAME, *tree)
     assert "agreement with the run it replaces (ARI): 1.000, over 60 images" in again.out
 
     named = grouped("cluster", "name", "one", "-c", NAME, "--words", words, "--prompt", "{}", "--json")
@@ -63,7 +63,7 @@ def test_runs_are_made_named_and_compared(grouped: Run, tmp_path: Path) -> None:
     plain = grouped("cluster", "name", "one", "-c", NAME, "--words", words)
     assert "2 of 4 nodes named by 4 words (colour), 1 by tags" in plain.err and "berry" in plain.out
 
-    grouped("cluster", "run", "-c", NAME, "--run", "two", "--method", "kmeans", "--clusters", 2)
+    grouped("cluster", "run", "two", "-c", NAME, "--method", "kmeans", "--clusters", 2)
     found = grouped("cluster", "agree", "one", "two", "-c", NAME, "--json").json
     assert found["images"] == 60 and 0.4 < found["ari"] < 0.8 and len(found["matches"]) == 3
     assert {match["share"] for match in found["matches"]} == {1.0}
@@ -75,7 +75,7 @@ def test_runs_are_made_named_and_compared(grouped: Run, tmp_path: Path) -> None:
 
 def test_noise_is_left_out_and_counted(grouped: Run) -> None:
     def run(name: str, *options: object) -> None:
-        assert grouped("cluster", "run", "-c", NAME, "--run", name, *options).code == 0
+        assert grouped("cluster", "run", name, "-c", NAME, *options).code == 0
 
     run("whole", "--method", "kmeans", "--clusters", 3)
     run("dense", "--method", "dbscan", "--eps", "0.13", "--min-samples", 5)
@@ -97,7 +97,7 @@ def test_noise_is_left_out_and_counted(grouped: Run) -> None:
 def test_a_run_in_place_of_a_named_one_says_that_the_names_are_gone(grouped: Run, tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("red\nblue\ngreen\n")
-    kmeans = ("cluster", "run", "-c", NAME, "--run", "one", "--method", "kmeans", "--clusters", 3)
+    kmeans = ("cluster", "run", "one", "-c", NAME, "--method", "kmeans", "--clusters", 3)
     assert "names" not in grouped(*kmeans).out
     grouped("cluster", "name", "one", "-c", NAME, "--words", words, "--prompt", "{}")
     assert "vitrine cluster name one --words FILE" in grouped(*kmeans).out
@@ -111,7 +111,7 @@ def test_what_is_wrong_is_said_before_any_work(grouped: Run, tmp_path: Path) -> 
         ("--words", tmp_path / "none.txt"),
         ("--words", tmp_path / "words.txt", "--prompt", "no place"),
     ):
-        assert grouped("cluster", "run", "-c", NAME, "--run", "one", *options).code == 1
+        assert grouped("cluster", "run", "one", "-c", NAME, *options).code == 1
     assert grouped("cluster", "list", "-c", NAME, "--json").json == []
     assert "one of the two" in grouped("cluster", "agree", "one", "-c", NAME).err
     assert "not_found" in grouped("cluster", "name", "one", "-c", NAME, "--words", tmp_path / "words.txt").err

@@ -85,10 +85,9 @@ def make_tree(data: Path) -> Answer:
         data,
         "cluster",
         "run",
+        "look",
         "-c",
         NAME,
-        "--run",
-        "look",
         "--branching",
         3,
         "--leaf-size",
@@ -132,15 +131,15 @@ def test_a_tree_is_made_listed_and_shown(data: Path) -> None:
 
 def test_without_runs_the_list_says_how_to_make_one(data: Path) -> None:
     listed = run(data, "cluster", "list", "-c", NAME)
-    assert listed.out == "" and f"vitrine cluster run -c {NAME} --run look" in listed.err
+    assert listed.out == "" and f"vitrine cluster run look -c {NAME}" in listed.err
 
 
 def test_many_children_are_named_in_part_and_the_largest_are_on_the_sheet(data: Path, tmp_path: Path) -> None:
-    run(data, "cluster", "run", "-c", NAME, "-r", "many", "--method", "kmeans", "--clusters", "40")
+    run(data, "cluster", "run", "many", "-c", NAME, "--method", "kmeans", "--clusters", "40")
     unknown = run(data, "cluster", "show", "many", "root-99", "-c", NAME).err
     assert "root-0, root-1, root-2, root-3, root-4 and 35 more." in unknown
     sheet = tmp_path / "many.png"
-    shown = run(data, "cluster", "show", "many", "-c", NAME, "--sheet", sheet)
+    shown = run(data, "cluster", "show", "many", "-c", NAME, "--to", sheet)
     assert "30 largest of 40 children, 10 are left out" in shown.err and "--to FOLDER --sheets" in shown.err
     assert Image.open(sheet).height < 6_000
 
@@ -155,7 +154,7 @@ def test_images_that_were_deleted_are_shown_no_more(data: Path, kept: Kept) -> N
     assert after[0]["representatives"] == before[0]["representatives"][1:] and after[1] == before[1]
     assert after[0]["medoid"] == before[0]["representatives"][1]
     assert (after[2]["count"], after[2]["medoid"], after[2]["representatives"]) == (0, None, [])
-    assert run(data, "cluster", "show", "look", "root-2", "-c", NAME, "--sheet", "left.png").code == 0
+    assert run(data, "cluster", "show", "look", "root-2", "-c", NAME, "--to", "left.png").code == 0
 
 
 def test_images_of_a_node_are_a_filter(data: Path) -> None:
@@ -171,7 +170,7 @@ def test_images_of_a_node_are_a_filter(data: Path) -> None:
 
 
 def test_a_grid_of_flat_clusterings_chooses_one(data: Path, tmp_path: Path) -> None:
-    flat = ("cluster", "run", "-c", NAME, "-r", "flat", "--method", "kmeans", "--clusters", "2,3,5")
+    flat = ("cluster", "run", "flat", "-c", NAME, "--method", "kmeans", "--clusters", "2,3,5")
     made = run(data, *flat, "--json")
     assert made.code == 0, made.err
     assert made.json["parameters"]["clusters"] == 3 and len(made.json["metrics"]["grid"]["rows"]) == 3
@@ -179,8 +178,8 @@ def test_a_grid_of_flat_clusterings_chooses_one(data: Path, tmp_path: Path) -> N
     assert "2 clusters by kmeans" in chosen.out and "silhouette" in chosen.out
     shown = run(data, "cluster", "show", "flat", "-c", NAME, "--json").json
     assert len(shown["children"]) == 2
-    assert run(data, "cluster", "run", "-c", NAME, "-r", "x", "--clusters", "5").code == 1
-    assert run(data, "cluster", "run", "-c", NAME, "-r", "x", "--method", "magic").code == 1
+    assert run(data, "cluster", "run", "x", "-c", NAME, "--clusters", "5").code == 1
+    assert run(data, "cluster", "run", "x", "-c", NAME, "--method", "magic").code == 1
 
 
 @pytest.mark.parametrize(
@@ -194,7 +193,7 @@ def test_a_grid_of_flat_clusterings_chooses_one(data: Path, tmp_path: Path) -> N
     ],
 )
 def test_every_flat_method_finds_the_three_groups(data: Path, method: str, options: tuple[str, ...]) -> None:
-    made = run(data, "cluster", "run", "-c", NAME, "-r", "flat", "--method", method, *options, "--json")
+    made = run(data, "cluster", "run", "flat", "-c", NAME, "--method", method, *options, "--json")
     assert made.code == 0, made.err
     assert made.json["method"] == method
     shown = run(data, "cluster", "show", "flat", "-c", NAME, "--json").json
@@ -215,7 +214,7 @@ def test_nodes_are_exported_and_drawn(data: Path, tmp_path: Path) -> None:
     assert [(row["id"], row["parent"], row["count"]) for row in rows][1] == ("root-0", "root", "30")
     assert run(data, "cluster", "export", "look", "-c", NAME, "--to", tmp_path / "tree.xml").code == 1
     sheet = tmp_path / "sheets" / "look.png"
-    assert run(data, "cluster", "show", "look", "-c", NAME, "--sheet", sheet).code == 0
+    assert run(data, "cluster", "show", "look", "-c", NAME, "--to", sheet).code == 0
     assert Image.open(sheet).width > 300
 
 
@@ -225,7 +224,7 @@ def test_assign_finds_those_without_a_node(data: Path, kept: Kept) -> None:
     with kept.open_runtime(settings) as runtime:
         runtime.vectors.delete_payload(NAME, [point_id(f"{3:064x}")], ["clusters.look-1"])
     assert run(data, "cluster", "assign", "-c", NAME, "--json").json[0]["written"] == 1
-    assert "0 images" in run(data, "cluster", "assign", "-c", NAME, "--run", "look").out
+    assert "0 images" in run(data, "cluster", "assign", "look", "-c", NAME).out
     assert run(data, "cluster", "show", "look", "-c", NAME, "--json").json["count"] == IMAGES
 
 

@@ -37,7 +37,7 @@ def test_methods_are_compared_with_grids_and_against_the_class(cluster: Any, tmp
     methods = ("--method", "kmeans", "--method", "agglomerative", "--clusters", "2,3", "--linkage", "ward")
     plot = tmp_path / "grid.png"
     found = json.loads(
-        cluster("compare", *methods, "--against", "class", "--stability", 2, "--plot", plot, "--json")
+        cluster("compare", *methods, "--against", "class", "--stability", 2, "--to", plot, "--json")
     )
     assert [row["parameters"] for row in found["rows"]] == [
         {"clusters": 2},
@@ -61,8 +61,8 @@ def test_the_table_marks_the_best(cluster: Any) -> None:
     ("options", "why"),
     [
         (("--method", "spectral"), "no method"),
-        (("--method", "kmeans", "--clusters", "few"), "numbers with commas"),
-        (("--method", "kmeans", "--eps", "0.1"), "--eps means nothing to kmeans"),
+        (("--method", "kmeans", "--clusters", "few"), "clusters must be a whole number"),
+        (("--method", "kmeans", "--eps", "0.1"), "eps means nothing to kmeans"),
         (("--method", "kmeans", "--clusters", "2", "--against", "nothing"), "class"),
         (("--using", "nothing"), "nothing"),
     ],
@@ -82,9 +82,9 @@ def test_a_dendrogram_is_exported_drawn_and_cut(cluster: Any, tmp_path: Path) ->
             3,
             "--names",
             "filename",
-            "--out",
+            "--to",
             out,
-            "--plot",
+            "--to",
             tmp_path / "tree.png",
             "--json",
         )

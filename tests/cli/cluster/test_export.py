@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.cli.conftest import Answer, Run
 
-TREE = ("cluster", "run", "-c", "shop", "--run", "look", "--branching", 3, "--leaf-size", 4)
+TREE = ("cluster", "run", "look", "-c", "shop", "--branching", 3, "--leaf-size", 4)
 IMAGES = 12
 
 

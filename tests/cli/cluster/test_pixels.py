@@ -55,7 +55,7 @@ def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_groups_are_found_shown_and_sheeted(data: Path, tmp_path: Path) -> None:
-    made = run(data, "pixels", "-c", NAME, "--run", "px", "--measure", "phash", "--json")
+    made = run(data, "pixels", "px", "-c", NAME, "--measure", "phash", "--json")
     assert made.code == 0, made.err
     assert {
         key: made.json[key]
@@ -70,7 +70,7 @@ def test_groups_are_found_shown_and_sheeted(data: Path, tmp_path: Path) -> None:
         "in_service": True,
     }
     assert made.err == ""  # what is quick needs no lines
-    shown = run(data, "show", "px", "-c", NAME, "--sheet", tmp_path / "px.png", "--json").json
+    shown = run(data, "show", "px", "-c", NAME, "--to", tmp_path / "px.png", "--json").json
     assert [(child["id"], child["count"]) for child in shown["children"]] == [
         ("root-0", 2), ("root-1", 2), ("root-2", 2), ("root-noise", 9),
     ]  # fmt: skip
@@ -79,12 +79,12 @@ def test_groups_are_found_shown_and_sheeted(data: Path, tmp_path: Path) -> None:
         (True, ""),
     ]
     assert Image.open(tmp_path / "px.png").width > 200
-    told = run(data, "pixels", "-c", NAME, "--run", "px", "--propose", "embedding", "--similarity", "0.5")
+    told = run(data, "pixels", "px", "-c", NAME, "--propose", "embedding", "--similarity", "0.5")
     assert told.code == 0 and "3 groups of 6 images by pixels-ssim; 9 alone" in told.out
 
 
 def test_a_time_budget_ends_it_with_its_own_code(data: Path) -> None:
-    command = ("pixels", "-c", NAME, "--run", "slow", "--batch-size", "4", "--time-budget", "0.000001")
+    command = ("pixels", "slow", "-c", NAME, "--batch-size", "4", "--time-budget", "0.000001")
     first = run(data, *command)
     assert first.code == 4 and "Out of time" in first.out and "goes on from here" in first.out
     assert run(data, "show", "slow", "-c", NAME).code == 1
@@ -95,11 +95,11 @@ def test_a_time_budget_ends_it_with_its_own_code(data: Path) -> None:
 
 def test_errors_say_what_to_do(data: Path) -> None:
     for arguments, words in (
-        (("--measure", "magic"), "choose ssim, minhash"),
-        (("--stage", "half"), "stage is one of batch, merge, all"),
+        (("--measure", "magic"), "must be 'ssim', 'minhash'"),
+        (("--stage", "half"), "stage must be 'batch', 'merge' or 'all'"),
         (("--stage", "merge"), "no cluster run"),
         (("--propose", "hash", "--stage", "batch"), "leave --stage out"),
         (("--scale", "3"), "16..1024"),
     ):
-        failed = run(data, "pixels", "-c", NAME, "--run", "none", *arguments)
+        failed = run(data, "pixels", "none", "-c", NAME, *arguments)
         assert failed.code == 1 and words in failed.err, failed.err

@@ -53,7 +53,7 @@ def fill(runtime: Runtime) -> None:
 
 def ask(data: Path, *more: object, input: str | None = None) -> Answer:
     return runner(data)(
-        "cluster", "threshold", "-c", NAME, "--answers", "a.json", "--from", "0.2", *more, input=input
+        "cluster", "threshold", "-c", NAME, "--answers", "a.json", "--low", "0.2", *more, input=input
     )
 
 
@@ -68,7 +68,7 @@ def belong(pair: dict[str, object]) -> bool:
 
 
 def test_a_sheet_first_and_then_answers_by_number(data: Path) -> None:
-    drawn = ask(data, "--pairs", 40, "--sheet", "out/sheet.png", "--json")
+    drawn = ask(data, "--pairs", 40, "--to", "out/sheet.png", "--json")
     assert (
         drawn.code == 0
         and drawn.json["status"] == "needs answers"
@@ -139,16 +139,16 @@ def test_too_few_answers_are_no_failure_unless_the_proposal_is_asked_for(data: P
     assert (
         first.code == 0
         and "3 more accepted and 3 more rejected are needed" in first.err
-        and "--sheet FILE" in first.err
+        and "--to FILE" in first.err
     )
-    again = ask(data, "--no-ask", "--accept", "1,2,3", "--sheet", "s.png")
+    again = ask(data, "--no-ask", "--accept", "1,2,3", "--to", "s.png")
     assert again.code == 0 and "3 accepted, 0 rejected" in again.out and "needed. Look at s.png" in again.err
     assert "those of lower similarity first" in again.err and "3 more accepted" not in again.err
     for asked in (("--precision", "0.9"), ("--plot", "p.png")):
         refused = ask(data, "--no-ask", "--json", *asked)
         assert refused.code == 1 and refused.json["error"]["code"] == "too_few_examples"
     all_of_them = ask(data, "--no-ask", "--accept", "1-30", "--json").json
-    assert all_of_them["needed"] == {"accepted": 0, "rejected": 3} and "lower --from" in all_of_them["next"]
+    assert all_of_them["needed"] == {"accepted": 0, "rejected": 3} and "lower --low" in all_of_them["next"]
 
 
 def test_fewer_pairs_than_the_file_holds_are_told_of(data: Path) -> None:
@@ -164,11 +164,11 @@ def test_fewer_pairs_than_the_file_holds_are_told_of(data: Path) -> None:
         ("--accept", "1,x"),
         ("--accept", "1-3", "--reject", "3"),
         ("--accept", "999"),
-        ("--sheet", "a.txt"),
+        ("--to", "a.txt"),
         ("--plot", "a.txt"),
         ("--measure", "cosine"),
         ("--using", "nothing"),
-        ("--from", "1"),
+        ("--low", "1"),
     ],
 )
 def test_what_is_refused(data: Path, more: tuple[str, ...]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.export import common as export
 from vitrine.indexer.export import folders as export_folders
 from vitrine.indexer.export import move as export_move

@@ -13,8 +13,8 @@ import pytest
 from tests.indexer.enrich.scores.heads import fill, head
 from tests.indexer.pictures import CATEGORY, make_runtime
 from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.services.category.catalog import Catalog, spec_from_json, spec_to_json
 from vitrine.services.category.fields import STANDARD_INDEXES
 from vitrine.services.domain import CollectionSchema, EncoderSpec, Point, Preprocessing, VectorSpec

@@ -1,4 +1,4 @@
-"""A grid of flat clusterings as a cluster run of one level."""
+"""Make a cluster run of one level from a grid of flat clusterings."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from vitrine.indexer.enrich.clusters.flat.flat import fit
 from vitrine.indexer.enrich.clusters.flat.grid import GridResult, fit_grid
 from vitrine.indexer.enrich.clusters.flat.methods import Value, get_method
-from vitrine.indexer.enrich.clusters.flat.reduce import Reduction, reduce
+from vitrine.indexer.enrich.clusters.flat.reduce import reduce
+from vitrine.indexer.enrich.clusters.options import Reduction
 from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
 from vitrine.indexer.enrich.clusters.tree.tree import flat_tree
 
 
 @dataclass
 class FlatFit:
-    """A ``Fit`` by one method with every combination of ``parameters``; the best of them, or number
-    ``choose``, becomes the run.
+    """A ``Fit`` by one method with every combination of ``parameters``; the best, or number ``choose``,
+    becomes the run.
 
-    ``result`` has all of them once it was called, and ``space`` says in which space their scores were
-    computed. ``reduction``: PCA or UMAP before, to ``dim`` dimensions.
+    After the call, ``result`` has all of them, and ``space`` says in which space their scores were computed.
+    ``reduction``: PCA or UMAP before the clustering, to ``dim`` dimensions.
     """
 
     method: str
@@ -34,8 +35,8 @@ class FlatFit:
     space: str = ""
 
     def __call__(self, images: Images, told: Callable[[int, int], None]) -> Fitted:
-        """Raises what ``fit_grid`` and ``reduce`` do; ``InterruptedError`` if ``stop`` came before the last
-        fit."""
+        """Fit the grid. Raises what ``fit_grid`` and ``reduce`` do; ``InterruptedError`` if ``stop`` was set
+        before the last fit."""
         x = images.x
         reduced = reduce(x, self.reduction, self.dim, seed=self.seed)
         self.space = reduced.space
@@ -73,8 +74,7 @@ class FlatFit:
         return get_method(self.method).draws or self.reduction == "umap"
 
     def reseeded(self, seed: int) -> Fit:
-        """The fit that was chosen, under another seed and without being judged. ``ValueError`` before the
-        first call."""
+        """Return the chosen fit under another seed, without scores. ``ValueError`` before the first call."""
         if self.result is None:
             raise ValueError("call it once before")
         chosen = dict(self.result.chosen.parameters)

@@ -1,4 +1,4 @@
-"""A method with every combination of its parameters: each fit is judged, the best is chosen, all are told."""
+"""Fit a method with every combination of its parameters, score each fit and choose the best."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One fit. ``rank``: its mean rank among all fits of the grid, 1 the best (``mean_ranks``). ``remark``
-    says why it could not be chosen."""
+    """One fit. ``rank``: its mean rank among all fits of the grid, 1 is best (``mean_ranks``). ``remark``:
+    why it could not be chosen."""
 
     method: str
     parameters: Mapping[str, Value]
@@ -53,17 +53,14 @@ class Row:
     def remark(self) -> str:
         return self.error or self.scores.remark
 
-    @property
-    def words(self) -> str:
-        """The parameters in one line, such as ``clusters=20 linkage=ward``."""
-        return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-                        for name, value in self.parameters.items())  # fmt: skip
-
 
 @dataclass(frozen=True, eq=False)
 class GridResult:
-    """``rows`` in the order of the grid, ``labels_of`` (n,) of each; ``best``: the position of the chosen
-    row, None where no fit could be judged. ``interrupted``: ``stop`` came before the last fit."""
+    """All fits of a grid.
+
+    ``rows`` in the order of the grid, ``labels_of`` (n,) of each; ``best``: the position of the chosen row,
+    None if no fit could be scored. ``interrupted``: ``stop`` was set before the last fit.
+    """
 
     rows: tuple[Row, ...]
     labels_of: tuple[Labels, ...]
@@ -73,17 +70,17 @@ class GridResult:
 
     @property
     def chosen(self) -> Row:
-        """``BadRequest`` where no fit could be judged."""
+        """The chosen row. ``BadRequest`` if no fit could be scored."""
         return self.rows[self._position]
 
     @property
     def labels(self) -> Labels:
-        """(n,) of the chosen fit, -1 for noise. ``BadRequest`` where no fit could be judged."""
+        """The labels (n,) of the chosen fit, -1 for noise. ``BadRequest`` if no fit could be scored."""
         return self.labels_of[self._position]
 
     @property
     def notes(self) -> list[str]:
-        """What a person should hear of the chosen fit."""
+        """Warnings about the chosen fit, for people."""
         if self.best is None or self.chosen.scores.noise <= MUCH_NOISE:
             return []
         lost = f"The chosen fit leaves {self.chosen.scores.noise:.0%} of the images as noise, in no cluster"
@@ -92,8 +89,8 @@ class GridResult:
         ]
 
     def choose(self, number: int) -> GridResult:
-        """The same with row ``number`` (from 1, as the table counts) chosen by hand. ``BadRequest`` if there
-        is none."""
+        """Return the result with row ``number`` (from 1, as in the table) chosen by hand. ``BadRequest`` if
+        there is none."""
         if not 1 <= number <= len(self.rows) or self.rows[number - 1].error:
             raise BadRequest(
                 f"There is no fit {number} to choose: the table counts from 1 to {len(self.rows)}.",
@@ -101,28 +98,8 @@ class GridResult:
             )
         return replace(self, best=number - 1, chosen_by="hand")
 
-    def table(self) -> list[list[object]]:
-        """A line of COLUMNS for each row."""
-        return [
-            [
-                at + 1,
-                "*" if at == self.best else "",
-                row.method,
-                row.words,
-                row.scores.clusters,
-                f"{row.scores.noise:.1%}",
-                row.scores.silhouette,
-                row.scores.calinski_harabasz,
-                row.scores.davies_bouldin,
-                round(row.rank, 2),
-                f"{row.seconds:.2f}",
-                row.remark,
-            ]
-            for at, row in enumerate(self.rows)
-        ]
-
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of it, without the labels."""
+        """Return a JSON object, without the labels."""
         rows = [
             {
                 "number": at + 1,
@@ -161,12 +138,12 @@ def fit_grid(
     stop: threading.Event | None = None,
 ) -> GridResult:
     """Fit ``method`` to the rows of ``x`` (n, dim), of unit length where the geometry is cosine, with every
-    combination.
+    combination of parameters.
 
-    What ``parameters`` leaves out is tried with ``default_grid``. ``progress(done, fits)``. ``stop`` ends it
-    after the fit under way. A combination that cannot be fit (DBSCAN with too wide an eps) is told in its
+    For what ``parameters`` leaves out ``default_grid`` is tried. ``progress(done, fits)``. ``stop`` ends the
+    grid after the current fit. A combination that cannot be fit (DBSCAN with too large an eps) says so in its
     row. ``BadRequest`` for what the method does not take, more than MOST_FITS combinations, or more images
-    than it can take; ``InterruptedError`` when stopped before any fit.
+    than it can take; ``InterruptedError`` if stopped before any fit.
     """
     fitter = Fitter(x, method, geometry, seed, stop)
     points = combinations(
@@ -191,23 +168,56 @@ def fit_grid(
 
 
 def ranked(rows: Sequence[Row], labels: Sequence[Labels], *, interrupted: bool = False) -> GridResult:
-    """The rows with their mean ranks, the best chosen: of one grid, or of several methods' together."""
+    """Rank the rows, of one grid or of several methods, and choose the best."""
     scores = [row.scores for row in rows]
     ranks = mean_ranks(scores)
     told = tuple(replace(row, rank=rank) for row, rank in zip(rows, ranks, strict=True))
     return GridResult(told, tuple(labels), best_of(scores), interrupted)
 
 
+def grid_table(grid: Mapping[str, Any]) -> list[list[object]]:
+    """Return a line of COLUMNS for each row of ``GridResult.to_json``."""
+    return [
+        [
+            row["number"],
+            "*" if row["number"] == grid["best"] else "",
+            row["method"],
+            in_words(row["parameters"]),
+            row["clusters"],
+            f"{row['noise']:.1%}",
+            row["silhouette"],
+            row["calinski_harabasz"],
+            row["davies_bouldin"],
+            round(row["rank"], 2),
+            f"{row['seconds']:.2f}",
+            row["remark"],
+        ]
+        for row in grid["rows"]
+    ]
+
+
+def in_words(parameters: Mapping[str, Value]) -> str:
+    """Return the parameters in one line.
+
+    >>> in_words({"clusters": 20, "eps": 0.123456})
+    'clusters=20 eps=0.1235'
+    """
+    parts = {
+        name: f"{value:.4g}" if isinstance(value, float) else value for name, value in parameters.items()
+    }
+    return " ".join(f"{name}={value}" for name, value in parts.items())
+
+
 def together(results: Sequence[GridResult]) -> GridResult:
-    """Several grids over the same rows as one, ranked against each other."""
+    """Put several grids over the same rows into one, ranked against each other."""
     rows = [row for result in results for row in result.rows]
     labels = [found for result in results for found in result.labels_of]
     return ranked(rows, labels, interrupted=any(result.interrupted for result in results))
 
 
 def combinations(method: str, parameters: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:
-    """Every point of the grid once, in the method's own order of parameters. ``BadRequest`` for what cannot
-    be."""
+    """Return every point of the grid once, in the method's own order of parameters. ``BadRequest`` for
+    impossible ones."""
     empty = [name for name, values in parameters.items() if not len(values)]
     fits = prod(len(values) for values in parameters.values())
     if empty or fits > MOST_FITS:

@@ -1,9 +1,9 @@
-"""How good a clustering is without knowing the truth: silhouette, Calinski-Harabasz, Davies-Bouldin, noise,
-and their mean rank.
+"""Score a clustering without knowing the truth: silhouette, Calinski-Harabasz, Davies-Bouldin, noise, and
+their mean rank.
 
-Noise is left out of the first three, so that a clustering which throws away whatever is hard looks fine:
-where any has noise, its share is ranked beside them, the less the better, and with more than half of it a
-clustering ranks behind all others.
+Noise is left out of the first three, so a clustering that throws away everything difficult would look good.
+Where any clustering has noise, its share is ranked too, less being better, and one with more than half of it
+ranks behind all others.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ _UP = {"silhouette": True, "calinski_harabasz": True, "davies_bouldin": False}
 
 @dataclass(frozen=True)
 class Scores:
-    """``silhouette`` in -1..1 (up), ``calinski_harabasz`` from 0 (up), ``davies_bouldin`` from 0 (down).
+    """``silhouette`` in -1..1 (higher is better), ``calinski_harabasz`` from 0 (higher), ``davies_bouldin``
+    from 0 (lower).
 
-    None where undefined: with fewer than two clusters (among the silhouette's sample), or with one image a
-    cluster. ``clusters`` found; ``noise``: share of the images in none.
+    None where undefined: with fewer than two clusters (in the silhouette's sample), or with one image a
+    cluster. ``clusters``: how many; ``noise``: share of the images in no cluster.
     """
 
     silhouette: float | None
@@ -49,8 +50,8 @@ class Scores:
         return self.silhouette is not None
 
     def values(self) -> dict[str, float | None]:
-        """The three by name; None also for what is infinite (images that are all alike within their
-        clusters)."""
+        """Return the three by name; None also for what is infinite (all images of each cluster are the
+        same)."""
         found = {name: getattr(self, name) for name in _UP}
         return {
             name: value if value is not None and math.isfinite(value) else None
@@ -59,7 +60,7 @@ class Scores:
 
     @property
     def remark(self) -> str:
-        """Why it ranks last, or nothing."""
+        """Why it ranks last, or ""."""
         if not self.defined:
             why = "fewer than two clusters" if self.clusters < 2 else "one image a cluster"
             return (
@@ -72,10 +73,10 @@ class Scores:
 def judge(
     x: Embeddings, labels: Labels, geometry: Geometry = "cosine", *, seed: int = 0, sample: int = SAMPLE
 ) -> Scores:
-    """Judge ``labels`` (n,), -1 for noise, of the rows of ``x`` (n, dim).
+    """Score ``labels`` (n,), -1 for noise, of the rows of ``x`` (n, dim).
 
-    The silhouette is that of a seeded sample among itself, by 1 - cosine similarity or Euclidean distance;
-    the other two are Euclidean, on all rows. ``BadRequest`` where scikit-learn is not installed.
+    The silhouette is that of a seeded sample, by 1 - cosine similarity or Euclidean distance; the other two
+    are Euclidean, on all rows. ``BadRequest`` if scikit-learn is not installed.
     """
     metrics = load("sklearn.metrics", "scikit-learn")
     kept = labels >= 0
@@ -104,10 +105,12 @@ def silhouette(x: Embeddings, labels: Labels, geometry: Geometry = "cosine") -> 
 
 
 def mean_ranks(scores: Sequence[Scores]) -> list[float]:
-    """The mean of its ranks for each, 1 the best: by silhouette (up), Calinski-Harabasz (up), Davies-Bouldin
-    (down) and, where any that can be judged has noise, its share (down). Of equals each has their mean rank.
-    Ranks go through three tiers: those with at most half of noise, those with more, those that cannot be
-    judged (which all share the last ranks)."""
+    """Return the mean rank of each, 1 is best: by silhouette, Calinski-Harabasz, Davies-Bouldin and, if any
+    that can be scored has noise, its share.
+
+    Equals share their mean rank. There are three tiers: those with at most half of noise, those with more,
+    and those that cannot be scored, which share the last ranks.
+    """
     tiers = np.array([2 if not one.defined else int(one.noise > MOST_NOISE) for one in scores])
     columns = [_ranks(tiers, [getattr(one, name) for one in scores], up) for name, up in _UP.items()]
     if any(one.defined and one.noise > 0 for one in scores):
@@ -116,8 +119,8 @@ def mean_ranks(scores: Sequence[Scores]) -> list[float]:
 
 
 def best_of(scores: Sequence[Scores]) -> int | None:
-    """Which has the best mean rank; of equals the least noise, then the highest silhouette, then the fewest
-    clusters. None where none can be judged."""
+    """Return which has the best mean rank; of equals the least noise, then the highest silhouette, then the
+    fewest clusters. None if none can be scored."""
     ranks = mean_ranks(scores)
     judged = [
         (ranks[at], one.noise, -(one.silhouette or 0), one.clusters, at)

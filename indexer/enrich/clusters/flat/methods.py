@@ -1,7 +1,8 @@
 """The flat clustering methods, one entry of ``METHODS`` each.
 
 To add one, write a function that returns labels and an entry: the grid, the command line and its checks
-read the table. What is imported here is light, so that the command line can name the methods at once.
+read the table. A parameter that no other method has is also a field of `GridOptions` (../options.py). What is
+imported here is light, so that the command line can name the methods at once.
 """
 
 from __future__ import annotations

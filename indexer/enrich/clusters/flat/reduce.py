@@ -1,4 +1,4 @@
-"""Fewer dimensions before a clustering: PCA, or UMAP. What comes out says which geometry suits it."""
+"""Reduce the dimensions before a clustering, by PCA or UMAP, and say which geometry fits the result."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from vitrine.indexer.enrich.clusters.options import Reduction
 from vitrine.indexer.job.optional import load
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
 
 Geometry = Literal["cosine", "euclidean"]
-Reduction = Literal["none", "pca", "umap"]
-REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 PCA_DIM, UMAP_DIM = 64, 8
 UMAP_NEIGHBOURS = 30
 _CHUNK = 8_192
@@ -21,8 +20,8 @@ _CHUNK = 8_192
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """``x`` (n, dim) float32: of unit length where the ``geometry`` is cosine. ``explained``: share of the
-    variance PCA kept."""
+    """``x`` (n, dim) float32, of unit length where the ``geometry`` is cosine. ``explained``: share of the
+    variance that PCA kept."""
 
     x: Embeddings
     geometry: Geometry
@@ -31,7 +30,7 @@ class Reduced:
 
     @property
     def space(self) -> str:
-        """In which space what is computed of ``x`` is, for people.
+        """The space of ``x`` in words.
 
         >>> Reduced(np.zeros((2, 8), np.float32), "euclidean", how="umap").space
         'umap, 8 dimensions, euclidean'
@@ -41,16 +40,18 @@ class Reduced:
 
 
 def reduce(x: Embeddings, how: Reduction = "none", dim: int | None = None, *, seed: int = 0) -> Reduced:
-    """``x`` (n, d) of unit rows in ``dim`` dimensions (PCA 64, UMAP 8 unless given).
+    """Reduce unit rows ``x`` (n, d) to ``dim`` dimensions (PCA 64, UMAP 8 unless given).
 
     PCA is centred and its rows are brought back to unit length: cosine about the mean. UMAP's coordinates are
-    Euclidean. Both need all rows at once; the original vectors give the centres of clusters. ``BadRequest``
-    for what cannot be.
+    Euclidean. Both need all rows at once; the centres of clusters come from the original vectors.
+    ``BadRequest`` for an unknown method or too few rows.
     """
     if how == "none":
         return Reduced(x, "cosine")
-    if how not in REDUCTIONS:
-        raise BadRequest(f"{how!r} is no reduction: choose one of {', '.join(REDUCTIONS)}.", reduce=how)
+    if how not in get_args(Reduction):
+        raise BadRequest(
+            f"{how!r} is no reduction: choose one of {', '.join(get_args(Reduction))}.", reduce=how
+        )
     dim = min(dim or (PCA_DIM if how == "pca" else UMAP_DIM), x.shape[1], len(x) - 1)
     if dim < 1:
         raise BadRequest("A reduction needs two images or more, and one dimension or more.", dim=dim)
@@ -58,8 +59,8 @@ def reduce(x: Embeddings, how: Reduction = "none", dim: int | None = None, *, se
 
 
 class Covariance:
-    """The covariance of rows that come a part at a time, and its axes. Memory: dim x dim numbers, however
-    many rows."""
+    """The covariance of rows that come in parts, and its axes. Memory: dim x dim numbers for any number of
+    rows."""
 
     def __init__(self, dim: int) -> None:
         self.count = 0
@@ -68,8 +69,8 @@ class Covariance:
         self._origin: Embeddings | None = None
 
     def add(self, rows: Embeddings) -> None:
-        """Take in rows (n, dim). Those of the first part are the origin: about zero, squares would swallow
-        small variances."""
+        """Add rows (n, dim). The mean of the first part is the origin: about zero, squares would lose small
+        variances."""
         if self._origin is None:
             self._origin = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
         part = rows - self._origin
@@ -78,9 +79,11 @@ class Covariance:
         self._products += part.T @ part
 
     def axes(self, dim: int) -> tuple[Embeddings, Embeddings, float]:
-        """The mean (d,), the first ``dim`` axes (dim, d) and the share of variance along them; the sign of
-        each axis is fixed: its largest component is positive. Eigenvectors of the covariance. ``ValueError``
-        before any row."""
+        """Return the mean (d,), the first ``dim`` axes (dim, d) and the share of the variance along them.
+
+        The axes are eigenvectors of the covariance; the largest component of each is positive. ``ValueError``
+        before any row.
+        """
         if self._origin is None:
             raise ValueError("no rows were added")
         off = self._sum / self.count
@@ -93,7 +96,7 @@ class Covariance:
 
 
 def principal_axes(x: Embeddings, dim: int) -> tuple[Embeddings, Embeddings, float]:
-    """``Covariance.axes`` of rows in memory, without a copy of ``x``."""
+    """Return ``Covariance.axes`` of rows in memory, without a copy of ``x``."""
     covariance = Covariance(x.shape[1])
     for start in range(0, len(x), _CHUNK):
         covariance.add(x[start : start + _CHUNK])

@@ -1,5 +1,5 @@
-"""How far a run agrees with the one it replaces, and with itself under other seeds: adjusted Rand indices,
-level by level."""
+"""How far a run agrees with the one it replaces, and with itself under other seeds: adjusted Rand indices by
+level."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vitrine.services.artifacts.clusters import path_of
 
 @dataclass(frozen=True)
 class Leaves:
-    """A tree without its nodes: ``leaves`` (n,), for each row the number of its leaf in ``leaf_ids``."""
+    """A tree without its nodes: ``leaves`` (n,), the number of each row's leaf in ``leaf_ids``."""
 
     leaf_ids: tuple[str, ...]
     leaves: Labels
@@ -32,8 +32,8 @@ class Leaves:
         return max(len(path_of(id)) - 1 for id in self.leaf_ids)
 
     def at(self, level: int | None) -> Labels:
-        """(n,): number of the node of each row at a level below the root (1: its children), its leaf where
-        that is higher.
+        """Return the number (n,) of each row's node at a level below the root (1: its children), or of its
+        leaf where that is higher.
 
         None: the leaf.
         """
@@ -45,11 +45,10 @@ class Leaves:
 
 
 def former_agreement(former: Sequence[str], tree: Tree) -> dict[str, Any]:
-    """Adjusted Rand index of the ``former`` leaf ids of the rows ("" for none) with the tree's, over the rows
-    that have both.
+    """Compare the ``former`` leaf ids of the rows ("" for none) with the tree, over the rows that have both.
 
-    ``ari`` at the leaves, ``ari_first_level`` for the children of the root, ``images``: how many rows. Empty
-    without such rows.
+    Adjusted Rand indices: ``ari`` at the leaves, ``ari_first_level`` for the children of the root;
+    ``images``: how many rows. Empty without such rows.
     """
     rows = np.array([row for row, leaf in enumerate(former) if leaf], np.int64)
     if not len(rows):
@@ -66,11 +65,11 @@ def former_agreement(former: Sequence[str], tree: Tree) -> dict[str, Any]:
 
 
 def seed_agreement(trees: Sequence[Leaves], seeds: Sequence[int]) -> dict[str, Any]:
-    """Adjusted Rand index between every two clusterings of the same rows: ``mean``, ``spread`` (standard
-    deviation), ``least``.
+    """Return the adjusted Rand index between every two clusterings of the same rows: ``mean``, ``spread``
+    (standard deviation), ``least``.
 
     At the leaves, and in ``levels`` for each level of a tree, from the children of the root down. One
-    clustering alone, of a method that draws nothing, agrees with itself: 1, and no ``seeds``.
+    clustering alone, of a method that draws nothing at random, agrees with itself: 1, and no ``seeds``.
     """
     if len(trees) == 1:
         return {"seeds": [], "mean": 1.0, "spread": 0.0, "least": 1.0, "levels": []}

@@ -1,11 +1,10 @@
-"""The stages of a clustering by pixels, batch by batch: each batch is compared on a thread of its own, and
-put together in order.
+"""The stages of a clustering by pixels, in batches that are compared on threads and put together in order.
 
-batch    images in order of id, so many at a time, by the leader algorithm
+batch    images in order of id, a batch at a time, by the leader algorithm
 check    of groups that were found before: is each image near enough to its representative
 merge    rounds over the representatives: those near each other by a tiny grey version of the picture
-         meet in one batch; hashes and MinHash have an index instead, which proposes the pairs
-verify   in place of all these: the pairs that embeddings or stored hashes propose, no other
+         come into one batch; for hashes and MinHash an index proposes the pairs instead
+verify   instead of all these: only the pairs that embeddings or stored hashes propose
 """
 
 from __future__ import annotations
@@ -61,9 +60,9 @@ Told = Callable[[str, int, int], None]
 
 @dataclass(eq=False)
 class Grouping:
-    """A clustering under way. ``save`` writes a checkpoint; ``deadline`` is on ``clock``.
+    """A clustering in progress. ``save`` writes a checkpoint; ``deadline`` is on ``clock``.
 
-    Time is looked at before each picture is read and each two are compared. Where it ends, the checkpoint
+    The time is checked before each picture is read and each pair is compared. When it is over, the checkpoint
     holds the finished batches and what the others had compared, so that nothing is done twice.
     """
 
@@ -91,8 +90,8 @@ class Grouping:
         self._known = dict(zip(map(tuple, state.known.tolist()), state.known_similar.tolist(), strict=True))
 
     def run(self, *, merging: bool) -> None:
-        """The stages that are left, from ``state.stage`` on. ``OutOfTime`` and ``InterruptedError``, with a
-        checkpoint."""
+        """Do the stages that are left, from ``state.stage`` on. ``OutOfTime`` and ``InterruptedError``, with
+        a checkpoint."""
         try:
             if self.state.stage == "batch":
                 self._batch()
@@ -130,7 +129,7 @@ class Grouping:
         self._enter("merge")
 
     def _check(self) -> None:
-        """An image that is not near enough to the representative it was given begins alone, as does one whose
+        """Put an image that is not near enough to its representative into a group of its own, and one whose
         representative is gone."""
         rows = np.arange(len(self.state.leaders))
         for alone in self._each("checking", self._cut(rows), self._strangers, len):
@@ -212,8 +211,8 @@ class Grouping:
         work: Callable[[Batch], tuple[Made, _Compared]],
         size: Callable[[Batch], int],
     ) -> Any:
-        """What ``work`` makes of the batches that are left, in order; each counts as done once the caller has
-        taken it."""
+        """Yield what ``work`` makes of the batches that are left, in order; each counts as done once the
+        caller has taken it."""
         total, left = sum(map(size, batches)), batches[self.state.done :]
         done = total - sum(map(size, left))
         self.told(title, done, total)
@@ -262,7 +261,7 @@ class Grouping:
         self._save()
 
     def _finish(self, compared: _Compared) -> None:
-        """What it compared need not be known any more."""
+        """Forget what was compared in a finished batch."""
         self._under_way.remove(compared)
         for pair in compared.made:
             self._known.pop(pair, None)
@@ -286,10 +285,10 @@ class Grouping:
 
 
 class _Compared:
-    """Compares rows of one batch, and remembers it; rows are read when they are asked for. ``count``: the
-    comparisons it took.
+    """Compares rows of one batch, each pair once; rows are read when they are needed. ``count``: comparisons
+    so far.
 
-    ``known``: similarities that a former sitting found, by pair.
+    ``known``: similarities by pair that an earlier call found.
     """
 
     def __init__(
@@ -310,7 +309,7 @@ class _Compared:
         return len(self.made)
 
     def similarity(self, one: int, other: int) -> float:
-        """0 where one of them cannot be read."""
+        """Return the similarity, 0 if one of the rows cannot be read."""
         if not self._pictures.can_read(one) or not self._pictures.can_read(other):
             return 0.0
         pair = (one, other)
@@ -336,8 +335,8 @@ class _Compared:
 
 
 def hash_pairs(values: Mapping[int, int], bits: int) -> list[tuple[int, int]]:
-    """Pairs of rows whose hashes differ in at most ``bits``, nearest first. Of many equal ones each is paired
-    with the first."""
+    """Return pairs of rows whose hashes differ in at most ``bits``, nearest first. Of many equal ones each is
+    paired with the first."""
     rows = np.array(list(values), np.int64)
     distinct, first, group = np.unique(
         np.array(list(values.values()), np.uint64), return_index=True, return_inverse=True
@@ -350,8 +349,8 @@ def hash_pairs(values: Mapping[int, int], bits: int) -> list[tuple[int, int]]:
 
 
 def minhash_pairs(values: Mapping[int, NDArray[np.uint64]], threshold: float) -> list[tuple[int, int]]:
-    """Pairs of rows that share a band of their MinHash, nearest first. Bands are chosen to miss few above the
-    threshold."""
+    """Return pairs of rows that share a band of their MinHash, nearest first. The bands miss few pairs above
+    the threshold."""
     datasketch = load("datasketch", "datasketch")
     index = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.1, 0.9))
     found: list[tuple[float, int, int]] = []

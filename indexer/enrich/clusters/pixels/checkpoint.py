@@ -1,7 +1,7 @@
-"""How far a clustering by pixels has come: one object, written whole, so that a kill costs what was done
-since the last one.
+"""The checkpoint of a clustering by pixels: one object, written whole, so that a kill costs only the work
+since.
 
-_clusters/<category>/pixels/<run>.npz      arrays of numbers, and the rest as JSON; never a pickled object
+_clusters/<category>/pixels/<run>.npz holds arrays of numbers, and the rest as JSON; never a pickled object.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ _ARRAYS = ("leaders", "began", "readable", "signatures", "similar", "seen", "kep
 
 @dataclass
 class State:
-    """All that a run needs to go on. ``stage``: "batch", "check", "merge", "verify" or "done"; ``done``: its
-    batches that are finished, of the round ``round``; ``quiet``: rounds in a row that merged nothing.
+    """Everything that a run needs to continue.
 
-    ``leaders`` and ``readable`` (n,), ``signatures`` (n, 64); ``began``: the leaders as the round found them;
-    ``similar`` (m,): similarities of the pairs verified so far. ``seen`` and ``kept``: as of ``Pictures``.
-    ``known`` (k, 2) and ``known_similar`` (k,): pairs of rows that were compared in batches that are not
-    finished. ``comparisons``, ``reads`` and ``seconds`` add up over all sittings.
+    ``stage``: "batch", "check", "merge", "verify" or "done"; ``done``: its finished batches, of the round
+    ``round``; ``quiet``: rounds in a row that merged nothing. ``leaders`` and ``readable`` (n,),
+    ``signatures`` (n, 64); ``began``: the leaders at the start of the round; ``similar`` (m,): similarities
+    of the pairs verified so far. ``seen`` and ``kept``: as in ``Pictures``. ``known`` (k, 2) and
+    ``known_similar`` (k,): pairs of rows that were compared in batches that are not finished.
+    ``comparisons``, ``reads`` and ``seconds`` add up over all calls.
     """
 
     leaders: Leaders
@@ -74,7 +75,8 @@ class Checkpoints:
         self._objects.put(self._key, buffer.getvalue())
 
     def load(self, fingerprint: str) -> State | None:
-        """None if there is none, it is damaged, or it is one of other images or parameters."""
+        """Return the state; None if there is none, it is damaged, or it belongs to other images or
+        parameters."""
         try:
             with np.load(io.BytesIO(self._objects.get(self._key)), allow_pickle=False) as arrays:
                 rest = json.loads(arrays["text"].tobytes())
@@ -93,7 +95,7 @@ class Checkpoints:
 
 
 def fingerprint(parameters: Mapping[str, Any], ids: Sequence[str]) -> str:
-    """Of what decides a result: the parameters, and the images in order."""
+    """Return a hash of what decides a result: the parameters, and the images in order."""
     told = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
     for id in ids:
         told.update(id.encode())

@@ -1,9 +1,8 @@
-"""Groups round a representative, without pictures: the leader algorithm, merging, and where to look for what
-to merge.
+"""Group images around representatives: the leader algorithm, merging, and where to look for what to merge.
 
 One rule holds throughout: every image of a group is at least ``threshold`` similar to the group's
-representative. Two images of a group may be farther apart than that, but both are near one and the same
-picture; nothing chains. (Complete linkage would ask it of all pairs, single linkage of a chain of them.)
+representative. Two images of a group may be farther apart, but both are near the same picture, so groups do
+not chain. (Complete linkage would require it of all pairs, single linkage of a chain of them.)
 """
 
 from __future__ import annotations
@@ -23,9 +22,10 @@ Members = Mapping[int, Sequence[int]]
 
 
 def lead(rows: Iterable[int], same: Same) -> dict[int, int]:
-    """The leader algorithm (Hartigan, 1975): each row joins the first representative that it is the ``same``
-    as, in the order in which these came up, or becomes one. By row, its representative. For n rows at most n
-    (n - 1) / 2 comparisons.
+    """Group rows by the leader algorithm (Hartigan, 1975), and return the representative of each row.
+
+    Each row joins the first representative that it is the ``same`` as, in the order in which these came up,
+    or becomes one. For n rows at most n (n - 1) / 2 comparisons.
 
     >>> lead([1, 2, 3, 9, 4], lambda one, other: abs(one - other) <= 1)
     {1: 1, 2: 1, 3: 3, 9: 9, 4: 3}
@@ -40,11 +40,10 @@ def lead(rows: Iterable[int], same: Same) -> dict[int, int]:
 
 
 def merge(representatives: Sequence[int], members: Members, same: Same) -> dict[int, int]:
-    """Which rows get which representative instead of theirs, where groups become one.
+    """Merge groups, and return the rows that get another representative.
 
-    The largest group is asked first, so it stays. Another joins it if its representative and most of its
-    images are the ``same`` as the representative that stays; those of its images that are not go on among
-    themselves.
+    The largest group comes first and keeps its representative. Another joins it if its representative and
+    most of its images are the ``same`` as the one that stays; its other images are grouped among themselves.
     """
     found: dict[int, int] = {}
     leaders: list[int] = []
@@ -60,8 +59,10 @@ def merge(representatives: Sequence[int], members: Members, same: Same) -> dict[
 
 
 def merge_pairs(pairs: Iterable[tuple[int, int]], members: Members, same: Same) -> dict[int, int]:
-    """The same where ``pairs`` of representatives, nearest first, say who may be alike. Who has joined
-    another by then is stood for by that one; beside these, no representatives are compared."""
+    """Merge groups as ``merge`` does, comparing only the ``pairs`` of representatives, nearest first.
+
+    A representative that has joined another by then is replaced by that one.
+    """
     having = {row: list(rows) for row, rows in members.items()}
     found: dict[int, int] = {}
     tried: set[tuple[int, int]] = set()
@@ -82,7 +83,7 @@ def merge_pairs(pairs: Iterable[tuple[int, int]], members: Members, same: Same) 
 
 
 def _joined(row: int, members: Sequence[int], leader: int, same: Same) -> dict[int, int]:
-    """New representatives of a group that joins another; empty if it does not."""
+    """Return the new representatives of a group that joins another; empty if it does not."""
     if not same(row, leader):
         return {}
     fits = [member for member in members if same(member, leader)]
@@ -94,7 +95,7 @@ def _joined(row: int, members: Sequence[int], leader: int, same: Same) -> dict[i
 
 
 def members_of(leaders: Leaders) -> dict[int, list[int]]:
-    """The images of each group that has more than its representative."""
+    """Return the images of each group that has more than its representative."""
     others = np.flatnonzero(leaders != np.arange(len(leaders)))
     found: dict[int, list[int]] = {}
     for row, leader in zip(others.tolist(), leaders[others].tolist(), strict=True):
@@ -103,9 +104,11 @@ def members_of(leaders: Leaders) -> dict[int, list[int]]:
 
 
 def blocks(signatures: NDArray[np.float32], size: int, seed: int) -> list[Rows]:
-    """Rows (n, dim) cut into blocks of at most ``size`` that lie near each other: a random projection tree
-    (Dasgupta and Freund, 2008), which splits along a random direction at a random share in 1/4..3/4. What is
-    near is seldom cut apart, and another seed cuts elsewhere. Largest cost: n log n."""
+    """Cut rows (n, dim) into blocks of at most ``size`` that lie near each other.
+
+    A random projection tree (Dasgupta and Freund, 2008) splits along a random direction at a random share in
+    1/4..3/4. What is near is seldom separated, and another seed cuts elsewhere. Cost: n log n.
+    """
     rng = np.random.default_rng(seed)
     done, waiting = [], [np.arange(len(signatures))]
     while waiting:
@@ -121,9 +124,11 @@ def blocks(signatures: NDArray[np.float32], size: int, seed: int) -> list[Rows]:
 
 
 def stars(count: int, one: Rows, other: Rows) -> Leaders:
-    """Groups of ``count`` images from the pairs that are alike, by stars (Aslam, Pelekhov and Rus, 2004): the
-    image with the most pairs takes all of its neighbours that are in no group yet, then the next. Only pairs
-    that are alike share a star's ray."""
+    """Group ``count`` images by the pairs that are alike, as stars (Aslam, Pelekhov and Rus, 2004).
+
+    The image with the most pairs takes all of its neighbours that are in no group yet, then the next one
+    does.
+    """
     near: dict[int, list[int]] = {}
     for a, b in zip(one.tolist(), other.tolist(), strict=True):
         near.setdefault(a, []).append(b)

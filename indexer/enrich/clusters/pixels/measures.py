@@ -1,4 +1,4 @@
-"""How alike two pictures are, by their pixels: the classical measures, each in 0..1.
+"""Compare two pictures by their pixels, with the classical measures, each in 0..1.
 
 Every measure is symmetric, deterministic and 1.0 for a picture and itself. ``prepare`` makes a small value of
 a picture once; ``similarity`` compares two of these and reads no picture.
@@ -68,32 +68,34 @@ _LEVELS, _PLACE = 4, 2
 
 
 class Measure(Protocol):
-    """What compares pictures. Thread-safe."""
+    """A measure of similarity between pictures. Thread-safe."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def scale(self) -> int:
-        """Longest side in pixels at which pictures are looked at; ``WHOLE``: as they are."""
+        """Longest side in pixels at which pictures are compared; ``WHOLE``: as they are."""
         ...
 
     def prepare(self, image: Image.Image) -> Any:
-        """What is kept of an RGB picture: at most some tens of KB."""
+        """Return what is kept of an RGB picture: at most some tens of KB."""
         ...
 
     def similarity(self, one: Any, other: Any) -> float:
-        """Of two values that ``prepare`` made: 0..1, 1 for the same picture."""
+        """Compare two values of ``prepare``: 0..1, 1 for the same picture."""
         ...
 
     def slim(self, value: Any) -> Any:
-        """A prepared value without what similarities left in it: what is kept for later."""
+        """Return a prepared value without what comparisons cached in it."""
         ...
 
 
 def measure(name: str, *, scale: int | None = None) -> Measure:
-    """The measure of that name; ``scale`` None: its default. ``BadRequest`` for an unknown name, a scale
-    outside 16..1024, or where the package that it needs is not installed."""
+    """Return the measure of that name; ``scale`` None: its default.
+
+    ``BadRequest`` for an unknown name, a scale outside 16..1024, or a package that is not installed.
+    """
     if name not in MEASURES:
         raise BadRequest(f"{name!r} is no measure: choose {', '.join(MEASURES)}.", measure=name)
     scale = DEFAULT_SCALES[name] if scale is None else scale
@@ -114,8 +116,8 @@ def measure(name: str, *, scale: int | None = None) -> Measure:
 
 
 def prepared(measure: Measure, image: Image.Image) -> Any:
-    """What ``measure`` keeps of a picture; None where it fails. One odd picture must not end the comparison
-    of the others, and the libraries behind the measures raise errors of many kinds."""
+    """Prepare a picture; None if that fails: one odd picture must not end the comparison of the others, and
+    the libraries behind the measures raise errors of many kinds."""
     try:
         return measure.prepare(image)
     except Exception:
@@ -123,14 +125,16 @@ def prepared(measure: Measure, image: Image.Image) -> Any:
 
 
 def decode_target(scale: int) -> int:
-    """The side at which to decode for a measure of this scale: half of it, since what is opened has at least
-    twice the target along its shortest edge, where the picture has as much; of the whole picture all there
-    is."""
+    """Return the side at which to decode for a measure of this scale.
+
+    It is half of the scale, since what is opened has at least twice the target along its shortest edge if the
+    picture is that large; the whole picture is not shrunk.
+    """
     return _ALL if scale == WHOLE else max(1, scale // 2)
 
 
 class _Sized:
-    """What all measures share."""
+    """The common part of all measures."""
 
     name = ""
 
@@ -181,7 +185,7 @@ class Structure(_Sized):
 
 class Patterns(_Sized):
     """MinHash over the patterns of 2 x 2 cells of a grid of ``scale`` cells a side, each pattern with its
-    rough place.
+    approximate place.
 
     A cell says in which quarter of the picture's own grey levels it lies, so brightness and contrast change
     little.
@@ -204,7 +208,7 @@ class Patterns(_Sized):
 
 
 def patterns(grey: Grey) -> list[bytes]:
-    """The set of small patterns of a square grid of grey levels, in order."""
+    """Return the set of small patterns of a square grid of grey levels, in order."""
     quarters = np.quantile(grey, np.arange(1, _LEVELS) / _LEVELS)
     cells = np.searchsorted(quarters, grey, side="left").astype(np.int64)
     codes = ((cells[:-1, :-1] * _LEVELS + cells[:-1, 1:]) * _LEVELS + cells[1:, :-1]) * _LEVELS + cells[
@@ -220,10 +224,10 @@ def patterns(grey: Grey) -> list[bytes]:
 
 
 class Hash(_Sized):
-    """A perceptual hash of ImageHash, kept as a number of 64 bits; ``similarity`` is the share of the
-    ``bits`` that are equal.
+    """A perceptual hash of ImageHash, kept as a number of 64 bits; ``similarity`` is the share of equal
+    ``bits``.
 
-    At the scale ``WHOLE`` it is what ImageHash gives for the picture as it is.
+    At the scale ``WHOLE`` it is the hash that ImageHash gives for the picture as it is.
     """
 
     def __init__(self, name: str, scale: int) -> None:
@@ -257,7 +261,7 @@ class Features(_Sized):
     """Dice's share of the ORB features that are each other's nearest, and near: 2 m / (a + b) of a and b
     features.
 
-    A picture without features is like itself alone.
+    A picture without features is similar only to itself.
     """
 
     name = "orb"
@@ -276,9 +280,11 @@ class Features(_Sized):
 
 
 class Template(_Sized):
-    """The middle of each picture, four fifths of it, is looked for in the other; the better of the two best
-    correlations (``TM_CCOEFF_NORMED``). Pictures are stretched to one square. A plain picture is like itself
-    alone."""
+    """The middle of each picture, four fifths of it, is searched in the other; the better of the two best
+    correlations (``TM_CCOEFF_NORMED``) counts.
+
+    Pictures are stretched to one square. A plain picture is similar only to itself.
+    """
 
     name = "template"
 
@@ -304,7 +310,7 @@ class Template(_Sized):
 
 
 def _square(image: Image.Image, side: int) -> Grey:
-    """Grey levels (side, side) of the picture, stretched."""
+    """Return grey levels (side, side) of the stretched picture."""
     resampling = Image.Resampling.BOX if min(image.size) > 2 * side else Image.Resampling.BILINEAR
     return np.asarray(image.convert("L").resize((side, side), resampling))
 

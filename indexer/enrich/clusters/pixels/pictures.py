@@ -1,4 +1,4 @@
-"""The pictures of a category, as what a measure keeps of them: read once, held within a bound."""
+"""The pictures of a category as the values that a measure keeps of them: read once, held within a bound."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FIELDS = ("object_key", "sha256", "phash")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a picture lies, and the perceptual hash that is stored of it (16 hex digits, or empty)."""
+    """Where a picture lies, and its stored perceptual hash (16 hex digits, or empty)."""
 
     key: str
     sha256: str
@@ -46,7 +46,7 @@ class Source:
 
 
 def read_sources(runtime: Runtime, category: str, ids: Sequence[str]) -> list[Source]:
-    """Of images in the order of ``ids``; empty where an image was deleted meanwhile."""
+    """Return the sources in the order of ``ids``; empty ones for images that were deleted meanwhile."""
     found: list[Source] = []
     for start in range(0, len(ids), _PAGE):
         hits = runtime.vectors.retrieve(category, list(ids[start : start + _PAGE]), with_payload=_FIELDS)
@@ -63,9 +63,9 @@ class OutOfTime(Exception):
 class Pictures:
     """Prepared pictures by row. Thread-safe. ``reads`` counts the files that were opened.
 
-    ``seen`` (n,): which were opened at all, now or in a former sitting; what is ``readable`` and the
-    ``signatures`` are known of these. ``kept`` (n, ...): the prepared values themselves, of measures whose
-    values are small numbers; empty for others. ``expired`` says whether the time is up.
+    ``seen`` (n,): which were opened at all, now or in an earlier call; ``readable`` and ``signatures`` are
+    known for these. ``kept`` (n, ...): the prepared values themselves, of measures whose values are small
+    numbers; empty for others. ``expired`` says whether the time is up.
     """
 
     def __init__(
@@ -91,8 +91,11 @@ class Pictures:
         self._lock = threading.Lock()
 
     def values(self, rows: Iterable[int]) -> dict[int, Any]:
-        """What the measure keeps of these pictures; those that cannot be read are left out. Let go of it when
-        it was compared. ``InterruptedError`` where everything is to stop, ``OutOfTime``."""
+        """Return the prepared values of these pictures; those that cannot be read are left out. Let go of
+        them after the comparison.
+
+        ``InterruptedError`` once everything is to stop, ``OutOfTime``.
+        """
         found: dict[int, Any] = {}
         for row in rows:
             if not (len(self.kept) and self.seen[row]):
@@ -103,30 +106,30 @@ class Pictures:
         return found
 
     def value(self, row: int) -> Any:
-        """The same of one picture, None where it cannot be read, and whatever the time: for who has checked
-        it."""
+        """Return the prepared value of one picture, None if it cannot be read. It does not check the time:
+        the caller has."""
         value = self._value(row)
         return (
             None if value is None else self._measure.slim(value)
         )  # what comparing leaves in it goes with the caller's
 
     def can_read(self, row: int) -> bool:
-        """Whether the picture can be read; opened only if it never was."""
+        """Return whether the picture can be read; it is opened only if it never was."""
         if not self.seen[row]:
             self.check()
             self._value(row)
         return bool(self.readable[row])
 
     def check(self) -> None:
-        """Before a picture is read or compared: ``InterruptedError`` once ``stop`` is set, ``OutOfTime`` once
-        time is up."""
+        """Check before a picture is read or compared: ``InterruptedError`` once ``stop`` is set,
+        ``OutOfTime`` once time is up."""
         if self.stop.is_set():
             raise InterruptedError
         if next(self._steps) > LEAST_STEPS and self.expired():
             raise OutOfTime
 
     def normal_signatures(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(len(rows), 64): 8 x 8 grey levels, each row of mean 0 and length 1."""
+        """Return (len(rows), 64): 8 x 8 grey levels, each row of mean 0 and length 1."""
         levels = self.signatures[rows].astype(np.float32)
         levels -= levels.mean(axis=1, keepdims=True)
         lengths = np.linalg.norm(levels, axis=1, keepdims=True)
@@ -184,6 +187,6 @@ def _unpacked(value: Any) -> Any:
 
 
 def _size(value: Any) -> int:
-    """Bytes that a prepared picture takes, roughly."""
+    """Estimate the bytes of a prepared picture."""
     parts = value if isinstance(value, tuple) else (value.grey if isinstance(value, Levels) else value,)
     return 100 + sum(part.nbytes if isinstance(part, np.ndarray) else 32 for part in parts)

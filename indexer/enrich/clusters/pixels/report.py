@@ -1,4 +1,4 @@
-"""How a clustering by pixels goes, and how it ended."""
+"""The progress and the report of a clustering by pixels."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ OUT_OF_TIME = 4
 
 @dataclass
 class PixelReport:
-    """``cluster``: the report of the run. ``out_of_time``: the budget ended it, and nothing is visible of it
+    """``cluster``: the report of the run. ``out_of_time``: the time budget ended it, and nothing is visible
     yet.
 
-    ``groups`` of two and more images, ``grouped`` images in these. ``resumed``: it went on from a checkpoint.
-    ``stage`` and ``done`` say how far it came.
+    ``groups`` of two and more images, ``grouped`` images in these. ``resumed``: it continued from a
+    checkpoint. ``stage`` and ``done``: how far it came.
     """
 
     cluster: ClusterReport

@@ -3,8 +3,8 @@
 Groups become the nodes of a tree of one level; an image that is alone, or cannot be read, is in
 ``root-noise``. A group's representative is its node's medoid. Images that come in later are not compared by
 their pixels: as after a density-based method, they get the node whose centre, of the embeddings, is nearest,
-if they are no farther from it than its images, and noise otherwise; run again, or ``--stage merge``, to have
-them compared.
+if they are no farther from it than its images, and noise otherwise. Run it again, or ``--stage merge``, to
+have them compared.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.clusters.options import PixelOptions
 from vitrine.indexer.enrich.clusters.pixels.batches import Grouping
 from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints, State, fingerprint
 from vitrine.indexer.enrich.clusters.pixels.grouping import Leaders
@@ -41,78 +42,11 @@ from vitrine.indexer.job.job import Advance
 from vitrine.indexer.job.progress import Progress, StageByStage
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun
 from vitrine.services.errors import BadRequest
-from vitrine.services.images.hashes import MAX_BAND, parse_hashes
+from vitrine.services.images.hashes import parse_hashes
 from vitrine.services.runtime import Runtime
 
-Stage = Literal["batch", "merge", "all"]
-Propose = Literal["none", "embedding", "hash"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
-PROPOSE: tuple[Propose, ...] = get_args(Propose)
-BATCH_SIZE = 100
 METHOD = "pixels-"
 _MOST_WORKERS = 64
-
-
-@dataclass(frozen=True)
-class PixelOptions:
-    """How to compare. ``scale`` (pixels) and ``threshold`` (0..1) None: those of the measure; ``workers``
-    None: a thread a core.
-
-    ``stage``: "batch" alone, "merge" the groups of the run in service, or "all". ``propose``: verify only the
-    pairs that embeddings ("embedding": of at least ``similarity``, the nearest ``neighbours`` of each image)
-    or stored perceptual hashes ("hash": within ``band`` bits) propose. ``time_budget`` in seconds, from the
-    call on: where it ends, a checkpoint is left.
-    """
-
-    measure: str
-    stage: Stage = "all"
-    batch_size: int = BATCH_SIZE
-    scale: int | None = None
-    threshold: float | None = None
-    workers: int | None = None
-    time_budget: float | None = None
-    propose: Propose = "none"
-    similarity: float = 0.8
-    neighbours: int = 16
-    band: int = 10
-
-    def check(self) -> PixelOptions:
-        """With the measure's defaults filled in. ``BadRequest`` for what cannot be."""
-        chosen = measure(self.measure, scale=self.scale)
-        threshold = DEFAULT_THRESHOLDS[self.measure] if self.threshold is None else self.threshold
-        if self.stage not in STAGES or self.propose not in PROPOSE:
-            raise BadRequest(
-                f"The stage is one of {', '.join(STAGES)}, and propose one of {', '.join(PROPOSE)}."
-            )
-        if self.propose != "none" and self.stage != "all":
-            raise BadRequest("Proposed pairs are verified in one go: leave --stage out, or --propose.")
-        if not 0 < threshold <= 1:
-            raise BadRequest(
-                f"The threshold must be above 0 and at most 1, not {threshold}.", threshold=threshold
-            )
-        if self.batch_size < 2:
-            raise BadRequest(
-                f"A batch needs at least 2 images, not {self.batch_size}.", batch_size=self.batch_size
-            )
-        if self.time_budget is not None and self.time_budget <= 0:
-            raise BadRequest(f"The time budget must be more than 0 seconds, not {self.time_budget}.")
-        if (
-            not 0 < self.similarity <= 1
-            or not 1 <= self.neighbours <= 1_000
-            or not 0 <= self.band <= MAX_BAND
-        ):
-            raise BadRequest(
-                f"Propose by a similarity in 0..1, 1 to 1000 neighbours, or a band of 0 to {MAX_BAND} bits."
-            )
-        workers = min(self.workers or os.cpu_count() or 1, _MOST_WORKERS)
-        return replace(self, scale=chosen.scale, threshold=threshold, workers=workers)
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What the result depends on; for the run's manifest."""
-        by = {"embedding": ("similarity", "neighbours"), "hash": ("band",), "none": ()}[self.propose]
-        names = ("measure", "stage", "threshold", "scale", *(() if by else ("batch_size",)), "propose", *by)
-        return {name: value for name, value in asdict(self).items() if name in names}
 
 
 def cluster_pixels(
@@ -140,7 +74,7 @@ def cluster_pixels(
     """
     started = clock()
     runtime.clusters.check_name(run)
-    options = options.check()
+    options = _resolved(options)
     stop = stop or threading.Event()
     former = _former(runtime, category, run, options) if options.stage == "merge" else None
     checkpoints = Checkpoints(runtime.objects, category, run)
@@ -156,10 +90,21 @@ def cluster_pixels(
     return fit.report
 
 
+def _resolved(options: PixelOptions) -> PixelOptions:
+    """Return the options with the defaults of the measure and of this machine filled in. ``BadRequest`` for a
+    scale that the measure cannot take."""
+    return replace(
+        options,
+        scale=measure(options.measure, scale=options.scale).scale,
+        threshold=options.threshold or DEFAULT_THRESHOLDS[options.measure],
+        workers=options.workers or min(os.cpu_count() or 1, _MOST_WORKERS),
+    )
+
+
 @dataclass(eq=False)
 class PixelFit:
-    """A ``Fit`` by pixels, with checkpoints. ``former``: the run whose groups are merged. ``report`` says how
-    it went.
+    """A ``Fit`` by pixels, with checkpoints. ``former``: the run whose groups are merged. ``report``: how it
+    went.
 
     ``deadline``: when to stop, on ``clock``.
     """
@@ -176,7 +121,7 @@ class PixelFit:
     report: PixelReport = field(default_factory=lambda: PixelReport(ClusterReport("", "", "")))
 
     def __call__(self, images: Images, advance: Advance) -> Fitted:
-        """``InterruptedError`` where it was stopped or ran out of time."""
+        """Group the images. ``InterruptedError`` if it was stopped or ran out of time."""
         options = self.options
         chosen = measure(options.measure, scale=options.scale)
         sources = read_sources(self.runtime, self.category, images.ids)
@@ -209,7 +154,7 @@ class PixelFit:
         told: Callable[[str, int, int], None],
     ) -> None:
         options = self.options
-        assert options.threshold is not None and options.workers is not None  # check() filled them in
+        assert options.threshold is not None and options.workers is not None  # _resolved() filled them in
         grouping = Grouping(
             state,
             pictures,
@@ -230,7 +175,7 @@ class PixelFit:
             grouping.run(merging=options.stage != "batch")
 
     def _proposed(self, images: Images, sources: list[Source]) -> NDArray[np.int64] | None:
-        """Pairs of rows (m, 2), in order; None: whoever is in one batch is compared."""
+        """Return pairs of rows (m, 2), in order; None to compare all images of each batch."""
         options, stopped = self.options, self.stop.is_set
         if options.propose == "none":
             return None
@@ -248,7 +193,7 @@ class PixelFit:
         return self.options.parameters | former | proposed
 
     def _state(self, mark: str, images: Images) -> State:
-        """That of the checkpoint, or a new one."""
+        """Return the state of the checkpoint, or a new one."""
         known = self.checkpoints.load(mark)
         if known is not None:
             self.report.resumed = True
@@ -277,8 +222,8 @@ class PixelFit:
 
 
 def former_leaders(runtime: Runtime, category: str, run: ClusterRun, ids: list[str]) -> Leaders:
-    """The groups of a run by pixels as leaders; an image whose representative is gone, or that is in no
-    group, is alone."""
+    """Return the groups of a run by pixels as leaders; an image whose representative is gone, or that is in
+    no group, is alone."""
     rows = {id: row for row, id in enumerate(ids)}
     leaders = np.arange(len(ids), dtype=np.int32)
     for start in range(0, len(ids), 500):
@@ -310,14 +255,14 @@ def _at(scale: int | None) -> str:
 
 
 def _labels(state: State) -> NDArray[np.int32]:
-    """Numbers of the groups of two and more; -1 for who is alone."""
+    """Number the groups of two and more images; -1 for images that are alone."""
     _, group, sizes = np.unique(state.leaders, return_inverse=True, return_counts=True)
     numbers = np.cumsum(sizes > 1) - 1
     return np.where(sizes[group] > 1, numbers[group], -1).astype(np.int32)
 
 
 def _with_representatives(tree: Tree, leaders: Leaders, labels: NDArray[np.int32]) -> Tree:
-    """Each group shows its representative first, and calls it its medoid."""
+    """Make the representative of each group its medoid, shown first."""
     nodes = dict(tree.nodes)
     for leader in np.unique(leaders[labels >= 0]).tolist():
         node = tree.leaf(leader)

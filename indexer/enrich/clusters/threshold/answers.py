@@ -1,4 +1,4 @@
-"""Pairs to judge and what was answered, in a file that is complete after every answer."""
+"""Pairs to judge and their answers, in a file that is complete after every answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMAT = 1
 
 @dataclass
 class AskedPair:
-    """A pair with its ``number``, which stays; ``names`` are the files'. ``accepted`` None: not answered."""
+    """A pair with its permanent ``number``; ``names``: of the files. ``accepted`` None: not answered."""
 
     number: int
     one: str
@@ -49,7 +49,7 @@ class Answers:
 
     @classmethod
     def read(cls, path: Path) -> Answers:
-        """``BadRequest`` if it is no such file."""
+        """Read the file. ``BadRequest`` if it is not a file of answers."""
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
             if tree.pop("format") != FORMAT:
@@ -65,21 +65,21 @@ class Answers:
             ) from error
 
     def write(self) -> None:
-        """Replace the file in one step. ``BadRequest``."""
+        """Replace the file in one step. ``BadRequest`` if it cannot be written."""
         tree = {name: value for name, value in vars(self).items() if name not in ("path", "bins", "pairs")}
         tree |= {"bins": [asdict(one) for one in self.bins], "pairs": [asdict(one) for one in self.pairs]}
-        beside = self.path.with_name(f"{self.path.name}.part")
+        part = self.path.with_name(f"{self.path.name}.part")
         try:
             make_folder(self.path.parent)
-            beside.write_text(
+            part.write_text(
                 json.dumps({"format": FORMAT, **tree}, ensure_ascii=False, indent=1), encoding="utf-8"
             )
-            os.replace(beside, self.path)
+            os.replace(part, self.path)
         except OSError as error:
             raise unwritable(self.path, error) from error
 
     def check(self, category: str, measure: str, using: str | None) -> None:
-        """``BadRequest`` unless the answers are about this."""
+        """Raise ``BadRequest`` unless the answers are about this category, measure and vector."""
         if (self.category, self.measure) != (category, measure) or using not in (None, self.using):
             raise BadRequest(
                 f"{self.path} has answers on {self.category!r} by {self.measure} ({self.using}): name "
@@ -88,9 +88,9 @@ class Answers:
             )
 
     def take(self, sample: PairSample, names: dict[str, str]) -> int:
-        """Add the pairs that are new, with numbers after those there are; answers stay. How many were new.
+        """Add the new pairs, with numbers after those there are, and return how many; answers stay.
 
-        The bins are those of the new sample; pairs that were known are put into them by their similarity.
+        The bins are those of the new sample; known pairs are put into them by their similarity.
         """
         known = {(pair.one, pair.other) for pair in self.pairs}
         new = [pair for pair in sample.pairs if (pair.one, pair.other) not in known]
@@ -121,12 +121,17 @@ class Answers:
         for number in wanted:
             by_number[number].accepted = accepted
 
+    @property
+    def by(self) -> str:
+        """What the similarity is of, for people: "embedding of clip", or a measure of the pixels."""
+        return f"{self.measure} of {self.using}" if self.measure == "embedding" else self.measure
+
     def by_similarity(self) -> list[AskedPair]:
-        """Most similar first."""
+        """Return the pairs, most similar first."""
         return sorted(self.pairs, key=lambda pair: (-pair.similarity, pair.number))
 
     def judged(self) -> Judged:
-        """What was answered."""
+        """Return the answered pairs."""
         done = [pair for pair in self.pairs if pair.accepted is not None and pair.similarity >= self.low]
         return Judged(
             np.array([pair.similarity for pair in done], float),
@@ -137,7 +142,7 @@ class Answers:
         )
 
     def next_pair(self, skipped: Iterable[int] = ()) -> AskedPair | None:
-        """The pair whose answer tells most, of those without one; None if there is none left."""
+        """Return the pair without an answer whose answer tells most; None if there is none left."""
         left_out = set(skipped)
         waiting = [pair for pair in self.pairs if pair.accepted is None and pair.number not in left_out]
         if not waiting:
@@ -151,5 +156,5 @@ class Answers:
         )
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The pairs, most similar first."""
+        """Return the pairs, most similar first."""
         return [asdict(pair) for pair in self.by_similarity()]

@@ -1,10 +1,10 @@
-"""Pairs of images across the range of a similarity, for people to judge: drawn bin by bin, never from all
+"""Draw pairs of images across the range of a similarity, for people to judge: bin by bin, never from all
 pairs.
 
-By embedding, the population is every pair of the category's images whose similarity is in the range. It is
-seen through the pairs of some images that are drawn at random with all others: each pair of the category has
-the same chance to be among these. By a measure of the pixels the population is what was proposed: each of the
-drawn images with its nearest by embedding, and with another one at random.
+By embedding, the population is every pair of the category's images whose similarity is in the range. Of it
+the pairs of some random images with all others are examined: each pair of the category has the same chance to
+be among these. By a measure of the pixels the population is what was proposed: each of the drawn images with
+its nearest by embedding, and with another one at random.
 
 A pair that is drawn from a bin stands for (pairs of the population in the bin) / (pairs drawn from it).
 """
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.clusters.pixels.measures import MEASURES as PIXEL_MEASURES
+from vitrine.indexer.enrich.clusters.options import PairOptions
 from vitrine.indexer.enrich.clusters.pixels.measures import measure as pixel_measure
 from vitrine.indexer.enrich.clusters.pixels.pictures import Pictures, read_sources
 from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
@@ -32,17 +32,9 @@ from vitrine.services.domain import Embeddings, Near, Query
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 
-EMBEDDING = "embedding"
-MEASURES = (EMBEDDING, *PIXEL_MEASURES)
-DRAWN = {EMBEDDING: 2_000}
-DRAWN_FOR_PIXELS = 300
-"""Images drawn at random, by measure."""
-NEIGHBOURS = 10
-BINS = 12
-MAX_PAIRS = 2_000
 _TAIL = 0.99
-"""Without a lower end, the range begins where one in a hundred random pairs is: what is less alike is hardly
-asked about."""
+"""Without a lower end, the range begins where one in a hundred random pairs is: less similar pairs are hardly
+worth asking about."""
 _AT_ONCE = 64
 
 Told = Callable[[int, int], None]
@@ -50,42 +42,9 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class SampleOptions:
-    """``pairs`` to judge. ``images`` drawn at random to find them (None: 2,000 by embedding, 300 by pixels).
-    ``low``: the lower end of the range. ``neighbours``: by a measure of the pixels, the nearest by embedding
-    that an image is compared with."""
-
-    measure: str = EMBEDDING
-    using: str | None = None
-    pairs: int = 60
-    images: int | None = None
-    neighbours: int = NEIGHBOURS
-    low: float | None = None
-    bins: int = BINS
-    seed: int = 0
-
-    def check(self) -> None:
-        """``BadRequest`` for what cannot be."""
-        if self.measure not in MEASURES:
-            raise BadRequest(
-                f"{self.measure!r} is no measure: choose {', '.join(MEASURES)}.", measure=self.measure
-            )
-        if not 10 <= self.pairs <= MAX_PAIRS or not 2 <= self.bins <= 100 or self.neighbours < 1:
-            raise BadRequest(f"Ask for 10 to {MAX_PAIRS} pairs, 2 to 100 bins and one neighbour or more.")
-        if self.low is not None and not -1 <= self.low < 1:
-            raise BadRequest(f"The lower end of the range must be in -1..1, not {self.low}.", low=self.low)
-        if self.images is not None and self.images < 2:
-            raise BadRequest(f"Draw two images or more, not {self.images}.")
-
-    @property
-    def drawn(self) -> int:
-        return self.images or DRAWN.get(self.measure, DRAWN_FOR_PIXELS)
-
-
-@dataclass(frozen=True)
 class Bin:
-    """Pairs of the population with ``low <= similarity < high`` (of the last bin: <=), as counted in the
-    drawn part of it."""
+    """Pairs of the population with ``low <= similarity < high`` (of the last bin: <=), as counted in the part
+    that was examined."""
 
     low: float
     high: float
@@ -113,28 +72,27 @@ class PairSample:
 
 
 def sample_pairs(
-    runtime: Runtime, category: str, options: SampleOptions, told: Told = lambda done, of: None
+    runtime: Runtime, category: str, options: PairOptions, told: Told = lambda done, of: None
 ) -> PairSample:
-    """Draw pairs, as many from each bin as there are, in turns; with more ``pairs`` come the same ones and
-    others.
+    """Draw pairs, in turns one from each bin that has any; more ``pairs`` give the same ones and others.
 
     ``NotFound``, ``UnknownVector``, ``BadRequest`` (options; fewer than two images; a package that is not
     installed).
     """
-    options.check()
-    return (_by_embedding if options.measure == EMBEDDING else _by_pixels)(runtime, category, options, told)
+    return (_by_embedding if options.measure == "embedding" else _by_pixels)(runtime, category, options, told)
 
 
 # By embedding
 # ------------------------------------------------------------------------------------------------------------
 
 
-def _by_embedding(runtime: Runtime, category: str, options: SampleOptions, told: Told) -> PairSample:
-    """One pass over the vectors. Memory: those of the drawn images, and their products with one batch."""
+def _by_embedding(runtime: Runtime, category: str, options: PairOptions, told: Told) -> PairSample:
+    """Draw pairs in one pass over the vectors. Memory: those of the drawn images, and their products with one
+    batch."""
     drawn = _draw(runtime, category, options)
     low = _tail(drawn.x) if options.low is None else options.low
     edges = np.linspace(low, 1.0, options.bins + 1)
-    kept = _Kept(options.bins, options.pairs, options.seed)
+    kept = _Kept(options.bins, options.wanted, options.seed)
     numbers = {id: number for number, id in enumerate(drawn.ids)}
     done = 0
     told(0, drawn.total)
@@ -166,10 +124,10 @@ def _by_embedding(runtime: Runtime, category: str, options: SampleOptions, told:
         f"pairs of {n:,} images of {category!r} with a cosine similarity of {low:.4f} or more by "
         f"{drawn.using}; seen: {part}"
     )
-    return kept.sample(drawn.using, edges, population, options.pairs)
+    return kept.sample(drawn.using, edges, population, options.wanted)
 
 
-def _draw(runtime: Runtime, category: str, options: SampleOptions) -> StoredVectors:
+def _draw(runtime: Runtime, category: str, options: PairOptions) -> StoredVectors:
     cat = runtime.catalog.get(category)
     drawn = read_vectors(runtime.vectors, cat, options.using, most=options.drawn, seed=options.seed)
     if len(drawn.ids) < 2:
@@ -180,7 +138,7 @@ def _draw(runtime: Runtime, category: str, options: SampleOptions) -> StoredVect
 
 
 def _tail(x: Embeddings) -> float:
-    """The similarity that one in a hundred random pairs has, rounded down."""
+    """Return the similarity that one in a hundred random pairs exceeds, rounded down."""
     some = x[:1_000]
     products = (some @ some.T)[np.triu_indices(len(some), 1)]
     return round(float(min(np.floor(float(np.quantile(products, _TAIL)) * 100) / 100, 0.95)), 2)
@@ -191,8 +149,7 @@ def _bin_of(similar: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int
 
 
 class _Kept:
-    """Of each bin the pairs with the least random keys: a sample of all that were offered, which grows as
-    more are kept."""
+    """Keeps the pairs of each bin with the lowest random keys: a random sample of all that were offered."""
 
     def __init__(self, bins: int, most: int, seed: int) -> None:
         self.counts = np.zeros(bins, np.int64)
@@ -245,8 +202,8 @@ class _Kept:
 # -----------------------------------------------------------------------------------------------
 
 
-def _by_pixels(runtime: Runtime, category: str, options: SampleOptions, told: Told) -> PairSample:
-    """Every proposed pair is measured. Memory: what the measure keeps of each picture in them."""
+def _by_pixels(runtime: Runtime, category: str, options: PairOptions, told: Told) -> PairSample:
+    """Measure every proposed pair. Memory: what the measure keeps of each picture in them."""
     drawn = _draw(runtime, category, options)
     shuffled = np.random.default_rng((options.seed, 2)).permutation(len(drawn.ids)).tolist()
     at_random = [(drawn.ids[one], drawn.ids[other]) for one, other in pairwise([*shuffled, shuffled[0]])]
@@ -262,7 +219,7 @@ def _by_pixels(runtime: Runtime, category: str, options: SampleOptions, told: To
     low = min(middle, 0.95) if options.low is None else options.low
     inside = [(pair, value) for pair, value in known if value >= low]
     edges = np.linspace(low, 1.0, options.bins + 1)
-    kept = _Kept(options.bins, options.pairs, options.seed)
+    kept = _Kept(options.bins, options.wanted, options.seed)
     found = np.array([value for _, value in inside], float)
     kept.offer(found, _bin_of(found, edges), lambda at: inside[at][0])
     nearest = f"each with its {options.neighbours} nearest by {drawn.using} and another at random"
@@ -271,7 +228,7 @@ def _by_pixels(runtime: Runtime, category: str, options: SampleOptions, told: To
         f"more, among those proposed: {len(drawn.ids):,} of {drawn.total:,} images drawn at random, "
         f"{nearest}"
     )
-    return kept.sample(drawn.using, edges, population, options.pairs)
+    return kept.sample(drawn.using, edges, population, options.wanted)
 
 
 def _neighbours(runtime: Runtime, category: str, drawn: StoredVectors, most: int) -> Iterator[Pair]:
@@ -288,7 +245,7 @@ def _neighbours(runtime: Runtime, category: str, drawn: StoredVectors, most: int
 def _measured(
     runtime: Runtime, category: str, name: str, pairs: Sequence[Pair], told: Told
 ) -> list[float | None]:
-    """The similarity of each pair; None where a picture is gone or does not decode."""
+    """Return the similarity of each pair; None where a picture is gone or does not decode."""
     measure = pixel_measure(name)
     ids = list(dict.fromkeys(id for pair in pairs for id in pair))
     pictures = Pictures(runtime, read_sources(runtime, category, ids), measure, threading.Event())
@@ -308,7 +265,7 @@ def _measured(
 
 
 def object_keys(runtime: Runtime, category: str, ids: Sequence[str], field: str = "object_key") -> list[str]:
-    """A payload field of images, aligned with ``ids``; "" where it is missing."""
+    """Return a payload field of images, aligned with ``ids``; "" where it is missing."""
     found: list[str] = []
     for start in range(0, len(ids), 500):
         hits = runtime.vectors.retrieve(category, ids[start : start + 500], with_payload=(field,))

@@ -1,10 +1,11 @@
-"""From judged pairs to a threshold: precision and recall over the population that the pairs were drawn from.
+"""Propose a threshold from judged pairs: precision and recall over the population that the pairs were drawn
+from.
 
 The estimates are those of stratified sampling: an answered pair counts for (pairs of its bin) / (answered
 pairs of its bin). Bins with fewer than two answers are taken together with the next. Intervals are of a
 Bayesian bootstrap (Rubin, 1981) in which a bin holds one answer more than it was given, split into yes and no
-as the bins about it are: where few answers agree, others may hide. They are careful: of 100 and of 200
-answers, in 40 draws each, those of 95 % held the truth in 92 to 100 %.
+as in the bins around it: where few answers agree, others may be hidden. They are cautious: with 100 and with
+200 answers, 40 draws each, the 95 % intervals held the truth in 92 to 100 %.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Judged:
-    """Answered pairs: ``similarity``, whether they were ``accepted``, their ``bin``; and the pairs of the
-    population by bin."""
+    """Answered pairs: ``similarity``, whether they were ``accepted``, their ``bin``; ``populations``: pairs
+    of the population by bin."""
 
     similarity: Floats
     accepted: NDArray[np.bool_]
@@ -43,7 +44,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Row:
-    """What a threshold gives: pairs at or above it are said to belong together."""
+    """What a threshold gives if all pairs at or above it are accepted."""
 
     threshold: float
     precision: float
@@ -53,8 +54,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Proposal:
-    """``chosen`` with 95 % intervals about it, also of the threshold itself; ``rows``: every threshold that
-    tells answers apart, highest first."""
+    """``chosen`` with 95 % ``intervals``, also of the threshold itself; ``rows``: every threshold that
+    separates answers, highest first."""
 
     chosen: Row
     intervals: dict[str, Interval]
@@ -64,7 +65,7 @@ class Proposal:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return a JSON object."""
         return {
             **vars(self.chosen), "intervals": {name: list(span) for name, span in self.intervals.items()},
             "accepted": self.accepted, "rejected": self.rejected, "notes": list(self.notes),
@@ -81,13 +82,13 @@ class Counts:
 
     @classmethod
     def of(cls, judged: Judged) -> Counts:
-        """Those of answered pairs."""
+        """Count the answered pairs."""
         accepted = int(judged.accepted.sum())
         return cls(accepted, len(judged.accepted) - accepted)
 
     @property
     def needed(self) -> dict[str, int]:
-        """How many more of either kind, 0 where there are enough."""
+        """How many more of each kind are needed, 0 where there are enough."""
         return {"accepted": max(0, LEAST - self.accepted), "rejected": max(0, LEAST - self.rejected)}
 
     @property
@@ -96,17 +97,17 @@ class Counts:
 
     @property
     def advice(self) -> str:
-        """Which pairs to judge next, and where others come from."""
+        """Which pairs to judge next, and where to get others."""
         if self.accepted < LEAST:
             return (
                 "those of higher similarity first; if there are no such, draw more with a larger --pairs "
                 "or more --images"
             )
-        return "those of lower similarity first; if all were to be accepted, draw others with a lower --from"
+        return "those of lower similarity first; if all were to be accepted, draw others with a lower --low"
 
 
 def propose(judged: Judged, *, precision: float | None = None, seed: int = 0) -> Proposal:
-    """The threshold of the best F1; with ``precision`` in 0..1 the lowest one that has at least that.
+    """Return the threshold of the best F1; with ``precision`` in 0..1 the lowest one that has at least that.
 
     ``TooFewExamples`` with fewer than three answers of either kind; ``BadRequest`` if no threshold is that
     precise.
@@ -139,15 +140,16 @@ def _too_few(counts: Counts) -> TooFewExamples:
 
 @dataclass(frozen=True)
 class Strata:
-    """Bins taken together: ``of`` each answered pair the number of its stratum, and the ``populations`` of
-    strata."""
+    """Bins taken together: ``of``: the stratum of each answered pair; ``populations``: pairs of each
+    stratum."""
 
     of: NDArray[np.int64]
     populations: Floats
 
 
 def collapsed(bins: NDArray[np.int64], populations: NDArray[np.int64]) -> Strata:
-    """Neighbouring bins together until each stratum has two answers; what is left below joins the last."""
+    """Join neighbouring bins until each stratum has two answers; what is left at the lower end joins the
+    last."""
     answers = np.bincount(bins, minlength=len(populations))
     stratum_of, number, held = np.zeros(len(populations), np.int64), 0, 0
     for at in range(len(populations) - 1, -1, -1):  # from the most similar down
@@ -162,8 +164,7 @@ def collapsed(bins: NDArray[np.int64], populations: NDArray[np.int64]) -> Strata
 
 
 class _Curve:
-    """Precision, recall and F1 at every threshold that tells the answers apart; of many weightings of them at
-    once."""
+    """Precision, recall and F1 at every threshold that separates the answers, for many weightings at once."""
 
     def __init__(self, similarity: Floats, accepted: NDArray[np.bool_], strata: Strata, low: float) -> None:
         self.order = np.argsort(-similarity, kind="stable")
@@ -176,8 +177,7 @@ class _Curve:
         self.thresholds = ((ordered + below) / 2)[self._last]
 
     def weights(self, worth: Floats) -> Floats:
-        """(sets, pairs): what each pair counts for, if in its stratum it is ``worth`` so much beside the
-        others."""
+        """Return (sets, pairs): how much each pair counts, given what it is ``worth`` within its stratum."""
         found = np.zeros_like(worth)
         for number, population in enumerate(self._populations.tolist()):
             inside = self._of == number
@@ -185,7 +185,7 @@ class _Curve:
         return found
 
     def values(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
-        """(sets, thresholds) of precision, recall and F1."""
+        """Return (sets, thresholds) of precision, recall and F1."""
         right = np.cumsum(weights * self._accepted, axis=1)
         said = np.cumsum(weights, axis=1)[:, self._last]
         total, right = right[:, -1:], right[:, self._last]
@@ -195,7 +195,7 @@ class _Curve:
         return precision, recall, f1
 
     def rows(self) -> list[Row]:
-        """What each threshold gives if all pairs of a stratum are worth the same."""
+        """Return what each threshold gives if all pairs of a stratum count the same."""
         values = self.values(self.weights(np.ones((1, len(self.order)))))
         columns = [
             np.round(self.thresholds, 6).tolist(),
@@ -207,7 +207,8 @@ class _Curve:
 def _intervals(
     judged: Judged, strata: Strata, threshold: float, precision: float | None, seed: int
 ) -> dict[str, Interval]:
-    """Of precision, recall and F1 at a threshold, and of the threshold that would be chosen."""
+    """Return the intervals of precision, recall and F1 at a threshold, and of the threshold that would be
+    chosen."""
     answers = np.bincount(strata.of)
     middles, more = np.bincount(strata.of, weights=judged.similarity) / answers, np.arange(len(answers))
     share = _shares(np.bincount(strata.of, weights=judged.accepted), answers)
@@ -266,11 +267,11 @@ def _notes(judged: Judged, rows: Sequence[Row], at: int) -> tuple[str, ...]:
 
 
 def most_telling(judged: Judged, waiting: NDArray[np.int64]) -> int:
-    """The bin to ask about next, of those with pairs ``waiting`` (by bin).
+    """Return the bin to ask about next, of those with pairs ``waiting`` (by bin).
 
     First each bin once, the middle one first, then the middles of the halves; from then on the bin whose
     share of accepted pairs is least certain, by its standard error: sqrt(p (1 - p) / (answers + 1)), where p
-    counts the bins beside it too.
+    also counts the neighbouring bins.
     """
     bins = len(waiting)
     asked = np.bincount(judged.bin, minlength=bins).astype(float)
@@ -284,7 +285,8 @@ def most_telling(judged: Judged, waiting: NDArray[np.int64]) -> int:
 
 
 def _shares(yes: NDArray[Any], asked: NDArray[Any]) -> Floats:
-    """Shares of yes by bin, in 0..1 and neither of them: those beside it count too, the less the farther."""
+    """Return smoothed shares of yes by bin, in 0..1 exclusive: neighbouring bins count too, the less the
+    farther away."""
     bins = np.arange(len(asked))
     near = np.exp(-np.abs(np.subtract.outer(bins, bins)))
     found: Floats = (near @ yes + 0.5) / (near @ asked + 1)

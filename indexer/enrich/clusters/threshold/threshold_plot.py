@@ -1,4 +1,4 @@
-"""Precision and recall over the threshold, and pairs side by side. matplotlib is loaded when a plot is
+"""Draw precision and recall over the threshold, and pairs side by side. matplotlib is loaded when a plot is
 drawn."""
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from PIL import Image, ImageOps
 from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, Proposal
 from vitrine.indexer.job.optional import load
 from vitrine.services.errors import ImageRefused
+from vitrine.services.files import writing
 from vitrine.services.images.open import ImageLimits, thumbnail
 
-FORMATS = (".png", ".svg")
 _BLUE, _ORANGE, _GREY, _GRID = "#2563eb", "#d97706", "#475569", "#e4e4e7"
 _GAP = 6
 
 
 def draw_threshold(proposal: Proposal, judged: Judged, path: Path, *, title: str) -> Path:
-    """A picture (PNG, SVG, by the name): curves over the threshold, the answers as ticks (accepted above,
-    rejected below), and the proposal with the interval it may lie in."""
+    """Draw the curves, the answers and the proposal with its interval (PNG, SVG or PDF, by the ending).
+
+    Answers are ticks: accepted ones above the curves, rejected ones below.
+    """
     figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     rows = sorted(proposal.rows, key=lambda row: row.threshold)
@@ -71,7 +73,8 @@ def draw_threshold(proposal: Proposal, judged: Judged, path: Path, *, title: str
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9, loc="upper center", ncols=4, bbox_to_anchor=(0.5, -0.12))
-    figure.savefig(path, dpi=130)
+    with writing(path):
+        figure.savefig(path, dpi=130)
     return path
 
 
@@ -80,8 +83,11 @@ def _ticks(axes: Any, values: Sequence[float], height: float, colour: str) -> No
 
 
 def side_by_side(one: bytes | None, other: bytes | None, size: int) -> Image.Image | None:
-    """Two pictures in a square of ``size`` pixels, beside or above each other, whichever shows more of them;
-    one that does not decode is left empty. None if neither does."""
+    """Put two pictures into a square of ``size`` pixels, next to or above each other, whichever shows more of
+    them.
+
+    One that does not decode is left empty. None if neither does.
+    """
     pictures = [_open(data, size) for data in (one, other)]
     if pictures == [None, None]:
         return None

@@ -1,8 +1,9 @@
-"""Agglomerative clustering of up to some 20,000 images: every merge of two clusters, from images up to one.
+"""Agglomerative clustering of up to some 20,000 images: every merge of two clusters, from single images up to
+one cluster.
 
 The nearest-neighbour chain (Murtagh, 1983) with the update of Lance and Williams (1967), on one square
-float32 matrix of distances that is changed in place: 4 n^2 bytes, 1.6 GB for 20,000 images (scipy: 8 n^2,
-condensed but float64 and copied).
+float32 matrix of distances that is changed in place: 4 n^2 bytes, 1.6 GB for 20,000 images. scipy takes 8
+n^2, since its condensed matrix is float64 and copied.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ _BLOCK, _TOLD_EVERY = 1_024, 512
 
 @dataclass(frozen=True, eq=False)
 class Merges:
-    """``children`` (n - 1, 2): clusters merged at each step, images being 0..n-1 and step i making cluster n
-    + i. ``distances`` (n - 1,) do not fall; ``counts`` (n - 1,): images of the cluster that is made."""
+    """``children`` (n - 1, 2): the clusters merged at each step; images are 0..n-1, and step i makes cluster
+    n + i.
+
+    ``distances`` (n - 1,) do not fall; ``counts`` (n - 1,): images of the new cluster.
+    """
 
     children: NDArray[np.int64]
     distances: NDArray[np.float32]
@@ -38,7 +42,7 @@ class Merges:
         return len(self.children) + 1
 
     def into(self, clusters: int) -> Labels:
-        """(n,) labels of so many clusters. ``BadRequest`` unless 1 <= clusters <= n."""
+        """Return (n,) labels of this many clusters. ``BadRequest`` unless 1 <= clusters <= n."""
         if not 1 <= clusters <= self.images:
             raise BadRequest(
                 f"{self.images} images make 1 to {self.images} clusters, not {clusters}.", clusters=clusters
@@ -46,21 +50,21 @@ class Merges:
         return self._after(self.images - clusters)
 
     def at(self, distance: float) -> Labels:
-        """(n,) labels of the clusters that were made at up to ``distance``."""
+        """Return (n,) labels of the clusters that were merged at up to ``distance``."""
         return self._after(int(np.searchsorted(self.distances, distance, side="right")))
 
     def tops(self, clusters: int) -> list[int]:
-        """The numbers of so many clusters, the largest first."""
+        """Return the numbers of this many clusters, the largest first."""
         merged = set(self.children[: self.images - clusters].ravel().tolist())
         alive = [number for number in range(2 * self.images - clusters) if number not in merged]
         return sorted(alive, key=lambda number: (-self.count(number), number))
 
     def count(self, number: int) -> int:
-        """Images of a cluster."""
+        """Return the number of images in a cluster."""
         return 1 if number < self.images else int(self.counts[number - self.images])
 
     def _after(self, steps: int) -> Labels:
-        """Labels after so many merges, 0, 1, ... in the order of the clusters' numbers."""
+        """Return the labels after so many merges, 0, 1, ... in the order of the clusters' numbers."""
         n = self.images
         owner = np.arange(n + steps)
         for step in range(
@@ -79,9 +83,10 @@ def merge(
     progress: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Merges:
-    """All merges of the rows of ``x`` (n, dim), of unit length where the geometry is cosine.
+    """Merge the rows of ``x`` (n, dim), of unit length where the geometry is cosine, step by step into one
+    cluster.
 
-    Distances are 1 - cosine similarity, or Euclidean. Ward's linkage is Euclidean always. ``progress(done, n
+    Distances are 1 - cosine similarity, or Euclidean. Ward's linkage is always Euclidean. ``progress(done, n
     - 1)``. ``BadRequest`` for more than LIMIT images, fewer than two, or an unknown linkage;
     ``InterruptedError`` after ``stop``.
     """
@@ -104,7 +109,7 @@ def merge(
 
 
 def _distances(x: Embeddings, geometry: Geometry, squared: bool) -> NDArray[np.float32]:
-    """(n, n), infinite on the diagonal."""
+    """Return (n, n) distances, infinite on the diagonal."""
     found = np.empty((len(x), len(x)), np.float32)
     lengths = np.einsum("ij,ij->i", x, x)
     for start in range(0, len(x), _BLOCK):
@@ -129,8 +134,8 @@ def _chain(
     progress: Callable[[int, int], None] | None,
     stop: threading.Event | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Pairs of rows (the second stands for both from then on) and their distances, in the order in which the
-    chain finds them."""
+    """Return pairs of rows (the second stands for both from then on) and their distances, in the order in
+    which the chain finds them."""
     n = len(d)
     sizes = np.ones(n, np.float32)
     alive = np.ones(n, np.bool_)
@@ -167,7 +172,8 @@ def _join(
     alive: NDArray[np.bool_],
     linkage: Linkage,
 ) -> None:
-    """Distances of the union, in the row and column of ``kept``; ``gone`` is infinitely far from then on."""
+    """Write the distances of the union to the row and column of ``kept``; ``gone`` is infinitely far from
+    then on."""
     height, row = d[gone, kept], d[kept]
     if linkage == "complete":
         np.maximum(row, d[gone], out=row)
@@ -190,7 +196,7 @@ def _join(
 
 
 def _sorted(pairs: NDArray[np.int64], heights: NDArray[np.float32]) -> Merges:
-    """The merges in the order of their distance, with clusters numbered as they are made."""
+    """Sort the merges by distance, and number the clusters as they are made."""
     order = np.argsort(heights, kind="stable")
     n = len(pairs) + 1
     number, counts = np.arange(n), np.ones(n, np.int64)

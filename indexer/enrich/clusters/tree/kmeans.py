@@ -1,8 +1,8 @@
 """k-means as matrix products: the hot path of clustering.
 
 Lloyd's iterations (Lloyd, 1982) from greedy k-means++ seeds (Arthur and Vassilvitskii, 2007), first on a
-sample until they settle, then on everything. On unit vectors the Euclidean assignment is the cosine one up to
-the length of the centres.
+sample until they converge, then on everything. On unit vectors the Euclidean assignment is the cosine one up
+to the length of the centres.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ Labels = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class KMeans:
-    """``centres`` (k, dim), ``labels`` (n,), ``inertia``: the sum of squared distances to the centres; passes
-    over all rows.
+    """``centres`` (k, dim), ``labels`` (n,), ``inertia``: the sum of squared distances to the centres;
+    ``iterations``: passes over all rows.
 
-    Each row is labelled with the nearest of these very centres, ties to the lower number; each centre has a
+    Each row has the label of the nearest of these centres, ties go to the lower number; each centre has a
     row.
     """
 
@@ -62,7 +62,8 @@ def kmeans(
 ) -> KMeans:
     """Cluster the rows of ``x`` (n, dim) float32 into ``k`` groups. Copies at most a quarter of them.
 
-    Rows that are too alike give fewer than ``k``; none is empty. ``BadRequest`` unless 1 <= k <= n.
+    Rows that are nearly the same give fewer than ``k``; no cluster is empty. ``BadRequest`` unless 1 <= k <=
+    n.
     """
     if not 1 <= k <= len(x):
         raise BadRequest(
@@ -88,17 +89,17 @@ def kmeans(
 
 
 def assign(x: Embeddings, centres: Embeddings) -> tuple[Labels, float]:
-    """Nearest centre of each row, ties to the lower number; and the sum over rows of ``row . centre -
-    |centre|^2 / 2``."""
+    """Return the nearest centre of each row, ties to the lower number, and the sum over rows of ``row .
+    centre - |centre|^2 / 2``."""
     labels = np.empty(len(x), np.int32)
     return labels, _pass(x, centres, labels=labels)
 
 
 def seeds(x: Embeddings, k: int, generator: np.random.Generator) -> Embeddings:
-    """Greedy k-means++: each seed is the best of a few rows drawn by their squared distance to the seeds so
-    far.
+    """Choose seeds by greedy k-means++: each is the best of a few rows drawn by their squared distance to the
+    seeds so far.
 
-    (k, dim), or fewer where there are fewer different rows.
+    (k, dim), or fewer if there are fewer different rows.
     """
     trials, norms = 2 + int(math.log(k)), _norms(x)
     first = int(generator.integers(len(x)))
@@ -117,7 +118,7 @@ def seeds(x: Embeddings, k: int, generator: np.random.Generator) -> Embeddings:
 
 
 def _distances(x: Embeddings, norms: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(rows, n) squared distances; 0 between rows that differ by rounding alone."""
+    """Return (rows, n) squared distances; 0 between rows that differ by rounding alone."""
     found = norms - 2 * (x[rows] @ x.T) + norms[rows, None]
     found[found < _SAME * norms] = 0
     return np.asarray(found, np.float32)
@@ -131,7 +132,8 @@ def _lloyd(
     iterations: int,
     tolerance: float,
 ) -> tuple[Embeddings, int]:
-    """Centres, and the passes they took. ``squares``: the sum of the squared lengths of the rows."""
+    """Return the centres, and the passes they took. ``squares``: the sum of the squared lengths of the
+    rows."""
     before, passes = math.inf, 0
     while passes < iterations:
         passes += 1
@@ -154,7 +156,7 @@ def _pass(
     sums: Embeddings | None = None,
     counts: NDArray[np.int64] | None = None,
 ) -> float:
-    """One look at every row: fills ``labels``, or adds up the rows and counts of each cluster."""
+    """Go through every row once: fill ``labels``, or add up the rows and counts of each cluster."""
     half = 0.5 * np.einsum("ij,ij->i", centres, centres)
     transposed, one_hot, total = np.ascontiguousarray(centres.T), np.eye(len(centres), dtype=np.float32), 0.0
     for start in range(0, len(x), CHUNK):
@@ -174,5 +176,5 @@ def _pass(
 
 
 def _norms(x: Embeddings) -> NDArray[np.float32]:
-    """(n,) squared lengths."""
+    """Return (n,) squared lengths."""
     return np.asarray(np.einsum("ij,ij->i", x, x), np.float32)

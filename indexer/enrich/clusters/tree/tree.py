@@ -1,6 +1,6 @@
 """Hierarchical k-means: every node is split into ``branching`` children until it is small or deep enough.
 
-Node ids tell the way from the top: ``root``, ``root-14``, ``root-14-3``. Children are numbered by size, the
+Node ids give the path from the top: ``root``, ``root-14``, ``root-14-3``. Children are numbered by size, the
 largest first.
 """
 
@@ -13,16 +13,13 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels, kmeans
 from vitrine.services.artifacts.clusters import NOISE, ROOT, assign_leaves
 from vitrine.services.domain import Embedding, Embeddings
 from vitrine.services.errors import BadRequest
 from vitrine.services.threads import one_blas_thread
 
-BRANCHING = 16
-MAX_BRANCHING = 256
-LEAF_SIZE = 50
-MAX_DEPTH = 8
 REPRESENTATIVES = 6
 _POOL = 2_000
 """Rows that representatives are chosen among: enough for variety, and few to copy."""
@@ -34,12 +31,12 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class TreeNode:
-    """A node by row numbers.
+    """A node, by row numbers.
 
-    ``centre``: what decides who belongs here rather than to a sibling, the mean that k-means ended with; of
-    noise it is zero. ``radius``: least cosine similarity of a member to the mean of the members. ``medoid``:
-    the row most similar to all others on average. ``representatives``: a few rows, the medoid first, each of
-    them unlike those before but more central than most.
+    ``centre``: the mean that k-means ended with, which decides between this node and its siblings; zero for
+    noise. ``radius``: least cosine similarity of a member to the mean of the members. ``medoid``: the row
+    most similar to all others on average. ``representatives``: a few rows, the medoid first, each unlike
+    those before but more central than most.
     """
 
     id: str
@@ -54,36 +51,8 @@ class TreeNode:
 
 
 @dataclass(frozen=True)
-class TreeOptions:
-    """A node of at most ``leaf_size`` images or at ``depth`` (the root has 0) is a leaf.
-
-    Others have as many children as leaves of that size would hold them, at least 2 and at most ``branching``.
-    """
-
-    branching: int = BRANCHING
-    leaf_size: int = LEAF_SIZE
-    depth: int = MAX_DEPTH
-    seed: int = 0
-
-    def check(self) -> None:
-        """``BadRequest`` for what cannot be."""
-        if not 2 <= self.branching <= MAX_BRANCHING or self.leaf_size < 1 or not 1 <= self.depth <= 32:
-            raise BadRequest(
-                f"A tree needs a branching of 2 to {MAX_BRANCHING}, a leaf size of 1 or more and a "
-                "depth of 1 to 32."
-            )
-
-    def children(self, count: int, depth: int) -> int:
-        """How many a node of so many images gets."""
-        if count <= self.leaf_size or depth >= self.depth:
-            return 0
-        return max(2, min(self.branching, ceil(count / self.leaf_size)))
-
-
-@dataclass(frozen=True)
 class Tree:
-    """``nodes`` by id, parents before children; ``leaves``: for each row the number of its leaf in
-    ``leaf_ids``."""
+    """``nodes`` by id, parents before children; ``leaves``: the number of each row's leaf in ``leaf_ids``."""
 
     nodes: dict[str, TreeNode]
     leaf_ids: tuple[str, ...]
@@ -98,7 +67,7 @@ class Tree:
         return self.nodes[self.leaf_ids[self.leaves[row]]]
 
     def assign(self, x: Embeddings) -> list[str]:
-        """The leaf id of each row of ``x`` (n, dim), by the decisions of the training."""
+        """Return the leaf id of each row of ``x`` (n, dim), by the same decisions as the training."""
         return assign_leaves(self.nodes, self.centres, x)
 
 
@@ -107,11 +76,10 @@ def build_tree(
 ) -> Tree:
     """Split unit vectors ``x`` (n, dim), float32.
 
-    The rows of ``x`` are put in the order of the tree while it grows, so that each node is a slice and
-    nothing is copied but a sample; at the end, whatever ends it, they are as they were. ``progress(done,
-    n)``: rows that have reached their leaf. ``BadRequest`` for no rows or options out of range.
+    The rows of ``x`` are put in the order of the tree while it grows, so that each node is a slice and only a
+    sample is copied; at the end, also after an error, they are as they were. ``progress(done, n)``: rows that
+    have reached their leaf. ``BadRequest`` for no rows or options out of range.
     """
-    options.check()
     if not len(x):
         raise BadRequest("There are no vectors to cluster: index images first.")
     builder = _Builder(x, options, progress)
@@ -124,8 +92,8 @@ def build_tree(
 
 
 def flat_tree(x: Embeddings, labels: Labels) -> Tree:
-    """A flat clustering as a tree of one level: ``labels`` (n,) from 0 on, -1 for noise. ``root-0`` is the
-    largest cluster."""
+    """Return a flat clustering as a tree of one level: ``labels`` (n,) from 0 on, -1 for noise. ``root-0`` is
+    the largest cluster."""
     if not len(x):
         raise BadRequest("There are no vectors to cluster: index images first.")
     groups = _groups(labels)
@@ -147,11 +115,10 @@ def flat_tree(x: Embeddings, labels: Labels) -> Tree:
 def given_tree(
     x: Embeddings, ways: Sequence[tuple[int, ...] | None]
 ) -> tuple[Tree, dict[str, tuple[int, ...]]]:
-    """A tree that is known already: ``ways`` (n,) says by which child of which each row is reached, None for
-    noise.
+    """Return a tree that is known already, and the way to each node by its id.
 
-    Children are numbered by size, the largest first, whatever their numbers were; beside the tree, by node
-    id, the way to it.
+    ``ways`` (n,): by which child of which each row is reached, None for noise. Children are numbered by size,
+    the largest first, whatever their numbers were.
     """
     if not len(x):
         raise BadRequest("There are no vectors to cluster: index images first.")
@@ -208,7 +175,8 @@ class _Builder:
     def split(
         self, id: str, parent: str | None, start: int, end: int, centre: Embedding | None = None
     ) -> None:
-        """Make the node of these places and everything below it. ``centre``: that of the parent's k-means."""
+        """Make the node of these places and everything below it. ``centre``: from the k-means of the
+        parent."""
         vectors, depth = self.x[start:end], id.count("-")
         groups, centres = self._children(vectors, depth)
         children = tuple(f"{id}-{number}" for number in range(len(groups)))
@@ -228,7 +196,7 @@ class _Builder:
             start += len(group)
 
     def _children(self, vectors: Embeddings, depth: int) -> tuple[list[Rows], Embeddings]:
-        """Places of each child, the largest first, and its centre; none for a leaf."""
+        """Return the places of each child, the largest first, and the centres; none for a leaf."""
         wanted = self.options.children(len(vectors), depth)
         if wanted:
             found = kmeans(vectors, wanted, seed=self.options.seed + len(self.nodes))
@@ -239,7 +207,7 @@ class _Builder:
 
 
 def _groups(labels: Labels) -> list[Rows]:
-    """Row numbers of each label from 0 on that has any, the largest group first, then that of the lowest
+    """Return the row numbers of each label from 0 on, the largest group first, of equals that with the lowest
     row."""
     order = np.argsort(labels, kind="stable")
     order = order[int((labels < 0).sum()) :]
@@ -281,10 +249,10 @@ def _describe(
 
 
 def _representatives(vectors: Embeddings, similar: Embeddings) -> list[int]:
-    """The medoid, then by farthest point among the more central half: varied, yet typical. ``similar``: to
-    the mean.
+    """Choose the medoid, then the farthest points among the more central half: varied, yet typical.
 
-    On unit vectors the similarity to the mean is the mean of the similarities to all.
+    ``similar``: to the mean. On unit vectors the similarity to the mean is the mean of the similarities to
+    all.
     """
     central = np.argsort(-similar, kind="stable")[: len(vectors) // 2 + 1]
     central = central[:: ceil(len(central) / _POOL)]
@@ -301,5 +269,5 @@ def _representatives(vectors: Embeddings, similar: Embeddings) -> list[int]:
 
 
 def _without_centre(node: TreeNode) -> TreeNode:
-    """What is noise has nothing in common: nobody is nearest to it."""
+    """Return the node of noise without a centre: nothing is near to it."""
     return replace(node, centre=np.zeros_like(node.centre), radius=-1.0)

@@ -16,8 +16,8 @@ from tests.indexer.killed import program
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
 from vitrine.indexer.enrich.clusters import runs
 from vitrine.indexer.enrich.clusters.naming import telling
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import assign_missing, cluster, delete_run, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.payload_writer import PayloadWriter
 from vitrine.indexer.sources.records import ImageRecord
@@ -293,7 +293,7 @@ def test_what_cannot_be_clustered(runtime: Runtime, tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="cannot name"):
         cluster(runtime, CATEGORY, "a.b", fit_tree(OPTIONS))
     with pytest.raises(BadRequest):
-        fit_tree(TreeOptions(1))
+        TreeOptions(1)
     with pytest.raises(BadRequest, match="no images"):
         cluster(make_runtime(tmp_path / "empty"), CATEGORY, "look", fit_tree(OPTIONS))
 
@@ -307,7 +307,7 @@ from pathlib import Path
 from vitrine.indexer.job import payload_writer
 payload_writer.PAGE = 10
 from vitrine.indexer.enrich.clusters import runs
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.indexer.enrich.scores.heads import id_of
 from tests.indexer.pictures import CATEGORY, make_runtime
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.enrich.clusters.words import best_words, name_by_words
 from vitrine.services.artifacts.clusters import ClusterStore, Node
 from vitrine.services.domain import Embeddings, Point

@@ -10,12 +10,12 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from tests.indexer.enrich.duplicates.scenes import scene
 from vitrine.indexer.enrich.duplicates.comparison import compare
-from vitrine.indexer.enrich.duplicates.prepared_picture import TURNS, best_turn, see, turned
+from vitrine.indexer.enrich.duplicates.prepared_picture import TURNS, best_turn, prepare, turned
 from vitrine.indexer.enrich.duplicates.structure import local, ssim
 
 
 def looked_at(image: Image.Image) -> object:
-    return see(image, image.size)
+    return prepare(image, image.size)
 
 
 def jpeg(image: Image.Image, quality: int) -> Image.Image:

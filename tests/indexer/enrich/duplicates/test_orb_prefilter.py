@@ -11,8 +11,8 @@ from PIL import Image, ImageFilter, ImageOps
 from tests.indexer.enrich.duplicates.scenes import scene
 from vitrine.indexer.enrich.duplicates import prefilter as glance_module
 from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, likely_turn, likely_turns, sketch
-from vitrine.indexer.enrich.duplicates.prefilter import comparing, glance
-from vitrine.indexer.enrich.duplicates.prepared_picture import _TURNED, TURNS, see, turned
+from vitrine.indexer.enrich.duplicates.prefilter import comparing, prefilter
+from vitrine.indexer.enrich.duplicates.prepared_picture import _TURNED, TURNS, prepare, turned
 
 SIZE = (400, 300)
 
@@ -46,7 +46,7 @@ def test_the_way_a_copy_lies_is_found(turn: str) -> None:
     lying = Image.fromarray(np.ascontiguousarray(how(np.asarray(image))))
     found = likely_turn(of(image, flips=True), of(lying, flips=True))
     assert found is not None
-    straight, laid = see(image, SIZE).grey, turned(see(lying, lying.size), found).grey
+    straight, laid = prepare(image, SIZE).grey, turned(prepare(lying, lying.size), found).grey
     assert straight.shape == laid.shape and np.abs(straight.astype(int) - laid).max() <= 2
     assert likely_turn(of(image), of(lying)) == ("" if turn == "" else None), "unless flips are asked for"
 
@@ -88,9 +88,9 @@ def test_pairs_are_looked_at_block_by_block(block: int, monkeypatch: pytest.Monk
     pictures, told = _Pictures(), []
     with comparing(2) as pool:
         assert isinstance(pool, ThreadPoolExecutor)
-        found = glance(pool, pictures, pairs, told=told.append)  # type: ignore[arg-type]
+        found = prefilter(pool, pictures, pairs, told=told.append)  # type: ignore[arg-type]
         few: list[int] = []
-        assert len(glance(pool, pictures, pairs, told=few.append, stopped=lambda: True)) == len(pairs)  # type: ignore[arg-type]
+        assert len(prefilter(pool, pictures, pairs, told=few.append, stopped=lambda: True)) == len(pairs)  # type: ignore[arg-type]
         assert sum(few) <= 8 + len(pairs)
     same = {tuple(pair) for pair, turn in zip(pairs.tolist(), found, strict=True) if turn is not None}
     assert same >= {(0, 1), (4, 5), (6, 7)} and not any(3 in pair for pair in same)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.indexer.enrich.scores.heads import fill
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.enrich.maps.make import make_map
 from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.enrich.maps.palette import COLOURS, NOTHING, OTHER, TOP, colouring

@@ -8,8 +8,8 @@ import pytest
 
 from tests.indexer.enrich.scores.heads import fill, stored
 from tests.indexer.pictures import CATEGORY, make_runtime, payloads, picture, write
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.enrich.metadata.split_hashtags import split_hashtags
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources import SourceOptions, open_source

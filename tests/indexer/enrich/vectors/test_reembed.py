@@ -8,8 +8,8 @@ import pytest
 
 from tests.indexer.enrich.vectors.trained import expected_row
 from tests.indexer.pictures import CATEGORY, add_pictures, id_of, picture
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.enrich.vectors import reembed
 from vitrine.indexer.enrich.vectors.reembed import FillReport, fill_vector, lacks
 from vitrine.indexer.ingest.importers import adopted_spec

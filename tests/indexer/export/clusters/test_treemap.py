@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from tests.indexer.pictures import CATEGORY, picture
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import TreeOptions
 from vitrine.indexer.export.clusters.folders import ByCluster, folder_name
 from vitrine.indexer.export.clusters.node_pictures import members, node_counts
 from vitrine.indexer.export.clusters.node_sheets import write_sheets

@@ -10,7 +10,7 @@ import pytest
 from tests.indexer.enrich.clusters.blobs import blobs, scattered
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
 from vitrine.indexer.enrich.clusters.flat import grid
-from vitrine.indexer.enrich.clusters.flat.grid import COLUMNS, combinations, fit_grid, together
+from vitrine.indexer.enrich.clusters.flat.grid import COLUMNS, combinations, fit_grid, grid_table, together
 from vitrine.indexer.enrich.clusters.flat.methods import METHODS
 from vitrine.indexer.export.clusters.plots import draw_grid
 from vitrine.services.errors import BadRequest
@@ -113,12 +113,11 @@ def test_a_grid_stopped_within_a_fit_keeps_the_fits_before() -> None:
 def test_table_json_and_picture_tell_every_fit(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     found = fit_grid(blobs()[0], "kmeans", {"clusters": [1, 2, 3]})
-    assert all(len(line) == len(COLUMNS) for line in found.table()) and [
-        line[1] for line in found.table()
-    ] == ["", "", "*"]
     tree = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    table = grid_table(tree)
+    assert all(len(line) == len(COLUMNS) for line in table) and [line[1] for line in table] == ["", "", "*"]
     assert tree["best"] == 3 and [row["parameters"]["clusters"] for row in tree["rows"]] == [1, 2, 3]
-    assert draw_grid(found, tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+    assert draw_grid(tree, tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_eps_of_the_default_grid_follow_the_data() -> None:

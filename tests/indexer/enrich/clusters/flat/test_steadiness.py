@@ -16,8 +16,9 @@ from vitrine.indexer.enrich.clusters.agree import agree, agree_with_field
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
 from vitrine.indexer.enrich.clusters.flat.flat_run import FlatFit
 from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import Again, cluster, fit_tree
-from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions
+from vitrine.indexer.enrich.clusters.tree.tree import Tree
 from vitrine.services.artifacts.clusters import path_of
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime

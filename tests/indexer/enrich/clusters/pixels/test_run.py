@@ -16,18 +16,20 @@ from PIL import Image, ImageFilter
 
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY, file_of, make_runtime, write
+from vitrine.indexer.enrich.clusters.options import PixelOptions
 from vitrine.indexer.enrich.clusters.pixels import checkpoint
 from vitrine.indexer.enrich.clusters.pixels.batches import Grouping
 from vitrine.indexer.enrich.clusters.pixels.checkpoint import Checkpoints, State
 from vitrine.indexer.enrich.clusters.pixels.measures import MEASURES
 from vitrine.indexer.enrich.clusters.pixels.pictures import Pictures, read_sources
 from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
-from vitrine.indexer.enrich.clusters.pixels.run import PixelOptions, cluster_pixels
+from vitrine.indexer.enrich.clusters.pixels.run import cluster_pixels
 from vitrine.indexer.enrich.clusters.runs import delete_run
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources import open_source
 from vitrine.services.artifacts.clusters import NOISE
 from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.images.hashes import MAX_BAND
 from vitrine.services.runtime import Runtime
 
 pytest.importorskip("datasketch")
@@ -357,19 +359,30 @@ def test_checkpoints_hold_no_pickled_objects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    "wrong",
     [
-        PixelOptions("magic"),
-        PixelOptions("ssim", batch_size=1),
-        PixelOptions("ssim", threshold=0),
-        PixelOptions("ssim", scale=2),
-        PixelOptions("ssim", stage="some"),
-        PixelOptions("ssim", propose="luck"),
-        PixelOptions("ssim", time_budget=0),  # type: ignore[arg-type]
-        PixelOptions("ssim", propose="hash", stage="batch"),
-        PixelOptions("ssim", propose="hash", band=16),
+        {"measure": "looks"},
+        {"batch_size": 1},
+        {"threshold": 1.5},
+        {"threshold": 0},
+        {"stage": "some"},
+        {"propose": "luck"},
+        {"time_budget": 0},
+        {"propose": "hash", "stage": "batch"},
+        {"propose": "hash", "band": 16},
     ],
 )
-def test_options_out_of_range_are_refused(shop: Runtime, options: PixelOptions) -> None:
+def test_options_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadRequest):
-        cluster_pixels(shop, CATEGORY, "px", options)
+        PixelOptions(**wrong)
+
+
+def test_a_scale_that_the_measure_cannot_take_is_refused(shop: Runtime) -> None:
+    with pytest.raises(BadRequest, match="scale"):
+        cluster_pixels(shop, CATEGORY, "px", PixelOptions("ssim", scale=2))
+
+
+def test_the_most_bits_are_those_that_hashes_can_be_looked_up_within() -> None:
+    assert PixelOptions(band=MAX_BAND).band == MAX_BAND
+    with pytest.raises(BadRequest):
+        PixelOptions(band=MAX_BAND + 1)

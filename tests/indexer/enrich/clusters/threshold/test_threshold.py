@@ -12,8 +12,9 @@ from PIL import Image, ImageFilter
 
 from tests.indexer.enrich.scores.heads import id_of
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
+from vitrine.indexer.enrich.clusters.options import PairOptions
 from vitrine.indexer.enrich.clusters.threshold.answers import Answers
-from vitrine.indexer.enrich.clusters.threshold.pair_sample import PairSample, SampleOptions, sample_pairs
+from vitrine.indexer.enrich.clusters.threshold.pair_sample import PairSample, sample_pairs
 from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, Row, collapsed, most_telling, propose
 from vitrine.indexer.enrich.clusters.threshold.threshold_plot import draw_threshold, side_by_side
 from vitrine.indexer.ingest.pipeline import index_images
@@ -77,7 +78,7 @@ def judged(sample: PairSample, most: int | None = None) -> Judged:
 
 
 def test_bins_hold_what_plain_loops_count(runtime: Runtime) -> None:
-    sample = sample_pairs(runtime, CATEGORY, SampleOptions(pairs=100, low=0.3, bins=7))
+    sample = sample_pairs(runtime, CATEGORY, PairOptions(pairs=100, low=0.3, bins=7))
     similar, _ = all_pairs(0.3)
     edges = [one.low for one in sample.bins] + [sample.bins[-1].high]
     assert edges == pytest.approx(np.linspace(0.3, 1, 8))
@@ -100,8 +101,8 @@ def test_bins_hold_what_plain_loops_count(runtime: Runtime) -> None:
 
 
 def test_some_images_stand_for_all(runtime: Runtime) -> None:
-    sample = sample_pairs(runtime, CATEGORY, SampleOptions(pairs=50, low=0.3, images=100, bins=5))
-    whole = sample_pairs(runtime, CATEGORY, SampleOptions(pairs=50, low=0.3, bins=5))
+    sample = sample_pairs(runtime, CATEGORY, PairOptions(pairs=50, low=0.3, images=100, bins=5))
+    whole = sample_pairs(runtime, CATEGORY, PairOptions(pairs=50, low=0.3, bins=5))
     n, s = GROUPS * EACH, 100
     share = 1 - (n - s) * (n - s - 1) / (n * (n - 1))
     seen, all_of = (np.array([one.pairs for one in made.bins]) for made in (sample, whole))
@@ -110,7 +111,7 @@ def test_some_images_stand_for_all(runtime: Runtime) -> None:
 
 def test_the_same_seed_draws_the_same_and_more_pairs_come_on_top(runtime: Runtime) -> None:
     def drawn(pairs: int, seed: int = 0) -> set[tuple[str, str]]:
-        made = sample_pairs(runtime, CATEGORY, SampleOptions(pairs=pairs, low=0.3, seed=seed))
+        made = sample_pairs(runtime, CATEGORY, PairOptions(pairs=pairs, low=0.3, seed=seed))
         return {(pair.one, pair.other) for pair in made.pairs}
 
     assert drawn(40) == drawn(40) and drawn(40) < drawn(90) and drawn(40) != drawn(40, seed=1)
@@ -120,7 +121,7 @@ def test_estimates_are_near_the_truth_of_the_population(runtime: Runtime) -> Non
     """Without bias on average, and the intervals hold the truth about as often as they say."""
     inside, errors = [], []
     for seed in range(12):
-        sample = sample_pairs(runtime, CATEGORY, SampleOptions(pairs=200, low=0.3, seed=seed))
+        sample = sample_pairs(runtime, CATEGORY, PairOptions(pairs=200, low=0.3, seed=seed))
         made = propose(judged(sample), seed=seed)
         truth = exact(0.3, made.chosen.threshold)
         errors.append((made.chosen.precision - truth.precision, made.chosen.recall - truth.recall))
@@ -130,7 +131,7 @@ def test_estimates_are_near_the_truth_of_the_population(runtime: Runtime) -> Non
     assert np.abs(np.mean(errors, axis=0)).max() < 0.06 and np.abs(errors).max() < 0.25
     assert np.mean(inside) >= 0.9
     low = round(float(np.sort(all_pairs(0.3)[0])[-1_500]), 3)
-    everything = sample_pairs(runtime, CATEGORY, SampleOptions(pairs=2_000, low=low))
+    everything = sample_pairs(runtime, CATEGORY, PairOptions(pairs=2_000, low=low))
     assert sum(one.pairs for one in everything.bins) == len(
         everything.pairs
     )  # all were drawn: the estimate is the truth
@@ -143,7 +144,7 @@ def test_estimates_are_near_the_truth_of_the_population(runtime: Runtime) -> Non
 
 
 def test_the_lowest_threshold_of_a_precision(runtime: Runtime) -> None:
-    made = judged(sample_pairs(runtime, CATEGORY, SampleOptions(pairs=300, low=0.3)))
+    made = judged(sample_pairs(runtime, CATEGORY, PairOptions(pairs=300, low=0.3)))
     best, careful = propose(made), propose(made, precision=0.97)
     assert careful.chosen.precision >= 0.97 and careful.chosen.threshold >= best.chosen.threshold
     assert all(row.precision < 0.97 for row in careful.rows if row.threshold < careful.chosen.threshold)
@@ -208,7 +209,7 @@ def test_too_few_answers_say_what_to_do() -> None:
     with pytest.raises(TooFewExamples, match=r"2 pairs were accepted.*higher similarity") as caught:
         propose(made(1, 1, 0, 0, 0))
     assert caught.value.code == "too_few_examples" and caught.value.details == {"accepted": 2, "rejected": 3}
-    with pytest.raises(TooFewExamples, match="lower --from"):
+    with pytest.raises(TooFewExamples, match="lower --low"):
         propose(made(1, 1, 1, 0))
     with pytest.raises(TooFewExamples):
         propose(made())
@@ -239,7 +240,7 @@ def test_what_is_asked_first_covers_the_range_and_then_the_doubt() -> None:
 
 
 def answers(runtime: Runtime, path: Path, pairs: int = 30, low: float = 0.3) -> Answers:
-    sample = sample_pairs(runtime, CATEGORY, SampleOptions(pairs=pairs, low=low))
+    sample = sample_pairs(runtime, CATEGORY, PairOptions(pairs=pairs, low=low))
     made = Answers(path, CATEGORY, "embedding", "colour", "", 0.0, 0, [])
     made.take(sample, {id: f"{id[:4]}.png" for id in GROUP_OF})
     return made
@@ -255,7 +256,7 @@ def test_answers_come_back_and_more_pairs_keep_them(runtime: Runtime, tmp_path: 
     again = Answers.read(made.path)
     assert again == made and [pair.number for pair in again.pairs if pair.accepted] == [1, 5]
     known = {(pair.one, pair.other): pair.number for pair in made.pairs}
-    more = sample_pairs(runtime, CATEGORY, SampleOptions(pairs=45, low=0.2))
+    more = sample_pairs(runtime, CATEGORY, PairOptions(pairs=45, low=0.2))
     new = again.take(more, {id: "" for id in GROUP_OF})
     assert new == len(again.pairs) - 30 > 0 and all(
         pair.number == known.get((pair.one, pair.other), pair.number) for pair in again.pairs
@@ -306,24 +307,24 @@ def test_files_that_are_no_answers(tmp_path: Path, runtime: Runtime) -> None:
 
 def test_what_cannot_be_drawn(runtime: Runtime, tmp_path: Path) -> None:
     for wrong in (
-        SampleOptions("cosine"),
-        SampleOptions(pairs=5),
-        SampleOptions(low=1),
-        SampleOptions(images=1),
-        SampleOptions(bins=1),
+        {"measure": "cosine"},
+        {"pairs": 5},
+        {"low": 1},
+        {"images": 1},
+        {"bins": 1},
     ):
         with pytest.raises(BadRequest):
-            sample_pairs(runtime, CATEGORY, wrong)
+            PairOptions(**wrong)  # type: ignore[arg-type]
     with pytest.raises(UnknownVector):
-        sample_pairs(runtime, CATEGORY, SampleOptions(using="nothing"))
+        sample_pairs(runtime, CATEGORY, PairOptions(using="nothing"))
     with pytest.raises(NotFound):
-        sample_pairs(runtime, "nowhere", SampleOptions())
+        sample_pairs(runtime, "nowhere", PairOptions())
     empty = make_runtime(tmp_path)
     with pytest.raises(BadRequest, match="index"):
-        sample_pairs(empty, CATEGORY, SampleOptions())
+        sample_pairs(empty, CATEGORY, PairOptions())
     empty.vectors.upsert(CATEGORY, [Point(id_of(0), {"colour": grouped_rows()[0]}, {})])
     with pytest.raises(BadRequest, match="one image"):
-        sample_pairs(empty, CATEGORY, SampleOptions())
+        sample_pairs(empty, CATEGORY, PairOptions())
 
 
 # By pixels, and pictures
@@ -344,7 +345,7 @@ def test_pairs_by_a_measure_of_the_pixels(tmp_path: Path) -> None:
     records = [ImageRecord(f"file:{name}", name, lambda data=data: data) for name, data in files.items()]  # type: ignore[misc]
     assert index_images(records, runtime, CATEGORY).added == 60
     told: list[int] = []
-    options = SampleOptions("phash", pairs=150, neighbours=4)
+    options = PairOptions("phash", pairs=150, neighbours=4)
     sample = sample_pairs(runtime, CATEGORY, options, lambda done, of: told.append(done))
     assert told[0] == 0 and told[-1] == 60
     assert "60 of 60 images" in sample.population and "4 nearest by colour" in sample.population
@@ -368,7 +369,7 @@ def test_pairs_by_a_measure_of_the_pixels(tmp_path: Path) -> None:
 
 
 def test_a_plot_of_the_answers(runtime: Runtime, tmp_path: Path) -> None:
-    made = judged(sample_pairs(runtime, CATEGORY, SampleOptions(pairs=80, low=0.3)))
+    made = judged(sample_pairs(runtime, CATEGORY, PairOptions(pairs=80, low=0.3)))
     drawn = draw_threshold(propose(made), made, tmp_path / "a.png", title="things")
     assert Image.open(drawn).width > 500
     assert (

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.tree.kmeans import kmeans
-from vitrine.indexer.enrich.clusters.tree.tree import Tree, TreeOptions, build_tree, flat_tree
+from vitrine.indexer.enrich.clusters.tree.tree import Tree, build_tree, flat_tree
 from vitrine.services.artifacts.clusters import path_of
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
@@ -196,11 +197,9 @@ def test_flat_labels_as_a_tree_of_one_level() -> None:
     assert list(flat_tree(x, np.full(40, -1, np.int32)).nodes) == ["root", "root-noise"]
 
 
-@pytest.mark.parametrize(
-    "options", [TreeOptions(1), TreeOptions(257), TreeOptions(leaf_size=0), TreeOptions(depth=0)]
-)
-def test_options_that_cannot_be(options: TreeOptions) -> None:
-    with pytest.raises(BadRequest):
-        build_tree(rows(3), options)
+@pytest.mark.parametrize("wrong", [{"branching": 1}, {"branching": 257}, {"leaf_size": 0}, {"depth": 0}])
+def test_options_that_cannot_be(wrong: dict[str, int]) -> None:
+    with pytest.raises(BadRequest, match=f"The option {next(iter(wrong))} must be at"):
+        TreeOptions(**wrong)
     with pytest.raises(BadRequest):
         build_tree(rows(3)[:0], TreeOptions())
