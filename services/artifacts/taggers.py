@@ -218,7 +218,7 @@ class TaggerStore:
         found = []
         for tag in tags:
             with suppress(NotFound):
-                found.append(self.get(category, tag))
+                found.append(self._runs.get(category, tag)[tag])
         return found
 
 
