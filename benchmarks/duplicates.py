@@ -28,8 +28,14 @@ import numpy as np
 from benchmarks.datasets import dataset, mobilenet
 from benchmarks.photo_edits import EDITS, LAID, make_edited
 from vitrine.data.catalogue import draw_catalogue
-from vitrine.indexer.enrich.duplicates.candidates import Images, Reach, candidates, near_in_memory
-from vitrine.indexer.enrich.duplicates.find import DuplicateReport, Search, find_duplicates, read_images
+from vitrine.indexer.enrich.duplicates.candidates import Images, candidates, near_in_memory
+from vitrine.indexer.enrich.duplicates.find import (
+    DuplicateOptions,
+    DuplicateReport,
+    find_duplicates,
+    read_images,
+)
+from vitrine.indexer.enrich.duplicates.options import Reach
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
 from vitrine.indexer.sources import SourceOptions, open_source
@@ -140,7 +146,7 @@ def measure(runtime: Runtime, *, flips: bool) -> dict[str, Any]:
     names = {hit.id: str(hit.payload["filename"]) for hit in hits if hit is not None}
     started = time.process_time()
     report = find_duplicates(
-        runtime, CATEGORY, Search(reach=Reach(flips=flips)), dry_run=True, progress=make_progress()
+        runtime, CATEGORY, DuplicateOptions(flips=flips), dry_run=True, progress=make_progress()
     )
     spent = time.process_time() - started
     rule = {

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vitrine.hits import Hit as Hit
     from vitrine.hits import Hits as Hits
     from vitrine.indexer.enrich.clusters.options import ClusterOptions as ClusterOptions
+    from vitrine.indexer.enrich.duplicates.options import DuplicateOptions as DuplicateOptions
     from vitrine.indexer.enrich.maps.options import MapOptions as MapOptions
     from vitrine.library import Library as Library
     from vitrine.library import open as open
@@ -62,6 +63,7 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.hits": "Hit Hits",
         "vitrine.pictures": "NewImage Picture",
         "vitrine.indexer.enrich.clusters.options": "ClusterOptions",
+        "vitrine.indexer.enrich.duplicates.options": "DuplicateOptions",
         "vitrine.indexer.enrich.maps.options": "MapOptions",
         "vitrine.training.data.options": "SplitOptions",
         "vitrine.training.metric.options": "MetricOptions",

@@ -221,7 +221,7 @@ def _print_next(ctx: typer.Context, address: str) -> None:
     typer.secho("\nNext", bold=True)
     typer.echo(
         f"  vitrine {f'--data {data} ' if data else ''}search -c {CATEGORY} --text 'a blue fish' "
-        "--sheet fish.png"
+        "--to fish.png"
     )
     typer.echo(f"  vitrine {f'--data {data} ' if data else ''}cluster show look -c {CATEGORY} --by class")
     typer.echo(f"  make serve                  # then open {address}/docs")

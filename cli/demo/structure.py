@@ -164,14 +164,14 @@ def _find_duplicates(
 ) -> FoundDuplicates:
     """Look for copies unless that was done for these very images, and compare with what the manifest says was
     planted."""
-    from vitrine.indexer.enrich.duplicates.find import Search, find_duplicates
+    from vitrine.indexer.enrich.duplicates.find import DuplicateOptions, find_duplicates
     from vitrine.indexer.job.progress import make_progress
 
     run = runtime.duplicates.current(category)
     vector = runtime.catalog.get(category).encoder(using).name
     fresh = run is None or (run.using, run.images) != (vector, runtime.searcher.count(category))
     if run is None or fresh:
-        report = find_duplicates(runtime, category, Search(using), progress=make_progress())
+        report = find_duplicates(runtime, category, DuplicateOptions(using=using), progress=make_progress())
         if report.exit_code:
             raise typer.Exit(report.exit_code)
         note(report.summary())

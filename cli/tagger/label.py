@@ -37,7 +37,7 @@ def label(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            "--sheet", metavar="FILE.png", help="Where the contact sheet goes. On a terminal: label-TAG.png."
+            "--to", metavar="FILE.png", help="Where the contact sheet goes. On a terminal: label-TAG.png."
         ),
     ] = None,
     accept: Annotated[

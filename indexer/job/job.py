@@ -44,12 +44,12 @@ class Report:
 
     @property
     def refused(self) -> int:
-        """Images that could not be taken."""
+        """Return how many images could not be taken."""
         return 0
 
     @property
     def partial(self) -> bool:
-        """Whether something was refused that people have to look at."""
+        """Return whether something was refused that people have to look at."""
         return self.refused > 0
 
     @property
@@ -62,7 +62,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 complete, 3 some were refused, 1 failed, 130 interrupted."""
+        """Return 0 if complete, 3 if some were refused, 1 if it failed, 130 if interrupted."""
         return EXIT_CODES[self.status]
 
     def to_json(self) -> dict[str, Any]:
@@ -102,8 +102,8 @@ class Job:
 
     @contextmanager
     def running(self, *, keep_errors: bool = False) -> Iterator[None]:
-        """Time what is inside, and have the report say so where Ctrl-C or ``stop`` ends it; with
-        ``keep_errors`` also where an error does, which is raised otherwise."""
+        """Time the work inside, and note in the report that Ctrl-C or ``stop`` ended it; with ``keep_errors``
+        also that an error did, which is raised otherwise."""
         started = time.perf_counter() - self.report.seconds
         try:
             yield
@@ -118,8 +118,8 @@ class Job:
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
-        """Time and show what is inside, of ``total`` where that is known. Raises ``InterruptedError`` where
-        ``stop`` is set already."""
+        """Time and show the work inside, which takes ``total`` images where that is known. Raises
+        ``InterruptedError`` if ``stop`` is set already."""
         progress, tally, started = self.progress, Tally(), time.perf_counter()
 
         def advance(done: int, of: int) -> None:
@@ -169,8 +169,8 @@ class Job:
         page: int | None = None,
         wrote: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Go through all images of the category, page by page: read their ``fields``, ``change`` them, write
-        them back.
+        """Read the ``fields`` of all images of the category page by page, ``change`` them and write them
+        back.
 
         Nobody else of this process writes to the category between reading and writing a page. ``key``: the
         payload object that changes set fields in. ``wrote`` is called with how many images of a page were

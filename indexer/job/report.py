@@ -1,4 +1,4 @@
-"""What an indexing run did: outcomes, counts, examples, times and the exit code."""
+"""The report of an indexing run: outcomes, counts, examples and times."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ class ItemOutcome:
 
 @dataclass
 class IndexReport(Report):
-    """The end of a run, complete or not: only what is durable is counted as added, known or updated.
+    """What became of the files of an indexing run, complete or not. Only what is durable is counted as added,
+    known or updated.
 
     ``duplicate``: near-duplicates that were not indexed; ``near``: those that were. ``copies``: the first
     10,000 of both (name, id of the image they are a copy of). ``images``: how many the category holds at the
@@ -89,12 +90,12 @@ class IndexReport(Report):
 
     @property
     def done(self) -> int:
-        """Images whose outcome is known."""
+        """Return how many files have an outcome."""
         return self.added + self.known + self.updated + self.duplicate + self.refused
 
     @property
     def rate(self) -> float:
-        """Images a second."""
+        """Return images a second."""
         return self.done / self.seconds if self.seconds else 0.0
 
     def count(self, outcome: ItemOutcome) -> None:
@@ -200,7 +201,7 @@ def _files(count: int, one: str = "says", many: str = "say") -> str:
 
 
 class StageClock:
-    """Seconds of work by stage, from any thread."""
+    """Counts seconds of work by stage, from any thread."""
 
     def __init__(self, stages: tuple[str, ...]) -> None:
         self.seconds = dict.fromkeys(stages, 0.0)

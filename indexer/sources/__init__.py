@@ -1,4 +1,4 @@
-"""Where images come from: one function opens any of it as records."""
+"""Where images come from: ``open_source`` opens a folder, archive, table or bucket as records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
 from vitrine.indexer.sources.joining import JoinedSource
 from vitrine.indexer.sources.objects import SCHEME, ObjectsSource
 from vitrine.indexer.sources.patience import Patience
-from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.indexer.sources.records import DescribedSource, ImageRecord, Source
 from vitrine.indexer.sources.tables import is_table
 from vitrine.services.category.payload import clean_tags, unite_tags
 from vitrine.services.errors import BadSource, because
@@ -61,28 +61,16 @@ def open_source(
     return LabelledSource(source, options) if labelled else source
 
 
-class LabelledSource(Source):
+class LabelledSource(DescribedSource):
     """A source whose images get tags, and the names of its folders as tags and class; see
     ``SourceOptions``."""
 
     def __init__(self, source: Source, options: SourceOptions) -> None:
-        self._source = source
+        super().__init__(source)
         self._options = options
         self._tags = clean_tags(options.tags)
-        self.name, self.indexes = source.name, source.indexes
 
-    def __iter__(self) -> Iterator[ImageRecord]:
-        for record in self._source:
-            yield record if record.refusal else self._label(record)
-
-    @property
-    def total(self) -> int | None:
-        return self._source.total
-
-    def notes(self) -> list[str]:
-        return self._source.notes()
-
-    def _label(self, record: ImageRecord) -> ImageRecord:
+    def _described(self, record: ImageRecord) -> ImageRecord:
         folders = record.filename.split("/")[:-1] if record.folders is None else record.folders
         tags = [*record.tags, *folders[: self._options.tags_from_folders]]
         tags = unite_tags(tags, self._tags) if self._tags else tags
@@ -91,7 +79,7 @@ class LabelledSource(Source):
 
 
 class SingleSource(Source):
-    """One image file."""
+    """One image file, as a source."""
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         self._path = path
@@ -141,7 +129,7 @@ def _open(location: str, options: SourceOptions, objects: ObjectStore | None, pa
 
 
 def _path_of(location: str) -> Path:
-    """Where that is. ``BadSource`` if nothing is there, or it may not be looked at."""
+    """Return the path of a location. Raises ``BadSource`` if nothing is there, or it may not be looked at."""
     path = expanded(Path(location))
     try:
         if location:

@@ -1,5 +1,5 @@
-"""A folder of images, in order of name, and the ``metadata.csv|jsonl|parquet`` that Hugging Face image
-folders have."""
+"""Read a folder of images, in order of name, and the ``metadata.csv|jsonl|parquet`` of Hugging Face image
+folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table that names the images to index, one a row: CSV, JSON lines or Parquet."""
+"""Read a table that names the images to index, one a row: CSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 

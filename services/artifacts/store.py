@@ -132,7 +132,9 @@ class ArtifactStore(ABC, Generic[T]):
             self._known.forget(self._pointer(category))
             if self._entry(category, name) != entry:
                 return self.get(category, name)  # another process has replaced it
-            raise StoreDamaged(error.message, category=category) from error
+            if isinstance(error, NotFound):
+                raise StoreDamaged(error.message, category=category) from error
+            raise
         self._hold(category, entry, made)
         return made
 

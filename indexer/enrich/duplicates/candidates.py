@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.duplicates.options import Reach
 from vitrine.indexer.enrich.duplicates.products import fast_products
 from vitrine.services.domain import Embeddings, Near, Query
 from vitrine.services.images.hashes import Hashes, close_pairs, telling
@@ -29,21 +30,6 @@ half of benchmarks/duplicates.py 6 were further apart than that, none with embed
 Told = Callable[[int], None]
 """Is told how many images have been looked at."""
 Stopped = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How far to look for candidates.
-
-    ``band``: bits in which perceptual hashes may differ (0..15). ``similarity``: least cosine similarity of
-    embeddings. ``neighbours``: the most neighbours of each image. ``flips``: also look for mirrored and
-    turned pictures.
-    """
-
-    band: int = 8
-    similarity: float = 0.8
-    neighbours: int = 16
-    flips: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,4 @@
-"""Scores: every image of a category scored by its taggers, in bulk and as it is indexed, and stale scores
-taken away.
+"""Score every image of a category by its taggers.
 
 The matrix product is nothing, writing the payload is all. Scores and ``scored_by`` of one image change in one
 operation, so that no image ever has a score that its ``scored_by`` does not explain; a job that was killed
@@ -51,7 +50,7 @@ class ScoreReport(Report):
 
     @property
     def rate(self) -> float:
-        """Images a second."""
+        """Return images a second."""
         return self.images / self.seconds if self.seconds else 0.0
 
     def count(self, images: int, written: int) -> None:
@@ -140,7 +139,7 @@ def _choose(
 
 
 class _Scoring:
-    """What happens to a page of images."""
+    """Scores one page of images after the other."""
 
     def __init__(
         self,
@@ -172,7 +171,8 @@ class _Scoring:
         return changes
 
     def _computed(self, ids: list[str]) -> dict[str, list[float | None]]:
-        """The scores of all heads by id, in their order; None where an image lacks the vector."""
+        """Return the scores of all heads by image id, in their order; None where an image lacks the
+        vector."""
         hits = self._runtime.vectors.retrieve(
             self._category.name, ids, with_payload=False, with_vectors=tuple(self._sets)
         )
@@ -186,8 +186,8 @@ class _Scoring:
         return rows
 
     def _pass_over_replaced(self) -> None:
-        """A tagger that was trained again meanwhile scores no further image: its successor may have been
-        there."""
+        """Drop taggers that were trained again meanwhile: they score no further image, which their successor
+        may have scored already."""
         current = {head.tag: head.signature for head in self._runtime.taggers.in_service(self._category.name)}
         kept = [head for head in self._heads if current.get(head.tag) == head.signature]
         if len(kept) < len(self._heads):

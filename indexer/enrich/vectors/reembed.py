@@ -1,4 +1,4 @@
-"""Embedding what is indexed already: the pictures come from the object store, one named vector is filled."""
+"""Fill one named vector of images that are indexed already, from their pictures in the object store."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from vitrine.indexer.job.job import Advance, Job, Report
 from vitrine.indexer.job.payload_writer import write_to_those_left
 from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.progress import Progress
-from vitrine.indexer.job.stored_images import FIELDS, MAX_BATCH_BYTES, StoredImage, embed_stored, open_pool
-from vitrine.indexer.job.workers import WRITE_SECONDS, in_batches, in_order
+from vitrine.indexer.job.stored_images import FIELDS, StoredImage, embed_stored
+from vitrine.indexer.job.workers import MAX_BATCH_BYTES, WRITE_SECONDS, in_batches, in_order, open_pool
 from vitrine.services.category.payload import index_kinds
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Embedding, Hit
@@ -56,7 +56,7 @@ class FillReport(Report):
 
     @property
     def done(self) -> int:
-        """Images whose outcome is known."""
+        """Return how many images have an outcome."""
         return self.filled + len(self.failed) + self.deleted
 
     @property
@@ -65,7 +65,7 @@ class FillReport(Report):
 
     @property
     def complete(self) -> bool:
-        """Whether every image whose picture can be read has the vector."""
+        """Return whether every image whose picture can be read has the vector."""
         return self.error is None and not self.interrupted
 
     def to_json(self) -> dict[str, Any]:
@@ -121,14 +121,14 @@ def fill_vector(
 
 
 def lacks(using: str) -> Filter:
-    """The images without a named vector."""
+    """Return the filter of the images without a named vector."""
     from qdrant_client import models
 
     return models.Filter(must_not=[models.HasVectorCondition(has_vector=using)])
 
 
 class VectorFiller:
-    """Fills one named vector; ``run`` may be called again for what came in since, and adds to the same
+    """Fills one named vector. ``run`` may be called again for images that came in since, and adds to the same
     ``report``."""
 
     def __init__(
@@ -168,7 +168,7 @@ class VectorFiller:
         return report
 
     def lacking(self) -> Iterator[Hit]:
-        """The images without the vector whose pictures were not found unreadable."""
+        """Yield the images without the vector, except those whose pictures were found unreadable."""
         report, vectors = self.report, self._job.runtime.vectors
         for page in pages(vectors, report.category, filter=lacks(report.using), fields=FIELDS, size=_PAGE):
             yield from (hit for hit in page if hit.id not in self._unreadable)
@@ -204,8 +204,7 @@ class VectorFiller:
         advance(report.done, report.done)
 
     def _describe(self, rows: dict[str, Embedding]) -> None:
-        """Have the taggers on this vector score it, and the cluster runs on it give it its nodes, as they do
-        those of new images."""
+        """Have the enrichments that read this vector describe the images, as they do new ones."""
         category, using, runtime = self.report.category, self.report.using, self._job.runtime
         for arrival in self._arrivals:
             arrival.prepare(())

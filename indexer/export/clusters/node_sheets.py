@@ -56,6 +56,11 @@ class SheetsReport:
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
 
+    def summary(self) -> str:
+        lost = f"\n{self.missing} pictures could not be read." if self.missing else ""
+        drawn = f"{len(self.sheets)} sheets of {self.nodes} nodes with {self.pictures} pictures"
+        return f"{drawn}. Begin at {self.index}{lost}"
+
 
 @dataclass(frozen=True)
 class _Row:

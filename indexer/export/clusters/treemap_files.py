@@ -32,7 +32,6 @@ from vitrine.services.files import check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
 
-WIDTH, HEIGHT = 1600, 1000
 LEAST_SIDE, MOST_SIDE = 200, 8_000
 LEVELS = 2
 ENDINGS = (".svg", ".png")
@@ -61,6 +60,11 @@ class TreemapReport:
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
 
+    def summary(self) -> str:
+        lost = f"\n{self.missing} pictures could not be read." if self.missing else ""
+        drawn = f"{self.boxes} nodes of {self.images} images drawn with {self.pictures} pictures"
+        return f"{drawn}: {self.target}{lost}"
+
 
 def write_treemap(
     runtime: Runtime,
@@ -69,7 +73,7 @@ def write_treemap(
     path: Path,
     *,
     levels: int = LEVELS,
-    size: tuple[int, int] = (WIDTH, HEIGHT),
+    size: tuple[int, int] = (1600, 1000),
     conditions: Conditions | None = None,
     tell: Told | None = None,
 ) -> TreemapReport:

@@ -37,7 +37,8 @@ from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
 from vitrine.indexer.enrich.clusters.report import ClusterReport
 from vitrine.indexer.enrich.clusters.runs import Fitted, Images, cluster
 from vitrine.indexer.enrich.clusters.tree.tree import Tree, flat_tree
-from vitrine.indexer.enrich.duplicates.candidates import Reach, hash_pairs, near_in_memory
+from vitrine.indexer.enrich.duplicates.candidates import hash_pairs, near_in_memory
+from vitrine.indexer.enrich.duplicates.options import Reach
 from vitrine.indexer.job.job import Advance
 from vitrine.indexer.job.progress import Progress, StageByStage
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun
