@@ -1,4 +1,4 @@
-"""What stands behind an object."""
+"""Draw the background behind an object."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ TEXTURES: Final = ("plain", "shaded", "speckled", "tiled")
 
 
 def draw_background(texture: str, colour: Rgb, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A (size, size, 3) float32 picture in 0..255 of one texture in one colour."""
+    """Return a (size, size, 3) float32 picture in 0..255 of one texture in one colour."""
     contrast = -1.0 if luminance(colour) > 0.3 else 1.0
     base = np.asarray(colour, dtype=np.float32)
     if texture == "shaded":
@@ -37,7 +37,7 @@ def draw_background(texture: str, colour: Rgb, size: int, rng: np.random.Generat
 
 
 def _ramp(size: int, degrees: float) -> NDArray[np.float32]:
-    """A (size, size) ramp from 0 to 1 in the given direction."""
+    """Return a (size, size) ramp from 0 to 1 in the given direction."""
     line = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     t = np.radians(degrees)
     ramp = np.float32(np.cos(t)) * line[None, :] + np.float32(np.sin(t)) * line[:, None]
@@ -47,6 +47,6 @@ def _ramp(size: int, degrees: float) -> NDArray[np.float32]:
 
 
 def _enlarged(cells: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """`cells` enlarged smoothly to (size, size)."""
+    """Enlarge `cells` smoothly to (size, size)."""
     sheet = Image.fromarray((cells * 255).astype(np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(sheet, dtype=np.float32) / 255.0

@@ -1,4 +1,4 @@
-"""Captions of a drawn picture: full sentences, and what people type."""
+"""Write captions of a drawn picture: full sentences, and what people type."""
 
 import numpy as np
 
@@ -16,25 +16,26 @@ from vitrine.data.wording import (
 
 
 def full_caption(facts: Facts, rng: np.random.Generator) -> str:
-    """A sentence that names every fact, such as "a large red striped mug with white details on a plain blue
-    background".
+    """Return a sentence that names every fact, such as "a large red striped mug with white details on a plain
+    blue background".
 
-    A sharp picture's look goes without saying.
+    The look of a sharp picture is not mentioned.
     """
     return _Speaker(facts, rng, free=False).full()
 
 
 def free_caption(facts: Facts, rng: np.random.Generator) -> tuple[str, frozenset[str]]:
-    """A caption as people type them, and the names of the facts it states: full, partial, or a word or two.
+    """Return a caption as people type them, and the names of the facts it states: full, partial, or a word or
+    two.
 
-    Synonyms, plurals and openers ("photo of", "show me") vary; what is left unsaid varies too.
+    Synonyms, plurals and openers ("photo of", "show me") vary, and so does what is left out.
     """
     return _Speaker(facts, rng, free=True).any_length()
 
 
 def prompt(name: str, value: str, rng: np.random.Generator) -> str:
-    """A few words that state just one fact, such as "mugs", "something red", "with white details", "tiled
-    background"."""
+    """Return a few words that state just one fact, such as "mugs", "something red", "with white details",
+    "tiled background"."""
     facts = Facts(**{n: FACT_VALUES[n][0] for n in FACT_NAMES} | {name: value})
     return _Speaker(facts, rng, free=True).only(name)
 
@@ -47,7 +48,7 @@ class _Speaker:
         self.stated: set[str] = set()
 
     def pick(self, options: tuple[str, ...]) -> str:
-        """The usual word first; another one of four times, in free captions only."""
+        """Return the usual word, or, in free captions, one time in four another one."""
         if len(options) == 1 or not self.free or self.rng.random() < 0.7:
             return options[0]
         return options[int(self.rng.integers(1, len(options)))]
@@ -59,7 +60,7 @@ class _Speaker:
         return bool(self.rng.random() < probability)
 
     def say(self, name: str) -> str:
-        """The word for one fact."""
+        """Return the word for one fact."""
         self.stated.add(name)
         value: str = getattr(self.facts, name)
         if name == "kind":
@@ -112,7 +113,7 @@ class _Speaker:
         return _article(noun) if opener < 0.8 else noun
 
     def short(self) -> str:
-        """A word or two: "mug", "red mug", "something blue", "striped", "blurry photo"."""
+        """Return a word or two: "mug", "red mug", "something blue", "striped", "blurry photo"."""
         choice = int(self.rng.integers(10))
         if choice == 0:
             text = self.say("kind")
@@ -138,7 +139,7 @@ class _Speaker:
         return _article(text) if self.chance(0.3) else text
 
     def only(self, name: str) -> str:
-        """A few words for one fact."""
+        """Return a few words for one fact."""
         if name == "accent":
             return self.any_of(ACCENT_PHRASES[:3]).format(accent=self.say(name))
         if name in ("background", "texture"):

@@ -64,10 +64,11 @@ def draw_catalogue(
 ) -> CatalogueSummary:
     """Write `count` pictures of size x size pixels, `manifest.csv` and `truth.json` to `folder`.
 
-    The same seed, count and size give the same files. A folder that holds just this catalogue is left alone;
-    anything else, a drawing cut short too, is drawn again: `truth.json` is written last, and every file is
-    written beside its place and moved there, so what has its name is whole. Pictures of another catalogue in
-    the folder are removed, files this module never made are not touched. `progress` is told (done, count).
+    The same seed, count and size give the same files. A folder that holds exactly this catalogue is left
+    alone; anything else, also an interrupted drawing, is drawn again: `truth.json` is written last, and every
+    file is written under another name and then moved, so that a file with its own name is complete. Pictures
+    of another catalogue in the folder are removed, files that this module never made are not touched.
+    `progress(done, count)`.
 
     Raises ValueError for a count below 1 or a size below 32.
     """
@@ -101,7 +102,7 @@ def draw_catalogue(
 
 
 def _is_complete(folder: Path, made_by: dict[str, int], plan: Sequence[PlannedPicture]) -> bool:
-    """Whether `folder` holds the planned catalogue, manifest and pictures included."""
+    """Return whether `folder` holds the planned catalogue, manifest and pictures included."""
     try:
         truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
         manifest = (folder / "manifest.csv").read_bytes()
@@ -115,7 +116,7 @@ def _is_complete(folder: Path, made_by: dict[str, int], plan: Sequence[PlannedPi
 
 
 def _draw_row(folder: Path, planned: PlannedPicture, seed: int, size: int) -> dict[str, str]:
-    """Draw and write one picture; its row of the manifest."""
+    """Draw and write one picture; return its row of the manifest."""
     source = planned.original or planned
     # A near-duplicate draws its original once more, with the original's stream, and edits that.
     rng = np.random.default_rng([seed, 1, source.index])
@@ -142,7 +143,7 @@ def _draw_row(folder: Path, planned: PlannedPicture, seed: int, size: int) -> di
 
 
 def _encoded(image: Image.Image, planned: PlannedPicture) -> bytes:
-    """The file's bytes, in the format its name asks for."""
+    """Return the file's bytes, in the format that its name asks for."""
     buffer = io.BytesIO()
     if planned.path.endswith(".png"):
         image.save(buffer, "PNG", compress_level=4)
@@ -154,7 +155,7 @@ def _encoded(image: Image.Image, planned: PlannedPicture) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or absent."""
+    """Write a file so that it is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
@@ -162,7 +163,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _remove_strangers(folder: Path, plan: Sequence[PlannedPicture]) -> None:
-    """Remove pictures that carry this module's names and are not planned."""
+    """Remove pictures that have names of this module and are not planned."""
     wanted = {folder / planned.path for planned in plan}
     for kind in KINDS:
         for path in (folder / "images" / kind).glob(f"{kind}-*"):
@@ -179,7 +180,7 @@ def _manifest(rows: Sequence[dict[str, str]]) -> bytes:
 
 
 def _truth(plan: Sequence[PlannedPicture]) -> dict[str, Any]:
-    """Which pictures show one design, and which are near-duplicates of which."""
+    """Return which pictures show one design, and which are near-duplicates of which."""
     designs: dict[str, dict[str, Any]] = {}
     for planned in plan:
         design = planned.design

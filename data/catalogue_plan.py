@@ -1,4 +1,4 @@
-"""What a demo catalogue will hold, decided before anything is drawn."""
+"""Plan what a demo catalogue will hold, before anything is drawn."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ _FORMAT_SHARES = (0.86, 0.09, 0.05)
 
 @dataclass(frozen=True)
 class PlannedPicture:
-    """One row of the catalogue to be."""
+    """One row of the planned catalogue."""
 
     index: int
     """Names the random stream its pixels are drawn with."""
@@ -35,7 +35,7 @@ class PlannedPicture:
 
 
 def plan_catalogue(count: int, seed: int) -> list[PlannedPicture]:
-    """`count` rows; the same for the same seed.
+    """Return `count` rows; the same for the same seed.
 
     Half of the designs occur once, the others three to six times; of the rows, 8 in 100 are near-duplicates
     of other rows.
@@ -85,6 +85,6 @@ def _path(index: int, kind: str, extension: str) -> str:
 
 
 def _moment(rng: np.random.Generator) -> str:
-    """RFC 3339, UTC."""
+    """Return a time as RFC 3339, UTC."""
     moment = _FIRST_DAY + timedelta(seconds=int(rng.integers(_DAYS * 86_400)))
     return moment.isoformat().replace("+00:00", "Z")

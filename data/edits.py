@@ -20,7 +20,7 @@ class Edited:
 
 
 def edited(edit: str, image: Image.Image, mask: Image.Image, rng: np.random.Generator) -> Edited:
-    """`image` (RGB) after one of `EDITS`; everyone would call it the same picture."""
+    """Apply one of `EDITS` to `image` (RGB); everyone would call the result the same picture."""
     width, height = image.size
     if edit == "crop":
         kept = rng.uniform(0.84, 0.93, 2)

@@ -1,4 +1,4 @@
-"""What is known of a drawn picture, in words."""
+"""The facts of a drawn picture, in words."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +26,7 @@ class Facts:
     look: str
 
     def tags(self) -> tuple[str, ...]:
-        """What a person would tag: the object's words, then the background's; no word twice."""
+        """Return what a person would tag: the object's words, then the background's; no word twice."""
         words = [self.kind, self.main, self.accent, self.pattern, self.size, f"{self.background} background"]
         words += [f"{self.texture} background"] if self.texture != "plain" else []
         words += [self.look] if self.look != "sharp" else []

@@ -1,4 +1,4 @@
-"""Painting one object into one scene."""
+"""Paint one object into one scene."""
 
 from dataclasses import dataclass
 
@@ -60,7 +60,8 @@ class Scene:
 def paint(
     design: Design, scene: Scene, size: int, rng: np.random.Generator
 ) -> tuple[Image.Image, Image.Image]:
-    """The picture (size x size, RGB, or RGBA if cut out) and the mask of its object (size x size, L)."""
+    """Return the picture (size x size, RGB, or RGBA if cut out) and the mask of its object (size x size,
+    L)."""
     layer = _object_layer(design, scene, size)
     pixels = np.asarray(layer, dtype=np.float32)
     alpha = pixels[..., 3:] / 255.0
@@ -84,7 +85,7 @@ def paint(
 
 
 def _object_layer(design: Design, scene: Scene, size: int) -> Image.Image:
-    """The object alone, (size, size) RGBA."""
+    """Paint the object alone, (size, size) RGBA."""
     side = size * SUPERSAMPLING
     line = outline_of(design.main_rgb)
     layer = Image.new("RGBA", (side, side), (*line, 0))
@@ -124,7 +125,7 @@ def _colours(design: Design) -> dict[str, Rgb]:
 
 
 def _pattern_sheet(design: Design, scene: Scene, side: int) -> Image.Image | None:
-    """The main colour with its pattern over the whole frame, or None for a plain object."""
+    """Return the main colour with its pattern over the whole frame, or None for a plain object."""
     areas = pattern_polygons(design.pattern, design.period, design.pattern_angle)
     if not areas:
         return None
@@ -153,7 +154,7 @@ def _paste_polygon(layer: Image.Image, sheet: Image.Image, points: Points) -> No
 
 
 def _placed(points: Points, scene: Scene, side: int) -> Points:
-    """Object coordinates to pixels of a canvas of `side`."""
+    """Convert object coordinates to pixels of a canvas of `side`."""
     t = np.radians(scene.rotation)
     flip = -1.0 if scene.flipped else 1.0
     turn = np.array([[flip * np.cos(t), flip * np.sin(t)], [-np.sin(t), np.cos(t)]])
@@ -162,7 +163,7 @@ def _placed(points: Points, scene: Scene, side: int) -> Points:
 
 
 def _stroke(draw: ImageDraw.ImageDraw, points: Points, width: float, colour: Rgb) -> None:
-    """A line with round ends."""
+    """Draw a line with round ends."""
     fill = (*colour, 255)
     draw.line(
         _flat(points), fill=fill, width=max(round(width), 1), joint="curve" if len(points) > 2 else None
@@ -177,7 +178,7 @@ def _flat(points: Points) -> list[float]:
 
 
 def _light(degrees: float, size: int) -> NDArray[np.float32]:
-    """(size, size, 1) factors about 1: light falls in from one side."""
+    """Return (size, size, 1) factors around 1: light falls in from one side."""
     line = np.linspace(-1, 1, size, dtype=np.float32)
     t = np.radians(degrees)
     fall = np.float32(np.cos(t)) * line[None, :, None] + np.float32(np.sin(t)) * line[:, None, None]
@@ -185,7 +186,7 @@ def _light(degrees: float, size: int) -> NDArray[np.float32]:
 
 
 def _shadow(alpha: Image.Image, size: int) -> NDArray[np.float32]:
-    """(size, size, 1) in 0..1: a soft shadow below and to the right of the object."""
+    """Return (size, size, 1) in 0..1: a soft shadow below and to the right of the object."""
     small = alpha.reduce(4).filter(ImageFilter.GaussianBlur(size / 4 * 0.025))
     moved = Image.new("L", small.size, 0)
     offset = max(round(small.width * 0.03), 1)

@@ -35,24 +35,24 @@ BACKGROUND_COLOURS: Final[dict[str, Rgb]] = {
 
 
 def jittered(colour: Rgb, rng: np.random.Generator, spread: float = 9.0) -> Rgb:
-    """`colour` moved a little (standard deviation `spread` of 255 in each channel); it keeps its name."""
+    """Move `colour` a little (standard deviation `spread` of 255 in each channel); it keeps its name."""
     moved = np.clip(np.asarray(colour) + rng.normal(0.0, spread, 3), 0, 255)
     return (int(moved[0]), int(moved[1]), int(moved[2]))
 
 
 def shaded(colour: Rgb, amount: float) -> Rgb:
-    """`colour` towards white (`amount` in 0..1) or towards black (`amount` in -1..0)."""
+    """Move `colour` towards white (`amount` in 0..1) or towards black (`amount` in -1..0)."""
     target = 255 if amount > 0 else 0
     mixed = [round(c + (target - c) * abs(amount)) for c in colour]
     return (mixed[0], mixed[1], mixed[2])
 
 
 def luminance(colour: Rgb) -> float:
-    """Perceived lightness in 0..1 (Rec. 601 weights)."""
+    """Return the perceived lightness in 0..1 (Rec. 601 weights)."""
     red, green, blue = colour
     return (0.299 * red + 0.587 * green + 0.114 * blue) / 255.0
 
 
 def outline_of(colour: Rgb) -> Rgb:
-    """A line colour that shows on `colour`: darker, or lighter where `colour` is nearly black."""
+    """Return a line colour that is visible on `colour`: darker, or lighter where `colour` is nearly black."""
     return shaded(colour, 0.28) if luminance(colour) < 0.18 else shaded(colour, -0.42)

@@ -13,7 +13,7 @@ _REACH = 1.5
 
 
 def pattern_polygons(pattern: str, period: float, angle: float) -> list[Points]:
-    """The areas of `pattern` in the object's coordinates.
+    """Return the areas of `pattern` in the object's coordinates.
 
     `period` is the distance from one stripe, dot or square to the next (an object spans 2), `angle` turns the
     pattern, in degrees. A plain object has no areas.

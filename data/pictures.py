@@ -1,4 +1,4 @@
-"""Pictures with known truth, drawn in memory."""
+"""Draw pictures with known truth in memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +57,8 @@ class Picture:
 
 
 def draw_pictures(count: int, seed: int, size: int = 192, *, start: int = 0) -> Iterator[Picture]:
-    """`count` pictures of random designs, beginning with picture `start` of the sequence that `seed` names.
+    """Yield `count` pictures of random designs, beginning with picture `start` of the sequence that `seed`
+    names.
 
     Picture i depends on seed, i and size alone, so that parts of a sequence can be drawn by several
     processes.
@@ -69,7 +70,7 @@ def draw_pictures(count: int, seed: int, size: int = 192, *, start: int = 0) -> 
 
 
 def draw_picture(design: Design, scene: Scene, rng: np.random.Generator, size: int) -> Picture:
-    """The picture of one design in one scene; `rng` draws grain, speckles and the caption's wording."""
+    """Draw the picture of one design in one scene; `rng` draws grain, speckles and the caption's wording."""
     image, mask = paint(design, scene, size, rng)
     facts = Facts(
         kind=design.kind,

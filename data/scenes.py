@@ -1,4 +1,4 @@
-"""Designs and scenes drawn at random, and the truth that follows from them."""
+"""Draw designs and scenes at random, and compute the truth that follows from them."""
 
 from typing import Final
 
@@ -31,12 +31,12 @@ _HIDDEN_BY = {
 
 
 def choice(options: tuple[str, ...], rng: np.random.Generator) -> str:
-    """One of `options`, all equally likely."""
+    """Return one of `options`, all equally likely."""
     return options[int(rng.integers(len(options)))]
 
 
 def random_design(name: str, rng: np.random.Generator) -> Design:
-    """A design with two colours that can be told apart."""
+    """Return a design with two colours that are easy to tell apart."""
     colours = tuple(OBJECT_COLOURS)
     main = choice(colours, rng)
     accent = choice(tuple(c for c in colours if c != main and (main, c) not in _TOO_CLOSE), rng)
@@ -55,8 +55,8 @@ def random_design(name: str, rng: np.random.Generator) -> Design:
 
 
 def random_scene(design: Design, rng: np.random.Generator, *, cut_out: bool = False) -> Scene:
-    """A pose, a background the object stands out from, and a look; a cut-out gets a sharp, white, plain
-    one."""
+    """Return a pose, a background the object stands out from, and a look; a cut-out gets a sharp, white,
+    plain one."""
     size = choice(SIZES, rng)
     extent = float(rng.uniform(*EXTENTS[size]))
     room = min((1.0 - extent) / 2, 0.06)
@@ -91,18 +91,18 @@ def random_scene(design: Design, rng: np.random.Generator, *, cut_out: bool = Fa
 
 
 def quality_of(scene: Scene) -> float:
-    """0..1: what grain, blur and lost contrast leave of a picture."""
+    """Return 0..1: what grain, blur and lost contrast leave of a picture."""
     kept = (1 - scene.noise / 60) * (1 - scene.blur / 0.03) * scene.contrast
     return float(np.clip(kept, 0.0, 1.0))
 
 
 def filled_share(mask: Image.Image) -> float:
-    """0..1: share of the frame where `mask` (L) is set."""
+    """Return the share of the frame, 0..1, where `mask` (L) is set."""
     return float(np.asarray(mask, dtype=np.float32).mean() / 255.0)
 
 
 def colourfulness(image: Image.Image) -> float:
-    """0..1: the colourfulness of Hasler and Suesstrunk (2003) over 110, on a quarter of the pixels."""
+    """Return the colourfulness of Hasler and Suesstrunk (2003) over 110, 0..1, on a quarter of the pixels."""
     pixels = np.asarray(image.convert("RGB").reduce(2), dtype=np.float32)
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
     rg, yb = red - green, (red + green) / 2 - blue

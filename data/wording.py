@@ -103,12 +103,12 @@ FILLERS: Final = (
 
 
 def words_of(text: str) -> list[str]:
-    """`text` in lower case, split at everything that is neither letter nor digit."""
+    """Split `text` in lower case at everything that is neither letter nor digit."""
     return re.findall(r"[a-z0-9]+", text.lower())
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Every word a caption may hold, sorted."""
+    """Return every word a caption may hold, sorted."""
     spoken: list[str] = [
         "a",
         "an",
