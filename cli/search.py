@@ -12,23 +12,17 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import (
-    AnyTagOption,
     CategoryOption,
-    ClassOption,
+    FiltersOption,
     JsonOption,
     LimitOption,
-    NotTagOption,
-    QualityOption,
-    ScoreOption,
-    TagOption,
-    WhereOption,
     read_picture,
     read_vector,
-    to_conditions,
     to_example,
     to_order,
 )
 from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.with_options import with_options
 from vitrine.indexer.export.sheets import (
     check_sheet_path,
     example_tiles,
@@ -82,9 +76,11 @@ class Question:
         return given[0] if given else "listing"
 
 
+@with_options
 def search(
     ctx: typer.Context,
     category: CategoryOption,
+    filters: FiltersOption,
     text: Annotated[
         str | None,
         typer.Option(
@@ -122,13 +118,6 @@ def search(
             help="The encoder's vector; the category's first if not given. Twice with --id: both, fused.",
         ),
     ] = None,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
     limit: LimitOption = 10,
     offset: Annotated[
         int, typer.Option("--offset", min=0, help="Skip so many hits.", rich_help_panel=_SHAPE)
@@ -188,7 +177,7 @@ def search(
         raise typer.BadParameter("--collapse is for searches, not for listings.")
     if sheet is not None:
         check_sheet_path(sheet)
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         order = to_order(runtime, category, order_by)
         if question.kind == "listing":

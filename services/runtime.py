@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
 
 from vitrine.services.artifacts.clusters import ClusterStore
 from vitrine.services.artifacts.duplicates import DuplicateStore
@@ -18,15 +21,18 @@ from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.binding import Reference, Tell, bound
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import MissingCredentials, NotFound, Unavailable
-from vitrine.services.files import make_folder, reason
+from vitrine.services.files import make_folder, reason, unwritable
 from vitrine.services.images.open import DecodeBudget, ImageLimits
 from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.damage import check_format
 from vitrine.services.object_store.known import Known
 from vitrine.services.search.searcher import Searcher
 from vitrine.services.settings import Settings
 from vitrine.services.vector_store.base import VectorStore
 
 MB = 1 << 20
+DATA_FORMAT = 2
+"""The layout of the data folder, which its file vitrine.json names. No other is read."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def open_runtime(
 
     ``command`` is what others are told if they find the data directory taken. ``make_data``: make the data
     folder if it is missing; without, that is ``NotFound``. Raises ``StoreLocked``, ``StoreDamaged``,
-    ``Unavailable``, ``MissingCredentials``.
+    ``OtherFormat``, ``Unavailable``, ``MissingCredentials``.
     """
     if make_data or has_data(settings):
         check_data_folder(settings)
@@ -96,6 +102,7 @@ def open_runtime(
             "fill a new one by `vitrine index add FOLDER -c NAME --create` or `vitrine demo`.",
             folder=str(settings.data),
         )
+    check_data_format(settings)
     with ExitStack() as stack:
         vectors = open_vectors(settings, command)
         stack.callback(vectors.close)
@@ -130,6 +137,40 @@ def check_data_folder(settings: Settings) -> None:
             "another folder by --data or VITRINE_DATA.",
             folder=str(folder),
         )
+
+
+def check_data_format(settings: Settings, *, write: bool = True) -> None:
+    """Raise ``OtherFormat`` if another version of Vitrine filled the data folder. A new folder gets the file
+    that says its format, unless ``write`` is False."""
+    if settings.qdrant_url and settings.minio_endpoint:
+        return  # the categories' manifests say it
+    file = settings.data / "vitrine.json"
+    try:
+        found = orjson.loads(file.read_bytes()).get("format")
+    except FileNotFoundError:
+        if not any(any((settings.data / name).glob("*")) for name in ("vectors/collections", "objects")):
+            if write:
+                _write_format(file)
+            return
+        found = 1  # versions to 0.4 wrote no such file
+    except (AttributeError, ValueError):
+        found = None
+    check_format(
+        found,
+        DATA_FORMAT,
+        f"The data folder {settings.data}",
+        "Index the images again into a new folder (--data or VITRINE_DATA), or move this one away first. The "
+        f"pictures are in {settings.data / 'objects'}.",
+    )
+
+
+def _write_format(file: Path) -> None:
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        fresh.write_bytes(orjson.dumps({"format": DATA_FORMAT}))
+        fresh.replace(file)
+    except OSError as error:
+        raise unwritable(file, error) from error
 
 
 def assemble(

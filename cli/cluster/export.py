@@ -10,17 +10,11 @@ import typer
 from vitrine.cli.cluster.show import RunArgument
 from vitrine.cli.context import stores
 from vitrine.cli.options import (
-    AnyTagOption,
     CategoryOption,
-    ClassOption,
+    Filters,
+    FiltersOption,
     JsonOption,
-    NotTagOption,
-    QualityOption,
-    ScoreOption,
-    TagOption,
-    WhereOption,
     YesOption,
-    to_conditions,
 )
 from vitrine.cli.output import confirmed, print_json, show_progress
 from vitrine.cli.with_options import with_options
@@ -32,6 +26,7 @@ def export(
     ctx: typer.Context,
     run: RunArgument,
     category: CategoryOption,
+    filters: FiltersOption,
     to: Annotated[
         str,
         typer.Option(
@@ -43,13 +38,6 @@ def export(
     ],
     options: RunExportOptions,
     yes: YesOption = False,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a run to a file or a folder; the ending of --to says which.
@@ -58,10 +46,9 @@ def export(
     each in that of its node, such as "root-14 red mugs/root-14-3 ..."; again: only what is new, and no file
     there is written over. A folder takes one version of one run.
     """
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
-    kind = options.kind(to, filtered=bool(tag or any_tag or not_tag or class_ or score or quality or where))
-
     from vitrine.indexer.export.clusters.export import export_run
+
+    kind = options.kind(to, filtered=filters != Filters())
 
     def ask(images: int) -> None:
         question = (
@@ -78,7 +65,7 @@ def export(
             run,
             to,
             options,
-            conditions=conditions,
+            conditions=filters.conditions,
             before_move=ask,
             progress=show_progress(),
         )

@@ -12,22 +12,16 @@ import typer
 from vitrine.cli.context import stores
 from vitrine.cli.images.annotate import annotate, hashtags
 from vitrine.cli.options import (
-    AnyTagOption,
     CategoryOption,
-    ClassOption,
+    FiltersOption,
     JsonOption,
     LimitOption,
-    NotTagOption,
-    QualityOption,
-    ScoreOption,
-    TagOption,
-    WhereOption,
     YesOption,
-    to_conditions,
     to_order,
 )
 from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
 from vitrine.cli.search import hit_json
+from vitrine.cli.with_options import with_options
 from vitrine.services.values.kinds import Cell
 
 if TYPE_CHECKING:
@@ -41,16 +35,11 @@ _BAR = 40
 
 
 @app.command("list")
+@with_options
 def list_images(
     ctx: typer.Context,
     category: CategoryOption,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
+    filters: FiltersOption,
     order_by: Annotated[
         str | None, typer.Option("--order-by", metavar="FIELD[:desc]", help="By a number or date.")
     ] = None,
@@ -61,7 +50,7 @@ def list_images(
     as_json: JsonOption = False,
 ) -> None:
     """List images, a page at a time, with how many meet the filters in all."""
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         order = to_order(runtime, category, order_by)
         page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
@@ -199,24 +188,19 @@ def tag(
 
 
 @app.command()
+@with_options
 def facets(
     ctx: typer.Context,
     field: Annotated[
         str, typer.Argument(metavar="FIELD", help="tags, class, media_type, metadata.COLUMN, cluster.RUN ...")
     ],
     category: CategoryOption,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
+    filters: FiltersOption,
     limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:
     """Count images by the values of a field, most frequent first."""
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         found = runtime.searcher.facets(category, field, conditions, limit=limit)
     if as_json:
@@ -227,26 +211,21 @@ def facets(
 
 
 @app.command()
+@with_options
 def histogram(
     ctx: typer.Context,
     field: Annotated[
         str, typer.Argument(metavar="FIELD", help="quality, scores.TAG, width, metadata.COLUMN ...")
     ],
     category: CategoryOption,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
+    filters: FiltersOption,
     bins: Annotated[int, typer.Option("--bins", min=1, max=200, help="How many bins.")] = 10,
     lower: Annotated[float | None, typer.Option("--from", help="Lower edge.")] = None,
     upper: Annotated[float | None, typer.Option("--to", help="Upper edge.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count images by the value of a number, in equal bins, with bars."""
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         found = runtime.searcher.histogram(category, field, conditions, bins=bins, lower=lower, upper=upper)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitrine.cli.context import stores
-from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, WhereOption, YesOption, to_conditions
+from vitrine.cli.options import CategoryOption, FiltersOption, JsonOption, UsingOption, YesOption
 from vitrine.cli.output import confirmed, finish, note, print_json, print_table, show_progress
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.enrich.maps.options import MapOptions
@@ -55,10 +55,12 @@ def make(
 
 
 @app.command()
+@with_options
 def plot(
     ctx: typer.Context,
     name: MapArgument,
     category: CategoryOption,
+    filters: FiltersOption,
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The picture: .png or .svg.")],
     by: Annotated[
         str | None,
@@ -74,14 +76,13 @@ def plot(
     thumbnails: Annotated[
         int, typer.Option("--thumbnails", min=0, max=500, help="Draw so many pictures among the points.")
     ] = 0,
-    where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a map. With --where, images that do not match are drawn faint, behind the others."""
+    """Draw a map. With filters, images that do not match are drawn faint, behind the others."""
     from vitrine.indexer.enrich.maps.plot import check_plot_path, draw_map
 
     check_plot_path(to)
-    conditions = to_conditions(where=where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         drawn = draw_map(
             runtime,
@@ -92,7 +93,7 @@ def plot(
             depth=depth,
             thumbnails=thumbnails,
             conditions=conditions,
-            where=", ".join(where or ()),
+            where=filters.words,
         )
     if as_json:
         colours = [vars(entry) for entry in drawn.colours.entries]

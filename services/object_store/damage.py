@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from safetensors import SafetensorError
 
-from vitrine.services.errors import NotFound, StoreDamaged
+from vitrine.services.errors import NotFound, OtherFormat, StoreDamaged
 
 
 @contextmanager
@@ -29,12 +29,12 @@ def readable(category: str, key: str, advice: str) -> Iterator[None]:
 
 
 def check_format(found: object, expected: int, what: str, advice: str, category: str | None = None) -> None:
-    """Raise ``StoreDamaged`` unless ``what`` was written in the format that this version of Vitrine reads.
+    """Raise ``OtherFormat`` unless ``what`` was written in the format that this version of Vitrine reads.
 
     ``advice`` says how to go on.
     """
     if found != expected:
-        raise StoreDamaged(
+        raise OtherFormat(
             f"{what} was written by another version of Vitrine, in format {found}; this one reads format "
             f"{expected}. {advice}",
             **({} if category is None else {"category": category}),

@@ -98,7 +98,7 @@ def test_errors_say_what_to_do(data: Path) -> None:
         (("--measure", "magic"), "must be 'ssim', 'minhash'"),
         (("--stage", "half"), "stage must be 'batch', 'merge' or 'all'"),
         (("--stage", "merge"), "no cluster run"),
-        (("--propose", "hash", "--stage", "batch"), "leave --stage out"),
+        (("--propose", "hash", "--stage", "batch"), "leave stage out"),
         (("--scale", "3"), "16..1024"),
     ):
         failed = run(data, "pixels", "none", "-c", NAME, *arguments)
