@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from fastapi import Request, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -90,6 +90,9 @@ def require(access: Access) -> Callable[[Request, str | None], Awaitable[None]]:
         keys.check(key, access)
 
     return check
+
+
+READ, WRITE = Depends(require("read")), Depends(require("write"))
 
 
 def is_loopback(host: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
 import orjson
@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
-from vitrine.api.methods import allowed_methods
 from vitrine.services.errors import BadRequest, ImageRefused, StoreDamaged, VitrineError
 from vitrine.services.validation import first_mistake, mistakes
 
@@ -48,6 +48,7 @@ STATUS: Mapping[str, int] = {
     "unsupported_query": 422,
     "missing_credentials": 503,
     "model_unavailable": 503,
+    "other_format": 503,
     "storage_full": 503,
     "store_damaged": 503,
     "unavailable": 503,
@@ -60,6 +61,7 @@ STATUS: Mapping[str, int] = {
 OPERATORS: Mapping[str, str] = {
     "missing_credentials": "A store is not set up completely.",
     "model_unavailable": "The weights of the encoder are not available to the server.",
+    "other_format": "A store was filled by another version of Vitrine.",
     "storage_full": "Too little disk space is free on the server to write safely.",
     "store_damaged": "A store holds less than it should.",
     "store_locked": "The data directory belongs to another process.",
@@ -142,17 +144,33 @@ _ROUTER_SENTENCES = {
 
 async def _handle(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
-        error.headers = {"Allow": ", ".join(allowed_methods(request.app.routes, request.scope))}
+        error.headers = {"Allow": ", ".join(_allowed_methods(request))}
     return problem(error, request.scope.get("vitrine_request_id", ""))
 
 
+def _allowed_methods(request: Request) -> list[str]:
+    """Return the methods that the address of the request takes. A router that refuses one names those of its
+    first route alone."""
+    scope = request.scope
+    address = {name: scope[name] for name in ("type", "path", "headers")} | {
+        "root_path": scope.get("root_path", "")
+    }
+    taken = {
+        str(method)
+        for method in HTTPMethod
+        if any(route.matches({**address, "method": method})[0] is Match.FULL for route in request.app.routes)
+    }
+    return sorted(taken | ({"HEAD"} if "GET" in taken else set()))
+
+
 def _rebuilding(error: VitrineError) -> str:
-    """For a damaged category what its clients can do; their sentence names no folder."""
+    """Return what clients can do about a damaged category; the sentence names no folder."""
     name = error.details.get("category") or error.details.get("collection")
     if not isinstance(error, StoreDamaged) or not name:
         return ""
+    what = "is damaged" if error.code == "store_damaged" else "was written by another version of Vitrine"
     return (
-        f"Category {name!r} is damaged. DELETE /v1/categories/{name}?confirm={name} keeps its "
+        f"Category {name!r} {what}. DELETE /v1/categories/{name}?confirm={name} keeps its "
         "pictures, and an operator can put them into a new category of that name (`vitrine index add "
         f"objects:{name}/images/`). The log of the server says more under the request_id."
     )

@@ -12,7 +12,7 @@ Thumbnail = tuple[bytes, str]
 class ThumbnailCache:
     """The most recently used thumbnails by (sha256, width), at most ``max_bytes`` of them. Thread-safe."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int = 64 << 20) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int], Thumbnail] = OrderedDict()

@@ -6,21 +6,21 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Annotated, get_args
 
-from fastapi import APIRouter, Depends
-from starlette.responses import Response
+from fastapi import Depends
 
-from vitrine.api.auth import require
-from vitrine.api.bodies import SentForm, named_kinds, read_table_form
+from vitrine.api.auth import WRITE
+from vitrine.api.bodies import SentForm, form_body
 from vitrine.api.deps import RuntimeDep
-from vitrine.api.limits import MAX_TABLE_ROWS
 from vitrine.api.openapi import COLUMNS
-from vitrine.api.responses import as_json
+from vitrine.api.route import router as new_router
 from vitrine.api.schemas.metadata import MetadataOut
 from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions, annotate
 from vitrine.indexer.enrich.metadata.annotate_rows import JoinOn
 from vitrine.services.errors import BadRequest
 
-router = APIRouter(prefix="/v1/categories/{category}", tags=["images"])
+router = new_router("images", "/v1/categories/{category}")
+MAX_TABLE_ROWS = 200_000
+"""Rows of one table of metadata: some ten seconds of work. The command line takes any number."""
 _FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Not Parquet: what its pages unpack to is not bounded by the size of the file."""
 _LONGEST_NAME = 200
@@ -67,16 +67,12 @@ _FORM = {
 }
 
 
-@router.post(
-    "/metadata",
-    responses={200: {"model": MetadataOut}},
-    response_class=Response,
-    openapi_extra=_FORM,
-    dependencies=[Depends(require("write"))],
-)
+@router.post("/metadata", openapi_extra=_FORM, dependencies=[WRITE])
 def add_metadata(
-    category: str, runtime: RuntimeDep, form: Annotated[SentForm, Depends(read_table_form)]
-) -> Response:
+    category: str,
+    runtime: RuntimeDep,
+    form: Annotated[SentForm, Depends(form_body("the table as the part 'file'"))],
+) -> MetadataOut:
     """Put a table's columns onto the images that its rows name; the counts of what became of the rows.
 
     Tags are united, metadata columns replace those of the same name; class, caption, quality and date only
@@ -91,8 +87,7 @@ def add_metadata(
         path = Path(folder) / name
         path.write_bytes(data)
         report = annotate(runtime, category, path, options, max_rows=MAX_TABLE_ROWS)
-    tree = report.to_json()
-    return as_json({name: tree[name] for name in MetadataOut.model_fields})
+    return MetadataOut.model_validate(report.to_json())
 
 
 def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
@@ -114,7 +109,7 @@ def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
         raise BadRequest(
             f"{file.filename[:80]!r} is no table that is taken here: send {', '.join(_FORMATS)}."
         )
-    texts = {name: _one(form, name) for name in (*_TEXTS, *_FLAGS)}
+    texts = {name: (form.one(name) or "").strip() or None for name in (*_TEXTS, *_FLAGS)}
     on = texts["on"] or "name"
     if on not in get_args(JoinOn):
         raise BadRequest(f"'on' is one of {', '.join(get_args(JoinOn))}, not {on[:80]!r}.", field="on")
@@ -125,20 +120,13 @@ def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
         texts["column"],
         hashtags=hashtags,
         class_from=texts["class_from"],
-        kinds=named_kinds(form),
+        kinds=form.kinds,
         **flags,
     )
     name = file.filename
     if len(name.encode()) > _LONGEST_NAME:  # file systems take 255 bytes
         name = f"{name[: _LONGEST_NAME // 5]}...{ending}"
     return name, file.data, options
-
-
-def _one(form: SentForm, name: str) -> str | None:
-    values = form.fields.get(name, ())
-    if len(values) > 1:
-        raise BadRequest(f"The form field {name!r} is there {len(values)} times: send it once.", field=name)
-    return values[0].strip() or None if values else None
 
 
 def _flag(name: str, text: str | None) -> bool:

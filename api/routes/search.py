@@ -7,23 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.responses import Response
 
-from vitrine.api.auth import require
-from vitrine.api.bodies import (
-    MULTIPART,
-    SentForm,
-    decoded_image,
-    media_type,
-    parse_json,
-    read_form,
-    read_json,
-    validated,
-)
+from vitrine.api.bodies import SentForm, decoded_image, read_form
 from vitrine.api.deps import MetricsDep, RuntimeDep
 from vitrine.api.openapi import body_of
-from vitrine.api.responses import as_json, encoder_json, hits_json
+from vitrine.api.responses import encoder_json, hits_json
+from vitrine.api.route import MULTIPART, Json, media_type, parse_json, validated
+from vitrine.api.route import router as new_router
 from vitrine.api.schemas.common import SearchBody, SearchOut
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit, OrderBy
@@ -31,9 +23,7 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions, SearchResult
 
-router = APIRouter(
-    prefix="/v1/categories/{category}", tags=["search"], dependencies=[Depends(require("read"))]
-)
+router = new_router("search", "/v1/categories/{category}", "read")
 _ITEM = "file"
 _JSON_FIELDS = ("filter", "order_by", "vector", "positive", "negative")
 _FORM = {
@@ -69,17 +59,17 @@ class Question:
 
 
 async def read_question(request: Request) -> Question:
-    """The question from JSON or from a form. ``BadRequest``, ``TooLarge``, 415 for other content types."""
+    """Return the question from JSON or from a form. ``BadRequest``, ``TooLarge``, 415 for other content
+    types."""
     if media_type(request) == MULTIPART:
         return _from_form(await read_form(request))
-    body = validated(SearchBody, await read_json(request))
+    body = validated(SearchBody, await request.json())
     return Question(body, None if body.image is None else decoded_image(body.image))
 
 
 @router.post(
     "/search",
     responses={200: {"model": SearchOut}},
-    response_class=Response,
     openapi_extra=body_of(SearchBody, form=_FORM, required=False),
 )
 def search(
@@ -103,7 +93,7 @@ def search(
         return listing_response(runtime, category, listed)
     result = _answer(runtime, category, question)
     metrics.searched(result.encode_ms, result.search_ms)
-    return as_json(
+    return Json(
         {
             "hits": hits_json(category, result.hits),
             "encoder": encoder_json(result.encoder, modalities=False),
@@ -127,7 +117,7 @@ class Listing:
 
 
 def listing_response(runtime: Runtime, category: str, listing: Listing) -> Response:
-    """A page of images as ``SearchOut`` without an encoder."""
+    """Return a page of images as ``SearchOut`` without an encoder."""
     started = time.perf_counter()
     hits: Sequence[Hit]
     cursor = None
@@ -144,7 +134,7 @@ def listing_response(runtime: Runtime, category: str, listing: Listing) -> Respo
         )
         hits, cursor = page.hits, page.cursor
     timing = _timing(0.0, _ms(started), started)
-    return as_json({"hits": hits_json(category, hits), "encoder": None, "cursor": cursor, "timing": timing})
+    return Json({"hits": hits_json(category, hits), "encoder": None, "cursor": cursor, "timing": timing})
 
 
 def _answer(runtime: Runtime, category: str, question: Question) -> SearchResult:
@@ -191,13 +181,11 @@ def _from_form(form: SentForm) -> Question:
 
 
 def _tree(form: SentForm) -> dict[str, Any]:
-    """One JSON object from ``query`` and the other fields, which have the last word."""
+    """Return one JSON object from ``query`` and the other fields, which have the last word."""
     tree: Any = {}
-    for name, values in form.fields.items():
-        if len(values) > 1 and name != "using":
-            raise BadRequest(
-                f"The form field {name[:80]!r} is there {len(values)} times: send it once.", field=name[:80]
-            )
+    for name in form.fields:
+        if name != "using":
+            form.one(name)
     if "query" in form.fields:
         tree = parse_json(form.fields["query"][0], "form field 'query'")
         if not isinstance(tree, dict):

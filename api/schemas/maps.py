@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from vitrine.api.schemas.common import example
 
 _MAP = {
     "name": "umap",
@@ -34,7 +36,7 @@ class MapOut(BaseModel):
     """A map. ``images``: how many were laid out; ``missing``: how many have the vector but no place, since
     they came later."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_MAP]})  # type: ignore[list-item]
+    model_config = example(_MAP)
 
     name: str
     method: str
@@ -57,7 +59,7 @@ class MapsOut(BaseModel):
 class MapPointsOut(BaseModel):
     """Some images of a map; the lists are aligned. Coordinates are in 0..1; y grows upwards."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_POINTS]})  # type: ignore[list-item]
+    model_config = example(_POINTS)
 
     map: str
     created_at: str = Field(

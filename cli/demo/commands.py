@@ -128,7 +128,7 @@ def _ensure_category(runtime: Runtime, encoder: str) -> str:
 
 def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
     from vitrine.indexer.ingest.add import add_images
-    from vitrine.indexer.sources import open_source
+    from vitrine.indexer.sources.open import open_source
 
     source = open_source(drawn.manifest)
     report = add_images(runtime, CATEGORY, source, progress=show_progress(), note=note)

@@ -192,6 +192,8 @@ def test_images_are_edited_and_deleted(empty: vitrine.Category) -> None:
     assert (changed.tags, changed.class_, changed.metadata) == (["sale"], "mug", {"year": 1999})
     (changed,) = empty.edit([one.id], class_="", metadata={"year": None}, quality=0.5)
     assert (changed.class_, changed.metadata, changed.quality) == (None, {}, 0.5)
+    (changed,) = empty.edit(one, fields={"caption": "On sale", "quality": None})
+    assert (changed.caption, changed.quality) == ("On sale", None)
     with pytest.raises(vitrine.BadRequest, match="quality must be at most 1"):
         empty.edit(one, quality=2)
     with pytest.raises(vitrine.NotFound):
