@@ -151,9 +151,10 @@ def tag(
 ) -> None:
     """Change tags, class, caption, quality, metadata or other fields of images. Nothing is changed if one of
     the images does not exist."""
-    from vitrine.services.category.editor import parse_changes
+    from vitrine.services.category.editor import ImageChanges
     from vitrine.services.category.fields import SAID
     from vitrine.services.category.payload import unindexed_notes
+    from vitrine.services.validation import validated
 
     changes: dict[str, Any] = {"add_tags": tuple(add or ()), "remove_tags": tuple(remove or ())}
     changes |= {"tags": tuple(replace)} if replace else {}
@@ -173,7 +174,7 @@ def tag(
         if columns:
             known = runtime.catalog.get(category).indexes
             changes["metadata"] = dict(_known_column(name, value, known) for name, value in columns)
-        hits = runtime.editor.change(category, ids, parse_changes(changes))
+        hits = runtime.editor.change(category, ids, validated(ImageChanges, changes, "change"))
         notes = unindexed_notes(changes.get("metadata", {}), runtime.catalog.get(category).indexes)
     if as_json:
         print_json({"category": category, "hits": [hit_json(hit) for hit in hits], "notes": notes})
