@@ -100,7 +100,8 @@ class Category(Work):
         stored, and the same call goes on from there.
         """
         from vitrine.indexer.ingest.add import add_images
-        from vitrine.indexer.sources import SourceOptions, open_source
+        from vitrine.indexer.sources.open import open_source
+        from vitrine.indexer.sources.options import SourceOptions
         from vitrine.indexer.sources.patience import Patience
 
         runtime = self._runtime
