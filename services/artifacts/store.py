@@ -132,7 +132,9 @@ class ArtifactStore(ABC, Generic[T]):
             self._known.forget(self._pointer(category))
             if self._entry(category, name) != entry:
                 return self.get(category, name)  # another process has replaced it
-            raise StoreDamaged(error.message, category=category) from error
+            if isinstance(error, NotFound):
+                raise StoreDamaged(error.message, category=category) from error
+            raise
         self._hold(category, entry, made)
         return made
 
@@ -180,23 +182,29 @@ class ArtifactStore(ABC, Generic[T]):
 
         ``change`` may run several times. ``NotFound`` if it was replaced meanwhile.
         """
-        name, latest = name_of(key), list[T]()
+        name, revision, latest = name_of(key), new_revision(), list[T]()
+        replaced = NotFound(
+            f"The {self.noun} {name!r} was replaced meanwhile: look what is there now and try again.",
+            category=category,
+            key=key,
+        )
 
         def changed(data: bytes | None) -> bytes:
-            if data is None or self._key_now(category, name) != key:
-                raise NotFound(
-                    f"The {self.noun} {name!r} was replaced meanwhile: look what is there now and try again.",
-                    category=category,
-                    key=key,
-                )
+            if data is None or self.key_of(category, name) != key:
+                raise replaced
             made, arrays = self._read(category, key, data)
             latest.append(change(made))
             return _manifest(self._encode(latest[-1])[0], arrays)
 
+        def revised(present: Entries) -> Entries:
+            if name not in present or present[name].key != key:
+                raise replaced
+            return {**present, name: replace(present[name], revision=revision)}
+
         with self._lock:
             edit(self._objects, self._path(category, key), changed)
-            self.change(category, lambda present: _revised(present, name, key))
-            self._held.pop((category, key), None)
+            self.change(category, revised)
+            self._hold(category, Entry(key, revision), latest[-1])
             return latest[-1]
 
     def withdraw(self, category: str, name: str) -> None:
@@ -214,6 +222,16 @@ class ArtifactStore(ABC, Generic[T]):
         folder = f"{self.prefix}{category}/"
         found = {key[len(folder) :].partition("/")[0] for key in list_keys(self._objects, f"{folder}{name}-")}
         return {key for key in found if name_of(key) == name}
+
+    def written(self, category: str, name: str) -> dict[str, datetime]:
+        """Return the keys of a name that were saved completely, and when."""
+        folder = f"{self.prefix}{category}/"
+        found = {}
+        for stat in self._objects.list(f"{folder}{name}-"):
+            key, _, file = stat.key[len(folder) :].partition("/")
+            if file == _MANIFEST and name_of(key) == name:
+                found[key] = stat.modified
+        return found
 
     def leftovers(self, category: str, name: str) -> list[str]:
         """Return the keys of a name that are stored but not in service: of what was replaced, withdrawn or
@@ -356,13 +374,6 @@ def free_key(name: str, taken: set[str]) -> str:
     ('look-2', 'look-1')
     """
     return next(key for number in range(1, len(taken) + 2) if (key := f"{name}-{number}") not in taken)
-
-
-def _revised(present: Entries, name: str, key: str) -> Entries:
-    """Return the entries with another revision of a key, if it is in service still."""
-    if name not in present or present[name].key != key:
-        return present
-    return {**present, name: replace(present[name], revision=new_revision())}
 
 
 def _manifest(tree: Mapping[str, Any], arrays: str | None) -> bytes:

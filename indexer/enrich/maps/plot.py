@@ -14,7 +14,7 @@ from vitrine.indexer.enrich.maps.coordinates import Places
 from vitrine.indexer.enrich.maps.palette import COLOURS, NOTHING, SCALE, Colouring, Entry, colouring
 from vitrine.indexer.enrich.maps.points import read_points
 from vitrine.indexer.enrich.maps.spread import spread
-from vitrine.indexer.enrich.maps.values import CLUSTER, Value, value_reader
+from vitrine.indexer.enrich.maps.values import Value, value_reader
 from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.maps import CategoryMap
@@ -23,6 +23,7 @@ from vitrine.services.errors import BadRequest, UnknownField
 from vitrine.services.files import PLOTS, check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import CLUSTER_FIELD
 from vitrine.services.values.words import as_label
 
 MAX_THUMBNAILS = 500
@@ -187,7 +188,7 @@ def _figure(
     across, up = _frame(axes, np.concatenate([places, others]))
     scale = _WIDTH / max(across, up)
     figure.set_size_inches(max(4.0, across * scale) + _beside(colours, by), max(3.0, up * scale) + 0.8)
-    level = f" at depth {depth}" if by and by.startswith(CLUSTER) and depth > 1 else ""
+    level = f" at depth {depth}" if by and by.startswith(CLUSTER_FIELD) and depth > 1 else ""
     what = f", coloured by {_short(by, 60)}{level}" if by else ""
     axes.set_title(f"{category}: {shown.name}", fontsize=15, loc="left", color=_INK, pad=26)
     count = (

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageOps
 
@@ -17,7 +16,7 @@ from vitrine.indexer.export.clusters.node_page import PageNode, begin, index_pag
 from vitrine.indexer.export.clusters.node_pictures import members, node_counts
 from vitrine.indexer.export.clusters.treemap_files import LEVELS, write_treemap
 from vitrine.indexer.export.clusters.treemap_marks import INK, fit, font
-from vitrine.indexer.job.job import Advance
+from vitrine.indexer.job.job import Advance, Report
 from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
 from vitrine.services.category.filters import Conditions
@@ -39,7 +38,7 @@ _MOUNT = (238, 238, 240)
 
 
 @dataclass
-class SheetsReport:
+class SheetsReport(Report):
     """``sheets``: files of the sheets. ``nodes``: rows on them. ``pictures``: images drawn; ``missing``:
     those whose file is gone or does not decode."""
 
@@ -52,9 +51,6 @@ class SheetsReport:
     nodes: int = 0
     pictures: int = 0
     missing: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
 
     def summary(self) -> str:
         lost = f"\n{self.missing} pictures could not be read." if self.missing else ""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -24,7 +23,7 @@ from vitrine.indexer.export.clusters.treemap_marks import (
     draw,
     font,
 )
-from vitrine.indexer.job.job import Advance
+from vitrine.indexer.job.job import Advance, Report
 from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun
 from vitrine.services.category.filters import Conditions
@@ -42,8 +41,8 @@ enlarged."""
 _QUALITY = 80
 
 
-@dataclass(frozen=True)
-class TreemapReport:
+@dataclass
+class TreemapReport(Report):
     """``boxes``: nodes drawn. ``pictures``: images drawn in them; ``missing``: images whose file is gone or
     does not decode."""
 
@@ -56,9 +55,6 @@ class TreemapReport:
     boxes: int
     pictures: int
     missing: int
-
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
 
     def summary(self) -> str:
         lost = f"\n{self.missing} pictures could not be read." if self.missing else ""

@@ -87,7 +87,7 @@ def cluster_pixels(
     found = cluster(runtime, category, run, fit, using=using, progress=progress, stop=stop)
     if found.in_service:
         checkpoints.remove()
-    fit.report.cluster = found
+    fit.report.cluster, fit.report.interrupted = found, found.interrupted
     return fit.report
 
 
