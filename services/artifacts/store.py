@@ -190,7 +190,7 @@ class ArtifactStore(ABC, Generic[T]):
         """
         name, revision, latest = name_of(key), new_revision(), list[T]()
         replaced = NotFound(
-            f"The {self.noun} {name!r} was replaced meanwhile: look what is there now and try again.",
+            f"The {self.noun} {name!r} was replaced meanwhile: look at what is there now, and try again.",
             category=category,
             key=key,
         )
