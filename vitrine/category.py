@@ -430,12 +430,16 @@ class Category(Work):
 
 
 def _examples(given: Examples) -> list[str | bytes]:
-    """Ids as they are, pictures as the bytes of a file."""
+    """Return ids as they are, and pictures as the bytes of a file."""
     several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
     found: list[str | bytes] = []
     for one in cast("Sequence[Example]", given) if several else [cast("Example", given)]:
         if isinstance(one, Hit):
             found.append(one.id)
+        elif isinstance(one, str) and is_id(one):
+            found.append(one.lower())
+        elif isinstance(one, str) and not Path(one).is_file():
+            raise BadRequest(f"{one!r} is neither an image id nor a file.")
         else:
-            found.append(one.lower() if isinstance(one, str) and is_id(one) else picture_bytes(one))
+            found.append(picture_bytes(one))
     return found
