@@ -35,7 +35,8 @@ from vitrine.indexer.enrich.duplicates.options import DuplicateOptions, Reach
 from vitrine.indexer.enrich.duplicates.report import DuplicateReport
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
-from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.open import open_source
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.services.artifacts.duplicates import COPIES
 from vitrine.services.category.read_all import read_all
 from vitrine.services.images.hashes import close_pairs

@@ -32,7 +32,8 @@ from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
 from vitrine.indexer.enrich.clusters.pixels.run import cluster_pixels
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
-from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.open import open_source
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.services.artifacts.clusters import NOISE
 from vitrine.services.images.open import open_image
 from vitrine.services.runtime import Runtime, open_runtime

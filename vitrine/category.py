@@ -100,7 +100,8 @@ class Category(Work):
         stored, and the same call goes on from there.
         """
         from vitrine.indexer.ingest.add import add_images
-        from vitrine.indexer.sources import SourceOptions, open_source
+        from vitrine.indexer.sources.open import open_source
+        from vitrine.indexer.sources.options import SourceOptions
         from vitrine.indexer.sources.patience import Patience
 
         runtime = self._runtime
@@ -429,12 +430,16 @@ class Category(Work):
 
 
 def _examples(given: Examples) -> list[str | bytes]:
-    """Ids as they are, pictures as the bytes of a file."""
+    """Return ids as they are, and pictures as the bytes of a file."""
     several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
     found: list[str | bytes] = []
     for one in cast("Sequence[Example]", given) if several else [cast("Example", given)]:
         if isinstance(one, Hit):
             found.append(one.id)
+        elif isinstance(one, str) and is_id(one):
+            found.append(one.lower())
+        elif isinstance(one, str) and not Path(one).is_file():
+            raise BadRequest(f"{one!r} is neither an image id nor a file.")
         else:
-            found.append(one.lower() if isinstance(one, str) and is_id(one) else picture_bytes(one))
+            found.append(picture_bytes(one))
     return found

@@ -73,6 +73,8 @@ def given_pictures(
     """Return one or several pictures as a source of images."""
     if isinstance(pictures, bytes | NewImage | Image.Image | np.ndarray | str | os.PathLike):
         pictures = [pictures]
+    if not isinstance(pictures, Iterable):
+        raise BadRequest(f"Give a folder, a file or pictures, not {pictures!r}.")
     return GivenPictures(pictures, runtime.limits.max_bytes)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vitrine.cli.output import note, print_table
+from vitrine.cli.output import note, print_table, show_progress
 
 if TYPE_CHECKING:
     from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun
@@ -166,13 +166,12 @@ def _find_duplicates(
     planted."""
     from vitrine.indexer.enrich.duplicates.find import find_duplicates
     from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
-    from vitrine.indexer.job.progress import make_progress
 
     run = runtime.duplicates.current(category)
     vector = runtime.catalog.get(category).encoder(using).name
     fresh = run is None or (run.using, run.images) != (vector, runtime.searcher.count(category))
     if run is None or fresh:
-        report = find_duplicates(runtime, category, DuplicateOptions(using=using), progress=make_progress())
+        report = find_duplicates(runtime, category, DuplicateOptions(using=using), progress=show_progress())
         if report.exit_code:
             raise typer.Exit(report.exit_code)
         note(report.summary())
@@ -245,7 +244,7 @@ class _Judged:
         """Some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some that
         were not planted."""
         from vitrine.indexer.export.sheets import TILE_SIZE, picture_of
-        from vitrine.services.images.contact_sheet import Tile, contact_sheet
+        from vitrine.services.images.contact_sheet import Tile, write_sheet
 
         tiles = []
         for group, other in self._chosen():
@@ -265,8 +264,7 @@ class _Judged:
             f"Near-duplicates: {self.found} of {self.planted} planted copies found, {len(self._groups)} "
             "groups"
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(tiles, columns=6, tile_size=TILE_SIZE, title=title).save(path)
+        write_sheet(path, tiles, columns=6, tile_size=TILE_SIZE, title=title)
 
     def _chosen(self) -> list[tuple[DuplicateGroup, str]]:
         """Groups to show, and which copy of each."""

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import orjson
 
-from vitrine.indexer.sources.base import SourceOptions, has_image_extension, shown_name
+from vitrine.indexer.sources.base import has_image_extension, shown_name
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import DescribedSource, ImageRecord, Refusal, Source
 from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns

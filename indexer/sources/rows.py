@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from vitrine.indexer.sources.base import SourceOptions
 from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
 from vitrine.indexer.sources.hashtags import hashtags_of
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.indexer.sources.tables import Table, TableRow
 from vitrine.services.category.fields import PLAIN, SAID, read_unit, read_value

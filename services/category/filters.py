@@ -25,7 +25,7 @@ from vitrine.services.category.field_names import BOUNDS, find_bound, find_field
 from vitrine.services.category.fields import PLAIN
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest, UnknownField
-from vitrine.services.validation import first_mistake, mistakes
+from vitrine.services.validation import first_mistake, validated
 from vitrine.services.values.dates import read_date, shown
 from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.values.kinds import HELD, cast, number
@@ -252,12 +252,7 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
 
 def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
     """Return the conditions of a JSON object. ``BadRequest`` names the first field that is wrong."""
-    try:
-        return Conditions.model_validate(tree)
-    except ValidationError as error:
-        raise BadRequest(
-            f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]
-        ) from None
+    return validated(Conditions, tree, "condition")
 
 
 _SPANS = tuple(field.name for field in _FILTERED.values() if field.holds != "keyword")

@@ -25,7 +25,6 @@ from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Hit, IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.score_validity import score_field
 from vitrine.services.taggers.classify import encoder_of, fitting
 
 
@@ -106,7 +105,7 @@ def score_images(
     if not heads:
         return report
     proposals = Proposals(propose or threshold is not None, threshold)
-    indexes: dict[str, IndexKind] = {score_field(head.tag): "float" for head in heads if head.tag != QUALITY}
+    indexes: dict[str, IndexKind] = {head.payload_field: "float" for head in heads if head.tag != QUALITY}
     runtime.catalog.ensure_indexes(category, indexes | ({"machine_tags": "keyword"} if proposals.new else {}))
     job, scoring = (
         Job(runtime, category, report, progress, stop),

@@ -152,7 +152,7 @@ class PixelFit:
         chosen: Measure,
         pairs: NDArray[np.int64] | None,
         save: Callable[[State], None],
-        told: Callable[[str, int, int], None],
+        advance: Callable[[str, int, int], None],
     ) -> None:
         options = self.options
         assert options.threshold is not None and options.workers is not None  # _resolved() filled them in
@@ -164,7 +164,7 @@ class PixelFit:
             options.batch_size,
             options.workers,
             save,
-            told,
+            advance,
             self.deadline,
             self.clock,
         )

@@ -17,7 +17,7 @@ from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.ingest.upload import Upload, index_uploads
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, Member
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime

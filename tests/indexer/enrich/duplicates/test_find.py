@@ -17,7 +17,7 @@ from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.enrich.duplicates.report import DuplicateReport
 from vitrine.indexer.enrich.duplicates.store import mark
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, DuplicateRun, Member
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime
