@@ -164,7 +164,8 @@ def _find_duplicates(
 ) -> FoundDuplicates:
     """Look for copies unless that was done for these very images, and compare with what the manifest says was
     planted."""
-    from vitrine.indexer.enrich.duplicates.find import DuplicateOptions, find_duplicates
+    from vitrine.indexer.enrich.duplicates.find import find_duplicates
+    from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 
     run = runtime.duplicates.current(category)
     vector = runtime.catalog.get(category).encoder(using).name

@@ -248,15 +248,15 @@ def _draw_points(axes: Any, places: Places, colours: Colouring, drawn_over: bool
         order = order[np.argsort(chosen[order] != NOTHING, kind="stable")]
         return axes.scatter(places[order, 0], places[order, 1], c=chosen[order], **look)
     with_value = colours.number[order] == 0
-    rest, told = order[~with_value], order[with_value]
+    rest, valued = order[~with_value], order[with_value]
     axes.scatter(places[rest, 0], places[rest, 1], c=NOTHING, **look)
     low, high = np.nanpercentile(
         colours.scale, (1, 99)
     )  # a few far out would leave one colour for all others
     return axes.scatter(
-        places[told, 0],
-        places[told, 1],
-        c=colours.scale[told],
+        places[valued, 0],
+        places[valued, 1],
+        c=colours.scale[valued],
         cmap=SCALE,
         vmin=low,
         vmax=high if high > low else None,
