@@ -133,16 +133,16 @@ class ClusterStore(ArtifactStore[ClusterRun]):
 
     prefix, noun, detail, remake = CLUSTERS, "cluster run", "run", "run the clustering again"
 
-    def _name(self, made: ClusterRun) -> str:
-        return made.run
+    def _name(self, artifact: ClusterRun) -> str:
+        return artifact.run
 
-    def _keyed(self, made: ClusterRun, key: str) -> ClusterRun:
-        return replace(made, key=key, created_at=now(), named_at="")
+    def _keyed(self, artifact: ClusterRun, key: str) -> ClusterRun:
+        return replace(artifact, key=key, created_at=now(), named_at="")
 
-    def _encode(self, made: ClusterRun) -> tuple[dict[str, Any], Arrays]:
-        tree = {name: value for name, value in vars(made).items() if name != _CENTRES}
-        nodes = [asdict(node) for node in made.nodes.values()]
-        return {**tree, "nodes": nodes}, {_CENTRES: made.centres.astype(np.float32)}
+    def _encode(self, artifact: ClusterRun) -> tuple[dict[str, Any], Arrays]:
+        tree = {name: value for name, value in vars(artifact).items() if name != _CENTRES}
+        nodes = [asdict(node) for node in artifact.nodes.values()]
+        return {**tree, "nodes": nodes}, {_CENTRES: artifact.centres.astype(np.float32)}
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> ClusterRun:
         nodes = [

@@ -142,14 +142,14 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
 
     prefix, noun, detail, remake = DUPLICATES, "search for duplicates", "run", "find its duplicates again"
 
-    def _name(self, made: DuplicateRun) -> str:
+    def _name(self, artifact: DuplicateRun) -> str:
         return GROUPS
 
-    def _keyed(self, made: DuplicateRun, key: str) -> DuplicateRun:
-        return replace(made.numbered(key), created_at=now())
+    def _keyed(self, artifact: DuplicateRun, key: str) -> DuplicateRun:
+        return replace(artifact.numbered(key), created_at=now())
 
-    def _encode(self, made: DuplicateRun) -> tuple[dict[str, Any], Arrays]:
-        return asdict(made), {}
+    def _encode(self, artifact: DuplicateRun) -> tuple[dict[str, Any], Arrays]:
+        return asdict(artifact), {}
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> DuplicateRun:
         groups = []
@@ -158,8 +158,8 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
             groups.append(DuplicateGroup(group["id"], members, group["chosen"]))
         return DuplicateRun(groups=tuple(groups), **tree)
 
-    def _note(self, made: DuplicateRun) -> int:
-        return made.rule
+    def _note(self, artifact: DuplicateRun) -> int:
+        return artifact.rule
 
     def _free_key(self, name: str, taken: set[str]) -> str:
         """Return a key that no run had before: people may still hold ids of its groups."""

@@ -57,14 +57,14 @@ class MapStore(ArtifactStore[CategoryMap]):
 
     prefix, noun, detail, remake = MAPS, "map", "map", "make its maps again"
 
-    def _name(self, made: CategoryMap) -> str:
-        return made.name
+    def _name(self, artifact: CategoryMap) -> str:
+        return artifact.name
 
-    def _keyed(self, made: CategoryMap, key: str) -> CategoryMap:
-        return replace(made, key=key, created_at=now())
+    def _keyed(self, artifact: CategoryMap, key: str) -> CategoryMap:
+        return replace(artifact, key=key, created_at=now())
 
-    def _encode(self, made: CategoryMap) -> tuple[dict[str, Any], Arrays]:
-        return asdict(made), {}
+    def _encode(self, artifact: CategoryMap) -> tuple[dict[str, Any], Arrays]:
+        return asdict(artifact), {}
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> CategoryMap:
         return CategoryMap(**tree)

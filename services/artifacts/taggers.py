@@ -114,16 +114,16 @@ class _TrainingRuns(ArtifactStore[Heads]):
 
     prefix, noun, detail, remake = TAGGERS, "tagger", "tag", "train its taggers again"
 
-    def _name(self, made: Heads) -> str:
+    def _name(self, artifact: Heads) -> str:
         return _RUN
 
-    def _keyed(self, made: Heads, key: str) -> Heads:
+    def _keyed(self, artifact: Heads, key: str) -> Heads:
         moment, number = now(), number_of(key)
-        return {tag: replace(head, trained_at=moment, number=number) for tag, head in made.items()}
+        return {tag: replace(head, trained_at=moment, number=number) for tag, head in artifact.items()}
 
-    def _encode(self, made: Heads) -> tuple[dict[str, Any], Arrays]:
+    def _encode(self, artifact: Heads) -> tuple[dict[str, Any], Arrays]:
         trees, weights = [], {}
-        for row, head in enumerate(made.values()):
+        for row, head in enumerate(artifact.values()):
             trees.append({name: value for name, value in vars(head).items() if name != _WEIGHT})
             weights[f"{_WEIGHT}.{row}"] = head.weight.astype(np.float32)
         return {"heads": trees}, weights
