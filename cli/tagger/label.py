@@ -14,8 +14,9 @@ import typer
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
 from vitrine.cli.output import note, print_json, print_table
-from vitrine.indexer.export.sheets import check_sheet_path, save_sheet
+from vitrine.indexer.export.sheets import save_sheet
 from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.files import SHEETS, check_ending
 
 if TYPE_CHECKING:
     from vitrine.services.runtime import Runtime
@@ -56,7 +57,7 @@ def label(
     stop. With --accept, --reject, --train or --json nothing is asked: they are carried out, and the next
     uncertain images are listed."""
     if sheet is not None:
-        check_sheet_path(sheet)
+        check_ending(sheet, "a sheet", SHEETS)
     asking = sys.stdin.isatty() and not (accept or reject or train or as_json)
     with stores(ctx) as runtime:
         if asking:
