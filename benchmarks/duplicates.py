@@ -29,13 +29,10 @@ from benchmarks.datasets import dataset, mobilenet
 from benchmarks.photo_edits import EDITS, LAID, make_edited
 from vitrine.data.catalogue import draw_catalogue
 from vitrine.indexer.enrich.duplicates.candidates import Images, candidates, near_in_memory
-from vitrine.indexer.enrich.duplicates.find import (
-    DuplicateOptions,
-    DuplicateReport,
-    find_duplicates,
-    read_images,
-)
-from vitrine.indexer.enrich.duplicates.options import Reach
+from vitrine.indexer.enrich.duplicates.detector import read_images
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.indexer.enrich.duplicates.options import DuplicateOptions, Reach
+from vitrine.indexer.enrich.duplicates.report import DuplicateReport
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
 from vitrine.indexer.sources.open import open_source
