@@ -115,7 +115,7 @@ def embed(
 
 
 def _records(source: Path) -> list[ImageRecord]:
-    from vitrine.indexer.sources import open_source
+    from vitrine.indexer.sources.open import open_source
 
     return [record for record in open_source(source) if record.refusal is None]
 

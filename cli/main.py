@@ -82,7 +82,7 @@ class VitrineGroup(TyperGroup):
         except KeyboardInterrupt:
             if ctx.meta[
                 AS_JSON
-            ]:  # whoever reads JSON gets one document, also of a command that was stopped before its report
+            ]:  # a reader of JSON gets one document, also from a command that was stopped before its report
                 print_error("interrupted", "Interrupted before there was a report.", {}, as_json=True)
             raise
         except Exception as error:
@@ -99,7 +99,7 @@ class VitrineGroup(TyperGroup):
 
 
 def _reflow(command: Any) -> None:
-    """Help texts are docstrings: where their lines end says nothing of where the terminal's do."""
+    """Join the lines of the help texts, which are docstrings, so that the terminal breaks them."""
     if command is not None and command.help:
         command.help = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
     for below in getattr(command, "commands", {}).values():
@@ -153,8 +153,8 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """A standard stream that was closed (``>&-``) takes nothing and gives nothing, instead of failing where
-    it is first used."""
+    """Let a standard stream that was closed (``>&-``) take and give nothing, instead of failing where it is
+    first used."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
@@ -183,10 +183,10 @@ def _top(
 
 
 def _advice(error: VitrineError, adding: bool) -> str:
-    """What the command line adds to an error: while a server has the data, it is reached through that."""
+    """Return what the command line adds to an error: while a server has the data, use the server."""
     url = error.details.get("url") if isinstance(error, StoreLocked) else None
     if not url:
         return ""
     if adding:
         return f"\nAdd pictures there: curl -F file=@picture.jpg {url}/v1/categories/NAME/images"
-    return f"\nWhat can be done there meanwhile, over HTTP: {url}/docs"
+    return f"\nWhat the server there can do, over HTTP: {url}/docs"

@@ -1,5 +1,4 @@
-"""The one composition root: settings in, everything wired out. Engines and stores are chosen here and nowhere
-else."""
+"""Wire everything from the settings. Engines and stores are chosen here and nowhere else."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ DATA_FORMAT = 2
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a command or a server works with. ``open_runtime`` makes and closes it."""
+    """What a command or a server works with; ``open_runtime`` makes and closes it."""
 
     settings: Settings
     vectors: VectorStore
@@ -90,7 +89,7 @@ def open_runtime(
 ) -> Iterator[Runtime]:
     """Open the stores that the settings name and close them at the end.
 
-    ``command`` is what others are told if they find the data directory taken. ``make_data``: make the data
+    ``command`` is named to others who find the data directory taken. ``make_data``: make the data
     folder if it is missing; without, that is ``NotFound``. Raises ``StoreLocked``, ``StoreDamaged``,
     ``OtherFormat``, ``Unavailable``, ``MissingCredentials``.
     """
@@ -115,13 +114,13 @@ def open_runtime(
 
 
 def has_data(settings: Settings) -> bool:
-    """Whether there can be anything to read: the data folder is there, or both stores are servers."""
+    """Return whether there can be anything to read: the data folder exists, or both stores are servers."""
     return bool(settings.qdrant_url and settings.minio_endpoint) or os.path.lexists(settings.data)
 
 
 def check_data_folder(settings: Settings) -> None:
-    """Make the data folder if it is missing. ``Unavailable`` if it is no folder, or one that this user cannot
-    write."""
+    """Make the data folder if it is missing. ``Unavailable`` if it is not a folder, or if this user cannot
+    write there."""
     if settings.qdrant_url and settings.minio_endpoint:
         return
     folder = settings.data
@@ -205,7 +204,7 @@ def assemble(
 
 
 def open_vectors(settings: Settings, command: str) -> VectorStore:
-    """The vector engine that ``QDRANT_URL`` chooses."""
+    """Return the vector engine that ``QDRANT_URL`` chooses."""
     if settings.qdrant_url:
         from vitrine.services.vector_store.server.store import ServerVectorStore
 
@@ -225,7 +224,7 @@ def open_vectors(settings: Settings, command: str) -> VectorStore:
 
 
 def open_objects(settings: Settings) -> ObjectStore:
-    """The object store that ``MINIO_ENDPOINT`` chooses."""
+    """Return the object store that ``MINIO_ENDPOINT`` chooses."""
     if settings.minio_endpoint:
         from vitrine.services.object_store.minio_store import MinioObjectStore
 

@@ -19,7 +19,8 @@ from vitrine.api.route import MAX_FILES, Json, json_body, parse_json
 from vitrine.api.route import router as new_router
 from vitrine.api.routes.search import Listing, listing_response
 from vitrine.api.schemas.common import ChangedOut, ImageOut, SearchOut, UploadItem, UploadOut
-from vitrine.indexer.ingest.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
+from vitrine.indexer.ingest.upload import Upload, index_uploads
+from vitrine.indexer.job.report import ItemOutcome, NearDuplicates
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.fields import SAID
 from vitrine.services.category.filters import Conditions

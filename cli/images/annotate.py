@@ -1,10 +1,9 @@
-"""``vitrine images annotate`` and ``hashtags``: what a table or a caption says, onto the images that are
-there."""
+"""``vitrine images annotate`` and ``hashtags``: what a table or a caption says is added to stored images."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,9 +12,6 @@ from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
 from vitrine.cli.output import finish, note, show_progress
 from vitrine.services.errors import BadSource
 from vitrine.services.values.kinds import column_kinds
-
-if TYPE_CHECKING:
-    pass
 
 
 def annotate(
@@ -28,7 +24,7 @@ def annotate(
         Literal["name", "stem", "key", "hash", "id"],
         typer.Option(
             "--on",
-            help="What a row names: the file's name, that without extension, its path, SHA-256 or image id.",
+            help="What names the image in a row: its file name, that without extension, path, SHA-256 or id.",
         ),
     ] = "name",
     column: Annotated[
@@ -36,7 +32,7 @@ def annotate(
         typer.Option(
             "--column-of-names",
             metavar="COLUMN",
-            help="The column that does so. [default: file_name, filename ...]",
+            help="The column with that. [default: file_name, filename ...]",
         ),
     ] = None,
     class_from: Annotated[
@@ -59,17 +55,17 @@ def annotate(
         bool,
         typer.Option(
             "--overwrite",
-            help="Class, caption, quality and date of the table go before those that are there.",
+            help="Class, caption, quality and date of the table replace those of the image.",
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a table's columns onto images that are indexed already. Columns mean what they mean in a manifest.
+    """Add a table's columns to images that are indexed already. Columns mean what they mean in a manifest.
 
     Tags are united, metadata columns replace those of the same name, and class, caption, quality and date
     only fill gaps. A row whose name several images have is refused. The same table again changes nothing.
-    Exit 3: some rows were refused, or none met.
+    Exit 3: some rows were refused, or none matched.
     """
     from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions
     from vitrine.indexer.enrich.metadata.annotate import annotate as join
@@ -101,22 +97,22 @@ def hashtags(
         list[str],
         typer.Option("--from", metavar="FIELD", help="caption or metadata.COLUMN: the text; again: more."),
     ],
-    to: Annotated[
-        str, typer.Option("--to", metavar="FIELD", help="metadata.COLUMN: where they go.")
+    into: Annotated[
+        str, typer.Option("--into", metavar="FIELD", help="metadata.COLUMN: where they go.")
     ] = "metadata.hashtags",
     as_json: JsonOption = False,
 ) -> None:
     """Split the #hashtags in the text of all images off, so that images can be filtered, counted and grouped
     by them.
 
-    An image that has the text gets the hashtags of it and no others. Afterwards: `images facets
+    An image that has the text gets its hashtags and no others. Afterwards: `images facets
     metadata.hashtags`, `--where metadata.hashtags=beach`, `cluster show RUN --by metadata.hashtags`.
     """
     from vitrine.indexer.enrich.metadata.split_hashtags import split_hashtags
     from vitrine.indexer.job.search_index import build_search_index
 
     with stores(ctx) as runtime:
-        report = split_hashtags(runtime, category, sources, to, progress=show_progress())
+        report = split_hashtags(runtime, category, sources, into, progress=show_progress())
         if report.updated and not report.interrupted:
             build_search_index(runtime, category, note)
     finish(report, as_json=as_json)

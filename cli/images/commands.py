@@ -22,6 +22,7 @@ from vitrine.cli.options import (
 from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
 from vitrine.cli.search import hit_json
 from vitrine.cli.with_options import with_options
+from vitrine.services.files import writing
 from vitrine.services.values.kinds import Cell
 
 if TYPE_CHECKING:
@@ -78,27 +79,24 @@ def show(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="Id of an image.")],
     category: CategoryOption,
-    save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE", help="Write the original picture to FILE.")
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write the original picture to FILE.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show everything known of one image."""
-    from vitrine.services.files import unwritable
-
     with stores(ctx) as runtime:
         hit = runtime.searcher.image(category, id)
-        if save is not None:
-            try:
-                save.write_bytes(runtime.objects.get(hit.payload["object_key"]))
-            except OSError as error:
-                raise unwritable(save, error) from error
+        if to is not None:
+            data = runtime.objects.get(hit.payload["object_key"])
+            with writing(to):
+                to.write_bytes(data)
     if as_json:
         print_json(hit_json(hit))
         return
     print_pairs({"id": hit.id, **_flat(hit.payload)})
-    if save is not None:
-        note(f"Written to {save}.")
+    if to is not None:
+        note(f"Written: {to}")
 
 
 @app.command()
@@ -153,9 +151,10 @@ def tag(
 ) -> None:
     """Change tags, class, caption, quality, metadata or other fields of images. Nothing is changed if one of
     the images does not exist."""
-    from vitrine.services.category.editor import parse_changes
+    from vitrine.services.category.editor import ImageChanges
     from vitrine.services.category.fields import SAID
     from vitrine.services.category.payload import unindexed_notes
+    from vitrine.services.validation import validated
 
     changes: dict[str, Any] = {"add_tags": tuple(add or ()), "remove_tags": tuple(remove or ())}
     changes |= {"tags": tuple(replace)} if replace else {}
@@ -175,7 +174,7 @@ def tag(
         if columns:
             known = runtime.catalog.get(category).indexes
             changes["metadata"] = dict(_known_column(name, value, known) for name, value in columns)
-        hits = runtime.editor.change(category, ids, parse_changes(changes))
+        hits = runtime.editor.change(category, ids, validated(ImageChanges, changes, "change"))
         notes = unindexed_notes(changes.get("metadata", {}), runtime.catalog.get(category).indexes)
     if as_json:
         print_json({"category": category, "hits": [hit_json(hit) for hit in hits], "notes": notes})
@@ -220,8 +219,8 @@ def histogram(
     category: CategoryOption,
     filters: FiltersOption,
     bins: Annotated[int, typer.Option("--bins", min=1, max=200, help="How many bins.")] = 10,
-    lower: Annotated[float | None, typer.Option("--from", help="Lower edge.")] = None,
-    upper: Annotated[float | None, typer.Option("--to", help="Upper edge.")] = None,
+    lower: Annotated[float | None, typer.Option("--lower", help="Lower edge.")] = None,
+    upper: Annotated[float | None, typer.Option("--upper", help="Upper edge.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count images by the value of a number, in equal bins, with bars."""

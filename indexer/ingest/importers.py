@@ -15,10 +15,16 @@ import numpy as np
 
 from vitrine.indexer.ingest.import_json import NamedPictures, json_files
 from vitrine.indexer.job.workers import in_order
-from vitrine.indexer.sources.base import SourceOptions, has_image_extension, modified, read_file, shown_name
+from vitrine.indexer.sources.base import (
+    has_image_extension,
+    modified,
+    read_file,
+    shown_name,
+)
 from vitrine.indexer.sources.folder import FolderSource
 from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.manifest import ManifestSource
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
 from vitrine.indexer.sources.rows import split_tags
 from vitrine.services.domain import EncoderSpec, Preprocessing

@@ -38,9 +38,7 @@ def conflicts(filename: str, said: Payload, stored: Mapping[str, Any]) -> tuple[
     """
     pairs = [(FILENAME, stored.get(FILENAME), filename)]
     pairs += [(field, stored.get(field), said[field]) for field in SAID if field in said]
-    for group in _FAMILIES:
-        pairs += [
-            (f"{group}.{name}", stored.get(group, {}).get(name), value)
-            for name, value in said.get(group, {}).items()
-        ]
+    for family in _FAMILIES:
+        former, given = stored.get(family, {}), said.get(family, {})
+        pairs += [(f"{family}.{name}", former.get(name), value) for name, value in given.items()]
     return tuple(Conflict(field, kept, value) for field, kept, value in pairs if kept not in (None, value))

@@ -24,8 +24,14 @@ from vitrine.services.runtime import Runtime
 Advance = Callable[[int, int], None]
 """Called with how many of how many are done; raises ``InterruptedError`` where the job is to end before
 that."""
-Status = Literal["complete", "refused", "interrupted", "failed"]
-EXIT_CODES: Mapping[Status, int] = {"complete": 0, "refused": 3, "failed": 1, "interrupted": 130}
+Status = Literal["complete", "refused", "interrupted", "failed", "out_of_time"]
+EXIT_CODES: Mapping[Status, int] = {
+    "complete": 0,
+    "failed": 1,
+    "refused": 3,
+    "out_of_time": 4,
+    "interrupted": 130,
+}
 
 
 @dataclass(kw_only=True)
@@ -62,7 +68,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """Return 0 if complete, 3 if some were refused, 1 if it failed, 130 if interrupted."""
+        """0 complete, 1 failed, 3 some were refused, 4 the time was up, 130 interrupted."""
         return EXIT_CODES[self.status]
 
     def to_json(self) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from vitrine.indexer.sources.base import (
     ARCHIVES,
     HEAD,
     Passed,
-    SourceOptions,
     has_image_extension,
     is_archive,
     looks_like_image,
@@ -32,6 +31,7 @@ from vitrine.indexer.sources.base import (
 )
 from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.members import Member, tar_members, zip_members, zip_name
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.services.errors import BadSource, ImageRefused, VitrineError, because
 from vitrine.services.images.walking import is_hidden

@@ -6,13 +6,10 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from pathlib import PurePosixPath
+from typing import IO
 
-from vitrine.services.domain import IndexKind
 from vitrine.services.errors import ImageRefused
 from vitrine.services.images.formats import looks_like, sniff
 from vitrine.services.values.words import composed
@@ -32,37 +29,6 @@ _PICTURES = ("HEIC", "PSD", "JPEG 2000", "JPEG XL", "OpenEXR")
 """What vitrine.services.images.formats calls pictures that it does not read."""
 _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that stand for no byte of a name."""
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """How a source is read.
-
-    ``tags``: every image gets these besides its own. ``tags_from_folders``: the names of so many folders
-    nearest to the root of the source become tags; with 2, ``shop/red/mugs/1.jpg`` gets ``shop`` and ``red``.
-    ``class_from``: "folder" (the innermost folder's name) or a column. ``archives_as_folders``: for both, an
-    archive within the source counts as a folder of its name, without the extension. ``path_column``: the
-    column that names the picture, else the first of path, file, file_name, filename, image, key. ``root``:
-    the folder that paths of a manifest are relative to, else its own. ``metadata``: a table that is joined by
-    ``join_on``: the file's name, its stem (name without extension), key (whole relative path or object key)
-    or SHA-256. ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``.
-    ``kinds``: the kinds of columns that are to be other than what their cells say. ``max_bytes``: larger
-    files are refused unread. ``without``: a folder that a folder's walk leaves out, Vitrine's own data: what
-    it stores are copies of pictures, under names of its own.
-    """
-
-    tags: tuple[str, ...] = ()
-    tags_from_folders: int = 0
-    class_from: str | None = None
-    archives_as_folders: bool = False
-    path_column: str | None = None
-    root: Path | None = None
-    metadata: Path | None = None
-    join_on: Literal["name", "stem", "key", "hash"] = "name"
-    hashtags: tuple[str, ...] = ()
-    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
-    max_bytes: int = 256_000_000
-    without: Path | None = None
 
 
 def has_image_extension(name: str) -> bool:

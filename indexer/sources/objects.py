@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from vitrine.indexer.sources.base import (
     HEAD,
     Passed,
-    SourceOptions,
     has_image_extension,
     looks_like_image,
     shown_name,
     too_large,
 )
 from vitrine.indexer.sources.joining import refused
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.indexer.sources.tables import is_table

@@ -43,8 +43,8 @@ class Tile:
 def contact_sheet(
     tiles: Sequence[Tile], *, columns: int = 5, tile_size: int = 220, title: str = ""
 ) -> Image.Image:
-    """Tiles in reading order on white, each picture whole within ``tile_size`` pixels square; captions are
-    cut with an ellipsis.
+    """Draw tiles in reading order on white, each picture whole within ``tile_size`` pixels square; captions
+    are cut with an ellipsis.
 
     A picture that is missing or does not decode is drawn as an empty mount that says so. ``ValueError`` if
     ``columns`` or ``tile_size`` is below 1, or the page would be over 32,000 pixels wide or high.
@@ -90,8 +90,7 @@ def png_bytes(sheet: Image.Image) -> bytes:
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` with spaces for line breaks and whatever else cannot be drawn: tags and file names may
-    hold anything.
+    """Return ``text`` with spaces for line breaks and whatever else cannot be drawn.
 
     >>> one_line("red\\nmug")
     'red mug'
@@ -173,7 +172,7 @@ def _draw_tile(
 
 
 def _picture(source: bytes | Image.Image | None, side: int) -> Image.Image | None:
-    """RGB, upright, scaled to fit the square; None if there is none or it is refused."""
+    """Return the picture as RGB, upright, scaled to fit the square; None if it is missing or refused."""
     try:
         image = (
             Image.open(BytesIO(thumbnail(source, side, limits=ImageLimits())[0]))

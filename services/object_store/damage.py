@@ -1,4 +1,5 @@
-"""Stored objects that cannot be read: what is damaged, and what to do about it."""
+"""Errors for stored objects that cannot be read: what is damaged, or of another format, and what to do about
+it."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from vitrine.services.errors import NotFound, OtherFormat, StoreDamaged
 
 @contextmanager
 def readable(category: str, key: str, advice: str) -> Iterator[None]:
-    """Raise ``StoreDamaged``, with ``advice``, for an object that does not hold what its writer wrote.
+    """Raise ``StoreDamaged``, with ``advice``, where the code inside finds that an object does not hold what
+    its writer wrote.
 
     ``NotFound`` too: it is for objects that another object names.
     """

@@ -1,5 +1,5 @@
-"""The labelling loop: show the images a tagger is least sure of, record what people say of them, train it
-again, rank anew.
+"""The labelling loop: show the images that a tagger is least sure of, record what people say, train it again,
+rank anew.
 
 What people say lies on the images: ``tags`` has the tag where they accepted it, ``rejected_tags`` where they
 said no. So a round can end at any moment, several people can label at once, and every way to train reads the
@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,16 +57,21 @@ _EXAMPLES = 1_000
 
 @dataclass(frozen=True)
 class Candidate:
-    """An image to be judged. ``score`` in 0..1 by the tagger; None where there is none yet, and
-    ``hit.similarity`` is that to the mean of the accepted images (None for the random ones)."""
+    """An image to be judged. ``score`` in 0..1 by the tagger. Where there is no tagger yet it is None, and
+    ``hit.similarity`` is the similarity to the mean of the accepted images (None for the random ones)."""
 
     hit: Hit
     score: float | None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object of all of it."""
+        hit = self.hit
+        return {"id": hit.id, "score": self.score, "similarity": hit.similarity, "payload": hit.payload}
+
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """How many images people said yes and no of, for one tag."""
+    """How many images people accepted and rejected, for one tag."""
 
     accepted: int
     rejected: int
@@ -81,7 +86,7 @@ def uncertain(
     using: str | None = None,
     exclude: Sequence[str] = (),
 ) -> list[Candidate]:
-    """The images that nobody has judged yet whose answer teaches most: near the decision boundary, and unlike
+    """Return the images without a judgement whose answer teaches most: near the decision boundary, and unlike
     each other.
 
     Of the ``5 limit`` images with the scores nearest to 0.5 farthest-first traversal chooses ``limit``
@@ -109,8 +114,8 @@ def uncertain(
 def record(
     runtime: Runtime, category: str, tag: str, accept: Sequence[str] = (), reject: Sequence[str] = ()
 ) -> LabelCounts:
-    """Write down what people said, durably; again: nothing. How many images are accepted and rejected now, in
-    all.
+    """Write down, durably, which images people accepted and rejected; return how many are accepted and
+    rejected now, in all. The same again changes nothing.
 
     Accepted images get the tag; rejected ones lose it, also where a machine proposed it, and get it among
     ``rejected_tags``. ``NotFound`` for an unknown image and ``BadRequest`` for one on both sides, before
@@ -154,8 +159,8 @@ def refit(runtime: Runtime, category: str, tag: str, *, using: str | None = None
 def ranking(
     runtime: Runtime, category: str, head: TagHead, limit: int = 20, *, labelled: bool = True
 ) -> list[Candidate]:
-    """The images with the highest scores by ``head``, best first, found by the engine: no score is read or
-    written.
+    """Return the images with the highest scores by ``head``, best first, found by the engine: no score is
+    read or written.
 
     ``labelled=False`` leaves out the images that people have judged. ``TaggerMismatch``.
     """
@@ -167,13 +172,13 @@ def ranking(
 
 
 def count_labels(runtime: Runtime, category: str, tag: str) -> LabelCounts:
-    """How many images carry the tag, and how many carry it among ``rejected_tags``."""
+    """Return how many images carry the tag, and how many carry it among ``rejected_tags``."""
     yes, no, _ = _asked(runtime.catalog.get(category), tag)
     return LabelCounts(runtime.vectors.count(category, yes), runtime.vectors.count(category, no) if no else 0)
 
 
 def find_head(runtime: Runtime, category: str, tag: str) -> TagHead | None:
-    """The tagger in service, or None. ``TaggerMismatch`` if its encoder is not the category's any more."""
+    """Return the tagger in service, or None. ``TaggerMismatch`` if the category no longer has its encoder."""
     try:
         head = runtime.taggers.get(category, tag)
     except NotFound:
@@ -183,8 +188,8 @@ def find_head(runtime: Runtime, category: str, tag: str) -> TagHead | None:
 
 
 def checked_tag(tag: str) -> str:
-    """``BadRequest`` for what cannot be a tagger's tag; ``quality`` is trained from ratings, not from yes and
-    no."""
+    """Return the tag as it is stored. ``BadRequest`` if a tagger cannot have it; ``quality`` is trained from
+    ratings, not from yes and no."""
     tag = clean_name(tag)
     if tag == QUALITY:
         raise BadRequest("quality is trained from ratings, not from accepted and rejected images.", tag=tag)
@@ -192,14 +197,14 @@ def checked_tag(tag: str) -> str:
 
 
 def check_shown(limit: int) -> None:
-    """``BadRequest`` unless ``limit`` is in 1..200."""
+    """Raise ``BadRequest`` unless ``limit`` is in 1..200."""
     if not 1 <= limit <= MAX_SHOWN:
         raise BadRequest(f"limit must be in 1..{MAX_SHOWN}, not {limit}.", limit=limit)
 
 
 def spread(embeddings: Embeddings, count: int) -> list[int]:
-    """Row 0, then each time the row least similar to the closest of those chosen (Gonzalez, 1985); ``count``
-    rows at most.
+    """Return row 0, then each time the row least similar to the closest of those chosen (Gonzalez, 1985);
+    ``count`` rows at most.
 
     >>> spread(np.array([[1, 0], [1, 0], [0.8, 0.6], [0, 1]], np.float32), 3)
     [0, 3, 2]
@@ -215,7 +220,7 @@ def spread(embeddings: Embeddings, count: int) -> list[int]:
 
 
 def _near_boundary(runtime: Runtime, cat: Category, head: TagHead, limit: int, unjudged: Filter) -> list[Hit]:
-    """The least certain and most different ones, with their vectors.
+    """Return the images that are least certain and most different, with their vectors.
 
     By margins, since far from the boundary scores are rounded to 0 or 1 and would not tell apart.
     """
@@ -239,7 +244,8 @@ def _near_boundary(runtime: Runtime, cat: Category, head: TagHead, limit: int, u
 def _to_judge(
     runtime: Runtime, cat: Category, head: TagHead, unjudged: Filter
 ) -> Iterator[tuple[Sequence[str], Embeddings]]:
-    """Unjudged images: all of a small category; of a large one a sample, and the highest scored."""
+    """Yield the images without a judgement: all of a small category; of a large one a sample, and the highest
+    scored."""
     spec = encoder_of(cat, head)
     seen = 0
     for batch in read_all(
@@ -256,8 +262,8 @@ def _to_judge(
 
 
 def _highest(runtime: Runtime, cat: Category, head: TagHead, limit: int, chosen: Filter | None) -> list[Hit]:
-    """With their vectors, the images that score highest: on unit vectors a linear head orders them as the
-    cosine similarity to its weight does."""
+    """Return the images that score highest, with their vectors: on unit vectors a linear head orders them as
+    the cosine similarity to its weight does."""
     spec = encoder_of(cat, head)
     ask = Near(unit(head.slope * head.weight))
     return runtime.vectors.query(
@@ -268,7 +274,7 @@ def _highest(runtime: Runtime, cat: Category, head: TagHead, limit: int, chosen:
 def _like_accepted(
     runtime: Runtime, cat: Category, tag: str, limit: int, spec: EncoderSpec, unjudged: Filter
 ) -> list[Hit]:
-    """The most different ones of those like the mean of the accepted images, with their vectors."""
+    """Return the most different of the images like the mean of the accepted ones, with their vectors."""
     accepted = read_examples(runtime.vectors, cat.name, spec, _asked(cat, tag)[0], _EXAMPLES).embeddings
     if not len(accepted):
         raise TooFewExamples(
@@ -287,7 +293,8 @@ def _like_accepted(
 def _at_random(
     runtime: Runtime, cat: Category, spec: EncoderSpec, unjudged: Filter, taken: Collection[str], count: int
 ) -> list[Hit]:
-    """The first in order of id that are not taken, which is as good as any draw, and the same again."""
+    """Return the first images, in order of id, that are not taken: as good as any draw, and always the
+    same."""
     if not count:
         return []
     page = runtime.vectors.scroll(
@@ -297,7 +304,7 @@ def _at_random(
 
 
 def _candidates(head: TagHead | None, spec: EncoderSpec, hits: Sequence[Hit]) -> list[Candidate]:
-    """The hits with their scores, where there is a tagger, and without their vectors."""
+    """Return the hits with their scores, where there is a tagger, and without their vectors."""
     scores: list[float] | list[None] = [None] * len(hits)
     if head is not None and hits:
         scores = head.scores(np.stack([hit.vectors[spec.name] for hit in hits])).tolist()
@@ -315,8 +322,8 @@ def _vector_to_train(runtime: Runtime, cat: Category, tag: str, using: str | Non
 
 
 def _asked(cat: Category, tag: str, exclude: Sequence[str] = ()) -> tuple[Filter, Filter | None, Filter]:
-    """Filters of the images that were accepted, rejected (None: none ever was), and neither, leaving out
-    ``exclude``."""
+    """Return filters of the images that were accepted, that were rejected (None: none ever was), and of all
+    others but ``exclude``."""
     from qdrant_client import models
 
     yes = models.FieldCondition(key="tags", match=models.MatchValue(value=tag))

@@ -40,7 +40,7 @@ _CELLS, _PRECONDITIONER_CELLS = 1 << 23, 1 << 25
 the memory."""
 _PATIENCE, _MOST_PATIENCE = 3.0, 20.0
 """Iterations after which a sampled Hessian is drawn anew for the next step: more where iterations are cheap
-beside it."""
+compared with it."""
 _BLOCK = 64
 
 

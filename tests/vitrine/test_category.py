@@ -68,6 +68,8 @@ def test_what_is_no_picture_is_refused_and_the_others_go_in(empty: vitrine.Categ
     assert sorted(report.reasons) == ["unreadable_file", "unsupported_format"]
     with pytest.raises(vitrine.BadSource, match="gone"):
         empty.add(tmp_path / "gone")
+    with pytest.raises(vitrine.BadRequest, match="not 5"):
+        empty.add(5)  # type: ignore[arg-type]
 
 
 def test_a_picture_is_upright_and_in_its_colours(empty: vitrine.Category) -> None:
@@ -144,6 +146,8 @@ def test_one_question_at_a_time(shop: vitrine.Category) -> None:
         shop.search(image=card(RED), using=["colour", "grey"])
     with pytest.raises(vitrine.BadRequest, match=r"gone\.png cannot be read"):
         shop.search(image="gone.png")
+    with pytest.raises(vitrine.BadRequest, match="neither an image id nor a file"):
+        shop.search(like=["gone"])
 
 
 def test_pages_and_orders(shop: vitrine.Category) -> None:
@@ -192,6 +196,8 @@ def test_images_are_edited_and_deleted(empty: vitrine.Category) -> None:
     assert (changed.tags, changed.class_, changed.metadata) == (["sale"], "mug", {"year": 1999})
     (changed,) = empty.edit([one.id], class_="", metadata={"year": None}, quality=0.5)
     assert (changed.class_, changed.metadata, changed.quality) == (None, {}, 0.5)
+    (changed,) = empty.edit(one, fields={"caption": "On sale", "quality": None})
+    assert (changed.caption, changed.quality) == ("On sale", None)
     with pytest.raises(vitrine.BadRequest, match="quality must be at most 1"):
         empty.edit(one, quality=2)
     with pytest.raises(vitrine.NotFound):

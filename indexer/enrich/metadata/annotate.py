@@ -22,8 +22,8 @@ from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.payload_writer import PAGE, Change, PayloadWriter
 from vitrine.indexer.job.payloads import SCORED_BY, additions, without_scores
 from vitrine.indexer.job.progress import Progress
-from vitrine.indexer.sources.base import SourceOptions
 from vitrine.indexer.sources.columns import ColumnKinds
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.rows import Columns, column_named, split_tags
 from vitrine.indexer.sources.tables import Table, open_table
 from vitrine.services.category.catalog import Category

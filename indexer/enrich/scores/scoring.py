@@ -14,9 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
 from vitrine.indexer.enrich.scores.head_sets import by_vector, rounded_scores
-from vitrine.indexer.enrich.scores.purging import drop_scores, purge_stale
 from vitrine.indexer.enrich.scores.score_payload import FIELDS, Proposals, rescored, stored_score
 from vitrine.indexer.job.job import Job, Report
 from vitrine.indexer.job.payload_writer import PAGE, Change
@@ -27,10 +25,7 @@ from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Hit, IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.score_validity import score_field
 from vitrine.services.taggers.classify import encoder_of, fitting
-
-__all__ = ["NewImageScorer", "ScoreReport", "drop_scores", "purge_stale", "score_images"]
 
 
 @dataclass
@@ -110,7 +105,7 @@ def score_images(
     if not heads:
         return report
     proposals = Proposals(propose or threshold is not None, threshold)
-    indexes: dict[str, IndexKind] = {score_field(head.tag): "float" for head in heads if head.tag != QUALITY}
+    indexes: dict[str, IndexKind] = {head.payload_field: "float" for head in heads if head.tag != QUALITY}
     runtime.catalog.ensure_indexes(category, indexes | ({"machine_tags": "keyword"} if proposals.new else {}))
     job, scoring = (
         Job(runtime, category, report, progress, stop),

@@ -17,6 +17,7 @@ from vitrine.indexer.export.clusters.treemap_files import LEVELS, TreemapReport,
 from vitrine.indexer.export.common import ExportReport
 from vitrine.indexer.export.folders import check_target, export_folders
 from vitrine.indexer.export.move import Mover
+from vitrine.indexer.job.job import Report
 from vitrine.indexer.job.progress import Progress, StageByStage
 from vitrine.services.artifacts.clusters import ClusterRun
 from vitrine.services.category.filters import Conditions
@@ -26,17 +27,14 @@ from vitrine.services.runtime import Runtime
 _COLUMNS = ("id", "parent", "depth", "count", "count_at_run", "radius", "name", "medoid", "representatives")
 
 
-@dataclass(frozen=True)
-class NodesReport:
+@dataclass
+class NodesReport(Report):
     """A file of nodes that was written."""
 
     category: str
     run: str
     target: str
     nodes: int
-
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
 
     def summary(self) -> str:
         return f"{self.nodes} nodes written to {self.target}."

@@ -17,7 +17,7 @@ from vitrine.cli.cluster import commands as cluster
 from vitrine.cli.context import GlobalFlags
 from vitrine.cli.main import VitrineGroup
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.settings import Settings
 
 NAME = "pixelled"
