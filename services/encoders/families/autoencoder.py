@@ -3,8 +3,8 @@ network knows.
 
 A folder holds ``config.json`` ("vitrine": "autoencoder", the constructor's arguments) and
 ``autoencoder.safetensors``. Models of your own take the place of ConvolutionalAutoencoder by the protocol
-below: train them from Python (training/autoencoder/train.py), and register ``AutoencoderEncoder`` on them in
-the pool. A folder never names code that is imported.
+below: train them from Python (training/autoencoder/train.py), and register a family that
+loads them by ``load_autoencoder(..., model=...)``. A folder never names code that is imported.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ def load_autoencoder(
     config = read_config(found.folder)
     if model is None and config.model != "convolutional":
         raise ModelUnavailable(
-            f"{found.path} was trained with the custom model {config.model!r}: load it in Python, by "
-            "load_autoencoder(..., model=...), and put it into the encoder pool."
+            f"{found.path} was trained with the custom model {config.model!r}: register a "
+            "family that loads it by load_autoencoder(..., model=...), as docs/encoders.md shows."
         )
     device = choose_device(device)
     made: Any = model(config.arguments) if model else ConvolutionalAutoencoder(**_tuples(config.arguments))

@@ -25,15 +25,10 @@ from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.encoders.batching import StagedEncoder
 from vitrine.services.encoders.families.metric_config import (
     EMBEDDER,
-    KIND,
     SPLIT,
     TRUNK,
     MetricConfig,
-    Mode,
-    TrunkReference,
-    folder_kind,
     read_config,
-    read_split,
     write_config,
 )
 from vitrine.services.encoders.preprocess import Pixels
@@ -45,19 +40,6 @@ from vitrine.services.files import make_folder
 if TYPE_CHECKING:
     from vitrine.services.encoders.families.embedder import Embedder
     from vitrine.services.encoders.load import EncoderLoader
-
-__all__ = [
-    "KIND",
-    "MetricConfig",
-    "MetricEncoder",
-    "Mode",
-    "TrunkReference",
-    "folder_kind",
-    "load_metric_encoder",
-    "read_config",
-    "read_split",
-    "save_metric_encoder",
-]
 
 
 class MetricEncoder:

@@ -19,7 +19,8 @@ from vitrine.cli.main import VitrineGroup
 from vitrine.cli.metric import promote as metric_promote
 from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import MetricConfig, TrunkReference, save_metric_encoder
+from vitrine.services.encoders.families.metric import save_metric_encoder
+from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference
 from vitrine.services.encoders.reference import COLOUR_MODEL
 from vitrine.services.images.open import content_hash
 

@@ -14,12 +14,8 @@ from PIL import Image
 from vitrine.services.encoders.families.bundle import whole_folder
 from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import (
-    MetricConfig,
-    TrunkReference,
-    read_config,
-    save_metric_encoder,
-)
+from vitrine.services.encoders.families.metric import save_metric_encoder
+from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference, read_config
 from vitrine.services.encoders.families.stored import save_stored, stored_prefix
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.pool import EncoderPool

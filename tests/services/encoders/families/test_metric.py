@@ -16,12 +16,12 @@ from vitrine.services.encoders.base import TextEncoder
 from vitrine.services.encoders.batching import StagedEncoder
 from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import (
+from vitrine.services.encoders.families.metric import save_metric_encoder
+from vitrine.services.encoders.families.metric_config import (
     MetricConfig,
     TrunkReference,
     read_config,
     read_split,
-    save_metric_encoder,
 )
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.pool import EncoderPool
