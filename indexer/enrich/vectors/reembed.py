@@ -23,7 +23,6 @@ from vitrine.indexer.job.search_index import build_search_index
 from vitrine.indexer.job.stored_images import FIELDS, StoredImage, embed_stored
 from vitrine.indexer.job.workers import MAX_BATCH_BYTES, WRITE_SECONDS, in_batches, in_order, open_pool
 from vitrine.indexer.sources.records import ADOPTED
-from vitrine.services.category.payload import index_kinds
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Embedding, Hit
 from vitrine.services.runtime import Runtime
@@ -241,10 +240,7 @@ class VectorFiller:
         plan.vectors = {id: {using: rows[id]} for id in plan.payloads}
         for arrival in self._arrivals:
             arrival.apply(plan)
-        kinds = {
-            field: kind for change in plan.changes.values() for field, kind in index_kinds(change).items()
-        }
-        runtime.catalog.ensure_indexes(category, kinds)
+        runtime.catalog.ensure_indexes(category, plan.kinds)
         if plan.changes:
             runtime.vectors.set_payload(category, plan.changes)
 

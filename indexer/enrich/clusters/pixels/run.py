@@ -30,7 +30,7 @@ from vitrine.indexer.enrich.clusters.pixels.pictures import (
     SIGNATURE_SIDE,
     OutOfTime,
     Pictures,
-    Source,
+    StoredPicture,
     read_sources,
 )
 from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
@@ -175,7 +175,7 @@ class PixelFit:
         else:
             grouping.run(merging=options.stage != "batch")
 
-    def _proposed(self, images: Images, sources: list[Source]) -> NDArray[np.int64] | None:
+    def _proposed(self, images: Images, sources: list[StoredPicture]) -> NDArray[np.int64] | None:
         """Return pairs of rows (m, 2), in order; None to compare all images of each batch."""
         options, stopped = self.options, self.stop.is_set
         if options.propose == "none":
