@@ -28,7 +28,7 @@ from vitrine.services.search.cluster_nodes import NodeDetail
 PER_NODE = 24
 MOST_PER_NODE = 500
 MOST_ROWS = 30
-"""Children on the sheet of one node: more make a page that nobody can look at."""
+"""Children on the sheet of one node: more make a page too large to look at."""
 _TILE, _GAP, _ACROSS, _MARGIN = 112, 8, 12, 28
 _HEADING, _TITLE, _BETWEEN = 34, 56, 18
 _MOST_HEIGHT = 20_000
@@ -120,8 +120,8 @@ def write_sheets(
         for one in sheet.rows
         for image in one.images
     ]
-    told = (lambda done: tell(done, len(wanted))) if tell else None
-    pictures = small_pictures(runtime, category, wanted, tell=told)
+    counted = (lambda done: tell(done, len(wanted))) if tell else None
+    pictures = small_pictures(runtime, category, wanted, tell=counted)
     faces: dict[str, str] = {}
     try:
         make_folder(folder / "sheets")
