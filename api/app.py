@@ -52,7 +52,7 @@ _PARTS = (
 
 
 def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI:
-    """The API over ``runtime``, or over one of its own that lives as long as the app serves.
+    """Return the API over ``runtime``, or over one of its own that lives as long as the app serves.
 
     ``RefusedToStart`` if the settings would open it to others without a key, or name keys that are malformed.
     """

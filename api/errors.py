@@ -69,7 +69,7 @@ OPERATORS: Mapping[str, str] = {
     "unsound_encoder": "The encoder's weights give vectors that cannot be searched with.",
     "internal": "Something went wrong inside the server.",
 }
-"""What clients are told where the full sentence is for the operator: it names folders and hosts, so it goes
+"""What clients read where the full sentence is for the operator: it names folders and hosts, so it goes
 to the log."""
 
 
@@ -93,8 +93,8 @@ def install(app: FastAPI) -> None:
 
 
 def problem(error: Exception, request_id: str) -> Response:
-    """The problem document of any error. Operator's errors and unexpected ones are logged here, under the
-    request's id."""
+    """Return the problem document of any error. Operator's errors and unexpected ones are logged here, under
+    the request's id."""
     if isinstance(error, HTTPException):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         detail = _ROUTER_SENTENCES.get(error.status_code, str(error.detail))
@@ -114,19 +114,19 @@ def problem(error: Exception, request_id: str) -> Response:
 
 
 def invalid(errors: Any, part: str) -> BadRequest:
-    """``BadRequest`` naming every field that pydantic refused, the first one in the sentence."""
+    """Return a ``BadRequest`` naming every field that pydantic refused, the first one in the sentence."""
     located = [{**item, "loc": _inner(item["loc"])} for item in errors]
     found = mistakes(located)[:20]
     return BadRequest(f"The {part} is not valid: {first_mistake(located)}.", errors=found)
 
 
 def invalid_model(error: ValidationError, part: str) -> BadRequest:
-    """``invalid`` for a model that was validated by hand."""
+    """Return ``invalid`` for a model that was validated by hand."""
     return invalid(error.errors(include_url=False, include_input=False), part)
 
 
 def dump_json(content: object) -> bytes:
-    """JSON bytes; NaN becomes null, numpy arrays lists, and text that is no valid Unicode is escaped instead
+    """JSON bytes; NaN becomes null, numpy arrays lists, and text that is not valid Unicode is escaped instead
     of refused."""
     try:
         return orjson.dumps(content, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
@@ -181,7 +181,7 @@ def _for_operators(code: str) -> str:
 
 
 def _inner(loc: tuple[object, ...]) -> tuple[object, ...]:
-    """A location without the part of the request that FastAPI puts before it."""
+    """Return a location without the part of the request that FastAPI puts before it."""
     return loc[1:] if loc[:1] in (("query",), ("path",), ("body",)) else loc
 
 

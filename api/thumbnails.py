@@ -19,7 +19,7 @@ class ThumbnailCache:
         self._bytes = 0
 
     def get(self, sha256: str, width: int) -> Thumbnail | None:
-        """None if it is not kept."""
+        """Return a thumbnail, None if it is not kept."""
         with self._lock:
             found = self._kept.get((sha256, width))
             if found is not None:

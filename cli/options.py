@@ -87,7 +87,6 @@ class Filters(Options):
 FiltersOption = Annotated[Filters, "Filters (all must hold)"]
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})?\.\.({_NUMBER})?")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def to_order(runtime: Runtime, category: str, text: str | None) -> OrderBy | None:
@@ -104,7 +103,9 @@ def read_picture(path: Path) -> bytes:
 
 def to_example(text: str) -> str | bytes:
     """An image id as it is, or the bytes of a file."""
-    if _UUID.fullmatch(text):
+    from vitrine.services.vector_store.base import is_id
+
+    if is_id(text):
         return text.lower()
     if not Path(text).is_file():
         raise BadRequest(f"{text!r} is neither an image id nor a file.")

@@ -24,12 +24,12 @@ from vitrine.cli.options import (
 from vitrine.cli.output import note, print_json, print_table
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.export.sheets import (
-    check_sheet_path,
     example_tiles,
     hit_captions,
     query_tile,
     save_sheet,
 )
+from vitrine.services.files import SHEETS, check_ending
 
 if TYPE_CHECKING:
     from vitrine.services.category.filters import Conditions
@@ -176,7 +176,7 @@ def search(
     if collapse and question.kind == "listing":
         raise typer.BadParameter("--collapse is for searches, not for listings.")
     if sheet is not None:
-        check_sheet_path(sheet)
+        check_ending(sheet, "a sheet", SHEETS)
     conditions = filters.conditions
     with stores(ctx) as runtime:
         order = to_order(runtime, category, order_by)

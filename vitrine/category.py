@@ -11,10 +11,11 @@ from PIL import Image
 
 from vitrine.conditions import Range, Where, Words, to_conditions, words
 from vitrine.hits import Hit, Hits, Ids, ids_of
-from vitrine.pictures import NewImage, Picture, given_pictures, is_id, picture_bytes
+from vitrine.pictures import NewImage, Picture, given_pictures, picture_bytes
 from vitrine.services.domain import Embedding, Embeddings, IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.search.searcher import Bin, SearchOptions, SearchResult
+from vitrine.services.vector_store.base import is_id
 from vitrine.work import Work, finished
 
 if TYPE_CHECKING:

@@ -165,5 +165,5 @@ def _known(runtime: Runtime, name: str) -> EncoderReference | EncoderSpec:
         if spec.name == name:
             return spec
     raise BadRequest(
-        f"{name[:80]!r} is no encoder of this server: GET /v1/encoders names them.", encoder=name[:80]
+        f"{name[:80]!r} is not an encoder of this server: GET /v1/encoders names them.", encoder=name[:80]
     )

@@ -41,7 +41,8 @@ def cluster_node(
     ] = None,
     values: Annotated[int, Query(ge=1, le=100, description="Most frequent values of each field.")] = VALUES,
 ) -> ClusterDetailOut:
-    """A node, such as ``root`` or ``root-14-3``, and its children: images, name, representatives, groupings.
+    """Return a node, such as ``root`` or ``root-14-3``, and its children: images, name, representatives,
+    groupings.
 
     404 ``not_found`` for an unknown category, run or node; 422 ``unknown_field`` for a field that cannot be
     counted by value.

@@ -15,11 +15,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from vitrine.api.bodies import read_picture
 from vitrine.api.deps import MetricsDep, RuntimeDep
 from vitrine.api.metrics import Metrics
-from vitrine.api.openapi import body_of
+from vitrine.api.openapi import PICTURE
 from vitrine.api.responses import image_urls
 from vitrine.api.route import Json
 from vitrine.api.route import router as new_router
-from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
+from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut
 from vitrine.services.category.field_names import find_member
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import Conditions, NumberRange
@@ -53,14 +53,11 @@ MODEL_TYPES = {
 _SCORED = "scores"
 """The model type of scores that no tagger here gave: they came with the images."""
 _TAG = "-tag-"
-_FILE = body_of(
-    PictureBody, form={"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
-)
 
 
 @router.get("/get_models")
 def get_models(runtime: RuntimeDep, category: CategoryParameter = None) -> dict[str, OldModelOut]:
-    """The tags that images have scores of, by the model's name: taggers, and scores that came with the
+    """Return the tags that images have scores of, by the model's name: taggers, and scores that came with the
     images. Now: `GET /v1/categories/{category}/taggers`."""
     return _models(runtime, _category(runtime, category))
 
@@ -103,8 +100,8 @@ def get_random_img(
     category: CategoryParameter = None,
     redirect: Annotated[bool, Query(description="307 to the picture itself.")] = False,
 ) -> Response:
-    """A page that shows one image at random, of all or of those with a score in the range; as JSON where
-    `Accept` is `application/json`. Now: `GET /v1/categories/{category}/images` with `random=true` and
+    """Return a page that shows one image at random, of all or of those with a score in the range; as JSON
+    where `Accept` is `application/json`. Now: `GET /v1/categories/{category}/images` with `random=true` and
     `limit=1`. 404 ``not_found`` if there is none."""
     name = _category(runtime, category)
     if model_name is None and (score_gte is not None or score_lte is not None):
@@ -126,7 +123,7 @@ def get_random_img(
     return HTMLResponse(_page(tree), headers=headers)
 
 
-@router.post("/image_finder", response_model=dict[str, float], openapi_extra=_FILE)
+@router.post("/image_finder", response_model=dict[str, float], openapi_extra=PICTURE)
 def image_finder(
     runtime: RuntimeDep,
     metrics: MetricsDep,
@@ -134,13 +131,13 @@ def image_finder(
     top_k: TopParameter = 5,
     category: CategoryParameter = None,
 ) -> Any:
-    """The images most like the picture in `file`: similarity by id, best first. Now: `POST
+    """Return the images most like the picture in `file`: similarity by id, best first. Now: `POST
     /v1/categories/{category}/search`."""
     found = _similar(runtime, metrics, _category(runtime, category), picture, top_k)
     return {hit.id: _similarity(hit) for hit in found.hits}
 
 
-@router.post("/api/search/{category}", responses={200: {"model": list[OldHitOut]}}, openapi_extra=_FILE)
+@router.post("/api/search/{category}", responses={200: {"model": list[OldHitOut]}}, openapi_extra=PICTURE)
 def api_search(
     category: str,
     runtime: RuntimeDep,
@@ -148,21 +145,21 @@ def api_search(
     picture: Annotated[bytes, Depends(read_picture)],
     limit: TopParameter = 25,
 ) -> Response:
-    """The images most like the picture in `file`, best first, with their class, file and label (the column
-    `label` of their metadata). Now: `POST /v1/categories/{category}/search`."""
+    """Return the images most like the picture in `file`, best first, with their class, file and label (the
+    column `label` of their metadata). Now: `POST /v1/categories/{category}/search`."""
     found = _similar(runtime, metrics, category, picture, limit)
     return Json([_hit_json(category, hit) for hit in found.hits])
 
 
 @open_router.get("/api/ping")
 async def api_ping() -> dict[str, str]:
-    """The process answers; open without a key. Now: `GET /healthz`."""
+    """Say that the process answers; open without a key. Now: `GET /healthz`."""
     return {"msg": "pong"}
 
 
 @open_router.get("/health")
 async def health(runtime: RuntimeDep) -> OldHealthOut:
-    """The process answers, and with which version and default encoder; open without a key. Now: `GET
+    """Say that the process answers, and with which version and default encoder; open without a key. Now: `GET
     /healthz`."""
     encoder = runtime.settings.encoder.partition("=")[0]
     return OldHealthOut(status="ok", name="Vitrine", api_version=version("vitrine"), model_version=encoder)
@@ -179,7 +176,7 @@ def _category(runtime: Runtime, name: str | None) -> str:
 
 
 def _scored_field(runtime: Runtime, category: str, tag: str) -> str:
-    """The field with the scores of a tag. ``NotFound`` without such a tagger, ``UnknownField`` before
+    """Return the field with the scores of a tag. ``NotFound`` without such a tagger, ``UnknownField`` before
     anything is scored."""
     indexes = runtime.catalog.get(category).indexes
     field = QUALITY if tag == QUALITY else find_member("scores", tag, indexes)
@@ -213,7 +210,7 @@ def _models(runtime: Runtime, category: str) -> dict[str, OldModelOut]:
 
 
 def _tag(runtime: Runtime, category: str, model_name: str) -> str:
-    """The tag of a model's name, whatever type that says, which may also be the tag itself."""
+    """Return the tag of a model's name, whatever type that says, which may also be the tag itself."""
     model_name = composed(model_name)
     models = _models(runtime, category)
     if model_name in models:
@@ -238,7 +235,7 @@ def _similarity(hit: Hit) -> float | None:
 
 
 def _hit_json(category: str, hit: Hit) -> dict[str, Any]:
-    """``OldHitOut``."""
+    """Return a hit as ``OldHitOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
     label = payload.get("metadata", {}).get("label")
     told = {"class_": payload.get("class"), "file": payload.get("filename"), "label": label}
@@ -246,7 +243,7 @@ def _hit_json(category: str, hit: Hit) -> dict[str, Any]:
 
 
 def _page(tree: dict[str, Any]) -> str:
-    """A page of HTML that shows an image and what is known of it."""
+    """Return a page of HTML that shows an image and what is known of it."""
     rows = {
         "File name": tree["filename"],
         "Image size": f"{tree['width']} x {tree['height']}",
@@ -271,7 +268,7 @@ def _page(tree: dict[str, Any]) -> str:
 
 
 def _image_json(category: str, hit: Hit, model_name: str | None, tag: str | None) -> dict[str, Any]:
-    """``OldImageOut``."""
+    """Return a hit as ``OldImageOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
     score = (
         None

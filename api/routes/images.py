@@ -13,13 +13,14 @@ from starlette.responses import RedirectResponse, Response
 from vitrine.api.auth import READ, WRITE
 from vitrine.api.bodies import SentForm, read_form
 from vitrine.api.deps import MetricsDep, RuntimeDep, ThumbnailsDep, conditions_except
-from vitrine.api.openapi import COLUMNS, FILTERS, body_of
+from vitrine.api.openapi import BINARY, COLUMNS, FILTERS, TEXT, TEXTS, body_of
 from vitrine.api.responses import hit_json, image_urls
-from vitrine.api.route import Json, json_body, parse_json
+from vitrine.api.route import MAX_FILES, Json, json_body, parse_json
 from vitrine.api.route import router as new_router
 from vitrine.api.routes.search import Listing, listing_response
 from vitrine.api.schemas.common import ChangedOut, ImageOut, SearchOut, UploadItem, UploadOut
-from vitrine.indexer.ingest.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
+from vitrine.indexer.ingest.upload import Upload, index_uploads
+from vitrine.indexer.job.report import ItemOutcome, NearDuplicates
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.fields import SAID
 from vitrine.services.category.filters import Conditions
@@ -38,46 +39,18 @@ _PICTURES = frozenset(
     {"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp"}
 )
 _OWN_PARAMETERS = ("limit", "cursor", "order_by", "descending", "random", "with_vectors")
-_UPLOAD = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "maxItems": 256,
-                        },
-                        "tags": {
-                            "type": "array",
-                            "items": {"type": "string"},
-                            "description": "Once for each tag, or a JSON list.",
-                        },
-                        **{
-                            name: {"type": "string", "description": field.help}
-                            for name, field in SAID.items()
-                        },
-                        "metadata": {
-                            "type": "string",
-                            "description": "A JSON object: columns and their values.",
-                        },
-                        "columns": COLUMNS,
-                        "near_duplicates": {
-                            "type": "string",
-                            "enum": list(get_args(NearDuplicates)),
-                            "default": "tell",
-                            "description": "tell: the answer names the image that a file is a copy "
-                            "of; skip: it is not added.",
-                        },
-                    },
-                }
-            }
-        },
-    }
+_FORM: dict[str, Any] = {
+    "files": {"type": "array", "items": BINARY, "maxItems": MAX_FILES},
+    "tags": {**TEXTS, "description": "Once for each tag, or a JSON list."},
+    **{name: {**TEXT, "description": field.help} for name, field in SAID.items()},
+    "metadata": {**TEXT, "description": "A JSON object: columns and their values."},
+    "columns": COLUMNS,
+    "near_duplicates": {
+        **TEXT,
+        "enum": list(get_args(NearDuplicates)),
+        "default": "tell",
+        "description": "tell: the answer names the image that a file is a copy of; skip: it is not added.",
+    },
 }
 
 
@@ -117,7 +90,7 @@ def list_images(
     "",
     status_code=201,
     responses={200: {"model": UploadOut, "description": "Nothing new: all were known."}},
-    openapi_extra=_UPLOAD,
+    openapi_extra=body_of(form=_FORM, needs=["files"]),
     dependencies=[WRITE],
 )
 def add_images(
@@ -259,7 +232,7 @@ def _uploads(form: SentForm) -> list[Upload]:
     unknown += [file.field for file in form.files if file.field not in _FILE_FIELDS]
     if unknown:
         raise BadRequest(
-            f"{unknown[0][:80]!r} is no field of an upload: use files, {', '.join(_TEXT_FIELDS)}."
+            f"{unknown[0][:80]!r} is not a field of an upload: use files, {', '.join(_TEXT_FIELDS)}."
         )
     if not form.files:
         raise BadRequest(

@@ -56,7 +56,7 @@ def map_points(
 ) -> Response:
     """List the images of a map that meet the conditions, page by page, as aligned lists.
 
-    404 ``not_found`` for an unknown category, map or run; 422 ``unknown_field`` for what is no field.
+    404 ``not_found`` for an unknown category, map or run; 422 ``unknown_field`` for an unknown field.
     """
     runtime.catalog.get(category)
     shown = runtime.maps.get(category, map)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 from fastapi import Depends
 
 from vitrine.api.auth import WRITE
 from vitrine.api.bodies import SentForm, form_body
 from vitrine.api.deps import RuntimeDep
-from vitrine.api.openapi import COLUMNS
+from vitrine.api.openapi import BINARY, COLUMNS, TEXT, TEXTS, body_of
 from vitrine.api.route import router as new_router
 from vitrine.api.schemas.metadata import MetadataOut
 from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions, annotate
@@ -27,47 +27,21 @@ _LONGEST_NAME = 200
 _FLAGS = ("all_of_a_name", "overwrite", "dry_run")
 _TEXTS = ("on", "column", "class_from")
 _FIELDS = (*_TEXTS, *_FLAGS, "hashtags", "columns")
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "A table: .csv, .tsv, .jsonl or .ndjson.",
-                        },
-                        "on": {"type": "string", "enum": list(get_args(JoinOn)), "default": "name"},
-                        "column": {
-                            "type": "string",
-                            "description": "The column that names the image, else the usual ones.",
-                        },
-                        "class_from": {
-                            "type": "string",
-                            "description": "The column of the class, else class.",
-                        },
-                        "hashtags": {
-                            "type": "array",
-                            "items": {"type": "string"},
-                            "description": "Columns whose #hashtags go to metadata.hashtags; once for each.",
-                        },
-                        "columns": COLUMNS,
-                        "all_of_a_name": {"type": "boolean", "default": False},
-                        "overwrite": {"type": "boolean", "default": False},
-                        "dry_run": {"type": "boolean", "default": False},
-                    },
-                }
-            }
-        },
-    }
+_FORM: dict[str, Any] = {
+    "file": {**BINARY, "description": "A table: .csv, .tsv, .jsonl or .ndjson."},
+    "on": {**TEXT, "enum": list(get_args(JoinOn)), "default": "name"},
+    "column": {**TEXT, "description": "The column that names the image, else the usual ones."},
+    "class_from": {**TEXT, "description": "The column of the class, else class."},
+    "hashtags": {
+        **TEXTS,
+        "description": "Columns whose #hashtags go to metadata.hashtags; once for each.",
+    },
+    "columns": COLUMNS,
+    **{name: {"type": "boolean", "default": False} for name in _FLAGS},
 }
 
 
-@router.post("/metadata", openapi_extra=_FORM, dependencies=[WRITE])
+@router.post("/metadata", openapi_extra=body_of(form=_FORM, needs=["file"]), dependencies=[WRITE])
 def add_metadata(
     category: str,
     runtime: RuntimeDep,
@@ -79,7 +53,8 @@ def add_metadata(
     fill gaps, unless ``overwrite``. Rows that name several images are refused, unless ``all_of_a_name``.
     Sending the same table again is safe.
 
-    404 ``not_found``; 422 ``bad_source`` for what is no table, or one without a column that names images.
+    404 ``not_found``; 422 ``bad_source`` for a file that is not a table, or one without a column that names
+    images.
     """
     runtime.catalog.get(category)
     name, data, options = _read(form)
@@ -91,12 +66,12 @@ def add_metadata(
 
 
 def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
-    """The table's name as the client has it, which errors tell, its bytes, and the options."""
+    """Return the table's name as the client has it (errors show it), its bytes, and the options."""
     unknown = [name for name in form.fields if name not in (*_FIELDS, "file")] + [
         file.field for file in form.files if file.field != "file"
     ]
     if unknown:
-        raise BadRequest(f"{unknown[0][:80]!r} is no field of this form: use file, {', '.join(_FIELDS)}.")
+        raise BadRequest(f"{unknown[0][:80]!r} is not a field of this form: use file, {', '.join(_FIELDS)}.")
     if len(form.files) != 1 or "file" in form.fields:
         sent = (
             f"not {len(form.files)}"
@@ -107,7 +82,7 @@ def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
     file, ending = form.files[0], PurePosixPath(form.files[0].filename).suffix.lower()
     if ending not in _FORMATS:
         raise BadRequest(
-            f"{file.filename[:80]!r} is no table that is taken here: send {', '.join(_FORMATS)}."
+            f"{file.filename[:80]!r} is not a table that is read here: send {', '.join(_FORMATS)}."
         )
     texts = {name: (form.one(name) or "").strip() or None for name in (*_TEXTS, *_FLAGS)}
     on = texts["on"] or "name"

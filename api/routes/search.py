@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from vitrine.api.bodies import SentForm, decoded_image, read_form
 from vitrine.api.deps import MetricsDep, RuntimeDep
-from vitrine.api.openapi import body_of
+from vitrine.api.openapi import BINARY, TEXT, body_of
 from vitrine.api.responses import encoder_json, hits_json
 from vitrine.api.route import MULTIPART, Json, media_type, parse_json, validated
 from vitrine.api.route import router as new_router
@@ -26,28 +26,22 @@ from vitrine.services.search.searcher import SearchOptions, SearchResult
 router = new_router("search", "/v1/categories/{category}", "read")
 _ITEM = "file"
 _JSON_FIELDS = ("filter", "order_by", "vector", "positive", "negative")
-_FORM = {
-    "type": "object",
-    "description": "The picture to search by, and the fields of SearchBody as form fields or together "
-    "as JSON in `query`.",
-    "properties": {
-        "file": {"type": "string", "format": "binary"},
-        "query": {
-            "type": "string",
-            "description": "SearchBody as JSON, without a way to ask.",
-            "example": '{"limit": 5}',
-        },
-        "using": {"type": "string"},
-        "limit": {"type": "integer"},
-        "offset": {"type": "integer"},
-        "min_similarity": {"type": "number"},
-        "diversity": {"type": "number"},
-        "filter": {"type": "string", "description": "Conditions as JSON."},
-        "with_vectors": {"type": "boolean"},
-        "exact": {"type": "boolean"},
-        "collapse": {"type": "boolean"},
+_FORM: dict[str, Any] = {
+    "file": BINARY,
+    "query": {
+        **TEXT,
+        "description": "SearchBody as JSON, without a way to ask.",
+        "example": '{"limit": 5}',
     },
+    "using": TEXT,
+    **{name: {"type": "integer"} for name in ("limit", "offset")},
+    **{name: {"type": "number"} for name in ("min_similarity", "diversity")},
+    "filter": {**TEXT, "description": "Conditions as JSON."},
+    **{name: {"type": "boolean"} for name in ("with_vectors", "exact", "collapse")},
 }
+_ABOUT = (
+    "The picture to search by, and the fields of SearchBody as form fields or together as JSON in `query`."
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ async def read_question(request: Request) -> Question:
 @router.post(
     "/search",
     responses={200: {"model": SearchOut}},
-    openapi_extra=body_of(SearchBody, form=_FORM, required=False),
+    openapi_extra=body_of(SearchBody, form=_FORM, about=_ABOUT, required=False),
 )
 def search(
     category: str,
@@ -82,7 +76,7 @@ def search(
     ``positive`` examples. Without any of them: a listing, by id, in order of a field, or at random.
 
     404 ``not_found`` (category or image), 422 ``unknown_vector``, ``unknown_field``, ``unsupported_query``,
-    ``bad_vector`` or ``bad_request``, 415 ``unsupported_format`` for a file that is no picture, 409
+    ``bad_vector`` or ``bad_request``, 415 ``unsupported_format`` for a file that is not a picture, 409
     ``encoder_mismatch``, 503 ``model_unavailable``.
     """
     started = time.perf_counter()

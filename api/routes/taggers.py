@@ -9,13 +9,12 @@ from fastapi import Depends
 
 from vitrine.api.bodies import read_picture
 from vitrine.api.deps import RuntimeDep
-from vitrine.api.openapi import body_of
+from vitrine.api.openapi import PICTURE
 from vitrine.api.route import router as new_router
 from vitrine.api.schemas.common import numbers_of
 from vitrine.api.schemas.taggers import (
     LabelCountsOut,
     LeftOut,
-    PictureBody,
     ScoresOut,
     StoredScores,
     TaggerDetailOut,
@@ -35,12 +34,6 @@ from vitrine.services.taggers.labelling import count_labels
 
 router = new_router("taggers", "/v1", "read")
 PictureDep = Annotated[bytes, Depends(read_picture)]
-_FORM = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {"file": {"type": "string", "format": "binary"}},
-}
-_picture = body_of(PictureBody, form=_FORM)
 
 
 @router.get("/taggers")
@@ -55,7 +48,7 @@ def category_taggers(category: str, runtime: RuntimeDep) -> TaggersOut:
     return _listed(runtime, [runtime.catalog.get(category)])
 
 
-@router.post("/categories/{category}/taggers/score", openapi_extra=_picture)
+@router.post("/categories/{category}/taggers/score", openapi_extra=PICTURE)
 def score_by_all(category: str, runtime: RuntimeDep, picture: PictureDep) -> ScoresOut:
     """Score one picture by all taggers (``file`` in a form, or ``image`` in base64). It is not stored.
 
@@ -68,7 +61,7 @@ def score_by_all(category: str, runtime: RuntimeDep, picture: PictureDep) -> Sco
     return _scores(classify(runtime, category, picture, heads), mismatches)
 
 
-@router.post("/categories/{category}/taggers/{tag:path}/score", openapi_extra=_picture)
+@router.post("/categories/{category}/taggers/{tag:path}/score", openapi_extra=PICTURE)
 def score_by_one(category: str, tag: str, runtime: RuntimeDep, picture: PictureDep) -> ScoresOut:
     """Score a picture by one tagger. It is not stored. 404 ``not_found``, 409 ``tagger_mismatch``, 415 and
     422 for a file that is not a picture."""

@@ -1,4 +1,4 @@
-"""The bodies of cluster runs, as schemas.py has those of the rest."""
+"""The bodies of the routes of cluster runs."""
 
 from __future__ import annotations
 

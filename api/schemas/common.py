@@ -157,7 +157,7 @@ class SearchBody(Taken):
     negative: list[Id] = Field(
         default_factory=list,
         max_length=MAX_EXAMPLES,
-        description="Images to be unlike; only beside `positive`.",
+        description="Images to be unlike; only together with `positive`.",
     )
     using: str | list[str] | None = Field(
         None,
@@ -212,7 +212,7 @@ class SearchBody(Taken):
         if len(asks) > 1:
             raise ValueError(f"give one of text, id, vector, image and positive, not {' and '.join(asks)}")
         if self.negative and not self.positive:
-            raise ValueError("negative goes beside positive: give at least one positive example")
+            raise ValueError("negative goes with positive: give at least one positive example")
         if asks:
             self._only("a listing", "order_by", "random", "cursor")
         else:
@@ -269,7 +269,7 @@ class CategoryOut(BaseModel):
 
 
 class CategoryRemains(BaseModel):
-    """A name that is no category in service: damaged, half deleted, or left without a category; and what to
+    """A name without a category in service: damaged, half deleted, or left without a category; and what to
     do about it."""
 
     name: str
@@ -278,7 +278,7 @@ class CategoryRemains(BaseModel):
 
 
 class CategoriesOut(BaseModel):
-    """All categories, by name, and what there is beside them."""
+    """All categories, by name, and what else there is."""
 
     model_config = example({"categories": [_CATEGORY], "others": []})
 
@@ -355,7 +355,7 @@ class ChangedOut(ImageOut):
 
     model_config = example({"id": ID, "similarity": None, "payload": _PAYLOAD, "urls": URLS, "notes": []})
 
-    notes: list[str] = Field([], description="What to know besides, such as columns that have no index.")
+    notes: list[str] = Field([], description="What else to know, such as columns that have no index.")
 
 
 class NearDuplicateOut(BaseModel):
@@ -424,7 +424,7 @@ class UploadOut(BaseModel):
 
     items: list[UploadItem]
     counts: dict[str, int]
-    notes: list[str] = Field([], description="What to know besides, such as columns that have no index.")
+    notes: list[str] = Field([], description="What else to know, such as columns that have no index.")
 
 
 class FacetValue(BaseModel):

@@ -1,4 +1,4 @@
-"""The bodies of maps, as schemas.py has those of the rest."""
+"""The bodies of the routes of maps."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class MapPointsOut(BaseModel):
 
     map: str
     created_at: str = Field(
-        description="Another than on the page before: the map was replaced meanwhile, begin anew."
+        description="If it differs from the page before, the map was replaced meanwhile: begin again."
     )
     by: str | None
     ids: list[str]

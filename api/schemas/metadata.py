@@ -1,4 +1,4 @@
-"""The answer to a table of metadata, as schemas.py has those of the rest."""
+"""The answer to a table of metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bodies of taggers and of the labelling loop, as schemas.py has those of the rest."""
+"""The bodies of the routes of taggers and of labelling."""
 
 from __future__ import annotations
 
@@ -73,7 +73,19 @@ class TrainBody(Taken):
 # -----------------------------------------------------------------------------------------------------------
 
 
-class TaggerOut(BaseModel):
+class TrainedTagger(BaseModel):
+    """What a training left. ``threshold``: from this score on the tag is proposed."""
+
+    trained_at: str
+    kind: str
+    using: str
+    encoder_revision: str
+    threshold: float
+    examples: dict[str, int]
+    metrics: dict[str, Any]
+
+
+class TaggerOut(TrainedTagger):
     """A tagger in service. ``field`` is what it fills. ``fits``: the category still has the encoder it was
     trained on.
 
@@ -86,15 +98,14 @@ class TaggerOut(BaseModel):
     category: str
     tag: str
     field: str
-    kind: str
-    using: str
-    encoder_revision: str
     fits: bool
-    threshold: float
-    trained_at: str
     fingerprint: str
-    examples: dict[str, int]
-    metrics: dict[str, Any]
+
+
+class TaggerVersion(TrainedTagger):
+    """A tagger as it once was; ``in_service`` marks the present one."""
+
+    in_service: bool
 
 
 class TaggersOut(BaseModel):
@@ -120,19 +131,6 @@ class LabelCountsOut(BaseModel):
 
     accepted: int
     rejected: int
-
-
-class TaggerVersion(BaseModel):
-    """A tagger as it once was; ``in_service`` marks the present one."""
-
-    trained_at: str
-    kind: str
-    using: str
-    encoder_revision: str
-    threshold: float
-    examples: dict[str, int]
-    metrics: dict[str, Any]
-    in_service: bool
 
 
 class TaggerDetailOut(TaggerOut):

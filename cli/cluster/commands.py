@@ -233,7 +233,7 @@ def agree(
             run,
             str(other or against),
             level=level,
-            told=partial(tell, "reading"),
+            advance=partial(tell, "reading"),
         )
     figures = found.to_json()
     matches = figures.pop("matches", None)

@@ -1,4 +1,4 @@
-"""What the demo finds in its catalogue without being told: a tree of clusters, and copies of pictures."""
+"""What the demo finds in its catalogue by itself: a tree of clusters, and copies of pictures."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def find_structure(
 
 
 def print_structure(tree: FoundTree | None, duplicates: FoundDuplicates | None) -> None:
-    """What was found, in two paragraphs."""
+    """Print what was found, in two paragraphs."""
     if tree is not None:
         typer.secho(f"\nFound: a tree of clusters, {RUN!r}, on {tree.using}", bold=True)
         rows = [(view.node.id, view.count, view.node.name, _most_frequent(view)) for view in tree.nodes]
@@ -87,7 +87,7 @@ def print_structure(tree: FoundTree | None, duplicates: FoundDuplicates | None) 
 
 
 def structure_json(tree: FoundTree | None, duplicates: FoundDuplicates | None) -> dict[str, Any]:
-    """What was found, for programs."""
+    """Return what was found, for programs."""
     found: dict[str, Any] = {"clusters": None, "duplicates": None}
     if tree is not None:
         nodes = [
@@ -164,7 +164,8 @@ def _find_duplicates(
 ) -> FoundDuplicates:
     """Look for copies unless that was done for these very images, and compare with what the manifest says was
     planted."""
-    from vitrine.indexer.enrich.duplicates.find import DuplicateOptions, find_duplicates
+    from vitrine.indexer.enrich.duplicates.find import find_duplicates
+    from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 
     run = runtime.duplicates.current(category)
     vector = runtime.catalog.get(category).encoder(using).name

@@ -20,6 +20,7 @@ from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.field_names import find_field, find_member
+from vitrine.services.category.fields import INTERNAL
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit, OrderBy, Payload
 from vitrine.services.errors import BadRequest, NotFound, UnknownField
@@ -74,7 +75,7 @@ def parse_by(runtime: Runtime, category: str, text: str, bins: int) -> FolderBy:
     path = _field(text, cat.indexes)
     kind = cat.indexes.get(path)
     if kind is None:
-        known = sorted(name for name in cat.indexes if not name.startswith(("clusters.", "maps.")))
+        known = sorted(name for name in cat.indexes if name.partition(".")[0] not in INTERNAL)
         raise UnknownField(
             f"Category {category!r} has no field {path!r} to sort by; it has: {', '.join(known)}.", field=path
         )

@@ -19,7 +19,7 @@ from vitrine.indexer.export.sqlite import ENDINGS, write_sqlite
 from vitrine.indexer.job.job import Job
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.maps import AXES
-from vitrine.services.category.fields import FIELDS
+from vitrine.services.category.fields import FIELDS, INTERNAL
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest, Unavailable
@@ -34,8 +34,6 @@ ROW_GROUP = 5_000
 SEPARATOR = "|"
 """Between the values of a list in one CSV cell; `vitrine index add` reads it in the same way."""
 FIRST = ("id", "filename", "class", "tags", "scores", "quality")
-_HIDDEN = frozenset(field.family or field.name for field in FIELDS if not field.export)
-"""Keys of files, runs and maps are internal."""
 _OPEN = (*(field.family for field in FIELDS if field.family and field.export), "cluster", "map")
 _FRACTIONS = frozenset(field.family or field.name for field in FIELDS if field.holds == "float")
 Row = dict[str, Any]
@@ -128,8 +126,8 @@ class _Places:
 def _row(id: str, payload: Payload, places: _Places) -> Row:
     row: Row = {"id": id} | {name: payload.get(name) for name in FIRST[1:]}
     row["tags"], row["scores"] = row["tags"] or [], row["scores"] or {}
-    rest = {name: value for name, value in sorted(payload.items()) if name not in row and name not in _HIDDEN}
-    return row | rest | places.of(payload)
+    rest = sorted(payload.keys() - row.keys() - INTERNAL)
+    return row | {name: payload[name] for name in rest} | places.of(payload)
 
 
 # JSON

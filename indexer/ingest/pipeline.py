@@ -43,7 +43,7 @@ from vitrine.indexer.sources.columns import ColumnKinds, kinds_of
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import index_kinds, joined_kinds
+from vitrine.services.category.payload import joined_kinds
 from vitrine.services.domain import IndexKind, Payload, Point
 from vitrine.services.encoders.batching import BatchedEncoder
 from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
@@ -159,7 +159,6 @@ class _Run:
     halted: threading.Event = field(default_factory=threading.Event)
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
     under_way: dict[str, Item] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     @property
     def runtime(self) -> Runtime:
@@ -190,7 +189,7 @@ class _Run:
         """Give columns that are there already the kind that was asked for."""
         kinds = self.columns.to_recast(self.category)
         if kinds:
-            self.notes += recast(self.job, kinds).notes()
+            self.report.notes += recast(self.job, kinds).notes()
 
     # The five calls
     # ------------------------------------------------------------------------------------------------------
@@ -389,10 +388,7 @@ class _Run:
 
     def _apply(self, plan: BatchPlan) -> None:
         vectors, name = self.runtime.vectors, self.category.name
-        payloads = (*(plan.payloads[id] for id in plan.points), *plan.changes.values())
-        self.runtime.catalog.ensure_indexes(
-            name, {field: kind for its in payloads for field, kind in index_kinds(its).items()}
-        )
+        self.runtime.catalog.ensure_indexes(name, plan.kinds)
         if plan.points:
             vectors.upsert(name, [Point(id, plan.vectors[id], plan.payloads[id]) for id in plan.points])
         for using, rows in plan.missing().items():
@@ -429,7 +425,7 @@ class _Run:
         self.report.stages = self.clock.seconds
         said = self.records.notes() if isinstance(self.records, Source) else []
         found = (note for arrival in self.arrivals for note in arrival.notes)
-        self.report.notes = [*said, *self.notes, *found, *self.patience.notes()]
+        self.report.notes = [*said, *self.report.notes, *found, *self.patience.notes()]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vitrine.indexer.job.report import ItemOutcome, NearDuplicates, Outcome
+from vitrine.indexer.job.report import ItemOutcome, NearDuplicates
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from vitrine.services.domain import IndexKind
     from vitrine.services.runtime import Runtime
 
-__all__ = ["ItemOutcome", "NearDuplicates", "Outcome", "Upload", "index_uploads"]
 SOURCE = "upload"
 
 

@@ -8,7 +8,8 @@ from vitrine.indexer.job.conflicts import conflicts
 from vitrine.indexer.job.items import Item
 from vitrine.indexer.job.payloads import additions, new_payload
 from vitrine.indexer.job.report import Outcome
-from vitrine.services.domain import Embedding, Payload
+from vitrine.services.category.payload import index_kinds
+from vitrine.services.domain import Embedding, IndexKind, Payload
 
 
 class BatchPlan:
@@ -53,6 +54,12 @@ class BatchPlan:
     def firsts(self) -> list[Item]:
         """Return one item for each image, with its bytes."""
         return list(self._firsts.values())
+
+    @property
+    def kinds(self) -> dict[str, IndexKind]:
+        """Return the payload indexes that the written fields need, by field path."""
+        payloads = (*(self.payloads[id] for id in self.points), *self.changes.values())
+        return {field: kind for payload in payloads for field, kind in index_kinds(payload).items()}
 
     def missing(self) -> dict[str, dict[str, Embedding]]:
         """Return the vectors to set on points that are stored already, by named vector, then id."""

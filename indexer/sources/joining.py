@@ -15,7 +15,7 @@ from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import DescribedSource, ImageRecord, Refusal, Source
 from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
-from vitrine.indexer.sources.tables import Row, Table, open_table
+from vitrine.indexer.sources.tables import Table, TableRow, open_table
 from vitrine.services.category.payload import joined_kinds
 from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, because
 from vitrine.services.images.open import content_hash
@@ -53,7 +53,7 @@ class RowIndex:
         if found is None:
             return record
         self._rows.execute("UPDATE rows SET used = 1 WHERE key = ?", (key,))
-        return described(record, Row(found[0], orjson.loads(found[1])), self._columns, self.table)
+        return described(record, TableRow(found[0], orjson.loads(found[1])), self._columns, self.table)
 
     @property
     def used(self) -> int:
@@ -130,7 +130,7 @@ def join_key(name: str, on: JoinOn) -> str:
     return path.stem if on == "stem" and has_image_extension(shown) else path.name
 
 
-def described(record: ImageRecord, row: Row, columns: Columns, table: Table) -> ImageRecord:
+def described(record: ImageRecord, row: TableRow, columns: Columns, table: Table) -> ImageRecord:
     """Return the record with what a row says, or refused as ``bad_row``."""
     try:
         if row.fault:

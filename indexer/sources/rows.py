@@ -13,7 +13,7 @@ from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
 from vitrine.indexer.sources.hashtags import hashtags_of
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ImageRecord
-from vitrine.indexer.sources.tables import Row, Table
+from vitrine.indexer.sources.tables import Table, TableRow
 from vitrine.services.category.fields import PLAIN, SAID, read_unit, read_value
 from vitrine.services.category.payload import clean_name, clean_tags
 from vitrine.services.domain import IndexKind
@@ -102,7 +102,7 @@ class Columns:
         }
         return cls(key, own, scores, metadata, indexes, hashtags, computed, written, table.commas & numbers)
 
-    def rows(self, table: Table) -> Iterator[Row]:
+    def rows(self, table: Table) -> Iterator[TableRow]:
         """Yield the table's rows, as ``read`` takes them."""
         return table.rows(self.text, self.written, self.commas - self.text)
 

@@ -31,7 +31,7 @@ _METADATA = "metadata"
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row: ``number`` counts from 1 as an editor does (with the CSV header as 1). ``fault`` says why
     ``values`` is empty."""
 
@@ -58,7 +58,7 @@ class Table:
 
     def rows(
         self, text: Collection[str] = (), written: Collection[str] = (), commas: Collection[str] = ()
-    ) -> Iterator[Row]:
+    ) -> Iterator[TableRow]:
         """Yield the rows in order, without cells that are empty or say that they are, such as ``n/a``: those
         stay in ``written`` columns.
 
@@ -72,7 +72,7 @@ class Table:
                 pointed = {
                     column: Cell(with_point(row.values[column])) for column in commas if column in row.values
                 }
-                yield Row(row.number, _said({**row.values, **pointed}, text, written))
+                yield TableRow(row.number, _said({**row.values, **pointed}, text, written))
 
     def notes_but(self, written: Collection[str]) -> list[str]:
         """Return the notes, except on columns in ``written``."""
@@ -228,7 +228,7 @@ def _cells(count: int) -> str:
 # ------------------------------------------------------------------------------------------------------------
 
 
-def _raw_rows(path: Path) -> Iterator[Row]:
+def _raw_rows(path: Path) -> Iterator[TableRow]:
     """Yield the rows without empty cells, before typing."""
     suffix = path.suffix.lower()
     with _readable(path):
@@ -253,36 +253,38 @@ def _header(path: Path) -> tuple[list[str] | None, str]:
             return [name for name in cells.header if name], cells.separator
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
+def _csv_rows(path: Path) -> Iterator[TableRow]:
     """Yield the rows by column; an index column without a name, as pandas writes it, is left out."""
     with open_text(path) as file:
         rows = Cells(file)
         _check_header([name for name in rows.header if name], path)
         for cells in rows:
             if len(cells) != len(rows.header):
-                yield Row(rows.number, {}, f"{len(cells)} cells in a table of {len(rows.header)} columns")
+                yield TableRow(
+                    rows.number, {}, f"{len(cells)} cells in a table of {len(rows.header)} columns"
+                )
                 continue
             named = zip(rows.header, cells, strict=True)
-            yield Row(rows.number, {name: Cell(cell) for name, cell in named if name and cell})
+            yield TableRow(rows.number, {name: Cell(cell) for name, cell in named if name and cell})
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
+def _json_rows(path: Path) -> Iterator[TableRow]:
     with open_text(path, errors="surrogateescape") as file:  # a line that is no text is a fault of its own
         for number, line in enumerate(file, 1):
             if text := line.strip():
                 yield _json_row(number, text)
 
 
-def _json_row(number: int, text: str) -> Row:
+def _json_row(number: int, text: str) -> TableRow:
     try:
         tree = _json(text)
     except UnicodeError:
-        return Row(number, {}, "no text in UTF-8")
+        return TableRow(number, {}, "no text in UTF-8")
     except ValueError as error:
-        return Row(number, {}, f"no JSON: {error}")
+        return TableRow(number, {}, f"no JSON: {error}")
     if not isinstance(tree, dict):
-        return Row(number, {}, "no JSON object")
-    return Row(number, _named(tree))
+        return TableRow(number, {}, "no JSON object")
+    return TableRow(number, _named(tree))
 
 
 def _named(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,14 +317,14 @@ def _parquet(path: Path) -> Any:
     return pyarrow.parquet.ParquetFile(path)
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Iterator[TableRow]:
     file = _parquet(path)
     _check_header([_name(name) for name in file.schema_arrow.names], path)
     number = 0
     for batch in file.iter_batches(batch_size=256):
         for values in batch.to_pylist():
             number += 1
-            yield Row(number, _named({name: _plain(value) for name, value in values.items()}))
+            yield TableRow(number, _named({name: _plain(value) for name, value in values.items()}))
 
 
 def _plain(value: Any) -> Any:

@@ -18,6 +18,7 @@ from vitrine.services.artifacts.maps import MapStore
 from vitrine.services.artifacts.taggers import TaggerStore, score_field
 from vitrine.services.category.catalog import Catalog, Category
 from vitrine.services.category.field_names import find_field
+from vitrine.services.category.fields import INTERNAL
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import (
     Embedding,
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
 MAX_BINS = 200
 CLUSTER_FIELD = ("cluster.", "cluster:")
 """Before the name of a run, where a field is asked for."""
-_KEYED = ("clusters.", "maps.")
 NO_CONDITIONS = Conditions()
 
 
@@ -447,11 +447,12 @@ def _unfit(
 ) -> UnknownField:
     """Return the error that names the fields that can be used so: those of these kinds, and the ``others``.
     Fields of runs and maps are left out: their keys are internal, and stay indexed when they are replaced."""
-    fitting = (name for name, its in cat.indexes.items() if its in kinds and not name.startswith(_KEYED))
+    able = (name for name, its in cat.indexes.items() if its in kinds)
+    fitting = (name for name in able if name.partition(".")[0] not in INTERNAL)
     kind = cat.indexes.get(field)
     what = "has no index" if kind is None else f"holds {HELD[kind]}"
-    able = ", ".join(sorted([*fitting, *others]))
-    return UnknownField(f"{field!r} {what}, so it cannot be {use}. These can: {able}.", field=field)
+    known = ", ".join(sorted([*fitting, *others]))
+    return UnknownField(f"{field!r} {what}, so it cannot be {use}. These can: {known}.", field=field)
 
 
 def _number(payload: dict[str, object], field: str, largest: bool) -> float:

@@ -60,6 +60,18 @@ class Refit:
     read_seconds: float
     fit_seconds: float
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object of all of it, without the weights."""
+        head = self.head
+        return {
+            "kind": head.kind,
+            "using": head.using,
+            "trained_at": head.trained_at,
+            "examples": dict(head.examples),
+            "metrics": dict(head.metrics),
+            "seconds": {"read": self.read_seconds, "fit": self.fit_seconds},
+        }
+
 
 def read_examples(
     vectors: VectorStore, collection: str, spec: EncoderSpec, chosen: Filter | None, most: int

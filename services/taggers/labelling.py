@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,6 +63,11 @@ class Candidate:
 
     hit: Hit
     score: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object of all of it."""
+        hit = self.hit
+        return {"id": hit.id, "score": self.score, "similarity": hit.similarity, "payload": hit.payload}
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,11 @@ def check_points(schema: CollectionSchema, points: Sequence[Point]) -> None:
         check_vectors(schema, name, np.stack([p.vectors[name] for p in owners]), [p.id for p in owners])
 
 
+def is_id(text: str) -> bool:
+    """Return whether ``text`` has the form of an image's id, in upper or lower case."""
+    return _UUID.fullmatch(text.lower()) is not None
+
+
 def check_ids(ids: Sequence[str]) -> None:
     """Raise ``BadVector`` unless each id is a canonical lower-case UUID string, as every engine gives it
     back."""

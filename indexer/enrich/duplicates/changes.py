@@ -10,12 +10,19 @@ import numpy as np
 
 from vitrine.indexer.enrich.duplicates.candidates import Images
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-from vitrine.indexer.enrich.duplicates.find import pairs_of
 from vitrine.indexer.enrich.duplicates.members import arranged
 from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.store import replace_group
-from vitrine.services.artifacts.duplicates import COPIES, RULE, DuplicateGroup, DuplicateRun, Member
+from vitrine.services.artifacts.duplicates import (
+    COPIES,
+    RULE,
+    DuplicateGroup,
+    DuplicateRun,
+    Member,
+    Pair,
+    ordered,
+)
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.fields import QUALITY, SAID
 from vitrine.services.domain import Hit
@@ -77,6 +84,21 @@ def dismiss(runtime: Runtime, category: str, group: str, ids: Sequence[str] = ()
     runtime.duplicates.dismiss(category, pairs)  # before the group goes: a kill in between forgets nothing
     replace_group(runtime, category, run, found.without(set(ids) or set(found.ids)))
     return len(pairs)
+
+
+def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:
+    """Return all pairs of a group, or those between ``ids`` and the rest of it. Raises ``BadRequest`` for an
+    image that is not in it."""
+    for id in ids:
+        if id not in group.ids:
+            raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)
+    chosen = set(ids)
+    return [
+        ordered(one, other)
+        for number, one in enumerate(group.ids)
+        for other in group.ids[number + 1 :]
+        if not chosen or (one in chosen) or (other in chosen)
+    ]
 
 
 def deletable(

@@ -92,13 +92,13 @@ class Detection:
     def _near(self, images: Images, advance: Advance) -> NDArray[np.int64]:
         stopped, reach = self.job.stop.is_set, self.options
 
-        def told(done: int) -> None:
+        def reached(done: int) -> None:
             advance(done, len(images))
 
         if len(images) <= IN_MEMORY:
-            return near_in_memory(images.embeddings, reach, told=told, stopped=stopped)
+            return near_in_memory(images.embeddings, reach, done=reached, stopped=stopped)
         vectors, category = self.job.runtime.vectors, self.job.category
-        return near_by_engine(vectors, category, self.using, images, reach, told=told, stopped=stopped)
+        return near_by_engine(vectors, category, self.using, images, reach, done=reached, stopped=stopped)
 
     def _dismissed(self, images: Images) -> set[Pair]:
         pairs = self.job.runtime.duplicates.dismissed(self.job.category)
@@ -114,7 +114,7 @@ class Detection:
         with self.job.stage("glance", total) as advance:
             flips, stopped = self.options.flips, self.job.stop.is_set
             turns = prefilter(
-                pool, pictures, rows, flips=flips, told=_adding(advance, total), stopped=stopped
+                pool, pictures, rows, flips=flips, done=_adding(advance, total), stopped=stopped
             )
         return {pair: turn for pair, turn in zip(pairs, turns, strict=True) if turn is not None}
 
@@ -149,7 +149,7 @@ class Detection:
         return groups
 
     def _same(
-        self, pool: ThreadPoolExecutor, cache: PairCache, pairs: list[Pair], told: Callable[[int], None]
+        self, pool: ThreadPoolExecutor, cache: PairCache, pairs: list[Pair], done: Callable[[int], None]
     ) -> list[Pair]:
         """Return the pairs that are copies, in their order; compared in an order in which the pairs of a
         picture are close together."""
@@ -162,7 +162,7 @@ class Detection:
         copies: set[Pair] = set()
         for part, found in zip(parts, in_order(pool, judged, parts, 16), strict=True):
             copies.update(found)
-            told(len(part))
+            done(len(part))
         return [pair for pair in pairs if pair in copies]
 
     def _members(

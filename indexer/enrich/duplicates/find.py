@@ -6,21 +6,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict
 
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-from vitrine.indexer.enrich.duplicates.detector import Detection, read_images
+from vitrine.indexer.enrich.duplicates.detector import Detection
 from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 from vitrine.indexer.enrich.duplicates.report import DuplicateReport
 from vitrine.indexer.enrich.duplicates.store import commit
 from vitrine.indexer.job.job import Job
 from vitrine.indexer.job.progress import Progress
-from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun, Member, Pair, ordered
-from vitrine.services.errors import BadRequest
+from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun, Member
 from vitrine.services.runtime import Runtime
-
-__all__ = ["DuplicateOptions", "DuplicateReport", "find_duplicates", "pairs_of", "read_images"]
 
 
 def find_duplicates(
@@ -79,18 +76,3 @@ def _described(
         "look": options.look,
     }
     return DuplicateRun(using, report.images, found, parameters)
-
-
-def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:
-    """Return all pairs of a group, or those between ``ids`` and the rest of it. Raises ``BadRequest`` for an
-    image that is not in it."""
-    for id in ids:
-        if id not in group.ids:
-            raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)
-    chosen = set(ids)
-    return [
-        ordered(one, other)
-        for number, one in enumerate(group.ids)
-        for other in group.ids[number + 1 :]
-        if not chosen or (one in chosen) or (other in chosen)
-    ]

@@ -5,25 +5,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
 
 import orjson
 
 from vitrine.indexer.enrich.metadata.annotate_report import SHOWN, AnnotateReport
+from vitrine.indexer.enrich.metadata.options import JoinOn as JoinOn
 from vitrine.indexer.job.payloads import check_record
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
 from vitrine.indexer.sources.joining import join_key
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
-from vitrine.indexer.sources.tables import Row, Table
+from vitrine.indexer.sources.tables import Table, TableRow
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.payload import index_kinds, joined_kinds
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused
 from vitrine.services.values.field_paths import field_path
 
-JoinOn = Literal["name", "stem", "key", "hash", "id"]
 _TOLD_EVERY = 1_000
 _SCHEMA = (
     "PRAGMA journal_mode=OFF",
@@ -120,7 +119,7 @@ class Rows:
                 self._fields = joined_kinds([self._fields, kinds, index_kinds(said)])
                 yield key, row.number, orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
-    def _checked(self, row: Row) -> tuple[str, Payload, dict[str, IndexKind]]:
+    def _checked(self, row: TableRow) -> tuple[str, Payload, dict[str, IndexKind]]:
         """Return what a row names, what it says as payload fields, and the kinds of its metadata columns."""
         if row.fault:
             raise ValueError(row.fault)
@@ -133,7 +132,7 @@ class Rows:
             payload["created_at"] = said.created_at
         return join_value(str(name), self._on), payload, kinds
 
-    def _fault(self, row: Row, reason: str) -> None:
+    def _fault(self, row: TableRow, reason: str) -> None:
         self._malformed += 1
         if len(self._faults) < SHOWN:
             self._faults.append((row.number, reason.rstrip(".")))

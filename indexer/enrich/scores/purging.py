@@ -56,6 +56,13 @@ def purge_stale(
     return changed
 
 
+def delete_tagger(runtime: Runtime, category: str, tag: str, *, progress: Progress | None = None) -> int:
+    """Delete a tagger and the scores that it gave, and return how many images had one. ``NotFound``."""
+    changed = drop_scores(runtime, category, runtime.taggers.get(category, tag).tag, progress=progress)
+    runtime.taggers.delete(category, tag)
+    return changed
+
+
 def drop_scores(runtime: Runtime, category: str, tag: str, *, progress: Progress | None = None) -> int:
     """Remove the scores, and proposals, that taggers gave for a tag, before its tagger is deleted. A
     manifest's stay.

@@ -14,9 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
 from vitrine.indexer.enrich.scores.head_sets import by_vector, rounded_scores
-from vitrine.indexer.enrich.scores.purging import drop_scores, purge_stale
 from vitrine.indexer.enrich.scores.score_payload import FIELDS, Proposals, rescored, stored_score
 from vitrine.indexer.job.job import Job, Report
 from vitrine.indexer.job.payload_writer import PAGE, Change
@@ -28,8 +26,6 @@ from vitrine.services.domain import Hit, IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.classify import encoder_of, fitting
-
-__all__ = ["NewImageScorer", "ScoreReport", "drop_scores", "purge_stale", "score_images"]
 
 
 @dataclass
@@ -71,10 +67,7 @@ class ScoreReport(Report):
             lines.append(
                 f"  {self.without_vector} images lack a tagger's vector: `vitrine category fill` embeds them"
             )
-        lines += self.notes
-        if self.interrupted:
-            lines.append("Interrupted. What is counted above is stored; run again to go on.")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes, *self.ending()])
 
 
 def score_images(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
@@ -23,7 +23,7 @@ from vitrine.indexer.export.clusters.treemap_marks import (
     draw,
     font,
 )
-from vitrine.indexer.job.job import Report
+from vitrine.indexer.job.job import Advance, Report
 from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun
 from vitrine.services.category.filters import Conditions
@@ -39,7 +39,6 @@ _SHARPER = 1.5
 """Pixels of a picture in an SVG file for each it takes at its own size: screens have more, and it can be
 enlarged."""
 _QUALITY = 80
-Told = Callable[[int, int], None]
 
 
 @dataclass
@@ -72,7 +71,7 @@ def write_treemap(
     levels: int = LEVELS,
     size: tuple[int, int] = (1600, 1000),
     conditions: Conditions | None = None,
-    tell: Told | None = None,
+    tell: Advance | None = None,
 ) -> TreemapReport:
     """Draw the nodes down to ``levels`` below the root, each as large as the number of its images that meet
     the conditions now.

@@ -30,7 +30,7 @@ from vitrine.indexer.enrich.clusters.pixels.pictures import (
     SIGNATURE_SIDE,
     OutOfTime,
     Pictures,
-    Source,
+    StoredPicture,
     read_sources,
 )
 from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
@@ -152,7 +152,7 @@ class PixelFit:
         chosen: Measure,
         pairs: NDArray[np.int64] | None,
         save: Callable[[State], None],
-        told: Callable[[str, int, int], None],
+        advance: Callable[[str, int, int], None],
     ) -> None:
         options = self.options
         assert options.threshold is not None and options.workers is not None  # _resolved() filled them in
@@ -164,7 +164,7 @@ class PixelFit:
             options.batch_size,
             options.workers,
             save,
-            told,
+            advance,
             self.deadline,
             self.clock,
         )
@@ -175,7 +175,7 @@ class PixelFit:
         else:
             grouping.run(merging=options.stage != "batch")
 
-    def _proposed(self, images: Images, sources: list[Source]) -> NDArray[np.int64] | None:
+    def _proposed(self, images: Images, sources: list[StoredPicture]) -> NDArray[np.int64] | None:
         """Return pairs of rows (m, 2), in order; None to compare all images of each batch."""
         options, stopped = self.options, self.stop.is_set
         if options.propose == "none":

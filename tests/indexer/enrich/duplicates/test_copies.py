@@ -13,7 +13,8 @@ from tests.indexer.enrich.duplicates.pages import page
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY, file_of, payloads, write
 from vitrine.indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep
-from vitrine.indexer.enrich.duplicates.find import DuplicateOptions, find_duplicates
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.ingest.upload import Upload, index_uploads
 from vitrine.indexer.sources.open import open_source
