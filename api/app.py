@@ -12,10 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from vitrine.api.auth import KeyRing, LocalOnly, refuse_open_bind
 from vitrine.api.errors import install
-from vitrine.api.limits import THUMBNAIL_CACHE_BYTES, BodyLimit
-from vitrine.api.methods import HeadLikeGet
 from vitrine.api.metrics import Metrics
-from vitrine.api.observe import Observed
+from vitrine.api.observe import HeadLikeGet, Observed
 from vitrine.api.openapi import describe
 from vitrine.api.readiness import Readiness
 from vitrine.api.routes import (
@@ -44,8 +42,17 @@ Every image belongs to a *category*. Errors are problem documents (`application/
 higher is closer. Every response carries `X-Request-ID`."""
 
 
+_PARTS = (
+    *(part.router for part in (categories, search, images, metadata, facets, clusters, maps)),
+    *(
+        part.router for part in (labelling, taggers, encoders, health, compat)
+    ),  # {tag:path} after its subpaths
+    compat.open_router,
+)
+
+
 def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI:
-    """The API over ``runtime``, or over one of its own that lives as long as the app serves.
+    """Return the API over ``runtime``, or over one of its own that lives as long as the app serves.
 
     ``RefusedToStart`` if the settings would open it to others without a key, or name keys that are malformed.
     """
@@ -74,28 +81,14 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     )
     app.state.keys = keys
     app.state.metrics = metrics
-    app.state.thumbnails = ThumbnailCache(THUMBNAIL_CACHE_BYTES)
-    for part in (
-        categories,
-        search,
-        images,
-        metadata,
-        facets,
-        clusters,
-        maps,
-        labelling,
-        taggers,
-        encoders,
-        health,
-        compat,
-    ):
-        app.include_router(part.router)
-    app.include_router(compat.open_router)
+    app.state.max_body_bytes = settings.max_upload_mb * MB
+    app.state.thumbnails = ThumbnailCache()
+    for part in _PARTS:
+        app.include_router(part)
     install(app)
     describe(app)
     # The last one added is the outermost.
     app.add_middleware(HeadLikeGet)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_mb * MB)
     if not keys:
         app.add_middleware(LocalOnly)
     app.add_middleware(Observed, metrics=metrics)

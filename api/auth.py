@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from fastapi import Request, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -63,14 +63,15 @@ class KeyRing:
         return bool(self.digests)
 
     def scope_of(self, key: str) -> Access | None:
-        """The key's scope, or None for an unknown key. Takes as long whichever key it is compared with."""
+        """Return the key's scope, or None for an unknown key. Takes as long whichever key it is compared
+        with."""
         offered = _digest(key)
         matches = [scope for digest, scope in self.digests if hmac.compare_digest(digest, offered)]
         return "write" if "write" in matches else "read" if matches else None
 
     def check(self, key: str | None, wanted: Access) -> None:
-        """``Unauthorized`` without a known key, ``Forbidden`` if its scope is too small. Nothing where no
-        keys are set."""
+        """Raise ``Unauthorized`` without a known key, ``Forbidden`` if its scope is too small. Nothing where
+        no keys are set."""
         if not self.digests:
             return
         if key is None:
@@ -83,7 +84,8 @@ class KeyRing:
 
 
 def require(access: Access) -> Callable[[Request, str | None], Awaitable[None]]:
-    """A dependency that lets a request pass if its key has this scope; it runs before the body is read."""
+    """Return a dependency that lets a request pass if its key has this scope; it runs before the body is
+    read."""
 
     async def check(request: Request, key: Annotated[str | None, Security(_key_header)]) -> None:
         keys: KeyRing = request.app.state.keys
@@ -92,8 +94,11 @@ def require(access: Access) -> Callable[[Request, str | None], Awaitable[None]]:
     return check
 
 
+READ, WRITE = Depends(require("read")), Depends(require("write"))
+
+
 def is_loopback(host: str) -> bool:
-    """Whether an address to bind to is reachable from this machine only."""
+    """Return whether an address to bind to is reachable from this machine only."""
     name = host.strip("[]").lower()
     try:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
@@ -102,7 +107,8 @@ def is_loopback(host: str) -> bool:
 
 
 def refuse_open_bind(settings: Settings) -> None:
-    """``RefusedToStart`` if the server would be reachable from other machines without asking for a key."""
+    """Raise ``RefusedToStart`` if the server would be reachable from other machines without asking for a
+    key."""
     if not KeyRing.of(settings) and not is_loopback(settings.host):
         raise RefusedToStart(
             f"refused to start: VITRINE_HOST={settings.host} can be reached from other machines, and "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -15,49 +15,36 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 
 
-async def _runtime(
-    request: Request,
-) -> Runtime:  # async: a plain def would cost a trip through the thread pool
-    runtime: Runtime = request.app.state.runtime
-    return runtime
+def _state(name: str) -> Callable[[Request], Awaitable[Any]]:
+    """Return a dependency that gives what the app keeps under ``app.state.<name>``."""
+
+    async def read(request: Request) -> Any:  # async: a plain def would cost a trip through the thread pool
+        return getattr(request.app.state, name)
+
+    return read
 
 
-async def _metrics(request: Request) -> Metrics:
-    metrics: Metrics = request.app.state.metrics
-    return metrics
-
-
-async def _thumbnails(request: Request) -> ThumbnailCache:
-    thumbnails: ThumbnailCache = request.app.state.thumbnails
-    return thumbnails
-
-
-async def _readiness(request: Request) -> Readiness:
-    readiness: Readiness = request.app.state.readiness
-    return readiness
-
-
-RuntimeDep = Annotated[Runtime, Depends(_runtime)]
-MetricsDep = Annotated[Metrics, Depends(_metrics)]
-ThumbnailsDep = Annotated[ThumbnailCache, Depends(_thumbnails)]
-ReadinessDep = Annotated[Readiness, Depends(_readiness)]
+RuntimeDep = Annotated[Runtime, Depends(_state("runtime"))]
+MetricsDep = Annotated[Metrics, Depends(_state("metrics"))]
+ThumbnailsDep = Annotated[ThumbnailCache, Depends(_state("thumbnails"))]
+ReadinessDep = Annotated[Readiness, Depends(_state("readiness"))]
 
 
 def no_other_parameters(*own: str) -> Callable[[Request], Awaitable[None]]:
-    """A dependency: ``BadRequest`` for a query parameter that is none of the route's own."""
+    """Return a dependency: ``BadRequest`` for a query parameter that is not one of the route's own."""
 
     async def check(request: Request) -> None:
         other = next((name for name in request.query_params if name not in own), None)
         if other is not None:
             takes = f"it takes {', '.join(own)}" if own else "it takes none"
-            raise BadRequest(f"{other[:80]!r} is no parameter of this path: {takes}.", field=other[:80])
+            raise BadRequest(f"{other[:80]!r} is not a parameter of this path: {takes}.", field=other[:80])
 
     return check
 
 
 def conditions_except(*own: str) -> Callable[[Request], Awaitable[Conditions]]:
-    """A dependency: conditions from the query string, leaving out the route's own parameters. ``BadRequest``
-    for unknown ones."""
+    """Return a dependency: conditions from the query string, leaving out the route's own parameters.
+    ``BadRequest`` for unknown ones."""
 
     async def read(request: Request) -> Conditions:
         return conditions_from_pairs(

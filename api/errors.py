@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
 import orjson
@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
-from vitrine.api.methods import allowed_methods
 from vitrine.services.errors import BadRequest, ImageRefused, StoreDamaged, VitrineError
 from vitrine.services.validation import first_mistake, mistakes
 
@@ -48,6 +48,7 @@ STATUS: Mapping[str, int] = {
     "unsupported_query": 422,
     "missing_credentials": 503,
     "model_unavailable": 503,
+    "other_format": 503,
     "storage_full": 503,
     "store_damaged": 503,
     "unavailable": 503,
@@ -60,6 +61,7 @@ STATUS: Mapping[str, int] = {
 OPERATORS: Mapping[str, str] = {
     "missing_credentials": "A store is not set up completely.",
     "model_unavailable": "The weights of the encoder are not available to the server.",
+    "other_format": "A store was filled by another version of Vitrine.",
     "storage_full": "Too little disk space is free on the server to write safely.",
     "store_damaged": "A store holds less than it should.",
     "store_locked": "The data directory belongs to another process.",
@@ -67,7 +69,7 @@ OPERATORS: Mapping[str, str] = {
     "unsound_encoder": "The encoder's weights give vectors that cannot be searched with.",
     "internal": "Something went wrong inside the server.",
 }
-"""What clients are told where the full sentence is for the operator: it names folders and hosts, so it goes
+"""What clients read where the full sentence is for the operator: it names folders and hosts, so it goes
 to the log."""
 
 
@@ -91,8 +93,8 @@ def install(app: FastAPI) -> None:
 
 
 def problem(error: Exception, request_id: str) -> Response:
-    """The problem document of any error. Operator's errors and unexpected ones are logged here, under the
-    request's id."""
+    """Return the problem document of any error. Operator's errors and unexpected ones are logged here, under
+    the request's id."""
     if isinstance(error, HTTPException):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         detail = _ROUTER_SENTENCES.get(error.status_code, str(error.detail))
@@ -112,19 +114,19 @@ def problem(error: Exception, request_id: str) -> Response:
 
 
 def invalid(errors: Any, part: str) -> BadRequest:
-    """``BadRequest`` naming every field that pydantic refused, the first one in the sentence."""
+    """Return a ``BadRequest`` naming every field that pydantic refused, the first one in the sentence."""
     located = [{**item, "loc": _inner(item["loc"])} for item in errors]
     found = mistakes(located)[:20]
     return BadRequest(f"The {part} is not valid: {first_mistake(located)}.", errors=found)
 
 
 def invalid_model(error: ValidationError, part: str) -> BadRequest:
-    """``invalid`` for a model that was validated by hand."""
+    """Return ``invalid`` for a model that was validated by hand."""
     return invalid(error.errors(include_url=False, include_input=False), part)
 
 
 def dump_json(content: object) -> bytes:
-    """JSON bytes; NaN becomes null, numpy arrays lists, and text that is no valid Unicode is escaped instead
+    """JSON bytes; NaN becomes null, numpy arrays lists, and text that is not valid Unicode is escaped instead
     of refused."""
     try:
         return orjson.dumps(content, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
@@ -142,17 +144,33 @@ _ROUTER_SENTENCES = {
 
 async def _handle(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
-        error.headers = {"Allow": ", ".join(allowed_methods(request.app.routes, request.scope))}
+        error.headers = {"Allow": ", ".join(_allowed_methods(request))}
     return problem(error, request.scope.get("vitrine_request_id", ""))
 
 
+def _allowed_methods(request: Request) -> list[str]:
+    """Return the methods that the address of the request takes. A router that refuses one names those of its
+    first route alone."""
+    scope = request.scope
+    address = {name: scope[name] for name in ("type", "path", "headers")} | {
+        "root_path": scope.get("root_path", "")
+    }
+    taken = {
+        str(method)
+        for method in HTTPMethod
+        if any(route.matches({**address, "method": method})[0] is Match.FULL for route in request.app.routes)
+    }
+    return sorted(taken | ({"HEAD"} if "GET" in taken else set()))
+
+
 def _rebuilding(error: VitrineError) -> str:
-    """For a damaged category what its clients can do; their sentence names no folder."""
+    """Return what clients can do about a damaged category; the sentence names no folder."""
     name = error.details.get("category") or error.details.get("collection")
     if not isinstance(error, StoreDamaged) or not name:
         return ""
+    what = "is damaged" if error.code == "store_damaged" else "was written by another version of Vitrine"
     return (
-        f"Category {name!r} is damaged. DELETE /v1/categories/{name}?confirm={name} keeps its "
+        f"Category {name!r} {what}. DELETE /v1/categories/{name}?confirm={name} keeps its "
         "pictures, and an operator can put them into a new category of that name (`vitrine index add "
         f"objects:{name}/images/`). The log of the server says more under the request_id."
     )
@@ -163,7 +181,7 @@ def _for_operators(code: str) -> str:
 
 
 def _inner(loc: tuple[object, ...]) -> tuple[object, ...]:
-    """A location without the part of the request that FastAPI puts before it."""
+    """Return a location without the part of the request that FastAPI puts before it."""
     return loc[1:] if loc[:1] in (("query",), ("path",), ("body",)) else loc
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from http import HTTPMethod
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Metrics:
@@ -44,20 +45,20 @@ class Metrics:
         )
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One request, by the template of its route (``unmatched`` where there is none)."""
-        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
+        """Count one request, by the template of its route (``unmatched`` where there is none)."""
+        self._requests.labels(method if method in list(HTTPMethod) else "other", route, str(status)).inc()
         self._latency.labels(route).observe(seconds)
 
     def uploaded(self, outcome: str) -> None:
-        """One uploaded image: added, known, updated or refused."""
+        """Count one uploaded image: added, known, updated or refused."""
         self._images.labels(outcome).inc()
 
     def searched(self, encode_ms: float, search_ms: float) -> None:
-        """One search; the encoding counts only where something was encoded."""
+        """Count one search; the encoding counts only where something was encoded."""
         if encode_ms:
             self._encode.observe(encode_ms / 1000)
         self._search.observe(search_ms / 1000)
 
     def text(self) -> bytes:
-        """The exposition format."""
+        """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)

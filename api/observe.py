@@ -61,5 +61,27 @@ class Observed:
             )
 
 
+class HeadLikeGet:
+    """ASGI middleware: HEAD is answered as GET is, status and headers, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, without_body)
+        finally:
+            if "route" in asked:
+                scope["route"] = asked["route"]  # for the metrics
+
+
 def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", None) or "unmatched"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -29,9 +30,11 @@ _PROBLEM = {
     "description": "An error; `code` says which.",
     "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}},
 }
+BINARY = {"type": "string", "format": "binary"}
+TEXT = {"type": "string"}
+TEXTS = {"type": "array", "items": TEXT}
 COLUMNS = {
-    "type": "array",
-    "items": {"type": "string"},
+    **TEXTS,
     "description": "What a metadata column holds, as `price:float`; once for each. Kinds: keyword, "
     "integer, float, bool, datetime. Other values are refused by name; what images hold in it already "
     "is cast.",
@@ -51,14 +54,30 @@ FILTERS = {
 
 
 def body_of(
-    model: type[BaseModel], *, form: dict[str, Any] | None = None, required: bool = True
+    model: type[BaseModel] | None = None,
+    *,
+    form: Mapping[str, Any] | None = None,
+    needs: Sequence[str] = (),
+    about: str = "",
+    required: bool = True,
 ) -> dict[str, Any]:
-    """``openapi_extra`` of a route that reads its body by hand: JSON of ``model``, and maybe a multipart
-    form."""
-    content: dict[str, Any] = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    """Return ``openapi_extra`` of a route that reads its body by hand: JSON of ``model``, or a multipart
+    form.
+
+    ``form`` has the schema of each form field; ``needs`` names those that must be there, ``about`` describes
+    it.
+    """
+    content: dict[str, Any] = {}
+    if model:
+        content["application/json"] = {"schema": {"$ref": _REF.format(model=model.__name__)}}
     if form:
-        content["multipart/form-data"] = {"schema": form}
+        more = ({"required": list(needs)} if needs else {}) | ({"description": about} if about else {})
+        content["multipart/form-data"] = {"schema": {"type": "object", **more, "properties": form}}
     return {"requestBody": {"required": required, "content": content}}
+
+
+PICTURE = body_of(PictureBody, form={"file": BINARY}, needs=["file"])
+"""One picture: ``bodies.read_picture``."""
 
 
 def describe(app: FastAPI) -> None:

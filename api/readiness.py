@@ -21,8 +21,8 @@ class Readiness:
         self._parts = {name: _Part(name, ask) for name, ask in parts.items()}
 
     def check(self, *names: str) -> dict[str, str]:
-        """``ok`` or an error code, by part; of all parts without ``names``. A part that hangs holds up no
-        other."""
+        """Return ``ok`` or an error code, by part; of all parts without ``names``. A part that hangs holds up
+        no other."""
         return {name: self._parts[name].state() for name in names or self._parts}
 
 

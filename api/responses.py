@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from starlette.responses import Response
-
-from vitrine.api.errors import dump_json
 from vitrine.services.domain import EncoderSpec, Hit
 from vitrine.services.encoders.reference import STORED
 from vitrine.services.object_store.keys import ENCODERS
@@ -17,13 +14,8 @@ _INTERNAL = frozenset({"object_key"})
 """Payload fields that say where the server keeps things."""
 
 
-def as_json(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON response; NaN becomes null."""
-    return Response(dump_json(content), status, dict(headers or {}), "application/json")
-
-
 def hit_json(category: str, hit: Hit) -> dict[str, Any]:
-    """A hit as ``HitOut``. ``similarity`` is rounded to what float32 knows."""
+    """Return a hit as ``HitOut``. ``similarity`` is rounded to what float32 knows."""
     tree: dict[str, Any] = {
         "id": hit.id,
         "similarity": None if hit.similarity is None else round(float(hit.similarity), 6),
@@ -40,13 +32,13 @@ def hits_json(category: str, hits: Iterable[Hit]) -> list[dict[str, Any]]:
 
 
 def image_urls(category: str, id: str) -> dict[str, str]:
-    """``Urls`` of an image."""
+    """Return the ``Urls`` of an image."""
     path = f"/v1/categories/{quote(category, safe='')}/images/{quote(id, safe='')}"
     return {"self": path, "file": f"{path}/file", "thumbnail": f"{path}/thumbnail"}
 
 
 def encoder_json(spec: EncoderSpec, *, modalities: bool = True) -> dict[str, Any]:
-    """``EncoderOut``, or the part of it that search answers have."""
+    """Return an ``EncoderOut``, or the part of it that search answers have."""
     tree: dict[str, Any] = {
         "name": spec.name,
         "model": shown_model(spec.model),
@@ -57,8 +49,8 @@ def encoder_json(spec: EncoderSpec, *, modalities: bool = True) -> dict[str, Any
 
 
 def shown_model(model: str) -> str:
-    """A hub name as it is; of a folder only the last part, since the rest is the server's business; of an
-    encoder that was trained for a category that category, its name and version.
+    """Return what clients see of a model: a hub name as it is; of a folder only the last part, as the rest is
+    the server's business; of an encoder trained for a category the category, its name and version.
 
     >>> shown_model("openai/clip-vit-base-patch32"), shown_model("/srv/models/mine/")
     ('openai/clip-vit-base-patch32', 'mine')

@@ -24,7 +24,7 @@ def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None
     """Serve on ``VITRINE_HOST``:``VITRINE_PORT`` (port 0: any free one) until SIGINT or SIGTERM; then end
     what runs and close.
 
-    ``started`` is told the address once the port is bound. Raises ``RefusedToStart`` (see api/auth.py) and
+    ``started`` gets the address once the port is bound. Raises ``RefusedToStart`` (see api/auth.py) and
     what ``open_runtime`` raises; exits with 1 if the port cannot be bound.
     """
     refuse_open_bind(settings)

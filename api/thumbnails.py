@@ -12,14 +12,14 @@ Thumbnail = tuple[bytes, str]
 class ThumbnailCache:
     """The most recently used thumbnails by (sha256, width), at most ``max_bytes`` of them. Thread-safe."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int = 64 << 20) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int], Thumbnail] = OrderedDict()
         self._bytes = 0
 
     def get(self, sha256: str, width: int) -> Thumbnail | None:
-        """None if it is not kept."""
+        """Return a thumbnail, None if it is not kept."""
         with self._lock:
             found = self._kept.get((sha256, width))
             if found is not None:

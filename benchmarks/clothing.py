@@ -1,9 +1,8 @@
-"""How well search by picture works on the Clothing Dataset (small): each test photo searches among the train
-photos.
+"""Measure search by picture on the Clothing Dataset (small): each test photo searches among the train photos.
 
 A hit is right if it shows the same kind of garment; the kinds are the folders. precision@k is the share of
-right ones among the first k hits, averaged over the photos of a class; ``overall`` averages over all photos.
-Train and test photos differ.
+right hits among the first k, averaged over the photos of a class; ``overall`` averages over all photos. Train
+and test photos differ.
 
     python -m benchmarks.clothing --json clothing.json --sheet clothing.png
 """
@@ -55,7 +54,7 @@ class Answer:
 
 
 def photos(folder: Path, most: int) -> list[Photo]:
-    """At most ``most`` of each class (0: all), by name."""
+    """Return at most ``most`` photos of each class (0: all), by name."""
     found = []
     for garment in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = sorted(path for path in garment.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
@@ -92,7 +91,7 @@ def precision(answers: Sequence[Answer], k: int) -> float:
 
 
 def table(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
-    """precision@1 and @10 by class, by name, and overall."""
+    """Return precision@1 and @10 by class, by name, and overall."""
     by_class: defaultdict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         by_class[answer.photo.garment].append(answer)
@@ -108,7 +107,8 @@ def table(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
 
 
 def sheet(runtime: Runtime, answers: Sequence[Answer], rows: int, path: Path) -> None:
-    """A row a query, classes in turn: the query framed, then its hits with their class and similarity."""
+    """Draw a row for each query, classes in turn: the framed query, then its hits with their class and
+    similarity."""
     first_of_class = {answer.photo.garment: answer for answer in reversed(answers)}
     tiles = []
     for answer in [first_of_class[name] for name in sorted(first_of_class)][:rows]:

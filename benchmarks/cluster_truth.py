@@ -2,10 +2,11 @@
 embeddings.
 
 Every method has its grid, whose best point is chosen without the truth (mean rank of silhouette,
-Calinski-Harabasz, Davies-Bouldin and the share of noise); beside it stands the point of the same grid with
-the highest NMI, which only the truth could have chosen. Likewise the tree's first level and its leaves.
-Purity rises with the number of clusters: ``shuffled`` is that of clusters of the same sizes drawn at random.
-Clothing has 10 classes, of which t-shirts are 26 %; emoji 10 groups (168 drawings without one are left out).
+Calinski-Harabasz, Davies-Bouldin and the share of noise); next to it is the point of the same grid with the
+highest NMI, which only the truth could have chosen. The tree's first level and its leaves are measured in the
+same way. Purity rises with the number of clusters: ``shuffled`` is the purity of clusters of the same sizes
+drawn at random. Clothing has 10 classes, of which t-shirts are 26 %; emoji 10 groups (168 drawings without
+one are left out).
 
     python -m benchmarks.cluster_truth --cache /tmp/embeddings --json truth.json
 """
@@ -48,7 +49,7 @@ _SHOWN = ("set", "reduce", "method", "point", "clusters", "noise", "nmi", "ari",
 
 
 def figures(labels: NDArray[Any], classes: Sequence[str], noise: float = 0.0) -> dict[str, Any]:
-    """NMI, ARI and purity, and what purity would be by chance."""
+    """Return NMI, ARI and purity, and the purity that chance would give."""
     drawn = np.random.default_rng(0).permutation(labels)
     clusters = len(np.unique(labels[labels >= 0] if labels.dtype.kind == "i" else labels))
     return {
@@ -60,7 +61,8 @@ def figures(labels: NDArray[Any], classes: Sequence[str], noise: float = 0.0) ->
 
 
 def flat(reduced: Reduced, how: Reduction, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """For each method the point chosen without the truth, and the best by it; both with their stability."""
+    """Yield for each method the point chosen without the truth, and the best by it, both with their
+    stability."""
     for method in METHODS:
         started = time.perf_counter()
         result = fit_grid(reduced.x, method, GRIDS[method], geometry=reduced.geometry)
@@ -86,7 +88,7 @@ def flat(reduced: Reduced, how: Reduction, classes: Sequence[str]) -> Iterator[d
 
 
 def tree(x: Embeddings, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The first level and the leaves of the 16-way tree."""
+    """Yield the first level and the leaves of the 16-way tree."""
     started = time.perf_counter()
     built = build_tree(x, TreeOptions())
     seconds = time.perf_counter() - started
@@ -105,7 +107,7 @@ def tree(x: Embeddings, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def emoji_nodes(x: Embeddings, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """What each first-level node holds: its three most frequent groups."""
+    """Return the three most frequent groups of each first-level node."""
     labels, names = _level(build_tree(x, TreeOptions())), np.asarray(classes)
     found = []
     for node in sorted(set(labels.tolist()), key=lambda node: int(node.split("-")[1])):
@@ -116,7 +118,8 @@ def emoji_nodes(x: Embeddings, classes: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _level(built: Tree, depth: int = 1) -> NDArray[np.str_]:
-    """The id of each row's node ``depth`` levels below the root, or of its leaf where that is higher."""
+    """Return the id of each row's node ``depth`` levels below the root, or of its leaf where that is
+    higher."""
     leaves = [built.leaf_ids[leaf].split("-") for leaf in built.leaves]
     return np.array(["-".join(parts[: depth + 1]) for parts in leaves])
 

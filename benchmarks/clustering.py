@@ -1,11 +1,11 @@
-"""Seconds and memory of the 16-way tree of 100,000 vectors of 512 components, beside scikit-learn's KMeans
-used the same way.
+"""Measure seconds and memory of the 16-way tree of 100,000 vectors of 512 dimensions, next to scikit-learn's
+KMeans used in the same way.
 
 Both split node by node by the same rule, one start each; theirs is ``KMeans(n_init=1)`` with its default
-tolerance. In turn, each in a process of its own, on the same vectors, which are made: ``--groups`` groups
-about 40 directions, with noise. Compared are the inertias (sum of squared distances to the means of the
-leaves, and of the root's children), which must be within 2 %. Peak memory counts from when the vectors are
-there. ``--growth`` runs ours alone on a tenth as well.
+tolerance. They run in turn, each in a process of its own, on the same generated vectors: ``--groups`` groups
+around 40 directions, with noise. The inertias (sum of squared distances to the means of the leaves, and of
+the root's children) must be within 2 %. Peak memory counts from when the vectors are there. ``--growth`` runs
+ours alone on a tenth as well.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def compare(args: argparse.Namespace) -> Figures:
-    """Both, in turn."""
+    """Measure both, in turn."""
     runs: dict[str, list[Figures]] = {"ours": [], "scikit-learn": []}
     for _ in range(args.repeat):
         for way, told in runs.items():
@@ -78,7 +78,7 @@ def compare(args: argparse.Namespace) -> Figures:
 
 
 def growth(args: argparse.Namespace) -> Figures:
-    """Ours, on a tenth and on all."""
+    """Measure ours, on a tenth and on all."""
     found = {str(images): apart(args, "ours", images) for images in (args.images // 10, args.images)}
     for images, figures in found.items():
         show(images, figures)
@@ -88,7 +88,7 @@ def growth(args: argparse.Namespace) -> Figures:
 
 
 def apart(args: argparse.Namespace, way: str, images: int) -> Figures:
-    """One measurement in a process of its own: memory that another left free would not count."""
+    """Measure once in a process of its own: memory that another run left free would not count."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(args.threads))
     command = [
         sys.executable,
@@ -109,7 +109,7 @@ def apart(args: argparse.Namespace, way: str, images: int) -> Figures:
 
 
 def measure(args: argparse.Namespace) -> Figures:
-    """Seconds, processor seconds, and the peak of the resident memory over that before, in multiples of the
+    """Return seconds, processor seconds, and how far the resident memory rose, in multiples of the
     vectors."""
     x = np.load(args.vectors)[: args.images] if args.vectors else made(args.images, args.dim, args.groups)
     options = TreeOptions(leaf_size=args.leaf_size)
@@ -137,7 +137,8 @@ def ours(x: Embeddings, options: TreeOptions) -> Labels:
 
 
 def theirs(x: Embeddings, options: TreeOptions) -> Labels:
-    """The same rule with scikit-learn, without what a tree tells of its nodes (medoids, radii ...)."""
+    """Build the tree by the same rule with scikit-learn, without what a tree knows of its nodes (medoids,
+    radii ...)."""
     leaves, count = np.zeros(len(x), np.int32), 0
     nodes = [(np.arange(len(x)), 0)]
     while nodes:
@@ -167,7 +168,7 @@ FIRST: dict[str, Callable[[Embeddings], Labels]] = {
 
 
 def inertia(x: Embeddings, labels: Labels) -> float:
-    """Sum of squared distances to the means of the groups: |x|^2 - n |mean|^2."""
+    """Return the sum of squared distances to the means of the groups: |x|^2 - n |mean|^2."""
     counts = np.bincount(labels)
     order = np.argsort(labels, kind="stable")
     total = 0.0
@@ -179,7 +180,7 @@ def inertia(x: Embeddings, labels: Labels) -> float:
 
 
 def made(images: int, dim: int, groups: int) -> Embeddings:
-    """Unit rows: 40 directions, groups about these, images about the groups."""
+    """Return unit rows: 40 directions, groups around these, images around the groups."""
     draw = np.random.default_rng(0)
     coarse = draw.standard_normal((40, dim), dtype=np.float32)
     fine = coarse[draw.integers(40, size=groups)] + draw.standard_normal((groups, dim), dtype=np.float32)
@@ -194,7 +195,7 @@ def made(images: int, dim: int, groups: int) -> Embeddings:
 
 
 def reset_peak() -> int:
-    """Bytes resident now; the peak counts from here on (Linux)."""
+    """Return the bytes that are resident now; the peak counts from here on (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")
     return resident_peak()
 

@@ -1,5 +1,5 @@
-"""How well near-duplicates are found: clothing photos, seeded edits of some of them, and UKBench's pictures
-among them.
+"""Measure how well near-duplicates are found: clothing photos, seeded edits of some of them, and UKBench's
+pictures.
 
 Two images are duplicates if they are one photo or edits of it. Photos are halved by their name: thresholds
 were chosen on the train half, figures are of the test half. ``--catalogue N`` draws and indexes N pictures of
@@ -28,11 +28,15 @@ import numpy as np
 from benchmarks.datasets import dataset, mobilenet
 from benchmarks.photo_edits import EDITS, LAID, make_edited
 from vitrine.data.catalogue import draw_catalogue
-from vitrine.indexer.enrich.duplicates.candidates import Images, Reach, candidates, near_in_memory
-from vitrine.indexer.enrich.duplicates.find import DuplicateReport, Search, find_duplicates, read_images
+from vitrine.indexer.enrich.duplicates.candidates import Images, candidates, near_in_memory
+from vitrine.indexer.enrich.duplicates.detector import read_images
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.indexer.enrich.duplicates.options import DuplicateOptions, Reach
+from vitrine.indexer.enrich.duplicates.report import DuplicateReport
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
-from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.open import open_source
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.services.artifacts.duplicates import COPIES
 from vitrine.services.category.read_all import read_all
 from vitrine.services.images.hashes import close_pairs
@@ -47,7 +51,7 @@ Pairs = set[tuple[str, str]]
 
 
 def photo_of(filename: str) -> str:
-    """What an image is an edit of: the name before ``__``, or UKBench's number."""
+    """Return the photo that an image is an edit of: the name before ``__``, or UKBench's number."""
     name = Path(filename).stem
     if name == "alpha_channel_image":  # it shows the same as that one
         return "ukbench00120"
@@ -63,8 +67,8 @@ def half_of(filename: str) -> str:
 
 
 def judge(found: Pairs, names: Collection[str], edits: Collection[str]) -> dict[str, Any]:
-    """Precision and recall over all pairs among ``names``; by edit, of the pairs that have one such image
-    (recall: with its original)."""
+    """Return precision and recall over all pairs among ``names``, and by edit, of the pairs that have one
+    such image (recall: with its original)."""
     copies: dict[str, list[str]] = {}
     for name in names:
         copies.setdefault(photo_of(name), []).append(name)
@@ -105,7 +109,7 @@ def pairs_found(report: DuplicateReport, names: Mapping[str, str]) -> Pairs:
 
 
 def pairs_deletable(report: DuplicateReport, names: Mapping[str, str]) -> Pairs:
-    """What deleting takes by default, with the image that it is a copy of."""
+    """Return what deleting takes by default, with the image that it is a copy of."""
     copies = [
         (group.original_of(m), m.id) for group in report.groups for m in group.members if m.kind in COPIES
     ]
@@ -113,7 +117,7 @@ def pairs_deletable(report: DuplicateReport, names: Mapping[str, str]) -> Pairs:
 
 
 def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
-    """The category, once: it is kept in the folder for the next time."""
+    """Index the category, once: it is kept in the folder for the next time."""
     if any(category.name == CATEGORY for category in runtime.catalog.list()):
         return
     runtime.catalog.create(CATEGORY, [runtime.encoders.get(runtime.settings.encoder).spec])
@@ -140,7 +144,7 @@ def measure(runtime: Runtime, *, flips: bool) -> dict[str, Any]:
     names = {hit.id: str(hit.payload["filename"]) for hit in hits if hit is not None}
     started = time.process_time()
     report = find_duplicates(
-        runtime, CATEGORY, Search(reach=Reach(flips=flips)), dry_run=True, progress=make_progress()
+        runtime, CATEGORY, DuplicateOptions(flips=flips), dry_run=True, progress=make_progress()
     )
     spent = time.process_time() - started
     rule = {
@@ -174,7 +178,7 @@ def measure(runtime: Runtime, *, flips: bool) -> dict[str, Any]:
 
 
 def catalogue(given: argparse.Namespace) -> dict[str, Any]:
-    """The search among drawings, and which of their near-duplicates it finds."""
+    """Search among drawings, and count which of their near-duplicates are found."""
     pictures = given.folder / "catalogue"
     with (draw_catalogue(pictures, count=given.catalogue, size=128).manifest).open(newline="") as file:
         original = {
@@ -218,7 +222,8 @@ def _settings(data: Path) -> Settings:
 
 
 def synthetic(count: int, dim: int = 512) -> dict[str, Any]:
-    """Seconds for candidates among random unit vectors and hashes, a tenth of them near another."""
+    """Return the seconds for candidates among random unit vectors and hashes, a tenth of them near
+    another."""
     rng = np.random.default_rng(4)
     rows = rng.standard_normal((count, dim), dtype=np.float32)
     hashes = rng.integers(0, 2**64, count, dtype=np.uint64)

@@ -29,7 +29,7 @@ from PIL import Image
 
 from benchmarks.photos import LARGE, SMALL, make_photos
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.encoders.batching import BatchedEncoder, Prepared
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.settings import Settings

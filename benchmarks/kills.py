@@ -115,7 +115,7 @@ def start(work: Path) -> subprocess.Popen[str]:
 def index(data: Path, pictures: Path) -> int:
     """What a child does: index, and print each outcome once it is durable."""
     from vitrine.indexer.ingest.pipeline import index_images
-    from vitrine.indexer.sources import open_source
+    from vitrine.indexer.sources.open import open_source
     from vitrine.services.encoders.families.fake import ColourEncoder
     from vitrine.services.errors import NotFound
     from vitrine.services.runtime import open_runtime

@@ -67,7 +67,8 @@ SOLVERS: dict[str, Solver] = {"ours": ours, "scikit-learn": scikit_learn, "scipy
 
 
 def examples(rows: int, dim: int, tags: int) -> tuple[Floats, NDArray[np.bool_]]:
-    """Unit vectors about a few hundred centres, and tags that follow directions, on 1 to 30 of 100 rows."""
+    """Return unit vectors around a few hundred centres, and tags that follow directions, on 1 to 30 of 100
+    rows."""
     random = np.random.default_rng(0)
     centres = random.standard_normal((300, dim), dtype=np.float32)
     x = centres[random.integers(0, 300, rows)] + random.standard_normal((rows, dim), dtype=np.float32)
@@ -79,6 +80,7 @@ def examples(rows: int, dim: int, tags: int) -> tuple[Floats, NDArray[np.bool_]]
 
 
 def left(x: Floats, targets: NDArray[np.bool_], c: float, found: tuple[Floats, Floats]) -> float:
+    """Return the objective that is left, a mean over the tags."""
     weights, biases = (np.asarray(part, np.float64) for part in found)
     total = 0.0
     for tag in range(targets.shape[1]):

@@ -124,7 +124,7 @@ def summarise(samples: list[Sample], images: int) -> dict[str, float]:
 def index(data: str, pictures: str, encoder: str) -> None:
     """What the child does: index, and print how far it is."""
     from vitrine.indexer.ingest.pipeline import index_images
-    from vitrine.indexer.sources import open_source
+    from vitrine.indexer.sources.open import open_source
     from vitrine.services.runtime import open_runtime
     from vitrine.services.settings import Settings
 

@@ -1,8 +1,9 @@
-"""Groups by pixels against known copies: clothing photos, and seeded edits of some of them.
+"""Measure groups by pixels against known copies: clothing photos, and seeded edits of some of them.
 
 Photos are halved by their name. ``--choose`` prints precision and recall of each measure over thresholds on
-the train half, where the default thresholds were chosen; the figures written are of the test half, which has
-images of its own only. Then batches and merging beside the plain leader algorithm over everything at once.
+the train half, where the default thresholds were chosen; the figures written are of the test half, which
+shares no image with it. Then batches and merging are compared with the plain leader algorithm over everything
+at once.
 
     python -m benchmarks.pixels --folder bench-pixels --json benchmarks/results/pixels.json
 """
@@ -32,7 +33,8 @@ from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
 from vitrine.indexer.enrich.clusters.pixels.run import cluster_pixels
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.progress import make_progress
-from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.open import open_source
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.services.artifacts.clusters import NOISE
 from vitrine.services.images.open import open_image
 from vitrine.services.runtime import Runtime, open_runtime
@@ -44,7 +46,7 @@ SMALL = 500
 
 
 def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
-    """Three categories, once: each half, and a smaller part of the test half."""
+    """Index three categories, once: each half, and a smaller part of the test half."""
     if any(category.name == "small" for category in runtime.catalog.list()):
         return
     photos = random.Random(5).sample(sorted((dataset("clothing") / "train").rglob("*.jpg")), given.photos)
@@ -68,9 +70,10 @@ def prepare(runtime: Runtime, given: argparse.Namespace) -> None:
 
 
 def choose(folder: Path, runtime: Runtime) -> dict[str, Any]:
-    """By measure, precision and recall of all pairs of the train half over thresholds.
+    """Return by measure the precision and recall of all pairs of the train half over thresholds.
 
-    ``recall_near``: without crops, borders and flips."""
+    ``recall_near``: without crops, borders and flips.
+    """
     paths = sorted(folder.iterdir())
     rng = np.random.default_rng(6)
     stems = [path.name.split("__")[0] for path in paths]

@@ -1,9 +1,9 @@
-"""What taggers are worth on real pictures, and how long many of them take.
+"""Measure taggers on real pictures, and how long many of them take.
 
 clothing: ten classes, MobileNetV2; settings are chosen on validation, the head is then fit on train and
 validation, and the test folder is measured once. emoji: keywords of drawings, every tag with 10 or more,
 cross-validated. speed: 50 noisy linear tags on 100,000 clustered unit vectors of 512 dimensions, from the
-examples to calibrated heads with metrics, C searched.
+examples to calibrated heads with metrics, with a search for C.
 
     python -m benchmarks.taggers --cache /tmp/taggers --json taggers.json
 """
@@ -38,7 +38,7 @@ _BATCH = 64
 
 
 def embed(files: Sequence[Path], cache: Path, name: str, *, mirrored: bool = False) -> Embeddings:
-    """(n, dim), from the cache where it is there."""
+    """Return (n, dim) embeddings, from the cache if they are there."""
     path = cache / f"{name}{'-mirrored' if mirrored else ''}.npy"
     if path.exists():
         found: Embeddings = np.load(path)
@@ -58,7 +58,7 @@ def embed(files: Sequence[Path], cache: Path, name: str, *, mirrored: bool = Fal
 
 
 def clothing(cache: Path) -> dict[str, Any]:
-    """Mean average precision on the test folder, with the settings that validation chose."""
+    """Return the mean average precision on the test folder, with the settings that validation chose."""
     found = {part: photos(dataset("clothing") / part, 0) for part in ("train", "validation", "test")}
     tags = sorted({photo.garment for photo in found["train"]})
     x = {part: embed([photo.path for photo in some], cache, part) for part, some in found.items()}
@@ -100,7 +100,7 @@ def clothing(cache: Path) -> dict[str, Any]:
 
 
 def emoji(cache: Path) -> dict[str, Any]:
-    """Macro average precision over keywords of ten or more drawings, out of fold."""
+    """Return the macro average precision over keywords of ten or more drawings, out of fold."""
     folder = dataset("emoji")
     rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
     x = embed([folder / row["file_name"] for row in rows], cache, "emoji")
@@ -117,7 +117,7 @@ def emoji(cache: Path) -> dict[str, Any]:
 
 
 def speed(images: int, dim: int, tags: int) -> dict[str, Any]:
-    """Seconds, and memory above that of the embeddings."""
+    """Return seconds, and memory above that of the embeddings."""
     x, targets = _synthetic(images, dim, tags)
     said = [[f"tag{number}" for number in np.flatnonzero(row)] for row in targets]
     ids = [str(row) for row in range(images)]

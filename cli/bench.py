@@ -54,11 +54,11 @@ def timing(
     An exponent of 1 means that the time grows with the size, 2 with its square. The category is only read.
     Search is the median time of a query for the ten nearest.
     """
-    from vitrine.indexer.enrich.maps.plot import check_plot_path
     from vitrine.indexer.timing import TASKS, draw_timing, indexer_tasks, time_tasks
+    from vitrine.services.files import PLOTS, check_ending
 
     if to is not None:
-        check_plot_path(to)
+        check_ending(to, "a plot", PLOTS)
     wanted = [word.strip() for word in tasks.split(",") if word.strip()]
     unknown = [word for word in wanted if word not in TASKS]
     if unknown or not wanted:

@@ -9,7 +9,7 @@ import typer
 
 from vitrine.cli.context import read_settings, stores
 from vitrine.cli.options import JsonOption, YesOption
-from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
+from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table, show_progress
 from vitrine.services.errors import lost_with_points
 
 if TYPE_CHECKING:
@@ -220,22 +220,10 @@ def fill(
 ) -> None:
     """Embed the images that lack an encoder's vector, from the stored pictures. Exit 3: some pictures cannot
     be read."""
-    from vitrine.indexer.enrich.vectors.reembed import fill_vector
-    from vitrine.indexer.job.progress import make_progress
-    from vitrine.indexer.job.search_index import build_search_index
-    from vitrine.indexer.sources.records import ADOPTED
+    from vitrine.indexer.enrich.vectors.reembed import fill_category
 
     with stores(ctx) as runtime:
-        category = runtime.catalog.get(name)
-        wanted = using or [spec.name for spec in category.active_encoders if spec.revision != ADOPTED]
-        specs = dict.fromkeys(category.encoder(vector).name for vector in wanted)
-        reports = []
-        for vector in specs:
-            reports.append(fill_vector(runtime, name, vector, progress=make_progress()))
-            if not reports[-1].complete:
-                break
-        if reports and reports[-1].complete:
-            build_search_index(runtime, name, note)
+        reports = fill_category(runtime, name, using, progress=show_progress(), note=note)
     if as_json:
         print_json({"category": name, "vectors": [report.to_json() for report in reports]})
     else:

@@ -23,23 +23,23 @@ class GlobalFlags:
 
 
 def read_settings(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> Settings:
-    """The settings, with ``--data`` and the command's own flags (None: not given) before environment and
-    ``.env``."""
+    """Return the settings, with ``--data`` and the command's own flags (None: not given) before the
+    environment and ``.env``."""
     from vitrine.services.settings import read_settings as read
 
     return read(given_flags(ctx, flags))
 
 
 def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -> dict[str, object]:
-    """Those settings that are given on the command line, by field name."""
+    """Return the settings that are given on the command line, by field name."""
     top = ctx.find_object(GlobalFlags) or GlobalFlags()
     return {name: value for name, value in {"data": top.data, **(flags or {})}.items() if value is not None}
 
 
 @contextmanager
 def stores(ctx: typer.Context, *, make_data: bool = False) -> Iterator[Runtime]:
-    """The runtime on the settings, closed at the end. Whoever finds the data folder taken is told this
-    command's name.
+    """Open the stores on the settings, and close them at the end. Another program that finds the data folder
+    taken is given this command's name.
 
     ``make_data`` is for commands that begin a collection: the others do not make a data folder where a path
     is mistyped.

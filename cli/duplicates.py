@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption, LimitOption, YesOption
-from vitrine.cli.output import confirmed, note, print_json, print_table
-from vitrine.indexer.export.sheets import check_sheet_path, hit_captions, save_sheet
-from vitrine.services.files import unwritable
+from vitrine.cli.output import confirmed, note, print_json, print_table, show_progress
+from vitrine.cli.with_options import with_options
+from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
+from vitrine.services.files import SHEETS, check_ending
 
 if TYPE_CHECKING:
     from vitrine.services.artifacts.duplicates import DuplicateGroup
@@ -29,56 +30,27 @@ KindOption = Annotated[
 
 
 @app.command()
+@with_options
 def find(
     ctx: typer.Context,
     category: CategoryOption,
-    using: Annotated[
-        str | None, typer.Option("--using", metavar="ENCODER", help="Whose neighbours are looked at.")
-    ] = None,
-    band: Annotated[
-        int, typer.Option("--band", min=0, max=15, help="Bits in which perceptual hashes may differ.")
-    ] = 8,
-    similarity: Annotated[
-        float, typer.Option("--similarity", min=0, max=1, help="Least similarity of embeddings.")
-    ] = 0.8,
-    neighbours: Annotated[
-        int, typer.Option("--neighbours", min=1, max=1000, help="Nearest looked at of each image.")
-    ] = 16,
-    flips: Annotated[bool, typer.Option("--flips", help="Mirrored and turned copies as well.")] = False,
-    look: Annotated[
-        bool, typer.Option("--look/--no-look", help="Judge by the pictures, or by stored numbers alone.")
-    ] = True,
-    prefer: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--prefer",
-            metavar="WHAT",
-            help="Keep by resolution, format, bytes or metadata; again: then by that.",
-        ),
-    ] = None,
+    options: DuplicateOptions,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print the groups.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find near-duplicates and put their groups in service, in place of those found before. Ctrl-C changes
     nothing."""
-    from vitrine.indexer.enrich.duplicates.candidates import Reach
-    from vitrine.indexer.enrich.duplicates.find import Search, find_duplicates
-    from vitrine.indexer.enrich.duplicates.keep import check_policy
-    from vitrine.indexer.job.progress import make_progress
+    from vitrine.indexer.enrich.duplicates.find import find_duplicates
+    from vitrine.indexer.export.duplicates import group_json
 
-    search = Search(
-        using, Reach(band, similarity, neighbours, flips), policy=check_policy(prefer or []), look=look
-    )
     with stores(ctx) as runtime:
-        report = find_duplicates(runtime, category, search, dry_run=dry_run, progress=make_progress())
-        names = _names(runtime, category, report.groups) if dry_run and not as_json else {}
+        report = find_duplicates(runtime, category, options, dry_run=dry_run, progress=show_progress())
+        if dry_run and not as_json:
+            _print_groups(runtime, category, report.groups)
     if as_json:
-        print_json(
-            report.to_json() | ({"found": [group_json(group) for group in report.groups]} if dry_run else {})
-        )
+        found = {"found": [group_json(group) for group in report.groups]} if dry_run else {}
+        print_json(report.to_json() | found)
     else:
-        if dry_run:
-            _print_groups(report.groups, names)
         typer.echo(report.summary())
     if report.exit_code:
         raise typer.Exit(report.exit_code)
@@ -89,24 +61,18 @@ def list_groups(
     ctx: typer.Context, category: CategoryOption, limit: LimitOption = 50, as_json: JsonOption = False
 ) -> None:
     """List the groups, largest first, with the image that each would keep."""
+    from vitrine.indexer.export.duplicates import group_json
+
     with stores(ctx) as runtime:
         run = runtime.duplicates.get(category)
         shown = run.groups[:limit]
-        names = {} if as_json else _names(runtime, category, shown)
+        if not as_json:
+            _print_groups(runtime, category, shown)
     if as_json:
-        groups = [group_json(group) for group in shown]
-        print_json(
-            {
-                "category": category,
-                "run": run.key,
-                "created_at": run.created_at,
-                "count": len(run.groups),
-                "groups": groups,
-            }
-        )
-        return
-    _print_groups(shown, names)
-    note(f"{len(shown)} of {len(run.groups)} groups.")
+        about = {"category": category, "run": run.key, "created_at": run.created_at, "count": len(run.groups)}
+        print_json({**about, "groups": [group_json(group) for group in shown]})
+    else:
+        note(f"{len(shown)} of {len(run.groups)} groups.")
 
 
 @app.command()
@@ -114,30 +80,21 @@ def show(
     ctx: typer.Context,
     group: GroupArgument,
     category: CategoryOption,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", metavar="FILE.png", help="Draw the group as a contact sheet.")
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Draw the group as a contact sheet.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the images of a group: the one to keep, and what the others are to it."""
-    if sheet is not None:
-        check_sheet_path(sheet)
+    from vitrine.indexer.export.duplicates import group_json, write_group_sheet
+
+    if to is not None:
+        check_ending(to, "a sheet", SHEETS)
     with stores(ctx) as runtime:
         found = runtime.duplicates.get(category).group(group)
         hits = {hit.id: hit for hit in runtime.vectors.retrieve(category, found.ids) if hit is not None}
-        if sheet is not None:
-            words = {
-                member.id: f"{member.kind} {member.turn}  {member.similarity:.2f}" for member in found.members
-            }
-            drawn = [hits[id] for id in found.ids if id in hits]
-            save_sheet(
-                runtime,
-                sheet,
-                [],
-                drawn,
-                title=f"{category}: {group}",
-                captions=lambda hit: _captions(words, hit),
-            )
+        if to is not None:
+            write_group_sheet(runtime, category, found, hits, to)
     if as_json:
         print_json(group_json(found) | {"payloads": {id: hit.payload for id, hit in hits.items()}})
         return
@@ -146,8 +103,8 @@ def show(
     print_table(
         ("id", "verdict", "similarity", "size", "bytes", "filename"), rows, right=("similarity", "bytes")
     )
-    if sheet is not None:
-        note(f"Contact sheet: {sheet}")
+    if to is not None:
+        note(f"Written: {to}")
 
 
 @app.command()
@@ -158,8 +115,9 @@ def keep(
     category: CategoryOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose which image of a group is kept; later searches heed it."""
+    """Choose which image of a group is kept; later searches keep to it."""
     from vitrine.indexer.enrich.duplicates.changes import keep as choose
+    from vitrine.indexer.export.duplicates import group_json
 
     with stores(ctx) as runtime:
         chosen = choose(runtime, category, group, id)
@@ -195,38 +153,14 @@ def dismiss(
 def export(
     ctx: typer.Context,
     category: CategoryOption,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="A .json or .csv file.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="A .json or .csv file.")],
 ) -> None:
     """Write all groups to a file: JSON, or CSV with a line an image."""
-    import csv
-    import json
+    from vitrine.indexer.export.duplicates import write_groups
 
-    from vitrine.services.errors import BadRequest
-
-    if out.suffix not in (".json", ".csv"):
-        raise BadRequest(f"{out} is neither .json nor .csv.")
     with stores(ctx) as runtime:
-        run = runtime.duplicates.get(category)
-        names = _names(runtime, category, run.groups, all_members=True)
-    try:
-        if out.suffix == ".json":
-            tree = {
-                "category": category,
-                "run": run.key,
-                "groups": [group_json(group) for group in run.groups],
-            }
-            out.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
-        else:
-            with out.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(["group", "id", "verdict", "similarity", "turn", "filename"])
-                for group in run.groups:
-                    writer.writerows(
-                        [group.id, m.id, m.kind, m.similarity, m.turn, names.get(m.id)] for m in group.members
-                    )
-    except OSError as error:
-        raise unwritable(out, error) from error
-    note(f"{len(run.groups)} groups written to {out}.")
+        count = write_groups(runtime, category, to)
+    note(f"{count} groups written to {to}.")
 
 
 @app.command()
@@ -267,7 +201,6 @@ def delete(
             ):
                 raise typer.Exit(1)
             done = remove(runtime, category, takes, merge=merge)
-            runtime.catalog.set_images(category, runtime.searcher.count(category))
     if as_json:
         counts = {
             "images": count,
@@ -288,39 +221,15 @@ def delete(
         )
 
 
-def group_json(group: DuplicateGroup) -> dict[str, Any]:
-    """A group as ``--json`` prints it."""
-    members = [
-        {
-            "id": m.id,
-            "verdict": m.kind,
-            "of": group.original_of(m),
-            "similarity": m.similarity,
-            "turn": m.turn,
-        }
-        for m in group.members
-    ]
-    return {"id": group.id, "keep": group.keep, "chosen": group.chosen, "members": members}
+def _print_groups(runtime: Runtime, category: str, groups: tuple[DuplicateGroup, ...]) -> None:
+    from vitrine.indexer.export.duplicates import file_names
 
-
-def _print_groups(groups: tuple[DuplicateGroup, ...], names: dict[str, str]) -> None:
+    names = file_names(runtime, category, (group.keep for group in groups))
     rows = [
         (g.id, len(g.members), sorted({m.kind for m in g.members[1:]}), g.keep, names.get(g.keep))
         for g in groups
     ]
     print_table(("group", "images", "verdicts", "keep", "filename"), rows, right=("images",))
-
-
-def _names(
-    runtime: Runtime, category: str, groups: tuple[DuplicateGroup, ...], *, all_members: bool = False
-) -> dict[str, str]:
-    ids = [id for group in groups for id in (group.ids if all_members else [group.keep])]
-    hits = [
-        hit
-        for start in range(0, len(ids), 500)
-        for hit in runtime.vectors.retrieve(category, ids[start : start + 500], with_payload=("filename",))
-    ]
-    return {hit.id: str(hit.payload.get("filename", "")) for hit in hits if hit is not None}
 
 
 def _about(hit: Hit | None) -> tuple[object, ...]:
@@ -332,7 +241,3 @@ def _about(hit: Hit | None) -> tuple[object, ...]:
         payload.get("bytes"),
         payload.get("filename"),
     )
-
-
-def _captions(words: dict[str, str], hit: Hit) -> tuple[str, ...]:
-    return (words[hit.id], hit_captions(hit)[0], str(hit.payload.get("filename", "")))

@@ -9,18 +9,12 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import (
-    AnyTagOption,
     CategoryOption,
-    ClassOption,
+    FiltersOption,
     JsonOption,
-    NotTagOption,
-    QualityOption,
-    ScoreOption,
-    TagOption,
-    WhereOption,
-    to_conditions,
 )
 from vitrine.cli.output import finish
+from vitrine.cli.with_options import with_options
 
 if TYPE_CHECKING:
     from vitrine.indexer.export.common import ExportReport
@@ -31,9 +25,11 @@ app = typer.Typer(
 
 
 @app.command()
+@with_options
 def folders(
     ctx: typer.Context,
     category: CategoryOption,
+    filters: FiltersOption,
     to: Annotated[
         Path, typer.Option("--to", metavar="FOLDER", help="Where the folders go; made if it is not there.")
     ],
@@ -56,13 +52,6 @@ def folders(
             "file.",
         ),
     ] = "copy",
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put pictures into folders such as 0.90-1.00/cup.jpg or red/cup.jpg. Nothing is moved, no existing file
@@ -74,7 +63,7 @@ def folders(
     from vitrine.indexer.export.folders import export_folders, parse_by
     from vitrine.indexer.job.progress import make_progress
 
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         report = export_folders(
             runtime,
@@ -89,9 +78,11 @@ def folders(
 
 
 @app.command()
+@with_options
 def table(
     ctx: typer.Context,
     category: CategoryOption,
+    filters: FiltersOption,
     to: Annotated[
         Path,
         typer.Option(
@@ -105,13 +96,6 @@ def table(
             help="Instead, as JSON: of each tag the SHA-256 of its images' files, {tag: [hash, ...]}.",
         ),
     ] = False,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write id, file name, class, tags, scores, quality and the rest of every image to a file, in order of
@@ -119,7 +103,7 @@ def table(
     from vitrine.indexer.export.table import export_table
     from vitrine.indexer.job.progress import make_progress
 
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         report = export_table(
             runtime,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +12,8 @@ import typer
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
 from vitrine.cli.output import debugging, finish, note, show_progress
+from vitrine.cli.with_options import with_options
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.services.errors import BadSource, NotFound
 from vitrine.services.values.kinds import column_kinds
 
@@ -40,6 +43,7 @@ RefusedOption = Annotated[
 
 
 @app.command()
+@with_options
 def add(
     ctx: typer.Context,
     source: Annotated[
@@ -51,57 +55,9 @@ def add(
         ),
     ],
     category: CategoryOption,
+    options: SourceOptions,
     create: CreateOption = False,
     encoder: EncoderOption = None,
-    tags: Annotated[
-        list[str] | None,
-        typer.Option("--tags", metavar="TAG,TAG", help="Tags that every image gets; again: more."),
-    ] = None,
-    tags_from_folders: Annotated[
-        int,
-        typer.Option(
-            "--tags-from-folders",
-            metavar="DEPTH",
-            min=0,
-            help="So many folder names become tags, outermost first.",
-        ),
-    ] = 0,
-    class_from: Annotated[
-        str | None,
-        typer.Option(
-            "--class-from", metavar="folder|COLUMN", help="The class: the innermost folder, or a column."
-        ),
-    ] = None,
-    archives_as_folders: Annotated[
-        bool,
-        typer.Option("--archives-as-folders", help="For both: an archive counts as a folder of its name."),
-    ] = False,
-    path_column: Annotated[
-        str | None,
-        typer.Option("--path-column", metavar="COLUMN", help="The manifest's column that names the picture."),
-    ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            "--root", metavar="FOLDER", help="What a manifest's paths are relative to, if not its folder."
-        ),
-    ] = None,
-    metadata: Annotated[
-        Path | None,
-        typer.Option(
-            "--metadata", metavar="FILE", help="A table (csv, jsonl, parquet) that describes the images."
-        ),
-    ] = None,
-    join_on: Annotated[
-        Literal["name", "stem", "key", "hash"],
-        typer.Option("--join-on", help="How its rows are matched with the files."),
-    ] = "name",
-    hashtags: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."
-        ),
-    ] = None,
     column: ColumnOption = None,
     near_duplicates: Annotated[
         Literal["ignore", "tell", "skip"],
@@ -116,22 +72,15 @@ def add(
 ) -> None:
     """Index images into a category. Images that it holds already only get what is new. Exit 3: some were
     refused."""
-    from vitrine.indexer.sources import SourceOptions, open_source
+    from vitrine.indexer.sources.open import open_source
     from vitrine.indexer.sources.patience import Patience
 
     _check_usage(create, encoder)
     kinds = column_kinds(column or ())
     with stores(ctx, make_data=create) as runtime:
-        options = SourceOptions(
-            tags=tuple(_split(tags)),
-            tags_from_folders=tags_from_folders,
-            class_from=class_from,
-            archives_as_folders=archives_as_folders,
-            path_column=path_column,
-            root=root,
-            metadata=metadata,
-            join_on=join_on,
-            hashtags=tuple(hashtags or ()),
+        options = replace(
+            options,
+            tags=_split(options.tags),
             kinds=kinds,
             max_bytes=runtime.limits.max_bytes,
             without=runtime.settings.data,
@@ -308,6 +257,6 @@ def _identifying() -> Callable[[int, int], None]:
     return tell
 
 
-def _split(tags: list[str] | None) -> list[str]:
-    """Return ``--tags red,mug --tags sale`` as a list."""
-    return [tag for text in tags or () for tag in text.split(",") if tag.strip()]
+def _split(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return ``--tags red,mug --tags sale`` as a tuple."""
+    return tuple(tag for text in tags for tag in text.split(",") if tag.strip())

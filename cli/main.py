@@ -4,6 +4,7 @@ at once."""
 from __future__ import annotations
 
 import os
+import re
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -64,15 +65,11 @@ class VitrineGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[AS_JSON] = "--json" in args
         ctx.meta[ADDING] = ("index", "add") in pairwise(args)
+        _reflow(self)
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(ORDER)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        command = super().get_command(ctx, cmd_name)
-        _reflow(command)
-        return command
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -82,7 +79,7 @@ class VitrineGroup(TyperGroup):
         except KeyboardInterrupt:
             if ctx.meta[
                 AS_JSON
-            ]:  # whoever reads JSON gets one document, also of a command that was stopped before its report
+            ]:  # a reader of JSON gets one document, also from a command that was stopped before its report
                 print_error("interrupted", "Interrupted before there was a report.", {}, as_json=True)
             raise
         except Exception as error:
@@ -99,8 +96,11 @@ class VitrineGroup(TyperGroup):
 
 
 def _reflow(command: Any) -> None:
-    """Help texts are docstrings: where their lines end says nothing of where the terminal's do."""
-    if command is not None and command.help:
+    """Join the lines of the help texts of a command and those below it, so that the terminal breaks them."""
+    for parameter in getattr(command, "params", ()):
+        if getattr(parameter, "help", None):  # brackets are text, such as [default: 512,128], and not markup
+            parameter.help = re.sub(r"(?<!\\)\[", r"\\[", parameter.help)
+    if command.help:
         command.help = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
     for below in getattr(command, "commands", {}).values():
         _reflow(below)
@@ -153,8 +153,8 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """A standard stream that was closed (``>&-``) takes nothing and gives nothing, instead of failing where
-    it is first used."""
+    """Let a standard stream that was closed (``>&-``) take and give nothing, instead of failing where it is
+    first used."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
@@ -183,10 +183,10 @@ def _top(
 
 
 def _advice(error: VitrineError, adding: bool) -> str:
-    """What the command line adds to an error: while a server has the data, it is reached through that."""
+    """Return what the command line adds to an error: while a server has the data, use the server."""
     url = error.details.get("url") if isinstance(error, StoreLocked) else None
     if not url:
         return ""
     if adding:
         return f"\nAdd pictures there: curl -F file=@picture.jpg {url}/v1/categories/NAME/images"
-    return f"\nWhat can be done there meanwhile, over HTTP: {url}/docs"
+    return f"\nWhat the server there can do, over HTTP: {url}/docs"

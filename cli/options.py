@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitrine.services.errors import BadRequest
+from vitrine.services.options import Options, option
 
 if TYPE_CHECKING:
     from vitrine.services.category.filters import Conditions
@@ -34,81 +36,57 @@ ColumnOption = Annotated[
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most.")]
 
-_FILTERS = "Filters (all must hold)"
-TagOption = Annotated[
-    list[str] | None,
-    typer.Option("--tag", metavar="TAG", help="Has this tag; again: all of them.", rich_help_panel=_FILTERS),
-]
-AnyTagOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--any-tag", metavar="TAG", help="Has at least one of these tags.", rich_help_panel=_FILTERS
-    ),
-]
-NotTagOption = Annotated[
-    list[str] | None,
-    typer.Option("--not-tag", metavar="TAG", help="Lacks this tag.", rich_help_panel=_FILTERS),
-]
-ClassOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--class", metavar="CLASS", help="Is of this class; again: of any of them.", rich_help_panel=_FILTERS
-    ),
-]
-ScoreOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--score",
-        metavar="TAG=A..B",
-        help="A tagger's score, such as striped=0.5..1, =0.5.. or =..0.3.",
-        rich_help_panel=_FILTERS,
-    ),
-]
-QualityOption = Annotated[
-    str | None, typer.Option("--quality", metavar="A..B", help="Quality in 0..1.", rich_help_panel=_FILTERS)
-]
-WhereOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--where", metavar="KEY=VALUE", rich_help_panel=_FILTERS,
-        help="Any other: metadata.season=winter, metadata.year.gte=1990, width.gte=800, filename=a.jpg, "
-            "cluster.RUN=root-1, map.NAME.x.gte=0.5 ...",
-    ),
-]  # fmt: skip
 
+@dataclass(frozen=True)
+class Filters(Options):
+    """Which images are meant: those that meet everything that is given."""
+
+    tag: tuple[str, ...] = option((), "Has this tag; again: all of them.")
+    any_tag: tuple[str, ...] = option((), "Has at least one of these tags.")
+    not_tag: tuple[str, ...] = option((), "Does not have this tag.")
+    class_: tuple[str, ...] = option((), "Is of this class; again: of any of them.")
+    score: tuple[str, ...] = option((), "A tagger's score: striped=0.5..1, striped=0.5.. or striped=..0.3.")
+    quality: str | None = option(None, "Quality in 0..1, such as 0.5..1 or 0.5...")
+    where: tuple[str, ...] = option(
+        (),
+        "KEY=VALUE of any other field: metadata.season=winter, metadata.year.gte=1990, width.gte=800, "
+        "filename=a.jpg, cluster.RUN=root-1, map.NAME.x.gte=0.5 ...",
+    )
+
+    @property
+    def conditions(self) -> Conditions:
+        """The conditions. ``BadRequest`` for what cannot be read."""
+        from vitrine.services.category.filters import conditions_from_pairs
+
+        pairs = [("tag", value) for value in self.tag]
+        pairs += [("tag.any", value) for value in self.any_tag]
+        pairs += [("tag.none", value) for value in self.not_tag]
+        pairs += [("class", value) for value in self.class_]
+        for text in self.score:
+            name, equals, span = text.rpartition("=")
+            if not equals or not name:
+                raise BadRequest(f"--score takes TAG=A..B, such as striped=0.5..1, not {text!r}.")
+            pairs += _bounds(f"score.{name}", span)
+        pairs += _bounds("quality", self.quality) if self.quality is not None else []
+        for text in self.where:
+            key, equals, value = text.partition("=")
+            if not equals:
+                raise BadRequest(f"--where takes KEY=VALUE, such as metadata.season=winter, not {text!r}.")
+            pairs.append((key.strip(), value.strip()))
+        return conditions_from_pairs(pairs, joined=True)
+
+    @property
+    def words(self) -> str:
+        """What is given in one line, for a title: ``tag=red, quality=0.5..1, width.gte=800``."""
+        words = [f"{name}={value}" for name in ("tag", "any_tag", "not_tag") for value in getattr(self, name)]
+        words += [f"class={value}" for value in self.class_]
+        words += [*self.score, *([f"quality={self.quality}"] if self.quality else []), *self.where]
+        return ", ".join(words)
+
+
+FiltersOption = Annotated[Filters, "Filters (all must hold)"]
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})?\.\.({_NUMBER})?")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-
-def to_conditions(
-    tag: Sequence[str] | None = None,
-    any_tag: Sequence[str] | None = None,
-    not_tag: Sequence[str] | None = None,
-    class_: Sequence[str] | None = None,
-    score: Sequence[str] | None = None,
-    quality: str | None = None,
-    where: Sequence[str] | None = None,
-) -> Conditions:
-    """The filter options as conditions. ``BadRequest`` for what is none."""
-    from vitrine.services.category.filters import conditions_from_pairs
-
-    pairs = [("tag", value) for value in tag or ()]
-    pairs += [("tag.any", value) for value in any_tag or ()]
-    pairs += [("tag.none", value) for value in not_tag or ()]
-    pairs += [("class", value) for value in class_ or ()]
-    for text in score or ():
-        name, equals, span = text.rpartition("=")
-        if not equals or not name:
-            raise BadRequest(f"--score takes TAG=A..B, such as striped=0.5..1, not {text!r}.")
-        pairs += _bounds(f"score.{name}", span)
-    pairs += _bounds("quality", quality) if quality is not None else []
-    for text in where or ():
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise BadRequest(f"--where takes KEY=VALUE, such as metadata.season=winter, not {text!r}.")
-        pairs.append((key.strip(), value.strip()))
-    return conditions_from_pairs(pairs, joined=True)
 
 
 def to_order(runtime: Runtime, category: str, text: str | None) -> OrderBy | None:
@@ -125,7 +103,9 @@ def read_picture(path: Path) -> bytes:
 
 def to_example(text: str) -> str | bytes:
     """An image id as it is, or the bytes of a file."""
-    if _UUID.fullmatch(text):
+    from vitrine.services.vector_store.base import is_id
+
+    if is_id(text):
         return text.lower()
     if not Path(text).is_file():
         raise BadRequest(f"{text!r} is neither an image id nor a file.")

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
 ) -> None:
-    """A table on a terminal; tab-separated lines under a heading elsewhere. ``right`` names columns set flush
-    right."""
+    """Print a table on a terminal; elsewhere tab-separated lines under a heading. ``right``: columns that are
+    set flush right."""
     lines = [[_cell(value) for value in row] for row in rows]
     if not sys.stdout.isatty():
         typer.echo("\n".join("\t".join(line) for line in [list(columns), *lines]))
@@ -47,14 +47,14 @@ def print_table(
 
 
 def print_pairs(pairs: Mapping[str, object]) -> None:
-    """One ``name: value`` a line, aligned."""
+    """Print one ``name: value`` a line, aligned."""
     width = max(map(len, pairs), default=0) + 1
     for name, value in pairs.items():
         typer.echo(f"{name + ':':<{width}} {_cell(value)}")
 
 
 class Report(Protocol):
-    """What became of a job."""
+    """What a command prints at its end."""
 
     @property
     def exit_code(self) -> int: ...
@@ -75,7 +75,7 @@ def finish(report: Report, *, as_json: bool) -> None:
 
 
 def debugging() -> bool:
-    """Whether errors are to be shown with the place in the code where they came up."""
+    """Return whether errors are shown with the place in the code where they came up."""
     return os.environ.get("VITRINE_DEBUG", "") not in ("", "0")
 
 
@@ -96,14 +96,14 @@ def telling(quiet: bool = False) -> Iterator[StageByStage]:
 
 
 def note(text: str) -> None:
-    """A line for the person at the terminal, on stderr. What cannot be told there does not end the work."""
+    """Print a line for people on stderr; an error while writing it does not end the work."""
     with suppress(OSError):
         typer.echo(text, err=True)
 
 
 def print_error(code: str, message: str, details: Mapping[str, object], *, as_json: bool) -> None:
-    """An error's sentence and code on stderr; as JSON on stdout, where the result would have been, if that
-    can be written."""
+    """Print an error's sentence and code on stderr; or as JSON on stdout, where the result would have been,
+    if that can be written."""
     if as_json:
         with suppress(OSError):
             print_json({"error": {"code": code, "message": message, "details": dict(details)}})
@@ -114,7 +114,7 @@ def print_error(code: str, message: str, details: Mapping[str, object], *, as_js
 
 
 def confirmed(question: str, yes: bool) -> bool:
-    """True with ``yes``, or when the person at the terminal agrees; no answer means no."""
+    """Return True with ``yes``, or when the person at the terminal agrees; no answer means no."""
     if yes:
         return True
     typer.echo(f"{question} [y/N] ", err=True, nl=False)

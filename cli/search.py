@@ -12,30 +12,24 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import (
-    AnyTagOption,
     CategoryOption,
-    ClassOption,
+    FiltersOption,
     JsonOption,
     LimitOption,
-    NotTagOption,
-    QualityOption,
-    ScoreOption,
-    TagOption,
-    WhereOption,
     read_picture,
     read_vector,
-    to_conditions,
     to_example,
     to_order,
 )
 from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.with_options import with_options
 from vitrine.indexer.export.sheets import (
-    check_sheet_path,
     example_tiles,
     hit_captions,
     query_tile,
     save_sheet,
 )
+from vitrine.services.files import SHEETS, check_ending
 
 if TYPE_CHECKING:
     from vitrine.services.category.filters import Conditions
@@ -45,7 +39,7 @@ if TYPE_CHECKING:
     from vitrine.services.search.searcher import SearchOptions, SearchResult
 
 EXAMPLES = (
-    "Examples: vitrine search -c shop --text 'a red striped mug' --sheet mugs.png;  "
+    "Examples: vitrine search -c shop --text 'a red striped mug' --to mugs.png;  "
     "vitrine search -c shop --image mug.jpg --tag sale;  "
     "vitrine search -c shop --score striped=0.5..1 --order-by scores.striped:desc"
 )
@@ -82,9 +76,11 @@ class Question:
         return given[0] if given else "listing"
 
 
+@with_options
 def search(
     ctx: typer.Context,
     category: CategoryOption,
+    filters: FiltersOption,
     text: Annotated[
         str | None,
         typer.Option(
@@ -122,13 +118,6 @@ def search(
             help="The encoder's vector; the category's first if not given. Twice with --id: both, fused.",
         ),
     ] = None,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
     limit: LimitOption = 10,
     offset: Annotated[
         int, typer.Option("--offset", min=0, help="Skip so many hits.", rich_help_panel=_SHAPE)
@@ -175,7 +164,7 @@ def search(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            "--sheet", metavar="FILE.png", help="Draw the hits as a contact sheet.", rich_help_panel=_SHAPE
+            "--to", metavar="FILE.png", help="Draw the hits as a contact sheet.", rich_help_panel=_SHAPE
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -187,8 +176,8 @@ def search(
     if collapse and question.kind == "listing":
         raise typer.BadParameter("--collapse is for searches, not for listings.")
     if sheet is not None:
-        check_sheet_path(sheet)
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+        check_ending(sheet, "a sheet", SHEETS)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         order = to_order(runtime, category, order_by)
         if question.kind == "listing":

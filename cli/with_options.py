@@ -47,13 +47,16 @@ def _parameter(option: Option, heading: str | None = None) -> Parameter:
 
     Choices and lists are read as text, so that the dataclass refuses what is wrong in them.
     """
-    flag = f"--{option.name.replace('_', '-')}"
+    flag = f"--{option.name.strip('_').replace('_', '-')}"
     kind, default, metavar = option.kind, option.default, None
     inner = next((one for one in get_args(kind) if one is not NoneType), kind)
     if kind is bool and default:
         flag = f"{flag}/--no{flag[1:]}"
+    elif inner is str:
+        metavar = option.name.strip("_").split("_")[-1].upper()
+        kind, default = (list[str], list(default)) if get_origin(kind) is tuple else (kind, default)
     elif get_origin(kind) is tuple:
-        metavar = None if inner is str else "A,B,..."
+        metavar = "A,B,..."
         kind, default = list[str], list(map(str, default))
     elif Literal in (get_origin(kind), get_origin(inner)):
         choices = get_args(inner) or get_args(kind)

@@ -20,14 +20,13 @@ from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.tree.tree import build_tree
 from vitrine.indexer.enrich.maps.layout import lay_out
 from vitrine.indexer.enrich.maps.options import MapOptions
-from vitrine.indexer.enrich.maps.plot import check_plot_path
 from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.stored_images import FIELDS, embed_stored
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Payload, Point
 from vitrine.services.errors import BadRequest, VitrineError
-from vitrine.services.files import make_folder, unwritable
+from vitrine.services.files import PLOTS, check_ending, make_folder, unwritable
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.search.searcher import SearchOptions
 
@@ -198,7 +197,7 @@ def indexer_tasks(map_method: str = "umap") -> dict[str, Task]:
 def draw_timing(report: TimingReport, path: Path) -> None:
     """Seconds over sizes, both axes logarithmic, to a .png or .svg file. ``BadRequest``: the file, or no
     matplotlib."""
-    check_plot_path(path)
+    check_ending(path, "a plot", PLOTS)
     figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for task, slope in report.exponents.items():

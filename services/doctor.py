@@ -18,7 +18,13 @@ from vitrine.services.encoders.precision import choose_device, choose_precision,
 from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.errors import ModelUnavailable, StoreLocked, VitrineError
-from vitrine.services.runtime import check_data_folder, has_data, open_objects, open_vectors
+from vitrine.services.runtime import (
+    check_data_folder,
+    check_data_format,
+    has_data,
+    open_objects,
+    open_vectors,
+)
 from vitrine.services.settings import OLDER_NAMES, OlderNames, Settings
 
 _PACKAGES = (
@@ -146,6 +152,7 @@ def _check_folder(settings: Settings) -> Check:
         return Check(name, "warning", f"{settings.data} is not there yet: the first category makes it")
     try:
         check_data_folder(settings)
+        check_data_format(settings, write=False)
     except VitrineError as error:
         return Check(name, "failed", error.message)
     return Check(name, "ok", f"{settings.data} can be written")

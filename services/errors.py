@@ -119,6 +119,12 @@ class StoreDamaged(VitrineError):
     code = "store_damaged"
 
 
+class OtherFormat(StoreDamaged):
+    """What is stored was written by another version of Vitrine, in a format that this one does not read."""
+
+    code = "other_format"
+
+
 def remedy(category: str) -> str:
     """What brings a category with a damaged manifest or collection back."""
     return (

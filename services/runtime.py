@@ -1,5 +1,4 @@
-"""The one composition root: settings in, everything wired out. Engines and stores are chosen here and nowhere
-else."""
+"""Wire everything from the settings. Engines and stores are chosen here and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,6 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
 
 from vitrine.services.artifacts.clusters import ClusterStore
 from vitrine.services.artifacts.duplicates import DuplicateStore
@@ -18,20 +20,23 @@ from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.binding import Reference, Tell, bound
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import MissingCredentials, NotFound, Unavailable
-from vitrine.services.files import make_folder, reason
+from vitrine.services.files import make_folder, reason, unwritable
 from vitrine.services.images.open import DecodeBudget, ImageLimits
 from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.damage import check_format
 from vitrine.services.object_store.known import Known
 from vitrine.services.search.searcher import Searcher
 from vitrine.services.settings import Settings
 from vitrine.services.vector_store.base import VectorStore
 
 MB = 1 << 20
+DATA_FORMAT = 2
+"""The layout of the data folder, which its file vitrine.json names. No other is read."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a command or a server works with. ``open_runtime`` makes and closes it."""
+    """What a command or a server works with; ``open_runtime`` makes and closes it."""
 
     settings: Settings
     vectors: VectorStore
@@ -84,9 +89,9 @@ def open_runtime(
 ) -> Iterator[Runtime]:
     """Open the stores that the settings name and close them at the end.
 
-    ``command`` is what others are told if they find the data directory taken. ``make_data``: make the data
+    ``command`` is named to others who find the data directory taken. ``make_data``: make the data
     folder if it is missing; without, that is ``NotFound``. Raises ``StoreLocked``, ``StoreDamaged``,
-    ``Unavailable``, ``MissingCredentials``.
+    ``OtherFormat``, ``Unavailable``, ``MissingCredentials``.
     """
     if make_data or has_data(settings):
         check_data_folder(settings)
@@ -96,6 +101,7 @@ def open_runtime(
             "fill a new one by `vitrine index add FOLDER -c NAME --create` or `vitrine demo`.",
             folder=str(settings.data),
         )
+    check_data_format(settings)
     with ExitStack() as stack:
         vectors = open_vectors(settings, command)
         stack.callback(vectors.close)
@@ -108,13 +114,13 @@ def open_runtime(
 
 
 def has_data(settings: Settings) -> bool:
-    """Whether there can be anything to read: the data folder is there, or both stores are servers."""
+    """Return whether there can be anything to read: the data folder exists, or both stores are servers."""
     return bool(settings.qdrant_url and settings.minio_endpoint) or os.path.lexists(settings.data)
 
 
 def check_data_folder(settings: Settings) -> None:
-    """Make the data folder if it is missing. ``Unavailable`` if it is no folder, or one that this user cannot
-    write."""
+    """Make the data folder if it is missing. ``Unavailable`` if it is not a folder, or if this user cannot
+    write there."""
     if settings.qdrant_url and settings.minio_endpoint:
         return
     folder = settings.data
@@ -130,6 +136,40 @@ def check_data_folder(settings: Settings) -> None:
             "another folder by --data or VITRINE_DATA.",
             folder=str(folder),
         )
+
+
+def check_data_format(settings: Settings, *, write: bool = True) -> None:
+    """Raise ``OtherFormat`` if another version of Vitrine filled the data folder. A new folder gets the file
+    that says its format, unless ``write`` is False."""
+    if settings.qdrant_url and settings.minio_endpoint:
+        return  # the categories' manifests say it
+    file = settings.data / "vitrine.json"
+    try:
+        found = orjson.loads(file.read_bytes()).get("format")
+    except FileNotFoundError:
+        if not any(any((settings.data / name).glob("*")) for name in ("vectors/collections", "objects")):
+            if write:
+                _write_format(file)
+            return
+        found = 1  # versions to 0.4 wrote no such file
+    except (AttributeError, ValueError):
+        found = None
+    check_format(
+        found,
+        DATA_FORMAT,
+        f"The data folder {settings.data}",
+        "Index the images again into a new folder (--data or VITRINE_DATA), or move this one away first. The "
+        f"pictures are in {settings.data / 'objects'}.",
+    )
+
+
+def _write_format(file: Path) -> None:
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        fresh.write_bytes(orjson.dumps({"format": DATA_FORMAT}))
+        fresh.replace(file)
+    except OSError as error:
+        raise unwritable(file, error) from error
 
 
 def assemble(
@@ -164,7 +204,7 @@ def assemble(
 
 
 def open_vectors(settings: Settings, command: str) -> VectorStore:
-    """The vector engine that ``QDRANT_URL`` chooses."""
+    """Return the vector engine that ``QDRANT_URL`` chooses."""
     if settings.qdrant_url:
         from vitrine.services.vector_store.server.store import ServerVectorStore
 
@@ -184,7 +224,7 @@ def open_vectors(settings: Settings, command: str) -> VectorStore:
 
 
 def open_objects(settings: Settings) -> ObjectStore:
-    """The object store that ``MINIO_ENDPOINT`` chooses."""
+    """Return the object store that ``MINIO_ENDPOINT`` chooses."""
     if settings.minio_endpoint:
         from vitrine.services.object_store.minio_store import MinioObjectStore
 

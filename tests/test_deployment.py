@@ -269,6 +269,14 @@ def test_the_version_stands_in_one_place(compose: dict[str, Any]) -> None:
         assert project()["version"] not in (ROOT / name).read_text(), name
 
 
+def test_the_workflow_runs_what_everybody_runs() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    steps = workflow["jobs"]["test"]["steps"]
+    assert [step["run"] for step in steps if "run" in step] == ["make install", ".ci/run"]
+    (python,) = [step["with"]["python-version"] for step in steps if "setup-python" in step.get("uses", "")]
+    assert project()["requires-python"] == f">={python}"
+
+
 def test_a_cuda_build_of_torch_is_refused_before_it_is_downloaded(dockerfile: list[str]) -> None:
     (install,) = [line for line in dockerfile if line.startswith("RUN torch=")]
     looked, refused, installed = (

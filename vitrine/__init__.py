@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vitrine.hits import Hit as Hit
     from vitrine.hits import Hits as Hits
     from vitrine.indexer.enrich.clusters.options import ClusterOptions as ClusterOptions
+    from vitrine.indexer.enrich.duplicates.options import DuplicateOptions as DuplicateOptions
     from vitrine.indexer.enrich.maps.options import MapOptions as MapOptions
     from vitrine.library import Library as Library
     from vitrine.library import open as open
@@ -38,17 +39,23 @@ if TYPE_CHECKING:
     from vitrine.services.errors import BadVector as BadVector
     from vitrine.services.errors import Conflict as Conflict
     from vitrine.services.errors import EncoderMismatch as EncoderMismatch
+    from vitrine.services.errors import Forbidden as Forbidden
     from vitrine.services.errors import ImageRefused as ImageRefused
+    from vitrine.services.errors import MissingCredentials as MissingCredentials
     from vitrine.services.errors import ModelUnavailable as ModelUnavailable
     from vitrine.services.errors import NotFound as NotFound
+    from vitrine.services.errors import OtherFormat as OtherFormat
     from vitrine.services.errors import StorageFull as StorageFull
     from vitrine.services.errors import StoreDamaged as StoreDamaged
     from vitrine.services.errors import StoreLocked as StoreLocked
     from vitrine.services.errors import TaggerMismatch as TaggerMismatch
     from vitrine.services.errors import TooFewExamples as TooFewExamples
+    from vitrine.services.errors import TooLarge as TooLarge
+    from vitrine.services.errors import Unauthorized as Unauthorized
     from vitrine.services.errors import Unavailable as Unavailable
     from vitrine.services.errors import UnknownField as UnknownField
     from vitrine.services.errors import UnknownVector as UnknownVector
+    from vitrine.services.errors import UnsoundEncoder as UnsoundEncoder
     from vitrine.services.errors import UnsupportedQuery as UnsupportedQuery
     from vitrine.services.errors import VitrineError as VitrineError
     from vitrine.services.errors import WorseEncoder as WorseEncoder
@@ -62,6 +69,7 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.hits": "Hit Hits",
         "vitrine.pictures": "NewImage Picture",
         "vitrine.indexer.enrich.clusters.options": "ClusterOptions",
+        "vitrine.indexer.enrich.duplicates.options": "DuplicateOptions",
         "vitrine.indexer.enrich.maps.options": "MapOptions",
         "vitrine.training.data.options": "SplitOptions",
         "vitrine.training.metric.options": "MetricOptions",
@@ -70,8 +78,9 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.services.encoders.registry": "EncoderFamily register_encoder",
         "vitrine.services.encoders.resolve": "ResolvedModel",
         "vitrine.services.errors": "AlreadyExists BadRequest BadSource BadVector Conflict EncoderMismatch "
-        "ImageRefused ModelUnavailable NotFound StorageFull StoreDamaged StoreLocked TaggerMismatch "
-        "TooFewExamples Unavailable UnknownField UnknownVector UnsupportedQuery VitrineError WorseEncoder",
+        "Forbidden ImageRefused MissingCredentials ModelUnavailable NotFound OtherFormat StorageFull "
+        "StoreDamaged StoreLocked TaggerMismatch TooFewExamples TooLarge Unauthorized Unavailable "
+        "UnknownField UnknownVector UnsoundEncoder UnsupportedQuery VitrineError WorseEncoder",
     }
     _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
     __all__ = ["__version__", *_NAMES]

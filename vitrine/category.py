@@ -11,10 +11,11 @@ from PIL import Image
 
 from vitrine.conditions import Range, Where, Words, to_conditions, words
 from vitrine.hits import Hit, Hits, Ids, ids_of
-from vitrine.pictures import NewImage, Picture, given_pictures, is_id, picture_bytes
+from vitrine.pictures import NewImage, Picture, given_pictures, picture_bytes
 from vitrine.services.domain import Embedding, Embeddings, IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.search.searcher import Bin, SearchOptions, SearchResult
+from vitrine.services.vector_store.base import is_id
 from vitrine.work import Work, finished
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ class Category(Work):
         stored, and the same call goes on from there.
         """
         from vitrine.indexer.ingest.add import add_images
-        from vitrine.indexer.sources import SourceOptions, open_source
+        from vitrine.indexer.sources.open import open_source
+        from vitrine.indexer.sources.options import SourceOptions
         from vitrine.indexer.sources.patience import Patience
 
         runtime = self._runtime
@@ -429,12 +431,16 @@ class Category(Work):
 
 
 def _examples(given: Examples) -> list[str | bytes]:
-    """Ids as they are, pictures as the bytes of a file."""
+    """Return ids as they are, and pictures as the bytes of a file."""
     several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
     found: list[str | bytes] = []
     for one in cast("Sequence[Example]", given) if several else [cast("Example", given)]:
         if isinstance(one, Hit):
             found.append(one.id)
+        elif isinstance(one, str) and is_id(one):
+            found.append(one.lower())
+        elif isinstance(one, str) and not Path(one).is_file():
+            raise BadRequest(f"{one!r} is neither an image id nor a file.")
         else:
-            found.append(one.lower() if isinstance(one, str) and is_id(one) else picture_bytes(one))
+            found.append(picture_bytes(one))
     return found

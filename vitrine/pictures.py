@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -26,7 +25,6 @@ Picture: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 """The path of a picture file, the bytes of one, a Pillow image, or an array: (height, width), (height, width,
 3) or (height, width, 4), uint8 in 0..255 or float in 0..1."""
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
@@ -43,11 +41,6 @@ class NewImage:
     tags: Sequence[str] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-def is_id(text: str) -> bool:
-    """Whether ``text`` has the form of an image's id."""
-    return _UUID.fullmatch(text) is not None
 
 
 def picture_bytes(picture: Picture) -> bytes:
@@ -73,6 +66,8 @@ def given_pictures(
     """Return one or several pictures as a source of images."""
     if isinstance(pictures, bytes | NewImage | Image.Image | np.ndarray | str | os.PathLike):
         pictures = [pictures]
+    if not isinstance(pictures, Iterable):
+        raise BadRequest(f"Give a folder, a file or pictures, not {pictures!r}.")
     return GivenPictures(pictures, runtime.limits.max_bytes)
 
 

@@ -8,6 +8,7 @@ stops it after the images under way and raises ``KeyboardInterrupt``: run it aga
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -16,7 +17,8 @@ from vitrine.conditions import Where, Words, to_conditions, words
 if TYPE_CHECKING:
     from vitrine.indexer.enrich.clusters.options import ClusterOptions
     from vitrine.indexer.enrich.clusters.report import ClusterReport
-    from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
+    from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
+    from vitrine.indexer.enrich.duplicates.report import DuplicateReport
     from vitrine.indexer.enrich.maps.make import MapReport
     from vitrine.indexer.enrich.maps.options import MapOptions
     from vitrine.indexer.enrich.scores.scoring import ScoreReport
@@ -80,11 +82,21 @@ class Work:
         metadata.COLUMN. ``to``: the folder of the report; None: below the data folder. Raises
         ``TooFewExamples``, ``UnknownVector``.
         """
+        from vitrine.indexer.job.progress import StageByStage
         from vitrine.training.taggers.run import run_taggers
 
         chosen = None if tags is None else words(tags)
-        folder = None if to is None else Path(to)
-        return run_taggers(self._runtime, self.name, chosen, options, using=using, field=field, folder=folder)
+        with closing(StageByStage(self._progress())) as tell:
+            return run_taggers(
+                self._runtime,
+                self.name,
+                chosen,
+                options,
+                using=using,
+                field=field,
+                folder=None if to is None else Path(to),
+                tell=tell,
+            )
 
     def train_metric(
         self,
@@ -107,24 +119,28 @@ class Work:
         the data folder. ``resume``: go on with an interrupted run of this name. Raises ``TooFewExamples``,
         ``BadRequest``, ``ModelUnavailable``.
         """
+        from vitrine.indexer.job.progress import StageByStage
         from vitrine.training.data.collect import collect, list_category
         from vitrine.training.metric.options import MetricOptions
         from vitrine.training.metric.run import run_metric
+        from vitrine.training.metric.train import Watch
 
         runtime, note = self._runtime, self.library.note
         images, spec = list_category(runtime, self.name, label, using)
-        return run_metric(
-            name,
-            collect(images, spec, threads=runtime.settings.threads or 2, note=note),
-            options or MetricOptions(),
-            runtime.settings,
-            split=split,
-            trunk=trunk,
-            folder=None if to is None else Path(to),
-            resume=resume,
-            mlflow=mlflow,
-            note=note,
-        )
+        with closing(StageByStage(self._progress())) as tell:
+            return run_metric(
+                name,
+                collect(images, spec, threads=runtime.settings.threads or 2, tell=tell, note=note),
+                options or MetricOptions(),
+                runtime.settings,
+                split=split,
+                trunk=trunk,
+                folder=None if to is None else Path(to),
+                resume=resume,
+                mlflow=mlflow,
+                watch=Watch(tell),
+                note=note,
+            )
 
     def promote(
         self,
@@ -208,7 +224,9 @@ class Work:
             report = make_map(runtime, self.name, name, options, using=using, progress=self._progress())
         return self._searchable(report, report.written)
 
-    def find_duplicates(self, search: Search | None = None, *, dry_run: bool = False) -> DuplicateReport:
+    def find_duplicates(
+        self, options: DuplicateOptions | None = None, *, dry_run: bool = False
+    ) -> DuplicateReport:
         """Find copies of the same picture and put their groups in service, in place of those found before.
 
         ``dry_run``: write nothing; the report has the groups. Search with ``collapse`` for one hit of each
@@ -216,7 +234,9 @@ class Work:
         """
         from vitrine.indexer.enrich.duplicates.find import find_duplicates
 
-        report = find_duplicates(self._runtime, self.name, search, dry_run=dry_run, progress=self._progress())
+        report = find_duplicates(
+            self._runtime, self.name, options, dry_run=dry_run, progress=self._progress()
+        )
         return finished(report)
 
     def export(

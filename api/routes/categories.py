@@ -2,53 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.responses import Response
 
-from vitrine.api.auth import require
-from vitrine.api.bodies import json_body
+from vitrine.api.auth import READ, WRITE
 from vitrine.api.deps import RuntimeDep
 from vitrine.api.errors import ConfirmationNeeded
 from vitrine.api.openapi import body_of
-from vitrine.api.responses import as_json, encoder_json
-from vitrine.api.schemas.common import CategoriesOut, CategoryChanges, CategoryNew, CategoryOut, ImagesKept
+from vitrine.api.responses import encoder_json
+from vitrine.api.route import Json, json_body
+from vitrine.api.route import router as new_router
+from vitrine.api.schemas.common import (
+    CategoriesOut,
+    CategoryChanges,
+    CategoryNew,
+    CategoryOut,
+    CategoryRemains,
+    EncoderOut,
+    ImagesKept,
+)
 from vitrine.services.category.catalog import Category, Remains
 from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference
 from vitrine.services.errors import BadRequest, Unavailable
 from vitrine.services.runtime import Runtime
 
-router = APIRouter(prefix="/v1/categories", tags=["categories"])
-_read, _write = Depends(require("read")), Depends(require("write"))
+router = new_router("categories", "/v1/categories")
 
 
-@router.get("", responses={200: {"model": CategoriesOut}}, response_class=Response, dependencies=[_read])
-def list_categories(runtime: RuntimeDep) -> Response:
-    """All categories by name, each with the number of its images; ``others`` are damaged, half deleted, or
-    left of one."""
+@router.get("", dependencies=[READ])
+def list_categories(runtime: RuntimeDep) -> CategoriesOut:
+    """List all categories by name, each with the number of its images; ``others`` are damaged, half deleted,
+    or left of one."""
     others = _remains(runtime)
     faulty = {other.name for other in others}
-    found = [
-        category_json(runtime, category) for category in runtime.catalog.list() if category.name not in faulty
-    ]
-    return as_json({"categories": found, "others": [asdict(other) for other in others]})
+    found = [_shown(runtime, one) for one in runtime.catalog.list() if one.name not in faulty]
+    return CategoriesOut(categories=found, others=[CategoryRemains(**asdict(other)) for other in others])
 
 
-@router.post(
-    "",
-    status_code=201,
-    responses={201: {"model": CategoryOut}},
-    response_class=Response,
-    openapi_extra=body_of(CategoryNew),
-    dependencies=[_write],
-)
+@router.post("", status_code=201, openapi_extra=body_of(CategoryNew), dependencies=[WRITE])
 def create_category(
-    runtime: RuntimeDep, body: Annotated[CategoryNew, Depends(json_body(CategoryNew))]
-) -> Response:
+    response: Response, runtime: RuntimeDep, body: Annotated[CategoryNew, Depends(json_body(CategoryNew))]
+) -> CategoryOut:
     """Make an empty category. Loads its encoders, which takes seconds the first time.
 
     422 ``bad_request`` for a bad name or an unknown encoder, 409 ``already_exists``, 503
@@ -59,27 +57,20 @@ def create_category(
     if len({one.name for one in known}) < len(known):
         raise BadRequest("Two of the encoders have the same name: name each once.")
     category = runtime.create_category(body.name, known, body.description)
-    return as_json(category_json(runtime, category), 201, {"Location": f"/v1/categories/{category.name}"})
+    response.headers["Location"] = f"/v1/categories/{category.name}"
+    return _shown(runtime, category)
 
 
-@router.get(
-    "/{category}", responses={200: {"model": CategoryOut}}, response_class=Response, dependencies=[_read]
-)
-def get_category(category: str, runtime: RuntimeDep) -> Response:
-    """One category. 404 ``not_found``."""
-    return as_json(category_json(runtime, runtime.catalog.get(category)))
+@router.get("/{category}", dependencies=[READ])
+def get_category(category: str, runtime: RuntimeDep) -> CategoryOut:
+    """Return one category. 404 ``not_found``."""
+    return _shown(runtime, runtime.catalog.get(category))
 
 
-@router.patch(
-    "/{category}",
-    responses={200: {"model": CategoryOut}},
-    response_class=Response,
-    openapi_extra=body_of(CategoryChanges),
-    dependencies=[_write],
-)
+@router.patch("/{category}", openapi_extra=body_of(CategoryChanges), dependencies=[WRITE])
 def change_category(
     category: str, runtime: RuntimeDep, body: Annotated[CategoryChanges, Depends(json_body(CategoryChanges))]
-) -> Response:
+) -> CategoryOut:
     """Change the description, add an encoder, choose the default one.
 
     409 ``encoder_mismatch`` if the name of an added one is taken by another revision, 422 ``unknown_vector``
@@ -92,15 +83,14 @@ def change_category(
         found = runtime.catalog.set_default(category, body.default)
     if body.description is not None:
         found = runtime.catalog.describe(category, body.description)
-    return as_json(category_json(runtime, found))
+    return _shown(runtime, found)
 
 
 @router.delete(
     "/{category}",
     status_code=204,
     responses={200: {"model": ImagesKept, "description": "The pictures were kept."}},
-    response_class=Response,
-    dependencies=[_write],
+    dependencies=[WRITE],
 )
 def delete_category(
     category: str,
@@ -135,48 +125,45 @@ def delete_category(
     runtime.catalog.delete(category, keep_images=keep)
     if not keep:
         return Response(status_code=204)
-    return as_json({"category": category, "images_kept": f"objects:{category}/images/"})
+    return Json({"category": category, "images_kept": f"objects:{category}/images/"})
 
 
 def _remains(runtime: Runtime) -> list[Remains]:
-    """Nothing while a store does not answer: the categories are known all the same."""
+    """Return what else is there; nothing while a store does not answer, as the categories are known then
+    too."""
     try:
         return [] if runtime.known.away_since else runtime.catalog.remains()
     except Unavailable:
         return []
 
 
-def category_json(runtime: Runtime, category: Category) -> dict[str, Any]:
-    """``CategoryOut``."""
-    return {
-        "name": category.name,
-        "description": category.description,
-        "images": runtime.vectors.count(category.name),
-        "encoders": [encoder_json(spec) for spec in category.encoders],
-        "promoted": {alias: list(names) for alias, names in category.promoted.items()},
-        "default": category.default or category.encoders[0].name,
-        "indexes": dict(category.indexes),
-        "created_at": category.created_at,
-        "updated_at": category.updated_at,
-    }
+def _shown(runtime: Runtime, category: Category) -> CategoryOut:
+    return CategoryOut(
+        name=category.name,
+        description=category.description,
+        images=runtime.vectors.count(category.name),
+        encoders=[EncoderOut(**encoder_json(spec)) for spec in category.encoders],
+        promoted={alias: list(names) for alias, names in category.promoted.items()},
+        default=category.default or category.encoders[0].name,
+        indexes=dict(category.indexes),
+        created_at=category.created_at,
+        updated_at=category.updated_at,
+    )
 
 
 def _known(runtime: Runtime, name: str) -> EncoderReference | EncoderSpec:
-    """An encoder that the server knows already. A reference of any other kind could make it read its folders
-    or download."""
+    """Return an encoder that the server knows. Any other reference could make it read its folders or
+    download."""
     name = name.strip()
     default = parse_reference(runtime.settings.encoder)
     if name in (default.name, runtime.settings.encoder):
         return default
     if name in PRESETS:
         return PRESETS[name]
-    for spec in (*_used(runtime.catalog.list()), *runtime.encoders.loaded()):
+    used = [spec for category in runtime.catalog.list() for spec in category.encoders]
+    for spec in (*used, *runtime.encoders.loaded()):
         if spec.name == name:
             return spec
     raise BadRequest(
-        f"{name[:80]!r} is no encoder of this server: GET /v1/encoders names them.", encoder=name[:80]
+        f"{name[:80]!r} is not an encoder of this server: GET /v1/encoders names them.", encoder=name[:80]
     )
-
-
-def _used(categories: Sequence[Category]) -> list[EncoderSpec]:
-    return [spec for category in categories for spec in category.encoders]

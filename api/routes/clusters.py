@@ -3,42 +3,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
-from starlette.responses import Response
+from fastapi import Depends, Query
 
-from vitrine.api.auth import require
 from vitrine.api.deps import RuntimeDep, no_other_parameters
-from vitrine.api.responses import as_json, image_urls
-from vitrine.api.schemas.clusters import ClusterDetailOut, ClusterRunsOut
+from vitrine.api.responses import image_urls
+from vitrine.api.route import router as new_router
+from vitrine.api.schemas.clusters import ClusterDetailOut, ClusterNodeOut, ClusterRunOut, ClusterRunsOut
+from vitrine.api.schemas.common import numbers_of
 from vitrine.services.artifacts.clusters import ClusterRun
 from vitrine.services.search.cluster_nodes import MAX_FIELDS, VALUES, NodeView, children
 
-router = APIRouter(
-    prefix="/v1/categories/{category}/clusters", tags=["clusters"], dependencies=[Depends(require("read"))]
-)
-_TOLD = ("run", "method", "using", "encoder_revision", "images", "seed", "parameters", "created_at")
+router = new_router("clusters", "/v1/categories/{category}/clusters", "read")
 
 
-@router.get(
-    "",
-    responses={200: {"model": ClusterRunsOut}},
-    response_class=Response,
-    dependencies=[Depends(no_other_parameters())],
-)
-def cluster_runs(category: str, runtime: RuntimeDep) -> Response:
-    """The cluster runs of a category, by name. 404 ``not_found``."""
+@router.get("", dependencies=[Depends(no_other_parameters())])
+def cluster_runs(category: str, runtime: RuntimeDep) -> ClusterRunsOut:
+    """List the cluster runs of a category, by name. 404 ``not_found``."""
     runtime.catalog.get(category)
-    return as_json({"runs": [_run_json(run) for run in runtime.clusters.in_service(category)]})
+    return ClusterRunsOut(runs=[_shown(run) for run in runtime.clusters.in_service(category)])
 
 
-@router.get(
-    "/{run}/nodes/{node}",
-    responses={200: {"model": ClusterDetailOut}},
-    response_class=Response,
-    dependencies=[Depends(no_other_parameters("groupings", "values"))],
-)
+@router.get("/{run}/nodes/{node}", dependencies=[Depends(no_other_parameters("groupings", "values"))])
 def cluster_node(
     category: str,
     run: str,
@@ -53,48 +40,35 @@ def cluster_node(
         ),
     ] = None,
     values: Annotated[int, Query(ge=1, le=100, description="Most frequent values of each field.")] = VALUES,
-) -> Response:
-    """A node, such as ``root`` or ``root-14-3``, and its children: images, name, representatives, groupings.
+) -> ClusterDetailOut:
+    """Return a node, such as ``root`` or ``root-14-3``, and its children: images, name, representatives,
+    groupings.
 
     404 ``not_found`` for an unknown category, run or node; 422 ``unknown_field`` for a field that cannot be
     counted by value.
     """
     found = children(runtime.searcher, runtime.clusters, category, run, node, groupings or (), values=values)
-    return as_json(
-        {
-            "run": run,
-            "above": [one.id for one in found.above],
-            "node": _node_json(category, found.view),
-            "children": [_node_json(category, child) for child in found.children],
-        }
+    return ClusterDetailOut(
+        run=run,
+        above=[one.id for one in found.above],
+        node=_shown_node(category, found.view),
+        children=[_shown_node(category, child) for child in found.children],
     )
 
 
-def _run_json(run: ClusterRun) -> dict[str, Any]:
-    tree = {name: getattr(run, name) for name in _TOLD}
-    numbers = {name: value for name, value in run.metrics.items() if isinstance(value, int | float)}
-    return {
-        **tree,
-        "metrics": numbers,
-        "nodes": len(run.nodes),
-        "leaves": len(run.leaves),
-        "depth": run.depth,
-    }
+def _shown(run: ClusterRun) -> ClusterRunOut:
+    counts = {"nodes": len(run.nodes), "leaves": len(run.leaves), "depth": run.depth}
+    return ClusterRunOut.model_validate({**vars(run), **counts, "metrics": numbers_of(run.metrics)})
 
 
-def _node_json(category: str, view: NodeView) -> dict[str, Any]:
+def _shown_node(category: str, view: NodeView) -> ClusterNodeOut:
     node = view.node
-    return {
-        "id": node.id,
-        "name": node.name,
-        "depth": node.depth,
-        "count": view.count,
-        "radius": node.radius,
-        "medoid": node.medoid,
-        "representatives": [{"id": id, "urls": image_urls(category, id)} for id in node.representatives],
-        "child_count": len(node.children),
-        "groupings": {
-            name: [{"value": facet.value, "count": facet.count} for facet in facets]
-            for name, facets in view.groupings.items()
-        },
-    }
+    return ClusterNodeOut.model_validate(
+        {
+            **vars(node),
+            "count": view.count,
+            "representatives": [{"id": id, "urls": image_urls(category, id)} for id in node.representatives],
+            "child_count": len(node.children),
+            "groupings": view.groupings,
+        }
+    )

@@ -9,16 +9,17 @@ from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from vitrine.api.auth import require
 from vitrine.api.bodies import read_picture
 from vitrine.api.deps import MetricsDep, RuntimeDep
 from vitrine.api.metrics import Metrics
-from vitrine.api.openapi import body_of
-from vitrine.api.responses import as_json, image_urls
-from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut, PictureBody
+from vitrine.api.openapi import PICTURE
+from vitrine.api.responses import image_urls
+from vitrine.api.route import Json
+from vitrine.api.route import router as new_router
+from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut
 from vitrine.services.category.field_names import find_member
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import Conditions, NumberRange
@@ -30,8 +31,8 @@ from vitrine.services.values.field_paths import path_keys
 from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import MAX_LIMIT
 
-router = APIRouter(tags=["compatibility"], dependencies=[Depends(require("read"))], deprecated=True)
-open_router = APIRouter(tags=["compatibility"], deprecated=True)
+router = new_router("compatibility", access="read", deprecated=True)
+open_router = new_router("compatibility", deprecated=True)
 """What monitors ask, which have no key."""
 CategoryParameter = Annotated[
     str | None, Query(max_length=200, description="May be left out where there is exactly one category.")
@@ -52,21 +53,16 @@ MODEL_TYPES = {
 _SCORED = "scores"
 """The model type of scores that no tagger here gave: they came with the images."""
 _TAG = "-tag-"
-_FILE = body_of(
-    PictureBody, form={"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
-)
 
 
-@router.get("/get_models", responses={200: {"model": dict[str, OldModelOut]}}, response_class=Response)
-def get_models(runtime: RuntimeDep, category: CategoryParameter = None) -> Response:
-    """The tags that images have scores of, by the model's name: taggers, and scores that came with the
+@router.get("/get_models")
+def get_models(runtime: RuntimeDep, category: CategoryParameter = None) -> dict[str, OldModelOut]:
+    """Return the tags that images have scores of, by the model's name: taggers, and scores that came with the
     images. Now: `GET /v1/categories/{category}/taggers`."""
-    return as_json(_models(runtime, _category(runtime, category)))
+    return _models(runtime, _category(runtime, category))
 
 
-@router.get(
-    "/get_images_in_tag_score_range", responses={200: {"model": list[OldImageOut]}}, response_class=Response
-)
+@router.get("/get_images_in_tag_score_range", responses={200: {"model": list[OldImageOut]}})
 def get_images_in_tag_score_range(
     runtime: RuntimeDep,
     model_name: ModelParameter,
@@ -84,7 +80,7 @@ def get_images_in_tag_score_range(
     page = runtime.searcher.listing(
         name, _in_range(tag, score_gte, score_lte), order_by=OrderBy(field, descending=True), limit=limit
     )
-    return as_json([_image_json(name, hit, model_name, tag) for hit in page.hits])
+    return Json([_image_json(name, hit, model_name, tag) for hit in page.hits])
 
 
 @router.get(
@@ -104,8 +100,8 @@ def get_random_img(
     category: CategoryParameter = None,
     redirect: Annotated[bool, Query(description="307 to the picture itself.")] = False,
 ) -> Response:
-    """A page that shows one image at random, of all or of those with a score in the range; as JSON where
-    `Accept` is `application/json`. Now: `GET /v1/categories/{category}/images` with `random=true` and
+    """Return a page that shows one image at random, of all or of those with a score in the range; as JSON
+    where `Accept` is `application/json`. Now: `GET /v1/categories/{category}/images` with `random=true` and
     `limit=1`. 404 ``not_found`` if there is none."""
     name = _category(runtime, category)
     if model_name is None and (score_gte is not None or score_lte is not None):
@@ -123,35 +119,25 @@ def get_random_img(
         return RedirectResponse(tree["url"], headers=headers)
     wanted = request.headers.get("accept", "")
     if "application/json" in wanted and "text/html" not in wanted:
-        return as_json(tree, headers=headers)
+        return Json(tree, headers=headers)
     return HTMLResponse(_page(tree), headers=headers)
 
 
-@router.post(
-    "/image_finder",
-    responses={200: {"model": dict[str, float]}},
-    response_class=Response,
-    openapi_extra=_FILE,
-)
+@router.post("/image_finder", response_model=dict[str, float], openapi_extra=PICTURE)
 def image_finder(
     runtime: RuntimeDep,
     metrics: MetricsDep,
     picture: Annotated[bytes, Depends(read_picture)],
     top_k: TopParameter = 5,
     category: CategoryParameter = None,
-) -> Response:
-    """The images most like the picture in `file`: similarity by id, best first. Now: `POST
+) -> Any:
+    """Return the images most like the picture in `file`: similarity by id, best first. Now: `POST
     /v1/categories/{category}/search`."""
     found = _similar(runtime, metrics, _category(runtime, category), picture, top_k)
-    return as_json({hit.id: _similarity(hit) for hit in found.hits})
+    return {hit.id: _similarity(hit) for hit in found.hits}
 
 
-@router.post(
-    "/api/search/{category}",
-    responses={200: {"model": list[OldHitOut]}},
-    response_class=Response,
-    openapi_extra=_FILE,
-)
+@router.post("/api/search/{category}", responses={200: {"model": list[OldHitOut]}}, openapi_extra=PICTURE)
 def api_search(
     category: str,
     runtime: RuntimeDep,
@@ -159,28 +145,24 @@ def api_search(
     picture: Annotated[bytes, Depends(read_picture)],
     limit: TopParameter = 25,
 ) -> Response:
-    """The images most like the picture in `file`, best first, with their class, file and label (the column
-    `label` of their metadata). Now: `POST /v1/categories/{category}/search`."""
+    """Return the images most like the picture in `file`, best first, with their class, file and label (the
+    column `label` of their metadata). Now: `POST /v1/categories/{category}/search`."""
     found = _similar(runtime, metrics, category, picture, limit)
-    return as_json([_hit_json(category, hit) for hit in found.hits])
+    return Json([_hit_json(category, hit) for hit in found.hits])
 
 
-@open_router.get("/api/ping", responses={200: {"model": dict[str, str]}}, response_class=Response)
-async def api_ping() -> Response:
-    """The process answers; open without a key. Now: `GET /healthz`."""
-    return as_json({"msg": "pong"})
+@open_router.get("/api/ping")
+async def api_ping() -> dict[str, str]:
+    """Say that the process answers; open without a key. Now: `GET /healthz`."""
+    return {"msg": "pong"}
 
 
-@open_router.get("/health", responses={200: {"model": OldHealthOut}}, response_class=Response)
-async def health(runtime: RuntimeDep) -> Response:
-    """The process answers, and with which version and default encoder; open without a key. Now: `GET
+@open_router.get("/health")
+async def health(runtime: RuntimeDep) -> OldHealthOut:
+    """Say that the process answers, and with which version and default encoder; open without a key. Now: `GET
     /healthz`."""
-    tree = {
-        "name": "Vitrine",
-        "api_version": version("vitrine"),
-        "model_version": runtime.settings.encoder.partition("=")[0],
-    }
-    return as_json({"status": "ok", **tree})
+    encoder = runtime.settings.encoder.partition("=")[0]
+    return OldHealthOut(status="ok", name="Vitrine", api_version=version("vitrine"), model_version=encoder)
 
 
 def _category(runtime: Runtime, name: str | None) -> str:
@@ -194,7 +176,7 @@ def _category(runtime: Runtime, name: str | None) -> str:
 
 
 def _scored_field(runtime: Runtime, category: str, tag: str) -> str:
-    """The field with the scores of a tag. ``NotFound`` without such a tagger, ``UnknownField`` before
+    """Return the field with the scores of a tag. ``NotFound`` without such a tagger, ``UnknownField`` before
     anything is scored."""
     indexes = runtime.catalog.get(category).indexes
     field = QUALITY if tag == QUALITY else find_member("scores", tag, indexes)
@@ -212,38 +194,28 @@ def _in_range(tag: str, gte: float | None, lte: float | None) -> Conditions:
     return Conditions(quality=span) if tag == QUALITY else Conditions(scores={tag: span})
 
 
-def _models(runtime: Runtime, category: str) -> dict[str, dict[str, Any]]:
-    """``OldModelOut`` by name, of every tag with scores or a tagger."""
+def _models(runtime: Runtime, category: str) -> dict[str, OldModelOut]:
+    """Return ``OldModelOut`` by name, of every tag with scores or a tagger."""
     models = {}
     for head in runtime.taggers.in_service(category):
-        trained = (
-            datetime.fromisoformat(head.trained_at).strftime("%Y-%m-%d, %H:%M:%S")
-            if head.trained_at
-            else None
-        )
-        models[head.tag] = {
-            "model_type": MODEL_TYPES.get(head.kind, head.kind),
-            "train_start_time": trained,
-            "tag": head.tag,
-        }
-    for tag in _scored_tags(runtime, category):
-        models.setdefault(tag, {"model_type": _SCORED, "train_start_time": None, "tag": tag})
-    return {f"model-{model['model_type']}{_TAG}{tag}": model for tag, model in sorted(models.items())}
-
-
-def _scored_tags(runtime: Runtime, category: str) -> list[str]:
-    return [
-        path_keys(field)[1] for field in runtime.catalog.get(category).indexes if field.startswith("scores.")
-    ]
+        at = datetime.fromisoformat(head.trained_at) if head.trained_at else None
+        trained = at and at.strftime("%Y-%m-%d, %H:%M:%S")
+        kind = MODEL_TYPES.get(head.kind, head.kind)
+        models[head.tag] = OldModelOut(model_type=kind, train_start_time=trained, tag=head.tag)
+    for field in runtime.catalog.get(category).indexes:
+        if field.startswith("scores."):
+            tag = path_keys(field)[1]
+            models.setdefault(tag, OldModelOut(model_type=_SCORED, train_start_time=None, tag=tag))
+    return {f"model-{model.model_type}{_TAG}{tag}": model for tag, model in sorted(models.items())}
 
 
 def _tag(runtime: Runtime, category: str, model_name: str) -> str:
-    """The tag of a model's name, whatever type that says, which may also be the tag itself."""
+    """Return the tag of a model's name, whatever type that says, which may also be the tag itself."""
     model_name = composed(model_name)
     models = _models(runtime, category)
     if model_name in models:
-        return str(models[model_name]["tag"])
-    tags = {str(model["tag"]) for model in models.values()}
+        return models[model_name].tag
+    tags = {model.tag for model in models.values()}
     called = model_name.partition(_TAG)[2]
     return (
         called
@@ -263,7 +235,7 @@ def _similarity(hit: Hit) -> float | None:
 
 
 def _hit_json(category: str, hit: Hit) -> dict[str, Any]:
-    """``OldHitOut``."""
+    """Return a hit as ``OldHitOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
     label = payload.get("metadata", {}).get("label")
     told = {"class_": payload.get("class"), "file": payload.get("filename"), "label": label}
@@ -271,7 +243,7 @@ def _hit_json(category: str, hit: Hit) -> dict[str, Any]:
 
 
 def _page(tree: dict[str, Any]) -> str:
-    """A page of HTML that shows an image and what is known of it."""
+    """Return a page of HTML that shows an image and what is known of it."""
     rows = {
         "File name": tree["filename"],
         "Image size": f"{tree['width']} x {tree['height']}",
@@ -296,7 +268,7 @@ def _page(tree: dict[str, Any]) -> str:
 
 
 def _image_json(category: str, hit: Hit, model_name: str | None, tag: str | None) -> dict[str, Any]:
-    """``OldImageOut``."""
+    """Return a hit as ``OldImageOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
     score = (
         None

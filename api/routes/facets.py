@@ -4,54 +4,38 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
-from starlette.responses import Response
+from fastapi import Depends, Query
 
-from vitrine.api.auth import require
 from vitrine.api.deps import RuntimeDep, conditions_except
 from vitrine.api.openapi import FILTERS
-from vitrine.api.responses import as_json
-from vitrine.api.schemas.common import FacetsOut, HistogramOut
+from vitrine.api.route import router as new_router
+from vitrine.api.schemas.common import BinOut, FacetsOut, FacetValue, HistogramOut
 from vitrine.services.category.filters import Conditions
 from vitrine.services.search.searcher import MAX_BINS
 from vitrine.services.vector_store.base import MAX_LIMIT
 
-router = APIRouter(
-    prefix="/v1/categories/{category}", tags=["facets"], dependencies=[Depends(require("read"))]
-)
+router = new_router("facets", "/v1/categories/{category}", "read")
 _with_filters = {"parameters": [FILTERS]}
 
 
-@router.get(
-    "/facets/{field:path}",
-    responses={200: {"model": FacetsOut}},
-    response_class=Response,
-    openapi_extra=_with_filters,
-)
+@router.get("/facets/{field:path}", openapi_extra=_with_filters)
 def facets(
     category: str,
     field: str,
     runtime: RuntimeDep,
     conditions: Annotated[Conditions, Depends(conditions_except("limit"))],
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
-) -> Response:
-    """The most frequent values of a keyword, integer or bool field, with exact counts; equal counts in order
-    of value.
+) -> FacetsOut:
+    """Count the most frequent values of a keyword, integer or bool field, with exact counts; equal counts in
+    order of value.
 
     422 ``unknown_field`` for a field that cannot be counted by value, naming those that can.
     """
     found = runtime.searcher.facets(category, field, conditions, limit=limit)
-    return as_json(
-        {"field": field, "values": [{"value": facet.value, "count": facet.count} for facet in found]}
-    )
+    return FacetsOut(field=field, values=[FacetValue(value=one.value, count=one.count) for one in found])
 
 
-@router.get(
-    "/histograms/{field:path}",
-    responses={200: {"model": HistogramOut}},
-    response_class=Response,
-    openapi_extra=_with_filters,
-)
+@router.get("/histograms/{field:path}", openapi_extra=_with_filters)
 def histogram(
     category: str,
     field: str,
@@ -65,13 +49,7 @@ def histogram(
         float | None,
         Query(allow_inf_nan=False, description="Default: 1 for scores, else the greatest value."),
     ] = None,
-) -> Response:
-    """How the values of a number are spread, in equal bins. 422 ``unknown_field`` for a field that is no
-    number."""
+) -> HistogramOut:
+    """Count the values of a number in equal bins. 422 ``unknown_field`` for a field that is not a number."""
     found = runtime.searcher.histogram(category, field, conditions, bins=bins, lower=lower, upper=upper)
-    return as_json(
-        {
-            "field": field,
-            "bins": [{"lower": bin.lower, "upper": bin.upper, "count": bin.count} for bin in found],
-        }
-    )
+    return HistogramOut(field=field, bins=[BinOut(**vars(bin)) for bin in found])

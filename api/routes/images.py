@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from vitrine.api.auth import require
-from vitrine.api.bodies import SentForm, json_body, named_kinds, parse_json, read_form
+from vitrine.api.auth import READ, WRITE
+from vitrine.api.bodies import SentForm, read_form
 from vitrine.api.deps import MetricsDep, RuntimeDep, ThumbnailsDep, conditions_except
-from vitrine.api.openapi import COLUMNS, FILTERS, body_of
-from vitrine.api.responses import as_json, hit_json, image_urls
+from vitrine.api.openapi import BINARY, COLUMNS, FILTERS, TEXT, TEXTS, body_of
+from vitrine.api.responses import hit_json, image_urls
+from vitrine.api.route import MAX_FILES, Json, json_body, parse_json
+from vitrine.api.route import router as new_router
 from vitrine.api.routes.search import Listing, listing_response
-from vitrine.api.schemas.common import ChangedOut, ImageOut, SearchOut, UploadOut
-from vitrine.indexer.ingest.upload import ItemOutcome, NearDuplicates, Upload, index_uploads
+from vitrine.api.schemas.common import ChangedOut, ImageOut, SearchOut, UploadItem, UploadOut
+from vitrine.indexer.ingest.upload import Upload, index_uploads
+from vitrine.indexer.job.report import ItemOutcome, NearDuplicates
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.fields import SAID
 from vitrine.services.category.filters import Conditions
@@ -28,8 +31,7 @@ from vitrine.services.images.open import thumbnail as make_thumbnail
 from vitrine.services.runtime import Runtime
 from vitrine.services.vector_store.base import MAX_LIMIT
 
-router = APIRouter(prefix="/v1/categories/{category}/images", tags=["images"])
-_read, _write = Depends(require("read")), Depends(require("write"))
+router = new_router("images", "/v1/categories/{category}/images")
 _FILE_FIELDS = ("file", "files")
 _TEXT_FIELDS = ("tags", *SAID, "metadata", "columns", "near_duplicates")
 _CACHE = "private, max-age=31536000, immutable"
@@ -37,55 +39,26 @@ _PICTURES = frozenset(
     {"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp"}
 )
 _OWN_PARAMETERS = ("limit", "cursor", "order_by", "descending", "random", "with_vectors")
-_UPLOAD = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "maxItems": 256,
-                        },
-                        "tags": {
-                            "type": "array",
-                            "items": {"type": "string"},
-                            "description": "Once for each tag, or a JSON list.",
-                        },
-                        **{
-                            name: {"type": "string", "description": field.help}
-                            for name, field in SAID.items()
-                        },
-                        "metadata": {
-                            "type": "string",
-                            "description": "A JSON object: columns and their values.",
-                        },
-                        "columns": COLUMNS,
-                        "near_duplicates": {
-                            "type": "string",
-                            "enum": list(get_args(NearDuplicates)),
-                            "default": "tell",
-                            "description": "tell: the answer names the image that a file is a copy "
-                            "of; skip: it is not added.",
-                        },
-                    },
-                }
-            }
-        },
-    }
+_FORM: dict[str, Any] = {
+    "files": {"type": "array", "items": BINARY, "maxItems": MAX_FILES},
+    "tags": {**TEXTS, "description": "Once for each tag, or a JSON list."},
+    **{name: {**TEXT, "description": field.help} for name, field in SAID.items()},
+    "metadata": {**TEXT, "description": "A JSON object: columns and their values."},
+    "columns": COLUMNS,
+    "near_duplicates": {
+        **TEXT,
+        "enum": list(get_args(NearDuplicates)),
+        "default": "tell",
+        "description": "tell: the answer names the image that a file is a copy of; skip: it is not added.",
+    },
 }
 
 
 @router.get(
     "",
     responses={200: {"model": SearchOut}},
-    response_class=Response,
     openapi_extra={"parameters": [FILTERS]},
-    dependencies=[_read],
+    dependencies=[READ],
 )
 def list_images(
     category: str,
@@ -98,8 +71,8 @@ def list_images(
     random: Annotated[bool, Query(description="A random sample instead of a page.")] = False,
     with_vectors: bool = False,
 ) -> Response:
-    """Images that meet the conditions, page by page: by id, or ordered by a field. Every image that stays is
-    seen once.
+    """List images that meet the conditions, page by page: by id, or ordered by a field. Every image that
+    stays is seen once.
 
     422 ``unknown_field`` for a field without an index, ``bad_request`` for a malformed condition or cursor.
     """
@@ -116,17 +89,17 @@ def list_images(
 @router.post(
     "",
     status_code=201,
-    responses={
-        201: {"model": UploadOut},
-        200: {"model": UploadOut, "description": "Nothing new: all were known."},
-    },
-    response_class=Response,
-    openapi_extra=_UPLOAD,
-    dependencies=[_write],
+    responses={200: {"model": UploadOut, "description": "Nothing new: all were known."}},
+    openapi_extra=body_of(form=_FORM, needs=["files"]),
+    dependencies=[WRITE],
 )
 def add_images(
-    category: str, runtime: RuntimeDep, metrics: MetricsDep, form: Annotated[SentForm, Depends(read_form)]
-) -> Response:
+    category: str,
+    response: Response,
+    runtime: RuntimeDep,
+    metrics: MetricsDep,
+    form: Annotated[SentForm, Depends(read_form)],
+) -> UploadOut:
     """Index one or many files (``files`` or ``file``), with tags, class, caption and metadata for all of
     them.
 
@@ -145,26 +118,26 @@ def add_images(
     )
     for outcome in outcomes:
         metrics.uploaded(outcome.outcome)
-    items = [_item_json(category, outcome) for outcome in outcomes]
+    items = [_item(category, outcome) for outcome in outcomes]
     counts: Counter[str] = Counter(outcome.outcome for outcome in outcomes)
     if counts["refused"] == len(outcomes):
         raise _all_refused(outcomes, items)
     notes = unindexed_notes(uploads[0].metadata, runtime.catalog.get(category).indexes)
-    return as_json({"items": items, "counts": dict(counts), "notes": notes}, 201 if counts["added"] else 200)
+    response.status_code = 201 if counts["added"] else 200
+    return UploadOut(items=items, counts=dict(counts), notes=notes)
 
 
-@router.get("/{id}", responses={200: {"model": ImageOut}}, response_class=Response, dependencies=[_read])
+@router.get("/{id}", responses={200: {"model": ImageOut}}, dependencies=[READ])
 def get_image(category: str, id: str, runtime: RuntimeDep, with_vectors: bool = False) -> Response:
-    """One image and what is known of it. 404 ``not_found``."""
-    return as_json(hit_json(category, runtime.searcher.image(category, id, with_vectors=with_vectors)))
+    """Return one image and what is known of it. 404 ``not_found``."""
+    return Json(hit_json(category, runtime.searcher.image(category, id, with_vectors=with_vectors)))
 
 
 @router.patch(
     "/{id}",
     responses={200: {"model": ChangedOut}},
-    response_class=Response,
     openapi_extra=body_of(ImageChanges),
-    dependencies=[_write],
+    dependencies=[WRITE],
 )
 def change_image(
     category: str,
@@ -175,12 +148,11 @@ def change_image(
     """Change tags, class, caption, quality or metadata; the image as it is now. 404 ``not_found``, 422
     ``bad_request``."""
     changed = hit_json(category, runtime.editor.change(category, [id], body)[0])
-    return as_json(
-        {**changed, "notes": unindexed_notes(body.metadata, runtime.catalog.get(category).indexes)}
-    )
+    notes = unindexed_notes(body.metadata, runtime.catalog.get(category).indexes)
+    return Json({**changed, "notes": notes})
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, dependencies=[_write])
+@router.delete("/{id}", status_code=204, dependencies=[WRITE])
 def delete_image(category: str, id: str, runtime: RuntimeDep) -> Response:
     """Delete an image and its file. 404 ``not_found``."""
     if not runtime.editor.delete(category, [id]):
@@ -196,7 +168,7 @@ def delete_image(category: str, id: str, runtime: RuntimeDep) -> Response:
         307: {"description": "A presigned URL."},
     },
     response_class=Response,
-    dependencies=[_read],
+    dependencies=[READ],
 )
 def image_file(
     category: str,
@@ -207,8 +179,8 @@ def image_file(
         bool, Query(description="307 to a presigned URL of 15 minutes, where the object store has one.")
     ] = False,
 ) -> Response:
-    """The file as it was indexed. Its ETag is its SHA-256, so it never changes; 304 if ``If-None-Match``
-    names it."""
+    """Return the file as it was indexed. Its ETag is its SHA-256, so it never changes; 304 if
+    ``If-None-Match`` names it."""
     hit = runtime.searcher.image(category, id)
     if redirect and (url := runtime.objects.url(hit.payload["object_key"])):
         return RedirectResponse(url, headers={"Cache-Control": "no-store"})
@@ -225,7 +197,7 @@ def image_file(
     "/{id}/thumbnail",
     responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "Not changed."}},
     response_class=Response,
-    dependencies=[_read],
+    dependencies=[READ],
 )
 def image_thumbnail(
     category: str,
@@ -237,7 +209,7 @@ def image_thumbnail(
         int, Query(ge=16, le=1024, description="Width in pixels; never enlarged, at most four times as high.")
     ] = 256,
 ) -> Response:
-    """A small upright version, made when first asked for and kept in memory for a while."""
+    """Return a small upright version, made when first asked for and kept in memory for a while."""
     hit = runtime.searcher.image(category, id)
     sha256 = hit.payload["sha256"]
     etag = f'"{sha256}-w{w}"'
@@ -260,19 +232,19 @@ def _uploads(form: SentForm) -> list[Upload]:
     unknown += [file.field for file in form.files if file.field not in _FILE_FIELDS]
     if unknown:
         raise BadRequest(
-            f"{unknown[0][:80]!r} is no field of an upload: use files, {', '.join(_TEXT_FIELDS)}."
+            f"{unknown[0][:80]!r} is not a field of an upload: use files, {', '.join(_TEXT_FIELDS)}."
         )
     if not form.files:
         raise BadRequest(
             "The form has no file: send the pictures in the field 'files', each with its filename."
         )
-    tags, metadata = _tags(form.fields.get("tags", ())), _metadata(_one(form, "metadata"))
-    fields = {name: _one(form, name) for name in SAID}
+    tags, metadata = _tags(form.fields.get("tags", ())), _metadata(form.one("metadata"))
+    fields = {name: form.one(name) for name in SAID}
     return [Upload(file.filename, file.data, tags, fields, metadata) for file in form.files]
 
 
 def _kinds(form: SentForm, metadata: Mapping[str, Any]) -> dict[str, IndexKind]:
-    kinds = named_kinds(form)
+    kinds = form.kinds
     if other := next((column for column in kinds if column not in metadata), None):
         raise BadRequest(
             f"The form field 'columns' names {other!r}, which is not in 'metadata'.", field="columns"
@@ -281,7 +253,7 @@ def _kinds(form: SentForm, metadata: Mapping[str, Any]) -> dict[str, IndexKind]:
 
 
 def _near_duplicates(form: SentForm) -> NearDuplicates:
-    said = _one(form, "near_duplicates") or "tell"
+    said = form.one("near_duplicates") or "tell"
     for word in get_args(NearDuplicates):
         if said == word:
             return word  # type: ignore[no-any-return]
@@ -297,13 +269,6 @@ def _tags(values: Sequence[str]) -> list[str]:
     return list(tags)
 
 
-def _one(form: SentForm, name: str) -> str | None:
-    values = form.fields.get(name, ())
-    if len(values) > 1:
-        raise BadRequest(f"The form field {name!r} is there {len(values)} times: send it once.", field=name)
-    return values[0] if values and values[0] else None
-
-
 def _metadata(text: str | None) -> dict[str, Any]:
     tree = {} if text is None else parse_json(text, "form field 'metadata'")
     if not isinstance(tree, dict):
@@ -311,36 +276,29 @@ def _metadata(text: str | None) -> dict[str, Any]:
     return tree
 
 
-def _item_json(category: str, outcome: ItemOutcome) -> dict[str, Any]:
-    return {
-        "filename": outcome.filename,
-        "outcome": outcome.outcome,
-        "id": outcome.id,
-        "urls": image_urls(category, outcome.id) if outcome.id else None,
-        "reason": outcome.reason,
-        "message": outcome.message,
-        "near_duplicate_of": {
-            "id": outcome.near.id,
-            "kind": outcome.near.kind,
-            "similarity": outcome.near.similarity,
-            "urls": image_urls(category, outcome.near.id),
+def _item(category: str, outcome: ItemOutcome) -> UploadItem:
+    near = outcome.near and {**vars(outcome.near), "urls": image_urls(category, outcome.near.id)}
+    return UploadItem.model_validate(
+        {
+            **vars(outcome),
+            "urls": image_urls(category, outcome.id) if outcome.id else None,
+            "near_duplicate_of": near,
+            "conflicts": [conflict.to_json() for conflict in outcome.conflicts],
         }
-        if outcome.near
-        else None,
-        "conflicts": [conflict.to_json() for conflict in outcome.conflicts],
-    }
+    )
 
 
-def _all_refused(outcomes: Sequence[ItemOutcome], items: list[dict[str, Any]]) -> ImageRefused:
+def _all_refused(outcomes: Sequence[ItemOutcome], items: Sequence[UploadItem]) -> ImageRefused:
+    trees = [item.model_dump() for item in items]
     first = outcomes[0]
     if len(outcomes) == 1:
         return ImageRefused(
-            first.reason or "image_refused", first.message or "The file was refused.", items=items
+            first.reason or "image_refused", first.message or "The file was refused.", items=trees
         )
     reasons = {outcome.reason for outcome in outcomes}
     words = REFUSALS.get(first.reason or "", "") if len(reasons) == 1 else "for different reasons"
     reason = (first.reason or "image_refused") if len(reasons) == 1 else "image_refused"
-    return ImageRefused(reason, f"All {len(outcomes)} files were refused: {words}.", items=items)
+    return ImageRefused(reason, f"All {len(outcomes)} files were refused: {words}.", items=trees)
 
 
 def _bytes_of(runtime: Runtime, hit: Hit) -> bytes:

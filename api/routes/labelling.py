@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.responses import Response
 
-from vitrine.api.auth import require
-from vitrine.api.bodies import json_body
+from vitrine.api.auth import READ, WRITE
 from vitrine.api.deps import RuntimeDep
 from vitrine.api.openapi import body_of
-from vitrine.api.responses import as_json, hit_json
-from vitrine.api.routes.taggers import tagger_json
-from vitrine.api.schemas.taggers import LabelsBody, LabelsOut, RankingOut, TrainBody, TrainedOut, UncertainOut
+from vitrine.api.responses import hit_json
+from vitrine.api.route import Json, json_body
+from vitrine.api.route import router as new_router
+from vitrine.api.routes.taggers import shown_tagger
+from vitrine.api.schemas.taggers import (
+    LabelCountsOut,
+    LabelsBody,
+    LabelsOut,
+    RankingOut,
+    TrainBody,
+    TrainedOut,
+    UncertainOut,
+)
 from vitrine.services.artifacts.taggers import DIGITS
 from vitrine.services.taggers.labelling import (
     MAX_SHOWN,
     Candidate,
-    LabelCounts,
     count_labels,
     ranking,
     record,
@@ -27,14 +35,11 @@ from vitrine.services.taggers.labelling import (
     uncertain,
 )
 
-router = APIRouter(prefix="/v1/categories/{category}/taggers/{tag:path}", tags=["labelling"])
-_read, _write = Depends(require("read")), Depends(require("write"))
+router = new_router("labelling", "/v1/categories/{category}/taggers/{tag:path}")
 ShownParameter = Annotated[int, Query(ge=1, le=MAX_SHOWN)]
 
 
-@router.get(
-    "/uncertain", responses={200: {"model": UncertainOut}}, response_class=Response, dependencies=[_read]
-)
+@router.get("/uncertain", responses={200: {"model": UncertainOut}}, dependencies=[READ])
 def uncertain_images(
     category: str,
     tag: str,
@@ -44,7 +49,7 @@ def uncertain_images(
         str | None, Query(max_length=300, description="For a tag without a tagger: the encoder.")
     ] = None,
 ) -> Response:
-    """The images whose judgement teaches most: near the tagger's boundary, unlike each other, judged by
+    """List the images whose judgement teaches most: near the tagger's boundary, unlike each other, judged by
     nobody yet.
 
     A tag without a tagger begins with images like those that have the tag. 422 ``too_few_examples`` if none
@@ -52,33 +57,26 @@ def uncertain_images(
     """
     found = uncertain(runtime, category, tag, limit, using=using)
     by = "similarity" if found and found[0].score is None else "score"
-    counts = _counts_json(count_labels(runtime, category, tag))
-    return as_json({"tag": tag, "by": by, "labels": counts, "hits": _candidates(category, found)})
+    counts = vars(count_labels(runtime, category, tag))
+    return Json({"tag": tag, "by": by, "labels": counts, "hits": _candidates(category, found)})
 
 
-@router.post(
-    "/labels",
-    responses={200: {"model": LabelsOut}},
-    response_class=Response,
-    openapi_extra=body_of(LabelsBody),
-    dependencies=[_write],
-)
+@router.post("/labels", openapi_extra=body_of(LabelsBody), dependencies=[WRITE])
 def label_images(
     category: str, tag: str, runtime: RuntimeDep, body: Annotated[LabelsBody, Depends(json_body(LabelsBody))]
-) -> Response:
+) -> LabelsOut:
     """Record what people said. Accepted images get the tag; rejected ones lose it, also as a proposal, and
     are noted as not having it. Again: nothing. 404 ``not_found`` for an unknown image; then nothing is
     changed."""
     counts = record(runtime, category, tag, body.accept, body.reject)
-    return as_json({"tag": tag, "labels": _counts_json(counts)})
+    return LabelsOut(tag=tag, labels=LabelCountsOut(**vars(counts)))
 
 
 @router.post(
     "/train",
     responses={200: {"model": TrainedOut}},
-    response_class=Response,
     openapi_extra=body_of(TrainBody, required=False),
-    dependencies=[_write],
+    dependencies=[WRITE],
 )
 def train_tagger(
     category: str, tag: str, runtime: RuntimeDep, body: Annotated[TrainBody, Depends(json_body(TrainBody))]
@@ -91,17 +89,17 @@ def train_tagger(
     """
     done = refit(runtime, category, tag, using=body.using)
     best = ranking(runtime, category, done.head, body.limit) if body.limit else []
-    return as_json(
+    return Json(
         {
-            "tagger": tagger_json(runtime.catalog.get(category), done.head),
-            "labels": _counts_json(count_labels(runtime, category, done.head.tag)),
+            "tagger": shown_tagger(runtime.catalog.get(category), done.head).model_dump(),
+            "labels": vars(count_labels(runtime, category, done.head.tag)),
             "seconds": {"read": done.read_seconds, "fit": done.fit_seconds},
             "ranking": _candidates(category, best),
         }
     )
 
 
-@router.get("/ranking", responses={200: {"model": RankingOut}}, response_class=Response, dependencies=[_read])
+@router.get("/ranking", responses={200: {"model": RankingOut}}, dependencies=[READ])
 def tagger_ranking(
     category: str,
     tag: str,
@@ -111,14 +109,14 @@ def tagger_ranking(
         bool, Query(description="false leaves out the images that people have judged.")
     ] = True,
 ) -> Response:
-    """The images that the tagger in service scores highest, computed now from the stored vectors.
+    """List the images that the tagger in service scores highest, computed now from the stored vectors.
 
     404 ``not_found``, 409 ``tagger_mismatch``.
     """
     runtime.catalog.get(category)
     head = runtime.taggers.get(category, tag)
     best = ranking(runtime, category, head, limit, labelled=labelled)
-    return as_json({"tag": head.tag, "trained_at": head.trained_at, "hits": _candidates(category, best)})
+    return Json({"tag": head.tag, "trained_at": head.trained_at, "hits": _candidates(category, best)})
 
 
 def _candidates(category: str, found: Iterable[Candidate]) -> list[dict[str, Any]]:
@@ -126,7 +124,3 @@ def _candidates(category: str, found: Iterable[Candidate]) -> list[dict[str, Any
         {**hit_json(category, one.hit), "score": None if one.score is None else round(one.score, DIGITS)}
         for one in found
     ]
-
-
-def _counts_json(counts: LabelCounts) -> dict[str, int]:
-    return {"accepted": counts.accepted, "rejected": counts.rejected}

@@ -3,59 +3,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.responses import Response
 
-from vitrine.api.auth import require
 from vitrine.api.deps import RuntimeDep, conditions_except, no_other_parameters
 from vitrine.api.openapi import FILTERS
-from vitrine.api.responses import as_json
-from vitrine.api.schemas.maps import MapPointsOut, MapsOut
+from vitrine.api.route import Json
+from vitrine.api.route import router as new_router
+from vitrine.api.schemas.maps import MapOut, MapPointsOut, MapsOut
 from vitrine.indexer.enrich.maps.make import count_missing
 from vitrine.indexer.enrich.maps.points import read_points
 from vitrine.indexer.enrich.maps.values import value_reader
-from vitrine.services.artifacts.maps import CategoryMap
 from vitrine.services.category.filters import Conditions
 from vitrine.services.vector_store.base import MAX_LIMIT
 
-router = APIRouter(
-    prefix="/v1/categories/{category}/maps", tags=["maps"], dependencies=[Depends(require("read"))]
-)
-_TOLD = (
-    "name",
-    "method",
-    "using",
-    "encoder_revision",
-    "images",
-    "seed",
-    "parameters",
-    "metrics",
-    "created_at",
-)
+router = new_router("maps", "/v1/categories/{category}/maps", "read")
 _OWN_PARAMETERS = ("limit", "cursor", "by", "depth")
 
 
-@router.get(
-    "",
-    responses={200: {"model": MapsOut}},
-    response_class=Response,
-    dependencies=[Depends(no_other_parameters())],
-)
-def maps(category: str, runtime: RuntimeDep) -> Response:
-    """The maps of a category, by name. 404 ``not_found``."""
+@router.get("", dependencies=[Depends(no_other_parameters())])
+def maps(category: str, runtime: RuntimeDep) -> MapsOut:
+    """List the maps of a category, by name. 404 ``not_found``."""
     runtime.catalog.get(category)
     found = runtime.maps.in_service(category)
-    return as_json(
-        {"maps": [{**_map_json(one), "missing": count_missing(runtime, category, one)} for one in found]}
-    )
+    missing = [count_missing(runtime, category, one) for one in found]
+    shown = zip(found, missing, strict=True)
+    return MapsOut(maps=[MapOut.model_validate({**vars(one), "missing": count}) for one, count in shown])
 
 
 @router.get(
     "/{map}/points",
     responses={200: {"model": MapPointsOut}},
-    response_class=Response,
     openapi_extra={"parameters": [FILTERS]},
 )
 def map_points(
@@ -74,17 +54,13 @@ def map_points(
     ] = None,
     depth: Annotated[int, Query(ge=1, le=32, description="With `cluster.RUN`: of the nodes.")] = 1,
 ) -> Response:
-    """The images of a map that meet the conditions, page by page, as aligned lists.
+    """List the images of a map that meet the conditions, page by page, as aligned lists.
 
-    404 ``not_found`` for an unknown category, map or run; 422 ``unknown_field`` for what is no field.
+    404 ``not_found`` for an unknown category, map or run; 422 ``unknown_field`` for an unknown field.
     """
     runtime.catalog.get(category)
     shown = runtime.maps.get(category, map)
     reader = value_reader(runtime, category, by, depth=depth) if by else None
     page = read_points(runtime, category, shown, reader, conditions=conditions, limit=limit, cursor=cursor)
     told = {"map": map, "created_at": shown.created_at, "by": by, "ids": page.ids, "x": page.x, "y": page.y}
-    return as_json({**told, "values": page.values if reader else None, "cursor": page.cursor})
-
-
-def _map_json(one: CategoryMap) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in _TOLD}
+    return Json({**told, "values": page.values if reader else None, "cursor": page.cursor})

@@ -7,23 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.responses import Response
 
-from vitrine.api.auth import require
-from vitrine.api.bodies import (
-    MULTIPART,
-    SentForm,
-    decoded_image,
-    media_type,
-    parse_json,
-    read_form,
-    read_json,
-    validated,
-)
+from vitrine.api.bodies import SentForm, decoded_image, read_form
 from vitrine.api.deps import MetricsDep, RuntimeDep
-from vitrine.api.openapi import body_of
-from vitrine.api.responses import as_json, encoder_json, hits_json
+from vitrine.api.openapi import BINARY, TEXT, body_of
+from vitrine.api.responses import encoder_json, hits_json
+from vitrine.api.route import MULTIPART, Json, media_type, parse_json, validated
+from vitrine.api.route import router as new_router
 from vitrine.api.schemas.common import SearchBody, SearchOut
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit, OrderBy
@@ -31,33 +23,25 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions, SearchResult
 
-router = APIRouter(
-    prefix="/v1/categories/{category}", tags=["search"], dependencies=[Depends(require("read"))]
-)
+router = new_router("search", "/v1/categories/{category}", "read")
 _ITEM = "file"
 _JSON_FIELDS = ("filter", "order_by", "vector", "positive", "negative")
-_FORM = {
-    "type": "object",
-    "description": "The picture to search by, and the fields of SearchBody as form fields or together "
-    "as JSON in `query`.",
-    "properties": {
-        "file": {"type": "string", "format": "binary"},
-        "query": {
-            "type": "string",
-            "description": "SearchBody as JSON, without a way to ask.",
-            "example": '{"limit": 5}',
-        },
-        "using": {"type": "string"},
-        "limit": {"type": "integer"},
-        "offset": {"type": "integer"},
-        "min_similarity": {"type": "number"},
-        "diversity": {"type": "number"},
-        "filter": {"type": "string", "description": "Conditions as JSON."},
-        "with_vectors": {"type": "boolean"},
-        "exact": {"type": "boolean"},
-        "collapse": {"type": "boolean"},
+_FORM: dict[str, Any] = {
+    "file": BINARY,
+    "query": {
+        **TEXT,
+        "description": "SearchBody as JSON, without a way to ask.",
+        "example": '{"limit": 5}',
     },
+    "using": TEXT,
+    **{name: {"type": "integer"} for name in ("limit", "offset")},
+    **{name: {"type": "number"} for name in ("min_similarity", "diversity")},
+    "filter": {**TEXT, "description": "Conditions as JSON."},
+    **{name: {"type": "boolean"} for name in ("with_vectors", "exact", "collapse")},
 }
+_ABOUT = (
+    "The picture to search by, and the fields of SearchBody as form fields or together as JSON in `query`."
+)
 
 
 @dataclass(frozen=True)
@@ -69,18 +53,18 @@ class Question:
 
 
 async def read_question(request: Request) -> Question:
-    """The question from JSON or from a form. ``BadRequest``, ``TooLarge``, 415 for other content types."""
+    """Return the question from JSON or from a form. ``BadRequest``, ``TooLarge``, 415 for other content
+    types."""
     if media_type(request) == MULTIPART:
         return _from_form(await read_form(request))
-    body = validated(SearchBody, await read_json(request))
+    body = validated(SearchBody, await request.json())
     return Question(body, None if body.image is None else decoded_image(body.image))
 
 
 @router.post(
     "/search",
     responses={200: {"model": SearchOut}},
-    response_class=Response,
-    openapi_extra=body_of(SearchBody, form=_FORM, required=False),
+    openapi_extra=body_of(SearchBody, form=_FORM, about=_ABOUT, required=False),
 )
 def search(
     category: str,
@@ -92,7 +76,7 @@ def search(
     ``positive`` examples. Without any of them: a listing, by id, in order of a field, or at random.
 
     404 ``not_found`` (category or image), 422 ``unknown_vector``, ``unknown_field``, ``unsupported_query``,
-    ``bad_vector`` or ``bad_request``, 415 ``unsupported_format`` for a file that is no picture, 409
+    ``bad_vector`` or ``bad_request``, 415 ``unsupported_format`` for a file that is not a picture, 409
     ``encoder_mismatch``, 503 ``model_unavailable``.
     """
     started = time.perf_counter()
@@ -103,7 +87,7 @@ def search(
         return listing_response(runtime, category, listed)
     result = _answer(runtime, category, question)
     metrics.searched(result.encode_ms, result.search_ms)
-    return as_json(
+    return Json(
         {
             "hits": hits_json(category, result.hits),
             "encoder": encoder_json(result.encoder, modalities=False),
@@ -127,7 +111,7 @@ class Listing:
 
 
 def listing_response(runtime: Runtime, category: str, listing: Listing) -> Response:
-    """A page of images as ``SearchOut`` without an encoder."""
+    """Return a page of images as ``SearchOut`` without an encoder."""
     started = time.perf_counter()
     hits: Sequence[Hit]
     cursor = None
@@ -144,7 +128,7 @@ def listing_response(runtime: Runtime, category: str, listing: Listing) -> Respo
         )
         hits, cursor = page.hits, page.cursor
     timing = _timing(0.0, _ms(started), started)
-    return as_json({"hits": hits_json(category, hits), "encoder": None, "cursor": cursor, "timing": timing})
+    return Json({"hits": hits_json(category, hits), "encoder": None, "cursor": cursor, "timing": timing})
 
 
 def _answer(runtime: Runtime, category: str, question: Question) -> SearchResult:
@@ -191,13 +175,11 @@ def _from_form(form: SentForm) -> Question:
 
 
 def _tree(form: SentForm) -> dict[str, Any]:
-    """One JSON object from ``query`` and the other fields, which have the last word."""
+    """Return one JSON object from ``query`` and the other fields, which have the last word."""
     tree: Any = {}
-    for name, values in form.fields.items():
-        if len(values) > 1 and name != "using":
-            raise BadRequest(
-                f"The form field {name[:80]!r} is there {len(values)} times: send it once.", field=name[:80]
-            )
+    for name in form.fields:
+        if name != "using":
+            form.one(name)
     if "query" in form.fields:
         tree = parse_json(form.fields["query"][0], "form field 'query'")
         if not isinstance(tree, dict):

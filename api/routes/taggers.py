@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-from fastapi import APIRouter, Depends
-from starlette.responses import Response
+from fastapi import Depends
 
-from vitrine.api.auth import require
 from vitrine.api.bodies import read_picture
 from vitrine.api.deps import RuntimeDep
-from vitrine.api.openapi import body_of
-from vitrine.api.responses import as_json
-from vitrine.api.schemas.taggers import PictureBody, ScoresOut, TaggerDetailOut, TaggersOut
+from vitrine.api.openapi import PICTURE
+from vitrine.api.route import router as new_router
+from vitrine.api.schemas.common import numbers_of
+from vitrine.api.schemas.taggers import (
+    LabelCountsOut,
+    LeftOut,
+    ScoresOut,
+    StoredScores,
+    TaggerDetailOut,
+    TaggerOut,
+    TaggersOut,
+    TaggerVersion,
+    TagScoreOut,
+)
 from vitrine.services.artifacts.taggers import DIGITS, TagHead
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.fields import QUALITY
@@ -23,36 +32,25 @@ from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.classify import TagScore, classify, fitting
 from vitrine.services.taggers.labelling import count_labels
 
-router = APIRouter(prefix="/v1", tags=["taggers"], dependencies=[Depends(require("read"))])
+router = new_router("taggers", "/v1", "read")
 PictureDep = Annotated[bytes, Depends(read_picture)]
-_FORM = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {"file": {"type": "string", "format": "binary"}},
-}
-_picture = body_of(PictureBody, form=_FORM)
-_scores: dict[int | str, dict[str, Any]] = {200: {"model": ScoresOut}}
-_VERSION = ("trained_at", "kind", "using", "encoder_revision", "threshold", "examples", "metrics")
 
 
-@router.get("/taggers", responses={200: {"model": TaggersOut}}, response_class=Response)
-def all_taggers(runtime: RuntimeDep) -> Response:
-    """The taggers in service, of all categories."""
-    found = [tree for category in runtime.catalog.list() for tree in _taggers(runtime, category)]
-    return as_json({"taggers": found})
+@router.get("/taggers")
+def all_taggers(runtime: RuntimeDep) -> TaggersOut:
+    """List the taggers in service, of all categories."""
+    return _listed(runtime, runtime.catalog.list())
 
 
-@router.get("/categories/{category}/taggers", responses={200: {"model": TaggersOut}}, response_class=Response)
-def category_taggers(category: str, runtime: RuntimeDep) -> Response:
-    """The taggers in service of a category. 404 ``not_found``."""
-    return as_json({"taggers": _taggers(runtime, runtime.catalog.get(category))})
+@router.get("/categories/{category}/taggers")
+def category_taggers(category: str, runtime: RuntimeDep) -> TaggersOut:
+    """List the taggers in service of a category. 404 ``not_found``."""
+    return _listed(runtime, [runtime.catalog.get(category)])
 
 
-@router.post(
-    "/categories/{category}/taggers/score", responses=_scores, response_class=Response, openapi_extra=_picture
-)
-def score_by_all(category: str, runtime: RuntimeDep, picture: PictureDep) -> Response:
-    """What all taggers say of one picture (``file`` in a form, or ``image`` in base64), which is not stored.
+@router.post("/categories/{category}/taggers/score", openapi_extra=PICTURE)
+def score_by_all(category: str, runtime: RuntimeDep, picture: PictureDep) -> ScoresOut:
+    """Score one picture by all taggers (``file`` in a form, or ``image`` in base64). It is not stored.
 
     Taggers whose encoder the category has no more are left out and listed; if that is all of them: 409
     ``tagger_mismatch``.
@@ -60,98 +58,71 @@ def score_by_all(category: str, runtime: RuntimeDep, picture: PictureDep) -> Res
     heads, mismatches = fitting(runtime.catalog.get(category), runtime.taggers.in_service(category))
     if mismatches and not heads:
         raise mismatches[0]
-    return as_json(_scores_json(classify(runtime, category, picture, heads), mismatches))
+    return _scores(classify(runtime, category, picture, heads), mismatches)
 
 
-@router.post(
-    "/categories/{category}/taggers/{tag:path}/score",
-    responses=_scores,
-    response_class=Response,
-    openapi_extra=_picture,
-)
-def score_by_one(category: str, tag: str, runtime: RuntimeDep, picture: PictureDep) -> Response:
-    """What one tagger says of a picture, which is not stored. 404 ``not_found``, 409 ``tagger_mismatch``, 415
-    and 422 for a file that is no picture."""
+@router.post("/categories/{category}/taggers/{tag:path}/score", openapi_extra=PICTURE)
+def score_by_one(category: str, tag: str, runtime: RuntimeDep, picture: PictureDep) -> ScoresOut:
+    """Score a picture by one tagger. It is not stored. 404 ``not_found``, 409 ``tagger_mismatch``, 415 and
+    422 for a file that is not a picture."""
     runtime.catalog.get(category)
-    return as_json(
-        _scores_json(classify(runtime, category, picture, [runtime.taggers.get(category, tag)]), ())
-    )
+    return _scores(classify(runtime, category, picture, [runtime.taggers.get(category, tag)]), ())
 
 
-@router.get(
-    "/categories/{category}/taggers/{tag:path}",
-    responses={200: {"model": TaggerDetailOut}},
-    response_class=Response,
-)
-def get_tagger(category: str, tag: str, runtime: RuntimeDep) -> Response:
-    """One tagger: its metrics and examples, whether the stored scores are its own, and its former versions.
-    404 ``not_found``."""
+@router.get("/categories/{category}/taggers/{tag:path}")
+def get_tagger(category: str, tag: str, runtime: RuntimeDep) -> TaggerDetailOut:
+    """Return one tagger: its metrics and examples, whether the stored scores are its own, and its former
+    versions. 404 ``not_found``."""
     cat = runtime.catalog.get(category)
     head = runtime.taggers.get(category, tag)
-    counts = count_labels(runtime, category, head.tag)
-    history = [_version(old, head) for old in runtime.taggers.history(category, head.tag)]
-    return as_json(
-        {
-            **tagger_json(cat, head),
-            "stored": _stored(runtime, cat, head),
-            "labels": {"accepted": counts.accepted, "rejected": counts.rejected},
-            "history": history,
-        }
+    history = runtime.taggers.history(category, head.tag)
+    return TaggerDetailOut(
+        **vars(shown_tagger(cat, head)),
+        stored=_stored(runtime, cat, head),
+        labels=LabelCountsOut(**vars(count_labels(runtime, category, head.tag))),
+        history=[_version(old, head) for old in history],
     )
 
 
-def tagger_json(category: Category, head: TagHead) -> dict[str, Any]:
-    """``TaggerOut``."""
-    return {
-        "category": category.name,
-        "tag": head.tag,
-        "field": head.payload_field,
-        "kind": head.kind,
-        "using": head.using,
-        "encoder_revision": head.encoder_revision,
-        "fits": bool(fitting(category, [head])[0]),
-        "threshold": head.threshold,
-        "trained_at": head.trained_at,
-        "fingerprint": head.fingerprint,
-        "examples": dict(head.examples),
-        "metrics": dict(head.metrics),
-    }
+def shown_tagger(category: Category, head: TagHead) -> TaggerOut:
+    """Return a tagger as the API shows it, with all that its training left."""
+    fits = bool(fitting(category, [head])[0])
+    more = {"category": category.name, "field": head.payload_field, "fits": fits}
+    return TaggerOut.model_validate({**vars(head), **more})
 
 
-def _taggers(runtime: Runtime, category: Category) -> list[dict[str, Any]]:
-    heads = runtime.taggers.in_service(category.name)
-    return [{**tagger_json(category, head), "metrics": _numbers(head.metrics)} for head in heads]
+def _listed(runtime: Runtime, categories: Iterable[Category]) -> TaggersOut:
+    """Return their taggers without curves and histograms, of which fifty taggers would make a long list."""
+    found = [
+        shown_tagger(category, head)
+        for category in categories
+        for head in runtime.taggers.in_service(category.name)
+    ]
+    return TaggersOut(taggers=[one.model_copy(update={"metrics": numbers_of(one.metrics)}) for one in found])
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Without curves and histograms, of which fifty taggers would make a long list."""
-    return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+def _version(old: TagHead, current: TagHead) -> TaggerVersion:
+    more = {"metrics": numbers_of(old.metrics), "in_service": old.signature == current.signature}
+    return TaggerVersion.model_validate({**vars(old), **more})
 
 
-def _version(old: TagHead, current: TagHead) -> dict[str, Any]:
-    tree = {name: getattr(old, name) for name in _VERSION}
-    return {**tree, "metrics": _numbers(old.metrics), "in_service": old.signature == current.signature}
-
-
-def _stored(runtime: Runtime, category: Category, head: TagHead) -> dict[str, Any]:
-    any_score = NumberRange(gte=0)
-    conditions = (
-        Conditions(quality=any_score) if head.tag == QUALITY else Conditions(scores={head.tag: any_score})
-    )
+def _stored(runtime: Runtime, category: Category, head: TagHead) -> StoredScores:
+    span = NumberRange(gte=0)
+    conditions = Conditions(quality=span) if head.tag == QUALITY else Conditions(scores={head.tag: span})
     images = runtime.vectors.count(category.name)
-    scored = (
-        runtime.searcher.count(category.name, conditions) if head.payload_field in category.indexes else 0
-    )
+    indexed = head.payload_field in category.indexes
+    scored = runtime.searcher.count(category.name, conditions) if indexed else 0
     stale = head.tag in runtime.taggers.unsettled(category.name)
-    return {"images": images, "scored": scored, "stale": stale, "complete": not stale and scored == images}
+    return StoredScores(images=images, scored=scored, stale=stale, complete=not stale and scored == images)
 
 
-def _scores_json(scores: Sequence[TagScore], mismatches: Iterable[TaggerMismatch]) -> dict[str, Any]:
+def _scores(scores: Sequence[TagScore], mismatches: Iterable[TaggerMismatch]) -> ScoresOut:
     rows = [
-        {"tag": s.head.tag, "score": round(s.score, DIGITS), "threshold": s.head.threshold, "above": s.above}
+        TagScoreOut(tag=s.head.tag, score=round(s.score, DIGITS), threshold=s.head.threshold, above=s.above)
         for s in scores
     ]
     left_out = [
-        {"tag": error.details["tag"], "code": error.code, "detail": error.message} for error in mismatches
+        LeftOut(tag=error.details["tag"], code="tagger_mismatch", detail=error.message)
+        for error in mismatches
     ]
-    return {"scores": rows, "left_out": left_out}
+    return ScoresOut(scores=rows, left_out=left_out)

@@ -1,19 +1,13 @@
-"""The bodies of cluster runs, as schemas.py has those of the rest."""
+"""The bodies of the routes of cluster runs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from vitrine.api.schemas.common import Urls
+from vitrine.api.schemas.common import ID, URLS, FacetValue, Urls, example
 
-_ID = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"
-_URLS = {
-    "self": f"/v1/categories/pets/images/{_ID}",
-    "file": f"/v1/categories/pets/images/{_ID}/file",
-    "thumbnail": f"/v1/categories/pets/images/{_ID}/thumbnail",
-}
 _RUN = {
     "run": "look",
     "method": "tree",
@@ -34,9 +28,9 @@ _CHILD = {
     "depth": 1,
     "count": 212,
     "radius": 0.61,
-    "medoid": _ID,
+    "medoid": ID,
     "child_count": 5,
-    "representatives": [{"id": _ID, "urls": _URLS}],
+    "representatives": [{"id": ID, "urls": URLS}],
     "groupings": {"metadata.season": [{"value": "winter", "count": 80}]},
 }
 
@@ -44,7 +38,7 @@ _CHILD = {
 class ClusterRunOut(BaseModel):
     """One clustering of a category. ``nodes`` counts the root too; ``images`` is of the time it was made."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_RUN]})  # type: ignore[list-item]
+    model_config = example(_RUN)
 
     run: str
     method: str
@@ -69,17 +63,12 @@ class RepresentativeOut(BaseModel):
     urls: Urls
 
 
-class GroupOut(BaseModel):
-    value: str | int | bool
-    count: int
-
-
 class ClusterNodeOut(BaseModel):
     """``count``: images now. ``radius``: least cosine similarity of an image of the run to the mean of the
     node's images in the run, so that 1 minus it is the largest distance; null for noise. ``medoid`` and
     ``representatives`` are those that are still there; null if none is."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_CHILD]})  # type: ignore[list-item]
+    model_config = example(_CHILD)
 
     id: str
     name: str = Field(description="From the tags and classes that stand out; may be empty.")
@@ -89,7 +78,7 @@ class ClusterNodeOut(BaseModel):
     medoid: str | None
     representatives: list[RepresentativeOut]
     child_count: int
-    groupings: dict[str, list[GroupOut]]
+    groupings: dict[str, list[FacetValue]]
 
 
 class ClusterDetailOut(BaseModel):

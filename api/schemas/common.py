@@ -1,9 +1,9 @@
-"""The bodies that the API takes and gives. Those it takes are validated by these; those it gives are built as
-plain dicts on the way out, because validating each hit again would cost more than finding it: the tests hold
-the two equal."""
+"""The bodies that the API takes and gives. Hits are built as plain dicts on the way out, because validating
+each again would cost more than finding it: the tests hold the two equal."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -15,14 +15,11 @@ from vitrine.services.vector_store.base import MAX_LIMIT
 MAX_TEXT = 10_000
 MAX_EXAMPLES = 1_000
 MAX_COMPONENTS = 65_536
-_ID = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"
+ID = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"
 _SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _ENCODER = {"name": "clip", "model": "openai/clip-vit-base-patch32", "revision": "c237dc49", "dim": 512}
-_URLS = {
-    "self": f"/v1/categories/pets/images/{_ID}",
-    "file": f"/v1/categories/pets/images/{_ID}/file",
-    "thumbnail": f"/v1/categories/pets/images/{_ID}/thumbnail",
-}
+_PATH = f"/v1/categories/pets/images/{ID}"
+URLS = {"self": _PATH, "file": f"{_PATH}/file", "thumbnail": f"{_PATH}/thumbnail"}
 _PAYLOAD = {
     "sha256": _SHA,
     "filename": "rex.jpg",
@@ -50,22 +47,30 @@ _CATEGORY = {
 Id = Annotated[str, StringConstraints(max_length=64)]
 
 
-class _Taken(BaseModel):
+class Taken(BaseModel):
+    """A body that is taken: names that are not its fields are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
-def _example(value: object) -> ConfigDict:
+def example(value: object) -> ConfigDict:
+    """Return the configuration of a model with an example for the OpenAPI document."""
     return ConfigDict(json_schema_extra={"examples": [value]})  # type: ignore[list-item]
+
+
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics that are numbers, without curves and histograms."""
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
 
 
 # What is taken
 # -----------------------------------------------------------------------------------------------------------
 
 
-class CategoryNew(_Taken):
+class CategoryNew(Taken):
     """A category to be made. Its encoders cannot be taken away later; others can be added."""
 
-    model_config = _example({"name": "pets", "description": "Dogs and cats", "encoders": ["clip"]})
+    model_config = example({"name": "pets", "description": "Dogs and cats", "encoders": ["clip"]})
 
     name: str = Field(
         max_length=200, description="1 to 63 of a-z, 0-9, `-` and `_`, beginning with a letter or digit."
@@ -80,10 +85,10 @@ class CategoryNew(_Taken):
     )
 
 
-class CategoryChanges(_Taken):
+class CategoryChanges(Taken):
     """Changes to a category; what is absent stays."""
 
-    model_config = _example({"description": "Dogs, cats and a parrot"})
+    model_config = example({"description": "Dogs, cats and a parrot"})
 
     description: str | None = Field(None, max_length=2_000)
     add_encoder: str | None = Field(
@@ -99,14 +104,14 @@ class CategoryChanges(_Taken):
     )
 
 
-class Order(_Taken):
+class Order(Taken):
     """By an indexed number or date; images without the field are left out."""
 
     field: str = Field(max_length=300)
     descending: bool = False
 
 
-class SearchBody(_Taken):
+class SearchBody(Taken):
     """One question. Give one of ``text``, ``id``, ``vector``, ``image`` or ``positive``; none of them asks
     for a listing."""
 
@@ -118,9 +123,9 @@ class SearchBody(_Taken):
                     "limit": 5,
                     "filter": {"tags_all": ["shoes"], "quality": {"gte": 0.5}},
                 },
-                {"id": _ID, "limit": 10, "diversity": 0.3},
-                {"id": _ID, "using": ["clip", "vit"]},
-                {"positive": [_ID], "negative": ["0c5c3a4e-1d0c-5f0e-9a51-7d8a5f6f7a10"], "limit": 20},
+                {"id": ID, "limit": 10, "diversity": 0.3},
+                {"id": ID, "using": ["clip", "vit"]},
+                {"positive": [ID], "negative": ["0c5c3a4e-1d0c-5f0e-9a51-7d8a5f6f7a10"], "limit": 20},
                 {
                     "filter": {"class": ["border_collie"]},
                     "order_by": {"field": "quality", "descending": True},
@@ -152,7 +157,7 @@ class SearchBody(_Taken):
     negative: list[Id] = Field(
         default_factory=list,
         max_length=MAX_EXAMPLES,
-        description="Images to be unlike; only beside `positive`.",
+        description="Images to be unlike; only together with `positive`.",
     )
     using: str | list[str] | None = Field(
         None,
@@ -207,7 +212,7 @@ class SearchBody(_Taken):
         if len(asks) > 1:
             raise ValueError(f"give one of text, id, vector, image and positive, not {' and '.join(asks)}")
         if self.negative and not self.positive:
-            raise ValueError("negative goes beside positive: give at least one positive example")
+            raise ValueError("negative goes with positive: give at least one positive example")
         if asks:
             self._only("a listing", "order_by", "random", "cursor")
         else:
@@ -250,7 +255,7 @@ class CategoryOut(BaseModel):
     ``encoders``.
     """
 
-    model_config = _example(_CATEGORY)
+    model_config = example(_CATEGORY)
 
     name: str
     description: str
@@ -264,7 +269,7 @@ class CategoryOut(BaseModel):
 
 
 class CategoryRemains(BaseModel):
-    """A name that is no category in service: damaged, half deleted, or left without a category; and what to
+    """A name without a category in service: damaged, half deleted, or left without a category; and what to
     do about it."""
 
     name: str
@@ -273,9 +278,9 @@ class CategoryRemains(BaseModel):
 
 
 class CategoriesOut(BaseModel):
-    """All categories, by name, and what there is beside them."""
+    """All categories, by name, and what else there is."""
 
-    model_config = _example({"categories": [_CATEGORY], "others": []})
+    model_config = example({"categories": [_CATEGORY], "others": []})
 
     categories: list[CategoryOut]
     others: list[CategoryRemains]
@@ -285,7 +290,7 @@ class ImagesKept(BaseModel):
     """A category was deleted and its pictures were not: where they are, as ``vitrine index add`` takes
     them."""
 
-    model_config = _example({"category": "shop", "images_kept": "objects:shop/images/"})
+    model_config = example({"category": "shop", "images_kept": "objects:shop/images/"})
 
     category: str
     images_kept: str
@@ -321,9 +326,9 @@ class SearchOut(BaseModel):
     """Hits, best first. ``encoder`` is null for listings; ``cursor`` asks for the next page of a listing,
     null at its end."""
 
-    model_config = _example(
+    model_config = example(
         {
-            "hits": [{"id": _ID, "similarity": 0.871, "payload": _PAYLOAD, "urls": _URLS}],
+            "hits": [{"id": ID, "similarity": 0.871, "payload": _PAYLOAD, "urls": URLS}],
             "encoder": _ENCODER,
             "cursor": None,
             "timing": {"encode_ms": 33.1, "search_ms": 1.4, "total_ms": 35.0},
@@ -342,15 +347,15 @@ class SearchOut(BaseModel):
 class ImageOut(HitOut):
     """One image and what is known of it."""
 
-    model_config = _example({"id": _ID, "similarity": None, "payload": _PAYLOAD, "urls": _URLS})
+    model_config = example({"id": ID, "similarity": None, "payload": _PAYLOAD, "urls": URLS})
 
 
 class ChangedOut(ImageOut):
     """One image as it is after a change."""
 
-    model_config = _example({"id": _ID, "similarity": None, "payload": _PAYLOAD, "urls": _URLS, "notes": []})
+    model_config = example({"id": ID, "similarity": None, "payload": _PAYLOAD, "urls": URLS, "notes": []})
 
-    notes: list[str] = Field([], description="What to know besides, such as columns that have no index.")
+    notes: list[str] = Field([], description="What else to know, such as columns that have no index.")
 
 
 class NearDuplicateOut(BaseModel):
@@ -391,14 +396,14 @@ class UploadItem(BaseModel):
 class UploadOut(BaseModel):
     """Item i belongs to file i of the request."""
 
-    model_config = _example(
+    model_config = example(
         {
             "items": [
                 {
                     "filename": "rex.jpg",
                     "outcome": "added",
-                    "id": _ID,
-                    "urls": _URLS,
+                    "id": ID,
+                    "urls": URLS,
                     "reason": None,
                     "message": None,
                 },
@@ -419,11 +424,13 @@ class UploadOut(BaseModel):
 
     items: list[UploadItem]
     counts: dict[str, int]
-    notes: list[str] = Field([], description="What to know besides, such as columns that have no index.")
+    notes: list[str] = Field([], description="What else to know, such as columns that have no index.")
 
 
 class FacetValue(BaseModel):
     """A value and how many images carry it."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     value: str | int | bool
     count: int
@@ -432,7 +439,7 @@ class FacetValue(BaseModel):
 class FacetsOut(BaseModel):
     """The most frequent values of a field."""
 
-    model_config = _example(
+    model_config = example(
         {"field": "tags", "values": [{"value": "dog", "count": 2400}, {"value": "cat", "count": 1280}]}
     )
 
@@ -451,7 +458,7 @@ class BinOut(BaseModel):
 class HistogramOut(BaseModel):
     """Equal bins in rising order; none where no image has the field."""
 
-    model_config = _example({"field": "quality", "bins": [{"lower": 0.0, "upper": 0.5, "count": 12}]})
+    model_config = example({"field": "quality", "bins": [{"lower": 0.0, "upper": 0.5, "count": 12}]})
 
     field: str
     bins: list[BinOut]
@@ -473,7 +480,7 @@ class CategoryEncoder(EncoderOut):
 class EncodersOut(BaseModel):
     """Encoders that new categories may have, those in memory, and those that categories were filled with."""
 
-    model_config = _example(
+    model_config = example(
         {
             "default": "clip",
             "presets": {"clip": "openai/clip-vit-base-patch32", "vit": "google/vit-base-patch16-224-in21k"},
@@ -504,7 +511,7 @@ class EncodersOut(BaseModel):
 class HealthOut(BaseModel):
     """The process answers."""
 
-    model_config = _example({"status": "ok"})
+    model_config = example({"status": "ok"})
 
     status: Literal["ok"]
 
@@ -517,7 +524,7 @@ class ReadyOut(BaseModel):
     then.
     """
 
-    model_config = _example(
+    model_config = example(
         {"ready": True, "search": True, "parts": {"vectors": "ok", "objects": "ok"}, "known_as_of": None}
     )
 
@@ -530,7 +537,7 @@ class ReadyOut(BaseModel):
 class Problem(BaseModel):
     """Any error (RFC 9457). ``code`` is stable and for programs, ``detail`` for people."""
 
-    model_config = _example(
+    model_config = example(
         {
             "type": "urn:vitrine:problem:unknown_field",
             "title": "Unprocessable Entity",

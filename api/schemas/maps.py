@@ -1,10 +1,12 @@
-"""The bodies of maps, as schemas.py has those of the rest."""
+"""The bodies of the routes of maps."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from vitrine.api.schemas.common import example
 
 _MAP = {
     "name": "umap",
@@ -34,7 +36,7 @@ class MapOut(BaseModel):
     """A map. ``images``: how many were laid out; ``missing``: how many have the vector but no place, since
     they came later."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_MAP]})  # type: ignore[list-item]
+    model_config = example(_MAP)
 
     name: str
     method: str
@@ -57,11 +59,11 @@ class MapsOut(BaseModel):
 class MapPointsOut(BaseModel):
     """Some images of a map; the lists are aligned. Coordinates are in 0..1; y grows upwards."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_POINTS]})  # type: ignore[list-item]
+    model_config = example(_POINTS)
 
     map: str
     created_at: str = Field(
-        description="Another than on the page before: the map was replaced meanwhile, begin anew."
+        description="If it differs from the page before, the map was replaced meanwhile: begin again."
     )
     by: str | None
     ids: list[str]

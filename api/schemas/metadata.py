@@ -1,8 +1,10 @@
-"""The answer to a table of metadata, as schemas.py has those of the rest."""
+"""The answer to a table of metadata."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+
+from vitrine.api.schemas.common import example
 
 _JOINED = {
     "status": "refused", "dry_run": False, "on": "name", "column": "filename", "rows": 4, "matched": 1,
@@ -36,7 +38,7 @@ class MetadataOut(BaseModel):
     """Every row is one of matched, unmatched, ambiguous, conflicting and malformed. ``images``: that the
     matched rows mean. ``unindexed``: columns that no filter finds."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_JOINED]})  # type: ignore[list-item]
+    model_config = example(_JOINED)
 
     status: str
     dry_run: bool

@@ -1,15 +1,14 @@
-"""The bodies of taggers and of the labelling loop, as schemas.py has those of the rest."""
+"""The bodies of the routes of taggers and of labelling."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field
 
-from vitrine.api.schemas.common import HitOut
+from vitrine.api.schemas.common import ID, URLS, HitOut, Id, Taken, example
 
 MAX_LABELS = 1_000
-_ID = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"
 _OTHER = "0c5c3a4e-1d0c-5f0e-9a51-7d8a5f6f7a10"
 _METRICS = {"average_precision": 0.941, "roc_auc": 0.987, "precision": 0.9, "recall": 0.86, "f1": 0.88}
 _TAGGER = {
@@ -27,58 +26,40 @@ _TAGGER = {
     "metrics": _METRICS,
 }
 _HIT = {
-    "id": _ID,
+    "id": ID,
     "similarity": None,
     "score": 0.507,
     "payload": {"filename": "rex.jpg", "tags": ["dog"]},
-    "urls": {
-        "self": f"/v1/categories/pets/images/{_ID}",
-        "file": f"/v1/categories/pets/images/{_ID}/file",
-        "thumbnail": f"/v1/categories/pets/images/{_ID}/thumbnail",
-    },
+    "urls": URLS,
 }
 _LABELS = {"accepted": 24, "rejected": 31}
-
-ImageId = Annotated[str, StringConstraints(max_length=64)]
-
-
-def _example(value: object) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [value]})  # type: ignore[list-item]
-
-
-class _Taken(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 # What is taken
 # -----------------------------------------------------------------------------------------------------------
 
 
-class PictureBody(_Taken):
+class PictureBody(Taken):
     """One picture. Multipart with ``file`` is a third smaller."""
 
-    model_config = _example({"image": "iVBORw0KGgo="})
+    model_config = example({"image": "iVBORw0KGgo="})
 
     image: str = Field(description="An image file in base64.")
 
 
-class LabelsBody(_Taken):
+class LabelsBody(Taken):
     """What people said of images, by id. An id on both sides is refused."""
 
-    model_config = _example({"accept": [_ID], "reject": [_OTHER]})
+    model_config = example({"accept": [ID], "reject": [_OTHER]})
 
-    accept: list[ImageId] = Field(
-        default_factory=list, max_length=MAX_LABELS, description="They have the tag."
-    )
-    reject: list[ImageId] = Field(
-        default_factory=list, max_length=MAX_LABELS, description="They do not have it."
-    )
+    accept: list[Id] = Field(default_factory=list, max_length=MAX_LABELS, description="They have the tag.")
+    reject: list[Id] = Field(default_factory=list, max_length=MAX_LABELS, description="They do not have it.")
 
 
-class TrainBody(_Taken):
+class TrainBody(Taken):
     """How to train a tagger from what people said; an empty body will do."""
 
-    model_config = _example({"limit": 10})
+    model_config = example({"limit": 10})
 
     using: str | None = Field(
         None,
@@ -92,7 +73,19 @@ class TrainBody(_Taken):
 # -----------------------------------------------------------------------------------------------------------
 
 
-class TaggerOut(BaseModel):
+class TrainedTagger(BaseModel):
+    """What a training left. ``threshold``: from this score on the tag is proposed."""
+
+    trained_at: str
+    kind: str
+    using: str
+    encoder_revision: str
+    threshold: float
+    examples: dict[str, int]
+    metrics: dict[str, Any]
+
+
+class TaggerOut(TrainedTagger):
     """A tagger in service. ``field`` is what it fills. ``fits``: the category still has the encoder it was
     trained on.
 
@@ -100,26 +93,25 @@ class TaggerOut(BaseModel):
     one tagger by itself has all that its training left.
     """
 
-    model_config = _example(_TAGGER)
+    model_config = example(_TAGGER)
 
     category: str
     tag: str
     field: str
-    kind: str
-    using: str
-    encoder_revision: str
     fits: bool
-    threshold: float
-    trained_at: str
     fingerprint: str
-    examples: dict[str, int]
-    metrics: dict[str, Any]
+
+
+class TaggerVersion(TrainedTagger):
+    """A tagger as it once was; ``in_service`` marks the present one."""
+
+    in_service: bool
 
 
 class TaggersOut(BaseModel):
     """Taggers in service, by category and tag."""
 
-    model_config = _example({"taggers": [_TAGGER]})
+    model_config = example({"taggers": [_TAGGER]})
 
     taggers: list[TaggerOut]
 
@@ -141,23 +133,10 @@ class LabelCountsOut(BaseModel):
     rejected: int
 
 
-class TaggerVersion(BaseModel):
-    """A tagger as it once was; ``in_service`` marks the present one."""
-
-    trained_at: str
-    kind: str
-    using: str
-    encoder_revision: str
-    threshold: float
-    examples: dict[str, int]
-    metrics: dict[str, Any]
-    in_service: bool
-
-
 class TaggerDetailOut(TaggerOut):
     """One tagger, its stored scores, and all versions there ever were, latest first."""
 
-    model_config = _example(
+    model_config = example(
         {
             **_TAGGER,
             "stored": {"images": 3680, "scored": 3680, "stale": False, "complete": True},
@@ -202,7 +181,7 @@ class LeftOut(BaseModel):
 class ScoresOut(BaseModel):
     """What the taggers say of one picture, highest score first."""
 
-    model_config = _example(
+    model_config = example(
         {"scores": [{"tag": "outdoors", "score": 0.97312, "threshold": 0.5, "above": True}], "left_out": []}
     )
 
@@ -220,7 +199,7 @@ class UncertainOut(BaseModel):
     """Images to be judged, the one that teaches most first. ``by`` similarity to the accepted ones where
     there is no tagger."""
 
-    model_config = _example({"tag": "outdoors", "by": "score", "labels": _LABELS, "hits": [_HIT]})
+    model_config = example({"tag": "outdoors", "by": "score", "labels": _LABELS, "hits": [_HIT]})
 
     tag: str
     by: Literal["score", "similarity"]
@@ -231,7 +210,7 @@ class UncertainOut(BaseModel):
 class LabelsOut(BaseModel):
     """How many images are accepted and rejected now, in all."""
 
-    model_config = _example({"tag": "outdoors", "labels": _LABELS})
+    model_config = example({"tag": "outdoors", "labels": _LABELS})
 
     tag: str
     labels: LabelCountsOut
@@ -247,7 +226,7 @@ class TrainSeconds(BaseModel):
 class TrainedOut(BaseModel):
     """The tagger that is in service now, and the images that it puts first."""
 
-    model_config = _example(
+    model_config = example(
         {"tagger": _TAGGER, "labels": _LABELS, "seconds": {"read": 0.02, "fit": 0.05}, "ranking": [_HIT]}
     )
 
@@ -260,9 +239,7 @@ class TrainedOut(BaseModel):
 class RankingOut(BaseModel):
     """Images by the score of the tagger in service, computed now; highest first."""
 
-    model_config = _example(
-        {"tag": "outdoors", "trained_at": "2026-11-20T10:00:00.000+00:00", "hits": [_HIT]}
-    )
+    model_config = example({"tag": "outdoors", "trained_at": "2026-11-20T10:00:00.000+00:00", "hits": [_HIT]})
 
     tag: str
     trained_at: str
@@ -276,7 +253,7 @@ class RankingOut(BaseModel):
 class OldModelOut(BaseModel):
     """A model as ``/get_models`` lists it. ``train_start_time`` is null for scores that no tagger gave."""
 
-    model_config = _example(
+    model_config = example(
         {"model_type": "ovr-logistic-regression", "train_start_time": "2026-11-20, 10:00:00", "tag": "sea"}
     )
 
@@ -293,20 +270,20 @@ class OldImageOut(BaseModel):
     their older names.
     """
 
-    model_config = _example(
+    model_config = example(
         {
-            "id": _ID,
+            "id": ID,
             "category": "pets",
             "hash_id": "9f86d081884c7d65",
             "filename": "rex.jpg",
             "file_name": "rex.jpg",
-            "file_path": f"/v1/categories/pets/images/{_ID}/file",
+            "file_path": f"/v1/categories/pets/images/{ID}/file",
             "file_type": ".jpg",
             "model_name": "model-ovr-logistic-regression-tag-outdoors",
             "tag": "outdoors",
             "score": 0.97,
-            "url": f"/v1/categories/pets/images/{_ID}/file",
-            "thumbnail_url": f"/v1/categories/pets/images/{_ID}/thumbnail",
+            "url": f"/v1/categories/pets/images/{ID}/file",
+            "thumbnail_url": f"/v1/categories/pets/images/{ID}/thumbnail",
             "width": 640,
             "height": 480,
             "tags": ["dog"],
@@ -341,13 +318,13 @@ class OldPayloadOut(BaseModel):
 class OldHitOut(BaseModel):
     """A hit of ``/api/search``; ``score`` is a cosine similarity, ``version`` is always 0."""
 
-    model_config = _example(
+    model_config = example(
         {
-            "id": _ID,
+            "id": ID,
             "version": 0,
             "score": 0.981,
             "payload": {"class_": "collie", "file": "167841.png", "label": 7},
-            "url": f"/v1/categories/dogs/images/{_ID}/file",
+            "url": f"/v1/categories/dogs/images/{ID}/file",
         }
     )
 
@@ -361,7 +338,7 @@ class OldHitOut(BaseModel):
 class OldHealthOut(BaseModel):
     """The process answers; ``model_version`` is the encoder of new categories."""
 
-    model_config = _example(
+    model_config = example(
         {"status": "ok", "name": "Vitrine", "api_version": "0.9.0", "model_version": "clip"}
     )
 

@@ -173,15 +173,10 @@ def name_nodes(
     """
     from vitrine.indexer.enrich.clusters.words import name_by_words
 
-    with stores(ctx) as runtime, telling(as_json) as tell:
+    progress = None if as_json else show_progress()
+    with stores(ctx) as runtime:
         report = name_by_words(
-            runtime,
-            category,
-            run,
-            _read_words(words),
-            prompt,
-            using=using,
-            told=partial(tell, "naming"),
+            runtime, category, run, _read_words(words), prompt, using=using, progress=progress
         )
         found = runtime.clusters.get(category, run)
     if as_json:
@@ -238,7 +233,7 @@ def agree(
             run,
             str(other or against),
             level=level,
-            told=partial(tell, "reading"),
+            advance=partial(tell, "reading"),
         )
     figures = found.to_json()
     matches = figures.pop("matches", None)

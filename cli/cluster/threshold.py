@@ -86,7 +86,7 @@ def threshold(
     with stores(ctx) as runtime:
         with telling() as tell:
             kept = pairs_to_judge(
-                runtime, category, answers, options, note=note, told=partial(tell, "drawing pairs")
+                runtime, category, answers, options, note=note, advance=partial(tell, "drawing pairs")
             )
         if to is not None:
             write_pair_sheet(runtime, kept, to)

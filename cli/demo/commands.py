@@ -17,7 +17,7 @@ from vitrine.cli.context import stores
 from vitrine.cli.demo.learning import LOOK, learn, learned_json, print_learned
 from vitrine.cli.demo.structure import find_structure, print_structure, structure_json
 from vitrine.cli.options import JsonOption
-from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.output import note, print_json, print_table, show_progress
 from vitrine.indexer.export.sheets import hit_captions, query_tile, save_sheet
 from vitrine.services.errors import EncoderMismatch
 
@@ -110,7 +110,7 @@ def demo(
 
 
 def _ensure_category(runtime: Runtime, encoder: str) -> str:
-    """The category with this encoder; the name of its vector."""
+    """Make the category, or add this encoder to it; return the name of its vector."""
     if CATEGORY not in [category.name for category in runtime.catalog.list()]:
         made = runtime.create_category(CATEGORY, [encoder], "Drawn pictures of everyday things.", note=note)
         return made.encoders[0].name
@@ -128,11 +128,10 @@ def _ensure_category(runtime: Runtime, encoder: str) -> str:
 
 def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
     from vitrine.indexer.ingest.add import add_images
-    from vitrine.indexer.job.progress import make_progress
-    from vitrine.indexer.sources import open_source
+    from vitrine.indexer.sources.open import open_source
 
     source = open_source(drawn.manifest)
-    report = add_images(runtime, CATEGORY, source, progress=make_progress(), note=note)
+    report = add_images(runtime, CATEGORY, source, progress=show_progress(), note=note)
     if report.added or report.updated:
         note(
             f"Indexed {report.added + report.updated} pictures in {report.seconds:.1f} s: "
@@ -218,12 +217,10 @@ def _print_search(number: int, shown: Shown, sheet: Path) -> None:
 
 def _print_next(ctx: typer.Context, address: str) -> None:
     data = ctx.find_root().params.get("data")
+    vitrine = f"vitrine --data {data}" if data else "vitrine"
     typer.secho("\nNext", bold=True)
-    typer.echo(
-        f"  vitrine {f'--data {data} ' if data else ''}search -c {CATEGORY} --text 'a blue fish' "
-        "--sheet fish.png"
-    )
-    typer.echo(f"  vitrine {f'--data {data} ' if data else ''}cluster show look -c {CATEGORY} --by class")
+    typer.echo(f"  {vitrine} search -c {CATEGORY} --text 'a blue fish' --to fish.png")
+    typer.echo(f"  {vitrine} cluster show look -c {CATEGORY} --by class")
     typer.echo(f"  make serve                  # then open {address}/docs")
     body = '{"text": "a blue fish", "limit": 3}'
     typer.echo(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vitrine.cli.metric.progress import Progress
-from vitrine.cli.output import note, print_table
+from vitrine.cli.output import note, print_table, show_progress, telling
 
 if TYPE_CHECKING:
     from vitrine.services.domain import EncoderSpec
@@ -44,7 +43,7 @@ class LearnedTaggers:
 
 
 def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, LearnedTaggers] | None:
-    """Both; None, with a note, where there are too few pictures to learn from or nothing to train with."""
+    """Learn both; None with a note where there are too few pictures, or the extra `training` is missing."""
     from vitrine.services.errors import TooFewExamples
 
     try:
@@ -60,27 +59,23 @@ def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncode
     """Train an embedder on the classes, behind the stored embeddings, and promote it; nothing if that is done
     already."""
     from vitrine.indexer.enrich.vectors.promote import promote
-    from vitrine.indexer.job.progress import make_progress
     from vitrine.services.encoders.families.metric_folders import trained
 
     spec = runtime.catalog.get(category).encoder(using)
     former = [(folder, config) for folder, config in trained(runtime.settings.data) if config.name == LOOK]
-    fitting = next(
-        ((folder, config) for folder, config in former if config.trunk.revision == spec.revision), None
-    )
-    if fitting is not None:
-        folder, metrics = fitting[0], fitting[1].metrics
+    fitting = [(folder, config) for folder, config in former if config.trunk.revision == spec.revision]
+    if fitting:
+        folder, metrics = fitting[0][0], fitting[0][1].metrics
     else:
         saved = _train(runtime, category, spec)
         folder, metrics = saved.folder, saved.metrics
-    promote(runtime, category, folder, name=LOOK, default=False, progress=make_progress())
-    return LearnedEncoder(folder, {name: dict(figures) for name, figures in metrics.items()}, fitting is None)
+    promote(runtime, category, folder, name=LOOK, default=False, progress=show_progress())
+    return LearnedEncoder(folder, {name: dict(figures) for name, figures in metrics.items()}, not fitting)
 
 
 def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTaggers:
     """Train a tagger for each tag unless there are some, and score every picture that is not scored yet."""
     from vitrine.indexer.enrich.scores.scoring import score_images
-    from vitrine.indexer.job.progress import make_progress
     from vitrine.services.taggers.saving import save_heads
     from vitrine.training.taggers.examples import read_examples
     from vitrine.training.taggers.report import write_report
@@ -88,17 +83,16 @@ def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTagger
 
     there = runtime.taggers.in_service(category)
     if not there:
-        progress = Progress()
         found = runtime.catalog.get(category)
-        training = train_taggers(read_examples(runtime.vectors, found, using), tell=progress.tell)
-        progress.close()
+        with telling() as tell:
+            training = train_taggers(read_examples(runtime.vectors, found, using), tell=tell)
         save_heads(runtime, found, training.heads)
         write_report(
             runtime.settings.data / "reports" / "taggers" / category / "demo",
             training,
             title="Taggers of the demo",
         )
-    score_images(runtime, category, progress=make_progress())
+    score_images(runtime, category, progress=show_progress())
     heads = runtime.taggers.in_service(category)
     return LearnedTaggers(
         {head.tag: float(head.metrics.get("average_precision", 0.0)) for head in heads}, not there
@@ -106,13 +100,13 @@ def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTagger
 
 
 def print_learned(encoder: LearnedEncoder, taggers: LearnedTaggers) -> None:
-    """What was learned, in two paragraphs."""
+    """Print what was learned, in two paragraphs."""
     _print_encoder(encoder)
     _print_taggers(taggers)
 
 
 def learned_json(encoder: LearnedEncoder, taggers: LearnedTaggers) -> dict[str, Any]:
-    """What was learned, for programs."""
+    """Return what was learned, for programs."""
     return {
         "encoder": {
             "name": LOOK,
@@ -125,7 +119,7 @@ def learned_json(encoder: LearnedEncoder, taggers: LearnedTaggers) -> dict[str, 
 
 
 def _print_encoder(learned: LearnedEncoder) -> None:
-    """How well held-out pictures find others of their class, before and after."""
+    """Print how well held-out pictures find others of their class, before and after."""
     typer.secho(f"\nLearned: an encoder of the classes, {LOOK!r}", bold=True)
     rows = [
         (name, *(learned.metrics[key].get(figure) for _, figure in _FIGURES))
@@ -141,7 +135,7 @@ def _print_encoder(learned: LearnedEncoder) -> None:
 
 
 def _print_taggers(learned: LearnedTaggers) -> None:
-    """The best and the worst taggers."""
+    """Print the best and the worst taggers."""
     ranked = sorted(learned.precisions.items(), key=lambda item: -item[1])
     typer.secho(f"\nLearned: {len(ranked)} taggers", bold=True)
     typer.echo(f"Mean average precision {learned.mean:.3f} on pictures that they have not seen.")
@@ -150,37 +144,12 @@ def _print_taggers(learned: LearnedTaggers) -> None:
 
 
 def _train(runtime: Runtime, category: str, spec: EncoderSpec) -> SavedRun:
-    from vitrine.services.encoders.families.metric_folders import new_folder
-    from vitrine.services.encoders.reference import EncoderReference
-    from vitrine.training.data.dataset import identify, read_category
-    from vitrine.training.data.duplicates import duplicate_groups
-    from vitrine.training.data.splits import split_by_image
+    from vitrine.training.data.collect import collect, list_category
     from vitrine.training.metric.options import MetricOptions
-    from vitrine.training.metric.report import summarise
-    from vitrine.training.metric.run import judge_and_save
-    from vitrine.training.metric.train import Watch, train_metric
-    from vitrine.training.metric.trunk import Trunk
+    from vitrine.training.metric.run import run_metric
+    from vitrine.training.metric.train import Watch
 
-    settings, progress = runtime.settings, Progress()
-    found = read_category(runtime.catalog, runtime.vectors, runtime.objects, category, using=spec.name)
-    images, unusable = identify(found)
-    groups = duplicate_groups(images)
-    split = split_by_image(images, groups=groups)
-    trunk = Trunk(
-        EncoderReference(spec.name, spec.model, spec.revision),
-        precision=settings.precision,
-        device=settings.device,
-        models_folder=settings.models,
-        offline=settings.offline,
-    )
-    note(
-        f"Training an encoder of {len({image.class_ for image in images})} classes on "
-        f"{len(split.train)} pictures."
-    )
-    trained = train_metric(images, split, trunk, MetricOptions(), name=LOOK, watch=Watch(progress.tell))
-    summary = summarise(images, split, groups, unusable)
-    saved = judge_and_save(
-        trained, images, split, new_folder(settings.data, LOOK), summary=summary, tell=progress.tell
-    )
-    progress.close()
-    return saved
+    images, _ = list_category(runtime, category, using=spec.name)
+    with telling() as tell:
+        data = collect(images, spec, threads=runtime.settings.threads or 2, tell=tell, note=note)
+        return run_metric(LOOK, data, MetricOptions(), runtime.settings, watch=Watch(tell), note=note)

@@ -1,4 +1,4 @@
-"""What the demo finds in its catalogue without being told: a tree of clusters, and copies of pictures."""
+"""What the demo finds in its catalogue by itself: a tree of clusters, and copies of pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vitrine.cli.output import note, print_table
+from vitrine.cli.output import note, print_table, show_progress
 
 if TYPE_CHECKING:
     from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun
@@ -74,7 +74,7 @@ def find_structure(
 
 
 def print_structure(tree: FoundTree | None, duplicates: FoundDuplicates | None) -> None:
-    """What was found, in two paragraphs."""
+    """Print what was found, in two paragraphs."""
     if tree is not None:
         typer.secho(f"\nFound: a tree of clusters, {RUN!r}, on {tree.using}", bold=True)
         rows = [(view.node.id, view.count, view.node.name, _most_frequent(view)) for view in tree.nodes]
@@ -87,7 +87,7 @@ def print_structure(tree: FoundTree | None, duplicates: FoundDuplicates | None) 
 
 
 def structure_json(tree: FoundTree | None, duplicates: FoundDuplicates | None) -> dict[str, Any]:
-    """What was found, for programs."""
+    """Return what was found, for programs."""
     found: dict[str, Any] = {"clusters": None, "duplicates": None}
     if tree is not None:
         nodes = [
@@ -164,14 +164,14 @@ def _find_duplicates(
 ) -> FoundDuplicates:
     """Look for copies unless that was done for these very images, and compare with what the manifest says was
     planted."""
-    from vitrine.indexer.enrich.duplicates.find import Search, find_duplicates
-    from vitrine.indexer.job.progress import make_progress
+    from vitrine.indexer.enrich.duplicates.find import find_duplicates
+    from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 
     run = runtime.duplicates.current(category)
     vector = runtime.catalog.get(category).encoder(using).name
     fresh = run is None or (run.using, run.images) != (vector, runtime.searcher.count(category))
     if run is None or fresh:
-        report = find_duplicates(runtime, category, Search(using), progress=make_progress())
+        report = find_duplicates(runtime, category, DuplicateOptions(using=using), progress=show_progress())
         if report.exit_code:
             raise typer.Exit(report.exit_code)
         note(report.summary())
@@ -244,7 +244,7 @@ class _Judged:
         """Some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some that
         were not planted."""
         from vitrine.indexer.export.sheets import TILE_SIZE, picture_of
-        from vitrine.services.images.contact_sheet import Tile, contact_sheet
+        from vitrine.services.images.contact_sheet import Tile, write_sheet
 
         tiles = []
         for group, other in self._chosen():
@@ -264,8 +264,7 @@ class _Judged:
             f"Near-duplicates: {self.found} of {self.planted} planted copies found, {len(self._groups)} "
             "groups"
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(tiles, columns=6, tile_size=TILE_SIZE, title=title).save(path)
+        write_sheet(path, tiles, columns=6, tile_size=TILE_SIZE, title=title)
 
     def _chosen(self) -> list[tuple[DuplicateGroup, str]]:
         """Groups to show, and which copy of each."""

@@ -12,22 +12,17 @@ import typer
 from vitrine.cli.context import stores
 from vitrine.cli.images.annotate import annotate, hashtags
 from vitrine.cli.options import (
-    AnyTagOption,
     CategoryOption,
-    ClassOption,
+    FiltersOption,
     JsonOption,
     LimitOption,
-    NotTagOption,
-    QualityOption,
-    ScoreOption,
-    TagOption,
-    WhereOption,
     YesOption,
-    to_conditions,
     to_order,
 )
 from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
 from vitrine.cli.search import hit_json
+from vitrine.cli.with_options import with_options
+from vitrine.services.files import writing
 from vitrine.services.values.kinds import Cell
 
 if TYPE_CHECKING:
@@ -41,16 +36,11 @@ _BAR = 40
 
 
 @app.command("list")
+@with_options
 def list_images(
     ctx: typer.Context,
     category: CategoryOption,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
+    filters: FiltersOption,
     order_by: Annotated[
         str | None, typer.Option("--order-by", metavar="FIELD[:desc]", help="By a number or date.")
     ] = None,
@@ -61,7 +51,7 @@ def list_images(
     as_json: JsonOption = False,
 ) -> None:
     """List images, a page at a time, with how many meet the filters in all."""
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         order = to_order(runtime, category, order_by)
         page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
@@ -89,27 +79,24 @@ def show(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="Id of an image.")],
     category: CategoryOption,
-    save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE", help="Write the original picture to FILE.")
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write the original picture to FILE.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show everything known of one image."""
-    from vitrine.services.files import unwritable
-
     with stores(ctx) as runtime:
         hit = runtime.searcher.image(category, id)
-        if save is not None:
-            try:
-                save.write_bytes(runtime.objects.get(hit.payload["object_key"]))
-            except OSError as error:
-                raise unwritable(save, error) from error
+        if to is not None:
+            data = runtime.objects.get(hit.payload["object_key"])
+            with writing(to):
+                to.write_bytes(data)
     if as_json:
         print_json(hit_json(hit))
         return
     print_pairs({"id": hit.id, **_flat(hit.payload)})
-    if save is not None:
-        note(f"Written to {save}.")
+    if to is not None:
+        note(f"Written: {to}")
 
 
 @app.command()
@@ -164,9 +151,10 @@ def tag(
 ) -> None:
     """Change tags, class, caption, quality, metadata or other fields of images. Nothing is changed if one of
     the images does not exist."""
-    from vitrine.services.category.editor import parse_changes
+    from vitrine.services.category.editor import ImageChanges
     from vitrine.services.category.fields import SAID
     from vitrine.services.category.payload import unindexed_notes
+    from vitrine.services.validation import validated
 
     changes: dict[str, Any] = {"add_tags": tuple(add or ()), "remove_tags": tuple(remove or ())}
     changes |= {"tags": tuple(replace)} if replace else {}
@@ -186,7 +174,7 @@ def tag(
         if columns:
             known = runtime.catalog.get(category).indexes
             changes["metadata"] = dict(_known_column(name, value, known) for name, value in columns)
-        hits = runtime.editor.change(category, ids, parse_changes(changes))
+        hits = runtime.editor.change(category, ids, validated(ImageChanges, changes, "change"))
         notes = unindexed_notes(changes.get("metadata", {}), runtime.catalog.get(category).indexes)
     if as_json:
         print_json({"category": category, "hits": [hit_json(hit) for hit in hits], "notes": notes})
@@ -199,24 +187,19 @@ def tag(
 
 
 @app.command()
+@with_options
 def facets(
     ctx: typer.Context,
     field: Annotated[
         str, typer.Argument(metavar="FIELD", help="tags, class, media_type, metadata.COLUMN, cluster.RUN ...")
     ],
     category: CategoryOption,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
+    filters: FiltersOption,
     limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:
     """Count images by the values of a field, most frequent first."""
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         found = runtime.searcher.facets(category, field, conditions, limit=limit)
     if as_json:
@@ -227,26 +210,21 @@ def facets(
 
 
 @app.command()
+@with_options
 def histogram(
     ctx: typer.Context,
     field: Annotated[
         str, typer.Argument(metavar="FIELD", help="quality, scores.TAG, width, metadata.COLUMN ...")
     ],
     category: CategoryOption,
-    tag: TagOption = None,
-    any_tag: AnyTagOption = None,
-    not_tag: NotTagOption = None,
-    class_: ClassOption = None,
-    score: ScoreOption = None,
-    quality: QualityOption = None,
-    where: WhereOption = None,
+    filters: FiltersOption,
     bins: Annotated[int, typer.Option("--bins", min=1, max=200, help="How many bins.")] = 10,
-    lower: Annotated[float | None, typer.Option("--from", help="Lower edge.")] = None,
-    upper: Annotated[float | None, typer.Option("--to", help="Upper edge.")] = None,
+    lower: Annotated[float | None, typer.Option("--lower", help="Lower edge.")] = None,
+    upper: Annotated[float | None, typer.Option("--upper", help="Upper edge.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count images by the value of a number, in equal bins, with bars."""
-    conditions = to_conditions(tag, any_tag, not_tag, class_, score, quality, where)
+    conditions = filters.conditions
     with stores(ctx) as runtime:
         found = runtime.searcher.histogram(category, field, conditions, bins=bins, lower=lower, upper=upper)
     if as_json:

@@ -1,4 +1,4 @@
-"""``vitrine map``: the images of a category laid out on a plane, the alike beside each other."""
+"""``vitrine map``: the images of a category laid out on a plane, similar images near each other."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from vitrine.cli.context import stores
-from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, WhereOption, YesOption, to_conditions
+from vitrine.cli.options import CategoryOption, FiltersOption, JsonOption, UsingOption, YesOption
 from vitrine.cli.output import confirmed, finish, note, print_json, print_table, show_progress
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.enrich.maps.options import MapOptions
+from vitrine.services.files import PLOTS, check_ending
 
 app = typer.Typer(
     name="map", no_args_is_help=True, help="Lay the images of a category out on a plane, and draw it."
@@ -55,11 +56,13 @@ def make(
 
 
 @app.command()
+@with_options
 def plot(
     ctx: typer.Context,
     name: MapArgument,
     category: CategoryOption,
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The picture: .png or .svg.")],
+    filters: FiltersOption,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The picture: .png, .svg or .pdf.")],
     by: Annotated[
         str | None,
         typer.Option(
@@ -69,19 +72,18 @@ def plot(
         ),
     ] = None,
     depth: Annotated[
-        int, typer.Option("--depth", min=1, help="With cluster.RUN: of the nodes, 1 below the root.")
+        int,
+        typer.Option("--depth", min=1, help="With cluster.RUN: by the nodes of this level."),
     ] = 1,
     thumbnails: Annotated[
-        int, typer.Option("--thumbnails", min=0, max=500, help="Draw so many pictures among the points.")
+        int, typer.Option("--thumbnails", min=0, max=500, help="Draw this many pictures among the points.")
     ] = 0,
-    where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a map. With --where, images that do not match are drawn faint, behind the others."""
-    from vitrine.indexer.enrich.maps.plot import check_plot_path, draw_map
+    """Draw a map. With filters, images that do not match are drawn faint, behind the others."""
+    from vitrine.indexer.enrich.maps.plot import draw_map
 
-    check_plot_path(to)
-    conditions = to_conditions(where=where)
+    check_ending(to, "a plot", PLOTS)
     with stores(ctx) as runtime:
         drawn = draw_map(
             runtime,
@@ -91,35 +93,18 @@ def plot(
             by=by,
             depth=depth,
             thumbnails=thumbnails,
-            conditions=conditions,
-            where=", ".join(where or ()),
+            conditions=filters.conditions,
+            where=filters.words,
         )
     if as_json:
-        colours = [vars(entry) for entry in drawn.colours.entries]
-        print_json(
-            {
-                "map": name,
-                "file": str(to),
-                "images": drawn.images,
-                "others": drawn.others,
-                "thumbnails": drawn.thumbnails,
-                "thumbnails_asked": thumbnails,
-                "note": drawn.shortfall,
-                "by": by,
-                "kind": drawn.colours.kind,
-                "legend": colours,
-            }
-        )
+        print_json({"map": name, "by": by, **drawn.to_json()})
     else:
-        grey = f", {drawn.others} others in grey" if drawn.others else ""
-        note(f"{drawn.images} images drawn to {to}{grey}.")
-        if drawn.shortfall:
-            note(drawn.shortfall)
+        note(drawn.summary())
 
 
 @app.command("list")
 def list_maps(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = False) -> None:
-    """The maps of a category; missing: images that have the vector but no place yet."""
+    """List the maps of a category; missing: images that have the vector but no place yet."""
     from vitrine.indexer.enrich.maps.make import count_missing
 
     with stores(ctx) as runtime:

@@ -11,7 +11,7 @@ import typer
 from vitrine.cli.context import stores
 from vitrine.cli.metric.progress import Progress
 from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, YesOption
-from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
+from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table, show_progress
 from vitrine.cli.tagger.label import label
 from vitrine.cli.tagger.more import convert, quality, zero_shot
 from vitrine.cli.tagger.score import purge_stale, score
@@ -135,38 +135,29 @@ def evaluate(
     these images."""
     from dataclasses import asdict
 
-    from vitrine.training.taggers.examples import read_examples
-    from vitrine.training.taggers.metrics import tag_metrics
+    from vitrine.training.taggers.run import evaluate_tagger
 
     with stores(ctx) as runtime:
-        found = runtime.catalog.get(category)
-        head = runtime.taggers.get(category, tag)
-        examples = read_examples(runtime.vectors, found, head.using, tags=[tag], field=field, least=1)
-    same = head.fingerprint == examples.fingerprint(0)
-    metrics = asdict(tag_metrics(examples.targets[:, 0], head.scores(examples.x), head.threshold))
+        measured, same = evaluate_tagger(runtime, category, tag, field)
+    metrics = asdict(measured)
     if as_json:
         print_json({"category": category, "tag": tag, "same_examples": same, "metrics": metrics})
         return
-    changed = (
-        "These are the images it was trained on"
-        if same
-        else "Tags or images have changed since it was trained, but it knows some"
-    )
-    note(f"{changed}: vitrine tagger show has what it is worth on others.")
+    known = "It was trained on these images" if same else "It was trained on some of these images"
+    note(f"{known}: vitrine tagger show has how good it is on others.")
     _print_metrics(metrics)
 
 
 @app.command()
 def delete(ctx: typer.Context, category: CategoryOption, tag: TagArgument, yes: YesOption = False) -> None:
     """Delete a tagger and the scores that it gave. The tags that people gave stay."""
-    from vitrine.indexer.enrich.scores.purging import drop_scores
+    from vitrine.indexer.enrich.scores.purging import delete_tagger
 
     with stores(ctx) as runtime:
         tag = runtime.taggers.get(category, tag).tag
         if not confirmed(f"Delete the tagger {tag!r} of {category!r} and its scores?", yes):
             raise typer.Exit(1)
-        changed = drop_scores(runtime, category, tag)
-        runtime.taggers.delete(category, tag)
+        changed = delete_tagger(runtime, category, tag, progress=show_progress())
     note(f"Deleted the tagger {tag!r} and its scores on {changed} images.")
 
 

@@ -14,12 +14,12 @@ import typer
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
 from vitrine.cli.output import note, print_json, print_table
-from vitrine.indexer.export.sheets import check_sheet_path, save_sheet
+from vitrine.indexer.export.sheets import save_sheet
 from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.files import SHEETS, check_ending
 
 if TYPE_CHECKING:
     from vitrine.services.runtime import Runtime
-    from vitrine.services.taggers.fit_one import Refit
     from vitrine.services.taggers.labelling import Candidate
 
 Ask = Callable[[str], str | None]
@@ -37,7 +37,7 @@ def label(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            "--sheet", metavar="FILE.png", help="Where the contact sheet goes. On a terminal: label-TAG.png."
+            "--to", metavar="FILE.png", help="Where the contact sheet goes. On a terminal: label-TAG.png."
         ),
     ] = None,
     accept: Annotated[
@@ -57,7 +57,7 @@ def label(
     stop. With --accept, --reject, --train or --json nothing is asked: they are carried out, and the next
     uncertain images are listed."""
     if sheet is not None:
-        check_sheet_path(sheet)
+        check_ending(sheet, "a sheet", SHEETS)
     asking = sys.stdin.isatty() and not (accept or reject or train or as_json)
     with stores(ctx) as runtime:
         if asking:
@@ -95,7 +95,7 @@ def rounds(
         accepted = [one.hit.id for number, one in enumerate(found, 1) if number in right]
         counts = record(runtime, category, tag, accepted, others if judged else ())
         note(f"{counts.accepted} accepted and {counts.rejected} rejected so far.")
-        _train_and_tell(runtime, category, tag, using)
+        _train_and_print(runtime, category, tag, using)
     else:
         note("Every image is judged.")
 
@@ -139,7 +139,7 @@ def _ask(question: str) -> str | None:
     return answer.strip() if answer else None
 
 
-def _train_and_tell(runtime: Runtime, category: str, tag: str, using: str | None) -> None:
+def _train_and_print(runtime: Runtime, category: str, tag: str, using: str | None) -> None:
     from vitrine.services.taggers.labelling import ranking, refit
 
     try:
@@ -147,8 +147,9 @@ def _train_and_tell(runtime: Runtime, category: str, tag: str, using: str | None
     except TooFewExamples as error:
         note(f"Not trained yet. {error.message}")
         return
-    note(_trained(done))
-    _print_candidates(ranking(runtime, category, done.head, _BEST))
+    _note_training(done.to_json())
+    note("What it ranks first:")
+    _print_rows([one.to_json() for one in ranking(runtime, category, done.head, _BEST)])
 
 
 def _carry_out(
@@ -180,9 +181,9 @@ def _carry_out(
         "category": category,
         "tag": tag,
         "labels": {"accepted": counts.accepted, "rejected": counts.rejected},
-        "trained": _trained_json(done) if done else None,
-        "ranking": [_candidate_json(one) for one in best],
-        "uncertain": [_candidate_json(one) for one in found],
+        "trained": done.to_json() if done else None,
+        "ranking": [one.to_json() for one in best],
+        "uncertain": [one.to_json() for one in found],
         "sheet": str(sheet) if sheet else None,
     }
 
@@ -202,49 +203,12 @@ def _measure(one: Candidate) -> float:
     return (one.hit.similarity or 0.0) if one.score is None else one.score
 
 
-def _candidate_json(one: Candidate) -> dict[str, Any]:
-    return {
-        "id": one.hit.id,
-        "score": one.score,
-        "similarity": one.hit.similarity,
-        "payload": one.hit.payload,
-    }
-
-
-def _trained_json(done: Refit) -> dict[str, Any]:
-    head = done.head
-    return {
-        "kind": head.kind,
-        "using": head.using,
-        "trained_at": head.trained_at,
-        "examples": dict(head.examples),
-        "metrics": dict(head.metrics),
-        "seconds": {"read": done.read_seconds, "fit": done.fit_seconds},
-    }
-
-
-def _trained(done: Refit) -> str:
-    head = done.head
-    return (
-        f"Trained on {head.examples['positives']} accepted, {head.examples['negatives']} rejected and "
-        f"{head.examples['background']} other images in {done.read_seconds + done.fit_seconds:.2f} s: "
-        f"average precision {head.metrics['average_precision']:.3f} on judged images, out of fold. "
-        "What it ranks first:"
-    )
-
-
 def _print(answer: dict[str, Any]) -> None:
     labels, trained = answer["labels"], answer["trained"]
     rows = answer["ranking"] if trained else answer["uncertain"]
     if trained:
-        seconds = sum(trained["seconds"].values())
-        note(
-            f"Trained in {seconds:.2f} s: average precision "
-            f"{trained['metrics']['average_precision']:.3f} out of fold."
-        )
-    print_table(
-        ("#", "score", "id", "tags", "filename"), [_row(number, row) for number, row in enumerate(rows, 1)]
-    )
+        _note_training(trained)
+    _print_rows(rows)
     note(
         f"{'Ranked first' if trained else 'To judge next'}: {len(rows)}. {labels['accepted']} images "
         f"accepted, {labels['rejected']} rejected."
@@ -252,16 +216,22 @@ def _print(answer: dict[str, Any]) -> None:
     )
 
 
-def _row(number: int, row: dict[str, Any]) -> tuple[object, ...]:
-    measure = row["similarity"] if row["score"] is None else row["score"]
-    return number, measure, row["id"], row["payload"].get("tags", ()), row["payload"].get("filename")
-
-
-def _print_candidates(found: Sequence[Candidate]) -> None:
-    print_table(
-        ("#", "score", "id", "tags", "filename"),
-        [_row(number, _candidate_json(one)) for number, one in enumerate(found, 1)],
+def _note_training(trained: dict[str, Any]) -> None:
+    examples, seconds = trained["examples"], sum(trained["seconds"].values())
+    note(
+        f"Trained on {examples['positives']} accepted, {examples['negatives']} rejected and "
+        f"{examples['background']} other images in {seconds:.2f} s: average precision "
+        f"{trained['metrics']['average_precision']:.3f} on judged images, out of fold."
     )
+
+
+def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
+    lines = []
+    for number, row in enumerate(rows, 1):
+        measure = row["similarity"] if row["score"] is None else row["score"]
+        payload = row["payload"]
+        lines.append((number, measure, row["id"], payload.get("tags", ()), payload.get("filename")))
+    print_table(("#", "score", "id", "tags", "filename"), lines)
 
 
 def _sheet_for(tag: str) -> Path:

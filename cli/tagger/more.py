@@ -37,7 +37,7 @@ def quality(
 ) -> None:
     """Train the tagger that fills quality (0..1) from ratings or from pairs of pictures, and measure it on
     images that it has not seen."""
-    from vitrine.training.taggers.quality import train_quality
+    from vitrine.training.taggers.ratings import train_quality
 
     with stores(ctx) as runtime:
         saved = train_quality(
@@ -68,16 +68,12 @@ def zero_shot(
     as_json: JsonOption = False,
 ) -> None:
     """Score every image for a list of words with the category's text encoder: no examples are needed."""
-    from vitrine.training.taggers.zero_shot import (
-        TEMPLATES,
-        check_table,
-        read_templates,
-        read_words,
-        score_by_words,
-    )
+    from vitrine.services.files import check_ending
+    from vitrine.training.taggers.word_scores import TABLES, score_by_words
+    from vitrine.training.taggers.zero_shot import TEMPLATES, read_templates, read_words
 
     if to is not None:
-        check_table(to)
+        check_ending(to, "a table", TABLES)
     listed, prompts = read_words(words), read_templates(templates) if templates else TEMPLATES
     with closing(Progress()) as progress, stores(ctx) as runtime:
         found = score_by_words(

@@ -59,7 +59,7 @@ def purge_stale(
 ) -> None:
     """Remove the scores and proposals that are not by the taggers in service. Scores from manifests stay
     where there is no tagger."""
-    from vitrine.indexer.enrich.scores.scoring import purge_stale as purge
+    from vitrine.indexer.enrich.scores.purging import purge_stale as purge
     from vitrine.indexer.job.progress import make_progress
 
     with stores(ctx) as runtime:

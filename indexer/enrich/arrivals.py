@@ -1,4 +1,4 @@
-"""Which enrichments act on new images."""
+"""The one list of what is done with new images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vitrine.services.runtime import Runtime
 def on_arrival(
     runtime: Runtime, category: Category, near_duplicates: NearDuplicates = "ignore"
 ) -> list[OnArrival]:
-    """Return all of them, in the order in which they are asked."""
+    """Return the enrichments that act on new images, in the order in which they are called."""
     found: list[OnArrival] = []
     if near_duplicates != "ignore":
         found.append(NewImageComparer(runtime, category, near_duplicates))

@@ -1,4 +1,4 @@
-"""What exports share: the images page by page, scores that are explained, and the report."""
+"""What exports share: the report, and the images page by page."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitrine.indexer.job.job import Report
+from vitrine.indexer.job.job import Report, first_few
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.words import counted
 
 PAGE = 500
-"""Images read at a time; memory is that of one page."""
-_SHOWN = 10
+"""Images that are read at a time."""
 
 
 @dataclass
 class ExportReport(Report):
-    """The end of an export, complete or not.
+    """What an export did, complete or not.
 
-    ``images``: those that were exported; ``files``: files written; ``there``: files that were there already,
-    the same; ``without``: images that lack the value they are sorted by. ``folders``: images by folder name.
-    ``failed``: (id, reason) of the images whose picture is missing or damaged, or whose names are taken by
-    other files.
+    ``images``: exported ones; ``files``: written ones; ``there``: files that were there with the same
+    content; ``without``: images that lack the value they are sorted by. ``folders``: images by folder.
+    ``failed``: (id, reason) of images whose picture is missing or damaged, or whose names other files have.
+    ``moved``: images that were removed from the category once they were in the folder.
     """
 
     category: str
@@ -35,10 +35,11 @@ class ExportReport(Report):
     without: int = 0
     folders: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    moved: int = 0
 
     @property
     def done(self) -> int:
-        """Images whose outcome is known."""
+        """Images that were looked at."""
         return self.images + self.without + len(self.failed)
 
     @property
@@ -63,12 +64,10 @@ class ExportReport(Report):
         lines += [f"{self.without} images lack the value and were left out"] if self.without else []
         if self.failed:
             lines.append(f"{len(self.failed)} could not be exported:")
-            lines += [f"  {id}: {reason}" for id, reason in self.failed[:_SHOWN]]
-            lines += (
-                [f"  ... and {len(self.failed) - _SHOWN} more (--json lists all)"]
-                if len(self.failed) > _SHOWN
-                else []
-            )
+            failed = [f"{id}: {reason}" for id, reason in self.failed]
+            lines += first_few(failed, len(failed), "--json lists all", indent="  ")
+        if self.moved:
+            lines.append(f"{counted(self.moved, 'image')} left Vitrine.")
         if self.error:
             lines.append(f"Ended early ({self.error.code}): {self.error.message}")
         elif self.interrupted:
@@ -77,7 +76,7 @@ class ExportReport(Report):
 
 
 def pages(runtime: Runtime, category: str, conditions: Conditions) -> Iterator[tuple[Hit, ...]]:
-    """All images that meet the conditions, in order of id, with their payloads."""
+    """Yield all images that meet the conditions, in order of id, with their payloads."""
     cursor: str | None = None
     while True:
         page = runtime.searcher.listing(category, conditions, limit=PAGE, cursor=cursor)

@@ -1,4 +1,4 @@
-"""Pictures into folders: by tag, by class, by score bins, by cluster or by any other field. Nothing is ever
+"""Exports pictures into folders by tag, class, score, cluster or any other field. Files are never
 overwritten."""
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.field_names import find_field, find_member
+from vitrine.services.category.fields import INTERNAL
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit, OrderBy, Payload
 from vitrine.services.errors import BadRequest, NotFound, UnknownField
@@ -36,49 +37,37 @@ _READERS, _READ_AHEAD = 8, 32
 
 
 class Sorting(Protocol):
-    """What images are sorted by."""
+    """Decides which folders an image goes into."""
 
     def names(self, payload: Mapping[str, Any]) -> list[str]:
-        """The folders that an image belongs into, relative to the target, parts with ``/`` between; none: it
-        is left out."""
+        """Return the folders of an image, relative to the target, with ``/`` between parts; [] leaves it
+        out."""
         ...
 
 
 @dataclass(frozen=True)
-class Placed:
-    """An image that lies in every folder it belongs into: the files, and the hash of their content."""
-
-    id: str
-    sha256: str
-    object_key: str
-    files: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
 class FolderBy:
-    """What images are sorted by: the field path, and for numbers the edges of the bins (ascending), else
-    none."""
+    """Sorts images by a field: by its values, or for numbers by bins with these ascending ``edges``."""
 
     field: str
     edges: tuple[float, ...] = ()
 
     def names(self, payload: Mapping[str, Any]) -> list[str]:
-        """The folders that an image belongs into; none if it lacks the field."""
+        """Return the folders of an image; [] if it lacks the field."""
         value = value_at(payload, self.field)
         values = value if isinstance(value, list) else [] if value is None else [value]
         if self.edges:
-            return [
-                bin_name(self.edges, float(number)) for number in values if isinstance(number, int | float)
-            ][:1]
-        return list(dict.fromkeys(safe_name(_words(value)) for value in values if _words(value)))
+            numbers = [float(number) for number in values if isinstance(number, int | float)]
+            return [bin_name(self.edges, number) for number in numbers[:1]]
+        return list(dict.fromkeys(safe_name(words) for words in map(_words, values) if words))
 
 
 def parse_by(runtime: Runtime, category: str, text: str, bins: int) -> FolderBy:
-    """``score:TAG``, ``tag``, ``class``, or a field such as ``quality`` or ``metadata.season``.
+    """Read ``score:TAG``, ``tag``, ``class``, or a field such as ``quality`` or ``metadata.season``.
 
-    Scores and quality are put into equal bins of 0..1, other fractional numbers into bins between their least
-    and greatest, all else by its value. ``UnknownField`` unless the field is indexed, ``BadRequest`` for what
-    cannot be sorted by.
+    Scores and quality get equal bins of 0..1, other fractional numbers equal bins from the least to the
+    greatest; all else is sorted by value. ``UnknownField`` unless the field is indexed, ``BadRequest`` for
+    what cannot be sorted by.
     """
     if not 1 <= bins <= MAX_BINS:
         raise BadRequest(f"--bins takes 1 to {MAX_BINS}, not {bins}.")
@@ -86,11 +75,9 @@ def parse_by(runtime: Runtime, category: str, text: str, bins: int) -> FolderBy:
     path = _field(text, cat.indexes)
     kind = cat.indexes.get(path)
     if kind is None:
-        known = ", ".join(
-            sorted(name for name in cat.indexes if not name.startswith(("clusters.", "maps.")))
-        )  # internal keys
+        known = sorted(name for name in cat.indexes if name.partition(".")[0] not in INTERNAL)
         raise UnknownField(
-            f"Category {category!r} has no field {path!r} to sort by; it has: {known}.", field=path
+            f"Category {category!r} has no field {path!r} to sort by; it has: {', '.join(known)}.", field=path
         )
     if is_score(path):
         return FolderBy(path, tuple(number / bins for number in range(bins + 1)))
@@ -107,21 +94,21 @@ def export_folders(
     *,
     conditions: Conditions,
     mode: Mode = "copy",
-    placed: Callable[[Sequence[Placed]], Mapping[str, str]] | None = None,
+    placed: Callable[[Sequence[ExportedImage]], Mapping[str, str]] | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Put the pictures of a category into ``target/<value>/<file name>``; an image with several tags goes
-    into each.
+    """Put the pictures of a category into ``target/<value>/<file name>``; an image with several values goes
+    into the folder of each.
 
-    File names are the original ones, made safe; where another picture has the name already, eight digits of
-    the content hash are added. A file that is there with the same content is left, any other is never
-    touched, so that it can be run again.
+    File names are the original ones, made safe; where another picture has the name, eight digits of the
+    content hash are added. Files that are there stay as they are, and one with the same content counts as
+    exported, so that the export can be run again.
 
     ``hardlink`` and ``symlink`` (absolute: the folder may be moved, the data may not) need the local object
-    store. The linked files are the stored ones: whoever edits them damages the store. ``placed`` is called
-    with every page of images whose files are there; it answers the reasons of those that failed after all, by
-    id. ``BadRequest``, ``NotFound``, ``UnknownField``.
+    store. The linked files are the stored ones: to edit them damages the store. ``placed`` is called with
+    each page of images whose files are there, and returns the reasons of those that failed after all, by id.
+    ``BadRequest``, ``NotFound``, ``UnknownField``.
     """
     report = ExportReport(category, str(target))
     work = _Folders(runtime, target, by, mode, runtime.taggers.unsettled(category))
@@ -132,26 +119,28 @@ def export_folders(
             for page in pages(runtime, category, conditions):
                 images = in_order(readers, work.read, page, _READ_AHEAD)
                 done = [image for image in images if work.place(image, report)]
-                if placed is not None:
-                    _take_back(report, placed([image.placed for image in done]))
+                reasons = placed(done) if placed is not None else {}
+                report.images -= len(reasons)
+                report.failed += reasons.items()
                 advance(report.done, total)
     return report
 
 
 def check_target(runtime: Runtime, target: Path) -> None:
-    """``BadRequest`` if pictures cannot go below ``target``."""
+    """Raise ``BadRequest`` if pictures cannot be exported to ``target``."""
     data, whole = runtime.settings.data.resolve(), target.resolve()
     if whole == data or whole.is_relative_to(data):
         raise BadRequest(
             f"{target} lies in the data folder, which holds the stores: export to another place."
         )
     if target.exists() and not target.is_dir():
-        raise BadRequest(f"{target} is no folder.")
+        raise BadRequest(f"{target} is not a folder.")
 
 
 @dataclass(eq=False)
-class _Image:
-    """One image, the folders it goes into, and its bytes if they are to be written."""
+class ExportedImage:
+    """One image: the ``folders`` it goes into, its ``files`` in them so far, its bytes while they are to be
+    written, and why it could not be exported."""
 
     id: str
     payload: Payload
@@ -161,11 +150,12 @@ class _Image:
     files: list[Path] = field(default_factory=list)
 
     @property
-    def placed(self) -> Placed:
-        payload = self.payload
-        return Placed(
-            self.id, str(payload.get("sha256", "")), str(payload.get("object_key", "")), tuple(self.files)
-        )
+    def sha256(self) -> str:
+        return str(self.payload.get("sha256", ""))
+
+    @property
+    def object_key(self) -> str:
+        return str(self.payload.get("object_key", ""))
 
 
 @dataclass(frozen=True)
@@ -185,22 +175,22 @@ class _Folders:
             )
         check_target(self.runtime, self.target)
 
-    def read(self, hit: Hit) -> _Image:
-        """The bytes, where a file is to be written from them."""
-        image = _Image(hit.id, hit.payload, self.by.names(explained(hit.payload, self.unsettled)))
+    def read(self, hit: Hit) -> ExportedImage:
+        """Return the image, with its bytes if a file is to be written."""
+        image = ExportedImage(hit.id, hit.payload, self.by.names(explained(hit.payload, self.unsettled)))
         if self.mode != "copy" or all(self._is_there(image, folder) for folder in image.folders):
             return image
         try:
-            image.data = self.runtime.objects.get(str(hit.payload.get("object_key", "")))
+            image.data = self.runtime.objects.get(image.object_key)
         except (NotFound, BadRequest):
             image.reason = "image_missing"
         else:
-            if content_hash(image.data) != hit.payload.get("sha256"):
+            if content_hash(image.data) != image.sha256:
                 image.reason, image.data = "damaged_image", b""
         return image
 
-    def place(self, image: _Image, report: ExportReport) -> bool:
-        """Write the file into each of its folders; False if it is not in all of them."""
+    def place(self, image: ExportedImage, report: ExportReport) -> bool:
+        """Write the file into each folder of the image; return whether it is in all of them."""
         if not image.folders:
             report.without += 1
             return False
@@ -219,15 +209,16 @@ class _Folders:
         image.data = b""
         return not image.reason
 
-    def _is_there(self, image: _Image, folder: str) -> bool:
-        sha256 = str(image.payload.get("sha256", ""))
-        return any(same_content(self.target / folder / name, sha256) for name in file_names(image.payload))
+    def _paths(self, image: ExportedImage, folder: str) -> list[Path]:
+        return [self.target / folder / name for name in file_names(image.payload)]
 
-    def _write(self, image: _Image, folder: str) -> bool | None:
-        """True: written; False: there already; None: not possible, ``image.reason`` may say why."""
-        sha256 = str(image.payload.get("sha256", ""))
-        paths = [self.target / folder / name for name in file_names(image.payload)]
-        there = next((path for path in paths if same_content(path, sha256)), None)
+    def _is_there(self, image: ExportedImage, folder: str) -> bool:
+        return any(same_content(path, image.sha256) for path in self._paths(image, folder))
+
+    def _write(self, image: ExportedImage, folder: str) -> bool | None:
+        """Return True: written; False: there already; None: not possible, ``image.reason`` may say why."""
+        paths = self._paths(image, folder)
+        there = next((path for path in paths if same_content(path, image.sha256)), None)
         if there is not None:  # whatever its name: an earlier one may have become free since
             image.files.append(there)
             return False
@@ -248,33 +239,28 @@ class _Folders:
                 raise unwritable(path, error) from error
         return None
 
-    def _make(self, image: _Image, path: Path) -> None:
+    def _make(self, image: ExportedImage, path: Path) -> None:
         if self.mode == "copy":
             _copy(image.data, path)
             return
         assert isinstance(self.runtime.objects, LocalObjectStore)
-        source = self.runtime.objects.local_path(str(image.payload.get("object_key", "")))
+        source = self.runtime.objects.local_path(image.object_key)
         if self.mode == "symlink":
             path.symlink_to(source)
             return
         try:
             path.hardlink_to(source)
+        except FileExistsError:
+            raise
         except OSError as error:
-            if isinstance(error, FileExistsError):
-                raise
             raise BadRequest(
-                f"{path.parent} takes no hard links to the data folder ({error.strerror}): use --mode "
-                "copy or symlink."
+                f"{path.parent} takes no hard links to the data folder ({error.strerror}): use --mode copy "
+                "or symlink."
             ) from error
 
 
-def _take_back(report: ExportReport, reasons: Mapping[str, str]) -> None:
-    report.images -= len(reasons)
-    report.failed += reasons.items()
-
-
 def _copy(data: bytes, path: Path) -> None:
-    """The whole file or none, and never over another one."""
+    """Write the whole file or none. ``FileExistsError`` if there is one."""
     partial_path = path.parent / f".{content_hash(path.name.encode())[:16]}.part"
     partial_path.write_bytes(data)
     try:
@@ -290,7 +276,7 @@ def _copy(data: bytes, path: Path) -> None:
 
 
 def same_content(path: Path, sha256: str) -> bool:
-    """Whether there is a file whose bytes have this hash."""
+    """Return whether there is a file whose bytes have this hash."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
@@ -311,23 +297,16 @@ def _field(text: str, known: Container[str]) -> str:
 
 
 def _edges(runtime: Runtime, category: Category, path: str, bins: int) -> tuple[float, ...]:
-    least, greatest = (
-        [value_at(hit.payload, path) for hit in page.hits]
-        for page in (
-            runtime.vectors.scroll(category.name, order_by=OrderBy(path, descending), limit=1)
-            for descending in (False, True)
-        )
-    )
-    if not least or not greatest:
-        return (0.0, 1.0)
-    low, high = float(_first(least)), float(_first(greatest, last=True))
-    width = (high - low) / bins or 1.0
-    return tuple(low + width * number for number in range(bins + 1))
-
-
-def _first(values: list[Any], *, last: bool = False) -> Any:
-    value = values[0]
-    return (max if last else min)(value) if isinstance(value, list) else value
+    """Return the edges of equal bins from the least to the greatest value of a number."""
+    ends: list[float] = []
+    for descending, extreme in ((False, min), (True, max)):
+        hits = runtime.vectors.scroll(category.name, order_by=OrderBy(path, descending), limit=1).hits
+        if not hits:
+            return (0.0, 1.0)
+        value = value_at(hits[0].payload, path)
+        ends.append(float(extreme(value) if isinstance(value, list) else value))
+    width = (ends[1] - ends[0]) / bins or 1.0
+    return tuple(ends[0] + width * number for number in range(bins + 1))
 
 
 def _words(value: Any) -> str:

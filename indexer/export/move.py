@@ -1,9 +1,9 @@
-"""Pictures that leave a category once they lie in a folder: copied out durably, then the point removed, then
+"""Moves pictures out of a category into a folder: the file is copied durably, then the point is removed, then
 the object.
 
-Before the points of a page go, the keys of its objects are noted in the folder; the next move into it removes
-those that a kill left without a point. So whenever it ends, every picture is in the category, in the folder,
-or for a moment in both.
+Before the points of a page are removed, the keys of its objects are written to a journal in the folder; the
+next move into it removes those that a kill left without a point. So at any moment every picture is in the
+category, in the folder, or in both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vitrine.indexer.export.folders import Placed, same_content
+from vitrine.indexer.export.folders import ExportedImage, same_content
 from vitrine.services.errors import BadRequest
 from vitrine.services.files import unwritable
 from vitrine.services.images.open import point_id
@@ -24,8 +24,8 @@ JOURNAL = ".vitrine-move.json"
 
 
 class Mover:
-    """Removes images whose files are in ``target``: give it as ``placed`` to ``export_folders``. ``moved``
-    counts them.
+    """Removes images whose files are in ``target``: the ``placed`` of ``export_folders``. ``moved``: how
+    many.
 
     ``BadRequest`` if the folder cannot be written or read.
     """
@@ -38,7 +38,7 @@ class Mover:
         self.moved = 0
 
     def complete(self) -> None:
-        """Remove what an interrupted move into the folder left: objects that no point names any more."""
+        """Remove what an interrupted move into the folder has left: objects without a point."""
         if not (self._target / JOURNAL).exists():
             return
         noted = self._noted()
@@ -49,9 +49,9 @@ class Mover:
                     self._runtime.objects.delete(key)
         self._forget()
 
-    def __call__(self, placed: Sequence[Placed]) -> dict[str, str]:
-        """Remove images; the reasons of those that stay, by id: their file is a link, or not what was
-        written."""
+    def __call__(self, placed: Sequence[ExportedImage]) -> dict[str, str]:
+        """Remove images, and return the reasons of those that stay, by id: their file is a link, or has
+        changed."""
         reasons = {image.id: reason for image in placed if (reason := self._refusal(image))}
         leaving = [image for image in placed if image.id not in reasons]
         if leaving:
@@ -61,8 +61,8 @@ class Mover:
             self._forget()
         return reasons
 
-    def _refusal(self, image: Placed) -> str:
-        """Why the files of an image are no reason to let it go; "" if they are."""
+    def _refusal(self, image: ExportedImage) -> str:
+        """Return why an image must stay; "" if its files are whole."""
         for path in image.files:
             real = os.path.realpath(path)
             if path.is_symlink() or real == self._data or real.startswith(self._data + os.sep):
@@ -72,19 +72,17 @@ class Mover:
         return "" if image.files else "file_missing"
 
     def _sync(self, files: set[Path]) -> None:
-        """Make files durable, and the names of them and of the folders above up to the target's own."""
+        """Make files durable, with their names and those of the folders above them up to the target."""
         folders = {folder for path in files for folder in path.parents if folder.is_relative_to(self._target)}
         try:
             for path in [*files, *folders]:
                 _sync(path)
         except OSError as error:
             raise BadRequest(
-                f"{self._target} cannot be made durable ({error.strerror}): nothing left Vitrine."
+                f"{self._target} cannot be written durably ({error.strerror}): no picture was removed."
             ) from error
-        for folder in (
-            self._target.absolute().parents
-        ):  # it may be new itself; who may not read a folder has not made it
-            with suppress(OSError):
+        for folder in self._target.absolute().parents:  # the target may be new
+            with suppress(OSError):  # a folder that cannot be read was there before
                 _sync(folder)
 
     def _note(self, keys: dict[str, str]) -> None:
@@ -101,8 +99,8 @@ class Mover:
             raise unwritable(path, error) from error
 
     def _noted(self) -> dict[str, str]:
-        """Keys of objects by image id, as a move that was interrupted noted them. A note is only believed as
-        far as it fits."""
+        """Return the keys of objects by image id that an interrupted move has written to the journal, as far
+        as they are valid."""
         path = self._target / JOURNAL
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
@@ -116,8 +114,7 @@ class Mover:
             raise BadRequest(f"{path} cannot be read: look into it, and remove it to go on.") from error
 
     def _fits(self, id: str, key: str) -> bool:
-        """The key is that of a picture of this category with this id, which is a hash of the content that the
-        key names."""
+        """Return whether the key is that of a picture of this category with this id."""
         return (
             key.startswith(f"{self._category}/images/")
             and point_id(key.rpartition("/")[2].partition(".")[0]) == id

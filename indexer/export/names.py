@@ -1,4 +1,4 @@
-"""Names of folders and files that any system takes, and that nothing leads out of."""
+"""Names of folders and files that are valid on any system and stay inside their folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _MAX_NAME, _MAX_BYTES = 120, 180
-"""Room is left for a content hash behind the name: file systems take 255 bytes."""
+"""File systems take 255 bytes; a content hash must still fit behind the name."""
 _UNSAFE = re.compile(r"[^\w .,;()+&@=#%-]+")
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
@@ -17,8 +17,8 @@ _DEVICES = frozenset(
 
 
 def safe_name(text: str) -> str:
-    """A tag or value as a folder's name on any system; one that had to be changed gets six digits of its
-    hash, to stay apart.
+    """Return a tag or value as a valid folder name. One that had to be changed gets six digits of its hash,
+    so that it differs from others.
 
     >>> safe_name("red mug"), safe_name("a/b"), safe_name("..")
     ('red mug', 'a_b-c14cdd', '_-5ec1f7')
@@ -28,21 +28,21 @@ def safe_name(text: str) -> str:
 
 
 def bin_name(edges: tuple[float, ...], value: float) -> str:
-    """The bin that a value lies in, called by its edges; the last one includes its upper edge.
+    """Return the bin of a value, named by its edges; the last bin includes its upper edge.
 
     >>> bin_name((0.0, 0.5, 1.0), 0.5), bin_name((0.0, 0.5, 1.0), 1.0)
     ('0.50-1.00', '0.50-1.00')
     """
     number = min(max(bisect_right(edges, value) - 1, 0), len(edges) - 2)
     width = edges[1] - edges[0]
-    digits = next(
-        (digits for digits in range(2, 12) if 10.0**-digits <= width), 12
-    )  # so that neighbours differ
+    # as many digits as neighbours need to differ
+    digits = next((digits for digits in range(2, 12) if 10.0**-digits <= width), 12)
     return f"{edges[number]:.{digits}f}-{edges[number + 1]:.{digits}f}"
 
 
 def file_names(payload: Mapping[str, Any]) -> Iterator[str]:
-    """The names that an image's file may get, in order: its own, and with the beginning of its hash."""
+    """Yield the names that the file of an image may get: its own, then with eight digits of its hash, then
+    with all of it."""
     sha256 = str(payload.get("sha256", ""))
     last = str(payload.get("filename", "")).replace("\\", "/").rpartition("/")[2]
     name = _clean(last) if last else f"{sha256}.{str(payload.get('object_key', '')).rpartition('.')[2]}"
@@ -54,8 +54,8 @@ def file_names(payload: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _clean(text: str) -> str:
-    """A name without separators and control characters, short enough, that no system reserves; its end is
-    kept for the ending."""
+    """Return a name without separators and control characters, short enough, that no system reserves; a long
+    one keeps its ending."""
     name = _UNSAFE.sub("_", text)
     if len(name) > _MAX_NAME:
         name = name[: _MAX_NAME - 21] + "_" + name[-20:]

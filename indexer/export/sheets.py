@@ -37,14 +37,9 @@ def save_sheet(
     many hits."""
     from vitrine.services.images.contact_sheet import Tile, write_sheet
 
-    check_sheet_path(path)
+    check_ending(path, "a sheet", SHEETS)
     tiles = [*queries, *(Tile(picture_of(runtime, hit), captions(hit)) for hit in hits)]
     write_sheet(path, tiles, columns=5 if len(tiles) <= 30 else 10, tile_size=TILE_SIZE, title=title)
-
-
-def check_sheet_path(path: Path) -> None:
-    """``BadRequest`` unless the file's ending names a format that sheets are written in."""
-    check_ending(path, "a sheet", SHEETS)
 
 
 def query_tile(picture: bytes | None, name: str, role: str = "query") -> Tile:

@@ -1,9 +1,8 @@
-"""What is known of the images as a SQLite database, for tools that read older systems' tables of files, tags
-and scores.
+"""Exports the payloads of images as a SQLite database, for tools that read tables of files, tags and scores.
 
 images      a row for each image: id, filename, class, caption, sha256 ...; ``rest``: other fields, as JSON
 tags        image_id, tag: what people said
-scores      image_id, tag, score in 0..1, scored_by: the tagger, where one gave it
+scores      image_id, tag, score in 0..1, scored_by: the tagger, if one gave the score
 metadata    image_id, name, value: a number, a text, or JSON where it is a list
 clusters    image_id, run, node: the leaf in each cluster run in service
 maps        image_id, map, x, y: the place on each map in service
@@ -12,7 +11,8 @@ maps        image_id, map, x, y: the place on each map in service
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ _TYPES = {"float": "REAL", "integer": "INTEGER", "bool": "INTEGER"}
 COLUMNS: Mapping[str, str] = {"id": "TEXT PRIMARY KEY"} | {
     field.name: _TYPES.get(field.holds, "TEXT") for field in PLAIN if field.export and not field.many
 }
-"""Those of ``images``, besides ``rest``."""
+"""The columns of ``images``, besides ``rest``."""
 _APART = frozenset({"tags", "scores", "scored_by", "metadata", "cluster", "map"})
 _SCHEMA = f"""
 CREATE TABLE images ({", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())}, rest TEXT NOT NULL);
@@ -52,8 +52,8 @@ CREATE INDEX metadata_by_name ON metadata (name, value);
 
 
 def write_sqlite(path: Path, rows: Iterator[list[dict[str, Any]]]) -> None:
-    """Write pages of rows, as ``export_table`` has them, into a new database. ``BadRequest`` where SQLite
-    cannot."""
+    """Write pages of rows, as ``export_table`` makes them, into a new database. ``BadRequest`` if SQLite
+    fails."""
     try:
         with closing(sqlite3.connect(path)) as database:
             database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_SCHEMA}")
@@ -63,49 +63,25 @@ def write_sqlite(path: Path, rows: Iterator[list[dict[str, Any]]]) -> None:
             database.executescript(_INDEXES)
     except sqlite3.Error as error:
         raise BadRequest(
-            f"{path.parent} cannot take the database: {error}. Free space there, or name another folder."
+            f"The database cannot be written to {path.parent}: {error}. Free space there, or name another "
+            "folder."
         ) from error
 
 
 def _write_page(database: sqlite3.Connection, page: list[dict[str, Any]]) -> None:
-    _insert(database, "images", len(COLUMNS) + 1, (_image(row) for row in page))
-    _insert(database, "tags", 2, ((row["id"], tag) for row in page for tag in dict.fromkeys(row["tags"])))
-    _insert(
-        database,
-        "scores",
-        4,
-        (
-            (row["id"], tag, score, row.get("scored_by", {}).get(tag))
-            for row in page
-            for tag, score in row["scores"].items()
-        ),
-    )
-    _insert(
-        database,
-        "metadata",
-        3,
-        (
-            (row["id"], name, _value(value))
-            for row in page
-            for name, value in (row.get("metadata") or {}).items()
-        ),
-    )
-    _insert(
-        database,
-        "clusters",
-        3,
-        ((row["id"], run, node) for row in page for run, node in row["cluster"].items()),
-    )
-    _insert(
-        database,
-        "maps",
-        4,
-        ((row["id"], name, at["x"], at["y"]) for row in page for name, at in row["map"].items()),
-    )
-
-
-def _insert(database: sqlite3.Connection, table: str, width: int, values: Iterable[tuple[Any, ...]]) -> None:
-    database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", values)
+    tables: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in page:
+        tables["images"].append(_image(row))
+        id, by, metadata = row["id"], row.get("scored_by", {}), row.get("metadata") or {}
+        tables["tags"] += ((id, tag) for tag in dict.fromkeys(row["tags"]))
+        tables["scores"] += ((id, tag, score, by.get(tag)) for tag, score in row["scores"].items())
+        tables["metadata"] += ((id, name, _value(value)) for name, value in metadata.items())
+        tables["clusters"] += ((id, run, node) for run, node in row["cluster"].items())
+        tables["maps"] += ((id, name, at["x"], at["y"]) for name, at in row["map"].items())
+    for table, values in tables.items():
+        if values:
+            marks = ", ".join("?" * len(values[0]))
+            database.executemany(f"INSERT INTO {table} VALUES ({marks})", values)
 
 
 def _image(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -114,7 +90,8 @@ def _image(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _value(value: Any) -> Any:
-    """What SQLite holds as it is, else JSON. Its whole numbers have 64 bits."""
+    """Return a value as SQLite can store it: lists and objects as JSON, whole numbers of over 64 bits as
+    text."""
     if isinstance(value, list | dict) or (isinstance(value, int) and value.bit_length() > 63):
         return orjson.dumps(value).decode() if isinstance(value, list | dict) else str(value)
     return value

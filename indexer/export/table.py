@@ -1,5 +1,4 @@
-"""What is known of the images as one file: JSON, CSV, Parquet or SQLite. Read page by page, so memory stays
-flat."""
+"""Exports the payloads of images as one file: JSON, CSV, Parquet or SQLite. Images are read page by page."""
 
 from __future__ import annotations
 
@@ -17,10 +16,10 @@ import orjson
 
 from vitrine.indexer.export.common import ExportReport, pages
 from vitrine.indexer.export.sqlite import ENDINGS, write_sqlite
-from vitrine.indexer.job.job import Advance, Job
+from vitrine.indexer.job.job import Job
 from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.maps import AXES
-from vitrine.services.category.fields import FIELDS
+from vitrine.services.category.fields import FIELDS, INTERNAL
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest, Unavailable
@@ -33,10 +32,8 @@ FORMATS = (".json", ".csv", ".parquet", *ENDINGS)
 ROW_GROUP = 5_000
 """Rows of a Parquet row group."""
 SEPARATOR = "|"
-"""Between the values of a list in one CSV cell; `vitrine index add` reads it so too."""
+"""Between the values of a list in one CSV cell; `vitrine index add` reads it in the same way."""
 FIRST = ("id", "filename", "class", "tags", "scores", "quality")
-_HIDDEN = frozenset(field.family or field.name for field in FIELDS if not field.export)
-"""Where the server keeps the file is its own business, and so are the keys of runs and maps."""
 _OPEN = (*(field.family for field in FIELDS if field.family and field.export), "cluster", "map")
 _FRACTIONS = frozenset(field.family or field.name for field in FIELDS if field.holds == "float")
 Row = dict[str, Any]
@@ -53,21 +50,20 @@ def export_table(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Write a row for every image, in order of id, in the format of the path's ending: .json, .csv, .parquet
+    """Write a row for each image, in order of id, in the format of the path's ending: .json, .csv, .parquet
     or .sqlite.
 
     JSON: a list of ``{"id", "filename", "class", "tags", "scores": {tag: 0..1}, "quality", ..., "cluster":
     {run: node}, "map": {name: {"x", "y"}}}``. CSV and Parquet have columns such as ``scores.<tag>``,
-    ``metadata.<column>``, ``cluster.<run>`` (the id of the leaf) and ``map.<name>.x``, as filters call them,
-    of the runs and maps in service; a list is one cell of CSV with ``|`` between, and a list in Parquet.
-    SQLite has a table each of images, tags, scores, metadata, clusters and maps: see export_sqlite.py.
-    ``by_tag``: a JSON object ``{tag: [sha256, ...]}`` instead. An existing file is replaced at the end, in
-    one step, and kept where the export does not get there.
+    ``metadata.<column>``, ``cluster.<run>`` (the id of the leaf) and ``map.<name>.x``, with the names that
+    filters use, of the runs and maps in service; a list is one cell of CSV with ``|`` between, and a list in
+    Parquet. For the tables of SQLite see sqlite.py. ``by_tag``: a JSON object ``{tag: [sha256, ...]}``
+    instead. An existing file is replaced at the end, in one step, and stays if the export is interrupted.
     """
     if by_tag and path.suffix.lower() != ".json":
-        raise BadRequest(f"Hashes by tag are written as JSON: let the name of {path} end in .json.")
+        raise BadRequest(f"Hashes by tag are JSON: let the name of {path} end in .json.")
     if path.suffix.lower() not in FORMATS:
-        raise BadRequest(f"{path} has no known format: let its name end in {', '.join(FORMATS)}.")
+        raise BadRequest(f"The format of {path} is not known: let its name end in {', '.join(FORMATS)}.")
     report = ExportReport(category, str(path))
     total = runtime.searcher.count(category, conditions)
     writers: dict[str, Callable[[Path, Callable[[bool], Rows]], None]] = {
@@ -76,17 +72,27 @@ def export_table(
         ".parquet": _write_parquet,
         **dict.fromkeys(ENDINGS, lambda path, rows: write_sqlite(path, rows(True))),
     }
+    job = Job(runtime, category, report, progress, stop)
     places = _Places(
         {run.run: run.payload_field for run in runtime.clusters.in_service(category)},
         {made.name: made.payload_field for made in runtime.maps.in_service(category)},
     )
-    job = Job(runtime, category, report, progress, stop)
+    unsettled = runtime.taggers.unsettled(category)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+    def rows(counting: bool) -> Rows:
+        """Yield the rows, a page at a time; with ``counting`` they count as exported."""
+        for page in pages(runtime, category, conditions):
+            job.check()
+            yield [_row(hit.id, explained(hit.payload, unsettled), places) for hit in page]
+            if counting:
+                report.images += len(page)
+                advance(report.images, total)
+
     with job.running(keep_errors=True), job.stage("exporting", total) as advance:
         try:
             make_folder(path.parent)
-            reader = _Reader(job, report, conditions, places, advance, total)
-            writers[path.suffix.lower()](temporary, reader.rows)
+            writers[path.suffix.lower()](temporary, rows)
             os.replace(temporary, path)
         except (ValueError, TypeError) as error:  # a column holds other values than when its kind was found
             raise Unavailable("Images were changed while they were exported: run it again.") from error
@@ -102,12 +108,13 @@ def export_table(
 
 @dataclass(frozen=True)
 class _Places:
-    """Where an image is in the runs and maps in service: their payload fields, by name."""
+    """The payload fields of the runs and maps in service, by name."""
 
     runs: Mapping[str, str]
     maps: Mapping[str, str]
 
     def of(self, payload: Payload) -> Row:
+        """Return the leaf of an image in each run, and its place on each map."""
         paths = {name: value_at(payload, field) for name, field in self.runs.items()}
         points = {name: value_at(payload, field) for name, field in self.maps.items()}
         return {
@@ -116,32 +123,11 @@ class _Places:
         }
 
 
-@dataclass
-class _Reader:
-    job: Job
-    report: ExportReport
-    conditions: Conditions
-    places: _Places
-    advance: Advance
-    total: int
-
-    def rows(self, counting: bool = True) -> Rows:
-        """The rows, a page at a time; with ``counting`` they count as exported."""
-        runtime, category = self.job.runtime, self.job.category
-        unsettled = runtime.taggers.unsettled(category)
-        for page in pages(runtime, category, self.conditions):
-            self.job.check()
-            yield [_row(hit.id, explained(hit.payload, unsettled), self.places) for hit in page]
-            if counting:
-                self.report.images += len(page)
-                self.advance(self.report.images, self.total)
-
-
 def _row(id: str, payload: Payload, places: _Places) -> Row:
     row: Row = {"id": id} | {name: payload.get(name) for name in FIRST[1:]}
     row["tags"], row["scores"] = row["tags"] or [], row["scores"] or {}
-    rest = {name: value for name, value in sorted(payload.items()) if name not in row and name not in _HIDDEN}
-    return row | rest | places.of(payload)
+    rest = sorted(payload.keys() - row.keys() - INTERNAL)
+    return row | {name: payload[name] for name in rest} | places.of(payload)
 
 
 # JSON
@@ -159,7 +145,7 @@ def _write_json(path: Path, rows: Callable[[bool], Rows]) -> None:
 
 
 def _write_by_tag(path: Path, rows: Callable[[bool], Rows]) -> None:
-    """The SHA-256 of the files of each tag, as taggers of older systems take them. Memory: a hash for each
+    """Write the SHA-256 of the files by tag, as taggers of older systems read them. Memory: one hash for each
     tag of each image."""
     hashes: dict[str, list[str]] = {}
     for page in rows(True):
@@ -175,7 +161,7 @@ def _write_by_tag(path: Path, rows: Callable[[bool], Rows]) -> None:
 
 @dataclass
 class _Column:
-    """What was seen in one column: which kinds of values, and whether they were lists."""
+    """The types of the values in one column, and whether there are lists."""
 
     kinds: set[type] = field(default_factory=set)
     lists: bool = False
@@ -186,7 +172,7 @@ class _Column:
 
 
 def _flat(row: Row) -> Row:
-    """One level of columns: ``scores.<tag>``, ``metadata.<column>``, ``cluster.<run>``, ``map.<name>.x``."""
+    """Return a row with one level of columns: ``scores.<tag>``, ``cluster.<run>``, ``map.<name>.x`` ..."""
     flat: Row = {}
     for name, value in row.items():
         if name in _OPEN and isinstance(value, Mapping):
@@ -201,13 +187,14 @@ def _flat(row: Row) -> Row:
 
 
 def _column_name(name: str, key: str) -> str:
-    """``scores.St. Moritz``; a name in quotes of its own as a path, or it would be read back without them."""
+    """Return ``scores.St. Moritz``. A name that has quotes of its own is quoted as in a path, since it would
+    be read back without them."""
     keys = path_keys(key)
     return field_path(name, key) if len(keys) == 1 and keys != (key,) else f"{name}.{key}"
 
 
 def _columns(rows: Rows) -> dict[str, _Column]:
-    """All columns, in the order of a row, those of the same object beside each other."""
+    """Return all columns, in the order of a row, with those of the same object next to each other."""
     seen: dict[str, _Column] = {name: _Column() for name in FIRST if name != "scores"}
     seen["tags"].lists = True
     for page in rows:
@@ -275,7 +262,7 @@ def _groups(rows: Rows) -> Iterator[list[Row]]:
 
 
 def _kind(name: str, column: _Column) -> str:
-    """bool, integer, float, text, texts (a list) or json (anything else, as text)."""
+    """Return bool, integer, float, text, texts (a list) or json (anything else, as text)."""
     if column.lists:
         return "texts" if column.kinds <= {str} else "json"
     if name.partition(".")[0] in _FRACTIONS:

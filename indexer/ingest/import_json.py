@@ -1,5 +1,4 @@
-"""What older systems wrote as JSON: which files of a folder hold entries, and trees of clusters with the
-images in them.
+"""Read what older systems wrote as JSON: files of entries, and trees of clusters with the images in them.
 
 A tree is an object with ``children`` (or ``clusters``, ``nodes``, ``subclusters``) and ``images`` (or
 ``paths``, ``files``, ``members``, ``items``, ...); children may be a list or an object by name, and a list of
@@ -39,7 +38,8 @@ Path_ = tuple[int, ...]
 
 
 def json_files(path: Path) -> list[Path]:
-    """The file itself, or the JSON files of a folder and below, by name. ``BadSource`` if there are none."""
+    """Return the file itself, or the JSON files in a folder and below, by name. Raises ``BadSource`` if there
+    are none."""
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -51,15 +51,15 @@ def json_files(path: Path) -> list[Path]:
 
 
 def is_node(value: Any) -> bool:
-    """Whether a JSON value is a node of a tree of clusters."""
+    """Return whether a JSON value is a node of a tree of clusters."""
     return isinstance(value, dict) and any(
         isinstance(value.get(key), list | dict) for key in (*CHILDREN, *IMAGES)
     )
 
 
 def read_tree_file(path: Path) -> Any | None:
-    """The tree of clusters in a JSON file; None for files that hold something else, or are broken: who reads
-    those says so."""
+    """Return the tree of clusters in a JSON file; None for a file that holds something else or is broken,
+    which whoever reads it next reports."""
     if path.stat().st_size > MAX_TREE_BYTES:
         return None  # a dump of vectors, which is read as a stream
     try:
@@ -74,15 +74,15 @@ def read_tree_file(path: Path) -> Any | None:
 
 @dataclass
 class GivenClusters:
-    """A tree of clusters as a file has it: the ``names`` of its nodes and the ``images``, each with the way
-    to its node."""
+    """A tree of clusters as it is in a file: the ``names`` of its nodes, and the ``images``, each with the
+    path to its node."""
 
     names: dict[Path_, str] = field(default_factory=dict)
     images: list[tuple[str, Path_]] = field(default_factory=list)
 
     @classmethod
     def of(cls, value: Any) -> GivenClusters:
-        """What ``read_tree_file`` gave, or an object of several such by name."""
+        """Make it from what ``read_tree_file`` gave, or from an object of several such by name."""
         made = cls()
         waiting: list[tuple[Any, Path_]] = [(value, ())]
         while waiting:
@@ -91,7 +91,7 @@ class GivenClusters:
         return made
 
     def _add(self, node: Any, way: Path_) -> Iterator[tuple[Any, Path_]]:
-        """Take in one node; the nodes below it."""
+        """Add one node, and return the nodes below it."""
         if isinstance(node, dict) and is_node(node):
             named = next(
                 (node[key] for key in NAMES if isinstance(node.get(key), str | int) and str(node[key])), None
@@ -115,27 +115,27 @@ class GivenClusters:
                     self.images += [(picture, inner) for picture in _pictures(child)]
             else:
                 own.append((name, child))
-        # images beside children are a child of their own: each is in one leaf
+        # images next to children are a child of their own: each is in one leaf
         place = (*way, number) if number and own else way
         self.images += [(picture, place) for _, one in own if (picture := _picture(one)) is not None]
 
 
 def _listed(value: Any) -> list[tuple[str, Any]]:
-    """Values with the names they have in an object, or with none."""
+    """Return values with the names that they have in an object; "" in a list."""
     if isinstance(value, dict):
         return [(str(name), one) for name, one in value.items()]
     return [("", one) for one in value] if isinstance(value, list) else []
 
 
 def _picture(value: Any) -> str | None:
-    """The path or name of an image."""
+    """Return the path or name of an image."""
     if isinstance(value, dict):
         value = next((value[key] for key in PICTURE if isinstance(value.get(key), str)), None)
     return value.replace("\\", "/") if isinstance(value, str) and value.strip() else None
 
 
 def _pictures(value: Any) -> Iterator[str]:
-    """All images at and below a node."""
+    """Return all images at and below a node."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -149,7 +149,7 @@ def _pictures(value: Any) -> Iterator[str]:
 
 
 class NamedPictures:
-    """The pictures of a folder by their path in it, or by their name where only one has it."""
+    """Finds the pictures of a folder by their path in it, or by their name where only one has it."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -165,12 +165,12 @@ class NamedPictures:
                 self._names[name] = None if name in self._names else found.path
 
     def shown(self, path: str) -> str:
-        """A picture's path within the folder."""
+        """Return the path of a picture within the folder."""
         return Path(path).relative_to(self._folder).as_posix()
 
     def find(self, name: str) -> str | None:
-        """The path of the picture that a file calls so: by the longest end of it that is a path in the
-        folder, or its name."""
+        """Return the path of the picture that a file calls ``name``: the longest end of it that is a path in
+        the folder decides, else its name."""
         parts = PurePosixPath(name).parts
         for start in range(len(parts)):
             path = self._paths.get("/".join(parts[start:]))
@@ -180,8 +180,8 @@ class NamedPictures:
 
 
 class ClusteredPictures(Source):
-    """The pictures of a tree of clusters. Read once, ``fit`` makes the clusters of the images that were
-    read."""
+    """The pictures of a tree of clusters, as a source. Once it was read, ``fit`` makes the clusters of its
+    images."""
 
     def __init__(self, name: str, given: GivenClusters, pictures: NamedPictures, max_bytes: int) -> None:
         self.name, self.indexes = shown_name(name), {}
@@ -214,17 +214,17 @@ class ClusteredPictures(Source):
 
     @property
     def found(self) -> int:
-        """Images that were read so far."""
+        """Return how many images were read so far."""
         return len(self._ways)
 
     @property
     def fit(self) -> Fit:
-        """The clusters as a ``Fit``; images of the category that are in none are noise."""
+        """Return the clusters as a ``Fit``; images of the category that are in none are noise."""
 
-        def fit(images: Images, told: Advance) -> Fitted:
+        def fit(images: Images, advance: Advance) -> Fitted:
             ways = [self._ways.get(id) for id in images.ids]
             tree, found = given_tree(images.x, ways)
-            told(len(images.ids), len(images.ids))
+            advance(len(images.ids), len(images.ids))
             names = {
                 id: self._given.names[way] for id, way in found.items() if way and way in self._given.names
             }
@@ -249,7 +249,8 @@ class ClusteredPictures(Source):
 
 
 def clusters_of(files: Sequence[Path]) -> GivenClusters | None:
-    """The tree of clusters in these files, each of several a child of the root; None if none holds one."""
+    """Return the tree of clusters in these files; of several trees each is a child of the root. None if no
+    file holds one."""
     trees: Mapping[str, Any] = {
         file.stem: tree for file in files if (tree := read_tree_file(file)) is not None
     }

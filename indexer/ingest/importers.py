@@ -1,4 +1,4 @@
-"""Collections of older systems, taken over as they are: their vectors are adopted, not computed again."""
+"""Read collections of older systems. Their vectors are taken over as they are, not computed again."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ import numpy as np
 
 from vitrine.indexer.ingest.import_json import NamedPictures, json_files
 from vitrine.indexer.job.workers import in_order
-from vitrine.indexer.sources.base import SourceOptions, has_image_extension, modified, read_file, shown_name
+from vitrine.indexer.sources.base import (
+    has_image_extension,
+    modified,
+    read_file,
+    shown_name,
+)
 from vitrine.indexer.sources.folder import FolderSource
 from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.manifest import ManifestSource
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
 from vitrine.indexer.sources.rows import split_tags
 from vitrine.services.domain import EncoderSpec, Preprocessing
@@ -56,8 +62,8 @@ HashProgress = Callable[[int, int], None]
 
 
 def adopted_spec(name: str, model: str, dim: int) -> EncoderSpec:
-    """The spec of an encoder that is known only by its vectors: search by id and by vector work, nothing can
-    be encoded."""
+    """Return the spec of an encoder that is known only by its vectors: search by id and by vector work,
+    nothing can be encoded."""
     return EncoderSpec(
         name=name, model=model, revision=ADOPTED, dim=dim, modalities=(), preprocessing=_NO_PIXELS
     )
@@ -188,7 +194,7 @@ class VectorDump(Source):
         return unit(numbers)
 
     def _first_dim(self) -> int:
-        """Dimension of the first entry that has a vector; 0 if none has."""
+        """Return the dimension of the first entry that has a vector; 0 if none has."""
         for file in self._files:
             try:
                 for _, entry in file_entries(file):
@@ -230,8 +236,8 @@ class VectorDump(Source):
 def open_class_table(
     path: Path, *, root: Path | None = None, max_bytes: int = SourceOptions.max_bytes
 ) -> ManifestSource:
-    """A CSV ``file,class,label,...`` of an older system: class as it is, the whole number label and the rest
-    as metadata.
+    """Open a CSV ``file,class,label,...`` of an older system; the whole number label and all other columns
+    become metadata.
 
     ``BadSource`` if one of the three columns is missing or a label is no whole number.
     """
@@ -249,12 +255,12 @@ def open_class_table(
 
 
 class NoEntries(BadSource):
-    """A file of JSON that holds no entries of images, such as a list of tags by hash."""
+    """Raised for a JSON file that holds no entries of images, such as a list of tags by hash."""
 
 
 def file_entries(path: Path) -> Iterator[tuple[str, Any]]:
-    """The entries of a file: the members of one large object, a single entry, or a list of entries, with
-    their hash or name.
+    """Yield the entries of a file with their hash or name: the members of one large object, a single entry,
+    or a list of entries.
 
     ``BadSource`` for what is no JSON, ``NoEntries`` for JSON of other things.
     """
@@ -283,7 +289,7 @@ def file_entries(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _keyed(entry: Mapping[str, Any]) -> Any:
-    """What says whose entry it is."""
+    """Return the hash or name that an entry belongs to."""
     return entry.get("hash_id") or entry.get("file_name") or entry.get("file_path")
 
 
@@ -295,7 +301,8 @@ def _loaded(path: Path) -> Any:
 
 
 def entries(path: Path) -> Iterator[tuple[str, Any]]:
-    """The members of one large JSON object, one at a time. ``BadSource`` where it stops being one."""
+    """Yield the members of one large JSON object, one at a time. Raises ``BadSource`` where it stops being
+    one."""
     decoder = json.JSONDecoder()
     with open(path, encoding="utf-8-sig") as file:
         text = file.read(_CHUNK).lstrip()
@@ -322,7 +329,7 @@ def entries(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _after_colon(text: str, start: int) -> int:
-    """Where a member's value begins."""
+    """Return where the value of a member begins."""
     colon = text.find(":", start)
     if colon < 0 or text[start:colon].strip():
         raise ValueError("a colon is missing")
@@ -342,7 +349,7 @@ def _numbers(entry: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 class _PathIndex:
-    """Paths by pixel hash, in a temporary file."""
+    """Finds paths by pixel hash, in a temporary file."""
 
     def __init__(self) -> None:
         self._rows = sqlite3.connect("", check_same_thread=False)

@@ -1,4 +1,4 @@
-"""Indexing: images of any source into a category, as one visible loop.
+"""Index images of any source into a category, as one visible loop.
 
 Identity is content: the point id derives from the SHA-256 of the bytes. The order of writing is object,
 point, acknowledgement: a kill at any moment leaves at most objects without points, and the next run of the
@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,12 +29,21 @@ from vitrine.indexer.job.payloads import FileFacts, check_record
 from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
-from vitrine.indexer.job.workers import SLICE_SECONDS, WRITE_SECONDS, Pace, gathered, in_batches, in_order
+from vitrine.indexer.job.workers import (
+    MAX_BATCH_BYTES,
+    SLICE_SECONDS,
+    WRITE_SECONDS,
+    Pace,
+    gathered,
+    in_batches,
+    in_order,
+    open_pool,
+)
 from vitrine.indexer.sources.columns import ColumnKinds, kinds_of
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.payload import index_kinds, joined_kinds
+from vitrine.services.category.payload import joined_kinds
 from vitrine.services.domain import IndexKind, Payload, Point
 from vitrine.services.encoders.batching import BatchedEncoder
 from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
@@ -46,8 +55,6 @@ FIRST_SLICE, SLICE = 4, 32
 """Images looked up and encoded at a time: what a model takes at once."""
 BATCH_SIZE = 128
 """Images written at a time, so that one flush serves many."""
-MAX_BATCH_BYTES = 64_000_000
-"""A batch of large files ends early: some six are under way at a time, each holding its files' bytes."""
 _READERS, _PUTTERS = 4, 8
 _READ_AHEAD = 16
 
@@ -67,7 +74,7 @@ def index_images(
     patience: Patience | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> IndexReport:
-    """Index images into a category; outcomes come in the order of the records, each once what it says is
+    """Index images into a category. Outcomes come in the order of the records, each once what it says is
     durable.
 
     The same bytes again cost a read and a look-up: tags are united, what users set is kept (unless
@@ -100,9 +107,13 @@ def index_images(
     pace = Pace(slice_size, SLICE_SECONDS, first=FIRST_SLICE if progress else slice_size)
     patience = patience or Patience(runtime.settings.outage_seconds)
     threads = ExitStack()
-    pool = _Pools.open(threads, runtime.settings.threads)
+    # those that wait (disk, network, engine) are apart from those that compute; they close in the reverse
+    # order, the writer first
+    readers, putters = open_pool(threads, "readers", _READERS), open_pool(threads, "putters", _PUTTERS)
+    decoders = open_pool(threads, "decoders", runtime.settings.threads or os.cpu_count() or 1)
+    finder, encoder, writer = (open_pool(threads, name, 1) for name in ("finder", "encoder", "writer"))
     run = _Run(
-        job, cat, records, columns, report, overwrite, on_outcome, encoders, arrivals, pool.putters, patience,
+        job, cat, records, columns, report, overwrite, on_outcome, encoders, arrivals, putters, patience,
         pace, clock,
     )  # fmt: skip
     patience.begin(run.ending, progress.say if progress else None)
@@ -111,14 +122,14 @@ def index_images(
             run.recast()
             if progress:
                 progress.start("indexing", records.total if isinstance(records, Source) else None)
-            read = in_order(pool.readers, run.read, run.taken(), _READ_AHEAD)
+            read = in_order(readers, run.read, run.taken(), _READ_AHEAD)
             found = in_batches(read, slice_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
-            looked_up = in_order(pool.finder, run.look_up, found, 2)
-            decoded = in_order(pool.decoders, run.decode, chain.from_iterable(looked_up), slice_size)
+            looked_up = in_order(finder, run.look_up, found, 2)
+            decoded = in_order(decoders, run.decode, chain.from_iterable(looked_up), slice_size)
             slices = in_batches(decoded, pace, MAX_BATCH_BYTES, SLICE_SECONDS, clock)
-            embedded = in_order(pool.encoder, run.encode, slices, 2)
+            embedded = in_order(encoder, run.encode, slices, 2)
             batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
-            for _ in in_order(pool.writer, run.write, batches, 2):
+            for _ in in_order(writer, run.write, batches, 2):
                 pass
         finally:
             run.halted.set()
@@ -128,39 +139,9 @@ def index_images(
     return report
 
 
-@dataclass(frozen=True)
-class _Pools:
-    """The threads of a run. Those that wait (disk, network, engine) are apart from those that compute."""
-
-    readers: Executor
-    finder: Executor
-    decoders: Executor
-    encoder: Executor
-    putters: Executor
-    writer: Executor
-
-    @classmethod
-    def open(cls, stack: ExitStack, threads: int) -> _Pools:
-        """They close in the reverse order, the writer first: what it has begun it finishes, the rest is
-        dropped."""
-        sizes = {
-            "readers": _READERS,
-            "finder": 1,
-            "decoders": threads or os.cpu_count() or 1,
-            "encoder": 1,
-            "putters": _PUTTERS,
-        }
-        pools = {
-            name: ThreadPoolExecutor(size, f"index-{name}") for name, size in (sizes | {"writer": 1}).items()
-        }
-        for pool in pools.values():
-            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        return cls(**pools)
-
-
 @dataclass(eq=False)
 class _Run:
-    """The five calls that an image passes through, and what they share."""
+    """The five calls that every image passes through, and what they share."""
 
     job: Job
     category: Category
@@ -178,7 +159,6 @@ class _Run:
     halted: threading.Event = field(default_factory=threading.Event)
     clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
     under_way: dict[str, Item] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     @property
     def runtime(self) -> Runtime:
@@ -186,12 +166,12 @@ class _Run:
 
     @property
     def target(self) -> int:
-        """Longest side in pixels that any of the encoders looks at."""
+        """Return the longest side in pixels that any of the encoders looks at."""
         return max((encoder.spec.preprocessing.target for encoder in self.encoders.values()), default=1)
 
     def taken(self) -> Iterator[ImageRecord]:
-        """The source's records, to its end, to ``stop`` or to an error of it, which then ends the run in
-        order."""
+        """Yield the records of the source, to its end, to ``stop``, or to an error of the source, which then
+        ends the run in order."""
         try:
             for record in self.records:
                 if self.job.stop.is_set():
@@ -206,16 +186,16 @@ class _Run:
             self.report.error.__cause__ = error
 
     def recast(self) -> None:
-        """Give columns that are there the kind that was asked for."""
+        """Give columns that are there already the kind that was asked for."""
         kinds = self.columns.to_recast(self.category)
         if kinds:
-            self.notes += recast(self.job, kinds).notes()
+            self.report.notes += recast(self.job, kinds).notes()
 
     # The five calls
     # ------------------------------------------------------------------------------------------------------
 
     def read(self, record: ImageRecord) -> Item:
-        """The file's bytes and identity."""
+        """Read the bytes of a file and compute its identity."""
         item = Item(record, refusal=record.refusal)
         if item.refusal:
             return item
@@ -238,7 +218,7 @@ class _Run:
         return item
 
     def look_up(self, batch: list[Item]) -> list[Item]:
-        """Which images are there already, and which named vectors each lacks."""
+        """Find out which images are stored already, and which named vectors each of them lacks."""
         going = [item for item in batch if item.going]
         names = tuple(spec.name for spec in self.category.encoders)
         with self.clock.measure("look up"):
@@ -264,15 +244,15 @@ class _Run:
         return batch
 
     def decode(self, item: Item) -> Item:
-        """Pixels ready for each encoder that is to see them, and the facts of the file; nothing for an image
-        that is complete."""
+        """Decode the pixels for each encoder that is to see them, and note the facts of the file; do nothing
+        for an image that is complete."""
         if item.going and item.twin is None and (item.needs or not item.known) and not self.ending():
             with self.clock.measure("decode"):
                 self._decode(item)
         return item
 
     def encode(self, batch: list[Item]) -> list[Item]:
-        """The vectors that are lacking."""
+        """Compute the vectors that are lacking."""
         if self.ending():
             self.report.interrupted |= self.job.stop.is_set()
             for item in batch:
@@ -286,7 +266,7 @@ class _Run:
         return batch
 
     def write(self, batch: list[Item]) -> None:
-        """Objects, then points, then the outcomes."""
+        """Write the objects, then the points, then count the outcomes."""
         if self.halted.is_set():
             return
         with self.runtime.catalog.writing(
@@ -340,7 +320,7 @@ class _Run:
                 item.vectors[name] = row
 
     def _write(self, items: list[Item]) -> dict[int, Outcome]:
-        """Write a batch and tell what became of each item, by its ``id()``."""
+        """Write a batch and return the outcome of each item, by its ``id()``."""
         stored = self._stored(items)
         made = {item.id for item in items if item.facts and not item.known}
         self._complete([item for item in items if item.id not in stored and item.id not in made])
@@ -366,8 +346,8 @@ class _Run:
         return outcomes
 
     def _index_columns(self, items: list[Item]) -> None:
-        """Index the metadata columns, before there are values in them. One that another writer has made
-        meanwhile decides."""
+        """Index the metadata columns before there are values in them. If another writer has indexed one
+        meanwhile, that one's kind counts."""
         found = joined_kinds(item.kinds for item in items)
         asked = dict(
             sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed)
@@ -388,8 +368,8 @@ class _Run:
         return {hit.id: hit.payload for hit in hits if hit is not None}
 
     def _complete(self, items: list[Item]) -> None:
-        """Images that were there when they were looked up and have been deleted since: made now, like any new
-        one."""
+        """Decode and encode images that were stored when they were looked up and have been deleted since,
+        like any new one."""
         for item in items:
             item.needs = tuple(name for name in self.encoders if name not in item.record.vectors)
             item.vectors = dict(item.record.vectors)
@@ -398,7 +378,8 @@ class _Run:
             self._encode(name, encoder, [item for item in items if name in item.prepared])
 
     def _put(self, item: Item, payload: Payload, there: bool) -> bool:
-        """Store the file; of an image that is there already only if it was lost, and then True."""
+        """Store the file. Of an image that is stored already do so only if its file was lost, and return True
+        then."""
         objects, key = self.runtime.objects, payload["object_key"]
         if there and self.patience.call(lambda: objects.stat(key)) is not None:
             return False
@@ -407,10 +388,7 @@ class _Run:
 
     def _apply(self, plan: BatchPlan) -> None:
         vectors, name = self.runtime.vectors, self.category.name
-        payloads = (*(plan.payloads[id] for id in plan.points), *plan.changes.values())
-        self.runtime.catalog.ensure_indexes(
-            name, {field: kind for its in payloads for field, kind in index_kinds(its).items()}
-        )
+        self.runtime.catalog.ensure_indexes(name, plan.kinds)
         if plan.points:
             vectors.upsert(name, [Point(id, plan.vectors[id], plan.payloads[id]) for id in plan.points])
         for using, rows in plan.missing().items():
@@ -419,8 +397,7 @@ class _Run:
             vectors.set_payload(name, plan.changes)
 
     def _follows_twin(self, item: Item) -> bool:
-        """Whether an image shares the end of the one with the same bytes before it, because that one was
-        refused or skipped."""
+        """Return whether an image is refused or skipped because the one with the same bytes before it was."""
         if item.twin and not item.twin.going:
             item.refusal, item.skipped = item.twin.refusal, item.twin.skipped
             item.near, item.dropped = item.twin.near, item.twin.dropped
@@ -429,26 +406,26 @@ class _Run:
     def _count(self, item: Item, outcome: Outcome) -> None:
         name = item.record.filename
         if item.refusal:
-            told = ItemOutcome(name, "refused", reason=item.refusal.reason, message=item.refusal.message)
+            found = ItemOutcome(name, "refused", reason=item.refusal.reason, message=item.refusal.message)
         elif item.dropped:
-            told = ItemOutcome(name, "duplicate", near=item.near)
+            found = ItemOutcome(name, "duplicate", near=item.near)
         else:
             near = item.near if outcome == "added" else None
-            told = ItemOutcome(name, outcome, item.id, near=near, conflicts=item.conflicts)
-        self.report.count(told)
+            found = ItemOutcome(name, outcome, item.id, near=near, conflicts=item.conflicts)
+        self.report.count(found)
         if self.on_outcome:
-            self.on_outcome(told)
+            self.on_outcome(found)
 
     def ending(self) -> bool:
-        """Whether nothing more is to be begun."""
+        """Return whether nothing more is to be begun."""
         return self.job.stop.is_set() or self.halted.is_set()
 
     def finish(self) -> None:
-        """Count the category, and gather what the report tells besides outcomes."""
+        """Count the images of the category, and gather what the report says besides outcomes."""
         self.report.stages = self.clock.seconds
         said = self.records.notes() if isinstance(self.records, Source) else []
         found = (note for arrival in self.arrivals for note in arrival.notes)
-        self.report.notes = [*said, *self.notes, *found, *self.patience.notes()]
+        self.report.notes = [*said, *self.report.notes, *found, *self.patience.notes()]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)
             self.runtime.catalog.set_images(self.category.name, self.report.images)
@@ -457,7 +434,7 @@ class _Run:
 
 
 def _encoders(runtime: Runtime, category: Category) -> dict[str, BatchedEncoder]:
-    """The encoders that can be loaded, checked against the manifest, by named vector."""
+    """Return the encoders that can be loaded, by named vector, checked against the manifest."""
     return {
         spec.name: runtime.encoders.for_category(spec)
         for spec in category.active_encoders

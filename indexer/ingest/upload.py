@@ -1,5 +1,5 @@
-"""Pictures that arrive as bytes, such as uploads to the API: through the same loop as everything else,
-answered one by one."""
+"""Index pictures that arrive as bytes, such as uploads to the API: by the same loop as everything else, with
+an outcome for each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vitrine.indexer.job.report import ItemOutcome, NearDuplicates, Outcome
+from vitrine.indexer.job.report import ItemOutcome, NearDuplicates
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord
 
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from vitrine.services.domain import IndexKind
     from vitrine.services.runtime import Runtime
 
-__all__ = ["ItemOutcome", "NearDuplicates", "Outcome", "Upload", "index_uploads"]
 SOURCE = "upload"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One file as a user sent it, and what the user says of it. ``filename`` is shown, never opened.
+    """One file as a user sent it, and what the user says about it. ``filename`` is shown, never opened.
 
     ``fields``: single values such as class and caption, as ``ImageRecord`` has them.
     """
@@ -41,8 +40,7 @@ def index_uploads(
     near_duplicates: NearDuplicates = "ignore",
     kinds: Mapping[str, IndexKind] | None = None,
 ) -> list[ItemOutcome]:
-    """Index files; outcome i belongs to uploads[i], and is durable. What is wrong with one file is its
-    outcome.
+    """Index files; outcome i belongs to uploads[i], and is durable. An error of one file is its outcome.
 
     ``near_duplicates`` and ``kinds``: as in ``index_images``.
 
@@ -53,7 +51,7 @@ def index_uploads(
 
     outcomes: list[ItemOutcome] = []
     records = [_record(upload) for upload in uploads]
-    at_once = Patience(0)  # whoever waits for the answer is better told of an outage than kept
+    at_once = Patience(0)  # whoever waits for the answer had better hear of an outage at once
     report = index_images(
         records,
         runtime,

@@ -1,5 +1,5 @@
-"""Where a file disagrees with the image of the same bytes: what is stored stays, and the report names what is
-not taken."""
+"""What a file says that contradicts the stored image of the same bytes. What is stored stays, and the report
+names what was not taken over."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _FAMILIES = tuple(field.family for field in FIELDS if field.merge == "key")
 
 @dataclass(frozen=True)
 class Conflict:
-    """``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...), ``said`` was not
-    taken over."""
+    """One contradiction: ``kept`` is stored in ``field`` (``class``, ``metadata.price``, ``filename`` ...),
+    ``said`` was not taken over."""
 
     field: str
     kept: Any
@@ -31,16 +31,14 @@ class Conflict:
 
 
 def conflicts(filename: str, said: Payload, stored: Mapping[str, Any]) -> tuple[Conflict, ...]:
-    """What a file says that its image, as it is after all was taken in that could be, does not say.
+    """Return what a file says that its image does not say, after everything was taken over that could be.
 
     >>> [str(found) for found in conflicts("b.png", {"class": "dog"}, {"filename": "a.png", "class": "cat"})]
     ["filename 'b.png', kept 'a.png'", "class 'dog', kept 'cat'"]
     """
     pairs = [(FILENAME, stored.get(FILENAME), filename)]
     pairs += [(field, stored.get(field), said[field]) for field in SAID if field in said]
-    for group in _FAMILIES:
-        pairs += [
-            (f"{group}.{name}", stored.get(group, {}).get(name), value)
-            for name, value in said.get(group, {}).items()
-        ]
+    for family in _FAMILIES:
+        former, given = stored.get(family, {}), said.get(family, {})
+        pairs += [(f"{family}.{name}", former.get(name), value) for name, value in given.items()]
     return tuple(Conflict(field, kept, value) for field, kept, value in pairs if kept not in (None, value))

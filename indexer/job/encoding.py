@@ -1,4 +1,4 @@
-"""Vectors of several pictures, of which one that its encoder fails at does not cost the others theirs."""
+"""Encode several pictures so that one that fails does not cost the others their vectors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vitrine.services.errors import VitrineError, because
 
 
 def encoded(encoder: BatchedEncoder, images: Sequence[Prepared]) -> list[Embedding | str]:
-    """For each image its vector, or a sentence on why there is none. Raises what every one of several raises:
-    then it is not the pictures."""
+    """Return for each image its vector, or a sentence on why there is none. Raises an error that all of
+    several images raise: then it is not the pictures."""
     try:
         return [_checked(encoder, row) for row in encoder.encode_prepared(images)]
     except VitrineError:

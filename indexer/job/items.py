@@ -17,9 +17,9 @@ from vitrine.services.errors import BadRequest, ImageRefused
 
 @dataclass(eq=False)
 class Item:
-    """One image on its way. ``refusal``, ``skipped``, ``dropped`` or none of them; ``facts`` once decoded;
-    ``twin`` has the same bytes, earlier. ``dropped``: a copy of ``near`` that is not to be indexed.
-    ``kinds``: of the columns in ``said``, by path."""
+    """One image on its way. At most one of ``refusal``, ``skipped`` and ``dropped`` (a copy of ``near`` that
+    is not to be indexed) is set; ``facts`` is there once it is decoded; ``twin`` is an earlier item with the
+    same bytes. ``kinds``: of the columns in ``said``, by path."""
 
     record: ImageRecord
     data: bytes = b""
@@ -48,8 +48,8 @@ class Item:
         return self.refusal is None and not self.skipped and not self.dropped
 
     def fit(self, kinds: Mapping[str, IndexKind]) -> None:
-        """Cast what is said in metadata columns to what these hold now; refused if one of them does not hold
-        it."""
+        """Cast the values of metadata columns to the kinds that the columns have now; refuse the image if one
+        does not fit."""
         try:
             self.said["metadata"], self.kinds = settled(self.said.get("metadata", {}), kinds)
         except BadRequest as error:

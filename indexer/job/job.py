@@ -24,8 +24,14 @@ from vitrine.services.runtime import Runtime
 Advance = Callable[[int, int], None]
 """Called with how many of how many are done; raises ``InterruptedError`` where the job is to end before
 that."""
-Status = Literal["complete", "refused", "interrupted", "failed"]
-EXIT_CODES: Mapping[Status, int] = {"complete": 0, "refused": 3, "failed": 1, "interrupted": 130}
+Status = Literal["complete", "refused", "interrupted", "failed", "out_of_time"]
+EXIT_CODES: Mapping[Status, int] = {
+    "complete": 0,
+    "failed": 1,
+    "refused": 3,
+    "out_of_time": 4,
+    "interrupted": 130,
+}
 
 
 @dataclass(kw_only=True)
@@ -44,12 +50,12 @@ class Report:
 
     @property
     def refused(self) -> int:
-        """Images that could not be taken."""
+        """Return how many images could not be taken."""
         return 0
 
     @property
     def partial(self) -> bool:
-        """Whether something was refused that people have to look at."""
+        """Return whether something was refused that people have to look at."""
         return self.refused > 0
 
     @property
@@ -62,7 +68,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 complete, 3 some were refused, 1 failed, 130 interrupted."""
+        """0 complete, 1 failed, 3 some were refused, 4 the time was up, 130 interrupted."""
         return EXIT_CODES[self.status]
 
     def to_json(self) -> dict[str, Any]:
@@ -78,7 +84,21 @@ class Report:
         """Return a few lines for people."""
         raise NotImplementedError
 
+    def ending(self) -> list[str]:
+        """Return what to tell people about a job that ended before its time."""
+        stored = "What is counted above is stored; run again to go on."
+        if self.error:
+            return [f"Ended early ({self.error.code}): {self.error.message} {stored}"]
+        return [f"Interrupted. {stored}"] if self.interrupted else []
 
+
+def first_few(lines: Sequence[str], count: int, where: str, indent: str = "    ") -> list[str]:
+    """Return the first ten lines, indented, and how many of ``count`` more there are and ``where``."""
+    more = [f"... and {count - _SHOWN} more ({where})"] if count > _SHOWN else []
+    return [indent + line for line in [*lines[:_SHOWN], *more]]
+
+
+_SHOWN = 10
 _COMMON = ("interrupted", "error", "seconds", "stages", "notes")
 
 
@@ -102,8 +122,8 @@ class Job:
 
     @contextmanager
     def running(self, *, keep_errors: bool = False) -> Iterator[None]:
-        """Time what is inside, and have the report say so where Ctrl-C or ``stop`` ends it; with
-        ``keep_errors`` also where an error does, which is raised otherwise."""
+        """Time the work inside, and note in the report that Ctrl-C or ``stop`` ended it; with ``keep_errors``
+        also that an error did, which is raised otherwise."""
         started = time.perf_counter() - self.report.seconds
         try:
             yield
@@ -118,8 +138,8 @@ class Job:
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
-        """Time and show what is inside, of ``total`` where that is known. Raises ``InterruptedError`` where
-        ``stop`` is set already."""
+        """Time and show the work inside, which takes ``total`` images where that is known. Raises
+        ``InterruptedError`` if ``stop`` is set already."""
         progress, tally, started = self.progress, Tally(), time.perf_counter()
 
         def advance(done: int, of: int) -> None:
@@ -169,8 +189,8 @@ class Job:
         page: int | None = None,
         wrote: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Go through all images of the category, page by page: read their ``fields``, ``change`` them, write
-        them back.
+        """Read the ``fields`` of all images of the category page by page, ``change`` them and write them
+        back.
 
         Nobody else of this process writes to the category between reading and writing a page. ``key``: the
         payload object that changes set fields in. ``wrote`` is called with how many images of a page were

@@ -10,8 +10,8 @@ from vitrine.indexer.job.plan import BatchPlan
 
 
 class OnArrival(Protocol):
-    """Something that is found out about images as they are written: their scores, their clusters, what they
-    are copies of. Both calls come on one thread while the category is being written.
+    """An enrichment that acts on images as they are indexed: it finds their scores, their clusters, or what
+    they are copies of. Both calls come on one thread while the category is being written.
 
     ``notes``: what people should know afterwards.
     """
@@ -20,14 +20,14 @@ class OnArrival(Protocol):
 
     @property
     def using(self) -> Collection[str]:
-        """The named vectors that it looks at, as of the last ``prepare``."""
+        """Return the named vectors that it reads, as of the last ``prepare``."""
         ...
 
     def prepare(self, items: Sequence[Item]) -> None:
-        """See what is in service, and look at a batch before it is planned: items may be dropped, and what is
-        said of them changed."""
+        """Look up what is in service, and look at the items of a batch before it is planned. Items may be
+        marked as copies, and what people say of them may be changed."""
         ...
 
     def apply(self, plan: BatchPlan) -> None:
-        """Add to what the batch writes, of images for which the plan has a vector of ``using``."""
+        """Add payload fields to the images of the plan that have a vector of ``using``."""
         ...

@@ -9,7 +9,8 @@ from vitrine.services.errors import BadRequest
 
 
 def load(module: str, package: str) -> Any:
-    """``module``, which comes with ``package``. ``BadRequest`` says how to install it where it is missing.
+    """Import ``module``, which comes with ``package``. Raises ``BadRequest``, which says how to install it,
+    where it is missing.
 
     >>> load("json", "json").dumps([1])
     '[1]'

@@ -1,4 +1,4 @@
-"""Changes of payloads on their way to the store, a page at a time, for jobs that would do their work
+"""Write changes of payloads to the store, a page at a time. A job that is killed does the last pages
 again."""
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class PayloadWriter:
         return len(left)
 
     def flush(self) -> None:
-        """Make all of it durable."""
+        """Make all that was written durable."""
         if self._waiting:
             self.runtime.vectors.flush(self.category)
             self._waiting = 0
@@ -136,8 +136,8 @@ def revise(
 def erase_field(
     runtime: Runtime, category: str, field: str, inside: Filter, *, stop: threading.Event | None = None
 ) -> None:
-    """Take a field path away from all images that ``inside`` finds as long as they have it.
-    ``InterruptedError`` where ``stop`` is set before the end: again goes on."""
+    """Remove a field path from all images that ``inside`` finds as long as they have it. Raises
+    ``InterruptedError`` if ``stop`` is set before the end; the same call again goes on."""
     gone = Change(delete=(field,))
 
     def without(hits: Sequence[Hit]) -> dict[str, Change]:

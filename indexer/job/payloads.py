@@ -1,4 +1,4 @@
-"""The payload that indexing writes, and what a second look at the same image adds to it."""
+"""The payload of a new image, and what the same bytes again add to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCORED_BY = "manifest"
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What decoding found of one file."""
+    """What decoding found out about one file."""
 
     sha256: str
     phash: str
@@ -37,7 +37,8 @@ class FileFacts:
 def check_record(
     record: ImageRecord, category: Category, columns: ColumnKinds
 ) -> tuple[Payload, dict[str, IndexKind]]:
-    """The payload fields that people gave, cleaned, and the kinds of its columns by field path.
+    """Return the payload fields that people gave, cleaned, and the kinds of the metadata columns by field
+    path.
 
     ``ImageRefused`` as ``bad_row`` or ``bad_vector``.
     """
@@ -57,7 +58,7 @@ def check_record(
 
 
 def new_payload(category: str, record: ImageRecord, said: Payload, facts: FileFacts, now: str) -> Payload:
-    """The whole payload of an image that was not there. ``now`` is RFC 3339 in UTC."""
+    """Return the whole payload of a new image. ``now`` is RFC 3339 in UTC."""
     return {
         "sha256": facts.sha256,
         "phash": facts.phash,
@@ -75,8 +76,8 @@ def new_payload(category: str, record: ImageRecord, said: Payload, facts: FileFa
 
 
 def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False) -> Payload:
-    """The fields to set on an image that is there: tags are united, the rest fills gaps only, since users may
-    have edited it.
+    """Return the fields to set on an image that is stored already: tags are united, everything else only
+    fills gaps, since users may have edited it.
 
     With ``overwrite`` what is said now wins. Objects come back whole, old keys and new.
 
@@ -102,7 +103,7 @@ def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False)
 
 
 def without_scores(said: Payload, tags: Collection[str]) -> Payload:
-    """What people gave, without its scores of ``tags``."""
+    """Return what people gave, without its scores of ``tags``."""
     if said.get("scores", {}).keys().isdisjoint(tags):
         return said
     kept = {name: _without(said[name], *tags) for name in ("scores", "scored_by")}

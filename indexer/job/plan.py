@@ -8,11 +8,12 @@ from vitrine.indexer.job.conflicts import conflicts
 from vitrine.indexer.job.items import Item
 from vitrine.indexer.job.payloads import additions, new_payload
 from vitrine.indexer.job.report import Outcome
-from vitrine.services.domain import Embedding, Payload
+from vitrine.services.category.payload import index_kinds
+from vitrine.services.domain import Embedding, IndexKind, Payload
 
 
 class BatchPlan:
-    """What a batch changes: whole new points, and for those that are there new fields and vectors."""
+    """What a batch writes: whole new points, and new fields and vectors of points that are stored already."""
 
     def __init__(self, category: str, stored: dict[str, Payload], overwrite: bool = False) -> None:
         self.payloads = dict(stored)
@@ -25,7 +26,8 @@ class BatchPlan:
         self._now = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def add(self, item: Item) -> Outcome:
-        """Take one image in; the second of the same bytes finds the first, and notes where they disagree."""
+        """Add one image. The second one with the same bytes is merged into the first, and their
+        contradictions are noted."""
         self._firsts.setdefault(item.id, item)
         old, said = self.payloads.get(item.id), item.said
         if old is None and item.facts is not None:
@@ -43,18 +45,24 @@ class BatchPlan:
         return "updated" if item.vectors or (changes and item.id not in self.points) else "known"
 
     def set(self, id: str, fields: Payload) -> None:
-        """Have an image of the plan get these fields as well."""
+        """Set more fields on an image of the plan."""
         if fields:
             self.payloads[id] = {**self.payloads[id], **fields}
             if id not in self.points:
                 self.changes[id] = {**self.changes.get(id, {}), **fields}
 
     def firsts(self) -> list[Item]:
-        """One item for each image, with its bytes."""
+        """Return one item for each image, with its bytes."""
         return list(self._firsts.values())
 
+    @property
+    def kinds(self) -> dict[str, IndexKind]:
+        """Return the payload indexes that the written fields need, by field path."""
+        payloads = (*(self.payloads[id] for id in self.points), *self.changes.values())
+        return {field: kind for payload in payloads for field, kind in index_kinds(payload).items()}
+
     def missing(self) -> dict[str, dict[str, Embedding]]:
-        """Vectors to set on points that are there: by named vector, then id."""
+        """Return the vectors to set on points that are stored already, by named vector, then id."""
         rows: dict[str, dict[str, Embedding]] = {}
         for id, vectors in self.vectors.items():
             for using, vector in vectors.items():

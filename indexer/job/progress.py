@@ -19,7 +19,7 @@ QUIET_SECONDS = 2.0
 
 
 class Counts(Protocol):
-    """What a job has done so far, such as its report."""
+    """What a job has done so far; a report is one."""
 
     @property
     def done(self) -> int: ...
@@ -30,7 +30,7 @@ class Counts(Protocol):
 
 @dataclass
 class Tally:
-    """The counts of what has no report of its own."""
+    """Plain counts, for work without a report."""
 
     done: int = 0
     refused: int = 0
@@ -80,7 +80,7 @@ class StageByStage:
         self._tally = Tally()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """So many of ``total`` are done in ``stage``."""
+        """Show that ``done`` of ``total`` are done in ``stage``."""
         if self._progress is None:
             return
         if stage != self._stage:
@@ -124,7 +124,7 @@ class StageState:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time to the end of the stage at this rate; None where it cannot be known."""
+        """Return the time to the end of the stage at this rate; None where it cannot be known."""
         return (self.total - self.done) / self.rate if self.total and self.rate else None
 
     def to_json(self) -> dict[str, Any]:

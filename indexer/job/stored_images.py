@@ -1,4 +1,4 @@
-"""Images of a category on their way from the object store to an embedding."""
+"""Embed images of a category from their pictures in the object store."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 
 from vitrine.indexer.job.encoding import encoded
-from vitrine.indexer.job.workers import SLICE_SECONDS, Pace, in_batches, in_order
+from vitrine.indexer.job.workers import MAX_BATCH_BYTES, SLICE_SECONDS, Pace, in_batches, in_order, open_pool
 from vitrine.services.domain import Embedding, Hit
 from vitrine.services.encoders.batching import BatchedEncoder, Prepared
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound
@@ -23,7 +22,6 @@ FIELDS = ("object_key", "sha256")
 """The payload fields that a picture is found by."""
 SLICE = 32
 """Pictures encoded at a time."""
-MAX_BATCH_BYTES = 64_000_000
 _READERS, _READ_AHEAD = 4, 16
 
 
@@ -52,8 +50,8 @@ def embed_stored(
     stop: threading.Event | None = None,
     halted: threading.Event | None = None,
 ) -> Generator[StoredImage]:
-    """Embed images of a category from the pictures in the object store, in order; ``hits`` carry the payload
-    ``FIELDS``.
+    """Embed images of a category from their pictures in the object store, in order. ``hits`` carry the
+    payload ``FIELDS``.
 
     Reading, decoding and encoding overlap, and never run far ahead of who takes the results. What is on its
     way when ``stop`` or ``halted`` is set is left out.
@@ -77,7 +75,7 @@ def embed_stored(
 
 @dataclass(frozen=True)
 class _Work:
-    """The three calls that an image passes through."""
+    """The three steps of each image."""
 
     runtime: Runtime
     encoder: BatchedEncoder
@@ -85,7 +83,7 @@ class _Work:
     pace: Pace
 
     def read(self, hit: Hit) -> StoredImage:
-        """The bytes, if they are still those that the image is called by."""
+        """Read the bytes, and check that they are still those that the image is called by."""
         image = StoredImage(
             hit.id, str(hit.payload.get("object_key", "")), str(hit.payload.get("sha256", ""))
         )
@@ -101,7 +99,7 @@ class _Work:
         return image
 
     def decode(self, image: StoredImage) -> StoredImage:
-        """Pixels ready for the encoder."""
+        """Decode the pixels for the encoder."""
         data, image.data = image.data, b""
         if image.reason or self.ending():
             return image
@@ -118,7 +116,7 @@ class _Work:
         return image
 
     def encode(self, batch: list[StoredImage]) -> list[StoredImage]:
-        """The embeddings."""
+        """Compute the embeddings of a batch."""
         going = [image for image in batch if image.prepared is not None]
         if not going or self.ending():
             return batch
@@ -132,10 +130,3 @@ class _Work:
             else:
                 image.row = row
         return batch
-
-
-def open_pool(stack: ExitStack, name: str, threads: int) -> Executor:
-    """Threads that end with the stack; what has not begun by then is dropped."""
-    pool = ThreadPoolExecutor(threads, f"reembed-{name}")
-    stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-    return pool

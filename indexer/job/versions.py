@@ -1,5 +1,5 @@
-"""What a clustering or a map says of every image, under a key such as ``clusters.look-2``: written, completed
-and taken away.
+"""Write what a clustering or a map found out to every image, under a key such as ``clusters.look-2``,
+complete it, and take it away.
 
 The order makes a kill at any moment harmless: save what was made, index its field, write it to all images,
 put the key in service, take the former key away. Until then no query sees the new key, and what a killed job
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class VersionReport(Report):
-    """The base of reports on what is written under a key.
+    """The base of reports on what is written to every image under a key.
 
     ``images``: how many it was made of; ``written``: how many got their part. ``in_service``: queries see it.
     """
@@ -43,8 +43,9 @@ class VersionReport(Report):
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of such things. ``group``: the object of the payload that holds the keys; ``index``: the
-    indexed field of a key, and ``having`` the images that have it."""
+    """One kind of result that is written under keys, such as clusters or maps. ``group``: the payload object
+    that holds the keys; ``index``: gives the indexed field of a key; ``having``: the filter of the images
+    that have it."""
 
     group: str
     store: Callable[[Runtime], ArtifactStore[Any]]
@@ -54,7 +55,8 @@ class Kind:
     def write(
         self, job: Job, report: VersionReport, key: str, pages: Iterable[Mapping[str, Any]], advance: Advance
     ) -> None:
-        """Write pages of values by image id under a key; ``InterruptedError`` where the job is stopped."""
+        """Write pages of values by image id under a key. Raises ``InterruptedError`` where the job is
+        stopped."""
         writer = PayloadWriter(job.runtime, job.category, key=self.group)
         for page in pages:
             job.check()
@@ -64,15 +66,15 @@ class Kind:
         writer.flush()
 
     def remove_leftovers(self, job: Job, name: str) -> None:
-        """Take away what jobs left that were killed, and what was in service before."""
+        """Remove what killed jobs left, and what was in service before."""
         for key in self.store(job.runtime).leftovers(job.category, name):
             job.apart(partial(self._erase, job.runtime, job.category, key, job.stop))
 
     def delete(
         self, runtime: Runtime, category: str, name: str, *, stop: threading.Event | None = None
     ) -> None:
-        """Withdraw what is in service under a name, take it away from the images, then remove its files; also
-        what killed jobs of that name left. ``NotFound`` if there is nothing of that name."""
+        """Withdraw what is in service under a name, remove it from the images, then remove its files; also
+        what killed jobs of that name left. Raises ``NotFound`` if there is nothing of that name."""
         runtime.catalog.get(category)
         store = self.store(runtime)
         try:

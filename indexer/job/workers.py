@@ -1,5 +1,5 @@
-"""The one primitive that the indexing loop is made of: work on other threads, results in order, never far
-ahead."""
+"""Run work on other threads and get the results in order, never far ahead: what the indexing loop is made
+of."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Protocol, TypeVar
 
 SLICE_SECONDS, WRITE_SECONDS = 3.0, 2.0
 """With a slow encoder or source fewer images are encoded and written at a time: Ctrl-C or a crash loses
 little of their work, and whoever watches sees them go by."""
+MAX_BATCH_BYTES = 64_000_000
+"""A batch of large files ends early: some six are under way at a time, each holding its files' bytes."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
 class Sized(Protocol):
-    """Something that holds ``size`` bytes."""
+    """Anything that holds ``size`` bytes."""
 
     @property
     def size(self) -> int: ...
@@ -27,11 +30,18 @@ class Sized(Protocol):
 Some = TypeVar("Some", bound=Sized)
 
 
+def open_pool(stack: ExitStack, name: str, threads: int) -> Executor:
+    """Return threads that end with the stack: what they have begun they finish, the rest is dropped."""
+    pool = ThreadPoolExecutor(threads, f"index-{name}")
+    stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+    return pool
+
+
 def in_order(
     pool: Executor, work: Callable[[Given], Made], items: Iterable[Given], ahead: int
 ) -> Iterator[Made]:
-    """``work`` of each item, in order; at most ``ahead`` of them are under way or done and waiting to be
-    taken.
+    """Yield ``work`` of each item, in order; at most ``ahead`` of them are under way or done and waiting to
+    be taken.
 
     Items are taken on the thread that asks for results, so a chain of these reads its source only as fast as
     its end is asked.
@@ -50,7 +60,7 @@ def in_order(
 
 
 class Pace:
-    """How many items to take at a time so that they take ``seconds`` of work, at most twice that.
+    """Finds how many items to take at a time so that they take ``seconds`` of work, at most twice that.
 
     As many as that allows: a model takes an image in a large batch in a third of the time that it takes one
     alone.
@@ -62,7 +72,7 @@ class Pace:
         self._seconds = seconds
 
     def note(self, count: int, took: float) -> None:
-        """``count`` items took so many seconds."""
+        """Note that ``count`` items took so many seconds."""
         if count and took < self._seconds:
             fit = max(2 * count, int(count * self._seconds / max(took, 1e-9)))
             self.count = min(self._most, max(self.count, fit))
@@ -77,8 +87,8 @@ def in_batches(
     seconds: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[list[Some]]:
-    """Lists of at most ``count`` items; a list ends early once it holds ``max_bytes``, or ``seconds`` after
-    the last one."""
+    """Yield lists of at most ``count`` items; a list ends early once it holds ``max_bytes``, or ``seconds``
+    after the last one."""
     return gathered(([item] for item in items), count, max_bytes, seconds, clock)
 
 
@@ -89,7 +99,7 @@ def gathered(
     seconds: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[list[Some]]:
-    """``in_batches`` of items that come in groups: time ends a list only where a group ends."""
+    """Like ``in_batches``, of items that come in groups: time ends a list only where a group ends."""
     batch: list[Some] = []
     held, since = 0, clock()
     for group in groups:

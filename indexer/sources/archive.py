@@ -1,4 +1,4 @@
-"""Images in ZIP and TAR archives, read in place: members are streamed one after another, nothing is extracted
+"""Read images in ZIP and TAR archives in place: members are streamed one after another, nothing is extracted
 to disk.
 
 Python's tar extraction has known holes (CVE-2025-4517); here a member's name is only ever shown. An archive
@@ -21,7 +21,6 @@ from vitrine.indexer.sources.base import (
     ARCHIVES,
     HEAD,
     Passed,
-    SourceOptions,
     has_image_extension,
     is_archive,
     looks_like_image,
@@ -32,6 +31,7 @@ from vitrine.indexer.sources.base import (
 )
 from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.members import Member, tar_members, zip_members, zip_name
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.services.errors import BadSource, ImageRefused, VitrineError, because
 from vitrine.services.images.walking import is_hidden
@@ -46,15 +46,15 @@ _SPOOLED = 64_000_000
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an archive lies: how the names of its members begin, and the folders above them that are
-    labels."""
+    """Where an archive lies: how the names of its members begin, and the folders above them that give tags
+    and classes."""
 
     prefix: str = ""
     folders: tuple[str, ...] = ()
 
 
 class ArchiveSource(Source):
-    """The pictures of one archive, in its own order. Which members are offered is the rule of
+    """The pictures of one archive, in its own order. Members are offered by the same rule as the files of
     ``FolderSource``.
 
     ``shown``: its name in the folder that it lies in, where that is the source. ``BadSource`` while iterating
@@ -77,8 +77,8 @@ class ArchiveSource(Source):
 
     @property
     def total(self) -> int | None:
-        """Known for a ZIP without archives in it, whose directory lists its members; anything else would have
-        to be read."""
+        """Return the number of pictures of a ZIP without archives in it, whose directory lists its members;
+        None for anything else, which would have to be read."""
         try:
             with zipfile.ZipFile(self._path) as archive:
                 names = [
@@ -126,7 +126,8 @@ class ArchiveSource(Source):
             yield refused(record, "unreadable_file", f"The archive's member is damaged: {because(error)}.")
 
     def _nested(self, member: Member, record: ImageRecord, budget: _Budget) -> Iterator[ImageRecord]:
-        """An archive within: spooled, since a ZIP must be read from its end."""
+        """Yield the pictures of an archive within this one. It is spooled, since a ZIP must be read from its
+        end."""
         try:
             if member.fault:
                 raise BadSource(member.fault)
@@ -145,7 +146,7 @@ class ArchiveSource(Source):
             yield refused(record, "unreadable_file", error.message)
 
     def _within(self, shown: str, above: tuple[str, ...]) -> _Place:
-        """An archive of this name that lies in another source."""
+        """Return the place of an archive of this name that lies in another source."""
         name = shown.rpartition("/")[2]
         suffix = next((suffix for suffix in ARCHIVES if name.lower().endswith(suffix)), "")
         own = (name[: len(name) - len(suffix)],) if self._options.archives_as_folders else ()
@@ -153,7 +154,7 @@ class ArchiveSource(Source):
 
 
 class _Budget:
-    """Bytes that an archive may still unfold to."""
+    """Counts how many bytes an archive may still unfold to."""
 
     def __init__(self, total: int, name: str) -> None:
         self._left = total
@@ -164,7 +165,7 @@ class _Budget:
         return self._left < 0
 
     def take(self, size: int) -> None:
-        """``BadSource`` once all is spent."""
+        """Count bytes; raises ``BadSource`` once all is spent."""
         self._left -= size
         if self.spent:
             raise BadSource(
@@ -174,7 +175,8 @@ class _Budget:
 
 
 def _read(member: Member, max_bytes: int, *, whole: bool) -> bytes | None:
-    """The member's bytes; None if it is not ``whole`` wanted and does not begin as a picture."""
+    """Return the bytes of a member; None if not all of it is wanted (``whole``) and it does not begin as a
+    picture."""
     with member.open() as stream:
         head = stream.read(HEAD)
         if not whole and not looks_like_image(head):
@@ -212,7 +214,7 @@ class _faults:
 
 
 def is_archive_file(path: Path) -> bool:
-    """Whether a file is an archive, by name or by content."""
+    """Return whether a file is an archive, by name or by content."""
     return (
         is_archive(path.name)
         or zipfile.is_zipfile(path)

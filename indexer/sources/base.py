@@ -1,5 +1,4 @@
-"""What all sources share: their options, which files count as pictures, safe names and reading within a
-limit."""
+"""What all sources share: options, which files count as pictures, safe names, and reading within a limit."""
 
 from __future__ import annotations
 
@@ -7,13 +6,10 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from pathlib import PurePosixPath
+from typing import IO
 
-from vitrine.services.domain import IndexKind
 from vitrine.services.errors import ImageRefused
 from vitrine.services.images.formats import looks_like, sniff
 from vitrine.services.values.words import composed
@@ -35,37 +31,6 @@ _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that stand for no byte of a name."""
 
 
-@dataclass(frozen=True)
-class SourceOptions:
-    """How a source is read.
-
-    ``tags``: every image gets these besides its own. ``tags_from_folders``: the names of so many folders
-    nearest to the root of the source become tags; with 2, ``shop/red/mugs/1.jpg`` gets ``shop`` and ``red``.
-    ``class_from``: "folder" (the innermost folder's name) or a column. ``archives_as_folders``: for both, an
-    archive within the source counts as a folder of its name, without the extension. ``path_column``: the
-    column that names the picture, else the first of path, file, file_name, filename, image, key. ``root``:
-    the folder that paths of a manifest are relative to, else its own. ``metadata``: a table that is joined by
-    ``join_on``: the file's name, its stem (name without extension), key (whole relative path or object key)
-    or SHA-256. ``hashtags``: columns of the table whose hashtags are indexed as ``metadata.hashtags``.
-    ``kinds``: the kinds of columns that are to be other than what their cells say. ``max_bytes``: larger
-    files are refused unread. ``without``: a folder that a folder's walk leaves out, Vitrine's own data: what
-    it stores are copies of pictures, under names of its own.
-    """
-
-    tags: tuple[str, ...] = ()
-    tags_from_folders: int = 0
-    class_from: str | None = None
-    archives_as_folders: bool = False
-    path_column: str | None = None
-    root: Path | None = None
-    metadata: Path | None = None
-    join_on: Literal["name", "stem", "key", "hash"] = "name"
-    hashtags: tuple[str, ...] = ()
-    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
-    max_bytes: int = 256_000_000
-    without: Path | None = None
-
-
 def has_image_extension(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
@@ -75,13 +40,13 @@ def is_archive(name: str) -> bool:
 
 
 def looks_like_image(head: bytes) -> bool:
-    """Whether a file that begins so is a picture, whatever its name says."""
+    """Return whether a file that begins with ``head`` is a picture, whatever its name says."""
     return sniff(head) is not None or looks_like(head) in _PICTURES
 
 
 def shown_name(name: str) -> str:
-    """A relative POSIX path fit to be stored and shown: no ``..``, no drive or leading slash, composed
-    Unicode."""
+    """Return a relative POSIX path that is fit to be stored and shown: no ``..``, no drive or leading slash,
+    composed Unicode."""
     text = _NO_BYTES.sub("\ufffd", name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = composed(text).replace("\\", "/")
     parts = [part for part in text.split("/") if part not in ("", ".", "..")]
@@ -89,12 +54,12 @@ def shown_name(name: str) -> str:
 
 
 def shown_path(path: str) -> str:
-    """``shown_name`` of a path of the file system, whose names are UTF-8 whatever the locale says."""
+    """Return ``shown_name`` of a path of the file system, whose names are UTF-8 whatever the locale says."""
     return shown_name(os.fsencode(path).decode("utf-8", "surrogateescape"))
 
 
 def read_stream(stream: IO[bytes], max_bytes: int, name: str) -> bytes:
-    """All bytes of a stream; ``ImageRefused`` past ``max_bytes``, whatever size was declared."""
+    """Read all bytes of a stream. Raises ``ImageRefused`` past ``max_bytes``, whatever size was declared."""
     data = stream.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise too_large(name, max_bytes)
@@ -102,8 +67,8 @@ def read_stream(stream: IO[bytes], max_bytes: int, name: str) -> bytes:
 
 
 def read_file(path: str, max_bytes: int) -> bytes:
-    """All bytes of a regular file; ``ImageRefused`` if it is none or has more than ``max_bytes``,
-    ``OSError``."""
+    """Read all bytes of a regular file. Raises ``OSError``, and ``ImageRefused`` if it is no regular file or
+    has more than ``max_bytes``."""
     name = path.rpartition("/")[2]
     with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
         status = file_status(file)
@@ -113,13 +78,13 @@ def read_file(path: str, max_bytes: int) -> bytes:
 
 
 def read_head(path: str) -> bytes:
-    """The first bytes of a file, for ``looks_like_image``; ``OSError``."""
+    """Read the first bytes of a file, for ``looks_like_image``. Raises ``OSError``."""
     with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
         return file.read(HEAD)
 
 
 def file_status(file: IO[bytes]) -> int:
-    """The mode of an open file."""
+    """Return the mode of an open file."""
     return os.fstat(file.fileno()).st_mode
 
 
@@ -136,8 +101,7 @@ def too_large(name: str, max_bytes: int) -> ImageRefused:
 
 
 def utc(seconds: float) -> str | None:
-    """RFC 3339 in UTC of seconds since 1970; None beyond the years 1 to 9999, where a time was never
-    meant."""
+    """Return seconds since 1970 as RFC 3339 in UTC; None beyond the years 1 to 9999, which nobody meant."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):
@@ -145,7 +109,7 @@ def utc(seconds: float) -> str | None:
 
 
 def modified(path: str) -> str | None:
-    """When a file was last changed, as ``utc`` has it; None if it is gone, or may not be looked at."""
+    """Return when a file was last changed, as ``utc`` does; None if it is gone, or may not be looked at."""
     try:
         return utc(os.stat(path).st_mtime)
     except OSError:
@@ -153,7 +117,7 @@ def modified(path: str) -> str | None:
 
 
 class Passed:
-    """Counts files that were not offered, by extension, for the note at the end."""
+    """Counts the files that were not offered, by extension, for the note at the end."""
 
     def __init__(self) -> None:
         self._kinds: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Which kinds the metadata columns of a run have: what a user names, what the category holds, what the source
+"""Decide which kind each metadata column has: what a user names, what the category holds, or what the source
 has."""
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _WORDS = tuple(field.name for field in PLAIN if field.from_tables and field.hold
 
 @dataclass(frozen=True)
 class ColumnKinds:
-    """Kinds by field path, and those that a user named, by column: their values are cast to that kind, or
-    refused.
+    """Kinds by field path, and those that a user named, by column. Values of the latter are cast to that
+    kind, or refused.
 
     A column has the kind that a user names; else that of the category, where one of whole numbers becomes one
     of numbers if the source has fractions; else that of the source as a whole.
@@ -35,8 +35,8 @@ class ColumnKinds:
     def of(
         cls, category: Category, source: Mapping[str, IndexKind], named: Mapping[str, IndexKind] | None = None
     ) -> ColumnKinds:
-        """``source``: by field path; ``named``: by column. ``BadRequest`` for a column that neither source
-        nor category has."""
+        """Decide the kinds from those of the ``source``, by field path, and those ``named``, by column.
+        Raises ``BadRequest`` for a column that neither source nor category has."""
         kinds = dict(source)
         for field, kind in category.indexes.items():
             kinds[field] = "float" if (kind, kinds.get(field)) == ("integer", "float") else kind
@@ -57,22 +57,22 @@ class ColumnKinds:
 
     @property
     def fixed(self) -> frozenset[str]:
-        """The field paths of the columns that a user named."""
+        """Return the field paths of the columns that a user named."""
         return frozenset(map(_field, self.named))
 
     def to_recast(self, category: Category) -> dict[str, IndexKind]:
-        """The named columns that the category has already: what its images hold in them is to be of that
-        kind."""
+        """Return the named columns that the category has already: what its images hold in them is to be of
+        that kind."""
         return {column: kind for column, kind in self.named.items() if _field(column) in category.indexes}
 
     def settled(self, metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, IndexKind]]:
-        """Values as their columns hold them, and the kind of each; see
+        """Return values as their columns hold them, and the kind of each; see
         ``vitrine.services.category.payload.settled``."""
         return settled(metadata, self.kinds, fixed=self.fixed)
 
 
 def kinds_of(named: Mapping[str, IndexKind] | None) -> dict[str, IndexKind]:
-    """What a user named, by field path: the kinds of a source that does not tell its own."""
+    """Return by field path the kinds that a user named, for a source that does not know its own."""
     return {_field(clean_name(column)): kind for column, kind in (named or {}).items()}
 
 

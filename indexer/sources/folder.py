@@ -1,5 +1,5 @@
-"""A folder of images, in order of name, and the ``metadata.csv|jsonl|parquet`` that Hugging Face image
-folders have."""
+"""Read a folder of images, in order of name, and the ``metadata.csv|jsonl|parquet`` of Hugging Face image
+folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from vitrine.indexer.sources.archive import ArchiveSource
 from vitrine.indexer.sources.base import (
     Passed,
-    SourceOptions,
     has_image_extension,
     is_archive,
     looks_like_image,
@@ -21,6 +20,7 @@ from vitrine.indexer.sources.base import (
     shown_path,
 )
 from vitrine.indexer.sources.joining import RowIndex, refused
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.indexer.sources.rows import Columns
 from vitrine.indexer.sources.tables import is_table, open_table

@@ -1,4 +1,4 @@
-"""Hashtags in free text: "Sunset at the #beach #Summer2024" has the hashtags beach and summer2024."""
+"""Find hashtags in free text: "Sunset at the #beach #Summer2024" has the hashtags beach and summer2024."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _JOINERS = "\u200c\u200d"
 
 
 def hashtags(text: str) -> list[str]:
-    """The hashtags of a text, casefolded, each once, in order of appearance.
+    """Return the hashtags of a text, casefolded, each once, in order of appearance.
 
     A hashtag is # and then letters, digits, marks on letters, or underscores of any script, at least one of
     which is no digit. It begins a word, or follows another hashtag at once. What is inside of a URL is none,
@@ -50,7 +50,7 @@ def hashtags(text: str) -> list[str]:
 
 
 def hashtags_of(values: Iterable[Any]) -> list[str]:
-    """The hashtags of all texts among ``values``, also of those in lists; each once."""
+    """Return the hashtags of all texts among ``values``, also of those in lists; each once."""
     found: dict[str, None] = {}
     for value in values:
         for text in value if isinstance(value, list | tuple) else [value]:

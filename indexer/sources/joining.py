@@ -1,5 +1,5 @@
-"""Rows found by key: a table kept on disk beside the source that it describes, so that memory does not grow
-with it."""
+"""Find rows of a table by key. The table is kept on disk next to the source that it describes, so that memory
+does not grow with it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import orjson
 
-from vitrine.indexer.sources.base import SourceOptions, has_image_extension, shown_name
+from vitrine.indexer.sources.base import has_image_extension, shown_name
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
-from vitrine.indexer.sources.records import ImageRecord, Refusal, Source
+from vitrine.indexer.sources.records import DescribedSource, ImageRecord, Refusal, Source
 from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
-from vitrine.indexer.sources.tables import Row, Table, open_table
+from vitrine.indexer.sources.tables import Table, TableRow, open_table
 from vitrine.services.category.payload import joined_kinds
 from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, because
 from vitrine.services.images.open import content_hash
@@ -42,24 +43,25 @@ class RowIndex:
         self.table = table
 
     def notes(self) -> list[str]:
-        """What of the table's cells a user should know."""
+        """Return what people should know about the table's cells."""
         return self.table.notes_but(self._columns.written)
 
     def apply(self, key: str, record: ImageRecord) -> ImageRecord:
-        """The record with what its row says, refused if the row is malformed, as it is if there is none."""
+        """Return the record with what its row says, refused if the row is malformed, unchanged if there is
+        none."""
         found = self._rows.execute("SELECT number, row FROM rows WHERE key = ?", (key,)).fetchone()
         if found is None:
             return record
         self._rows.execute("UPDATE rows SET used = 1 WHERE key = ?", (key,))
-        return described(record, Row(found[0], orjson.loads(found[1])), self._columns, self.table)
+        return described(record, TableRow(found[0], orjson.loads(found[1])), self._columns, self.table)
 
     @property
     def used(self) -> int:
-        """Rows that were asked for."""
+        """Return how many rows were asked for."""
         return int(self._rows.execute("SELECT count(*) FROM rows WHERE used").fetchone()[0])
 
     def unused(self) -> Iterator[str]:
-        """Keys that were never asked for."""
+        """Yield the keys that were never asked for."""
         for (key,) in self._rows.execute("SELECT key FROM rows WHERE NOT used ORDER BY number"):
             yield key
 
@@ -78,28 +80,23 @@ class RowIndex:
             yield join_key(below + str(value), on), row.number, stored
 
 
-class JoinedSource(Source):
+class JoinedSource(DescribedSource):
     """A source whose records take what a row of another table says of them. Rows without a picture are left
     out."""
 
     def __init__(self, source: Source, options: SourceOptions, patience: Patience) -> None:
         if options.metadata is None:
             raise BadRequest("There is no table to join: name one.")
-        self._source = source
+        super().__init__(source)
         self._patience = patience
         self._on = options.join_on
         table = open_table(options.metadata)
         own = SourceOptions(class_from=options.class_from, hashtags=options.hashtags, kinds=options.kinds)
         columns = Columns.of(table, own, keys=HASH_COLUMNS if self._on == "hash" else name_columns(self._on))
         self._index = RowIndex(table, columns, self._on)
-        self.name = source.name
         self.indexes = joined_kinds([source.indexes, columns.indexes])
 
-    def __iter__(self) -> Iterator[ImageRecord]:
-        for record in self._source:
-            yield record if record.refusal else self._join(record)
-
-    def _join(self, record: ImageRecord) -> ImageRecord:
+    def _described(self, record: ImageRecord) -> ImageRecord:
         if self._on != "hash":
             return self._index.apply(join_key(record.filename, self._on), record)
         try:
@@ -107,22 +104,18 @@ class JoinedSource(Source):
         except (OSError, ImageRefused, NotFound, BadRequest):
             return record  # the loop meets the same error and refuses it by name
 
-    @property
-    def total(self) -> int | None:
-        return self._source.total
-
     def notes(self) -> list[str]:
         table = self._index.table
-        told = [
+        notes = [
             f"{self._index.used} of {table.count} rows of {table.path.name} met a picture (by {self._on})."
         ]
         if self._index.faults:
-            told.append(f"{self._index.faults} rows of {table.path.name} are malformed or name no picture.")
-        return [*self._source.notes(), *told, *self._index.notes()]
+            notes.append(f"{self._index.faults} rows of {table.path.name} are malformed or name no picture.")
+        return [*super().notes(), *notes, *self._index.notes()]
 
 
 def join_key(name: str, on: JoinOn) -> str:
-    """What a file's name, or a cell, is compared by.
+    """Return what a file's name, or a cell, is compared by.
 
     >>> join_key("red/Mug 1.JPG", "name"), join_key("red/Mug 1.JPG", "stem"), join_key("./red/1.jpg", "key")
     ('Mug 1.JPG', 'Mug 1', 'red/1.jpg')
@@ -137,8 +130,8 @@ def join_key(name: str, on: JoinOn) -> str:
     return path.stem if on == "stem" and has_image_extension(shown) else path.name
 
 
-def described(record: ImageRecord, row: Row, columns: Columns, table: Table) -> ImageRecord:
-    """The record with what a row says, or refused as ``bad_row``."""
+def described(record: ImageRecord, row: TableRow, columns: Columns, table: Table) -> ImageRecord:
+    """Return the record with what a row says, or refused as ``bad_row``."""
     try:
         if row.fault:
             raise ValueError(row.fault)
@@ -150,10 +143,10 @@ def described(record: ImageRecord, row: Row, columns: Columns, table: Table) -> 
 
 
 def refused(record: ImageRecord, reason: str, message: str) -> ImageRecord:
-    """The same image, refused."""
+    """Return the same image, refused."""
     return ImageRecord(record.source, record.filename, refusal=Refusal(reason, message))
 
 
 def _no_json(value: Any) -> Any:
-    """Bytes deep in a row are left out."""
+    """Leave out bytes that are deep in a row."""
     return None

@@ -1,4 +1,4 @@
-"""A table that names the images to index, one a row: CSV, JSON lines or Parquet."""
+"""Read a table that names the images to index, one a row: CSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vitrine.indexer.sources.base import SourceOptions, read_file, shown_name, shown_path, utc
+from vitrine.indexer.sources.base import (
+    read_file,
+    shown_name,
+    shown_path,
+    utc,
+)
 from vitrine.indexer.sources.joining import described
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.paths import ImagePaths
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Refusal, Source

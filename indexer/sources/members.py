@@ -1,4 +1,5 @@
-"""The members of ZIP and TAR archives, one by one: their names as they were meant, and links read through."""
+"""Read the members of ZIP and TAR archives one by one, with their names as they were meant, and links
+followed."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ _TARGET_BYTES = 4096
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an archive. ``size`` is what the archive says, which may be a lie. ``fault``: why it cannot
+    """One file of an archive. ``size`` is what the archive says, which may be wrong. ``fault``: why it cannot
     be read."""
 
     name: str
@@ -43,8 +44,8 @@ class Member:
 
 
 def zip_members(file: IO[bytes]) -> Iterator[Member]:
-    """Files of a ZIP, and links that stay within it. What it raises is of the archive as a whole, what
-    ``open`` raises of one."""
+    """Yield the files of a ZIP, and links that stay within it. What this raises concerns the whole archive,
+    what ``open`` raises one member."""
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         by_name = {posixpath.normpath(zip_name(info)): info for info in infos}
@@ -68,9 +69,9 @@ def zip_members(file: IO[bytes]) -> Iterator[Member]:
 
 
 def zip_name(info: zipfile.ZipInfo) -> str:
-    """Its name, by the first that holds: the UTF-8 flag, the Unicode Path field (0x7075) that some archivers
-    add, whether the bytes are UTF-8 (as macOS writes them without the flag), and the code page of the
-    format."""
+    """Return the name of a member, by the first that holds: the UTF-8 flag, the Unicode Path field (0x7075)
+    that some archivers add, whether the bytes are UTF-8 (as macOS writes them without the flag), and the code
+    page of the format."""
     if info.flag_bits & _UTF8_NAME:
         return info.filename
     raw = info.orig_filename.encode("cp437").partition(b"\0")[0]
@@ -81,7 +82,8 @@ def zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> bytes | None:
-    """The name in UTF-8 that an extra field gives for these bytes of a name, which it knows by their CRC."""
+    """Return the name in UTF-8 that an extra field gives for these bytes of a name, which it knows by their
+    CRC."""
     while len(extra) >= 4:
         kind, size = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
         field = extra[4 : 4 + size]
@@ -102,7 +104,7 @@ def _is_link(info: zipfile.ZipInfo) -> bool:
 def _followed(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, by_name: Mapping[str, zipfile.ZipInfo]
 ) -> zipfile.ZipInfo:
-    """The file that a link leads to. ``ImageRefused`` if there is none in the archive."""
+    """Return the file that a link leads to. Raises ``ImageRefused`` if there is none in the archive."""
     for _ in range(_LINKS):
         try:
             with archive.open(info) as stream:
@@ -119,7 +121,8 @@ def _followed(
 
 
 def _zip_time(info: zipfile.ZipInfo) -> str | None:
-    """ZIP has local times without a zone: taken as UTC. A time before 1981 was never set."""
+    """Return the time of a member. ZIP has local times without a zone: taken as UTC. A time before 1981 was
+    never set."""
     try:
         return (
             datetime(*info.date_time, tzinfo=UTC).isoformat(timespec="seconds")
@@ -135,8 +138,8 @@ def _zip_time(info: zipfile.ZipInfo) -> str | None:
 
 
 class _StrictHeader(tarfile.TarInfo):
-    """Python ends a TAR silently at a damaged header; here it is an error, since pictures behind it would be
-    lost unseen."""
+    """A TAR header that is an error where it is damaged. Python ends a TAR silently there, and pictures
+    behind it would be lost unseen."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _StrictHeader:
@@ -154,8 +157,8 @@ class _Link:
 
 
 def tar_members(file: IO[bytes], max_bytes: int) -> Iterator[Member]:
-    """Files of a TAR as they come, then the links among them, for which it is read once more: only what is
-    linked to is kept in memory, if it has no more than ``max_bytes``."""
+    """Yield the files of a TAR as they come, then the links among them, for which it is read once more: only
+    files that are linked to are kept in memory, if they have no more than ``max_bytes``."""
     links: dict[str, _Link] = {}
     for archive, info in _tar_infos(file):
         if info.isreg():
@@ -199,13 +202,14 @@ def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _may_be_picture(name: str, target: str) -> bool:
-    """Links to folders and archives are left out: what is in them is read where it lies."""
+    """Return whether a link may lead to a picture. Links to folders and archives are left out: what is in
+    them is read where it lies."""
     likely = has_image_extension(name) or has_image_extension(target) or not PurePosixPath(target).suffix
     return likely and not is_archive(name)
 
 
 def _last(link: _Link, links: Mapping[str, _Link]) -> str:
-    """What a chain of links ends at; where it is a circle, one of its links, which is no file."""
+    """Return what a chain of links ends at; where it is a circle, one of its links, which is no file."""
     target = link.target
     for _ in range(_LINKS):
         if target not in links:
@@ -219,7 +223,7 @@ def _last(link: _Link, links: Mapping[str, _Link]) -> str:
 
 
 def _beside(name: str, target: str) -> str:
-    """The member that a symbolic link means."""
+    """Return the member that a symbolic link means."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
 
 

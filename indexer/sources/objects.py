@@ -1,4 +1,4 @@
-"""Images that lie in the object store already, under a prefix."""
+"""Read images that lie in the object store already, under a prefix."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from vitrine.indexer.sources.base import (
     HEAD,
     Passed,
-    SourceOptions,
     has_image_extension,
     looks_like_image,
     shown_name,
     too_large,
 )
 from vitrine.indexer.sources.joining import refused
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.indexer.sources.tables import is_table
@@ -26,8 +26,8 @@ SCHEME = "objects:"
 
 
 class ObjectsSource(Source):
-    """Every picture under a prefix of the object store, in order of key; the rule of ``FolderSource`` says
-    which are pictures.
+    """Every picture under a prefix of the object store, in order of key. Objects are offered by the same rule
+    as the files of ``FolderSource``.
 
     Keys that only other programs could write (``a//b.jpg``, with a backslash) are read too, or refused by
     name. Folders, for tags and class, are counted from the prefix. What Vitrine stored there itself is left
@@ -96,13 +96,13 @@ class ObjectsSource(Source):
         return looks_like_image(self._patience.call(lambda: self._objects.get(stat.key, first=HEAD)))
 
     def _below(self, key: str) -> str:
-        """The key from the prefix on: below the folder that it names, or that it lies in."""
+        """Return the key from the prefix on: below the folder that it names, or that it lies in."""
         if key.startswith(self._prefix + "/"):
             return key[len(self._prefix) + 1 :]
         return key[self._prefix.rfind("/") + 1 :]
 
     def _listed(self) -> Iterator[ObjectStat]:
-        """The listing, taken up where it was if the store goes away meanwhile."""
+        """Yield the listing, and go on where it was if the store goes away meanwhile."""
         listing: Iterator[ObjectStat] | None = None
         last: bytes | None = None
 

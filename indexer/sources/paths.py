@@ -1,4 +1,4 @@
-"""Paths that a table names, found below the folder of the images as the file system has them."""
+"""Find the paths that a table names, below the folder of the images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ImagePaths:
         self._elsewhere: str | None = None
 
     def find(self, written: str) -> str | None:
-        """The path of a file, or of where it would be; None if the path leads out of the folder."""
+        """Return the path of a file, or of where it would be; None if the path leads out of the folder."""
         if "\0" in written:
             return None
         slashed = written.replace("\\", "/")
@@ -38,7 +38,7 @@ class ImagePaths:
         )
 
     def refusal(self, written: str) -> str:
-        """Why ``find`` gives nothing, as a sentence without its end."""
+        """Return why ``find`` gives nothing, as a sentence without its end."""
         if _FOREIGN.match(written.replace("\\", "/")):
             return (
                 f"{written[:200]!r} is a path of another machine, and no end of it is below the folder "
@@ -47,7 +47,7 @@ class ImagePaths:
         return "the path leads out of the folder of the images (--root names another one)"
 
     def _there(self, path: str) -> str | None:
-        """The file that is below the folder under one of the spellings of a path."""
+        """Return the file below the folder that has one of the spellings of a path."""
         return next(
             (found for text in spellings(path) if (found := self._below(text)) and os.path.lexists(found)),
             None,

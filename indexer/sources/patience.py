@@ -1,5 +1,5 @@
-"""A store that does not answer is waited for: servers restart and networks drop out, and a long run should
-outlast that."""
+"""Wait for a store that does not answer: servers restart and networks drop out, and a long run should outlast
+that."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Patience:
         self._reason = ""
 
     def begin(self, over: Callable[[], bool], say: Callable[[str], object] | None) -> None:
-        """``over``: whether the run ends, so that waiting has no use any more. ``say`` gets a sentence every
-        few seconds."""
+        """Begin a run. ``over``: whether the run ends, so that waiting has no use any more. ``say`` gets a
+        sentence every few seconds."""
         self._over = over
         self._say = say or self._say
 
     def call(self, work: Callable[[], Made]) -> Made:
-        """What ``work`` gives, which must be fit to be done again. ``Unavailable`` once the patience is at
-        its end."""
+        """Return what ``work`` gives; it may be called several times. Raises ``Unavailable`` once the
+        patience is at its end."""
         try:
             return work()
         except Unavailable as error:
@@ -61,7 +61,7 @@ class Patience:
             self._leave()
 
     def notes(self) -> list[str]:
-        """What a report says of the outages that were outlasted."""
+        """Return what a report says about outages that were outlasted."""
         return (
             [f"Waited {self.waited:.0f} s in all for a store that did not answer: {self._reason}"]
             if self._reason
@@ -100,7 +100,7 @@ class Patience:
             self.waited += 0.0 if self._waiting else self._clock() - self._since
 
     def _sleep(self, seconds: float) -> None:
-        """Sleep, but see soon that the run is over."""
+        """Sleep, but wake up soon after the run is over."""
         until = self._clock() + seconds
         while (left := until - self._clock()) > 0 and not self._over():
             time.sleep(min(left, _WAKE_SECONDS))

@@ -1,4 +1,4 @@
-"""What a source says of one image before anything is read, and what a source is."""
+"""What a source knows about one image before anything is read, and what a source is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Refusal:
 
 
 def no_bytes() -> bytes:
-    """The ``read`` of a record that is refused already."""
+    """Return no bytes: the ``read`` of a record that is refused already."""
     return b""
 
 
@@ -68,10 +68,33 @@ class Source(ABC):
 
     @property
     def total(self) -> int | None:
-        """How many records there will be, where that is cheaply known. Files without an image extension are
-        not counted."""
+        """Return how many records there will be, where that is cheaply known. Files without an image
+        extension are not counted."""
         return None
 
     def notes(self) -> list[str]:
-        """What a user should know after the last record, such as how many files were no pictures."""
+        """Return what a user should know after the last record, such as how many files were no pictures."""
         return []
+
+
+class DescribedSource(Source):
+    """The base of sources that say more about the images of another source. Refused images pass unchanged."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.name, self.indexes = source.name, source.indexes
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        for record in self._source:
+            yield record if record.refusal else self._described(record)
+
+    @property
+    def total(self) -> int | None:
+        return self._source.total
+
+    def notes(self) -> list[str]:
+        return self._source.notes()
+
+    @abstractmethod
+    def _described(self, record: ImageRecord) -> ImageRecord:
+        """Return the record with what is said in addition."""

@@ -1,4 +1,4 @@
-"""From a row of a table to what is said of an image: which column means what."""
+"""Read what a row of a table says about an image: which column means what."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
-from vitrine.indexer.sources.base import SourceOptions
 from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
 from vitrine.indexer.sources.hashtags import hashtags_of
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ImageRecord
-from vitrine.indexer.sources.tables import Row, Table
+from vitrine.indexer.sources.tables import Table, TableRow
 from vitrine.services.category.fields import PLAIN, SAID, read_unit, read_value
 from vitrine.services.category.payload import clean_name, clean_tags
 from vitrine.services.domain import IndexKind
@@ -61,13 +61,13 @@ class Columns:
 
     @property
     def text(self) -> frozenset[str]:
-        """Columns whose words are taken as written: a class 2 beside a class 1.5 is not 2.0."""
+        """Return the columns whose words are taken as written: a class 2 next to a class 1.5 is not 2.0."""
         return frozenset((self.key, *(self.own.get(name, name) for name in _AS_WRITTEN)))
 
     @classmethod
     def of(cls, table: Table, options: SourceOptions, *, keys: tuple[str, ...] = PATH_COLUMNS) -> Columns:
-        """Find the columns; ``keys`` may name the picture. ``BadSource`` if none does, or a name cannot be a
-        payload field."""
+        """Find the columns; ``keys`` may name the picture. Raises ``BadSource`` if none does, or a name
+        cannot be a payload field."""
         key = _key_column(table, options.path_column, keys)
         others = [column for column in table.columns if column != key]
         own = {
@@ -102,13 +102,13 @@ class Columns:
         }
         return cls(key, own, scores, metadata, indexes, hashtags, computed, written, table.commas & numbers)
 
-    def rows(self, table: Table) -> Iterator[Row]:
-        """The table's rows, as ``read`` takes them."""
+    def rows(self, table: Table) -> Iterator[TableRow]:
+        """Yield the table's rows, as ``read`` takes them."""
         return table.rows(self.text, self.written, self.commas - self.text)
 
     def read(self, values: Mapping[str, Any], record: ImageRecord) -> ImageRecord:
-        """The record with what a row says: tags are united, and what is not said stays. ``ValueError`` or
-        ``BadRequest`` with a sentence if a value is out of its range."""
+        """Return the record with what a row says: tags are united, and what the row does not say stays.
+        Raises ``ValueError`` or ``BadRequest`` with a sentence if a value is out of its range."""
         said = {name: values[column] for name, column in self.own.items() if column in values}
         fields = {name: read_value(_OWN[name], said[name]) for name in SAID if name in said}
         created = read_value(_OWN["created_at"], said["created_at"]) if "created_at" in said else None
@@ -122,7 +122,7 @@ class Columns:
         )
 
     def _scores(self, values: Mapping[str, Any], nested: Any) -> dict[str, float]:
-        """By tag: the columns ``scores.<tag>``, and the members of an object ``scores``."""
+        """Return scores by tag: the columns ``scores.<tag>``, and the members of an object ``scores``."""
         if not isinstance(nested, dict):
             raise ValueError("scores is an object of numbers by tag")
         scores = {tag: read_unit(name, values[name]) for name, tag in self.scores.items() if name in values}
@@ -137,13 +137,14 @@ class Columns:
 
 
 def name_columns(on: str) -> tuple[str, ...]:
-    """Columns that may name a file, the likeliest first; ``on``: what of its name is compared. A column
-    ``name`` often holds the name of a thing, so one that can only be a file's goes before it."""
+    """Return the columns that may name a file, the likeliest first. ``on``: which part of its name is
+    compared. A column ``name`` often holds the name of a thing, so one that can only be a file's comes before
+    it."""
     return tuple(dict.fromkeys((*_FILE_COLUMNS, on, *PATH_COLUMNS) if on == "name" else (on, *PATH_COLUMNS)))
 
 
 def split_tags(value: Any) -> list[str]:
-    """Tags of a cell: a list, a JSON list, or words between ``|``, else ``;``, else commas.
+    """Split the tags of a cell: a list, a JSON list, or words between ``|``, else ``;``, else commas.
 
     >>> split_tags("red | mug, small"), split_tags('["a, b", "c"]'), split_tags("red, mug")
     (['red ', ' mug, small'], ['a, b', 'c'], ['red', ' mug'])
@@ -162,12 +163,12 @@ def split_tags(value: Any) -> list[str]:
 
 
 def _asked(column: str, metadata: Mapping[str, str], kinds: Mapping[str, IndexKind]) -> IndexKind | None:
-    """The kind that a user names for a column, as the table or as the category has its name."""
+    """Return the kind that a user names for a column, as the table or as the category calls it."""
     return kinds.get(column) or kinds.get(metadata.get(column, column))
 
 
 def column_named(table: Table, name: str) -> str:
-    """The column that a user names, in whatever case. ``BadSource`` if there is none."""
+    """Return the column that a user names, in whatever case. Raises ``BadSource`` if there is none."""
     column = find_column(name, table.columns)
     if column is None:
         shown = ", ".join(table.columns) or "none"
@@ -176,19 +177,20 @@ def column_named(table: Table, name: str) -> str:
 
 
 def _column(name: str) -> str:
-    """The column of the category that a column of a table is: ``metadata.colour`` is ``colour``."""
+    """Return the column of the category that a column of a table is: ``metadata.colour`` is ``colour``."""
     prefixed = _METADATA.fullmatch(name)
     return _member(prefixed[1]) if prefixed else name
 
 
 def _member(name: str) -> str:
-    """The tag or column behind its prefix, which may be quoted as in a field's path."""
+    """Return the tag or column behind its prefix, which may be quoted as in a field's path."""
     keys = path_keys(name)
     return keys[0] if len(keys) == 1 else name
 
 
 def _fits(table: Table, name: str, column: str) -> bool:
-    """Whether a column of another case can be what it is called: a column ``Quality`` may hold words."""
+    """Return whether a column in another case can be what it is called: a column ``Quality`` may hold
+    words."""
     held = _OWN[name].holds if name in _OWN else "keyword"
     return column == name or held == "keyword" or table.kinds[column] in ("integer", held)
 
@@ -204,7 +206,8 @@ def _key_column(table: Table, wanted: str | None, keys: tuple[str, ...]) -> str:
 
 
 def _check_doubles(table: Table, metadata: Mapping[str, str]) -> None:
-    """``metadata.colour`` and ``colour`` are the same column."""
+    """Raise ``BadSource`` for two columns that are the same one, such as ``metadata.colour`` and
+    ``colour``."""
     first: dict[str, str] = {}
     for column, name in metadata.items():
         if first.setdefault(name, column) != column:
@@ -223,7 +226,7 @@ def _name(table: Table, column: str) -> str:
 
 
 def _stored(value: Any) -> Any:
-    """A metadata value fit for the payload; an object is kept as its JSON text, bytes are left out."""
+    """Return a metadata value fit for the payload; an object is kept as its JSON text, bytes are left out."""
     if isinstance(value, bytes):
         return None
     if isinstance(value, dict) or (

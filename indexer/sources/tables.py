@@ -1,4 +1,4 @@
-"""Tables of any format, read as rows of typed values: CSV, JSON lines and Parquet.
+"""Read tables of any format as rows of typed values: CSV, JSON lines and Parquet.
 
 A table is read twice. The first time infers what each column holds over the whole file, so that a column has
 one kind and its payload index fits every row: a column of whole numbers with one 5.5 is one of numbers; with
@@ -31,7 +31,7 @@ _METADATA = "metadata"
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row: ``number`` counts from 1 as an editor does (with the CSV header as 1). ``fault`` says why
     ``values`` is empty."""
 
@@ -58,9 +58,9 @@ class Table:
 
     def rows(
         self, text: Collection[str] = (), written: Collection[str] = (), commas: Collection[str] = ()
-    ) -> Iterator[Row]:
-        """Rows in order, without cells that are empty or say that they are, such as ``n/a``: those stay in
-        ``written`` columns.
+    ) -> Iterator[TableRow]:
+        """Yield the rows in order, without cells that are empty or say that they are, such as ``n/a``: those
+        stay in ``written`` columns.
 
         Columns in ``text`` give words, all others what the table has: text of a CSV table may stand for a
         number, which in ``commas`` has a decimal comma.
@@ -72,10 +72,10 @@ class Table:
                 pointed = {
                     column: Cell(with_point(row.values[column])) for column in commas if column in row.values
                 }
-                yield Row(row.number, _said({**row.values, **pointed}, text, written))
+                yield TableRow(row.number, _said({**row.values, **pointed}, text, written))
 
     def notes_but(self, written: Collection[str]) -> list[str]:
-        """The notes, but those of columns in ``written``."""
+        """Return the notes, except on columns in ``written``."""
         return [note for column, notes in self.notes.items() if column not in written for note in notes]
 
 
@@ -90,8 +90,8 @@ def _said(values: Mapping[str, Any], text: Collection[str], written: Collection[
 
 
 def open_table(path: Path) -> Table:
-    """Read a table for the first time. ``BadSource`` if it is none, is not UTF-8 or UTF-16, or names a column
-    twice."""
+    """Read a table for the first time. Raises ``BadSource`` if it is none, is not UTF-8 or UTF-16, or names a
+    column twice."""
     seen: dict[str, _Seen] = {}
     count = 0
     for row in _raw_rows(path):
@@ -128,7 +128,7 @@ def is_table(name: str) -> bool:
 
 
 class _Seen:
-    """What the first reading sees of one column: as it is written, and if its commas are decimal ones."""
+    """What the first reading finds in one column: as it is written, and if its commas are decimal ones."""
 
     def __init__(self) -> None:
         self.plain, self.pointed = _Sight(), _Sight()
@@ -148,18 +148,18 @@ class _Seen:
 
     @property
     def has_commas(self) -> bool:
-        """Whether its numbers have decimal commas, once it is proven that some of the table have."""
+        """Return whether its numbers have decimal commas, once it is proven that some of the table have."""
         return not self.says["point"] and bool(self.says["comma"] or "," in self.either)
 
     def is_unclear(self, proven: bool) -> bool:
-        """Whether nobody can say what its numbers are: 1,234 where nothing proves the comma, 1.234 beside
-        proven commas."""
+        """Return whether nobody can say what its numbers are: 1,234 where nothing proves the comma, 1.234
+        next to proven commas."""
         numeric = self.pointed.kind in ("integer", "float") and not self.says["point"]
         return numeric and ("," in self.either or (proven and "." in self.either))
 
 
 class _Sight:
-    """What the first reading sees of one column."""
+    """What the first reading finds in one column."""
 
     def __init__(self) -> None:
         self.kinds: Counter[IndexKind] = Counter()
@@ -167,13 +167,13 @@ class _Sight:
         self.missing: Counter[str] = Counter()
 
     def see(self, number: int, value: Any) -> IndexKind | None:
-        """Take a cell in; the kind it speaks for, None if it says that there is no value."""
+        """Count a cell and return the kind that it stands for, None if it says that there is no value."""
         kind = "keyword" if isinstance(value, dict) else value_kind(value)
         self.note(number, value, kind)
         return kind
 
     def note(self, number: int, value: Any, kind: IndexKind | None) -> None:
-        """Take a cell in whose kind is known."""
+        """Count a cell whose kind is known."""
         if kind is not None:
             self.kinds[kind] += 1
             if kind not in self.first:
@@ -187,8 +187,8 @@ class _Sight:
 
     @property
     def misfits(self) -> tuple[int, int, str] | None:
-        """How many cells make a column of other things one of words, and the first of them: (cells, row,
-        text)."""
+        """Return how many cells make a column of other things one of words, and the first of them: (cells,
+        row, text)."""
         words, others = self.kinds["keyword"], joined(kind for kind in self.kinds if kind != "keyword")
         if not words or others in (None, "keyword") or 2 * words >= self.kinds.total():
             return None
@@ -228,8 +228,8 @@ def _cells(count: int) -> str:
 # ------------------------------------------------------------------------------------------------------------
 
 
-def _raw_rows(path: Path) -> Iterator[Row]:
-    """Rows without empty cells, before typing."""
+def _raw_rows(path: Path) -> Iterator[TableRow]:
+    """Yield the rows without empty cells, before typing."""
     suffix = path.suffix.lower()
     with _readable(path):
         if suffix in (".csv", ".tsv"):
@@ -241,8 +241,8 @@ def _raw_rows(path: Path) -> Iterator[Row]:
 
 
 def _header(path: Path) -> tuple[list[str] | None, str]:
-    """The columns, where they are named apart from the rows, and what separates the cells (a comma where
-    nothing does)."""
+    """Return the columns, where they are named apart from the rows, and what separates the cells (a comma
+    where nothing does)."""
     with _readable(path):
         if path.suffix.lower() == ".parquet":
             return [name for name in map(_name, _parquet(path).schema_arrow.names) if name], ","
@@ -253,40 +253,42 @@ def _header(path: Path) -> tuple[list[str] | None, str]:
             return [name for name in cells.header if name], cells.separator
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    """Rows by column; an index column without a name, as pandas writes it, is left out."""
+def _csv_rows(path: Path) -> Iterator[TableRow]:
+    """Yield the rows by column; an index column without a name, as pandas writes it, is left out."""
     with open_text(path) as file:
         rows = Cells(file)
         _check_header([name for name in rows.header if name], path)
         for cells in rows:
             if len(cells) != len(rows.header):
-                yield Row(rows.number, {}, f"{len(cells)} cells in a table of {len(rows.header)} columns")
+                yield TableRow(
+                    rows.number, {}, f"{len(cells)} cells in a table of {len(rows.header)} columns"
+                )
                 continue
             named = zip(rows.header, cells, strict=True)
-            yield Row(rows.number, {name: Cell(cell) for name, cell in named if name and cell})
+            yield TableRow(rows.number, {name: Cell(cell) for name, cell in named if name and cell})
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
+def _json_rows(path: Path) -> Iterator[TableRow]:
     with open_text(path, errors="surrogateescape") as file:  # a line that is no text is a fault of its own
         for number, line in enumerate(file, 1):
             if text := line.strip():
                 yield _json_row(number, text)
 
 
-def _json_row(number: int, text: str) -> Row:
+def _json_row(number: int, text: str) -> TableRow:
     try:
         tree = _json(text)
     except UnicodeError:
-        return Row(number, {}, "no text in UTF-8")
+        return TableRow(number, {}, "no text in UTF-8")
     except ValueError as error:
-        return Row(number, {}, f"no JSON: {error}")
+        return TableRow(number, {}, f"no JSON: {error}")
     if not isinstance(tree, dict):
-        return Row(number, {}, "no JSON object")
-    return Row(number, _named(tree))
+        return TableRow(number, {}, "no JSON object")
+    return TableRow(number, _named(tree))
 
 
 def _named(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are there by column. The members of an object ``metadata`` are columns
+    """Return the values that are there, by column. The members of an object ``metadata`` are columns
     ``metadata.<name>``, unless one of that very name says otherwise."""
     metadata = tree.get(_METADATA)
     if isinstance(metadata, dict):
@@ -315,18 +317,18 @@ def _parquet(path: Path) -> Any:
     return pyarrow.parquet.ParquetFile(path)
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Iterator[TableRow]:
     file = _parquet(path)
     _check_header([_name(name) for name in file.schema_arrow.names], path)
     number = 0
     for batch in file.iter_batches(batch_size=256):
         for values in batch.to_pylist():
             number += 1
-            yield Row(number, _named({name: _plain(value) for name, value in values.items()}))
+            yield TableRow(number, _named({name: _plain(value) for name, value in values.items()}))
 
 
 def _plain(value: Any) -> Any:
-    """A Parquet value in JSON's types. Bytes stay: a picture may be stored in the row."""
+    """Return a Parquet value in JSON's types. Bytes stay: a picture may be stored in the row."""
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, timedelta):

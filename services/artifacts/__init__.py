@@ -1,2 +1,2 @@
-"""What is made for a whole category and put in service as a whole: taggers, cluster runs, maps, groups of
+"""What is made for a whole category and put in service at once: taggers, cluster runs, maps and groups of
 duplicates."""

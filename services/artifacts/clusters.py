@@ -26,15 +26,15 @@ ROOT = "root"
 NOISE = f"{ROOT}-noise"
 """The node of what a density-based method puts into no cluster."""
 _CENTRES = "centres"
-_TOLD = 5
+_SHOWN = 5
 """Children that an error names."""
 _NO_RADIUS = -1.0
-"""What a manifest says for None."""
+"""Stands for a radius of None: no similarity is below it."""
 _CHUNK = 4_096
 
 
 class Branch(Protocol):
-    """What leads down a tree."""
+    """A node of a tree, as far as assigning images needs it."""
 
     @property
     def children(self) -> tuple[str, ...]: ...
@@ -45,7 +45,7 @@ class Branch(Protocol):
 
 @dataclass(frozen=True)
 class Node:
-    """A cluster, or a branch of a tree. ``id`` tells the way to it from the top: ``root``, ``root-14``,
+    """A cluster, or a branch of a tree. ``id`` is the path from the top: ``root``, ``root-14``,
     ``root-14-3``.
 
     ``count``: images when the run was made. ``radius``: least cosine similarity of one of these to the mean
@@ -74,8 +74,8 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class ClusterRun:
-    """One clustering. ``centres`` (nodes, dim) are the means that decide, row i that of the i-th node; of
-    noise it is zero.
+    """One clustering. Row i of ``centres`` (nodes, dim) is the mean of the i-th node, which decides what is
+    assigned to it; the row of noise is zero.
 
     ``nodes``: parents before children. ``using``: the named vector; its encoder had ``encoder_revision``.
     ``images``: how many were clustered. ``created_at`` is RFC 3339 in UTC, as is ``named_at``, when nodes
@@ -98,7 +98,7 @@ class ClusterRun:
 
     @property
     def written_at(self) -> str:
-        """When its files last changed: nothing else tells two runs of a key apart."""
+        """When its files last changed: the only difference between two runs of one key."""
         return self.named_at or self.created_at
 
     @property
@@ -107,11 +107,11 @@ class ClusterRun:
         return path_field(self.key)
 
     def node(self, id: str) -> Node:
-        """``NotFound``."""
+        """Return a node by its id. ``NotFound``."""
         if id not in self.nodes:
             children = self.nodes[ROOT].children
-            first = ", ".join(children[:_TOLD]) or "nothing else"
-            first += f" and {len(children) - _TOLD} more" if len(children) > _TOLD else ""
+            first = ", ".join(children[:_SHOWN]) or "nothing else"
+            first += f" and {len(children) - _SHOWN} more" if len(children) > _SHOWN else ""
             raise NotFound(
                 f"Run {self.run!r} has no node {id!r}: begin at {ROOT}, which has {first}.",
                 run=self.run,
@@ -133,16 +133,16 @@ class ClusterStore(ArtifactStore[ClusterRun]):
 
     prefix, noun, detail, remake = CLUSTERS, "cluster run", "run", "run the clustering again"
 
-    def _name(self, made: ClusterRun) -> str:
-        return made.run
+    def _name(self, artifact: ClusterRun) -> str:
+        return artifact.run
 
-    def _keyed(self, made: ClusterRun, key: str) -> ClusterRun:
-        return replace(made, key=key, created_at=now(), named_at="")
+    def _keyed(self, artifact: ClusterRun, key: str) -> ClusterRun:
+        return replace(artifact, key=key, created_at=now(), named_at="")
 
-    def _encode(self, made: ClusterRun) -> tuple[dict[str, Any], Arrays]:
-        tree = {name: value for name, value in vars(made).items() if name != _CENTRES}
-        nodes = [asdict(node) for node in made.nodes.values()]
-        return {**tree, "nodes": nodes}, {_CENTRES: made.centres.astype(np.float32)}
+    def _encode(self, artifact: ClusterRun) -> tuple[dict[str, Any], Arrays]:
+        tree = {name: value for name, value in vars(artifact).items() if name != _CENTRES}
+        nodes = [asdict(node) for node in artifact.nodes.values()]
+        return {**tree, "nodes": nodes}, {_CENTRES: artifact.centres.astype(np.float32)}
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> ClusterRun:
         nodes = [
@@ -178,14 +178,14 @@ class ClusterStore(ArtifactStore[ClusterRun]):
         return self.update(category, run.key, rename)
 
     def assign(self, run: ClusterRun, embeddings: Embeddings) -> list[tuple[str, ...]]:
-        """The path of each row of ``embeddings`` (n, dim): what its payload is to say."""
+        """Return the path of each row of ``embeddings`` (n, dim), as its payload is to have it."""
         paths = {id: path_of(id) for id in run.nodes}
         return [paths[id] for id in assign_leaves(run.nodes, run.centres, embeddings)]
 
 
 def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embeddings) -> list[str]:
-    """The leaf of each row of ``x`` (n, dim): down from the root, each time to the child of the nearest
-    centre, as in training.
+    """Return the leaf of each row of ``x`` (n, dim): down from the root, each time to the child with the
+    nearest centre, as in training.
 
     A row that is farther from the centre of its leaf than any member goes to noise, if the run has a node of
     that.
@@ -214,7 +214,7 @@ def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embedding
 
 
 def _nearest(x: Embeddings, rows: NDArray[np.int64], centres: Embeddings) -> NDArray[np.int64]:
-    """Number of the centre with the least Euclidean distance, ties to the lower."""
+    """Return the number of the centre with the least Euclidean distance to each row, ties to the lower."""
     half = 0.5 * np.einsum("ij,ij->i", centres, centres)
     nearest = np.empty(len(rows), np.int64)
     for start in range(0, len(rows), _CHUNK):
@@ -223,7 +223,7 @@ def _nearest(x: Embeddings, rows: NDArray[np.int64], centres: Embeddings) -> NDA
 
 
 def path_of(id: str) -> tuple[str, ...]:
-    """Ids from the root down to a node.
+    """Return the ids from the root down to a node.
 
     >>> path_of("root-14-3")
     ('root', 'root-14', 'root-14-3')
@@ -233,7 +233,8 @@ def path_of(id: str) -> tuple[str, ...]:
 
 
 def membership(path: Iterable[str]) -> Payload:
-    """What the payload says under ``clusters.<key>``: the path, and by ``id`` which child of the root it is.
+    """Return what the payload has under ``clusters.<key>``: the path, and by ``id`` which child of the root
+    it is in.
 
     >>> membership(("root", "root-14", "root-14-3"))
     {'id': '14', 'path': ['root', 'root-14', 'root-14-3']}
@@ -243,11 +244,11 @@ def membership(path: Iterable[str]) -> Payload:
 
 
 def leaf_of(payload: Mapping[str, Any], key: str) -> str:
-    """The leaf that a payload says under a key; "" if it says none."""
+    """Return the leaf that a payload has under a key; "" if it has none."""
     path = payload.get("clusters", {}).get(key, {}).get("path", ())
     return str(path[-1]) if path else ""
 
 
 def path_field(key: str) -> str:
-    """The payload field of the paths under a key."""
+    """Return the payload field of the paths under a key."""
     return field_path("clusters", key, "path")

@@ -49,7 +49,8 @@ class Member:
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Copies and other versions of one picture, the one to keep first. ``chosen``: a person said which."""
+    """Copies and other versions of one picture, the one to keep first. ``chosen``: a person chose that
+    one."""
 
     id: str
     members: tuple[Member, ...]
@@ -69,12 +70,12 @@ class DuplicateGroup:
         return self.ids[1:]
 
     def original_of(self, member: Member) -> str:
-        """Of which image of the group a member is a copy or version."""
+        """Return the image of the group that a member is a copy or version of."""
         return member.of or self.keep
 
     def same_pictures(self) -> dict[str, str]:
-        """By id what images that are one picture have in common, its copies and itself: the group's id, with
-        a number where versions of it have copies as well."""
+        """Return by id a name that all copies of one picture share: the group's id, with a number where
+        versions in it have copies as well."""
         pictures: dict[str, list[str]] = {}
         for member in self.members[1:]:
             if member.kind in COPIES:
@@ -85,8 +86,8 @@ class DuplicateGroup:
         return {id: names[first] for first, copies in pictures.items() for id in (first, *copies)}
 
     def without(self, ids: Collection[str]) -> DuplicateGroup:
-        """What is left where some go. What was a copy of one of those is held to be edited, until copies are
-        looked for again."""
+        """Return the group without some images. Copies of those count as edited, until duplicates are
+        searched for again."""
         left = [
             member if self.original_of(member) not in ids else replace(member, kind="edited", of="")
             for member in self.members
@@ -98,8 +99,8 @@ class DuplicateGroup:
 
 @dataclass(frozen=True)
 class DuplicateRun:
-    """What one search for duplicates found. ``using``: the named vector; ``parameters`` are those it ran
-    with. ``rule``: the ``RULE`` it judged by."""
+    """What one search for duplicates found. ``using``: the named vector; ``parameters``: those it ran with.
+    ``rule``: the ``RULE`` by which it judged."""
 
     using: str
     images: int
@@ -117,7 +118,7 @@ class DuplicateRun:
         return replace(self, key=key, groups=groups)
 
     def group(self, id: str) -> DuplicateGroup:
-        """``NotFound``."""
+        """Return a group by its id. ``NotFound``."""
         for group in self.groups:
             if group.id == id:
                 return group
@@ -126,11 +127,11 @@ class DuplicateRun:
         )
 
     def without(self, ids: Collection[str]) -> DuplicateRun:
-        """Without these groups."""
+        """Return the run without these groups."""
         return replace(self, groups=tuple(group for group in self.groups if group.id not in ids))
 
     def with_group(self, changed: DuplicateGroup) -> DuplicateRun:
-        """With the group of that id replaced."""
+        """Return the run with the group of that id replaced."""
         return replace(
             self, groups=tuple(changed if group.id == changed.id else group for group in self.groups)
         )
@@ -141,14 +142,14 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
 
     prefix, noun, detail, remake = DUPLICATES, "search for duplicates", "run", "find its duplicates again"
 
-    def _name(self, made: DuplicateRun) -> str:
+    def _name(self, artifact: DuplicateRun) -> str:
         return GROUPS
 
-    def _keyed(self, made: DuplicateRun, key: str) -> DuplicateRun:
-        return replace(made.numbered(key), created_at=now())
+    def _keyed(self, artifact: DuplicateRun, key: str) -> DuplicateRun:
+        return replace(artifact.numbered(key), created_at=now())
 
-    def _encode(self, made: DuplicateRun) -> tuple[dict[str, Any], Arrays]:
-        return asdict(made), {}
+    def _encode(self, artifact: DuplicateRun) -> tuple[dict[str, Any], Arrays]:
+        return asdict(artifact), {}
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> DuplicateRun:
         groups = []
@@ -157,8 +158,8 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
             groups.append(DuplicateGroup(group["id"], members, group["chosen"]))
         return DuplicateRun(groups=tuple(groups), **tree)
 
-    def _note(self, made: DuplicateRun) -> int:
-        return made.rule
+    def _note(self, artifact: DuplicateRun) -> int:
+        return artifact.rule
 
     def _free_key(self, name: str, taken: set[str]) -> str:
         """Return a key that no run had before: people may still hold ids of its groups."""
@@ -220,12 +221,13 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
 
 
 def ordered(one: str, other: str) -> Pair:
-    """The pair, the lesser id first."""
+    """Return the pair, the lesser id first."""
     return (one, other) if one < other else (other, one)
 
 
 def group_of(value: object, key: str | None) -> str | None:
-    """The group that the payload field ``duplicate_group`` names in the run ``key``; None: in none.
+    """Return the group that the payload field ``duplicate_group`` names in the run ``key``; None if it names
+    none.
 
     >>> group_of(["1-7", "2-3"], "groups-2"), group_of("1-7", "groups-2"), group_of("1-7", None)
     ('2-3', None, None)

@@ -24,8 +24,8 @@ AXES = ("x", "y")
 
 @dataclass(frozen=True)
 class CategoryMap:
-    """One map. ``using``: the named vector; its encoder had ``encoder_revision``. ``images``: how many were
-    laid out.
+    """One map. ``using``: the named vector; its encoder had ``encoder_revision``. ``images``: how many are on
+    it.
 
     ``metrics``: what is known of how true it is. ``created_at`` is RFC 3339 in UTC.
     """
@@ -57,14 +57,14 @@ class MapStore(ArtifactStore[CategoryMap]):
 
     prefix, noun, detail, remake = MAPS, "map", "map", "make its maps again"
 
-    def _name(self, made: CategoryMap) -> str:
-        return made.name
+    def _name(self, artifact: CategoryMap) -> str:
+        return artifact.name
 
-    def _keyed(self, made: CategoryMap, key: str) -> CategoryMap:
-        return replace(made, key=key, created_at=now())
+    def _keyed(self, artifact: CategoryMap, key: str) -> CategoryMap:
+        return replace(artifact, key=key, created_at=now())
 
-    def _encode(self, made: CategoryMap) -> tuple[dict[str, Any], Arrays]:
-        return asdict(made), {}
+    def _encode(self, artifact: CategoryMap) -> tuple[dict[str, Any], Arrays]:
+        return asdict(artifact), {}
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> CategoryMap:
         return CategoryMap(**tree)
@@ -79,7 +79,7 @@ class MapStore(ArtifactStore[CategoryMap]):
 
 
 def axis_field(key: str, axis: str) -> str:
-    """The payload field of one coordinate under a key.
+    """Return the payload field of one coordinate under a key.
 
     >>> axis_field("umap-1", "x")
     'maps.umap-1.x'
@@ -88,7 +88,7 @@ def axis_field(key: str, axis: str) -> str:
 
 
 def on_map(key: str) -> Condition:
-    """The images that have coordinates under a key: all of them are in 0..1."""
+    """Return the condition for images that have coordinates under a key; all coordinates are in 0..1."""
     from qdrant_client import models
 
     return models.FieldCondition(key=axis_field(key, "x"), range=models.Range(gte=0.0))

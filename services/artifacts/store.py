@@ -1,7 +1,8 @@
-"""The store of what is made for a category as a whole and put in service as a whole.
+"""Artifacts of a category (taggers, cluster runs, maps, groups of duplicates), each saved whole and put in
+service by one write.
 
     _<kind>/<category>/current.json                       the keys in service, by name
-    _<kind>/<category>/<key>/manifest.json                what was made; written last
+    _<kind>/<category>/<key>/manifest.json                the artifact; written last
     _<kind>/<category>/<key>/<random>.safetensors         its arrays, where it has any
 
 ``look`` is answered from the key ``look-1`` while ``look-2`` is written, and the other way round. Killed at
@@ -41,9 +42,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Entry:
-    """What answers for a name: its key, and a ``revision`` that changes whenever the files under the key do.
+    """What is in service under a name: the key of the artifact, and a ``revision`` that changes whenever the
+    files under the key do.
 
-    ``note``: what queries need to know of it without reading it; plain JSON.
+    ``note``: what queries need to know of the artifact without reading it; plain JSON.
     """
 
     key: str
@@ -55,7 +57,7 @@ Entries = dict[str, Entry]
 
 
 class ArtifactStore(ABC, Generic[T]):
-    """What was made of one kind, for all categories. A subclass says how ``T`` becomes JSON and arrays.
+    """The artifacts of one kind, of all categories. A subclass says how ``T`` becomes JSON and arrays.
 
     Thread-safe. Processes that share the object store see each other's changes after a second. What queries
     ask for is read once, and is answered from memory while the object store is away.
@@ -64,11 +66,11 @@ class ArtifactStore(ABC, Generic[T]):
     prefix: ClassVar[str]
     """Where the objects lie: ``_<kind>/``."""
     noun: ClassVar[str]
-    """What messages call it, such as "cluster run"."""
+    """What messages call an artifact, such as "cluster run"."""
     detail: ClassVar[str]
-    """What details of errors call its name."""
+    """The key of its name in the details of errors."""
     remake: ClassVar[str]
-    """How people get another one, such as "run the clustering again"."""
+    """What people do to get another one, such as "run the clustering again"."""
 
     def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._objects = objects
@@ -77,30 +79,31 @@ class ArtifactStore(ABC, Generic[T]):
         self._held: dict[tuple[str, str], tuple[str, T]] = {}
 
     @abstractmethod
-    def _name(self, made: T) -> str:
-        """Return the name that it answers for."""
+    def _name(self, artifact: T) -> str:
+        """Return the name of the artifact."""
 
     @abstractmethod
-    def _keyed(self, made: T, key: str) -> T:
-        """Return it as it is to be saved under ``key``."""
+    def _keyed(self, artifact: T, key: str) -> T:
+        """Return the artifact as it is saved under ``key``."""
 
     @abstractmethod
-    def _encode(self, made: T) -> tuple[dict[str, Any], Arrays]:
-        """Return its JSON and its arrays."""
+    def _encode(self, artifact: T) -> tuple[dict[str, Any], Arrays]:
+        """Return the JSON and the arrays of the artifact."""
 
     @abstractmethod
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> T:
-        """Undo ``_encode``. Whatever is wrong may raise ``LookupError``, ``TypeError`` or ``ValueError``."""
+        """Return the artifact that ``_encode`` wrote. Damage may raise ``LookupError``, ``TypeError`` or
+        ``ValueError``."""
 
-    def _note(self, made: T) -> Any:
-        """Return the ``note`` of its entry."""
+    def _note(self, artifact: T) -> Any:
+        """Return the ``note`` of the artifact's entry."""
         return None
 
     def _free_key(self, name: str, taken: set[str]) -> str:
         return free_key(name, taken)
 
     def check_name(self, name: str) -> None:
-        """Raise ``BadRequest`` unless something of this kind can have this name."""
+        """Raise ``BadRequest`` unless an artifact of this kind can have this name."""
         if not _NAME.fullmatch(name):
             raise BadRequest(
                 f"{name!r} cannot name a {self.noun}: use 1 to 63 letters, digits, - and _, no - or _ first.",
@@ -108,12 +111,12 @@ class ArtifactStore(ABC, Generic[T]):
             )
 
     def entries(self, category: str) -> Mapping[str, Entry]:
-        """Return what is in service, by name."""
+        """Return what is in service, by name. Reads nothing else."""
         found = self._known.read(self._pointer(category), lambda data: self._entries(category, data))
         return found or {}
 
     def in_service(self, category: str) -> list[T]:
-        """Return all that answers queries, by name."""
+        """Return all artifacts in service, in order of name."""
         found = []
         for name in sorted(self.entries(category)):
             with suppress(NotFound):  # withdrawn meanwhile
@@ -121,27 +124,30 @@ class ArtifactStore(ABC, Generic[T]):
         return found
 
     def get(self, category: str, name: str) -> T:
-        """Return what answers for a name. ``NotFound``, ``StoreDamaged``."""
+        """Return the artifact in service under a name. ``NotFound``, ``StoreDamaged``."""
         entry = self._entry(category, name)
         held = self._held.get((category, entry.key))
         if held is not None and held[0] == entry.revision:
             return held[1]
         try:
-            made = self.read(category, entry.key)
+            artifact = self.read(category, entry.key)
         except (NotFound, StoreDamaged) as error:
             self._known.forget(self._pointer(category))
             if self._entry(category, name) != entry:
                 return self.get(category, name)  # another process has replaced it
-            raise StoreDamaged(error.message, category=category) from error
-        self._hold(category, entry, made)
-        return made
+            if isinstance(error, NotFound):
+                raise StoreDamaged(error.message, category=category) from error
+            raise
+        self._hold(category, entry, artifact)
+        return artifact
 
     def key_of(self, category: str, name: str) -> str:
         """Return the key in service of a name. ``NotFound``."""
         return self._entry(category, name).key
 
     def read(self, category: str, key: str) -> T:
-        """Return what was saved under a key, in service or not. ``NotFound``, ``StoreDamaged``."""
+        """Return the artifact that was saved under a key, in service or not. ``NotFound``,
+        ``StoreDamaged``."""
         path = self._path(category, key)
         try:
             data = self._objects.get(path)
@@ -151,16 +157,18 @@ class ArtifactStore(ABC, Generic[T]):
             ) from error
         return self._read(category, key, data)[0]
 
-    def save(self, category: str, made: T) -> T:
-        """Store it under a key of its own, and return it as saved; no query sees it yet. ``BadRequest`` for
-        a name that cannot be."""
-        name = self._name(made)
+    def save(self, category: str, artifact: T) -> T:
+        """Store an artifact under a key of its own, and return it as saved; no query sees it yet.
+
+        ``BadRequest`` if it cannot have its name.
+        """
+        name = self._name(artifact)
         self.check_name(name)
         with self._lock:
             taken = self._taken(category, name)
             while True:
                 key = self._free_key(name, taken)
-                saved = self._keyed(made, key)
+                saved = self._keyed(artifact, key)
                 tree, arrays = self._encode(saved)
                 with suppress(Conflict):  # of another process that took the key at the same moment
                     stored = self._put_arrays(category, key, arrays)
@@ -169,38 +177,44 @@ class ArtifactStore(ABC, Generic[T]):
                 taken.add(key)
 
     def put_in_service(self, category: str, key: str) -> None:
-        """Let what was saved under ``key`` answer for its name from now on, in one write. ``NotFound``."""
-        made = self.read(category, key)
-        entry = Entry(key, new_revision(), self._note(made))
+        """Put what was saved under ``key`` in service under its name, in one write. ``NotFound``."""
+        artifact = self.read(category, key)
+        entry = Entry(key, new_revision(), self._note(artifact))
         self.change(category, lambda present: {**present, name_of(key): entry})
-        self._hold(category, entry, made)
+        self._hold(category, entry, artifact)
 
     def update(self, category: str, key: str, change: Callable[[T], T]) -> T:
-        """Change what is in service under ``key``, all but its arrays, in one write; return it as it is then.
+        """Change the artifact in service under ``key``, all but its arrays; return it as it is then.
 
         ``change`` may run several times. ``NotFound`` if it was replaced meanwhile.
         """
-        name, latest = name_of(key), list[T]()
+        name, revision, latest = name_of(key), new_revision(), list[T]()
+        replaced = NotFound(
+            f"The {self.noun} {name!r} was replaced meanwhile: look at what is there now, and try again.",
+            category=category,
+            key=key,
+        )
 
         def changed(data: bytes | None) -> bytes:
-            if data is None or self._key_now(category, name) != key:
-                raise NotFound(
-                    f"The {self.noun} {name!r} was replaced meanwhile: look what is there now and try again.",
-                    category=category,
-                    key=key,
-                )
-            made, arrays = self._read(category, key, data)
-            latest.append(change(made))
+            if data is None or self.key_of(category, name) != key:
+                raise replaced
+            artifact, arrays = self._read(category, key, data)
+            latest.append(change(artifact))
             return _manifest(self._encode(latest[-1])[0], arrays)
+
+        def revised(present: Entries) -> Entries:
+            if name not in present or present[name].key != key:
+                raise replaced
+            return {**present, name: replace(present[name], revision=revision)}
 
         with self._lock:
             edit(self._objects, self._path(category, key), changed)
-            self.change(category, lambda present: _revised(present, name, key))
-            self._held.pop((category, key), None)
+            self.change(category, revised)
+            self._hold(category, Entry(key, revision), latest[-1])
             return latest[-1]
 
     def withdraw(self, category: str, name: str) -> None:
-        """Let nothing answer for the name any more; its files stay until ``remove``. ``NotFound``."""
+        """Take a name out of service; the files stay until ``remove``. ``NotFound``."""
 
         def without(present: Entries) -> Entries:
             if name not in present:
@@ -215,6 +229,16 @@ class ArtifactStore(ABC, Generic[T]):
         found = {key[len(folder) :].partition("/")[0] for key in list_keys(self._objects, f"{folder}{name}-")}
         return {key for key in found if name_of(key) == name}
 
+    def written(self, category: str, name: str) -> dict[str, datetime]:
+        """Return the keys of a name that were saved completely, and when."""
+        folder = f"{self.prefix}{category}/"
+        found = {}
+        for stat in self._objects.list(f"{folder}{name}-"):
+            key, _, file = stat.key[len(folder) :].partition("/")
+            if file == _MANIFEST and name_of(key) == name:
+                found[key] = stat.modified
+        return found
+
     def leftovers(self, category: str, name: str) -> list[str]:
         """Return the keys of a name that are stored but not in service: of what was replaced, withdrawn or
         killed."""
@@ -223,7 +247,8 @@ class ArtifactStore(ABC, Generic[T]):
     def remove(self, category: str, key: str) -> None:
         """Remove the files of a key that is not in service, the manifest first."""
         path = self._path(category, key)
-        for object_key in [path, *list_keys(self._objects, path.removesuffix(_MANIFEST))]:
+        stored = list_keys(self._objects, path.removesuffix(_MANIFEST))
+        for object_key in sorted(stored, key=lambda each: each != path):
             self._objects.delete(object_key)
         self._held.pop((category, key), None)
 
@@ -259,11 +284,11 @@ class ArtifactStore(ABC, Generic[T]):
             **{self.detail: name},
         )
 
-    def _hold(self, category: str, entry: Entry, made: T) -> None:
+    def _hold(self, category: str, entry: Entry, artifact: T) -> None:
         serving = {one.key for one in self.entries(category).values()}
         for held in [held for held in list(self._held) if held[0] == category and held[1] not in serving]:
             self._held.pop(held, None)
-        self._held[category, entry.key] = entry.revision, made
+        self._held[category, entry.key] = entry.revision, artifact
 
     def _taken(self, category: str, name: str) -> set[str]:
         return self.keys(category, name) | {self._key_now(category, name)}
@@ -282,7 +307,7 @@ class ArtifactStore(ABC, Generic[T]):
             return {name: Entry(**entry) for name, entry in tree["in_service"].items()}
 
     def _read(self, category: str, key: str, data: bytes) -> tuple[T, str | None]:
-        """Return what a manifest says, and what its arrays' file is called."""
+        """Return the artifact of a manifest, and what the file with its arrays is called."""
         path = self._path(category, key)
         tree = self._tree(category, path, data)
         with readable(category, path, self._advice):
@@ -358,13 +383,6 @@ def free_key(name: str, taken: set[str]) -> str:
     return next(key for number in range(1, len(taken) + 2) if (key := f"{name}-{number}") not in taken)
 
 
-def _revised(present: Entries, name: str, key: str) -> Entries:
-    """Return the entries with another revision of a key, if it is in service still."""
-    if name not in present or present[name].key != key:
-        return present
-    return {**present, name: replace(present[name], revision=new_revision())}
-
-
 def _manifest(tree: Mapping[str, Any], arrays: str | None) -> bytes:
     return orjson.dumps({"format": FORMAT, "arrays": arrays, **tree}, option=orjson.OPT_SERIALIZE_NUMPY)
 
@@ -375,5 +393,5 @@ def now() -> str:
 
 
 def new_revision() -> str:
-    """Return what no entry had before."""
+    """Return a revision that no entry had before."""
     return secrets.token_hex(8)

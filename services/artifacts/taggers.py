@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class TagHead:
-    """A trained tagger: linear on the named vector ``using``, whose encoder has ``encoder_revision``.
+    """A trained tagger: a linear head on the named vector ``using``, whose encoder has ``encoder_revision``.
 
     ``kind`` says how it was trained, such as logistic-regression. ``threshold`` in 0..1: from this score on
     the tag is proposed. ``number`` counts the training runs of its category, from 1 (0: not saved): it
@@ -76,15 +77,16 @@ class TagHead:
     @property
     def payload_field(self) -> str:
         """The payload field that the head fills."""
-        return QUALITY if self.tag == QUALITY else field_path("scores", self.tag)
+        return score_field(self.tag)
 
     def scores(self, embeddings: Embeddings) -> NDArray[np.float32]:
-        """(n,) in 0..1 for embeddings (n, dim)."""
+        """Return the scores (n,) in 0..1 for embeddings (n, dim)."""
         return HeadSet([self]).scores(embeddings)[:, 0]
 
 
 class HeadSet:
-    """Heads on one named vector, scored by one matrix product. ``TaggerMismatch`` if they are on several."""
+    """Heads on one named vector, which one matrix product scores. ``TaggerMismatch`` if they are on
+    several."""
 
     def __init__(self, heads: Sequence[TagHead]) -> None:
         if len({(head.using, head.encoder_revision) for head in heads}) != 1:
@@ -97,7 +99,7 @@ class HeadSet:
         self._bias = np.array([head.slope * head.bias + head.offset for head in heads], np.float32)
 
     def scores(self, embeddings: Embeddings) -> Scores:
-        """(n, heads) for embeddings (n, dim)."""
+        """Return the scores (n, heads) in 0..1 for embeddings (n, dim)."""
         margins = embeddings @ self._weight + self._bias
         scores: Scores = 0.5 * (1.0 + np.tanh(0.5 * margins))  # the logistic function, without overflow
         return scores
@@ -112,16 +114,16 @@ class _TrainingRuns(ArtifactStore[Heads]):
 
     prefix, noun, detail, remake = TAGGERS, "tagger", "tag", "train its taggers again"
 
-    def _name(self, made: Heads) -> str:
+    def _name(self, artifact: Heads) -> str:
         return _RUN
 
-    def _keyed(self, made: Heads, key: str) -> Heads:
+    def _keyed(self, artifact: Heads, key: str) -> Heads:
         moment, number = now(), number_of(key)
-        return {tag: replace(head, trained_at=moment, number=number) for tag, head in made.items()}
+        return {tag: replace(head, trained_at=moment, number=number) for tag, head in artifact.items()}
 
-    def _encode(self, made: Heads) -> tuple[dict[str, Any], Arrays]:
+    def _encode(self, artifact: Heads) -> tuple[dict[str, Any], Arrays]:
         trees, weights = [], {}
-        for row, head in enumerate(made.values()):
+        for row, head in enumerate(artifact.values()):
             trees.append({name: value for name, value in vars(head).items() if name != _WEIGHT})
             weights[f"{_WEIGHT}.{row}"] = head.weight.astype(np.float32)
         return {"heads": trees}, weights
@@ -139,7 +141,7 @@ class TaggerStore:
 
     def __init__(self, objects: ObjectStore, known: Known | None = None) -> None:
         self._runs = _TrainingRuns(objects, known)
-        self._former: dict[tuple[str, str], Heads] = {}
+        self._former: dict[tuple[str, str], tuple[datetime, Heads]] = {}
 
     def in_service(self, category: str) -> tuple[TagHead, ...]:
         """Return the heads in service, by tag."""
@@ -160,9 +162,11 @@ class TaggerStore:
     def history(self, category: str, tag: str) -> list[TagHead]:
         """Return all heads of a tag that were ever saved, latest first."""
         found = []
-        for key in self._runs.keys(category, _RUN):
-            with suppress(NotFound):  # it was killed while it was saved
-                found += [head for head in self._read(category, key).values() if head.tag == tag]
+        for key, written in self._runs.written(category, _RUN).items():
+            held = self._former.get((category, key))
+            if held is None or held[0] != written:  # they never change, so they are read once
+                held = self._former[category, key] = written, self._runs.read(category, key)
+            found += [head for head in held[1].values() if head.tag == tag]
         return sorted(found, key=lambda head: -head.number)
 
     def save(self, category: str, heads: Iterable[TagHead], *, scored: Iterable[str] = ()) -> list[TagHead]:
@@ -201,7 +205,7 @@ class TaggerStore:
         self._runs.change(category, settle)
 
     def delete(self, category: str, tag: str) -> None:
-        """Take a tagger out of service. ``NotFound``. Its scores are the caller's to purge, before."""
+        """Take a tagger out of service. ``NotFound``. The caller removes its scores first."""
         self._runs.withdraw(category, composed(tag.strip()))
 
     def forget(self, category: str) -> None:
@@ -214,14 +218,13 @@ class TaggerStore:
         found = []
         for tag in tags:
             with suppress(NotFound):
-                found.append(self.get(category, tag))
+                found.append(self._runs.get(category, tag)[tag])
         return found
 
-    def _read(self, category: str, key: str) -> Heads:
-        """Return the heads of one training run; they never change, so they are read once."""
-        if (category, key) not in self._former:
-            self._former[category, key] = self._runs.read(category, key)
-        return self._former[category, key]
+
+def score_field(tag: str) -> str:
+    """Return the payload field that the tagger of ``tag`` fills."""
+    return QUALITY if tag == QUALITY else field_path("scores", tag)
 
 
 def _key(head: TagHead) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, create_model
 
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.fields import QUALITY, SAID
@@ -21,7 +21,6 @@ from vitrine.services.category.payload import (
 from vitrine.services.domain import Hit, IndexKind, Payload
 from vitrine.services.errors import BadRequest, BadVector, NotFound
 from vitrine.services.object_store.base import ObjectStore
-from vitrine.services.validation import first_mistake, mistakes
 from vitrine.services.values.dates import to_utc
 from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.words import composed
@@ -62,15 +61,6 @@ class ImageChanges(_OfTable):
     rejected_tags: tuple[str, ...] | None = None
     reject_tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = Field({})
-
-
-def parse_changes(tree: Mapping[str, Any]) -> ImageChanges:
-    """Return the changes of a JSON object. ``BadRequest`` names the first field that is wrong."""
-    try:
-        changes: ImageChanges = ImageChanges.model_validate(tree)
-    except ValidationError as error:
-        raise BadRequest(f"The change {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
-    return changes
 
 
 class Editor:
@@ -147,7 +137,8 @@ def _settled(
         values, kinds = settled(change.metadata, held) if change.metadata else ({}, {})
         columns = {clean_name(column): None for column in change.metadata}
         done[id] = change.model_copy(update={"metadata": {**columns, **values}}) if columns else change
-        held, found = {**held, **kinds}, {**found, **kinds}
+        held |= kinds
+        found |= kinds
     return done, found
 
 

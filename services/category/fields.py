@@ -95,6 +95,8 @@ FIELDS = (
 PLAIN = tuple(field for field in FIELDS if not field.family)
 SAID: Mapping[str, Field] = {field.name: field for field in PLAIN if field.merge == "first"}
 """The single values that people give an image: class, caption, quality."""
+INTERNAL = frozenset(field.family or field.name for field in FIELDS if not field.export)
+"""Fields that are shown to nobody: keys of files, and the keys of runs and maps."""
 STANDARD_INDEXES: Mapping[str, IndexKind] = {
     field.name: field.holds for field in PLAIN if field.index == "always"
 }

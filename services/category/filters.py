@@ -25,7 +25,7 @@ from vitrine.services.category.field_names import BOUNDS, find_bound, find_field
 from vitrine.services.category.fields import PLAIN
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest, UnknownField
-from vitrine.services.validation import first_mistake, mistakes
+from vitrine.services.validation import first_mistake, validated
 from vitrine.services.values.dates import read_date, shown
 from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.values.kinds import HELD, cast, number
@@ -160,10 +160,10 @@ class Conditions(_OfTable):
             if asked := getattr(self, attribute):
                 must.append(_condition(field.name, asked, field.holds))
         for tag, span in self.scores.items():
-            must.append(_number_range(find_member("scores", tag, indexes), span))
+            must.append(_condition(find_member("scores", tag, indexes), span))
         for name, box in self.maps.items():
             spans = (("x", box.x), ("y", box.y))
-            must += [_number_range(field_path("maps", name, axis), span) for axis, span in spans if span]
+            must += [_condition(field_path("maps", name, axis), span) for axis, span in spans if span]
         must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
         for column, value in self.metadata.items():
             must.append(_typed(find_member("metadata", column, indexes), value, indexes))
@@ -252,12 +252,7 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
 
 def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
     """Return the conditions of a JSON object. ``BadRequest`` names the first field that is wrong."""
-    try:
-        return Conditions.model_validate(tree)
-    except ValidationError as error:
-        raise BadRequest(
-            f"The condition {first_mistake(error)}.", field=mistakes(error)[0]["field"]
-        ) from None
+    return validated(Conditions, tree, "condition")
 
 
 _SPANS = tuple(field.name for field in _FILTERED.values() if field.holds != "keyword")
@@ -305,30 +300,20 @@ def _match(field: str, values: Iterable[str]) -> Condition:
     return models.FieldCondition(key=field, match=match)
 
 
-def _condition(field: str, asked: Any, kind: IndexKind) -> Condition:
-    if kind == "keyword":
-        return _match(field, asked)
-    return _date_range(field, asked) if kind == "datetime" else _number_range(field, asked, kind)
-
-
-def _number_range(field: str, span: NumberRange, kind: IndexKind = "float") -> Condition:
-    """Return a range; its bounds are whole where the field holds whole numbers, since an engine may cut a
-    fraction off a bound."""
+def _condition(field: str, asked: Any, kind: IndexKind = "float") -> Condition:
+    """Return the condition for words, or for a range. The bounds of whole numbers are made whole, since an
+    engine may cut a fraction off a bound."""
     from qdrant_client import models
 
-    bounds = {name: bound for name in BOUNDS if (bound := getattr(span, name)) is not None}
+    if kind == "keyword":
+        return _match(field, asked)
+    bounds = {name: bound for name in BOUNDS if (bound := getattr(asked, name)) is not None}
+    if kind == "datetime":
+        return models.FieldCondition(key=field, range=models.DatetimeRange(**bounds))
     if kind == "integer":
         rounded = {"gte": math.ceil, "lt": math.ceil, "lte": math.floor, "gt": math.floor}
         bounds = {name: rounded[name](bound) for name, bound in bounds.items()}
     return models.FieldCondition(key=field, range=models.Range(**bounds))
-
-
-def _date_range(field: str, span: DateRange) -> Condition:
-    from qdrant_client import models
-
-    return models.FieldCondition(
-        key=field, range=models.DatetimeRange(gte=span.gte, lte=span.lte, gt=span.gt, lt=span.lt)
-    )
 
 
 def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condition:
@@ -353,9 +338,9 @@ def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condi
 
 def _within(field: str, bounds: dict[str, Any], kind: IndexKind) -> Condition:
     if kind == "datetime":
-        return _date_range(field, _as(DateRange, bounds, field))
+        return _condition(field, _as(DateRange, bounds, field), kind)
     if kind in ("integer", "float"):
-        return _number_range(field, _as(NumberRange, bounds, field), kind)
+        return _condition(field, _as(NumberRange, bounds, field), kind)
     raise BadRequest(
         f"{field!r} holds {HELD[kind]}, which have no range: ask for a value, or make it a column of numbers "
         "or dates by `images annotate --column NAME:float` (or NAME:date).",
@@ -368,11 +353,11 @@ def _equal(field: str, value: object, kind: IndexKind) -> Condition:
     from qdrant_client import models
 
     if kind == "datetime":
-        return _date_range(field, _as(DateRange, {"gte": value, "lte": value}, field))
+        return _within(field, {"gte": value, "lte": value}, kind)
     found = _cast(field, value, kind)
     if kind == "bool" or (abs(found) > _EXACT_INTEGERS and kind == "integer"):
         return models.FieldCondition(key=field, match=models.MatchValue(value=found))
-    return _number_range(field, NumberRange(gte=found, lte=found))
+    return _condition(field, NumberRange(gte=found, lte=found))
 
 
 def _cast(field: str, value: object, kind: IndexKind) -> Any:

@@ -15,9 +15,11 @@ import orjson
 
 from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
 from vitrine.services.errors import BadRequest, UnknownVector, remedy
-from vitrine.services.object_store.damage import readable
+from vitrine.services.object_store.damage import check_format, readable
 from vitrine.services.object_store.keys import MANIFESTS
 
+FORMAT = 2
+"""The format of manifests. No other is read."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a category can be called."""
 
@@ -99,19 +101,20 @@ def spec_from_json(tree: Mapping[str, Any]) -> EncoderSpec:
 
 def manifest_json(category: Category) -> bytes:
     """Return a manifest as bytes; ``read_manifest`` reads them back."""
-    tree = asdict(category)
-    return orjson.dumps({"format": 1, **tree}, option=orjson.OPT_INDENT_2)
+    return orjson.dumps({"format": FORMAT, **asdict(category)}, option=orjson.OPT_INDENT_2)
 
 
 def read_manifest(name: str, data: bytes) -> Category:
-    """Return the category that a manifest describes. ``StoreDamaged`` if it is not a manifest, or another
-    category's."""
+    """Return the category that a manifest describes.
+
+    ``StoreDamaged`` if it is not a manifest, or another category's; ``OtherFormat`` if another version of
+    Vitrine wrote it.
+    """
     with readable(name, manifest_key(name), remedy(name)):
         tree = orjson.loads(data)
-        if tree.pop("format") != 1:
-            raise BadRequest(f"The manifest of {name!r} was written by a newer Vitrine: update this one.")
+        check_format(tree.pop("format"), FORMAT, f"Category {name!r}", remedy(name), name)
         encoders = tuple(spec_from_json(spec) for spec in tree.pop("encoders"))
-        promoted = {alias: tuple(names) for alias, names in tree.pop("promoted", {}).items()}
+        promoted = {alias: tuple(names) for alias, names in tree.pop("promoted").items()}
         category = Category(encoders=encoders, promoted=promoted, **tree)
         if category.name != name or not (encoders or category.deleting):
             raise ValueError("it is another category's")

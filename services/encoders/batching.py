@@ -93,7 +93,7 @@ class BatchedEncoder:
         return self._staged.prepare(image) if self._staged is not None else image
 
     def encode_prepared(self, images: Sequence[Prepared]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for image i; blocks until done. Raises what the model
+        """Return (n, dim) float32, L2-normalised, row i for image i; blocks until done. Raises what the model
         raises."""
         return self._ask(self._run_images, images)
 
@@ -104,9 +104,9 @@ class BatchedEncoder:
             return self.encode_prepared([self.prepare(image) for image in images])
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for text i.
+        """Return (n, dim) float32, L2-normalised, row i for text i.
 
-        Raises UnsupportedQuery for an encoder of images alone, BadRequest for text that is no valid Unicode,
+        Raises UnsupportedQuery for an encoder of images alone, BadRequest for text that is not valid Unicode,
         Unavailable where the model fails.
         """
         if not isinstance(self._encoder, TextEncoder):
@@ -144,7 +144,7 @@ class BatchedEncoder:
 
     @contextmanager
     def _own_errors(self) -> Iterator[None]:
-        """What the model's libraries raise becomes an error of ours."""
+        """Turn what the model's libraries raise into one of Vitrine's errors."""
         try:
             yield
         except VitrineError:
@@ -174,7 +174,7 @@ class BatchedEncoder:
             request.answer.set_exception(self._closed_error())
 
     def _next_batch(self) -> list[_Request]:
-        """The first request; where it is small, with all other small ones of its kind that fit.
+        """Return the first request; where it is small, with all other small ones of its kind that fit.
 
         A large one runs alone: a query that shared its batch with an indexer's slice would take as long as
         the slice.
@@ -204,7 +204,7 @@ class BatchedEncoder:
                 self._run([request])
 
     def _advance(self, request: _Request) -> None:
-        """One slice of one request."""
+        """Run one slice of one request."""
         count = min(request.left, self._max_batch)
         rows = request.run(request.inputs[request.done : request.done + count])
         self._check(rows, count)

@@ -43,7 +43,7 @@ def bound(
     *,
     tell: Tell | None = None,
 ) -> Iterator[list[EncoderSpec]]:
-    """What to write into a category's manifest of the encoders that are referred to. Write it inside the
+    """Give the specs that a category's manifest gets for these encoders. Write it inside the
     ``with``.
 
     A spec stays as it is. Each other is loaded, and so proven, before its folder is copied; ``tell`` is given

@@ -49,8 +49,8 @@ class EncoderPool:
         self._closed = False
 
     def get(self, reference: EncoderReference | EncoderSpec | str) -> BatchedEncoder:
-        """The encoder of a reference, a spec or a text such as ``clip`` or ``mine=org/model@commit``; loads
-        it the first time.
+        """Return the encoder of a reference, a spec or a text such as ``clip`` or ``mine=org/model@commit``;
+        loads it the first time.
 
         Raises BadRequest for a text that names none, ModelUnavailable, and Unavailable after ``close``.
         """
@@ -65,7 +65,7 @@ class EncoderPool:
         return self._load_once(parse_reference(reference) if isinstance(reference, str) else reference)
 
     def for_category(self, spec: EncoderSpec) -> BatchedEncoder:
-        """The encoder that filled a category: the same revision, dimension and preprocessing.
+        """Return the encoder that filled a category: the same revision, dimension and preprocessing.
 
         Raises EncoderMismatch where only another can be found, ModelUnavailable where none can, and
         UnsupportedQuery for vectors that were adopted from another system.
@@ -96,7 +96,7 @@ class EncoderPool:
         return batched
 
     def get_from(self, folder: Path, reference: EncoderReference) -> BatchedEncoder:
-        """The encoder that lies in ``folder``; it answers to a reference to where it is going to lie.
+        """Return the encoder that lies in ``folder``; it answers to a reference to where it is going to lie.
         ``ModelUnavailable``."""
         with self._loading:
             found = ResolvedModel(folder, reference.revision or folder_revision(folder))
@@ -111,7 +111,7 @@ class EncoderPool:
             self._asked.setdefault(reference, encoder)
 
     def loaded(self) -> tuple[EncoderSpec, ...]:
-        """What is in memory now."""
+        """Return the specs of the encoders in memory."""
         with self._lock:
             return tuple(encoder.spec for encoder in self._in_memory())
 

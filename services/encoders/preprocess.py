@@ -76,7 +76,7 @@ def normalise(
 
 
 def read_preprocessing(source: Path | ImageProcessor) -> Preprocessing:
-    """The preprocessing that a model folder, or an image processor, asks for.
+    """Return the preprocessing that a model folder, or an image processor, asks for.
 
     Raises ModelUnavailable where the folder has none, or asks for steps that are not reproduced here, such as
     patches of varying size or padding.
@@ -122,7 +122,7 @@ def _centre_crop(image: Image.Image, crop: tuple[int, int]) -> Image.Image:
 
 
 def _sizes(processor: ImageProcessor) -> tuple[int | tuple[int, int], tuple[int, int] | None]:
-    """``resize`` and ``crop`` of the Preprocessing."""
+    """Return ``resize`` and ``crop`` of the Preprocessing."""
     kind = type(processor).__name__.removesuffix("Pil").removesuffix("Fast")
     size, crop_size = _plain(processor.size), _plain(processor.crop_size)
     crop = (crop_size["height"], crop_size["width"]) if processor.do_center_crop and crop_size else None
@@ -150,7 +150,7 @@ def _sizes(processor: ImageProcessor) -> tuple[int | tuple[int, int], tuple[int,
 
 
 def _own_steps(processor: ImageProcessor, kind: str) -> bool:
-    """Whether the processor replaces steps of the common ones, in a way that is not known here."""
+    """Return whether the processor replaces steps of the common ones, in a way that is not known here."""
     if kind in _KNOWN_STEPS:
         return False
     from transformers.image_processing_backends import PilBackend
@@ -170,7 +170,8 @@ def _convnext_sizes(shortest: int, crop_pct: float) -> tuple[int | tuple[int, in
 
 
 def _plain(size: Any) -> dict[str, int]:
-    """A size as a dictionary without its empty fields; processors keep it as a dictionary or an object."""
+    """Return a size as a dictionary without its empty fields; processors keep it as a dictionary or an
+    object."""
     if size is None:
         return {}
     fields: Mapping[str, Any] = (

@@ -20,7 +20,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
 
 def check_folder(folder: Path) -> None:
-    """``ModelUnavailable`` for a folder whose weights cannot be read, or are only a part of what its
+    """Raise ``ModelUnavailable`` for a folder whose weights cannot be read, or are only a part of what its
     embeddings need."""
     if any((folder / name).is_file() for name in _ADAPTERS):
         raise ModelUnavailable(_unmerged(folder, "a LoRA adapter"))
@@ -36,7 +36,7 @@ def _unmerged(folder: Path, what: str) -> str:
 
 
 def missing_weights(folder: Path) -> str:
-    """A sentence on a folder that has no safetensors weights."""
+    """Return a sentence on a folder that has no safetensors weights."""
     pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
     if pickles:
         return (
@@ -47,7 +47,7 @@ def missing_weights(folder: Path) -> str:
 
 
 def load_model(folder: Path) -> tuple[Any, set[str]]:
-    """The model in float32, and the names of the weights that its files lack (those are random)."""
+    """Return the model in float32, and the names of the weights that its files lack (those are random)."""
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -71,7 +71,7 @@ def load_model(folder: Path) -> tuple[Any, set[str]]:
 
 
 def _load(loader: Any, folder: Path, config: Any) -> tuple[Any, dict[str, Any]]:
-    """The model, and which weights were missing or not expected."""
+    """Return the model, and which weights were missing or not expected."""
     import torch
 
     model, report = loader.from_pretrained(
@@ -88,7 +88,7 @@ def _load(loader: Any, folder: Path, config: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _attention(config: Any) -> str | None:
-    """The attention to ask for; None: the model's default."""
+    """Return the attention to ask for; None: the model's default."""
     # AIMv2's texts are read from left to right; by the default attention that is forgotten where no text of a
     # batch is padded
     left_to_right = config.model_type == "aimv2"
@@ -98,14 +98,14 @@ def _attention(config: Any) -> str | None:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of the model in a folder."""
+    """Return the tokenizer of the model in a folder."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_image_processor(folder: Path) -> Any:
-    """The image processor of the model in a folder. ``ModelUnavailable`` where it has none that can be
+    """Return the image processor of the model in a folder. ``ModelUnavailable`` where it has none that can be
     used."""
     from transformers import AutoImageProcessor
 
@@ -120,7 +120,7 @@ def load_image_processor(folder: Path) -> Any:
 
 
 def refusal(folder: Path, error: Exception, what: str) -> str:
-    """A sentence on a folder that a loader refused with ``error``; ``what`` is the folder's fault in
+    """Return a sentence on a folder that a loader refused with ``error``; ``what`` is the folder's fault in
     general."""
     own = sorted({str(name) for name in _own_code(folder)})
     if own:
@@ -132,7 +132,7 @@ def refusal(folder: Path, error: Exception, what: str) -> str:
 
 
 def _own_code(folder: Path) -> Iterator[object]:
-    """The classes that the folder's files want to be run from its own or another repository's code."""
+    """Return the classes that the folder's files want to be run from its own or another repository's code."""
     for name in _MAPS:
         try:
             tree = json.loads((folder / name).read_text(encoding="utf-8"))

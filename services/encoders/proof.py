@@ -43,7 +43,7 @@ longest."""
 @dataclass(frozen=True)
 class Check:
     """One property: ``cosine``, the least that was found, must be ``least`` or more. ``fault``: what is
-    wrong; empty: nothing. ``remark``: what is odd, though it is no reason to refuse the encoder."""
+    wrong; empty: nothing. ``remark``: what is odd, though not a reason to refuse the encoder."""
 
     name: str
     cosine: float | None = None
@@ -78,11 +78,11 @@ class Proof:
         return ". ".join(map(str, self.faults))
 
     def to_json(self) -> list[dict[str, Any]]:
-        """A JSON object a check."""
+        """Return a JSON object a check."""
         return [{**asdict(check), "passed": not check.fault} for check in self.checks]
 
     def require(self, folder: Path | str) -> None:
-        """``UnsoundEncoder`` unless it is sound."""
+        """Raise ``UnsoundEncoder`` unless it is sound."""
         if self.sound:
             return
         raise UnsoundEncoder(
@@ -103,7 +103,8 @@ class Rows:
 
 
 def encode_inputs(encoder: Encoder) -> Rows | None:
-    """What an encoder makes of the proof's inputs; None where it fails on them: ``prove`` says how."""
+    """Return the embeddings of the proof's inputs; None where the encoder fails on them: ``prove`` says
+    how."""
     try:
         texts = _encoded(encoder.encode_texts, _TEXTS) if isinstance(encoder, TextEncoder) else None
         return Rows(_encoded(encoder.encode_images, _pictures()), texts)
@@ -192,26 +193,26 @@ def _finite(what: str, rows: Embeddings) -> Check:
 
 
 def rounding_check(name: str, rounded: Embeddings, exact: Embeddings) -> Check:
-    """Whether embeddings in bfloat16 are close to those of the same inputs in float32."""
+    """Return whether embeddings in bfloat16 are close to those of the same inputs in float32."""
     return cosine_check(name, rounded, exact, CLOSE, "rounding changes the vectors")
 
 
 def cosine_check(name: str, rows: Embeddings, others: Embeddings, least: float, fault: str) -> Check:
-    """Whether all pairs of rows have this cosine at least; ``fault`` is what is wrong otherwise."""
+    """Return whether all pairs of rows have this cosine at least; ``fault`` is what is wrong otherwise."""
     cosine = float(np.einsum("nd,nd->n", rows, others).min())
     return Check(name, round(cosine, 6), least, "" if cosine >= least else fault)
 
 
 @functools.cache
 def _pictures() -> Batches:
-    """One batch: a picture, a blank one, two more and the first again, 64 x 48."""
+    """Return one batch: a picture, a blank one, two more and the first again, 64 x 48."""
     coarse = np.random.default_rng(7).integers(0, 256, (3, 6, 8, 3), np.uint8)
     first, *others = (Image.fromarray(pixels).resize((64, 48), Image.Resampling.BICUBIC) for pixels in coarse)
     return ((first, Image.new("RGB", (64, 48)), *others, first),)
 
 
 def _encoded(encode: Encode, batches: Batches) -> Embeddings:
-    """The rows of all batches; ValueError where they have several widths or not one each."""
+    """Return the rows of all batches; ValueError where they have several widths or not one each."""
     return np.concatenate([_one_each(encode(batch), batch) for batch in batches])
 
 

@@ -72,7 +72,7 @@ def parse_reference(text: str) -> EncoderReference:
 
 
 def name_of(model: str) -> str:
-    """A name from the last part of a folder or hub name, or from a stored encoder's own."""
+    """Return a name from the last part of a folder or hub name, or from a stored encoder's own."""
     if model.startswith(STORED):
         model = model.rpartition("/")[0]  # the last part is a version
     last = model.replace("\\", "/").rstrip("/").rpartition("/")[2]

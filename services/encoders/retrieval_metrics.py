@@ -100,7 +100,7 @@ def retrieval_metrics(
 
 
 def ranking_metrics(right: NDArray[np.bool_], relevant: NDArray[np.int64]) -> dict[str, Values]:
-    """The metrics of each query by the names in METRICS.
+    """Return the metrics of each query by the names in METRICS.
 
     ``right`` (n, depth): whether the neighbour at that rank is of the query's class, nearest first;
     ``relevant`` (n,): R. The depth is at least the largest R and, unless the gallery is smaller, 10. MAP@R is
@@ -168,7 +168,7 @@ def clustering_nmi(
 def bootstrap_interval(
     values: Values | Sequence[float], seed: int = 0, confidence: float = 0.95, *, resamples: int = 2_000
 ) -> Interval:
-    """The mean and its percentile bootstrap interval over queries; NaN values do not count.
+    """Return the mean and its percentile bootstrap interval over queries; NaN values do not count.
 
     >>> bootstrap_interval([1.0, 1.0, 1.0])
     Interval(value=1.0, low=1.0, high=1.0)
@@ -190,8 +190,8 @@ def bootstrap_interval(
 def bootstrap_difference(
     first: Values, second: Values, seed: int = 0, confidence: float = 0.95, *, resamples: int = 2_000
 ) -> Interval:
-    """``bootstrap_interval`` of first minus second on the same queries: pairing takes out how hard each query
-    is for both.
+    """Return ``bootstrap_interval`` of first minus second on the same queries: pairing takes out how hard
+    each query is for both.
 
     >>> bootstrap_difference(np.array([1.0, 0.0, 1.0]), np.array([0.5, -0.5, 0.5]))
     Interval(value=0.5, low=0.5, high=0.5)

@@ -47,7 +47,7 @@ class TorchEncoder(ABC):
         return fit(image, self._spec.preprocessing)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for image i."""
+        """Return (n, dim) float32, L2-normalised, row i for image i."""
         parts = [
             self.encode_pixels([self.prepare(image) for image in images[at : at + SLICE]])
             for at in starts(len(images), SLICE)
@@ -75,7 +75,8 @@ class TorchEncoder(ABC):
 
     @abstractmethod
     def features(self, batch: torch.Tensor) -> torch.Tensor:
-        """(n, dim) of any norm, from a normalised batch (n, 3, height, width); differentiable in float32."""
+        """Return (n, dim) of any norm, from a normalised batch (n, 3, height, width); differentiable in
+        float32."""
 
 
 class TransformersEncoder(TorchEncoder):
@@ -112,7 +113,7 @@ def choose_model_precision(wanted: WantedPrecision, device: str, model: Any) -> 
 
 
 def starts(count: int, size: int) -> range:
-    """Where the slices of ``size`` among ``count`` inputs begin."""
+    """Return where the slices of ``size`` among ``count`` inputs begin."""
     return range(0, count, size)
 
 
@@ -122,7 +123,7 @@ def slice_for(model: Any, device: str) -> int:
 
 
 def is_convolutional(model: Any) -> bool:
-    """Whether the network convolves all the way. A transformer has one convolution, which cuts the
+    """Return whether the network convolves all the way. A transformer has one convolution, which cuts the
     patches."""
     import torch
 
@@ -130,7 +131,7 @@ def is_convolutional(model: Any) -> bool:
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:
-    """torch's name of a precision."""
+    """Return torch's type of a precision."""
     import torch
 
     return torch.bfloat16 if precision == "bfloat16" else torch.float32

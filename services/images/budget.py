@@ -24,7 +24,7 @@ class ImageLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> ImageLimits:
-        """The caps that the settings name."""
+        """Return the caps that the settings name."""
         return cls(
             settings.max_image_mb << 20,
             settings.max_megapixels * 1_000_000,

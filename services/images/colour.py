@@ -26,14 +26,14 @@ names."""
 
 
 def is_converted_from_cmyk(file: Image.Image) -> bool:
-    """Whether ``file`` has a CMYK profile that applies to it, so that its four channels must be kept for
-    ``to_srgb``."""
+    """Return whether ``file`` has a CMYK profile that applies to it, so that its four channels must be kept
+    for ``to_srgb``."""
     return file.mode == "CMYK" and _transform_of(file, "CMYK") is not None
 
 
 def to_srgb(picture: Image.Image, file: Image.Image) -> Image.Image:
-    """The picture in sRGB, mode RGB, by the profile embedded in ``file``; unchanged where there is nothing to
-    convert.
+    """Return the picture in sRGB, mode RGB, by the profile embedded in ``file``; unchanged where there is
+    nothing to convert.
 
     ``picture`` is RGB, made from ``file`` (perhaps smaller), or CMYK where ``is_converted_from_cmyk``.
     """
@@ -55,8 +55,8 @@ def _applied(
 
 
 def _transform_of(file: Image.Image, mode: str) -> ImageCmsTransform | None:
-    """The transform of the profile in ``file`` from ``mode`` to sRGB; None if there is none, or none is
-    needed."""
+    """Return the transform of the profile in ``file`` from ``mode`` to sRGB; None if there is none, or none
+    is needed."""
     profile = file.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 128 < len(profile) <= _MAX_PROFILE_BYTES:
         return None

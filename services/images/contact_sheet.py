@@ -43,8 +43,8 @@ class Tile:
 def contact_sheet(
     tiles: Sequence[Tile], *, columns: int = 5, tile_size: int = 220, title: str = ""
 ) -> Image.Image:
-    """Tiles in reading order on white, each picture whole within ``tile_size`` pixels square; captions are
-    cut with an ellipsis.
+    """Draw tiles in reading order on white, each picture whole within ``tile_size`` pixels square; captions
+    are cut with an ellipsis.
 
     A picture that is missing or does not decode is drawn as an empty mount that says so. ``ValueError`` if
     ``columns`` or ``tile_size`` is below 1, or the page would be over 32,000 pixels wide or high.
@@ -83,15 +83,14 @@ def write_sheet(
 
 
 def png_bytes(sheet: Image.Image) -> bytes:
-    """The sheet as a PNG file."""
+    """Return the sheet as a PNG file."""
     buffer = BytesIO()
     sheet.save(buffer, "PNG", optimize=False)
     return buffer.getvalue()
 
 
 def one_line(text: str) -> str:
-    """``text`` with spaces for line breaks and whatever else cannot be drawn: tags and file names may hold
-    anything.
+    """Return ``text`` with spaces for line breaks and whatever else cannot be drawn.
 
     >>> one_line("red\\nmug")
     'red mug'
@@ -100,7 +99,7 @@ def one_line(text: str) -> str:
 
 
 def fit_text(text: str, font: _Font, width: float) -> str:
-    """``text`` on one line, cut with an ellipsis so that it is at most ``width`` pixels wide."""
+    """Return ``text`` on one line, cut with an ellipsis so that it is at most ``width`` pixels wide."""
     text = one_line(text)
     if font.getlength(text) <= width:
         return text
@@ -173,7 +172,7 @@ def _draw_tile(
 
 
 def _picture(source: bytes | Image.Image | None, side: int) -> Image.Image | None:
-    """RGB, upright, scaled to fit the square; None if there is none or it is refused."""
+    """Return the picture as RGB, upright, scaled to fit the square; None if it is missing or refused."""
     try:
         image = (
             Image.open(BytesIO(thumbnail(source, side, limits=ImageLimits())[0]))

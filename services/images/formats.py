@@ -60,7 +60,7 @@ _FOREIGN = (
 
 
 def sniff(data: bytes) -> ImageFormat | None:
-    """The format that the first bytes announce, or None if it is not one of those read."""
+    """Return the format that the first bytes announce, or None if it is not one of those read."""
     for prefix, image_format in _PREFIXES:
         if data.startswith(prefix):
             return image_format
@@ -76,7 +76,8 @@ def sniff(data: bytes) -> ImageFormat | None:
 
 
 def looks_like(data: bytes) -> str:
-    """What content that is not read looks like, for a sentence: "SVG", "PDF", "text", or "unknown data"."""
+    """Return what content that is not read looks like, for a sentence: "SVG", "PDF", "text", or "unknown
+    data"."""
     for prefix, name in _FOREIGN:
         if data.startswith(prefix):
             return name
@@ -132,7 +133,7 @@ def open_as(image_format: ImageFormat, data: bytes) -> ImageFile.ImageFile:
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """The brands of an ISO media file: the major one and the compatible ones."""
+    """Return the brands of an ISO media file: the major one and the compatible ones."""
     end = min(int.from_bytes(data[:4], "big"), 256, len(data))
     return {data[8:12]} | {data[at : at + 4] for at in range(16, end - 3, 4)}
 

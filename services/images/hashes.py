@@ -23,12 +23,12 @@ MAX_BAND = 15
 
 
 def parse_hashes(texts: Sequence[str]) -> Hashes:
-    """16 hex digits each."""
+    """Return the hashes of texts with 16 hex digits each."""
     return np.array([int(text, 16) for text in texts], np.uint64)
 
 
 def telling(hashes: Hashes) -> NDArray[np.bool_]:
-    """Which hashes say something of their picture: not those of plain ones."""
+    """Return which hashes say something about their picture: those of plain pictures do not."""
     tells: NDArray[np.bool_] = np.bitwise_count(hashes) >= SET_BITS
     return tells
 

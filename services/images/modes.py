@@ -28,7 +28,7 @@ _TIFF_PHOTOMETRIC = 262
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The picture in mode RGB, same size. ``image`` is loaded; its ``format`` and ``info`` decide the
+    """Return the picture in mode RGB, same size. ``image`` is loaded; its ``format`` and ``info`` decide the
     ambiguous layouts.
 
     Raises ValueError for a mode without a rule.
@@ -65,8 +65,8 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _keyed_sixteen_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey with a transparent value (PNG tRNS): compared before the scaling, which would merge 257
-    values."""
+    """Convert 16-bit grey with a transparent value (PNG tRNS): compared before the scaling, which would merge
+    257 values."""
     values = np.asarray(image).astype(np.int64)
     grey = _sixteen_bit(values, image)
     key = image.info.get("transparency")

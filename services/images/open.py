@@ -135,9 +135,9 @@ def open_image(
 def picture_of(
     data: bytes, side: int, *, limits: ImageLimits, budget: DecodeBudget | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """The upright RGB picture of a file, its shortest edge at least ``side`` pixels unless it is smaller, and
-    the (width, height) of the original; without the hashes that ``open_image`` works out. Raises ImageRefused
-    as it does."""
+    """Return the upright RGB picture of a file, its shortest edge at least ``side`` pixels unless it is
+    smaller, and the (width, height) of the original; without the hashes that ``open_image`` works out. Raises
+    ImageRefused as it does."""
     decoded = _decode(data, max(1, side // _DRAFT_GAP), limits, budget)
     return decoded.image, (decoded.width, decoded.height)
 
@@ -159,18 +159,19 @@ def content_hash(data: bytes) -> str:
 
 
 def point_id(sha256: str) -> str:
-    """The point id of a content hash: a version 5 UUID, lower-case. The same bytes have the same id
+    """Return the point id of a content hash: a version 5 UUID, lower-case. The same bytes have the same id
     everywhere."""
     return str(uuid.uuid5(_POINT_NAMESPACE, sha256.lower()))
 
 
 def object_key(category: str, sha256: str, extension: str) -> str:
-    """Where the file of a content hash is stored: ``<category>/images/ab/cd/<sha256>.<extension>``."""
+    """Return the key under which the file of a content hash is stored:
+    ``<category>/images/ab/cd/<sha256>.<extension>``."""
     return f"{category}/images/{sha256[:2]}/{sha256[2:4]}/{sha256}.{extension}"
 
 
 def category_of_key(key: str) -> str | None:
-    """The category under which ``object_key`` stores a picture; None for a key of another form."""
+    """Return the category under which ``object_key`` stores a picture; None for a key of another form."""
     category, *parts = key.split("/")
     sha256, _, extension = parts[-1].partition(".") if parts else ("", "", "")
     is_hash = len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")
@@ -178,8 +179,8 @@ def category_of_key(key: str) -> str | None:
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """The 64-bit DCT hash of ImageHash (``phash``, 8 x 8) as 16 hex digits; near-duplicates differ in few
-    bits.
+    """Return the 64-bit DCT hash of ImageHash (``phash``, 8 x 8) as 16 hex digits; near-duplicates differ in
+    few bits.
 
     A large picture is averaged down first, which costs a third of hashing it whole and moves a bit or two at
     most.
@@ -203,7 +204,8 @@ def pixel_hash(data: bytes, *, limits: ImageLimits | None = None, budget: Decode
 def thumbnail(
     data: bytes, width: int, *, limits: ImageLimits, budget: DecodeBudget | None = None
 ) -> tuple[bytes, str]:
-    """A small upright version of a file: see ``thumbnail_of``. Raises ImageRefused as ``open_image`` does."""
+    """Return a small upright version of a file: see ``thumbnail_of``. Raises ImageRefused as ``open_image``
+    does."""
     return thumbnail_of(_decode(data, max(1, width), limits, budget).image, width)
 
 
@@ -263,7 +265,7 @@ def _decode(data: bytes, target: int, limits: ImageLimits, budget: DecodeBudget 
 
 
 def _upright(opened: _Opened, target: int) -> tuple[Image.Image, int]:
-    """The pixels as ``_decode`` wants them, and the EXIF orientation that they had."""
+    """Return the pixels as ``_decode`` wants them, and the EXIF orientation that they had."""
     file = opened.file
     file.load()
     orientation = _orientation(file)
@@ -278,7 +280,7 @@ def _upright(opened: _Opened, target: int) -> tuple[Image.Image, int]:
 
 
 def _opacity(file: Image.Image) -> Image.Image | None:
-    """The alpha of each pixel; None where all are opaque."""
+    """Return the alpha of each pixel; None where all are opaque."""
     if not file.has_transparency_data or file.mode.startswith("I"):
         return None
     straight = file.convert("LA") if file.mode == "La" else file
@@ -332,9 +334,7 @@ def _format(data: bytes, limits: ImageLimits) -> ImageFormat:
     if image_format is None:
         seen = looks_like(data)
         content = (
-            "is no picture that can be told by its first bytes"
-            if seen == "unknown data"
-            else f"looks like {seen}"
+            "has first bytes that no picture format has" if seen == "unknown data" else f"looks like {seen}"
         )
         message = f"The content {content}; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and PNM are read."
         raise ImageRefused("unsupported_format", message, format=seen)
@@ -377,8 +377,8 @@ def _decode_bytes(file: ImageFile.ImageFile, image_format: ImageFormat, scale: i
 
 
 def _orientation(file: ImageFile.ImageFile) -> int:
-    """The EXIF orientation, 1 to 8, read after the pixels (TIFF is turned by its decoder); damaged metadata
-    counts as upright."""
+    """Return the EXIF orientation, 1 to 8, read after the pixels (TIFF is turned by its decoder); damaged
+    metadata counts as upright."""
     try:
         orientation = file.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:
@@ -387,6 +387,6 @@ def _orientation(file: ImageFile.ImageFile) -> int:
 
 
 def _words(error: Exception) -> str:
-    """The decoder's own words, short and on one line."""
+    """Return the decoder's own words, short and on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:160].rstrip(". ")

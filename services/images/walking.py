@@ -33,10 +33,11 @@ def is_hidden(name: str) -> bool:
 
 
 def walk(folder: str, likely: Callable[[str], bool], *, without: str | None = None) -> Iterator[Found]:
-    """What lies below a folder, sorted within each; hidden files and folders are left out.
+    """Yield the files below a folder, sorted within each; hidden files and folders are left out.
 
-    ``likely``: whether a name is one that is looked for, so that what is no file is worth a ``fault``.
-    ``without``: a folder that is left out, by whatever name it is met, unless it is the one to walk.
+    ``likely``: whether a name is one that is looked for, so that something that is not a file gets a
+    ``fault``. ``without``: a folder that is left out, by whatever name it is met, unless it is the one to
+    walk.
 
     Every folder is walked once, by its device and inode, however many links lead to it. Linked folders come
     after all others, so that pictures have the names by which they lie there.
@@ -86,7 +87,7 @@ def _entered(
 
 
 def _looked_at(entry: os.DirEntry[str], likely: Callable[[str], bool]) -> Found | os.DirEntry[str] | None:
-    """A file, or the entry itself if it is a folder; None for what nobody would look for."""
+    """Return a file, or the entry itself if it is a folder; None for what nobody would look for."""
     try:
         if entry.is_dir():
             return entry

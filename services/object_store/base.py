@@ -35,19 +35,20 @@ class ObjectStore(Protocol):
         ...
 
     def put_file(self, key: str, file: Path) -> None:
-        """``put`` of a file's content, which may be larger than memory."""
+        """Store a file's content as ``put`` does, which may be larger than memory."""
         ...
 
     def get_file(self, key: str, file: Path) -> None:
-        """``get`` into a new file, which may be larger than memory."""
+        """Copy an object into a new file, which may be larger than memory."""
         ...
 
     def get(self, key: str, *, first: int | None = None) -> bytes:
-        """All bytes, or the ``first`` so many. ``NotFound`` if there is no such object."""
+        """Return all bytes, or the ``first`` so many. ``NotFound`` if there is no such object."""
         ...
 
     def read(self, key: str) -> tuple[bytes, str]:
-        """All bytes, and the version to hand to ``replace``. ``NotFound`` if there is no such object."""
+        """Return all bytes, and the version to hand to ``replace``. ``NotFound`` if there is no such
+        object."""
         ...
 
     def replace(self, key: str, data: bytes, version: str | None) -> None:
@@ -59,7 +60,7 @@ class ObjectStore(Protocol):
         ...
 
     def stat(self, key: str) -> ObjectStat | None:
-        """None if there is no such object."""
+        """Return what is known of an object; None if there is no such object."""
         ...
 
     def delete(self, key: str) -> None:
@@ -72,7 +73,7 @@ class ObjectStore(Protocol):
         ...
 
     def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
-        """All objects whose key starts with ``prefix``, in order of key.
+        """Return all objects whose key starts with ``prefix``, in order of key.
 
         ``foreign``: also those that other programs wrote under keys which ``put`` does not take. ``get`` and
         ``stat`` take them, or raise ``BadRequest`` for one that cannot be asked for (see ``check_key``).
@@ -80,8 +81,8 @@ class ObjectStore(Protocol):
         ...
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
-        """A presigned GET URL that dies after ``lifetime`` (at most 15 minutes); None where the store has no
-        web address."""
+        """Return a presigned GET URL that dies after ``lifetime`` (at most 15 minutes); None where the store
+        has no web address."""
         ...
 
     def check(self) -> None:

@@ -1,4 +1,5 @@
-"""Stored objects that cannot be read: what is damaged, and what to do about it."""
+"""Errors for stored objects that cannot be read: what is damaged, or of another format, and what to do about
+it."""
 
 from __future__ import annotations
 
@@ -7,12 +8,13 @@ from contextlib import contextmanager
 
 from safetensors import SafetensorError
 
-from vitrine.services.errors import NotFound, StoreDamaged
+from vitrine.services.errors import NotFound, OtherFormat, StoreDamaged
 
 
 @contextmanager
 def readable(category: str, key: str, advice: str) -> Iterator[None]:
-    """Within it an object that does not hold what its writer wrote raises ``StoreDamaged``, with ``advice``.
+    """Raise ``StoreDamaged``, with ``advice``, where the code inside finds that an object does not hold what
+    its writer wrote.
 
     ``NotFound`` too: it is for objects that another object names.
     """
@@ -29,12 +31,12 @@ def readable(category: str, key: str, advice: str) -> Iterator[None]:
 
 
 def check_format(found: object, expected: int, what: str, advice: str, category: str | None = None) -> None:
-    """Raise ``StoreDamaged`` unless ``what`` was written in the format that this version of Vitrine reads.
+    """Raise ``OtherFormat`` unless ``what`` was written in the format that this version of Vitrine reads.
 
     ``advice`` says how to go on.
     """
     if found != expected:
-        raise StoreDamaged(
+        raise OtherFormat(
             f"{what} was written by another version of Vitrine, in format {found}; this one reads format "
             f"{expected}. {advice}",
             **({} if category is None else {"category": category}),

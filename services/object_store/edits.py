@@ -1,4 +1,4 @@
-"""Changing an object that others may change at the same moment, in this process or another."""
+"""Change an object that others may change at the same moment, in this process or another."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _LONGEST_WAIT_SECONDS = 0.25
 
 
 def edit(objects: ObjectStore, key: str, change: Callable[[bytes | None], bytes]) -> bytes:
-    """Write what ``change`` makes of the object (None: there is none), and make it again from what another
-    writer has written meanwhile, so that no change is lost; the bytes as written.
+    """Write what ``change`` makes of the object (None: there is none), and return the bytes as written. If
+    another writer was faster, it is made again from what that one has written, so that no change is lost.
 
     ``change`` may run several times. ``Conflict`` if others are faster time and again.
     """

@@ -38,7 +38,7 @@ _IMAGE_TYPES = {
 
 
 def check_key(key: str, *, foreign: bool = False) -> str:
-    """The key itself, or ``BadRequest``.
+    """Return the key; ``BadRequest`` if it cannot be one.
 
     A key is a relative POSIX path: parts of 1 to 255 bytes joined by ``/``, none of them ``.`` or ``..``, no
     backslash and no control character, 1,024 bytes in all: what a file system and S3 both take.
@@ -64,7 +64,7 @@ def media_type_of(key: str) -> str:
 
 
 def is_key(key: str) -> bool:
-    """Whether ``check_key`` takes it."""
+    """Return whether ``check_key`` takes it."""
     return _fault(key, foreign=False) is None
 
 

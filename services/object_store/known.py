@@ -1,5 +1,5 @@
-"""Small objects that queries need: remembered, read again after a second, and still answered while the store
-is away."""
+"""A cache of the small objects that queries need: read again after a second, and answered from memory while
+the store is away."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 @dataclass
 class _Entry:
-    """``data`` is None where the store said that there is no such object. ``value`` is what the reader made
-    of it."""
+    """What was read of an object: ``data`` is None where the store has no such object. ``value`` is what the
+    reader made of it."""
 
     data: bytes | None
     read: float
@@ -42,7 +42,7 @@ class _Reading:
 
 
 class Known:
-    """What is known of an object store's small objects. Thread-safe.
+    """A cache of small objects of an object store. Thread-safe.
 
     What was read once is answered from memory from then on. What is older than a second is read again by one
     thread, which lives as long as there is something to read; readers wait for it a moment and no longer. So
@@ -65,8 +65,8 @@ class Known:
         return self._away_since
 
     def read(self, key: str, parse: Callable[[bytes], T]) -> T | None:
-        """What ``parse`` makes of an object; None if there is none. Of an object that was never read the
-        store must answer."""
+        """Return what ``parse`` makes of an object; None if there is none. The first read of an object needs
+        an answer from the store."""
         entry = self._entry(key)
         if entry.data is None:
             return None
@@ -76,16 +76,16 @@ class Known:
         return value
 
     def keys(self, prefix: str) -> list[str]:
-        """The keys below a ``prefix`` that ends in ``/``."""
+        """Return the keys below a ``prefix`` that ends in ``/``."""
         return self.read(prefix, lambda data: data.decode().splitlines()) or []
 
     def put(self, key: str, data: bytes) -> None:
-        """Remember what was just written."""
+        """Remember an object that was just written."""
         with self._lock:
             self._entries[key] = _Entry(data, time.monotonic())
 
     def forget(self, key: str) -> None:
-        """Ask the store the next time."""
+        """Ask the store for this object the next time."""
         with self._lock:
             self._entries.pop(key, None)
 
@@ -96,7 +96,7 @@ class Known:
                 del self._entries[key]
 
     def close(self) -> None:
-        """Read nothing any more; a read that hangs is not waited for."""
+        """Stop reading; a read that hangs is not waited for."""
         with self._lock:
             self._closed = True
             thread = self._thread
@@ -115,7 +115,8 @@ class Known:
         return self._entries.get(key, entry)
 
     def _start_reading(self, key: str) -> _Reading | None:
-        """The reading of a key that is under way, or begins now; None if it is not worth waiting for one."""
+        """Return the read of a key that is under way, or begins now; None if it is not worth waiting for
+        one."""
         now = time.monotonic()
         with self._lock:
             if self._closed or (self._away_since and now - self._failed < FRESH_SECONDS):
@@ -129,7 +130,7 @@ class Known:
             return None if self._away_since else reading
 
     def _read_all(self) -> None:
-        """Read what is to be read, until nothing is left."""
+        """Read all that has to be read, until nothing is left."""
         while True:
             with self._lock:
                 key = next(iter(self._readings), None)

@@ -135,7 +135,7 @@ class LocalObjectStore:
         return None
 
     def local_path(self, key: str) -> Path:
-        """The file that holds an object: to be read or linked to, never changed. ``NotFound``."""
+        """Return the file that holds an object: to be read or linked to, never changed. ``NotFound``."""
         path = self._path(key)
         if not os.path.isfile(path):
             raise NotFound(f"There is no object {key!r}.", key=key)
@@ -148,8 +148,8 @@ class LocalObjectStore:
             os.unlink(self._write_temporary(io.BytesIO(b"vitrine")))
 
     def _path_to_read(self, key: str) -> str:
-        """``_path``, also of a file that others put there under a name with a backslash. ``NotFound`` for
-        what no file has."""
+        """Return ``_path``, also of a file that others put there under a name with a backslash. ``NotFound``
+        for what no file has."""
         parts = check_key(key, foreign=True).split("/")
         if "" in parts or any(len(part.encode()) > MAX_PART_BYTES for part in parts):
             raise NotFound(f"There is no object {key!r}.", key=key)
@@ -268,7 +268,7 @@ def _object_stat(key: str, status: os.stat_result) -> ObjectStat:
 
 
 def _moment(seconds: float) -> datetime:
-    """1970 for a time that no calendar has."""
+    """Return the time as a date, 1970 for one that no calendar has."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError):

@@ -68,7 +68,7 @@ class MinioObjectStore:
     ) -> None:
         if not _BUCKET.fullmatch(bucket):
             raise BadRequest(
-                f"MINIO_BUCKET={bucket!r} is no bucket name: 3 to 63 lower-case letters, digits, dots "
+                f"MINIO_BUCKET={bucket!r} is not a bucket name: 3 to 63 lower-case letters, digits, dots "
                 "and hyphens."
             )
         self._outage = Outage((urllib3.exceptions.HTTPError, OSError))
@@ -105,7 +105,7 @@ class MinioObjectStore:
             )
         except ValueError as error:
             raise BadRequest(
-                f"MINIO_ENDPOINT={endpoint!r} is no endpoint ({error}): give host or host:port without "
+                f"MINIO_ENDPOINT={endpoint!r} is not an endpoint ({error}): give host or host:port without "
                 "a scheme, and MINIO_SECURE=1 for https; give MINIO_ACCESS_KEY and MINIO_SECRET_KEY "
                 "together.",
             ) from error
@@ -168,8 +168,8 @@ class MinioObjectStore:
                 yield ObjectStat(key, int(item.size or 0), media_type_of(key), _modified(item))
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
-        """A presigned GET URL on the endpoint; it is signed here and says nothing about whether the object
-        exists."""
+        """Return a presigned GET URL on the endpoint; it is signed here and says nothing about whether the
+        object exists."""
         if not timedelta(seconds=1) <= lifetime <= MAX_URL_LIFETIME:
             raise BadRequest(f"A URL lives from 1 second to {MAX_URL_LIFETIME}, not {lifetime}.")
         with self._errors(check_key(key)):

@@ -39,7 +39,7 @@ class Outage:
                     trial.set()
 
     def _enter(self) -> threading.Event | None:
-        """The trial that the caller makes for all; None: the server answers, as far as is known."""
+        """Return the trial that the caller makes for all; None: the server answers, as far as is known."""
         with self._lock:
             if not self._away:
                 return None

@@ -1,5 +1,5 @@
-"""Looking into a cluster run: the children of a node with their images as they are now, and what these have
-in common."""
+"""Browsing a cluster run: the children of a node with the images they hold now, and what those have in
+common."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 MAX_FIELDS = 10
 VALUES = 10
-"""Most frequent values told of each field."""
+"""The most frequent values of each field that are shown."""
 
 
 @dataclass(frozen=True)
 class NodeView:
-    """A node as it is now: its medoid and representatives are still there. ``count``: its images.
-    ``groupings``: by field, the most frequent values among them."""
+    """A node with the images it holds now. The medoid and representatives of ``node`` are those that still
+    exist. ``count``: its images. ``groupings``: by field, the most frequent values among them."""
 
     node: Node
     count: int
@@ -34,7 +34,7 @@ class NodeView:
 
 @dataclass(frozen=True)
 class NodeDetail:
-    """A node, those above it from the root down, and its children in order of number."""
+    """A node, the nodes above it from the root down, and its children in order of number."""
 
     run: ClusterRun
     view: NodeView
@@ -52,8 +52,8 @@ def children(
     *,
     values: int = VALUES,
 ) -> NodeDetail:
-    """A node of a run, and its children. ``group_by``: indexed keyword, integer or bool fields, at most ten,
-    to count in each.
+    """Return a node of a run with its children. ``group_by``: indexed keyword, integer or bool fields, at
+    most ten, whose values are counted in each node.
 
     Counted by the engine over the path's index, whatever the size of the category. ``NotFound`` (category,
     run, node), ``UnknownField`` for a field that cannot be counted by value.
@@ -79,7 +79,8 @@ def children(
 
 
 def _with_images_there(searcher: Searcher, category: str, nodes: Sequence[Node]) -> list[Node]:
-    """The nodes without the images that were deleted since: one look at the store for all of them."""
+    """Return the nodes without the representatives that were deleted since, by one request for all of
+    them."""
     asked = list(dict.fromkeys(id for node in nodes for id in node.representatives))
     hits = searcher.vectors.retrieve(category, asked, with_payload=False)
     there = {hit.id for hit in hits if hit is not None}
@@ -91,14 +92,14 @@ def _with_images_there(searcher: Searcher, category: str, nodes: Sequence[Node])
 
 
 def _counts(searcher: Searcher, category: str, found: ClusterRun, nodes: Sequence[Node]) -> dict[str, int]:
-    """Images of each node, the first being the parent of the others."""
+    """Return the number of images of each node; the first node is the parent of the others."""
     inside = Conditions(clusters={found.run: nodes[0].id})
-    told = {
+    counted = {
         facet.value: facet.count
         for facet in searcher.facets(category, found.payload_field, inside, limit=MAX_LIMIT)
     }
-    if len(told) == MAX_LIMIT:  # a child may have been left out for more frequent descendants of others
+    if len(counted) == MAX_LIMIT:  # a child may have been left out for more frequent descendants of others
         return {
             node.id: searcher.count(category, Conditions(clusters={found.run: node.id})) for node in nodes
         }
-    return {node.id: told.get(node.id, 0) for node in nodes}
+    return {node.id: counted.get(node.id, 0) for node in nodes}

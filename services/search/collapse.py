@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def collapsed(
     vectors: VectorStore, collection: str, query: Query, key: str | None, read: Callable[[Query], list[Hit]]
 ) -> tuple[list[Hit], dict[str, int]]:
-    """The best hit of each group of the run ``key``, and images that are in none; ``offset`` and ``limit``
-    count those.
+    """Return the best hit of each group of the run ``key``, and the images that are in no group, in order;
+    ``offset`` and ``limit`` count these.
 
     ``read`` answers the query, or a wider one. More is asked for until there are enough, up to 10,000 hits.
     The second value says by hit how many others of its group meet the query's filter, whatever their
@@ -36,7 +36,7 @@ def collapsed(
 
 
 def first_of_each(hits: Sequence[Hit], key: str | None) -> list[Hit]:
-    """Hits in their order, without those whose group was there before."""
+    """Return the hits in their order, only the first of each group."""
     found: dict[str, Hit] = {}
     for hit in hits:
         found.setdefault(group_of(hit.payload.get(FIELD), key) or hit.id, hit)

@@ -17,7 +17,7 @@ _POOLS: Final = ((31, 127), (99, 399), (324, 1_299), (999, 3_999), (MAX_LIMIT, M
 
 
 def diversified(vectors: VectorStore, collection: str, query: Query, diversity: float) -> list[Hit]:
-    """``query.limit`` hits from ``query.offset`` on of the answer re-ranked by ``diversity``: 0 is similarity
+    """Return ``query.limit`` hits from ``query.offset`` on, re-ranked by ``diversity``: 0 is similarity
     alone, 1 variety alone. Vectors are compared here and not by the engine, which on a cluster would choose
     by shard."""
     wanted = query.offset + query.limit
@@ -41,7 +41,7 @@ def diversified(vectors: VectorStore, collection: str, query: Query, diversity: 
 
 
 def _chosen(hits: list[Hit], before: list[Hit], using: str, diversity: float, count: int) -> list[Hit]:
-    """``count`` of ``hits`` that are not among those chosen before."""
+    """Return the next ``count`` of ``hits``, none of them among those chosen ``before``."""
     taken = {hit.id for hit in before}
     left = [hit for hit in hits if hit.id not in taken]
     relevance = np.array([hit.similarity for hit in left], np.float32)
@@ -54,8 +54,8 @@ def _chosen(hits: list[Hit], before: list[Hit], using: str, diversity: float, co
 def most_marginal(
     relevance: NDArray[np.float32], rows: Embeddings, before: Embeddings, diversity: float, count: int
 ) -> list[int]:
-    """``count`` rows, each time the one with the greatest (1 - diversity) relevance - diversity (similarity
-    to the closest of those already chosen, and of ``before``).
+    """Return ``count`` rows, each time the one with the greatest (1 - diversity) relevance - diversity
+    (similarity to the closest of those already chosen, and of ``before``).
 
     >>> rows = np.array([[1, 0], [1, 0], [0.8, 0.6]], np.float32)
     >>> most_marginal(rows @ rows[0], rows, rows[:0], 0.6, 3)
@@ -76,7 +76,7 @@ def most_marginal(
 
 
 def _rows(hits: list[Hit], using: str) -> Embeddings:
-    """Of unit length: 16-bit storage has rounded them."""
+    """Return the vectors of the hits (n, dim), of unit length again: 16-bit storage has rounded them."""
     if not hits:
         return np.empty((0, 0), np.float32)
     rows: Embeddings = np.stack([hit.vectors[using] for hit in hits])

@@ -1,4 +1,4 @@
-"""Which stored scores count: those of the taggers in service.
+"""Which stored scores count: only those of the taggers in service.
 
 While a tag is unsettled, some images still carry a score by a former tagger. Queries take such a score as
 absent: each condition on it is narrowed to the images whose ``scored_by`` names the tagger in service, where
@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vitrine.services.artifacts.taggers import score_field
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Payload
 from vitrine.services.values.field_paths import field_path
+from vitrine.services.vector_store.fields import clause_list
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Who has to have given a value: ``signature`` at the path ``field``. ``people``: a value that no tagger
-    gave counts too."""
+    """Who must have given a value for it to count: ``signature`` at the path ``field``. ``people``: a value
+    that no tagger gave counts too."""
 
     field: str
     signature: str
@@ -32,22 +34,18 @@ class Source:
 
 
 def is_score(field: str) -> bool:
-    """Whether a tagger may fill the payload field."""
+    """Return whether the payload field is one that taggers fill."""
     return field == QUALITY or field.startswith("scores.")
 
 
-def score_field(tag: str) -> str:
-    """The payload field that the tagger of ``tag`` fills."""
-    return QUALITY if tag == QUALITY else field_path("scores", tag)
-
-
 def source_field(tag: str) -> str:
-    """The payload field that says who gave the score of ``tag``."""
+    """Return the payload field that says which tagger gave the score of ``tag``."""
     return field_path("scored_by", tag)
 
 
 def unsettled_sources(unsettled: Mapping[str, str]) -> dict[str, Source]:
-    """By score field, who has to have given it; from the signatures of ``TaggerStore.unsettled``."""
+    """Return by score field which tagger must have given it, from the signatures of
+    ``TaggerStore.unsettled``."""
     return {
         score_field(tag): Source(source_field(tag), who, people=tag == QUALITY)
         for tag, who in unsettled.items()
@@ -55,7 +53,7 @@ def unsettled_sources(unsettled: Mapping[str, str]) -> dict[str, Source]:
 
 
 def explained(payload: Mapping[str, Any], unsettled: Mapping[str, str]) -> Payload:
-    """A payload without the scores that another tagger than the one in service may have left behind.
+    """Return the payload without the scores that a former tagger may have left behind.
 
     ``unsettled``: of TaggerStore. The head ``quality`` fills the field of that name.
 
@@ -88,8 +86,8 @@ def index_sources(catalog: Catalog, category: str, tags: Iterable[str]) -> Categ
 
 
 def narrowed(filter: Filter | None, sources: Mapping[str, Source], *fields: str) -> Filter | None:
-    """The filter with each condition on a field of ``sources`` narrowed to its source; ``fields`` must be
-    theirs as well."""
+    """Return the filter with each condition on a field of ``sources`` restricted to values from its source.
+    The ``fields`` that the query orders by or counts are restricted as well."""
     from qdrant_client import models
 
     inner = None if filter is None else _narrowed_filter(filter, sources)
@@ -113,12 +111,7 @@ def _narrowed_filter(filter: Filter, sources: Mapping[str, Source]) -> Filter:
 
 
 def _clause(clause: Any, sources: Mapping[str, Source]) -> list[Condition] | None:
-    if clause is None:
-        return None
-    return [
-        _condition(condition, sources)
-        for condition in (clause if isinstance(clause, list | tuple) else [clause])
-    ]
+    return None if clause is None else [_condition(each, sources) for each in clause_list(clause)]
 
 
 def _condition(condition: Any, sources: Mapping[str, Source]) -> Condition:
@@ -144,7 +137,7 @@ def _both(condition: Condition, source: Source) -> Condition:
 
 
 def _either(condition: Condition, source: Source) -> Condition:
-    """Absent, or by another tagger: which is as good as absent."""
+    """Return a condition for: absent, or given by another tagger, which is as good as absent."""
     from qdrant_client import models
 
     return models.Filter(should=[condition, models.Filter(must_not=[_given(source)])])

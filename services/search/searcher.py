@@ -1,4 +1,5 @@
-"""The Searcher: every way to ask a category, each three hops from its shell to the engine."""
+"""Search in a category: by image, text, id, vector, examples or several vectors, and lists, counts and
+facets."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ import numpy as np
 from vitrine.services.artifacts.clusters import ClusterStore
 from vitrine.services.artifacts.duplicates import DuplicateStore
 from vitrine.services.artifacts.maps import MapStore
-from vitrine.services.artifacts.taggers import TaggerStore
+from vitrine.services.artifacts.taggers import TaggerStore, score_field
 from vitrine.services.category.catalog import Catalog, Category
 from vitrine.services.category.field_names import find_field
+from vitrine.services.category.fields import INTERNAL
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import (
     Embedding,
@@ -42,7 +44,6 @@ from vitrine.services.search.score_validity import (
     index_sources,
     is_score,
     narrowed,
-    score_field,
     unsettled_sources,
 )
 from vitrine.services.values.field_paths import value_at
@@ -56,9 +57,7 @@ if TYPE_CHECKING:
 MAX_BINS = 200
 CLUSTER_FIELD = ("cluster.", "cluster:")
 """Before the name of a run, where a field is asked for."""
-_KEYED = ("clusters.", "maps.")
 NO_CONDITIONS = Conditions()
-_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,7 @@ class Bin:
     count: int
 
 
+@dataclass(frozen=True, eq=False)
 class Searcher:
     """Searches categories. Thread-safe.
 
@@ -111,44 +111,33 @@ class Searcher:
     (options out of range).
     """
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        vectors: VectorStore,
-        encoders: EncoderPool,
-        taggers: TaggerStore,
-        clusters: ClusterStore,
-        duplicates: DuplicateStore,
-        maps: MapStore,
-        limits: ImageLimits,
-        budget: DecodeBudget,
-    ) -> None:
-        self.catalog = catalog
-        self.vectors = vectors
-        self._encoders = encoders
-        self._taggers = taggers
-        self._clusters = clusters
-        self._duplicates = duplicates
-        self._maps = maps
-        self._limits = limits
-        self._budget = budget
+    catalog: Catalog
+    vectors: VectorStore
+    encoders: EncoderPool
+    taggers: TaggerStore
+    clusters: ClusterStore
+    duplicates: DuplicateStore
+    maps: MapStore
+    limits: ImageLimits
+    budget: DecodeBudget
 
     def by_image(self, category: str, data: bytes, options: SearchOptions) -> SearchResult:
-        """Most similar to a picture given as the bytes of an image file. ``ImageRefused`` if it is none."""
+        """Return the images most similar to a picture, given as the bytes of an image file. ``ImageRefused``
+        if it cannot be read as one."""
         cat = self.catalog.get(category)
         started = time.perf_counter()
-        vector = self._encode_image(cat.encoder(options.using), data)
-        return self._near(cat, vector, options, (), _ms(started))
+        spec = cat.encoder(options.using)
+        vector = self._encode_image(spec, data)
+        return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
 
     def by_text(self, category: str, text: str, options: SearchOptions) -> SearchResult:
-        """Most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
+        """Return the images most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
         cat = self.catalog.get(category)
         spec = _text_encoder(cat) if options.using is None else cat.encoder(options.using)
-        options = replace(options, using=spec.name)
         if not text.strip():
             raise BadRequest("The text is empty: describe what to look for.")
         started = time.perf_counter()
-        encoder = self._encoders.for_category(spec) if "text" in spec.modalities else None
+        encoder = self.encoders.for_category(spec) if "text" in spec.modalities else None
         if not isinstance(encoder, TextEncoder):
             able = ", ".join(other.name for other in cat.encoders if "text" in other.modalities)
             raise UnsupportedQuery(
@@ -161,21 +150,23 @@ class Searcher:
                 using=spec.name,
             )
         vector = encoder.encode_texts([text])[0]
-        return self._near(cat, vector, options, (), _ms(started))
+        return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
 
     def by_id(self, category: str, id: str, options: SearchOptions) -> SearchResult:
-        """Most similar to an image of the category, which is itself left out. Needs no encoder.
+        """Return the images most similar to an image of the category, without that image. Needs no encoder.
         ``NotFound``."""
         cat = self.catalog.get(category)
-        vector = self._stored(cat, [id], cat.encoder(options.using).name)[0]
-        return self._near(cat, vector, options, (id,), 0.0)
+        spec = cat.encoder(options.using)
+        vector = self._stored(cat, [id], spec.name)[0]
+        return self._ask(cat, spec, Near(vector), options, (id,))
 
     def by_vector(
         self, category: str, vector: Sequence[float] | Embedding, options: SearchOptions
     ) -> SearchResult:
-        """Most similar to a vector of the encoder's dimension, normalised here. ``BadVector`` if zero or not
-        finite."""
-        return self._near(self.catalog.get(category), unit(vector), options, (), 0.0)
+        """Return the images most similar to a vector of the encoder's dimension, which is normalised here.
+        ``BadVector`` if it is zero or not finite."""
+        cat = self.catalog.get(category)
+        return self._ask(cat, cat.encoder(options.using), Near(unit(vector)), options)
 
     def by_examples(
         self,
@@ -184,8 +175,8 @@ class Searcher:
         negative: Sequence[str | bytes],
         options: SearchOptions,
     ) -> SearchResult:
-        """Like the positive and unlike the negative examples, each an id of the category or the bytes of an
-        image file.
+        """Return the images like the positive and unlike the negative examples; each is an id of the category
+        or the bytes of an image file.
 
         Looks near 2 mean(positive) - mean(negative), Qdrant's AVERAGE_VECTOR. Examples of the category are
         left out.
@@ -202,8 +193,8 @@ class Searcher:
         return self._ask(cat, spec, ask, options, ids, encode_ms)
 
     def by_fusion(self, category: str, id: str, using: Sequence[str], options: SearchOptions) -> SearchResult:
-        """Like an image of the category by several named vectors at once, by reciprocal rank fusion.
-        ``NotFound``.
+        """Return the images like an image of the category by several named vectors at once, by reciprocal
+        rank fusion. ``NotFound``.
 
         A hit's ``similarity`` is its fusion score; ``diversity`` and ``min_similarity`` are refused.
         """
@@ -216,7 +207,7 @@ class Searcher:
             raise BadRequest(
                 "Fused hits have ranks instead of similarities: leave out diversity and min_similarity."
             )
-        return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,), 0.0)
+        return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,))
 
     def listing(
         self,
@@ -229,8 +220,8 @@ class Searcher:
         with_vectors: bool = False,
         fields: tuple[str, ...] | None = None,
     ) -> Page:
-        """A page of the images that meet the conditions, by id or ordered by an indexed number or date.
-        ``fields``: no others."""
+        """Return a page of the images that meet the conditions, in order of id or of an indexed number or
+        date. ``fields``: return only these of the payload."""
         cat = self.catalog.get(category)
         _check_limit(limit, 0)
         if order_by is not None:
@@ -247,7 +238,7 @@ class Searcher:
         )
 
     def random(self, category: str, conditions: Conditions, *, limit: int = 50) -> list[Hit]:
-        """A random sample of the images that meet the conditions."""
+        """Return a random sample of the images that meet the conditions."""
         cat = self.catalog.get(category)
         _check_limit(limit, 0)
         return self.vectors.query(
@@ -255,7 +246,7 @@ class Searcher:
         )
 
     def image(self, category: str, id: str, *, with_vectors: bool = False) -> Hit:
-        """One image. ``NotFound``."""
+        """Return one image. ``NotFound``."""
         cat = self.catalog.get(category)
         names = tuple(spec.name for spec in cat.encoders) if with_vectors else ()
         hit = self.vectors.retrieve(cat.name, [_checked(id)], with_vectors=names)[0]
@@ -268,17 +259,17 @@ class Searcher:
         that is not there or lacks the vector."""
         cat = self.catalog.get(category)
         spec = cat.encoder(using)
-        chunks = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
-        rows = [row for chunk in chunks for row in self._stored(cat, chunk, spec.name)]
+        rows = self._stored(cat, ids, spec.name)
         return np.stack(rows) if rows else np.empty((0, spec.dim), np.float32)
 
     def count(self, category: str, conditions: Conditions | None = None) -> int:
-        """Exact number of images that meet the conditions."""
+        """Return the exact number of images that meet the conditions."""
         cat = self.catalog.get(category)
         return self.vectors.count(cat.name, self._filter(cat, conditions) if conditions else None)
 
     def facets(self, category: str, field: str, conditions: Conditions, *, limit: int = 100) -> list[Facet]:
-        """Most frequent values of a keyword, integer or bool field among the images that meet the conditions.
+        """Return the most frequent values of a keyword, integer or bool field among the images that meet the
+        conditions.
 
         Of ``cluster.<run>`` (or ``cluster:<run>``) these are the ids of its nodes, each with the images below
         it.
@@ -286,10 +277,10 @@ class Searcher:
         cat = self.catalog.get(category)
         _check_limit(limit, 0)
         if field.startswith(CLUSTER_FIELD):
-            field = self._clusters.get(category, field[len(CLUSTER_FIELD[0]) :]).payload_field
+            field = self.clusters.get(category, field[len(CLUSTER_FIELD[0]) :]).payload_field
         field = find_field(field, cat.indexes)
         if cat.indexes.get(field) not in COUNTABLE:
-            runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self._clusters.in_service(category))
+            runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self.clusters.in_service(category))
             raise _unfit(cat, field, COUNTABLE, "counted by value", runs)
         return self.vectors.facet(cat.name, field, filter=self._filter(cat, conditions), limit=limit)
 
@@ -303,8 +294,8 @@ class Searcher:
         lower: float | None = None,
         upper: float | None = None,
     ) -> list[Bin]:
-        """Images by value of a number, in ``bins`` equal bins from ``lower`` to ``upper`` (0..1 for scores
-        and quality, else the least and greatest value found)."""
+        """Return the numbers of images by value of a number, in ``bins`` equal bins from ``lower`` to
+        ``upper`` (0..1 for scores and quality, else the least and greatest value found)."""
         cat = self.catalog.get(category)
         if not 1 <= bins <= MAX_BINS:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
@@ -329,13 +320,13 @@ class Searcher:
         )
 
     def _filter(self, cat: Category, conditions: Conditions, *fields: str) -> Filter | None:
-        """The conditions as a filter; scores in them, and in the ``fields`` that are ordered by or counted,
-        are the tagger's in service, never a former one's. Queries without scores, and those on settled tags,
-        pay nothing for it. Cluster runs and maps are those in service too."""
-        resolved = self._maps.resolve(cat.name, self._clusters.resolve(cat.name, conditions))
+        """Return the conditions as a filter. Cluster runs and maps in them are those in service; scores in
+        them, and in the ``fields`` that are ordered by or counted, count only if the tagger in service gave
+        them. Queries without scores, and those on settled tags, pay nothing for it."""
+        resolved = self.maps.resolve(cat.name, self.clusters.resolve(cat.name, conditions))
         chosen = resolved.to_filter(cat.indexes)
         scores = {field for field in (*filter_fields(chosen), *fields) if is_score(field)}
-        unsettled = self._taggers.unsettled(cat.name) if scores else {}
+        unsettled = self.taggers.unsettled(cat.name) if scores else {}
         asked = {tag: who for tag, who in unsettled.items() if score_field(tag) in scores}
         if not asked:
             return chosen
@@ -366,8 +357,8 @@ class Searcher:
         return values[0] if values else None
 
     def _encode_image(self, spec: EncoderSpec, data: bytes) -> Embedding:
-        opened = open_image(data, target=spec.preprocessing.target, limits=self._limits, budget=self._budget)
-        vector: Embedding = self._encoders.for_category(spec).encode_images([opened.image])[0]
+        opened = open_image(data, target=spec.preprocessing.target, limits=self.limits, budget=self.budget)
+        vector: Embedding = self.encoders.for_category(spec).encode_images([opened.image])[0]
         return vector
 
     def _examples(self, cat: Category, spec: EncoderSpec, examples: Sequence[str | bytes]) -> Embeddings:
@@ -389,24 +380,14 @@ class Searcher:
                 )
         return [hit.vectors[using] for hit in hits if hit is not None]
 
-    def _near(
-        self,
-        cat: Category,
-        vector: Embedding,
-        options: SearchOptions,
-        exclude: tuple[str, ...],
-        encode_ms: float,
-    ) -> SearchResult:
-        return self._ask(cat, cat.encoder(options.using), Near(vector), options, exclude, encode_ms)
-
     def _ask(
         self,
         cat: Category,
         spec: EncoderSpec,
         ask: Near | Recommend | Fuse,
         options: SearchOptions,
-        exclude: tuple[str, ...],
-        encode_ms: float,
+        exclude: tuple[str, ...] = (),
+        encode_ms: float = 0.0,
     ) -> SearchResult:
         _check_limit(options.limit, options.offset)
         if options.diversity is not None and not 0 <= options.diversity <= 1:
@@ -428,7 +409,7 @@ class Searcher:
         if options.diversity is not None:
             read = partial(diversified, self.vectors, cat.name, diversity=options.diversity)
         if options.collapse:
-            key = self._duplicates.collapsing_key(cat.name)
+            key = self.duplicates.collapsing_key(cat.name)
             hits, similar = collapsed(self.vectors, cat.name, query, key, read)
         else:
             hits = read(query)
@@ -436,7 +417,8 @@ class Searcher:
 
 
 def unit(vector: Sequence[float] | Embedding) -> Embedding:
-    """The vector divided by its L2 norm, float32. ``BadVector`` if it is not flat, not finite, or zero."""
+    """Return the vector divided by its L2 norm, float32. ``BadVector`` if it is not flat, not finite, or
+    zero."""
     wide = np.asarray(vector, dtype=np.float64)
     largest = np.abs(wide).max() if wide.ndim == 1 and wide.size else 0.0
     if not np.isfinite(largest) or largest == 0:
@@ -463,13 +445,14 @@ def _indexed(cat: Category, field: str, kinds: tuple[str, ...], use: str) -> Non
 def _unfit(
     cat: Category, field: str, kinds: tuple[str, ...], use: str, others: Iterable[str] = ()
 ) -> UnknownField:
-    """The error that names the fields that can be used so: those of these kinds and the ``others``. Fields of
-    runs and maps are left out: their keys are nobody's business, and stay indexed when they are replaced."""
-    fitting = (name for name, its in cat.indexes.items() if its in kinds and not name.startswith(_KEYED))
+    """Return the error that names the fields that can be used so: those of these kinds, and the ``others``.
+    Fields of runs and maps are left out: their keys are internal, and stay indexed when they are replaced."""
+    able = (name for name, its in cat.indexes.items() if its in kinds)
+    fitting = (name for name in able if name.partition(".")[0] not in INTERNAL)
     kind = cat.indexes.get(field)
     what = "has no index" if kind is None else f"holds {HELD[kind]}"
-    able = ", ".join(sorted([*fitting, *others]))
-    return UnknownField(f"{field!r} {what}, so it cannot be {use}. These can: {able}.", field=field)
+    known = ", ".join(sorted([*fitting, *others]))
+    return UnknownField(f"{field!r} {what}, so it cannot be {use}. These can: {known}.", field=field)
 
 
 def _number(payload: dict[str, object], field: str, largest: bool) -> float:
@@ -491,8 +474,8 @@ def _no_image(category: str, id: str) -> NotFound:
 
 
 def _text_encoder(cat: Category) -> EncoderSpec:
-    """The default, or else the first that reads text: an encoder of images alone, once promoted, must not end
-    text search."""
+    """Return the default encoder, or else the first that reads text: promoting an encoder of images alone
+    must not end text search."""
     default = cat.encoder()
     return next((spec for spec in (default, *cat.encoders) if "text" in spec.modalities), default)
 

@@ -1,4 +1,4 @@
-"""What the taggers of a category say of a picture that is not in it. Nothing is stored."""
+"""Scores of the taggers of a category for a picture that is not in it. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TagScore:
-    """``score`` in 0..1 by ``head``; ``above``: it reaches the head's threshold, so the tag would be
-    proposed."""
+    """The score of a head for a picture, in 0..1. ``above``: it reaches the head's threshold, so the tag
+    would be proposed."""
 
     head: TagHead
     score: float
@@ -31,8 +31,8 @@ class TagScore:
 
 
 def encoder_of(category: Category, head: TagHead) -> EncoderSpec:
-    """The encoder that a head was trained on. ``TaggerMismatch`` if the category has another one, or another
-    revision."""
+    """Return the encoder that a head was trained on. ``TaggerMismatch`` if the category has another one, or
+    another revision of it."""
     try:
         spec = category.encoder(head.using)
     except UnknownVector:
@@ -50,7 +50,8 @@ def encoder_of(category: Category, head: TagHead) -> EncoderSpec:
 
 
 def fitting(category: Category, heads: Iterable[TagHead]) -> tuple[list[TagHead], list[TaggerMismatch]]:
-    """The heads whose encoder the category still has, and why the others are left out."""
+    """Return the heads whose encoder the category still has, and for each of the others the error that says
+    why it cannot be used."""
     fit, mismatches = [], []
     for head in heads:
         try:
@@ -62,7 +63,7 @@ def fitting(category: Category, heads: Iterable[TagHead]) -> tuple[list[TagHead]
 
 
 def classify(runtime: Runtime, category: str, data: bytes, heads: Sequence[TagHead]) -> list[TagScore]:
-    """Scores of a picture, given as the bytes of an image file, by each head; highest first.
+    """Return the scores of a picture, given as the bytes of an image file, by each head; highest first.
 
     Encoded once for each named vector. ``TaggerMismatch``, ``ImageRefused``, ``ModelUnavailable``.
     """

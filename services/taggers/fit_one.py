@@ -1,4 +1,5 @@
-"""One head from accepted, rejected and background images, and what it is worth, in a fraction of a second."""
+"""Train one tagger from accepted, rejected and background images, and measure it, in a fraction of a
+second."""
 
 from __future__ import annotations
 
@@ -53,17 +54,29 @@ class Examples:
 
 @dataclass(frozen=True)
 class Refit:
-    """A head that was just trained, and what reading the embeddings and fitting took, in seconds."""
+    """A head that was just trained, and the seconds that reading the embeddings and fitting took."""
 
     head: TagHead
     read_seconds: float
     fit_seconds: float
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object of all of it, without the weights."""
+        head = self.head
+        return {
+            "kind": head.kind,
+            "using": head.using,
+            "trained_at": head.trained_at,
+            "examples": dict(head.examples),
+            "metrics": dict(head.metrics),
+            "seconds": {"read": self.read_seconds, "fit": self.fit_seconds},
+        }
+
 
 def read_examples(
     vectors: VectorStore, collection: str, spec: EncoderSpec, chosen: Filter | None, most: int
 ) -> Examples:
-    """The first ``most`` images in order of id that meet the filter and have the named vector."""
+    """Return the first ``most`` images, in order of id, that meet the filter and have the named vector."""
     ids: list[str] = []
     rows = [np.empty((0, spec.dim), np.float32)]
     if most:
@@ -76,7 +89,7 @@ def read_examples(
 
 
 def background_size(accepted: int, rejected: int) -> int:
-    """How many images that nobody judged stand in for the rest of the category, as negatives.
+    """Return how many images that nobody judged stand in for the rest of the category, as negatives.
 
     Those that are shown lie near the boundary; without the rest a head knows nothing of what is far away. (As
     for C, after one round: none 0.66, four for each accepted 0.72, ten 0.71.)
@@ -87,7 +100,8 @@ def background_size(accepted: int, rejected: int) -> int:
 def fit_head(
     tag: str, spec: EncoderSpec, accepted: Examples, rejected: Examples, background: Examples
 ) -> TagHead:
-    """A head from images of which people said yes and no, and others that are taken for no.
+    """Train a head from images that people accepted and rejected, and background images, which count as
+    rejected.
 
     Both sides weigh the same in all. ``metrics`` are out of fold, over the judged images only: what nobody
     judged may have the tag. They were chosen for being hard, so the whole category is easier.
@@ -136,8 +150,8 @@ def fit_head(
 
 
 def head_metrics(margins: Values, labels: Flags) -> dict[str, Any]:
-    """Average precision, ROC AUC, and precision, recall and F1 where the tag is given at a margin of 0 or
-    more."""
+    """Return average precision, ROC AUC, and precision, recall and F1 where the tag is given at a margin of 0
+    or more."""
     given = margins >= 0
     hits = int((given & labels).sum())
     precision = hits / int(given.sum()) if given.any() else 0.0
@@ -154,8 +168,8 @@ def head_metrics(margins: Values, labels: Flags) -> dict[str, Any]:
 
 
 def best_boundary(margins: Values, labels: Flags) -> float:
-    """The margin from which on giving the tag has the best F1: halfway between the last that gets it and the
-    next.
+    """Return the margin from which on giving the tag has the best F1: halfway between the last image that
+    gets it and the next.
 
     >>> best_boundary(np.array([3.0, 2.0, 1.0, -1.0]), np.array([True, True, False, False]))
     1.5
@@ -168,7 +182,7 @@ def best_boundary(margins: Values, labels: Flags) -> float:
 
 
 def _folds(sizes: list[int]) -> NDArray[np.intp]:
-    """(n,) the fold of each example: every fold has its share of each part."""
+    """Return the fold of each example (n,): every fold has its share of each part."""
     generator = np.random.default_rng(_SEED)
     folds = _FOLDS if sum(sizes[:2]) < _MANY else _FEW_FOLDS
     count = min(folds, *sizes[:2])
@@ -176,8 +190,8 @@ def _folds(sizes: list[int]) -> NDArray[np.intp]:
 
 
 def _fit(x: Embeddings, labels: Flags, folds: NDArray[np.intp]) -> tuple[Embeddings, NDArray[np.float32]]:
-    """Weights (folds + 1, dim) and biases of the heads that each leave one fold out, and last of that which
-    leaves out none.
+    """Return weights (folds + 1, dim) and biases of the heads that each leave one fold out, and last of the
+    head that leaves out none.
 
     To the solver they are so many tags, so that they cost little more than one.
     """

@@ -1,5 +1,5 @@
-"""The labelling loop: show the images a tagger is least sure of, record what people say of them, train it
-again, rank anew.
+"""The labelling loop: show the images that a tagger is least sure of, record what people say, train it again,
+rank anew.
 
 What people say lies on the images: ``tags`` has the tag where they accepted it, ``rejected_tags`` where they
 said no. So a round can end at any moment, several people can label at once, and every way to train reads the
@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,8 @@ MAX_SCANNED = 20_000
 that the first ones in order of id are a random sample; those that people have judged are passed over, which
 moves the window on."""
 _HIGHEST = 1_000
-"""In a larger category the highest scored of all are looked at too: a rare tag's boundary lies among them."""
+"""In a larger category the images with the highest scores are looked at too: a rare tag's boundary lies among
+them."""
 MAX_LABELS = 20_000
 """Accepted images, and rejected ones, that a head is trained on."""
 _POOL = 5
@@ -49,24 +50,29 @@ _POOL = 5
 category after one to three rounds: spread over 5 times as many 0.72, 0.81, 0.84; the least certain 0.69,
 0.78, 0.82; at random 0.63, 0.68, 0.73."""
 _ONE_AT_RANDOM = 10
-"""Costs nothing where a tag is one kind of thing (as above 0.75, 0.81, 0.84), and finds the second kind of
-tags that are two: six pairs of classes, begun with one of them, come to 0.69 instead of 0.62 in eight
-rounds."""
+"""One candidate in so many is drawn at random. It costs nothing where a tag is one kind of thing (0.75, 0.81,
+0.84 in the figures above), and finds the second kind where a tag is two: for six pairs of classes, begun with
+one class of each, average precision after eight rounds is 0.69 instead of 0.62."""
 _EXAMPLES = 1_000
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An image to be judged. ``score`` in 0..1 by the tagger; None where there is none yet, and
-    ``hit.similarity`` is that to the mean of the accepted images (None for the random ones)."""
+    """An image to be judged. ``score`` in 0..1 by the tagger. Where there is no tagger yet it is None, and
+    ``hit.similarity`` is the similarity to the mean of the accepted images (None for the random ones)."""
 
     hit: Hit
     score: float | None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object of all of it."""
+        hit = self.hit
+        return {"id": hit.id, "score": self.score, "similarity": hit.similarity, "payload": hit.payload}
+
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """How many images people said yes and no of, for one tag."""
+    """How many images people accepted and rejected, for one tag."""
 
     accepted: int
     rejected: int
@@ -81,7 +87,7 @@ def uncertain(
     using: str | None = None,
     exclude: Sequence[str] = (),
 ) -> list[Candidate]:
-    """The images that nobody has judged yet whose answer teaches most: near the decision boundary, and unlike
+    """Return the images without a judgement whose answer teaches most: near the decision boundary, and unlike
     each other.
 
     Of the ``5 limit`` images with the scores nearest to 0.5 farthest-first traversal chooses ``limit``
@@ -89,8 +95,8 @@ def uncertain(
     those that have the tag, by the named vector ``using`` (None: the default). ``exclude``: ids that were
     shown and left undecided. ``TooFewExamples`` if no image has the tag, ``TaggerMismatch``, ``NotFound``.
 
-    Every tenth is any other image, at the end: what a tagger takes for clear it never asks about, be it ever
-    so wrong.
+    One in ten is any other image, at the end: a tagger never asks about what it is sure of, however wrong it
+    is.
     """
     cat, tag = runtime.catalog.get(category), checked_tag(tag)
     check_shown(limit)
@@ -109,8 +115,8 @@ def uncertain(
 def record(
     runtime: Runtime, category: str, tag: str, accept: Sequence[str] = (), reject: Sequence[str] = ()
 ) -> LabelCounts:
-    """Write down what people said, durably; again: nothing. How many images are accepted and rejected now, in
-    all.
+    """Write down, durably, which images people accepted and rejected; return how many are accepted and
+    rejected now, in all. The same again changes nothing.
 
     Accepted images get the tag; rejected ones lose it, also where a machine proposed it, and get it among
     ``rejected_tags``. ``NotFound`` for an unknown image and ``BadRequest`` for one on both sides, before
@@ -154,8 +160,8 @@ def refit(runtime: Runtime, category: str, tag: str, *, using: str | None = None
 def ranking(
     runtime: Runtime, category: str, head: TagHead, limit: int = 20, *, labelled: bool = True
 ) -> list[Candidate]:
-    """The images with the highest scores by ``head``, best first, found by the engine: no score is read or
-    written.
+    """Return the images with the highest scores by ``head``, best first, found by the engine: no score is
+    read or written.
 
     ``labelled=False`` leaves out the images that people have judged. ``TaggerMismatch``.
     """
@@ -167,13 +173,13 @@ def ranking(
 
 
 def count_labels(runtime: Runtime, category: str, tag: str) -> LabelCounts:
-    """How many images carry the tag, and how many carry it among ``rejected_tags``."""
+    """Return how many images carry the tag, and how many carry it among ``rejected_tags``."""
     yes, no, _ = _asked(runtime.catalog.get(category), tag)
     return LabelCounts(runtime.vectors.count(category, yes), runtime.vectors.count(category, no) if no else 0)
 
 
 def find_head(runtime: Runtime, category: str, tag: str) -> TagHead | None:
-    """The tagger in service, or None. ``TaggerMismatch`` if its encoder is not the category's any more."""
+    """Return the tagger in service, or None. ``TaggerMismatch`` if the category no longer has its encoder."""
     try:
         head = runtime.taggers.get(category, tag)
     except NotFound:
@@ -183,8 +189,8 @@ def find_head(runtime: Runtime, category: str, tag: str) -> TagHead | None:
 
 
 def checked_tag(tag: str) -> str:
-    """``BadRequest`` for what cannot be a tagger's tag; ``quality`` is trained from ratings, not from yes and
-    no."""
+    """Return the tag as it is stored. ``BadRequest`` if a tagger cannot have it; ``quality`` is trained from
+    ratings, not from yes and no."""
     tag = clean_name(tag)
     if tag == QUALITY:
         raise BadRequest("quality is trained from ratings, not from accepted and rejected images.", tag=tag)
@@ -192,14 +198,14 @@ def checked_tag(tag: str) -> str:
 
 
 def check_shown(limit: int) -> None:
-    """``BadRequest`` unless ``limit`` is in 1..200."""
+    """Raise ``BadRequest`` unless ``limit`` is in 1..200."""
     if not 1 <= limit <= MAX_SHOWN:
         raise BadRequest(f"limit must be in 1..{MAX_SHOWN}, not {limit}.", limit=limit)
 
 
 def spread(embeddings: Embeddings, count: int) -> list[int]:
-    """Row 0, then each time the row least similar to the closest of those chosen (Gonzalez, 1985); ``count``
-    rows at most.
+    """Return row 0, then each time the row least similar to the closest of those chosen (Gonzalez, 1985);
+    ``count`` rows at most.
 
     >>> spread(np.array([[1, 0], [1, 0], [0.8, 0.6], [0, 1]], np.float32), 3)
     [0, 3, 2]
@@ -215,7 +221,7 @@ def spread(embeddings: Embeddings, count: int) -> list[int]:
 
 
 def _near_boundary(runtime: Runtime, cat: Category, head: TagHead, limit: int, unjudged: Filter) -> list[Hit]:
-    """The least certain and most different ones, with their vectors.
+    """Return the images that are least certain and most different, with their vectors.
 
     By margins, since far from the boundary scores are rounded to 0 or 1 and would not tell apart.
     """
@@ -239,7 +245,8 @@ def _near_boundary(runtime: Runtime, cat: Category, head: TagHead, limit: int, u
 def _to_judge(
     runtime: Runtime, cat: Category, head: TagHead, unjudged: Filter
 ) -> Iterator[tuple[Sequence[str], Embeddings]]:
-    """Unjudged images: all of a small category; of a large one a sample, and the highest scored."""
+    """Yield the images without a judgement: all of a small category; of a large one a sample, and the highest
+    scored."""
     spec = encoder_of(cat, head)
     seen = 0
     for batch in read_all(
@@ -256,8 +263,8 @@ def _to_judge(
 
 
 def _highest(runtime: Runtime, cat: Category, head: TagHead, limit: int, chosen: Filter | None) -> list[Hit]:
-    """With their vectors, the images that score highest: on unit vectors a linear head orders them as the
-    cosine similarity to its weight does."""
+    """Return the images that score highest, with their vectors: on unit vectors a linear head orders them as
+    the cosine similarity to its weight does."""
     spec = encoder_of(cat, head)
     ask = Near(unit(head.slope * head.weight))
     return runtime.vectors.query(
@@ -268,7 +275,7 @@ def _highest(runtime: Runtime, cat: Category, head: TagHead, limit: int, chosen:
 def _like_accepted(
     runtime: Runtime, cat: Category, tag: str, limit: int, spec: EncoderSpec, unjudged: Filter
 ) -> list[Hit]:
-    """The most different ones of those like the mean of the accepted images, with their vectors."""
+    """Return the most different of the images like the mean of the accepted ones, with their vectors."""
     accepted = read_examples(runtime.vectors, cat.name, spec, _asked(cat, tag)[0], _EXAMPLES).embeddings
     if not len(accepted):
         raise TooFewExamples(
@@ -287,7 +294,8 @@ def _like_accepted(
 def _at_random(
     runtime: Runtime, cat: Category, spec: EncoderSpec, unjudged: Filter, taken: Collection[str], count: int
 ) -> list[Hit]:
-    """The first in order of id that are not taken, which is as good as any draw, and the same again."""
+    """Return the first images, in order of id, that are not taken: as good as any draw, and always the
+    same."""
     if not count:
         return []
     page = runtime.vectors.scroll(
@@ -297,7 +305,7 @@ def _at_random(
 
 
 def _candidates(head: TagHead | None, spec: EncoderSpec, hits: Sequence[Hit]) -> list[Candidate]:
-    """The hits with their scores, where there is a tagger, and without their vectors."""
+    """Return the hits with their scores, where there is a tagger, and without their vectors."""
     scores: list[float] | list[None] = [None] * len(hits)
     if head is not None and hits:
         scores = head.scores(np.stack([hit.vectors[spec.name] for hit in hits])).tolist()
@@ -315,8 +323,8 @@ def _vector_to_train(runtime: Runtime, cat: Category, tag: str, using: str | Non
 
 
 def _asked(cat: Category, tag: str, exclude: Sequence[str] = ()) -> tuple[Filter, Filter | None, Filter]:
-    """Filters of the images that were accepted, rejected (None: none ever was), and neither, leaving out
-    ``exclude``."""
+    """Return filters of the images that were accepted, that were rejected (None: none ever was), and of all
+    others but ``exclude``."""
     from qdrant_client import models
 
     yes = models.FieldCondition(key="tags", match=models.MatchValue(value=tag))

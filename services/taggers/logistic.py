@@ -40,7 +40,7 @@ _CELLS, _PRECONDITIONER_CELLS = 1 << 23, 1 << 25
 the memory."""
 _PATIENCE, _MOST_PATIENCE = 3.0, 20.0
 """Iterations after which a sampled Hessian is drawn anew for the next step: more where iterations are cheap
-beside it."""
+compared with it."""
 _BLOCK = 64
 
 
@@ -130,7 +130,7 @@ def platt(
     point = np.array([0.0, np.log((positive + 1) / (negative + 1))])
     value = _cross_entropy(point @ features, targets, weights)
     for _ in range(100):
-        probability = _sigmoid(point @ features)
+        probability = sigmoid(point @ features)
         gradient = features @ (weights * (probability - targets))
         if np.abs(gradient).max() < 1e-8 * len(values):
             break
@@ -233,7 +233,7 @@ def _newton_step(
 ) -> tuple[Floats, Floats, NDArray[np.float64]]:
     """Return the direction (t, d + 1), how it changes the margins (t, n), and the squared Newton decrement
     (t,)."""
-    curvature = _sigmoid(margins)
+    curvature = sigmoid(margins)
     residual = curvature - problem.targets
     residual *= problem.weights
     curvature *= 1.0 - curvature
@@ -384,7 +384,8 @@ def _dot(left: Floats, right: Floats) -> NDArray[np.float64]:
     return np.asarray(np.einsum("td,td->t", left, right, dtype=np.float64))
 
 
-def _sigmoid(margins: NDArray[np.floating]) -> NDArray[np.floating]:
+def sigmoid(margins: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the logistic function, without overflow."""
     values: NDArray[np.floating] = np.tanh(0.5 * margins)
     values += 1.0
     values *= 0.5

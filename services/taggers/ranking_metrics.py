@@ -1,5 +1,4 @@
-"""How well scores put positives before negatives; used where taggers are trained and where the server trains
-one again.
+"""Average precision and ROC AUC; used where taggers are trained and where the server trains one again.
 
 >>> labels, scores = np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1])
 >>> round(average_precision(labels, scores), 4), roc_auc(labels, scores)
@@ -16,8 +15,8 @@ Numbers = NDArray[np.floating]
 
 
 def average_precision(labels: Bools, scores: Numbers, weights: Numbers | None = None) -> float:
-    """Mean of the precision at each recall step, equal scores taken together (as scikit-learn's); NaN without
-    positives."""
+    """Return the mean of the precision at each recall step, equal scores taken together (as scikit-learn
+    does); NaN without positives."""
     hits, falses = cumulated(labels, scores, weights)
     if not len(hits) or not hits[-1]:
         return float("nan")
@@ -26,7 +25,7 @@ def average_precision(labels: Bools, scores: Numbers, weights: Numbers | None = 
 
 
 def roc_auc(labels: Bools, scores: Numbers, weights: Numbers | None = None) -> float:
-    """Chance that a positive scores above a negative, ties counting half; NaN without both."""
+    """Return the chance that a positive scores above a negative, ties counting half; NaN without both."""
     hits, falses = cumulated(labels, scores, weights)
     if not len(hits) or not hits[-1] or not falses[-1]:
         return float("nan")
@@ -38,7 +37,8 @@ def roc_auc(labels: Bools, scores: Numbers, weights: Numbers | None = None) -> f
 def cumulated(
     labels: Bools, scores: Numbers, weights: Numbers | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weight of positives and of negatives at or above each distinct score, from the highest down."""
+    """Return the weight of positives and of negatives at or above each distinct score, from the highest
+    down."""
     counts = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
     order = np.argsort(-np.asarray(scores), kind="stable")
     ranked = np.asarray(scores)[order]

@@ -15,6 +15,15 @@ def composed(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    >>> counted(1, "image"), counted(1_200, "image")
+    ('1 image', '1,200 images')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def as_label(text: str) -> str:
     """Return the text as a label of a plot, where a dollar sign would begin a formula."""
     return text.replace("$", r"\$")

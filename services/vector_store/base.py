@@ -1,4 +1,4 @@
-"""The one surface over Qdrant's engines. Callers hold this type; only services/runtime.py knows which engine
+"""The one interface to Qdrant's engines. Callers hold this type; only services/runtime.py knows which engine
 is behind it."""
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class VectorStore(Protocol):
         ...
 
     def collections(self) -> list[str]:
-        """Names of all collections, sorted."""
+        """Return the names of all collections, sorted."""
         ...
 
     def info(self, collection: str) -> CollectionInfo: ...
 
     def add_vector(self, collection: str, vector: VectorSpec) -> None:
-        """Add a named vector to a filled collection; its points lack it until ``update_vectors``. Again:
-        nothing."""
+        """Add a named vector to a filled collection; its points lack it until ``update_vectors``. The same
+        again changes nothing."""
         ...
 
     def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
@@ -108,12 +108,12 @@ class VectorStore(Protocol):
         ...
 
     def query(self, collection: str, query: Query) -> list[Hit]:
-        """Best first, and by id where similarities are equal. ``UnknownField`` if the filter or order names
-        an unindexed field, ``UnknownVector``, ``BadVector``."""
+        """Return hits, best first, and by id where similarities are equal. ``UnknownField`` if the filter or
+        order names an unindexed field, ``UnknownVector``, ``BadVector``."""
         ...
 
     def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
-        """Answer i belongs to queries[i]."""
+        """Return an answer for each query, in their order."""
         ...
 
     def retrieve(
@@ -124,7 +124,7 @@ class VectorStore(Protocol):
         with_payload: bool | tuple[str, ...] = True,
         with_vectors: tuple[str, ...] = (),
     ) -> list[Hit | None]:
-        """Aligned with ``ids``; None where there is no such point."""
+        """Return the points in the order of ``ids``; None where there is no such point."""
         ...
 
     def scroll(
@@ -138,19 +138,19 @@ class VectorStore(Protocol):
         with_payload: bool | tuple[str, ...] = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
-        """A page of all matching points, in order of id or of a field. Every point that stays is seen exactly
-        once."""
+        """Return a page of all matching points, in order of id or of a field. Every point that stays is seen
+        exactly once."""
         ...
 
     def facet(
         self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100
     ) -> list[Facet]:
-        """Most frequent values of an indexed keyword, integer or bool field; equal counts in order of value.
-        Exact counts, each above 0."""
+        """Return the most frequent values of an indexed keyword, integer or bool field; equal counts in order
+        of value. Counts are exact, and above 0."""
         ...
 
     def count(self, collection: str, filter: Filter | None = None) -> int:
-        """Exact number of matching points."""
+        """Return the exact number of matching points."""
         ...
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
@@ -159,13 +159,13 @@ class VectorStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Release files, locks, processes and connections. Again: nothing."""
+        """Release files, locks, processes and connections. Closing again changes nothing."""
         ...
 
 
 def check_points(schema: CollectionSchema, points: Sequence[Point]) -> None:
-    """Refuse a batch before an engine sees any of it: engines store NaN and zero vectors silently, and half
-    of a bad batch.
+    """Raise unless a batch can be stored, before an engine sees any of it: engines store NaN and zero vectors
+    silently, and half of a bad batch.
 
     Every vector must be known to the schema, of its dimension, finite and of unit length (within 1e-3). Every
     id a UUID string. Raises ``BadVector`` or ``UnknownVector`` naming the first offender.
@@ -181,6 +181,11 @@ def check_points(schema: CollectionSchema, points: Sequence[Point]) -> None:
                 using=name,
             )
         check_vectors(schema, name, np.stack([p.vectors[name] for p in owners]), [p.id for p in owners])
+
+
+def is_id(text: str) -> bool:
+    """Return whether ``text`` has the form of an image's id, in upper or lower case."""
+    return _UUID.fullmatch(text.lower()) is not None
 
 
 def check_ids(ids: Sequence[str]) -> None:

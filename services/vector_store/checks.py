@@ -1,4 +1,5 @@
-"""What every engine refuses alike, before it is asked: a query that the collection cannot answer."""
+"""Checks of what every engine refuses alike, before it is asked: queries that the collection cannot answer,
+and schemas that contradict it."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def check_query(schema: CollectionSchema, query: Query) -> None:
 
 
 def check_limit(limit: int, offset: int = 0) -> None:
-    """``BadRequest`` unless both are in their range."""
+    """Raise ``BadRequest`` unless both are in their range."""
     if not 1 <= limit <= MAX_LIMIT or not 0 <= offset <= MAX_LIMIT:
         raise BadRequest(
             f"limit goes from 1 to {MAX_LIMIT} and offset from 0 to {MAX_LIMIT}; page deeper by cursor."
@@ -46,14 +47,34 @@ def check_limit(limit: int, offset: int = 0) -> None:
 
 
 def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
-    """``UnknownVector`` for a named vector that the collection does not have."""
+    """Raise ``UnknownVector`` if the collection lacks one of the named vectors."""
     for name in names:
         dim_of(schema, name)
 
 
+def check_extension(present: CollectionSchema, wanted: CollectionSchema) -> None:
+    """Raise ``BadVector`` if a named vector is there with another dimension, ``BadRequest`` if a field is
+    indexed by another kind."""
+    for vector in wanted.vectors:
+        dim = present.dim(vector.name)
+        if dim not in (None, vector.dim):
+            raise BadVector(
+                f"Vector {vector.name!r} of collection {present.name!r} has {dim} components, not "
+                f"{vector.dim}: give the other encoder another name.",
+                using=vector.name,
+            )
+    for field, kind in wanted.indexes.items():
+        existing = present.indexes.get(field, kind)
+        if existing != kind:
+            raise BadRequest(
+                f"Field {field!r} of collection {present.name!r} is indexed as {existing}, not {kind}.",
+                field=field,
+            )
+
+
 def recommended(schema: CollectionSchema, using: str, ask: Recommend) -> Embedding:
-    """Where a recommendation looks: 2 mean(positive) - mean(negative), or mean(positive) without negatives;
-    of unit length.
+    """Return the vector that a recommendation searches near: 2 mean(positive) - mean(negative), or
+    mean(positive) without negatives; of unit length.
 
     ``BadRequest`` without a positive example, ``BadVector`` if the examples cancel each other out.
     """

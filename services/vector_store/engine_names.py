@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vitrine.services.domain import OrderBy, Payload
+from vitrine.services.domain import Payload
 from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.vector_store.fields import filter_fields
 
@@ -28,7 +27,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def engine_key(name: str) -> str:
-    """A name as a payload key of the engine.
+    """Return a name as a payload key of the engine.
 
     >>> engine_key('5" disk'), engine_key("100%"), engine_key("%22")
     ('5%22 disk', '100%', '%2522')
@@ -37,13 +36,13 @@ def engine_key(name: str) -> str:
 
 
 def own_key(key: str) -> str:
-    """The name behind a payload key of the engine: ``engine_key`` undone."""
+    """Return the name behind a payload key of the engine: ``engine_key`` undone."""
     return _FROM_ENGINE.sub(lambda found: _BACK[found[0]], key)
 
 
 def engine_path(path: str) -> str:
-    """A field path (see ``vitrine.services.values.field_paths.field_path``) as the engine takes it, ``[]`` of
-    nested conditions included.
+    """Return a field path (see ``vitrine.services.values.field_paths.field_path``) as the engine takes it,
+    ``[]`` of nested conditions included.
 
     >>> engine_path('scores."5\\\\" disk"'), engine_path('scores."St. Moritz"')
     ('scores."5%22 disk"', 'scores."St. Moritz"')
@@ -54,7 +53,7 @@ def engine_path(path: str) -> str:
 
 
 def own_path(path: str) -> str:
-    """The field path, as we print it, of one that the engine lists: it quotes fewer keys than we do.
+    """Return the field path, as we print it, of one that the engine lists: it quotes fewer keys than we do.
 
     >>> own_path("scores.größe"), own_path('objects[]."5%22 disk"')
     ('scores."größe"', 'objects[]."5\\\\" disk"')
@@ -63,23 +62,23 @@ def own_path(path: str) -> str:
 
 
 def engine_payload(payload: Mapping[str, Any]) -> Payload:
-    """A payload whose objects (scores, metadata ...) have the engine's keys; those of the payload itself are
-    ours and plain."""
+    """Return a payload whose objects (scores, metadata ...) have the engine's keys; the keys of the payload
+    itself are ours and plain."""
     return _renamed(payload, '"\\%', engine_key)
 
 
 def own_payload(payload: Mapping[str, Any]) -> Payload:
-    """A payload of the engine with the names that people gave."""
+    """Return a payload of the engine with the names that people gave."""
     return _renamed(payload, "%", own_key)
 
 
 def engine_keys(values: Mapping[str, Any]) -> Payload:
-    """One such object with the engine's keys."""
+    """Return one such object with the engine's keys."""
     return {engine_key(name): value for name, value in values.items()}
 
 
 def engine_selection(with_payload: bool | Iterable[str]) -> bool | list[str]:
-    """What is asked of payloads: all, nothing, or the fields of these paths."""
+    """Return what is asked of payloads: all, nothing, or the fields of these paths."""
     return (
         with_payload
         if isinstance(with_payload, bool)
@@ -87,13 +86,8 @@ def engine_selection(with_payload: bool | Iterable[str]) -> bool | list[str]:
     )
 
 
-def engine_order(order: OrderBy) -> OrderBy:
-    """The order with the engine's path."""
-    return replace(order, field=engine_path(order.field))
-
-
 def engine_filter(filter: Filter | None) -> Filter | None:
-    """The filter with the engine's paths."""
+    """Return the filter with the engine's paths."""
     from qdrant_client import models
 
     if filter is None or all(engine_path(field) == field for field in filter_fields(filter)):
@@ -102,7 +96,8 @@ def engine_filter(filter: Filter | None) -> Filter | None:
 
 
 def engine_plain(tree: Any) -> Any:
-    """The same for the JSON of a filter: whatever is called ``key`` there is a field path."""
+    """Return the JSON of a filter with the engine's paths: whatever is called ``key`` there is a field
+    path."""
     if isinstance(tree, dict):
         return {
             name: engine_path(value) if name == "key" and isinstance(value, str) else engine_plain(value)
@@ -112,8 +107,8 @@ def engine_plain(tree: Any) -> Any:
 
 
 def _renamed(payload: Mapping[str, Any], marks: str, rename: Callable[[str], str]) -> Payload:
-    """With the keys of its objects renamed. ``marks``: a key without any of them stays; to look for them
-    costs 2 us."""
+    """Return the value with the keys of its objects renamed. ``marks``: a key without any of them stays; to
+    look for them costs 2 us."""
     renamed = dict(payload)
     for field, value in payload.items():
         if isinstance(value, dict) and _has_any(marks, "".join(value)):

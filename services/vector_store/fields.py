@@ -36,7 +36,7 @@ _CLAUSES = (
 
 
 def filter_fields(filter: Filter | None) -> set[str]:
-    """The field paths that a filter names; ``has_id`` and ``has_vector`` name none. A nested one is
+    """Return the field paths that a filter names; ``has_id`` and ``has_vector`` name none. A nested one is
     ``key[].inner``."""
     return {field for field, _ in _needs(filter)}
 
@@ -89,14 +89,15 @@ def _check_kind(schema: CollectionSchema, field: str, kinds: tuple[IndexKind, ..
 
 
 def _needs(filter: Filter | None, prefix: str = "") -> Iterator[tuple[str, tuple[IndexKind, ...]]]:
-    """Each field path of the filter with the index kinds that can answer its clause."""
+    """Yield each field path of the filter with the index kinds that can answer its clause."""
     if filter is not None:
         for condition in conditions(filter):
             yield from _condition_needs(condition, prefix)
 
 
 def _check_has_id(ids: Iterable[object]) -> None:
-    """Points are known by UUIDs; the server would also take numbers, which no point of ours has."""
+    """Raise ``BadRequest`` unless the ids are UUIDs; the server would also take numbers, which no point of
+    ours has."""
     for id in ids:
         try:
             check_ids([str(id)])
@@ -105,7 +106,7 @@ def _check_has_id(ids: Iterable[object]) -> None:
 
 
 def conditions(filter: Filter) -> Iterator[Any]:
-    """The direct conditions of a filter, whatever clause they stand in."""
+    """Yield the direct conditions of a filter, whatever clause they are in."""
     for clause in (filter.must, filter.should, filter.must_not):
         yield from clause_list(clause)
     if filter.min_should is not None:
@@ -113,7 +114,7 @@ def conditions(filter: Filter) -> Iterator[Any]:
 
 
 def clause_list(clause: Any) -> list[Any]:
-    """A clause is a list of conditions, a single condition, or None."""
+    """Return a clause (a list of conditions, a single one, or None) as a list."""
     if clause is None:
         return []
     return list(clause) if isinstance(clause, list | tuple) else [clause]
@@ -143,14 +144,14 @@ def _condition_needs(condition: Any, prefix: str) -> Iterator[tuple[str, tuple[I
 
 
 def one_clause(condition: FieldCondition) -> str:
-    """Name of the condition's only clause. Engines read several as any of them, or drop some:
-    ``BadRequest``."""
+    """Return the name of the condition's only clause. ``BadRequest`` if it has several: engines read those as
+    any of them, or drop some."""
     given = [name for name in _CLAUSES if getattr(condition, name) is not None]
     if len(given) != 1:
         what = f"{len(given)} clauses ({', '.join(given)})" if given else "no clause"
         raise BadRequest(
             f"The condition on field {condition.key!r} has {what}: give each field condition exactly one, "
-            "and put several conditions into `must` where all shall hold.",
+            "and put several conditions into `must` where all must hold.",
             field=condition.key,
         )
     return given[0]

@@ -1,5 +1,5 @@
-"""Hits in one order on every engine: by similarity, and by id where it is equal; and pages that are slices of
-one answer.
+"""The order of hits, the same on every engine: by similarity, and by id where it is equal; and pages that are
+slices of one answer.
 
 An engine gives the best n in any order of equals, and cuts among equals anywhere; by its index it also finds
 a little more the deeper it is asked. So it is asked to fixed depths (``RUNGS``): equals that one depth has
@@ -61,19 +61,19 @@ class Asked:
 
 
 def asked(query: Query, near: Near) -> Asked:
-    """What ``query`` asks of the answer to ``near``."""
+    """Return what ``query`` asks of the answer to ``near``."""
     return Asked(near.vector, query.offset, query.limit, query.min_similarity, query.exact)
 
 
 def as_near(schema: CollectionSchema, query: Query) -> Query:
-    """A recommendation as the search by a vector that it is."""
+    """Return a recommendation as the search by a vector that it is; other queries as they are."""
     if isinstance(query.ask, Recommend):
         return replace(query, ask=Near(recommended(schema, query.using, query.ask)))
     return query
 
 
 def quick(wanted: Asked, found: Sequence[tuple[Id, float]]) -> list[Ranked[Id]] | None:
-    """The page from the first ``quick_depth`` hits, or None if it ends among equals."""
+    """Return the page from the first ``quick_depth`` hits, or None if it ends among equals."""
     page = found[: wanted.limit]
     if len(found) > wanted.limit and step(found[-1][1]) == step(page[-1][1]):
         return None
@@ -81,12 +81,12 @@ def quick(wanted: Asked, found: Sequence[tuple[Id, float]]) -> list[Ranked[Id]] 
 
 
 def deep(wanted: Asked, nearest: Nearest[Id]) -> list[Ranked[Id]]:
-    """The page from as many questions as it takes."""
+    """Return the page from as many questions as it takes."""
     return list(islice(_whole(wanted, nearest), wanted.offset, wanted.offset + wanted.limit))
 
 
 def fused(sides: Sequence[tuple[Asked, Nearest[Id]]], k: int, offset: int, limit: int) -> list[Ranked[Id]]:
-    """The page of the reciprocal rank fusion of the answers to several vectors, whole ones."""
+    """Return the page of the reciprocal rank fusion of the answers to several vectors, whole ones."""
     return list(islice(_fusion(sides, k), offset, offset + limit))
 
 
@@ -110,7 +110,7 @@ def _in_order(wanted: Asked, found: Sequence[tuple[Id, float]]) -> list[Ranked[I
 
 
 def _fusion(sides: Sequence[tuple[Asked, Nearest[Id]]], k: int) -> Iterator[Ranked[Id]]:
-    """Score = sum of 1 / (k + rank), rank from 0."""
+    """Yield ids with their fusion score, best first: the sum of 1 / (k + rank), rank from 0."""
     seen: set[Any] = set()
     for most, depth in _FUSED:
         parts: dict[Id, list[float]] = defaultdict(list)

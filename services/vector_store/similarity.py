@@ -1,4 +1,4 @@
-"""How well similarities are known, and what follows for thresholds and for order.
+"""How exact similarities are, and what follows for thresholds and for order.
 
 Vectors are stored, and compared, as 16-bit floats. So a vector compared with itself gives 0.9999 or 1.0001
 instead of 1; and an encoder that sees a picture once alone and once among others may give vectors that differ
@@ -14,7 +14,7 @@ import numpy as np
 from vitrine.services.domain import Embedding
 
 RESOLUTION: Final = 1e-4
-"""Similarities that differ by less are not told apart from a threshold, nor from 1."""
+"""Similarities that differ by less are not distinguished from a threshold, nor from 1."""
 _CLOSE: Final = 0.999
 """From here on a similarity is counted from what the same vector gives."""
 _DIGITS: Final = 6
@@ -22,7 +22,7 @@ _DIGITS: Final = 6
 
 
 def at_least(similarity: float, least: float) -> bool:
-    """Whether a similarity reaches a threshold, as far as it is known.
+    """Return whether a similarity reaches a threshold, as far as it is known.
 
     >>> at_least(0.99996, 1.0), at_least(0.9997, 1.0)
     (True, False)
@@ -31,12 +31,12 @@ def at_least(similarity: float, least: float) -> bool:
 
 
 def shown(similarity: float) -> float:
-    """The similarity, or 1 for one that cannot be told from 1."""
+    """Return the similarity, or 1 where it cannot be distinguished from 1."""
     return 1.0 if at_least(similarity, 1.0) else similarity
 
 
 def engine_threshold(least: float | None) -> float | None:
-    """What an engine is to keep, so that nothing is missing that is ``at_least`` so similar.
+    """Return the threshold for an engine with which nothing is missing that is ``at_least`` so similar.
 
     Engines keep what is strictly above their threshold, in float32; we promise at or above.
     """
@@ -46,8 +46,8 @@ def engine_threshold(least: float | None) -> float | None:
 
 
 def step(computed: float) -> float:
-    """What an engine has computed, to the digits that count. Whatever is close to 1 is one step: its order is
-    only known from ``Scale``."""
+    """Return what an engine has computed, to the digits that count. Whatever is close to 1 is one step: its
+    order is only known from ``Scale``."""
     return min(_CLOSE, round(computed, _DIGITS))
 
 
@@ -60,7 +60,7 @@ class Scale:
         self._itself: float | None = None
 
     def similarity(self, computed: float) -> float:
-        """To six digits; exactly 1 for the vector itself."""
+        """Return the similarity, to six digits; exactly 1 for the vector itself."""
         if computed < _CLOSE:
             return max(-1.0, round(computed, _DIGITS))
         if self._itself is None:

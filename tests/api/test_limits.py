@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.api.helpers import client_on, picture, runtime_in, settings_in
-from vitrine.api.limits import MAX_FILES, MAX_FORM_FIELDS, MAX_JSON_BYTES
+from vitrine.api.route import MAX_FILES, MAX_FORM_FIELDS, MAX_JSON_BYTES
 from vitrine.api.thumbnails import ThumbnailCache
 
 LIMIT = 1 << 20

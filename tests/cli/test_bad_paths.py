@@ -35,7 +35,7 @@ READING: dict[str, tuple[str, ...]] = {
     "category create --encoder": ("category", "create", "new", "--encoder", "x={}"),
 }
 WRITING: dict[str, tuple[str, ...]] = {
-    "search --sheet": ("search", *SHOP, "--sheet", "{}.png"),
+    "search --to": ("search", *SHOP, "--to", "{}.png"),
     "index add --refused": ("index", "add", "pictures", *SHOP, "--refused", "{}.jsonl"),
     "export table --to": ("export", "table", *SHOP, "--to", "{}.csv"),
     "export folders --to": ("export", "folders", *SHOP, "--by", "class", "--to", "{}"),

@@ -32,11 +32,11 @@ def test_duplicates_are_found_listed_shown_and_deleted(shop: Run, tmp_path: Path
     (group,) = shop("duplicates", "list", "-c", "shop", "--json").json["groups"]
     sheet = tmp_path / "sheet.png"
     assert (
-        "0-half.png" in shop("duplicates", "show", group["id"], "-c", "shop", "--sheet", sheet).out
+        "0-half.png" in shop("duplicates", "show", group["id"], "-c", "shop", "--to", sheet).out
         and sheet.is_file()
     )
     for name in ("groups.json", "groups.csv"):
-        assert shop("duplicates", "export", "-c", "shop", "--out", tmp_path / name).code == 0
+        assert shop("duplicates", "export", "-c", "shop", "--to", tmp_path / name).code == 0
     assert (tmp_path / "groups.csv").read_text().count(group["id"]) == 3
 
     hits = shop(

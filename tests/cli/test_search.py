@@ -183,7 +183,7 @@ def test_wrong_usage_is_exit_2(filled: Run, arguments: list[str]) -> None:
         (["--where", "metadata.nothing=1"], "unknown_field"),
         (["--order-by", "caption"], "unknown_field"),
         (["--order-by", "quality:up"], "bad_request"),
-        (["--text", "x", "--sheet", "sheet.gif"], "bad_request"),
+        (["--text", "x", "--to", "sheet.gif"], "bad_request"),
     ],
 )
 def test_questions_without_an_answer_are_told(filled: Run, arguments: list[str], code: str) -> None:
@@ -211,7 +211,7 @@ def test_sheets_show_the_query_first_and_then_the_hits(
         "listing": ["--order-by", "quality"],
     }[kind]
     path = tmp_path / "sheets" / "sheet.png"
-    answer = filled("search", "-c", "shop", *query, "-n", 3, "--sheet", path, "--json").json
+    answer = filled("search", "-c", "shop", *query, "-n", 3, "--to", path, "--json").json
     assert answer["sheet"] == str(path)
     tiles = len(answer["hits"]) + (kind in ("image", "id", "like"))
     with Image.open(path) as sheet:

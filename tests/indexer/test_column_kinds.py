@@ -20,7 +20,8 @@ from vitrine.indexer.job import payload_writer
 from vitrine.indexer.job.job import Job, Report
 from vitrine.indexer.job.payload_writer import PayloadWriter
 from vitrine.indexer.job.report import IndexReport
-from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.open import open_source
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.filters import conditions_from_pairs
 from vitrine.services.domain import OrderBy

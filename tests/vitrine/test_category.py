@@ -36,7 +36,13 @@ def test_a_folder_is_added_once(shop: vitrine.Category, pictures: Path) -> None:
 def test_pictures_come_in_every_form(empty: vitrine.Category, tmp_path: Path) -> None:
     card(RED).save(tmp_path / "red.png")
     array = np.asarray(card(BLUE, 30))
-    given = [tmp_path / "red.png", as_bytes(card(BLUE)), card(RED, 24), array, np.float32(array[:20] / 255)]
+    given: list[vitrine.Picture] = [
+        tmp_path / "red.png",
+        as_bytes(card(BLUE)),
+        card(RED, 24),
+        array,
+        (array[:20] / 255).astype(np.float32),
+    ]
     report = empty.add(given, tags="given")
     assert (report.added, report.refused) == (5, 0)
     assert empty.facets("tags") == {"given": 5}
@@ -68,6 +74,8 @@ def test_what_is_no_picture_is_refused_and_the_others_go_in(empty: vitrine.Categ
     assert sorted(report.reasons) == ["unreadable_file", "unsupported_format"]
     with pytest.raises(vitrine.BadSource, match="gone"):
         empty.add(tmp_path / "gone")
+    with pytest.raises(vitrine.BadRequest, match="not 5"):
+        empty.add(5)  # type: ignore[arg-type]
 
 
 def test_a_picture_is_upright_and_in_its_colours(empty: vitrine.Category) -> None:
@@ -137,13 +145,15 @@ def test_conditions_hold_together(shop: vitrine.Category) -> None:
 def test_one_question_at_a_time(shop: vitrine.Category) -> None:
     for arguments in ({}, {"text": "red", "image": card(RED)}, {"unlike": card(RED)}):
         with pytest.raises(vitrine.BadRequest, match="Give one of text, image, like and vector"):
-            shop.search(**arguments)  # type: ignore[arg-type]
+            shop.search(**arguments)
     with pytest.raises(vitrine.BadRequest, match="unlike needs like"):
         shop.search(image=card(RED), unlike=card(BLUE))
     with pytest.raises(vitrine.BadRequest, match="one id"):
         shop.search(image=card(RED), using=["colour", "grey"])
     with pytest.raises(vitrine.BadRequest, match=r"gone\.png cannot be read"):
         shop.search(image="gone.png")
+    with pytest.raises(vitrine.BadRequest, match="neither an image id nor a file"):
+        shop.search(like=["gone"])
 
 
 def test_pages_and_orders(shop: vitrine.Category) -> None:
@@ -192,6 +202,8 @@ def test_images_are_edited_and_deleted(empty: vitrine.Category) -> None:
     assert (changed.tags, changed.class_, changed.metadata) == (["sale"], "mug", {"year": 1999})
     (changed,) = empty.edit([one.id], class_="", metadata={"year": None}, quality=0.5)
     assert (changed.class_, changed.metadata, changed.quality) == (None, {}, 0.5)
+    (changed,) = empty.edit(one, fields={"caption": "On sale", "quality": None})
+    assert (changed.caption, changed.quality) == ("On sale", None)
     with pytest.raises(vitrine.BadRequest, match="quality must be at most 1"):
         empty.edit(one, quality=2)
     with pytest.raises(vitrine.NotFound):

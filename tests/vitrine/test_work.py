@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 import vitrine
-from tests.indexer.enrich.vectors.trained import load_trained, trained_folder
+from tests.indexer.enrich.vectors.trained import TrainedFamily, trained_folder
 from vitrine.indexer.enrich.clusters.options import ClusterOptions
 from vitrine.indexer.enrich.maps.options import MapOptions
+from vitrine.services.encoders import registry
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +75,17 @@ def test_copies_are_found(empty: vitrine.Category) -> None:
     assert len(hits) == 2 and list(hits.similar.values()) == [1]
 
 
-def test_an_encoder_is_promoted_and_taken_back(
-    many: vitrine.Category, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(many.library.runtime.encoders, "_loader", load_trained)
-    report = many.promote(trained_folder(tmp_path / "look"), "look")
-    assert report.switched and many.encoders[0].startswith("look")
-    assert many.vectors(many.images(limit=2).ids, using="look").shape[0] == 2
-    many.rollback("look")
-    assert many.encoders[0] == "colour"
+def test_an_encoder_is_promoted_and_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_REGISTERED", [])
+    vitrine.register_encoder(TrainedFamily())
+    with vitrine.open(tmp_path / "data", encoder="colour", progress=False) as library:
+        cards = library.create("cards")
+        cards.add([Image.new("RGB", (16, 16), colour) for colour in ("red", "blue", "green")])
+        assert cards.promote(trained_folder(tmp_path / "look"), "look").switched
+        assert cards.encoders == ["look-1", "colour"]
+        assert cards.vectors(cards.images().ids, using="look").shape == (3, 32)
+        cards.rollback("look")
+        assert cards.encoders[0] == "colour"
 
 
 def test_images_are_exported(many: vitrine.Category, tmp_path: Path) -> None:

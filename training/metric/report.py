@@ -16,7 +16,7 @@ from vitrine.training.data.dataset import LabelledImage, SplitName, Unusable, cl
 from vitrine.training.data.splits import Groups, Split, straddling
 from vitrine.training.metric.evaluate import LABELS, Comparison
 from vitrine.training.metric.worst_queries import Retrieval, worst_sheet
-from vitrine.training.plots import draw_curves
+from vitrine.training.reports import draw_curves, markdown_table, one_line
 
 PARTS: tuple[SplitName, ...] = ("train", "validation", "test")
 _SHOWN = 20
@@ -126,7 +126,7 @@ def markdown(report: TrainingReport, pictures: Mapping[str, str]) -> str:
     sections = [
         f"# {report.name}",
         f"## Retrieval, judged on {report.judged_on}",
-        _table(*compared.table()),
+        markdown_table(*compared.table()),
         "\n".join([compared.asked(), *(f"- {line}" for line in compared.gains())]).replace(
             ".\n- ", ".\n\n- ", 1
         ),
@@ -136,7 +136,10 @@ def markdown(report: TrainingReport, pictures: Mapping[str, str]) -> str:
         "## Data",
         _data(report.data),
         "## Parameters",
-        _table(["parameter", "value"], [[name, _words(value)] for name, value in report.parameters.items()]),
+        markdown_table(
+            ["parameter", "value"],
+            list(report.parameters.items()),
+        ),
         *(["## Notes", "\n".join(f"- {line}" for line in report.notes)] if report.notes else []),
     ]
     return "\n\n".join(sections) + "\n"
@@ -147,7 +150,7 @@ def _by_class(compared: Comparison) -> str:
         [name, str(count), *(f"{row.recall_at_1[name]:.3f}" for row in compared.rows)]
         for name, count in compared.queries.items()
     ]
-    return _table(["class", "queries", *(row.name for row in compared.rows)], rows)
+    return markdown_table(["class", "queries", *(row.name for row in compared.rows)], rows)
 
 
 def _data(data: DataSummary) -> str:
@@ -167,23 +170,10 @@ def _data(data: DataSummary) -> str:
             more = f"\n  - and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
             lines.append(
                 f"- {title}: {len(listed)}"
-                + "".join(f"\n  - {_words(text)}" for text in listed[:_SHOWN])
+                + "".join(f"\n  - {one_line(text)}" for text in listed[:_SHOWN])
                 + more
             )
-    return _table(["class", *PARTS], [*rows, total]) + "\n\n" + "\n".join(lines)
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join(
-        "| " + " | ".join(_words(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
-
-
-def _words(value: object) -> str:
-    """Return a value on one line; lists as words with spaces between."""
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return " ".join(text.split())
+    return markdown_table(["class", *PARTS], [*rows, total]) + "\n\n" + "\n".join(lines)
 
 
 def _together(groups: Groups) -> list[list[int]]:

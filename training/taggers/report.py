@@ -12,6 +12,7 @@ import orjson
 
 from vitrine.services.files import make_folder
 from vitrine.services.values.words import as_label
+from vitrine.training.reports import markdown_table
 from vitrine.training.taggers.metrics import TagMetrics
 from vitrine.training.taggers.train import TagReport, Training
 
@@ -85,7 +86,7 @@ def to_markdown(training: Training, title: str, pictures: dict[str, str], *, ove
     ]
     if overview:
         lines += ["![average precision of every tag](overview.png)", ""]
-    lines += _table(COLUMNS, [_row(report) for report in training.reports])
+    lines.append(markdown_table(COLUMNS, _figures(summary_rows(training.reports))))
     if training.skipped:
         lines += ["", "## Skipped", "", *(f"- {tag}: {reason}" for tag, reason in training.skipped.items())]
     for report in training.reports:
@@ -200,11 +201,9 @@ def _row(report: TagReport) -> tuple[object, ...]:
 
 def _details(one: TagMetrics) -> list[str]:
     cells = (one.true_positives, one.false_positives, one.false_negatives, one.true_negatives)
-    lines = _table(
-        ("", "tag given", "not given"),
-        [("with the tag", cells[0], cells[2]), ("without", cells[1], cells[3])],
-    )
-    lines += [
+    sides = [("with the tag", cells[0], cells[2]), ("without", cells[1], cells[3])]
+    lines = [
+        markdown_table(("", "tag given", "not given"), _figures(sides)),
         "",
         "```",
         "scores with the tag",
@@ -215,15 +214,16 @@ def _details(one: TagMetrics) -> list[str]:
         "",
     ]
     rows = [(f"{c.low:.1f}", c.count, c.mean_score, c.positive_share) for c in one.calibration if c.count]
-    return lines + _table(("from score", "images", "mean score", "share with the tag"), rows)
+    return [
+        *lines,
+        markdown_table(("from score", "images", "mean score", "share with the tag"), _figures(rows)),
+    ]
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    return lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+def _figures(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """Write floats with three decimals, counts without."""
+    return [[_figure(value) if isinstance(value, float) else value for value in row] for row in rows]
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"
-    return str(value).replace("|", r"\|")
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"

@@ -11,6 +11,7 @@ from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.saving import save_heads
 from vitrine.training.taggers.examples import read_examples, read_negatives
+from vitrine.training.taggers.metrics import TagMetrics, tag_metrics
 from vitrine.training.taggers.options import TrainOptions
 from vitrine.training.taggers.report import to_json, write_report
 from vitrine.training.taggers.train import Tell, Training, train_taggers
@@ -75,3 +76,14 @@ def run_taggers(
     title = f"Taggers of {category} on {examples.encoder.name}"
     write_report(folder, training, title=title, plots=plots)
     return TaggerRun(training, saved, folder, title)
+
+
+def evaluate_tagger(
+    runtime: Runtime, category: str, tag: str, field: str = "tags"
+) -> tuple[TagMetrics, bool]:
+    """Measure a tagger on the tags that the category has now, and return also whether they are those that it
+    was trained on. It knows some of these images, which flatters it. ``NotFound``, ``TooFewExamples``."""
+    found, head = runtime.catalog.get(category), runtime.taggers.get(category, tag)
+    examples = read_examples(runtime.vectors, found, head.using, tags=[tag], field=field, least=1)
+    metrics = tag_metrics(examples.targets[:, 0], head.scores(examples.x), head.threshold)
+    return metrics, head.fingerprint == examples.fingerprint(0)

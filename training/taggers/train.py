@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import TooFewExamples
-from vitrine.services.taggers.logistic import balanced_weights, platt
+from vitrine.services.taggers.logistic import balanced_weights, platt, sigmoid
 from vitrine.services.taggers.ranking_metrics import average_precision
 from vitrine.training.taggers.examples import TagExamples
 from vitrine.training.taggers.fitters import Fitter, get_fitter
@@ -338,12 +338,12 @@ class _Margins:
         ):  # worse than chance: a head that says the same of all, rather than the opposite of what it learnt
             share = float((weights * labels).sum() / weights.sum())
             slope, offset = 1e-6, float(np.log(share / (1 - share)))
-        scores = _sigmoid(slope * self.margins[rows] + offset)
+        scores = sigmoid(slope * self.margins[rows] + offset)
         return slope, offset, best_threshold(labels, scores, weights, precision=self.precision)
 
     def judge(self, chosen_on: NDArray[np.bool_], measured_on: NDArray[np.bool_]) -> TagMetrics:
         slope, offset, threshold = self.calibrate(chosen_on)
-        scores = _sigmoid(slope * self.margins[measured_on] + offset)
+        scores = sigmoid(slope * self.margins[measured_on] + offset)
         return tag_metrics(self.labels[measured_on], scores, threshold, self.weights[measured_on])
 
     def judge_across(self, part: NDArray[np.int64]) -> TagMetrics:
@@ -355,7 +355,7 @@ class _Margins:
             if self.labels[others].all() or not self.labels[others].any():
                 others = np.ones(len(part), bool)
             slope, offset, threshold = self.calibrate(others)
-            scores[inside], thresholds[inside] = _sigmoid(slope * self.margins[inside] + offset), threshold
+            scores[inside], thresholds[inside] = sigmoid(slope * self.margins[inside] + offset), threshold
         return tag_metrics(self.labels, scores, thresholds, self.weights)
 
 
@@ -374,7 +374,3 @@ def _best(found: NDArray[np.float64], grid: Sequence[float]) -> NDArray[np.float
     means = np.where(measured, found, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)
     best = np.asarray(grid)[np.round(means, 4).argmax(axis=0)]
     return np.asarray(np.where(measured.any(axis=(0, 1)), best, 1.0))
-
-
-def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)))

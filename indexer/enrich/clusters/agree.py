@@ -7,13 +7,14 @@ to agree.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand, agreement, normalised_mutual_information
+from vitrine.indexer.job.job import Advance
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun, leaf_of, path_of
 from vitrine.services.category.field_names import find_field
 from vitrine.services.category.read_all import pages
@@ -23,7 +24,6 @@ from vitrine.services.runtime import Runtime
 from vitrine.services.values.field_paths import value_at
 
 PAGE = 5_000
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def agree(
     other: str,
     *,
     level: int | None = None,
-    told: Told | None = None,
+    advance: Advance | None = None,
 ) -> RunAgreement:
     """Compare two runs in service, at their leaves or at a ``level`` below the root (1: its children), as the
     images have it now.
@@ -110,7 +110,7 @@ def agree(
     """
     first, second = _runs(runtime, category, (run, other), level)
     ones, others, noise = _Numbers(), _Numbers(), 0
-    for payload in _pages(runtime, category, (first.payload_field, second.payload_field), told):
+    for payload in _pages(runtime, category, (first.payload_field, second.payload_field), advance):
         one, two = leaf_of(payload, first.key), leaf_of(payload, second.key)
         if NOISE in (one, two):
             noise += bool(one and two)
@@ -141,7 +141,7 @@ def agree_with_field(
     name: str,
     *,
     level: int | None = None,
-    told: Told | None = None,
+    advance: Advance | None = None,
 ) -> FieldAgreement:
     """Compare a run with the values of a payload field, over the images that have one value (not a list).
 
@@ -150,7 +150,7 @@ def agree_with_field(
     (found,) = _runs(runtime, category, (run,), level)
     nodes, values, noise = _Numbers(), _Numbers(), 0
     field = find_field(name, runtime.catalog.get(category).indexes)
-    for payload in _pages(runtime, category, (found.payload_field, field), told):
+    for payload in _pages(runtime, category, (found.payload_field, field), advance):
         leaf, value = leaf_of(payload, found.key), _value(payload, field)
         if leaf == NOISE:
             noise += value is not None
@@ -205,14 +205,16 @@ def _at(leaf: str, level: int | None) -> str:
     return leaf if level is None else path_of(leaf)[: level + 1][-1]
 
 
-def _pages(runtime: Runtime, category: str, fields: Sequence[str], told: Told | None) -> Iterator[Payload]:
+def _pages(
+    runtime: Runtime, category: str, fields: Sequence[str], advance: Advance | None
+) -> Iterator[Payload]:
     total, done = runtime.vectors.count(category), 0
     for page in pages(runtime.vectors, category, fields=tuple(fields), size=PAGE):
         for hit in page:
             yield hit.payload
         done += len(page)
-        if told:
-            told(done, total)
+        if advance:
+            advance(done, total)
 
 
 def _matches(run: ClusterRun, other: ClusterRun, ones: _Numbers, others: _Numbers) -> list[Match]:

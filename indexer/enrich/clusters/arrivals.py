@@ -1,4 +1,4 @@
-"""Clusters of images as they are indexed, from the vectors that were just computed."""
+"""Give images their clusters as they are indexed, from the vectors that were just computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vitrine.services.runtime import Runtime
 
 
 class NewImageAssigner:
-    """The cluster runs in service, for new images and for those that got a vector they lacked; an
+    """Assigns new images, and those that got a vector they lacked, to the cluster runs in service; an
     ``OnArrival``."""
 
     def __init__(self, runtime: Runtime, category: Category) -> None:
@@ -30,7 +30,7 @@ class NewImageAssigner:
         return {run.using for run in self._runs}
 
     def prepare(self, items: Sequence[Item]) -> None:
-        """See which runs are in service."""
+        """Look up which runs are in service."""
         runs = self._clusters.in_service(self._category.name)
         if [(run.key, run.created_at) for run in runs] == [(run.key, run.created_at) for run in self._known]:
             return
@@ -60,7 +60,7 @@ class NewImageAssigner:
 
 
 def fits(category: Category, run: ClusterRun) -> bool:
-    """Whether the category still has the vector that the run was made on."""
+    """Return whether the category still has the vector that the run was made on."""
     try:
         spec = category.encoder(run.using)
     except UnknownVector:

@@ -1,4 +1,4 @@
-"""Which image is in which node, on the images' payload."""
+"""Write to an image's payload which node of a run it is in."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def assign_lacking(job: Job, run: ClusterRun) -> Iterator[int]:
-    """Give the images that have the vector of a run but no node in it theirs, until there are none; yields
-    how many a page gave."""
+    """Give the images that have the vector of a run but no node in it their nodes, until there are none;
+    yields how many a page gave."""
     from qdrant_client import models
 
     has: Condition = models.HasVectorCondition(has_vector=run.using)

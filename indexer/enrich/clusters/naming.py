@@ -1,4 +1,4 @@
-"""Names for nodes: the tags and classes that are more frequent in a node than in the category."""
+"""Name nodes by the tags and classes that are more frequent in the node than in the category."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIN_LIFT = 1.5
 
 
 class Vocabulary:
-    """Words as numbers: a hundred thousand images share some hundred words."""
+    """Stores words as numbers: a hundred thousand images share some hundred words."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -34,15 +34,15 @@ class Vocabulary:
         return list(self._numbers)
 
     def numbers(self, payload: Mapping[str, object]) -> tuple[int, ...]:
-        """The words of one image: its tags and its class, each once."""
+        """Return the words of one image as numbers: its tags and its class, each once."""
         tags, class_ = payload.get("tags"), payload.get("class")
         words = [*(tags if isinstance(tags, list) else ()), *([class_] if isinstance(class_, str) else ())]
         return tuple(self._numbers.setdefault(word, len(self._numbers)) for word in dict.fromkeys(words))
 
 
 def node_names(tree: Tree, words: Sequence[Iterable[int]], vocabulary: Sequence[str]) -> dict[str, str]:
-    """Names by node id, "" where no word stands out and for noise. ``words``: of each row, as numbers in
-    ``vocabulary``."""
+    """Return names by node id, "" where no word stands out and for noise. ``words``: of each row, as numbers
+    in ``vocabulary``."""
     inside = {id: Counter[int]() for id in tree.nodes}
     for row, numbers in enumerate(words):
         inside[tree.leaf_ids[tree.leaves[row]]].update(numbers)
@@ -59,7 +59,7 @@ def node_names(tree: Tree, words: Sequence[Iterable[int]], vocabulary: Sequence[
 
 
 def telling(inside: Counter[int], count: int, everywhere: Counter[int], total: int) -> list[int]:
-    """The few words that tell ``count`` images from all ``total``, the most telling first.
+    """Return the few words that tell ``count`` images from all ``total``, the most telling first.
 
     The lift of a word is p(word | node) / p(word). Those that pass the least count, share and lift are ranked
     by p(word | node) log2(lift), what each adds to the divergence of the node from the category (Kullback and

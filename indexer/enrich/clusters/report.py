@@ -51,8 +51,8 @@ class ClusterReport(VersionReport):
             lines += ["  other seeds: the same, as this method draws nothing"]
         elif again:
             by_level = "".join(f", level {level['level']} {level['mean']:.3f}" for level in again["levels"])
-            told = (
+            figures = (
                 f"{again['mean']:.3f} on average, spread {again['spread']:.3f}, {again['least']:.3f} at least"
             )
-            lines += [f"  agreement of {len(again['seeds'])} seeds (ARI): {told}{by_level}"]
+            lines += [f"  agreement of {len(again['seeds'])} seeds (ARI): {figures}{by_level}"]
         return lines

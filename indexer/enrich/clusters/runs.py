@@ -1,4 +1,4 @@
-"""A cluster run from the stored vectors to the images' payload, safe to kill at any moment.
+"""Cluster the stored vectors and write each image's node to its payload; safe to kill at any moment.
 
 The order: fit, save the files, write every image's node under a new key, let the key answer for the run, take
 the former key away. Until the switch no query sees the new key; a run that was killed before it leaves a key
@@ -42,8 +42,7 @@ from vitrine.services.runtime import Runtime
 
 @dataclass(frozen=True)
 class Fitted:
-    """A clustering of rows, before it is anybody's: the tree, and what the manifest is to say of how it was
-    made.
+    """A clustering of rows: the tree, and what the manifest says about how it was made.
 
     ``names``: of nodes that have one already.
     """
@@ -77,7 +76,7 @@ Fit = Callable[[Images, Advance], Fitted]
 
 @dataclass(frozen=True)
 class Again:
-    """The same clustering under other seeds: ``fit`` makes one of a seed, once the first was called;
+    """The same clustering under other seeds. ``fit`` makes one of a seed, once the first was called;
     ``seeds``: those to try."""
 
     fit: Callable[[int], Fit]
@@ -85,7 +84,7 @@ class Again:
 
 
 def fit_tree(options: TreeOptions) -> Fit:
-    """Hierarchical k-means as a ``Fit``."""
+    """Return hierarchical k-means as a ``Fit``."""
 
     def fit(images: Images, advance: Advance) -> Fitted:
         parameters = {name: value for name, value in asdict(options).items() if name != "seed"}
@@ -135,7 +134,8 @@ def assign_missing(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> list[ClusterReport]:
-    """Give the images that have none their nodes in these runs (None: all in service). A report for each.
+    """Give images that have no node in these runs (None: all in service) theirs, and return a report for each
+    run.
 
     ``NotFound`` (category or run); ``BadRequest`` for a named run whose vector the category has no more.
     """
@@ -168,8 +168,8 @@ def assign_missing(
 
 
 def delete_run(runtime: Runtime, category: str, run: str, *, stop: threading.Event | None = None) -> None:
-    """Withdraw a run, take it away from the images, then remove its files; also what runs of that name left
-    that never ended.
+    """Withdraw a run, remove it from the images, then remove its files; also what killed runs of that name
+    left.
 
     ``NotFound`` if there is nothing of that name.
     """
@@ -187,8 +187,8 @@ def delete_run(runtime: Runtime, category: str, run: str, *, stop: threading.Eve
 def read_images(
     runtime: Runtime, category: str, spec: EncoderSpec, former: ClusterRun | None = None
 ) -> Images:
-    """All images with the vector, in order of id; of those that come in meanwhile, none. ``BadRequest`` if
-    there are none.
+    """Read all images with the vector, in order of id, except those that come in meanwhile. Raises
+    ``BadRequest`` if there are none.
 
     ``former``: a run whose leaves are read as well.
     """
@@ -218,7 +218,7 @@ def read_images(
 
 
 def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fitted) -> ClusterRun:
-    """A fitted tree by image ids, with names."""
+    """Return a fitted tree by image ids, with names for its nodes."""
     by_tags = node_names(fitted.tree, images.words, images.vocabulary)
     names = {**by_tags, **fitted.names}
     ids = images.ids
@@ -253,7 +253,7 @@ def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fit
 
 @dataclass(eq=False)
 class _Clustering:
-    """One run of one category."""
+    """The stages of one run of one category."""
 
     job: Job
     category: Category
@@ -261,7 +261,7 @@ class _Clustering:
     report: ClusterReport
 
     def run(self, fit: Fit, again: Again | None = None) -> None:
-        """All stages; ``InterruptedError`` where the job is stopped in between."""
+        """Go through all stages. Raises ``InterruptedError`` where the job is stopped in between."""
         job, report, runtime, name = self.job, self.report, self.job.runtime, self.category.name
         CLUSTERS.remove_leftovers(job, report.run)
         former = next((run for run in runtime.clusters.in_service(name) if run.run == report.run), None)
@@ -284,7 +284,7 @@ class _Clustering:
         CLUSTERS.remove_leftovers(job, report.run)
 
     def _tried_again(self, images: Images, fitted: Fitted, again: Again) -> Fitted:
-        """With what the same clustering gives under other seeds, each of which is compared and let go."""
+        """Return the clustering with its agreement with those under other seeds."""
         total = len(images.ids)
         trees = [Leaves.of(fitted.tree)]
         with self.job.stage("other seeds", total * len(again.seeds)) as advance:
@@ -298,8 +298,8 @@ class _Clustering:
         return replace(fitted, metrics={**fitted.metrics, "stability": stability})
 
     def _switch(self, run: ClusterRun) -> None:
-        """Nobody indexes between the last look for images without a node and the switch: whoever comes after
-        finds it made."""
+        """Put the run in service. Nobody indexes between the last look for images without a node and the
+        switch: whoever comes after finds the run."""
         _complete(self.job, self.report, run)
         with self.job.runtime.catalog.writing(self.category.name):
             _complete(self.job, self.report, run)
@@ -308,7 +308,7 @@ class _Clustering:
 
 
 def _pages(ids: list[str], tree: Tree) -> Iterator[dict[str, Payload]]:
-    """The images and what is stored of each, those of a leaf together: what is alike is written in one
+    """Yield images and what is stored of each, those of a leaf together: equal values are written in one
     operation."""
     order = np.argsort(tree.leaves, kind="stable").tolist()
     said = [membership(path_of(id)) for id in tree.leaf_ids]

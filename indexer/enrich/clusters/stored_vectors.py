@@ -1,4 +1,4 @@
-"""The vectors of a category in one matrix, with their ids and what else a clustering shows of the images."""
+"""Read the vectors of a category into one matrix, with their ids and chosen payload fields."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def read_vectors(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> StoredVectors:
-    """All images that have the named vector, in order of id; ``most``: a seeded sample of so many, and no
-    more are ever held.
+    """Read all images that have the named vector, in order of id; with ``most`` a seeded sample of so many,
+    and no more are ever held.
 
     ``BadRequest`` where there are none, ``UnknownVector`` for a ``using`` that the category lacks.
     """
@@ -74,7 +74,8 @@ def read_vectors(
 
 
 class _Kept:
-    """Reservoir sampling (Vitter, 1985, algorithm R): each of the rows seen is kept with the same chance."""
+    """Keeps a sample by reservoir sampling (Vitter, 1985, algorithm R): each of the rows seen is kept with
+    the same chance."""
 
     def __init__(self, most: int | None, generator: np.random.Generator) -> None:
         self.ids: list[str] = []

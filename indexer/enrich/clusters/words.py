@@ -1,5 +1,4 @@
-"""Names for nodes from a list of words, by an encoder that reads text: for images of which nobody said
-anything.
+"""Name nodes by words from a list, with an encoder that reads text: for images without tags.
 
 A word's similarity to a node is the mean cosine of the node's images to it, which is the product with their
 mean. Alone it says little: a generic word ("picture") is near to everything, and some words are near to all
@@ -14,21 +13,23 @@ lift / spread words that take nothing apart, as chance makes one node stand out.
 mean of the two. A word above the category's mean names the node.
 
 Measured on the demo catalogue (1,200 pictures, encoder demo, a tree of 84 nodes), the share of a node's
-images that its word is true of, with a list of the 20 kinds, and with 600 words besides that are none: cosine
-0.63, 0.36; lift 0.62, 0.62; lift / spread 0.62, 0.55; score 0.63, 0.61. With 300 pictures (20 nodes): 0.55,
-0.13; 0.49, 0.49; 0.51, 0.35; 0.52, 0.52.
+images that its word is true of, with a list of the 20 kinds, and with 600 more words that are not kinds:
+cosine 0.63, 0.36; lift 0.62, 0.62; lift / spread 0.62, 0.55; score 0.63, 0.61. With 300 pictures (20 nodes):
+0.55, 0.13; 0.49, 0.49; 0.51, 0.35; 0.52, 0.52.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.job.job import Advance
+from vitrine.indexer.job.job import Advance, Job, Report
+from vitrine.indexer.job.progress import Progress
 from vitrine.services.artifacts.clusters import NOISE, ROOT, ClusterRun, Node, leaf_of, path_of
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import read_all
@@ -46,9 +47,9 @@ _LIFTS = 4_000_000
 
 
 @dataclass
-class NamingReport:
-    """``words``: by node id the word that fits it best and its lift, also where tags name it. ``named``: how
-    many are named so.
+class NamingReport(Report):
+    """What became of the nodes. ``words``: by node id the word that fits it best and its lift, also where
+    tags name it. ``named``: how many are named by a word of the list.
 
     ``by_tags``: nodes whose tags give them a name, which stays. ``images``: how many the centres are means
     of.
@@ -59,7 +60,7 @@ class NamingReport:
     using: str
     prompt: str
     listed: int
-    images: int
+    images: int = 0
     nodes: int = 0
     named: int = 0
     by_tags: int = 0
@@ -67,12 +68,10 @@ class NamingReport:
     names: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
         words = {id: {"word": word, "lift": round(lift, 5)} for id, (word, lift) in self.words.items()}
-        return {**vars(self), "words": words}
+        return super().to_json() | {"words": words}
 
     def summary(self) -> str:
-        """A line for people."""
         return (
             f"{self.run}: {self.named} of {self.nodes} nodes named by {self.listed} words ({self.using}), "
             f"{self.by_tags} by tags; without a name: {sum(not name for name in self.names.values())}."
@@ -82,8 +81,8 @@ class NamingReport:
 def check_words(
     category: Category, run_using: str, words: Sequence[str], prompt: str, using: str | None = None
 ) -> EncoderSpec:
-    """The encoder that reads words: of the run's vector, else the first that reads text. ``BadRequest``,
-    ``UnknownVector``."""
+    """Return the encoder that reads the words: that of the run's vector, else the first that reads text.
+    Raises ``BadRequest``, ``UnknownVector``."""
     if not words or len(words) > MAX_WORDS:
         raise BadRequest(f"{len(words)} words cannot name nodes: list 1 to {MAX_WORDS:,}.")
     if prompt.count("{}") != 1:
@@ -114,29 +113,32 @@ def name_by_words(
     prompt: str = PROMPT,
     *,
     using: str | None = None,
-    told: Advance | None = None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> NamingReport:
     """Name the nodes of a run in service that no tags name, by the words that fit them best; the run is
     rewritten in one step.
 
     Names of a former list go. The centres of the run decide if its encoder reads text; else the means of
     another named vector of its images (``using``, or the first that reads text), which takes a pass over the
-    category, told to ``told``. ``NotFound`` (category, run), ``BadRequest``.
+    category. Where ``stop`` ends that (``InterruptedError``), or Ctrl-C, nothing is renamed. ``NotFound``
+    (category, run), ``BadRequest``.
     """
     cat, found = runtime.catalog.get(category), runtime.clusters.get(category, run)
     words = list(dict.fromkeys(words))
     spec = check_words(cat, found.using, words, prompt, using)
-    own = (spec.name, spec.revision) == (found.using, found.encoder_revision)
-    if own:
+    report = NamingReport(category, run, spec.name, prompt, len(words), nodes=len(found.nodes))
+    if (spec.name, spec.revision) == (found.using, found.encoder_revision):
         centres, counts = found.centres, np.array([node.count for node in found.nodes.values()])
     else:
-        centres, counts = _means(runtime, category, found, spec, told)
+        with Job(runtime, category, report, progress, stop).stage("naming", found.images) as advance:
+            centres, counts = _means(runtime, category, found, spec, advance)
     if not counts[0]:
         raise BadRequest(
             f"No image of the run {run!r} has a vector {spec.name!r}: fill it first (vitrine category fill)."
         )
     best = best_words(found.nodes, centres, counts, _embedded(runtime, spec, words, prompt))
-    report = NamingReport(category, run, spec.name, prompt, len(words), int(counts[0]), len(found.nodes))
+    report.images = int(counts[0])
     report.words = {id: (words[number], lift) for id, (number, lift) in best.items()}
     nodes = {id: _named(node, report) for id, node in found.nodes.items()}
     report.names = {id: node.name for id, node in nodes.items()}
@@ -150,7 +152,7 @@ def name_by_words(
 def best_words(
     nodes: Mapping[str, Node], centres: Embeddings, counts: NDArray[np.int64], words: Embeddings
 ) -> dict[str, tuple[int, float]]:
-    """For each node that a word lifts above the category: the word's number and its lift.
+    """Return for each node that a word lifts above the category: the word's number and its lift.
 
     ``centres`` (nodes, dim): means in the order of ``nodes``, the root first; ``counts``: of how many images.
     ``words`` (w, dim). The root, noise and empty nodes get none.
@@ -183,9 +185,10 @@ def _means(
     category: str,
     run: ClusterRun,
     spec: EncoderSpec,
-    told: Callable[[int, int], None] | None,
+    advance: Advance,
 ) -> tuple[Embeddings, NDArray[np.int64]]:
-    """The mean of another named vector over the images of each node as they are now, and of how many."""
+    """Return the mean of another named vector over the images of each node as they are now, and of how many
+    it is."""
     row_of = {id: row for row, id in enumerate(run.nodes)}
     sums, counts = np.zeros((len(row_of), spec.dim)), np.zeros(len(row_of), np.int64)
     seen = 0
@@ -195,8 +198,7 @@ def _means(
         np.add.at(sums, rows[inside], batch.embeddings[inside])
         np.add.at(counts, rows[inside], 1)
         seen += len(rows)
-        if told:
-            told(seen, run.images)
+        advance(seen, run.images)
     for id in reversed(list(run.nodes)):  # children before their parents
         above = path_of(id)[:-1]
         if above:

@@ -1,7 +1,7 @@
-"""Near-duplicates among images as they arrive: each new one against those that are there, and those that come
-with it.
+"""Find near-duplicates among images as they arrive: each new one against those that are stored, and those
+that come with it.
 
-One query asks for the nearest by embedding; the verdict is that of ``find_duplicates``, on the pictures.
+One query asks for the nearest by embedding; then the pictures are compared as in ``find_duplicates``.
 Groups are not touched: they change when duplicates are looked for the next time.
 """
 
@@ -36,7 +36,7 @@ _NOTHING_STORED = Images((), np.empty(0, np.uint64), np.empty((0, 0), np.float32
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """An image that a new one may be a copy of. ``place``: of its picture."""
+    """An image that a new one may be a copy of. ``place``: the place of its picture."""
 
     id: str
     place: int
@@ -48,7 +48,7 @@ class NewImageComparer:
     """Compares new images of a category with those that are there, and with each other; an ``OnArrival``."""
 
     def __init__(self, runtime: Runtime, category: Category, what: NearDuplicates) -> None:
-        """``what``: tell or skip."""
+        """Compare with what to do about copies: tell or skip."""
         self.notes: list[str] = []
         self._runtime = runtime
         self._category = category
@@ -60,7 +60,7 @@ class NewImageComparer:
         return (self._using,)
 
     def apply(self, plan: BatchPlan) -> None:
-        """Groups are not touched."""
+        """Do nothing: groups change when duplicates are looked for the next time."""
 
     def prepare(self, items: Sequence[Item]) -> None:
         """Note on new items which image they are a near-duplicate of, and drop copies if they are not wanted.
@@ -87,8 +87,8 @@ class NewImageComparer:
         kept: list[tuple[_Known, Embedding]] = []
         for number, item in enumerate(new):
             vector = _unit(item.vectors[self._using])
-            beside = [replace(one, similarity=float(vector @ row)) for one, row in kept]
-            near = [one for one in (*known[item.id], *beside) if at_least(one.similarity, _SIMILARITY)]
+            among = [replace(one, similarity=float(vector @ row)) for one, row in kept]
+            near = [one for one in (*known[item.id], *among) if at_least(one.similarity, _SIMILARITY)]
             near = [one for one in near if ordered(one.id, item.id) not in dismissed]
             near.sort(key=lambda one: -one.similarity)
             place = len(payloads) + number
@@ -105,7 +105,7 @@ class NewImageComparer:
                 item.near, item.dropped = firsts[item.id].near, firsts[item.id].dropped
 
     def _neighbours(self, items: Sequence[Item]) -> tuple[list[dict[str, Any]], dict[str, list[_Known]]]:
-        """Payloads of stored images, and by item the nearest of them."""
+        """Return the payloads of stored images, and by item the nearest of them."""
         queries = [
             Query(
                 Near(_unit(item.vectors[self._using])),
@@ -133,8 +133,8 @@ class NewImageComparer:
     def _nearest(
         self, pictures: Pictures, cache: PairCache, item: Item, place: int, near: Sequence[_Known]
     ) -> NearDuplicate | None:
-        """The nearest that it is a copy of, of as many pixels if there is one; or else the nearest that it is
-        a version of."""
+        """Return the nearest image that this is a copy of, of as many pixels if there is one; else the
+        nearest that it is a version of."""
         mine = pictures.sketch(place, flips=False) if near else None
         smaller: NearDuplicate | None = None
         version: NearDuplicate | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.duplicates.options import Reach
 from vitrine.indexer.enrich.duplicates.products import fast_products
 from vitrine.services.domain import Embeddings, Near, Query
 from vitrine.services.images.hashes import Hashes, close_pairs, telling
@@ -26,24 +27,9 @@ _UNLIKE, _NEAR = 32, 0.9
 """Perceptual hashes of unlike pictures are 32 bits apart on average. Of 7,019 pairs of copies in the train
 half of benchmarks/duplicates.py 6 were further apart than that, none with embeddings this near."""
 
-Told = Callable[[int], None]
-"""Is told how many images have been looked at."""
+Done = Callable[[int], None]
+"""Called with the number of images that are done."""
 Stopped = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How far to look for candidates.
-
-    ``band``: bits in which perceptual hashes may differ (0..15). ``similarity``: least cosine similarity of
-    embeddings. ``neighbours``: the most neighbours of each image. ``flips``: also look for mirrored and
-    turned pictures.
-    """
-
-    band: int = 8
-    similarity: float = 0.8
-    neighbours: int = 16
-    flips: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +143,7 @@ def _turned_pairs(hashes: Hashes, first: NDArray[np.int64], turned: Hashes, band
 
 
 def near_in_memory(
-    embeddings: Embeddings, reach: Reach, *, told: Told | None = None, stopped: Stopped | None = None
+    embeddings: Embeddings, reach: Reach, *, done: Done | None = None, stopped: Stopped | None = None
 ) -> NDArray[np.int64]:
     """Return the pairs (m, 2) at or above ``reach.similarity``: for each image the nearest ``neighbours`` of
     those after it.
@@ -181,8 +167,8 @@ def near_in_memory(
         pairs = pairs[order]
         rank = np.arange(len(pairs)) - np.searchsorted(pairs[:, 0], pairs[:, 0])
         found.append(pairs[rank < reach.neighbours])
-        if told is not None:
-            told(min(start + _BLOCK, len(embeddings)))
+        if done is not None:
+            done(min(start + _BLOCK, len(embeddings)))
     return np.concatenate(found)
 
 
@@ -209,7 +195,7 @@ def near_by_engine(
     images: Images,
     reach: Reach,
     *,
-    told: Told | None = None,
+    done: Done | None = None,
     stopped: Stopped | None = None,
 ) -> NDArray[np.int64]:
     """Return the same pairs by queries to the engine, for categories whose products would take hours."""
@@ -224,8 +210,8 @@ def near_by_engine(
         for place, hits in zip(having, vectors.query_batch(collection, queries), strict=True):
             others = (places.get(hit.id, place) for hit in hits)
             found += [(min(place, other), max(place, other)) for other in others if other != place]
-        if told is not None:
-            told(min(start + _ENGINE_BATCH, len(images)))
+        if done is not None:
+            done(min(start + _ENGINE_BATCH, len(images)))
     return np.unique(np.array(found, np.int64).reshape(-1, 2), axis=0)
 
 

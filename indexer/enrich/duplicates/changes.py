@@ -1,4 +1,4 @@
-"""What people do with groups of near-duplicates: choose, dismiss, delete."""
+"""What people do with groups of near-duplicates: choose the one to keep, dismiss, delete."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ import numpy as np
 
 from vitrine.indexer.enrich.duplicates.candidates import Images
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-from vitrine.indexer.enrich.duplicates.find import pairs_of
 from vitrine.indexer.enrich.duplicates.members import arranged
 from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.store import replace_group
-from vitrine.services.artifacts.duplicates import COPIES, RULE, DuplicateGroup, DuplicateRun, Member
+from vitrine.services.artifacts.duplicates import (
+    COPIES,
+    RULE,
+    DuplicateGroup,
+    DuplicateRun,
+    Member,
+    Pair,
+    ordered,
+)
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.fields import QUALITY, SAID
 from vitrine.services.domain import Hit
@@ -26,8 +33,8 @@ from vitrine.services.runtime import Runtime
 
 @dataclass(frozen=True)
 class Deletable:
-    """What deleting would take: ``takes``, by group. ``richer``: images of the kinds asked for that stay,
-    since they have more pixels than the one that is kept, or colours that it lacks."""
+    """What would be deleted: ``takes``, by group. ``richer``: images of the kinds asked for that stay, since
+    they have more pixels than the one that is kept, or colours that it lacks."""
 
     takes: dict[str, tuple[str, ...]]
     richer: tuple[str, ...] = ()
@@ -35,14 +42,14 @@ class Deletable:
 
 @dataclass
 class Deleted:
-    """How many images were deleted, and to how many that are kept what people said of others was added."""
+    """How many images were deleted, and how many that are kept got what people said about others."""
 
     images: int = 0
     merged: int = 0
 
 
 def keep(runtime: Runtime, category: str, group: str, id: str) -> DuplicateGroup:
-    """Keep this image of the group rather than what the policy chose; the others are compared with it.
+    """Keep this image of the group rather than what the policy chose; the others are compared with it. Raises
     ``NotFound``, ``BadRequest``."""
     run = runtime.duplicates.get(category)
     found = run.group(group)
@@ -66,8 +73,8 @@ def _with_first(runtime: Runtime, category: str, group: DuplicateGroup, id: str)
 
 
 def dismiss(runtime: Runtime, category: str, group: str, ids: Sequence[str] = ()) -> int:
-    """These images of a group are no duplicates of the rest of it, nor of each other; without ``ids`` none of
-    it is.
+    """Note that these images are no duplicates of the rest of their group, nor of each other; without ``ids``
+    the whole group is none.
 
     Remembered for all later runs. How many pairs were dismissed. ``NotFound``, ``BadRequest``.
     """
@@ -79,12 +86,27 @@ def dismiss(runtime: Runtime, category: str, group: str, ids: Sequence[str] = ()
     return len(pairs)
 
 
+def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:
+    """Return all pairs of a group, or those between ``ids`` and the rest of it. Raises ``BadRequest`` for an
+    image that is not in it."""
+    for id in ids:
+        if id not in group.ids:
+            raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)
+    chosen = set(ids)
+    return [
+        ordered(one, other)
+        for number, one in enumerate(group.ids)
+        for other in group.ids[number + 1 :]
+        if not chosen or (one in chosen) or (other in chosen)
+    ]
+
+
 def deletable(
     runtime: Runtime, category: str, groups: Collection[str] = (), kinds: Collection[str] = ()
 ) -> Deletable:
-    """What deleting would take of these groups (none: all) and these kinds of verdict (none: ``COPIES``).
+    """Return what would be deleted of these groups (none: all) and these kinds of copy (none: ``COPIES``).
     Groups whose image to keep is gone are left out, and so is an image without the one that it is a copy of.
-    ``NotFound``; ``BadRequest`` where the groups were judged by an earlier rule."""
+    Raises ``NotFound``, and ``BadRequest`` where the groups were found by an earlier rule."""
     run = runtime.duplicates.get(category)
     _check_rule(run, category)
     takes: dict[str, tuple[str, ...]] = {}
@@ -105,7 +127,7 @@ def _going(group: DuplicateGroup, there: Mapping[str, Hit], kinds: Collection[st
 
 
 def _is_richer(member: Member, group: DuplicateGroup, there: Mapping[str, Hit]) -> bool:
-    """Whether it shows more than the image that it is a copy of."""
+    """Return whether an image shows more than the one that it is a copy of."""
     original = next(each for each in group.members if each.id == group.original_of(member))
     mine, other = (there[id].payload if id in there else {} for id in (member.id, original.id))
     return _pixels(mine) > _pixels(other) or (original.grey and not member.grey)
@@ -138,11 +160,12 @@ def delete(
             with runtime.catalog.writing(category):  # what is read of them must still be so when they go
                 gone |= _deleted(runtime, category, kept, copies, merge, done)
         replace_group(runtime, category, run, group.without(gone))
+    runtime.catalog.set_images(category, runtime.searcher.count(category))
     return done
 
 
 def _by_original(group: DuplicateGroup, ids: Sequence[str]) -> dict[str, list[str]]:
-    """The images that go by the one that stays for them."""
+    """Return the images to delete by the one that stays for them."""
     found: dict[str, list[str]] = {}
     for member in group.members:
         if member.id in ids:
@@ -166,9 +189,9 @@ def _deleted(
 
 
 def said_of(kept: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> ImageChanges | None:
-    """What people said of other images and not of this one: tags and rejected tags, unless they said the
-    contrary of it; class, caption, quality and columns of metadata where it has none, of the first that has
-    one. None: nothing.
+    """Return what people said about other images and not about this one: tags and rejected tags, unless they
+    said the contrary about it; class, caption, quality and columns of metadata where it has none, of the
+    first that has one. None: nothing.
 
     >>> others = [{"tags": ["mug", "red"], "caption": "A mug"}, {"caption": "Mug"}]
     >>> said_of({"tags": ["red"]}, others).add_tags

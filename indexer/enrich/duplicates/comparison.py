@@ -25,10 +25,10 @@ as a form filled otherwise; another picture that looks alike."""
 _ASPECT = 0.03
 _ROUNDS = 50
 _MANY, _HOPELESS = 15, 0.50
-"""With so many matches hardly a pair of copies has a smaller share that fits together."""
+"""From 15 matches on, hardly any pair of copies has a smaller share of inliers."""
 _DIFFERENT, _LENIENT, _ROUGHLY = 0.40, 2.0, 0.25
 _ENOUGH = 40
-"""Of 64 x 64 places, so many have to be compared."""
+"""The least number of the 64 x 64 places that are compared."""
 _SHRINK = COLOURED / COMPARED
 _SHRUNK = np.array([[_SHRINK, 0, (_SHRINK - 1) / 2], [0, _SHRINK, (_SHRINK - 1) / 2], [0, 0, 1]])
 
@@ -128,7 +128,7 @@ def _by_features(one: PreparedPicture, other: PreparedPicture, given: Thresholds
     theirs, mine = matched(their_descriptors, descriptors, 64)
     if len(theirs) < 12:
         return nothing
-    cv2.setRNGSeed(4)  # RANSAC draws from it: the same pair has the same verdict
+    cv2.setRNGSeed(4)  # RANSAC draws from it: the same pair gives the same result
     matrix, kept = cv2.findHomography(others[theirs], points[mine], cv2.RANSAC, 3.0, maxIters=_ROUNDS)
     if matrix is None or kept is None:
         return nothing

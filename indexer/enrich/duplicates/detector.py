@@ -17,13 +17,15 @@ from vitrine.indexer.enrich.duplicates.candidates import (
     near_by_engine,
     near_in_memory,
 )
+from vitrine.indexer.enrich.duplicates.comparison import Thresholds
 from vitrine.indexer.enrich.duplicates.groups import Pair, complete_link, components, nearby
 from vitrine.indexer.enrich.duplicates.keep import keep_first
 from vitrine.indexer.enrich.duplicates.members import arranged
+from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.prefilter import comparing, prefilter
-from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
+from vitrine.indexer.enrich.duplicates.report import DuplicateReport
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.artifacts.duplicates import Member
@@ -49,7 +51,7 @@ class Detection:
     people chose to keep."""
 
     job: Job
-    search: Search
+    options: DuplicateOptions
     using: str
     report: DuplicateReport
     chosen: Collection[str] = ()
@@ -61,7 +63,7 @@ class Detection:
             images, payloads = read_images(runtime, self.job.category, self.using)
         self.report.images = len(images)
         with self.job.stage("candidates", len(images)) as advance:
-            found = candidates(images, self._near(images, advance), self.search.reach)
+            found = candidates(images, self._near(images, advance), self.options)
             dismissed = self._dismissed(images)
         self.report.candidates = len(found)
         # most similar first: a copy proposed by its hash alone comes after those proposed by their embeddings
@@ -72,7 +74,7 @@ class Detection:
         ]
         with ExitStack() as stack:
             pictures, turns = None, dict[Pair, str]()
-            if self.search.look:
+            if self.options.look:
                 pool = stack.enter_context(comparing(runtime.settings.threads))
                 pictures = Pictures(runtime, payloads)
                 turns = self._glanced(pool, pictures, pairs)
@@ -80,9 +82,7 @@ class Detection:
             else:
                 pool = stack.enter_context(ThreadPoolExecutor(1))
             self.report.compared = len(pairs)
-            cache = PairCache(
-                images, pictures, self.search.thresholds, turns=turns, flips=self.search.reach.flips
-            )
+            cache = PairCache(images, pictures, Thresholds(), turns=turns, flips=self.options.flips)
             groups = self._grouped(pool, images, payloads, cache, pairs, dismissed)
             self.report.judged = cache.judged
             self.report.unreadable = len(pictures.unreadable) if pictures else 0
@@ -90,15 +90,15 @@ class Detection:
         return groups
 
     def _near(self, images: Images, advance: Advance) -> NDArray[np.int64]:
-        stopped, reach = self.job.stop.is_set, self.search.reach
+        stopped, reach = self.job.stop.is_set, self.options
 
-        def told(done: int) -> None:
+        def reached(done: int) -> None:
             advance(done, len(images))
 
         if len(images) <= IN_MEMORY:
-            return near_in_memory(images.embeddings, reach, told=told, stopped=stopped)
+            return near_in_memory(images.embeddings, reach, done=reached, stopped=stopped)
         vectors, category = self.job.runtime.vectors, self.job.category
-        return near_by_engine(vectors, category, self.using, images, reach, told=told, stopped=stopped)
+        return near_by_engine(vectors, category, self.using, images, reach, done=reached, stopped=stopped)
 
     def _dismissed(self, images: Images) -> set[Pair]:
         pairs = self.job.runtime.duplicates.dismissed(self.job.category)
@@ -112,9 +112,9 @@ class Detection:
         rows = np.array(pairs, np.int64).reshape(-1, 2)
         total = len(np.unique(rows)) + len(rows)
         with self.job.stage("glance", total) as advance:
-            flips, stopped = self.search.reach.flips, self.job.stop.is_set
+            flips, stopped = self.options.flips, self.job.stop.is_set
             turns = prefilter(
-                pool, pictures, rows, flips=flips, told=_adding(advance, total), stopped=stopped
+                pool, pictures, rows, flips=flips, done=_adding(advance, total), stopped=stopped
             )
         return {pair: turn for pair, turn in zip(pairs, turns, strict=True) if turn is not None}
 
@@ -149,7 +149,7 @@ class Detection:
         return groups
 
     def _same(
-        self, pool: ThreadPoolExecutor, cache: PairCache, pairs: list[Pair], told: Callable[[int], None]
+        self, pool: ThreadPoolExecutor, cache: PairCache, pairs: list[Pair], done: Callable[[int], None]
     ) -> list[Pair]:
         """Return the pairs that are copies, in their order; compared in an order in which the pairs of a
         picture are close together."""
@@ -162,7 +162,7 @@ class Detection:
         copies: set[Pair] = set()
         for part, found in zip(parts, in_order(pool, judged, parts, 16), strict=True):
             copies.update(found)
-            told(len(part))
+            done(len(part))
         return [pair for pair in pairs if pair in copies]
 
     def _members(
@@ -170,7 +170,7 @@ class Detection:
     ) -> Group:
         by_id = {images.ids[place]: place for place in places}
         known = {id: payloads[place] | {"grey": cache.is_grey(place)} for id, place in by_id.items()}
-        best = sorted(keep_first(known, self.search.policy), key=lambda id: id not in self.chosen)
+        best = sorted(keep_first(known, self.options.policy), key=lambda id: id not in self.chosen)
         return arranged(images.ids, [by_id[id] for id in best], cache)
 
 

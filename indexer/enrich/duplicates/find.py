@@ -1,4 +1,4 @@
-"""The search for near-duplicates of a category: candidates by hash and embedding, verdicts on the pictures,
+"""Find near-duplicates in a category: candidates by hash and embedding, comparisons of the pictures,
 groups."""
 
 from __future__ import annotations
@@ -6,26 +6,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict
 
-from vitrine.indexer.enrich.duplicates.detector import Detection, read_images
-from vitrine.indexer.enrich.duplicates.search import DuplicateReport, Search
+from vitrine.indexer.enrich.duplicates.comparison import Thresholds
+from vitrine.indexer.enrich.duplicates.detector import Detection
+from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
+from vitrine.indexer.enrich.duplicates.report import DuplicateReport
 from vitrine.indexer.enrich.duplicates.store import commit
 from vitrine.indexer.job.job import Job
 from vitrine.indexer.job.progress import Progress
-from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun, Member, Pair, ordered
-from vitrine.services.errors import BadRequest
-from vitrine.services.images.hashes import MAX_BAND
+from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun, Member
 from vitrine.services.runtime import Runtime
-
-__all__ = ["DuplicateReport", "Search", "find_duplicates", "pairs_of", "read_images"]
 
 
 def find_duplicates(
     runtime: Runtime,
     category: str,
-    search: Search | None = None,
+    options: DuplicateOptions | None = None,
     *,
     dry_run: bool = False,
     progress: Progress | None = None,
@@ -37,19 +35,18 @@ def find_duplicates(
     Interrupted or killed, the groups before stay in service, and the next run makes up for it. ``NotFound``
     (category), ``UnknownVector``, ``BadRequest`` (options out of range).
     """
-    search = search or Search()
-    _check(search)
-    using = runtime.catalog.get(category).encoder(search.using).name
+    options = options or DuplicateOptions()
+    using = runtime.catalog.get(category).encoder(options.using).name
     before = runtime.duplicates.current(category)
     chosen = {group.keep for group in before.groups if group.chosen} if before else set[str]()
     report = DuplicateReport(category, dry_run=dry_run)
     job = Job(runtime, category, report, progress, stop)
     with job.running():
-        groups = Detection(job, search, using, report, chosen).run()
+        groups = Detection(job, options, using, report, chosen).run()
         job.check()
     if report.interrupted:
         return report
-    run = _described(report, search, using, groups, chosen)
+    run = _described(report, options, using, groups, chosen)
     if dry_run:
         run = run.numbered(runtime.duplicates.next_key(category))
     else:
@@ -64,7 +61,7 @@ def find_duplicates(
 
 def _described(
     report: DuplicateReport,
-    search: Search,
+    options: DuplicateOptions,
     using: str,
     groups: list[tuple[Member, ...]],
     chosen: Collection[str],
@@ -73,34 +70,9 @@ def _described(
     ranked = sorted(groups, key=lambda members: (-len(members), members[0].id))
     found = tuple(DuplicateGroup("", members, chosen=members[0].id in chosen) for members in ranked)
     parameters = {
-        **asdict(search.reach),
-        **asdict(search.thresholds),
-        "policy": list(search.policy),
-        "look": search.look,
+        **{name: getattr(options, name) for name in ("band", "similarity", "neighbours", "flips")},
+        **asdict(Thresholds()),
+        "policy": list(options.policy),
+        "look": options.look,
     }
     return DuplicateRun(using, report.images, found, parameters)
-
-
-def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:
-    """All pairs of a group, or those between ``ids`` and the rest of it. ``BadRequest`` for an image that is
-    not in it."""
-    for id in ids:
-        if id not in group.ids:
-            raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)
-    chosen = set(ids)
-    return [
-        ordered(one, other)
-        for number, one in enumerate(group.ids)
-        for other in group.ids[number + 1 :]
-        if not chosen or (one in chosen) or (other in chosen)
-    ]
-
-
-def _check(search: Search) -> None:
-    reach = search.reach
-    if not 0 <= reach.band <= MAX_BAND:
-        raise BadRequest(f"The band must be in 0..{MAX_BAND} bits, not {reach.band}.")
-    if not 0 < reach.similarity <= 1:
-        raise BadRequest(f"The similarity must be above 0 and at most 1, not {reach.similarity}.")
-    if not 1 <= reach.neighbours <= 1_000:
-        raise BadRequest(f"The neighbours must be in 1..1000, not {reach.neighbours}.")

@@ -14,8 +14,8 @@ from itertools import product
 import numpy as np
 
 CROSS_CHECKS = 400
-"""Pairs looked at when two groups meet; where there are more, those that are least alike by what is
-stored."""
+"""Pairs looked at when two groups meet; where there are more, those whose stored
+embeddings are least similar."""
 
 Pair = tuple[int, int]
 """Positions, the lesser first."""

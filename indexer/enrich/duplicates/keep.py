@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
+from vitrine.indexer.enrich.duplicates.options import POLICY, Criterion
 from vitrine.services.category.fields import QUALITY, SAID
-from vitrine.services.errors import BadRequest
-
-Criterion = Literal["colour", "resolution", "format", "bytes", "metadata"]
-POLICY: tuple[Criterion, ...] = ("colour", "resolution", "format", "bytes", "metadata")
-"""One with colours before a grey one; of those the most pixels; of those the best format; of those the
-largest file; of those the one most is known of."""
 
 _LOSSLESS = ("image/png", "image/tiff", "image/bmp", "image/x-portable-anymap")
 _FEW_COLOURS = ("image/gif",)
-
-
-def check_policy(policy: Sequence[str]) -> tuple[Criterion, ...]:
-    """Return the criteria as given, each once. ``BadRequest`` for another word."""
-    known = get_args(Criterion)
-    for word in policy:
-        if word not in known:
-            raise BadRequest(
-                f"{word!r} is nothing to choose by: give any of {', '.join(known)}, the most important first."
-            )
-    return tuple(word for word in dict.fromkeys(policy) if word in known) or POLICY  # type: ignore[misc]
 
 
 def keep_first(payloads: Mapping[str, Mapping[str, Any]], policy: Sequence[Criterion] = POLICY) -> list[str]:

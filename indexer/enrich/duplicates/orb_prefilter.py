@@ -23,16 +23,16 @@ SIDE = 192
 """Longest side in pixels at which features are looked for."""
 _FEATURES = 64
 _TELLING = 24
-"""With fewer features a picture is too plain to be judged by them."""
+"""With fewer features a picture is too plain to be ruled out by them."""
 AGREEING = 10
 """So many features agree in pictures worth a closer look. On the train half of benchmarks/duplicates.py 1 in
 1,000 pairs of copies have fewer, or they do not fit together, and 94 in 100 other pairs that were
 proposed."""
 _COLOURED = 48
 _TURNS = ("", "turn-90", "turn-180", "turn-270", "flip", "transpose", "flip-180", "transverse")
-"""No, one, two and three quarters to the left; the mirror image alike."""
+"""None, one, two and three quarters to the left; then the same of the mirror image."""
 _FITTING, _OFF = 0.4, 0.012
-"""So large a share of all features that match fit together, within so much of the picture's sides."""
+"""The least share of all matching features that fit together, within this share of the picture's sides."""
 _BITS, _DEGREES, _AWAY, _COLOUR = 56, 15.0, 0.15, 0.08
 
 

@@ -44,13 +44,13 @@ def prefilter(
     pairs: NDArray[np.int64],
     *,
     flips: bool = False,
-    told: Callable[[int], None] = lambda count: None,
+    done: Callable[[int], None] = lambda count: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Turns:
     """Return how the second of each pair of positions (m, 2), one < other, may be turned; None for another
     picture.
 
-    ``told`` is called with the number of pictures read or pairs compared since the last call. After
+    ``done`` is called with the number of pictures read or pairs compared since the last call. After
     ``stopped``, pairs that were not compared count as different.
     """
     places, rank = np.unique(pairs, return_inverse=True)
@@ -62,7 +62,7 @@ def prefilter(
         for block in tile:
             if block not in sketches:
                 those = places[block * BLOCK : (block + 1) * BLOCK].tolist()
-                sketches[block] = _sketched(pool, pictures, those, flips, told, stopped)
+                sketches[block] = _sketched(pool, pictures, those, flips, done, stopped)
         both = sketches[tile[0]] | sketches[tile[1]]
         numbers = np.flatnonzero((tiles == tile).all(axis=1))
         numbers = numbers[np.argsort(pairs[numbers, 0], kind="stable")].tolist()
@@ -71,7 +71,7 @@ def prefilter(
         for part, found in zip(parts, compared, strict=False):
             for number, turn in zip(part, found, strict=True):
                 turns[number] = turn
-            told(len(part))
+            done(len(part))
             if stopped():
                 return turns
     return turns
@@ -82,7 +82,7 @@ def _sketched(
     pictures: Pictures,
     places: Sequence[int],
     flips: bool,
-    told: Callable[[int], None],
+    done: Callable[[int], None],
     stopped: Callable[[], bool],
 ) -> dict[int, Sketch | None]:
     parts = [places[start : start + 16] for start in range(0, len(places), 16)]
@@ -91,7 +91,7 @@ def _sketched(
         pool, lambda part: {place: pictures.sketch(place, flips=flips) for place in part}, parts, 8
     ):
         made |= part
-        told(len(part))
+        done(len(part))
         if stopped():
             break
     return made

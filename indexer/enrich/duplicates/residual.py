@@ -36,16 +36,16 @@ another."""
 _AROUND = 15
 """Side in pixels of the surroundings in which contrast is taken."""
 _CONTRASTED, _FEWEST, _SAMPLED, _MANY = 24, 100, 4, 250_000
-"""Edges are where there is so much contrast, and at least so many pixels of it; every fourth is looked at of
-many."""
+"""Edges have this much contrast, and there are at least so many pixels of them; of many every fourth
+counts."""
 _BLURS, _LEAST_SHARE = (1.0, 1.6), 0.01
 _SHARES, _DOCUMENT_SHARES = (0.05, 0.03), (0.03, 0.02)
 """Gaussian blurs of the residual, and the least and the largest share of the contrast that is taken off, for
 each; of a page of the same size, to which no resampler did anything, less."""
 _LEVELS, _DOCUMENT_LEVELS = (12.0, 6.0), (12.0, 8.0)
-"""Of what is left then, for each blur, so many levels count as 1."""
+"""Levels of what is left then that count as 1, for each blur."""
 _SMALL_LEVELS, _SMALL_SHARE = 30.0, 0.10
-"""The same for small pictures at a first look, far beyond what copies have."""
+"""The same for small pictures, compared first, far beyond what copies have."""
 _NOISY, _LEAST_LEVELS = 0.0125, 0.25
 """The share of its contrast that a lossy format leaves at most edges of a page; without it so many of the
 levels count as 1."""
@@ -53,12 +53,12 @@ _COLOURS = ((2.0, 8.0), (4.0, 4.5))
 """For colour, at half size: blur, and levels that count as 1."""
 _COLOUR_AROUND, _COLOUR_SHARE = 11, 0.02
 _BAND, _MARGIN = 1 << 20, 16
-"""A large picture is looked at in bands of so many pixels, which takes little memory; they overlap by so many
+"""A large picture is compared in bands of so many pixels, which takes little memory; bands overlap by so many
 rows."""
 
 _SPOT_BLUR, _SPOT_REST, _SPOT_TIMES, _SPOT_LEVELS = 0.6, 0.99, 2.4, 4.0
-"""A spot stands out by so many times what all but a hundredth of the pixels differ by, and some levels for
-rounding. Of genuine copies 1 in 60 has one."""
+"""A spot stands out if it differs by this many times the difference that 99 in 100 pixels stay below, plus
+some levels for rounding. Of genuine copies 1 in 60 has one."""
 _HOPELESS = 4.0
 """A difference that neither another resampler nor a kernel brings down to that of a copy."""
 _TINY = 1e-9

@@ -1,7 +1,7 @@
-"""Groups on their way into service, and out of it again: files first, then the payload, then the word on
-which run is current.
+"""Put groups in service and withdraw them: files first, then the payload, then the pointer to the current
+run.
 
-While a run is written, its images carry its group beside that of the run before: a list of two ids, of which
+While a run is written, its images carry its group next to that of the run before: a list of two ids, of which
 queries heed the one in service. So nobody sees half of a run, whenever it is killed; what a killed run left
 the next one removes.
 """
@@ -31,7 +31,7 @@ def commit(runtime: Runtime, category: str, run: DuplicateRun) -> DuplicateRun:
 
 
 def mark(runtime: Runtime, category: str, run: DuplicateRun) -> None:
-    """Add to the copies in a run what says so, next to what they have."""
+    """Write to the copies in a run which group they are in, next to what is there."""
     groups = _pictures(run)
     ids, writer = list(groups), PayloadWriter(runtime, category)
     for start in range(0, len(ids), PAGE):
@@ -52,7 +52,8 @@ def sweep(runtime: Runtime, category: str, run: DuplicateRun) -> int:
 
 
 def replace_group(runtime: Runtime, category: str, run: DuplicateRun, group: DuplicateGroup) -> DuplicateRun:
-    """Change one group of the run in service; with fewer than two members it goes. The run as it is now."""
+    """Change one group of the run in service; with fewer than two members it goes. Return the run as it is
+    now."""
     before = run.group(group.id)
 
     def change(present: DuplicateRun) -> DuplicateRun:
@@ -67,7 +68,7 @@ def replace_group(runtime: Runtime, category: str, run: DuplicateRun, group: Dup
 
 
 def _pictures(run: DuplicateRun) -> dict[str, str]:
-    """By image what its payload says; nothing of a version that is a picture of its own."""
+    """Return by image what its payload says; nothing for a version that is a picture of its own."""
     return {id: picture for group in run.groups for id, picture in group.same_pictures().items()}
 
 
@@ -77,7 +78,7 @@ def _there(runtime: Runtime, category: str, ids: Sequence[str]) -> list[Hit]:
 
 
 def _settled(groups: Mapping[str, str], hits: Sequence[Hit]) -> dict[str, Change]:
-    """What gives each image its group alone, or none."""
+    """Return the changes that leave each image its group alone, or none."""
     return {
         hit.id: Change({FIELD: groups[hit.id]}) if hit.id in groups else Change(delete=(FIELD,))
         for hit in hits

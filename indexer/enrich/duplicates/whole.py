@@ -19,7 +19,7 @@ NO_COLOUR = 128
 _TINT = 4
 """Levels of colour difference, blurred, that a picture without colours may have after a lossy format."""
 _PAPER, _INKS = 0.60, 0.85
-"""Of a drawn page so much lies in two neighbouring of 32 bins of brightness, or in any three of 16."""
+"""Shares of a drawn page that lie in two neighbouring of 32 bins of brightness, or in any three of 16."""
 
 
 class Whole:

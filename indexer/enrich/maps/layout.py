@@ -51,15 +51,15 @@ class _Placer(Protocol):
 
 
 def lay_out(
-    vectors: VectorStore, category: Category, spec: EncoderSpec, options: MapOptions, told: Advance
+    vectors: VectorStore, category: Category, spec: EncoderSpec, options: MapOptions, advance: Advance
 ) -> Layout:
-    """Place all images that have the vector, in order of id. ``told(done, of)``: half of them once all were
-    read.
+    """Place all images that have the vector, in order of id. ``advance(done, of)``: half of them once all
+    were read.
 
     ``BadRequest`` if there are fewer than three.
     """
     total = vectors.count(category.name)
-    reader = _Reader(vectors, category, spec, told, total)
+    reader = _Reader(vectors, category, spec, advance, total)
     placer = _Pca(reader) if options.method == "pca" else _Umap(reader, options)
     ids: list[str] = []
     parts: list[Places] = []
@@ -115,7 +115,7 @@ class _Reader:
     vectors: VectorStore
     category: Category
     spec: EncoderSpec
-    told: Advance
+    advance: Advance
     total: int
 
     def batches(self, before: int) -> Iterator[tuple[list[str], Embeddings]]:
@@ -124,11 +124,11 @@ class _Reader:
         for batch in read_all(self.vectors, self.category.name, self.spec.name):
             yield list(batch.ids), batch.embeddings
             done += len(batch.ids)
-            self.told(min(done // 2, self.total), self.total)
+            self.advance(min(done // 2, self.total), self.total)
 
     def sample(self, most: int, seed: int) -> StoredVectors:
         def half(done: int, total: int) -> None:
-            self.told(done // 2, self.total)
+            self.advance(done // 2, self.total)
 
         return read_vectors(self.vectors, self.category, self.spec.name, most=most, seed=seed, progress=half)
 

@@ -1,4 +1,5 @@
-"""A map from the stored vectors to the images' payload, safe to kill at any moment.
+"""Lay the stored vectors out on a plane and write each image's place to its payload; safe to kill at any
+moment.
 
 The order: lay out, save what is known of the map, write every image's place under a new key, let the key
 answer for the name, take the former key away. Until the switch no query sees the new key; a map that was
@@ -47,9 +48,9 @@ class MapReport(VersionReport):
             left = "what was placed stays" if self.in_service else "the map is what it was before"
             return f"Interrupted: {left}. Run again to go on."
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
-        told = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in self.metrics.items())
+        metrics = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in self.metrics.items())
         first = f"{self.map}: {self.written} images placed by {self.method} on {self.using}; {spent}"
-        return f"{first}\n  {told}".rstrip()
+        return f"{first}\n  {metrics}".rstrip()
 
 
 def make_map(
@@ -90,7 +91,7 @@ def place_missing(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> MapReport:
-    """Put the images that have the vector but no place on the map where the median of their five nearest is.
+    """Place the images that have the vector but no place on the map, each at the median of its five nearest.
 
     The map stays as it is: for many new images make it anew. ``NotFound`` (category, map); ``BadRequest`` if
     the vector has changed since.
@@ -116,7 +117,7 @@ def place_missing(
 
 
 def delete_map(runtime: Runtime, category: str, name: str, *, stop: threading.Event | None = None) -> None:
-    """Withdraw a map, take it away from the images, then remove its file; also what killed ones of that name
+    """Withdraw a map, remove it from the images, then remove its file; also what killed jobs of that name
     left.
 
     ``NotFound`` if there is nothing of that name.
@@ -125,13 +126,13 @@ def delete_map(runtime: Runtime, category: str, name: str, *, stop: threading.Ev
 
 
 def count_missing(runtime: Runtime, category: str, made: CategoryMap) -> int:
-    """Images that have the vector of a map in service but no place on it."""
+    """Return how many images have the vector of a map in service but no place on it."""
     known = {spec.name for spec in runtime.catalog.get(category).encoders}
     return runtime.vectors.count(category, lacking(made.key, made.using)) if made.using in known else 0
 
 
 def _make(job: Job, category: Category, spec: EncoderSpec, options: MapOptions, report: MapReport) -> None:
-    """All stages; ``InterruptedError`` where the job is stopped in between."""
+    """Go through all stages. Raises ``InterruptedError`` where the job is stopped in between."""
     runtime, name = job.runtime, category.name
     MAPS.remove_leftovers(job, report.map)
     with job.stage("laying out", runtime.vectors.count(name)) as advance:
@@ -165,7 +166,7 @@ def _pages(layout: Layout) -> Iterator[dict[str, Payload]]:
 
 
 def _place(job: Job, made: CategoryMap, report: MapReport, total: int, advance: Advance) -> None:
-    """Write the places of the images that have none, each where its nearest are."""
+    """Write the places of the images that have none."""
 
     def placed_among(hits: Sequence[Hit]) -> dict[str, Change]:
         queries = [

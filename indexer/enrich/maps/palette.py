@@ -1,5 +1,5 @@
-"""Colours for the values on a map: a few for words, a scale for numbers and dates. All of them for every kind
-of sight."""
+"""Colours for the values on a map: twelve for words, a scale for numbers and dates. The colour-blind can tell
+them apart."""
 
 from __future__ import annotations
 
@@ -15,25 +15,14 @@ from vitrine.indexer.enrich.maps.values import Value
 from vitrine.services.values.dates import read_date
 
 TOP = 12
-# Twelve colours that stay apart under the common kinds of colour blindness: mkweb.bcgsc.ca/colorblind
-# (Krzywinski)
 COLOURS = (
-    "#9F0162",
-    "#009F81",
-    "#FF5AAF",
-    "#00C2F9",
-    "#8400CD",
-    "#FF6E3A",
-    "#008DF9",
-    "#FFC33B",
-    "#00735C",
-    "#FFB2FD",
-    "#A40122",
-    "#00FCCF",
-)
+    "#9F0162", "#009F81", "#FF5AAF", "#00C2F9", "#8400CD", "#FF6E3A",
+    "#008DF9", "#FFC33B", "#00735C", "#FFB2FD", "#A40122", "#00FCCF",
+)  # fmt: skip
+"""They differ under the common kinds of colour blindness: mkweb.bcgsc.ca/colorblind (Krzywinski)."""
 OTHER, NOTHING = "#8b8b94", "#dcdce0"
 SCALE = "viridis"
-"""Even in lightness, and to be read in grey."""
+"""Its lightness grows evenly, so that it can be read in grey."""
 _DAY = 86_400.0
 
 
@@ -48,11 +37,8 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Colouring:
-    """``number``: for each point the entry it belongs to; on a scale (``kind`` not words) 0 for those with a
-    value, 1 without.
-
-    ``scale``: the numbers, NaN where there is none; dates as days since 1970.
-    """
+    """The colours of all points: ``number``, the entry of the legend of each (on a scale 0 with a value, 1
+    without), and ``scale``, the numbers (NaN: none; dates as days since 1970)."""
 
     kind: Literal["words", "numbers", "dates"]
     entries: tuple[Entry, ...]
@@ -63,20 +49,17 @@ class Colouring:
 def colouring(
     values: Sequence[Value], *, dates: bool = False, labels: Mapping[str, str] | None = None
 ) -> Colouring:
-    """Colours for one value a point. Texts, truths and up to twelve whole numbers are words: the twelve most
-    frequent have a colour each, the rest is "other". Other numbers, and texts that are dates, are on a
-    scale."""
+    """Return the colours for one value a point. Texts, truths and up to twelve whole numbers are words: the
+    twelve most frequent get a colour each, the rest is "other". Other numbers, and with ``dates`` all values,
+    are on a scale."""
     known: Counter[Value] = Counter(value for value in values if value is not None)
     if dates and known:
         return _on_scale("dates", [None if value is None else _days(str(value)) for value in values])
-    numbers = [value for value in known if isinstance(value, int | float) and not isinstance(value, bool)]
-    if (
-        numbers
-        and len(numbers) == len(known)
-        and (len(known) > TOP or not all(isinstance(n, int) for n in numbers))
-    ):
+    types = {type(value) for value in known}
+    numeric = bool(types) and types <= {int, float}
+    if numeric and (len(known) > TOP or float in types):
         return _on_scale("numbers", [None if value is None else float(value) for value in values])
-    return _in_words(values, known, labels or {}, in_order=bool(numbers) and len(numbers) == len(known))
+    return _in_words(values, known, labels or {}, in_order=numeric)
 
 
 def _in_words(
@@ -89,16 +72,12 @@ def _in_words(
         Entry(labels.get(str(value), str(value)), COLOURS[at], known[value]) for at, value in enumerate(top)
     ]
     number_of = {value: at for at, value in enumerate(top)}
-    rest = len(known) - len(top)
-    if rest:
-        entries.append(
-            Entry(f"other ({rest:,} more)", OTHER, sum(known.values()) - sum(known[value] for value in top))
-        )
-    without = sum(value is None for value in values)
-    if without:
+    if rest := len(known) - len(top):
+        others = known.total() - sum(known[value] for value in top)
+        entries.append(Entry(f"other ({rest:,} more)", OTHER, others))
+    if without := len(values) - known.total():
         entries.append(Entry("no value", NOTHING, without))
-    last = len(entries) - 1
-    other = len(top)
+    last, other = len(entries) - 1, len(top)
     number = np.array([last if value is None else number_of.get(value, other) for value in values], np.int64)
     return Colouring("words", tuple(entries), number, np.full(len(values), np.nan))
 

@@ -14,7 +14,7 @@ from vitrine.indexer.enrich.maps.coordinates import Places
 from vitrine.indexer.enrich.maps.palette import COLOURS, NOTHING, SCALE, Colouring, Entry, colouring
 from vitrine.indexer.enrich.maps.points import read_points
 from vitrine.indexer.enrich.maps.spread import spread
-from vitrine.indexer.enrich.maps.values import CLUSTER, Value, value_reader
+from vitrine.indexer.enrich.maps.values import Value, value_reader
 from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.maps import CategoryMap
@@ -23,6 +23,7 @@ from vitrine.services.errors import BadRequest, UnknownField
 from vitrine.services.files import PLOTS, check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
+from vitrine.services.search.searcher import CLUSTER_FIELD
 from vitrine.services.values.words import as_label
 
 MAX_THUMBNAILS = 500
@@ -54,6 +55,24 @@ class Drawing:
     thumbnails: int
     asked: int = 0
     unread: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is drawn as a JSON object, with the legend."""
+        return {
+            "file": str(self.path),
+            "images": self.images,
+            "others": self.others,
+            "thumbnails": self.thumbnails,
+            "thumbnails_asked": self.asked,
+            "note": self.shortfall,
+            "kind": self.colours.kind,
+            "legend": [vars(entry) for entry in self.colours.entries],
+        }
+
+    def summary(self) -> str:
+        """Return a line or two for people."""
+        grey = f", {self.others} others in grey" if self.others else ""
+        return f"{self.images} images drawn to {self.path}{grey}.\n{self.shortfall}".rstrip()
 
     @property
     def shortfall(self) -> str:
@@ -87,7 +106,7 @@ def draw_map(
     ``NotFound`` (category, map), ``UnknownField``, ``BadRequest`` (file, number, nothing on the map,
     matplotlib not installed).
     """
-    check_plot_path(path)
+    check_ending(path, "a plot", PLOTS)
     if not 0 <= thumbnails <= MAX_THUMBNAILS:
         raise BadRequest(f"A map takes 0 to {MAX_THUMBNAILS} pictures, not {thumbnails}.")
     cat = runtime.catalog.get(category)
@@ -119,11 +138,6 @@ def draw_map(
     with writing(path):
         figure.savefig(path, dpi=_DPI)
     return Drawing(path, len(ids), len(others), colours, drawn, thumbnails, tried - drawn)
-
-
-def check_plot_path(path: Path) -> None:
-    """Raise ``BadRequest`` unless the file's ending names a format that maps are drawn in."""
-    check_ending(path, "a plot", PLOTS)
 
 
 def _gather(
@@ -187,7 +201,7 @@ def _figure(
     across, up = _frame(axes, np.concatenate([places, others]))
     scale = _WIDTH / max(across, up)
     figure.set_size_inches(max(4.0, across * scale) + _beside(colours, by), max(3.0, up * scale) + 0.8)
-    level = f" at depth {depth}" if by and by.startswith(CLUSTER) and depth > 1 else ""
+    level = f" at depth {depth}" if by and by.startswith(CLUSTER_FIELD) and depth > 1 else ""
     what = f", coloured by {_short(by, 60)}{level}" if by else ""
     axes.set_title(f"{category}: {shown.name}", fontsize=15, loc="left", color=_INK, pad=26)
     count = (
@@ -234,15 +248,15 @@ def _draw_points(axes: Any, places: Places, colours: Colouring, drawn_over: bool
         order = order[np.argsort(chosen[order] != NOTHING, kind="stable")]
         return axes.scatter(places[order, 0], places[order, 1], c=chosen[order], **look)
     with_value = colours.number[order] == 0
-    rest, told = order[~with_value], order[with_value]
+    rest, valued = order[~with_value], order[with_value]
     axes.scatter(places[rest, 0], places[rest, 1], c=NOTHING, **look)
     low, high = np.nanpercentile(
         colours.scale, (1, 99)
     )  # a few far out would leave one colour for all others
     return axes.scatter(
-        places[told, 0],
-        places[told, 1],
-        c=colours.scale[told],
+        places[valued, 0],
+        places[valued, 1],
+        c=colours.scale[valued],
         cmap=SCALE,
         vmin=low,
         vmax=high if high > low else None,

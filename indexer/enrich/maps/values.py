@@ -1,4 +1,4 @@
-"""What the points of a map are coloured by: one value of each image's payload."""
+"""The values that colour the points of a map: one of each image's payload."""
 
 from __future__ import annotations
 
@@ -16,44 +16,42 @@ from vitrine.services.search.score_validity import explained, is_score
 from vitrine.services.search.searcher import CLUSTER_FIELD
 from vitrine.services.values.field_paths import field_path, path_keys, value_at
 
-CLUSTER = CLUSTER_FIELD
 Value = str | int | float | bool | None
 _NESTED = tuple(field.family for field in FIELDS if field.family and field.from_tables)
 _FIELDS = tuple(field.name for field in PLAIN if field.colour)
 _LISTS = (*(field.name for field in PLAIN if field.many), "metadata.")
-"""What may have several values."""
+"""Fields that may have several values, by the beginning of their path."""
 _COMMON = 0.9
-"""A tag on so many images says nothing of where they are."""
+"""A tag of such a share of the images does not tell parts of a map apart."""
 _RANKED = 1_000
 
 
 @dataclass(frozen=True)
 class ValueReader:
-    """``fields`` of the payload that are needed, and the value that ``read`` makes of them; None where an
-    image has none."""
+    """Reads one value of an image from the ``fields`` of its payload; None where it has none."""
 
     by: str
     fields: tuple[str, ...]
     read: Callable[[Payload], Value]
     labels: Mapping[str, str]
-    """What to call some of the values, for people."""
+    """Names of some of the values, for people."""
 
 
 def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) -> ValueReader:
-    """``class``, ``tags``, ``quality``, ``scores.<tag>``, ``metadata.<column>`` ..., or ``cluster.<run>``:
-    the node at ``depth``.
+    """Return the reader of ``class``, ``tags``, ``quality``, ``scores.<tag>``, ``metadata.<column>`` ..., or
+    of ``cluster.<run>``: the node at ``depth``.
 
-    Of a list the value that most images have is taken, but for those that nearly all have. Scores are those
-    of the tagger in service. ``UnknownField`` for what is no field, ``NotFound`` (category, run),
-    ``BadRequest`` (depth).
+    Of several values the most frequent in the category is taken; those that nearly all images have come last.
+    Scores are those of the tagger in service. ``UnknownField`` for another field, ``NotFound`` (category,
+    run), ``BadRequest`` (depth).
     """
-    if by.startswith(CLUSTER):
+    if by.startswith(CLUSTER_FIELD):
         return _nodes(runtime, category, by, depth)
     field = find_field(by, runtime.catalog.get(category).indexes)
     head, *names = path_keys(field)
     if field not in _FIELDS and not (head in _NESTED and len(names) == 1):
-        known = ", ".join([*_FIELDS, *(f"{name}.NAME" for name in _NESTED), f"{CLUSTER[0]}RUN"])
-        raise UnknownField(f"{by!r} is no field to colour a map by. These are: {known}.", field=by)
+        known = ", ".join([*_FIELDS, *(f"{name}.NAME" for name in _NESTED), f"{CLUSTER_FIELD[0]}RUN"])
+        raise UnknownField(f"A map cannot be coloured by {by!r}, but by: {known}.", field=by)
     unsettled = runtime.taggers.unsettled(category) if is_score(field) else {}
     ranks = _ranks(runtime, category, field)
 
@@ -69,7 +67,7 @@ def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) ->
 def _nodes(runtime: Runtime, category: str, by: str, depth: int) -> ValueReader:
     if depth < 1:
         raise BadRequest(f"The nodes below the root are at depth 1 and more, not {depth}.", depth=depth)
-    run = runtime.clusters.get(category, by[len(CLUSTER[0]) :])
+    run = runtime.clusters.get(category, by[len(CLUSTER_FIELD[0]) :])
 
     def read(payload: Payload) -> Value:
         path = payload.get("clusters", {}).get(run.key, {}).get("path")
@@ -84,8 +82,8 @@ def _nodes(runtime: Runtime, category: str, by: str, depth: int) -> ValueReader:
 
 
 def _ranks(runtime: Runtime, category: str, field: str) -> dict[object, int]:
-    """The values of a field by how many images have them, most first; those that nearly all have come
-    last."""
+    """Return the ranks of the values of a list field, the most frequent first; those that nearly all images
+    have come last."""
     if runtime.catalog.get(category).indexes.get(field) != "keyword" or not field.startswith(_LISTS):
         return {}
     facets = runtime.searcher.facets(category, field, Conditions(), limit=_RANKED)

@@ -1,9 +1,9 @@
-"""Metadata that comes later: a table joined to the images of a category by their names, hashes or ids.
+"""Joins a table to the images of a category by their names, hashes or ids.
 
-The order: read the table into an on-disk index, go once through the category to see which rows meet which
-images, make the payload indexes, write page by page. A row is applied only where it is clear which image it
-means. What is written is a function of the row and the image, so that a run that was interrupted is completed
-by the same call.
+It reads the table into an index on disk, goes once through the category to find which rows name which images,
+makes the payload indexes, and writes page by page. A row is applied only where it is clear which image it
+names. What is written depends on the row and the image alone, so that the same call completes an interrupted
+run.
 """
 
 from __future__ import annotations
@@ -11,58 +11,38 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitrine.indexer.enrich.metadata.annotate_report import AnnotateReport
-from vitrine.indexer.enrich.metadata.annotate_rows import JoinOn, Rows, join_value, key_columns
+from vitrine.indexer.enrich.metadata.annotate_rows import Rows, join_value, key_columns
+from vitrine.indexer.enrich.metadata.options import AnnotateOptions as AnnotateOptions
+from vitrine.indexer.enrich.metadata.options import JoinOn
 from vitrine.indexer.enrich.metadata.recast import narrower, recast, tighten
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.payload_writer import PAGE, Change, PayloadWriter
 from vitrine.indexer.job.payloads import SCORED_BY, additions, without_scores
 from vitrine.indexer.job.progress import Progress
-from vitrine.indexer.sources.base import SourceOptions
 from vitrine.indexer.sources.columns import ColumnKinds
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.rows import Columns, column_named, split_tags
 from vitrine.indexer.sources.tables import Table, open_table
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import pages
-from vitrine.services.domain import Hit, IndexKind, Payload
+from vitrine.services.domain import Hit, Payload
 from vitrine.services.errors import BadSource
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.dates import to_utc
 from vitrine.services.values.delimited import find_any
 
 SCROLLED = 2_000
-"""Images matched at a time."""
+"""Images that are compared with the rows at a time."""
 MAX_FIELDS = 1_000
-"""Each score gets an index of its own, which every later write pays for."""
+"""Each score gets an index of its own, which makes every later write slower."""
 _IDENTITY: Mapping[JoinOn, tuple[str, ...]] = {
     "name": ("filename",), "stem": ("filename",), "key": ("filename",), "hash": ("sha256",), "id": (),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class AnnotateOptions:
-    """How a table is joined.
-
-    ``on``: what a row names: the file's name, its stem (name without extension), key (the whole relative
-    path), SHA-256 or image id. ``column``: the column that does so, else the usual ones. ``all_of_a_name``: a
-    row that meets several images is applied to each, not refused. ``overwrite``: class, caption and quality
-    of the table go before those that are there. ``hashtags``: columns whose hashtags go to
-    ``metadata.hashtags``. ``class_from``: the column of the class. ``kinds``: of columns, by name; values
-    that are there are cast to it. ``dry_run``: nothing is written.
-    """
-
-    on: JoinOn = "name"
-    column: str | None = None
-    all_of_a_name: bool = False
-    overwrite: bool = False
-    hashtags: tuple[str, ...] = ()
-    class_from: str | None = None
-    dry_run: bool = False
-    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
 
 
 def annotate(
@@ -75,18 +55,18 @@ def annotate(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> AnnotateReport:
-    """Put what a table says onto the images it names.
+    """Write what a table says to the images that it names.
 
-    Tags are united, without those that people rejected for the image; metadata columns of the table replace
-    those of that name, others stay; class, caption, quality and creation date only fill gaps (unless
-    ``overwrite``); a score goes over a former one of a manifest, never over a tagger's. Columns mean what
-    they mean in a manifest (indexer/sources/rows.py).
+    Tags are united, without those that people rejected for the image. Metadata columns of the table replace
+    those of the same name; others stay. Class, caption, quality and date only fill gaps, unless
+    ``overwrite``. A score replaces one of a manifest, never one of a tagger. Columns mean what they mean in a
+    manifest (indexer/sources/rows.py).
 
-    Not applied, and counted: malformed rows, rows of which there are several different ones for one name, and
-    rows whose name several images have. Memory does not grow with the table or the category. Ctrl-C and
-    ``stop`` end it after the page under way.
+    Rows are counted and not applied where they are malformed, where others of the same name say something
+    else, and where several images have their name. Memory does not grow with the table or the category.
+    Ctrl-C and ``stop`` end it after the present page.
 
-    ``NotFound`` (category), ``BadSource`` for a table that is unusable as a whole, or has more than
+    ``NotFound`` (category), ``BadSource`` for a table that cannot be used at all, or has more than
     ``max_rows``.
     """
     options = options or AnnotateOptions()
@@ -110,12 +90,12 @@ class _Annotating:
         return self.job.runtime
 
     def run(self, path: Path, max_rows: int | None) -> None:
-        """All stages; ``InterruptedError`` where ``stop`` came in between."""
+        """Do all stages. ``InterruptedError`` where ``stop`` is set before the end."""
         with self.job.stage("looking at the table"):
             table, columns = _opened(path, self.options, max_rows)
         if columns.computed:
             shown = ", ".join(columns.computed[:8]) + (" ..." if len(columns.computed) > 8 else "")
-            self.report.notes.append(f"Passed over, as Vitrine itself says what they do: {shown}.")
+            self.report.notes.append(f"Passed over, since Vitrine computes them itself: {shown}.")
         self.report.rows, self.report.column = table.count, columns.key
         self.report.notes += table.notes_but(columns.written)
         kinds = ColumnKinds.of(self.category, columns.indexes, self.options.kinds)
@@ -136,8 +116,8 @@ class _Annotating:
             return
         if len(rows.indexes) > MAX_FIELDS:
             raise BadSource(
-                f"{self.report.table} has {len(rows.indexes):,} scores and columns; {MAX_FIELDS:,} are "
-                "taken: leave some out."
+                f"{self.report.table} has {len(rows.indexes):,} scores and columns, more than "
+                f"{MAX_FIELDS:,}: leave some out."
             )
         if not self.options.dry_run:
             self._index(kinds, rows)
@@ -145,7 +125,7 @@ class _Annotating:
             self.job.apart(lambda: self._write(rows, advance))
 
     def _match(self, rows: Rows, total: int, advance: Advance) -> None:
-        """Once through the category, by what rows may name and nothing else of the payload."""
+        """Read the names, hashes or ids of all images, and find the rows that name them."""
         seen, on, vectors = 0, self.options.on, self.runtime.vectors
         for page in pages(vectors, self.category.name, fields=_IDENTITY[on], size=SCROLLED):
             rows.match((key, hit.id) for hit in page if (key := _key(hit, on)))
@@ -163,7 +143,7 @@ class _Annotating:
             writer.flush()
 
     def _write_page(self, writer: PayloadWriter, page: Mapping[str, Payload]) -> None:
-        """Read, merged and written back while nobody else of this process writes."""
+        """Read, merge and write back the images of a page; nobody else of this process writes meanwhile."""
         name = self.category.name
         with self.runtime.catalog.writing(name):
             tagged = {head.tag for head in self.runtime.taggers.in_service(name)}
@@ -181,7 +161,7 @@ class _Annotating:
         self.report.gone += len(page) - len(hits) + len(updates) - written
 
     def _index(self, kinds: ColumnKinds, rows: Rows) -> None:
-        """Make the indexes, of the kinds that were asked for, before there are values in them."""
+        """Make the indexes, of the kinds that were asked for, before values are written."""
         name, catalog = self.category.name, self.runtime.catalog
         named = {field: kind for field, kind in rows.indexes.items() if field in kinds.fixed}
         catalog.ensure_indexes(name, named, change=True)
@@ -189,8 +169,8 @@ class _Annotating:
         self.report.unindexed.update(field for field in rows.indexes if field not in indexes)
 
     def _recast(self, kinds: ColumnKinds, columns: Columns) -> None:
-        """Have what images hold in columns follow the kinds that were asked for; with ``overwrite``, those of
-        the table too, where a column of words holds nothing else any more."""
+        """Cast the values of all images to the kinds that were asked for; with ``overwrite`` also columns of
+        words to the table's kind, where no image has a word in them any more."""
         asked = kinds.to_recast(self.runtime.catalog.get(self.category.name))
         tighter = narrower(self.category, columns, asked) if self.options.overwrite else []
         if asked:
@@ -199,7 +179,7 @@ class _Annotating:
             self.report.notes += tighten(self.job, tighter)
 
     def _why_nothing(self, rows: Rows) -> str:
-        """Both sides by example: most mismatches are seen at once."""
+        """Return a sentence with an example of both sides, which shows most mismatches at once."""
         if self.report.ambiguous or not self.report.unmatched:
             return "No row was applied."
         page = self.runtime.vectors.scroll(
@@ -209,52 +189,43 @@ class _Annotating:
         if here is None:
             return f"No image of the category has a {self.options.on} to compare with."
         return (
-            f"No row met an image by {self.options.on}: the table says "
-            f"{self.report.unmatched_first[0]!r}, an image is {here!r}. The names were read from "
-            f"column {self.report.column!r}: say which column it is with --column-of-names (in a form: "
-            "column), or compare by another of name, stem, key, hash, id."
+            f"No row names an image by its {self.options.on}: the table has "
+            f"{self.report.unmatched_first[0]!r}, an image has {here!r}. The names were read from column "
+            f"{self.report.column!r}: name another with --column-of-names (in a form: column), or compare by "
+            "another of name, stem, key, hash, id."
         )
 
 
 def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
-    """The fields to set on an image so that it says what its row does; see ``annotate``.
+    """Return the fields to set on an image so that it has what its row says; see ``annotate``.
 
     >>> changes({"tags": ["red"], "class": "mug", "metadata": {"shop": "A", "year": 1999}},
     ...         {"tags": ["new"], "class": "cup", "metadata": {"year": 2001}})
     {'tags': ['red', 'new'], 'metadata': {'shop': 'A', 'year': 2001}}
     """
     rejected = old.get("rejected_tags", ())
-    rest = {
-        name: value
-        for name, value in said.items()
-        if name not in ("metadata", "scores", "scored_by", "created_at")
-    }
+    apart = ("metadata", "scores", "scored_by", "created_at")
+    rest = {name: value for name, value in said.items() if name not in apart}
     rest["tags"] = [tag for tag in said.get("tags", ()) if tag not in rejected]
     new = additions(old, rest, overwrite=overwrite)
     former = old.get("metadata", {})
-    metadata = {
-        **former,
-        **{name: _as_held(former.get(name), value) for name, value in said.get("metadata", {}).items()},
-    }
-    if metadata != old.get("metadata", {}):
+    given = {name: _as_held(former.get(name), value) for name, value in said.get("metadata", {}).items()}
+    if (metadata := {**former, **given}) != former:
         new["metadata"] = metadata
-    scored_by: Payload = new["scored_by"] if "scored_by" in new else old.get("scored_by", {})
-    scores = {
-        tag: score
-        for tag, score in said.get("scores", {}).items()
-        if scored_by.get(tag, SCORED_BY) == SCORED_BY
-    }
+    scored_by: Payload = (old | new).get("scored_by") or {}
+    scores = said.get("scores", {})
+    scores = {tag: scores[tag] for tag in scores if scored_by.get(tag, SCORED_BY) == SCORED_BY}
     if any(old.get("scores", {}).get(tag) != score for tag, score in scores.items()):
         new["scores"] = {**old.get("scores", {}), **scores}
         new["scored_by"] = {**scored_by, **dict.fromkeys(scores, SCORED_BY)}
-    # a date that nobody gave is the moment of indexing
+    # where nobody gave a date it is the moment of indexing
     if "created_at" in said and (overwrite or old.get("created_at") == old.get("indexed_at")):
         new |= {} if _is_at(old.get("created_at"), said["created_at"]) else {"created_at": said["created_at"]}
     return new
 
 
 def _is_at(old: Any, moment: str) -> bool:
-    """Whether a date that is held is that moment."""
+    """Return whether a stored date is this moment."""
     try:
         return isinstance(old, str) and to_utc(old) == moment
     except ValueError:
@@ -262,16 +233,15 @@ def _is_at(old: Any, moment: str) -> bool:
 
 
 def _as_held(old: Any, said: Any) -> Any:
-    """What a cell says for an image that holds a list under its name: a list, as an exported table writes it.
+    """Return the value of a cell; where the image has a list, the cell is read as exported tables write
+    lists.
 
     >>> _as_held([1, 2], "1|2"), _as_held(["a"], "a|b"), _as_held("a", "a|b")
     ([1, 2], ['a', 'b'], 'a|b')
     """
-    if (
-        not isinstance(old, list)
-        or isinstance(said, list)
-        or any(isinstance(item, dict | list) for item in old)
-    ):
+    if not isinstance(old, list) or isinstance(said, list):
+        return said
+    if any(isinstance(item, dict | list) for item in old):
         return said
     items = split_tags(str(said)) if isinstance(said, str) else [str(said)]
     if items == [str(item) for item in old]:
@@ -283,8 +253,7 @@ def _opened(path: Path, options: AnnotateOptions, max_rows: int | None) -> tuple
     table = open_table(path)
     if max_rows is not None and table.count > max_rows:
         raise BadSource(
-            f"{path.name} has {table.count:,} rows; {max_rows:,} are taken at a time: split it.",
-            rows=table.count,
+            f"{path.name} has {table.count:,} rows, more than {max_rows:,}: split it.", rows=table.count
         )
     if options.class_from is not None:
         column_named(table, options.class_from)
@@ -292,8 +261,8 @@ def _opened(path: Path, options: AnnotateOptions, max_rows: int | None) -> tuple
     wanted = options.column or find_any(keys, table.columns)
     if wanted is None:
         raise BadSource(
-            f"No column of {path.name} names the image: call it {', '.join(keys[:-1])} or {keys[-1]}, "
-            "or say which it is: --column-of-names (in a form: column). It has: "
+            f"No column of {path.name} names the image: call one {', '.join(keys[:-1])} or {keys[-1]}, or "
+            "name it with --column-of-names (in a form: column). The columns are: "
             f"{', '.join(table.columns) or 'none'}."
         )
     own = SourceOptions(
@@ -303,7 +272,7 @@ def _opened(path: Path, options: AnnotateOptions, max_rows: int | None) -> tuple
 
 
 def _key(hit: Hit, on: JoinOn) -> str:
-    """What a row that means this image says; "" where the image lacks it."""
+    """Return what a row must have to name this image; "" where the image lacks it."""
     if on == "id":
         return hit.id
     value = hit.payload.get("sha256" if on == "hash" else "filename")

@@ -1,4 +1,4 @@
-"""What became of the rows of a table that was joined to a category."""
+"""The report of `annotate`: how many rows named an image, and why others did not."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from typing import Any
 
 from vitrine.indexer.job.job import Report
 from vitrine.services.category.payload import unindexed_note
+from vitrine.services.values.words import counted
 
+_NOT = ", so they were not applied"
 SHOWN = 10
-"""Names and rows told of each kind."""
+"""Names and rows that are shown of each kind."""
 
 
 @dataclass
 class AnnotateReport(Report):
-    """A run's end. ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` + ``malformed``.
+    """How a table was joined. ``rows`` = ``matched`` + ``unmatched`` + ``ambiguous`` + ``conflicting`` +
+    ``malformed``.
 
-    ``ambiguous``: rows whose name several images have. ``conflicting``: rows of a name that others say
-    something else of. ``images``: that the matched rows mean; of these ``updated``, ``unchanged`` (they say
-    so already) and ``gone`` (deleted meanwhile). ``malformed_first``: (row number, reason), the number as an
-    editor shows it.
+    ``ambiguous``: rows whose name several images have. ``conflicting``: rows of which another of the same
+    name says something else. ``images``: those that the matched rows name; of these some are ``updated``,
+    ``unchanged`` (they had all of it) or ``gone`` (deleted meanwhile). ``malformed_first``: (row number,
+    reason), the number as an editor shows it.
     """
 
     category: str
@@ -63,43 +66,24 @@ class AnnotateReport(Report):
         }
 
     def summary(self) -> str:
-        done = "would be updated" if self.dry_run else "updated"
+        what = [f"{self.updated} " + ("would be updated" if self.dry_run else "updated")]
+        what += [f"{self.unchanged} said so already"] if self.unchanged else []
+        what += [f"{self.gone} deleted meanwhile"] if self.gone else []
+        malformed = [f"row {row}: {reason}" for row, reason in self.malformed_first]
         lines = [
-            f"{self.table}: {self.matched} of {self.rows} rows met {_images(self.images)} (by "
-            f"{self.on}, column {self.column})"
+            f"{self.table}: {self.matched} of {self.rows} rows met {counted(self.images, 'image')} (by "
+            f"{self.on}, column {self.column})",
+            f"  {', '.join(what)}",
+            *_shown(self.unmatched, "name no image of the category", self.unmatched_first),
+            *_shown(self.ambiguous, f"name several images{_NOT} (--all-of-a-name)", self.ambiguous_first),
+            *_shown(self.conflicting, f"say different things of one image{_NOT}", self.conflicting_first),
+            *_shown(self.malformed, "are malformed", malformed, "; "),
         ]
-        told = [
-            f"{self.updated} {done}",
-            f"{self.unchanged} said so already",
-            f"{self.gone} deleted meanwhile",
-        ]
-        lines += ["  " + ", ".join([told[0], *(text for text in told[1:] if not text.startswith("0 "))])]
-        lines += _told(self.unmatched, "name no image of the category", self.unmatched_first)
-        lines += _told(
-            self.ambiguous,
-            "name several images, so they were not applied (--all-of-a-name)",
-            self.ambiguous_first,
-        )
-        lines += _told(
-            self.conflicting,
-            "say different things of one image, so they were not applied",
-            self.conflicting_first,
-        )
-        lines += _told(
-            self.malformed,
-            "are malformed",
-            [f"row {row}: {reason}" for row, reason in self.malformed_first],
-            "; ",
-        )
         if self.interrupted:
             lines += ["Interrupted. What is written counts; run again to complete it."]
         return "\n".join([*lines, *self.notes, *([unindexed_note(self.unindexed)] if self.unindexed else [])])
 
 
-def _told(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:
+def _shown(count: int, what: str, first: Sequence[str], mark: str = ", ") -> list[str]:
     shown = mark.join(first[:5]) + (" ..." if count > 5 else "")
     return [f"  {count} rows {what}: {shown}"] if count else []
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"

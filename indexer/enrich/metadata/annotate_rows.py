@@ -1,29 +1,28 @@
-"""The rows of a table that is joined to a category: what each says, and which images it meets, in a temporary
-file on disk."""
+"""The rows of a table that is joined to a category, in a temporary file on disk: what each says, and which
+images it names."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
 
 import orjson
 
 from vitrine.indexer.enrich.metadata.annotate_report import SHOWN, AnnotateReport
+from vitrine.indexer.enrich.metadata.options import JoinOn as JoinOn
 from vitrine.indexer.job.payloads import check_record
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
 from vitrine.indexer.sources.joining import join_key
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
-from vitrine.indexer.sources.tables import Row, Table
+from vitrine.indexer.sources.tables import Table, TableRow
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.payload import index_kinds, joined_kinds
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused
 from vitrine.services.values.field_paths import field_path
 
-JoinOn = Literal["name", "stem", "key", "hash", "id"]
 _TOLD_EVERY = 1_000
 _SCHEMA = (
     "PRAGMA journal_mode=OFF",
@@ -38,8 +37,8 @@ _INSERT = """INSERT INTO rows VALUES (?, ?, ?, 1, 0, 0, 0)
 
 
 class Rows:
-    """Rows by what they name. ``read`` the table, ``match`` the images, ``judge``, then go through ``pages``.
-    ``close`` removes the file."""
+    """Rows by what they name: ``read`` the table, ``match`` the images, ``judge`` the rows, then go through
+    ``pages``. ``close`` removes the file."""
 
     def __init__(self, columns: Columns, kinds: ColumnKinds, on: JoinOn, category: Category) -> None:
         self._columns = columns
@@ -55,24 +54,24 @@ class Rows:
 
     @property
     def indexes(self) -> dict[str, IndexKind]:
-        """The payload indexes that the rows ask for, hashtags first: a category has room for so many
+        """The payload indexes that the rows ask for; hashtags first, since a category indexes only so many
         columns."""
         first = field_path("metadata", HASHTAGS)
         return dict(sorted(self._fields.items(), key=lambda item: item[0] != first))
 
     def read(self, table: Table, told: Callable[[int, int], None]) -> None:
-        """Take all rows in; what is malformed is kept by number."""
+        """Read all rows; of malformed ones the number and the reason are kept."""
         self._rows.executemany(_INSERT, self._said(table, told))
 
     def match(self, images: Iterable[tuple[str, str]]) -> None:
-        """Note the images, as (key, id), that a row names."""
+        """Keep those of the images, given as (key, id), that a row names."""
         self._rows.executemany(
             "INSERT OR IGNORE INTO matches SELECT ?2, key FROM rows WHERE key = ?1", images
         )
 
     def judge(self, report: AnnotateReport, *, all_of_a_name: bool) -> None:
-        """Decide which rows are applied, and count all: a row is malformed, unmatched, conflicting, ambiguous
-        or matched."""
+        """Decide which rows are applied, and count them in the report: each is malformed, unmatched,
+        conflicting, ambiguous or matched."""
         self._rows.execute("CREATE INDEX by_key ON matches (key)")
         self._rows.execute(
             "UPDATE rows SET images = (SELECT count(*) FROM matches WHERE matches.key = rows.key)"
@@ -87,7 +86,7 @@ class Rows:
         report.images = self._number("SELECT count(*) FROM matches JOIN rows USING (key) WHERE applied")
 
     def pages(self, size: int) -> Iterator[dict[str, Payload]]:
-        """What is said of the images that a row is applied to, by id, in order of id."""
+        """Yield what the rows say of the images that they are applied to, by id and in order of id."""
         cursor = self._rows.execute(
             "SELECT id, said FROM matches JOIN rows USING (key) WHERE applied ORDER BY id"
         )
@@ -98,7 +97,7 @@ class Rows:
         self._rows.close()
 
     def _counted(self, condition: str) -> tuple[int, list[str]]:
-        """How many rows there are of a kind, and the first few names, in order of the table."""
+        """Return the number of rows that meet an SQL condition, and their first few names in order."""
         rows = self._number(f"SELECT coalesce(sum(times), 0) FROM rows WHERE {condition}")
         first = self._rows.execute(f"SELECT key FROM rows WHERE {condition} ORDER BY number LIMIT {SHOWN}")
         return rows, [key for (key,) in first]
@@ -120,8 +119,8 @@ class Rows:
                 self._fields = joined_kinds([self._fields, kinds, index_kinds(said)])
                 yield key, row.number, orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
-    def _checked(self, row: Row) -> tuple[str, Payload, dict[str, IndexKind]]:
-        """What a row names, what it says as payload fields, and the kinds of its metadata columns."""
+    def _checked(self, row: TableRow) -> tuple[str, Payload, dict[str, IndexKind]]:
+        """Return what a row names, what it says as payload fields, and the kinds of its metadata columns."""
         if row.fault:
             raise ValueError(row.fault)
         name = row.values.get(self._columns.key)
@@ -133,19 +132,19 @@ class Rows:
             payload["created_at"] = said.created_at
         return join_value(str(name), self._on), payload, kinds
 
-    def _fault(self, row: Row, reason: str) -> None:
+    def _fault(self, row: TableRow, reason: str) -> None:
         self._malformed += 1
         if len(self._faults) < SHOWN:
             self._faults.append((row.number, reason.rstrip(".")))
 
 
 def join_value(name: str, on: JoinOn) -> str:
-    """What an image's name, hash or id, or a cell, is compared by."""
+    """Return the form in which the name, hash or id of an image is compared with a cell."""
     return name.strip().lower() if on == "id" else join_key(name, on)
 
 
 def key_columns(on: JoinOn) -> tuple[str, ...]:
-    """Columns that may name the image, the likeliest first."""
+    """Return the columns that may name the image, the likeliest first."""
     if on == "id":
         return ("id", "image_id")
     return HASH_COLUMNS if on == "hash" else name_columns(on)

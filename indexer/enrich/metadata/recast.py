@@ -1,5 +1,4 @@
-"""Metadata columns of another kind than before: their index, and what the images of a category hold in
-them."""
+"""Gives metadata columns another kind: their index, and the values of all images of a category."""
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ from vitrine.services.domain import Hit, IndexKind, Payload
 from vitrine.services.errors import BadRequest
 from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.kinds import HELD, Cell, cast, joined, value_kind
+from vitrine.services.values.words import counted
 
 _METADATA = "metadata"
 STAGE = "casting columns"
@@ -22,7 +22,7 @@ STAGE = "casting columns"
 
 @dataclass
 class Misfits:
-    """Values of one column that its kind does not hold: how many, and the first image with its value."""
+    """The values of one column that are not of its kind: how many, and the first as (image id, value)."""
 
     count: int = 0
     first: tuple[str, str] = ("", "")
@@ -30,31 +30,31 @@ class Misfits:
 
 @dataclass
 class Recast:
-    """What became of the values. ``kinds`` by column; ``converted``: images whose values changed."""
+    """What was cast: the ``kinds`` by column, and ``converted``, the images whose values changed."""
 
     kinds: Mapping[str, IndexKind]
     converted: int = 0
     misfits: dict[str, Misfits] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
-        """Sentences for a report."""
+        """Return sentences for a report."""
         held = ", ".join(f"column {column!r} holds {HELD[kind]}" for column, kind in self.kinds.items())
-        told = [f"{held[0].upper()}{held[1:]}; values of {_images(self.converted)} were converted."]
+        images = counted(self.converted, "image")
+        notes = [f"{held[0].upper()}{held[1:]}; values of {images} were converted."]
         for column, misfits in self.misfits.items():
             id, value = misfits.first
-            told.append(
-                f"In column {column!r} something else is kept of {_images(misfits.count)}, such as "
-                f"{value!r} (image {id}), and is not found: correct it with `images tag ID --metadata "
+            notes.append(
+                f"Column {column!r} of {counted(misfits.count, 'image')} has another value, such as "
+                f"{value!r} (image {id}), which no filter finds: correct it with `images tag ID --metadata "
                 f"{column}=VALUE`, or name another kind."
             )
-        return told
+        return notes
 
 
 def recast(job: Job, kinds: Mapping[str, IndexKind]) -> Recast:
-    """Have columns (by name) that are indexed hold another kind: the index first, then the values, page by
-    page.
+    """Give indexed columns, by name, another kind: first their index, then the values, page by page.
 
-    What the kind cannot hold stays as it is and is counted. Raises ``InterruptedError`` where the job is
+    Values that cannot be cast stay as they are and are counted. Raises ``InterruptedError`` where the job is
     stopped; the same call again completes it.
     """
     done = Recast(kinds)
@@ -75,8 +75,8 @@ def recast(job: Job, kinds: Mapping[str, IndexKind]) -> Recast:
 
 
 def tighten(job: Job, columns: Collection[str]) -> list[str]:
-    """``recast`` columns of words in which all images hold numbers, dates or truths; sentences for a
-    report."""
+    """Give columns of words, by name, the kind of their values where those are all numbers, dates or truths.
+    Return sentences for a report."""
     kinds: dict[str, IndexKind] = {}
     words: dict[str, tuple[str, str]] = {}
 
@@ -93,36 +93,25 @@ def tighten(job: Job, columns: Collection[str]) -> list[str]:
 
     job.revise(STAGE, look, fields=(_METADATA,))
     fitting = {column: kind for column, kind in kinds.items() if kind != "keyword"}
-    told = recast(job, fitting).notes() if fitting else []
+    notes = recast(job, fitting).notes() if fitting else []
     for column, (id, word) in words.items():
-        told.append(
-            f"Column {column!r} stays one of words, as some images hold others in it, such as {word!r} "
+        notes.append(
+            f"Column {column!r} stays one of words, since some images have others in it, such as {word!r} "
             f"(image {id}); --column {column}:KIND (float, datetime ...) changes it all the same."
         )
-    return told
+    return notes
 
 
 def narrower(category: Category, columns: Columns, but: Collection[str]) -> list[str]:
-    """The columns of a table, by name, that hold a narrower kind than words, which the category has them
-    hold."""
-    kinds = {
-        name: columns.indexes[field_path(_METADATA, name)]
-        for name in columns.metadata.values()
-        if name not in but
-    }
-    return [
-        name
-        for name, kind in kinds.items()
-        if kind != "keyword" and category.indexes.get(field_path(_METADATA, name)) == "keyword"
-    ]
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+    """Return the columns, by name, in which a table has other values than words and the category has words;
+    without those of ``but``."""
+    fields = {name: field_path(_METADATA, name) for name in columns.metadata.values() if name not in but}
+    words = [name for name, field in fields.items() if category.indexes.get(field) == "keyword"]
+    return [name for name in words if columns.indexes[fields[name]] != "keyword"]
 
 
 def _kind_as_cell(value: Any) -> IndexKind | None:
-    """The kind of a value of a column of words, as a table's cell would have it."""
+    """Return the kind that a value of a column of words would have as a cell of a table."""
     if isinstance(value, list):
         return joined(_kind_as_cell(item) for item in value)
     return value_kind(Cell(value) if isinstance(value, str) else value)

@@ -1,4 +1,4 @@
-"""The hashtags of texts that are stored already, as a metadata column of their own."""
+"""Splits the hashtags of stored texts off into a metadata column of their own."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def split_hashtags(
     """Write the hashtags in ``sources`` (``caption``, ``metadata.<column>``) of every image to the metadata
     column ``to``.
 
-    An image that has one of the texts gets exactly the hashtags in them, or loses the column; one that has
-    none is left alone. Ctrl-C and ``stop`` end it after the page under way; again completes it. ``NotFound``
-    (category), ``BadRequest``.
+    An image that has one of the texts gets exactly the hashtags in them, or loses the column; an image
+    without the texts stays as it is. Ctrl-C and ``stop`` end it after the present page; the same call again
+    completes it. ``NotFound`` (category), ``BadRequest``.
     """
     known = runtime.catalog.get(category).indexes
     columns = {source: _column(source, known) for source in dict.fromkeys(sources)}
@@ -92,16 +92,14 @@ def split_hashtags(
     indexes = runtime.catalog.ensure_indexes(category, {report.field: "keyword"}).indexes
     if indexes.get(report.field) != "keyword":
         held = indexes.get(report.field)
-        why = f"it holds {HELD[held]}" if held else "the category has all the columns it may index"
-        raise BadRequest(f"{to!r} cannot be searched for words, as {why}: name another column.", field=to)
+        why = f"it holds {HELD[held]}" if held else "the category indexes as many columns as it can"
+        raise BadRequest(f"{to!r} cannot be searched for words, since {why}: name another column.", field=to)
     job, counts = Job(runtime, category, report, progress, stop), Counter[str]()
 
     def change(hit: Hit) -> Change:
         metadata = hit.payload.get(_METADATA, {})
-        texts = [
-            hit.payload.get("caption") if column is None else metadata.get(column)
-            for column in columns.values()
-        ]
+        caption = hit.payload.get("caption")
+        texts = [caption if column is None else metadata.get(column) for column in columns.values()]
         report.images += 1
         if all(text is None for text in texts):
             return Change()
@@ -129,12 +127,12 @@ def split_hashtags(
 
 
 def _column(name: str, known: Container[str]) -> str | None:
-    """The metadata column of a field; None for the caption. ``BadRequest`` for any other."""
+    """Return the metadata column of a field; None for the caption. ``BadRequest`` for any other field."""
     if name == "caption":
         return None
     first, _, column = name.partition(".")
     if first != _METADATA or not column:
         raise BadRequest(
-            f"{name!r} is no text that hashtags are found in: name caption or metadata.COLUMN.", field=name
+            f"{name!r} is not a text with hashtags: name caption or metadata.COLUMN.", field=name
         )
     return clean_name(path_keys(find_member(_METADATA, column, known))[-1])

@@ -1,4 +1,4 @@
-"""Scores of images as they are indexed, from the vectors that were just computed."""
+"""Score images as they are indexed, from the vectors that were just computed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vitrine.services.taggers.classify import fitting
 
 
 class NewImageScorer:
-    """The taggers in service, for new images and for those that got a vector they lacked; an
+    """Scores new images, and those that got a vector they lacked, by the taggers in service; an
     ``OnArrival``."""
 
     def __init__(self, runtime: Runtime, category: Category) -> None:
@@ -34,8 +34,8 @@ class NewImageScorer:
         return self._sets.keys()
 
     def prepare(self, items: Sequence[Item]) -> None:
-        """See which taggers are in service, and take a manifest's scores of their tags away: these come from
-        nowhere else."""
+        """Look up which taggers are in service, and remove a manifest's scores of their tags: those come from
+        taggers only."""
         self._refresh()
         for item in items:
             item.said = without_scores(item.said, self._tags)

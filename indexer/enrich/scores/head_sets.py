@@ -1,4 +1,4 @@
-"""Heads in the groups that one matrix product scores."""
+"""Group tagger heads so that one matrix product scores each group."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vitrine.services.taggers.classify import encoder_of
 
 
 def by_vector(category: Category, heads: Iterable[TagHead]) -> dict[str, HeadSet]:
-    """The heads by the named vector they read. ``TaggerMismatch`` for one whose encoder the category does not
-    have any more."""
+    """Return the heads by the named vector that they read. Raises ``TaggerMismatch`` for one whose encoder
+    the category has no longer."""
     groups: defaultdict[str, list[TagHead]] = defaultdict(list)
     for head in heads:
         name = encoder_of(category, head).name
@@ -27,8 +27,8 @@ def by_vector(category: Category, heads: Iterable[TagHead]) -> dict[str, HeadSet
 
 
 def rounded_scores(heads: HeadSet, embeddings: Embeddings) -> list[list[float]]:
-    """Scores as they are stored: a row for each embedding, a column for each head, to ``DIGITS`` decimal
-    places."""
+    """Return scores as they are stored: a row for each embedding, a column for each head, to ``DIGITS``
+    decimal places."""
     scores: NDArray[Any] = heads.scores(embeddings).astype(np.float64)
     rows: list[list[float]] = np.round(scores, DIGITS).tolist()
     return rows

@@ -1,4 +1,4 @@
-"""Taking scores away: those of former taggers, and those of one that is to be deleted."""
+"""Remove scores: those of former taggers, and those of a tagger that is to be deleted."""
 
 from __future__ import annotations
 
@@ -56,6 +56,13 @@ def purge_stale(
     return changed
 
 
+def delete_tagger(runtime: Runtime, category: str, tag: str, *, progress: Progress | None = None) -> int:
+    """Delete a tagger and the scores that it gave, and return how many images had one. ``NotFound``."""
+    changed = drop_scores(runtime, category, runtime.taggers.get(category, tag).tag, progress=progress)
+    runtime.taggers.delete(category, tag)
+    return changed
+
+
 def drop_scores(runtime: Runtime, category: str, tag: str, *, progress: Progress | None = None) -> int:
     """Remove the scores, and proposals, that taggers gave for a tag, before its tagger is deleted. A
     manifest's stay.
@@ -71,7 +78,7 @@ def drop_scores(runtime: Runtime, category: str, tag: str, *, progress: Progress
 
 
 def by_tagger(who: str) -> bool:
-    """Whether ``scored_by`` names a tagger, rather than a manifest."""
+    """Return whether ``scored_by`` names a tagger, rather than a manifest."""
     return "@" in who
 
 
@@ -103,7 +110,7 @@ def _purge(
 
 
 def _scored(payload: Mapping[str, Any]) -> list[str]:
-    """The tags that something is said of by a score or a proposal; quality where a tagger gave it."""
+    """Return the tags that have a score or a proposal; quality only where a tagger gave it."""
     scored_by = payload.get("scored_by", {})
     tags = dict.fromkeys([*payload.get("scores", {}), *scored_by, *payload.get("machine_tags", ())])
     return [tag for tag in tags if tag != QUALITY or tag in scored_by]

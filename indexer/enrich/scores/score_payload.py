@@ -1,4 +1,4 @@
-"""What scores change in the payload of one image. Pure: payloads in, fields to write out."""
+"""Work out what scores change in the payload of one image. Pure: payloads in, fields to write out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Given = Sequence[tuple[TagHead, float]]
 
 @dataclass(frozen=True)
 class Proposals:
-    """Which tags are proposed as ``machine_tags``: those with a score of at least ``threshold`` (None: the
-    tagger's own).
+    """Which tags become ``machine_tags``: those with a score of at least ``threshold`` (None: the tagger's
+    own).
 
     ``new=False``: nothing is proposed that was not before, but proposals that a score no longer supports are
     withdrawn.
@@ -30,19 +30,19 @@ class Proposals:
     threshold: float | None = None
 
     def supports(self, head: TagHead, score: float) -> bool:
-        """Whether the score is enough."""
+        """Return whether the score is enough."""
         return score >= (head.threshold if self.threshold is None else self.threshold)
 
 
 def given_by(payload: Mapping[str, Any], tag: str) -> str | None:
-    """Who gave the image its score of a tag; None where it has none, or where nobody says."""
+    """Return who gave the image its score of a tag; None where it has none, or where nobody says."""
     has = QUALITY in payload if tag == QUALITY else tag in payload.get("scores", ())
     who: str | None = payload.get("scored_by", {}).get(tag) if has else None
     return who
 
 
 def stored_score(payload: Mapping[str, Any], head: TagHead) -> float | None:
-    """The score that the image has by this very tagger."""
+    """Return the score that the image has by this very tagger; None where it has none."""
     if given_by(payload, head.tag) != head.signature:
         return None
     score: float = payload[QUALITY] if head.tag == QUALITY else payload["scores"][head.tag]
@@ -52,8 +52,8 @@ def stored_score(payload: Mapping[str, Any], head: TagHead) -> float | None:
 def rescored(
     payload: Mapping[str, Any], given: Given, lost: Collection[str] = (), proposals: Proposals | None = None
 ) -> Change:
-    """The change that gives an image these scores and takes those of the tags in ``lost``; its other scores
-    stay.
+    """Return the change that gives an image these scores and removes those of the tags in ``lost``; its other
+    scores stay.
 
     A quality that people set is kept. A tag that people gave or rejected is not proposed.
 

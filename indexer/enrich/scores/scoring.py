@@ -1,5 +1,4 @@
-"""Scores: every image of a category scored by its taggers, in bulk and as it is indexed, and stale scores
-taken away.
+"""Score every image of a category by its taggers.
 
 The matrix product is nothing, writing the payload is all. Scores and ``scored_by`` of one image change in one
 operation, so that no image ever has a score that its ``scored_by`` does not explain; a job that was killed
@@ -15,9 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.scores.arrivals import NewImageScorer
 from vitrine.indexer.enrich.scores.head_sets import by_vector, rounded_scores
-from vitrine.indexer.enrich.scores.purging import drop_scores, purge_stale
 from vitrine.indexer.enrich.scores.score_payload import FIELDS, Proposals, rescored, stored_score
 from vitrine.indexer.job.job import Job, Report
 from vitrine.indexer.job.payload_writer import PAGE, Change
@@ -28,10 +25,7 @@ from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Hit, IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.score_validity import score_field
 from vitrine.services.taggers.classify import encoder_of, fitting
-
-__all__ = ["NewImageScorer", "ScoreReport", "drop_scores", "purge_stale", "score_images"]
 
 
 @dataclass
@@ -52,7 +46,7 @@ class ScoreReport(Report):
 
     @property
     def rate(self) -> float:
-        """Images a second."""
+        """Return images a second."""
         return self.images / self.seconds if self.seconds else 0.0
 
     def count(self, images: int, written: int) -> None:
@@ -73,10 +67,7 @@ class ScoreReport(Report):
             lines.append(
                 f"  {self.without_vector} images lack a tagger's vector: `vitrine category fill` embeds them"
             )
-        lines += self.notes
-        if self.interrupted:
-            lines.append("Interrupted. What is counted above is stored; run again to go on.")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes, *self.ending()])
 
 
 def score_images(
@@ -111,7 +102,7 @@ def score_images(
     if not heads:
         return report
     proposals = Proposals(propose or threshold is not None, threshold)
-    indexes: dict[str, IndexKind] = {score_field(head.tag): "float" for head in heads if head.tag != QUALITY}
+    indexes: dict[str, IndexKind] = {head.payload_field: "float" for head in heads if head.tag != QUALITY}
     runtime.catalog.ensure_indexes(category, indexes | ({"machine_tags": "keyword"} if proposals.new else {}))
     job, scoring = (
         Job(runtime, category, report, progress, stop),
@@ -141,7 +132,7 @@ def _choose(
 
 
 class _Scoring:
-    """What happens to a page of images."""
+    """Scores one page of images after the other."""
 
     def __init__(
         self,
@@ -173,7 +164,8 @@ class _Scoring:
         return changes
 
     def _computed(self, ids: list[str]) -> dict[str, list[float | None]]:
-        """The scores of all heads by id, in their order; None where an image lacks the vector."""
+        """Return the scores of all heads by image id, in their order; None where an image lacks the
+        vector."""
         hits = self._runtime.vectors.retrieve(
             self._category.name, ids, with_payload=False, with_vectors=tuple(self._sets)
         )
@@ -187,8 +179,8 @@ class _Scoring:
         return rows
 
     def _pass_over_replaced(self) -> None:
-        """A tagger that was trained again meanwhile scores no further image: its successor may have been
-        there."""
+        """Drop taggers that were trained again meanwhile: they score no further image, which their successor
+        may have scored already."""
         current = {head.tag: head.signature for head in self._runtime.taggers.in_service(self._category.name)}
         kept = [head for head in self._heads if current.get(head.tag) == head.signature]
         if len(kept) < len(self._heads):

@@ -1,5 +1,4 @@
-"""Putting a trained encoder into service: its files stored, every image embedded, and then one write that
-switches.
+"""Put a trained encoder into service: store its files, embed every image, and then switch in one write.
 
 Queries by the alias are answered from the former vector until then, and the former vector stays for
 ``rollback``. A kill at any moment leaves the alias as it was; the same call again goes on where it ended.
@@ -55,7 +54,7 @@ class PromoteReport(Report):
 
     @property
     def status(self) -> Status:
-        """As the fill's; failed if nothing was switched."""
+        """Return the status of the fill; failed if nothing was switched."""
         return "failed" if self.fill.status == "complete" and not self.switched else self.fill.status
 
     def to_json(self) -> dict[str, Any]:
@@ -149,8 +148,8 @@ def rollback(
 
 
 def _change_default(runtime: Runtime, category: Category, name: str) -> PromoteReport:
-    """Back to what was the default before ``name``, or, if that is so already, to ``name``. Both have all
-    images."""
+    """Go back to what was the default before ``name``, or, if that is the default already, to ``name``. Both
+    have all images."""
     default = category.replaced.get(name) if category.default == name else name
     using = runtime.catalog.set_default(category.name, default).encoder().name
     fill = FillReport(category.name, using)
@@ -160,7 +159,7 @@ def _change_default(runtime: Runtime, category: Category, name: str) -> PromoteR
 
 
 def check_alias(category: Category, name: str) -> None:
-    """``BadRequest`` unless trained encoders can be served under this name."""
+    """Raise ``BadRequest`` unless trained encoders can be served under this name."""
     if not _ALIAS.fullmatch(name):
         raise BadRequest(
             f"{name!r} cannot name an encoder: use 1 to 56 of a-z, 0-9, - and _, beginning with a "
@@ -174,7 +173,7 @@ def check_alias(category: Category, name: str) -> None:
 
 
 def versions(category: Category, name: str) -> list[EncoderSpec]:
-    """The encoders that were added as ``<name>-<n>``, latest first."""
+    """Return the encoders that were added as ``<name>-<n>``, latest first."""
     numbered = [(_number(spec.name, name), spec) for spec in category.encoders]
     return [spec for number, spec in sorted(numbered, key=lambda pair: -pair[0]) if number]
 
@@ -202,7 +201,7 @@ def _add(
 
 
 def _number(vector: str, name: str) -> int:
-    """2 for look-2; 0 for a vector that is no version of ``name``."""
+    """Return 2 for look-2; 0 for a vector that is no version of ``name``."""
     found = re.fullmatch(rf"{re.escape(name)}-([1-9][0-9]*)", vector)
     return int(found[1]) if found else 0
 
@@ -245,7 +244,8 @@ def _complete(
 
 
 def _check_some(runtime: Runtime, report: PromoteReport) -> None:
-    """A store without its pictures must not leave the alias with an empty vector."""
+    """Raise ``NotFound`` if no picture could be read: a store without its pictures must not leave the alias
+    with an empty vector."""
     images = runtime.vectors.count(report.category)
     if images and len(report.fill.failed) >= images:
         raise NotFound(
@@ -257,7 +257,7 @@ def _check_some(runtime: Runtime, report: PromoteReport) -> None:
 
 
 def _tagger_notes(runtime: Runtime, report: PromoteReport) -> list[str]:
-    """Taggers on a vector that is out of service now score no new images."""
+    """Return notes on taggers whose vector is out of service now: they score no new images."""
     category = runtime.catalog.get(report.category)
     active = {spec.name for spec in category.active_encoders}
     tags = [head.tag for head in runtime.taggers.in_service(category.name) if head.using not in active]

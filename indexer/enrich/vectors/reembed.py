@@ -1,10 +1,10 @@
-"""Embedding what is indexed already: the pictures come from the object store, one named vector is filled."""
+"""Fill one named vector of images that are indexed already, from their pictures in the object store."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,13 +15,14 @@ import numpy as np
 
 from vitrine.indexer.enrich.arrivals import on_arrival
 from vitrine.indexer.enrich.scores.score_payload import FIELDS as SCORE_FIELDS
-from vitrine.indexer.job.job import Advance, Job, Report
+from vitrine.indexer.job.job import Advance, Job, Report, first_few
 from vitrine.indexer.job.payload_writer import write_to_those_left
 from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.progress import Progress
-from vitrine.indexer.job.stored_images import FIELDS, MAX_BATCH_BYTES, StoredImage, embed_stored, open_pool
-from vitrine.indexer.job.workers import WRITE_SECONDS, in_batches, in_order
-from vitrine.services.category.payload import index_kinds
+from vitrine.indexer.job.search_index import build_search_index
+from vitrine.indexer.job.stored_images import FIELDS, StoredImage, embed_stored
+from vitrine.indexer.job.workers import MAX_BATCH_BYTES, WRITE_SECONDS, in_batches, in_order, open_pool
+from vitrine.indexer.sources.records import ADOPTED
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Embedding, Hit
 from vitrine.services.runtime import Runtime
@@ -37,7 +38,6 @@ MAX_PASSES = 10
 """Images that come in while a vector is filled are taken by another pass over what is still lacking; so many
 at most."""
 _PAGE = 256
-_SHOWN = 10
 
 
 @dataclass
@@ -56,7 +56,7 @@ class FillReport(Report):
 
     @property
     def done(self) -> int:
-        """Images whose outcome is known."""
+        """Return how many images have an outcome."""
         return self.filled + len(self.failed) + self.deleted
 
     @property
@@ -65,7 +65,7 @@ class FillReport(Report):
 
     @property
     def complete(self) -> bool:
-        """Whether every image whose picture can be read has the vector."""
+        """Return whether every image whose picture can be read has the vector."""
         return self.error is None and not self.interrupted
 
     def to_json(self) -> dict[str, Any]:
@@ -84,20 +84,8 @@ class FillReport(Report):
                 f"{count} {reason}" for reason, count in Counter(why for _, why in self.failed).most_common()
             )
             lines.append(f"  {len(self.failed)} pictures cannot be read and go without the vector: {reasons}")
-            lines += [f"    {id}" for id, _ in self.failed[:_SHOWN]]
-            lines += (
-                [f"    ... and {len(self.failed) - _SHOWN} more (--json lists all)"]
-                if len(self.failed) > _SHOWN
-                else []
-            )
-        if self.error:
-            lines.append(
-                f"Ended early ({self.error.code}): {self.error.message} What is counted is stored; run "
-                "again to go on."
-            )
-        elif self.interrupted:
-            lines.append("Interrupted. What is counted is stored; run again to go on.")
-        return "\n".join(lines)
+            lines += first_few([id for id, _ in self.failed], len(self.failed), "--json lists all")
+        return "\n".join([*lines, *self.ending()])
 
 
 def fill_vector(
@@ -120,15 +108,39 @@ def fill_vector(
     return VectorFiller(runtime, category, using, progress=progress, stop=stop).run()
 
 
+def fill_category(
+    runtime: Runtime,
+    category: str,
+    using: Sequence[str] | None = None,
+    *,
+    progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> list[FillReport]:
+    """Fill one vector after the other, until one is not completed, then build the search index.
+
+    ``using``: only these vectors (None: those of all encoders in service that can embed).
+    """
+    found = runtime.catalog.get(category)
+    wanted = using or [spec.name for spec in found.active_encoders if spec.revision != ADOPTED]
+    reports: list[FillReport] = []
+    for vector in dict.fromkeys(found.encoder(name).name for name in wanted):
+        reports.append(fill_vector(runtime, category, vector, progress=progress))
+        if not reports[-1].complete:
+            return reports
+    if reports:
+        build_search_index(runtime, category, note)
+    return reports
+
+
 def lacks(using: str) -> Filter:
-    """The images without a named vector."""
+    """Return the filter of the images without a named vector."""
     from qdrant_client import models
 
     return models.Filter(must_not=[models.HasVectorCondition(has_vector=using)])
 
 
 class VectorFiller:
-    """Fills one named vector; ``run`` may be called again for what came in since, and adds to the same
+    """Fills one named vector. ``run`` may be called again for images that came in since, and adds to the same
     ``report``."""
 
     def __init__(
@@ -168,7 +180,7 @@ class VectorFiller:
         return report
 
     def lacking(self) -> Iterator[Hit]:
-        """The images without the vector whose pictures were not found unreadable."""
+        """Yield the images without the vector, except those whose pictures were found unreadable."""
         report, vectors = self.report, self._job.runtime.vectors
         for page in pages(vectors, report.category, filter=lacks(report.using), fields=FIELDS, size=_PAGE):
             yield from (hit for hit in page if hit.id not in self._unreadable)
@@ -204,8 +216,7 @@ class VectorFiller:
         advance(report.done, report.done)
 
     def _describe(self, rows: dict[str, Embedding]) -> None:
-        """Have the taggers on this vector score it, and the cluster runs on it give it its nodes, as they do
-        those of new images."""
+        """Have the enrichments that read this vector describe the images, as they do new ones."""
         category, using, runtime = self.report.category, self.report.using, self._job.runtime
         for arrival in self._arrivals:
             arrival.prepare(())
@@ -216,10 +227,7 @@ class VectorFiller:
         plan.vectors = {id: {using: rows[id]} for id in plan.payloads}
         for arrival in self._arrivals:
             arrival.apply(plan)
-        kinds = {
-            field: kind for change in plan.changes.values() for field, kind in index_kinds(change).items()
-        }
-        runtime.catalog.ensure_indexes(category, kinds)
+        runtime.catalog.ensure_indexes(category, plan.kinds)
         if plan.changes:
             runtime.vectors.set_payload(category, plan.changes)
 

@@ -11,8 +11,7 @@ from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges
 
 
 def write_json(merges: Merges, names: Sequence[str], out: TextIO, *, clusters: int | None = None) -> None:
-    """The whole tree, images by their ``names`` (n,); or its top alone, with so many ``clusters`` as the
-    leaves.
+    """Write the whole tree, images by their ``names`` (n,); or its top alone, with ``clusters`` leaves.
 
     A cluster is named ``cluster-<number>``; numbers rise with the distance. Chains of merges nest as deep as
     there are images, and many JSON readers stop at some 1,000 levels: ``clusters`` keeps it shallow.
@@ -36,8 +35,8 @@ def write_json(merges: Merges, names: Sequence[str], out: TextIO, *, clusters: i
 
 
 def drawing_order(merges: Merges, tops: Sequence[int]) -> list[int]:
-    """``tops`` in the order in which they stand under the root, left to right: no two lines of a drawing
-    cross."""
+    """Return ``tops`` in the order in which they stand under the root, left to right, so that no two lines of
+    a drawing cross."""
     wanted, order, todo = set(tops), [], [2 * merges.images - 2]
     while todo:
         item = todo.pop()

@@ -81,7 +81,7 @@ class Claim:
         return cls(category, by.run.run, by.run.key, by.run.created_at, by.depth)
 
     def check(self, folder: Path) -> None:
-        """``BadRequest`` if node folders lie in ``folder`` that are another's, or nobody knows whose. Writes
+        """``BadRequest`` if ``folder`` has node folders of another run, or of an unknown one. Writes
         nothing."""
         there = self._read(folder)
         if there == self or next(_node_folders(folder), None) is None:

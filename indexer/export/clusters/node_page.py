@@ -53,7 +53,7 @@ def begin(folder: Path) -> None:
         ours = page.is_file() and _MARK in page.read_text(encoding="utf-8", errors="replace")[:2_000]
         others = [name for name in ("index.html", "treemap.svg", "sheets") if (folder / name).exists()]
         if others and not ours:
-            raise BadRequest(f"{folder} has a {others[0]} that is none of Vitrine's: choose another folder.")
+            raise BadRequest(f"{folder} has a {others[0]} that Vitrine did not write: choose another folder.")
         if not ours:
             make_folder(folder)
             page.write_text(

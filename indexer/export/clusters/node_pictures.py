@@ -16,15 +16,15 @@ def node_counts(
     (None: all)."""
     wanted = [id for id, node in run.nodes.items() if levels is None or node.depth <= levels]
     inside = _within(conditions, run, ROOT)
-    told = {
+    found = {
         facet.value: facet.count
         for facet in runtime.searcher.facets(category, run.payload_field, inside, limit=MAX_LIMIT)
     }
-    if len(told) < MAX_LIMIT:
-        return {id: told.get(id, 0) for id in wanted}
+    if len(found) < MAX_LIMIT:
+        return {id: found.get(id, 0) for id in wanted}
     # more nodes than a facet tells of: those that were left out are counted one by one
     return {
-        id: told[id] if id in told else runtime.searcher.count(category, _within(conditions, run, id))
+        id: found[id] if id in found else runtime.searcher.count(category, _within(conditions, run, id))
         for id in wanted
     }
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageOps
 
@@ -17,6 +16,7 @@ from vitrine.indexer.export.clusters.node_page import PageNode, begin, index_pag
 from vitrine.indexer.export.clusters.node_pictures import members, node_counts
 from vitrine.indexer.export.clusters.treemap_files import LEVELS, write_treemap
 from vitrine.indexer.export.clusters.treemap_marks import INK, fit, font
+from vitrine.indexer.job.job import Advance, Report
 from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
 from vitrine.services.category.filters import Conditions
@@ -28,18 +28,17 @@ from vitrine.services.search.cluster_nodes import NodeDetail
 PER_NODE = 24
 MOST_PER_NODE = 500
 MOST_ROWS = 30
-"""Children on the sheet of one node: more make a page that nobody can look at."""
+"""Children on the sheet of one node: more make a page too large to look at."""
 _TILE, _GAP, _ACROSS, _MARGIN = 112, 8, 12, 28
 _HEADING, _TITLE, _BETWEEN = 34, 56, 18
 _MOST_HEIGHT = 20_000
 """Pixels of a sheet; the rest of the children goes on another."""
 _FAINT = (113, 113, 122)
 _MOUNT = (238, 238, 240)
-Told = Callable[[int, int], None]
 
 
 @dataclass
-class SheetsReport:
+class SheetsReport(Report):
     """``sheets``: files of the sheets. ``nodes``: rows on them. ``pictures``: images drawn; ``missing``:
     those whose file is gone or does not decode."""
 
@@ -53,8 +52,10 @@ class SheetsReport:
     pictures: int = 0
     missing: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+    def summary(self) -> str:
+        lost = f"\n{self.missing} pictures could not be read." if self.missing else ""
+        drawn = f"{len(self.sheets)} sheets of {self.nodes} nodes with {self.pictures} pictures"
+        return f"{drawn}. Begin at {self.index}{lost}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def write_sheets(
     levels: int = LEVELS,
     per_node: int = PER_NODE,
     conditions: Conditions | None = None,
-    tell: Told | None = None,
+    tell: Advance | None = None,
 ) -> SheetsReport:
     """Write ``sheets/<node>.png`` for each node with children above level ``levels``, ``treemap.svg`` and
     ``index.html``.
@@ -119,8 +120,8 @@ def write_sheets(
         for one in sheet.rows
         for image in one.images
     ]
-    told = (lambda done: tell(done, len(wanted))) if tell else None
-    pictures = small_pictures(runtime, category, wanted, tell=told)
+    counted = (lambda done: tell(done, len(wanted))) if tell else None
+    pictures = small_pictures(runtime, category, wanted, tell=counted)
     faces: dict[str, str] = {}
     try:
         make_folder(folder / "sheets")

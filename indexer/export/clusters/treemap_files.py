@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -24,6 +23,7 @@ from vitrine.indexer.export.clusters.treemap_marks import (
     draw,
     font,
 )
+from vitrine.indexer.job.job import Advance, Report
 from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun
 from vitrine.services.category.filters import Conditions
@@ -32,7 +32,6 @@ from vitrine.services.files import check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
 
-WIDTH, HEIGHT = 1600, 1000
 LEAST_SIDE, MOST_SIDE = 200, 8_000
 LEVELS = 2
 ENDINGS = (".svg", ".png")
@@ -40,11 +39,10 @@ _SHARPER = 1.5
 """Pixels of a picture in an SVG file for each it takes at its own size: screens have more, and it can be
 enlarged."""
 _QUALITY = 80
-Told = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class TreemapReport:
+@dataclass
+class TreemapReport(Report):
     """``boxes``: nodes drawn. ``pictures``: images drawn in them; ``missing``: images whose file is gone or
     does not decode."""
 
@@ -58,8 +56,10 @@ class TreemapReport:
     pictures: int
     missing: int
 
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+    def summary(self) -> str:
+        lost = f"\n{self.missing} pictures could not be read." if self.missing else ""
+        drawn = f"{self.boxes} nodes of {self.images} images drawn with {self.pictures} pictures"
+        return f"{drawn}: {self.target}{lost}"
 
 
 def write_treemap(
@@ -69,9 +69,9 @@ def write_treemap(
     path: Path,
     *,
     levels: int = LEVELS,
-    size: tuple[int, int] = (WIDTH, HEIGHT),
+    size: tuple[int, int] = (1600, 1000),
     conditions: Conditions | None = None,
-    tell: Told | None = None,
+    tell: Advance | None = None,
 ) -> TreemapReport:
     """Draw the nodes down to ``levels`` below the root, each as large as the number of its images that meet
     the conditions now.

@@ -119,7 +119,7 @@ class AutoencoderConfig:
 
 
 def preprocessing_of(size: int) -> Preprocessing:
-    """The whole picture, squeezed to a square, in 0..1."""
+    """Return the whole picture, squeezed to a square, in 0..1."""
     return Preprocessing((size, size), None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bilinear")
 
 
@@ -136,7 +136,7 @@ def save_autoencoder(folder: Path, model: Autoencoder, config: AutoencoderConfig
 
 
 def read_config(folder: Path) -> AutoencoderConfig:
-    """Raises ModelUnavailable where the folder is not that of an autoencoder."""
+    """Return what config.json says. Raises ModelUnavailable where the folder holds no autoencoder."""
     try:
         tree = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if tree.pop("vitrine") != KIND or tree.pop("format") != 1:

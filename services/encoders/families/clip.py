@@ -32,7 +32,7 @@ class ClipEncoder(DualImageEncoder):
         self._siglip = str(model.config.model_type).startswith("siglip")
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """(n, dim) float32, L2-normalised; a text longer than the model reads is cut."""
+        """Return (n, dim) float32, L2-normalised; a text longer than the model reads is cut."""
         import torch
 
         with torch.inference_mode():
@@ -56,8 +56,8 @@ class ClipEncoder(DualImageEncoder):
 
 
 def token_limit(model: Any, tokenizer: Any) -> int:
-    """The most tokens that the model reads of a text: as many as it has places for, or as the tokenizer says
-    if that is less.
+    """Return the most tokens that the model reads of a text: as many as it has places for, or as the
+    tokenizer says if that is less.
 
     RoBERTa and its relatives count places from the padding token's number on: so many rows of the table are
     of no use to them.
@@ -77,6 +77,6 @@ def token_limit(model: Any, tokenizer: Any) -> int:
 
 
 def _pooled(output: Any) -> torch.Tensor:
-    """The projected features: transformers 5 wraps them in an output object."""
+    """Return the projected features: transformers 5 wraps them in an output object."""
     features: torch.Tensor = output if not hasattr(output, "pooler_output") else output.pooler_output
     return features

@@ -45,7 +45,7 @@ class Embedder(nn.Module):
             )
         if activation not in _ACTIVATIONS:
             raise BadRequest(
-                f"{activation!r} is no activation of the embedder: choose {' or '.join(_ACTIVATIONS)}."
+                f"{activation!r} is not an activation of the embedder: choose {' or '.join(_ACTIVATIONS)}."
             )
         if not (0 <= dropout < 1 and 0 <= input_dropout < 1):
             raise BadRequest("Dropout is a share: at least 0, below 1.")
@@ -80,7 +80,7 @@ class Embedder(nn.Module):
             self.scale.copy_(1.0 / deviation.clamp_min(floor))
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """(n, dim) float32, L2-normalised, whatever autocast says."""
+        """Return (n, dim) float32, L2-normalised, whatever autocast says."""
         with torch.autocast(rows.device.type, enabled=False):
             embedded = self.layers((rows.float() - self.mean) * self.scale)
             return nn.functional.normalize(embedded, dim=-1)

@@ -68,11 +68,11 @@ class ColourEncoder:
         return self._spec
 
     def prepare(self, image: Image.Image) -> Pixels:
-        """(16, 16, 3) uint8."""
+        """Return the image resized to (16, 16, 3) uint8."""
         return fit(image, self._spec.preprocessing)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for image i."""
+        """Return (n, dim) float32, L2-normalised, row i for image i."""
         return self.encode_pixels([self.prepare(image) for image in images])
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Embeddings:
@@ -85,7 +85,7 @@ class ColourEncoder:
         )
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for text i."""
+        """Return (n, dim) float32, L2-normalised, row i for text i."""
         if not len(texts):
             return np.empty((0, self._spec.dim), np.float32)
         return np.concatenate([self._encode_text(text) for text in texts])
@@ -100,7 +100,7 @@ class ColourEncoder:
 
 
 def _grid(values: Embeddings) -> Embeddings:
-    """(n, 48) mean colours of 16 cells, from (n, 16, 16, 3) in -1..1; of norm about 1 for saturated
+    """Return (n, 48) mean colours of 16 cells, from (n, 16, 16, 3) in -1..1; of norm about 1 for saturated
     colours."""
     cell = _EDGE // _GRID
     means = values.reshape(-1, _GRID, cell, _GRID, cell, 3).mean(axis=(2, 4))
@@ -109,8 +109,8 @@ def _grid(values: Embeddings) -> Embeddings:
 
 
 def _histogram(values: Embeddings) -> Embeddings:
-    """(n, 27) shares of pixels near each of 3 x 3 x 3 points of the colour cube; a pixel counts for the
-    points around it."""
+    """Return (n, 27) shares of pixels near each of 3 x 3 x 3 points of the colour cube; a pixel counts for
+    the points around it."""
     levels = np.linspace(-1.0, 1.0, _LEVELS, dtype=np.float32)
     closeness = np.maximum(0.0, 1.0 - np.abs(values[..., None] - levels))  # (n, 16, 16, 3, levels)
     red, green, blue = (closeness[..., channel, :] for channel in range(3))

@@ -83,7 +83,7 @@ class MetricEncoder:
         return self.trunk.prepare(image)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
-        """(n, dim) float32, L2-normalised, row i for image i."""
+        """Return (n, dim) float32, L2-normalised, row i for image i."""
         return self._embedder.embed(self.trunk.encode_images(images))
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Embeddings:
@@ -91,7 +91,7 @@ class MetricEncoder:
         return self._embedder.embed(self.trunk.encode_pixels(pixels))
 
     def encode_trunk(self, rows: Embeddings) -> Embeddings:
-        """The embeddings of images whose trunk embeddings (n, trunk's dim) are known."""
+        """Return the embeddings of images whose trunk embeddings (n, trunk's dim) are known."""
         return self._embedder.embed(rows)
 
 
@@ -104,7 +104,7 @@ def save_metric_encoder(
     processor: Mapping[str, Any] | None = None,
     split: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write an encoder's folder; ``config.json`` comes last, so that half a folder is none.
+    """Write an encoder's folder; ``config.json`` comes last, so that half a folder is not an encoder.
 
     ``trunk``: the float32 transformers model, where training changed it, and ``processor`` the contents of
     its preprocessor_config.json. ``split``: see ``read_split``. ``AlreadyExists`` where the folder has an

@@ -63,7 +63,7 @@ class MetricConfig:
 
 
 def folder_kind(folder: Path) -> str | None:
-    """The kind of encoder of ours that a folder holds, such as ``metric-encoder``; None for any other
+    """Return the kind of encoder of ours that a folder holds, such as ``metric-encoder``; None for any other
     folder."""
     try:
         tree = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -74,7 +74,7 @@ def folder_kind(folder: Path) -> str | None:
 
 
 def write_config(folder: Path, config: MetricConfig) -> None:
-    """Write ``config.json`` in one step; write it last, since a folder without it is no encoder."""
+    """Write ``config.json`` in one step; write it last, since a folder without it is not an encoder."""
     tree = {"vitrine": KIND, "format": FORMAT, **asdict(config)}
     fresh = folder / f".{CONFIG}.tmp"
     fresh.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -82,7 +82,8 @@ def write_config(folder: Path, config: MetricConfig) -> None:
 
 
 def read_config(folder: Path) -> MetricConfig:
-    """``ModelUnavailable`` where the folder holds no metric-learned encoder that this version reads."""
+    """Return what config.json says. ``ModelUnavailable`` where the folder holds no metric-learned encoder
+    that this version reads."""
     try:
         tree = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if (tree.pop("vitrine"), tree.pop("format")) != (KIND, FORMAT):
@@ -109,8 +110,8 @@ def _preprocessing(tree: Mapping[str, Any]) -> Preprocessing:
 
 
 def read_split(folder: Path) -> dict[str, Any]:
-    """``{"protocol": "by-image" | "by-class" | "given", "train": [sha256 ...], "validation": [...], "test":
-    [...], "classes": {sha256: class}}``. ``ModelUnavailable`` where the folder has none."""
+    """Return ``{"protocol": "by-image" | "by-class" | "given", "train": [sha256 ...], "validation": [...],
+    "test": [...], "classes": {sha256: class}}``. ``ModelUnavailable`` where the folder has none."""
     try:
         tree: dict[str, Any] = json.loads((folder / SPLIT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -20,13 +20,13 @@ _VERSION = re.compile(r"v([0-9]+)-")
 
 
 def new_folder(data: Path, name: str) -> Path:
-    """Where the next version of an encoder goes."""
+    """Return the folder of the next version of an encoder."""
     latest = max((_order(version)[0] for version in (data / FOLDER / name).glob("*")), default=0)
     return data / FOLDER / name / f"v{latest + 1:04d}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
 def trained(data: Path) -> Iterator[tuple[Path, MetricConfig]]:
-    """All encoders below the data folder, by name, the latest version of each first."""
+    """Return all encoders below the data folder, by name, the latest version of each first."""
     folders = [path.parent for path in (data / FOLDER).glob("*/*/config.json")]
     folders += [path.parent for path in (data / FOLDER).glob("*/config.json")]
     for folder in sorted(sorted(folders, key=_order, reverse=True), key=lambda path: path.parent):
@@ -38,8 +38,8 @@ def trained(data: Path) -> Iterator[tuple[Path, MetricConfig]]:
 
 
 def find_folder(data: Path, text: str) -> Path:
-    """The folder itself, or the latest version of an encoder of that name (or ``name/version``) below the
-    data folder.
+    """Return the folder itself, or the latest version of an encoder of that name (or ``name/version``) below
+    the data folder.
 
     ``BadRequest`` where there is none.
     """
@@ -56,6 +56,6 @@ def find_folder(data: Path, text: str) -> Path:
 
 
 def _order(version: Path) -> tuple[int, str]:
-    """What sorts the versions of an encoder, the latest last."""
+    """Return what sorts the versions of an encoder, the latest last."""
     found = _VERSION.match(version.name)
     return int(found[1]) if found else 0, version.name

@@ -44,8 +44,8 @@ _MODEL = re.compile(
 
 
 class StoredFamily(EncoderFamily):
-    """Finds the encoders of an object store; ``cache`` is the folder that gets their files. What they are is
-    told by their config.json, as of any folder."""
+    """Finds the encoders of an object store; ``cache`` is the folder that gets their files. Their config.json
+    says what they are, as in any folder."""
 
     def __init__(self, objects: ObjectStore, cache: Path) -> None:
         self._objects, self._cache = objects, cache
@@ -57,7 +57,7 @@ class StoredFamily(EncoderFamily):
 
 
 def stored_prefix(category: str, name: str) -> str:
-    """Where the versions of the encoder ``name`` of a category lie."""
+    """Return the prefix below which the versions of a category's encoder ``name`` are stored."""
     return f"{ENCODERS}{category}/{name}"
 
 
@@ -65,7 +65,7 @@ def save_stored(objects: ObjectStore, folder: Path, prefix: str) -> str:
     """Upload an encoder's folder below ``prefix`` (``stored_prefix``); the model's name,
     ``store:<prefix>/<version>``.
 
-    What ``folder_revision`` counts goes up, with the split and the report that lie beside it. Files that are
+    What ``folder_revision`` counts goes up, with the split and the report next to it. Files that are
     there already are not sent again, so a killed upload is continued by the next. ``ModelUnavailable`` if the
     folder holds no encoder.
     """
@@ -84,7 +84,8 @@ def save_stored(objects: ObjectStore, folder: Path, prefix: str) -> str:
 
 
 def storable_files(folder: Path) -> dict[str, Path]:
-    """The files that make an encoder, by their names in its folder. ``ModelUnavailable`` if it holds none."""
+    """Return the files that make an encoder, by their names in its folder. ``ModelUnavailable`` if it holds
+    none."""
     files = {file.relative_to(folder).as_posix(): file for file in relevant_files(folder)}
     if LAST not in files or not any(name.endswith(".safetensors") for name in files):
         raise ModelUnavailable(
@@ -94,29 +95,30 @@ def storable_files(folder: Path) -> dict[str, Path]:
 
 
 def stored_model(prefix: str, revision: str) -> str:
-    """What an encoder of a folder's revision is called below ``prefix``: ``store:<prefix>/<version>``."""
+    """Return the model name of an encoder with this revision below ``prefix``:
+    ``store:<prefix>/<version>``."""
     return f"{STORED}{prefix}/{_version(revision)}"
 
 
 def is_stored(objects: ObjectStore, model: str) -> bool:
-    """Whether all of an encoder lies in the object store."""
+    """Return whether all of an encoder lies in the object store."""
     prefix, version = _parse(model)
     return objects.stat(f"{prefix}/{version}/{LAST}") is not None
 
 
 def fetch_stored(objects: ObjectStore, model: str, cache: Path) -> Path:
-    """The folder of a stored encoder, downloaded into ``cache`` the first time; processes may do so at the
-    same time.
+    """Return the folder of a stored encoder, downloaded into ``cache`` the first time; processes may do so at
+    the same time.
 
-    ``BadRequest`` for a name that is no stored encoder's, ``ModelUnavailable`` where the store lacks it or it
-    is damaged.
+    ``BadRequest`` for a name that is not a stored encoder's, ``ModelUnavailable`` where the store lacks it or
+    it is damaged.
     """
     prefix, version = _parse(model)
     folder = cache / prefix.removeprefix(ENCODERS) / version
     if folder.is_dir():
         if _version(folder_revision(folder)) == version:
             return folder
-        shutil.rmtree(folder, ignore_errors=True)  # a disk that filled up or a power cut: bring it anew
+        shutil.rmtree(folder, ignore_errors=True)  # a disk that filled up or a power cut: download it again
     try:
         cache.mkdir(parents=True, exist_ok=True)
         _wipe_stale(cache)
@@ -157,7 +159,7 @@ def _parse(model: str) -> tuple[str, str]:
     found = _MODEL.fullmatch(model)
     if found is None:
         raise BadRequest(
-            f"{model[:120]!r} is no stored encoder: those are called {STORED}{ENCODERS}CATEGORY/NAME/VERSION."
+            f"{model[:120]!r} is not a stored encoder, such as {STORED}{ENCODERS}CATEGORY/NAME/VERSION."
         )
     return found[1], found[2]
 

@@ -27,7 +27,7 @@ class VisionEncoder(TransformersEncoder):
 
 
 def choose_pooling(model: Any, output: Any, missing_weights: set[str]) -> Pooling:
-    """``projected`` where the model has a projection, ``pooler`` where it pools with weights that were
+    """Return ``projected`` where the model has a projection, ``pooler`` where it pools with weights that were
     loaded, else ``cls`` where it has such a token, else ``mean``.
 
     A checkpoint without the pooler's weights still gives a pooler output, from random ones: that must not
@@ -43,8 +43,8 @@ def choose_pooling(model: Any, output: Any, missing_weights: set[str]) -> Poolin
 
 
 def pooled(output: Any, pooling: Pooling) -> torch.Tensor:
-    """(n, dim) from a model's output: hidden states are tokens (n, tokens, dim) or a map (n, dim, height,
-    width)."""
+    """Return (n, dim) from a model's output: hidden states are tokens (n, tokens, dim) or a map (n, dim,
+    height, width)."""
     features: torch.Tensor
     if pooling == "projected":
         features = output.image_embeds

@@ -1,4 +1,4 @@
-"""Calls to the engine process: starts it when it is needed, and again when it has died."""
+"""Calls to the engine process, which is started when it is needed, and again when it has died."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class EngineClient:
             return None if self._process is None or self._process.poll() is not None else self._process.pid
 
     def call(self, header: Header, arrays: Sequence[Any] = ()) -> tuple[Header, Arrays]:
-        """One question, one answer. Raises what the engine process raised, as ours."""
+        """Send one question and return the answer. Raises what the engine process raised, as our errors."""
         try:
             answer, blocks = self._exchange(header, arrays)
         except Unavailable:
@@ -141,7 +141,7 @@ class EngineClient:
             return self._ended(process)
 
     def _ended(self, process: subprocess.Popen[bytes]) -> Unavailable:
-        """What to tell of a process that has broken a connection. The mutex is held."""
+        """Return the error for a process that has broken a connection. The mutex is held."""
         if process is self._process and not self._closed:
             self._drop_connections()
             _reap(process)
@@ -162,7 +162,7 @@ class EngineClient:
             self._control = None
 
     def close(self) -> None:
-        """End the process: it flushes and closes its shards first. Again: nothing."""
+        """End the process: it flushes and closes its shards first. Closing again changes nothing."""
         with self._mutex:
             if self._closed or os.getpid() != self._owner:
                 return
@@ -173,7 +173,7 @@ class EngineClient:
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that is on its way out."""
+    """Wait for a process that is about to end."""
     try:
         process.wait(_END_S)
     except subprocess.TimeoutExpired:

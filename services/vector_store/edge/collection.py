@@ -1,7 +1,7 @@
-"""One open collection in the engine process: its shard, what is known of it, and the writes to it.
+"""One open collection in the engine process: its shard, and the writes to it.
 
 A write is a generator: it applies a slice of points, yields so that waiting queries are answered, and flushes
-at the end. Its caller is told only then. Writes to one collection never overlap.
+at the end. Its caller is answered only then. Writes to one collection never overlap.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def engine_errors(collection: str) -> Iterator[None]:
 class Collection:
     """A collection with its shard open.
 
-    ``points`` is exact. ``tail`` holds the ids written since the last indexing run. ``on_write`` is told of
-    every id that was written, at once; an indexing run uses it. ``broken``: a change failed half way, close
-    it and open it anew.
+    ``points`` is exact. ``tail`` holds the ids written since the last indexing run. ``on_write`` is called
+    with every id that was written, at once; an indexing run uses it. ``broken``: a change failed half way,
+    close it and open it anew.
     """
 
     def __init__(self, data: Path, schema: CollectionSchema, *, min_free: int) -> None:
@@ -93,7 +93,7 @@ class Collection:
             )
 
     def _unindexed(self) -> int:
-        """Vectors outside of HNSW, as far as it can be told cheaply."""
+        """Return the number of vectors outside of HNSW, as far as it is known cheaply."""
         missing = self.points * len(self.schema.vectors) - self.shard.info().indexed_vectors_count
         if len(self.schema.vectors) == 1 or self._kb(missing) <= TAIL_KB:
             return max(0, int(missing))
@@ -105,25 +105,25 @@ class Collection:
         )
 
     def needs_indexing(self) -> bool:
-        """Whether the part that is searched exactly has grown enough for an indexing run to pay."""
+        """Return whether the part that is searched exactly has grown enough for an indexing run to pay."""
         return self._kb(self._old_tail + len(self.tail)) > TAIL_KB + self._kb(self.points) // 20
 
     def _kb(self, vectors: int) -> int:
         return edge_shard.vector_kb(vectors, max((vector.dim for vector in self.schema.vectors), default=0))
 
     def indexed(self) -> int:
-        """Vectors under HNSW."""
+        """Return the number of vectors under HNSW."""
         # the engine goes on counting vectors whose points were deleted, or moved out of the index by a change
         vectors = self.points * len(self.schema.vectors)
         return max(0, min(int(self.shard.info().indexed_vectors_count), vectors - len(self.tail)))
 
     def restart_tail(self, ids: set[str]) -> None:
-        """An indexing run is over: only ``ids`` have been written since."""
+        """Count anew after an indexing run: only ``ids`` have been written since."""
         self.tail = ids
         self._old_tail = 0
 
     def close(self) -> None:
-        """Flush and close. What the engine says against it is told as ours."""
+        """Flush and close. Errors of the engine are raised as ours."""
         with engine_errors(self.schema.name):
             self.shard.close()
 
@@ -131,8 +131,8 @@ class Collection:
     # --------------------------------------------------------------------------------------------------------
 
     def upsert(self, header: Header, arrays: Arrays) -> Write:
-        """``ids`` and ``payloads`` by point; ``vectors``: [name, rows or None for all], each with a matrix in
-        ``arrays``."""
+        """Insert or replace points: ``ids`` and ``payloads`` by point; ``vectors``: [name, rows or None for
+        all], each with a matrix in ``arrays``."""
         self._check_space()
         ids: list[str] = header["ids"]
         vectors: list[dict[str, memoryview]] = [{} for _ in ids]
@@ -150,7 +150,7 @@ class Collection:
         self._acknowledge()
 
     def update_vectors(self, header: Header, arrays: Arrays) -> Write:
-        """Row i of the matrix becomes vector ``using`` of ``ids[i]``."""
+        """Set vector ``using`` of ``ids[i]`` to row i of the matrix."""
         self._check_space()
         ids: list[str] = header["ids"]
         self._check_known(ids)
@@ -163,7 +163,8 @@ class Collection:
         self._acknowledge()
 
     def set_payload(self, header: Header, arrays: Arrays) -> Write:
-        """``groups``: [payload, ids that get it]; merged at the top, or into the object at path ``key``.
+        """Merge payloads: ``groups``: [payload, ids that get it]; at the top, or into the object at path
+        ``key``.
 
         An operation of its own for each point is the fastest where the payloads differ, and leaves none half
         changed.
@@ -224,7 +225,7 @@ class Collection:
         self.schema = schema
 
     def flush_all(self, header: Header, arrays: Arrays) -> Write:
-        """Make durable what was written without."""
+        """Make durable what was written without a flush."""
         self._acknowledge()
         yield
 
@@ -235,8 +236,8 @@ class Collection:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """After a change that failed, nobody knows how much of it is in the shard and its log: it has to be
-        opened again."""
+        """Mark the collection as broken if the change inside fails: nobody knows how much of it is in the
+        shard and its log, so it has to be opened again."""
         try:
             with engine_errors(self.schema.name):
                 yield
@@ -262,7 +263,7 @@ class Collection:
             return {str(record.id) for record in self.shard.retrieve(ids, False, False)}
 
     def missing(self, ids: list[str]) -> list[str]:
-        """Those of ``ids`` that are not there, in order of first mention."""
+        """Return those of ``ids`` that do not exist, in order of first mention."""
         known = self._known(ids)
         return [id for id in dict.fromkeys(ids) if id not in known]
 
@@ -277,8 +278,8 @@ class Collection:
 
 @contextmanager
 def engine_errors_at_load(collection: str) -> Iterator[None]:
-    """What a shard raises on being opened is damage, unless it says that the disk is full or that another
-    process has it."""
+    """Raise what a shard raises on being opened as damage, unless it says that the disk is full or that
+    another process has it."""
     try:
         with engine_errors(collection):
             yield

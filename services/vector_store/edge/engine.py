@@ -1,5 +1,5 @@
-"""All collections of a data folder, in the engine process: which are open, whose turn it is, what runs
-beside."""
+"""All collections of a data folder, in the engine process: which are open, whose turn it is, and what is
+being indexed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import contextlib
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from vitrine.services.domain import CollectionSchema
-from vitrine.services.errors import BadRequest, BadVector, NotFound, VitrineError
+from vitrine.services.errors import BadRequest, NotFound, VitrineError
+from vitrine.services.vector_store.checks import check_extension
 from vitrine.services.vector_store.edge import read as edge_read
 from vitrine.services.vector_store.edge.collection import Collection, Write, engine_errors
 from vitrine.services.vector_store.edge.errors import from_engine, to_plain
@@ -39,7 +40,7 @@ class Reply(Protocol):
 
 
 class _Silent:
-    """Nobody waits for it."""
+    """A reply that nobody waits for; an error goes to stderr."""
 
     def answer(self, header: Header, arrays: Arrays) -> None:
         pass
@@ -50,7 +51,7 @@ class _Silent:
 
 @dataclass(eq=False)
 class _Task:
-    """Work in slices; ``end`` is told None, or what went wrong."""
+    """Work in slices; ``end`` is called with None, or with what went wrong."""
 
     steps: Write
     end: Callable[[VitrineError | None], None]
@@ -58,7 +59,7 @@ class _Task:
 
 @dataclass(eq=False)
 class _Run:
-    """An indexing run; ``waiters`` want its end, ``later`` another one after it."""
+    """An indexing run; ``waiters`` wait for its end, ``later`` for another one after it."""
 
     run: IndexingRun
     waiters: list[Reply] = field(default_factory=list)
@@ -67,7 +68,7 @@ class _Run:
 
 
 class Engine:
-    """Answers calls. Reads at once; writes in ``work``, in their order by collection, one slice a time."""
+    """Answers calls: reads at once; writes in ``work``, in their order by collection, one slice at a time."""
 
     def __init__(self, data: Path, *, min_free: int, lock_fd: int, auto_optimize: bool) -> None:
         self._data = data
@@ -82,7 +83,7 @@ class Engine:
         self._turn = 0
 
     def call(self, header: Header, arrays: Arrays, reply: Reply) -> None:
-        """Answer, or see to it that it will be answered."""
+        """Answer a call, now or later."""
         op, name = header["op"], header.get("collection", "")
         if op in ("upsert", "update_vectors", "set_payload", "delete_payload", "delete", "flush"):
             self._enqueue(
@@ -108,11 +109,11 @@ class Engine:
     # --------------------------------------------------------------------------------------------------------
 
     def has_work(self) -> bool:
-        """Whether ``work`` has something to do."""
+        """Return whether ``work`` has something to do."""
         return bool(self._runnable())
 
     def work(self) -> None:
-        """One slice of whatever is next."""
+        """Do one slice of whatever is next."""
         runnable = self._runnable()
         if not runnable:
             return
@@ -126,7 +127,7 @@ class Engine:
             pass
         except VitrineError as raised:
             error = raised
-        except Exception as raised:  # a fault of ours: the caller shall hear of it, and the others be served
+        except Exception as raised:  # a fault of ours: the caller hears of it, and the others are served
             error = from_engine(raised, "")
         self._remove(task)
         task.end(error)
@@ -154,8 +155,8 @@ class Engine:
     def _tell(
         self, reply: Reply, name: str | None = None, *, last: bool = True
     ) -> Callable[[VitrineError | None], None]:
-        """``last=False``: more of the same is to come, so that an index built now would be outdated at
-        once."""
+        """Return the end of a task that answers ``reply``. ``last=False``: more of the same is to come, so
+        that an index built now would be outdated at once."""
 
         def end(error: VitrineError | None) -> None:
             if error is None:
@@ -211,7 +212,10 @@ class Engine:
             self._schemas[name] = wanted
             return
         collection = self._collection(name)
-        merged = _merge(collection.schema, wanted, change)
+        present = collection.schema
+        check_extension(present, replace(wanted, indexes={}) if change else wanted)
+        new = tuple(vector for vector in wanted.vectors if present.dim(vector.name) is None)
+        merged = CollectionSchema(name, present.vectors + new, {**present.indexes, **wanted.indexes})
         if merged != collection.schema:
             yield from collection.extend(merged)
             self._schemas[name] = merged
@@ -293,7 +297,7 @@ class Engine:
         raise BadRequest(f"The engine process does not know {op!r}.")
 
     def _batch(self, name: str, header: Header, arrays: Arrays, reply: Reply) -> _Task:
-        """Many queries in one call, some at a time, so that other callers come in between."""
+        """Return a task that answers many queries, some at a time, so that other callers come in between."""
         found: list[list[edge_read.Found]] = []
 
         def steps() -> Write:
@@ -316,8 +320,8 @@ class Engine:
     # --------------------------------------------------------------------------------------------------------
 
     def outputs(self) -> list[tuple[str, IO[bytes]]]:
-        """What the indexing processes say, by collection; ``run_said`` wants to be called when there is
-        something."""
+        """Return the outputs of the indexing processes by collection; call ``run_said`` when there is
+        something to read."""
         return [(name, run.run.output) for name, run in self._runs.items() if run.finishing is None]
 
     def run_said(self, name: str) -> None:
@@ -373,30 +377,8 @@ class Engine:
 
 
 def _queries(header: Header, arrays: Arrays) -> Iterator[tuple[dict[str, Any], Arrays]]:
-    """Each query with the vectors that belong to it."""
+    """Yield each query with the vectors that belong to it."""
     at = 0
     for query in header["queries"]:
         yield query, arrays[at : at + query["vectors"]]
         at += query["vectors"]
-
-
-def _merge(present: CollectionSchema, wanted: CollectionSchema, change: bool) -> CollectionSchema:
-    """Both together. ``BadVector`` if a dimension differs, ``BadRequest`` if an index kind does, unless it is
-    to ``change``."""
-    for vector in wanted.vectors:
-        dim = present.dim(vector.name)
-        if dim not in (None, vector.dim):
-            raise BadVector(
-                f"Vector {vector.name!r} of collection {present.name!r} has {dim} components, not "
-                f"{vector.dim}: give the other encoder another name.",
-                using=vector.name,
-            )
-    for path, kind in wanted.indexes.items():
-        if not change and present.indexes.get(path, kind) != kind:
-            raise BadRequest(
-                f"Field {path!r} of collection {present.name!r} is indexed as {present.indexes[path]}, "
-                f"not {kind}.",
-                field=path,
-            )
-    new = tuple(vector for vector in wanted.vectors if present.dim(vector.name) is None)
-    return CollectionSchema(present.name, present.vectors + new, {**present.indexes, **wanted.indexes})

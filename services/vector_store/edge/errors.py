@@ -1,4 +1,4 @@
-"""The engine's errors, which are bare texts, as ours; and ours as JSON, so that they cross to the caller's
+"""The engine's errors, which are bare texts, as ours; and ours as JSON, to send them to the caller's
 process."""
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _BY_TEXT: tuple[tuple[str, type[VitrineError]], ...] = (
 
 
 def from_engine(error: BaseException, collection: str) -> VitrineError:
-    """Our error for one that the engine raised. Its panics are no ``Exception``: the shard behind it cannot
-    be trusted."""
+    """Return our error for one that the engine raised. Its panics are not an ``Exception``: the shard behind
+    it cannot be trusted."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if type(error).__name__ == "PanicException":
         return StoreDamaged(
@@ -58,7 +58,7 @@ def from_engine(error: BaseException, collection: str) -> VitrineError:
 
 
 def not_found(collection: str, ids: list[str]) -> NotFound:
-    """For a change of points that are not there."""
+    """Return the error for a change of points that do not exist."""
     return NotFound(
         f"{len(ids)} of the points are not in collection {collection!r}, the first: {ids[0]}. Nothing "
         "was changed.",
@@ -67,12 +67,12 @@ def not_found(collection: str, ids: list[str]) -> NotFound:
 
 
 def to_plain(error: VitrineError) -> dict[str, Any]:
-    """JSON of one of our errors."""
+    """Return one of our errors as JSON."""
     return {"code": error.code, "message": error.message, "details": error.details}
 
 
 def from_plain(plain: dict[str, Any]) -> VitrineError:
-    """The error again, by its code."""
+    """Return the error that ``to_plain`` wrote."""
     error = _CLASSES.get(plain["code"], VitrineError)(plain["message"])
     error.details = plain["details"]
     return error

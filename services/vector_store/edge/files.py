@@ -44,7 +44,7 @@ def write_json(path: Path, value: object, *, durable: bool = True) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The file's value; None if it is absent, empty or cut short."""
+    """Return the file's value; None if it is absent, empty or cut short."""
     try:
         return orjson.loads(path.read_bytes())
     except (FileNotFoundError, orjson.JSONDecodeError):
@@ -61,14 +61,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Make everything below the folder durable: a copy is not, until it is asked for."""
+    """Make everything below the folder durable, which a copy alone does not."""
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir() or path.is_file():
             sync_folder(path)
 
 
 def folder_name(collection: str) -> str:
-    """A safe name of one folder for any collection name. ``BadRequest`` if it is empty or too long."""
+    """Return a safe name of one folder for any collection name. ``BadRequest`` if it is empty or too long."""
     name = quote(collection, safe=" ").replace(".", "%2E")
     if not collection or len(name) > _MAX_FOLDER_NAME:
         raise BadRequest(f"{collection!r} is no collection name: give 1 to {_MAX_FOLDER_NAME} characters.")
@@ -76,8 +76,8 @@ def folder_name(collection: str) -> str:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """``StorageFull`` unless ``needed`` bytes are free: the engine writes through mapped files, and a full
-    disk kills it."""
+    """Raise ``StorageFull`` unless ``needed`` bytes are free: the engine writes through mapped files, and a
+    full disk kills it."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StorageFull(
@@ -90,7 +90,7 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def disk_bytes(folder: Path) -> int:
-    """What the folder takes on the disk; holes of sparse files take nothing."""
+    """Return how many bytes the folder takes on the disk; holes of sparse files take nothing."""
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
@@ -125,7 +125,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 class CollectionFiles:
-    """The files of one collection. Reading and writing them is all it does; the shard is the engine's."""
+    """The files of one collection; the shard itself is the engine's."""
 
     def __init__(self, data: Path, collection: str) -> None:
         self.name = collection
@@ -146,7 +146,7 @@ class CollectionFiles:
         return self.folder / name
 
     def new_generation(self) -> Path:
-        """A fresh folder name for a shard, not created yet."""
+        """Return a new folder name for a shard, not created yet."""
         return self.folder / f"gen-{uuid.uuid4().hex[:12]}"
 
     def point_to(self, shard: Path) -> None:
@@ -175,7 +175,7 @@ class CollectionFiles:
         write_json(self.folder / "points.json", points, durable=durable)
 
     def read_points(self) -> int:
-        """Points that must be there; 0 where the note is lost."""
+        """Return the number of points that must exist; 0 where the note is lost."""
         points = read_json(self.folder / "points.json")
         return points if isinstance(points, int) else 0
 
@@ -189,7 +189,7 @@ class CollectionFiles:
 
 
 def schema_plain(schema: CollectionSchema) -> dict[str, Any]:
-    """JSON of a schema."""
+    """Return a schema as JSON."""
     return {
         "name": schema.name,
         "vectors": [[v.name, v.dim] for v in schema.vectors],
@@ -198,14 +198,14 @@ def schema_plain(schema: CollectionSchema) -> dict[str, Any]:
 
 
 def schema_from_plain(plain: dict[str, Any]) -> CollectionSchema:
-    """The schema again."""
+    """Return the schema that ``schema_plain`` wrote."""
     return CollectionSchema(
         plain["name"], tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]), plain["indexes"]
     )
 
 
 def read_schemas(data: Path) -> tuple[dict[str, CollectionSchema], dict[str, StoreDamaged]]:
-    """Every collection's schema by name, and what is wrong with those that have none to read. Folders whose
+    """Return every collection's schema by name, and an error for each that has none to read. Folders whose
     creation did not finish are removed."""
     (data / "collections").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(data / "trash", ignore_errors=True)

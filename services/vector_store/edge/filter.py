@@ -1,4 +1,4 @@
-"""Filters for the embedded engine: the JSON of Qdrant's filter model to the engine's own objects.
+"""Filters for the embedded engine: from the JSON of Qdrant's filter model to the engine's own objects.
 
 The caller's process has dumped the model (``edge_query``): importing ``qdrant_client.models`` takes over a
 second, and the engine process never needs it.
@@ -18,7 +18,7 @@ Plain = dict[str, Any]
 
 
 def to_edge(plain: Plain | None, *, without: tuple[str, ...] = ()) -> Any:
-    """The engine's filter, or None for "every point". ``without``: ids that must not match."""
+    """Return the engine's filter, or None for "every point". ``without``: ids that must not match."""
     if not plain and not without:
         return None
     given = _filter(plain or {})
@@ -36,7 +36,7 @@ def _filter(plain: Plain) -> Any:
 
 
 def _clause(conditions: list[Plain] | Plain | None) -> list[Any] | None:
-    """A clause may be one condition or a list of them."""
+    """Return the conditions of a clause, which may be one condition or a list of them."""
     if conditions is None:
         return None
     return [_condition(c) for c in (conditions if isinstance(conditions, list) else [conditions])]

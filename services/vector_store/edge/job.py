@@ -1,4 +1,4 @@
-"""One indexing run over a collection, beside its queries and writes. Runs in the engine process.
+"""One indexing run over a collection, while its queries and writes go on. Runs in the engine process.
 
 The shard is flushed and copied (writes wait for that second), the copy is indexed by another process, what is
 written meanwhile is carried over in small slices, and the copy becomes the shard. Killed at any point it
@@ -32,15 +32,15 @@ _MAX_PASSES: Final = 5
 
 
 class IndexingRun:
-    """The run, from its start. Feed ``said`` with what ``output`` gives; when that returns True, ``finish``
-    step by step.
+    """An indexing run over one collection, from its start. Call ``said`` whenever ``output`` is readable;
+    once it returns True, call ``finish`` and step through it.
 
     ``holds_writes``: writes to the collection must wait at the moment.
     """
 
     def __init__(self, collection: Collection, *, min_free: int, lock_fd: int) -> None:
-        """The collection must have no write under way. ``StorageFull`` if a copy and its index may not
-        fit."""
+        """Start the run. The collection must have no write under way. ``StorageFull`` if a copy and its index
+        may not fit."""
         self.collection = collection
         self.holds_writes = True
         self._touched: set[str] = set()
@@ -77,7 +77,8 @@ class IndexingRun:
         return self._process.stdout
 
     def said(self) -> bool:
-        """Read what the indexing process says. Whether it is through; ``Unavailable`` if it has failed."""
+        """Read what the indexing process says, and return whether it has ended. ``Unavailable`` if it has
+        failed."""
         text = os.read(self.output.fileno(), 4096)
         self._lines += text
         if b"copied\n" in self._lines:
@@ -162,8 +163,8 @@ class IndexingRun:
 
 
 def carry_over(old: Any, fresh: Any, ids: list[str]) -> None:
-    """Make the points of ``ids`` in ``fresh`` what they are in ``old`` now, in whatever order they were
-    written."""
+    """Make the points of ``ids`` in ``fresh`` equal to those in ``old`` as they are now, in whatever order
+    they were written."""
     records = old.retrieve(ids, True, True)
     there = {str(record.id) for record in records}
     gone = [id for id in ids if id not in there]
@@ -179,8 +180,8 @@ def _arrays(vectors: dict[str, list[float]]) -> dict[str, memoryview]:
 
 
 def remove_behind(folder: Path) -> None:
-    """Delete the folder while the engine goes on: a large one takes a while. What a kill leaves is wiped at
-    the next open."""
+    """Delete the folder on a thread, since a large one takes a while. What a kill leaves is wiped at the next
+    open."""
     threading.Thread(
         target=shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, daemon=True
     ).start()

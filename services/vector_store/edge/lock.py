@@ -1,4 +1,4 @@
-"""One owner for a data folder: a lock taken before any shard is touched.
+"""One owner for a data folder: a lock that is taken before any shard is touched.
 
 The engine's own guard is not enough: merely loading a shard that another process has open breaks that
 process's flush.
@@ -27,7 +27,7 @@ let go."""
 class DataLock:
     """The exclusive lock on ``<folder>/lock``, held from construction until ``release``.
 
-    The file tells who holds it: pid, command, started, url (None unless serving). ``StoreLocked`` names that
+    The file says who holds it: pid, command, started, url (None unless serving). ``StoreLocked`` names that
     holder; nothing is changed then. ``fd`` may be handed to child processes: the lock lives until all of them
     and the owner are gone.
     """
@@ -58,7 +58,7 @@ class DataLock:
         return self._fd
 
     def describe(self, url: str | None = None) -> None:
-        """Tell those who come later where the store is served, so that they can use it there."""
+        """Write into the lock's file where the store is served, for those who find it locked."""
         if url is not None:
             self._holder["url"] = url
         text = orjson.dumps(self._holder, default=str)
@@ -66,8 +66,8 @@ class DataLock:
         os.ftruncate(self.fd, len(text))
 
     def release(self) -> None:
-        """Let go, also for copies of ``fd`` in other processes: call it when they no longer write. Again:
-        nothing."""
+        """Release the lock, also for copies of ``fd`` in other processes: call it when they no longer write.
+        Releasing again changes nothing."""
         if self._fd is not None:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
@@ -99,7 +99,7 @@ def _read_holder(fd: int) -> dict[str, Any]:
 
 
 def _is_alive(pid: object) -> bool:
-    """Whether the holder runs. One that is not known yet is taken to."""
+    """Return whether the holder runs. One that is not known yet counts as running."""
     if not isinstance(pid, int):
         return True
     try:

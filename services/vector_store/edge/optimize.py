@@ -2,9 +2,9 @@
 
 ``python -m vitrine.services.vector_store.edge.optimize PARENT SOURCE TARGET SCHEMA``
 
-Indexing in the engine process would freeze it for as long as it takes. This one runs at the lowest priority,
-tells its parent on stdout how far it is (``copied``; then ``done``, or ``unchanged`` if there was nothing to
-index), and dies with it.
+Indexing in the engine process would freeze it for as long as it takes. This one runs at the lowest
+priority, tells its parent on stdout how far it is (``copied``; then ``done``, or ``unchanged`` if there was
+nothing to index), and dies with it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, source: Path, target: Path, schema: CollectionSchema) -> None:
-    """The target is flushed before ``done`` is said. Any failure ends the process with a traceback on
-    stderr."""
+    """Index the copy. The target is flushed before ``done`` is printed. Any failure ends the process with a
+    traceback on stderr."""
     _follow_parent(parent)
     os.nice(10)
     copy_sparse(source, target)
@@ -41,7 +41,8 @@ def main(parent: int, source: Path, target: Path, schema: CollectionSchema) -> N
 
 
 def _follow_parent(parent: int) -> None:
-    """Be killed when the parent is. An orphan would go on writing, and hold the data folder's lock."""
+    """Ask the kernel to kill this process with its parent: an orphan would go on writing, and hold the data
+    folder's lock."""
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -29,7 +29,8 @@ _LOOK_FOR_PARENT_S: Final = 1.0
 
 
 class Loop:
-    """Connections in, answers out. What is answered later is held by a ``Reply``."""
+    """The loop of the engine process: takes connections and questions, and sends answers. ``Reply`` holds
+    what is answered later."""
 
     def __init__(self, engine: Engine, control: socket.socket, parent: int) -> None:
         self._engine = engine
@@ -39,7 +40,7 @@ class Loop:
         self._selector.register(control, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Until the parent closes the control socket, or is gone."""
+        """Serve until the parent closes the control socket, or has died."""
         while os.getppid() == self._parent:
             self._watch_runs()
             for key, _ in self._selector.select(0 if self._engine.has_work() else _LOOK_FOR_PARENT_S):
@@ -76,7 +77,7 @@ class Loop:
 
 
 class ConnectionReply(Reply):
-    """Answers over a connection. A caller that has gone away is no error of ours."""
+    """Answers over a connection. It is not an error if the caller has gone away."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -90,7 +91,7 @@ class ConnectionReply(Reply):
 
 
 def main(arguments: list[str]) -> None:
-    """See the module's text."""
+    """Run the engine process; see the module's text."""
     data, control_fd, lock_fd, parent, min_free, auto_optimize = arguments
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)

@@ -1,5 +1,5 @@
-"""Questions for the embedded engine: checked, then as JSON and arrays; and its answers as hits. Runs in the
-caller's process."""
+"""Questions for the embedded engine, checked and written as JSON and arrays, and its answers as hits. Runs in
+the caller's process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Plain = dict[str, Any]
 
 
 def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | None:
-    """JSON of the filter, once the collection's indexes can answer it; datetimes become RFC 3339 strings."""
+    """Return the JSON of the filter, once the collection's indexes can answer it; datetimes become RFC 3339
+    strings."""
     check_filter(schema, filter)
     return _json(filter)
 
@@ -38,13 +39,14 @@ def _json(filter: Filter | None) -> Plain | None:
 def selection(
     schema: CollectionSchema, with_payload: bool | tuple[str, ...], with_vectors: Sequence[str]
 ) -> Plain:
-    """What shall be returned of each point. ``UnknownVector`` if there is no such."""
+    """Return what the engine is to return of each point. ``UnknownVector`` if the collection lacks a named
+    vector."""
     check_names(schema, with_vectors)
     return {"with_payload": engine_selection(with_payload), "with_vectors": list(with_vectors)}
 
 
 def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
-    """The query as JSON, and its vectors, each (dim,). Raises as ``VectorStore.query`` does."""
+    """Return the query as JSON, and its vectors, each (dim,). Raises as ``VectorStore.query`` does."""
     check_query(schema, query)
     ask, vectors = _question(as_near(schema, query))
     plain: Plain = {
@@ -74,7 +76,7 @@ def _question(query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
 
 
 def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
-    """Hits by query. Vectors are of unit length again: float16 storage has rounded them."""
+    """Return the hits by query. Vectors are of unit length again: float16 storage has rounded them."""
     vectors: list[list[dict[str, Embedding]]] = [[{} for _ in answer] for answer in header["answers"]]
     for (index, name, rows), matrix in zip(header["blocks"], arrays, strict=True):
         matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Questions to one shard: plain requests in, plain answers out. Runs in the engine process."""
+"""Answer questions to one shard, from plain requests to plain answers. Runs in the engine process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Found:
 
 
 def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -> list[Found]:
-    """Hits of one query. ``arrays`` are its vectors, each (dim,)."""
+    """Return the hits of one query. ``arrays`` are its vectors, each (dim,)."""
     if plain["ask"] == "order":
         return _ordered(shard, schema, plain)
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
@@ -69,7 +69,8 @@ class _Search:
         return _with_scores(self._shard, deep(self.asked, self.nearest), self._plain)
 
     def nearest(self, depth: int) -> list[tuple[int, float]]:
-        """The ids as numbers: they are many, and few of them will be told."""
+        """Return the nearest points and their scores, ids as numbers: there are many, and few of them are
+        shown."""
         return [(point.id.int, point.score) for point in self._points(depth, False, False)]
 
     def _points(self, depth: int, with_payload: Any, with_vector: Any) -> list[Any]:
@@ -100,15 +101,18 @@ def _with_scores(shard: Any, ranked: list[tuple[int, float]], plain: Plain) -> l
 
 def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
-    listing = Listing(
-        shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"]
-    )
-    positions = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
-    return _fetch(shard, [id for _, id in positions], plain)
+    listing = _listing(shard, schema, plain, filter)
+    found = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
+    return _fetch(shard, [id for _, id, _ in found], plain)
+
+
+def _listing(shard: Any, schema: CollectionSchema, plain: Plain, filter: Any) -> Listing:
+    field = plain["field"]
+    return Listing(engine_path(field), schema.indexes[field], plain["descending"], shard, filter)
 
 
 def retrieve(shard: Any, plain: Plain) -> list[Found]:
-    """The points of ``plain["ids"]`` that exist, in that order."""
+    """Return the points of ``plain["ids"]`` that exist, in that order."""
     return _fetch(shard, plain["ids"], plain)
 
 
@@ -119,7 +123,7 @@ def _fetch(shard: Any, ids: list[str], plain: Plain) -> list[Found]:
 
 
 def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Found], Any]:
-    """One page, and the position after it: an id, or [value, id]; None at the end."""
+    """Return one page, and the position after it: an id, or [value, id]; None at the end."""
     position, limit = plain["position"], plain["limit"]
     filter = to_edge(plain["filter"])
     if plain["field"] is None:
@@ -134,16 +138,14 @@ def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Fou
         )
         page = [Found(str(record.id), None, record.payload, record.vector or {}) for record in records]
         return page, None if following is None else str(following)
-    listing = Listing(
-        shard, filter, engine_path(plain["field"]), schema.indexes[plain["field"]], plain["descending"]
-    )
-    positions = listing.after(None if position is None else (position[0], position[1]), limit + 1)
-    page = _fetch(shard, [id for _, id in positions[:limit]], plain)
-    return page, list(positions[limit - 1]) if len(positions) > limit else None
+    listing = _listing(shard, schema, plain, filter)
+    found = listing.after(None if position is None else (position[0], position[1]), limit + 1)
+    page = _fetch(shard, [id for _, id, _ in found[:limit]], plain)
+    return page, found[limit - 1][:2] if len(found) > limit else None
 
 
 def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
-    """(value, count), most frequent first and in order of value where equal; exact.
+    """Return (value, count), most frequent first and in order of value where equal; exact.
 
     ``points`` is how many there are. The engine's quick way counts within each segment and adds up, a hundred
     times faster than its exact one; it errs only where a point is in two segments, and then the engine counts
@@ -158,13 +160,13 @@ def facet(shard: Any, plain: Plain, points: int) -> list[tuple[Any, int]]:
 
 
 def count(shard: Any, filter: Plain | None) -> int:
-    """Exact number of matching points."""
+    """Return the exact number of matching points."""
     return int(shard.count(edge.CountRequest(exact=True, filter=to_edge(filter))))
 
 
 def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Header, Arrays]:
-    """Answers as one message: hits as [id, score, payload], and for each vector name the hits that have it,
-    as one matrix."""
+    """Return answers as one message: hits as [id, score, payload], and for each vector name the hits that
+    have it, as one matrix."""
     header: Header = {"answers": [], "blocks": []}
     arrays: Arrays = []
     for index, (found, names) in enumerate(zip(answers, with_vectors, strict=True)):

@@ -28,12 +28,12 @@ KINDS: Final[dict[IndexKind, Any]] = {
 
 
 def vector_kb(points: int, dim: int) -> int:
-    """Kilobytes that the vectors of so many points take."""
+    """Return the kilobytes that the vectors of so many points take."""
     return points * dim * BYTES_PER_COMPONENT // 1024
 
 
 def config_for(schema: CollectionSchema) -> Any:
-    """The engine's configuration of a shard.
+    """Return the engine's configuration of a shard.
 
     ``full_scan_threshold`` lets filters that leave fewer than 20,000 points be answered exactly. The engine's
     own default gives recall 0.80 on a 5 % filter of 100,000 points, where this gives 0.99.
@@ -57,7 +57,7 @@ def _vector_params(vector: VectorSpec) -> Any:
 
 
 def create_shard(path: Path, schema: CollectionSchema) -> Any:
-    """A new shard with the schema's vectors and indexes, flushed."""
+    """Create a shard with the schema's vectors and indexes, flushed."""
     path.mkdir(parents=True)
     shard = edge.EdgeShard.create(str(path), config_for(schema))
     add_indexes(shard, schema)
@@ -66,7 +66,7 @@ def create_shard(path: Path, schema: CollectionSchema) -> Any:
 
 
 def load_shard(path: Path, schema: CollectionSchema) -> Any:
-    """The shard of a folder that we own, with all of the schema.
+    """Load the shard of a folder that we own, with all of the schema.
 
     What a killed optimizer left in it is removed: nothing else ever would.
     """
@@ -84,7 +84,7 @@ def load_shard(path: Path, schema: CollectionSchema) -> Any:
 
 
 def add_vectors(shard: Any, schema: CollectionSchema) -> None:
-    """Create the schema's named vectors that the shard lacks; those it has are left as they are."""
+    """Create the schema's named vectors that the shard lacks; those it has stay as they are."""
     for vector in schema.vectors:
         shard.update(
             edge.UpdateOperation.create_dense_vector(
@@ -94,8 +94,8 @@ def add_vectors(shard: Any, schema: CollectionSchema) -> None:
 
 
 def add_indexes(shard: Any, schema: CollectionSchema) -> None:
-    """Create the schema's payload indexes that the shard lacks, or has of another kind: killed while one was
-    changed."""
+    """Create the schema's payload indexes that the shard lacks, or has of another kind because a kill
+    interrupted a change."""
     present = {own_path(path): info.data_type for path, info in shard.info().payload_schema.items()}
     for field in [field for field, kind in schema.indexes.items() if present.get(field) != KINDS[kind]]:
         add_index(shard, field, schema.indexes[field])

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import orjson
@@ -41,6 +41,7 @@ from vitrine.services.vector_store.fields import check_facet, check_order
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
+T = TypeVar("T")
 _MESSAGE_POINTS: Final = 2_000
 """Points in one message to the engine process: a message is read whole before other callers are answered."""
 _MESSAGE_BYTES: Final = 250_000
@@ -62,8 +63,8 @@ class EdgeVectorStore:
     it.
 
     Nothing is loaded before it is asked for. Writes are refused (``StorageFull``) below ``min_free_mb`` of
-    free disk. ``holder`` adds to what the lock tells of us. ``auto_optimize`` indexes by itself once enough
-    is unindexed for queries to notice.
+    free disk. ``holder`` adds to what the lock's file says about us. ``auto_optimize`` indexes by itself once
+    enough is unindexed for queries to notice.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class EdgeVectorStore:
         self._catalogue: _Catalogue | None = None
 
     def serving_at(self, url: str) -> None:
-        """Tell whoever finds the folder locked where to reach us."""
+        """Write into the lock's file where we can be reached, for whoever finds the folder locked."""
         self._lock.describe(url)
 
     @property
@@ -154,8 +155,8 @@ class EdgeVectorStore:
         return known.schemas[collection]
 
     def _read_catalogue(self) -> _Catalogue:
-        """Nobody else can change what it says, so it is asked for once; again after a new start or a
-        change."""
+        """Return what the engine has. Nobody else can change it, so it is read once; again after a new start
+        or a change."""
         with self._mutex:
             known, changes = self._catalogue, self._changes
         if known is None or known.starts != self._client.starts:
@@ -174,8 +175,7 @@ class EdgeVectorStore:
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         schema = self._schema(collection)
         check_points(schema, points)
-        for start in range(0, len(points), _MESSAGE_POINTS):
-            part = points[start : start + _MESSAGE_POINTS]
+        for part in _parts(points):
             vectors: list[tuple[str, list[int] | None]] = []
             matrices = []
             for name in dict.fromkeys(name for point in part for name in point.vectors):
@@ -204,10 +204,9 @@ class EdgeVectorStore:
         check_vectors(schema, using, matrix, ids)
         if len(ids) > _MESSAGE_POINTS:
             self._check_known(schema, ids)
-        for start in range(0, len(ids), _MESSAGE_POINTS):
-            part = list(ids[start : start + _MESSAGE_POINTS])
+        for number, part in enumerate(_parts(ids)):
             header = {"op": "update_vectors", "collection": schema.name, "ids": part, "using": using}
-            self._client.call(header, [matrix[start : start + _MESSAGE_POINTS]])
+            self._client.call(header, [matrix[number * _MESSAGE_POINTS :][: len(part)]])
 
     def set_payload(
         self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
@@ -219,15 +218,9 @@ class EdgeVectorStore:
         if len(messages) > 1:
             self._check_known(schema, list(updates))
         for number, groups in enumerate(messages, 1):
-            header = {
-                "op": "set_payload",
-                "collection": schema.name,
-                "groups": groups,
-                "key": key and engine_path(key),
-            }
-            self._client.call(
-                {**header, "flush": durable and number == len(messages)}
-            )  # one flush makes all of them durable
+            header = {"op": "set_payload", "collection": schema.name, "groups": groups}
+            last = number == len(messages)  # one flush makes all of them durable
+            self._client.call({**header, "key": key and engine_path(key), "flush": durable and last})
 
     def flush(self, collection: str) -> None:
         self._client.call({"op": "flush", "collection": self._schema(collection).name})
@@ -238,23 +231,20 @@ class EdgeVectorStore:
         if len(ids) > _MESSAGE_POINTS:
             self._check_known(schema, ids)
         paths = [engine_path(key) for key in keys]
-        for start in range(0, len(ids) if paths else 0, _MESSAGE_POINTS):
-            part = list(ids[start : start + _MESSAGE_POINTS])
+        for part in _parts(ids if paths else ()):
             self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": paths})
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         schema = self._schema(collection)
         check_ids(ids)
-        for start in range(0, len(ids), _MESSAGE_POINTS):
-            part = list(ids[start : start + _MESSAGE_POINTS])
+        for part in _parts(ids):
             self._client.call({"op": "delete", "collection": schema.name, "ids": part})
 
     def _check_known(self, schema: CollectionSchema, ids: Sequence[str]) -> None:
-        """``NotFound`` before the first of several messages is applied; a single message checks for
+        """Raise ``NotFound`` before the first of several messages is applied; a single message checks for
         itself."""
         missing: list[str] = []
-        for start in range(0, len(ids), _MESSAGE_POINTS):
-            part = list(ids[start : start + _MESSAGE_POINTS])
+        for part in _parts(ids):
             answer, _ = self._client.call({"op": "missing", "collection": schema.name, "ids": part})
             missing += answer["ids"]
         if missing:
@@ -288,8 +278,7 @@ class EdgeVectorStore:
             **selection(schema, with_payload, with_vectors),
         }
         found: dict[str, Hit] = {}
-        for start in range(0, len(ids), _MESSAGE_POINTS):
-            part = list(ids[start : start + _MESSAGE_POINTS])
+        for part in _parts(ids):
             (hits,) = unpack(*self._client.call({**header, "ids": part}))
             found.update((hit.id, hit) for hit in hits)
         return [found.get(id) for id in ids]
@@ -305,7 +294,7 @@ class EdgeVectorStore:
         with_payload: bool | tuple[str, ...] = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
-        """In order of id; or of a field, and of id among equal values."""
+        """Return a page in order of id; or of a field, and of id among equal values."""
         schema = self._schema(collection)
         check_limit(limit)
         if order_by is not None:
@@ -346,13 +335,20 @@ class EdgeVectorStore:
 
 
 def _covers(present: CollectionSchema, wanted: CollectionSchema) -> bool:
-    """Whether all that is wanted is there already."""
+    """Return whether all that is wanted is there already."""
     vectors = all(present.dim(vector.name) == vector.dim for vector in wanted.vectors)
     return vectors and all(present.indexes.get(field) == kind for field, kind in wanted.indexes.items())
 
 
+def _parts(items: Sequence[T]) -> Iterator[list[T]]:
+    """Yield the items in lists, each for one message."""
+    for start in range(0, len(items), _MESSAGE_POINTS):
+        yield list(items[start : start + _MESSAGE_POINTS])
+
+
 def _payload_messages(updates: Mapping[str, Payload]) -> Iterator[list[tuple[orjson.Fragment, list[str]]]]:
-    """[payload, ids that get it], as many as fit in one message. Each payload is written as JSON once."""
+    """Yield groups of [payload, ids that get it], as many as fit in one message. Each payload is written as
+    JSON once."""
     groups: dict[bytes, list[str]] = {}
     points = size = 0
     for id, payload in updates.items():

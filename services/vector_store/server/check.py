@@ -1,5 +1,5 @@
-"""What can be said of a Qdrant server before it is used: does each protocol reach the same server, and does
-it fit our client."""
+"""Checks of a Qdrant server before it is used: does each protocol reach the same server, and does it fit our
+client?"""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _ALONE = "alone"
 
 @dataclass(frozen=True)
 class Finding:
-    """``failed``: data would be lost or nothing works; ``warning``: something that was asked for is not
-    so."""
+    """One result of a check. ``failed``: data would be lost or nothing works; ``warning``: something that was
+    asked for is not so."""
 
     state: Literal["ok", "warning", "failed"]
     message: str
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a server says of itself. ``peers`` are the ids of the nodes of its cluster; None: it does not
+    """What a server says about itself. ``peers`` are the ids of the nodes of its cluster; None: it does not
     say."""
 
     version: str
@@ -66,7 +66,7 @@ def examine(nodes: Sequence[Node], *, api_key: str | None, replicas: int = 1) ->
 
 
 def peers_of(client: QdrantClient) -> frozenset[str] | None:
-    """Ids of the nodes that a server's collections can lie on; None where it does not say."""
+    """Return the ids of the nodes that a server's collections can lie on; None where it does not say."""
     try:
         with mapped_errors(""):
             status = client.http.distributed_api.cluster_status().result
@@ -80,7 +80,7 @@ def peers_of(client: QdrantClient) -> frozenset[str] | None:
 
 
 def version_of(client: QdrantClient) -> str:
-    """The server's version; empty where it does not say."""
+    """Return the server's version; empty where it does not say."""
     try:
         with mapped_errors(""):
             return str(client.info().version)
@@ -89,7 +89,7 @@ def version_of(client: QdrantClient) -> str:
 
 
 def misfit(ours: str, theirs: str) -> str:
-    """A sentence if the versions of client and server do not fit; empty if they do."""
+    """Return a sentence if the versions of client and server do not fit; empty if they do."""
     if compatible(ours, theirs):
         return ""
     major, minor = (int(part) for part in ours.split(".")[:2])
@@ -98,7 +98,8 @@ def misfit(ours: str, theirs: str) -> str:
 
 
 def compatible(client: str, server: str) -> bool:
-    """Qdrant's own rule: the same major version, and minor versions at most one apart.
+    """Return whether two versions fit by Qdrant's own rule: the same major version, and minor versions at
+    most one apart.
 
     >>> compatible("1.20.0", "1.19.0"), compatible("1.20.0", "1.18.2"), compatible("1.20.0", "2.20.0")
     (True, False, False)
@@ -161,8 +162,8 @@ def _grpc_finding(node: Node, api_key: str | None) -> Finding:
 
 
 def _difference(before: _Answer, other: _Answer, after: _Answer) -> str:
-    """How the second of three answers differs from the two around it, which are one server's; empty: it does
-    not."""
+    """Return how the second of three answers differs from the two around it, which are one server's; empty:
+    it does not."""
     lists: list[Callable[[_Answer], object]] = [
         lambda answer: answer.version,
         lambda answer: sorted(answer.points),
@@ -205,7 +206,7 @@ def _cluster_findings(answers: dict[str, _Answer], replicas: int) -> list[Findin
 
 
 def too_few_nodes(replicas: int, peers: int) -> str:
-    """The sentence for more copies than there are nodes to hold them."""
+    """Return the sentence for more copies than there are nodes to hold them."""
     nodes = "one node" if peers == 1 else f"{peers} nodes"
     return (
         f"QDRANT_REPLICAS={replicas}, but Qdrant runs on {nodes}: add nodes to the cluster, or set "

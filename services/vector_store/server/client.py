@@ -56,8 +56,8 @@ class Node:
     def client(
         self, *, api_key: str | None, timeout: int = TIMEOUT_SECONDS, rest: bool = False
     ) -> QdrantClient:
-        """A client of this server; nothing goes over the network until the first call. ``BadRequest``: the
-        URL is none."""
+        """Return a client of this server; nothing goes over the network until the first call. ``BadRequest``
+        if the URL is not one."""
         by_grpc = self.grpc_port is not None and not rest
         with warnings.catch_warnings():
             # `vitrine doctor` says it in a sentence, where it matters
@@ -80,7 +80,7 @@ class Node:
 
 
 def nodes(urls: str, *, grpc_port: int | None, prefer_grpc: bool) -> list[Node]:
-    """The servers that ``urls`` names, separated by commas. ``BadRequest``.
+    """Return the servers that ``urls`` names, separated by commas. ``BadRequest``.
 
     By default gRPC is spoken where REST is on its default port, because gRPC then is on its own: any other
     server might answer at the default port of gRPC, and take the writes.
@@ -106,7 +106,7 @@ def nodes(urls: str, *, grpc_port: int | None, prefer_grpc: bool) -> list[Node]:
 
 
 class AnyNode:
-    """Passes calls on to the client of the node that answered last; if that one is gone, to the next, within
+    """Passes calls on to the client of the node that answered last; if that node is gone, to the next, within
     the same call.
 
     What is called must be safe to repeat: a node may have done what it could not answer any more. Reads are,
@@ -147,7 +147,7 @@ class AnyNode:
 
 
 def is_gone(error: Exception) -> bool:
-    """Whether the error says that a server cannot be reached or does not answer, rather than what it
+    """Return whether the error says that a server cannot be reached or does not answer, rather than what it
     answers."""
     if isinstance(error, grpc.RpcError):
         return error.code() in _GONE

@@ -1,4 +1,4 @@
-"""What a Qdrant server or its client says, in our own errors."""
+"""Errors of a Qdrant server or its client as our own errors."""
 
 from __future__ import annotations
 

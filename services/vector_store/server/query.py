@@ -1,36 +1,21 @@
-"""Our queries in the words of qdrant-client. No I/O."""
+"""Our queries as requests of qdrant-client. No I/O."""
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from qdrant_client import models
 
-from vitrine.services.domain import Embedding, Hit, IndexKind, Near, OrderBy, Query
+from vitrine.services.domain import Embedding, Hit, Near, Query
 from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 from vitrine.services.vector_store.ranked import BREADTH
 from vitrine.services.vector_store.similarity import engine_threshold
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EXACT = 2**53
-"""Integers below this are float64 numbers, all of them."""
-OrderValue = int | float
-"""What a field is ordered by; datetimes as microseconds since 1970, as the server gives them."""
-Position = tuple[OrderValue, str]
-"""Where an ordered listing stopped: the last value, and the last id among the points that carry it."""
-
-
-# Requests
-# ------------------------------------------------------------------------------------------------------------
-
 
 def request(query: Query, limit: int) -> models.QueryRequest:
-    """The server's request for the first hits of Near and Random; ``vitrine.services.vector_store.ranked``
-    cuts pages itself."""
+    """Return the server's request for the first hits of Near and Random;
+    ``vitrine.services.vector_store.ranked`` cuts pages itself."""
     near = query.ask if isinstance(query.ask, Near) else None
     return models.QueryRequest(
         query=models.NearestQuery(nearest=floats(near.vector))
@@ -49,7 +34,7 @@ def request(query: Query, limit: int) -> models.QueryRequest:
 
 
 def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:
-    """The filter with the engine's paths, and without the points ``ids``."""
+    """Return the filter with the engine's paths, and without the points ``ids``."""
     filter = engine_filter(filter)
     if not ids:
         return filter
@@ -71,58 +56,3 @@ def hit(record: models.ScoredPoint | models.Record, similarity: float | None = N
         payload=own_payload(record.payload or {}),
         vectors={name: np.asarray(values, dtype=np.float32) for name, values in vectors.items()},
     )
-
-
-# Order
-# ------------------------------------------------------------------------------------------------------------
-
-
-def equals(field: str, kind: IndexKind, value: OrderValue) -> models.FieldCondition:
-    """The points with exactly this order value. Ranges are float64 to the server and would confuse large
-    integers."""
-    if kind == "integer":
-        return models.FieldCondition(key=field, match=models.MatchValue(value=int(value)))
-    if kind == "datetime":
-        moment = _moment(value)
-        return models.FieldCondition(key=field, range=models.DatetimeRange(gte=moment, lte=moment))
-    return models.FieldCondition(key=field, range=models.Range(gte=value, lte=value))
-
-
-def any_value(field: str, kind: IndexKind) -> models.FieldCondition:
-    """The points that have a value to order by."""
-    if kind == "datetime":
-        return models.FieldCondition(key=field, range=models.DatetimeRange(gte=_EPOCH.replace(year=1)))
-    return models.FieldCondition(key=field, range=models.Range(gte=-sys.float_info.max))
-
-
-def earlier(order: OrderBy, kind: IndexKind, value: OrderValue, *, including: bool) -> models.FieldCondition:
-    """The points that have a value before this one in the order, or this one itself. Of integers that no
-    float64 holds some that are close to it are left out."""
-    bound = ("gt" if order.descending else "lt") + ("e" if including else "")
-    if kind == "datetime":
-        return models.FieldCondition(key=order.field, range=models.DatetimeRange(**{bound: _moment(value)}))
-    if kind == "integer" and abs(value) >= _EXACT:
-        value = _before(order, value)
-    return models.FieldCondition(key=order.field, range=models.Range(**{bound: float(value)}))
-
-
-def past(order: OrderBy, kind: IndexKind, value: OrderValue) -> models.StartFrom:
-    """Where the listing starts again: the closest value past this one, as the server takes it back.
-
-    The server starts at a float64. Where an integer is none, it could be rounded past values that were not
-    listed yet; so from 2**53 on the start lies before the value, and what has been listed has to be dropped.
-    """
-    if kind == "float":
-        return math.nextafter(value, -math.inf if order.descending else math.inf)
-    if kind == "integer" and abs(value) >= _EXACT:
-        return max(-(2**63), min(_before(order, value), 2**63 - 1))
-    following = int(value) + (-1 if order.descending else 1)
-    return _moment(following) if kind == "datetime" else following
-
-
-def _before(order: OrderBy, value: OrderValue) -> int:
-    return int(math.nextafter(float(value), math.inf if order.descending else -math.inf))
-
-
-def _moment(microseconds: OrderValue) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(microseconds))

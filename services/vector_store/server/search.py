@@ -14,14 +14,16 @@ from vitrine.services.vector_store.server.query import hit, request
 
 @dataclass(frozen=True)
 class Searches:
-    """``fetch`` gives the points of some ids, aligned, with what the query wants of them."""
+    """Searches in one collection. ``fetch`` returns the points of some ids, in their order, with what the
+    query wants of them."""
 
     client: QdrantClient
     collection: str
     fetch: Callable[[Query, list[str]], list[Hit | None]]
 
     def answers(self, queries: Sequence[Query]) -> list[list[Hit]]:
-        """Of queries by Near, Fuse and Random. What one question may answer goes to the server together."""
+        """Return the answers to queries by Near, Fuse and Random. What one question may answer goes to the
+        server together."""
         depths = [_first_depth(query) for query in queries]
         together = [
             request(query, depth) for query, depth in zip(queries, depths, strict=True) if depth is not None
@@ -73,7 +75,7 @@ class Searches:
 
 
 def _first_depth(query: Query) -> int | None:
-    """How many hits a first question asks for; None where the answer takes several."""
+    """Return how many hits a first question asks for; None where the answer takes several."""
     if isinstance(query.ask, Near):
         return asked(query, query.ask).quick_depth
     return None if isinstance(query.ask, Fuse) else query.limit

@@ -36,12 +36,11 @@ from vitrine.services.errors import (
     UnknownVector,
 )
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
-from vitrine.services.vector_store.checks import check_limit, check_names, check_query
+from vitrine.services.vector_store.checks import check_extension, check_limit, check_names, check_query
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.engine_names import (
     engine_filter,
     engine_keys,
-    engine_order,
     engine_path,
     engine_payload,
     engine_selection,
@@ -115,9 +114,9 @@ class ServerVectorStore:
         replicas: int = 1,
         timeout: int = TIMEOUT_SECONDS,
     ) -> Self:
-        """A store on the server or the cluster at ``urls``, of which any may answer; nothing goes over the
-        network until the first call. ``BadRequest``: one is no URL. ``grpc_port``: see
-        ``server_client.nodes``."""
+        """Return a store on the server or the cluster at ``urls``, of which any may answer; nothing goes over
+        the network until the first call. ``BadRequest`` if one is not a URL. ``grpc_port``: see
+        ``server.client.nodes``."""
         found = nodes(urls, grpc_port=grpc_port, prefer_grpc=prefer_grpc)
         clients = [node.client(api_key=api_key, timeout=timeout) for node in found]
         names = [node.name for node in found]
@@ -132,10 +131,7 @@ class ServerVectorStore:
             existing = self._fresh_schema(schema.name)
         except NotFound:
             existing = self._create(schema)
-        for vector in schema.vectors:
-            _check_dim(existing, vector)
-        for field, kind in schema.indexes.items():
-            _check_kind(existing, field, kind)
+        check_extension(existing, schema)
         for vector in schema.vectors:
             self.add_vector(schema.name, vector)
         for field, kind in schema.indexes.items():
@@ -165,7 +161,7 @@ class ServerVectorStore:
 
     def add_vector(self, collection: str, vector: VectorSpec) -> None:
         schema = self._fresh_schema(collection)
-        _check_dim(schema, vector)
+        check_extension(schema, CollectionSchema(collection, (vector,)))
         if schema.dim(vector.name) is not None:
             return
         config = models.DenseVectorConfig(
@@ -183,7 +179,7 @@ class ServerVectorStore:
 
     def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
         schema = self._fresh_schema(collection)
-        _check_kind(schema, field, kind)
+        check_extension(schema, CollectionSchema(collection, (), {field: kind}))
         if field in schema.indexes:
             return
         self._create_index(schema.name, field, kind)
@@ -208,7 +204,8 @@ class ServerVectorStore:
         self._schemas.clear()
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
-        """Segments below the indexing threshold stay as they are: they are searched exactly."""
+        """Index what is not indexed yet. Segments below the indexing threshold stay as they are: they are
+        searched exactly."""
         name = self._fresh_schema(collection).name
         with mapped_errors(self._server, collection):
             # Giving the optimizer's settings again wakes it, also after a restart, when it waits for the next
@@ -255,7 +252,7 @@ class ServerVectorStore:
     def set_payload(
         self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
     ) -> None:
-        """Waited for whether ``durable`` or not: the server has a log of its own."""
+        """Merge payloads, waited for whether ``durable`` or not: the server has a log of its own."""
         check_ids(list(updates))
         self._check_exist(collection, list(updates))
         names = engine_payload if key is None else engine_keys
@@ -312,9 +309,7 @@ class ServerVectorStore:
         with mapped_errors(self._server, collection):
             found = iter(searches.answers([query for query in asked if not isinstance(query.ask, OrderBy)]))
         return [
-            self._ordered(collection, schema, query, query.ask)
-            if isinstance(query.ask, OrderBy)
-            else next(found)
+            self._ordered(schema, query, query.ask) if isinstance(query.ask, OrderBy) else next(found)
             for query in asked
         ]
 
@@ -356,7 +351,7 @@ class ServerVectorStore:
         with_payload: bool | tuple[str, ...] = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
-        """In order of id; or of a field, and of id among equal values."""
+        """Return a page in order of id; or of a field, and of id among equal values."""
         check_limit(limit)
 
         def check(schema: CollectionSchema) -> None:
@@ -366,29 +361,23 @@ class ServerVectorStore:
                 check_order(schema, order_by.field)
 
         schema = self._checked(collection, check)
-        listing = Listing(
-            self._client,
-            collection,
-            engine_filter(filter),
-            engine_selection(with_payload),
-            list(with_vectors) or False,
-        )
         position = None if cursor is None else decode_cursor(order_by, cursor)
         with mapped_errors(self._server, collection):
             if order_by is None:
-                records, following = listing.by_id(position, limit)
-                return Page(
-                    tuple(hit(r) for r in records),
-                    None if following is None else encode_cursor(None, following),
+                records, following = self._client.scroll(
+                    collection,
+                    scroll_filter=engine_filter(filter),
+                    limit=limit,
+                    offset=position,
+                    with_payload=engine_selection(with_payload),
+                    with_vectors=list(with_vectors) or False,
                 )
-            found = listing.by_value(
-                engine_order(order_by), schema.indexes[order_by.field], position, limit + 1
-            )
-        last = found[limit - 1] if len(found) > limit else None
-        return Page(
-            tuple(hit(record) for record, _ in found[:limit]),
-            None if last is None else encode_cursor(order_by, (last[1], str(last[0].id))),
-        )
+                cursor = None if following is None else encode_cursor(None, str(following))
+                return Page(tuple(hit(record) for record in records), cursor)
+            listing = self._listing(schema, order_by, engine_filter(filter), with_payload, with_vectors)
+            found = listing.after(position, limit + 1)
+        cursor = encode_cursor(order_by, found[limit - 1][:2]) if len(found) > limit else None
+        return Page(tuple(hit(record) for _, _, record in found[:limit]), cursor)
 
     def facet(
         self, collection: str, field: str, *, filter: models.Filter | None = None, limit: int = 100
@@ -412,19 +401,31 @@ class ServerVectorStore:
         with mapped_errors(self._server, collection):
             return self._client.count(collection, engine_filter(filter), exact=True).count
 
-    def _ordered(self, collection: str, schema: CollectionSchema, query: Query, order: OrderBy) -> list[Hit]:
-        listing = Listing(
+    def _ordered(self, schema: CollectionSchema, query: Query, order: OrderBy) -> list[Hit]:
+        filter = with_exclusions(query.filter, query.exclude)
+        listing = self._listing(schema, order, filter, query.with_payload, query.with_vectors)
+        with mapped_errors(self._server, schema.name):
+            found = listing.after(None, query.offset + query.limit)
+        return [hit(record) for _, _, record in found[query.offset :]]
+
+    def _listing(
+        self,
+        schema: CollectionSchema,
+        order: OrderBy,
+        filter: models.Filter | None,
+        with_payload: bool | tuple[str, ...],
+        with_vectors: tuple[str, ...],
+    ) -> Listing:
+        return Listing(
+            engine_path(order.field),
+            schema.indexes[order.field],
+            order.descending,
             self._client,
-            collection,
-            with_exclusions(query.filter, query.exclude),
-            engine_selection(query.with_payload),
-            list(query.with_vectors) or False,
+            schema.name,
+            filter,
+            engine_selection(with_payload),
+            list(with_vectors) or False,
         )
-        with mapped_errors(self._server, collection):
-            found = listing.by_value(
-                engine_order(order), schema.indexes[order.field], None, query.offset + query.limit
-            )
-        return [hit(record) for record, _ in found[query.offset :]]
 
     # Schema
     # --------------------------------------------------------------------------------------------------------
@@ -458,7 +459,7 @@ class ServerVectorStore:
         return self._fresh_schema(schema.name)
 
     def _check_server(self) -> None:
-        """``BadRequest`` if the copies that are asked for cannot be placed: the server would make fewer
+        """Raise ``BadRequest`` if the copies that are asked for cannot be placed: the server would make fewer
         without a word."""
         theirs = version_of(self._client)
         wrong = theirs and misfit(version("qdrant-client"), theirs)
@@ -469,7 +470,7 @@ class ServerVectorStore:
             raise BadRequest(too_few_nodes(self._replicas, len(peers)))
 
     def _fresh_schema(self, collection: str) -> CollectionSchema:
-        """The schema as the server has it now, under the collection's own name."""
+        """Return the schema as the server has it now."""
         with mapped_errors(self._server, collection):
             config = self._client.get_collection(collection)
         vectors = config.config.params.vectors
@@ -496,8 +497,8 @@ class ServerVectorStore:
         return schema
 
     def _checked(self, collection: str, check: Callable[[CollectionSchema], None]) -> CollectionSchema:
-        """The schema, after ``check``. Another process may have added what a remembered one lacks, so it is
-        read again first."""
+        """Return the schema, after ``check``. Another process may have added what a remembered one lacks, so
+        it is read again first."""
         schema = self._schema(collection)
         try:
             check(schema)
@@ -523,26 +524,9 @@ def _hnsw(vector: VectorSpec) -> models.HnswConfigDiff:
     return models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_POINTS * vector.dim * 2 // 1024)
 
 
-def _check_dim(schema: CollectionSchema, vector: VectorSpec) -> None:
-    dim = schema.dim(vector.name)
-    if dim not in (None, vector.dim):
-        raise BadVector(
-            f"Vector {vector.name!r} of collection {schema.name!r} has {dim} components, not {vector.dim}.",
-            using=vector.name,
-        )
-
-
-def _check_kind(schema: CollectionSchema, field: str, kind: IndexKind) -> None:
-    existing = schema.indexes.get(field, kind)
-    if existing != kind:
-        raise BadRequest(
-            f"Field {field!r} of collection {schema.name!r} is indexed as {existing}, not {kind}.",
-            field=field,
-        )
-
-
 def _batches(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """Cut so that a request stays within what the server takes, whichever protocol carries it."""
+    """Yield the points in batches, each within what the server takes in one request, whichever protocol
+    carries it."""
     batch: list[Point] = []
     size = 0
     for point in points:

@@ -17,7 +17,7 @@ from vitrine.cli.cluster import commands as cluster
 from vitrine.cli.context import GlobalFlags
 from vitrine.cli.main import VitrineGroup
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.settings import Settings
 
 NAME = "pixelled"
@@ -98,7 +98,7 @@ def test_errors_say_what_to_do(data: Path) -> None:
         (("--measure", "magic"), "must be 'ssim', 'minhash'"),
         (("--stage", "half"), "stage must be 'batch', 'merge' or 'all'"),
         (("--stage", "merge"), "no cluster run"),
-        (("--propose", "hash", "--stage", "batch"), "leave --stage out"),
+        (("--propose", "hash", "--stage", "batch"), "leave stage out"),
         (("--scale", "3"), "16..1024"),
     ):
         failed = run(data, "pixels", "none", "-c", NAME, *arguments)

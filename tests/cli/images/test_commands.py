@@ -38,10 +38,10 @@ def test_listing_counts_all_and_pages_by_cursor(filled: Run) -> None:
 def test_showing_and_saving_an_image(filled: Run, pictures: Path, tmp_path: Path) -> None:
     image = images(filled, "list", "-c", "shop", "--where", "filename=red/24.png")["hits"][0]
     assert images(filled, "show", image["id"], "-c", "shop") == image
-    plain = filled("images", "show", image["id"], "-c", "shop", "--save", tmp_path / "copy.png")
+    plain = filled("images", "show", image["id"], "-c", "shop", "--to", tmp_path / "copy.png")
     assert "scores.striped:" in plain.out and "metadata.year:" in plain.out
     assert (tmp_path / "copy.png").read_bytes() == (pictures / "red" / "24.png").read_bytes()
-    assert filled("images", "show", image["id"], "-c", "shop", "--save", "no/such/folder").code == 1
+    assert filled("images", "show", image["id"], "-c", "shop", "--to", "/no-such-folder/a/b").code == 1
     assert "not_found" in filled("images", "show", UNKNOWN, "-c", "shop").err
 
 

@@ -60,7 +60,7 @@ def test_labels_training_and_the_next_images_in_one_call(
     shop: tuple[Any, dict[str, str]], tmp_path: Path
 ) -> None:
     run, ids = shop
-    answer = run(*accepting(ids), "--train", "--limit", 4, "--sheet", tmp_path / "next.png", "--json")
+    answer = run(*accepting(ids), "--train", "--limit", 4, "--to", tmp_path / "next.png", "--json")
     assert answer.code == 0, answer.err
     tree = json.loads(answer.out)
     assert tree["labels"] == {"accepted": 2, "rejected": 4} and tree["tag"] == TAG
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_said(shop: tuple[Any, dict[str, str]]) -> None:
     assert "too_few_examples" in run("--accept", one, "--train").err
     assert "not_found" in run("--accept", "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11").err
     assert "bad_request" in run("--accept", one, "--reject", one).err
-    assert run("--sheet", "next.txt").code == 1
+    assert run("--to", "next.txt").code == 1
     assert run("--limit", 0).code == 2
 
 

@@ -198,6 +198,6 @@ def test_a_note_is_believed_only_as_far_as_it_fits(runtime: Runtime, tmp_path: P
 
 def test_a_file_is_no_folder_to_move_into(runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadRequest, match="is no folder"):
+    with pytest.raises(BadRequest, match="is not a folder"):
         move(runtime, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine" and len(in_category(runtime)) == IMAGES

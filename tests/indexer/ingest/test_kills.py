@@ -25,7 +25,7 @@ from vitrine.services.errors import NotFound
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 
 def tell(outcome):
     print(outcome.outcome, outcome.id, flush=True)

@@ -19,7 +19,8 @@ import pytest
 
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.open import open_source
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.services.category.filters import conditions_from_pairs, parse_conditions
 from vitrine.services.category.payload import settled

@@ -22,7 +22,8 @@ import pytest
 from tests.indexer.pictures import CATEGORY, payloads, picture, write
 from tests.indexer.sources.test_sources import names, reasons, records, tarred, zipped
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import SourceOptions, open_source
+from vitrine.indexer.sources.open import open_source
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.errors import BadSource, Unavailable

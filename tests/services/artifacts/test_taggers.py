@@ -159,3 +159,15 @@ def test_of_two_processes_that_save_at_the_same_moment_nothing_is_lost(
     found = TaggerStore(objects).in_service("a")
     assert {kept.tag for kept in found} == {f"tag-{number}" for number in range(16)}
     assert sorted(kept.number for kept in found) == list(range(1, 17)), "no two runs have one number"
+
+
+def test_the_history_of_a_category_that_was_made_anew_is_its_own(objects: LocalObjectStore) -> None:
+    reader, other_process = TaggerStore(objects), TaggerStore(objects)
+    (old,) = other_process.save("pets", [head()])
+    assert [one.signature for one in reader.history("pets", "cat")] == [old.signature]
+    for stat in list(objects.list("_taggers/pets/")):
+        objects.delete(stat.key)
+    other_process.forget("pets")
+    (new,) = other_process.save("pets", [replace(head(), kind="by-hand")])
+    assert new.number == old.number == 1
+    assert [one.signature for one in reader.history("pets", "cat")] == [new.signature]

@@ -247,13 +247,13 @@ def test_a_collection_with_points_is_not_taken_over(catalog: Catalog, vectors: O
 REST = b'"description": "", "encoders": [], "indexes": {}, "created_at": "", "updated_at": ""'
 DAMAGE = {
     "empty": b"",
-    "cut off": b'{"format": 1, "name": "a", "enc',
+    "cut off": b'{"format": 2, "name": "a", "enc',
     "no JSON": b"\x00\x01\x02",
     "another shape": b"[1, 2]",
-    "fields missing": b'{"format": 1, "name": "a"}',
-    "another category's": b'{"format": 1, "name": "b", ' + REST + b"}",
-    "no encoders": b'{"format": 1, "name": "a", ' + REST + b"}",
-    "a field too many": b'{"format": 1, "name": "a", "x": 1, ' + REST + b"}",
+    "fields missing": b'{"format": 2, "name": "a"}',
+    "another category's": b'{"format": 2, "name": "b", ' + REST + b"}",
+    "no encoders": b'{"format": 2, "name": "a", ' + REST + b"}",
+    "a field too many": b'{"format": 2, "name": "a", "x": 1, ' + REST + b"}",
 }
 
 

@@ -4,6 +4,7 @@ the protocol."""
 from __future__ import annotations
 
 import io
+import json
 import secrets
 import threading
 import urllib.error
@@ -19,7 +20,11 @@ from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
 from tests.services.stub_http import answering
-from vitrine.services.errors import BadRequest, Conflict, NotFound, Unavailable
+from tests.services.vector_store.oracle import OracleVectorStore
+from vitrine.services.category.catalog import Catalog
+from vitrine.services.category.manifest import FORMAT
+from vitrine.services.encoders.families.fake import ColourEncoder
+from vitrine.services.errors import BadRequest, Conflict, NotFound, OtherFormat, Unavailable
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.edits import edit
 from vitrine.services.object_store.local import LocalObjectStore
@@ -449,3 +454,19 @@ def test_a_prefix_that_the_server_refuses_matches_nothing() -> None:
         assert store.folders("../") == []
         with pytest.raises(Unavailable, match="XMinioInvalidResourceName"):
             store.get("a/x.png")
+
+
+@pytest.mark.parametrize("found", [0, 1, 3, "2", None])
+def test_a_category_of_another_format_is_refused(store: ObjectStore, found: object) -> None:
+    catalog = Catalog(store, OracleVectorStore())
+    catalog.create("shop", [ColourEncoder().spec])
+    manifest = json.loads(store.get("_categories/shop.json"))
+    assert manifest["format"] == FORMAT
+    store.put("_categories/shop.json", json.dumps(manifest | {"format": found}).encode())
+    other = Catalog(store, OracleVectorStore())
+    with pytest.raises(
+        OtherFormat, match=r"another version of Vitrine, in format .*vitrine index add"
+    ) as error:
+        other.get("shop")
+    assert error.value.code == "other_format"
+    assert other.list() == []

@@ -12,7 +12,7 @@ from vitrine.services.artifacts.clusters import ClusterStore
 from vitrine.services.artifacts.duplicates import DuplicateStore
 from vitrine.services.artifacts.maps import CategoryMap, MapStore
 from vitrine.services.artifacts.taggers import TaggerStore, TagHead
-from vitrine.services.errors import StoreDamaged
+from vitrine.services.errors import OtherFormat, StoreDamaged
 from vitrine.services.object_store.local import LocalObjectStore
 
 READS: dict[str, tuple[str, Callable[[LocalObjectStore, str], object]]] = {
@@ -60,7 +60,7 @@ def test_what_another_version_wrote_is_refused_with_what_to_do(
     objects: LocalObjectStore, key: str, read: Callable[[LocalObjectStore, str], object]
 ) -> None:
     objects.put(key, b'{"format": 1, "taggers": {}}')
-    with pytest.raises(StoreDamaged, match=r"format 1; this one reads format 2\. Remove the objects"):
+    with pytest.raises(OtherFormat, match=r"format 1; this one reads format 2\. Remove the objects"):
         read(objects, "a")
 
 

@@ -14,7 +14,7 @@ from vitrine.training.data.splits import duplicate_groups, split_given
 from vitrine.training.metric.evaluate import compare
 from vitrine.training.metric.report import TrainingReport, summarise, write_report
 from vitrine.training.metric.worst_queries import worst_retrievals, worst_sheet
-from vitrine.training.plots import draw_curves
+from vitrine.training.reports import draw_curves
 
 HISTORY = [
     {"epoch": epoch, "loss": 1 / epoch, "precision_at_1": epoch / 5, "lr": 0.1} for epoch in range(1, 5)

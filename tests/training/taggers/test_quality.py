@@ -13,9 +13,9 @@ from vitrine.services.errors import BadRequest, TooFewExamples
 from vitrine.training.taggers.quality import (
     quality_from_preferences,
     quality_from_ratings,
-    read_preferences,
     spearman,
 )
+from vitrine.training.taggers.ratings import read_preferences
 
 DIM = 16
 SPEC = EncoderSpec("look", "look", "r1", DIM, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))

@@ -12,16 +12,14 @@ from vitrine.services.artifacts.taggers import HeadSet, TagHead
 from vitrine.services.domain import Embeddings
 from vitrine.services.encoders.families.fake import COLOURS, ColourEncoder
 from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.training.taggers.word_scores import WordScores, WordTally, write_scores
 from vitrine.training.taggers.zero_shot import (
     ANYTHING,
     TEMPLATES,
-    WordScores,
-    WordTally,
     embed_words,
     read_templates,
     read_words,
     word_heads,
-    write_scores,
 )
 
 ENCODER = ColourEncoder()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vitrine.indexer.enrich.clusters.flat.flat import fit
@@ -13,6 +13,7 @@ from vitrine.indexer.enrich.clusters.flat.reduce import reduce
 from vitrine.indexer.enrich.clusters.options import Reduction
 from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
 from vitrine.indexer.enrich.clusters.tree.tree import flat_tree
+from vitrine.indexer.job.job import Advance
 
 
 @dataclass
@@ -34,7 +35,7 @@ class FlatFit:
     result: GridResult | None = None
     space: str = ""
 
-    def __call__(self, images: Images, told: Callable[[int, int], None]) -> Fitted:
+    def __call__(self, images: Images, advance: Advance) -> Fitted:
         """Fit the grid. Raises what ``fit_grid`` and ``reduce`` do; ``InterruptedError`` if ``stop`` was set
         before the last fit."""
         x = images.x
@@ -42,7 +43,7 @@ class FlatFit:
         self.space = reduced.space
 
         def tell(done: int, fits: int) -> None:
-            told(len(x) * done // fits, len(x))
+            advance(len(x) * done // fits, len(x))
 
         found = fit_grid(
             reduced.x,
@@ -79,10 +80,10 @@ class FlatFit:
             raise ValueError("call it once before")
         chosen = dict(self.result.chosen.parameters)
 
-        def again(images: Images, told: Callable[[int, int], None]) -> Fitted:
+        def again(images: Images, advance: Advance) -> Fitted:
             reduced = reduce(images.x, self.reduction, self.dim, seed=seed)
             labels = fit(reduced.x, self.method, chosen, reduced.geometry, seed=seed)
-            told(len(images.x), len(images.x))
+            advance(len(images.x), len(images.x))
             return Fitted(self.method, flat_tree(images.x, labels), chosen, seed=seed)
 
         return again

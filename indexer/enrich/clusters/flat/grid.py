@@ -171,8 +171,8 @@ def ranked(rows: Sequence[Row], labels: Sequence[Labels], *, interrupted: bool =
     """Rank the rows, of one grid or of several methods, and choose the best."""
     scores = [row.scores for row in rows]
     ranks = mean_ranks(scores)
-    told = tuple(replace(row, rank=rank) for row, rank in zip(rows, ranks, strict=True))
-    return GridResult(told, tuple(labels), best_of(scores), interrupted)
+    ranked_rows = tuple(replace(row, rank=rank) for row, rank in zip(rows, ranks, strict=True))
+    return GridResult(ranked_rows, tuple(labels), best_of(scores), interrupted)
 
 
 def grid_table(grid: Mapping[str, Any]) -> list[list[object]]:

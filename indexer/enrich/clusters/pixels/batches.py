@@ -54,8 +54,8 @@ _HELD = 2 * _VERIFIED
 
 Batch = TypeVar("Batch")
 Made = TypeVar("Made")
-Told = Callable[[str, int, int], None]
-"""Is told a stage's name, how many of how many images (or pairs) are done."""
+StageAdvance = Callable[[str, int, int], None]
+"""Called with a stage's name, and how many of how many images (or pairs) are done."""
 
 
 @dataclass(eq=False)
@@ -73,7 +73,7 @@ class Grouping:
     batch_size: int
     workers: int
     save: Callable[[State], None]
-    told: Told
+    advance: StageAdvance
     deadline: float | None = None
     clock: Callable[[], float] = time.monotonic
 
@@ -158,7 +158,7 @@ class Grouping:
 
     def _merge_by_index(self) -> dict[int, int]:
         representatives = self._representatives(self.state.leaders)
-        self.told("merging", 0, len(representatives))
+        self.advance("merging", 0, len(representatives))
         values = self.pictures.values(representatives.tolist())
         members = members_of(self.state.leaders)
         compared = self._compared(values)
@@ -169,7 +169,7 @@ class Grouping:
         )
         changed = merge_pairs(pairs, members, compared.same)
         self.state.comparisons += compared.count
-        self.told("merging", len(representatives), len(representatives))
+        self.advance("merging", len(representatives), len(representatives))
         return changed
 
     # Batches, on threads
@@ -215,7 +215,7 @@ class Grouping:
         caller has taken it."""
         total, left = sum(map(size, batches)), batches[self.state.done :]
         done = total - sum(map(size, left))
-        self.told(title, done, total)
+        self.advance(title, done, total)
         with ThreadPoolExecutor(self.workers, "pixels") as pool:
             try:
                 for batch, (made, compared) in zip(
@@ -226,7 +226,7 @@ class Grouping:
                     self.state.done += 1
                     self.state.comparisons += compared.count
                     self._finish(compared)
-                    self.told(title, done, total)
+                    self.advance(title, done, total)
                     if self.clock() - self._saved >= _CHECKPOINT_SECONDS:
                         self._save()
             except BaseException:

@@ -96,7 +96,7 @@ class Checkpoints:
 
 def fingerprint(parameters: Mapping[str, Any], ids: Sequence[str]) -> str:
     """Return a hash of what decides a result: the parameters, and the images in order."""
-    told = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
     for id in ids:
-        told.update(id.encode())
-    return told.hexdigest()
+        digest.update(id.encode())
+    return digest.hexdigest()

@@ -37,7 +37,7 @@ _FIELDS = ("object_key", "sha256", "phash")
 
 
 @dataclass(frozen=True)
-class Source:
+class StoredPicture:
     """Where a picture lies, and its stored perceptual hash (16 hex digits, or empty)."""
 
     key: str
@@ -45,13 +45,14 @@ class Source:
     phash: str
 
 
-def read_sources(runtime: Runtime, category: str, ids: Sequence[str]) -> list[Source]:
+def read_sources(runtime: Runtime, category: str, ids: Sequence[str]) -> list[StoredPicture]:
     """Return the sources in the order of ``ids``; empty ones for images that were deleted meanwhile."""
-    found: list[Source] = []
+    found: list[StoredPicture] = []
     for start in range(0, len(ids), _PAGE):
         hits = runtime.vectors.retrieve(category, list(ids[start : start + _PAGE]), with_payload=_FIELDS)
         found += [
-            Source(*(str(hit.payload.get(name) or "") if hit else "" for name in _FIELDS)) for hit in hits
+            StoredPicture(*(str(hit.payload.get(name) or "") if hit else "" for name in _FIELDS))
+            for hit in hits
         ]
     return found
 
@@ -71,7 +72,7 @@ class Pictures:
     def __init__(
         self,
         runtime: Runtime,
-        sources: Sequence[Source],
+        sources: Sequence[StoredPicture],
         measure: Measure,
         stop: threading.Event,
         *,
@@ -164,7 +165,7 @@ class Pictures:
                 self._room += _size(self._held.popitem(last=False)[1])
         return value
 
-    def _read(self, source: Source) -> Image.Image | None:
+    def _read(self, source: StoredPicture) -> Image.Image | None:
         runtime = self._runtime
         try:
             data = runtime.objects.get(source.key)

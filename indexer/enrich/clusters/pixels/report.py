@@ -1,4 +1,4 @@
-"""The progress and the report of a clustering by pixels."""
+"""The report of a clustering by pixels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitrine.indexer.enrich.clusters.report import ClusterReport
-
-OUT_OF_TIME = 4
-"""Exit code of a run whose time budget ended it."""
+from vitrine.indexer.job.job import Report, Status
 
 
 @dataclass
-class PixelReport:
+class PixelReport(Report):
     """``cluster``: the report of the run. ``out_of_time``: the time budget ended it, and nothing is visible
     yet.
 
@@ -29,17 +27,16 @@ class PixelReport:
     grouped: int = 0
     comparisons: int = 0
     unreadable: int = 0
-    seconds: float = 0.0
 
     @property
-    def exit_code(self) -> int:
-        """0 complete, 4 out of time, 130 interrupted."""
-        return OUT_OF_TIME if self.out_of_time else self.cluster.exit_code
+    def status(self) -> Status:
+        return "out_of_time" if self.out_of_time else self.cluster.status
 
     def to_json(self) -> dict[str, Any]:
-        own = {name: value for name, value in vars(self).items() if name not in ("cluster", "seconds")}
-        status = {"status": "out_of_time"} if self.out_of_time else {}
-        return self.cluster.to_json() | status | own | {"compared_seconds": round(self.seconds, 3)}
+        own = super().to_json()
+        compared = own.pop("seconds")
+        del own["cluster"], own["notes"]
+        return self.cluster.to_json() | own | {"compared_seconds": compared}
 
     def summary(self) -> str:
         looked = f"{self.comparisons:,} comparisons in {self.seconds:.1f} s"

@@ -30,14 +30,15 @@ from vitrine.indexer.enrich.clusters.pixels.pictures import (
     SIGNATURE_SIDE,
     OutOfTime,
     Pictures,
-    Source,
+    StoredPicture,
     read_sources,
 )
 from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
 from vitrine.indexer.enrich.clusters.report import ClusterReport
 from vitrine.indexer.enrich.clusters.runs import Fitted, Images, cluster
 from vitrine.indexer.enrich.clusters.tree.tree import Tree, flat_tree
-from vitrine.indexer.enrich.duplicates.candidates import Reach, hash_pairs, near_in_memory
+from vitrine.indexer.enrich.duplicates.candidates import hash_pairs, near_in_memory
+from vitrine.indexer.enrich.duplicates.options import Reach
 from vitrine.indexer.job.job import Advance
 from vitrine.indexer.job.progress import Progress, StageByStage
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun
@@ -86,7 +87,7 @@ def cluster_pixels(
     found = cluster(runtime, category, run, fit, using=using, progress=progress, stop=stop)
     if found.in_service:
         checkpoints.remove()
-    fit.report.cluster = found
+    fit.report.cluster, fit.report.interrupted = found, found.interrupted
     return fit.report
 
 
@@ -151,7 +152,7 @@ class PixelFit:
         chosen: Measure,
         pairs: NDArray[np.int64] | None,
         save: Callable[[State], None],
-        told: Callable[[str, int, int], None],
+        advance: Callable[[str, int, int], None],
     ) -> None:
         options = self.options
         assert options.threshold is not None and options.workers is not None  # _resolved() filled them in
@@ -163,7 +164,7 @@ class PixelFit:
             options.batch_size,
             options.workers,
             save,
-            told,
+            advance,
             self.deadline,
             self.clock,
         )
@@ -174,7 +175,7 @@ class PixelFit:
         else:
             grouping.run(merging=options.stage != "batch")
 
-    def _proposed(self, images: Images, sources: list[Source]) -> NDArray[np.int64] | None:
+    def _proposed(self, images: Images, sources: list[StoredPicture]) -> NDArray[np.int64] | None:
         """Return pairs of rows (m, 2), in order; None to compare all images of each batch."""
         options, stopped = self.options, self.stop.is_set
         if options.propose == "none":

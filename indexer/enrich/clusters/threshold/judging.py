@@ -9,8 +9,9 @@ from pathlib import Path
 
 from vitrine.indexer.enrich.clusters.options import PairOptions
 from vitrine.indexer.enrich.clusters.threshold.answers import Answers
-from vitrine.indexer.enrich.clusters.threshold.pair_sample import Told, object_keys, sample_pairs
+from vitrine.indexer.enrich.clusters.threshold.pair_sample import object_keys, sample_pairs
 from vitrine.indexer.enrich.clusters.threshold.threshold_plot import side_by_side
+from vitrine.indexer.job.job import Advance
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.images.contact_sheet import Tile, write_sheet
 from vitrine.services.runtime import Runtime
@@ -25,7 +26,7 @@ def pairs_to_judge(
     options: PairOptions,
     *,
     note: Callable[[str], None] = lambda text: None,
-    told: Told = lambda done, of: None,
+    advance: Advance = lambda done, of: None,
 ) -> Answers:
     """Return the pairs of the file ``path``, with new ones where ``options`` ask for more or others.
 
@@ -42,7 +43,7 @@ def pairs_to_judge(
             return kept
         low = kept.low if options.low is None else options.low
         options = replace(options, pairs=options.pairs or len(kept.pairs), low=low, seed=kept.seed)
-    sample = sample_pairs(runtime, category, options, told)
+    sample = sample_pairs(runtime, category, options, advance)
     if not sample.pairs:
         raise BadRequest(
             f"No pair of {category!r} is as alike as that: give a lower --low, or more --images."

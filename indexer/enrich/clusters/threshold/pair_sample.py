@@ -26,6 +26,7 @@ from vitrine.indexer.enrich.clusters.options import PairOptions
 from vitrine.indexer.enrich.clusters.pixels.measures import measure as pixel_measure
 from vitrine.indexer.enrich.clusters.pixels.pictures import Pictures, read_sources
 from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_vectors
+from vitrine.indexer.job.job import Advance
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, Near, Query
@@ -37,7 +38,6 @@ _TAIL = 0.99
 worth asking about."""
 _AT_ONCE = 64
 
-Told = Callable[[int, int], None]
 Pair = tuple[str, str]
 
 
@@ -72,21 +72,23 @@ class PairSample:
 
 
 def sample_pairs(
-    runtime: Runtime, category: str, options: PairOptions, told: Told = lambda done, of: None
+    runtime: Runtime, category: str, options: PairOptions, advance: Advance = lambda done, of: None
 ) -> PairSample:
     """Draw pairs, in turns one from each bin that has any; more ``pairs`` give the same ones and others.
 
     ``NotFound``, ``UnknownVector``, ``BadRequest`` (options; fewer than two images; a package that is not
     installed).
     """
-    return (_by_embedding if options.measure == "embedding" else _by_pixels)(runtime, category, options, told)
+    return (_by_embedding if options.measure == "embedding" else _by_pixels)(
+        runtime, category, options, advance
+    )
 
 
 # By embedding
 # ------------------------------------------------------------------------------------------------------------
 
 
-def _by_embedding(runtime: Runtime, category: str, options: PairOptions, told: Told) -> PairSample:
+def _by_embedding(runtime: Runtime, category: str, options: PairOptions, advance: Advance) -> PairSample:
     """Draw pairs in one pass over the vectors. Memory: those of the drawn images, and their products with one
     batch."""
     drawn = _draw(runtime, category, options)
@@ -95,7 +97,7 @@ def _by_embedding(runtime: Runtime, category: str, options: PairOptions, told: T
     kept = _Kept(options.bins, options.wanted, options.seed)
     numbers = {id: number for number, id in enumerate(drawn.ids)}
     done = 0
-    told(0, drawn.total)
+    advance(0, drawn.total)
     for batch in read_all(runtime.vectors, category, drawn.using):
         similar = np.minimum(drawn.x @ batch.embeddings.T, 1.0)
         own = np.array([numbers.get(id, -1) for id in batch.ids])
@@ -112,7 +114,7 @@ def _by_embedding(runtime: Runtime, category: str, options: PairOptions, told: T
             ),
         )
         done += len(batch.ids)
-        told(min(done, drawn.total), drawn.total)
+        advance(min(done, drawn.total), drawn.total)
     n, s = drawn.total, len(drawn.ids)
     share = 1 - (n - s) * (n - s - 1) / (n * (n - 1))
     part = (
@@ -202,7 +204,7 @@ class _Kept:
 # -----------------------------------------------------------------------------------------------
 
 
-def _by_pixels(runtime: Runtime, category: str, options: PairOptions, told: Told) -> PairSample:
+def _by_pixels(runtime: Runtime, category: str, options: PairOptions, advance: Advance) -> PairSample:
     """Measure every proposed pair. Memory: what the measure keeps of each picture in them."""
     drawn = _draw(runtime, category, options)
     shuffled = np.random.default_rng((options.seed, 2)).permutation(len(drawn.ids)).tolist()
@@ -211,7 +213,7 @@ def _by_pixels(runtime: Runtime, category: str, options: PairOptions, told: Told
         {(min(p), max(p)) for p in [*_neighbours(runtime, category, drawn, options.neighbours), *at_random]}
     )
     pairs = [(one, other) for one, other in pairs if one != other]
-    similar = _measured(runtime, category, options.measure, pairs, told)
+    similar = _measured(runtime, category, options.measure, pairs, advance)
     known = [(pair, value) for pair, value in zip(pairs, similar, strict=True) if value is not None]
     values = np.array([value for _, value in known], float)
     # the lower half is of what is beside an image by chance
@@ -243,7 +245,7 @@ def _neighbours(runtime: Runtime, category: str, drawn: StoredVectors, most: int
 
 
 def _measured(
-    runtime: Runtime, category: str, name: str, pairs: Sequence[Pair], told: Told
+    runtime: Runtime, category: str, name: str, pairs: Sequence[Pair], advance: Advance
 ) -> list[float | None]:
     """Return the similarity of each pair; None where a picture is gone or does not decode."""
     measure = pixel_measure(name)
@@ -251,11 +253,11 @@ def _measured(
     pictures = Pictures(runtime, read_sources(runtime, category, ids), measure, threading.Event())
     threads = runtime.settings.threads or os.cpu_count() or 1
     prepared: dict[str, Any] = {}
-    told(0, len(ids))
+    advance(0, len(ids))
     with ThreadPoolExecutor(threads, "pixels") as pool:
         for id, value in zip(ids, in_order(pool, pictures.value, range(len(ids)), 4 * threads), strict=True):
             prepared[id] = value
-            told(len(prepared), len(ids))
+            advance(len(prepared), len(ids))
 
         def compare(pair: Pair) -> float | None:
             one, other = prepared[pair[0]], prepared[pair[1]]

@@ -22,7 +22,7 @@ SAMPLE = 256
 """Rows a cluster in the sample. Centres settle there in a dozen cheap passes and need only a few over all
 rows."""
 LARGEST_SAMPLE = 0.25
-"""Of the rows: a larger sample would save no time, and cost memory."""
+"""Share of the rows: a larger sample would save no time, and cost memory."""
 SEEDED_AMONG = 32
 """Rows a cluster that seeds are chosen among where there is no sample: among all they would cost more than
 the iterations."""

@@ -14,7 +14,7 @@ from vitrine.indexer.enrich.duplicates.changes import dismiss
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.job.report import IndexReport, ItemOutcome, NearDuplicates
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD
 from vitrine.services.runtime import Runtime
 

@@ -13,11 +13,11 @@ from tests.indexer.enrich.duplicates.pages import page
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY, file_of, payloads, write
 from vitrine.indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep
-from vitrine.indexer.enrich.duplicates.find import Search, find_duplicates
-from vitrine.indexer.enrich.duplicates.keep import check_policy
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.ingest.upload import Upload, index_uploads
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, Member
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
@@ -115,7 +115,7 @@ def test_the_one_with_colours_is_kept_whatever_is_preferred(runtime: Runtime, tm
     find_duplicates(runtime, CATEGORY)
     assert kinds(runtime) == {"colour.jpg": ("keep", "colour.jpg"), "grey.png": ("edited", "colour.jpg")}
     assert deleted(runtime) == 0
-    found = find_duplicates(runtime, CATEGORY, Search(policy=check_policy(["bytes"])))
+    found = find_duplicates(runtime, CATEGORY, DuplicateOptions(prefer=("bytes",)))
     assert names(runtime)[found.groups[0].keep] == "grey.png"
     asked = deletable(runtime, CATEGORY, kinds=["edited"])
     assert not asked.takes and [names(runtime)[id] for id in asked.richer] == ["colour.jpg"]

@@ -12,7 +12,7 @@ from tests.indexer.pictures import CATEGORY, file_of, make_runtime, payloads, wr
 from vitrine.indexer.enrich.duplicates.changes import deletable, delete, said_of
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import DuplicateGroup, Member
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.runtime import Runtime

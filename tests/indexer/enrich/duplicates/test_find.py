@@ -13,10 +13,11 @@ from PIL import Image, ImageFilter
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY, file_of, make_runtime, payloads, write
 from vitrine.indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep
-from vitrine.indexer.enrich.duplicates.find import DuplicateReport, find_duplicates
+from vitrine.indexer.enrich.duplicates.find import find_duplicates
+from vitrine.indexer.enrich.duplicates.report import DuplicateReport
 from vitrine.indexer.enrich.duplicates.store import mark
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, DuplicateRun, Member
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime

@@ -88,9 +88,9 @@ def test_pairs_are_looked_at_block_by_block(block: int, monkeypatch: pytest.Monk
     pictures, told = _Pictures(), []
     with comparing(2) as pool:
         assert isinstance(pool, ThreadPoolExecutor)
-        found = prefilter(pool, pictures, pairs, told=told.append)  # type: ignore[arg-type]
+        found = prefilter(pool, pictures, pairs, done=told.append)  # type: ignore[arg-type]
         few: list[int] = []
-        assert len(prefilter(pool, pictures, pairs, told=few.append, stopped=lambda: True)) == len(pairs)  # type: ignore[arg-type]
+        assert len(prefilter(pool, pictures, pairs, done=few.append, stopped=lambda: True)) == len(pairs)  # type: ignore[arg-type]
         assert sum(few) <= 8 + len(pairs)
     same = {tuple(pair) for pair, turn in zip(pairs.tolist(), found, strict=True) if turn is not None}
     assert same >= {(0, 1), (4, 5), (6, 7)} and not any(3 in pair for pair in same)

@@ -16,7 +16,7 @@ from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD, group_of
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.runtime import Runtime, open_runtime

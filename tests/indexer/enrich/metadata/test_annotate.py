@@ -324,7 +324,7 @@ def test_tables_that_cannot_be_joined(runtime: Runtime, tmp_path: Path) -> None:
     ):
         with pytest.raises(BadSource, match=said):
             annotate(runtime, CATEGORY, path, options)
-    with pytest.raises(BadSource, match="1 rows; 0 are taken"):
+    with pytest.raises(BadSource, match="1 rows, more than 0"):
         annotate(runtime, CATEGORY, path, AnnotateOptions(column="season"), max_rows=0)
     with pytest.raises(NotFound):
         annotate(runtime, "nope", path)
@@ -367,7 +367,7 @@ def test_columns_as_an_export_calls_them(runtime: Runtime, tmp_path: Path) -> No
     assert report.updated == 1 and payload(runtime, 3)["metadata"] == {"colour": "blue"}
     assert payload(runtime, 3)["scores"] == {"cat": 0.5}
     assert report.notes == [
-        "Passed over, as Vitrine itself says what they do: cluster.look, map.umap.x, similarity."
+        "Passed over, since Vitrine computes them itself: cluster.look, map.umap.x, similarity."
     ]
     with pytest.raises(BadSource, match="twice, as 'colour' and as 'metadata"):
         annotate(runtime, CATEGORY, table(tmp_path, "file,colour,metadata.colour\nshoe.png,a,b\n"))

@@ -12,8 +12,9 @@ from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
 from vitrine.indexer.enrich.metadata.split_hashtags import split_hashtags
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import SourceOptions, open_source
 from vitrine.indexer.sources.hashtags import hashtags, hashtags_of
+from vitrine.indexer.sources.open import open_source
+from vitrine.indexer.sources.options import SourceOptions
 from vitrine.services.category.filters import Conditions
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, BadSource

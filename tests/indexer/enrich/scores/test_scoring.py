@@ -18,7 +18,8 @@ from tests.indexer.enrich.scores.heads import (
     unit_rows,
 )
 from tests.indexer.pictures import CATEGORY, make_runtime
-from vitrine.indexer.enrich.scores.scoring import ScoreReport, drop_scores, purge_stale, score_images
+from vitrine.indexer.enrich.scores.purging import drop_scores, purge_stale
+from vitrine.indexer.enrich.scores.scoring import ScoreReport, score_images
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch

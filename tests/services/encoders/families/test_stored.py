@@ -107,7 +107,7 @@ def test_only_encoders_are_stored_and_only_their_names_are_fetched(
         f"{STORED}_encoders/a/b/..",
         "_encoders/a/b/" + version,
     ):
-        with pytest.raises(BadRequest, match="is no stored encoder"):
+        with pytest.raises(BadRequest, match="is not a stored encoder"):
             fetch_stored(objects, model, tmp_path / "cache")
     with pytest.raises(ModelUnavailable):
         fetch_stored(objects, f"{STORED}_encoders/a/b/{version}", tmp_path / "cache")

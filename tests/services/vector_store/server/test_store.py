@@ -30,7 +30,8 @@ from vitrine.services.errors import (
 )
 from vitrine.services.vector_store.server import store as server_module
 from vitrine.services.vector_store.server.errors import mapped_errors
-from vitrine.services.vector_store.server.query import equals, past, request
+from vitrine.services.vector_store.server.listing import Listing
+from vitrine.services.vector_store.server.query import request
 from vitrine.services.vector_store.server.store import ServerVectorStore
 
 VECTOR = np.eye(4, dtype=np.float32)[0]
@@ -259,11 +260,12 @@ def test_queries_survive_the_way_into_grpc(ask: Any) -> None:
     [("integer", 2**60, 2**60 - 128), ("float", 0.1, 0.10000000000000002), ("datetime", 1_000_000, None)],
 )
 def test_positions_survive_the_way_into_grpc(kind: Any, value: Any, start: Any) -> None:
-    order = models.OrderBy(key="n", start_from=past(OrderBy("n"), kind, value))
+    listing = Listing("n", kind, False, QdrantClient(":memory:"), "c", None, True, False)
+    order = models.OrderBy(key="n", start_from=listing.start_from(listing.start_after(value)))
     message = RestToGrpc.convert_order_by(order)
     sent = getattr(message.start_from, message.start_from.WhichOneof("value"))
     assert sent == start if start is not None else (sent.seconds, sent.nanos) == (1, 1000)
-    RestToGrpc.convert_filter(models.Filter(must=[equals("n", kind, value)]))
+    RestToGrpc.convert_filter(models.Filter.model_validate({"must": [listing.equals(value)]}))
 
 
 # The in-process client is kinder than a server: these stand in for the difference

@@ -153,7 +153,7 @@ def test_two_stored_runs_by_plain_loops(runtime: Runtime, level: int | None) -> 
     runtime.vectors.delete_payload(CATEGORY, [id_of(n) for n in range(5)], ["clusters.one-1"])
     told: list[tuple[int, int]] = []
     found = agree(
-        runtime, CATEGORY, "one", "other", level=level, told=lambda done, total: told.append((done, total))
+        runtime, CATEGORY, "one", "other", level=level, advance=lambda done, total: told.append((done, total))
     )
     images = [
         payload["clusters"] for payload, _ in stored(runtime).values() if one.key in payload["clusters"]

@@ -26,7 +26,7 @@ from vitrine.indexer.enrich.clusters.pixels.report import PixelReport
 from vitrine.indexer.enrich.clusters.pixels.run import cluster_pixels
 from vitrine.indexer.enrich.clusters.runs import delete_run
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.indexer.sources import open_source
+from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.clusters import NOISE
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.images.hashes import MAX_BAND

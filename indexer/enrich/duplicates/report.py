@@ -1,4 +1,4 @@
-"""What a search for near-duplicates is asked for, and what it tells."""
+"""The report of a search for near-duplicates."""
 
 from __future__ import annotations
 
@@ -6,35 +6,20 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitrine.indexer.enrich.duplicates.candidates import Reach
-from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-from vitrine.indexer.enrich.duplicates.keep import POLICY, Criterion
 from vitrine.indexer.job.job import Report
 from vitrine.services.artifacts.duplicates import DuplicateGroup
 
 
-@dataclass(frozen=True)
-class Search:
-    """How to look for duplicates. ``look``: judge by the pictures; otherwise by hashes and embeddings alone,
-    much nearer ones."""
-
-    using: str | None = None
-    reach: Reach = field(default_factory=Reach)
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    policy: tuple[Criterion, ...] = POLICY
-    look: bool = True
-
-
 @dataclass
 class DuplicateReport(Report):
-    """What a search did. Images with the same bytes are one image from the start, so none of those is among
+    """What a search found. Files with the same bytes are one image from the start, so none of those is among
     them.
 
-    ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were worth more than a
-    glance; ``judged``: pairs that were looked at closely, also within groups. ``duplicates``: images in
-    groups beside the one of each that is kept. ``kinds`` counts them by verdict. ``unreadable``: pictures
-    that could not be compared; ``failed``: pairs that could not. ``seconds`` by stage. ``groups`` are there
-    after a dry run as well.
+    ``candidates``: pairs that hashes or embeddings proposed; ``compared``: those that were left after
+    a quick look; ``judged``: pairs that were looked at closely, also within groups. ``duplicates``: images in
+    groups, without the one of each that is kept. ``kinds`` counts them by kind of copy. ``unreadable``:
+    pictures that could not be compared; ``failed``: pairs that could not. ``groups`` are there after a dry
+    run as well.
     """
 
     category: str

@@ -3,7 +3,7 @@ system."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,19 @@ from typing import Any
 _RATES = ("lr", "learning_rate")
 _COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#475569")
 _GRID, _FAINT = "#e4e4e7", "#a1a1aa"
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown; all columns but the first are set flush right."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    cells = [[one_line(value).replace("|", r"\|") for value in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def one_line(value: object) -> str:
+    """Return a value on one line; lists as words with spaces between."""
+    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return " ".join(text.split())
 
 
 def draw_curves(
