@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vitrine.indexer.job.optional import load
+import squarify as treemap_layout
+
 from vitrine.services.artifacts.clusters import ROOT, Node
 
 HEADER, SMALL_HEADER = 24.0, 17.0
@@ -68,14 +69,14 @@ def squarify(areas: Sequence[float], rect: Rect) -> list[Rect]:
     """Cut ``rect`` into one rectangle for each of ``areas`` (not negative), aligned with them and
     proportional to them. What has no area gets none.
 
-    ``BadRequest`` where the package squarify is not installed.
+    >>> [(r.x, r.y, r.width, r.height) for r in squarify([6, 3, 3], Rect(0.0, 0.0, 4.0, 3.0))]
+    [(0.0, 0.0, 2.0, 3.0), (2.0, 0.0, 2.0, 1.5), (2.0, 1.5, 2.0, 1.5)]
     """
     found = [Rect(rect.x, rect.y, 0.0, 0.0)] * len(areas)
     order = sorted((at for at, area in enumerate(areas) if area > 0), key=lambda at: (-areas[at], at))
     if order and rect.area > 0:
-        library = load("squarify", "squarify")
-        sizes = library.normalize_sizes([areas[at] for at in order], rect.width, rect.height)
-        cuts = library.squarify(sizes, rect.x, rect.y, rect.width, rect.height)
+        sizes = treemap_layout.normalize_sizes([areas[at] for at in order], rect.width, rect.height)
+        cuts = treemap_layout.squarify(sizes, rect.x, rect.y, rect.width, rect.height)
         for at, cut in zip(order, cuts, strict=True):
             found[at] = Rect(cut["x"], cut["y"], cut["dx"], cut["dy"])
     return found
