@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
 
 import orjson
 
 from vitrine.indexer.enrich.metadata.annotate_report import SHOWN, AnnotateReport
+from vitrine.indexer.enrich.metadata.options import JoinOn as JoinOn
 from vitrine.indexer.job.payloads import check_record
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
@@ -23,7 +23,6 @@ from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused
 from vitrine.services.values.field_paths import field_path
 
-JoinOn = Literal["name", "stem", "key", "hash", "id"]
 _TOLD_EVERY = 1_000
 _SCHEMA = (
     "PRAGMA journal_mode=OFF",
