@@ -59,9 +59,9 @@ class Rows:
         first = field_path("metadata", HASHTAGS)
         return dict(sorted(self._fields.items(), key=lambda item: item[0] != first))
 
-    def read(self, table: Table, told: Callable[[int, int], None]) -> None:
+    def read(self, table: Table, advance: Callable[[int, int], None]) -> None:
         """Read all rows; of malformed ones the number and the reason are kept."""
-        self._rows.executemany(_INSERT, self._said(table, told))
+        self._rows.executemany(_INSERT, self._said(table, advance))
 
     def match(self, images: Iterable[tuple[str, str]]) -> None:
         """Keep those of the images, given as (key, id), that a row names."""
@@ -105,10 +105,10 @@ class Rows:
     def _number(self, query: str) -> int:
         return int(self._rows.execute(query).fetchone()[0])
 
-    def _said(self, table: Table, told: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
+    def _said(self, table: Table, advance: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
         for count, row in enumerate(self._columns.rows(table), 1):
             if count % _TOLD_EVERY == 0:
-                told(count, table.count)
+                advance(count, table.count)
             try:
                 key, said, kinds = self._checked(row)
             except ValueError as error:
