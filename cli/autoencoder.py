@@ -35,7 +35,7 @@ def train(
     ],
     options: AutoencoderOptions,
     category: Annotated[
-        str | None, typer.Option("--category", "-c", help="Train on the images of this category.")
+        str | None, typer.Option("--category", "-c", metavar="NAME", help="Train on its images.")
     ] = None,
     source: Annotated[Path | None, typer.Option("--from", metavar="SOURCE", help=_PICTURES)] = None,
     features: Annotated[

@@ -4,6 +4,7 @@ at once."""
 from __future__ import annotations
 
 import os
+import re
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -64,15 +65,11 @@ class VitrineGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[AS_JSON] = "--json" in args
         ctx.meta[ADDING] = ("index", "add") in pairwise(args)
+        _reflow(self)
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(ORDER)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        command = super().get_command(ctx, cmd_name)
-        _reflow(command)
-        return command
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -99,8 +96,11 @@ class VitrineGroup(TyperGroup):
 
 
 def _reflow(command: Any) -> None:
-    """Join the lines of the help texts, which are docstrings, so that the terminal breaks them."""
-    if command is not None and command.help:
+    """Join the lines of the help texts of a command and those below it, so that the terminal breaks them."""
+    for parameter in getattr(command, "params", ()):
+        if getattr(parameter, "help", None):  # brackets are text, such as [default: 512,128], and not markup
+            parameter.help = re.sub(r"(?<!\\)\[", r"\\[", parameter.help)
+    if command.help:
         command.help = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
     for below in getattr(command, "commands", {}).values():
         _reflow(below)

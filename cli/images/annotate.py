@@ -2,63 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
 from vitrine.cli.output import finish, note, show_progress
+from vitrine.cli.with_options import with_options
+from vitrine.indexer.enrich.metadata.options import AnnotateOptions
 from vitrine.services.errors import BadSource
 from vitrine.services.values.kinds import column_kinds
 
 
+@with_options
 def annotate(
     ctx: typer.Context,
     category: CategoryOption,
     table: Annotated[
         Path, typer.Option("--table", "-t", metavar="FILE", help="The table: csv, tsv, jsonl or parquet.")
     ],
-    on: Annotated[
-        Literal["name", "stem", "key", "hash", "id"],
-        typer.Option(
-            "--on",
-            help="What names the image in a row: its file name, that without extension, path, SHA-256 or id.",
-        ),
-    ] = "name",
+    options: AnnotateOptions,
     column: Annotated[
         str | None,
         typer.Option(
             "--column-of-names",
             metavar="COLUMN",
-            help="The column with that. [default: file_name, filename ...]",
-        ),
-    ] = None,
-    class_from: Annotated[
-        str | None, typer.Option("--class-from", metavar="COLUMN", help="The column of the class.")
-    ] = None,
-    hashtags: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--hashtags", metavar="COLUMN", help="Split its #hashtags off to metadata.hashtags; again: more."
+            help="The column that names the images. [default: file_name, filename ...]",
         ),
     ] = None,
     kinds: ColumnOption = None,
-    all_of_a_name: Annotated[
-        bool,
-        typer.Option(
-            "--all-of-a-name", help="Apply a row to every image of its name, instead of refusing it."
-        ),
-    ] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            help="Class, caption, quality and date of the table replace those of the image.",
-        ),
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Add a table's columns to images that are indexed already. Columns mean what they mean in a manifest.
@@ -67,25 +42,15 @@ def annotate(
     only fill gaps. A row whose name several images have is refused. The same table again changes nothing.
     Exit 3: some rows were refused, or none matched.
     """
-    from vitrine.indexer.enrich.metadata.annotate import AnnotateOptions
     from vitrine.indexer.enrich.metadata.annotate import annotate as join
     from vitrine.indexer.job.search_index import build_search_index
 
     if not table.is_file():
         raise BadSource(f"There is no file {table}.")
-    options = AnnotateOptions(
-        on,
-        column,
-        all_of_a_name,
-        overwrite,
-        tuple(hashtags or ()),
-        class_from,
-        dry_run,
-        column_kinds(kinds or ()),
-    )
+    options = replace(options, column=column, kinds=column_kinds(kinds or ()))
     with stores(ctx) as runtime:
         report = join(runtime, category, table, options, progress=show_progress())
-        if report.updated and not (report.interrupted or dry_run):
+        if report.updated and not (report.interrupted or options.dry_run):
             build_search_index(runtime, category, note)
     finish(report, as_json=as_json)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitrine.indexer.job.job import Report
+from vitrine.indexer.job.job import Report, first_few
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit
 from vitrine.services.runtime import Runtime
@@ -15,7 +15,6 @@ from vitrine.services.values.words import counted
 
 PAGE = 500
 """Images that are read at a time."""
-_SHOWN = 10
 
 
 @dataclass
@@ -65,9 +64,8 @@ class ExportReport(Report):
         lines += [f"{self.without} images lack the value and were left out"] if self.without else []
         if self.failed:
             lines.append(f"{len(self.failed)} could not be exported:")
-            lines += [f"  {id}: {reason}" for id, reason in self.failed[:_SHOWN]]
-            more = len(self.failed) - _SHOWN
-            lines += [f"  ... and {more} more (--json lists all)"] if more > 0 else []
+            failed = [f"{id}: {reason}" for id, reason in self.failed]
+            lines += first_few(failed, len(failed), "--json lists all", indent="  ")
         if self.moved:
             lines.append(f"{counted(self.moved, 'image')} left Vitrine.")
         if self.error:

@@ -84,7 +84,21 @@ class Report:
         """Return a few lines for people."""
         raise NotImplementedError
 
+    def ending(self) -> list[str]:
+        """Return what to tell people about a job that ended before its time."""
+        stored = "What is counted above is stored; run again to go on."
+        if self.error:
+            return [f"Ended early ({self.error.code}): {self.error.message} {stored}"]
+        return [f"Interrupted. {stored}"] if self.interrupted else []
 
+
+def first_few(lines: Sequence[str], count: int, where: str, indent: str = "    ") -> list[str]:
+    """Return the first ten lines, indented, and how many of ``count`` more there are and ``where``."""
+    more = [f"... and {count - _SHOWN} more ({where})"] if count > _SHOWN else []
+    return [indent + line for line in [*lines[:_SHOWN], *more]]
+
+
+_SHOWN = 10
 _COMMON = ("interrupted", "error", "seconds", "stages", "notes")
 
 

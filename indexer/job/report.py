@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from vitrine.indexer.job.conflicts import FILENAME, Conflict
-from vitrine.indexer.job.job import Report
+from vitrine.indexer.job.job import Report, first_few
 from vitrine.services.category.payload import unindexed_note
 from vitrine.services.files import unwritable
 
@@ -145,9 +145,8 @@ class IndexReport(Report):
         yield from self._near_lines()
         yield from self._conflict_lines()
         yield from (f"  {count} {reason}" for reason, count in self.reasons.most_common())
-        yield from (f"    {name}: {message}" for name, _, message in self.refusals[:_SHOWN])
-        if self.refused > _SHOWN:
-            yield f"    ... and {self.refused - _SHOWN} more (--refused FILE lists all)"
+        refusals = [f"{name}: {message}" for name, _, message in self.refusals[:_SHOWN]]
+        yield from first_few(refusals, self.refused, "--refused FILE lists all")
         yield from self.notes
         if self.unindexed:
             yield unindexed_note(self.unindexed)
@@ -157,13 +156,7 @@ class IndexReport(Report):
             )
         if self.images is not None:
             yield f"{self.category} holds {self.images} images."
-        if self.error:
-            yield (
-                f"Ended early ({self.error.code}): {self.error.message} What is counted above is stored; "
-                "run again to go on."
-            )
-        elif self.interrupted:
-            yield "Interrupted. What is counted above is stored; run again to go on."
+        yield from self.ending()
 
     def _near_lines(self) -> Iterator[str]:
         if self.duplicate:
@@ -173,9 +166,8 @@ class IndexReport(Report):
                 f"  {self.near} are near-duplicates of images that are there (`vitrine duplicates find` "
                 "groups them)"
             )
-        yield from (f"    {name}: of {id}" for name, id in self.copies[:_SHOWN])
-        if len(self.copies) > _SHOWN:
-            yield f"    ... and {len(self.copies) - _SHOWN} more (--json lists them)"
+        copies = [f"{name}: of {id}" for name, id in self.copies[:_SHOWN]]
+        yield from first_few(copies, len(self.copies), "--json lists them")
 
     def _conflict_lines(self) -> Iterator[str]:
         values = [(name, conflict) for name, conflict in self.conflicts if conflict.field != FILENAME]

@@ -247,7 +247,8 @@ class ArtifactStore(ABC, Generic[T]):
     def remove(self, category: str, key: str) -> None:
         """Remove the files of a key that is not in service, the manifest first."""
         path = self._path(category, key)
-        for object_key in [path, *list_keys(self._objects, path.removesuffix(_MANIFEST))]:
+        stored = list_keys(self._objects, path.removesuffix(_MANIFEST))
+        for object_key in sorted(stored, key=lambda each: each != path):
             self._objects.delete(object_key)
         self._held.pop((category, key), None)
 

@@ -137,7 +137,8 @@ def _settled(
         values, kinds = settled(change.metadata, held) if change.metadata else ({}, {})
         columns = {clean_name(column): None for column in change.metadata}
         done[id] = change.model_copy(update={"metadata": {**columns, **values}}) if columns else change
-        held, found = {**held, **kinds}, {**found, **kinds}
+        held |= kinds
+        found |= kinds
     return done, found
 
 

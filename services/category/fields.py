@@ -2,7 +2,9 @@
 
 Filters, query strings, OpenAPI, tables that are read and written, edits, colours of maps and the merging of
 copies read this table, so a new field is one line here and one in docs/architecture.md. One that is to be
-filtered is indexed when ``seen``: categories that are there already get its index with its first value.
+filtered is indexed when ``seen``: categories that are there already get its index with its first value. It
+may hold a word, a number or a date; lists and truths need more: a reader in indexer/sources/rows.py, a
+condition in filters.py.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ MAX_SCANNED = 20_000
 that the first ones in order of id are a random sample; those that people have judged are passed over, which
 moves the window on."""
 _HIGHEST = 1_000
-"""In a larger category the highest scored of all are looked at too: a rare tag's boundary lies among them."""
+"""In a larger category the images with the highest scores are looked at too: a rare tag's boundary lies among
+them."""
 MAX_LABELS = 20_000
 """Accepted images, and rejected ones, that a head is trained on."""
 _POOL = 5
@@ -49,9 +50,9 @@ _POOL = 5
 category after one to three rounds: spread over 5 times as many 0.72, 0.81, 0.84; the least certain 0.69,
 0.78, 0.82; at random 0.63, 0.68, 0.73."""
 _ONE_AT_RANDOM = 10
-"""Costs nothing where a tag is one kind of thing (as above 0.75, 0.81, 0.84), and finds the second kind of
-tags that are two: six pairs of classes, begun with one of them, come to 0.69 instead of 0.62 in eight
-rounds."""
+"""One candidate in so many is drawn at random. It costs nothing where a tag is one kind of thing (0.75, 0.81,
+0.84 in the figures above), and finds the second kind where a tag is two: for six pairs of classes, begun with
+one class of each, average precision after eight rounds is 0.69 instead of 0.62."""
 _EXAMPLES = 1_000
 
 
@@ -94,8 +95,8 @@ def uncertain(
     those that have the tag, by the named vector ``using`` (None: the default). ``exclude``: ids that were
     shown and left undecided. ``TooFewExamples`` if no image has the tag, ``TaggerMismatch``, ``NotFound``.
 
-    Every tenth is any other image, at the end: what a tagger takes for clear it never asks about, be it ever
-    so wrong.
+    One in ten is any other image, at the end: a tagger never asks about what it is sure of, however wrong it
+    is.
     """
     cat, tag = runtime.catalog.get(category), checked_tag(tag)
     check_shown(limit)

@@ -182,3 +182,9 @@ def test_a_closed_pipe_is_no_error(filled_data: Path) -> None:
     process.wait(timeout=120)
     process.stderr.close()
     assert "Traceback" not in errors and "BrokenPipe" not in errors
+
+
+def test_brackets_in_help_texts_are_text_and_not_markup(vitrine: Run) -> None:
+    told = vitrine("metric", "train", "--help", env={"COLUMNS": "200"}).out
+    assert "[default: DATA/encoders/NAME/VERSION]" in told and "name=model[@revision]" in told
+    assert "[default: vitrine-data]" in vitrine("--help", env={"COLUMNS": "200"}).out

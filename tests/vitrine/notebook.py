@@ -32,12 +32,11 @@ def stored_outputs(path: Path = NOTEBOOK) -> list[list[Output]]:
 
 
 def texts(outputs: list[Output]) -> list[str]:
-    """The outputs as text. Similarities and scores are cut to two digits: the last ones depend on the
-    processor."""
+    """The outputs as text, without the digits of similarities: the last ones depend on the processor."""
     found = []
     for output in outputs:
         text = "".join(output["text"] if "text" in output else output["data"]["text/plain"])
-        found.append(re.sub(r"(\d\.\d\d)\d+", r"\1", text))
+        found.append(re.sub(r"\d\.\d{3,}", "0.0000", text))
     return found
 
 

@@ -36,7 +36,13 @@ def test_a_folder_is_added_once(shop: vitrine.Category, pictures: Path) -> None:
 def test_pictures_come_in_every_form(empty: vitrine.Category, tmp_path: Path) -> None:
     card(RED).save(tmp_path / "red.png")
     array = np.asarray(card(BLUE, 30))
-    given = [tmp_path / "red.png", as_bytes(card(BLUE)), card(RED, 24), array, np.float32(array[:20] / 255)]
+    given: list[vitrine.Picture] = [
+        tmp_path / "red.png",
+        as_bytes(card(BLUE)),
+        card(RED, 24),
+        array,
+        (array[:20] / 255).astype(np.float32),
+    ]
     report = empty.add(given, tags="given")
     assert (report.added, report.refused) == (5, 0)
     assert empty.facets("tags") == {"given": 5}
@@ -139,7 +145,7 @@ def test_conditions_hold_together(shop: vitrine.Category) -> None:
 def test_one_question_at_a_time(shop: vitrine.Category) -> None:
     for arguments in ({}, {"text": "red", "image": card(RED)}, {"unlike": card(RED)}):
         with pytest.raises(vitrine.BadRequest, match="Give one of text, image, like and vector"):
-            shop.search(**arguments)  # type: ignore[arg-type]
+            shop.search(**arguments)
     with pytest.raises(vitrine.BadRequest, match="unlike needs like"):
         shop.search(image=card(RED), unlike=card(BLUE))
     with pytest.raises(vitrine.BadRequest, match="one id"):

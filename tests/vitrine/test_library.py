@@ -56,7 +56,7 @@ def test_the_environment_says_what_is_not_given(tmp_path: Path, monkeypatch: pyt
 
 
 def test_every_name_is_there_and_no_other() -> None:
-    for name in vitrine.__all__:
+    for name in vitrine.__all__:  # type: ignore[attr-defined]
         assert getattr(vitrine, name) is not None, name
     assert issubclass(vitrine.NotFound, vitrine.VitrineError) and "open" in dir(vitrine)
     with pytest.raises(AttributeError, match="opne"):
@@ -66,7 +66,7 @@ def test_every_name_is_there_and_no_other() -> None:
 def test_every_error_is_there() -> None:
     classes = [one for one in vars(errors).values() if isinstance(one, type)]
     raised = {one.__name__ for one in classes if issubclass(one, vitrine.VitrineError)}
-    assert raised <= set(vitrine.__all__)
+    assert raised <= set(vitrine.__all__)  # type: ignore[attr-defined]
 
 
 def test_type_checkers_see_the_same_names() -> None:

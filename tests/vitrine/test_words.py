@@ -13,6 +13,7 @@ from vitrine.cli.cluster import commands as clusters
 from vitrine.cli.images import commands as images
 from vitrine.cli.map import commands as maps
 from vitrine.cli.metric import commands as metric
+from vitrine.cli.metric.promote import promote, rollback
 from vitrine.cli.tagger import commands as tagger
 from vitrine.cli.tagger import score
 from vitrine.services.settings import Settings
@@ -64,8 +65,8 @@ def test_methods_have_the_options_of_the_commands() -> None:
     same(shop.find_duplicates, duplicates.find, options=[vitrine.DuplicateOptions])
     elsewhere = dict.fromkeys(("folder", "meta"), "")
     same(shop.train_metric, metric.train, elsewhere, [vitrine.MetricOptions, vitrine.SplitOptions])
-    same(shop.promote, metric.promote)
-    same(shop.rollback, metric.rollback)
+    same(shop.promote, promote)
+    same(shop.rollback, rollback)
     same(shop.train_taggers, tagger.train, {"plots": ""}, [vitrine.TrainOptions])
     same(vitrine.Library.delete, category.delete)
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitrine.indexer.enrich.metadata.annotate_report import AnnotateReport
-from vitrine.indexer.enrich.metadata.annotate_rows import JoinOn, Rows, join_value, key_columns
+from vitrine.indexer.enrich.metadata.annotate_rows import Rows, join_value, key_columns
+from vitrine.indexer.enrich.metadata.options import AnnotateOptions as AnnotateOptions
+from vitrine.indexer.enrich.metadata.options import JoinOn
 from vitrine.indexer.enrich.metadata.recast import narrower, recast, tighten
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.payload_writer import PAGE, Change, PayloadWriter
@@ -28,7 +30,7 @@ from vitrine.indexer.sources.rows import Columns, column_named, split_tags
 from vitrine.indexer.sources.tables import Table, open_table
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import pages
-from vitrine.services.domain import Hit, IndexKind, Payload
+from vitrine.services.domain import Hit, Payload
 from vitrine.services.errors import BadSource
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.dates import to_utc
@@ -41,28 +43,6 @@ MAX_FIELDS = 1_000
 _IDENTITY: Mapping[JoinOn, tuple[str, ...]] = {
     "name": ("filename",), "stem": ("filename",), "key": ("filename",), "hash": ("sha256",), "id": (),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class AnnotateOptions:
-    """How a table is joined.
-
-    ``on``: what a row names the image by: the name of its file, its stem (the name without extension), its
-    key (the whole relative path), its SHA-256 or its id. ``column``: the column with that, else the usual
-    ones. ``all_of_a_name``: a row that names several images is applied to each instead of refused.
-    ``overwrite``: class, caption, quality and date of the table replace those of the image. ``hashtags``:
-    columns whose hashtags go to ``metadata.hashtags``. ``class_from``: the column of the class. ``kinds``: of
-    columns, by name; values that images have in them are cast. ``dry_run``: nothing is written.
-    """
-
-    on: JoinOn = "name"
-    column: str | None = None
-    all_of_a_name: bool = False
-    overwrite: bool = False
-    hashtags: tuple[str, ...] = ()
-    class_from: str | None = None
-    dry_run: bool = False
-    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
 
 
 def annotate(

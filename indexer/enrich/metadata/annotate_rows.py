@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
 
 import orjson
 
 from vitrine.indexer.enrich.metadata.annotate_report import SHOWN, AnnotateReport
+from vitrine.indexer.enrich.metadata.options import JoinOn as JoinOn
 from vitrine.indexer.job.payloads import check_record
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.hashtags import FIELD as HASHTAGS
@@ -23,7 +23,6 @@ from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused
 from vitrine.services.values.field_paths import field_path
 
-JoinOn = Literal["name", "stem", "key", "hash", "id"]
 _TOLD_EVERY = 1_000
 _SCHEMA = (
     "PRAGMA journal_mode=OFF",
@@ -60,9 +59,9 @@ class Rows:
         first = field_path("metadata", HASHTAGS)
         return dict(sorted(self._fields.items(), key=lambda item: item[0] != first))
 
-    def read(self, table: Table, told: Callable[[int, int], None]) -> None:
+    def read(self, table: Table, advance: Callable[[int, int], None]) -> None:
         """Read all rows; of malformed ones the number and the reason are kept."""
-        self._rows.executemany(_INSERT, self._said(table, told))
+        self._rows.executemany(_INSERT, self._said(table, advance))
 
     def match(self, images: Iterable[tuple[str, str]]) -> None:
         """Keep those of the images, given as (key, id), that a row names."""
@@ -106,10 +105,10 @@ class Rows:
     def _number(self, query: str) -> int:
         return int(self._rows.execute(query).fetchone()[0])
 
-    def _said(self, table: Table, told: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
+    def _said(self, table: Table, advance: Callable[[int, int], None]) -> Iterator[tuple[str, int, bytes]]:
         for count, row in enumerate(self._columns.rows(table), 1):
             if count % _TOLD_EVERY == 0:
-                told(count, table.count)
+                advance(count, table.count)
             try:
                 key, said, kinds = self._checked(row)
             except ValueError as error:

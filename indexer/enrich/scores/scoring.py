@@ -67,10 +67,7 @@ class ScoreReport(Report):
             lines.append(
                 f"  {self.without_vector} images lack a tagger's vector: `vitrine category fill` embeds them"
             )
-        lines += self.notes
-        if self.interrupted:
-            lines.append("Interrupted. What is counted above is stored; run again to go on.")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes, *self.ending()])
 
 
 def score_images(

@@ -15,7 +15,7 @@ import numpy as np
 
 from vitrine.indexer.enrich.arrivals import on_arrival
 from vitrine.indexer.enrich.scores.score_payload import FIELDS as SCORE_FIELDS
-from vitrine.indexer.job.job import Advance, Job, Report
+from vitrine.indexer.job.job import Advance, Job, Report, first_few
 from vitrine.indexer.job.payload_writer import write_to_those_left
 from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.progress import Progress
@@ -38,7 +38,6 @@ MAX_PASSES = 10
 """Images that come in while a vector is filled are taken by another pass over what is still lacking; so many
 at most."""
 _PAGE = 256
-_SHOWN = 10
 
 
 @dataclass
@@ -85,20 +84,8 @@ class FillReport(Report):
                 f"{count} {reason}" for reason, count in Counter(why for _, why in self.failed).most_common()
             )
             lines.append(f"  {len(self.failed)} pictures cannot be read and go without the vector: {reasons}")
-            lines += [f"    {id}" for id, _ in self.failed[:_SHOWN]]
-            lines += (
-                [f"    ... and {len(self.failed) - _SHOWN} more (--json lists all)"]
-                if len(self.failed) > _SHOWN
-                else []
-            )
-        if self.error:
-            lines.append(
-                f"Ended early ({self.error.code}): {self.error.message} What is counted is stored; run "
-                "again to go on."
-            )
-        elif self.interrupted:
-            lines.append("Interrupted. What is counted is stored; run again to go on.")
-        return "\n".join(lines)
+            lines += first_few([id for id, _ in self.failed], len(self.failed), "--json lists all")
+        return "\n".join([*lines, *self.ending()])
 
 
 def fill_vector(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import squarify as treemap_layout
+
 from vitrine.services.artifacts.clusters import ROOT, Node
 
 HEADER, SMALL_HEADER = 24.0, 17.0
@@ -65,31 +67,18 @@ class Box:
 
 def squarify(areas: Sequence[float], rect: Rect) -> list[Rect]:
     """Cut ``rect`` into one rectangle for each of ``areas`` (not negative), aligned with them and
-    proportional to them.
-
-    Rows are laid along the shorter side, the largest areas first, and take another rectangle as long as the
-    worst aspect ratio of the row does not grow by it. What has no area gets none.
+    proportional to them. What has no area gets none.
 
     >>> [(r.x, r.y, r.width, r.height) for r in squarify([6, 3, 3], Rect(0.0, 0.0, 4.0, 3.0))]
     [(0.0, 0.0, 2.0, 3.0), (2.0, 0.0, 2.0, 1.5), (2.0, 1.5, 2.0, 1.5)]
     """
     found = [Rect(rect.x, rect.y, 0.0, 0.0)] * len(areas)
-    total = float(sum(areas))
-    if total <= 0 or rect.area <= 0:
-        return found
-    order = sorted(
-        (place for place, area in enumerate(areas) if area > 0), key=lambda place: (-areas[place], place)
-    )
-    scale = rect.area / total
-    wanted = [areas[place] * scale for place in order]
-    free, start = rect, 0
-    while start < len(order):
-        end = _row_end(wanted, start, min(free.width, free.height))
-        cuts = _lay(wanted[start:end], free, last=end == len(order))
-        for place, cut in zip(order[start:end], cuts, strict=True):
-            found[place] = cut
-        free = _rest(sum(wanted[start:end]), free)
-        start = end
+    order = sorted((at for at, area in enumerate(areas) if area > 0), key=lambda at: (-areas[at], at))
+    if order and rect.area > 0:
+        sizes = treemap_layout.normalize_sizes([areas[at] for at in order], rect.width, rect.height)
+        cuts = treemap_layout.squarify(sizes, rect.x, rect.y, rect.width, rect.height)
+        for at, cut in zip(order, cuts, strict=True):
+            found[at] = Rect(cut["x"], cut["y"], cut["dx"], cut["dy"])
     return found
 
 
@@ -153,46 +142,3 @@ def _header(node: Node, rect: Rect) -> float | None:
         return None
     height = HEADER if node.depth == 1 else SMALL_HEADER
     return height if rect.height >= 3 * height and rect.width >= 2 * height else 0.0
-
-
-def _row_end(areas: Sequence[float], start: int, side: float) -> int:
-    """Return where the row along ``side`` ends that begins with area ``start`` of ``areas`` (descending)."""
-    end, total, first = start + 1, areas[start], areas[start]
-    worst = _worst(first, first, first, side)
-    while end < len(areas):
-        grown = total + areas[end]
-        then = _worst(first, areas[end], grown, side)
-        if then > worst:
-            break
-        end, total, worst = end + 1, grown, then
-    return end
-
-
-def _worst(greatest: float, least: float, total: float, side: float) -> float:
-    """Return the worst aspect ratio of a row of rectangles of areas between ``least`` and ``greatest``."""
-    return max(side * side * greatest / (total * total), total * total / (side * side * least))
-
-
-def _lay(areas: Sequence[float], free: Rect, *, last: bool) -> list[Rect]:
-    """Lay one row along the shorter side of the free space; the ``last`` takes all that is left."""
-    total, wide = sum(areas), free.width >= free.height
-    side, depth = (free.height, free.width) if wide else (free.width, free.height)
-    thick = depth if last else min(depth, total / side)
-    cuts, place = [], 0.0
-    for area in areas:
-        length = side * area / total
-        if wide:
-            cuts.append(Rect(free.x, free.y + place, thick, length))
-        else:
-            cuts.append(Rect(free.x + place, free.y, length, thick))
-        place += length
-    return cuts
-
-
-def _rest(area: float, free: Rect) -> Rect:
-    """Return the free space after a row of this area."""
-    if free.width >= free.height:
-        thick = min(free.width, area / free.height)
-        return Rect(free.x + thick, free.y, free.width - thick, free.height)
-    thick = min(free.height, area / free.width)
-    return Rect(free.x, free.y + thick, free.width, free.height - thick)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 SCRIPT = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
-SCRIPT = SCRIPT.partition("```python\n")[2].partition("```")[0]
+SCRIPT = "import pickle, sys" + SCRIPT.partition("```python\nimport pickle, sys")[2].partition("```")[0]
 
 
 def to_npz(value: object, protocol: int = pickle.DEFAULT_PROTOCOL) -> bytes:
