@@ -252,8 +252,9 @@ class Category(Work):
 
         ``where`` and the other conditions: see ``search``. ``order_by``: a number or date, such as
         ``"scores.red:desc"``. ``random``: a random sample instead. ``cursor``: from the page before, for the
-        next one; ``all_images`` reads them all. Raises ``UnknownField``, ``BadRequest``. """ from
-        vitrine.services.category.field_names import find_order
+        next one; ``all_images`` reads them all. Raises ``UnknownField``, ``BadRequest``.
+        """
+        from vitrine.services.category.field_names import find_order
 
         runtime = self._runtime
         conditions = to_conditions(

@@ -173,8 +173,10 @@ class TaggerStore:
         """Put heads into service; the tags among ``scored`` may have scores by others in the payload.
 
         Returns them as saved: ``trained_at`` is now, and ``number`` higher than the number of any head
-        before. ``BadRequest`` for a tag that cannot be a field's name. """ named, stale = [replace(head,
-        tag=clean_name(head.tag)) for head in heads], set(scored) given = {head.tag: head for head in named}
+        before. ``BadRequest`` for a tag that cannot be a field's name.
+        """
+        named, stale = [replace(head, tag=clean_name(head.tag)) for head in heads], set(scored)
+        given = {head.tag: head for head in named}
         if len(given) < len(named):
             raise BadRequest("A tag is there twice: one tagger each.")
         if not given:

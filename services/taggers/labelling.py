@@ -140,14 +140,21 @@ def refit(runtime: Runtime, category: str, tag: str, *, using: str | None = None
     On the named vector ``using``; None: the vector of the tagger in service, or the category's default where
     there is no tagger or its encoder has changed. The scores that images carry are of an older tagger from
     now on: queries leave them out until the category is scored again. ``TooFewExamples`` with under 2
-    accepted or 2 rejected images. """ cat, tag = runtime.catalog.get(category), checked_tag(tag) spec =
-    _vector_to_train(runtime, cat, tag, using) started = time.perf_counter() yes, no, unjudged = _asked(cat,
-    tag) read = partial(read_examples, runtime.vectors, cat.name, spec) accepted = read(yes, MAX_LABELS)
-    rejected = Examples.none(spec.dim) if no is None else read(no, MAX_LABELS) background = read(unjudged,
-    background_size(len(accepted.ids), len(rejected.ids))) ready = time.perf_counter() head = fit_head(tag,
-    spec, accepted, rejected, background) fitted = time.perf_counter() (saved,) = save_heads(runtime,
-    runtime.catalog.get(category), [head]) return Refit(saved, round(ready - started, 3), round(fitted -
-    ready, 3))
+    accepted or 2 rejected images.
+    """
+    cat, tag = runtime.catalog.get(category), checked_tag(tag)
+    spec = _vector_to_train(runtime, cat, tag, using)
+    started = time.perf_counter()
+    yes, no, unjudged = _asked(cat, tag)
+    read = partial(read_examples, runtime.vectors, cat.name, spec)
+    accepted = read(yes, MAX_LABELS)
+    rejected = Examples.none(spec.dim) if no is None else read(no, MAX_LABELS)
+    background = read(unjudged, background_size(len(accepted.ids), len(rejected.ids)))
+    ready = time.perf_counter()
+    head = fit_head(tag, spec, accepted, rejected, background)
+    fitted = time.perf_counter()
+    (saved,) = save_heads(runtime, runtime.catalog.get(category), [head])
+    return Refit(saved, round(ready - started, 3), round(fitted - ready, 3))
 
 
 def ranking(

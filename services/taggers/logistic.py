@@ -60,9 +60,12 @@ def fit_logistic(
     them, is the inverse of the regularisation. ``start``: weights and biases to begin at, such as the result
     for a neighbouring c. ``repeats``: the columns are so many times the same tags, on other examples (folds):
     it only saves time. ``TooFewExamples`` if a tag has no positive or no negative example, ``BadRequest`` for
-    shapes that do not fit. Deterministic. """ n, dim = x.shape tags = targets.shape[1] if targets.ndim == 2
-    else -1 strengths = np.broadcast_to(np.asarray(c, np.float32), (max(tags, 0),)) if targets.shape != (n,
-    tags) or (sample_weights is not None and sample_weights.shape != (n, tags)):
+    shapes that do not fit. Deterministic.
+    """
+    n, dim = x.shape
+    tags = targets.shape[1] if targets.ndim == 2 else -1
+    strengths = np.broadcast_to(np.asarray(c, np.float32), (max(tags, 0),))
+    if targets.shape != (n, tags) or (sample_weights is not None and sample_weights.shape != (n, tags)):
         raise BadRequest(f"Targets and weights must be ({n}, tags), as there are {n} embeddings.")
     if repeats < 1 or tags % repeats:
         raise BadRequest(f"{tags} columns cannot be {repeats} times the same tags.")

@@ -43,7 +43,9 @@ def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) ->
 
     Of several values the most frequent in the category is taken; those that nearly all images have come last.
     Scores count if the tagger in service gave them. ``UnknownField`` for another field, ``NotFound``
-    (category, run), ``BadRequest`` (depth). """ if by.startswith(CLUSTER_FIELD):
+    (category, run), ``BadRequest`` (depth).
+    """
+    if by.startswith(CLUSTER_FIELD):
         return _nodes(runtime, category, by, depth)
     field = find_field(by, runtime.catalog.get(category).indexes)
     head, *names = path_keys(field)
