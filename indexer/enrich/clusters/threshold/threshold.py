@@ -294,7 +294,7 @@ def _shares(yes: NDArray[Any], asked: NDArray[Any]) -> Floats:
 
 
 def _halving(count: int) -> list[int]:
-    """0..count-1, each time the middles of what is left.
+    """Return 0..count-1 in an order that halves the range again and again.
 
     >>> _halving(7)
     [3, 1, 5, 0, 2, 4, 6]
