@@ -149,8 +149,8 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return the methods that the address of the request takes. A router that refuses one names those of its
-    first route alone."""
+    """Return the methods that the address of the request takes. A router that refuses one names only the
+    methods of its first route."""
     scope = request.scope
     address = {name: scope[name] for name in ("type", "path", "headers")} | {
         "root_path": scope.get("root_path", "")

@@ -1,4 +1,4 @@
-"""Serve the API until the process is told to stop."""
+"""Serve the API until a signal stops the process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
 
 _GRACE_SECONDS = 10
-"""Requests that run when the server is told to stop get this long to end."""
+"""Requests that run when the server is stopped get this long to end."""
 
 
 def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None:

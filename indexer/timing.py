@@ -184,7 +184,7 @@ def time_tasks(
 
 
 def indexer_tasks(map_method: str = "umap") -> dict[str, Task]:
-    """The tasks of this layer; a tagger's training is that of another."""
+    """The tasks of this layer; the training of a tagger is measured by ``training``."""
     options = MapOptions(map_method)  # type: ignore[arg-type]  # refused if there is no such method
     return {
         "embedding": _embed,

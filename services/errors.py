@@ -125,10 +125,10 @@ class OtherFormat(StoreDamaged):
     code = "other_format"
 
 
-def remedy(category: str) -> str:
+def remedy(category: str, lead: str = "Restore it from a backup, or build it again") -> str:
     """What brings a category with a damaged manifest or collection back."""
     return (
-        f"Restore it from a backup, or build it again: `vitrine category delete {category}` keeps the "
+        f"{lead}: `vitrine category delete {category}` keeps the "
         f"pictures of a damaged category, then `vitrine category create {category}` (with its "
         f"encoders) and `vitrine index add objects:{category}/images/ -c {category}`. "
         f"{lost_with_points(category)}"

@@ -41,8 +41,8 @@ class FoundDuplicates:
     """``planted``: copies that the catalogue holds on purpose, of which ``found`` are in a group with their
     original.
 
-    ``wrong``: groups with pictures that were drawn apart; ``redrawn``: those of them that show one design
-    again and again.
+    ``wrong``: groups with pictures that were drawn separately; ``redrawn``: how many of those groups show one
+    design again and again.
     """
 
     groups: int

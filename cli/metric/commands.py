@@ -93,8 +93,8 @@ def train(
         typer.Option(
             "--trunk",
             metavar="REF",
-            help="A preset, name=model[@revision], a folder or a hub name. [default: that of --using, or "
-            "VITRINE_ENCODER]",
+            help="A preset, name=model[@revision], a folder or a hub name. [default: the encoder of --using, "
+            "or VITRINE_ENCODER]",
         ),
     ] = None,
     resume: Annotated[

@@ -156,7 +156,7 @@ def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
 
 
 def _changed_tags(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
-    """Return those of the lists of tags, rejected tags and proposed tags that change."""
+    """Return the new lists of tags, rejected tags and proposed tags, but only the lists that change."""
     dropped = set(clean_tags(changes.remove_tags))
     given = [tag for tag in clean_tags([*(changes.tags or ()), *changes.add_tags]) if tag not in dropped]
     refused = clean_tags([*(changes.rejected_tags or ()), *changes.reject_tags])

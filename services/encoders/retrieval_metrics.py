@@ -35,7 +35,7 @@ class RetrievalMetrics:
     ``precision_at_1`` is also recall@1. recall@k: the share of queries with one of their class among the k
     nearest; precision@10: the share of their class among the 10 nearest. A query whose class the gallery
     lacks is a miss there, and does not count for ``r_precision`` and ``map_at_r``, which have no value
-    without a right answer (NaN if no query has one). ``nmi``: that of ``clustering_nmi``. ``per_query`` has
+    without a right answer (NaN if no query has one). ``nmi``: see ``clustering_nmi``. ``per_query`` has
     the values by the names in METRICS.
     """
 
@@ -225,8 +225,8 @@ def _sort_keys(similarities: Embeddings) -> NDArray[np.uint64]:
     """Integers that ascend as similarities fall and, where those are equal, as positions rise: no two are the
     same.
 
-    The bits of a float, read as an integer, rise with a negative number's size as they should; those of
-    others are turned over.
+    The bits of a float, read as an integer, rise with a negative number's size as they should; the bits of
+    positive numbers are inverted.
     """
     bits = (similarities + np.float32(0)).view(np.int32)  # + 0 makes -0.0 and 0.0 one
     bits ^= ~(bits >> 31) & np.int32(0x7FFFFFFF)

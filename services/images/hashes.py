@@ -28,9 +28,9 @@ def parse_hashes(texts: Sequence[str]) -> Hashes:
 
 
 def telling(hashes: Hashes) -> NDArray[np.bool_]:
-    """Return which hashes say something about their picture: those of plain pictures do not."""
-    tells: NDArray[np.bool_] = np.bitwise_count(hashes) >= SET_BITS
-    return tells
+    """Return which hashes tell their picture from others: hashes of plain pictures do not."""
+    enough: NDArray[np.bool_] = np.bitwise_count(hashes) >= SET_BITS
+    return enough
 
 
 def close_pairs(hashes: Hashes, band: int) -> Pairs:

@@ -74,8 +74,8 @@ class OpenedImage:
     """A decoded file.
 
     ``image`` is upright RGB on white, in sRGB; a large picture is delivered smaller, its shortest edge at
-    least twice the asked target. ``width`` and ``height`` are those of the upright original in pixels;
-    ``size`` counts the file's bytes. ``format`` is Pillow's name ("JPEG", "PPM"), ``extension`` that of the
+    least twice the asked target. ``width`` and ``height`` are of the upright original, in pixels; ``size``
+    counts the file's bytes. ``format`` is Pillow's name ("JPEG", "PPM"), ``extension`` the ending of the
     stored object. ``sha256`` and ``phash`` (64 bits) are lower-case hex.
     """
 

@@ -94,8 +94,8 @@ def _looked_at(entry: os.DirEntry[str], likely: Callable[[str], bool]) -> Found 
         if entry.is_file():
             return Found(entry.path)
         if not os.path.exists(entry.path):
-            told = likely(entry.name) or not PurePosixPath(entry.name).suffix
-            return Found(entry.path, "It is a link that leads nowhere.") if told else None
+            perhaps_picture = likely(entry.name) or not PurePosixPath(entry.name).suffix
+            return Found(entry.path, "It is a link that leads nowhere.") if perhaps_picture else None
     except OSError as error:  # a link in a circle, or into a folder that may not be entered
         return Found(entry.path, f"It cannot be read: {because(error)}.")
     return Found(entry.path, "It is a pipe or a device, not a file.") if likely(entry.name) else None

@@ -208,7 +208,7 @@ def _fit_differences(differences: Embeddings, used: Flags, model: Numbers) -> tu
 
 
 def _deal(names: Numbers, shares: Values, folds: int, seed: int) -> Numbers:
-    """Return (n,) a fold for each image, the same for those of one name; every fold has its part of low and
+    """Return (n,) a fold for each image, the same for images of one name; every fold has its part of low and
     high shares."""
     generator = np.random.default_rng(seed)
     count = int(names.max()) + 1

@@ -2,7 +2,7 @@
 
 The images are dealt into a held-out part and k training parts, every tag in each
 (training/taggers/splits.py). The margin of every image comes from a head that has not seen it. C is chosen by
-average precision, calibration and threshold are fit, on the training parts; the metrics are those of the
+average precision, calibration and threshold are fit, on the training parts; the metrics are of the
 held-out part. Tags with few images there are measured across all parts instead, each part judged with what
 the others chose. The head in service is then fit on all images, and calibrated on all those margins, at the
 category's own prevalence.

@@ -70,7 +70,7 @@ class Images:
 
 
 Fit = Callable[[Images, Advance], Fitted]
-"""Clusters images, telling how many of how many are done; rows of the tree are those of ``x``."""
+"""Clusters images and reports how many of how many are done; the tree has the rows of ``x``."""
 
 
 @dataclass(frozen=True)
@@ -306,8 +306,7 @@ class _Clustering:
 
 
 def _pages(ids: list[str], tree: Tree) -> Iterator[dict[str, Payload]]:
-    """Yield images and what is stored of each, those of a leaf together: equal values are written in one
-    operation."""
+    """Yield images and what is stored of each, leaf by leaf: equal values are written in one operation."""
     order = np.argsort(tree.leaves, kind="stable").tolist()
     said = [membership(path_of(id)) for id in tree.leaf_ids]
     for start in range(0, len(order), PAGE):

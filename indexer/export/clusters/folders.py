@@ -1,5 +1,5 @@
-"""Pictures into folders by cluster: a folder for each node, called by its id and name, inside that of its
-parent.
+"""Pictures into folders by cluster: a folder for each node, called by its id and name, inside its parent's
+folder.
 
 A folder belongs to one version of a run: node ids of another would mix with those that are there, and every
 picture would lie in it twice. So a marker in it says whose it is.

@@ -22,7 +22,7 @@ def node_counts(
     }
     if len(found) < MAX_LIMIT:
         return {id: found.get(id, 0) for id in wanted}
-    # more nodes than a facet tells of: those that were left out are counted one by one
+    # a facet names only so many nodes: the others are counted one by one
     return {
         id: found[id] if id in found else runtime.searcher.count(category, _within(conditions, run, id))
         for id in wanted

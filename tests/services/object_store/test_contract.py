@@ -465,7 +465,7 @@ def test_a_category_of_another_format_is_refused(store: ObjectStore, found: obje
     store.put("_categories/shop.json", json.dumps(manifest | {"format": found}).encode())
     other = Catalog(store, OracleVectorStore())
     with pytest.raises(
-        OtherFormat, match=r"another version of Vitrine, in format .*vitrine index add"
+        OtherFormat, match=r"another version of Vitrine, in format .*Index it again: .*vitrine index add"
     ) as error:
         other.get("shop")
     assert error.value.code == "other_format"
