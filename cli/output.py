@@ -96,9 +96,10 @@ def telling(quiet: bool = False) -> Iterator[StageByStage]:
 
 
 def note(text: str) -> None:
-    """Print a line for people on stderr; an error while writing it does not end the work."""
+    """Print a line for people on stderr, above a bar if there is one; an error while writing it does not end
+    the work."""
     with suppress(OSError):
-        typer.echo(text, err=True)
+        print(text, file=sys.stderr, flush=True)  # which a bar redirects, unlike typer's echo
 
 
 def print_error(code: str, message: str, details: Mapping[str, object], *, as_json: bool) -> None:

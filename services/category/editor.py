@@ -26,7 +26,6 @@ from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import VectorStore, check_ids
 
-_CHUNK = 500
 _TYPES: Mapping[str, Any] = {
     "keyword": Annotated[str, AfterValidator(composed)],
     "datetime": Annotated[str, BeforeValidator(to_utc)],
@@ -122,8 +121,7 @@ class Editor:
             check_ids(ids)
         except BadVector as error:
             raise NotFound(error.message, **error.details) from error
-        chunks = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
-        return [hit for chunk in chunks for hit in self._vectors.retrieve(category, chunk)]
+        return self._vectors.retrieve(category, ids)
 
 
 def _settled(

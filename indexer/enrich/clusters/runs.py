@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.arrivals import fits
 from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
 from vitrine.indexer.enrich.clusters.members import CLUSTERS, assign_lacking
 from vitrine.indexer.enrich.clusters.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
@@ -147,10 +146,9 @@ def assign_missing(
     )
     reports = []
     for run in found:
-        spec = next((spec for spec in cat.encoders if spec.name == run.using), None)
         report = _described(ClusterReport(category, run.run, run.using), run)
         reports.append(report)
-        if spec is None or not fits(cat, run):
+        if cat.encoder_at(run.using, run.encoder_revision, run.centres.shape[1]) is None:
             message = (
                 f"The run {run.run!r} was made on {run.using!r} as the category has it no more: run the "
                 "clustering again."
