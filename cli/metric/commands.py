@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitrine.cli.context import read_settings, stores
-from vitrine.cli.metric.progress import Progress
 from vitrine.cli.metric.promote import promote, rollback
 from vitrine.cli.options import JsonOption
-from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.output import note, print_json, print_table, telling
 from vitrine.cli.with_options import with_options
 from vitrine.services.errors import BadRequest
 from vitrine.training.data.options import SplitOptions
 from vitrine.training.metric.options import MetricOptions
 
 if TYPE_CHECKING:
+    from vitrine.indexer.job.progress import StageByStage
     from vitrine.training.data.collect import TrainingData
     from vitrine.training.metric.evaluate import Comparison
 
@@ -119,10 +119,10 @@ def train(
     from vitrine.training.metric.train import Watch
 
     split = replace(split, val_classes=_words(split.val_classes), test_classes=_words(split.test_classes))
-    with closing(Progress(options.epochs)) as progress:
+    with telling() as tell:
         saved = run_metric(
             name,
-            _read(ctx, progress, category, folder, meta, label, using),
+            _read(ctx, tell, category, folder, meta, label, using),
             options,
             read_settings(ctx),
             split=split,
@@ -130,8 +130,8 @@ def train(
             folder=to,
             resume=resume,
             mlflow=mlflow,
-            watch=Watch(progress.tell, progress.epoch),
-            note=progress.note,
+            watch=Watch(tell, partial(print_epoch, options.epochs)),
+            note=note,
         )
     if as_json:
         print_json(saved.to_json())
@@ -169,9 +169,9 @@ def evaluate(
 
     settings = read_settings(ctx)
     trained = find_folder(settings.data, encoder)
-    with closing(Progress()) as progress:
-        data = _read(ctx, progress, category, folder, meta, label)
-        found = judge(trained, data, settings, other=against, tell=progress.tell)
+    with telling() as tell:
+        data = _read(ctx, tell, category, folder, meta, label)
+        found = judge(trained, data, settings, other=against, tell=tell)
     if as_json:
         print_json(found.to_json())
         return
@@ -207,9 +207,17 @@ def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
         note("None yet: vitrine metric train NAME --from FOLDER")
 
 
+def print_epoch(epochs: int, row: Mapping[str, float]) -> None:
+    """Print the losses and figures of an epoch."""
+    parts = [f"epoch {int(row['epoch'])} of {epochs}: loss {row['loss']:.4f}"]
+    if "recall_at_1" in row:
+        parts.append(f"validation recall@1 {row['recall_at_1']:.3f}, MAP@R {row['map_at_r']:.3f}")
+    note(", ".join([*parts, f"{row['seconds']:.1f} s"]))
+
+
 def _read(
     ctx: typer.Context,
-    progress: Progress,
+    tell: StageByStage,
     category: str | None,
     folder: Path | None,
     meta: Path | None,
@@ -230,7 +238,7 @@ def _read(
         with stores(ctx) as runtime:
             images, spec = list_category(runtime, category, label, using)
     threads = read_settings(ctx).threads or os.cpu_count() or 1
-    return collect(images, spec, threads=threads, tell=progress.tell, note=progress.note)
+    return collect(images, spec, threads=threads, tell=tell, note=note)
 
 
 def _show(comparison: Comparison) -> None:
