@@ -20,7 +20,7 @@ _FIGURES = (("recall@1", "precision_at_1"), ("precision@10", "precision_at_10"),
 
 
 def learn(runtime: Runtime, category: str, using: str) -> dict[str, Any] | None:
-    """Learn both, and return what they are worth, for programs.
+    """Train an encoder and taggers, and return how good they are, for programs.
 
     None, with a note, where there are too few pictures, or the extra `training` is missing.
     """

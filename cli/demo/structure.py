@@ -126,8 +126,8 @@ def _find_duplicates(
     planted.
 
     ``planted``: copies that the catalogue holds on purpose, of which ``found`` are in a group with their
-    original. ``wrong``: groups with pictures that were drawn apart; ``redrawn``: those of them that show one
-    design again and again.
+    original. ``wrong``: groups with pictures that were drawn separately; ``redrawn``: how many of those
+    groups show one design again and again.
     """
     from vitrine.indexer.enrich.duplicates.find import find_duplicates
     from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
@@ -183,11 +183,11 @@ class _Judged:
             self._hits |= {hit.id: hit for hit in hits if hit is not None}
 
     def drawn(self, name: str) -> Mapping[str, str]:
-        """The manifest's row of a picture."""
+        """Return the manifest's row of a picture."""
         return self._rows.get(name, {"path": name, "duplicate_of": "", "design": name, "edit": ""})
 
     def names_of(self, group: DuplicateGroup) -> list[str]:
-        """Paths in the catalogue."""
+        """Return the paths of the images in the catalogue."""
         return [str(self._hits[id].payload.get("filename", "")) for id in group.ids if id in self._hits]
 
     @property
@@ -214,8 +214,8 @@ class _Judged:
         ]
 
     def draw(self, path: Path) -> None:
-        """Some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some that
-        were not planted."""
+        """Draw some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some
+        that were not planted."""
         from vitrine.indexer.export.sheets import TILE_SIZE, picture_of
         from vitrine.services.images.contact_sheet import Tile, write_sheet
 
@@ -240,7 +240,7 @@ class _Judged:
         write_sheet(path, tiles, columns=6, tile_size=TILE_SIZE, title=title)
 
     def _chosen(self) -> list[tuple[DuplicateGroup, str]]:
-        """Groups to show, and which copy of each."""
+        """Return groups to show, and which copy of each."""
         wrong = {group.id for group in self.wrong}
         by_edit: defaultdict[str, list[tuple[DuplicateGroup, str]]] = defaultdict(list)
         apart: list[tuple[DuplicateGroup, str]] = []

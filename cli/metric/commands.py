@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,8 +93,8 @@ def train(
         typer.Option(
             "--trunk",
             metavar="REF",
-            help="A preset, name=model[@revision], a folder or a hub name. [default: that of --using, or "
-            "VITRINE_ENCODER]",
+            help="A preset, name=model[@revision], a folder or a hub name. [default: the encoder of --using, "
+            "or VITRINE_ENCODER]",
         ),
     ] = None,
     resume: Annotated[
@@ -130,7 +129,7 @@ def train(
             folder=to,
             resume=resume,
             mlflow=mlflow,
-            watch=Watch(tell, partial(print_epoch, options.epochs)),
+            watch=Watch(tell, lambda row: _note_epoch(row, options.epochs)),
             note=note,
         )
     if as_json:
@@ -207,14 +206,6 @@ def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
         note("None yet: vitrine metric train NAME --from FOLDER")
 
 
-def print_epoch(epochs: int, row: Mapping[str, float]) -> None:
-    """Print the losses and figures of an epoch."""
-    parts = [f"epoch {int(row['epoch'])} of {epochs}: loss {row['loss']:.4f}"]
-    if "recall_at_1" in row:
-        parts.append(f"validation recall@1 {row['recall_at_1']:.3f}, MAP@R {row['map_at_r']:.3f}")
-    note(", ".join([*parts, f"{row['seconds']:.1f} s"]))
-
-
 def _read(
     ctx: typer.Context,
     tell: StageByStage,
@@ -239,6 +230,14 @@ def _read(
             images, spec = list_category(runtime, category, label, using)
     threads = read_settings(ctx).threads or os.cpu_count() or 1
     return collect(images, spec, threads=threads, tell=tell, note=note)
+
+
+def _note_epoch(row: Mapping[str, float], epochs: int) -> None:
+    """Print the losses and figures of an epoch."""
+    parts = [f"epoch {int(row['epoch'])} of {epochs}: loss {row['loss']:.4f}"]
+    if "recall_at_1" in row:
+        parts.append(f"validation recall@1 {row['recall_at_1']:.3f}, MAP@R {row['map_at_r']:.3f}")
+    note(", ".join([*parts, f"{row['seconds']:.1f} s"]))
 
 
 def _show(comparison: Comparison) -> None:

@@ -61,7 +61,7 @@ def train(
     from vitrine.training.taggers.report import COLUMNS, summary_rows
     from vitrine.training.taggers.run import run_taggers
 
-    with telling(quiet=as_json) as tell, stores(ctx) as runtime:
+    with stores(ctx) as runtime, telling(as_json) as tell:
         done = run_taggers(
             runtime, category, tag, options, using=using, field=field, folder=to, plots=plots, tell=tell
         )
@@ -169,12 +169,7 @@ app.command("convert")(convert)
 def _summary(head: TagHead, category: Category, unsettled: dict[str, str]) -> dict[str, Any]:
     """Return one line of the list. ``stale``: there may be scores by an older tagger, or its encoder has
     changed."""
-    from vitrine.services.errors import UnknownVector
-
-    try:
-        current = category.encoder(head.using).revision == head.encoder_revision
-    except UnknownVector:
-        current = False
+    current = category.encoder_at(head.using, head.encoder_revision) is not None
     return {
         "tag": head.tag,
         "kind": head.kind,

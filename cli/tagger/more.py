@@ -73,7 +73,7 @@ def zero_shot(
     if to is not None:
         check_ending(to, "a table", TABLES)
     listed, prompts = read_words(words), read_templates(templates) if templates else TEMPLATES
-    with telling() as tell, stores(ctx) as runtime:
+    with stores(ctx) as runtime, telling() as tell:
         found = score_by_words(runtime, category, listed, prompts, using=using, to=to, keep=keep, tell=tell)
     if as_json:
         print_json(found.to_json())

@@ -78,7 +78,7 @@ class PairCache:
             return None
 
     def is_grey(self, place: int) -> bool:
-        """Whether a picture has no colours; False for one that was not looked at."""
+        """Return whether a picture has no colours; False for one that was not looked at."""
         seen = self._picture(self._pictures, place) if self._pictures is not None else None
         return seen is not None and seen.is_grey
 

@@ -64,7 +64,7 @@ def begin(folder: Path) -> None:
 
 
 def index_page(category: str, run: ClusterRun, images: int, nodes: Sequence[PageNode]) -> str:
-    """HTML of the whole page; ``nodes`` with parents before children. All text is escaped."""
+    """Return the HTML of the whole page; ``nodes`` with parents before children. All text is escaped."""
     title = escape(f"{category}: {run.run}")
     about = escape(f"{images:,} images by {run.method} on {run.using}, {run.created_at[:10]}")
     return "\n".join(
@@ -84,7 +84,7 @@ def index_page(category: str, run: ClusterRun, images: int, nodes: Sequence[Page
 
 
 def _sections(nodes: Sequence[PageNode]) -> Iterator[str]:
-    """One for each node that has sheets, with its children."""
+    """Yield a section of HTML for each node that has sheets, with its children."""
     drawn = {node.id for node in nodes if node.sheets}
     for node in nodes:
         if node.id not in drawn:

@@ -201,12 +201,12 @@ def test_a_category_is_learnt_from_its_stored_embeddings(
 def test_an_interrupted_run_is_resumed(vm, shop, monkeypatch):
     whole = vm("train", "--from", shop, "other", *FAST, "--json").json
 
-    def interrupt(epochs: int, row: dict[str, float]) -> None:
+    def interrupt(row: dict[str, float], epochs: int) -> None:
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(metric, "print_epoch", interrupt)
+        patched.setattr(metric, "_note_epoch", interrupt)
         answer = vm("train", "--from", shop, "look", *FAST)
     assert answer.code == 130
     assert "--resume" in answer.err
