@@ -19,7 +19,6 @@ from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
 from vitrine.indexer.enrich.clusters.tree.tree import given_tree
 from vitrine.indexer.job.job import Advance
 from vitrine.indexer.sources.base import has_image_extension, modified, read_file, shown_name
-from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.services.errors import BadSource
 from vitrine.services.images.open import content_hash, point_id
@@ -198,8 +197,8 @@ class ClusteredPictures(Source):
             record = ImageRecord(self.name, shown_name(name))
             path = self._pictures.find(name)
             if path is None:
-                yield refused(
-                    record, "image_missing", f"The folder has no picture {name!r}, or several of that name."
+                yield record.refused(
+                    "image_missing", f"The folder has no picture {name!r}, or several of that name."
                 )
                 continue
             filename = shown_name(self._pictures.shown(path))

@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,8 @@ import numpy as np
 
 from vitrine.indexer.ingest.import_json import NamedPictures, json_files
 from vitrine.indexer.job.workers import in_order
-from vitrine.indexer.sources.base import (
-    has_image_extension,
-    modified,
-    read_file,
-    shown_name,
-)
+from vitrine.indexer.sources.base import file_record, has_image_extension, read_file, shown_name
 from vitrine.indexer.sources.folder import FolderSource
-from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.manifest import ManifestSource
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
@@ -130,7 +125,7 @@ class VectorDump(Source):
             except BadSource as error:
                 if len(self._files) == 1:
                     raise
-                yield refused(ImageRecord(self.name, shown_name(file.name)), "bad_row", error.message)
+                yield ImageRecord(self.name, shown_name(file.name)).refused("bad_row", error.message)
 
     def notes(self) -> list[str]:
         unnamed = self._paths.unused()
@@ -142,8 +137,8 @@ class VectorDump(Source):
 
     def _record(self, key: str, entry: Any) -> ImageRecord:
         if not isinstance(entry, dict):
-            return refused(
-                ImageRecord(self.name, shown_name(key)), "bad_row", f"The entry {key!r} is no JSON object."
+            return ImageRecord(self.name, shown_name(key)).refused(
+                "bad_row", f"The entry {key!r} is no JSON object."
             )
         record = ImageRecord(self.name, shown_name(str(entry.get("file_name") or key)))
         hashed = _HASH.fullmatch(key) is not None
@@ -158,26 +153,17 @@ class VectorDump(Source):
                 if hashed
                 else f"the name {key!r}, or several have"
             )
-            return refused(record, "image_missing", f"No picture of the folder has {missing}.")
+            return record.refused("image_missing", f"No picture of the folder has {missing}.")
         try:
             tags = tuple(split_tags(entry.get("image_tags") or entry.get("tags") or ()))
             vectors = {self.spec.name: self._vector(entry)} if self.has_vectors else {}
         except BadVector as error:
-            return refused(record, "bad_vector", error.message)
+            return record.refused("bad_vector", error.message)
         except ValueError as error:
-            return refused(record, "bad_row", f"{error}.")
-        limit = self._limits.max_bytes
-        return ImageRecord(
-            self.name,
-            record.filename,
-            lambda: read_file(path, limit),
-            tags=tags,
-            fields={
-                name: entry[name] for name in ("class", "caption") if isinstance(entry.get(name), str | int)
-            },
-            created_at=modified(path),
-            vectors=vectors,
-        )
+            return record.refused("bad_row", f"{error}.")
+        said = {name: entry[name] for name in ("class", "caption") if isinstance(entry.get(name), str | int)}
+        record = file_record(self.name, path, record.filename, self._limits.max_bytes)
+        return replace(record, tags=tags, fields=said, vectors=vectors)
 
     def _by_name(self, name: str, key: str) -> str | None:
         path = self._named.find(name.replace("\\", "/")) or self._named.find(key.replace("\\", "/"))
