@@ -58,7 +58,8 @@ def index_page(
 ) -> str:
     """Return the HTML of the whole page, all text escaped.
 
-    ``counts``: images by node id; nodes without any, or without a count, are left out. ``faces``: a picture of a node as a data URL. ``sheets``: its files in the folder ``sheets``, if any.
+    ``counts``: images by node id; nodes without any, or without a count, are left out. ``faces``: a picture
+    of a node as a data URL. ``sheets``: its files in the folder ``sheets``, if any.
     """
     title = escape(f"{category}: {run.run}")
     about = escape(f"{counts[ROOT]:,} images by {run.method} on {run.using}, {run.created_at[:10]}")
