@@ -109,19 +109,7 @@ def words_of(text: str) -> list[str]:
 
 def vocabulary() -> tuple[str, ...]:
     """Return every word a caption may hold, sorted."""
-    spoken: list[str] = [
-        "a",
-        "an",
-        "on",
-        "in",
-        "front",
-        "of",
-        "behind",
-        "background",
-        "photo",
-        "picture",
-        "image",
-    ]
+    spoken = ["a", "an", "on", "in", "front", "of", "behind", "background", "photo", "picture", "image"]
     spoken += [w for values in FACT_VALUES.values() for w in values]
     for table in (SIZE_WORDS, PATTERN_WORDS, PATTERN_PHRASES, TEXTURE_WORDS, COLOUR_WORDS, LOOK_WORDS):
         spoken += [w for words in table.values() for w in words]
