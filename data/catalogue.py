@@ -129,7 +129,7 @@ def _draw_row(folder: Path, planned: PlannedPicture, seed: int, size: int) -> di
     _write(folder / planned.path, _encoded(image, planned))
     return {
         "path": planned.path,
-        "class": picture.kind,
+        "class": picture.design.kind,
         "tags": "|".join(picture.tags),
         "caption": picture.caption,
         "quality": f"{quality:.4f}",
@@ -184,17 +184,8 @@ def _truth(plan: Sequence[PlannedPicture]) -> dict[str, Any]:
     designs: dict[str, dict[str, Any]] = {}
     for planned in plan:
         design = planned.design
-        entry = designs.setdefault(
-            design.name,
-            {
-                "kind": design.kind,
-                "main": design.main,
-                "accent": design.accent,
-                "pattern": design.pattern,
-                "pictures": [],
-            },
-        )
-        entry["pictures"].append(planned.path)
+        facts = {name: getattr(design, name) for name in ("kind", "main", "accent", "pattern")}
+        designs.setdefault(design.name, {**facts, "pictures": []})["pictures"].append(planned.path)
     copies = [
         {"path": p.path, "duplicate_of": p.original.path, "edit": p.edit}
         for p in plan
