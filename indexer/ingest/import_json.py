@@ -163,6 +163,11 @@ class NamedPictures:
                 name = PurePosixPath(relative).name
                 self._names[name] = None if name in self._names else found.path
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all pictures, in order of name."""
+        return list(self._paths.values())
+
     def shown(self, path: str) -> str:
         """Return the path of a picture within the folder."""
         return Path(path).relative_to(self._folder).as_posix()

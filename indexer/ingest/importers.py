@@ -16,8 +16,7 @@ import numpy as np
 
 from vitrine.indexer.ingest.import_json import NamedPictures, json_files
 from vitrine.indexer.job.workers import in_order
-from vitrine.indexer.sources.base import file_record, has_image_extension, read_file, shown_name
-from vitrine.indexer.sources.folder import FolderSource
+from vitrine.indexer.sources.base import file_record, read_file, shown_name
 from vitrine.indexer.sources.manifest import ManifestSource
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
@@ -25,7 +24,6 @@ from vitrine.indexer.sources.rows import split_tags
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.errors import BadSource, BadVector, ImageRefused
 from vitrine.services.images.open import DecodeBudget, ImageLimits, pixel_hash
-from vitrine.services.images.walking import walk
 from vitrine.services.search.searcher import unit
 
 _CHUNK = 1 << 20
@@ -98,7 +96,6 @@ class VectorDump(Source):
             raise BadSource(f"There is no folder {images} with the pictures of {path.name}.")
         self._files = json_files(path)
         self._passed: list[str] = []
-        self._images = images
         self._limits = limits or ImageLimits()
         self._budget = budget
         self.name = shown_name(path.name)
@@ -196,19 +193,13 @@ class VectorDump(Source):
         return 0
 
     def _hash_pictures(self, threads: int, progress: HashProgress | None) -> None:
-        total = FolderSource(self._images, SourceOptions()).total or 0
-        files = (
-            found.path
-            for found in walk(str(self._images), has_image_extension)
-            if not found.fault and not found.again
-        )
-        paths = (path for path in files if has_image_extension(path))
+        paths = self._named.paths
         with ThreadPoolExecutor(threads, "pixel-hash") as pool:
             for done, (path, digest) in enumerate(in_order(pool, self._hash, paths, 4 * threads), 1):
                 if digest:
                     self._paths.add(digest, path)
                 if progress:
-                    progress(done, total)
+                    progress(done, len(paths))
 
     def _hash(self, path: str) -> tuple[str, str | None]:
         try:
