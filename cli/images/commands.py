@@ -238,7 +238,7 @@ def histogram(
 
 
 def bar(count: int, most: int) -> str:
-    """A bar as long as the share of the greatest count; anything above nothing is seen."""
+    """Return a bar as long as the share of the greatest count; any count above 0 is visible."""
     return "█" * math.ceil(_BAR * count / most) if most else ""
 
 
@@ -254,7 +254,7 @@ def _pair(text: str, option: str) -> tuple[str, str]:
 
 
 def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Cell | None]:
-    """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest
+    """Return name and value of ``year=1999`` by the kind of its column; an empty value removes. The longest
     name of a column that the category has goes first: it may hold an equal sign."""
     from vitrine.services.category.field_names import find_member, readings
     from vitrine.services.values.field_paths import path_keys
@@ -265,7 +265,7 @@ def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Ce
 
 
 def _flat(payload: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """Nested fields under their dotted names."""
+    """Return nested fields under their dotted names."""
     flat: dict[str, object] = {}
     for name, value in payload.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}

@@ -143,8 +143,8 @@ def _is_archive(found: Found) -> bool:
 
 
 def _is_offered(found: Found) -> bool:
-    """Whether it is a picture, by its name or by its beginning; what cannot be read is offered too, and
-    refused by name."""
+    """Return whether the file is a picture, by its name or by its first bytes; what cannot be read is offered
+    too, and refused by name."""
     if found.again or found.left_out:
         return False
     if found.fault or has_image_extension(found.path):

@@ -27,8 +27,8 @@ class ManifestSource(Source):
     (column ``key``).
 
     A Parquet column may hold the picture itself, as ``{"bytes", "path"}``. A path that leads out of the
-    folder is ``bad_row``, a picture that is not there ``image_missing``. Paths may be those of Windows; see
-    ``ImagePaths``.
+    folder is ``bad_row``, a picture that is not there ``image_missing``. Windows paths are understood;
+    see ``ImagePaths``.
     """
 
     def __init__(

@@ -40,8 +40,8 @@ def open_source(
 
     A source that is open already gets the tags and the table that the options name.
 
-    ``patience``: that of the run, which waits for the object store where the source itself needs it; else it
-    does not wait.
+    ``patience``: how long the run waits for an object store that the source itself reads; None: it does not
+    wait.
 
     Raises ``BadSource`` if there is nothing of the kind, or if a table in it is unusable as a whole.
     """

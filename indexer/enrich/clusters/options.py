@@ -175,7 +175,7 @@ class PairOptions(Options):
     measure: PairMeasure = option("embedding", "By embedding, or by pixels.")
     using: str | None = option(None, "The named vector. [default: the category's]")
     pairs: int | None = option(
-        None, "Pairs to judge. [default: those of the file; 60 in a new one]", ge=10, le=2_000
+        None, "Pairs to judge. [default: as many as the file has; 60 in a new one]", ge=10, le=2_000
     )
     images: int | None = option(
         None, "Images drawn to find pairs. [default: 2,000 by embedding, else 300]", ge=2

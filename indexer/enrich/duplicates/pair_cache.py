@@ -74,7 +74,7 @@ class PairCache:
         return self._guarded(one, other, self._copy, None)
 
     def is_grey(self, place: int) -> bool:
-        """Whether a picture has no colours; False for one that was not looked at."""
+        """Return whether a picture has no colours; False for one that was not looked at."""
         seen = self._picture(place)
         return seen is not None and seen.is_grey
 

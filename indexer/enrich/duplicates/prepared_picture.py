@@ -29,7 +29,7 @@ class PreparedPicture:
     """A picture prepared for comparisons.
 
     ``grey`` is upright, its longest side at most ``SIDE``; ``colours`` (COLOURED, COLOURED, 2) is its
-    chromaticity, zero everywhere if it ``is_grey``; ``size`` (width, height) is that of the original. Threads
+    chromaticity, zero everywhere if it ``is_grey``; ``size`` (width, height) is of the original. Threads
     that ask for the same thing at once all compute it: no lock delays the others.
     """
 

@@ -160,7 +160,8 @@ def write_node_sheet(runtime: Runtime, category: str, found: NodeDetail, path: P
 def _sheets(
     category: str, run: ClusterRun, counts: dict[str, int], levels: int, row: Callable[[Node], _Row]
 ) -> Iterator[_Sheet]:
-    """Largest first within a parent, as the nodes are numbered; a leaf at the top is a row of its own."""
+    """Yield the sheets, largest node first within a parent, as the nodes are numbered; a leaf at the top is a
+    row of its own."""
     for node in run.nodes.values():
         if node.depth >= levels or not counts.get(node.id) or (not node.children and node.id != ROOT):
             continue
@@ -190,7 +191,7 @@ def _parts(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
 def _draw(
     sheet: _Sheet, pictures: Iterator[Image.Image | None], report: SheetsReport, faces: dict[str, str]
 ) -> Image.Image:
-    """The sheet; ``faces`` gets the first picture of each node."""
+    """Draw a sheet; ``faces`` gets the first picture of each node."""
     across = min(_ACROSS, max(6, *(len(row.images) for row in sheet.rows)))
     width = 2 * _MARGIN + across * (_TILE + _GAP) - _GAP
     page = Image.new("RGB", (width, _TITLE + _MARGIN + sum(row.height for row in sheet.rows)), "white")

@@ -89,7 +89,7 @@ def write_json(merges: Merges, names: Sequence[str], out: TextIO, *, clusters: i
 def draw_dendrogram(
     merges: Merges, path: Path, *, names: Sequence[str] | None = None, top: int = TOP
 ) -> Path:
-    """A picture of the last ``top`` - 1 merges. At the bottom: clusters with their count of images; single
+    """Draw the last ``top`` - 1 merges. At the bottom: clusters with their count of images; single
     ones by their name."""
     top = max(2, min(top, merges.images))
     order, n = _drawing_order(merges, merges.tops(top)), merges.images

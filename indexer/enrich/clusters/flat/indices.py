@@ -75,7 +75,7 @@ def judge(
 ) -> Scores:
     """Score ``labels`` (n,), -1 for noise, of the rows of ``x`` (n, dim).
 
-    The silhouette is that of a seeded sample, by 1 - cosine similarity or Euclidean distance; the other two
+    The silhouette is of a seeded sample, by 1 - cosine similarity or Euclidean distance; the other two
     are Euclidean, on all rows. ``BadRequest`` if scikit-learn is not installed.
     """
     metrics = load("sklearn.metrics", "scikit-learn")

@@ -86,7 +86,7 @@ class Answers:
     def take(self, sample: PairSample, names: dict[str, str]) -> int:
         """Add the new pairs, with numbers after those there are, and return how many; answers stay.
 
-        The bins are those of the new sample; known pairs are put into them by their similarity.
+        The bins come from the new sample; known pairs are put into them by their similarity.
         """
         known = {(pair.one, pair.other) for pair in self.pairs}
         new = [pair for pair in sample.pairs if (pair.one, pair.other) not in known]
@@ -138,7 +138,7 @@ class Answers:
         )
 
     def next_pair(self, skipped: Iterable[int] = ()) -> AskedPair | None:
-        """Return the pair without an answer whose answer tells most; None if there is none left."""
+        """Return the unanswered pair whose answer would say most; None if all are answered."""
         left_out = set(skipped)
         waiting = [pair for pair in self.pairs if pair.accepted is None and pair.number not in left_out]
         if not waiting:

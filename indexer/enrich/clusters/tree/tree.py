@@ -204,7 +204,7 @@ def _groups(labels: Labels) -> list[Rows]:
 
 
 def _reorder(x: Embeddings, order: Rows) -> None:
-    """``x[:] = x[order]``, with a copy of a block of columns at a time."""
+    """Order the rows of ``x`` in place, with a copy of a block of columns at a time."""
     width = ceil(x.shape[1] / _COLUMNS) if x.size > 1 << 20 else x.shape[1]
     for start in range(0, x.shape[1], width):
         x[:, start : start + width] = x[:, start : start + width][order]
