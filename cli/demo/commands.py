@@ -146,7 +146,7 @@ def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
 
 
 def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
-    """The picture whose design has most others to find; it is left out itself."""
+    """Search by the picture whose design has the most other pictures; it is left out itself."""
     from vitrine.services.images.open import content_hash, point_id
     from vitrine.services.search.searcher import SearchOptions
 
@@ -192,7 +192,7 @@ def _by_tag_and_score(runtime: Runtime) -> Shown:
 
 
 def _by_scores(runtime: Runtime) -> Shown:
-    """What two taggers agree on, whether people tagged it or not."""
+    """Show what two taggers agree on, whether people tagged it or not."""
     from vitrine.services.category.filters import conditions_from_pairs
     from vitrine.services.domain import OrderBy
 
@@ -254,7 +254,7 @@ def _design(hit: Hit) -> str:
 
 
 def _drawing() -> Callable[[int, int], None]:
-    """Tells of the drawing now and then: it takes some seconds the first time."""
+    """Return a function that reports how far the drawing is: it takes some seconds the first time."""
 
     def tell(done: int, total: int) -> None:
         if done % max(1, total // 4) == 0:

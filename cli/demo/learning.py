@@ -43,7 +43,8 @@ class LearnedTaggers:
 
 
 def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, LearnedTaggers] | None:
-    """Learn both; None with a note where there are too few pictures, or the extra `training` is missing."""
+    """Train an encoder and taggers; None with a note where there are too few pictures, or the extra
+    `training` is missing."""
     from vitrine.services.errors import TooFewExamples
 
     try:

@@ -41,8 +41,8 @@ class FoundDuplicates:
     """``planted``: copies that the catalogue holds on purpose, of which ``found`` are in a group with their
     original.
 
-    ``wrong``: groups with pictures that were drawn apart; ``redrawn``: those of them that show one design
-    again and again.
+    ``wrong``: groups with pictures that were drawn separately; ``redrawn``: how many of those groups show one
+    design again and again.
     """
 
     groups: int
@@ -57,8 +57,8 @@ class FoundDuplicates:
 def find_structure(
     runtime: Runtime, category: str, cluster_on: str, using: str, folder: Path, manifest: Path
 ) -> tuple[FoundTree | None, FoundDuplicates | None]:
-    """Clusters by the vector ``cluster_on``, copies by ``using``; None, with a note, for what needs the extra
-    ``clustering`` where it is not installed."""
+    """Find clusters by the vector ``cluster_on`` and copies by ``using``; None, with a note, for what needs
+    the extra ``clustering`` where it is not installed."""
     from vitrine.services.errors import BadRequest
 
     tree, duplicates = None, None
@@ -210,11 +210,11 @@ class _Judged:
             self._hits |= {hit.id: hit for hit in hits if hit is not None}
 
     def drawn(self, name: str) -> Mapping[str, str]:
-        """The manifest's row of a picture."""
+        """Return the manifest's row of a picture."""
         return self._rows.get(name, {"path": name, "duplicate_of": "", "design": name, "edit": ""})
 
     def names_of(self, group: DuplicateGroup) -> list[str]:
-        """Paths in the catalogue."""
+        """Return the paths of the images in the catalogue."""
         return [str(self._hits[id].payload.get("filename", "")) for id in group.ids if id in self._hits]
 
     @property
@@ -241,8 +241,8 @@ class _Judged:
         ]
 
     def draw(self, path: Path) -> None:
-        """Some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some that
-        were not planted."""
+        """Draw some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some
+        that were not planted."""
         from vitrine.indexer.export.sheets import TILE_SIZE, picture_of
         from vitrine.services.images.contact_sheet import Tile, write_sheet
 
@@ -267,7 +267,7 @@ class _Judged:
         write_sheet(path, tiles, columns=6, tile_size=TILE_SIZE, title=title)
 
     def _chosen(self) -> list[tuple[DuplicateGroup, str]]:
-        """Groups to show, and which copy of each."""
+        """Return groups to show, and which copy of each."""
         wrong = {group.id for group in self.wrong}
         by_edit: defaultdict[str, list[tuple[DuplicateGroup, str]]] = defaultdict(list)
         apart: list[tuple[DuplicateGroup, str]] = []

@@ -26,7 +26,6 @@ from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import VectorStore, check_ids
 
-_CHUNK = 500
 _TYPES: Mapping[str, Any] = {
     "keyword": Annotated[str, AfterValidator(composed)],
     "datetime": Annotated[str, BeforeValidator(to_utc)],
@@ -125,8 +124,7 @@ class Editor:
             check_ids(ids)
         except BadVector as error:
             raise NotFound(error.message, **error.details) from error
-        chunks = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
-        return [hit for chunk in chunks for hit in self._vectors.retrieve(category, chunk)]
+        return self._vectors.retrieve(category, ids)
 
 
 def _settled(
@@ -161,7 +159,7 @@ def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
 
 
 def _changed_tags(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
-    """Return those of the lists of tags, rejected tags and proposed tags that change."""
+    """Return the new lists of tags, rejected tags and proposed tags, but only the lists that change."""
     dropped = set(clean_tags(changes.remove_tags))
     given = [tag for tag in clean_tags([*(changes.tags or ()), *changes.add_tags]) if tag not in dropped]
     refused = clean_tags([*(changes.rejected_tags or ()), *changes.reject_tags])

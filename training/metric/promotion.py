@@ -44,8 +44,8 @@ class Judged:
 
 
 def held_out(images: Sequence[LabelledImage], split: Split) -> HeldOut:
-    """Choose queries and gallery: test images are searched in the training images, those of a class-disjoint
-    split in each other.
+    """Choose queries and gallery: test images are searched in the training images, or among
+    each other where the split is by class.
 
     Without a test part the validation part stands in for it. ``TooFewExamples`` without either.
     """

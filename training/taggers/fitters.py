@@ -52,8 +52,8 @@ def fit_sklearn_logistic(
 def fit_linear_svm(
     x: Embeddings, targets: Bools, weights: Floats, c: Floats, start: Start, repeats: int, rough: bool
 ) -> tuple[Floats, Floats]:
-    """Fit scikit-learn's LinearSVC (squared hinge), tag by tag. Its margins are calibrated out of fold, as
-    those of the other kinds are."""
+    """Fit scikit-learn's LinearSVC (squared hinge), tag by tag. Its margins are calibrated out of fold,
+    like the margins of the other kinds."""
     from sklearn.svm import LinearSVC
 
     # where there are more examples than dimensions, the dual problem takes many times as long

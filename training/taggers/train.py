@@ -2,7 +2,7 @@
 
 The images are dealt into a held-out part and k training parts, every tag in each
 (training/taggers/splits.py). The margin of every image comes from a head that has not seen it. C is chosen by
-average precision, calibration and threshold are fit, on the training parts; the metrics are those of the
+average precision, calibration and threshold are fit, on the training parts; the metrics are of the
 held-out part. Tags with few images there are measured across all parts instead, each part judged with what
 the others chose. The head in service is then fit on all images, and calibrated on all those margins, at the
 category's own prevalence.
@@ -97,7 +97,12 @@ def train_taggers(
     ``TooFewExamples``.
     """
     options = options or TrainOptions()
-    say = tell or (lambda what, done, total: None)
+    count = len(examples.ids)
+
+    def say(what: str, done: int, total: int) -> None:
+        if tell is not None:  # in images: each step goes over all of them
+            tell(what, done * count, total * count)
+
     part = deal_parts(examples, options)
     examples, held = _measurable(examples, part, options, named)
     run = _Run(examples, part, held, options, get_fitter(options.kind), say)
@@ -105,11 +110,11 @@ def train_taggers(
     weights, biases = run.fit(c)
     margins = run.margins(weights, biases)
     reports = []
-    for tag, name in enumerate(examples.tags):
+    for tag in range(len(examples.tags)):
         reports.append(
             run.report(tag, margins[tag], weights[-1, tag], float(biases[-1, tag]), float(c[-1, tag]))
         )
-        say(f"measured {name}", tag + 1, len(examples.tags))
+        say("measuring", tag + 1, len(examples.tags))
     outside = tuple(examples.ids[row] for row in np.flatnonzero(part == HELD_OUT)) if held.any() else ()
     return Training(tuple(reports), examples.skipped, outside)
 

@@ -116,7 +116,7 @@ def _ids(groups: Groups) -> NDArray[np.int64]:
 
 
 def _table(first: Groups, second: Groups) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Counts of the pairs of groups that occur, of the first's groups, of the second's."""
+    """Return the sizes of the pairs of groups that occur, of the first's groups and of the second's."""
     if len(first) != len(second) or not len(first):
         raise ValueError(f"two groupings of the same images, not {len(first)} and {len(second)} labels")
     one, other = _ids(first), _ids(second)

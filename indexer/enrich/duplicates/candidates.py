@@ -105,17 +105,17 @@ def hash_pairs(hashes: Hashes, reach: Reach) -> NDArray[np.int64]:
     of the other seven ways a picture can lie are computed from its own: mirroring changes the sign of every
     other column of a discrete cosine transform, and with it the bit, since the median is near zero.
     """
-    tells = np.flatnonzero(telling(hashes))
-    distinct, position = np.unique(hashes[tells], return_inverse=True)
+    rows = np.flatnonzero(telling(hashes))
+    distinct, position = np.unique(hashes[rows], return_inverse=True)
     order = np.argsort(position, kind="stable")
-    sorted_tells, groups = tells[order], position[order]
-    first = sorted_tells[np.searchsorted(groups, np.arange(len(distinct)))]
+    sorted_rows, groups = rows[order], position[order]
+    first = sorted_rows[np.searchsorted(groups, np.arange(len(distinct)))]
     near = close_pairs(distinct, reach.band)
     found = [np.stack([near[:, 0], first[near[:, 1]], first[near[:, 2]]], 1)]
     for step in range(1, _ALONG):
         twins = np.flatnonzero(groups[step:] == groups[:-step])
         found.append(
-            np.stack([np.zeros(len(twins), np.int64), sorted_tells[twins], sorted_tells[twins + step]], 1)
+            np.stack([np.zeros(len(twins), np.int64), sorted_rows[twins], sorted_rows[twins + step]], 1)
         )
     if reach.flips:
         found += [_turned_pairs(distinct, first, turned, reach.band) for turned in turned_hashes(distinct)]

@@ -187,8 +187,8 @@ def _adding(advance: Advance, total: int) -> Callable[[int], None]:
 
 
 def read_images(runtime: Runtime, category: str, using: str) -> tuple[Images, list[Payload]]:
-    """Every image of a category with its hash, its embedding and the payload fields that are needed. Images
-    without a perceptual hash have one that tells nothing."""
+    """Read every image of a category with its hash, its embedding and the payload fields that are needed.
+    Images without a perceptual hash get one that matches no other."""
     dim, count = runtime.catalog.get(category).encoder(using).dim, runtime.vectors.count(category)
     dtype = np.float32 if count <= IN_MEMORY else np.float16
     ids: list[str] = []

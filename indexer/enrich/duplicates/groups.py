@@ -1,5 +1,5 @@
-"""Group pairs by complete linkage: two groups become one only if the members of one are near those of the
-other.
+"""Group pairs by complete linkage: two groups become one only if every member of one is near every member
+of the other.
 
 So a chain of look-alikes, each near the next, does not end in one group of pictures that have nothing in
 common.
@@ -56,8 +56,8 @@ def _least_close(pairs: list[Pair], closeness: Callable[[Pair], float]) -> list[
 
 
 def nearby(pairs: Sequence[Pair]) -> list[int]:
-    """Order ``pairs`` so that those of connected positions are close together (reverse Cuthill-McKee), by
-    number.
+    """Return the numbers of ``pairs`` in an order in which pairs of connected positions are close together
+    (reverse Cuthill-McKee).
 
     Going through them in this order, few pictures have to be held at a time.
     """

@@ -1,9 +1,9 @@
 """Put groups in service and withdraw them: files first, then the payload, then the pointer to the current
 run.
 
-While a run is written, its images carry its group next to that of the run before: a list of two ids, of which
-queries heed the one in service. So nobody sees half of a run, whenever it is killed; what a killed run left
-the next one removes.
+While a run is written, its images carry its group next to the group of the run before: a list of two ids, of
+which queries heed the one in service. So nobody sees half of a run, whenever it is killed; what a killed run
+left the next one removes.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def annotate(
     """Write what a table says to the images that it names.
 
     Tags are united, without those that people rejected for the image. Metadata columns of the table replace
-    those of the same name; others stay. Class, caption, quality and date only fill gaps, unless
+    columns of the same name; others stay. Class, caption, quality and date only fill gaps, unless
     ``overwrite``. A score replaces one of a manifest, never one of a tagger. Columns mean what they mean in a
     manifest (indexer/sources/rows.py).
 

@@ -65,7 +65,7 @@ class Comparison:
         return mine.map_at_r < other.map_at_r
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of it."""
+        """Return it as a JSON object."""
         return asdict(self)
 
 

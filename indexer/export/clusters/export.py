@@ -159,7 +159,7 @@ def write_nodes(run: ClusterRun, counts: Mapping[str, int], path: Path) -> None:
 
 
 def _as_tree(run: ClusterRun, counts: Mapping[str, int], id: str) -> dict[str, Any]:
-    """A node with the nodes below it in ``children``."""
+    """Return a node as JSON, with the nodes below it in ``children``."""
     node = run.node(id)
     return {
         "id": id,
