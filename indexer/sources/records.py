@@ -52,6 +52,10 @@ class ImageRecord:
     folders: tuple[str, ...] | None = None
     refusal: Refusal | None = None
 
+    def refused(self, reason: str, message: str) -> ImageRecord:
+        """Return the same image, refused."""
+        return ImageRecord(self.source, self.filename, refusal=Refusal(reason, message))
+
 
 class Source(ABC):
     """Images to be indexed, in a stable order. Read lazily: nothing is opened before it is asked for.
