@@ -36,21 +36,6 @@ class Picture:
     """0..1: measured on the pixels, see `vitrine.data.scenes.colourfulness`."""
 
     @property
-    def kind(self) -> str:
-        """The object's kind, such as "mug"."""
-        return self.design.kind
-
-    @property
-    def colours(self) -> tuple[str, str]:
-        """Names of the main and the accent colour."""
-        return self.design.main, self.design.accent
-
-    @property
-    def pattern(self) -> str:
-        """Name of the main colour's pattern."""
-        return self.design.pattern
-
-    @property
     def tags(self) -> tuple[str, ...]:
         """Kind, colours, pattern, size and background, as a person would tag them."""
         return self.facts.tags()

@@ -24,6 +24,7 @@ from vitrine.cli.search import hit_json
 from vitrine.cli.with_options import with_options
 from vitrine.services.files import writing
 from vitrine.services.values.kinds import Cell
+from vitrine.services.values.words import counted
 
 if TYPE_CHECKING:
     from vitrine.services.domain import Hit
@@ -108,16 +109,15 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete images: their points and their files. Unknown ids are no error."""
-    if not confirmed(f"Delete {_count(len(ids))} from {category!r} for good?", yes):
+    if not confirmed(f"Delete {counted(len(ids), 'image')} from {category!r} for good?", yes):
         raise typer.Exit(1)
     with stores(ctx) as runtime:
         deleted = runtime.editor.delete(category, ids)
-        runtime.catalog.set_images(category, runtime.searcher.count(category))
     if as_json:
         print_json({"category": category, "deleted": deleted, "unknown": len(set(ids)) - deleted})
         return
     note(
-        f"Deleted {_count(deleted)}"
+        f"Deleted {counted(deleted, 'image')}"
         + (f"; {len(set(ids)) - deleted} were not there." if deleted < len(set(ids)) else ".")
     )
 
@@ -183,7 +183,7 @@ def tag(
         ("id", "class", "tags"),
         [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in hits],
     )
-    note(" ".join([f"Changed {_count(len(hits))}.", *notes]))
+    note(" ".join([f"Changed {counted(len(hits), 'image')}.", *notes]))
 
 
 @app.command()
@@ -243,10 +243,6 @@ def bar(count: int, most: int) -> str:
 
 def _size(hit: Hit) -> str:
     return f"{hit.payload['width']}x{hit.payload['height']}" if "width" in hit.payload else ""
-
-
-def _count(number: int) -> str:
-    return "1 image" if number == 1 else f"{number} images"
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

@@ -94,22 +94,7 @@ def build_tree(
 def flat_tree(x: Embeddings, labels: Labels) -> Tree:
     """Return a flat clustering as a tree of one level: ``labels`` (n,) from 0 on, -1 for noise. ``root-0`` is
     the largest cluster."""
-    if not len(x):
-        raise BadRequest("There are no vectors to cluster: index images first.")
-    groups = _groups(labels)
-    noise = np.flatnonzero(labels < 0)
-    named = [(f"{ROOT}-{number}", group) for number, group in enumerate(groups)] + (
-        [(NOISE, noise)] if len(noise) else []
-    )
-    all_rows = np.arange(len(x))
-    nodes = {ROOT: _describe(ROOT, None, all_rows, x, tuple(id for id, _ in named))}
-    leaves = np.zeros(len(x), np.int32)
-    for number, (id, group) in enumerate(named):
-        nodes[id] = _describe(id, ROOT, group, x[group], ())
-        leaves[group] = number
-    if NOISE in nodes:
-        nodes[NOISE] = _without_centre(nodes[NOISE])
-    return Tree(nodes, tuple(id for id, _ in named) or (ROOT,), leaves)
+    return given_tree(x, [None if label < 0 else (label,) for label in labels.tolist()])[0]
 
 
 def given_tree(
@@ -152,7 +137,9 @@ def given_tree(
         waiting += [(child, id, one) for child, one in reversed(named)]
     if noise:
         rows = np.array(noise, np.int64)
-        nodes[NOISE] = _without_centre(_describe(NOISE, ROOT, rows, x[rows], ()))
+        described = _describe(NOISE, ROOT, rows, x[rows], ())
+        # nothing is near to the centre of noise
+        nodes[NOISE] = replace(described, centre=np.zeros_like(described.centre), radius=-1.0)
         leaves[rows] = len(leaf_ids)
         leaf_ids.append(NOISE)
     return Tree(nodes, tuple(leaf_ids), leaves), found
@@ -266,8 +253,3 @@ def _representatives(vectors: Embeddings, similar: Embeddings) -> list[int]:
         chosen.append(farthest)
         np.maximum(nearest, pool @ pool[farthest], out=nearest)
     return [int(central[place]) for place in chosen]
-
-
-def _without_centre(node: TreeNode) -> TreeNode:
-    """Return the node of noise without a centre: nothing is near to it."""
-    return replace(node, centre=np.zeros_like(node.centre), radius=-1.0)
