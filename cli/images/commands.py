@@ -113,7 +113,6 @@ def delete(
         raise typer.Exit(1)
     with stores(ctx) as runtime:
         deleted = runtime.editor.delete(category, ids)
-        runtime.catalog.set_images(category, runtime.searcher.count(category))
     if as_json:
         print_json({"category": category, "deleted": deleted, "unknown": len(set(ids)) - deleted})
         return

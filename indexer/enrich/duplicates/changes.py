@@ -160,7 +160,6 @@ def delete(
             with runtime.catalog.writing(category):  # what is read of them must still be so when they go
                 gone |= _deleted(runtime, category, kept, copies, merge, done)
         replace_group(runtime, category, run, group.without(gone))
-    runtime.catalog.set_images(category, runtime.searcher.count(category))
     return done
 
 

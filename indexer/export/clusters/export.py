@@ -130,7 +130,6 @@ def _export_folders(
         progress=progress,
     )
     if mover is not None:  # also where Ctrl-C came before the last page was counted
-        runtime.catalog.set_images(category, runtime.searcher.count(category))
         report.moved = mover.moved
     if report.error is not None:
         raise report.error
