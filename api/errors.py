@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from vitrine.services.category.manifest import manifest_key
 from vitrine.services.errors import BadRequest, ImageRefused, StoreDamaged, VitrineError
 from vitrine.services.validation import first_mistake, mistakes
 
@@ -164,11 +165,18 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 def _rebuilding(error: VitrineError) -> str:
-    """Return what clients can do about a damaged category; the sentence names no folder."""
+    """Return what can be done about a damaged category, or about what was made in a sound one; the sentence
+    names no folder."""
     name = error.details.get("category") or error.details.get("collection")
     if not isinstance(error, StoreDamaged) or not name:
         return ""
     what = "is damaged" if error.code == "store_damaged" else "was written by another version of Vitrine"
+    if error.details.get("object", manifest_key(name)) != manifest_key(name):
+        return (  # deleting the category would delete its pictures
+            f"Something that was made in category {name!r} (taggers, cluster runs, maps or groups of "
+            f"copies) {what}; its images are not. An operator has it made again: the log of the server "
+            "says how under the request_id."
+        )
     return (
         f"Category {name!r} {what}. DELETE /v1/categories/{name}?confirm={name} keeps its "
         "pictures, and an operator can put them into a new category of that name (`vitrine index add "

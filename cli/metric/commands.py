@@ -140,7 +140,7 @@ def train(
         f"{saved.folder}: the encoder, its report in report.md. Epoch {saved.best_epoch} of "
         f"{len(saved.history)} was kept."
     )
-    note(f"Put it into service: vitrine metric promote {saved.folder} --name {name} -c CATEGORY")
+    note(f"Put it into service: vitrine metric promote {saved.folder} -c {category or 'CATEGORY'}")
 
 
 @app.command("eval")

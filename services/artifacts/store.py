@@ -136,7 +136,7 @@ class ArtifactStore(ABC, Generic[T]):
             if self._entry(category, name) != entry:
                 return self.get(category, name)  # another process has replaced it
             if isinstance(error, NotFound):
-                raise StoreDamaged(error.message, category=category) from error
+                raise StoreDamaged(error.message, category=category, object=entry.key) from error
             raise
         self._hold(category, entry, artifact)
         return artifact
@@ -338,7 +338,8 @@ class ArtifactStore(ABC, Generic[T]):
             tree: dict[str, Any] = orjson.loads(data)
             found = tree.pop("format")
         advice = f"Remove the objects below `{self.prefix}{category}/` and {self.remake}."
-        check_format(found, FORMAT, f"The object {key!r} of category {category!r}", advice, category)
+        what = f"The object {key!r} of category {category!r}"
+        check_format(found, FORMAT, what, advice, category=category, object=key)
         return tree
 
     @property

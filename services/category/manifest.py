@@ -120,7 +120,9 @@ def read_manifest(name: str, data: bytes) -> Category:
     """
     with readable(name, manifest_key(name), remedy(name)):
         tree = orjson.loads(data)
-        check_format(tree.pop("format"), FORMAT, f"Category {name!r}", remedy(name, "Index it again"), name)
+        check_format(
+            tree.pop("format"), FORMAT, f"Category {name!r}", remedy(name, "Index it again"), category=name
+        )
         encoders = tuple(spec_from_json(spec) for spec in tree.pop("encoders"))
         promoted = {alias: tuple(names) for alias, names in tree.pop("promoted").items()}
         category = Category(encoders=encoders, promoted=promoted, **tree)

@@ -22,22 +22,22 @@ def readable(category: str, key: str, advice: str) -> Iterator[None]:
         yield
     except NotFound as error:
         raise StoreDamaged(
-            f"The object {key!r} of category {category!r} is missing. {advice}", category=category
+            f"The object {key!r} of category {category!r} is missing. {advice}", category=category, object=key
         ) from error
     except (AttributeError, LookupError, SafetensorError, TypeError, ValueError) as error:
         raise StoreDamaged(
-            f"The object {key!r} of category {category!r} is damaged. {advice}", category=category
+            f"The object {key!r} of category {category!r} is damaged. {advice}", category=category, object=key
         ) from error
 
 
-def check_format(found: object, expected: int, what: str, advice: str, category: str | None = None) -> None:
+def check_format(found: object, expected: int, what: str, advice: str, **details: str) -> None:
     """Raise ``OtherFormat`` unless ``what`` was written in the format that this version of Vitrine reads.
 
-    ``advice`` says how to go on.
+    ``advice`` says how to go on. ``details``: of the error.
     """
     if found != expected:
         raise OtherFormat(
             f"{what} was written by another version of Vitrine, in format {found}; this one reads format "
             f"{expected}. {advice}",
-            **({} if category is None else {"category": category}),
+            **details,
         )

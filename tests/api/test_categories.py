@@ -179,3 +179,15 @@ def test_pictures_stay_or_go_as_asked(runtime: Runtime, client: TestClient) -> N
     assert (
         client.delete("/v1/categories/shop", params={"confirm": "shop", "images": "some"}).status_code == 422
     )
+
+
+def test_what_was_made_in_another_format_is_no_reason_to_delete_the_category(
+    client: TestClient, runtime: Runtime
+) -> None:
+    client.post("/v1/categories", json={"name": "pets"})
+    for pointer in (b'{"format": 1, "in_service": {}}', b"{}"):
+        runtime.objects.put("_taggers/pets/current.json", pointer)
+        runtime.known.forget_all("")
+        refused = client.get("/v1/categories/pets/taggers")
+        detail = refused.json()["detail"]
+        assert refused.status_code == 503 and "made in category 'pets'" in detail and "DELETE" not in detail
