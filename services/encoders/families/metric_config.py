@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.precision import Precision
+from vitrine.services.encoders.pretrained import read_json
 from vitrine.services.errors import ModelUnavailable
 
 KIND, FORMAT = "metric-encoder", 1
@@ -65,11 +66,7 @@ class MetricConfig:
 def folder_kind(folder: Path) -> str | None:
     """Return the kind of encoder of ours that a folder holds, such as ``metric-encoder``; None for any other
     folder."""
-    try:
-        tree = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    kind = tree.get("vitrine") if isinstance(tree, dict) else None
+    kind = read_json(folder / CONFIG).get("vitrine")
     return kind if isinstance(kind, str) else None
 
 
