@@ -86,24 +86,13 @@ def read_config(folder: Path) -> MetricConfig:
         if (tree.pop("vitrine"), tree.pop("format")) != (KIND, FORMAT):
             raise ValueError("another kind or format")
         tree["trunk"] = TrunkReference(**tree["trunk"])
-        tree["preprocessing"] = _preprocessing(tree["preprocessing"])
+        tree["preprocessing"] = Preprocessing.from_json(tree["preprocessing"])
         tree["classes"] = tuple(tree["classes"])
         return MetricConfig(**tree)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise ModelUnavailable(
             f"{folder} holds no metric-learned encoder that this version reads."
         ) from error
-
-
-def _preprocessing(tree: Mapping[str, Any]) -> Preprocessing:
-    resize, crop = tree["resize"], tree["crop"]
-    return Preprocessing(
-        tuple(resize) if isinstance(resize, list) else resize,
-        tuple(crop) if crop is not None else None,
-        tuple(tree["mean"]),
-        tuple(tree["std"]),
-        tree["interpolation"],
-    )
 
 
 def read_split(folder: Path) -> dict[str, Any]:

@@ -28,10 +28,10 @@ from vitrine.services.domain import (
 )
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
-from vitrine.services.vector_store.checks import check_limit
+from vitrine.services.vector_store.checks import check_found, check_limit
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.edge.client import EngineClient
-from vitrine.services.vector_store.edge.errors import from_plain, not_found
+from vitrine.services.vector_store.edge.errors import from_plain
 from vitrine.services.vector_store.edge.files import MEGABYTE, folder_name, schema_from_plain, schema_plain
 from vitrine.services.vector_store.edge.lock import DataLock
 from vitrine.services.vector_store.edge.query import filter_plain, query_plain, selection, unpack
@@ -239,8 +239,7 @@ class EdgeVectorStore:
         missing: list[str] = []
         for part in _parts(ids):
             missing += self._call("missing", collection, ids=part)[0]["ids"]
-        if missing:
-            raise not_found(collection, missing)
+        check_found(collection, missing)
 
     # Reads
     # --------------------------------------------------------------------------------------------------------

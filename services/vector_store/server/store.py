@@ -35,7 +35,13 @@ from vitrine.services.errors import (
     UnknownVector,
 )
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
-from vitrine.services.vector_store.checks import check_extension, check_limit, check_names, check_query
+from vitrine.services.vector_store.checks import (
+    check_extension,
+    check_found,
+    check_limit,
+    check_names,
+    check_query,
+)
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.engine_names import (
     engine_filter,
@@ -502,13 +508,7 @@ class ServerVectorStore:
         """Raise ``NotFound`` naming the unknown ids: the server would apply the change to the others and then
         complain."""
         found = self.retrieve(collection, ids, with_payload=False)
-        missing = [id for id, hit in zip(ids, found, strict=True) if hit is None]
-        if missing:
-            raise NotFound(
-                f"{len(missing)} of {len(ids)} points are not in collection {collection!r}, the first "
-                f"is {missing[0]}; nothing was changed.",
-                ids=missing[:100],
-            )
+        check_found(collection, [id for id, hit in zip(ids, found, strict=True) if hit is None])
 
 
 def _hnsw(vector: VectorSpec) -> models.HnswConfigDiff:
