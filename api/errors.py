@@ -120,8 +120,8 @@ def invalid(errors: Any, part: str) -> BadRequest:
 
 
 def dump_json(content: object) -> bytes:
-    """JSON bytes; NaN becomes null, numpy arrays lists, and text that is not valid Unicode is escaped instead
-    of refused."""
+    """Return the content as JSON; NaN becomes null, numpy arrays lists, and text that is not valid Unicode is
+    escaped instead of refused."""
     try:
         return orjson.dumps(content, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:
@@ -143,8 +143,8 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return the methods that the address of the request takes. A router that refuses one names those of its
-    first route alone."""
+    """Return the methods that the address of the request takes. A router that refuses one names only the
+    methods of its first route."""
     scope = request.scope
     address = {name: scope[name] for name in ("type", "path", "headers")} | {
         "root_path": scope.get("root_path", "")

@@ -115,8 +115,8 @@ def delete(
         bool | None,
         typer.Option(
             "--keep-images/--delete-images",
-            help="Whether the pictures stay in the object store, to be indexed again. [default: those of a "
-            "damaged category do]",
+            help="Whether the pictures stay in the object store, to be indexed again. [default: only if the "
+            "category is damaged]",
         ),
     ] = None,
     yes: YesOption = False,

@@ -88,7 +88,7 @@ def show_progress() -> Progress | None:
 
 @contextmanager
 def telling(quiet: bool = False) -> Iterator[StageByStage]:
-    """Give what shows how far work is: it is called with the stage, and how much of how much is done."""
+    """Yield a function that shows progress: it takes the stage, and how much of how much is done."""
     from vitrine.indexer.job.progress import StageByStage, make_progress
 
     with closing(StageByStage(make_progress(quiet=quiet))) as shown:
@@ -96,9 +96,10 @@ def telling(quiet: bool = False) -> Iterator[StageByStage]:
 
 
 def note(text: str) -> None:
-    """Print a line for people on stderr; an error while writing it does not end the work."""
+    """Print a line for people on stderr, above a bar if there is one; an error while writing it does not end
+    the work."""
     with suppress(OSError):
-        typer.echo(text, err=True)
+        print(text, file=sys.stderr, flush=True)  # which a bar redirects, unlike typer's echo
 
 
 def print_error(code: str, message: str, details: Mapping[str, object], *, as_json: bool) -> None:

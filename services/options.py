@@ -56,7 +56,7 @@ class Options:
 
 
 class Option(NamedTuple):
-    """One field of an options dataclass. ``limits``: those of `option`, by pydantic's names."""
+    """One field of an options dataclass. ``limits``: its range, by the names of `option` and pydantic."""
 
     name: str
     kind: Any

@@ -250,9 +250,9 @@ class Category(Work):
     ) -> Hits:
         """List the images that meet the conditions, a page at a time, by id.
 
-        The conditions are those of ``search``. ``order_by``: a number or date, such as ``"scores.red:desc"``.
-        ``random``: a random sample instead. ``cursor``: that of the page before, for the next one;
-        ``all_images`` reads them all. Raises ``UnknownField``, ``BadRequest``.
+        ``where`` and the other conditions: see ``search``. ``order_by``: a number or date, such as
+        ``"scores.red:desc"``. ``random``: a random sample instead. ``cursor``: from the page before, for the
+        next one; ``all_images`` reads them all. Raises ``UnknownField``, ``BadRequest``.
         """
         from vitrine.services.category.field_names import find_order
 
@@ -286,7 +286,7 @@ class Category(Work):
         return Hits(self, page.hits, options, title=title, cursor=page.cursor)
 
     def all_images(self, where: Where | None = None, *, order_by: str | None = None) -> Iterator[Hit]:
-        """Give all images that meet the conditions, one after the other; memory is that of a page."""
+        """Yield all images that meet the conditions, one after the other. Memory: one page."""
         cursor: str | None = None
         while True:
             page = self.images(where=where, order_by=order_by, limit=PAGE, cursor=cursor)
@@ -404,10 +404,7 @@ class Category(Work):
 
     def delete(self, ids: Ids) -> int:
         """Delete images with their files. Returns how many there were; unknown ids are no error."""
-        runtime = self._runtime
-        deleted = runtime.editor.delete(self.name, ids_of(ids))
-        runtime.catalog.set_images(self.name, self.count())
-        return deleted
+        return self._runtime.editor.delete(self.name, ids_of(ids))
 
     # -----------------------------------------------------------------------------------------------------
 

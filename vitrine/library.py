@@ -36,12 +36,12 @@ def open(
     minio_secure: bool | None = None,
     progress: bool = True,
 ) -> Library:
-    """Open the categories below ``data``, or those of a Qdrant server and an S3 store.
+    """Open the categories in the folder ``data``, or on a Qdrant server with an S3 store.
 
     Use it in a ``with``, or call ``close``: one program at a time has a data folder open.
 
     ``data``: the folder, made if it is missing. ``models``: a folder with model folders, looked into before
-    any hub. ``encoder``: that of new categories. ``precision``, ``device`` (auto, cpu, cuda, cuda:N): how
+    any hub. ``encoder``: for new categories. ``precision``, ``device`` (auto, cpu, cuda, cuda:N): how
     encoders run. ``threads``: of the decoding pool; 0: one a core. ``offline``: never ask a model hub.
     ``qdrant_...`` and ``minio_...``: the servers. What is not given comes from the environment and ``.env``,
     as for the command line; .env.example explains each. ``progress``: show how long work goes on, as a bar in
@@ -108,14 +108,14 @@ class Library:
         return self[name]
 
     def categories(self) -> list[Category]:
-        """All categories, by name."""
+        """Return all categories, in order of name."""
         return [self[name] for name in self]
 
     def delete(self, name: str, *, keep_images: bool | None = None) -> None:
         """Delete a category with all its images, or what an interrupted deletion has left of one.
 
-        ``keep_images``: the pictures stay in the object store, to be indexed again; None: those of a damaged
-        category do. Raises ``NotFound``.
+        ``keep_images``: the pictures stay in the object store, to be indexed again; None: only if
+        the category is damaged. Raises ``NotFound``.
         """
         self.runtime.catalog.delete(name, keep_images=keep_images)
 

@@ -99,8 +99,8 @@ def delete_category(
     images: Annotated[
         Literal["keep", "delete"] | None,
         Query(
-            description="Whether the pictures stay in the object store. Unless this says so, those of "
-            "a damaged category do."
+            description="Whether the pictures stay in the object store. By default they do only if the "
+            "category is damaged."
         ),
     ] = None,
 ) -> Response:

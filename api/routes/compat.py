@@ -234,8 +234,8 @@ def _hit_json(category: str, hit: Hit) -> dict[str, Any]:
     """Return a hit as ``OldHitOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
     label = payload.get("metadata", {}).get("label")
-    told = {"class_": payload.get("class"), "file": payload.get("filename"), "label": label}
-    return {"id": hit.id, "version": 0, "score": shown_similarity(hit), "payload": told, "url": urls["file"]}
+    shown = {"class_": payload.get("class"), "file": payload.get("filename"), "label": label}
+    return {"id": hit.id, "version": 0, "score": shown_similarity(hit), "payload": shown, "url": urls["file"]}
 
 
 def _page(tree: dict[str, Any]) -> str:

@@ -62,5 +62,5 @@ def map_points(
     shown = runtime.maps.get(category, map)
     reader = value_reader(runtime, category, by, depth=depth) if by else None
     page = read_points(runtime, category, shown, reader, conditions=conditions, limit=limit, cursor=cursor)
-    told = {"map": map, "created_at": shown.created_at, "by": by, "ids": page.ids, "x": page.x, "y": page.y}
-    return Json({**told, "values": page.values if reader else None, "cursor": page.cursor})
+    points = {"map": map, "created_at": shown.created_at, "by": by, "ids": page.ids, "x": page.x, "y": page.y}
+    return Json({**points, "values": page.values if reader else None, "cursor": page.cursor})

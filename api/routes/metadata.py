@@ -49,7 +49,7 @@ def add_metadata(
 ) -> MetadataOut:
     """Put a table's columns onto the images that its rows name; the counts of what became of the rows.
 
-    Tags are united, metadata columns replace those of the same name; class, caption, quality and date only
+    Tags are united, metadata columns replace columns of the same name; class, caption, quality and date only
     fill gaps, unless ``overwrite``. Rows that name several images are refused, unless ``all_of_a_name``.
     Sending the same table again is safe.
 

@@ -248,8 +248,8 @@ class OldModelOut(BaseModel):
 
 
 class OldImageOut(BaseModel):
-    """An image as the compatibility routes give it. ``url`` is that of the file; ``score`` is null where none
-    was asked for.
+    """An image as the compatibility routes give it. ``url``: of the file; ``score``: null where none was
+    asked for.
 
     ``hash_id`` is the SHA-256 of the file, ``file_name`` and ``file_path`` are ``filename`` and ``url`` under
     their older names.

@@ -165,8 +165,8 @@ def name_nodes(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Name the nodes of a run by a list of words. Names that come from tags stay; those of a former list are
-    replaced.
+    """Name the nodes of a run by a list of words. Names that come from tags stay; names from a former
+    list are replaced.
 
     A word names the node that it lifts most above the category's mean similarity to it, in terms of how far
     it takes the category apart; so generic words do not win everywhere.

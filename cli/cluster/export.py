@@ -43,8 +43,8 @@ def export(
     """Write a run to a file or a folder; the ending of --to says which.
 
     A treemap shows every node as large as it has images, with some of these in it. A folder gets the images,
-    each in that of its node, such as "root-14 red mugs/root-14-3 ..."; again: only what is new, and no file
-    there is written over. A folder takes one version of one run.
+    each in the folder of its node, such as "root-14 red mugs/root-14-3 ..."; run again, only what is new is
+    added, and no file there is written over. A folder takes one version of one run.
     """
     from vitrine.indexer.export.clusters.export import export_run
 

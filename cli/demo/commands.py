@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitrine.cli.context import stores
-from vitrine.cli.demo.learning import LOOK, learn, learned_json, print_learned
-from vitrine.cli.demo.structure import find_structure, print_structure, structure_json
+from vitrine.cli.demo.learning import LOOK, learn, print_learned
+from vitrine.cli.demo.structure import find_structure, print_structure
 from vitrine.cli.options import JsonOption
 from vitrine.cli.output import note, print_json, print_table, show_progress
 from vitrine.indexer.export.sheets import hit_captions, query_tile, save_sheet
@@ -97,15 +97,13 @@ def demo(
     if as_json:
         trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
         tree = {"category": CATEGORY, "index": report.to_json(), "searches": trees}
-        print_json(
-            tree | {"learned": learned_json(*learned) if learned else None, "found": structure_json(*found)}
-        )
+        print_json(tree | {"learned": learned, "found": found})
         return
     for number, (shown, sheet) in enumerate(zip(searches, sheets, strict=True), 1):
         if learned and number == len(searches) - 1:
-            print_learned(*learned)
+            print_learned(learned)
         _print_search(number, shown, sheet)
-    print_structure(*found)
+    print_structure(found)
     _print_next(ctx, address)
 
 
@@ -146,7 +144,7 @@ def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
 
 
 def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
-    """The picture whose design has most others to find; it is left out itself."""
+    """Search by the picture whose design has the most other pictures; it is left out itself."""
     from vitrine.services.images.open import content_hash, point_id
     from vitrine.services.search.searcher import SearchOptions
 
@@ -192,7 +190,7 @@ def _by_tag_and_score(runtime: Runtime) -> Shown:
 
 
 def _by_scores(runtime: Runtime) -> Shown:
-    """What two taggers agree on, whether people tagged it or not."""
+    """Show what two taggers agree on, whether people tagged it or not."""
     from vitrine.services.category.filters import conditions_from_pairs
     from vitrine.services.domain import OrderBy
 
@@ -254,7 +252,7 @@ def _design(hit: Hit) -> str:
 
 
 def _drawing() -> Callable[[int, int], None]:
-    """Tells of the drawing now and then: it takes some seconds the first time."""
+    """Return a function that reports how far the drawing is: it takes some seconds the first time."""
 
     def tell(done: int, total: int) -> None:
         if done % max(1, total // 4) == 0:

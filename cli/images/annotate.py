@@ -38,7 +38,7 @@ def annotate(
 ) -> None:
     """Add a table's columns to images that are indexed already. Columns mean what they mean in a manifest.
 
-    Tags are united, metadata columns replace those of the same name, and class, caption, quality and date
+    Tags are united, metadata columns replace columns of the same name, and class, caption, quality and date
     only fill gaps. A row whose name several images have is refused. The same table again changes nothing.
     Exit 3: some rows were refused, or none matched.
     """

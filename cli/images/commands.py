@@ -24,6 +24,7 @@ from vitrine.cli.search import hit_json
 from vitrine.cli.with_options import with_options
 from vitrine.services.files import writing
 from vitrine.services.values.kinds import Cell
+from vitrine.services.values.words import counted
 
 if TYPE_CHECKING:
     from vitrine.services.domain import Hit
@@ -108,16 +109,15 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete images: their points and their files. Unknown ids are no error."""
-    if not confirmed(f"Delete {_count(len(ids))} from {category!r} for good?", yes):
+    if not confirmed(f"Delete {counted(len(ids), 'image')} from {category!r} for good?", yes):
         raise typer.Exit(1)
     with stores(ctx) as runtime:
         deleted = runtime.editor.delete(category, ids)
-        runtime.catalog.set_images(category, runtime.searcher.count(category))
     if as_json:
         print_json({"category": category, "deleted": deleted, "unknown": len(set(ids)) - deleted})
         return
     note(
-        f"Deleted {_count(deleted)}"
+        f"Deleted {counted(deleted, 'image')}"
         + (f"; {len(set(ids)) - deleted} were not there." if deleted < len(set(ids)) else ".")
     )
 
@@ -183,7 +183,7 @@ def tag(
         ("id", "class", "tags"),
         [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in hits],
     )
-    note(" ".join([f"Changed {_count(len(hits))}.", *notes]))
+    note(" ".join([f"Changed {counted(len(hits), 'image')}.", *notes]))
 
 
 @app.command()
@@ -237,16 +237,12 @@ def histogram(
 
 
 def bar(count: int, most: int) -> str:
-    """A bar as long as the share of the greatest count; anything above nothing is seen."""
+    """Return a bar as long as the share of the greatest count; any count above 0 is visible."""
     return "█" * math.ceil(_BAR * count / most) if most else ""
 
 
 def _size(hit: Hit) -> str:
     return f"{hit.payload['width']}x{hit.payload['height']}" if "width" in hit.payload else ""
-
-
-def _count(number: int) -> str:
-    return "1 image" if number == 1 else f"{number} images"
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
@@ -257,7 +253,7 @@ def _pair(text: str, option: str) -> tuple[str, str]:
 
 
 def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Cell | None]:
-    """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest
+    """Return name and value of ``year=1999`` by the kind of its column; an empty value removes. The longest
     name of a column that the category has goes first: it may hold an equal sign."""
     from vitrine.services.category.field_names import find_member, readings
     from vitrine.services.values.field_paths import path_keys
@@ -268,7 +264,7 @@ def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Ce
 
 
 def _flat(payload: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """Nested fields under their dotted names."""
+    """Return nested fields under their dotted names."""
     flat: dict[str, object] = {}
     for name, value in payload.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}

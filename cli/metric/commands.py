@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitrine.cli.context import read_settings, stores
-from vitrine.cli.metric.progress import Progress
 from vitrine.cli.metric.promote import promote, rollback
 from vitrine.cli.options import JsonOption
-from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.output import note, print_json, print_table, telling
 from vitrine.cli.with_options import with_options
 from vitrine.services.errors import BadRequest
 from vitrine.training.data.options import SplitOptions
 from vitrine.training.metric.options import MetricOptions
 
 if TYPE_CHECKING:
+    from vitrine.indexer.job.progress import StageByStage
     from vitrine.training.data.collect import TrainingData
     from vitrine.training.metric.evaluate import Comparison
 
@@ -94,8 +93,8 @@ def train(
         typer.Option(
             "--trunk",
             metavar="REF",
-            help="A preset, name=model[@revision], a folder or a hub name. [default: that of --using, or "
-            "VITRINE_ENCODER]",
+            help="A preset, name=model[@revision], a folder or a hub name. [default: the encoder of --using, "
+            "or VITRINE_ENCODER]",
         ),
     ] = None,
     resume: Annotated[
@@ -119,10 +118,10 @@ def train(
     from vitrine.training.metric.train import Watch
 
     split = replace(split, val_classes=_words(split.val_classes), test_classes=_words(split.test_classes))
-    with closing(Progress(options.epochs)) as progress:
+    with telling() as tell:
         saved = run_metric(
             name,
-            _read(ctx, progress, category, folder, meta, label, using),
+            _read(ctx, tell, category, folder, meta, label, using),
             options,
             read_settings(ctx),
             split=split,
@@ -130,8 +129,8 @@ def train(
             folder=to,
             resume=resume,
             mlflow=mlflow,
-            watch=Watch(progress.tell, progress.epoch),
-            note=progress.note,
+            watch=Watch(tell, lambda row: _note_epoch(row, options.epochs)),
+            note=note,
         )
     if as_json:
         print_json(saved.to_json())
@@ -169,9 +168,9 @@ def evaluate(
 
     settings = read_settings(ctx)
     trained = find_folder(settings.data, encoder)
-    with closing(Progress()) as progress:
-        data = _read(ctx, progress, category, folder, meta, label)
-        found = judge(trained, data, settings, other=against, tell=progress.tell)
+    with telling() as tell:
+        data = _read(ctx, tell, category, folder, meta, label)
+        found = judge(trained, data, settings, other=against, tell=tell)
     if as_json:
         print_json(found.to_json())
         return
@@ -209,7 +208,7 @@ def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 def _read(
     ctx: typer.Context,
-    progress: Progress,
+    tell: StageByStage,
     category: str | None,
     folder: Path | None,
     meta: Path | None,
@@ -230,7 +229,15 @@ def _read(
         with stores(ctx) as runtime:
             images, spec = list_category(runtime, category, label, using)
     threads = read_settings(ctx).threads or os.cpu_count() or 1
-    return collect(images, spec, threads=threads, tell=progress.tell, note=progress.note)
+    return collect(images, spec, threads=threads, tell=tell, note=note)
+
+
+def _note_epoch(row: Mapping[str, float], epochs: int) -> None:
+    """Print the losses and figures of an epoch."""
+    parts = [f"epoch {int(row['epoch'])} of {epochs}: loss {row['loss']:.4f}"]
+    if "recall_at_1" in row:
+        parts.append(f"validation recall@1 {row['recall_at_1']:.3f}, MAP@R {row['map_at_r']:.3f}")
+    note(", ".join([*parts, f"{row['seconds']:.1f} s"]))
 
 
 def _show(comparison: Comparison) -> None:

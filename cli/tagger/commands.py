@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitrine.cli.context import stores
-from vitrine.cli.metric.progress import Progress
 from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, YesOption
-from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table, show_progress
+from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table, show_progress, telling
 from vitrine.cli.tagger.label import label
 from vitrine.cli.tagger.more import convert, quality, zero_shot
 from vitrine.cli.tagger.score import purge_stale, score
@@ -63,8 +61,7 @@ def train(
     from vitrine.training.taggers.report import COLUMNS, summary_rows
     from vitrine.training.taggers.run import run_taggers
 
-    with closing(Progress()) as progress, stores(ctx) as runtime:
-        tell = None if as_json else progress.tell
+    with stores(ctx) as runtime, telling(as_json) as tell:
         done = run_taggers(
             runtime, category, tag, options, using=using, field=field, folder=to, plots=plots, tell=tell
         )
@@ -172,12 +169,7 @@ app.command("convert")(convert)
 def _summary(head: TagHead, category: Category, unsettled: dict[str, str]) -> dict[str, Any]:
     """Return one line of the list. ``stale``: there may be scores by an older tagger, or its encoder has
     changed."""
-    from vitrine.services.errors import UnknownVector
-
-    try:
-        current = category.encoder(head.using).revision == head.encoder_revision
-    except UnknownVector:
-        current = False
+    current = category.encoder_at(head.using, head.encoder_revision) is not None
     return {
         "tag": head.tag,
         "kind": head.kind,

@@ -3,16 +3,14 @@ systems' files."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vitrine.cli.context import stores
-from vitrine.cli.metric.progress import Progress
 from vitrine.cli.options import CategoryOption, JsonOption, UsingOption
-from vitrine.cli.output import note, print_json, print_pairs, print_table
+from vitrine.cli.output import note, print_json, print_pairs, print_table, telling
 
 KeepOption = Annotated[bool, typer.Option("--keep", help="Put the taggers into service.")]
 
@@ -75,10 +73,8 @@ def zero_shot(
     if to is not None:
         check_ending(to, "a table", TABLES)
     listed, prompts = read_words(words), read_templates(templates) if templates else TEMPLATES
-    with closing(Progress()) as progress, stores(ctx) as runtime:
-        found = score_by_words(
-            runtime, category, listed, prompts, using=using, to=to, keep=keep, tell=progress.tell
-        )
+    with stores(ctx) as runtime, telling() as tell:
+        found = score_by_words(runtime, category, listed, prompts, using=using, to=to, keep=keep, tell=tell)
     if as_json:
         print_json(found.to_json())
         return

@@ -72,7 +72,7 @@ class Mover:
         return "" if image.files else "file_missing"
 
     def _sync(self, files: set[Path]) -> None:
-        """Make files durable, with their names and those of the folders above them up to the target."""
+        """Make files durable, with their names and the names of the folders above them up to the target."""
         folders = {folder for path in files for folder in path.parents if folder.is_relative_to(self._target)}
         try:
             for path in [*files, *folders]:
@@ -114,7 +114,7 @@ class Mover:
             raise BadRequest(f"{path} cannot be read: look into it, and remove it to go on.") from error
 
     def _fits(self, id: str, key: str) -> bool:
-        """Return whether the key is that of a picture of this category with this id."""
+        """Return whether this key can belong to the picture of this category with this id."""
         return (
             key.startswith(f"{self._category}/images/")
             and point_id(key.rpartition("/")[2].partition(".")[0]) == id

@@ -194,7 +194,7 @@ def _column_name(name: str, key: str) -> str:
 
 
 def _columns(rows: Rows) -> dict[str, _Column]:
-    """Return all columns, in the order of a row, with those of the same object next to each other."""
+    """Return all columns, in the order of a row, with the columns of one object next to each other."""
     seen: dict[str, _Column] = {name: _Column() for name in FIRST if name != "scores"}
     seen["tags"].lists = True
     for page in rows:

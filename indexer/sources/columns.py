@@ -24,8 +24,8 @@ class ColumnKinds:
     """Kinds by field path, and those that a user named, by column. Values of the latter are cast to that
     kind, or refused.
 
-    A column has the kind that a user names; else that of the category, where one of whole numbers becomes one
-    of numbers if the source has fractions; else that of the source as a whole.
+    A column has the kind that a user names; else its kind in the category, where whole numbers become numbers
+    if the source has fractions; else the kind of all its values in the source.
     """
 
     kinds: Mapping[str, IndexKind]
@@ -35,7 +35,7 @@ class ColumnKinds:
     def of(
         cls, category: Category, source: Mapping[str, IndexKind], named: Mapping[str, IndexKind] | None = None
     ) -> ColumnKinds:
-        """Decide the kinds from those of the ``source``, by field path, and those ``named``, by column.
+        """Decide the kinds from the kinds in the ``source``, by field path, and those ``named``, by column.
         Raises ``BadRequest`` for a column that neither source nor category has."""
         kinds = dict(source)
         for field, kind in category.indexes.items():

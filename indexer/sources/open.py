@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from vitrine.indexer.sources.base import (
+    file_record,
     has_image_extension,
     is_archive,
     looks_like_image,
-    modified,
-    read_file,
     read_head,
     shown_path,
 )
@@ -41,8 +40,8 @@ def open_source(
 
     A source that is open already gets the tags and the table that the options name.
 
-    ``patience``: that of the run, which waits for the object store where the source itself needs it; else it
-    does not wait.
+    ``patience``: how long the run waits for an object store that the source itself reads; None: it does not
+    wait.
 
     Raises ``BadSource`` if there is nothing of the kind, or if a table in it is unusable as a whole.
     """
@@ -85,13 +84,7 @@ class SingleSource(Source):
         self.name, self.indexes = "file", {}
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        path = str(self._path)
-        yield ImageRecord(
-            self.name,
-            shown_path(self._path.name),
-            lambda: read_file(path, self._max_bytes),
-            created_at=modified(path),
-        )
+        yield file_record(self.name, str(self._path), shown_path(self._path.name), self._max_bytes)
 
     @property
     def total(self) -> int | None:

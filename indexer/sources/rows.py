@@ -43,8 +43,8 @@ class Columns:
     in whatever case they are written. ``scores`` and ``metadata`` map columns to payload keys.
 
     ``hashtags``: columns whose hashtags go to the metadata column of that name as well. ``computed``: columns
-    that are passed over, since Vitrine itself says what they do: those of runs, maps and similarity, and in
-    an exported table what it knows of a file.
+    that are passed over, since Vitrine computes them itself: runs, maps, similarity, and in an exported
+    table what it knows of a file.
     """
 
     key: str

@@ -90,8 +90,8 @@ def _said(values: Mapping[str, Any], text: Collection[str], written: Collection[
 
 
 def open_table(path: Path) -> Table:
-    """Read a table for the first time. Raises ``BadSource`` if it is none, is not UTF-8 or UTF-16, or names a
-    column twice."""
+    """Read a table for the first time. Raises ``BadSource`` if it is not a table, is not UTF-8 or UTF-16, or
+    names a column twice."""
     seen: dict[str, _Seen] = {}
     count = 0
     for row in _raw_rows(path):
@@ -214,7 +214,7 @@ def _notes(name: str, column: str, sight: _Sight) -> Iterator[str]:
         cells, row, text = sight.misfits
         kind = joined(kind for kind in sight.kinds if kind != "keyword") or "keyword"
         yield (
-            f"{name}: column {column!r} holds {HELD[kind]} but for {_cells(cells)}, such as {text!r} "
+            f"{name}: column {column!r} holds {HELD[kind]}, except in {_cells(cells)}, such as {text!r} "
             f"in row {row}. If the column is new, all of it becomes words: correct the table, or say "
             f"--column {column}:{kind} to have such rows refused."
         )

@@ -127,6 +127,10 @@ class ClusterRun:
     def depth(self) -> int:
         return max(node.depth for node in self.nodes.values())
 
+    def assign(self, embeddings: Embeddings) -> list[tuple[str, ...]]:
+        """Return the path of each row of ``embeddings`` (n, dim), as its payload is to have it."""
+        return [path_of(id) for id in assign_leaves(self.nodes, self.centres, embeddings)]
+
 
 class ClusterStore(ArtifactStore[ClusterRun]):
     """The cluster runs of all categories."""
@@ -176,11 +180,6 @@ class ClusterStore(ArtifactStore[ClusterRun]):
             return replace(present, nodes=dict(nodes), parameters=dict(parameters), named_at=now())
 
         return self.update(category, run.key, rename)
-
-    def assign(self, run: ClusterRun, embeddings: Embeddings) -> list[tuple[str, ...]]:
-        """Return the path of each row of ``embeddings`` (n, dim), as its payload is to have it."""
-        paths = {id: path_of(id) for id in run.nodes}
-        return [paths[id] for id in assign_leaves(run.nodes, run.centres, embeddings)]
 
 
 def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embeddings) -> list[str]:

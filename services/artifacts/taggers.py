@@ -90,7 +90,7 @@ class HeadSet:
 
     def __init__(self, heads: Sequence[TagHead]) -> None:
         if len({(head.using, head.encoder_revision) for head in heads}) != 1:
-            raise TaggerMismatch("The taggers are on different vectors: score those of one vector at a time.")
+            raise TaggerMismatch("The taggers are on different vectors: score by one vector at a time.")
         self.heads = tuple(heads)
         self.using = heads[0].using
         self.tags = tuple(head.tag for head in heads)
@@ -172,8 +172,8 @@ class TaggerStore:
     def save(self, category: str, heads: Iterable[TagHead], *, scored: Iterable[str] = ()) -> list[TagHead]:
         """Put heads into service; the tags among ``scored`` may have scores by others in the payload.
 
-        Returns them as saved: ``trained_at`` is now, and ``number`` higher than that of every head before.
-        ``BadRequest`` for a tag that cannot be a field's name.
+        Returns them as saved: ``trained_at`` is now, and ``number`` higher than the number of any head
+        before. ``BadRequest`` for a tag that cannot be a field's name.
         """
         named, stale = [replace(head, tag=clean_name(head.tag)) for head in heads], set(scored)
         given = {head.tag: head for head in named}
@@ -214,7 +214,7 @@ class TaggerStore:
         self._former = {held: heads for held, heads in self._former.items() if held[0] != category}
 
     def _there(self, category: str, tags: Iterable[str]) -> list[TagHead]:
-        """Return the heads of these tags, but for those that were withdrawn this moment."""
+        """Return the heads of these tags, without heads that were withdrawn this moment."""
         found = []
         for tag in tags:
             with suppress(NotFound):

@@ -273,7 +273,7 @@ class Catalog:
 
         Where this is interrupted the category is gone, and ``delete`` or ``create`` completes the work.
         ``keep_images``: the pictures stay in the object store, with the taggers and encoders that were made
-        from them, to be indexed again; None: only those of a damaged category do. ``NotFound``.
+        from them, to be indexed again; None: only if the category is damaged. ``NotFound``.
         """
         with self.writing(name), self._lock:
             kept = self.keeps_images(name)
@@ -332,8 +332,8 @@ class Catalog:
         return left_of(self._objects, name, with_collection, self._stored_encoders_of_others(name))
 
     def _is_ours(self, collection: str) -> bool:
-        """Return whether Vitrine made a collection: a server may hold those of other programs, which must
-        stay."""
+        """Return whether Vitrine made a collection: a server may hold collections of other programs,
+        which must stay."""
         try:
             return STANDARD_INDEXES.keys() <= self._vectors.info(collection).schema.indexes.keys()
         except StoreDamaged:

@@ -26,7 +26,6 @@ from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.words import composed
 from vitrine.services.vector_store.base import VectorStore, check_ids
 
-_CHUNK = 500
 _TYPES: Mapping[str, Any] = {
     "keyword": Annotated[str, AfterValidator(composed)],
     "datetime": Annotated[str, BeforeValidator(to_utc)],
@@ -89,13 +88,16 @@ class Editor:
             return self._existing(category, list(changes))
 
     def delete(self, category: str, ids: Sequence[str]) -> int:
-        """Delete images, and return how many there were; unknown ids are passed over.
+        """Delete images, and return how many there were; unknown ids are passed over. The manifest has the
+        new count.
 
         Points go first, then their objects, so that no point is ever without its picture.
         """
         with self._catalog.writing(category):
             found = [hit for hit in self._retrieve(category, ids) if hit is not None]
-            self._vectors.delete(category, [hit.id for hit in found])
+            if found:
+                self._vectors.delete(category, [hit.id for hit in found])
+                self._catalog.set_images(category, self._vectors.count(category))
             for hit in found:
                 self._objects.delete(hit.payload["object_key"])
         return len(found)
@@ -122,8 +124,7 @@ class Editor:
             check_ids(ids)
         except BadVector as error:
             raise NotFound(error.message, **error.details) from error
-        chunks = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
-        return [hit for chunk in chunks for hit in self._vectors.retrieve(category, chunk)]
+        return self._vectors.retrieve(category, ids)
 
 
 def _settled(
@@ -158,7 +159,7 @@ def _changed(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
 
 
 def _changed_tags(payload: Mapping[str, Any], changes: ImageChanges) -> Payload:
-    """Return those of the lists of tags, rejected tags and proposed tags that change."""
+    """Return the new lists of tags, rejected tags and proposed tags, but only the lists that change."""
     dropped = set(clean_tags(changes.remove_tags))
     given = [tag for tag in clean_tags([*(changes.tags or ()), *changes.add_tags]) if tag not in dropped]
     refused = clean_tags([*(changes.rejected_tags or ()), *changes.reject_tags])

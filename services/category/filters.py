@@ -116,7 +116,7 @@ _OfTable: Any = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
 class Conditions(_OfTable):
     """Conditions on images; all that are given must hold.
 
-    Single fields of words take a list, of which an image has any; those of numbers and dates take a range.
+    Fields that hold one word take a list, of which an image has any; numbers and dates take a range.
     ``tags_*`` are what people said, ``machine_tags_any`` what taggers propose, and ``rejected_tags_any`` what
     people said an image is not; the last two can be asked for once an image of the category has one.
 

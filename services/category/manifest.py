@@ -63,6 +63,14 @@ class Category:
             f"Category {self.name!r} has no vector named {using!r}; it has: {known}.", using=using
         )
 
+    def encoder_at(self, using: str, revision: str, dim: int | None = None) -> EncoderSpec | None:
+        """Return the encoder that something was made on, as the artifact remembers it; None if the category
+        has it no longer."""
+        for spec in self.encoders:
+            if (spec.name, spec.revision) == (using, revision) and dim in (None, spec.dim):
+                return spec
+        return None
+
     @property
     def active_encoders(self) -> tuple[EncoderSpec, ...]:
         """The encoders of new images: all but those that a promotion replaced."""

@@ -72,8 +72,8 @@ def unite_tags(old: Iterable[str], new: Iterable[str]) -> list[str]:
 
 
 def index_kinds(payload: Payload) -> dict[str, IndexKind]:
-    """Return the indexes that are made with the first value, by field path. ``settled`` finds those of
-    metadata.
+    """Return the indexes that are made with the first value, by field path. ``settled`` finds the
+    kinds of metadata columns.
 
     >>> index_kinds({"scores": {"cat": 0.9}, "clusters": {"colours": {"path": ["root"]}}})
     {'scores.cat': 'float', 'clusters.colours.path': 'keyword'}

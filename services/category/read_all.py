@@ -38,8 +38,7 @@ def read_all(
     """Read every image that has the named vector ``using``, in order of id, with the payload ``fields`` asked
     for.
 
-    Images that are added meanwhile may be seen or not; those that stay are seen once. Memory is that of one
-    batch.
+    Images that are added meanwhile may be seen or not; those that stay are seen once. Memory: one batch.
     """
     for page in pages(vectors, collection, filter=filter, fields=fields, using=(using,), size=batch):
         hits = [hit for hit in page if using in hit.vectors]

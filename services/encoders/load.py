@@ -53,7 +53,7 @@ class EncoderLoader:
 
     @classmethod
     def of(cls, settings: Settings, families: tuple[EncoderFamily, ...] | None = None) -> Self:
-        """Return the loader that the settings describe; ``families`` replaces those of ``all_families``."""
+        """Return the loader that the settings describe; ``families`` replaces ``all_families()``."""
         families = all_families() if families is None else families
         return cls(families, settings.models, settings.offline, settings.precision, settings.device)
 

@@ -62,7 +62,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Proof:
-    """What was looked at; ``sound`` if nothing is wrong."""
+    """The checks that were made; ``sound`` if nothing is wrong."""
 
     checks: tuple[Check, ...]
 
@@ -143,7 +143,7 @@ class _Side:
     """A model that was never trained may show nothing of its pictures, and is right all the same."""
 
     def checks(self, dim: int, same: float) -> Iterator[Check]:
-        """Ends with the first check that fails of those which the others need."""
+        """Yield the checks; end with the first that fails if the others need it."""
         what = self.what
         try:
             rows = _encoded(self.encode, self.batches)
@@ -170,8 +170,8 @@ class _Side:
         yield cosine_check(
             f"one of the {what} twice", rows[:1], rows[-1:], same, "it gets another vector each time"
         )
-        beside = "the vector depends on what else is encoded"
-        yield cosine_check(f"{what} alone and among others", rows[:-1], alone, same, beside)
+        fault = "the vector depends on what else is encoded"
+        yield cosine_check(f"{what} alone and among others", rows[:-1], alone, same, fault)
         alike = "" if np.abs(rows[0] - rows[1]).max() > _DIFFERENT else "all get the same vector"
         if self.may_be_alike and alike:
             _log.warning(
@@ -193,7 +193,7 @@ def _finite(what: str, rows: Embeddings) -> Check:
 
 
 def rounding_check(name: str, rounded: Embeddings, exact: Embeddings) -> Check:
-    """Return whether embeddings in bfloat16 are close to those of the same inputs in float32."""
+    """Return whether embeddings in bfloat16 are close to the embeddings of the same inputs in float32."""
     return cosine_check(name, rounded, exact, CLOSE, "rounding changes the vectors")
 
 

@@ -28,13 +28,14 @@ def parse_hashes(texts: Sequence[str]) -> Hashes:
 
 
 def telling(hashes: Hashes) -> NDArray[np.bool_]:
-    """Return which hashes say something about their picture: those of plain pictures do not."""
-    tells: NDArray[np.bool_] = np.bitwise_count(hashes) >= SET_BITS
-    return tells
+    """Return which hashes tell their picture from others: hashes of plain pictures do not."""
+    enough: NDArray[np.bool_] = np.bitwise_count(hashes) >= SET_BITS
+    return enough
 
 
 def close_pairs(hashes: Hashes, band: int) -> Pairs:
-    """Pairs that differ in at most ``band`` bits. ``ValueError`` for a band outside 0..15.
+    """Return the pairs of hashes that differ in at most ``band`` bits. ``ValueError`` for a band outside
+    0..15.
 
     Cut into band + 1 pieces, two such hashes share at least one piece: only those that share one are
     compared. Of 100,000 random hashes at 8 bits that is one pair in 14.

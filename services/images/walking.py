@@ -26,7 +26,7 @@ class Found:
 
 
 def is_hidden(name: str) -> bool:
-    """Dot files and what macOS adds to archives are nobody's pictures."""
+    """Return whether a file is to be ignored: dot files, and what macOS adds to archives."""
     return any(
         (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/")
     )
@@ -60,7 +60,7 @@ def walk(folder: str, likely: Callable[[str], bool], *, without: str | None = No
 
 
 def _identity(folder: str | None) -> set[tuple[int, int]]:
-    """Device and inode of a folder; nothing of one that is not there."""
+    """Return device and inode of a folder; an empty set if it does not exist."""
     try:
         status = os.stat(folder) if folder is not None else None
     except OSError:
@@ -71,7 +71,7 @@ def _identity(folder: str | None) -> set[tuple[int, int]]:
 def _entered(
     folder: str, seen: set[tuple[int, int]], left_out: set[tuple[int, int]], likely: Callable[[str], bool]
 ) -> Iterator[Found | os.DirEntry[str]]:
-    """Files and folders (as entries) of a folder that is not yet in ``seen``."""
+    """Yield the files and folders (as entries) of a folder that is not yet in ``seen``."""
     try:
         status = os.stat(folder)
         identity = (status.st_dev, status.st_ino)
@@ -94,8 +94,8 @@ def _looked_at(entry: os.DirEntry[str], likely: Callable[[str], bool]) -> Found 
         if entry.is_file():
             return Found(entry.path)
         if not os.path.exists(entry.path):
-            told = likely(entry.name) or not PurePosixPath(entry.name).suffix
-            return Found(entry.path, "It is a link that leads nowhere.") if told else None
+            perhaps_picture = likely(entry.name) or not PurePosixPath(entry.name).suffix
+            return Found(entry.path, "It is a link that leads nowhere.") if perhaps_picture else None
     except OSError as error:  # a link in a circle, or into a folder that may not be entered
         return Found(entry.path, f"It cannot be read: {because(error)}.")
     return Found(entry.path, "It is a pipe or a device, not a file.") if likely(entry.name) else None

@@ -1,4 +1,4 @@
-"""Which stored scores count: only those of the taggers in service.
+"""Which stored scores count: only scores that the taggers in service gave.
 
 While a tag is unsettled, some images still carry a score by a former tagger. Queries take such a score as
 absent: each condition on it is narrowed to the images whose ``scored_by`` names the tagger in service, where

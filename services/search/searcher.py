@@ -62,7 +62,7 @@ NO_CONDITIONS = Conditions()
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What all searches share.
+    """Options that all searches share.
 
     ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or
     above it, within 0.0001 (``vitrine.services.vector_store.similarity``). ``diversity`` in 0..1 re-ranks by
@@ -445,7 +445,7 @@ def _indexed(cat: Category, field: str, kinds: tuple[str, ...], use: str) -> Non
 def _unfit(
     cat: Category, field: str, kinds: tuple[str, ...], use: str, others: Iterable[str] = ()
 ) -> UnknownField:
-    """Return the error that names the fields that can be used so: those of these kinds, and the ``others``.
+    """Return the error that names the fields that can be used so: fields of these kinds, and the ``others``.
     Fields of runs and maps are left out: their keys are internal, and stay indexed when they are replaced."""
     able = (name for name, its in cat.indexes.items() if its in kinds)
     fitting = (name for name in able if name.partition(".")[0] not in INTERNAL)

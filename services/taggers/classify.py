@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vitrine.services.artifacts.taggers import HeadSet, TagHead
 from vitrine.services.domain import EncoderSpec
-from vitrine.services.errors import TaggerMismatch, UnknownVector
+from vitrine.services.errors import TaggerMismatch
 from vitrine.services.images.open import open_image
 
 if TYPE_CHECKING:
@@ -33,13 +33,10 @@ class TagScore:
 def encoder_of(category: Category, head: TagHead) -> EncoderSpec:
     """Return the encoder that a head was trained on. ``TaggerMismatch`` if the category has another one, or
     another revision of it."""
-    try:
-        spec = category.encoder(head.using)
-    except UnknownVector:
-        spec = None
-    if spec is not None and (spec.revision, spec.dim) == (head.encoder_revision, len(head.weight)):
+    if spec := category.encoder_at(head.using, head.encoder_revision, len(head.weight)):
         return spec
-    now = "no such vector any more" if spec is None else f"revision {spec.revision}"
+    revisions = [spec.revision for spec in category.encoders if spec.name == head.using]
+    now = f"revision {revisions[0]}" if revisions else "no such vector any more"
     raise TaggerMismatch(
         f"The tagger {head.tag!r} was trained on {head.using!r} at revision {head.encoder_revision}, "
         f"but category {category.name!r} has {now}: train it again.",

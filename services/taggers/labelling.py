@@ -137,10 +137,10 @@ def record(
 def refit(runtime: Runtime, category: str, tag: str, *, using: str | None = None) -> Refit:
     """Train the tagger of a tag anew from all that people have said, and put it into service.
 
-    On the named vector ``using``; None: that of the tagger in service, or the category's default where there
-    is none or its encoder has changed. The scores that images carry are of an older tagger from now on:
-    queries leave them out until the category is scored again. ``TooFewExamples`` with under 2 accepted or 2
-    rejected images.
+    On the named vector ``using``; None: the vector of the tagger in service, or the category's default where
+    there is no tagger or its encoder has changed. The scores that images carry are of an older tagger from
+    now on: queries leave them out until the category is scored again. ``TooFewExamples`` with under 2
+    accepted or 2 rejected images.
     """
     cat, tag = runtime.catalog.get(category), checked_tag(tag)
     spec = _vector_to_train(runtime, cat, tag, using)

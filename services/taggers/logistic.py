@@ -1,7 +1,7 @@
 """L2-regularised logistic regression of many tags at once, and Platt's calibration, with numpy alone: the
 server refits with it.
 
-The objective of each tag is that of scikit-learn: ``|w|^2 / 2 + c * sum_i s_i log(1 + exp(-y_i (w . x_i +
+The objective of each tag is scikit-learn's: ``|w|^2 / 2 + c * sum_i s_i log(1 + exp(-y_i (w . x_i +
 b)))`` with y in -1, 1 and an unpenalised intercept b. Newton steps are solved by conjugate gradients for all
 tags together, so that the work is two matrix products an iteration. They are preconditioned by the Hessian of
 each tag on a small sample of rows, drawn by their share of the curvature (Xu et al., Sub-sampled Newton
@@ -57,9 +57,9 @@ def fit_logistic(
     """Return weights (t, d) and biases (t,) of t tags, from embeddings (n, d) and targets (n, t).
 
     ``sample_weights`` (n, t) >= 0 (None: all 1); 0 takes an example out of one tag. ``c`` > 0, or (t,) of
-    them, is the inverse of the regularisation. ``start``: weights and biases to begin at, such as those of a
-    neighbouring c. ``repeats``: the columns are so many times the same tags, on other examples (folds): it
-    only saves time. ``TooFewExamples`` if a tag has no positive or no negative example, ``BadRequest`` for
+    them, is the inverse of the regularisation. ``start``: weights and biases to begin at, such as the result
+    for a neighbouring c. ``repeats``: the columns are so many times the same tags, on other examples (folds):
+    it only saves time. ``TooFewExamples`` if a tag has no positive or no negative example, ``BadRequest`` for
     shapes that do not fit. Deterministic.
     """
     n, dim = x.shape

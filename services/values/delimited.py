@@ -70,7 +70,7 @@ class Cells:
 def named_rows(
     path: Path, needed: Sequence[str], more: Sequence[str] = ()
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the number of each row, and its cells in the ``needed`` columns and in those of ``more`` that the
+    """Yield the number of each row, and its cells in the ``needed`` columns and in as many of ``more`` as the
     table has, in whatever case their names are written; missing cells are "". ``BadSource`` for a needed
     column that the table lacks, and for a file that is not a table."""
     with readable(path), open_text(path) as file:

@@ -55,8 +55,8 @@ class Asked:
 
     @property
     def quick_depth(self) -> int | None:
-        """How many hits to ask for where one question may give the page: one more than is wanted, which tells
-        whether the page ends among equals. An exact search finds the same at any depth."""
+        """How many hits to ask for where one question may give the page: one more than is wanted, which shows
+        whether the page ends among hits of equal similarity. An exact search finds the same at any depth."""
         return self.limit + 1 if self.offset == 0 and (self.exact or self.limit < BREADTH) else None
 
 

@@ -201,7 +201,7 @@ def test_the_cell_that_makes_a_column_one_of_words_is_named(runtime: Runtime, tm
     assert report.added == 4 and found(runtime, ("metadata.price", "12.5")) == {"2.png"}
     (note,) = report.notes
     assert (
-        "'price' holds numbers but for one cell, such as 'cheap' in row 3" in note
+        "'price' holds numbers, except in one cell, such as 'cheap' in row 3" in note
         and "--column price:float" in note
     )
 

@@ -38,8 +38,8 @@ def duplicate_groups(images: Sequence[LabelledImage], band: int = BAND) -> Group
     leader = _join(distinct, band)
     telling_ones = telling(hashes)  # of plain pictures only the bytes are compared
     names = [
-        leader[place] if tells else image.sha256
-        for image, place, tells in zip(images, position, telling_ones, strict=True)
+        leader[place] if useful else image.sha256
+        for image, place, useful in zip(images, position, telling_ones, strict=True)
     ]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names], np.int64)

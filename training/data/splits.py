@@ -235,7 +235,7 @@ def _check_part(part_of: Mapping[str, SplitName], part: str) -> None:
     if len(have) < 2:
         raise TooFewExamples(
             f"A class-disjoint split has {len(have)} of {len(part_of)} classes in {part}, at least 2 "
-            "are needed: add classes, name those of each part, or split by image instead.",
+            "are needed: add classes, name the classes of each part, or split by image instead.",
             part=part,
             classes=have,
         )

@@ -35,7 +35,7 @@ class SplitTrunk:
     ``encoder``: a TorchEncoder in float32 on a model of transformers. ``blocks`` (at least 1): how many of
     the last blocks are trained, with all that comes after them; 0 trains the whole. ``BadRequest`` for more
     than there are. Batch normalisation and dropout stay as in service (the model is in eval mode): statistics
-    of small batches would replace those of the pretraining.
+    of small batches would replace the statistics of the pretraining.
     """
 
     def __init__(self, encoder: Any, blocks: int) -> None:

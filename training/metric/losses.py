@@ -50,7 +50,7 @@ _Maker = Callable[[int, int], tuple[Any, Any]]
 def _makers() -> dict[str, _Maker]:
     """Return by name functions from the number of classes and dimensions to a loss and its miner (or None).
 
-    Values are those of the papers, or of a search on photos of clothes where the papers leave them open.
+    Values come from the papers, or from a search on photos of clothes where the papers leave them open.
     """
     from pytorch_metric_learning import losses, miners
     from pytorch_metric_learning.distances import CosineSimilarity

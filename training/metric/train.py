@@ -264,7 +264,7 @@ class _Run:
             if (step + 1) % options.accumulate == 0 or step + 1 == count:
                 self._step((epoch - 1) * count + step, options.epochs * count)
             if options.mode != "frozen":
-                self.watch.tell(f"epoch {epoch}", step + 1, count)
+                self.watch.tell(f"epoch {epoch}", min((step + 1) * size, len(labels)), len(labels))
         row = {
             "epoch": float(epoch),
             "loss": total / count,

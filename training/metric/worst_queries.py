@@ -19,8 +19,8 @@ _DEPTH = 10
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """A query, and those of its nearest images that have another class, nearest first, with cosine
-    similarities. ``right`` counts the images of its class among its ``depth`` nearest."""
+    """A query, and the images of other classes among its nearest, nearest first, with cosine similarities.
+    ``right`` counts the images of its class among its ``depth`` nearest."""
 
     query: LabelledImage
     wrong: tuple[tuple[LabelledImage, float], ...]

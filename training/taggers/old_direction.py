@@ -3,7 +3,7 @@ vectors.
 
 A two-class model scores its second class. Some systems train the images of a tag as class 0, so that its
 scores would all be inverted; nothing in such a model says which. The images that carry the tag do: their
-scores must lie above those of the others.
+scores must lie above the scores of other images.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def convert_model(
     """Make taggers on the named vector of ``spec``, each checked on the images that ``read`` returns.
     ``data``: the bytes of the file.
 
-    ``length`` is that of the vectors that the model was trained on (None: 1, with a note where the images
+    ``length``: the norm of the vectors that the model was trained on (None: 1, with a note where the images
     speak for another). ``BadRequest`` as of ``choose_heads`` and ``settle``; ``TaggerMismatch``.
     """
     chosen = choose_heads(model.heads, tag or model.tag or None, class_)

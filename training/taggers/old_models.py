@@ -47,7 +47,7 @@ class OldHead:
     """One class of an old model: ``sigmoid(slope * (weight . x + bias) + offset)`` on unit vectors x (dim,).
 
     ``class_`` is the model's name for it, and ``opposite`` the only other class of a two-class model.
-    ``note`` says how its probabilities differ from those of scikit-learn; "" where they are the same.
+    ``note`` says how its probabilities differ from scikit-learn's; "" where they are the same.
     """
 
     class_: str
@@ -116,7 +116,7 @@ def choose_heads(heads: Sequence[OldHead], tag: str | None, class_: str | None) 
         raise BadRequest(f"The model has {len(heads)} classes: choose one with --class, or leave out --tag.")
     if tag is None and len(heads) == 1 and heads[0].class_ in _NAMELESS:
         raise BadRequest(
-            f"The model only tells {heads[0].class_} from its opposite: say with --tag what it is."
+            f"The model only separates {heads[0].class_} from its opposite: name the tag with --tag."
         )
     return [(tag or head.class_, head) for head in heads]
 
@@ -197,7 +197,7 @@ def _heads(arrays: Mapping[str, NDArray[Any]]) -> list[OldHead]:
 
 
 def _link(arrays: Mapping[str, NDArray[Any]], kind: str, rows: int) -> tuple[float, str]:
-    """The slope that turns a margin into scikit-learn's probability, and how it still differs."""
+    """Return the slope that turns a margin into scikit-learn's probability, and how it still differs."""
     rule, several = _text(arrays, "rule"), _text(arrays, "multi_class")
     if kind == "LinearSVC" or (kind == "SGDClassifier" and _text(arrays, "loss") not in ("log_loss", "log")):
         return 1.0, MARGIN

@@ -158,7 +158,7 @@ def quality_from_preferences(
 
 
 def spearman(left: Values, right: Values) -> float:
-    """Correlation of the ranks, equal values sharing theirs; 0 where one side is constant.
+    """Return the correlation of the ranks, equal values sharing theirs; 0 where one side is constant.
 
     >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 9.0]))
     1.0
@@ -208,7 +208,7 @@ def _fit_differences(differences: Embeddings, used: Flags, model: Numbers) -> tu
 
 
 def _deal(names: Numbers, shares: Values, folds: int, seed: int) -> Numbers:
-    """Return (n,) a fold for each image, the same for those of one name; every fold has its part of low and
+    """Return (n,) a fold for each image, the same for images of one name; every fold has its part of low and
     high shares."""
     generator = np.random.default_rng(seed)
     count = int(names.max()) + 1

@@ -2,7 +2,7 @@
 
 The images are dealt into a held-out part and k training parts, every tag in each
 (training/taggers/splits.py). The margin of every image comes from a head that has not seen it. C is chosen by
-average precision, calibration and threshold are fit, on the training parts; the metrics are those of the
+average precision, calibration and threshold are fit, on the training parts; the metrics are of the
 held-out part. Tags with few images there are measured across all parts instead, each part judged with what
 the others chose. The head in service is then fit on all images, and calibrated on all those margins, at the
 category's own prevalence.
@@ -21,10 +21,10 @@ from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import TooFewExamples
 from vitrine.services.taggers.logistic import balanced_weights, platt, sigmoid
-from vitrine.services.taggers.ranking_metrics import average_precision
+from vitrine.services.taggers.ranking_metrics import average_precision, best_threshold
 from vitrine.training.taggers.examples import TagExamples
-from vitrine.training.taggers.fitters import Fitter, get_fitter
-from vitrine.training.taggers.metrics import TagMetrics, best_threshold, tag_metrics
+from vitrine.training.taggers.fitters import fit_heads
+from vitrine.training.taggers.metrics import TagMetrics, tag_metrics
 from vitrine.training.taggers.options import TrainOptions
 from vitrine.training.taggers.splits import stratified_parts
 
@@ -97,19 +97,24 @@ def train_taggers(
     ``TooFewExamples``.
     """
     options = options or TrainOptions()
-    say = tell or (lambda what, done, total: None)
+    count = len(examples.ids)
+
+    def say(what: str, done: int, total: int) -> None:
+        if tell is not None:  # in images: each step goes over all of them
+            tell(what, done * count, total * count)
+
     part = deal_parts(examples, options)
     examples, held = _measurable(examples, part, options, named)
-    run = _Run(examples, part, held, options, get_fitter(options.kind), say)
+    run = _Run(examples, part, held, options, say)
     c = run.choose_c()
     weights, biases = run.fit(c)
     margins = run.margins(weights, biases)
     reports = []
-    for tag, name in enumerate(examples.tags):
+    for tag in range(len(examples.tags)):
         reports.append(
             run.report(tag, margins[tag], weights[-1, tag], float(biases[-1, tag]), float(c[-1, tag]))
         )
-        say(f"measured {name}", tag + 1, len(examples.tags))
+        say("measuring", tag + 1, len(examples.tags))
     outside = tuple(examples.ids[row] for row in np.flatnonzero(part == HELD_OUT)) if held.any() else ()
     return Training(tuple(reports), examples.skipped, outside)
 
@@ -172,7 +177,6 @@ class _Run:
     part: NDArray[np.int64]
     held: NDArray[np.bool_]
     options: TrainOptions
-    fitter: Fitter
     tell: Tell
 
     @property
@@ -303,7 +307,16 @@ class _Run:
         weights = (
             balanced_weights(repeated, used_both) if self.options.balanced else used_both.astype(np.float32)
         )
-        found, biases = self.fitter(x, repeated, weights, c.ravel(), start, len(columns), rough)
+        found, biases = fit_heads(
+            self.options.kind,
+            x,
+            repeated,
+            weights,
+            c.ravel(),
+            start=start,
+            repeats=len(columns),
+            rough=rough,
+        )
         return found.reshape(len(columns), -1, x.shape[1]), biases.reshape(len(columns), -1)
 
     def _search_rows(self) -> NDArray[np.intp] | None:

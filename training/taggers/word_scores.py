@@ -139,8 +139,7 @@ def score_words(vectors: VectorStore, collection: str, heads: Sequence[TagHead])
 
 
 def write_scores(batches: Batches, words: Sequence[str], path: Path) -> int:
-    """Write a row for each image with ``id`` and ``scores.<word>``, and return how many. Memory is that of
-    one batch.
+    """Write a row for each image with ``id`` and ``scores.<word>``, and return how many. Memory: one batch.
 
     An existing file is replaced at the end, in one step. ``BadRequest`` for an ending not in TABLES, or where
     nothing can be written.

@@ -88,7 +88,7 @@ def word_heads(
     """Return heads of kind zero-shot on the named vector ``using``, fit to a sample ``images`` (n, dim) of
     the category's embeddings.
 
-    All words share scale and offset, so the word of the highest score is that of the highest cosine.
+    All words share scale and offset, so the word with the highest score also has the highest cosine.
     ``TooFewExamples`` with under 20 images, or where nothing in them answers to the words.
     """
     if len(images) < LEAST:

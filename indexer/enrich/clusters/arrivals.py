@@ -10,7 +10,6 @@ from vitrine.indexer.job.items import Item
 from vitrine.indexer.job.plan import BatchPlan
 from vitrine.services.artifacts.clusters import ClusterRun, membership
 from vitrine.services.category.catalog import Category
-from vitrine.services.errors import UnknownVector
 from vitrine.services.runtime import Runtime
 
 
@@ -35,9 +34,9 @@ class NewImageAssigner:
         if [(run.key, run.created_at) for run in runs] == [(run.key, run.created_at) for run in self._known]:
             return
         self._known, self._runs = runs, []
-        active = {spec.name for spec in self._category.active_encoders}
         for run in runs:
-            if fits(self._category, run) and run.using in active:
+            spec = self._category.encoder_at(run.using, run.encoder_revision, run.centres.shape[1])
+            if spec in self._category.active_encoders:
                 self._runs.append(run)
                 continue
             note = (
@@ -52,17 +51,8 @@ class NewImageAssigner:
             ids = [id for id, vectors in plan.vectors.items() if run.using in vectors]
             if not ids:
                 continue
-            paths = self._clusters.assign(run, np.stack([plan.vectors[id][run.using] for id in ids]))
+            paths = run.assign(np.stack([plan.vectors[id][run.using] for id in ids]))
             for id, path in zip(ids, paths, strict=True):
                 plan.set(
                     id, {"clusters": {**plan.payloads[id].get("clusters", {}), run.key: membership(path)}}
                 )
-
-
-def fits(category: Category, run: ClusterRun) -> bool:
-    """Return whether the category still has the vector that the run was made on."""
-    try:
-        spec = category.encoder(run.using)
-    except UnknownVector:
-        return False
-    return (spec.name, spec.revision, spec.dim) == (run.using, run.encoder_revision, run.centres.shape[1])

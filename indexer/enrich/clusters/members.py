@@ -29,7 +29,7 @@ def assign_lacking(job: Job, run: ClusterRun) -> Iterator[int]:
         if not hits:
             return {}
         rows = np.stack([hit.vectors[run.using] for hit in hits])
-        paths = job.runtime.clusters.assign(run, rows)
+        paths = run.assign(rows)
         return {hit.id: Change({run.key: membership(path)}) for hit, path in zip(hits, paths, strict=True)}
 
     while True:

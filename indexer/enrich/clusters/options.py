@@ -14,9 +14,7 @@ from vitrine.services.options import Options, option
 Covariance = Literal["diag", "spherical", "tied", "full"]
 Reduction = Literal["none", "pca", "umap"]
 PixelMeasure = Literal["ssim", "minhash", "ahash", "phash", "dhash", "whash", "colorhash", "orb", "template"]
-PairMeasure = Literal[
-    "embedding", "ssim", "minhash", "ahash", "phash", "dhash", "whash", "colorhash", "orb", "template"
-]
+PairMeasure = Literal["embedding", PixelMeasure]
 _SEED = "Seed of everything that is drawn at random."
 
 
@@ -69,8 +67,8 @@ class GridOptions(SpaceOptions):
     @property
     def grid(self) -> dict[str, Sequence[Any]]:
         """The parameters that are given, with their values."""
-        names = ("clusters", "max_iter", "eps", "min_samples", "min_cluster_size", "linkage", "covariance")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        names = {name for method in METHODS.values() for name in method.parameters}
+        return {name: values for name, values in vars(self).items() if name in names and values}
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,7 @@ class PairOptions(Options):
     measure: PairMeasure = option("embedding", "By embedding, or by pixels.")
     using: str | None = option(None, "The named vector. [default: the category's]")
     pairs: int | None = option(
-        None, "Pairs to judge. [default: those of the file; 60 in a new one]", ge=10, le=2_000
+        None, "Pairs to judge. [default: as many as the file has; 60 in a new one]", ge=10, le=2_000
     )
     images: int | None = option(
         None, "Images drawn to find pairs. [default: 2,000 by embedding, else 300]", ge=2

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.arrivals import fits
-from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
+from vitrine.indexer.enrich.clusters.agreement import Leaves, former_agreement, seed_agreement
 from vitrine.indexer.enrich.clusters.members import CLUSTERS, assign_lacking
 from vitrine.indexer.enrich.clusters.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
 from vitrine.indexer.enrich.clusters.options import TreeOptions
@@ -71,7 +70,7 @@ class Images:
 
 
 Fit = Callable[[Images, Advance], Fitted]
-"""Clusters images, telling how many of how many are done; rows of the tree are those of ``x``."""
+"""Clusters images and reports how many of how many are done; the tree has the rows of ``x``."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +146,9 @@ def assign_missing(
     )
     reports = []
     for run in found:
-        spec = next((spec for spec in cat.encoders if spec.name == run.using), None)
         report = _described(ClusterReport(category, run.run, run.using), run)
         reports.append(report)
-        if spec is None or not fits(cat, run):
+        if cat.encoder_at(run.using, run.encoder_revision, run.centres.shape[1]) is None:
             message = (
                 f"The run {run.run!r} was made on {run.using!r} as the category has it no more: run the "
                 "clustering again."
@@ -308,8 +306,7 @@ class _Clustering:
 
 
 def _pages(ids: list[str], tree: Tree) -> Iterator[dict[str, Payload]]:
-    """Yield images and what is stored of each, those of a leaf together: equal values are written in one
-    operation."""
+    """Yield images and what is stored of each, leaf by leaf: equal values are written in one operation."""
     order = np.argsort(tree.leaves, kind="stable").tolist()
     said = [membership(path_of(id)) for id in tree.leaf_ids]
     for start in range(0, len(order), PAGE):

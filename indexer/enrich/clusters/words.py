@@ -81,8 +81,8 @@ class NamingReport(Report):
 def check_words(
     category: Category, run_using: str, words: Sequence[str], prompt: str, using: str | None = None
 ) -> EncoderSpec:
-    """Return the encoder that reads the words: that of the run's vector, else the first that reads text.
-    Raises ``BadRequest``, ``UnknownVector``."""
+    """Return the encoder that reads the words: the encoder of the run's vector, else the first that reads
+    text. Raises ``BadRequest``, ``UnknownVector``."""
     if not words or len(words) > MAX_WORDS:
         raise BadRequest(f"{len(words)} words cannot name nodes: list 1 to {MAX_WORDS:,}.")
     if prompt.count("{}") != 1:

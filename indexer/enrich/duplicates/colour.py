@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Chroma = NDArray[np.float32]
 """(..., 2), each in -1/3..2/3; 0 is grey."""
 _DARK = 60.0
-"""Added to the sum of red, green and blue: the colour of what is nearly black tells nothing."""
+"""Added to the sum of red, green and blue: the colour of what is nearly black means nothing."""
 _GREY = 0.02
 _OUTLIERS, _SPECKS = 0.05, 0.003
 _GROUND, _GROUND_LEVELS = 0.03, 20.0

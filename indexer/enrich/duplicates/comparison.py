@@ -203,8 +203,8 @@ def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[f
 def _laid(
     one: PreparedPicture, other: PreparedPicture, matrix: NDArray[Any], given: Thresholds, colours: float
 ) -> tuple[float, float]:
-    """Return ``similarity`` of the part that both show, with the square of ``other`` mapped onto that of
-    ``one``; -1 if that part is too small, or its colours differ by more than ``colours``."""
+    """Return ``similarity`` of the part that both show, with the square of ``other`` mapped onto the
+    square of ``one``; -1 if that part is too small, or its colours differ by more than ``colours``."""
     size = (COMPARED, COMPARED)
     shown = cv2.warpPerspective(np.full(size, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
     area = abs(float(np.linalg.det(matrix[:2, :2]))) * COMPARED**2  # of the whole other picture, as it lies
@@ -237,7 +237,7 @@ def _coloured_alike(
 
 
 def _squared(seen: PreparedPicture) -> NDArray[np.float64]:
-    """Return the map from a picture's pixels to those of its square."""
+    """Return the map from a picture's pixels to the pixels of its square."""
     height, width = seen.grey.shape
     across, down = COMPARED / width, COMPARED / height
     return np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])

@@ -29,8 +29,8 @@ def find_duplicates(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
-    """Find the near-duplicates of a category and put the groups in service; those of the run before are
-    replaced.
+    """Find the near-duplicates of a category and put the groups in service, in place of the groups of
+    the run before.
 
     Interrupted or killed, the groups before stay in service, and the next run makes up for it. ``NotFound``
     (category), ``UnknownVector``, ``BadRequest`` (options out of range).

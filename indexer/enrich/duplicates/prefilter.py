@@ -98,7 +98,7 @@ def _sketched(
 
 
 def _turns(sketches: dict[int, Sketch | None], pairs: NDArray[np.int64], numbers: Sequence[int]) -> Turns:
-    """Compare the pairs of these numbers, in which those of one picture follow each other."""
+    """Compare the pairs of these numbers, in which the pairs of one picture follow each other."""
     found: Turns = []
     for one, those in groupby(pairs[numbers].tolist(), key=lambda pair: pair[0]):
         first, others = sketches.get(one), [sketches.get(other) for _, other in those]

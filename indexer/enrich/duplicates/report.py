@@ -46,7 +46,7 @@ class DuplicateReport(Report):
         if self.interrupted:
             return f"{self.category}: interrupted; nothing was written."
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.most_common())
-        found = f"{len(self.groups)} groups, {self.duplicates} images beside those to keep" + (
+        found = f"{len(self.groups)} groups, {self.duplicates} images besides those to keep" + (
             f" ({kinds})" if kinds else ""
         )
         pairs = f"{self.candidates} pairs looked at, {self.judged} of them closely,"

@@ -31,8 +31,8 @@ _SMALLEST = 32
 """Pixels that each side must have: too many pictures are resized to the same smaller one, and icons differ in
 a few pixels."""
 _LEAST_DOCUMENT = 0.5
-"""A drawn page at less than this share of the other's sides has lost what tells one character from
-another."""
+"""A drawn page at less than this share of the other's sides has lost what distinguishes
+characters."""
 _AROUND = 15
 """Side in pixels of the surroundings in which contrast is taken."""
 _CONTRASTED, _FEWEST, _SAMPLED, _MANY = 24, 100, 4, 250_000
@@ -60,7 +60,7 @@ _SPOT_BLUR, _SPOT_REST, _SPOT_TIMES, _SPOT_LEVELS = 0.6, 0.99, 2.4, 4.0
 """A spot stands out if it differs by this many times the difference that 99 in 100 pixels stay below, plus
 some levels for rounding. Of genuine copies 1 in 60 has one."""
 _HOPELESS = 4.0
-"""A difference that neither another resampler nor a kernel brings down to that of a copy."""
+"""A difference too large for another resampler or a kernel to bring it down to what a copy has."""
 _TINY = 1e-9
 """Pixels that are the same after resizing or rounding are no identical pixels."""
 

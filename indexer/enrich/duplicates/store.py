@@ -1,9 +1,9 @@
 """Put groups in service and withdraw them: files first, then the payload, then the pointer to the current
 run.
 
-While a run is written, its images carry its group next to that of the run before: a list of two ids, of which
-queries heed the one in service. So nobody sees half of a run, whenever it is killed; what a killed run left
-the next one removes.
+While a run is written, its images carry its group next to the group of the run before: a list of two ids, of
+which queries heed the one in service. So nobody sees half of a run, whenever it is killed; what a killed run
+left the next one removes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def mark(runtime: Runtime, category: str, run: DuplicateRun) -> None:
     groups = _pictures(run)
     ids, writer = list(groups), PayloadWriter(runtime, category)
     for start in range(0, len(ids), PAGE):
-        with runtime.catalog.writing(category):
+        with writer.page():
             hits = _there(runtime, category, ids[start : start + PAGE])
             writer.write({hit.id: Change({FIELD: _beside(hit, groups[hit.id])}) for hit in hits})
     writer.flush()
@@ -61,7 +61,7 @@ def replace_group(runtime: Runtime, category: str, run: DuplicateRun, group: Dup
 
     changed = runtime.duplicates.update(category, run.key, change)
     writer = PayloadWriter(runtime, category)
-    with runtime.catalog.writing(category):
+    with writer.page():
         writer.write(_settled(_pictures(changed), _there(runtime, category, before.ids)))
     writer.flush()
     return changed

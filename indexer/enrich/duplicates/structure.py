@@ -59,8 +59,8 @@ def ssim(one: Local, other: Local, gain: float = 1.0, offset: float = 0.0) -> Pl
     """Return the structural similarity of ``one`` and ``gain * other + offset`` at each pixel, -1..1.
 
     It is ``skimage.metrics.structural_similarity`` with Gaussian weights of sigma 1.5 and population
-    covariance; OpenCV's filters are ten times as fast. Means and variances of the second follow from those of
-    ``other``: only the product of both is filtered anew.
+    covariance; OpenCV's filters are ten times as fast. Means and variances of the second follow from the ones
+    of ``other``: only the product of both is filtered anew.
     """
     common = gain * (_blurred(one.values * other.values) - one.mean * other.mean)
     mean = gain * other.mean + offset

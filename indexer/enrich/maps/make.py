@@ -98,9 +98,7 @@ def place_missing(
     """
     cat = runtime.catalog.get(category)
     made = runtime.maps.get(category, name)
-    spec = next(
-        (one for one in cat.encoders if (one.name, one.revision) == (made.using, made.encoder_revision)), None
-    )
+    spec = cat.encoder_at(made.using, made.encoder_revision)
     if spec is None:
         raise BadRequest(
             f"The map {name!r} was made on {made.using!r} as the category has it no more: make it anew.",

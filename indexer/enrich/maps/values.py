@@ -42,8 +42,8 @@ def value_reader(runtime: Runtime, category: str, by: str, *, depth: int = 1) ->
     of ``cluster.<run>``: the node at ``depth``.
 
     Of several values the most frequent in the category is taken; those that nearly all images have come last.
-    Scores are those of the tagger in service. ``UnknownField`` for another field, ``NotFound`` (category,
-    run), ``BadRequest`` (depth).
+    Scores count if the tagger in service gave them. ``UnknownField`` for another field, ``NotFound``
+    (category, run), ``BadRequest`` (depth).
     """
     if by.startswith(CLUSTER_FIELD):
         return _nodes(runtime, category, by, depth)

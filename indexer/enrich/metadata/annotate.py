@@ -58,7 +58,7 @@ def annotate(
     """Write what a table says to the images that it names.
 
     Tags are united, without those that people rejected for the image. Metadata columns of the table replace
-    those of the same name; others stay. Class, caption, quality and date only fill gaps, unless
+    columns of the same name; others stay. Class, caption, quality and date only fill gaps, unless
     ``overwrite``. A score replaces one of a manifest, never one of a tagger. Columns mean what they mean in a
     manifest (indexer/sources/rows.py).
 
@@ -145,7 +145,7 @@ class _Annotating:
     def _write_page(self, writer: PayloadWriter, page: Mapping[str, Payload]) -> None:
         """Read, merge and write back the images of a page; nobody else of this process writes meanwhile."""
         name = self.category.name
-        with self.runtime.catalog.writing(name):
+        with writer.page():
             tagged = {head.tag for head in self.runtime.taggers.in_service(name)}
             hits = [hit for hit in self.runtime.vectors.retrieve(name, list(page)) if hit is not None]
             merged = {

@@ -64,7 +64,7 @@ class Rows:
         self._rows.executemany(_INSERT, self._said(table, advance))
 
     def match(self, images: Iterable[tuple[str, str]]) -> None:
-        """Keep those of the images, given as (key, id), that a row names."""
+        """Keep the images, given as (key, id), that a row names."""
         self._rows.executemany(
             "INSERT OR IGNORE INTO matches SELECT ?2, key FROM rows WHERE key = ?1", images
         )

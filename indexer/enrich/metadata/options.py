@@ -24,7 +24,7 @@ class AnnotateOptions(Options):
         False, "Apply a row to every image of its name, instead of refusing the row."
     )
     overwrite: bool = option(
-        False, "Class, caption, quality and date of the table replace those of the image."
+        False, "Class, caption, quality and date of the table replace what the image has."
     )
     hashtags: tuple[str, ...] = option(
         (), "A column whose #hashtags are split off to metadata.hashtags; again: more."

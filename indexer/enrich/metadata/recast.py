@@ -104,7 +104,7 @@ def tighten(job: Job, columns: Collection[str]) -> list[str]:
 
 def narrower(category: Category, columns: Columns, but: Collection[str]) -> list[str]:
     """Return the columns, by name, in which a table has other values than words and the category has words;
-    without those of ``but``."""
+    without the columns in ``but``."""
     fields = {name: field_path(_METADATA, name) for name in columns.metadata.values() if name not in but}
     words = [name for name, field in fields.items() if category.indexes.get(field) == "keyword"]
     return [name for name in words if columns.indexes[fields[name]] != "keyword"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,7 @@ def by_vector(category: Category, heads: Iterable[TagHead]) -> dict[str, HeadSet
     the category has no longer."""
     groups: defaultdict[str, list[TagHead]] = defaultdict(list)
     for head in heads:
-        name = encoder_of(category, head).name
-        groups[name].append(replace(head, using=name))
+        groups[encoder_of(category, head).name].append(head)
     return {name: HeadSet(group) for name, group in groups.items()}
 
 

@@ -1,4 +1,4 @@
-"""Remove scores: those of former taggers, and those of a tagger that is to be deleted."""
+"""Remove the scores of former taggers, and of a tagger that is to be deleted."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def stored_score(payload: Mapping[str, Any], head: TagHead) -> float | None:
 def rescored(
     payload: Mapping[str, Any], given: Given, lost: Collection[str] = (), proposals: Proposals | None = None
 ) -> Change:
-    """Return the change that gives an image these scores and removes those of the tags in ``lost``; its other
-    scores stay.
+    """Return the change that gives an image these scores and removes its scores for the tags in ``lost``; its
+    other scores stay.
 
     A quality that people set is kept. A tag that people gave or rejected is not proposed.
 

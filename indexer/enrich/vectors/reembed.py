@@ -118,7 +118,7 @@ def fill_category(
 ) -> list[FillReport]:
     """Fill one vector after the other, until one is not completed, then build the search index.
 
-    ``using``: only these vectors (None: those of all encoders in service that can embed).
+    ``using``: only these vectors (None: the vectors of all encoders in service that can embed).
     """
     found = runtime.catalog.get(category)
     wanted = using or [spec.name for spec in found.active_encoders if spec.revision != ADOPTED]

@@ -264,7 +264,7 @@ class Collection:
             return {str(record.id) for record in self.shard.retrieve(ids, False, False)}
 
     def missing(self, ids: list[str]) -> list[str]:
-        """Return those of ``ids`` that do not exist, in order of first mention."""
+        """Return the ``ids`` that do not exist, in order of first mention."""
         known = self._known(ids)
         return [id for id in dict.fromkeys(ids) if id not in known]
 

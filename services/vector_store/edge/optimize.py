@@ -2,8 +2,8 @@
 
 ``python -m vitrine.services.vector_store.edge.optimize PARENT SOURCE TARGET SCHEMA``
 
-Indexing in the engine process would freeze it for as long as it takes. This one runs at the lowest
-priority, tells its parent on stdout how far it is (``copied``; then ``done``, or ``unchanged`` if there was
+Indexing in the engine process would freeze it for as long as it takes. This one runs at the lowest priority,
+reports to its parent on stdout how far it is (``copied``; then ``done``, or ``unchanged`` if there was
 nothing to index), and dies with it.
 """
 

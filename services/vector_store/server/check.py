@@ -151,14 +151,14 @@ def _grpc_finding(node: Node, api_key: str | None) -> Finding:
     try:
         before, by_grpc, after = (_ask(node, api_key, rest=rest) for rest in (True, False, True))
     except VitrineError as error:
-        return Finding("failed", f"{port} beside {node.name} does not answer: {error.message} {remedy}")
+        return Finding("failed", f"{port} of {node.name} does not answer: {error.message} {remedy}")
     difference = _difference(before, by_grpc, after)
     if difference:
         return Finding(
             "failed",
-            f"{port} beside {node.name} is another server: {difference}. Writes would go there. {remedy}",
+            f"{port} of {node.name} is another server: {difference}. Writes would go there. {remedy}",
         )
-    return Finding("ok", f"{port} beside {node.name} answers as the same server.")
+    return Finding("ok", f"{port} of {node.name} answers as the same server.")
 
 
 def _difference(before: _Answer, other: _Answer, after: _Answer) -> str:

@@ -143,7 +143,7 @@ def test_too_few_answers_are_no_failure_unless_the_proposal_is_asked_for(data: P
     )
     again = ask(data, "--no-ask", "--accept", "1,2,3", "--to", "s.png")
     assert again.code == 0 and "3 accepted, 0 rejected" in again.out and "needed. Look at s.png" in again.err
-    assert "those of lower similarity first" in again.err and "3 more accepted" not in again.err
+    assert "pairs of lower similarity first" in again.err and "3 more accepted" not in again.err
     for asked in (("--precision", "0.9"), ("--plot", "p.png")):
         refused = ask(data, "--no-ask", "--json", *asked)
         assert refused.code == 1 and refused.json["error"]["code"] == "too_few_examples"

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from tests.cli.conftest import COLOURS, Answer, Run, environment
 from vitrine.cli.main import VitrineGroup
 from vitrine.cli.metric import commands as metric
-from vitrine.cli.metric.progress import Progress
 from vitrine.services.encoders.families.metric_config import read_config, read_split
 from vitrine.services.encoders.families.metric_folders import find_folder, new_folder
 from vitrine.services.encoders.load import EncoderLoader
@@ -202,12 +201,12 @@ def test_a_category_is_learnt_from_its_stored_embeddings(
 def test_an_interrupted_run_is_resumed(vm, shop, monkeypatch):
     whole = vm("train", "--from", shop, "other", *FAST, "--json").json
 
-    def interrupt(self: Progress, row: dict[str, float]) -> None:
+    def interrupt(row: dict[str, float], epochs: int) -> None:
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Progress, "epoch", interrupt)
+        patched.setattr(metric, "_note_epoch", interrupt)
         answer = vm("train", "--from", shop, "look", *FAST)
     assert answer.code == 130
     assert "--resume" in answer.err

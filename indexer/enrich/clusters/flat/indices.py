@@ -75,7 +75,7 @@ def judge(
 ) -> Scores:
     """Score ``labels`` (n,), -1 for noise, of the rows of ``x`` (n, dim).
 
-    The silhouette is that of a seeded sample, by 1 - cosine similarity or Euclidean distance; the other two
+    The silhouette is of a seeded sample, by 1 - cosine similarity or Euclidean distance; the other two
     are Euclidean, on all rows. ``BadRequest`` if scikit-learn is not installed.
     """
     metrics = load("sklearn.metrics", "scikit-learn")
@@ -135,8 +135,6 @@ def _ranks(tiers: NDArray[np.int64], values: Sequence[float | None], up: bool) -
         (int(tier), 0.0 if value is None else -value if up else value)
         for tier, value in zip(tiers, values, strict=True)
     ]
-    ordered = sorted(keys)
-    places: dict[tuple[int, float], list[int]] = {}
-    for place, key in enumerate(ordered, 1):
-        places.setdefault(key, []).append(place)
-    return np.array([sum(places[key]) / len(places[key]) for key in keys])
+    number = {key: at for at, key in enumerate(sorted(set(keys)))}
+    ranks: NDArray[np.float64] = load("scipy.stats", "scipy").rankdata([number[key] for key in keys])
+    return ranks

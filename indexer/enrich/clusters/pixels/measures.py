@@ -64,7 +64,7 @@ _MARGIN = 0.1
 """Share of each side that is cut off for a template."""
 _ALL = 1 << 24
 _LEVELS, _PLACE = 4, 2
-"""Grey levels that a cell of a pattern tells apart, and cells a side that count as one place."""
+"""Grey levels of a cell of a pattern, and cells a side that count as one place."""
 
 
 class Measure(Protocol):

@@ -89,8 +89,8 @@ def sample_pairs(
 
 
 def _by_embedding(runtime: Runtime, category: str, options: PairOptions, advance: Advance) -> PairSample:
-    """Draw pairs in one pass over the vectors. Memory: those of the drawn images, and their products with one
-    batch."""
+    """Draw pairs in one pass over the vectors. Memory: the vectors of the drawn images, and their products
+    with one batch."""
     drawn = _draw(runtime, category, options)
     low = _tail(drawn.x) if options.low is None else options.low
     edges = np.linspace(low, 1.0, options.bins + 1)
@@ -120,7 +120,7 @@ def _by_embedding(runtime: Runtime, category: str, options: PairOptions, advance
     part = (
         "all of them"
         if share == 1
-        else f"{share:.1%} of them: those of {s:,} images drawn at random with all others"
+        else f"{share:.1%} of them: the pairs of {s:,} images drawn at random with all others"
     )
     population = (
         f"pairs of {n:,} images of {category!r} with a cosine similarity of {low:.4f} or more by "
@@ -216,7 +216,7 @@ def _by_pixels(runtime: Runtime, category: str, options: PairOptions, advance: A
     similar = _measured(runtime, category, options.measure, pairs, advance)
     known = [(pair, value) for pair, value in zip(pairs, similar, strict=True) if value is not None]
     values = np.array([value for _, value in known], float)
-    # the lower half is of what is beside an image by chance
+    # the lower half holds neighbours that are near by chance alone
     middle = round(float(np.floor(float(np.median(values)) * 100) / 100), 2) if len(values) else 0.0
     low = min(middle, 0.95) if options.low is None else options.low
     inside = [(pair, value) for pair, value in known if value >= low]

@@ -1,7 +1,7 @@
 """Propose a threshold from judged pairs: precision and recall over the population that the pairs were drawn
 from.
 
-The estimates are those of stratified sampling: an answered pair counts for (pairs of its bin) / (answered
+The estimates come from stratified sampling: an answered pair counts for (pairs of its bin) / (answered
 pairs of its bin). Bins with fewer than two answers are taken together with the next. Intervals are of a
 Bayesian bootstrap (Rubin, 1981) in which a bin holds one answer more than it was given, split into yes and no
 as in the bins around it: where few answers agree, others may be hidden. They are cautious: with 100 and with
@@ -100,10 +100,10 @@ class Counts:
         """Which pairs to judge next, and where to get others."""
         if self.accepted < LEAST:
             return (
-                "those of higher similarity first; if there are no such, draw more with a larger --pairs "
+                "pairs of higher similarity first; if there are no such, draw more with a larger --pairs "
                 "or more --images"
             )
-        return "those of lower similarity first; if all were to be accepted, draw others with a lower --low"
+        return "pairs of lower similarity first; if all were to be accepted, draw others with a lower --low"
 
 
 def propose(judged: Judged, *, precision: float | None = None, seed: int = 0) -> Proposal:
@@ -259,7 +259,7 @@ def _notes(judged: Judged, rows: Sequence[Row], at: int) -> tuple[str, ...]:
     if judged.accepted[last].mean() >= 0.5 and last.sum() >= _IN_A_BIN:
         notes.append(
             f"At the lower end, {judged.low:.4f}, most pairs were accepted: recall counts none below "
-            "it. Lower --from."
+            "it. Draw others with a lower --low."
         )
     if at == len(rows) - 1:
         notes.append("The threshold lies below all pairs that were judged: judge pairs of lower similarity.")
@@ -294,7 +294,7 @@ def _shares(yes: NDArray[Any], asked: NDArray[Any]) -> Floats:
 
 
 def _halving(count: int) -> list[int]:
-    """0..count-1, each time the middles of what is left.
+    """Return 0..count-1 in an order that halves the range again and again.
 
     >>> _halving(7)
     [3, 1, 5, 0, 2, 4, 6]

@@ -63,7 +63,7 @@ def check(runtime: Runtime, name: str = "look") -> None:
     run = runtime.clusters.get(CATEGORY, name)
     images = stored(runtime)
     assert keys(runtime) == {run.key: len(images)}
-    paths = runtime.clusters.assign(run, np.stack([vectors["colour"] for _, vectors in images.values()]))
+    paths = run.assign(np.stack([vectors["colour"] for _, vectors in images.values()]))
     for (payload, _), path in zip(images.values(), paths, strict=True):
         assert payload["clusters"][run.key] == {"id": path[1].removeprefix("root-"), "path": list(path)}
     counts = Counter(id for payload, _ in images.values() for id in payload["clusters"][run.key]["path"])
@@ -212,7 +212,7 @@ def test_new_images_get_their_node_as_they_are_indexed(tmp_path: Path) -> None:
     for name in ("look", "mood"):
         run = runtime.clusters.get(CATEGORY, name)
         for payload, vectors in images.values():
-            [path] = runtime.clusters.assign(run, vectors["colour"][None])
+            [path] = run.assign(vectors["colour"][None])
             assert payload["clusters"][run.key]["path"] == list(path)
     delete_run(runtime, CATEGORY, "look")
     index_images([record(70)], runtime, CATEGORY)

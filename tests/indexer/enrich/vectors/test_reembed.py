@@ -262,5 +262,5 @@ def test_images_whose_vector_is_filled_get_their_nodes_of_the_runs_on_it(
     assert fill_vector(runtime, CATEGORY, "second").filled == 1
     found = runtime.vectors.retrieve(CATEGORY, [later])[0]
     run = runtime.clusters.get(CATEGORY, "look")
-    (path,) = runtime.clusters.assign(run, expected_row(second, content)[None])
+    (path,) = run.assign(expected_row(second, content)[None])
     assert found is not None and found.payload["clusters"] == {**said["clusters"], run.key: membership(path)}
