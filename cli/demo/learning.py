@@ -1,4 +1,4 @@
-"""What the demo learns from its catalogue: an encoder of its classes, a tagger for each of its tags."""
+"""Train what the demo learns from its catalogue: an encoder of its classes, a tagger for each of its tags."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class TagMetrics:
-    """What the scores of one tag are worth on examples that its head was not fit on.
+    """How good the scores of one tag are on examples that its head was not fit on.
 
     Counts are weighted where negatives stand for more images than were looked at. ``calibration_error``: the
     mean distance between score and share of positives over ten bins of equal width, weighted by their size
