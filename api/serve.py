@@ -51,7 +51,7 @@ def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, telling where it serves once it does."""
+    """Uvicorn, which reports its address once it serves."""
 
     def __init__(self, config: uvicorn.Config, bound: Callable[[str], None]) -> None:
         super().__init__(config)

@@ -1,4 +1,5 @@
-"""How long things take over sizes: samples of one category's images, each task timed, and how its time grows.
+"""Measure how times grow with the number of images: samples of one category's images, each task timed, and
+how its time grows.
 
 A sample lives in a store of its own in a temporary folder, so that clustering, map, tagger and search see so
 many images and no others, and nothing of the category is changed.

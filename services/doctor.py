@@ -51,8 +51,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found. ``settings``: see ``setting_rows``. ``models``: where weights lie, by encoder.
-    ``versions`` by package."""
+    """The results of all checks. ``settings``: see ``setting_rows``. ``models``: where weights lie, by
+    encoder. ``versions`` by package."""
 
     checks: tuple[Check, ...]
     settings: list[dict[str, str]]

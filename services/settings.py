@@ -1,5 +1,5 @@
-"""One settings class. Precedence: command-line flag, environment, ``.env`` in the working directory,
-default."""
+"""Every setting of Vitrine, in one class, read from flags, the environment and ``.env``. Precedence:
+command-line flag, environment, ``.env`` in the working directory, default."""
 
 from __future__ import annotations
 

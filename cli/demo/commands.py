@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitrine.cli.context import stores
-from vitrine.cli.demo.learning import LOOK, learn, learned_json, print_learned
-from vitrine.cli.demo.structure import find_structure, print_structure, structure_json
+from vitrine.cli.demo.learning import LOOK, learn, print_learned
+from vitrine.cli.demo.structure import find_structure, print_structure
 from vitrine.cli.options import JsonOption
 from vitrine.cli.output import note, print_json, print_table, show_progress
 from vitrine.indexer.export.sheets import hit_captions, query_tile, save_sheet
@@ -97,15 +97,13 @@ def demo(
     if as_json:
         trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
         tree = {"category": CATEGORY, "index": report.to_json(), "searches": trees}
-        print_json(
-            tree | {"learned": learned_json(*learned) if learned else None, "found": structure_json(*found)}
-        )
+        print_json(tree | {"learned": learned, "found": found})
         return
     for number, (shown, sheet) in enumerate(zip(searches, sheets, strict=True), 1):
         if learned and number == len(searches) - 1:
-            print_learned(*learned)
+            print_learned(learned)
         _print_search(number, shown, sheet)
-    print_structure(*found)
+    print_structure(found)
     _print_next(ctx, address)
 
 

@@ -1,4 +1,4 @@
-"""What a source knows about one image before anything is read, and what a source is."""
+"""The protocol of sources, and what a source knows about an image before its file is read."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Proof:
-    """What was looked at; ``sound`` if nothing is wrong."""
+    """The checks that were made; ``sound`` if nothing is wrong."""
 
     checks: tuple[Check, ...]
 

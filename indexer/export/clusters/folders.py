@@ -67,8 +67,8 @@ class ByCluster:
 
 @dataclass(frozen=True)
 class Claim:
-    """Whose a folder is: a version of a run, which its key and date tell apart, and how deep its folders
-    go."""
+    """The owner of an export folder: a version of a run, which its key and date tell apart, and how deep its
+    folders go."""
 
     category: str
     run: str
