@@ -6,13 +6,12 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from vitrine.api.deps import RuntimeDep, conditions_except
+from vitrine.api.deps import LimitParameter, RuntimeDep, conditions_except
 from vitrine.api.openapi import FILTERS
 from vitrine.api.route import router as new_router
 from vitrine.api.schemas.common import FacetsOut, HistogramOut
 from vitrine.services.category.filters import Conditions
 from vitrine.services.search.searcher import MAX_BINS
-from vitrine.services.vector_store.base import MAX_LIMIT
 
 router = new_router("facets", "/v1/categories/{category}", "read")
 _with_filters = {"parameters": [FILTERS]}
@@ -24,7 +23,7 @@ def facets(
     field: str,
     runtime: RuntimeDep,
     conditions: Annotated[Conditions, Depends(conditions_except("limit"))],
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
+    limit: LimitParameter = 100,
 ) -> FacetsOut:
     """Count the most frequent values of a keyword, integer or bool field, with exact counts; equal counts in
     order of value.
