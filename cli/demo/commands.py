@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from vitrine.cli.context import stores
 from vitrine.cli.demo.learning import LOOK, learn, learned_json, print_learned
 from vitrine.cli.demo.structure import find_structure, print_structure, structure_json
 from vitrine.cli.options import JsonOption
-from vitrine.cli.output import note, print_json, print_table, show_progress
+from vitrine.cli.output import note, print_json, print_table, show_progress, telling
 from vitrine.indexer.export.sheets import hit_captions, query_tile, save_sheet
 from vitrine.services.errors import EncoderMismatch
 
@@ -67,7 +67,8 @@ def demo(
     """
     from vitrine.data.catalogue import draw_catalogue
 
-    drawn = draw_catalogue(folder / "catalogue", count=count, progress=_drawing())
+    with telling() as tell:
+        drawn = draw_catalogue(folder / "catalogue", count=count, progress=partial(tell, "drawing"))
     note(
         f"{'Drew' if drawn.drawn else 'Found'} {drawn.pictures} pictures of {drawn.designs} designs in "
         f"{drawn.folder}."
@@ -251,13 +252,3 @@ def _measure(shown: Shown, hit: Hit) -> float | None:
 
 def _design(hit: Hit) -> str:
     return str(hit.payload.get("metadata", {}).get("design", ""))
-
-
-def _drawing() -> Callable[[int, int], None]:
-    """Tells of the drawing now and then: it takes some seconds the first time."""
-
-    def tell(done: int, total: int) -> None:
-        if done % max(1, total // 4) == 0:
-            note(f"Drawing: {done} of {total}")
-
-    return tell

@@ -23,7 +23,9 @@ from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_t
 from vitrine.cli.search import hit_json
 from vitrine.cli.with_options import with_options
 from vitrine.services.files import writing
+from vitrine.services.values.field_paths import flat, path_keys
 from vitrine.services.values.kinds import Cell
+from vitrine.services.values.words import counted
 
 if TYPE_CHECKING:
     from vitrine.services.domain import Hit
@@ -94,7 +96,7 @@ def show(
     if as_json:
         print_json(hit_json(hit))
         return
-    print_pairs({"id": hit.id, **_flat(hit.payload)})
+    print_pairs({"id": hit.id, **flat(hit.payload)})
     if to is not None:
         note(f"Written: {to}")
 
@@ -108,7 +110,7 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete images: their points and their files. Unknown ids are no error."""
-    if not confirmed(f"Delete {_count(len(ids))} from {category!r} for good?", yes):
+    if not confirmed(f"Delete {counted(len(ids), 'image')} from {category!r} for good?", yes):
         raise typer.Exit(1)
     with stores(ctx) as runtime:
         deleted = runtime.editor.delete(category, ids)
@@ -117,7 +119,7 @@ def delete(
         print_json({"category": category, "deleted": deleted, "unknown": len(set(ids)) - deleted})
         return
     note(
-        f"Deleted {_count(deleted)}"
+        f"Deleted {counted(deleted, 'image')}"
         + (f"; {len(set(ids)) - deleted} were not there." if deleted < len(set(ids)) else ".")
     )
 
@@ -183,7 +185,7 @@ def tag(
         ("id", "class", "tags"),
         [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in hits],
     )
-    note(" ".join([f"Changed {_count(len(hits))}.", *notes]))
+    note(" ".join([f"Changed {counted(len(hits), 'image')}.", *notes]))
 
 
 @app.command()
@@ -245,10 +247,6 @@ def _size(hit: Hit) -> str:
     return f"{hit.payload['width']}x{hit.payload['height']}" if "width" in hit.payload else ""
 
 
-def _count(number: int) -> str:
-    return "1 image" if number == 1 else f"{number} images"
-
-
 def _pair(text: str, option: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -260,16 +258,7 @@ def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Ce
     """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest
     name of a column that the category has goes first: it may hold an equal sign."""
     from vitrine.services.category.field_names import find_member, readings
-    from vitrine.services.values.field_paths import path_keys
 
     ways = [(find_member("metadata", way, known), text) for way, text in readings(name, value)]
     field, text = next((way for way in reversed(ways) if way[0] in known), ways[0])
     return path_keys(field)[-1], Cell(text) if text else None
-
-
-def _flat(payload: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """Nested fields under their dotted names."""
-    flat: dict[str, object] = {}
-    for name, value in payload.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

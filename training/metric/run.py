@@ -234,7 +234,8 @@ def judge_and_save(
         judged = judge(_named(trained, fresh, cache, tell), held)
         metrics = metrics_tree(judged.comparison)
         config = replace(trained.config, metrics=metrics)
-        write_report(fresh, _report(trained, judged, held, summary, notes), _worst(judged, held))
+        worst = worst_retrievals(judged.queries, held.queries, judged.gallery, held.gallery)
+        write_report(fresh, _report(trained, judged, held, summary, notes), worst)
         write_config(fresh, config)
         fresh.rename(output)
     finally:
@@ -321,7 +322,3 @@ def _report(
         held.part,
         tuple(notes),
     )
-
-
-def _worst(judged: Judged, held: HeldOut) -> Any:
-    return worst_retrievals(judged.queries, held.queries, judged.gallery, held.gallery)

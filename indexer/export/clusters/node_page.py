@@ -12,6 +12,7 @@ from urllib.parse import quote
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun
 from vitrine.services.errors import BadRequest
 from vitrine.services.files import make_folder, unwritable
+from vitrine.services.values.words import counted
 
 _MARK = '<meta name="generator" content="Vitrine clusters">'
 _STYLE = """
@@ -89,7 +90,8 @@ def _sections(nodes: Sequence[PageNode]) -> Iterator[str]:
     for node in nodes:
         if node.id not in drawn:
             continue
-        yield f'<h2 id="{escape(node.id)}">{escape(_called(node))} <small>{_images(node.count)}</small></h2>'
+        images = counted(node.count, "image")
+        yield f'<h2 id="{escape(node.id)}">{escape(_called(node))} <small>{images}</small></h2>'
         links = [
             f'<a href="sheets/{quote(name)}">contact sheet{"" if len(node.sheets) == 1 else f" {number}"}</a>'
             for number, name in enumerate(node.sheets, 1)
@@ -105,12 +107,8 @@ def _item(node: PageNode, linked: bool) -> str:
     face = f'<img src="{escape(node.face)}" alt="">' if node.face else '<span class="none"></span>'
     name = f'<a href="#{escape(node.id)}">{escape(_called(node))}</a>' if linked else escape(_called(node))
     below = f", {node.children} children" if node.children else ""
-    return f"<li>{face}<div>{name}<small>{_images(node.count)}{below}</small></div></li>"
+    return f"<li>{face}<div>{name}<small>{counted(node.count, 'image')}{below}</small></div></li>"
 
 
 def _called(node: PageNode) -> str:
     return f"{node.id} {node.name}".strip() if node.id != ROOT else node.name or "All images"
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count:,} images"

@@ -24,6 +24,7 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.files import make_folder, unwritable, writing
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.cluster_nodes import NodeDetail
+from vitrine.services.values.words import counted
 
 PER_NODE = 24
 MOST_PER_NODE = 500
@@ -165,7 +166,8 @@ def _sheets(
             name = f"{node.id}.png" if number == 1 else f"{node.id}-page-{number}.png"
             title = " ".join(word for word in (f"{category}: {run.run}  {node.id}", node.name) if word)
             pages = f"  (page {number} of {len(parts)})" if len(parts) > 1 else ""
-            yield _Sheet(node, counts[node.id], name, f"{title}  {_images(counts[node.id])}{pages}", part)
+            heading = f"{title}  {counted(counts[node.id], 'image')}{pages}"
+            yield _Sheet(node, counts[node.id], name, heading, part)
 
 
 def _parts(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
@@ -218,7 +220,9 @@ def _draw_heading(pen: ImageDraw.ImageDraw, row: _Row, top: int, width: int) -> 
     name = fit(row.node.name, 16, width - left - 3 * _MARGIN)
     pen.text((left, middle), name, INK, font(16), anchor="lm")
     left += font(16).getlength(f"{name}  ") if name else 0
-    pen.text((left, middle), fit(_images(row.count), 13, width - left), _FAINT, font(13), anchor="lm")
+    pen.text(
+        (left, middle), fit(counted(row.count, "image"), 13, width - left), _FAINT, font(13), anchor="lm"
+    )
 
 
 def _page_nodes(
@@ -241,10 +245,6 @@ def _page_nodes(
         for node in run.nodes.values()
         if node.depth <= levels and counts.get(node.id)
     ]
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _data_url(picture: Image.Image) -> str:

@@ -11,6 +11,7 @@ from PIL import ImageFont
 from vitrine.indexer.export.clusters.treemap import Box, Rect
 from vitrine.services.artifacts.clusters import NOISE
 from vitrine.services.images.contact_sheet import fit_text, one_line
+from vitrine.services.values.words import counted
 
 Colour = tuple[int, int, int]
 INK: Colour = (24, 24, 27)
@@ -195,7 +196,7 @@ def ink_on(background: Colour) -> Colour:
 
 
 def _note(box: Box) -> str:
-    images = "1 image" if box.count == 1 else f"{box.count:,} images"
+    images = counted(box.count, "image")
     return f"{box.node.id}  {box.node.name}: {images}" if box.node.name else f"{box.node.id}: {images}"
 
 

@@ -72,10 +72,6 @@ class MetricEncoder:
         """As ``encode_images``, from images that ``prepare`` has fitted."""
         return self._embedder.embed(self.trunk.encode_pixels(pixels))
 
-    def encode_trunk(self, rows: Embeddings) -> Embeddings:
-        """Return the embeddings of images whose trunk embeddings (n, trunk's dim) are known."""
-        return self._embedder.embed(rows)
-
 
 def save_metric_encoder(
     folder: Path,
