@@ -178,31 +178,26 @@ def _by_text(runtime: Runtime, using: str) -> Shown:
 
 
 def _by_tag_and_score(runtime: Runtime) -> Shown:
-    from vitrine.services.category.filters import conditions_from_pairs
-    from vitrine.services.domain import OrderBy
-
-    chosen = conditions_from_pairs(
-        [("tag", TAG), (f"score.{SCORE}.gte", str(LEAST)), (f"score.{SCORE}.lte", "1")]
-    )
-    page = runtime.searcher.listing(
-        CATEGORY, chosen, order_by=OrderBy(f"scores.{SCORE}", descending=True), limit=_HITS + 1
-    )
-    return Shown(
-        "tag and score", f"tagged {TAG}, {SCORE} in {LEAST}..1, highest first", page.hits, score=SCORE
-    )
+    asked = [("tag", TAG), (f"score.{SCORE}.gte", str(LEAST)), (f"score.{SCORE}.lte", "1")]
+    query = f"tagged {TAG}, {SCORE} in {LEAST}..1, highest first"
+    return Shown("tag and score", query, _highest(runtime, asked, SCORE), score=SCORE)
 
 
 def _by_scores(runtime: Runtime) -> Shown:
     """What two taggers agree on, whether people tagged it or not."""
+    first = RANGES[0]
+    hits = _highest(runtime, [(f"score.{tag}.gte", "0.5") for tag in RANGES], first)
+    return Shown("taggers", f"{' and '.join(RANGES)} scored 0.5..1, by {first}", hits, score=first)
+
+
+def _highest(runtime: Runtime, asked: Sequence[tuple[str, str]], score: str) -> tuple[Hit, ...]:
+    """Return the images with the highest score among those that meet the conditions."""
     from vitrine.services.category.filters import conditions_from_pairs
     from vitrine.services.domain import OrderBy
 
-    first = RANGES[0]
-    chosen = conditions_from_pairs([(f"score.{tag}.gte", "0.5") for tag in RANGES])
-    page = runtime.searcher.listing(
-        CATEGORY, chosen, order_by=OrderBy(f"scores.{first}", descending=True), limit=_HITS + 1
-    )
-    return Shown("taggers", f"{' and '.join(RANGES)} scored 0.5..1, by {first}", page.hits, score=first)
+    order = OrderBy(f"scores.{score}", descending=True)
+    chosen = conditions_from_pairs(asked)
+    return runtime.searcher.listing(CATEGORY, chosen, order_by=order, limit=_HITS + 1).hits
 
 
 def _print_search(number: int, shown: Shown, sheet: Path) -> None:

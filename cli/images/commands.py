@@ -19,7 +19,7 @@ from vitrine.cli.options import (
     YesOption,
     to_order,
 )
-from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
+from vitrine.cli.output import confirm, note, print_json, print_pairs, print_table
 from vitrine.cli.search import hit_json
 from vitrine.cli.with_options import with_options
 from vitrine.services.files import writing
@@ -110,8 +110,7 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete images: their points and their files. Unknown ids are no error."""
-    if not confirmed(f"Delete {counted(len(ids), 'image')} from {category!r} for good?", yes):
-        raise typer.Exit(1)
+    confirm(f"Delete {counted(len(ids), 'image')} from {category!r} for good?", yes)
     with stores(ctx) as runtime:
         deleted = runtime.editor.delete(category, ids)
         runtime.catalog.set_images(category, runtime.searcher.count(category))
