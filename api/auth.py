@@ -42,8 +42,8 @@ class KeyRing:
 
     @classmethod
     def of(cls, settings: Settings) -> KeyRing:
-        """Keys of ``VITRINE_API_KEYS``; ``RefusedToStart`` for an entry that is not ``read:<key>`` or
-        ``write:<key>``."""
+        """Return the keys of ``VITRINE_API_KEYS``; ``RefusedToStart`` for an entry that is not ``read:<key>``
+        or ``write:<key>``."""
         digests: list[tuple[bytes, Access]] = []
         for number, entry in enumerate(settings.api_keys, 1):
             scope, _, key = entry.get_secret_value().partition(":")

@@ -120,8 +120,8 @@ def invalid(errors: Any, part: str) -> BadRequest:
 
 
 def dump_json(content: object) -> bytes:
-    """JSON bytes; NaN becomes null, numpy arrays lists, and text that is not valid Unicode is escaped instead
-    of refused."""
+    """Return the content as JSON; NaN becomes null, numpy arrays lists, and text that is not valid Unicode is
+    escaped instead of refused."""
     try:
         return orjson.dumps(content, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:

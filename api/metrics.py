@@ -1,4 +1,4 @@
-"""What Prometheus may ask of one server; every app has a registry of its own."""
+"""The Prometheus metrics of one server; every app has a registry of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what the routes' signatures do."""
+"""Complete the OpenAPI document with what the routes' signatures do not show."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ _log = logging.getLogger("vitrine.api")
 
 
 class Readiness:
-    """Thread-safe. ``parts`` are checks by name; each raises a VitrineError if its part cannot be used."""
+    """Answers whether both stores can be reached, asking them at most once a second. Thread-safe. ``parts``
+    are checks by name; each raises a VitrineError if its part cannot be used."""
 
     def __init__(self, parts: Mapping[str, Callable[[], object]]) -> None:
         self._parts = {name: _Part(name, ask) for name, ask in parts.items()}

@@ -51,7 +51,7 @@ def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, telling where it serves once it does."""
+    """Uvicorn, which reports its address once it serves."""
 
     def __init__(self, config: uvicorn.Config, bound: Callable[[str], None]) -> None:
         super().__init__(config)
@@ -66,8 +66,9 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _signals_end_the_server() -> Iterator[None]:
-    """Uvicorn raises the signal that ended it once more, for handlers that stood before its own. SIGTERM's
-    would kill the process before the stores are closed: until then, none of them does anything."""
+    """Ignore signals until the stores are closed. Uvicorn raises the signal that ended it once more, for
+    handlers that stood before its own. SIGTERM's would kill the process before the stores are closed: until
+    then, none of them does anything."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -80,4 +81,4 @@ def _signals_end_the_server() -> Iterator[None]:
 
 
 def _ignore(number: int, frame: object) -> None:
-    """Nothing: the server has ended already."""
+    """Do nothing: the server has ended already."""

@@ -1,4 +1,4 @@
-"""Thumbnails that were asked for lately, in memory."""
+"""A cache of recently requested thumbnails, in memory."""
 
 from __future__ import annotations
 

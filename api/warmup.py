@@ -1,5 +1,5 @@
-"""What queries need, before the first one asks: encoders, whose weights take seconds to read, and what the
-object store says of the categories, which is then known if the store goes away."""
+"""Load what queries need before the first one asks: encoders, whose weights take seconds to read, and what
+the object store says of the categories, which is then known if the store goes away."""
 
 from __future__ import annotations
 

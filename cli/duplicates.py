@@ -13,6 +13,7 @@ from vitrine.cli.output import confirm, note, print_json, print_table, show_prog
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 from vitrine.services.files import SHEETS, check_ending
+from vitrine.services.values.words import counted
 
 if TYPE_CHECKING:
     from vitrine.services.artifacts.duplicates import DuplicateGroup
@@ -146,7 +147,7 @@ def dismiss(
     if as_json:
         print_json({"category": category, "group": group, "pairs": pairs})
     else:
-        note(f"{pairs} {'pair' if pairs == 1 else 'pairs'} dismissed.")
+        note(f"{counted(pairs, 'pair')} dismissed.")
 
 
 @app.command()
@@ -199,13 +200,9 @@ def delete(
             confirm(f"Delete {count} images of {len(takes)} groups from {category!r} for good?", yes)
             done = remove(runtime, category, takes, merge=merge)
     if as_json:
-        counts = {
-            "images": count,
-            "deleted": done.images,
-            "merged": done.merged,
-            "richer": list(found.richer),
-        }
-        print_json({"category": category, "dry_run": dry_run, "groups": takes, **counts})
+        counts = {"images": count, "deleted": done.images, "merged": done.merged}
+        about = {"category": category, "dry_run": dry_run, "groups": takes}
+        print_json({**about, **counts, "richer": list(found.richer)})
     elif dry_run:
         print_table(("group", "id"), [(group, id) for group, ids in takes.items() for id in ids])
         note(f"{count} images of {len(takes)} groups would be deleted.")
@@ -233,8 +230,5 @@ def _about(hit: Hit | None) -> tuple[object, ...]:
     if hit is None:
         return ("gone", None, None)
     payload = hit.payload
-    return (
-        f"{payload.get('width')} x {payload.get('height')}",
-        payload.get("bytes"),
-        payload.get("filename"),
-    )
+    size = f"{payload.get('width')} x {payload.get('height')}"
+    return (size, payload.get("bytes"), payload.get("filename"))

@@ -13,7 +13,7 @@ from vitrine.cli.options import (
     FiltersOption,
     JsonOption,
 )
-from vitrine.cli.output import finish
+from vitrine.cli.output import finish, show_progress
 from vitrine.cli.with_options import with_options
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ def folders(
     could not be read.
     """
     from vitrine.indexer.export.folders import export_folders, parse_by
-    from vitrine.indexer.job.progress import make_progress
 
     conditions = filters.conditions
     with stores(ctx) as runtime:
@@ -72,7 +71,7 @@ def folders(
             parse_by(runtime, category, by, bins),
             conditions=conditions,
             mode=mode,
-            progress=make_progress(),
+            progress=show_progress(),
         )
     _finish(report, as_json=as_json)
 
@@ -101,7 +100,6 @@ def table(
     """Write id, file name, class, tags, scores, quality and the rest of every image to a file, in order of
     id."""
     from vitrine.indexer.export.table import export_table
-    from vitrine.indexer.job.progress import make_progress
 
     conditions = filters.conditions
     with stores(ctx) as runtime:
@@ -111,7 +109,7 @@ def table(
             to,
             conditions=conditions,
             by_tag=by_tag,
-            progress=make_progress(),
+            progress=show_progress(),
         )
     _finish(report, as_json=as_json)
 

@@ -142,7 +142,7 @@ app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:
-    """Entry point of the ``vitrine`` command."""
+    """Run the ``vitrine`` command."""
     _open_closed_streams()
     try:
         app()

@@ -90,19 +90,19 @@ _RANGE = re.compile(rf"({_NUMBER})?\.\.({_NUMBER})?")
 
 
 def to_order(runtime: Runtime, category: str, text: str | None) -> OrderBy | None:
-    """``FIELD``, ``FIELD:asc`` or ``FIELD:desc`` of the category; None stays None."""
+    """Return the order that ``FIELD``, ``FIELD:asc`` or ``FIELD:desc`` asks for; None stays None."""
     from vitrine.services.category.field_names import find_order
 
     return None if text is None else find_order(text, runtime.catalog.get(category).indexes)
 
 
 def read_picture(path: Path) -> bytes:
-    """The bytes of a picture file; ``-`` reads stdin."""
+    """Return the bytes of a picture file; ``-`` reads stdin."""
     return _read(path)
 
 
 def to_example(text: str) -> str | bytes:
-    """An image id as it is, or the bytes of a file."""
+    """Return an image id as it is, or the bytes of a file."""
     from vitrine.services.vector_store.base import is_id
 
     if is_id(text):
@@ -113,7 +113,7 @@ def to_example(text: str) -> str | bytes:
 
 
 def read_vector(path: Path) -> list[float]:
-    """A vector from a JSON list of numbers or a ``.npy`` file with one row."""
+    """Return a vector from a JSON list of numbers or a ``.npy`` file with one row."""
     import io
     import json
 

@@ -88,7 +88,7 @@ def show_progress() -> Progress | None:
 
 @contextmanager
 def telling(quiet: bool = False) -> Iterator[StageByStage]:
-    """Give what shows how far work is: it is called with the stage, and how much of how much is done."""
+    """Yield a function that shows progress: it takes the stage, and how much of how much is done."""
     from vitrine.indexer.job.progress import StageByStage, make_progress
 
     with closing(StageByStage(make_progress(quiet=quiet))) as shown:

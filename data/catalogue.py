@@ -1,13 +1,11 @@
 """The demo catalogue: a folder of drawn pictures with a manifest and the truth about them."""
 
-import argparse
 import csv
 import hashlib
 import io
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +16,9 @@ from PIL import Image
 
 from vitrine.data.catalogue_plan import PlannedPicture, plan_catalogue
 from vitrine.data.edits import edited
-from vitrine.data.pictures import GENERATOR_VERSION, Picture, draw_picture, draw_pictures
+from vitrine.data.pictures import GENERATOR_VERSION, draw_picture
 from vitrine.data.scenes import colourfulness, filled_share, random_scene
 from vitrine.data.shapes import KINDS
-
-__all__ = ["CatalogueSummary", "Picture", "draw_catalogue", "draw_pictures"]
 
 COLUMNS: Final = (
     "path",
@@ -129,7 +125,7 @@ def _draw_row(folder: Path, planned: PlannedPicture, seed: int, size: int) -> di
     _write(folder / planned.path, _encoded(image, planned))
     return {
         "path": planned.path,
-        "class": picture.kind,
+        "class": picture.design.kind,
         "tags": "|".join(picture.tags),
         "caption": picture.caption,
         "quality": f"{quality:.4f}",
@@ -184,50 +180,11 @@ def _truth(plan: Sequence[PlannedPicture]) -> dict[str, Any]:
     designs: dict[str, dict[str, Any]] = {}
     for planned in plan:
         design = planned.design
-        entry = designs.setdefault(
-            design.name,
-            {
-                "kind": design.kind,
-                "main": design.main,
-                "accent": design.accent,
-                "pattern": design.pattern,
-                "pictures": [],
-            },
-        )
-        entry["pictures"].append(planned.path)
+        facts = {name: getattr(design, name) for name in ("kind", "main", "accent", "pattern")}
+        designs.setdefault(design.name, {**facts, "pictures": []})["pictures"].append(planned.path)
     copies = [
         {"path": p.path, "duplicate_of": p.original.path, "edit": p.edit}
         for p in plan
         if p.original is not None
     ]
     return {"designs": designs, "near_duplicates": copies}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m vitrine.data.catalogue FOLDER`: draw the catalogue and say what the folder holds."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vitrine.data.catalogue", description="Draw the demo catalogue."
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=1200, help="pictures (default: 1200)")
-    parser.add_argument("--seed", type=int, default=7, help="names the catalogue (default: 7)")
-    parser.add_argument("--size", type=int, default=192, help="pixels a side (default: 192)")
-    options = parser.parse_args(arguments)
-
-    def progress(done: int, count: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\rdrawing {done}/{count}", end="" if done < count else "\n", file=sys.stderr, flush=True)
-
-    made = draw_catalogue(
-        options.folder, count=options.count, seed=options.seed, size=options.size, progress=progress
-    )
-    state = f"{made.drawn} pictures drawn" if made.drawn else "already complete, nothing drawn"
-    print(
-        f"{made.folder}: {state}; {made.pictures} pictures of {made.kinds} kinds and {made.designs} designs, "
-        f"{made.near_duplicates} near-duplicates"
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -33,7 +33,6 @@ class Facts:
         return tuple(dict.fromkeys(words))
 
 
-FACT_NAMES: Final = ("kind", "main", "accent", "pattern", "size", "background", "texture", "look")
 FACT_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "kind": tuple(KINDS),
     "main": tuple(OBJECT_COLOURS),
@@ -44,3 +43,4 @@ FACT_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "texture": TEXTURES,
     "look": LOOKS,
 }
+FACT_NAMES: Final = tuple(FACT_VALUES)

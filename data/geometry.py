@@ -101,6 +101,11 @@ def mirrored(points: Points) -> Points:
     return result
 
 
+def both_sides(*right: tuple[float, float]) -> list[tuple[float, float]]:
+    """The corners of the right half of a symmetric outline, from the top down, and of its left half."""
+    return [*right, *((-x, y) for x, y in reversed(right))]
+
+
 def rotated(points: Points, degrees: float, cx: float = 0.0, cy: float = 0.0) -> Points:
     """`points` turned clockwise about (`cx`, `cy`)."""
     t = np.radians(degrees)

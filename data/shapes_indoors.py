@@ -1,6 +1,6 @@
 """How the things of a household are drawn; see `vitrine.data.geometry` for the coordinates."""
 
-from vitrine.data.geometry import Part, Points, Variation, box, ellipse, poly, smooth
+from vitrine.data.geometry import Part, Points, Variation, both_sides, box, ellipse, mirrored, poly, smooth
 
 
 def mug(v: Variation) -> list[Part]:
@@ -18,20 +18,9 @@ def mug(v: Variation) -> list[Part]:
 def bottle(v: Variation) -> list[Part]:
     """A bottle with a cap and a label in the accent colour."""
     neck, shoulder = v.between(0.12, 0.2), v.between_b(-0.45, -0.15)
-    body = poly(
-        (-neck, -0.8),
-        (neck, -0.8),
-        (neck, shoulder - 0.25),
-        (0.4, shoulder + 0.12),
-        (0.42, 0.9),
-        (0.36, 1.0),
-        (-0.36, 1.0),
-        (-0.42, 0.9),
-        (-0.4, shoulder + 0.12),
-        (-neck, shoulder - 0.25),
-    )
+    right = [(neck, -0.8), (neck, shoulder - 0.25), (0.4, shoulder + 0.12), (0.42, 0.9), (0.36, 1.0)]
     return [
-        Part("main", body),
+        Part("main", poly(*both_sides(*right))),
         Part("accent", box(-neck - 0.05, -1.0, neck + 0.05, -0.76, 0.05)),
         Part("accent", box(-0.41, 0.3, 0.41, 0.68)),
     ]
@@ -90,31 +79,12 @@ def hand(degrees: float, length: float) -> Points:
 def shirt(v: Variation) -> list[Part]:
     """A T-shirt with collar and cuffs in the accent colour."""
     waist, sleeve = v.between(0.44, 0.56), v.between_b(-0.15, 0.1)
+    hem, elbow = (1.0, sleeve - 0.1), (0.72, sleeve + 0.14)
+    cuff = poly(hem, elbow, (0.63, sleeve), (0.91, sleeve - 0.26))
     return [
-        Part(
-            "main",
-            poly(
-                (-0.28, -0.85),
-                (0.28, -0.85),
-                (0.55, -0.74),
-                (1.0, sleeve - 0.1),
-                (0.72, sleeve + 0.14),
-                (0.5, -0.2),
-                (waist, 0.9),
-                (-waist, 0.9),
-                (-0.5, -0.2),
-                (-0.72, sleeve + 0.14),
-                (-1.0, sleeve - 0.1),
-                (-0.55, -0.74),
-            ),
-        ),
-        Part(
-            "accent", poly((1.0, sleeve - 0.1), (0.72, sleeve + 0.14), (0.63, sleeve), (0.91, sleeve - 0.26))
-        ),
-        Part(
-            "accent",
-            poly((-1.0, sleeve - 0.1), (-0.72, sleeve + 0.14), (-0.63, sleeve), (-0.91, sleeve - 0.26)),
-        ),
+        Part("main", poly(*both_sides((0.28, -0.85), (0.55, -0.74), hem, elbow, (0.5, -0.2), (waist, 0.9)))),
+        Part("accent", cuff),
+        Part("accent", mirrored(cuff)),
         Part("accent", ellipse(0, -0.85, 0.3, 0.26, 0, 180)),
         Part("dark", ellipse(0, -0.85, 0.18, 0.15, 0, 180), outlined=False),
         Part("accent", box(-waist, 0.78, waist, 0.92)),
@@ -153,35 +123,12 @@ def shoe(v: Variation) -> list[Part]:
 def hat(v: Variation) -> list[Part]:
     """A brimmed hat with a band in the accent colour."""
     crown, slim = -v.between(0.45, 0.75), v.between_b(0.4, 0.52)
+    top = both_sides((0.2, crown - 0.02), (slim, crown + 0.12), (0.56, 0.3), (0.3, 0.4))
+    band = both_sides((0.3, 0.17), (0.55, 0.08), (0.58, 0.32), (0.3, 0.42))
     return [
         Part("main", ellipse(0, 0.32, 1.0, 0.3)),
-        Part(
-            "main",
-            smooth(
-                (-0.56, 0.3),
-                (-slim, crown + 0.12),
-                (-0.2, crown - 0.02),
-                (0, crown + 0.08),
-                (0.2, crown - 0.02),
-                (slim, crown + 0.12),
-                (0.56, 0.3),
-                (0.3, 0.4),
-                (-0.3, 0.4),
-            ),
-        ),
-        Part(
-            "accent",
-            poly(
-                (-0.55, 0.08),
-                (-0.3, 0.17),
-                (0.3, 0.17),
-                (0.55, 0.08),
-                (0.58, 0.32),
-                (0.3, 0.42),
-                (-0.3, 0.42),
-                (-0.58, 0.32),
-            ),
-        ),
+        Part("main", smooth((0, crown + 0.08), *top)),
+        Part("accent", poly(*band)),
     ]
 
 

@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from vitrine.data.geometry import Part, Variation, box, ellipse, mirrored, poly, rotated, smooth, star
+from vitrine.data.geometry import (
+    Part,
+    Variation,
+    both_sides,
+    box,
+    ellipse,
+    mirrored,
+    poly,
+    rotated,
+    smooth,
+    star,
+)
 
 
 def car(v: Variation) -> list[Part]:
@@ -59,23 +70,13 @@ def boat(v: Variation) -> list[Part]:
 def rocket(v: Variation) -> list[Part]:
     """A rocket: nose, fins and nozzle in the accent colour, a round window."""
     half, fin = v.between(0.3, 0.42), v.between_b(0.3, 0.45)
+    body = both_sides((half * 0.8, -0.5), (half, 0.1), (half * 0.7, 0.78))
     wing = poly((half - 0.08, 0.15), (half + fin, 0.62), (half + fin - 0.05, 0.95), (half - 0.12, 0.7))
     return [
         Part("accent", poly((-0.2, 0.7), (0.2, 0.7), (0.28, 0.98), (-0.28, 0.98))),
         Part("accent", wing),
         Part("accent", mirrored(wing)),
-        Part(
-            "main",
-            smooth(
-                (0, -1.05),
-                (half * 0.8, -0.5),
-                (half, 0.1),
-                (half * 0.7, 0.78),
-                (-half * 0.7, 0.78),
-                (-half, 0.1),
-                (-half * 0.8, -0.5),
-            ),
-        ),
+        Part("main", smooth((0, -1.05), *body)),
         Part(
             "accent",
             smooth(
@@ -212,17 +213,7 @@ def kite(v: Variation) -> list[Part]:
         Part("accent", poly((-half, wing), (half, wing)), width=0.08, outlined=False),
     ]
     for x, y in ((0.14, 0.64), (0.0, 0.84)):
-        parts.append(
-            Part(
-                "accent",
-                poly(
-                    (x - 0.17, y - 0.1),
-                    (x, y),
-                    (x + 0.17, y - 0.1),
-                    (x + 0.17, y + 0.1),
-                    (x, y),
-                    (x - 0.17, y + 0.1),
-                ),
-            )
-        )
+        left, right = x - 0.17, x + 0.17
+        bow = poly((left, y - 0.1), (x, y), (right, y - 0.1), (right, y + 0.1), (x, y), (left, y + 0.1))
+        parts.append(Part("accent", bow))
     return parts

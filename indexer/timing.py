@@ -1,4 +1,5 @@
-"""How long things take over sizes: samples of one category's images, each task timed, and how its time grows.
+"""Measure how times grow with the number of images: samples of one category's images, each task timed, and
+how its time grows.
 
 A sample lives in a store of its own in a temporary folder, so that clustering, map, tagger and search see so
 many images and no others, and nothing of the category is changed.
@@ -92,7 +93,7 @@ class TimingReport:
         return next((row.seconds for row in self.rows if (row.task, row.size) == (task, size)), None)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return all of it as a JSON object."""
         exponents = self.exponents
         return {
             "category": self.category,
@@ -113,8 +114,8 @@ class TimingReport:
 
 
 def exponent(rows: Sequence[Timing]) -> float | None:
-    """The slope of the line through sizes and seconds, both as logarithms, by least squares; None with fewer
-    than two.
+    """Return the slope of the line through sizes and seconds, both as logarithms, by least squares; None with
+    fewer than two.
 
     >>> exponent([Timing("x", 10, 0.5), Timing("x", 100, 5.0), Timing("x", 1000, 50.0)])
     1.0
@@ -184,7 +185,7 @@ def time_tasks(
 
 
 def indexer_tasks(map_method: str = "umap") -> dict[str, Task]:
-    """The tasks of this layer; the training of a tagger is measured by ``training``."""
+    """Return the tasks of this layer; cli/bench.py adds the training of a tagger."""
     options = MapOptions(map_method)  # type: ignore[arg-type]  # refused if there is no such method
     return {
         "embedding": _embed,
@@ -197,7 +198,7 @@ def indexer_tasks(map_method: str = "umap") -> dict[str, Task]:
 
 
 def draw_timing(report: TimingReport, path: Path) -> None:
-    """Seconds over sizes, both axes logarithmic, to a .png or .svg file. ``BadRequest``: the file, or no
+    """Draw seconds over sizes, both axes logarithmic, to a .png or .svg file. ``BadRequest``: the file, or no
     matplotlib."""
     check_ending(path, "a plot", PLOTS)
     figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(8, 5), layout="constrained")
@@ -244,7 +245,7 @@ def _cluster(sample: Sample) -> None:
 
 
 def _search(sample: Sample) -> float:
-    """The median time of a query for the ten nearest, once all are under the index."""
+    """Return the median time of a query for the ten nearest, once all are under the index."""
     sample.scratch.vectors.optimize(_SAMPLE)
     spent = []
     for row in np.linspace(0, len(sample.x) - 1, QUERIES).astype(int).tolist():

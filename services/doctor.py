@@ -51,8 +51,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found. ``settings``: see ``setting_rows``. ``models``: where weights lie, by encoder.
-    ``versions`` by package."""
+    """The results of all checks. ``settings``: see ``setting_rows``. ``models``: where weights lie, by
+    encoder. ``versions`` by package."""
 
     checks: tuple[Check, ...]
     settings: list[dict[str, str]]
@@ -65,7 +65,7 @@ class Diagnosis:
         return all(check.state != "failed" for check in self.checks)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it."""
+        """Return all of it as a JSON object."""
         models = [{"name": name, "weights": weights} for name, weights in self.models.items()]
         checks = [asdict(check) for check in self.checks]
         return {"ok": self.healthy, "checks": checks} | {
@@ -86,7 +86,7 @@ def diagnose(settings: Settings, flags: Collection[str] = ()) -> Diagnosis:
 
 
 def setting_rows(settings: Settings, flags: Collection[str]) -> list[dict[str, str]]:
-    """Each setting with its value, secrets masked, and where it came from: flag, environment, .env or
+    """Return each setting with its value, secrets masked, and where it came from: flag, environment, .env or
     default.
 
     Where an older system's name gave the value, that name is in brackets.
@@ -109,7 +109,7 @@ def setting_rows(settings: Settings, flags: Collection[str]) -> list[dict[str, s
 
 
 def run_checks(settings: Settings) -> Iterator[Check]:
-    """Everything that can be tried without changing anything of the user's."""
+    """Yield the outcome of every check that changes nothing of the user's."""
     yield _check_space(settings)
     folder = _check_folder(settings)
     yield folder
@@ -146,7 +146,7 @@ def _check_space(settings: Settings) -> Check:
 
 
 def _check_folder(settings: Settings) -> Check:
-    """The data folder; where it is missing, it is not made to find out."""
+    """Check the data folder; where it is missing, it is not made to find out."""
     name = "data folder"
     if not has_data(settings):
         return Check(name, "warning", f"{settings.data} is not there yet: the first category makes it")
@@ -180,8 +180,8 @@ def _check_vectors(settings: Settings) -> Check:
 
 
 def _check_server(settings: Settings) -> Iterator[Check]:
-    """Whether what ``QDRANT_URL`` names is one server, or one cluster, that fits; nothing for the embedded
-    engine."""
+    """Check whether what ``QDRANT_URL`` names is one server, or one cluster, that fits; nothing for the
+    embedded engine."""
     if not settings.qdrant_url:
         return
     from vitrine.services.vector_store.server.check import examine
@@ -212,8 +212,8 @@ def _check_objects(settings: Settings) -> Check:
 
 
 def _check_categories(settings: Settings) -> Iterator[Check]:
-    """Categories that are damaged or half deleted, and what is left of others; nothing where a store does not
-    answer."""
+    """Check for categories that are damaged or half deleted, and what is left of others; nothing where a
+    store does not answer."""
     from vitrine.services.runtime import open_objects, open_vectors
 
     try:
@@ -274,7 +274,7 @@ def _check_precision(settings: Settings) -> Check:
 
 
 def find_models(settings: Settings) -> dict[str, str]:
-    """Where each preset's weights lie, and the folders in the models folder."""
+    """Return where each preset's weights lie, and the folders in the models folder."""
     found = {}
     for name, reference in PRESETS.items():
         model = find_model(reference, settings)

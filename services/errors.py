@@ -126,7 +126,7 @@ class OtherFormat(StoreDamaged):
 
 
 def remedy(category: str, lead: str = "Restore it from a backup, or build it again") -> str:
-    """What brings a category with a damaged manifest or collection back."""
+    """Return the sentence on what brings a category with a damaged manifest or collection back."""
     return (
         f"{lead}: `vitrine category delete {category}` keeps the "
         f"pictures of a damaged category, then `vitrine category create {category}` (with its "
@@ -136,7 +136,7 @@ def remedy(category: str, lead: str = "Restore it from a backup, or build it aga
 
 
 def lost_with_points(category: str) -> str:
-    """What pictures do not hold, and where it may be found again."""
+    """Return the sentence on what is lost with the points, and where it may be found again."""
     return (
         "Tags, classes and metadata were in what is lost: of a table that was made with `vitrine "
         f"export table`, `vitrine images annotate -c {category} -t TABLE --on id --column-of-names id` "
@@ -205,6 +205,6 @@ REFUSALS = {
 
 
 def because(error: BaseException) -> str:
-    """What went wrong in the words of the system or the library, without the full stop."""
+    """Return what went wrong in the words of the system or the library, without the full stop."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return words.strip().rstrip(".") or "no reason is given"

@@ -19,14 +19,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def reason(error: OSError) -> str:
-    """Why the operating system refused, in lower case: "permission denied"."""
+    """Return why the operating system refused, in lower case: "permission denied"."""
     text = because(error)
     return text[0].lower() + text[1:]
 
 
 def expanded(path: Path) -> Path:
-    """``~`` and ``~user`` as the home folder they stand for, unless something of exactly that name lies
-    here."""
+    """Return the path with ``~`` and ``~user`` replaced by the home folder, unless a file has exactly that
+    name."""
     if not str(path).startswith("~") or os.path.lexists(path):
         return path
     try:
@@ -36,7 +36,7 @@ def expanded(path: Path) -> Path:
 
 
 def unwritable(path: Path | str, error: OSError) -> VitrineError:
-    """What to raise when ``path`` cannot be written: ``StorageFull`` where no space is left, else
+    """Return the error to raise when ``path`` cannot be written: ``StorageFull`` where no space is left, else
     ``BadRequest``."""
     if error.errno in _FULL:
         return StorageFull(
@@ -46,7 +46,7 @@ def unwritable(path: Path | str, error: OSError) -> VitrineError:
 
 
 def unreadable(path: Path | str, error: Exception) -> BadRequest:
-    """What to raise when the text file ``path`` cannot be read."""
+    """Return the error to raise when the text file ``path`` cannot be read."""
     if isinstance(error, OSError):
         return BadRequest(f"{_short(path)} cannot be read: {reason(error)}.")
     why = "it is not text in UTF-8: save it as UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
@@ -54,7 +54,7 @@ def unreadable(path: Path | str, error: Exception) -> BadRequest:
 
 
 def file_error(error: OSError) -> VitrineError:
-    """Any error of the operating system as one of ours, by the file that it names itself."""
+    """Turn an error of the operating system into a ``VitrineError`` about the file that it names."""
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     if error.errno in _FULL:
         return unwritable(name or "The output", error)
@@ -65,7 +65,7 @@ def file_error(error: OSError) -> VitrineError:
 
 
 def any_error(error: Exception) -> VitrineError:
-    """Any error at all as one of ours: itself, or with the error as its cause."""
+    """Return any error as a ``VitrineError``: the error itself, or a new one with it as the cause."""
     if isinstance(error, VitrineError):
         return error
     if isinstance(error, OSError):
@@ -115,7 +115,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def check_ending(path: Path, what: str, endings: Sequence[str]) -> None:
-    """``BadRequest`` unless the file's name ends in one of ``endings``; ``what``: "a plot"."""
+    """Raise ``BadRequest`` unless the file's name ends in one of ``endings``; ``what``: "a plot"."""
     if path.suffix.lower() not in endings:
         raise BadRequest(f"{path} cannot be {what}: let its name end in {' or '.join(endings)}.")
 

@@ -1,4 +1,5 @@
-"""Wire everything from the settings. Engines and stores are chosen here and nowhere else."""
+"""Open the stores, encoders and searcher that the settings describe, and wire them together. Engines and
+stores are chosen here and nowhere else."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ DATA_FORMAT = 2
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a command or a server works with; ``open_runtime`` makes and closes it."""
+    """The stores, encoders and searcher that a command or a server works with; ``open_runtime`` makes and
+    closes it."""
 
     settings: Settings
     vectors: VectorStore

@@ -1,5 +1,5 @@
-"""One settings class. Precedence: command-line flag, environment, ``.env`` in the working directory,
-default."""
+"""Every setting of Vitrine, in one class, read from flags, the environment and ``.env``. Precedence:
+command-line flag, environment, ``.env`` in the working directory, default."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OlderNames(BaseSettings):
     minio_bucket_name: str | None = None
 
     def as_ours(self) -> dict[str, str]:
-        """Their values by our names: of a bare host of Qdrant the URL."""
+        """Return the values of the older names by Vitrine's names; a bare host of Qdrant becomes a URL."""
         host = self.qdrant_host
         if host and "://" not in host:
             host = f"http://{host}" if ":" in host else f"http://{host}:{self.qdrant_port}"
@@ -141,7 +141,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The older names come last: ours win, also from ``.env`` over the environment."""
+        """Return the sources of settings, the older names last: ours win, also from ``.env`` over the
+        environment."""
         file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
         older = OlderNames(_env_file=file)
         ours = InitSettingsSource(settings_cls, init_kwargs=dict(older.as_ours()))

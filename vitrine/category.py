@@ -404,10 +404,7 @@ class Category(Work):
 
     def delete(self, ids: Ids) -> int:
         """Delete images with their files. Returns how many there were; unknown ids are no error."""
-        runtime = self._runtime
-        deleted = runtime.editor.delete(self.name, ids_of(ids))
-        runtime.catalog.set_images(self.name, self.count())
-        return deleted
+        return self._runtime.editor.delete(self.name, ids_of(ids))
 
     # -----------------------------------------------------------------------------------------------------
 

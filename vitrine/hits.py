@@ -192,7 +192,7 @@ class Hits(Sequence[Hit]):
 
 
 def _figure(hit: Hit) -> str:
-    """The picture as HTML, small, within the page itself."""
+    """Return the picture as HTML, small, embedded in the page."""
     data = picture_of(hit.category.library.runtime, hit, SHOWN_WIDTH)
     source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data else ""
     similarity = "" if hit.similarity is None else f"{hit.similarity:.3f} "
@@ -205,7 +205,7 @@ def _figure(hit: Hit) -> str:
 
 
 def _table(hits: Sequence[Hit]) -> list[str]:
-    """Aligned lines under a heading."""
+    """Return the hits as aligned lines under a heading."""
     rows = [["#", "similarity", "id", "class", "tags", "filename"]]
     for number, hit in enumerate(hits, 1):
         similarity = "" if hit.similarity is None else f"{hit.similarity:.4f}"

@@ -108,7 +108,7 @@ class Library:
         return self[name]
 
     def categories(self) -> list[Category]:
-        """All categories, by name."""
+        """Return all categories, in order of name."""
         return [self[name] for name in self]
 
     def delete(self, name: str, *, keep_images: bool | None = None) -> None:

@@ -99,13 +99,13 @@ class GivenPictures(Source):
         return len(self._pictures) if isinstance(self._pictures, Sized) else None
 
     def _reader(self, picture: Picture, path: str | None) -> Any:
-        """The bytes when they are asked for. A file that cannot be read is then refused, and the others go
-        on."""
+        """Return a function that reads the bytes when they are asked for. A file that cannot be read is then
+        refused, and the others go on."""
         return lambda: picture_bytes(picture) if path is None else read_file(path, self._max_bytes)
 
 
 def _image(picture: Image.Image | NDArray[Any]) -> Image.Image:
-    """An upright Pillow image of a mode that PNG holds."""
+    """Return an upright Pillow image of a mode that PNG holds."""
     image = ImageOps.exif_transpose(picture) if isinstance(picture, Image.Image) else _from_array(picture)
     if image.mode in _PNG_MODES:
         return image

@@ -1,4 +1,4 @@
-"""Counts of the images of a category: by value, and by number in bins."""
+"""Count the images of a category: by value, and by number in bins."""
 
 from __future__ import annotations
 

@@ -316,7 +316,7 @@ def _unchanged(request: Request, etag: str) -> bool:
 
 
 def _picture(data: bytes, media_type: object, etag: str, disposition: str) -> Response:
-    """Bytes that a browser may show as a picture and as nothing else."""
+    """Return a response that a browser may show as a picture and as nothing else."""
     headers = {
         "ETag": etag,
         "Cache-Control": _CACHE,
@@ -328,7 +328,8 @@ def _picture(data: bytes, media_type: object, etag: str, disposition: str) -> Re
 
 
 def _disposition(filename: str) -> str:
-    """RFC 6266: a plain name for old clients, and the whole one in UTF-8."""
+    """Return the Content-Disposition header (RFC 6266): a plain name for old clients, and the whole one in
+    UTF-8."""
     plain = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in filename)
     return (
         f'inline; filename="{plain}"; '

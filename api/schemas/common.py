@@ -1,5 +1,5 @@
-"""The bodies that the API takes and gives. Hits are built as plain dicts on the way out, because validating
-each again would cost more than finding it: the tests hold the two equal."""
+"""The request and response bodies of the API. Hits are built as plain dicts on the way out, because
+validating each again would cost more than finding it: the tests hold the two equal."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Id = Annotated[str, StringConstraints(max_length=64)]
 
 
 class Taken(BaseModel):
-    """A body that is taken: names that are not its fields are refused."""
+    """The base of request bodies: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
@@ -105,7 +105,7 @@ class CategoryChanges(Taken):
 
 
 class Order(Taken):
-    """By an indexed number or date; images without the field are left out."""
+    """The order of a listing: by an indexed number or date; images without the field are left out."""
 
     field: str = Field(max_length=300)
     descending: bool = False

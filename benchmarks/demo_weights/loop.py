@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
+from benchmarks.demo_weights.captions import free_caption, prompt
 from benchmarks.demo_weights.pictures import INPUT_SIZE, TrainingPictures, decode_facts
 from benchmarks.demo_weights.tokenizer import END_ID, MAX_TOKENS, PAD_ID, START_ID, UNKNOWN_ID
-from vitrine.data.captions import free_caption, full_caption, prompt
+from vitrine.data.captions import full_caption
 from vitrine.data.facts import FACT_NAMES, FACT_VALUES
 
 MEAN: Final = (0.48145466, 0.4578275, 0.40821073)

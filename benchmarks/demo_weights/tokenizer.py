@@ -7,7 +7,7 @@ from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from vitrine.data.wording import vocabulary
+from benchmarks.demo_weights.wording import vocabulary
 
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
 PAD_ID, UNKNOWN_ID, START_ID, END_ID = range(4)

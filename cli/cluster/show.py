@@ -80,7 +80,7 @@ def show(
 
 
 def run_json(run: ClusterRun) -> dict[str, Any]:
-    """A run without its nodes."""
+    """Return the JSON of a run, without its nodes."""
     names = (
         "run",
         "key",

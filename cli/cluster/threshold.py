@@ -74,7 +74,7 @@ def threshold(
     """
     from vitrine.indexer.enrich.clusters.threshold.judging import pairs_to_judge, uses, write_pair_sheet
     from vitrine.indexer.enrich.clusters.threshold.threshold import Counts, propose
-    from vitrine.indexer.enrich.clusters.threshold.threshold_plot import draw_threshold
+    from vitrine.indexer.export.clusters.plots import draw_threshold
 
     given = {True: numbers_of(accept), False: numbers_of(reject)}
     if given[True] & given[False]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitrine.cli.context import stores
-from vitrine.cli.demo.learning import LOOK, learn, learned_json, print_learned
-from vitrine.cli.demo.structure import find_structure, print_structure, structure_json
+from vitrine.cli.demo.learning import LOOK, learn, print_learned
+from vitrine.cli.demo.structure import find_structure, print_structure
 from vitrine.cli.options import JsonOption
 from vitrine.cli.output import note, print_json, print_table, show_progress, telling
 from vitrine.indexer.export.sheets import hit_captions, query_tile, save_sheet
@@ -98,15 +98,13 @@ def demo(
     if as_json:
         trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
         tree = {"category": CATEGORY, "index": report.to_json(), "searches": trees}
-        print_json(
-            tree | {"learned": learned_json(*learned) if learned else None, "found": structure_json(*found)}
-        )
+        print_json(tree | {"learned": learned, "found": found})
         return
     for number, (shown, sheet) in enumerate(zip(searches, sheets, strict=True), 1):
         if learned and number == len(searches) - 1:
-            print_learned(*learned)
+            print_learned(learned)
         _print_search(number, shown, sheet)
-    print_structure(*found)
+    print_structure(found)
     _print_next(ctx, address)
 
 
@@ -147,7 +145,7 @@ def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
 
 
 def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
-    """The picture whose design has most others to find; it is left out itself."""
+    """Search by the picture whose design has the most other pictures; it is left out itself."""
     from vitrine.services.images.open import content_hash, point_id
     from vitrine.services.search.searcher import SearchOptions
 
@@ -184,7 +182,7 @@ def _by_tag_and_score(runtime: Runtime) -> Shown:
 
 
 def _by_scores(runtime: Runtime) -> Shown:
-    """What two taggers agree on, whether people tagged it or not."""
+    """Show what two taggers agree on, whether people tagged it or not."""
     first = RANGES[0]
     hits = _highest(runtime, [(f"score.{tag}.gte", "0.5") for tag in RANGES], first)
     return Shown("taggers", f"{' and '.join(RANGES)} scored 0.5..1, by {first}", hits, score=first)

@@ -1,8 +1,7 @@
-"""What the demo learns from its catalogue: an encoder of its classes, a tagger for each of its tags."""
+"""Train what the demo learns from its catalogue: an encoder of its classes, a tagger for each of its tags."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,34 +19,18 @@ LOOK = "look"
 _FIGURES = (("recall@1", "precision_at_1"), ("precision@10", "precision_at_10"), ("MAP@R", "map_at_r"))
 
 
-@dataclass(frozen=True)
-class LearnedEncoder:
-    """``metrics`` of the held-out pictures, by encoder (candidate, trunk) and figure. ``fresh``: trained in
-    this run."""
+def learn(runtime: Runtime, category: str, using: str) -> dict[str, Any] | None:
+    """Train an encoder and taggers, and return how good they are, for programs.
 
-    folder: Path
-    metrics: dict[str, dict[str, float]]
-    fresh: bool
-
-
-@dataclass(frozen=True)
-class LearnedTaggers:
-    """``precisions``: average precision by tag, out of sample."""
-
-    precisions: dict[str, float]
-    fresh: bool
-
-    @property
-    def mean(self) -> float:
-        return sum(self.precisions.values()) / max(1, len(self.precisions))
-
-
-def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, LearnedTaggers] | None:
-    """Learn both; None with a note where there are too few pictures, or the extra `training` is missing."""
+    None, with a note, where there are too few pictures, or the extra `training` is missing.
+    """
     from vitrine.services.errors import TooFewExamples
 
     try:
-        return _learn_encoder(runtime, category, using), _learn_taggers(runtime, category, using)
+        return {
+            "encoder": _learn_encoder(runtime, category, using),
+            "taggers": _learn_taggers(runtime, category, using),
+        }
     except TooFewExamples as error:
         note(f"Nothing is learned from so few pictures. {error.message}")
     except ImportError as error:
@@ -55,90 +38,65 @@ def learn(runtime: Runtime, category: str, using: str) -> tuple[LearnedEncoder, 
     return None
 
 
-def _learn_encoder(runtime: Runtime, category: str, using: str) -> LearnedEncoder:
+def _learn_encoder(runtime: Runtime, category: str, using: str) -> dict[str, Any]:
     """Train an embedder on the classes, behind the stored embeddings, and promote it; nothing if that is done
     already."""
     from vitrine.indexer.enrich.vectors.promote import promote
     from vitrine.services.encoders.families.metric_folders import trained
 
     spec = runtime.catalog.get(category).encoder(using)
-    former = [(folder, config) for folder, config in trained(runtime.settings.data) if config.name == LOOK]
-    fitting = [(folder, config) for folder, config in former if config.trunk.revision == spec.revision]
+    fitting = [
+        (folder, config.metrics)
+        for folder, config in trained(runtime.settings.data)
+        if config.name == LOOK and config.trunk.revision == spec.revision
+    ]
     if fitting:
-        folder, metrics = fitting[0][0], fitting[0][1].metrics
+        folder, metrics = fitting[0]
     else:
         saved = _train(runtime, category, spec)
         folder, metrics = saved.folder, saved.metrics
     promote(runtime, category, folder, name=LOOK, default=False, progress=show_progress())
-    return LearnedEncoder(folder, {name: dict(figures) for name, figures in metrics.items()}, not fitting)
+    return {"name": LOOK, "folder": str(folder), "metrics": metrics, "fresh": not fitting}
 
 
-def _learn_taggers(runtime: Runtime, category: str, using: str) -> LearnedTaggers:
+def _learn_taggers(runtime: Runtime, category: str, using: str) -> dict[str, Any]:
     """Train a tagger for each tag unless there are some, and score every picture that is not scored yet."""
     from vitrine.indexer.enrich.scores.scoring import score_images
-    from vitrine.services.taggers.saving import save_heads
-    from vitrine.training.taggers.examples import read_examples
-    from vitrine.training.taggers.report import write_report
-    from vitrine.training.taggers.train import train_taggers
+    from vitrine.training.taggers.options import TrainOptions
+    from vitrine.training.taggers.run import run_taggers
 
     there = runtime.taggers.in_service(category)
     if not there:
-        found = runtime.catalog.get(category)
+        report = runtime.settings.data / "reports" / "taggers" / category / "demo"
+        options = TrainOptions(min_examples=2)  # a small catalogue has few pictures of a tag
         with telling() as tell:
-            training = train_taggers(read_examples(runtime.vectors, found, using), tell=tell)
-        save_heads(runtime, found, training.heads)
-        write_report(
-            runtime.settings.data / "reports" / "taggers" / category / "demo",
-            training,
-            title="Taggers of the demo",
-        )
+            run_taggers(runtime, category, None, options, using=using, folder=report, tell=tell)
     score_images(runtime, category, progress=show_progress())
-    heads = runtime.taggers.in_service(category)
-    return LearnedTaggers(
-        {head.tag: float(head.metrics.get("average_precision", 0.0)) for head in heads}, not there
-    )
-
-
-def print_learned(encoder: LearnedEncoder, taggers: LearnedTaggers) -> None:
-    """Print what was learned, in two paragraphs."""
-    _print_encoder(encoder)
-    _print_taggers(taggers)
-
-
-def learned_json(encoder: LearnedEncoder, taggers: LearnedTaggers) -> dict[str, Any]:
-    """Return what was learned, for programs."""
-    return {
-        "encoder": {
-            "name": LOOK,
-            "folder": str(encoder.folder),
-            "metrics": encoder.metrics,
-            "fresh": encoder.fresh,
-        },
-        "taggers": {"average_precision": taggers.precisions, "mean": taggers.mean, "fresh": taggers.fresh},
+    precisions = {
+        head.tag: float(head.metrics.get("average_precision", 0.0))
+        for head in runtime.taggers.in_service(category)
     }
+    mean = sum(precisions.values()) / max(1, len(precisions))
+    return {"average_precision": precisions, "mean": mean, "fresh": not there}
 
 
-def _print_encoder(learned: LearnedEncoder) -> None:
-    """Print how well held-out pictures find others of their class, before and after."""
+def print_learned(learned: dict[str, Any]) -> None:
+    """Print how well held-out pictures find others of their class, before and after; then the best and the
+    worst taggers."""
+    encoder, taggers = learned["encoder"], learned["taggers"]
     typer.secho(f"\nLearned: an encoder of the classes, {LOOK!r}", bold=True)
     rows = [
-        (name, *(learned.metrics[key].get(figure) for _, figure in _FIGURES))
+        (name, *(encoder["metrics"][key].get(figure) for _, figure in _FIGURES))
         for key, name in (("trunk", "the encoder as it was"), ("candidate", LOOK))
-        if key in learned.metrics
+        if key in encoder["metrics"]
     ]
-    print_table(
-        ("on held-out pictures", *(name for name, _ in _FIGURES)),
-        rows,
-        right=tuple(name for name, _ in _FIGURES),
-    )
-    typer.echo(f"{'Report' if learned.fresh else 'Trained before; report'}: {learned.folder / 'report.md'}")
-
-
-def _print_taggers(learned: LearnedTaggers) -> None:
-    """Print the best and the worst taggers."""
-    ranked = sorted(learned.precisions.items(), key=lambda item: -item[1])
+    names = tuple(name for name, _ in _FIGURES)
+    print_table(("on held-out pictures", *names), rows, right=names)
+    report = Path(encoder["folder"], "report.md")
+    typer.echo(f"{'Report' if encoder['fresh'] else 'Trained before; report'}: {report}")
+    ranked = sorted(taggers["average_precision"].items(), key=lambda item: -item[1])
     typer.secho(f"\nLearned: {len(ranked)} taggers", bold=True)
-    typer.echo(f"Mean average precision {learned.mean:.3f} on pictures that they have not seen.")
+    typer.echo(f"Mean average precision {taggers['mean']:.3f} on pictures that they have not seen.")
     for name, some in (("best", ranked[:5]), ("worst", ranked[-5:])):
         typer.echo(f"  {name}: " + ", ".join(f"{tag} {value:.2f}" for tag, value in some))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,93 +24,43 @@ RUN = "look"
 _SHOWN_GROUPS, _SHOWN_UNPLANTED = 15, 3
 
 
-@dataclass(frozen=True)
-class FoundTree:
-    """``nodes``: the first level, counted by class. ``fresh``: clustered in this run."""
-
-    using: str
-    images: int
-    nodes: tuple[NodeView, ...]
-    treemaps: tuple[Path, ...]
-    fresh: bool
-
-
-@dataclass(frozen=True)
-class FoundDuplicates:
-    """``planted``: copies that the catalogue holds on purpose, of which ``found`` are in a group with their
-    original.
-
-    ``wrong``: groups with pictures that were drawn separately; ``redrawn``: how many of those groups show one
-    design again and again.
-    """
-
-    groups: int
-    planted: int
-    found: int
-    wrong: int
-    redrawn: int
-    sheet: Path
-    fresh: bool
-
-
 def find_structure(
     runtime: Runtime, category: str, cluster_on: str, using: str, folder: Path, manifest: Path
-) -> tuple[FoundTree | None, FoundDuplicates | None]:
-    """Clusters by the vector ``cluster_on``, copies by ``using``; None, with a note, for what needs the extra
-    ``clustering`` where it is not installed."""
+) -> dict[str, Any]:
+    """Return the clusters by the vector ``cluster_on`` and the copies by ``using``, for programs; None, with
+    a note, for what needs the extra ``clustering`` where it is not installed."""
     from vitrine.services.errors import BadRequest
 
-    tree, duplicates = None, None
+    found: dict[str, Any] = {"clusters": None, "duplicates": None}
     try:
-        tree = _find_tree(runtime, category, cluster_on, folder)
+        found["clusters"] = _find_tree(runtime, category, cluster_on, folder)
     except BadRequest as error:
         note(f"No clusters are made. {error.message}")
     try:
-        duplicates = _find_duplicates(runtime, category, using, folder / "duplicates.png", manifest)
+        found["duplicates"] = _find_duplicates(runtime, category, using, folder / "duplicates.png", manifest)
     except BadRequest as error:
         note(f"No duplicates are looked for. {error.message}")
-    return tree, duplicates
-
-
-def print_structure(tree: FoundTree | None, duplicates: FoundDuplicates | None) -> None:
-    """Print what was found, in two paragraphs."""
-    if tree is not None:
-        typer.secho(f"\nFound: a tree of clusters, {RUN!r}, on {tree.using}", bold=True)
-        rows = [(view.node.id, view.count, view.node.name, _most_frequent(view)) for view in tree.nodes]
-        print_table(("id", "images", "name", "most frequent class"), rows, right=("images",))
-        typer.echo("Treemap: " + ", ".join(map(str, tree.treemaps)))
-    if duplicates is not None:
-        typer.secho(f"\nFound: {duplicates.groups} groups of near-duplicates", bold=True)
-        typer.echo(_judged(duplicates))
-        typer.echo(f"Contact sheet: {duplicates.sheet}")
-
-
-def structure_json(tree: FoundTree | None, duplicates: FoundDuplicates | None) -> dict[str, Any]:
-    """Return what was found, for programs."""
-    found: dict[str, Any] = {"clusters": None, "duplicates": None}
-    if tree is not None:
-        nodes = [
-            {"id": view.node.id, "images": view.count, "name": view.node.name, "class": _class(view)}
-            for view in tree.nodes
-        ]
-        found["clusters"] = {
-            "run": RUN,
-            "using": tree.using,
-            "images": tree.images,
-            "nodes": nodes,
-            "treemaps": [str(path) for path in tree.treemaps],
-            "fresh": tree.fresh,
-        }
-    if duplicates is not None:
-        found["duplicates"] = vars(duplicates) | {"sheet": str(duplicates.sheet)}
     return found
+
+
+def print_structure(found: dict[str, Any]) -> None:
+    """Print what was found, in two paragraphs."""
+    if tree := found["clusters"]:
+        typer.secho(f"\nFound: a tree of clusters, {RUN!r}, on {tree['using']}", bold=True)
+        rows = [(node["id"], node["images"], node["name"], _most_frequent(node)) for node in tree["nodes"]]
+        print_table(("id", "images", "name", "most frequent class"), rows, right=("images",))
+        typer.echo("Treemap: " + ", ".join(tree["treemaps"]))
+    if duplicates := found["duplicates"]:
+        typer.secho(f"\nFound: {duplicates['groups']} groups of near-duplicates", bold=True)
+        typer.echo(_judged(duplicates))
+        typer.echo(f"Contact sheet: {duplicates['sheet']}")
 
 
 # Clusters
 # ------------------------------------------------------------------------------------------------------------
 
 
-def _find_tree(runtime: Runtime, category: str, using: str, folder: Path) -> FoundTree:
+def _find_tree(runtime: Runtime, category: str, using: str, folder: Path) -> dict[str, Any]:
     """Cluster unless the run there is of these very images on this very vector, and draw it."""
     from vitrine.indexer.enrich.clusters.options import TreeOptions
     from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
@@ -133,7 +82,18 @@ def _find_tree(runtime: Runtime, category: str, using: str, folder: Path) -> Fou
         if fresh or not path.exists():
             write_treemap(runtime, category, run, path)
     found = children(runtime.searcher, runtime.clusters, category, RUN, "root", ["class"], values=1)
-    return FoundTree(run.using, run.images, found.children, paths, fresh)
+    nodes = [
+        {"id": view.node.id, "images": view.count, "name": view.node.name, "class": _class(view)}
+        for view in found.children
+    ]
+    return {
+        "run": RUN,
+        "using": run.using,
+        "images": run.images,
+        "nodes": nodes,
+        "treemaps": [str(path) for path in paths],
+        "fresh": fresh,
+    }
 
 
 def _is_clustered(runtime: Runtime, category: str, using: str) -> bool:
@@ -145,14 +105,14 @@ def _is_clustered(runtime: Runtime, category: str, using: str) -> bool:
     )
 
 
-def _most_frequent(view: NodeView) -> str:
-    facets = view.groupings["class"]
-    return f"{facets[0].value} ({facets[0].count / view.count:.0%})" if facets and view.count else ""
-
-
 def _class(view: NodeView) -> dict[str, Any] | None:
     facets = view.groupings["class"]
     return {"value": facets[0].value, "count": facets[0].count} if facets else None
+
+
+def _most_frequent(node: dict[str, Any]) -> str:
+    first = node["class"]
+    return f"{first['value']} ({first['count'] / node['images']:.0%})" if first and node["images"] else ""
 
 
 # Duplicates
@@ -161,9 +121,14 @@ def _class(view: NodeView) -> dict[str, Any] | None:
 
 def _find_duplicates(
     runtime: Runtime, category: str, using: str, sheet: Path, manifest: Path
-) -> FoundDuplicates:
+) -> dict[str, Any]:
     """Look for copies unless that was done for these very images, and compare with what the manifest says was
-    planted."""
+    planted.
+
+    ``planted``: copies that the catalogue holds on purpose, of which ``found`` are in a group with their
+    original. ``wrong``: groups with pictures that were drawn separately; ``redrawn``: how many of those
+    groups show one design again and again.
+    """
     from vitrine.indexer.enrich.duplicates.find import find_duplicates
     from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 
@@ -183,15 +148,23 @@ def _find_duplicates(
     redrawn = sum(
         len({judged.drawn(name)["design"] for name in judged.names_of(group)}) == 1 for group in groups
     )
-    return FoundDuplicates(len(run.groups), judged.planted, judged.found, len(groups), redrawn, sheet, fresh)
+    return {
+        "groups": len(run.groups),
+        "planted": judged.planted,
+        "found": judged.found,
+        "wrong": len(groups),
+        "redrawn": redrawn,
+        "sheet": str(sheet),
+        "fresh": fresh,
+    }
 
 
-def _judged(found: FoundDuplicates) -> str:
-    words = f"Of {found.planted} planted copies {found.found} are in a group with their original."
-    if not found.wrong:
+def _judged(found: dict[str, Any]) -> str:
+    words = f"Of {found['planted']} planted copies {found['found']} are in a group with their original."
+    if not found["wrong"]:
         return f"{words} No group holds pictures that were drawn apart."
-    redrawn = f", {found.redrawn} of them of one design" if found.redrawn else ""
-    return f"{words} {found.wrong} groups hold pictures that were drawn apart{redrawn}."
+    redrawn = f", {found['redrawn']} of them of one design" if found["redrawn"] else ""
+    return f"{words} {found['wrong']} groups hold pictures that were drawn apart{redrawn}."
 
 
 class _Judged:
@@ -210,11 +183,11 @@ class _Judged:
             self._hits |= {hit.id: hit for hit in hits if hit is not None}
 
     def drawn(self, name: str) -> Mapping[str, str]:
-        """The manifest's row of a picture."""
+        """Return the manifest's row of a picture."""
         return self._rows.get(name, {"path": name, "duplicate_of": "", "design": name, "edit": ""})
 
     def names_of(self, group: DuplicateGroup) -> list[str]:
-        """Paths in the catalogue."""
+        """Return the paths of the images in the catalogue."""
         return [str(self._hits[id].payload.get("filename", "")) for id in group.ids if id in self._hits]
 
     @property
@@ -241,8 +214,8 @@ class _Judged:
         ]
 
     def draw(self, path: Path) -> None:
-        """Some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some that
-        were not planted."""
+        """Draw some groups as a sheet: the picture to keep, and a copy. Every kind of edit, and last some
+        that were not planted."""
         from vitrine.indexer.export.sheets import TILE_SIZE, picture_of
         from vitrine.services.images.contact_sheet import Tile, write_sheet
 
@@ -267,7 +240,7 @@ class _Judged:
         write_sheet(path, tiles, columns=6, tile_size=TILE_SIZE, title=title)
 
     def _chosen(self) -> list[tuple[DuplicateGroup, str]]:
-        """Groups to show, and which copy of each."""
+        """Return groups to show, and which copy of each."""
         wrong = {group.id for group in self.wrong}
         by_edit: defaultdict[str, list[tuple[DuplicateGroup, str]]] = defaultdict(list)
         apart: list[tuple[DuplicateGroup, str]] = []

@@ -113,7 +113,6 @@ def delete(
     confirm(f"Delete {counted(len(ids), 'image')} from {category!r} for good?", yes)
     with stores(ctx) as runtime:
         deleted = runtime.editor.delete(category, ids)
-        runtime.catalog.set_images(category, runtime.searcher.count(category))
     if as_json:
         print_json({"category": category, "deleted": deleted, "unknown": len(set(ids)) - deleted})
         return
@@ -238,7 +237,7 @@ def histogram(
 
 
 def bar(count: int, most: int) -> str:
-    """A bar as long as the share of the greatest count; anything above nothing is seen."""
+    """Return a bar as long as the share of the greatest count; any count above 0 is visible."""
     return "█" * math.ceil(_BAR * count / most) if most else ""
 
 
@@ -254,7 +253,7 @@ def _pair(text: str, option: str) -> tuple[str, str]:
 
 
 def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Cell | None]:
-    """``year=1999`` as a table would hold it, where its column says what it is; nothing removes. The longest
+    """Return name and value of ``year=1999`` by the kind of its column; an empty value removes. The longest
     name of a column that the category has goes first: it may hold an equal sign."""
     from vitrine.services.category.field_names import find_member, readings
 

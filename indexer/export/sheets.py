@@ -18,7 +18,7 @@ TILE_SIZE = 220
 
 
 def hit_captions(hit: Hit, measure: float | None = None) -> tuple[str, ...]:
-    """Similarity (or another measure) and class, then the tags."""
+    """Return the lines below a hit: similarity (or another measure) and class, then the tags."""
     number = hit.similarity if measure is None else measure
     name = str(hit.payload.get("class") or hit.payload.get("filename") or "")
     return (name if number is None else f"{number:.3f}  {name}", ", ".join(hit.payload.get("tags", ())))
@@ -43,7 +43,7 @@ def save_sheet(
 
 
 def query_tile(picture: bytes | None, name: str, role: str = "query") -> Tile:
-    """What was searched with."""
+    """Return the tile that shows what was searched with."""
     from vitrine.services.images.contact_sheet import Tile
 
     return Tile(picture, (role, name), highlighted=True)

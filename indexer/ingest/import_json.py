@@ -19,7 +19,6 @@ from vitrine.indexer.enrich.clusters.runs import Fit, Fitted, Images
 from vitrine.indexer.enrich.clusters.tree.tree import given_tree
 from vitrine.indexer.job.job import Advance
 from vitrine.indexer.sources.base import has_image_extension, modified, read_file, shown_name
-from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.services.errors import BadSource
 from vitrine.services.images.open import content_hash, point_id
@@ -164,6 +163,11 @@ class NamedPictures:
                 name = PurePosixPath(relative).name
                 self._names[name] = None if name in self._names else found.path
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all pictures, in order of name."""
+        return list(self._paths.values())
+
     def shown(self, path: str) -> str:
         """Return the path of a picture within the folder."""
         return Path(path).relative_to(self._folder).as_posix()
@@ -198,8 +202,8 @@ class ClusteredPictures(Source):
             record = ImageRecord(self.name, shown_name(name))
             path = self._pictures.find(name)
             if path is None:
-                yield refused(
-                    record, "image_missing", f"The folder has no picture {name!r}, or several of that name."
+                yield record.refused(
+                    "image_missing", f"The folder has no picture {name!r}, or several of that name."
                 )
                 continue
             filename = shown_name(self._pictures.shown(path))

@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,7 @@ import numpy as np
 
 from vitrine.indexer.ingest.import_json import NamedPictures, json_files
 from vitrine.indexer.job.workers import in_order
-from vitrine.indexer.sources.base import (
-    has_image_extension,
-    modified,
-    read_file,
-    shown_name,
-)
-from vitrine.indexer.sources.folder import FolderSource
-from vitrine.indexer.sources.joining import refused
+from vitrine.indexer.sources.base import file_record, read_file, shown_name
 from vitrine.indexer.sources.manifest import ManifestSource
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
@@ -30,7 +24,6 @@ from vitrine.indexer.sources.rows import split_tags
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.errors import BadSource, BadVector, ImageRefused
 from vitrine.services.images.open import DecodeBudget, ImageLimits, pixel_hash
-from vitrine.services.images.walking import walk
 from vitrine.services.search.searcher import unit
 
 _CHUNK = 1 << 20
@@ -103,7 +96,6 @@ class VectorDump(Source):
             raise BadSource(f"There is no folder {images} with the pictures of {path.name}.")
         self._files = json_files(path)
         self._passed: list[str] = []
-        self._images = images
         self._limits = limits or ImageLimits()
         self._budget = budget
         self.name = shown_name(path.name)
@@ -130,7 +122,7 @@ class VectorDump(Source):
             except BadSource as error:
                 if len(self._files) == 1:
                     raise
-                yield refused(ImageRecord(self.name, shown_name(file.name)), "bad_row", error.message)
+                yield ImageRecord(self.name, shown_name(file.name)).refused("bad_row", error.message)
 
     def notes(self) -> list[str]:
         unnamed = self._paths.unused()
@@ -142,8 +134,8 @@ class VectorDump(Source):
 
     def _record(self, key: str, entry: Any) -> ImageRecord:
         if not isinstance(entry, dict):
-            return refused(
-                ImageRecord(self.name, shown_name(key)), "bad_row", f"The entry {key!r} is no JSON object."
+            return ImageRecord(self.name, shown_name(key)).refused(
+                "bad_row", f"The entry {key!r} is no JSON object."
             )
         record = ImageRecord(self.name, shown_name(str(entry.get("file_name") or key)))
         hashed = _HASH.fullmatch(key) is not None
@@ -158,26 +150,17 @@ class VectorDump(Source):
                 if hashed
                 else f"the name {key!r}, or several have"
             )
-            return refused(record, "image_missing", f"No picture of the folder has {missing}.")
+            return record.refused("image_missing", f"No picture of the folder has {missing}.")
         try:
             tags = tuple(split_tags(entry.get("image_tags") or entry.get("tags") or ()))
             vectors = {self.spec.name: self._vector(entry)} if self.has_vectors else {}
         except BadVector as error:
-            return refused(record, "bad_vector", error.message)
+            return record.refused("bad_vector", error.message)
         except ValueError as error:
-            return refused(record, "bad_row", f"{error}.")
-        limit = self._limits.max_bytes
-        return ImageRecord(
-            self.name,
-            record.filename,
-            lambda: read_file(path, limit),
-            tags=tags,
-            fields={
-                name: entry[name] for name in ("class", "caption") if isinstance(entry.get(name), str | int)
-            },
-            created_at=modified(path),
-            vectors=vectors,
-        )
+            return record.refused("bad_row", f"{error}.")
+        said = {name: entry[name] for name in ("class", "caption") if isinstance(entry.get(name), str | int)}
+        record = file_record(self.name, path, record.filename, self._limits.max_bytes)
+        return replace(record, tags=tags, fields=said, vectors=vectors)
 
     def _by_name(self, name: str, key: str) -> str | None:
         path = self._named.find(name.replace("\\", "/")) or self._named.find(key.replace("\\", "/"))
@@ -210,19 +193,13 @@ class VectorDump(Source):
         return 0
 
     def _hash_pictures(self, threads: int, progress: HashProgress | None) -> None:
-        total = FolderSource(self._images, SourceOptions()).total or 0
-        files = (
-            found.path
-            for found in walk(str(self._images), has_image_extension)
-            if not found.fault and not found.again
-        )
-        paths = (path for path in files if has_image_extension(path))
+        paths = self._named.paths
         with ThreadPoolExecutor(threads, "pixel-hash") as pool:
             for done, (path, digest) in enumerate(in_order(pool, self._hash, paths, 4 * threads), 1):
                 if digest:
                     self._paths.add(digest, path)
                 if progress:
-                    progress(done, total)
+                    progress(done, len(paths))
 
     def _hash(self, path: str) -> tuple[str, str | None]:
         try:

@@ -1,5 +1,5 @@
-"""What a file says that contradicts the stored image of the same bytes. What is stored stays, and the report
-names what was not taken over."""
+"""Find the values given with a file that contradict the stored image of the same bytes. What is stored stays,
+and the report names what was not taken over."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Conflict:
 
 
 def conflicts(filename: str, said: Payload, stored: Mapping[str, Any]) -> tuple[Conflict, ...]:
-    """Return what a file says that its image does not say, after everything was taken over that could be.
+    """Return what was given with a file and differs from its stored image, after everything was taken over
+    that could be.
 
     >>> [str(found) for found in conflicts("b.png", {"class": "dog"}, {"filename": "a.png", "class": "cat"})]
     ["filename 'b.png', kept 'a.png'", "class 'dog', kept 'cat'"]

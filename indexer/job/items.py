@@ -17,9 +17,9 @@ from vitrine.services.errors import BadRequest, ImageRefused
 
 @dataclass(eq=False)
 class Item:
-    """One image on its way. At most one of ``refusal``, ``skipped`` and ``dropped`` (a copy of ``near`` that
-    is not to be indexed) is set; ``facts`` is there once it is decoded; ``twin`` is an earlier item with the
-    same bytes. ``kinds``: of the columns in ``said``, by path."""
+    """One image on its way through the indexing loop. At most one of ``refusal``, ``skipped`` and ``dropped``
+    (a copy of ``near`` that is not to be indexed) is set; ``facts`` is there once it is decoded; ``twin`` is
+    an earlier item with the same bytes. ``kinds``: of the columns in ``said``, by path."""
 
     record: ImageRecord
     data: bytes = b""

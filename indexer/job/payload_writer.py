@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -50,14 +51,21 @@ class PayloadWriter:
         self._key = key
         self._waiting = 0
 
+    @contextmanager
+    def page(self) -> Iterator[None]:
+        """Let nobody else of this process write while a page is read and written. Every ``FLUSH_EVERY``
+        images it is then made durable, while others may write again."""
+        with self.runtime.catalog.writing(self.category):
+            yield
+        if self._waiting >= FLUSH_EVERY:
+            self.flush()
+
     def write(self, changes: Mapping[str, Change]) -> int:
-        """Change images, by id; the caller holds ``catalog.writing`` where it has read them. Return how many
-        of those that change were still there."""
+        """Change images, by id, inside ``page`` where the caller has read them. Return how many of those that
+        change were still there."""
         wanted = {id: change for id, change in changes.items() if change}
         left = write_to_those_left(self.runtime.vectors, self.category, wanted, self._apply)
         self._waiting += len(left)
-        if self._waiting >= FLUSH_EVERY:
-            self.flush()
         return len(left)
 
     def flush(self) -> None:
@@ -117,11 +125,11 @@ def revise(
     payload ``fields`` and named ``vectors``. Durable at the end, however that comes. ``InterruptedError``
     where ``stop`` is set before a page.
     """
-    runtime, category = writer.runtime, writer.category
-    read = pages(runtime.vectors, category, filter=filter, fields=fields, using=vectors, size=size or PAGE)
+    store = writer.runtime.vectors
+    read = pages(store, writer.category, filter=filter, fields=fields, using=vectors, size=size or PAGE)
     try:
         while True:
-            with runtime.catalog.writing(category):
+            with writer.page():
                 hits = next(read, None)
                 if hits is None:
                     return

@@ -63,7 +63,7 @@ def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progr
 
 
 def _in_notebook() -> bool:
-    """Whether this is a notebook in which rich can draw a bar, for which it needs ipywidgets."""
+    """Return whether this is a notebook in which rich can draw a bar, for which it needs ipywidgets."""
     if "ipykernel" not in sys.modules:
         return False
     from rich.console import Console

@@ -32,7 +32,7 @@ class Wanted:
 def small_pictures(
     runtime: Runtime, category: str, wanted: Sequence[Wanted], *, tell: Callable[[int], None] | None = None
 ) -> Iterator[Image.Image | None]:
-    """RGB pictures in the order of ``wanted``; None where the image or its file is gone or does not
+    """Yield RGB pictures in the order of ``wanted``; None where the image or its file is gone or does not
     decode."""
     threads = runtime.settings.threads or 2
     with ThreadPoolExecutor(threads, "thumbnails") as pool:

@@ -60,7 +60,7 @@ class Kind:
         writer = PayloadWriter(job.runtime, job.category, key=self.group)
         for page in pages:
             job.check()
-            with job.runtime.catalog.writing(job.category):
+            with writer.page():
                 report.written += writer.write({id: Change({key: value}) for id, value in page.items()})
             advance(report.written, report.images)
         writer.flush()

@@ -99,7 +99,8 @@ def gathered(
     seconds: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[list[Some]]:
-    """Like ``in_batches``, of items that come in groups: time ends a list only where a group ends."""
+    """Cut into lists as ``in_batches`` does, but for items that come in groups: time ends a list only where a
+    group ends."""
     batch: list[Some] = []
     held, since = 0, clock()
     for group in groups:

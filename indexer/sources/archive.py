@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
@@ -29,7 +30,6 @@ from vitrine.indexer.sources.base import (
     shown_path,
     too_large,
 )
-from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.members import Member, tar_members, zip_members, zip_name
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ImageRecord, Source
@@ -104,8 +104,8 @@ class ArchiveSource(Source):
             if is_archive(member.name) and not nested:
                 yield from self._nested(member, record, budget)
             elif is_archive(member.name):
-                yield refused(
-                    record, "unsupported_format", "It is an archive in an archive in an archive: unpack it."
+                yield record.refused(
+                    "unsupported_format", "It is an archive in an archive in an archive: unpack it."
                 )
             else:
                 yield from self._member(member, record)
@@ -121,9 +121,9 @@ class ArchiveSource(Source):
             else:
                 yield replace(record, read=lambda: data)
         except ImageRefused as error:
-            yield refused(record, error.reason, error.message)
+            yield record.refused(error.reason, error.message)
         except Exception as error:  # whatever its library raises is of this member; the next may be sound
-            yield refused(record, "unreadable_file", f"The archive's member is damaged: {because(error)}.")
+            yield record.refused("unreadable_file", f"The archive's member is damaged: {because(error)}.")
 
     def _nested(self, member: Member, record: ImageRecord, budget: _Budget) -> Iterator[ImageRecord]:
         """Yield the pictures of an archive within this one. It is spooled, since a ZIP must be read from its
@@ -143,7 +143,7 @@ class ArchiveSource(Source):
         except BadSource as error:
             if budget.spent:
                 raise
-            yield refused(record, "unreadable_file", error.message)
+            yield record.refused("unreadable_file", error.message)
 
     def _within(self, shown: str, above: tuple[str, ...]) -> _Place:
         """Return the place of an archive of this name that lies in another source."""
@@ -200,17 +200,15 @@ def _members(file: IO[bytes], name: str, max_bytes: int) -> Iterator[Member]:
     return tar_members(file, max_bytes)
 
 
-class _faults:
+@contextmanager
+def _faults(name: str) -> Iterator[None]:
     """Turn what archives raise into ``BadSource``."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, VitrineError):
-            raise BadSource(f"{self._name} is no readable archive: {because(error)}.") from error
+    try:
+        yield
+    except VitrineError:
+        raise
+    except Exception as error:
+        raise BadSource(f"{name} is no readable archive: {because(error)}.") from error
 
 
 def is_archive_file(path: Path) -> bool:

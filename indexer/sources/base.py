@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import IO
 
+from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.errors import ImageRefused
 from vitrine.services.images.formats import looks_like, sniff
 from vitrine.services.values.words import composed
@@ -75,6 +76,11 @@ def read_file(path: str, max_bytes: int) -> bytes:
         if not stat.S_ISREG(status):
             raise ImageRefused("unreadable_file", f"{shown_name(name)} is not a regular file.")
         return read_stream(file, max_bytes, name)
+
+
+def file_record(source: str, path: str, filename: str, max_bytes: int) -> ImageRecord:
+    """Return the record of a file, which is opened when its bytes are asked for."""
+    return ImageRecord(source, filename, lambda: read_file(path, max_bytes), created_at=modified(path))
 
 
 def read_head(path: str) -> bytes:

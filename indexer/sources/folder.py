@@ -11,15 +11,14 @@ from pathlib import Path, PurePosixPath
 from vitrine.indexer.sources.archive import ArchiveSource
 from vitrine.indexer.sources.base import (
     Passed,
+    file_record,
     has_image_extension,
     is_archive,
     looks_like_image,
-    modified,
-    read_file,
     read_head,
     shown_path,
 )
-from vitrine.indexer.sources.joining import RowIndex, refused
+from vitrine.indexer.sources.joining import RowIndex
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.indexer.sources.rows import Columns
@@ -60,7 +59,7 @@ class FolderSource(Source):
         for index, _ in self._described:
             for key in index.unused():
                 message = f"{index.table.path.name} names it, but it is not there."
-                yield refused(ImageRecord(self.name, key), "image_missing", message)
+                yield ImageRecord(self.name, key).refused("image_missing", message)
 
     @cached_property
     def total(self) -> int | None:
@@ -100,23 +99,20 @@ class FolderSource(Source):
         elif found.again:
             self._again += 1
         elif found.fault:
-            yield refused(ImageRecord(self.name, filename), "unreadable_file", found.fault)
+            yield ImageRecord(self.name, filename).refused("unreadable_file", found.fault)
         elif _is_archive(found):
             yield from self._archive(found.path, filename)
         elif _is_offered(found):
-            yield self._describe(self._record(found.path, filename))
+            record = file_record(self.name, found.path, filename, self._options.max_bytes)
+            yield self._describe(record)
         else:
             self._passed.add(found.path)
-
-    def _record(self, path: str, filename: str) -> ImageRecord:
-        limit = self._options.max_bytes
-        return ImageRecord(self.name, filename, lambda: read_file(path, limit), created_at=modified(path))
 
     def _archive(self, path: str, filename: str) -> Iterator[ImageRecord]:
         try:
             yield from ArchiveSource(Path(path), self._options, shown=filename, source=self.name)
         except VitrineError as error:
-            yield refused(ImageRecord(self.name, filename), "unreadable_file", error.message)
+            yield ImageRecord(self.name, filename).refused("unreadable_file", error.message)
 
     def _describe(self, record: ImageRecord) -> ImageRecord:
         for index, _ in self._described:
@@ -147,8 +143,8 @@ def _is_archive(found: Found) -> bool:
 
 
 def _is_offered(found: Found) -> bool:
-    """Whether it is a picture, by its name or by its beginning; what cannot be read is offered too, and
-    refused by name."""
+    """Return whether the file is a picture, by its name or by its first bytes; what cannot be read is offered
+    too, and refused by name."""
     if found.again or found.left_out:
         return False
     if found.fault or has_image_extension(found.path):

@@ -13,7 +13,7 @@ import orjson
 from vitrine.indexer.sources.base import has_image_extension, shown_name
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
-from vitrine.indexer.sources.records import DescribedSource, ImageRecord, Refusal, Source
+from vitrine.indexer.sources.records import DescribedSource, ImageRecord, Source
 from vitrine.indexer.sources.rows import HASH_COLUMNS, Columns, name_columns
 from vitrine.indexer.sources.tables import Table, TableRow, open_table
 from vitrine.services.category.payload import joined_kinds
@@ -137,14 +137,10 @@ def described(record: ImageRecord, row: TableRow, columns: Columns, table: Table
             raise ValueError(row.fault)
         return columns.read(row.values, record)
     except (ValueError, ArithmeticError, TypeError, LookupError) as error:
-        return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {because(error)}.")
+        reason = f"{because(error)}."
     except BadRequest as error:
-        return refused(record, "bad_row", f"{table.path.name}, row {row.number}: {error.message}")
-
-
-def refused(record: ImageRecord, reason: str, message: str) -> ImageRecord:
-    """Return the same image, refused."""
-    return ImageRecord(record.source, record.filename, refusal=Refusal(reason, message))
+        reason = error.message
+    return record.refused("bad_row", f"{table.path.name}, row {row.number}: {reason}")
 
 
 def _no_json(value: Any) -> Any:

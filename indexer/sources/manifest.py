@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vitrine.indexer.sources.base import (
-    read_file,
-    shown_name,
-    shown_path,
-    utc,
-)
+from vitrine.indexer.sources.base import file_record, shown_name, shown_path
 from vitrine.indexer.sources.joining import described
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.paths import ImagePaths
 from vitrine.indexer.sources.patience import Patience
-from vitrine.indexer.sources.records import ImageRecord, Refusal, Source
+from vitrine.indexer.sources.records import ImageRecord, Source
 from vitrine.indexer.sources.rows import Columns
 from vitrine.indexer.sources.tables import open_table
 from vitrine.services.errors import BadRequest, BadSource, because
@@ -66,7 +62,8 @@ class ManifestSource(Source):
             try:
                 record = self._record(row.values, row.number)
             except (OSError, ValueError, TypeError) as error:  # a path or an object that no system could have
-                record = self._bad(f"row-{row.number}", f"{self.name}, row {row.number}: {because(error)}.")
+                unnamed = ImageRecord(self.name, f"row-{row.number}")
+                record = unnamed.refused("bad_row", f"{self.name}, row {row.number}: {because(error)}.")
             yield (
                 record
                 if record.refusal and not row.fault
@@ -86,27 +83,29 @@ class ManifestSource(Source):
             data: bytes = cell["bytes"]
             return ImageRecord(self.name, shown_name(cell.get("path") or f"row-{number}"), lambda: data)
         if not isinstance(cell, str) or not cell:
-            return self._bad(f"row-{number}", f"{self.name}, row {number} names no picture.")
-        return self._object(cell) if self._objects else self._file(cell, number)
+            unnamed = ImageRecord(self.name, f"row-{number}")
+            return unnamed.refused("bad_row", f"{self.name}, row {number} names no picture.")
+        return self._object(cell, self._objects) if self._objects else self._file(cell, number)
 
     def _file(self, cell: str, number: int) -> ImageRecord:
         path = self._paths.find(cell)
         if path is None:
-            return self._bad(shown_name(cell), f"{self.name}, row {number}: {self._paths.refusal(cell)}.")
-        name, limit = shown_path(os.path.relpath(path, self._paths.root)), self._max_bytes
+            reason = f"{self.name}, row {number}: {self._paths.refusal(cell)}."
+            return ImageRecord(self.name, shown_name(cell)).refused("bad_row", reason)
+        filename = shown_path(os.path.relpath(path, self._paths.root))
+        record = file_record(self.name, path, filename, self._max_bytes)
         try:
-            created = utc(os.stat(path).st_mtime)
+            os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             message = f"{self.name}, row {number} names it, but it is not there."
-            return ImageRecord(self.name, name, refusal=Refusal("image_missing", message))
+            return record.refused("image_missing", message)
         except OSError as error:
             message = f"{self.name}, row {number} names it, but it cannot be read: {because(error)}."
-            return ImageRecord(self.name, name, refusal=Refusal("unreadable_file", message))
-        return ImageRecord(self.name, name, lambda: read_file(path, limit), created_at=created)
+            return record.refused("unreadable_file", message)
+        return record
 
-    def _object(self, cell: str) -> ImageRecord:
-        objects, name, refused = self._objects, shown_name(cell), ""
-        assert objects is not None
+    def _object(self, cell: str, objects: ObjectStore) -> ImageRecord:
+        record, refused = ImageRecord(self.name, shown_name(cell)), ""
         for key in spellings(cell):
             try:
                 stat = self._patience.call(partial(objects.stat, key))
@@ -115,10 +114,7 @@ class ManifestSource(Source):
                 continue
             if stat is not None:
                 created = stat.modified.isoformat(timespec="seconds")
-                return ImageRecord(self.name, name, partial(objects.get, key), created_at=created)
+                return replace(record, read=partial(objects.get, key), created_at=created)
         if refused:
-            return self._bad(name, refused)
-        return ImageRecord(self.name, name, refusal=Refusal("image_missing", f"There is no object {cell!r}."))
-
-    def _bad(self, name: str, message: str) -> ImageRecord:
-        return ImageRecord(self.name, name, refusal=Refusal("bad_row", message))
+            return record.refused("bad_row", refused)
+        return record.refused("image_missing", f"There is no object {cell!r}.")

@@ -12,7 +12,6 @@ from vitrine.indexer.sources.base import (
     shown_name,
     too_large,
 )
-from vitrine.indexer.sources.joining import refused
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
@@ -82,13 +81,13 @@ class ObjectsSource(Source):
                 self._passed.add(stat.key)
             elif stat.size > self._max_bytes:
                 error = too_large(stat.key, self._max_bytes)
-                yield refused(record, error.reason, error.message)
+                yield record.refused(error.reason, error.message)
             else:
                 yield record
         except BadRequest as error:  # a key that cannot be asked for
-            yield refused(record, "unreadable_file", error.message)
+            yield record.refused("unreadable_file", error.message)
         except NotFound:
-            yield refused(record, "image_missing", "It was deleted while the objects were listed.")
+            yield record.refused("image_missing", "It was deleted while the objects were listed.")
 
     def _begins_as_image(self, stat: ObjectStat) -> bool:
         if is_table(stat.key) or not stat.size:

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from vitrine.indexer.sources.base import (
+    file_record,
     has_image_extension,
     is_archive,
     looks_like_image,
-    modified,
-    read_file,
     read_head,
     shown_path,
 )
@@ -85,13 +84,7 @@ class SingleSource(Source):
         self.name, self.indexes = "file", {}
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        path = str(self._path)
-        yield ImageRecord(
-            self.name,
-            shown_path(self._path.name),
-            lambda: read_file(path, self._max_bytes),
-            created_at=modified(path),
-        )
+        yield file_record(self.name, str(self._path), shown_path(self._path.name), self._max_bytes)
 
     @property
     def total(self) -> int | None:

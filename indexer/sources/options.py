@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from vitrine.services.domain import IndexKind
 from vitrine.services.options import Options, option
 
 
@@ -17,7 +18,7 @@ class SourceOptions(Options):
     With ``tags_from_folders`` 2, ``shop/red/mugs/1.jpg`` gets the tags ``shop`` and ``red``. ``path_column``
     is else the first of path, file, file_name, filename, image, key. ``join_on``: by the file's name, its
     stem (name without extension), its key (whole relative path or object key) or its SHA-256. ``kinds``: the
-    kinds of columns (see IndexKind) that are other than what their cells say. ``max_bytes``: larger files are
+    kinds of columns that are other than what their cells say. ``max_bytes``: larger files are
     refused unread. ``without``: a folder that a folder's walk leaves out, Vitrine's own data, since it holds
     copies of pictures.
     """
@@ -35,6 +36,6 @@ class SourceOptions(Options):
     hashtags: tuple[str, ...] = option(
         (), "A column whose #hashtags are split off to metadata.hashtags; again: more."
     )
-    kinds: Mapping[str, Any] = field(default_factory=dict)
+    kinds: Mapping[str, IndexKind] = field(default_factory=dict)
     max_bytes: int = 256_000_000
     without: Path | None = None

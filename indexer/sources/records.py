@@ -1,4 +1,4 @@
-"""What a source knows about one image before anything is read, and what a source is."""
+"""The protocol of sources, and what a source knows about an image before its file is read."""
 
 from __future__ import annotations
 
@@ -51,6 +51,10 @@ class ImageRecord:
     vectors: Mapping[str, Embedding] = field(default_factory=dict)
     folders: tuple[str, ...] | None = None
     refusal: Refusal | None = None
+
+    def refused(self, reason: str, message: str) -> ImageRecord:
+        """Return the same image, refused."""
+        return ImageRecord(self.source, self.filename, refusal=Refusal(reason, message))
 
 
 class Source(ABC):

@@ -91,13 +91,16 @@ class Editor:
             return self._existing(category, list(changes))
 
     def delete(self, category: str, ids: Sequence[str]) -> int:
-        """Delete images, and return how many there were; unknown ids are passed over.
+        """Delete images, and return how many there were; unknown ids are passed over. The manifest has the
+        new count.
 
         Points go first, then their objects, so that no point is ever without its picture.
         """
         with self._catalog.writing(category):
             found = [hit for hit in self._retrieve(category, ids) if hit is not None]
-            self._vectors.delete(category, [hit.id for hit in found])
+            if found:
+                self._vectors.delete(category, [hit.id for hit in found])
+                self._catalog.set_images(category, self._vectors.count(category))
             for hit in found:
                 self._objects.delete(hit.payload["object_key"])
         return len(found)

@@ -107,8 +107,8 @@ QUALITY = "quality"
 
 
 def read_value(field: Field, value: Any) -> Any:
-    """A value that people give, as the field holds it; None for an empty text. ``ValueError`` with a sentence
-    without its end.
+    """Return a value that people give as the field holds it; None for an empty text. ``ValueError`` with a
+    sentence without its end.
 
     >>> read_value(SAID["class"], " mug "), read_value(SAID["quality"], "0.5")
     ('mug', 0.5)
@@ -131,7 +131,7 @@ def read_value(field: Field, value: Any) -> Any:
 
 
 def read_unit(name: str, value: Any) -> float:
-    """A number in 0..1; ``ValueError`` with a sentence without its end."""
+    """Return a number in 0..1; ``ValueError`` with a sentence without its end."""
     try:
         found = float(number(value))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What there is in the stores besides categories in service: damaged and half deleted ones, and what no
+"""Find what the stores hold besides categories in service: damaged and half deleted ones, and what no
 category describes."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Encoders that a category is bound to: what its manifest says of them means the same on every machine.
+"""Encoders that a category is bound to: its manifest names them so that every machine finds the same ones.
 
 A folder that a person names lies on their machine alone, and a relative path says something else in another
 working directory. So the folder is copied into the object store, as a trained encoder is when it is promoted.

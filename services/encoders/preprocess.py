@@ -163,7 +163,8 @@ _KNOWN_STEPS = ("ConvNextImageProcessor", "MobileNetV2ImageProcessor")
 
 
 def _convnext_sizes(shortest: int, crop_pct: float) -> tuple[int | tuple[int, int], tuple[int, int] | None]:
-    """ConvNeXt resizes to more and crops below 384 pixels, and from there on warps to a square."""
+    """Return the sizes to resize and to crop to: ConvNeXt resizes to more and crops below 384 pixels, and
+    from there on warps to a square."""
     return (
         ((shortest, shortest), None) if shortest >= 384 else (int(shortest / crop_pct), (shortest, shortest))
     )

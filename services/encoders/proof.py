@@ -62,7 +62,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Proof:
-    """What was looked at; ``sound`` if nothing is wrong."""
+    """The checks that were made; ``sound`` if nothing is wrong."""
 
     checks: tuple[Check, ...]
 
@@ -143,7 +143,7 @@ class _Side:
     """A model that was never trained may show nothing of its pictures, and is right all the same."""
 
     def checks(self, dim: int, same: float) -> Iterator[Check]:
-        """Ends with the first check that fails of those which the others need."""
+        """Yield the checks; end with the first that fails if the others need it."""
         what = self.what
         try:
             rows = _encoded(self.encode, self.batches)

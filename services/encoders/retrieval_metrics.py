@@ -67,7 +67,8 @@ def retrieval_metrics(
     nmi: bool = True,
     seed: int = 0,
 ) -> RetrievalMetrics:
-    """Each query (n, dim) among the gallery (m, dim), by cosine similarity; rows are of unit length.
+    """Search each query (n, dim) in the gallery (m, dim) by cosine similarity and measure what is found; rows
+    have unit length.
 
     Without a gallery each query is sought among the other queries: left out by its position, so that a copy
     of it counts. Of equally similar images the one that comes first in the gallery is nearer. ``ValueError``
@@ -134,8 +135,8 @@ def ranking_metrics(right: NDArray[np.bool_], relevant: NDArray[np.int64]) -> di
 def nearest(
     queries: Embeddings, gallery: Embeddings | None = None, k: int = 10
 ) -> tuple[NDArray[np.int64], Embeddings]:
-    """Positions in the gallery and similarities of the k nearest, both (n, k'), nearest first; k' = k, or all
-    there are.
+    """Return the gallery positions and similarities of the k nearest, both (n, k'), nearest first; k' = k, or
+    all there are.
 
     Without a gallery: among the other queries. Of equally similar ones the first comes first.
     """
@@ -149,8 +150,8 @@ def nearest(
 def clustering_nmi(
     embeddings: Embeddings, classes: Classes, *, seed: int = 0, starts: int = 4
 ) -> float | None:
-    """Normalised mutual information, 0..1, of the classes and a k-means clustering with as many clusters;
-    None with one class.
+    """Return the normalised mutual information, 0..1, of the classes and a k-means clustering with as many
+    clusters; None with one class.
 
     The mean of both entropies normalises. k-means++ with ``starts`` starts; the best by inertia counts. Needs
     scikit-learn.
@@ -204,8 +205,8 @@ def bootstrap_difference(
 def _blocks(
     queries: Embeddings, gallery: Embeddings | None, depth: int
 ) -> Iterator[tuple[int, NDArray[np.int64], Embeddings]]:
-    """First query, positions of the ``depth`` nearest (block, depth), their similarities; a block of queries
-    at a time."""
+    """Yield the first query, the positions of the ``depth`` nearest (block, depth), their similarities; a
+    block of queries at a time."""
     others = queries if gallery is None else gallery
     size = max(1, BLOCK_BYTES // _BYTES_EACH // max(1, len(others)))
     for start in range(0, len(queries), size):
@@ -222,8 +223,8 @@ def _blocks(
 
 
 def _sort_keys(similarities: Embeddings) -> NDArray[np.uint64]:
-    """Integers that ascend as similarities fall and, where those are equal, as positions rise: no two are the
-    same.
+    """Return integers that ascend as similarities fall and, where those are equal, as positions rise: no two
+    are the same.
 
     The bits of a float, read as an integer, rise with a negative number's size as they should; the bits of
     positive numbers are inverted.
@@ -239,7 +240,7 @@ def _sort_keys(similarities: Embeddings) -> NDArray[np.uint64]:
 def _class_ids(
     queries: Embeddings, query_classes: Classes, gallery: Embeddings | None, gallery_classes: Classes | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Integers for classes, the same for the same class on both sides."""
+    """Return an integer for the class of each query and of each gallery image."""
     if (gallery is None) != (gallery_classes is None):
         raise ValueError("a gallery and its classes come together")
     counts = [(len(queries), len(query_classes))]

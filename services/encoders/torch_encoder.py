@@ -138,7 +138,7 @@ def torch_dtype(precision: Precision) -> torch.dtype:
 
 
 def unit(features: torch.Tensor) -> Embeddings:
-    """Rows of length 1, in float32 on the CPU."""
+    """Return the rows scaled to length 1, in float32 on the CPU."""
     import torch
 
     rows: Embeddings = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()

@@ -65,7 +65,8 @@ def _transform_of(file: Image.Image, mode: str) -> ImageCmsTransform | None:
 
 @functools.lru_cache(maxsize=_CACHED_PROFILES)
 def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """Reading a profile takes about a millisecond, and the pictures of a collection share a few of them."""
+    """Return the transform of a colour profile, cached: reading one takes about a millisecond, and the
+    pictures of a collection share a few of them."""
     from PIL import ImageCms
 
     try:

@@ -1,4 +1,4 @@
-"""What the first bytes of a file say it is. The content decides, never the extension."""
+"""Recognise the format of a file by its first bytes. The content decides, never the extension."""
 
 from __future__ import annotations
 

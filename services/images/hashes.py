@@ -34,7 +34,8 @@ def telling(hashes: Hashes) -> NDArray[np.bool_]:
 
 
 def close_pairs(hashes: Hashes, band: int) -> Pairs:
-    """Pairs that differ in at most ``band`` bits. ``ValueError`` for a band outside 0..15.
+    """Return the pairs of hashes that differ in at most ``band`` bits. ``ValueError`` for a band outside
+    0..15.
 
     Cut into band + 1 pieces, two such hashes share at least one piece: only those that share one are
     compared. Of 100,000 random hashes at 8 bits that is one pair in 14.

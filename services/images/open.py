@@ -154,7 +154,7 @@ def whole_picture(data: bytes, *, limits: ImageLimits, budget: DecodeBudget | No
 
 
 def content_hash(data: bytes) -> str:
-    """SHA-256 of the bytes, 64 lower-case hex digits."""
+    """Return the SHA-256 of the bytes, 64 lower-case hex digits."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -193,7 +193,7 @@ def perceptual_hash(image: Image.Image) -> str:
 
 
 def pixel_hash(data: bytes, *, limits: ImageLimits | None = None, budget: DecodeBudget | None = None) -> str:
-    """BLAKE2b (128 hex digits) of the decoded pixels in their own mode, not turned upright.
+    """Return the BLAKE2b hash (128 hex digits) of the decoded pixels in their own mode, not turned upright.
 
     Older systems name their files by it; it serves to adopt them. Raises ImageRefused as ``open_image`` does.
     """
@@ -289,8 +289,8 @@ def _opacity(file: Image.Image) -> Image.Image | None:
 
 
 def _beyond(file: ImageFile.ImageFile, data: bytes) -> str:
-    """See ``WholePicture``. Finer levels of grey are compared by their own hash; of the rest only the same
-    file is the same."""
+    """Return what ``WholePicture.beyond`` holds. Finer levels of grey are compared by their own hash; of the
+    rest only the same file is the same."""
     if getattr(file, "is_animated", False):
         return content_hash(data)
     if file.mode.startswith("I") or file.mode == "F":
@@ -367,8 +367,8 @@ def _draft(file: ImageFile.ImageFile, shortest: int) -> int:
 
 
 def _decode_bytes(file: ImageFile.ImageFile, image_format: ImageFormat, scale: int) -> int:
-    """Memory that decoding and converting take, in bytes (measured per format; ``file.size`` is the size
-    after the draft)."""
+    """Return the memory that decoding and converting take, in bytes (measured per format; ``file.size`` is
+    the size after the draft)."""
     pixels = file.width * file.height
     if image_format.name == "JPEG" and file.info.get("progressive"):
         # a progressive file keeps every coefficient of the full picture: 3 bytes a pixel at the usual 4:2:0

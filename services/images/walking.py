@@ -26,7 +26,7 @@ class Found:
 
 
 def is_hidden(name: str) -> bool:
-    """Dot files and what macOS adds to archives are nobody's pictures."""
+    """Return whether a file is to be ignored: dot files, and what macOS adds to archives."""
     return any(
         (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/")
     )
@@ -60,7 +60,7 @@ def walk(folder: str, likely: Callable[[str], bool], *, without: str | None = No
 
 
 def _identity(folder: str | None) -> set[tuple[int, int]]:
-    """Device and inode of a folder; nothing of one that is not there."""
+    """Return device and inode of a folder; an empty set if it does not exist."""
     try:
         status = os.stat(folder) if folder is not None else None
     except OSError:
@@ -71,7 +71,7 @@ def _identity(folder: str | None) -> set[tuple[int, int]]:
 def _entered(
     folder: str, seen: set[tuple[int, int]], left_out: set[tuple[int, int]], likely: Callable[[str], bool]
 ) -> Iterator[Found | os.DirEntry[str]]:
-    """Files and folders (as entries) of a folder that is not yet in ``seen``."""
+    """Yield the files and folders (as entries) of a folder that is not yet in ``seen``."""
     try:
         status = os.stat(folder)
         identity = (status.st_dev, status.st_ino)

@@ -64,12 +64,12 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Remove. No such object: no error, it is gone already."""
+        """Remove an object; one that does not exist is no error."""
         ...
 
     def folders(self, prefix: str = "") -> list[str]:
-        """Names directly below ``prefix`` ("" or ending in ``/``) with objects below them, sorted; deeper
-        ones are not read."""
+        """Return the names directly below ``prefix`` ("" or ending in ``/``) with objects below them, sorted;
+        deeper ones are not read."""
         ...
 
     def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
@@ -91,5 +91,5 @@ class ObjectStore(Protocol):
 
 
 def list_keys(objects: ObjectStore, prefix: str) -> list[str]:
-    """Keys under a prefix, read to the end before anything is changed."""
+    """Return the keys under a prefix, read to the end before anything is changed."""
     return [stat.key for stat in objects.list(prefix)]

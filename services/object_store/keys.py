@@ -56,7 +56,7 @@ def check_key(key: str, *, foreign: bool = False) -> str:
 
 
 def media_type_of(key: str) -> str:
-    """Media type by the key's extension; ``application/octet-stream`` where it says nothing."""
+    """Return the media type by the key's extension; ``application/octet-stream`` where it says nothing."""
     extension = key.rpartition("/")[2].rpartition(".")[2].lower()
     return (
         _IMAGE_TYPES.get(extension) or mimetypes.guess_type(f"x.{extension}")[0] or "application/octet-stream"

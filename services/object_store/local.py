@@ -81,13 +81,14 @@ class LocalObjectStore:
             return file.read(-1 if first is None else first)
 
     def read(self, key: str) -> tuple[bytes, str]:
-        """The version is a hash of the content: what was changed and changed back counts as unchanged."""
+        """Return content and version, which is a hash of the content: what was changed and changed back
+        counts as unchanged."""
         data = self.get(key)
         return data, hashlib.sha256(data).hexdigest()
 
     def replace(self, key: str, data: bytes, version: str | None) -> None:
-        """Writers take turns by a lock file, which a killed process gives up; a plain ``put`` does not wait
-        for them."""
+        """Replace the object if its version is still the given one. Writers take turns by a lock file, which
+        a killed process gives up; a plain ``put`` does not wait for them."""
         with self._taking_turns():
             try:
                 present: str | None = self.read(key)[1]
@@ -106,15 +107,16 @@ class LocalObjectStore:
         return _object_stat(key, status) if stat_module.S_ISREG(status.st_mode) else None
 
     def delete(self, key: str) -> None:
-        """Remove. Folders stay when they become empty: removing them would race with a write of another
-        thread."""
+        """Remove an object. Folders stay when they become empty: removing them would race with a write of
+        another thread."""
         path = self._path(key)
         with suppress(NotFound), self._errors(key):
             os.unlink(path)
             sync(os.path.dirname(path))
 
     def folders(self, prefix: str = "") -> list[str]:
-        """Folders in which there are files, however deep; empty ones stay behind when objects are deleted."""
+        """Return the folders in which there are files, however deep; empty ones stay behind when objects are
+        deleted."""
         with self._errors():
             path = os.path.join(self._root, prefix)
             names = (
@@ -127,12 +129,12 @@ class LocalObjectStore:
         ]
 
     def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
-        """In order of the keys' UTF-8 bytes, as S3 lists. Read as it goes: writes meanwhile may or may not
-        appear."""
+        """Yield the objects in order of the keys' UTF-8 bytes, as S3 lists. Read as it goes: writes meanwhile
+        may or may not appear."""
         return (stat for stat in self._walk("", prefix) if foreign or is_key(stat.key))
 
     def url(self, key: str, *, lifetime: timedelta = MAX_URL_LIFETIME) -> str | None:
-        """None: a folder has no web address."""
+        """Return None: a folder has no web address."""
         return None
 
     def local_path(self, key: str) -> Path:
@@ -239,7 +241,8 @@ class LocalObjectStore:
 
     @contextmanager
     def _errors(self, key: str | None = None) -> Iterator[None]:
-        """Map what the operating system says; with ``key`` a missing file means a missing object."""
+        """Turn errors of the operating system into those of the object store; with ``key`` a missing file
+        means a missing object."""
         try:
             yield
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -277,7 +280,8 @@ def _moment(seconds: float) -> datetime:
 
 
 def _entries(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Sorted so that whole keys come in order: folders by their name with the slash ('a-b' < 'a/' < 'a0')."""
+    """Return the entries of a folder, sorted so that whole keys come in order: folders by their name with the
+    slash ('a-b' < 'a/' < 'a0')."""
     with os.scandir(folder) as found:
         named = [
             (entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name, entry)

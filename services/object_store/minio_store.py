@@ -132,11 +132,11 @@ class MinioObjectStore:
         return self._fetched(key, first)[0]
 
     def read(self, key: str) -> tuple[bytes, str]:
-        """The version is the object's ETag."""
+        """Return content and version, which is the object's ETag."""
         return self._fetched(key, None)
 
     def replace(self, key: str, data: bytes, version: str | None) -> None:
-        """By the conditional writes of S3."""
+        """Replace the object by a conditional write of S3."""
         condition = {"If-None-Match": "*"} if version is None else {"If-Match": f'"{version}"'}
         self._written(check_key(key), lambda: self._put_conditionally(key, data, condition))
 
@@ -160,8 +160,8 @@ class MinioObjectStore:
         return sorted(name for name in names if name and is_key(prefix + name))
 
     def list(self, prefix: str = "", *, foreign: bool = False) -> Iterator[ObjectStat]:
-        """In order of the keys' UTF-8 bytes. Listings carry no media type, so here it is derived from the
-        key."""
+        """Yield the objects in order of the keys' UTF-8 bytes. Listings carry no media type, so here it is
+        derived from the key."""
         for item in self._listed(prefix, recursive=True):
             key = str(item.object_name).removeprefix(self._prefix)
             if (foreign or is_key(key)) and key.partition("/")[0] != RESERVED:
@@ -183,7 +183,7 @@ class MinioObjectStore:
             self._client.remove_object(self._bucket, self._prefix + probe)
 
     def _fetched(self, key: str, first: int | None) -> tuple[bytes, str]:
-        """Bytes and ETag; ``first``: only so many."""
+        """Return the bytes and the ETag; ``first``: only so many bytes."""
         with self._errors(check_key(key, foreign=True)):
             try:
                 response = self._client.get_object(self._bucket, self._prefix + key, length=first or 0)

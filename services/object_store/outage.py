@@ -22,8 +22,8 @@ class Outage:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Around each call. ``ConnectionError`` at once while another caller finds out whether the server is
-        back."""
+        """Watch each call to the server made inside. ``ConnectionError`` at once while another caller finds
+        out whether the server is back."""
         trial = self._enter()
         away = False
         try:

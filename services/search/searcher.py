@@ -62,7 +62,7 @@ NO_CONDITIONS = Conditions()
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What all searches share.
+    """Options that all searches share.
 
     ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or
     above it, within 0.0001 (``vitrine.services.vector_store.similarity``). ``diversity`` in 0..1 re-ranks by

@@ -15,7 +15,7 @@ from vitrine.services.category.read_all import BATCH, read_all
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import TooFewExamples
 from vitrine.services.taggers.logistic import balanced_weights, fit_logistic, platt
-from vitrine.services.taggers.ranking_metrics import average_precision, roc_auc
+from vitrine.services.taggers.ranking_metrics import average_precision, best_threshold, roc_auc
 from vitrine.services.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def fit_head(
     slope, offset, boundary = 1.0, 0.0, 0.0
     if min(sizes[:2]) >= _CALIBRATED:
         slope, offset = platt(margins, labels)
-        boundary = best_boundary(slope * margins + offset, labels)
+        calibrated = slope * margins + offset
+        boundary = best_threshold(labels, calibrated, lowest=float(calibrated.min()))
     metrics = head_metrics(slope * margins[judged] + offset - boundary, labels[judged])
     return TagHead(
         tag=tag,
@@ -165,20 +166,6 @@ def head_metrics(margins: Values, labels: Flags) -> dict[str, Any]:
         "f1": f1,
     }
     return {name: round(value, 4) for name, value in found.items()}
-
-
-def best_boundary(margins: Values, labels: Flags) -> float:
-    """Return the margin from which on giving the tag has the best F1: halfway between the last image that
-    gets it and the next.
-
-    >>> best_boundary(np.array([3.0, 2.0, 1.0, -1.0]), np.array([True, True, False, False]))
-    1.5
-    """
-    order = np.argsort(-margins, kind="stable")
-    ranked, hits = margins[order], np.cumsum(labels[order])
-    f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + hits[-1])
-    last = int(np.argmax(f1))
-    return float(ranked[last : last + 2].mean())
 
 
 def _folds(sizes: list[int]) -> NDArray[np.intp]:

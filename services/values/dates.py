@@ -27,7 +27,8 @@ _NO_DATE = "is not a date: write it as 2024-05-01, 2024-05-01T10:30:00Z, 2024-05
 
 @dataclass(frozen=True)
 class Stretch:
-    """What a date means: from its first to its last microsecond, both in UTC. For a moment they are equal."""
+    """The stretch of time that a date means: from its first to its last microsecond, both in UTC. For a
+    moment they are equal."""
 
     first: datetime
     last: datetime

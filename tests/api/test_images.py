@@ -221,7 +221,9 @@ def test_thumbnails_are_small_upright_and_remembered(
         assert client.get(path, params={"w": width}).status_code == 422, width
 
 
-def test_an_image_is_read_changed_and_deleted(client: TestClient, ids: dict[str, str]) -> None:
+def test_an_image_is_read_changed_and_deleted(
+    client: TestClient, ids: dict[str, str], runtime: Runtime
+) -> None:
     path = f"{IMAGES}/{ids['red']}"
     changes = {
         "add_tags": ["mine"],
@@ -252,7 +254,9 @@ def test_an_image_is_read_changed_and_deleted(client: TestClient, ids: dict[str,
     ):
         refused = client.patch(path, json=body)
         assert (refused.status_code, refused.json()["code"]) == (422, "bad_request"), body
+    before = runtime.catalog.get("colours").images
     assert client.delete(path).status_code == 204
+    assert runtime.catalog.get("colours").images == before - 1
     for answer in (
         client.get(path),
         client.delete(path),

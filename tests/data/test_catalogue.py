@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrine.data.catalogue import COLUMNS, CatalogueSummary, draw_catalogue, draw_pictures
+from vitrine.data.catalogue import COLUMNS, CatalogueSummary, draw_catalogue
 from vitrine.data.edits import EDITS
+from vitrine.data.pictures import draw_pictures
 from vitrine.data.shapes import KINDS
 
 COUNT = 120

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,12 @@ from vitrine.services.errors import TooFewExamples
 from vitrine.training.data.dataset import LabelledImage, SplitName
 from vitrine.training.data.splits import Split
 from vitrine.training.metric.evaluate import LABELS, Comparison, compare
-from vitrine.training.metric.views import PixelReader, Tell
+from vitrine.training.metric.views import PixelReader, Tell, embed_pixels
 
 Embed = Callable[[Sequence[LabelledImage]], Embeddings]
 """(n, dim) float32, L2-normalised, of n images."""
 CANDIDATE, TRUNK = "candidate", "trunk"
 """What ``config.json`` calls the encoder itself and its trunk before training."""
-_AHEAD = 64
 
 
 @dataclass(frozen=True)
@@ -106,14 +104,4 @@ def metrics_tree(comparison: Comparison) -> dict[str, dict[str, float]]:
 def embedder_of(encoder: StagedEncoder, reader: PixelReader, tell: Tell, what: str) -> Embed:
     """Return a function that embeds images from their pixels."""
     fitted = replace(reader, preprocessing=encoder.spec.preprocessing)
-
-    def embed(images: Sequence[LabelledImage]) -> Embeddings:
-        parts, done = [np.empty((0, encoder.spec.dim), np.float32)], 0
-        pixels = fitted.read(images)
-        while some := list(islice(pixels, _AHEAD)):
-            parts.append(encoder.encode_pixels(some))
-            done += len(some)
-            tell(what, done, len(images))
-        return np.concatenate(parts)
-
-    return embed
+    return lambda images: embed_pixels(encoder, fitted, images, tell, what)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrine.services.domain import Embeddings, Preprocessing
+from vitrine.services.encoders.batching import StagedEncoder
 from vitrine.services.encoders.preprocess import Pixels, fit
 from vitrine.services.errors import VitrineError
 from vitrine.services.images.open import ImageLimits, open_image
@@ -88,21 +89,13 @@ class TrunkEmbeddings:
         known, precision = self._read(view)
         missing = list({image.sha256: image for image in images if image.sha256 not in known}.values())
         if missing:
-            known |= dict(zip((image.sha256 for image in missing), self._embed(missing, view), strict=True))
+            what = f"embedding view {view}" if view else "embedding"
+            rows = embed_pixels(self._trunk.encoder(), self._reader, missing, self._tell, what, view)
+            known |= dict(zip((image.sha256 for image in missing), rows, strict=True))
             precision = str(getattr(self._trunk.encoder(), "precision", "float32"))
             self._write(view, known, precision)
         self.precision = precision
         return np.stack([known[image.sha256] for image in images])
-
-    def _embed(self, images: Sequence[LabelledImage], view: int) -> Embeddings:
-        encoder, parts, done = self._trunk.encoder(), [], 0
-        what = "embedding" if not view else f"embedding view {view}"
-        pixels = self._reader.read(images, view)
-        while some := list(islice(pixels, _AHEAD)):
-            parts.append(encoder.encode_pixels(some))
-            done += len(some)
-            self._tell(what, done, len(images))
-        return np.concatenate(parts)
 
     def _path(self, view: int) -> Path | None:
         if self._folder is None:
@@ -138,6 +131,25 @@ class TrunkEmbeddings:
             {"sha256": hashes.copy(), "rows": np.stack(list(known.values()))}, fresh, {"precision": precision}
         )
         fresh.replace(path)
+
+
+def embed_pixels(
+    encoder: StagedEncoder,
+    reader: PixelReader,
+    images: Sequence[LabelledImage],
+    tell: Tell,
+    what: str,
+    view: int = 0,
+) -> Embeddings:
+    """Return embeddings (n, dim) of one view of each image; ``tell`` is given ``what``, and how many are
+    done."""
+    parts, done = [np.empty((0, encoder.spec.dim), np.float32)], 0
+    pixels = reader.read(images, view)
+    while some := list(islice(pixels, _AHEAD)):
+        parts.append(encoder.encode_pixels(some))
+        done += len(some)
+        tell(what, done, len(images))
+    return np.concatenate(parts)
 
 
 def small_pictures(images: Sequence[LabelledImage], edge: int = 64) -> list[Image.Image]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.services.taggers.ranking_metrics import Bools, Numbers, average_precision, cumulated, roc_auc
+from vitrine.services.taggers.ranking_metrics import Bools, Numbers, average_precision, roc_auc
 
 BINS = 10
 
@@ -31,7 +31,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class TagMetrics:
-    """What the scores of one tag are worth on examples that its head was not fit on.
+    """How good the scores of one tag are on examples that its head was not fit on.
 
     Counts are weighted where negatives stand for more images than were looked at. ``calibration_error``: the
     mean distance between score and share of positives over ten bins of equal width, weighted by their size
@@ -101,26 +101,6 @@ def tag_metrics(
         positive_histogram=_histogram(scores[labels]),
         negative_histogram=_histogram(scores[~labels]),
     )
-
-
-def best_threshold(
-    labels: Bools, scores: Numbers, weights: Numbers | None = None, *, precision: float | None = None
-) -> float:
-    """Return the threshold of the best F1; with ``precision``, the lowest that reaches it (best F1 where none
-    does).
-
-    It lies halfway between two scores, so that it does not depend on the last digit of one.
-    """
-    values = np.unique(scores)[::-1]
-    hits, falses = cumulated(labels, scores, weights)
-    positives = hits[-1]
-    reached = hits / np.maximum(hits + falses, 1e-300)
-    at = int(np.argmax(2 * hits / np.maximum(hits + falses + positives, 1e-300)))
-    if precision is not None:
-        enough = np.flatnonzero((reached >= precision) & (hits > 0))
-        at = int(enough[-1]) if len(enough) else at
-    below = float(values[at + 1]) if at + 1 < len(values) else 0.0
-    return (float(values[at]) + below) / 2
 
 
 def calibration_curve(

@@ -197,7 +197,7 @@ def _heads(arrays: Mapping[str, NDArray[Any]]) -> list[OldHead]:
 
 
 def _link(arrays: Mapping[str, NDArray[Any]], kind: str, rows: int) -> tuple[float, str]:
-    """The slope that turns a margin into scikit-learn's probability, and how it still differs."""
+    """Return the slope that turns a margin into scikit-learn's probability, and how it still differs."""
     rule, several = _text(arrays, "rule"), _text(arrays, "multi_class")
     if kind == "LinearSVC" or (kind == "SGDClassifier" and _text(arrays, "loss") not in ("log_loss", "log")):
         return 1.0, MARGIN

@@ -158,7 +158,7 @@ def quality_from_preferences(
 
 
 def spearman(left: Values, right: Values) -> float:
-    """Correlation of the ranks, equal values sharing theirs; 0 where one side is constant.
+    """Return the correlation of the ranks, equal values sharing theirs; 0 where one side is constant.
 
     >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 9.0]))
     1.0

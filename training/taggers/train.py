@@ -21,10 +21,10 @@ from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import TooFewExamples
 from vitrine.services.taggers.logistic import balanced_weights, platt, sigmoid
-from vitrine.services.taggers.ranking_metrics import average_precision
+from vitrine.services.taggers.ranking_metrics import average_precision, best_threshold
 from vitrine.training.taggers.examples import TagExamples
-from vitrine.training.taggers.fitters import Fitter, get_fitter
-from vitrine.training.taggers.metrics import TagMetrics, best_threshold, tag_metrics
+from vitrine.training.taggers.fitters import fit_heads
+from vitrine.training.taggers.metrics import TagMetrics, tag_metrics
 from vitrine.training.taggers.options import TrainOptions
 from vitrine.training.taggers.splits import stratified_parts
 
@@ -105,7 +105,7 @@ def train_taggers(
 
     part = deal_parts(examples, options)
     examples, held = _measurable(examples, part, options, named)
-    run = _Run(examples, part, held, options, get_fitter(options.kind), say)
+    run = _Run(examples, part, held, options, say)
     c = run.choose_c()
     weights, biases = run.fit(c)
     margins = run.margins(weights, biases)
@@ -177,7 +177,6 @@ class _Run:
     part: NDArray[np.int64]
     held: NDArray[np.bool_]
     options: TrainOptions
-    fitter: Fitter
     tell: Tell
 
     @property
@@ -308,7 +307,16 @@ class _Run:
         weights = (
             balanced_weights(repeated, used_both) if self.options.balanced else used_both.astype(np.float32)
         )
-        found, biases = self.fitter(x, repeated, weights, c.ravel(), start, len(columns), rough)
+        found, biases = fit_heads(
+            self.options.kind,
+            x,
+            repeated,
+            weights,
+            c.ravel(),
+            start=start,
+            repeats=len(columns),
+            rough=rough,
+        )
         return found.reshape(len(columns), -1, x.shape[1]), biases.reshape(len(columns), -1)
 
     def _search_rows(self) -> NDArray[np.intp] | None:

@@ -47,7 +47,7 @@ class Comparison:
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of all of it, the grid's own names at the top."""
+        """Return all of it as a JSON object, the grid's own names at the top."""
         return {**{name: value for name, value in vars(self).items() if name != "grid"}, **self.grid}
 
 
@@ -151,7 +151,7 @@ def _read(
 
 
 def _try_methods(reduced: Reduced, options: CompareOptions, tell: Tell) -> tuple[GridResult, list[str]]:
-    """All grids as one, and notes of what was left out."""
+    """Return the grids of all methods as one, and notes on what was left out."""
     methods = options.method or tuple(METHODS)
     for name in options.grid:
         if not any(name in METHODS[method].parameters for method in methods):
@@ -189,7 +189,7 @@ def _steadiness(reduced: Reduced, result: GridResult, options: CompareOptions) -
 
 
 def _agreement(labels: Labels, stored: StoredVectors) -> dict[str, float]:
-    """How far a fit agrees with the field that was read, over the images that have one value of it."""
+    """Return how far a fit agrees with the field that was read, over the images that have one value of it."""
     (field,) = stored.fields
     values = [value_at(payload, field) for payload in stored.payloads]
     said = np.array([value is not None and not isinstance(value, list | dict) for value in values])

@@ -14,9 +14,7 @@ from vitrine.services.options import Options, option
 Covariance = Literal["diag", "spherical", "tied", "full"]
 Reduction = Literal["none", "pca", "umap"]
 PixelMeasure = Literal["ssim", "minhash", "ahash", "phash", "dhash", "whash", "colorhash", "orb", "template"]
-PairMeasure = Literal[
-    "embedding", "ssim", "minhash", "ahash", "phash", "dhash", "whash", "colorhash", "orb", "template"
-]
+PairMeasure = Literal["embedding", PixelMeasure]
 _SEED = "Seed of everything that is drawn at random."
 
 
@@ -69,8 +67,8 @@ class GridOptions(SpaceOptions):
     @property
     def grid(self) -> dict[str, Sequence[Any]]:
         """The parameters that are given, with their values."""
-        names = ("clusters", "max_iter", "eps", "min_samples", "min_cluster_size", "linkage", "covariance")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        names = {name for method in METHODS.values() for name in method.parameters}
+        return {name: values for name, values in vars(self).items() if name in names and values}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from vitrine.indexer.enrich.duplicates.candidates import Images
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-from vitrine.indexer.enrich.duplicates.members import arranged
+from vitrine.indexer.enrich.duplicates.groups import arranged
 from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.store import replace_group
@@ -160,7 +160,6 @@ def delete(
             with runtime.catalog.writing(category):  # what is read of them must still be so when they go
                 gone |= _deleted(runtime, category, kept, copies, merge, done)
         replace_group(runtime, category, run, group.without(gone))
-    runtime.catalog.set_images(category, runtime.searcher.count(category))
     return done
 
 
@@ -214,12 +213,12 @@ def said_of(kept: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Ima
 
 
 def _united(others: Sequence[Mapping[str, Any]], field: str, known: Collection[str]) -> tuple[str, ...]:
-    """The values of a list that images have, without those that are known, each once."""
+    """Return the values of a list field that the other images have and ``known`` lacks, each once."""
     values = (value for other in others for value in other.get(field, ()))
     return tuple(dict.fromkeys(value for value in values if value not in known))
 
 
 def _by_people(payload: Mapping[str, Any], field: str) -> bool:
-    """Whether the image has a value in the field, and not one that a tagger gave."""
+    """Return whether the image has a value in the field, and not one that a tagger gave."""
     by_tagger = field == QUALITY and QUALITY in payload.get("scored_by", {})
     return payload.get(field) is not None and not by_tagger

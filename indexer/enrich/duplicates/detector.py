@@ -18,11 +18,10 @@ from vitrine.indexer.enrich.duplicates.candidates import (
     near_in_memory,
 )
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-from vitrine.indexer.enrich.duplicates.groups import Pair, complete_link, components, nearby
+from vitrine.indexer.enrich.duplicates.groups import arranged, complete_link, components, nearby
 from vitrine.indexer.enrich.duplicates.keep import keep_first
-from vitrine.indexer.enrich.duplicates.members import arranged
 from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
-from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
+from vitrine.indexer.enrich.duplicates.pair_cache import Pair, PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.prefilter import comparing, prefilter
 from vitrine.indexer.enrich.duplicates.report import DuplicateReport
@@ -187,8 +186,8 @@ def _adding(advance: Advance, total: int) -> Callable[[int], None]:
 
 
 def read_images(runtime: Runtime, category: str, using: str) -> tuple[Images, list[Payload]]:
-    """Every image of a category with its hash, its embedding and the payload fields that are needed. Images
-    without a perceptual hash get one that matches no other."""
+    """Read every image of a category with its hash, its embedding and the payload fields that are needed.
+    Images without a perceptual hash get one that matches no other."""
     dim, count = runtime.catalog.get(category).encoder(using).dim, runtime.vectors.count(category)
     dtype = np.float32 if count <= IN_MEMORY else np.float16
     ids: list[str] = []

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from vitrine.indexer.enrich.duplicates.candidates import Images
 from vitrine.indexer.enrich.duplicates.comparison import Comparison, Thresholds, compare
@@ -24,7 +25,11 @@ _NEAR_BITS, _NEAR_SIMILARITY = 4, 0.95
 """Without the pictures: hashes or embeddings this near make a duplicate, twice as far apart they may share a
 group."""
 
+_DIFFERENT = Comparison("look-alike", -1.0)
+
 Pair = tuple[int, int]
+"""Positions, the lesser first."""
+Judged = TypeVar("Judged")
 
 
 class PairCache:
@@ -58,28 +63,20 @@ class PairCache:
 
     def compare(self, one: int, other: int) -> Comparison:
         """Compare two different images, in any order: do they show the same, edited or not?"""
-        pair = (one, other) if one < other else (other, one)
+        pair = (min(one, other), max(one, other))
         if pair not in self._verdicts:
             self._verdicts[pair] = (
-                self._by_numbers(*pair) if self._pictures is None else self._looked(self._pictures, *pair)
+                self._guarded(*pair, self._compare, _DIFFERENT) if self.looks else self._by_numbers(*pair)
             )
         return self._verdicts[pair]
 
     def copy(self, one: int, other: int) -> Comparison | None:
         """Compare every pixel: identical or resized if the two are one picture, otherwise None."""
-        if self._pictures is None:
-            return None
-        try:
-            return self._copy(self._pictures, one, other)
-        except VitrineError:
-            raise
-        except Exception:  # a library's; see ``_looked``
-            self.failed.add((min(one, other), max(one, other)))
-            return None
+        return self._guarded(one, other, self._copy, None)
 
     def is_grey(self, place: int) -> bool:
-        """Whether a picture has no colours; False for one that was not looked at."""
-        seen = self._picture(self._pictures, place) if self._pictures is not None else None
+        """Return whether a picture has no colours; False for one that was not looked at."""
+        seen = self._picture(place)
         return seen is not None and seen.is_grey
 
     @property
@@ -105,49 +102,48 @@ class PairCache:
         """Return the cosine similarity of their stored embeddings."""
         return float(self._images.embeddings[one] @ self._images.embeddings[other])
 
-    def _looked(self, pictures: Pictures, one: int, other: int) -> Comparison:
+    def _guarded(self, one: int, other: int, judge: Callable[[int, int], Judged], failed: Judged) -> Judged:
+        """Return what ``judge`` says of a pair, or ``failed`` where a library raises on it: odd pictures must
+        not end the comparison of all others."""
         try:
-            return self._compare(pictures, one, other)
+            return judge(one, other)
         except VitrineError:
             raise
-        except Exception:  # what a library raises on odd pictures must not end the comparison of all others
-            self.failed.add((one, other))
-            return Comparison("look-alike", -1.0)
+        except Exception:
+            self.failed.add((min(one, other), max(one, other)))
+            return failed
 
-    def _copy(self, pictures: Pictures, one: int, other: int) -> Comparison | None:
-        first, second = self._picture(pictures, one), self._picture(pictures, other)
+    def _copy(self, one: int, other: int) -> Comparison | None:
+        first, second = self._picture(one), self._picture(other)
         if first is None or second is None or not may_be_one(first, second):
             return None
         found = self.compare(one, other)
         if not found.same or found.turn:
             return None
-        whole, copy = self._at_full_size(pictures, one), self._at_full_size(pictures, other)
+        whole, copy = self._at_full_size(one), self._at_full_size(other)
         if whole is None or copy is None:
             return None
         apart = difference(whole, copy)
         return replace(found, kind="resized" if apart else "identical") if apart < SURE else None
 
-    def _compare(self, pictures: Pictures, one: int, other: int) -> Comparison:
+    def _compare(self, one: int, other: int) -> Comparison:
         known = self._turns.get((one, other), "")
-        if known and (laid := self._laid(pictures, one, other, known)).same:
+        if known and (laid := self._laid(one, other, known)).same:
             return laid
-        found = self._laid(pictures, one, other, "")
-        if self._flips and not found.same and not known:
-            turn = self._best_turn(pictures, one, other)
-            laid = self._laid(pictures, one, other, turn) if turn else found
-            return laid if laid.same else found
-        return found
+        found = self._laid(one, other)
+        first, second = self._picture(one), self._picture(other)
+        if not self._flips or found.same or known or first is None or second is None:
+            return found
+        turn = best_turn(first, second)
+        laid = self._laid(one, other, turn) if turn else found
+        return laid if laid.same else found
 
-    def _laid(self, pictures: Pictures, one: int, other: int, turn: str) -> Comparison:
-        first, second = self._picture(pictures, one), self._picture(pictures, other, turn)
+    def _laid(self, one: int, other: int, turn: str = "") -> Comparison:
+        first, second = self._picture(one), self._picture(other, turn)
         if first is None or second is None:
-            return Comparison("look-alike", -1.0)
+            return _DIFFERENT
         found = compare(first, second, self._thresholds)
         return replace(found, turn=turn) if turn and found.same else found
-
-    def _best_turn(self, pictures: Pictures, one: int, other: int) -> str:
-        first, second = self._picture(pictures, one), self._picture(pictures, other)
-        return best_turn(first, second) if first is not None and second is not None else ""
 
     def _by_numbers(self, one: int, other: int) -> Comparison:
         bits = int(self._images.hashes[one] ^ self._images.hashes[other]).bit_count()
@@ -158,12 +154,12 @@ class PairCache:
             "edited" if same else "look-alike", max(similarity, 1 - bits / 64) if same or near else -1.0
         )
 
-    def _at_full_size(self, pictures: Pictures, place: int) -> Whole | None:
+    def _at_full_size(self, place: int) -> Whole | None:
         with self._lock:
             if place in self._whole:
                 self._whole.move_to_end(place)
                 return self._whole[place]
-        whole = pictures.whole(place)
+        whole = self._pictures.whole(place) if self._pictures is not None else None
         with self._lock:
             self._whole[place] = whole
             held = sum(each.pixels for each in self._whole.values() if each is not None)
@@ -172,17 +168,20 @@ class PairCache:
                 held -= gone.pixels if gone is not None else 0
         return whole
 
-    def _picture(self, pictures: Pictures, place: int, turn: str = "") -> PreparedPicture | None:
+    def _picture(self, place: int, turn: str = "") -> PreparedPicture | None:
+        """Return a picture, turned; None where it cannot be read or no pictures are compared."""
+        if self._pictures is None:
+            return None
         key = (place, turn)
         with self._lock:
             if key in self._seen:
                 self._seen.move_to_end(key)
                 return self._seen[key]
         if turn:
-            upright = self._picture(pictures, place)
+            upright = self._picture(place)
             seen = upright and turned(upright, turn)
         else:
-            seen = pictures.prepared(place)
+            seen = self._pictures.prepared(place)
         with self._lock:
             self._seen[key] = seen
             while len(self._seen) > KEPT:

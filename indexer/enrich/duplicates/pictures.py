@@ -30,7 +30,8 @@ class Pictures:
     def __init__(
         self, runtime: Runtime, payloads: Payloads, *, given: Mapping[int, bytes] | None = None
     ) -> None:
-        """``given``: the bytes of pictures that are not in the object store yet."""
+        """Read pictures from the object store; ``given``: the bytes of pictures that are not in the object
+        store yet."""
         self.unreadable: set[int] = set()
         self._runtime = runtime
         self._payloads = payloads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -36,41 +37,30 @@ class PreparedPicture:
         self.grey = grey
         self.colours = colours
         self.is_grey = is_grey(colours)
-        self._stands_out: NDArray[np.bool_] | None = None
         self.size = size
-        self._square: Grey | None = None
-        self._local: Local | None = None
-        self._features: tuple[NDArray[np.float32], NDArray[np.uint8]] | None = None
 
-    @property
+    @cached_property
     def square(self) -> Grey:
         """Return the grey picture stretched to ``COMPARED`` x ``COMPARED``."""
-        if self._square is None:
-            self._square = cv2.resize(self.grey, (COMPARED, COMPARED), interpolation=cv2.INTER_AREA)
-        return self._square
+        square: Grey = cv2.resize(self.grey, (COMPARED, COMPARED), interpolation=cv2.INTER_AREA)
+        return square
 
-    @property
+    @cached_property
     def local(self) -> Local:
         """Return the local means and variances of ``square``."""
-        if self._local is None:
-            self._local = local(self.square)
-        return self._local
+        return local(self.square)
 
-    @property
+    @cached_property
     def stands_out(self) -> NDArray[np.bool_]:
         """Return where it is not background, (COLOURED, COLOURED)."""
-        if self._stands_out is None:
-            small = cv2.resize(self.square, (COLOURED, COLOURED), interpolation=cv2.INTER_AREA)
-            self._stands_out = stands_out(self.colours, small)
-        return self._stands_out
+        small = cv2.resize(self.square, (COLOURED, COLOURED), interpolation=cv2.INTER_AREA)
+        return stands_out(self.colours, small)
 
-    @property
+    @cached_property
     def features(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Return x and y of its ORB features in ``grey``, (k, 2), and their descriptors, (k, 32)."""
-        if self._features is None:
-            points, _, descriptors = orb_features(self.grey, _FEATURES)
-            self._features = points, descriptors
-        return self._features
+        points, _, descriptors = orb_features(self.grey, _FEATURES)
+        return points, descriptors
 
 
 def prepare(image: Image.Image, size: tuple[int, int]) -> PreparedPicture:
@@ -92,15 +82,8 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
 
 def turned(seen: PreparedPicture, turn: str) -> PreparedPicture:
     """Return the picture turned or mirrored, by one of ``TURNS``."""
-    if not turn:
-        return seen
-    grey, colours = (
-        np.ascontiguousarray(_TURNED[turn](seen.grey)),
-        np.ascontiguousarray(_TURNED[turn](seen.colours)),
-    )
-    return PreparedPicture(
-        grey, colours, seen.size if grey.shape == seen.grey.shape else (seen.size[1], seen.size[0])
-    )
+    grey, colours = (np.ascontiguousarray(_TURNED[turn](plane)) for plane in (seen.grey, seen.colours))
+    return PreparedPicture(grey, colours, seen.size if grey.shape == seen.grey.shape else seen.size[::-1])
 
 
 def best_turn(one: PreparedPicture, other: PreparedPicture) -> str:

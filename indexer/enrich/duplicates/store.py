@@ -35,7 +35,7 @@ def mark(runtime: Runtime, category: str, run: DuplicateRun) -> None:
     groups = _pictures(run)
     ids, writer = list(groups), PayloadWriter(runtime, category)
     for start in range(0, len(ids), PAGE):
-        with runtime.catalog.writing(category):
+        with writer.page():
             hits = _there(runtime, category, ids[start : start + PAGE])
             writer.write({hit.id: Change({FIELD: _beside(hit, groups[hit.id])}) for hit in hits})
     writer.flush()
@@ -61,7 +61,7 @@ def replace_group(runtime: Runtime, category: str, run: DuplicateRun, group: Dup
 
     changed = runtime.duplicates.update(category, run.key, change)
     writer = PayloadWriter(runtime, category)
-    with runtime.catalog.writing(category):
+    with writer.page():
         writer.write(_settled(_pictures(changed), _there(runtime, category, before.ids)))
     writer.flush()
     return changed

@@ -42,8 +42,8 @@ _NAMED = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What a plot shows. ``others``: images that do not meet the conditions, drawn as faint points behind the
-    rest.
+    """What was drawn on a plot. ``others``: images that do not meet the conditions, drawn as faint points
+    behind the rest.
 
     ``unread``: pictures that are gone or damaged, and so were not drawn.
     """

@@ -145,7 +145,7 @@ class _Annotating:
     def _write_page(self, writer: PayloadWriter, page: Mapping[str, Payload]) -> None:
         """Read, merge and write back the images of a page; nobody else of this process writes meanwhile."""
         name = self.category.name
-        with self.runtime.catalog.writing(name):
+        with writer.page():
             tagged = {head.tag for head in self.runtime.taggers.in_service(name)}
             hits = [hit for hit in self.runtime.vectors.retrieve(name, list(page)) if hit is not None]
             merged = {

@@ -130,7 +130,6 @@ def _export_folders(
         progress=progress,
     )
     if mover is not None:  # also where Ctrl-C came before the last page was counted
-        runtime.catalog.set_images(category, runtime.searcher.count(category))
         report.moved = mover.moved
     if report.error is not None:
         raise report.error
@@ -160,7 +159,7 @@ def write_nodes(run: ClusterRun, counts: Mapping[str, int], path: Path) -> None:
 
 
 def _as_tree(run: ClusterRun, counts: Mapping[str, int], id: str) -> dict[str, Any]:
-    """A node with the nodes below it in ``children``."""
+    """Return a node as JSON, with the nodes below it in ``children``."""
     node = run.node(id)
     return {
         "id": id,

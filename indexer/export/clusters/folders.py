@@ -45,7 +45,7 @@ class ByCluster:
             raise BadRequest(f"Folders take a depth of 1 or more, not {self.depth}.")
 
     def names(self, payload: Mapping[str, Any]) -> list[str]:
-        """The one folder of an image; none if it has no node in the run."""
+        """Return the one folder of an image, or none if it has no node in the run."""
         path = value_at(payload, self.run.payload_field)
         if not isinstance(path, list) or not path:
             return []
@@ -67,8 +67,8 @@ class ByCluster:
 
 @dataclass(frozen=True)
 class Claim:
-    """Whose a folder is: a version of a run, which its key and date tell apart, and how deep its folders
-    go."""
+    """The owner of an export folder: a version of a run, which its key and date tell apart, and how deep its
+    folders go."""
 
     category: str
     run: str
@@ -81,7 +81,7 @@ class Claim:
         return cls(category, by.run.run, by.run.key, by.run.created_at, by.depth)
 
     def check(self, folder: Path) -> None:
-        """``BadRequest`` if ``folder`` has node folders of another run, or of an unknown one. Writes
+        """Raise ``BadRequest`` if ``folder`` has node folders of another run, or of an unknown one. Writes
         nothing."""
         there = self._read(folder)
         if there == self or next(_node_folders(folder), None) is None:
@@ -119,7 +119,7 @@ class Claim:
 
 
 def folder_name(node: Node) -> str:
-    """A folder's name on any system.
+    """Return the name of a node's folder, valid on any system.
 
     >>> folder_name(Node("root-14", "root", 1, 3, "m", ("m",), 0.5, "red mugs"))
     'root-14 red mugs'
@@ -128,7 +128,7 @@ def folder_name(node: Node) -> str:
 
 
 def _node_folders(folder: Path) -> Iterator[tuple[str, str]]:
-    """The id of the node and the name of every folder of one that lies in ``folder``."""
+    """Yield the node's id and the folder's name for every node folder in ``folder``."""
     try:
         names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except OSError:  # it is not there yet

@@ -3,13 +3,12 @@ server or script."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from vitrine.services.artifacts.clusters import ROOT, ClusterRun
+from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
 from vitrine.services.errors import BadRequest
 from vitrine.services.files import make_folder, unwritable
 from vitrine.services.values.words import counted
@@ -32,20 +31,6 @@ li div { min-width: 0; overflow-wrap: anywhere; } small { color: #71717a; displa
 """
 
 
-@dataclass(frozen=True)
-class PageNode:
-    """A node on the page. ``face``: a data URL of a picture, or "". ``sheets``: files in the folder
-    ``sheets``."""
-
-    id: str
-    parent: str | None
-    name: str
-    count: int
-    children: int
-    face: str = ""
-    sheets: Sequence[str] = field(default_factory=list)
-
-
 def begin(folder: Path) -> None:
     """Make the folder ours by a page that says so, before anything else is written there. ``BadRequest`` if
     it holds files of the same names that no earlier export made."""
@@ -64,10 +49,47 @@ def begin(folder: Path) -> None:
         raise unwritable(folder, error) from error
 
 
-def index_page(category: str, run: ClusterRun, images: int, nodes: Sequence[PageNode]) -> str:
-    """HTML of the whole page; ``nodes`` with parents before children. All text is escaped."""
+def index_page(
+    category: str,
+    run: ClusterRun,
+    counts: Mapping[str, int],
+    faces: Mapping[str, str],
+    sheets: Mapping[str, Sequence[str]],
+) -> str:
+    """Return the HTML of the whole page, all text escaped.
+
+    ``counts``: images by node id; nodes without any, or without a count, are left out. ``faces``: a picture
+    of a node as a data URL. ``sheets``: its files in the folder ``sheets``, if any.
+    """
     title = escape(f"{category}: {run.run}")
-    about = escape(f"{images:,} images by {run.method} on {run.using}, {run.created_at[:10]}")
+    about = escape(f"{counts[ROOT]:,} images by {run.method} on {run.using}, {run.created_at[:10]}")
+    nodes = [node for node in run.nodes.values() if counts.get(node.id)]
+
+    def called(node: Node) -> str:
+        return escape(f"{node.id} {node.name}".strip() if node.id != ROOT else node.name or "All images")
+
+    def section(node: Node) -> Iterator[str]:
+        """Yield the links to the sheets of a node, and its children."""
+        count, files = counted(counts[node.id], "image"), sheets[node.id]
+        yield f'<h2 id="{escape(node.id)}">{called(node)} <small>{count}</small></h2>'
+        links = [
+            f'<a href="sheets/{quote(name)}">contact sheet{"" if len(files) == 1 else f" {number}"}</a>'
+            for number, name in enumerate(files, 1)
+        ]
+        up = [f'<a href="#{escape(node.parent)}">up to {escape(node.parent)}</a>'] if node.parent else []
+        yield f"<p>{' · '.join([*links, *up])}</p>"
+        children = [item(child) for child in nodes if child.parent == node.id]
+        if children:
+            yield "<ul>" + "\n".join(children) + "</ul>"
+
+    def item(node: Node) -> str:
+        face = faces.get(node.id)
+        shown = f'<img src="{escape(face)}" alt="">' if face else '<span class="none"></span>'
+        name = f'<a href="#{escape(node.id)}">{called(node)}</a>' if node.id in sheets else called(node)
+        below = f", {len(node.children)} children" if node.children else ""
+        count = counted(counts[node.id], "image")
+        return f"<li>{shown}<div>{name}<small>{count}{below}</small></div></li>"
+
     return "\n".join(
         [
             "<!doctype html>",
@@ -77,38 +99,8 @@ def index_page(category: str, run: ClusterRun, images: int, nodes: Sequence[Page
             f"<h1>{title}</h1><p>{about}</p>",
             '<a class="map" href="treemap.svg">'
             '<img src="treemap.svg" alt="Treemap of the nodes by their number of images"></a>',
-            *_sections(nodes),
+            *(line for node in nodes if node.id in sheets for line in section(node)),
             "</body></html>",
             "",
         ]
     )
-
-
-def _sections(nodes: Sequence[PageNode]) -> Iterator[str]:
-    """One for each node that has sheets, with its children."""
-    drawn = {node.id for node in nodes if node.sheets}
-    for node in nodes:
-        if node.id not in drawn:
-            continue
-        images = counted(node.count, "image")
-        yield f'<h2 id="{escape(node.id)}">{escape(_called(node))} <small>{images}</small></h2>'
-        links = [
-            f'<a href="sheets/{quote(name)}">contact sheet{"" if len(node.sheets) == 1 else f" {number}"}</a>'
-            for number, name in enumerate(node.sheets, 1)
-        ]
-        up = [f'<a href="#{escape(node.parent)}">up to {escape(node.parent)}</a>'] if node.parent else []
-        yield f"<p>{' · '.join([*links, *up])}</p>"
-        children = [child for child in nodes if child.parent == node.id]
-        if children:
-            yield "<ul>" + "\n".join(_item(child, child.id in drawn) for child in children) + "</ul>"
-
-
-def _item(node: PageNode, linked: bool) -> str:
-    face = f'<img src="{escape(node.face)}" alt="">' if node.face else '<span class="none"></span>'
-    name = f'<a href="#{escape(node.id)}">{escape(_called(node))}</a>' if linked else escape(_called(node))
-    below = f", {node.children} children" if node.children else ""
-    return f"<li>{face}<div>{name}<small>{counted(node.count, 'image')}{below}</small></div></li>"
-
-
-def _called(node: PageNode) -> str:
-    return f"{node.id} {node.name}".strip() if node.id != ROOT else node.name or "All images"

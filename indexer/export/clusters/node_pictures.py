@@ -39,8 +39,9 @@ def members(
     *,
     more: bool = False,
 ) -> list[str]:
-    """Ids of at most ``limit`` images to show a node by: the medoid, the other representatives, and with
-    ``more`` some of the rest. With conditions only images that meet them, so that a node may have none."""
+    """Return the ids of at most ``limit`` images to show a node by: the medoid, the other representatives,
+    and with ``more`` some of the rest. With conditions only images that meet them, so that a node may have
+    none."""
     chosen = _there(
         runtime,
         category,
@@ -55,7 +56,7 @@ def members(
 
 
 def _there(runtime: Runtime, category: str, ids: list[str], conditions: Conditions) -> list[str]:
-    """Those of the images that are still there and meet the conditions."""
+    """Return the images that still exist and meet the conditions."""
     if conditions == Conditions():
         return [
             hit.id for hit in runtime.vectors.retrieve(category, ids, with_payload=False) if hit is not None
@@ -69,8 +70,8 @@ def _there(runtime: Runtime, category: str, ids: list[str], conditions: Conditio
 
 
 def _within(conditions: Conditions, run: ClusterRun, node: str) -> Conditions:
-    """The conditions, and in this node. A person's own ``--where cluster.RUN=...`` must agree: it names a
-    node below or above."""
+    """Return the conditions narrowed to this node. A person's own ``--where cluster.RUN=...`` must agree: it
+    names a node below or above."""
     asked = conditions.clusters.get(run.run)
     if asked is not None and not _on_one_path(asked, node):
         return conditions.model_copy(update={"ids": (_NOBODY,)})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
-from vitrine.indexer.export.clusters.node_page import PageNode, begin, index_page
+from vitrine.indexer.export.clusters.node_page import begin, index_page
 from vitrine.indexer.export.clusters.node_pictures import members, node_counts
 from vitrine.indexer.export.clusters.treemap_files import LEVELS, write_treemap
 from vitrine.indexer.export.clusters.treemap_marks import INK, fit, font
@@ -121,8 +121,9 @@ def write_sheets(
         for one in sheet.rows
         for image in one.images
     ]
-    counted = (lambda done: tell(done, len(wanted))) if tell else None
-    pictures = small_pictures(runtime, category, wanted, tell=counted)
+    pictures = small_pictures(
+        runtime, category, wanted, tell=(lambda done: tell(done, len(wanted))) if tell else None
+    )
     faces: dict[str, str] = {}
     try:
         make_folder(folder / "sheets")
@@ -131,7 +132,10 @@ def write_sheets(
             _draw(sheet, pictures, report, faces).save(path)
             report.sheets.append(str(path))
             report.nodes += len(sheet.rows)
-        page = index_page(category, run, counts[ROOT], _page_nodes(run, counts, levels, sheets, faces))
+        names: dict[str, list[str]] = {}
+        for sheet in sheets:
+            names.setdefault(sheet.node.id, []).append(sheet.name)
+        page = index_page(category, run, counts, faces, names)
         (folder / "index.html").write_text(page, encoding="utf-8")
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -156,7 +160,8 @@ def write_node_sheet(runtime: Runtime, category: str, found: NodeDetail, path: P
 def _sheets(
     category: str, run: ClusterRun, counts: dict[str, int], levels: int, row: Callable[[Node], _Row]
 ) -> Iterator[_Sheet]:
-    """Largest first within a parent, as the nodes are numbered; a leaf at the top is a row of its own."""
+    """Yield the sheets, largest node first within a parent, as the nodes are numbered; a leaf at the top is a
+    row of its own."""
     for node in run.nodes.values():
         if node.depth >= levels or not counts.get(node.id) or (not node.children and node.id != ROOT):
             continue
@@ -166,8 +171,9 @@ def _sheets(
             name = f"{node.id}.png" if number == 1 else f"{node.id}-page-{number}.png"
             title = " ".join(word for word in (f"{category}: {run.run}  {node.id}", node.name) if word)
             pages = f"  (page {number} of {len(parts)})" if len(parts) > 1 else ""
-            heading = f"{title}  {counted(counts[node.id], 'image')}{pages}"
-            yield _Sheet(node, counts[node.id], name, heading, part)
+            yield _Sheet(
+                node, counts[node.id], name, f"{title}  {counted(counts[node.id], 'image')}{pages}", part
+            )
 
 
 def _parts(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
@@ -185,7 +191,7 @@ def _parts(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
 def _draw(
     sheet: _Sheet, pictures: Iterator[Image.Image | None], report: SheetsReport, faces: dict[str, str]
 ) -> Image.Image:
-    """The sheet; ``faces`` gets the first picture of each node."""
+    """Draw a sheet; ``faces`` gets the first picture of each node."""
     across = min(_ACROSS, max(6, *(len(row.images) for row in sheet.rows)))
     width = 2 * _MARGIN + across * (_TILE + _GAP) - _GAP
     page = Image.new("RGB", (width, _TITLE + _MARGIN + sum(row.height for row in sheet.rows)), "white")
@@ -223,28 +229,6 @@ def _draw_heading(pen: ImageDraw.ImageDraw, row: _Row, top: int, width: int) -> 
     pen.text(
         (left, middle), fit(counted(row.count, "image"), 13, width - left), _FAINT, font(13), anchor="lm"
     )
-
-
-def _page_nodes(
-    run: ClusterRun, counts: dict[str, int], levels: int, sheets: Sequence[_Sheet], faces: dict[str, str]
-) -> list[PageNode]:
-    files = {
-        id: [sheet.name for sheet in sheets if sheet.node.id == id]
-        for id in {sheet.node.id for sheet in sheets}
-    }
-    return [
-        PageNode(
-            node.id,
-            node.parent,
-            node.name,
-            counts[node.id],
-            len(node.children),
-            faces.get(node.id, ""),
-            files.get(node.id, []),
-        )
-        for node in run.nodes.values()
-        if node.depth <= levels and counts.get(node.id)
-    ]
 
 
 def _data_url(picture: Image.Image) -> str:

@@ -1,14 +1,15 @@
-"""Pictures of a grid and of a dendrogram. matplotlib is loaded when something is drawn, and never a window
-system."""
+"""Plots of a grid, a dendrogram and a threshold. matplotlib is loaded when something is drawn, and never a
+window system."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, Proposal
 from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges
-from vitrine.indexer.export.clusters.dendrogram_export import drawing_order, write_json
 from vitrine.indexer.job.optional import load
 from vitrine.services.files import PLOTS, check_ending, writing
 from vitrine.services.values.words import as_label
@@ -60,14 +61,38 @@ def write_dendrogram(merges: Merges, path: Path, names: Sequence[str], top: int 
         write_json(merges, names, file, clusters=min(top, merges.images) if top else None)
 
 
+def write_json(merges: Merges, names: Sequence[str], out: TextIO, *, clusters: int | None = None) -> None:
+    """Write the whole tree as nested JSON {name, distance, count, children}, images by their ``names`` (n,);
+    or its top alone, with ``clusters`` leaves. However deep the merges go, nothing recurses.
+
+    A cluster is named ``cluster-<number>``; numbers rise with the distance. Chains of merges nest as deep as
+    there are images, and many JSON readers stop at some 1,000 levels: ``clusters`` keeps it shallow.
+    """
+    n = merges.images
+    leaves = set(merges.tops(clusters)) if clusters is not None else set()
+    todo: list[int | str] = [2 * n - 2]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            out.write(item)
+            continue
+        distance = 0.0 if item < n else float(merges.distances[item - n])
+        name = names[item] if item < n else f"cluster-{item - n}"
+        head = {"name": name, "distance": round(distance, 6), "count": merges.count(item)}
+        out.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "children": [')
+        todo.append("]}")
+        if item >= n and item not in leaves:
+            left, right = (int(child) for child in merges.children[item - n])
+            todo += [right, ", ", left]
+
+
 def draw_dendrogram(
     merges: Merges, path: Path, *, names: Sequence[str] | None = None, top: int = TOP
 ) -> Path:
-    """A picture of the last ``top`` - 1 merges. At the bottom: clusters with their count of images; single
+    """Draw the last ``top`` - 1 merges. At the bottom: clusters with their count of images; single
     ones by their name."""
     top = max(2, min(top, merges.images))
-    order = drawing_order(merges, merges.tops(top))
-    n = merges.images
+    order, n = _drawing_order(merges, merges.tops(top)), merges.images
     places = {cluster: (float(at), 0.0) for at, cluster in enumerate(order)}
     figure = load("matplotlib.figure", "matplotlib").Figure(
         figsize=(max(6.0, 0.36 * top), 5), layout="constrained"
@@ -88,10 +113,67 @@ def draw_dendrogram(
     return _saved(figure, path)
 
 
-def _saved(figure: Any, path: Path) -> Path:
+def _drawing_order(merges: Merges, tops: Sequence[int]) -> list[int]:
+    """Return ``tops`` in the order in which they stand under the root, left to right, so that no two lines of
+    a drawing cross."""
+    wanted, order, todo = set(tops), [], [2 * merges.images - 2]
+    while todo:
+        item = todo.pop()
+        if item in wanted:
+            order.append(item)
+        else:
+            left, right = (int(child) for child in merges.children[item - merges.images])
+            todo += [right, left]
+    return order
+
+
+def draw_threshold(proposal: Proposal, judged: Judged, path: Path, *, title: str) -> Path:
+    """Draw the curves, the answers and the proposal with its interval (PNG, SVG or PDF, by the ending).
+
+    Answers are ticks: accepted ones above the curves, rejected ones below.
+    """
+    figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.add_subplot()
+    rows = sorted(proposal.rows, key=lambda row: row.threshold)
+    at = [row.threshold for row in rows]
+    curves = (("precision", _COLOURS[0], "-"), ("recall", _COLOURS[1], "-"), ("f1", _LINE, "--"))
+    for name, colour, style in curves:
+        values, label = [getattr(row, name) for row in rows], "F1" if name == "f1" else name
+        axes.step(at, values, style, where="mid", color=colour, label=label, linewidth=1.8)
+    chosen, span = proposal.chosen, proposal.intervals["threshold"]
+    axes.axvspan(*span, color=_LINE, alpha=0.12, linewidth=0, label="95 % interval")
+    axes.axvline(chosen.threshold, color=_LINE, linewidth=1.2)
+    said = f"{chosen.threshold:.3f}\nprecision {chosen.precision:.2f}, recall {chosen.recall:.2f}"
+    left = chosen.threshold > (at[0] + at[-1]) / 2
+    away: dict[str, Any] = {
+        "textcoords": "offset points",
+        "ha": "right" if left else "left",
+        "va": "center",
+        "bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5},
+    }
+    axes.annotate(said, (chosen.threshold, 0.5), (-6 if left else 6, 0), fontsize=9, color=_LINE, **away)
+    names: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "textcoords": "offset points",
+        "va": "center",
+        "fontsize": 8,
+        "annotation_clip": False,
+    }
+    for kind, height, colour in (("accepted", 1.04, _COLOURS[0]), ("rejected", -0.04, _COLOURS[1])):
+        values = judged.similarity[judged.accepted == (kind == "accepted")].tolist()
+        axes.plot(values, [height] * len(values), "|", color=colour, markersize=10, markeredgewidth=1)
+        axes.annotate(f"{len(values)} {kind}", (1, height), (5, 0), color=colour, **names)
+    axes.set_ylim(-0.09, 1.09)
+    _style(axes, title, "threshold of similarity")
+    axes.grid(color=_GRID)
+    axes.legend(frameon=False, fontsize=9, loc="upper center", ncols=4, bbox_to_anchor=(0.5, -0.12))
+    return _saved(figure, path, dpi=130)
+
+
+def _saved(figure: Any, path: Path, dpi: int = 120) -> Path:
     check_ending(path, "a plot", PLOTS)
     with writing(path):
-        figure.savefig(path, dpi=120)
+        figure.savefig(path, dpi=dpi)
     return path
 
 

@@ -104,17 +104,21 @@ def write_treemap(
         Wanted(one.image, round(one.rect.width * sharper), round(one.rect.height * sharper))
         for one in drawing.pictures
     ]
-    pictures = _Counted(
-        small_pictures(
-            runtime, category, wanted, tell=(lambda done: tell(done, len(wanted))) if tell else None
-        )
-    )
-    data = svg(drawing, pictures).encode() if ending == ".svg" else png(drawing, pictures)
+    missing = 0
+
+    def pictures() -> Iterator[Image.Image | None]:
+        nonlocal missing
+        counted = (lambda done: tell(done, len(wanted))) if tell else None
+        for picture in small_pictures(runtime, category, wanted, tell=counted):
+            missing += picture is None
+            yield picture
+
+    data = svg(drawing, pictures()).encode() if ending == ".svg" else png(drawing, pictures())
     with writing(path):
         path.write_bytes(data)
-    drawn = len(wanted) - pictures.missing
+    drawn = len(wanted) - missing
     return TreemapReport(
-        category, run.run, str(path), width, height, counts[ROOT], len(boxes), drawn, pictures.missing
+        category, run.run, str(path), width, height, counts[ROOT], len(boxes), drawn, missing
     )
 
 
@@ -153,22 +157,6 @@ def png(drawing: Drawing, pictures: Iterator[Image.Image | None]) -> bytes:
     buffer = BytesIO()
     page.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-class _Counted:
-    """Passes pictures on and counts the missing ones."""
-
-    def __init__(self, pictures: Iterator[Image.Image | None]) -> None:
-        self._pictures = pictures
-        self.missing = 0
-
-    def __iter__(self) -> _Counted:
-        return self
-
-    def __next__(self) -> Image.Image | None:
-        picture = next(self._pictures)
-        self.missing += picture is None
-        return picture
 
 
 def _svg_area(area: Area) -> str:

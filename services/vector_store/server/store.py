@@ -94,7 +94,8 @@ class ServerVectorStore:
         shard_number: int = 1,
         replication_factor: int = 1,
     ) -> None:
-        """``server`` is how messages name it. The store owns the client: ``close`` closes it."""
+        """Serve from ``client``; ``server`` is its name in messages. The store owns the client: ``close``
+        closes it."""
         self._client = client
         self._server = server
         self._shards = shard_number

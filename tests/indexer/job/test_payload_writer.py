@@ -4,7 +4,8 @@ of them."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from qdrant_client import models
 from tests.indexer.enrich.scores.heads import fill, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.job import payload_writer
-from vitrine.indexer.job.payload_writer import Change, PayloadWriter, erase_field
+from vitrine.indexer.job.payload_writer import Change, PayloadWriter, erase_field, revise
+from vitrine.services.domain import Hit
 from vitrine.services.errors import NotFound
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.field_paths import field_path
@@ -63,6 +65,33 @@ def test_images_deleted_meanwhile_are_left_out(
     assert writer.write(changes) == 3
     assert sum(payload.get("class") == "cup" for payload, _ in stored(runtime).values()) == 3
     assert writer.write({id_of(0): Change({"class": "cup"})}) == 0
+
+
+def test_others_write_while_what_was_written_is_made_durable(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload_writer, "FLUSH_EVERY", 8)
+    flush, free, written = runtime.vectors.flush, list[bool](), list[int]()
+
+    def watched(category: str) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            free.append(pool.submit(can_write, runtime.catalog.writing(category)).result())
+        flush(category)
+
+    def can_write(lock: Any) -> bool:
+        if got := lock.acquire(blocking=False):
+            lock.release()
+        return bool(got)
+
+    monkeypatch.setattr(runtime.vectors, "flush", watched)
+
+    def cups(hits: Sequence[Hit]) -> dict[str, Change]:
+        return {hit.id: Change({"class": "cup"}) for hit in hits}
+
+    for _, changed in revise(PayloadWriter(runtime, CATEGORY), cups, size=4):
+        written.append(changed)
+    assert written == [4, 4, 4]
+    assert free == [True, True]  # after eight images, and at the end
 
 
 def test_what_is_missing_but_an_image_is_told(runtime: Runtime) -> None:

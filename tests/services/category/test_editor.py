@@ -79,8 +79,9 @@ def test_an_absent_image_leaves_all_others_unchanged(parts: Parts) -> None:
 
 
 def test_deleting_takes_point_and_object_and_ignores_what_is_gone(parts: Parts) -> None:
-    editor, _, vectors, objects = parts
+    editor, catalog, vectors, objects = parts
     assert editor.delete("c", [A, ABSENT]) == 1
+    assert catalog.get("c").images == 1
     assert vectors.retrieve("c", [A, B])[0] is None
     assert objects.stat("c/images/a") is None and objects.stat("c/images/b") is not None
     assert editor.delete("c", [A]) == 0

@@ -8,8 +8,8 @@ import pytest
 from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
 from vitrine.services.errors import TooFewExamples
 from vitrine.services.images.open import point_id
-from vitrine.services.taggers.fit_one import Examples, background_size, best_boundary, fit_head, head_metrics
-from vitrine.services.taggers.ranking_metrics import average_precision, roc_auc
+from vitrine.services.taggers.fit_one import Examples, background_size, fit_head, head_metrics
+from vitrine.services.taggers.ranking_metrics import average_precision, best_threshold, roc_auc
 
 DIM = 12
 SPEC = EncoderSpec("toy", "org/toy", "r1", DIM, ("image",), Preprocessing(8, None, (0, 0, 0), (1, 1, 1)))
@@ -74,8 +74,10 @@ def test_no_other_boundary_has_a_better_f1(seed: int) -> None:
         given = margins >= boundary
         return float(2 * (given & labels).sum() / (given.sum() + labels.sum()))
 
-    assert f1(best_boundary(margins, labels)) == pytest.approx(max(f1(margin) for margin in margins))
-    assert best_boundary(np.array([1.0]), np.array([True])) == 1.0
+    assert f1(best_threshold(labels, margins, lowest=margins.min())) == pytest.approx(
+        max(f1(margin) for margin in margins)
+    )
+    assert best_threshold(np.array([True]), np.array([1.0]), lowest=1.0) == 1.0
 
 
 def test_a_head_separates_what_its_examples_separate() -> None:

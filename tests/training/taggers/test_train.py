@@ -14,7 +14,7 @@ from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.errors import BadRequest, NotFound, TooFewExamples
-from vitrine.services.taggers.ranking_metrics import average_precision, roc_auc
+from vitrine.services.taggers.ranking_metrics import average_precision, best_threshold, roc_auc
 from vitrine.training.taggers.examples import (
     Negatives,
     TagExamples,
@@ -22,7 +22,7 @@ from vitrine.training.taggers.examples import (
     read_examples,
     read_negatives,
 )
-from vitrine.training.taggers.metrics import best_threshold, tag_metrics
+from vitrine.training.taggers.metrics import tag_metrics
 from vitrine.training.taggers.options import TrainOptions
 from vitrine.training.taggers.splits import stratified_parts
 from vitrine.training.taggers.train import deal_parts, train_taggers

@@ -135,8 +135,6 @@ def _ranks(tiers: NDArray[np.int64], values: Sequence[float | None], up: bool) -
         (int(tier), 0.0 if value is None else -value if up else value)
         for tier, value in zip(tiers, values, strict=True)
     ]
-    ordered = sorted(keys)
-    places: dict[tuple[int, float], list[int]] = {}
-    for place, key in enumerate(ordered, 1):
-        places.setdefault(key, []).append(place)
-    return np.array([sum(places[key]) / len(places[key]) for key in keys])
+    number = {key: at for at, key in enumerate(sorted(set(keys)))}
+    ranks: NDArray[np.float64] = load("scipy.stats", "scipy").rankdata([number[key] for key in keys])
+    return ranks

@@ -63,7 +63,7 @@ class Method:
 
 
 def _kmeans(fitter: Fitter, given: Mapping[str, Any]) -> Any:
-    """The best of a few starts: with few clusters one start often ends in a poor optimum."""
+    """Fit k-means as the best of a few starts: with few clusters one start often ends in a poor optimum."""
     import numpy as np
 
     from vitrine.indexer.enrich.clusters.tree.kmeans import ITERATIONS, kmeans
@@ -138,7 +138,8 @@ def _samples(fitter: Fitter, grid: Mapping[str, Sequence[Value]]) -> Sequence[Va
 
 
 def _reaches(fitter: Fitter, grid: Mapping[str, Sequence[Value]]) -> Sequence[Value]:
-    """Distances within which a tenth to three quarters of the images have ``min_samples`` neighbours."""
+    """Return distances within which a tenth to three quarters of the images have ``min_samples``
+    neighbours."""
     import numpy as np
 
     from vitrine.indexer.enrich.clusters.flat.flat import neighbour_distances

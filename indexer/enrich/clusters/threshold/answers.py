@@ -15,7 +15,7 @@ import numpy as np
 from vitrine.indexer.enrich.clusters.threshold.pair_sample import Bin, PairSample
 from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, most_telling
 from vitrine.services.errors import BadRequest
-from vitrine.services.files import make_folder, unreadable, unwritable
+from vitrine.services.files import unreadable, writing
 
 FORMAT = 1
 
@@ -69,14 +69,10 @@ class Answers:
         tree = {name: value for name, value in vars(self).items() if name not in ("path", "bins", "pairs")}
         tree |= {"bins": [asdict(one) for one in self.bins], "pairs": [asdict(one) for one in self.pairs]}
         part = self.path.with_name(f"{self.path.name}.part")
-        try:
-            make_folder(self.path.parent)
-            part.write_text(
-                json.dumps({"format": FORMAT, **tree}, ensure_ascii=False, indent=1), encoding="utf-8"
-            )
+        text = json.dumps({"format": FORMAT, **tree}, ensure_ascii=False, indent=1)
+        with writing(self.path):
+            part.write_text(text, encoding="utf-8")
             os.replace(part, self.path)
-        except OSError as error:
-            raise unwritable(self.path, error) from error
 
     def check(self, category: str, measure: str, using: str | None) -> None:
         """Raise ``BadRequest`` unless the answers are about this category, measure and vector."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image, ImageOps
 
 from vitrine.indexer.enrich.clusters.options import PairOptions
 from vitrine.indexer.enrich.clusters.threshold.answers import Answers
 from vitrine.indexer.enrich.clusters.threshold.pair_sample import object_keys, sample_pairs
-from vitrine.indexer.enrich.clusters.threshold.threshold_plot import side_by_side
 from vitrine.indexer.job.job import Advance
-from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.errors import BadRequest, ImageRefused, NotFound
 from vitrine.services.images.contact_sheet import Tile, write_sheet
+from vitrine.services.images.open import ImageLimits, thumbnail
 from vitrine.services.runtime import Runtime
 
 TILE_SIZE = 300
+_GAP = 6
 
 
 def pairs_to_judge(
@@ -95,3 +99,42 @@ def uses(kept: Answers, value: float) -> list[str]:
             f"vitrine search -c {category} --using {using} --min-similarity {value:.4f} ...",
         ]
     return [f"vitrine cluster pixels RUN -c {category} --measure {kept.measure} --threshold {value:.4f}"]
+
+
+def side_by_side(one: bytes | None, other: bytes | None, size: int) -> Image.Image | None:
+    """Put two pictures into a square of ``size`` pixels, next to or above each other, whichever shows more of
+    them.
+
+    One that does not decode is left empty. None if neither does.
+    """
+    pictures = [_open(data, size) for data in (one, other)]
+    if pictures == [None, None]:
+        return None
+    half = (size - _GAP) // 2
+    boxes = max(
+        ((half, size), (size, half)), key=lambda box: sum(_area(picture, box) for picture in pictures)
+    )
+    sheet = Image.new("RGB", (size, size), (247, 247, 248))
+    for at, picture in enumerate(pictures):
+        if picture is None:
+            continue
+        fitted = ImageOps.contain(picture, boxes, Image.Resampling.LANCZOS)
+        left, top = (at * (half + _GAP), 0) if boxes[0] == half else (0, at * (half + _GAP))
+        sheet.paste(fitted, (left + (boxes[0] - fitted.width) // 2, top + (boxes[1] - fitted.height) // 2))
+    return sheet
+
+
+def _area(picture: Image.Image | None, box: tuple[int, int]) -> float:
+    if picture is None:
+        return 0.0
+    scale = min(box[0] / picture.width, box[1] / picture.height)
+    return picture.width * picture.height * scale * scale
+
+
+def _open(data: bytes | None, size: int) -> Image.Image | None:
+    if not data:
+        return None
+    try:
+        return Image.open(BytesIO(thumbnail(data, size, limits=ImageLimits())[0])).convert("RGB")
+    except ImageRefused:
+        return None

@@ -259,7 +259,7 @@ def _notes(judged: Judged, rows: Sequence[Row], at: int) -> tuple[str, ...]:
     if judged.accepted[last].mean() >= 0.5 and last.sum() >= _IN_A_BIN:
         notes.append(
             f"At the lower end, {judged.low:.4f}, most pairs were accepted: recall counts none below "
-            "it. Lower --from."
+            "it. Draw others with a lower --low."
         )
     if at == len(rows) - 1:
         notes.append("The threshold lies below all pairs that were judged: judge pairs of lower similarity.")
@@ -294,7 +294,7 @@ def _shares(yes: NDArray[Any], asked: NDArray[Any]) -> Floats:
 
 
 def _halving(count: int) -> list[int]:
-    """0..count-1, each time the middles of what is left.
+    """Return 0..count-1 in an order that halves the range again and again.
 
     >>> _halving(7)
     [3, 1, 5, 0, 2, 4, 6]

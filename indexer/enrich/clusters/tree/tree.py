@@ -94,22 +94,11 @@ def build_tree(
 def flat_tree(x: Embeddings, labels: Labels) -> Tree:
     """Return a flat clustering as a tree of one level: ``labels`` (n,) from 0 on, -1 for noise. ``root-0`` is
     the largest cluster."""
-    if not len(x):
-        raise BadRequest("There are no vectors to cluster: index images first.")
-    groups = _groups(labels)
-    noise = np.flatnonzero(labels < 0)
-    named = [(f"{ROOT}-{number}", group) for number, group in enumerate(groups)] + (
-        [(NOISE, noise)] if len(noise) else []
-    )
-    all_rows = np.arange(len(x))
-    nodes = {ROOT: _describe(ROOT, None, all_rows, x, tuple(id for id, _ in named))}
-    leaves = np.zeros(len(x), np.int32)
-    for number, (id, group) in enumerate(named):
-        nodes[id] = _describe(id, ROOT, group, x[group], ())
-        leaves[group] = number
-    if NOISE in nodes:
-        nodes[NOISE] = _without_centre(nodes[NOISE])
-    return Tree(nodes, tuple(id for id, _ in named) or (ROOT,), leaves)
+    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
+    ways = [
+        (row,) for row in first[label].tolist()
+    ]  # of equal clusters that with the first image comes first
+    return given_tree(x, [way if label >= 0 else None for way, label in zip(ways, labels, strict=True)])[0]
 
 
 def given_tree(
@@ -152,7 +141,9 @@ def given_tree(
         waiting += [(child, id, one) for child, one in reversed(named)]
     if noise:
         rows = np.array(noise, np.int64)
-        nodes[NOISE] = _without_centre(_describe(NOISE, ROOT, rows, x[rows], ()))
+        described = _describe(NOISE, ROOT, rows, x[rows], ())
+        # nothing is near to the centre of noise
+        nodes[NOISE] = replace(described, centre=np.zeros_like(described.centre), radius=-1.0)
         leaves[rows] = len(leaf_ids)
         leaf_ids.append(NOISE)
     return Tree(nodes, tuple(leaf_ids), leaves), found
@@ -217,7 +208,7 @@ def _groups(labels: Labels) -> list[Rows]:
 
 
 def _reorder(x: Embeddings, order: Rows) -> None:
-    """``x[:] = x[order]``, with a copy of a block of columns at a time."""
+    """Order the rows of ``x`` in place, with a copy of a block of columns at a time."""
     width = ceil(x.shape[1] / _COLUMNS) if x.size > 1 << 20 else x.shape[1]
     for start in range(0, x.shape[1], width):
         x[:, start : start + width] = x[:, start : start + width][order]
@@ -266,8 +257,3 @@ def _representatives(vectors: Embeddings, similar: Embeddings) -> list[int]:
         chosen.append(farthest)
         np.maximum(nearest, pool @ pool[farthest], out=nearest)
     return [int(central[place]) for place in chosen]
-
-
-def _without_centre(node: TreeNode) -> TreeNode:
-    """Return the node of noise without a centre: nothing is near to it."""
-    return replace(node, centre=np.zeros_like(node.centre), radius=-1.0)

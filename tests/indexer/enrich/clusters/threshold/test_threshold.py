@@ -14,9 +14,10 @@ from tests.indexer.enrich.scores.heads import id_of
 from tests.indexer.pictures import CATEGORY, make_runtime, picture
 from vitrine.indexer.enrich.clusters.options import PairOptions
 from vitrine.indexer.enrich.clusters.threshold.answers import Answers
+from vitrine.indexer.enrich.clusters.threshold.judging import side_by_side
 from vitrine.indexer.enrich.clusters.threshold.pair_sample import PairSample, sample_pairs
 from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, Row, collapsed, most_telling, propose
-from vitrine.indexer.enrich.clusters.threshold.threshold_plot import draw_threshold, side_by_side
+from vitrine.indexer.export.clusters.plots import draw_threshold
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.domain import Embeddings, Point

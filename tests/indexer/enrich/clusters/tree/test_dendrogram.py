@@ -14,8 +14,7 @@ from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
 from vitrine.indexer.enrich.clusters.flat.methods import LINKAGES, Linkage
 from vitrine.indexer.enrich.clusters.tree import dendrogram
 from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges, merge
-from vitrine.indexer.export.clusters.dendrogram_export import write_json
-from vitrine.indexer.export.clusters.plots import draw_dendrogram
+from vitrine.indexer.export.clusters.plots import draw_dendrogram, write_json
 from vitrine.services.errors import BadRequest
 
 

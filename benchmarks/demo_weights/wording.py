@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from vitrine.data.captions import DETAILS
 from vitrine.data.facts import FACT_VALUES
 from vitrine.data.shapes import KINDS
 
@@ -29,7 +30,7 @@ PATTERN_PHRASES: Final = {
     "checked": ("with checks", "with {accent} squares", "with {accent} checks"),
     "two-tone": ("with a {accent} half", "half {accent}"),
 }
-ACCENT_PHRASES: Final = ("with {accent} details", "with {accent} trim", "with {accent} parts", "and {accent}")
+ACCENT_PHRASES: Final = (*DETAILS, "and {accent}")
 TEXTURE_WORDS: Final[Words] = {
     "plain": ("plain", "smooth", "even"),
     "shaded": ("shaded", "gradient", "graded"),
@@ -109,19 +110,7 @@ def words_of(text: str) -> list[str]:
 
 def vocabulary() -> tuple[str, ...]:
     """Return every word a caption may hold, sorted."""
-    spoken: list[str] = [
-        "a",
-        "an",
-        "on",
-        "in",
-        "front",
-        "of",
-        "behind",
-        "background",
-        "photo",
-        "picture",
-        "image",
-    ]
+    spoken = ["a", "an", "on", "in", "front", "of", "behind", "background", "photo", "picture", "image"]
     spoken += [w for values in FACT_VALUES.values() for w in values]
     for table in (SIZE_WORDS, PATTERN_WORDS, PATTERN_PHRASES, TEXTURE_WORDS, COLOUR_WORDS, LOOK_WORDS):
         spoken += [w for words in table.values() for w in words]
