@@ -72,7 +72,7 @@ def timing(
             {name: known[name] for name in TASKS if name in wanted},
             using=using,
             seed=seed,
-            told=lambda task, size: note(f"{task}: {size} images"),
+            on_task=lambda task, size: note(f"{task}: {size} images"),
         )
     if to is not None:
         draw_timing(report, to)

@@ -136,13 +136,13 @@ def time_tasks(
     using: str | None = None,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
-    told: Callable[[str, int], None] = lambda task, size: None,
+    on_task: Callable[[str, int], None] = lambda task, size: None,
 ) -> TimingReport:
     """Time the tasks on samples of these sizes, each a part of the next; sizes above what the category has
     are cut, and said.
 
-    ``told`` is called before each task. ``NotFound``, ``UnknownVector``, ``BadRequest`` (no sizes, or fewer
-    than three images).
+    ``on_task`` is called before each task, with its name and number of images. ``NotFound``,
+    ``UnknownVector``, ``BadRequest`` (no sizes, or fewer than three images).
     """
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
@@ -172,12 +172,12 @@ def time_tasks(
 
     with sample(min(WARM, kept[0])) as few:
         for name, task in tasks.items():
-            told(f"{name}, warming up", len(few.ids))
+            on_task(f"{name}, warming up", len(few.ids))
             _timed(name, task, few, clock)
     for size in kept:
         with sample(size) as one:
             for name, task in tasks.items():
-                told(name, size)
+                on_task(name, size)
                 report.rows.append(_timed(name, task, one, clock))
     failed = {row.task: row.note for row in report.rows if row.note}
     report.notes += [f"{name}: {why}" for name, why in failed.items()]
