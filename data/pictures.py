@@ -10,7 +10,7 @@ from PIL import Image
 from vitrine.data.captions import full_caption
 from vitrine.data.facts import Facts
 from vitrine.data.painting import Design, Scene, paint
-from vitrine.data.scenes import colourfulness, filled_share, quality_of, random_design, random_scene
+from vitrine.data.scenes import quality_of, random_design, random_scene
 
 GENERATOR_VERSION: Final = 2
 """Raised whenever the same seed draws something else."""
@@ -25,15 +25,10 @@ class Picture:
     mask: Image.Image
     """size x size pixels, L: 255 where the object is."""
     design: Design
-    scene: Scene
     facts: Facts
     caption: str
     quality: float
     """0..1: what grain, blur and lost contrast have left."""
-    close_up: float
-    """0..1: share of the frame the object fills."""
-    colourful: float
-    """0..1: measured on the pixels, see `vitrine.data.scenes.colourfulness`."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -71,10 +66,7 @@ def draw_picture(design: Design, scene: Scene, rng: np.random.Generator, size: i
         image=image,
         mask=mask,
         design=design,
-        scene=scene,
         facts=facts,
         caption=full_caption(facts, rng),
         quality=quality_of(scene),
-        close_up=filled_share(mask),
-        colourful=colourfulness(image),
     )

@@ -32,6 +32,12 @@ def to_conditions(
 ) -> Conditions:
     """Return the conditions, which must all hold. ``BadRequest`` for a field or value that cannot be asked
     for."""
+    for name, given, such in (
+        ("where", where, {"class": "mug"}),
+        ("scores", scores, {"close_up": (0.5, 1)}),
+    ):
+        if not isinstance(given, Mapping | None):
+            raise BadRequest(f"{name} is a dict, such as {such}, not {given!r}.")
     asked: list[tuple[str, object]] = [
         *(("tag", tag) for tag in words(tags)),
         *(("tag.any", tag) for tag in words(any_tags)),

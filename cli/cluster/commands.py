@@ -180,7 +180,7 @@ def name_nodes(
         )
         found = runtime.clusters.get(category, run)
     if as_json:
-        print_json(report.to_json())
+        finish(report, as_json=True)
         return
     rows = [
         [
@@ -195,6 +195,8 @@ def name_nodes(
     ]
     print_table(("id", "images", "name", "by", "word", "lift"), rows[:_SHOWN], right=("images", "lift"))
     note(report.summary())
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
 
 
 @app.command()

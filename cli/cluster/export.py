@@ -73,5 +73,5 @@ def export(
         print_json({"kind": kind, "run": run, **report.to_json()})
     else:
         typer.echo(report.summary(), err=kind != "folders")
-    if code := getattr(report, "exit_code", 0):
-        raise typer.Exit(code)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)

@@ -238,7 +238,8 @@ def _truth(value: object) -> bool:
 def _refusal(column: str, value: object, kind: IndexKind, why: ValueError) -> BadRequest:
     return BadRequest(
         f"Column {column!r} holds {HELD[kind]}: {why}. Correct the value, or have the column hold words "
-        f"(--column {column}:keyword; over HTTP the form field columns={column}:keyword).",
+        f"(--column {column}:keyword; over HTTP the form field columns={column}:keyword; in Python "
+        f"columns={{{column!r}: 'keyword'}}).",
         field=column,
         kind=kind,
     )

@@ -76,6 +76,8 @@ def test_what_is_no_picture_is_refused_and_the_others_go_in(empty: vitrine.Categ
         empty.add(tmp_path / "gone")
     with pytest.raises(vitrine.BadRequest, match="not 5"):
         empty.add(5)  # type: ignore[arg-type]
+    with pytest.raises(vitrine.BadRequest, match="one of ignore, tell, skip, not 'skp'"):
+        empty.add(card(RED), near_duplicates="skp")  # type: ignore[arg-type]
 
 
 def test_a_picture_is_upright_and_in_its_colours(empty: vitrine.Category) -> None:
@@ -140,6 +142,10 @@ def test_conditions_hold_together(shop: vitrine.Category) -> None:
         shop.count({"metadata.colour": "red"})
     with pytest.raises(vitrine.BadRequest, match="A range is a least and a greatest value"):
         shop.count({"width": (None, None)})
+    with pytest.raises(vitrine.BadRequest, match="where is a dict, such as"):
+        shop.images(where="width=3")  # type: ignore[arg-type]
+    with pytest.raises(vitrine.BadRequest, match="scores is a dict, such as"):
+        shop.images(scores="sharp=0.5..1")  # type: ignore[arg-type]
 
 
 def test_one_question_at_a_time(shop: vitrine.Category) -> None:

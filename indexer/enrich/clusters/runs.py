@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
+from vitrine.indexer.enrich.clusters.agreement import Leaves, former_agreement, seed_agreement
 from vitrine.indexer.enrich.clusters.members import CLUSTERS, assign_lacking
 from vitrine.indexer.enrich.clusters.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
 from vitrine.indexer.enrich.clusters.options import TreeOptions

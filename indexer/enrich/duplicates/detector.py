@@ -18,11 +18,10 @@ from vitrine.indexer.enrich.duplicates.candidates import (
     near_in_memory,
 )
 from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-from vitrine.indexer.enrich.duplicates.groups import Pair, complete_link, components, nearby
+from vitrine.indexer.enrich.duplicates.groups import arranged, complete_link, components, nearby
 from vitrine.indexer.enrich.duplicates.keep import keep_first
-from vitrine.indexer.enrich.duplicates.members import arranged
 from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
-from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
+from vitrine.indexer.enrich.duplicates.pair_cache import Pair, PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.prefilter import comparing, prefilter
 from vitrine.indexer.enrich.duplicates.report import DuplicateReport

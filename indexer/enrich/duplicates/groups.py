@@ -13,12 +13,12 @@ from itertools import product
 
 import numpy as np
 
+from vitrine.indexer.enrich.duplicates.pair_cache import Pair, PairCache
+from vitrine.services.artifacts.duplicates import Member
+
 CROSS_CHECKS = 400
 """Pairs looked at when two groups meet; where there are more, those whose stored
 embeddings are least similar."""
-
-Pair = tuple[int, int]
-"""Positions, the lesser first."""
 
 
 def complete_link(
@@ -53,6 +53,29 @@ def complete_link(
 def _least_close(pairs: list[Pair], closeness: Callable[[Pair], float]) -> list[Pair]:
     """Put first what decides most often: nearly all joins that fail do so at the first pair."""
     return heapq.nsmallest(CROSS_CHECKS, pairs, key=closeness) if len(pairs) > 1 else pairs
+
+
+def arranged(ids: Sequence[str], places: Sequence[int], cache: PairCache) -> tuple[Member, ...]:
+    """Return the images at ``places``, the one to keep first.
+
+    Each is a copy of the first before it that is the same picture, or else a version of the one to keep. So a
+    copy of a version goes with that version, and no picture is lost by way of another.
+    """
+    keep, *rest = places
+    pictures = [keep]
+    members = [Member(ids[keep], "keep", 1.0, grey=cache.is_grey(keep))]
+    for place in rest:
+        found = ((first, cache.copy(first, place)) for first in pictures)
+        first, verdict = next(((first, copy) for first, copy in found if copy is not None), (keep, None))
+        if verdict is None:
+            pictures.append(place)
+            verdict = cache.compare(keep, place)
+        kind = verdict.kind if cache.looks else "unseen"
+        of = "" if first == keep else ids[first]
+        members.append(
+            Member(ids[place], kind, round(verdict.similarity, 4), verdict.turn, of, cache.is_grey(place))
+        )
+    return tuple(members)
 
 
 def nearby(pairs: Sequence[Pair]) -> list[int]:

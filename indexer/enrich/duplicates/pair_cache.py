@@ -28,6 +28,7 @@ group."""
 _DIFFERENT = Comparison("look-alike", -1.0)
 
 Pair = tuple[int, int]
+"""Positions, the lesser first."""
 Judged = TypeVar("Judged")
 
 

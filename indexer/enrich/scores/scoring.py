@@ -126,7 +126,7 @@ def _choose(
     report.notes += [mismatch.message for mismatch in mismatches]
     if not heads:
         report.notes.append(
-            f"Category {category.name!r} has no tagger that fits: train some with vitrine tagger train."
+            f"Category {category.name!r} has no tagger that fits: train some first (`vitrine tagger train`)."
         )
     return heads
 

@@ -97,7 +97,7 @@ def promote_if_better(
             raise WorseEncoder(
                 f"It finds less than what is in service, on {found.measured_on}: {found.candidate}, "
                 f"against {found.incumbent} of {found.incumbent.encoder}. Nothing was switched; train on, "
-                "or promote it anyway with --force.",
+                "or promote it anyway by force (--force; in Python force=True).",
                 **found.to_json(),
             )
         compared.append(found)

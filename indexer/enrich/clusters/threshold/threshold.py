@@ -259,7 +259,7 @@ def _notes(judged: Judged, rows: Sequence[Row], at: int) -> tuple[str, ...]:
     if judged.accepted[last].mean() >= 0.5 and last.sum() >= _IN_A_BIN:
         notes.append(
             f"At the lower end, {judged.low:.4f}, most pairs were accepted: recall counts none below "
-            "it. Lower --from."
+            "it. Draw others with a lower --low."
         )
     if at == len(rows) - 1:
         notes.append("The threshold lies below all pairs that were judged: judge pairs of lower similarity.")

@@ -94,7 +94,11 @@ def build_tree(
 def flat_tree(x: Embeddings, labels: Labels) -> Tree:
     """Return a flat clustering as a tree of one level: ``labels`` (n,) from 0 on, -1 for noise. ``root-0`` is
     the largest cluster."""
-    return given_tree(x, [None if label < 0 else (label,) for label in labels.tolist()])[0]
+    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
+    ways = [
+        (row,) for row in first[label].tolist()
+    ]  # of equal clusters that with the first image comes first
+    return given_tree(x, [way if label >= 0 else None for way, label in zip(ways, labels, strict=True)])[0]
 
 
 def given_tree(

@@ -9,8 +9,8 @@ import pytest
 from PIL import ImageOps
 
 from tests.indexer.enrich.duplicates.scenes import scene
+from vitrine.indexer.enrich.duplicates import candidates as proposals
 from vitrine.indexer.enrich.duplicates import groups as groups_module
-from vitrine.indexer.enrich.duplicates import products
 from vitrine.indexer.enrich.duplicates.candidates import (
     Images,
     Reach,
@@ -166,9 +166,9 @@ def test_every_processor_finds_the_same(monkeypatch: pytest.MonkeyPatch, neighbo
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     reach = Reach(similarity=0.7, neighbours=neighbours)
     exact = near_in_memory(rows, reach)
-    monkeypatch.setattr(products, "_WORTH", 0)
+    monkeypatch.setattr(proposals, "_WORTH", 0)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": amx})
-    assert products.fast_products(rows)[1] == (products.SLACK if amx else 0)
+    assert proposals.fast_products(rows)[1] == (proposals.SLACK if amx else 0)
     found = near_in_memory(rows, reach)
     assert np.array_equal(found, exact) and len(found) > 400
 

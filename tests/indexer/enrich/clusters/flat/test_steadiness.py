@@ -13,9 +13,8 @@ import pytest
 from tests.indexer.enrich.scores.heads import fill, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
 from vitrine.indexer.enrich.clusters.agree import agree, agree_with_field
-from vitrine.indexer.enrich.clusters.agreement import adjusted_rand
+from vitrine.indexer.enrich.clusters.agreement import Leaves, adjusted_rand, former_agreement, seed_agreement
 from vitrine.indexer.enrich.clusters.flat.flat_run import FlatFit
-from vitrine.indexer.enrich.clusters.flat.steadiness import Leaves, former_agreement, seed_agreement
 from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import Again, cluster, fit_tree
 from vitrine.indexer.enrich.clusters.tree.tree import Tree
