@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from vitrine.api.auth import Access, require
-from vitrine.api.errors import UnsupportedMediaType, dump_json, invalid_model
+from vitrine.api.errors import UnsupportedMediaType, dump_json, invalid
 from vitrine.services.errors import BadRequest, TooLarge
 
 MAX_FILES = 256
@@ -155,7 +155,7 @@ def validated(model: type[Model], tree: Any) -> Model:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise invalid_model(error, "body") from None
+        raise invalid(error.errors(include_url=False, include_input=False), "body") from None
 
 
 def parse_json(text: bytes | str, where: str) -> Any:

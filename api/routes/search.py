@@ -57,8 +57,7 @@ async def read_question(request: Request) -> Question:
     types."""
     if media_type(request) == MULTIPART:
         return _from_form(await read_form(request))
-    body = validated(SearchBody, await request.json())
-    return Question(body, None if body.image is None else decoded_image(body.image))
+    return _question(await request.json())
 
 
 @router.post(
@@ -160,14 +159,18 @@ def _options(body: SearchBody) -> SearchOptions:
     )
 
 
+def _question(tree: Any) -> Question:
+    body = validated(SearchBody, tree)
+    return Question(body, None if body.image is None else decoded_image(body.image))
+
+
 def _from_form(form: SentForm) -> Question:
     files = [file for file in form.files if file.field == _ITEM]
     if len(form.files) > 1 or len(files) != len(form.files):
         raise BadRequest("A search takes one picture, in the form field 'file'.")
     tree = _tree(form)
     if not files:
-        body = validated(SearchBody, tree)
-        return Question(body, None if body.image is None else decoded_image(body.image))
+        return _question(tree)
     if "image" in tree:
         raise BadRequest("The form has a file and an image: send one picture.")
     # the picture stands in the model's place for it, so that the same rules say what goes together
