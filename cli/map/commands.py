@@ -104,7 +104,7 @@ def plot(
 
 @app.command("list")
 def list_maps(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = False) -> None:
-    """List the maps of a category; missing: images that have the vector but no place yet."""
+    """List the maps of a category. The column missing counts images that have the vector but no place."""
     from vitrine.indexer.enrich.maps.make import count_missing
 
     with stores(ctx) as runtime:

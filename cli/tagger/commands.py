@@ -102,7 +102,7 @@ def list_(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = Fa
 
 @app.command()
 def show(ctx: typer.Context, category: CategoryOption, tag: TagArgument, as_json: JsonOption = False) -> None:
-    """Show a tagger: its metrics, and how the scores of both sides are distributed."""
+    """Show a tagger: its metrics, and how the scores of images with and without the tag are distributed."""
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
         head = runtime.taggers.get(category, tag)

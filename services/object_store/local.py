@@ -25,7 +25,7 @@ from vitrine.services.object_store.keys import MAX_PART_BYTES, RESERVED, check_k
 
 _REPLACING = "replacing.lock"
 STALE_SECONDS = 3600.0
-"""A temporary file untouched for so long belongs to a process that died."""
+"""A temporary file untouched for this long belongs to a process that died."""
 
 
 class LocalObjectStore:

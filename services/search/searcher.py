@@ -64,7 +64,7 @@ NO_CONDITIONS = Conditions()
 class SearchOptions:
     """Options that all searches share.
 
-    ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or
+    ``using``: the named vector; None is the category's default. ``min_similarity`` in -1..1 keeps hits at or
     above it, within 0.0001 (``vitrine.services.vector_store.similarity``). ``diversity`` in 0..1 re-ranks by
     maximal marginal relevance; None: by similarity alone. ``limit`` in 1..10,000.
     """
