@@ -191,9 +191,7 @@ def indexer_tasks(map_method: str = "umap") -> dict[str, Task]:
     return {
         "embedding": _embed,
         "clustering": _cluster,
-        "map": lambda sample: lay_out(
-            sample.scratch.vectors, sample.own, sample.own.encoder(), options, lambda done, of: None
-        ),
+        "map": lambda sample: _lay_out(sample, options),
         "search": _search,
     }
 
@@ -243,6 +241,10 @@ def _embed(sample: Sample) -> None:
 
 def _cluster(sample: Sample) -> None:
     build_tree(sample.x.copy(), TreeOptions())
+
+
+def _lay_out(sample: Sample, options: MapOptions) -> None:
+    lay_out(sample.scratch.vectors, sample.own, sample.own.encoder(None), options, lambda done, of: None)
 
 
 def _search(sample: Sample) -> float:
