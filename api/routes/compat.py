@@ -16,7 +16,7 @@ from vitrine.api.bodies import read_picture
 from vitrine.api.deps import MetricsDep, RuntimeDep
 from vitrine.api.metrics import Metrics
 from vitrine.api.openapi import PICTURE
-from vitrine.api.responses import image_urls
+from vitrine.api.responses import image_urls, shown_similarity
 from vitrine.api.route import Json
 from vitrine.api.route import router as new_router
 from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut
@@ -134,7 +134,7 @@ def image_finder(
     """Return the images most like the picture in `file`: similarity by id, best first. Now: `POST
     /v1/categories/{category}/search`."""
     found = _similar(runtime, metrics, _category(runtime, category), picture, top_k)
-    return {hit.id: _similarity(hit) for hit in found.hits}
+    return {hit.id: shown_similarity(hit) for hit in found.hits}
 
 
 @router.post("/api/search/{category}", responses={200: {"model": list[OldHitOut]}}, openapi_extra=PICTURE)
@@ -230,16 +230,12 @@ def _similar(runtime: Runtime, metrics: Metrics, category: str, picture: bytes, 
     return found
 
 
-def _similarity(hit: Hit) -> float | None:
-    return None if hit.similarity is None else round(float(hit.similarity), 6)
-
-
 def _hit_json(category: str, hit: Hit) -> dict[str, Any]:
     """Return a hit as ``OldHitOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
     label = payload.get("metadata", {}).get("label")
     shown = {"class_": payload.get("class"), "file": payload.get("filename"), "label": label}
-    return {"id": hit.id, "version": 0, "score": _similarity(hit), "payload": shown, "url": urls["file"]}
+    return {"id": hit.id, "version": 0, "score": shown_similarity(hit), "payload": shown, "url": urls["file"]}
 
 
 def _page(tree: dict[str, Any]) -> str:
