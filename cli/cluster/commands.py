@@ -15,7 +15,7 @@ from vitrine.cli.cluster.threshold import threshold
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, YesOption
 from vitrine.cli.output import (
-    confirmed,
+    confirm,
     finish,
     note,
     print_json,
@@ -310,8 +310,7 @@ def delete(
 
     with stores(ctx) as runtime:
         runtime.catalog.get(category)
-        if not confirmed(f"Delete the cluster run {run!r} of category {category!r}?", yes):
-            raise typer.Exit(1)
+        confirm(f"Delete the cluster run {run!r} of category {category!r}?", yes)
         delete_run(runtime, category, run)
     if as_json:
         print_json({"category": category, "run": run, "deleted": True})

@@ -182,7 +182,7 @@ def evaluate(
     """Judge a trained encoder on the images held out of its training, next to its untrained trunk and
     ``other``.
 
-    On other data all images that it was not trained on are sought among each other. What is not on this
+    On other data all images that it was not trained on are searched among each other. What is not on this
     machine is left out, with a note. ``ModelUnavailable``, ``TooFewExamples``.
     """
     tell = tell or Watch().tell

@@ -40,7 +40,7 @@ class RunExportOptions(Options):
     )
     depth: int | None = option(None, "Folders within folders. [default: as deep as the run]", ge=1)
     mode: Literal["copy", "hardlink", "symlink"] | None = option(
-        None, "Links cost no space, but whoever edits one changes the stored file. [default: copy]"
+        None, "Links cost no space, but editing one changes the stored file. [default: copy]"
     )
     move: bool = option(False, "Take the images out of Vitrine once they lie in the folders.")
 

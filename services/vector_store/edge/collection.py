@@ -26,7 +26,8 @@ SLICE: Final = 128
 """Points that are written in one go, some 3 to 10 ms in which nobody is answered: the engine never releases
 the interpreter."""
 SLICE_SECONDS: Final = 0.005
-"""Payload changes go on for so long: they differ in size, and each index they touch takes its time."""
+"""Payload changes go on for this long at a time: they differ in size, and each index they touch takes its
+time."""
 TAIL_KB: Final = 15_000
 """Vectors outside of HNSW, such as 15,000 of 512 components, that cost a query under a millisecond."""
 _DELETE_RESERVE: Final = 64 * MEGABYTE

@@ -43,7 +43,7 @@ from vitrine.services.images.hashes import close_pairs
 ROUNDS = 8
 """Rounds of merging at most."""
 _QUIET = 2
-"""So many rounds in a row without a merger end the merging."""
+"""Merging ends after this many rounds in a row without a merger."""
 _INDEXED_BITS = 10
 """Bits up to which hashes are merged by their index; farther apart, too many pairs share a piece."""
 _CHECKPOINT_SECONDS = 30.0
